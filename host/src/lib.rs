@@ -1,1 +1,50 @@
-//! stub
+//! Sesame, a secure messenger for accounting records.
+//!
+//! Follow the message; whoever reads [`sender`] and [`receiver`] understands the program.
+//!
+//! ```text
+//! spool/outgoing ─lock→ element ─pipeline→ Prepared ─seal→ Sealed ─SEND→ broker
+//!         ▲ remove(LockedElement, Receipt) ◄──────── RECEIPT ◄───────────────┘
+//!
+//! broker ─MESSAGE→ Delivery ─open→ Opened ─authorise→ Authorised ─pipeline→ elements ─add→ spool/incoming
+//!         ◄── ACK(Delivery, Stored) ◄──────────────────── Stored ◄───────────────────────────┤
+//!                                          a permanent refusal ─────────add→ spool/reject, with the reason
+//! ```
+//!
+//! # Invariants
+//! 1. [`stomp`] knows nothing of S/MIME, spool or plugins; [`smime`] and [`spool`] know nothing of the network or of tokio.
+//! 2. Only [`spool`] writes messages to disk; only [`smime`] and [`trust`] call OpenSSL; only [`plugin`] names wasmtime.
+//! 3. A message is always in at least one durable place: our spool or the broker.
+//! 4. Bytes from the network reach a plugin only after their signer was verified and authorised.
+//! 5. A plugin sees only what `wit/` lists: no files, no sockets, no environment, no clock.
+//!
+//! # Proof types
+//! | type | made only by | needed by |
+//! |---|---|---|
+//! | [`spool::LockedElement`] | the queue's lock | reading and removing an element |
+//! | [`sender::Prepared`] | the pipeline's outcome, once it is durable | seal |
+//! | [`stomp::Receipt`] | a RECEIPT frame | removing an outgoing element |
+//! | [`smime::Opened`] | [`smime::open`] | authorise |
+//! | [`smime::Authorised`] | the signer list | pipeline, incoming queue |
+//! | [`spool::Stored`] | the commit engine, after the sync | ACK |
+//!
+//! Sockets and timers are asynchronous. Disk, OpenSSL and plugins are plain blocking functions that run on tokio's
+//! blocking threads, so that none of them can hold up a heart-beat.
+
+pub mod cause;
+pub mod channel;
+pub mod commands;
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod journal;
+pub mod log;
+pub mod message;
+pub mod plugin;
+pub mod receiver;
+pub mod sender;
+pub mod shutdown;
+pub mod smime;
+pub mod spool;
+pub mod stomp;
+pub mod trust;

@@ -1,0 +1,49 @@
+//! What a configuration may say and what is still worth a word when the program starts.
+
+use std::path::Path;
+
+use super::{Config, Crls, OnError, Trust};
+
+const NFS: u64 = 0x6969;
+const TMPFS: u64 = 0x0102_1994;
+
+impl Config {
+    /// One line each: no TLS, CRLs ignored, SHA-1, plugins that let everything pass, queues on a disk that does not keep
+    /// its word.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (name, broker) in self.brokers.iter().filter(|(_, broker)| !broker.tls) {
+            let hosts: Vec<String> = broker.hosts.iter().map(ToString::to_string).collect();
+            warnings.push(format!("broker.{name}.tls: messages travel to {} without TLS", hosts.join(", ")));
+        }
+        for (name, sender) in &self.senders {
+            warnings.extend(trust(&sender.trust).map(|warning| format!("send.{name}.trust: {warning}")));
+            warnings.extend(disk(&sender.queue).map(|warning| format!("send.{name}.queue: {warning}")));
+        }
+        for (name, receiver) in &self.receivers {
+            warnings.extend(trust(&receiver.trust).map(|warning| format!("receive.{name}.trust: {warning}")));
+            warnings.extend(disk(&receiver.spool).map(|warning| format!("receive.{name}.spool: {warning}")));
+        }
+        for (name, _) in self.plugin.iter().filter(|(_, settings)| settings.on_error == OnError::Pass) {
+            warnings.push(format!("plugin.{name:?}.on-error: a message passes unchecked when this plugin fails"));
+        }
+        warnings
+    }
+}
+
+fn trust(trust: &Trust) -> impl Iterator<Item = &'static str> {
+    let crls = (trust.crls == Crls::Ignore).then_some("a revoked certificate is accepted, for crls = \"ignore\"");
+    let sha1 = trust.allow_sha1_digest.then_some("messages signed with SHA-1 are accepted");
+    crls.into_iter().chain(sha1)
+}
+
+fn disk(path: &Path) -> Option<String> {
+    let there = path.ancestors().find_map(|ancestor| rustix::fs::statfs(ancestor).ok())?;
+    let path = path.display();
+    match u64::try_from(there.f_type).ok()? {
+        NFS => Some(format!("{path} is on NFS, where locks and syncs may not hold")),
+        TMPFS => Some(format!("{path} is in memory and will not survive a restart of the machine")),
+        _ => None,
+    }
+}

@@ -1,0 +1,3 @@
+//! `sesame demo`.
+
+pub mod broker;

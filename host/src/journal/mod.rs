@@ -1,0 +1,239 @@
+//! What happened to each message: the receiver's commit point, the sender's prepared outputs, and the audit trail.
+//!
+//! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: duplicates are decided by
+//! a unique key inside its transaction, never by a look beforehand. The sending side stands in `sender.rs`; `trace.rs`
+//! tells the story of an id; `schema.rs` has the tables. The journal knows nothing of queues: elements are text to it.
+//!
+//! # On disk
+//! One SQLite database, mode 0600 (signers and reasons are personal data), WAL, `synchronous=FULL`: a transaction that was
+//! answered survives a power cut. One transaction for each batch. `sqlite3 FILE 'select * from received'` reads it.
+//! A damaged file is reported with its name and the remedy; it is never repaired or removed from here.
+//!
+//! # Policy
+//! Stored, deferred and dropped messages count as seen. Rejected ones do not: a signer who is listed tomorrow may send
+//! the same message again. `received` has no second index, because each index costs more than the row itself; old rows
+//! are found by walking the primary key in small steps.
+
+mod attempts;
+mod receiver;
+mod retention;
+mod schema;
+mod sender;
+mod trace;
+#[cfg(test)]
+mod tests;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+pub use attempts::DeferredElement;
+pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
+pub use retention::Expired;
+pub use sender::{Output, Prepared, PreparedKey, Sent};
+pub use trace::Step;
+
+/// How long a statement waits for another connection, such as that of `sesame trace`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A journal up to this size is checked as a whole when it is opened.
+const QUICK_CHECK_BYTES: u64 = 32 << 20;
+
+/// What can go wrong with the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file is not a database or its pages contradict each other.
+    #[error(
+        "journal {path:?} is damaged: stop Sesame, move the file aside with its -wal and -shm files, and start again; \
+         a message redelivered from before that moment is then stored a second time"
+    )]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The consistency check of the file found something.
+    #[error(
+        "journal {path:?} is damaged ({finding}): stop Sesame, move the file aside with its -wal and -shm files, and \
+         start again; a message redelivered from before that moment is then stored a second time"
+    )]
+    Inconsistent {
+        /// The journal.
+        path: PathBuf,
+        /// The first finding of the check.
+        finding: String,
+    },
+    /// Written by a later Sesame.
+    #[error("journal {path:?} has format {found}, this Sesame knows {known}: use the newer Sesame that wrote it")]
+    TooNew {
+        /// The journal.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// No room for the journal to grow.
+    #[error("no room left for journal {path:?}")]
+    Full {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The file cannot be made or opened.
+    #[error("cannot open journal {path:?}")]
+    Open {
+        /// The journal.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Any other failure of the database.
+    #[error("cannot use journal {path:?}")]
+    Database {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl JournalError {
+    fn new(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, source },
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            _ => Self::Database { path, source },
+        }
+    }
+
+    /// Whether the file itself is bad, so that trying again cannot help.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Inconsistent { .. })
+    }
+}
+
+/// The journal of one spool or of one outgoing queue. Its user holds that spool's lock.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+    cursors: Mutex<retention::Cursors>,
+}
+
+impl Journal {
+    /// Opens the journal `path` for reading and writing, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`JournalError`]; a damaged file is left as it is.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        make_private(path).map_err(|source| JournalError::Open { path: path.to_owned(), source })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(path, flags).map_err(|error| JournalError::new(path, error))?;
+        schema::prepare(path, &connection)?;
+        let size = path.metadata().map_or(0, |facts| facts.len());
+        let journal =
+            Self { path: path.to_owned(), connection: Mutex::new(connection), cursors: Mutex::default() };
+        if size <= QUICK_CHECK_BYTES {
+            journal.check()?;
+        }
+        Ok(journal)
+    }
+
+    /// Opens an existing journal for reading only, beside a running daemon.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open_to_read(path: &Path) -> Result<Self, JournalError> {
+        let missing = |source| JournalError::Open { path: path.to_owned(), source };
+        path.metadata().map_err(missing)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(path, flags).map_err(|error| JournalError::new(path, error))?;
+        connection.pragma_update(None, "query_only", true).map_err(|error| JournalError::new(path, error))?;
+        schema::verify(path, &connection)?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), cursors: Mutex::default() })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks the whole file: for `sesame check`, and at start where the file is small.
+    ///
+    /// # Errors
+    /// [`JournalError::Inconsistent`] with the first finding.
+    pub fn check(&self) -> Result<(), JournalError> {
+        let finding: String =
+            self.read(|db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+        if finding == "ok" {
+            return Ok(());
+        }
+        Err(JournalError::Inconsistent { path: self.path.clone(), finding })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        query(&self.lock()).map_err(|error| JournalError::new(&self.path, error))
+    }
+
+    /// Runs `change` in a transaction of its own, durable when this answers.
+    fn write<T>(&self, change: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        let mut connection = self.lock();
+        let run = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let value = change(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        run(&mut connection).map_err(|error| JournalError::new(&self.path, error))
+    }
+}
+
+/// Makes the file with mode 0600 before SQLite opens it; the files beside it take its mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.len() == 0 {
+        file.sync_all()?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+/// Milliseconds since 1970; 0 before.
+fn milliseconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or(0)
+}
+
+/// The moment of a number of milliseconds since 1970.
+fn moment(milliseconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+}
+
+/// A size as SQLite keeps it.
+fn integer(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

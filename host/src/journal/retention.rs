@@ -1,0 +1,142 @@
+//! Old rows go, a few at a time: the tables have no index over time, so each call walks a stretch of the primary key.
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, params};
+
+use super::{Journal, JournalError, milliseconds};
+
+/// How far the walk has come in each table: the last key seen, as the values that SQLite gave.
+#[derive(Debug, Default)]
+pub(super) struct Cursors {
+    received: Option<(i64, String, i64, Vec<u8>)>,
+    rejected: Option<(i64, String, Vec<u8>, String)>,
+    outgoing: Option<(i64, String, Vec<u8>)>,
+}
+
+/// What one call did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Rows looked at.
+    pub seen: usize,
+    /// Rows deleted.
+    pub deleted: usize,
+    /// The walk has come to the end of every table and begins again with the next call.
+    pub round: bool,
+}
+
+impl Journal {
+    /// Looks at up to `step` rows of each table and deletes those committed before `before`. Meant to be called now and
+    /// then with a small step (500), so that it never holds up a commit. What is deferred or prepared stays.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn expire(&self, before: SystemTime, step: usize) -> Result<Expired, JournalError> {
+        let before = milliseconds(before);
+        let mut cursors = self.cursors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut expired = Expired { round: true, ..Expired::default() };
+        self.write(|db| {
+            expire_received(db, &mut cursors, before, step, &mut expired)?;
+            expire_rejected(db, &mut cursors, before, step, &mut expired)?;
+            expire_outgoing(db, &mut cursors, before, step, &mut expired)?;
+            db.prepare_cached("DELETE FROM attempt WHERE last < ?1")?.execute([before])?;
+            Ok(())
+        })?;
+        Ok(expired)
+    }
+}
+
+fn count(expired: &mut Expired, seen: usize, step: usize, deleted: usize) {
+    expired.seen += seen;
+    expired.deleted += deleted;
+    expired.round &= seen < step;
+}
+
+fn expire_received(
+    db: &Connection,
+    cursors: &mut Cursors,
+    before: i64,
+    step: usize,
+    expired: &mut Expired,
+) -> rusqlite::Result<()> {
+    let (channel, id, signer, digest) = cursors.received.take().unwrap_or((i64::MIN, String::new(), 0, Vec::new()));
+    let mut statement = db.prepare_cached(
+        "SELECT channel, id, signer, digest, committed < ?5 AND disposition <> 2 FROM received
+         WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4) ORDER BY channel, id, signer, digest LIMIT ?6",
+    )?;
+    let rows = statement
+        .query_map(params![channel, id, signer, digest, before, limit(step)], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
+        })?
+        .collect::<rusqlite::Result<Vec<((i64, String, i64, Vec<u8>), bool)>>>()?;
+    let mut deleted = 0;
+    for ((channel, id, signer, digest), _) in rows.iter().filter(|(_, old)| *old) {
+        deleted += db
+            .prepare_cached("DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
+            .execute(params![channel, id, signer, digest])?;
+    }
+    count(expired, rows.len(), step, deleted);
+    cursors.received = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    Ok(())
+}
+
+fn expire_rejected(
+    db: &Connection,
+    cursors: &mut Cursors,
+    before: i64,
+    step: usize,
+    expired: &mut Expired,
+) -> rusqlite::Result<()> {
+    let start = (i64::MIN, String::new(), Vec::new(), String::new());
+    let (channel, id, digest, reason) = cursors.rejected.take().unwrap_or(start);
+    let mut statement = db.prepare_cached(
+        "SELECT channel, id, digest, reason, committed < ?5 FROM rejected
+         WHERE (channel, id, digest, reason) > (?1, ?2, ?3, ?4) ORDER BY channel, id, digest, reason LIMIT ?6",
+    )?;
+    let rows = statement
+        .query_map(params![channel, id, digest, reason, before, limit(step)], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
+        })?
+        .collect::<rusqlite::Result<Vec<((i64, String, Vec<u8>, String), bool)>>>()?;
+    let mut deleted = 0;
+    for ((channel, id, digest, reason), _) in rows.iter().filter(|(_, old)| *old) {
+        deleted += db
+            .prepare_cached("DELETE FROM rejected WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND reason = ?4")?
+            .execute(params![channel, id, digest, reason])?;
+    }
+    count(expired, rows.len(), step, deleted);
+    cursors.rejected = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    Ok(())
+}
+
+fn expire_outgoing(
+    db: &Connection,
+    cursors: &mut Cursors,
+    before: i64,
+    step: usize,
+    expired: &mut Expired,
+) -> rusqlite::Result<()> {
+    let (channel, id, digest) = cursors.outgoing.take().unwrap_or((i64::MIN, String::new(), Vec::new()));
+    let mut statement = db.prepare_cached(
+        "SELECT channel, id, digest, coalesce(finished, prepared) < ?4 AND state <> 1 FROM outgoing
+         WHERE (channel, id, digest) > (?1, ?2, ?3) ORDER BY channel, id, digest LIMIT ?5",
+    )?;
+    let rows = statement
+        .query_map(params![channel, id, digest, before, limit(step)], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, bool>(3)?))
+        })?
+        .collect::<rusqlite::Result<Vec<((i64, String, Vec<u8>), bool)>>>()?;
+    let mut deleted = 0;
+    for ((channel, id, digest), _) in rows.iter().filter(|(_, old)| *old) {
+        deleted += db
+            .prepare_cached("DELETE FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+            .execute(params![channel, id, digest])?;
+    }
+    count(expired, rows.len(), step, deleted);
+    cursors.outgoing = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    Ok(())
+}
+
+fn limit(step: usize) -> i64 {
+    i64::try_from(step).unwrap_or(i64::MAX)
+}

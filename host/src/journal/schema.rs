@@ -1,0 +1,163 @@
+//! The tables, and the version they have.
+//!
+//! Channel, signer, broker and pipeline are small integers in the rows; `name` holds their text. Times are milliseconds
+//! since 1970. A later version migrates here, step by step, inside one transaction.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::JournalError;
+
+/// The format written by this program.
+pub(super) const VERSION: i64 = 1;
+
+/// Marks the file as a Sesame journal ("SSME").
+const APPLICATION_ID: i64 = 0x5353_4d45;
+
+const TABLES: &str = "
+CREATE TABLE name (
+    number INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,              -- 0 channel, 1 signer, 2 broker, 3 pipeline
+    text TEXT NOT NULL,
+    UNIQUE (kind, text)
+);
+-- One row for each message that counts as seen. disposition: 1 stored, 2 deferred, 3 dropped.
+CREATE TABLE received (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, signer INTEGER NOT NULL, digest BLOB NOT NULL,
+    disposition INTEGER NOT NULL,
+    received INTEGER NOT NULL, committed INTEGER NOT NULL,
+    payload_bytes INTEGER NOT NULL, wire_bytes INTEGER NOT NULL,
+    broker INTEGER, pipeline INTEGER,
+    elements TEXT NOT NULL,             -- paths, one a line
+    reason TEXT,
+    conflict INTEGER NOT NULL,          -- same signer and id were seen with other content
+    PRIMARY KEY (channel, id, signer, digest)
+) WITHOUT ROWID;
+-- Rejected messages: told, but not seen. The digest is that of the message as it came.
+CREATE TABLE rejected (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, reason TEXT NOT NULL,
+    signer INTEGER,
+    received INTEGER NOT NULL, committed INTEGER NOT NULL,
+    payload_bytes INTEGER NOT NULL, wire_bytes INTEGER NOT NULL,
+    broker INTEGER, pipeline INTEGER,
+    elements TEXT NOT NULL,
+    detail TEXT,
+    times INTEGER NOT NULL,
+    PRIMARY KEY (channel, id, digest, reason)
+) WITHOUT ROWID;
+-- Batches whose elements may not all be in their queues yet.
+CREATE TABLE pending (batch INTEGER PRIMARY KEY AUTOINCREMENT, moves TEXT NOT NULL);
+CREATE TABLE deferred (
+    channel INTEGER NOT NULL, element TEXT NOT NULL,
+    id TEXT NOT NULL, signer INTEGER NOT NULL, digest BLOB NOT NULL,
+    received INTEGER NOT NULL, next INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    PRIMARY KEY (channel, element)
+) WITHOUT ROWID;
+-- Inbound attempts by the digest of the message as it came.
+CREATE TABLE attempt (
+    channel INTEGER NOT NULL, digest BLOB NOT NULL,
+    count INTEGER NOT NULL, deaths INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (channel, digest)
+) WITHOUT ROWID;
+-- Outgoing messages. state: 1 prepared, 2 sent, 3 refused, 4 gone.
+CREATE TABLE outgoing (
+    channel INTEGER NOT NULL, element TEXT NOT NULL, digest BLOB NOT NULL,
+    id TEXT NOT NULL, state INTEGER NOT NULL,
+    outputs TEXT NOT NULL,              -- JSON
+    payloads TEXT NOT NULL,             -- rows of `payload`, comma separated
+    attempts INTEGER NOT NULL,
+    prepared INTEGER NOT NULL, finished INTEGER,
+    broker INTEGER, pipeline INTEGER,
+    reason TEXT,
+    PRIMARY KEY (channel, id, digest)
+) WITHOUT ROWID;
+CREATE TABLE payload (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+";
+
+/// Brings an open database to the present format.
+pub(super) fn prepare(path: &Path, db: &Connection) -> Result<(), JournalError> {
+    let failed = |error| JournalError::new(path, error);
+    // A damaged file shows here at the latest, before anything is written to it.
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    if version > VERSION {
+        return Err(JournalError::TooNew { path: path.to_owned(), found: version, known: VERSION });
+    }
+    db.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())).map_err(failed)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    db.pragma_update(None, "wal_autocheckpoint", 4000).map_err(failed)?;
+    db.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
+    if version == VERSION {
+        return verify(path, db);
+    }
+    let create = || {
+        let transaction = db.unchecked_transaction()?;
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()
+    };
+    create().map_err(failed)
+}
+
+/// Checks that an open database is a journal this program can read.
+pub(super) fn verify(path: &Path, db: &Connection) -> Result<(), JournalError> {
+    let failed = |error| JournalError::new(path, error);
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
+    let ours: i64 = db.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
+    if ours != APPLICATION_ID {
+        let finding = "it is not a journal of Sesame".to_owned();
+        return Err(JournalError::Inconsistent { path: path.to_owned(), finding });
+    }
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(JournalError::TooNew { path: path.to_owned(), found, known: VERSION })
+}
+
+/// What a text of the table `name` names.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Channel = 0,
+    Signer = 1,
+    Broker = 2,
+    Pipeline = 3,
+}
+
+/// The number of a name, given on first sight.
+pub(super) fn number(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<i64> {
+    if let Some(number) = known(db, kind, text)? {
+        return Ok(number);
+    }
+    db.prepare_cached("INSERT INTO name (kind, text) VALUES (?1, ?2)")?.execute((kind as i64, text))?;
+    Ok(db.last_insert_rowid())
+}
+
+/// The number of a name, if it has one.
+pub(super) fn known(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT number FROM name WHERE kind = ?1 AND text = ?2")?
+        .query_row((kind as i64, text), |row| row.get(0))
+        .optional()
+}
+
+/// As [`number`], none for an empty text.
+pub(super) fn optional_number(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Option<i64>> {
+    if text.is_empty() { Ok(None) } else { number(db, kind, text).map(Some) }
+}
+
+/// Every name of a kind with its number.
+pub(super) fn names(db: &Connection, kind: Kind) -> rusqlite::Result<Vec<(i64, String)>> {
+    db.prepare_cached("SELECT number, text FROM name WHERE kind = ?1 ORDER BY number")?
+        .query_map([kind as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// The text of a number.
+pub(super) fn text(db: &Connection, number: Option<i64>) -> rusqlite::Result<String> {
+    let Some(number) = number else { return Ok(String::new()) };
+    let text: Option<String> = db
+        .prepare_cached("SELECT text FROM name WHERE number = ?1")?
+        .query_row([number], |row| row.get(0))
+        .optional()?;
+    Ok(text.unwrap_or_default())
+}

@@ -1,0 +1,143 @@
+//! The story of one message id: every step the journal knows, oldest first.
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, Row, params};
+
+use super::schema::{Kind, names, text};
+use super::{Journal, JournalError, moment};
+use crate::message::{MessageId, hex};
+
+/// One thing that happened to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When.
+    pub at: SystemTime,
+    /// What: `stored`, `deferred`, `dropped`, `rejected`, `prepared`, `sent`, `refused` or `gone`.
+    pub what: &'static str,
+    /// By which channel.
+    pub channel: String,
+    /// The id, which may be a part (`ID.2`) of the one asked for.
+    pub id: String,
+    /// The signer; empty where none is known.
+    pub signer: String,
+    /// The broker; empty where none is known.
+    pub broker: String,
+    /// Hash of the pipeline; empty where none ran.
+    pub pipeline: String,
+    /// The elements, old and new.
+    pub elements: Vec<String>,
+    /// SHA-256 of the content (of the message as it came where it was rejected), in hexadecimal.
+    pub digest: String,
+    /// Reason and warnings in words.
+    pub detail: Option<String>,
+    /// Size of the content, where known.
+    pub payload_bytes: u64,
+}
+
+const RECEIVED: &str = "SELECT committed, disposition, id, signer, broker, pipeline, elements, digest, reason,
+    payload_bytes, conflict FROM received";
+const REJECTED: &str = "SELECT committed, reason, id, signer, broker, pipeline, elements, digest, detail,
+    payload_bytes, times FROM rejected";
+const OUTGOING: &str = "SELECT coalesce(finished, prepared), state, id, attempts, broker, pipeline, element, digest,
+    reason FROM outgoing";
+/// The id itself, or what begins with it and a dot; `/` follows `.` in ASCII.
+const THIS_ID: &str = "WHERE channel = ?1 AND (id = ?2 OR (id > ?2 || '.' AND id < ?2 || '/'))";
+
+impl Journal {
+    /// All steps of `id` and of its parts, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn trace(&self, id: &MessageId) -> Result<Vec<Step>, JournalError> {
+        let mut steps = self.read(|db| {
+            let mut steps = Vec::new();
+            for (number, channel) in names(db, Kind::Channel)? {
+                for (table, make) in [
+                    (RECEIVED, received as fn(&Connection, &str, &Row<'_>) -> rusqlite::Result<Step>),
+                    (REJECTED, rejected),
+                    (OUTGOING, outgoing),
+                ] {
+                    let mut statement = db.prepare_cached(&format!("{table} {THIS_ID}"))?;
+                    let rows = statement.query_map(params![number, id.as_str()], |row| make(db, &channel, row))?;
+                    for step in rows {
+                        steps.push(step?);
+                    }
+                }
+            }
+            Ok(steps)
+        })?;
+        steps.retain(|step| step.id == id.as_str() || is_part(id.as_str(), &step.id));
+        steps.sort_by_key(|step| step.at);
+        Ok(steps)
+    }
+}
+
+fn is_part(whole: &str, id: &str) -> bool {
+    let number = id.strip_prefix(whole).and_then(|rest| rest.strip_prefix('.'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+}
+
+fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let elements: String = row.get(6)?;
+    let digest: Vec<u8> = row.get(7)?;
+    Ok(Step {
+        at: moment(row.get(0)?),
+        what: "stored",
+        channel: channel.to_owned(),
+        id: row.get(2)?,
+        signer: String::new(),
+        broker: text(db, row.get(4)?)?,
+        pipeline: text(db, row.get(5)?)?,
+        elements: elements.lines().map(str::to_owned).collect(),
+        digest: hex(&digest),
+        detail: row.get(8)?,
+        payload_bytes: 0,
+    })
+}
+
+fn received(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let mut step = common(db, channel, row)?;
+    step.what = match row.get(1)? {
+        1 => "stored",
+        2 => "deferred",
+        _ => "dropped",
+    };
+    step.signer = text(db, row.get(3)?)?;
+    step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
+    if row.get(10)? {
+        let warning = "the signer sent other content under this id too";
+        step.detail = Some(step.detail.map_or_else(|| warning.to_owned(), |detail| format!("{detail}; {warning}")));
+    }
+    Ok(step)
+}
+
+fn rejected(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let mut step = common(db, channel, row)?;
+    step.what = "rejected";
+    step.signer = text(db, row.get(3)?)?;
+    step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
+    let code: String = row.get(1)?;
+    let times: u32 = row.get(10)?;
+    let mut detail = step.detail.take().map_or_else(|| code.clone(), |detail| format!("{code}: {detail}"));
+    if times > 1 {
+        detail.push_str(&format!(" ({times} times)"));
+    }
+    step.detail = Some(detail);
+    Ok(step)
+}
+
+fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let mut step = common(db, channel, row)?;
+    step.what = match row.get(1)? {
+        1 => "prepared",
+        2 => "sent",
+        3 => "refused",
+        _ => "gone",
+    };
+    let attempts: u32 = row.get(3)?;
+    if attempts > 0 && step.detail.is_none() {
+        step.detail = Some(format!("{attempts} failed attempts"));
+    }
+    Ok(step)
+}

@@ -1,0 +1,23 @@
+//! The contract's types in Rust, made from `wit/`: the only `bindgen!` of the program.
+//!
+//! The three worlds are joined into one, so that `types` and `log` exist once. Nothing here decides anything: which
+//! exports a component has is found one by one in `component`, what they answer is checked in `answer`.
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    inline: "
+        package sesame:host;
+        world every-role {
+            include sesame:plugin/validator-plugin@0.9.0;
+            include sesame:plugin/transformer-plugin@0.9.0;
+            include sesame:plugin/router-plugin@0.9.0;
+        }",
+    world: "sesame:host/every-role",
+});
+
+pub(super) use exports::sesame::plugin::{lifecycle, router, transformer, validator};
+pub(super) use sesame::plugin::{log, types};
+
+/// The version of the contract this host speaks; that of the package in `wit/`.
+pub const CONTRACT_VERSION: &str = "0.9.0";

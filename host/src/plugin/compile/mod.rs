@@ -1,0 +1,79 @@
+//! Compilation of components: from the cache if they are there, else in a child process with limits, or in this one
+//! where no program for the child is named.
+//!
+//! Compilation takes a tenth of a second for a Rust plugin and a quarter of a minute for one in Python. It belongs on a
+//! thread that nothing waits for; this module does not choose the thread.
+
+mod artefact;
+mod cache;
+mod child;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use self::artefact::Artefact;
+use self::cache::Cache;
+use super::component::{ComponentError, one_line};
+
+pub use self::cache::CacheError;
+pub use self::child::{SUBCOMMAND, child_main};
+
+/// How components are compiled.
+#[derive(Clone, Debug, Default)]
+pub struct CompileSettings {
+    /// The private folder of compiled components; none: compile at every start.
+    pub cache: Option<PathBuf>,
+    /// The program that has the hidden subcommand, which is this one (`/proc/self/exe`); none: compile in this process.
+    pub program: Option<PathBuf>,
+}
+
+/// Where a component came from decides who may compile it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// Part of this program: compiled in this process.
+    BuiltIn,
+    /// A file of the operator's.
+    Foreign,
+}
+
+/// Compiles components as the settings say.
+pub(super) struct Compiler {
+    cache: Option<Cache>,
+    program: Option<PathBuf>,
+}
+
+impl Compiler {
+    pub(super) fn new(settings: CompileSettings) -> Result<Self, CacheError> {
+        let cache = settings.cache.as_deref().map(Cache::open).transpose()?;
+        Ok(Self { cache, program: settings.program })
+    }
+
+    /// The compiled component. A cache that cannot be written is said so and done without.
+    pub(super) fn compile(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        sha256: &[u8; 32],
+        trust: Trust,
+    ) -> Result<Component, ComponentError> {
+        if let Some(artefact) = self.cache.as_ref().and_then(|cache| cache.find(engine, sha256)) {
+            match artefact.load(engine) {
+                Ok(component) => return Ok(component),
+                Err(error) => tracing::warn!(error = one_line(&error), "cached plugin not usable, compiling it again"),
+            }
+        }
+        let malformed = |error: wasmtime::Error| ComponentError::Malformed(one_line(&error));
+        let artefact = match &self.program {
+            Some(program) if trust == Trust::Foreign => child::compile_in_child(program, bytes)?,
+            _ => Artefact::compile(engine, bytes).map_err(malformed)?,
+        };
+        if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep(engine, sha256, &artefact)) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "compiled plugin not kept");
+        }
+        artefact.load(engine).map_err(malformed)
+    }
+}

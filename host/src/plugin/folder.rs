@@ -1,0 +1,264 @@
+//! The plugin folder: every `*.wasm` in it is a stage, in the order of the names, with `NAME.toml` beside it as its settings.
+//!
+//! # Policy
+//! Whoever can write here runs code on every message, so a folder, component or side-car that others than its owner may
+//! write to is refused, and so is one that belongs to neither root nor the user this program runs as. Symbolic links are
+//! refused because what they lead to is decided elsewhere. Names that begin with a dot are passed over; nothing else
+//! disappears: a file that cannot be read and a side-car whose component is gone are stages that cannot answer.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+
+use super::component::MAX_COMPONENT_BYTES;
+use super::sidecar::SideCar;
+use super::text::clean;
+
+/// Largest side-car that is read.
+const MAX_SIDE_CAR_BYTES: u64 = 1 << 20;
+
+/// Why the whole folder is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It cannot be opened or listed.
+    #[error("cannot read the plugin folder {path}")]
+    Unreadable {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others may change it.
+    #[error("the plugin folder {path} {reason}")]
+    Unsafe {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+}
+
+/// Where the component of a stage is.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// Embedded in the program.
+    BuiltIn(&'static [u8]),
+    /// A file, read when the pipeline is loaded.
+    File(PathBuf),
+    /// Nowhere; why.
+    Missing(String),
+}
+
+/// One stage to be loaded: where its component is and what its settings are.
+#[derive(Clone, Debug)]
+pub struct StageSource {
+    pub(super) name: String,
+    pub(super) source: Source,
+    /// The settings, or all that is wrong with them.
+    pub(super) side_car: Result<SideCar, String>,
+    /// A stage that the operator named; a folder's stage is kept even if it cannot be loaded.
+    pub(super) named: bool,
+}
+
+impl StageSource {
+    /// A plugin named in a pipeline: `builtin:NAME` or the path of a component. `settings` are those of
+    /// `[plugin."NAME"]`; for a file, `None` means the side-car beside it.
+    #[must_use]
+    pub fn named(name: &str, settings: Option<SideCar>) -> Self {
+        if let Some(stock) = name.strip_prefix(super::builtin::PREFIX) {
+            let names: Vec<&str> = super::builtin::names().collect();
+            let missing = || Source::Missing(format!("there is no such stock plugin; there are: {}", names.join(", ")));
+            let source = super::builtin::find(stock).map_or_else(missing, Source::BuiltIn);
+            return Self { name: name.to_owned(), source, side_car: Ok(settings.unwrap_or_default()), named: true };
+        }
+        let path = PathBuf::from(name);
+        let side_car = settings.map_or_else(|| read_side_car(&path.with_extension("toml")), Ok);
+        Self { name: file_name(&path), source: Source::File(path), side_car, named: true }
+    }
+
+    /// What the stage is called: `builtin:NAME` or the name of the file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the side-car switches the stage off.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.side_car.as_ref().map_or(true, |side_car| side_car.enabled)
+    }
+}
+
+/// All stages of the folder, in order, also those that are switched off.
+///
+/// # Errors
+/// [`FolderError`] when the folder itself cannot be used; what is wrong with one file stays with its stage.
+pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
+    let unreadable = |source: io::Error| FolderError::Unreadable { path: folder.to_owned(), source };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let handle = rustix::fs::open(folder, flags, Mode::empty()).map_err(|e| unreadable(e.into()))?;
+    let stat = rustix::fs::fstat(&handle).map_err(|e| unreadable(e.into()))?;
+    check_owner(&stat).map_err(|reason| FolderError::Unsafe { path: folder.to_owned(), reason })?;
+    let mut stems = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let kind = path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml");
+        if kind && !hidden {
+            stems.insert(path.with_extension(""));
+        }
+    }
+    Ok(stems.into_iter().map(|stem| stage(&stem)).collect())
+}
+
+fn stage(stem: &Path) -> StageSource {
+    // Not `with_extension`, which would cut a stem that holds a dot.
+    let beside = |extension: &str| {
+        let mut name = stem.as_os_str().to_owned();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    let component = beside(".wasm");
+    let source = if component.symlink_metadata().is_ok() {
+        Source::File(component.clone())
+    } else {
+        Source::Missing("its component is gone, only the side-car is here: put it back, or remove the side-car".into())
+    };
+    StageSource { name: file_name(&component), source, side_car: read_side_car(&beside(".toml")), named: false }
+}
+
+/// The side-car at `path`, the default if there is none.
+fn read_side_car(path: &Path) -> Result<SideCar, String> {
+    if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        return Ok(SideCar::default());
+    }
+    let bytes = read_file(path, MAX_SIDE_CAR_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))?;
+    SideCar::parse(&text).map_err(|mistakes| {
+        let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        format!("{}: {}", path.display(), mistakes.join("; "))
+    })
+}
+
+/// The bytes of a regular file that only its owner may write to. The checks are made on the file that is read, not on its
+/// name.
+pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file: OwnedFd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
+        rustix::io::Errno::LOOP => format!("{shown} is a symbolic link: put the file itself here"),
+        error => format!("cannot read {shown}: {}", io::Error::from(error)),
+    })?;
+    let stat = rustix::fs::fstat(&file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(format!("{shown} is not a regular file"));
+    }
+    check_owner(&stat).map_err(|reason| format!("{shown} {reason}"))?;
+    let mut bytes = Vec::new();
+    let read = File::from(file).take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("{shown} is larger than {} MB", limit >> 20));
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a component.
+pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, String> {
+    read_file(path, MAX_COMPONENT_BYTES)
+}
+
+fn check_owner(stat: &Stat) -> Result<(), String> {
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_mode & 0o022 != 0 {
+        let mode = stat.st_mode & 0o7777;
+        return Err(format!("may be written to by others than its owner (mode {mode:o}): chmod go-w it, after checking it"));
+    }
+    if stat.st_uid != 0 && stat.st_uid != me {
+        return Err(format!("belongs to user {}, who is neither root nor this program's user: chown it", stat.st_uid));
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| clean(&name.to_string_lossy(), 200))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn stages_come_in_the_order_of_their_names() {
+        let folder = folder(&[
+            ("20-b.wasm", b"x"),
+            ("10-a.1.wasm", b"x"),
+            ("10-a.1.toml", b"enabled = false"),
+            (".hidden.wasm", b"x"),
+            ("notes.txt", b"x"),
+        ]);
+        let stages = read(folder.path()).unwrap();
+        let names: Vec<&str> = stages.iter().map(StageSource::name).collect();
+        assert_eq!(names, ["10-a.1.wasm", "20-b.wasm"]);
+        assert!(!stages[0].is_enabled() && stages[1].is_enabled());
+    }
+
+    #[test]
+    fn refuses_a_folder_that_others_may_write_to() {
+        let folder = folder(&[]);
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o775)).unwrap();
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("may be written to by others than its owner (mode 775): chmod go-w it"), "{error}");
+    }
+
+    #[test]
+    fn refuses_files_that_others_may_write_to_links_and_pipes() {
+        let folder = folder(&[("a.wasm", b"x"), ("b.toml", b"")]);
+        let path = folder.path().join("a.wasm");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(read_component(&path).unwrap_err().contains("(mode 666)"));
+        let link = folder.path().join("l.wasm");
+        symlink(folder.path().join("b.toml"), &link).unwrap();
+        assert!(read_component(&link).unwrap_err().contains("is a symbolic link"));
+        assert!(read_component(folder.path()).unwrap_err().contains("is not a regular file"));
+    }
+
+    #[test]
+    fn a_side_car_without_its_component_stays_a_stage() {
+        let folder = folder(&[("a.toml", b"")]);
+        let stages = read(folder.path()).unwrap();
+        assert_eq!(stages[0].name(), "a.wasm");
+        assert!(matches!(&stages[0].source, Source::Missing(why) if why.contains("only the side-car is here")));
+    }
+
+    #[test]
+    fn a_side_car_with_mistakes_names_the_file() {
+        let folder = folder(&[("a.wasm", b"x"), ("a.toml", b"foo = 1\nmemory = true")]);
+        let stages = read(folder.path()).unwrap();
+        let error = stages[0].side_car.clone().unwrap_err();
+        assert!(error.contains("a.toml: memory: ") && error.contains("; foo: there is no such key"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_stock_plugin_is_missing() {
+        let stage = StageSource::named("builtin:nothing", None);
+        assert!(matches!(&stage.source, Source::Missing(why) if why.ends_with("there are: passthrough")));
+    }
+}

@@ -1,0 +1,77 @@
+//! The plugin side of the process: one engine, one linker, one compiler, and the components that are in use.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use super::compile::{CacheError, CompileSettings, Compiler, Trust};
+use super::component::{ComponentError, Loaded, check_form, one_line};
+use super::engine::{Ticker, engine};
+use super::state::{HostState, link};
+
+/// Why no plugin can be run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// wasmtime cannot be set up on this machine.
+    #[error("cannot start the plugin engine: {0}")]
+    Engine(String),
+    /// The thread that keeps the deadlines cannot be started.
+    #[error("cannot start the plugin clock")]
+    Ticker(#[source] std::io::Error),
+    /// The cache folder.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// Runs plugins. One per process, shared by all pipelines; a component that several channels use is compiled once.
+pub struct Plugins {
+    engine: Engine,
+    linker: Linker<HostState>,
+    compiler: Compiler,
+    loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
+    _ticker: Ticker,
+}
+
+impl fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugins").finish_non_exhaustive()
+    }
+}
+
+impl Plugins {
+    /// Sets up the engine and starts its clock.
+    ///
+    /// # Errors
+    /// [`StartError`], all of which stop the program.
+    pub fn start(settings: CompileSettings) -> Result<Arc<Self>, StartError> {
+        let failed = |error: wasmtime::Error| StartError::Engine(one_line(&error));
+        let engine = engine().map_err(failed)?;
+        Ok(Arc::new(Self {
+            linker: link(&engine).map_err(failed)?,
+            compiler: Compiler::new(settings)?,
+            loaded: Mutex::default(),
+            _ticker: Ticker::start(&engine).map_err(StartError::Ticker)?,
+            engine,
+        }))
+    }
+
+    /// The component in `bytes`, checked, compiled, linked and tried. This can take seconds.
+    pub(super) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
+        check_form(bytes)?;
+        let sha256: [u8; 32] = Sha256::digest(bytes).into();
+        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&sha256).and_then(Weak::upgrade);
+        if let Some(loaded) = known {
+            return Ok(loaded);
+        }
+        let component = self.compiler.compile(&self.engine, bytes, &sha256, trust)?;
+        let loaded = Arc::new(Loaded::link(&component, &self.linker, sha256)?);
+        let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, weak| weak.strong_count() > 0);
+        all.insert(sha256, Arc::downgrade(&loaded));
+        Ok(loaded)
+    }
+}

@@ -1,0 +1,322 @@
+//! One session of a receiver: deliveries in, decisions to the commit engine in order, ACKs out.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+
+use super::{Decision, Ended, Received, Receiver, acknowledge, now};
+use crate::journal::Disposition;
+use crate::channel::Connected;
+use crate::message::content_digest;
+use crate::shutdown::Shutdown;
+use crate::spool::{Commit, CommitError, Outcome, Stored};
+use crate::stomp::{AckMode, AckToken, Delivery, Reservation, Subscribe, Subscription};
+
+/// How often the room on the disk is looked at.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
+/// How long a DISCONNECT may take.
+const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+
+/// What of a delivery is needed after its decision.
+struct Origin {
+    token: AckToken,
+    raw: Bytes,
+    redelivered: bool,
+    header_id: Option<String>,
+    headers: Vec<(String, String)>,
+    at: SystemTime,
+    broker: String,
+    memory: Option<Reservation>,
+}
+
+/// A delivery whose decision is being made.
+struct InWork {
+    origin: Origin,
+    decision: JoinHandle<Result<Decision, JoinError>>,
+}
+
+/// What the commit engine answered for one delivery.
+struct Answer {
+    token: AckToken,
+    stored: Result<Stored, CommitError>,
+    line: LogLine,
+}
+
+/// What the log says of a message when it is durable.
+pub(super) struct LogLine {
+    pub(super) id: String,
+    pub(super) signer: String,
+    pub(super) disposition: Disposition,
+    pub(super) reason: String,
+    pub(super) plugin: String,
+    pub(super) attempt: u32,
+}
+
+/// The state of one session.
+struct Intake<'a> {
+    receiver: &'a Arc<Receiver>,
+    link: &'a Connected,
+    in_work: VecDeque<InWork>,
+    uncommitted: usize,
+    held: Arc<HashSet<String>>,
+    answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
+}
+
+impl Receiver {
+    /// Works on one session until it ends.
+    pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
+        let Some(subscription) = self.subscribe(link).await else {
+            return Ended::Closed;
+        };
+        tracing::info!(
+            channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
+            "subscribed",
+        );
+        let mut intake = Intake {
+            receiver: self,
+            link,
+            in_work: VecDeque::new(),
+            uncommitted: 0,
+            held: self.held_signers(),
+            answers: mpsc::unbounded_channel(),
+        };
+        let ended = intake.run(subscription, shutdown).await;
+        match &ended {
+            Ended::Closed => {
+                let reason = link.session.closed().await;
+                tracing::warn!(
+                    channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
+                    "connection to the broker lost",
+                );
+            }
+            _ => {
+                link.session.disconnect(DISCONNECT_GRACE).await;
+            }
+        }
+        ended
+    }
+
+    async fn subscribe(&self, link: &Connected) -> Option<Subscription> {
+        let mut wanted = Subscribe::new(&self.settings.destination).with_prefetch(self.settings.prefetch);
+        if self.link.cumulative_acks() {
+            wanted.mode = AckMode::Client;
+        }
+        match link.session.subscribe(&wanted).await {
+            Ok(subscription) => Some(subscription),
+            Err(error) => {
+                if wanted.fall_back(&error) {
+                    self.link.use_cumulative_acks();
+                }
+                tracing::error!(
+                    channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
+                    error = %crate::cause::chain(&error), "cannot subscribe",
+                );
+                self.link.penalise();
+                None
+            }
+        }
+    }
+
+    /// Signers whose later messages wait behind a deferred one.
+    pub(super) fn held_signers(&self) -> Arc<HashSet<String>> {
+        if self.settings.deferred_order == crate::config::DeferredOrder::None {
+            return Arc::default();
+        }
+        match self.spool.journal.deferred(&self.name) {
+            Ok(waiting) => Arc::new(waiting.into_iter().map(|element| element.signer).collect()),
+            Err(error) => {
+                tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot read the journal");
+                Arc::default()
+            }
+        }
+    }
+}
+
+impl Intake<'_> {
+    async fn run(&mut self, mut subscription: Subscription, shutdown: &Shutdown) -> Ended {
+        let mut room = tokio::time::interval(ROOM_CHECK);
+        let mut draining = false;
+        loop {
+            if draining && self.in_work.is_empty() && self.uncommitted == 0 {
+                return Ended::Shutdown;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.stopping() => return Ended::Shutdown,
+                Some(answer) = self.answers.1.recv() => {
+                    if let Err(error) = self.settle(answer) {
+                        return Ended::Storage(error);
+                    }
+                }
+                Some(decision) = front(&mut self.in_work) => self.submit(decision),
+                () = shutdown.draining(), if !draining => {
+                    draining = true;
+                }
+                delivery = subscription.next(), if !draining && self.has_room() => match delivery {
+                    Some(delivery) => self.take(delivery),
+                    None => return Ended::Closed,
+                },
+                _ = room.tick(), if !draining => {
+                    self.held = self.receiver.held_signers();
+                    if let Some(free) = self.receiver.too_little_room() {
+                        return Ended::LowSpace(free);
+                    }
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.in_work.len() + self.uncommitted < self.receiver.settings.prefetch as usize
+    }
+
+    /// Takes a delivery up: its decision is made on a blocking thread.
+    fn take(&mut self, delivery: Delivery) {
+        let origin = origin(delivery, &self.link.broker);
+        let decision = self.decide(&origin);
+        self.in_work.push_back(InWork { origin, decision });
+    }
+
+    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Decision, JoinError>> {
+        let mut snapshot = self.receiver.snapshot();
+        snapshot.held = Arc::clone(&self.held);
+        let workers = Arc::clone(&self.receiver.workers);
+        let (raw, id, headers) = (origin.raw.clone(), origin.header_id.clone(), origin.headers.clone());
+        let at = origin.at;
+        tokio::spawn(async move {
+            let permit = workers.acquire_owned().await;
+            let decided = tokio::task::spawn_blocking(move || {
+                let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
+                super::decide_or_fail(&received, &snapshot)
+            })
+            .await;
+            drop(permit);
+            decided
+        })
+    }
+
+    /// Sends the decision at the front to the commit engine.
+    fn submit(&mut self, decided: Result<Decision, JoinError>) {
+        let Some(InWork { origin, .. }) = self.in_work.pop_front() else { return };
+        let mut decision = match decided {
+            Ok(decision) => decision,
+            Err(error) => {
+                // The runtime is going down. The delivery is not acknowledged; the broker keeps it.
+                tracing::debug!(channel = %self.receiver.name, error = %error, "decision abandoned");
+                return;
+            }
+        };
+        if decision.disposition == Disposition::Stored && self.held.contains(&decision.key.signer) && !decision.held_back {
+            // Decided before a message of the same signer was deferred: it waits behind that one.
+            let decision = self.decide(&origin);
+            self.in_work.push_front(InWork { origin, decision });
+            return;
+        }
+        if matches!(decision.disposition, Disposition::Deferred { .. }) {
+            let mut held = (*self.held).clone();
+            if self.receiver.settings.deferred_order != crate::config::DeferredOrder::None {
+                held.insert(decision.key.signer.clone());
+            }
+            self.held = Arc::new(held);
+        }
+        decision.facts.broker = origin.broker;
+        let line = log_line(&decision, 1);
+        let commit = commit_of(decision, &origin.raw, origin.redelivered);
+        let answers = self.answers.0.clone();
+        let (token, memory) = (origin.token, origin.memory);
+        self.uncommitted += 1;
+        let done = Box::new(move |stored| {
+            drop(memory);
+            let _ = answers.send(Answer { token, stored, line });
+        });
+        self.receiver.spool.engine.submit_with(commit, done);
+    }
+
+    /// Acknowledges what is durable.
+    fn settle(&mut self, answer: Answer) -> Result<(), CommitError> {
+        self.uncommitted -= 1;
+        let stored = answer.stored?;
+        log_settled(&self.receiver.name, &answer.line, &stored);
+        if let Err(error) = acknowledge(answer.token, &stored) {
+            tracing::debug!(channel = %self.receiver.name, id = %answer.line.id, error = %error, "ACK not sent");
+        }
+        Ok(())
+    }
+}
+
+/// The decision of the delivery at the front; pending for ever where there is none.
+async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Decision, JoinError>> {
+    match in_work.front_mut() {
+        Some(first) => Some((&mut first.decision).await.flatten()),
+        None => std::future::pending().await,
+    }
+}
+
+fn origin(delivery: Delivery, broker: &str) -> Origin {
+    let redelivered = delivery.redelivered();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: Vec<(String, String)> = delivery.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
+    Origin {
+        redelivered,
+        header_id: delivery.headers.bytes("empa-id").map(text),
+        headers,
+        at: now(),
+        broker: broker.to_owned(),
+        token: delivery.token,
+        raw: delivery.body,
+        memory: delivery.memory,
+    }
+}
+
+/// A decision as the commit engine takes it.
+pub(super) fn commit_of(decision: Decision, raw: &[u8], redelivered: bool) -> Commit {
+    Commit {
+        key: decision.key,
+        disposition: decision.disposition,
+        elements: decision.elements,
+        facts: decision.facts,
+        redelivered,
+        again: false,
+        raw_digest: Some(content_digest(raw)),
+        resolves: None,
+    }
+}
+
+pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
+    LogLine {
+        id: decision.key.id.to_string(),
+        signer: decision.signer.as_ref().map(super::signer_field).unwrap_or_default(),
+        disposition: decision.disposition.clone(),
+        reason: decision.facts.reason.clone().unwrap_or_default(),
+        plugin: decision.plugin.clone().unwrap_or_default(),
+        attempt,
+    }
+}
+
+/// One line for what became of a message.
+pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
+    let (id, signer, plugin) = (&line.id, &line.signer, &line.plugin);
+    let Outcome::New { elements, conflict } = stored.outcome() else {
+        tracing::info!(channel, id, signer, "message received before; duplicate dropped");
+        return;
+    };
+    if *conflict {
+        tracing::warn!(channel, id, signer, "the signer sent other content under this id too; both are kept");
+    }
+    let element = elements.join(" ");
+    match &line.disposition {
+        Disposition::Stored => tracing::info!(channel, id, signer, element, "message stored"),
+        Disposition::Dropped => tracing::info!(channel, id, signer, plugin, reason = %line.reason, "message dropped"),
+        Disposition::Rejected { .. } => {
+            tracing::warn!(channel, id, signer, plugin, element, reason = %line.reason, "message rejected");
+        }
+        Disposition::Deferred { .. } => {
+            let attempt = line.attempt;
+            tracing::warn!(channel, id, signer, plugin, element, attempt, reason = %line.reason, "message deferred");
+        }
+    }
+}

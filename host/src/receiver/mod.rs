@@ -1,0 +1,209 @@
+//! The receiving side of a channel: broker → open → authorise → pipeline → incoming, then ACK.
+//!
+//! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
+//! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
+//! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
+//! messages, and storing is tried again after [`STORAGE_PAUSE`].
+//!
+//! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
+
+mod decide;
+mod deferred;
+mod intake;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+pub(crate) use decide::milliseconds;
+pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
+
+use crate::channel::{Identity, Link, OpenSpool};
+use crate::config;
+use crate::plugin::Pipeline;
+use crate::shutdown::Shutdown;
+use crate::smime::OpenPolicy;
+use crate::spool::{CommitError, Stored};
+use crate::stomp::{AckToken, SessionError};
+use crate::trust::SignerListsSource;
+
+/// How long a channel pauses when nothing can be stored.
+const STORAGE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A channel that receives.
+#[derive(Debug)]
+pub struct Receiver {
+    name: Arc<str>,
+    settings: Arc<config::Receiver>,
+    link: Link,
+    identity: Identity,
+    lists: Arc<SignerListsSource>,
+    pipeline: ArcSwap<Pipeline>,
+    spool: Arc<OpenSpool>,
+    workers: Arc<Semaphore>,
+}
+
+/// What a [`Receiver`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The channel's name.
+    pub name: String,
+    /// Its configuration.
+    pub settings: config::Receiver,
+    /// The way to the broker.
+    pub link: Link,
+    /// What decrypts, and whom we believe.
+    pub identity: Identity,
+    /// Who may send.
+    pub lists: Arc<SignerListsSource>,
+    /// The plugins.
+    pub pipeline: Arc<Pipeline>,
+    /// Queues, journal and commit engine.
+    pub spool: Arc<OpenSpool>,
+    /// Limits how many messages are worked on at once.
+    pub workers: Arc<Semaphore>,
+}
+
+/// Acknowledges a delivery. [`Stored`] is the proof that it is durable; nothing else may acknowledge.
+///
+/// ```compile_fail
+/// # async fn f(token: sesame::stomp::AckToken) {
+/// sesame::receiver::acknowledge(token, ()).unwrap();
+/// # }
+/// ```
+///
+/// # Errors
+/// [`SessionError`] where the session is over; the broker then delivers again and the journal recognises it.
+pub fn acknowledge(token: AckToken, _proof: &Stored) -> Result<(), SessionError> {
+    token.acknowledge()
+}
+
+/// Why a session was given up by us.
+enum Ended {
+    /// The broker or the network ended it.
+    Closed,
+    /// Nothing can be stored now.
+    Storage(CommitError),
+    /// Too little room is left.
+    LowSpace(u64),
+    /// A stop was asked for.
+    Shutdown,
+}
+
+impl Receiver {
+    /// A receiver made of its parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            name: parts.name.into(),
+            settings: Arc::new(parts.settings),
+            link: parts.link,
+            identity: parts.identity,
+            lists: parts.lists,
+            pipeline: ArcSwap::new(parts.pipeline),
+            spool: parts.spool,
+            workers: parts.workers,
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What a message is judged by now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        snapshot(&self.name, &self.settings, &self.identity, &self.lists, &self.pipeline.load())
+    }
+
+    /// Receives until a stop is asked for. Broker and disk may come and go.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
+        while !shutdown.asked() {
+            if let Some(free) = self.too_little_room() {
+                self.pause(&Ended::LowSpace(free), &shutdown).await;
+                continue;
+            }
+            let link = tokio::select! {
+                link = self.link.connect() => link,
+                () = shutdown.draining() => break,
+            };
+            match self.serve(&link, &shutdown).await {
+                Ended::Closed => {}
+                Ended::Shutdown => break,
+                ended => self.pause(&ended, &shutdown).await,
+            }
+        }
+        let _ = retries.await;
+    }
+
+    /// The bytes that are free, if they are too few.
+    fn too_little_room(&self) -> Option<u64> {
+        let free = crate::spool::free_bytes(&self.settings.spool).ok()?;
+        (free < self.settings.storage.min_free).then_some(free)
+    }
+
+    async fn pause(&self, ended: &Ended, shutdown: &Shutdown) {
+        let spool = self.settings.spool.display();
+        match ended {
+            Ended::Storage(error) => tracing::error!(
+                channel = %self.name, spool = %spool, error = %crate::cause::chain(error),
+                "cannot store messages; the broker keeps them until storing works again",
+            ),
+            Ended::LowSpace(free) => tracing::error!(
+                channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
+                "too little room on the disk; the broker keeps the messages until there is more",
+            ),
+            Ended::Closed | Ended::Shutdown => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(STORAGE_PAUSE) => {}
+            () = shutdown.draining() => {}
+        }
+    }
+}
+
+/// What messages of a channel are judged by, from the current state of its sources.
+#[must_use]
+pub fn snapshot(
+    name: &Arc<str>,
+    settings: &Arc<config::Receiver>,
+    identity: &Identity,
+    lists: &SignerListsSource,
+    pipeline: &Arc<Pipeline>,
+) -> Snapshot {
+    let credential = identity.credential.current();
+    let policy = OpenPolicy {
+        encryption_required: settings.encryption == config::Encryption::Required,
+        allow_sha1: settings.trust.allow_sha1_digest,
+        max_payload: usize::try_from(settings.max_payload).unwrap_or(usize::MAX),
+        max_age: Some(settings.max_age),
+        names: Vec::new(),
+    };
+    Snapshot {
+        channel: Arc::clone(name),
+        settings: Arc::clone(settings),
+        trust: identity.trust.snapshot(),
+        credentials: vec![credential],
+        lists: lists.current(),
+        pipeline: Arc::clone(pipeline),
+        policy,
+        held: Arc::default(),
+    }
+}
+
+/// [`decide`], with a panic turned into a rejection of the one message that caused it.
+fn decide_or_fail(received: &Received<'_>, snapshot: &Snapshot) -> Decision {
+    let now = now();
+    let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(received, snapshot, now)));
+    decided.unwrap_or_else(|_| decide::failed(received, snapshot, now))
+}
+
+/// Now, for everything that a decision compares with dates.
+fn now() -> SystemTime {
+    SystemTime::now()
+}

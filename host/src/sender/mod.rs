@@ -1,0 +1,314 @@
+//! The sending side of a channel: outgoing → pipeline → seal → SEND, removed on RECEIPT.
+//!
+//! Start with [`Sender::run`]. While a broker is connected, `prepare` locks elements, runs the pipeline on them once and
+//! makes its answer durable; `flight` seals, sends and counts receipts; an element is removed when every part of it has
+//! its RECEIPT. Whatever breaks in between leaves the element where it is, and it is sent again under the same id.
+//!
+//! # Refusals
+//! A message that can never be sent (empty, too large, not sealable, found invalid by a plugin, refused by the broker
+//! again and again) goes to the reject queue with the reason, durable before its element is removed; the rest go on.
+//! A message whose plugin cannot answer stays in outgoing and is tried again after its back-off.
+
+mod flight;
+mod prepare;
+mod refuse;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, Semaphore};
+
+pub use prepare::{Part, Prepared};
+pub use window::{Blame, Ending, Window};
+
+use crate::channel::{Connected, Identity, Link, OpenSpool};
+use crate::config;
+use crate::plugin::Pipeline;
+use crate::shutdown::Shutdown;
+use crate::smime::{Peer, SealError, SealPolicy, Sealer};
+use crate::spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
+use crate::stomp::Receipt;
+use crate::trust::RecipientSource;
+
+/// How long a DISCONNECT may take.
+const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a sender stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Until nothing is left that can be sent now, or no broker could be reached for this long.
+    UntilEmpty(Duration),
+    /// Until stopped.
+    Watch,
+}
+
+/// What a sender did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Messages with all receipts.
+    pub sent: u64,
+    /// Messages in the reject queue.
+    pub rejected: u64,
+    /// Messages that are still in outgoing, tried and put off.
+    pub waiting: u64,
+    /// Why it stopped before the end.
+    pub gave_up: Option<String>,
+}
+
+impl Summary {
+    /// Whether nothing is left to do for anybody.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.rejected == 0 && self.waiting == 0 && self.gave_up.is_none()
+    }
+}
+
+/// An element that waits because a plugin could not answer, or because sending it failed.
+#[derive(Clone, Copy, Debug)]
+struct PutOff {
+    until: Instant,
+    /// When it was first taken up: the "now" of plugins, the same on every attempt.
+    first: SystemTime,
+}
+
+/// A channel that sends.
+#[derive(Debug)]
+pub struct Sender {
+    name: Arc<str>,
+    settings: Arc<config::Sender>,
+    link: Link,
+    identity: Identity,
+    recipient: Option<Arc<RecipientSource>>,
+    pipeline: ArcSwap<Pipeline>,
+    outgoing: Outgoing,
+    state: Arc<OpenSpool>,
+    workers: Arc<Semaphore>,
+    threads: usize,
+    window: Mutex<Window>,
+    put_off: Mutex<HashMap<String, PutOff>>,
+    wake: Arc<Notify>,
+    sent: AtomicU64,
+    rejected: AtomicU64,
+}
+
+/// What a [`Sender`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The channel's name.
+    pub name: String,
+    /// Its configuration.
+    pub settings: config::Sender,
+    /// The way to the broker.
+    pub link: Link,
+    /// Who signs, and whom we believe.
+    pub identity: Identity,
+    /// Whom to encrypt for.
+    pub recipient: Option<Arc<RecipientSource>>,
+    /// The plugins.
+    pub pipeline: Arc<Pipeline>,
+    /// The queue.
+    pub outgoing: Outgoing,
+    /// Journal and commit engine of the state directory.
+    pub state: Arc<OpenSpool>,
+    /// Limits how many messages are worked on at once.
+    pub workers: Arc<Semaphore>,
+    /// The number behind `workers`.
+    pub threads: usize,
+}
+
+/// Why an element may be removed.
+#[derive(Debug)]
+pub enum Settled {
+    /// The broker has every part of it.
+    Sent(Vec<Receipt>),
+    /// It is durable in the reject queue.
+    Refused(Stored),
+    /// A plugin dropped it on purpose; the journal says so.
+    Dropped(Stored),
+}
+
+/// Removes elements from outgoing. [`Settled`] is the proof that each is durable elsewhere; nothing else may remove.
+///
+/// ```compile_fail
+/// # fn f(element: sesame::spool::LockedElement) {
+/// let _ = sesame::sender::remove(vec![(element, ())]);
+/// # }
+/// ```
+#[must_use]
+pub fn remove(settled: Vec<(LockedElement, Settled)>) -> Vec<Result<Removal, SpoolError>> {
+    LockedElement::remove_all(settled.into_iter().map(|(element, _proof)| element).collect())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sender {
+    /// A sender made of its parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let window = Window::new(parts.settings.window as usize);
+        Self {
+            name: parts.name.into(),
+            settings: Arc::new(parts.settings),
+            link: parts.link,
+            identity: parts.identity,
+            recipient: parts.recipient,
+            pipeline: ArcSwap::new(parts.pipeline),
+            outgoing: parts.outgoing,
+            state: parts.state,
+            workers: parts.workers,
+            threads: parts.threads,
+            window: Mutex::new(window),
+            put_off: Mutex::default(),
+            wake: Arc::new(Notify::new()),
+            sent: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Wakes the sender because something may have arrived in its queue.
+    #[must_use]
+    pub fn waker(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Sends until stopped, or until nothing is left.
+    pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
+        let mut gave_up = None;
+        while !shutdown.asked() {
+            if !self.wait_for_work(stay, &shutdown).await {
+                break;
+            }
+            let link = tokio::select! {
+                link = self.connect(stay) => match link {
+                    Ok(link) => link,
+                    Err(why) => {
+                        gave_up = Some(why);
+                        break;
+                    }
+                },
+                () = shutdown.draining() => break,
+            };
+            let lost = self.serve(&link, stay, &shutdown).await;
+            if let Some(reason) = lost {
+                tracing::warn!(
+                    channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
+                    "connection to the broker lost",
+                );
+            } else {
+                link.session.disconnect(DISCONNECT_GRACE).await;
+                if stay != Stay::Watch && !self.wait_for_suspects(&shutdown).await {
+                    break;
+                }
+            }
+        }
+        self.summary(gave_up)
+    }
+
+    fn summary(&self, gave_up: Option<String>) -> Summary {
+        Summary {
+            sent: self.sent.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            waiting: self.outgoing.count().unwrap_or_default() as u64,
+            gave_up,
+        }
+    }
+
+    /// Waits until there may be something to send; false when there is nothing and the sender is not to stay.
+    async fn wait_for_work(&self, stay: Stay, shutdown: &Shutdown) -> bool {
+        loop {
+            if self.has_work().await {
+                return true;
+            }
+            if stay != Stay::Watch || shutdown.asked() {
+                return false;
+            }
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(self.settings.poll) => {}
+                () = shutdown.draining() => return false,
+            }
+        }
+    }
+
+    /// Without `--watch`: waits for elements that the broker refused, as long as their trial is not over; false when
+    /// there are none.
+    async fn wait_for_suspects(&self, shutdown: &Shutdown) -> bool {
+        let release = locked(&self.window).trial_goes_on();
+        let Some(release) = release else { return false };
+        tokio::select! {
+            () = tokio::time::sleep_until(release.into()) => true,
+            () = shutdown.draining() => false,
+        }
+    }
+
+    /// Where the queue is.
+    #[must_use]
+    pub fn queue(&self) -> &std::path::Path {
+        self.outgoing.path()
+    }
+
+    async fn has_work(&self) -> bool {
+        let outgoing = self.outgoing.clone();
+        let skip = self.skipped();
+        let looked = tokio::task::spawn_blocking(move || outgoing.scan()?.next(|name| skip.contains(&name.to_string())));
+        match looked.await {
+            Ok(Ok(found)) => found.is_some(),
+            Ok(Err(error)) => {
+                tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot read the outgoing queue");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn connect(&self, stay: Stay) -> Result<Connected, String> {
+        match stay {
+            Stay::Watch => Ok(self.link.connect().await),
+            Stay::UntilEmpty(deadline) => tokio::time::timeout(deadline, self.link.connect())
+                .await
+                .map_err(|_| format!("no broker could be reached within {} s", deadline.as_secs())),
+        }
+    }
+
+    /// Names that are not to be taken up now: put off by a plugin, or held back because the broker refused them.
+    fn skipped(&self) -> std::collections::HashSet<String> {
+        let now = Instant::now();
+        let mut skipped: std::collections::HashSet<String> =
+            locked(&self.put_off).iter().filter(|(_, put)| now < put.until).map(|(name, _)| name.clone()).collect();
+        skipped.extend(locked(&self.window).held(now).map(str::to_owned));
+        skipped
+    }
+
+    /// Puts an element off after failed attempt number `attempt`; it stays in outgoing.
+    fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>) {
+        let pause = crate::receiver::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
+        let first = self.first_taken_up(element);
+        locked(&self.put_off).insert(element.to_owned(), PutOff { until: Instant::now() + pause, first });
+    }
+
+    fn first_taken_up(&self, element: &str) -> SystemTime {
+        locked(&self.put_off).get(element).map_or_else(SystemTime::now, |put| put.first)
+    }
+
+    fn sealer(&self) -> Result<Sealer, SealError> {
+        let peer = match self.settings.peer {
+            config::Peer::Ssm => Peer::Ssm,
+            config::Peer::Sesame => Peer::Sesame,
+        };
+        let max_payload = usize::try_from(self.settings.max_payload).unwrap_or(usize::MAX);
+        let recipient = self.recipient.as_ref().map(|source| source.current());
+        Sealer::new(self.identity.credential.current(), recipient, SealPolicy { peer, cipher: None, max_payload })
+    }
+}

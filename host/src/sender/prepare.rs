@@ -1,0 +1,250 @@
+//! From elements to prepared messages: lock, read, pipeline, and make the pipeline's answer durable.
+//!
+//! The pipeline runs once for an element's content. Its answer, `unchanged` included, is in the journal before the first
+//! SEND, and every retry starts from there: a plugin that was replaced in between cannot send records twice under other
+//! ids.
+
+use std::sync::Arc;
+
+use crate::journal::{JournalError, Output, Prepared as Row, PreparedKey};
+use crate::message::{Finding, MessageId, content_digest};
+use crate::plugin::{Input, Outcome, Refused};
+use crate::receiver::summary;
+use crate::spool::{LockedElement, ReadError};
+
+use super::Sender;
+use super::refuse::Refusal;
+
+/// A message whose content and ways are decided and durable. Made only here; sealing needs it.
+///
+/// ```compile_fail
+/// fn twice(prepared: &sesame::sender::Prepared) -> sesame::sender::Prepared {
+///     prepared.clone()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) element: LockedElement,
+    pub(super) key: PreparedKey,
+    pub(super) parts: Vec<Part>,
+    pub(super) bytes: usize,
+}
+
+impl Prepared {
+    /// The message's id.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.key.id
+    }
+
+    /// What is to be sent, one SEND each.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+}
+
+/// One SEND of a message.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its id: the message's, or `ID.N` of a split one.
+    pub id: MessageId,
+    /// Where it goes.
+    pub destination: String,
+    /// The content.
+    pub payload: Arc<Vec<u8>>,
+    /// Its media type, where a plugin named one.
+    pub content_type: Option<String>,
+    /// Further headers that a plugin set.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What became of one element when it was examined.
+pub(super) enum Examined {
+    /// To be sent; `fresh` where the journal does not know it yet.
+    Ready { element: LockedElement, content: Arc<Vec<u8>>, row: Row, fresh: bool },
+    /// To be sent in part: these parts go to the reject queue first.
+    PartlyRefused { element: LockedElement, content: Arc<Vec<u8>>, row: Row, refused: Vec<Refused> },
+    /// Never to be sent.
+    Refused(Refusal),
+    /// Dropped by a plugin on purpose.
+    Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String },
+    /// Not to be sent now.
+    PutOff { element: String, attempt: u32, after: Option<std::time::Duration>, reason: String },
+    /// Locked by somebody else, or gone.
+    NotOurs,
+}
+
+impl Sender {
+    /// Examines elements on a blocking thread: nothing is written yet.
+    pub(super) fn examine(&self, names: &[crate::spool::ElementName]) -> Vec<Examined> {
+        names.iter().map(|name| self.examine_one(name)).collect()
+    }
+
+    fn examine_one(&self, name: &crate::spool::ElementName) -> Examined {
+        let element = match self.outgoing.lock(name) {
+            Ok(Some(element)) => element,
+            Ok(None) => return Examined::NotOurs,
+            Err(error) => return self.unreadable(name.to_string(), &error),
+        };
+        let content = match element.read(self.settings.max_payload) {
+            Ok(content) => Arc::new(content),
+            Err(ReadError::Changed { .. }) => return Examined::NotOurs,
+            Err(error @ (ReadError::Empty { .. } | ReadError::TooLarge { .. })) => {
+                return Examined::Refused(Refusal::unread(element, &error));
+            }
+            Err(error) => return self.unreadable(name.to_string(), &error),
+        };
+        let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
+        if content.iter().all(u8::is_ascii_whitespace) {
+            return Examined::Refused(Refusal::new(element, key, content, "empty", "the message is blank".to_owned()));
+        }
+        match self.known(&key) {
+            Ok(Some(row)) => Examined::Ready { element, content, row, fresh: false },
+            Ok(None) => self.run_pipeline(element, key, content),
+            Err(error) => self.unreadable(name.to_string(), &error),
+        }
+    }
+
+    fn unreadable(&self, element: String, error: &(dyn std::error::Error + 'static)) -> Examined {
+        Examined::PutOff { element, attempt: 1, after: None, reason: crate::cause::chain(error) }
+    }
+
+    fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
+        let mut rows = self.state.journal.prepared(&self.name, std::slice::from_ref(key))?;
+        Ok(rows.pop().flatten())
+    }
+
+    fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
+        let pipeline = self.pipeline.load();
+        let name = element.name().to_string();
+        let attempt = match self.state.journal.attempts(&self.name, &key.digest) {
+            Ok((before, _)) => before + 1,
+            Err(error) => return self.unreadable(name, &error),
+        };
+        let properties = [("element".to_owned(), name.clone())];
+        let input = Input {
+            message_id: &key.id,
+            destination: &self.settings.destination,
+            content_type: None,
+            signer: None,
+            received_at: crate::receiver::milliseconds(self.first_taken_up(&name)),
+            attempt,
+            transport_headers: &[],
+            properties: &properties,
+        };
+        let outcome = pipeline.run(&input, &content);
+        let row = |outputs| Row {
+            key: key.clone(),
+            element: name.clone(),
+            outputs,
+            pipeline: pipeline.hash().to_owned(),
+            attempts: 0,
+        };
+        match outcome {
+            Outcome::Pass { outputs, refused, findings } => {
+                self.log_findings(&key.id, &findings);
+                let row = row(outputs.into_iter().map(output).collect());
+                if refused.is_empty() {
+                    return Examined::Ready { element, content, row, fresh: true };
+                }
+                Examined::PartlyRefused { element, content, row, refused }
+            }
+            Outcome::Dropped { finding, plugin } => Examined::Dropped { element, key, finding, plugin },
+            Outcome::Invalid { findings, plugin } => {
+                let why = format!("{plugin}: {}", summary(&findings));
+                Examined::Refused(Refusal::new(element, key, content, "plugin-invalid", why).with_findings(findings))
+            }
+            Outcome::Retry { after, reason, plugin } => {
+                self.postpone(element, key, content, after, format!("{plugin}: {reason}"), attempt)
+            }
+            Outcome::Failed { error, .. } => {
+                self.postpone(element, key, content, None, error.to_string(), attempt)
+            }
+        }
+    }
+
+    /// Puts an element off, or refuses it after the last attempt that is counted.
+    fn postpone(
+        &self,
+        element: LockedElement,
+        key: PreparedKey,
+        content: Arc<Vec<u8>>,
+        after: Option<std::time::Duration>,
+        reason: String,
+        attempt: u32,
+    ) -> Examined {
+        if attempt >= self.settings.repetition.attempts {
+            let why = format!("after {attempt} attempts: {reason}");
+            return Examined::Refused(Refusal::new(element, key, content, "attempts-exhausted", why));
+        }
+        if let Err(error) = self.state.journal.count_attempts(&self.name, &[key.digest]) {
+            tracing::error!(channel = %self.name, error = crate::cause::chain(&error), "cannot write the journal");
+        }
+        Examined::PutOff { element: element.name().to_string(), attempt, after, reason }
+    }
+
+    fn log_findings(&self, id: &MessageId, findings: &[Finding]) {
+        for finding in findings {
+            tracing::info!(channel = %self.name, %id, finding = %finding, "plugin finding");
+        }
+    }
+
+    /// Makes the answers of the pipeline durable in one transaction.
+    pub(super) fn record(&self, examined: &[Examined]) -> Result<(), JournalError> {
+        let rows: Vec<Row> = examined
+            .iter()
+            .filter_map(|one| match one {
+                Examined::Ready { row, fresh: true, .. } | Examined::PartlyRefused { row, .. } => Some(row.clone()),
+                _ => None,
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.state.journal.record_prepared(&self.name, &rows)
+    }
+
+    /// The message that goes out, once its row is durable.
+    pub(super) fn prepared(&self, element: LockedElement, content: &Arc<Vec<u8>>, row: Row) -> Prepared {
+        let mut parts = Vec::new();
+        for output in row.outputs {
+            let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
+            let payload = output.payload.map_or_else(|| Arc::clone(content), Arc::new);
+            for destination in self.destinations(&output.routes) {
+                parts.push(Part {
+                    id: id.clone(),
+                    destination,
+                    payload: Arc::clone(&payload),
+                    content_type: output.content_type.clone(),
+                    headers: output.headers.clone(),
+                });
+            }
+        }
+        let bytes = parts.iter().map(|part| part.payload.len()).sum();
+        Prepared { element, key: row.key, parts, bytes }
+    }
+
+    /// The destinations of an output: those of its routes, else the channel's own.
+    fn destinations(&self, routes: &[String]) -> Vec<String> {
+        let own = &self.settings.destination;
+        let mut destinations: Vec<String> =
+            routes.iter().map(|route| self.settings.routes.get(route).unwrap_or(own).clone()).collect();
+        if destinations.is_empty() {
+            destinations.push(own.clone());
+        }
+        destinations.sort();
+        destinations.dedup();
+        destinations
+    }
+}
+
+fn output(output: crate::plugin::Output) -> Output {
+    Output {
+        payload: output.payload,
+        content_type: output.content_type,
+        headers: output.headers,
+        routes: output.routes,
+        part: output.part,
+    }
+}

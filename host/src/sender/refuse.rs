@@ -1,0 +1,163 @@
+//! What is never sent: into the reject queue with its reason, durable before its element is removed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use tokio::sync::oneshot;
+
+use crate::journal::{Disposition, Facts, Key, PreparedKey};
+use crate::message::{Finding, MessageId, content_digest};
+use crate::plugin::Refused;
+use crate::receiver::{findings_json, summary};
+use crate::spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
+
+use super::{Sender, Settled, remove};
+
+/// An element that is refused, and why.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) element: LockedElement,
+    key: PreparedKey,
+    content: Arc<Vec<u8>>,
+    code: &'static str,
+    why: String,
+    findings: Vec<Finding>,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        element: LockedElement,
+        key: PreparedKey,
+        content: Arc<Vec<u8>>,
+        code: &'static str,
+        why: String,
+    ) -> Self {
+        Self { element, key, content, code, why, findings: Vec::new() }
+    }
+
+    /// An element whose content was not even read: empty or too large.
+    pub(super) fn unread(element: LockedElement, error: &ReadError) -> Self {
+        let code = if matches!(error, ReadError::Empty { .. }) { "empty" } else { "too-large" };
+        let content = Arc::new(element.read(u64::MAX).unwrap_or_default());
+        let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
+        Self::new(element, key, content, code, crate::cause::chain(error))
+    }
+
+    /// A message that was prepared and cannot be sent; its content is read again.
+    pub(super) fn of_element(element: LockedElement, key: PreparedKey, code: &'static str, why: String) -> Self {
+        let content = Arc::new(element.read(u64::MAX).unwrap_or_default());
+        Self::new(element, key, content, code, why)
+    }
+
+    pub(super) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings = findings;
+        self
+    }
+}
+
+impl Sender {
+    /// Refuses an element. Where the reject queue cannot be written, the element stays and is put off.
+    pub(super) async fn refuse(&self, refusal: Refusal) {
+        let Refusal { element, key, content, code, why, findings } = refusal;
+        let error = format!("{code}: {why}");
+        let name = element.name().to_string();
+        let commit = self.rejection(&key.id, key.digest, code, &error, &content, &findings);
+        match self.commit(commit).await {
+            Ok(stored) => {
+                tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+                let _ = self.state.journal.record_refused(&self.name, &name, &key, &error);
+                super::locked(&self.put_off).remove(&name);
+                super::locked(&self.window).forget(&name);
+                self.removed(remove(vec![(element, Settled::Refused(stored))]));
+            }
+            Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    /// Puts the refused parts of a message into the reject queue; false where that is not possible now.
+    pub(super) async fn refuse_parts(&self, element: &str, id: &MessageId, refused: &[Refused]) -> bool {
+        for part in refused {
+            let id = &id.part(part.part);
+            let error = format!("plugin-invalid: {}: {}", part.plugin, summary(&part.findings));
+            let digest = content_digest(&part.payload);
+            let commit = self.rejection(id, digest, "plugin-invalid", &error, &part.payload, &part.findings);
+            if let Err(failure) = self.commit(commit).await {
+                self.cannot_set_aside(element, &failure);
+                return false;
+            }
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(channel = %self.name, %id, element, reason = %error, "part rejected");
+        }
+        true
+    }
+
+    /// Notes a message that a plugin dropped, and removes its element.
+    pub(super) async fn drop_message(&self, element: LockedElement, key: PreparedKey, finding: &Finding, plugin: &str) {
+        let name = element.name().to_string();
+        let reason = format!("dropped by {plugin}: {finding}");
+        let mut facts = Facts::at(SystemTime::now());
+        facts.reason = Some(reason.clone());
+        let commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
+        match self.commit(commit).await {
+            Ok(stored) => {
+                tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
+                self.removed(remove(vec![(element, Settled::Dropped(stored))]));
+            }
+            Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    fn cannot_set_aside(&self, element: &str, failure: &CommitError) {
+        let error = crate::cause::chain(failure);
+        tracing::error!(
+            channel = %self.name, element, reject = %self.settings.reject.display(), %error,
+            "cannot write to the reject queue; the message stays in outgoing",
+        );
+        self.put_off(element, 1, None);
+    }
+
+    fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {
+        Key { channel: self.name.to_string(), id: id.clone(), signer: String::new(), digest }
+    }
+
+    fn rejection(
+        &self,
+        id: &MessageId,
+        digest: [u8; 32],
+        code: &str,
+        error: &str,
+        body: &[u8],
+        findings: &[Finding],
+    ) -> Commit {
+        let element = NewElement {
+            queue: self.settings.reject.clone(),
+            fields: vec![
+                ("body", body.to_vec()),
+                ("signer", b"Not available.".to_vec()),
+                ("empaid", id.as_str().as_bytes().to_vec()),
+                ("error", error.as_bytes().to_vec()),
+                ("findings", findings_json(findings)),
+            ],
+        };
+        let mut facts = Facts::at(SystemTime::now());
+        facts.payload_bytes = body.len() as u64;
+        facts.reason = Some(error.to_owned());
+        let disposition = Disposition::Rejected { code: code.to_owned() };
+        let mut commit = Commit::new(self.key(id, digest), disposition, vec![element], facts);
+        // A crash before the element was removed must not make a second copy.
+        commit.redelivered = true;
+        commit.raw_digest = Some(digest);
+        commit
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Stored, CommitError> {
+        let (sender, answer) = oneshot::channel();
+        let done = Box::new(move |outcome| {
+            let _ = sender.send(outcome);
+        });
+        self.state.engine.submit_with(commit, done);
+        answer.await.unwrap_or(Err(CommitError::Stopped))
+    }
+}

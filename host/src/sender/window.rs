@@ -1,0 +1,206 @@
+//! How many SENDs may be in flight, and which element it is that breaks the connection.
+//!
+//! A broker may refuse one message for good (too large, say) by an ERROR frame or by hanging up, which STOMP does not tie
+//! to a frame. So the window is halved each time a connection breaks with SENDs in flight, until the element that was
+//! alone in flight is known. A known suspect is sent only when nothing else is in flight.
+//!
+//! # Policy
+//! An element is refused after [`ERROR_FAILURES`] failures with an ERROR frame or [`BREAK_FAILURES`] plain breaks, and
+//! only if the broker took another message of this channel since its first failure: a broker that refuses everything is
+//! the broker's trouble, and then elements wait. Between its tries a suspect is held back, 1 s doubled up to 5 minutes.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Failures with an ERROR frame after which an element is refused.
+const ERROR_FAILURES: u32 = 3;
+/// Failures by a plain break of the connection after which an element is refused.
+const BREAK_FAILURES: u32 = 5;
+/// Failures for which a sender that is to end when its queue is empty still waits.
+const TRIALS: u32 = 6;
+const FIRST_HOLD: Duration = Duration::from_secs(1);
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// How a connection ended while SENDs were in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The broker said ERROR.
+    Error,
+    /// The connection broke without a word.
+    Break,
+}
+
+/// What is to be done with a suspect.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody is blamed; the window is smaller.
+    Nobody,
+    /// The element waits a while, then goes alone.
+    Hold(String),
+    /// The broker will not take the element: it goes to the reject queue.
+    Refuse(String),
+}
+
+#[derive(Debug)]
+struct Suspect {
+    failures: u32,
+    weight: u32,
+    receipts_at_first: u64,
+    until: Instant,
+}
+
+/// The window of one channel.
+#[derive(Debug)]
+pub struct Window {
+    max: usize,
+    size: usize,
+    in_row: usize,
+    receipts: u64,
+    suspects: HashMap<String, Suspect>,
+}
+
+impl Window {
+    /// A window of at most `max` SENDs, at least one.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        let max = max.max(1);
+        Self { max, size: max, in_row: 0, receipts: 0, suspects: HashMap::new() }
+    }
+
+    /// How many SENDs may be in flight now.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether `element` is to be sent only when nothing else is in flight.
+    #[must_use]
+    pub fn goes_alone(&self, element: &str) -> bool {
+        self.suspects.contains_key(element)
+    }
+
+    /// Whether `element` is held back at `now`.
+    #[must_use]
+    pub fn holds(&self, element: &str, now: Instant) -> bool {
+        self.suspects.get(element).is_some_and(|suspect| now < suspect.until)
+    }
+
+    /// The elements held back at `now`.
+    pub fn held(&self, now: Instant) -> impl Iterator<Item = &str> {
+        self.suspects.iter().filter(move |(_, s)| now < s.until).map(|(name, _)| name.as_str())
+    }
+
+    /// When the next suspect may go whose trial is not over; a suspect that failed [`TRIALS`] times is left for later.
+    #[must_use]
+    pub fn trial_goes_on(&self) -> Option<Instant> {
+        self.suspects.values().filter(|suspect| suspect.failures < TRIALS).map(|suspect| suspect.until).min()
+    }
+
+    /// A RECEIPT came for `element`.
+    pub fn receipt(&mut self, element: &str) {
+        self.receipts += 1;
+        self.suspects.remove(element);
+        self.in_row += 1;
+        if self.size < self.max && self.in_row >= self.size {
+            self.size = (self.size * 2).min(self.max);
+            self.in_row = 0;
+        }
+    }
+
+    /// The broker refused `element` by name, or the connection ended with the elements `in_flight`.
+    pub fn broke(&mut self, in_flight: &[String], ending: Ending, now: Instant) -> Blame {
+        self.in_row = 0;
+        match in_flight {
+            [] => Blame::Nobody,
+            [one] => self.blame(one, ending, now),
+            several => {
+                self.size = (several.len() / 2).clamp(1, self.max);
+                Blame::Nobody
+            }
+        }
+    }
+
+    /// Forgets an element that is gone.
+    pub fn forget(&mut self, element: &str) {
+        self.suspects.remove(element);
+    }
+
+    fn blame(&mut self, element: &str, ending: Ending, now: Instant) -> Blame {
+        let receipts = self.receipts;
+        let suspect = self.suspects.entry(element.to_owned()).or_insert(Suspect {
+            failures: 0,
+            weight: 0,
+            receipts_at_first: receipts,
+            until: now,
+        });
+        suspect.failures += 1;
+        suspect.weight += if ending == Ending::Error { BREAK_FAILURES } else { ERROR_FAILURES };
+        let hold = FIRST_HOLD.saturating_mul(1 << (suspect.failures - 1).min(16)).min(LONGEST_HOLD);
+        suspect.until = now + hold;
+        let worn_out = suspect.weight >= ERROR_FAILURES * BREAK_FAILURES;
+        if worn_out && receipts > suspect.receipts_at_first {
+            return Blame::Refuse(element.to_owned());
+        }
+        Blame::Hold(element.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(range: std::ops::Range<u32>) -> Vec<String> {
+        range.map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn halves_until_the_culprit_is_alone() {
+        let mut window = Window::new(64);
+        let now = Instant::now();
+        let mut reconnects = 0;
+        while window.size() > 1 {
+            let flight = names(0..u32::try_from(window.size()).unwrap());
+            assert_eq!(window.broke(&flight, Ending::Break, now), Blame::Nobody);
+            reconnects += 1;
+        }
+        assert_eq!(reconnects, 6);
+        assert_eq!(window.broke(&names(3..4), Ending::Error, now), Blame::Hold("3".into()));
+        assert!(window.goes_alone("3") && window.holds("3", now));
+    }
+
+    #[test]
+    fn refuses_a_culprit_only_when_others_pass() {
+        let mut window = Window::new(1);
+        let now = Instant::now();
+        let bad = names(7..8);
+        for _ in 0..10 {
+            assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Hold("7".into()));
+        }
+        window.receipt("8");
+        assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Refuse("7".into()));
+    }
+
+    #[test]
+    fn a_plain_break_takes_five_failures() {
+        let mut window = Window::new(1);
+        let now = Instant::now();
+        let bad = names(7..8);
+        window.broke(&bad, Ending::Break, now);
+        window.receipt("8");
+        for _ in 0..3 {
+            assert_eq!(window.broke(&bad, Ending::Break, now), Blame::Hold("7".into()));
+        }
+        assert_eq!(window.broke(&bad, Ending::Break, now), Blame::Refuse("7".into()));
+    }
+
+    #[test]
+    fn grows_again_with_receipts() {
+        let mut window = Window::new(8);
+        window.broke(&names(0..2), Ending::Break, Instant::now());
+        assert_eq!(window.size(), 1);
+        for n in 0..7 {
+            window.receipt(&n.to_string());
+        }
+        assert_eq!(window.size(), 8);
+    }
+}

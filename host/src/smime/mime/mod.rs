@@ -1,0 +1,413 @@
+//! The MIME around CMS (RFC 2045, 2046, 5751): read by our own code, so that OpenSSL gets exact bytes and nothing is lost.
+//!
+//! # What is read
+//! - Headers in any case, folded or not, with LF or CRLF. A header that decides something may stand once only.
+//! - `multipart/signed` with exactly two parts. A delimiter is a line of its own: `--`, the boundary, perhaps `--`, perhaps
+//!   blanks. A line that merely begins like one is refused, since other software would cut there. Text before the first and
+//!   after the last delimiter is ignored; a second message after the last one is refused, for it would be lost.
+//! - `application/pkcs7-mime` and `application/x-pkcs7-mime`, base64 or binary.
+//!
+//! # The signed part
+//! [`Part::read`] tells headers from content in what was signed. The signed bytes begin with a header block only if they
+//! begin with a blank line (no headers at all), or if every line before the first blank one reads as a header and one of
+//! them is `Content-…` or `Sesame-…`. Anything else is content from the first byte: a record of `Name: value` lines, sent by
+//! a signer that adds no headers, is not taken for headers.
+
+use memchr::memmem;
+
+use super::encoding;
+
+/// The longest header block, in bytes.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// The most headers of one entity.
+const MAX_HEADERS: usize = 100;
+/// The longest boundary (RFC 2046, section 5.1.1).
+const MAX_BOUNDARY: usize = 70;
+
+/// Why a message cannot be taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MimeError {
+    /// A header line is not one, or there are too many.
+    #[error("the header block cannot be read")]
+    Headers,
+    /// A header or parameter that decides something stands twice.
+    #[error("{name} stands twice")]
+    Repeated {
+        /// Its name.
+        name: String,
+    },
+    /// The content type cannot be read.
+    #[error("the content type {text:?} cannot be read")]
+    ContentType {
+        /// As it came.
+        text: String,
+    },
+    /// The message is neither signed nor encrypted.
+    #[error("the message is not signed: its content type is {kind:?}")]
+    Unsigned {
+        /// Its media type.
+        kind: String,
+    },
+    /// The boundary is missing, too long or has a forbidden character.
+    #[error("the boundary is missing or not a legal one")]
+    Boundary,
+    /// A line begins with the delimiter and goes on.
+    #[error("a line begins with the boundary without being a delimiter")]
+    AmbiguousBoundary,
+    /// There are not exactly two parts.
+    #[error("the signed message does not have exactly two parts")]
+    Parts,
+    /// The second part is not a signature.
+    #[error("the second part is not a signature but {kind:?}")]
+    NotSignature {
+        /// Its media type.
+        kind: String,
+    },
+    /// Something that would be lost follows the message.
+    #[error("another message follows the message")]
+    Trailing,
+    /// The transfer encoding is not one of MIME's five.
+    #[error("the transfer encoding {name:?} is not known")]
+    TransferEncoding {
+        /// As it came.
+        name: String,
+    },
+    /// A base64 body is not base64.
+    #[error("the base64 text is not well formed")]
+    Base64,
+}
+
+/// As much of a text from outside as an error message needs.
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+impl MimeError {
+    /// A stable word for logs, journal and reject queue.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unsigned { .. } => "unsigned",
+            Self::Trailing => "trailing",
+            _ => "mime",
+        }
+    }
+}
+
+/// An entity: headers and body.
+#[derive(Debug)]
+pub(super) struct Entity<'a> {
+    headers: Vec<(String, String)>,
+    pub(super) body: &'a [u8],
+}
+
+/// Splits off the line at the start of `text`: the line without its end, and the rest.
+fn line(text: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'\n', text) {
+        Some(at) => {
+            let (line, rest) = text.split_at(at);
+            (line.strip_suffix(b"\r").unwrap_or(line), rest.get(1..).unwrap_or_default())
+        }
+        None => (text, &[]),
+    }
+}
+
+impl<'a> Entity<'a> {
+    /// Reads headers up to a blank line; the rest is the body.
+    pub(super) fn read(text: &'a [u8]) -> Result<Self, MimeError> {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (first, after) = line(rest);
+            rest = after;
+            if first.is_empty() {
+                break;
+            }
+            if headers.len() > MAX_HEADERS || text.len() - rest.len() > MAX_HEADER_BYTES {
+                return Err(MimeError::Headers);
+            }
+            if matches!(first.first(), Some(b' ' | b'\t')) {
+                let (_, value) = headers.last_mut().ok_or(MimeError::Headers)?;
+                value.push(' ');
+                value.push_str(String::from_utf8_lossy(first).trim());
+            } else {
+                headers.push(header(first).ok_or(MimeError::Headers)?);
+            }
+        }
+        Ok(Self { headers, body: rest })
+    }
+
+    /// The value of a header that may stand once only.
+    pub(super) fn header(&self, name: &str) -> Result<Option<&str>, MimeError> {
+        let mut values = self.headers.iter().filter(|(found, _)| found == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        if values.next().is_some() { Err(MimeError::Repeated { name: name.to_owned() }) } else { Ok(value) }
+    }
+
+    /// The media type; `text/plain` where nothing is said.
+    pub(super) fn media(&self) -> Result<Media, MimeError> {
+        Media::parse(self.header("content-type")?.unwrap_or("text/plain"))
+    }
+
+    /// The body with its transfer encoding undone, for CMS: base64, or bytes as they are.
+    pub(super) fn cms(&self) -> Result<std::borrow::Cow<'a, [u8]>, MimeError> {
+        match self.transfer_encoding()? {
+            TransferEncoding::Base64 => Ok(encoding::from_base64(self.body)?.into()),
+            TransferEncoding::QuotedPrintable => {
+                Err(MimeError::TransferEncoding { name: "quoted-printable".to_owned() })
+            }
+            TransferEncoding::Text | TransferEncoding::Binary => Ok(self.body.into()),
+        }
+    }
+
+    fn transfer_encoding(&self) -> Result<TransferEncoding, MimeError> {
+        let name = self.header("content-transfer-encoding")?.unwrap_or("7bit").trim();
+        match name.to_ascii_lowercase().as_str() {
+            "7bit" | "8bit" => Ok(TransferEncoding::Text),
+            "binary" => Ok(TransferEncoding::Binary),
+            "quoted-printable" => Ok(TransferEncoding::QuotedPrintable),
+            "base64" => Ok(TransferEncoding::Base64),
+            _ => Err(MimeError::TransferEncoding { name: short(name) }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TransferEncoding {
+    Text,
+    Binary,
+    QuotedPrintable,
+    Base64,
+}
+
+fn header(line: &[u8]) -> Option<(String, String)> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = line.split_at(colon);
+    let name = name.trim_ascii_end();
+    if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+        return None;
+    }
+    let value = String::from_utf8_lossy(value.get(1..)?).trim().to_owned();
+    Some((String::from_utf8_lossy(name).to_ascii_lowercase(), value))
+}
+
+/// A media type and its parameters.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Media {
+    /// In lower case, such as `multipart/signed`.
+    pub(super) kind: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl Media {
+    fn parse(text: &str) -> Result<Self, MimeError> {
+        let wrong = || MimeError::ContentType { text: short(text) };
+        let (kind, mut rest) = text.split_once(';').unwrap_or((text, ""));
+        let kind = kind.trim().to_ascii_lowercase();
+        let legal = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        if !kind.split_once('/').is_some_and(|(left, right)| legal(left) && legal(right)) {
+            return Err(wrong());
+        }
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        while !rest.trim_matches([';', ' ', '\t']).is_empty() {
+            let (name, after) = rest.split_once('=').ok_or_else(wrong)?;
+            let name = name.trim_matches([';', ' ', '\t']).to_ascii_lowercase();
+            let (value, after) = parameter(after.trim_start()).ok_or_else(wrong)?;
+            if parameters.iter().any(|(found, _)| *found == name) {
+                return Err(MimeError::Repeated { name: short(&name) });
+            }
+            parameters.push((name, value));
+            rest = after;
+        }
+        Ok(Self { kind, parameters })
+    }
+
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What to say of an entity of this type where a signed or encrypted one is needed.
+    pub(super) fn unsigned(&self) -> MimeError {
+        MimeError::Unsigned { kind: short(&self.kind) }
+    }
+
+    /// `application/pkcs7-mime` and its older name.
+    pub(super) fn is_cms(&self) -> bool {
+        matches!(self.kind.as_str(), "application/pkcs7-mime" | "application/x-pkcs7-mime")
+    }
+
+    fn is_signature(&self) -> bool {
+        matches!(self.kind.as_str(), "application/pkcs7-signature" | "application/x-pkcs7-signature")
+    }
+}
+
+/// Whether a content type stands for a signed or encrypted message.
+pub(super) fn is_message(content_type: &str) -> bool {
+    Media::parse(content_type).is_ok_and(|media| media.is_cms() || media.kind == "multipart/signed")
+}
+
+/// A token or quoted string, and what follows the next semicolon.
+fn parameter(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (value, rest) = text.split_once(';').unwrap_or((text, ""));
+        let value = value.trim_end();
+        return (!value.contains(['"', ' '])).then(|| (value.to_owned(), rest));
+    };
+    let (mut value, mut escaped) = (String::new(), false);
+    for (at, character) in quoted.char_indices() {
+        match character {
+            '\\' if !escaped => escaped = true,
+            '"' if !escaped => {
+                let rest = quoted.get(at + 1..)?.trim_start();
+                return (rest.is_empty() || rest.starts_with(';')).then_some((value, rest));
+            }
+            _ => {
+                value.push(character);
+                escaped = false;
+            }
+        }
+    }
+    None
+}
+
+/// The two parts of a `multipart/signed` message.
+#[derive(Debug)]
+pub(super) struct SignedParts<'a> {
+    /// The signed part as it came: headers and content, without the line end that belongs to the delimiter.
+    pub(super) content: &'a [u8],
+    /// The CMS message of the second part.
+    pub(super) signature: Vec<u8>,
+    /// The digest that the header announces. It binds nobody.
+    pub(super) micalg: Option<String>,
+}
+
+/// Takes a `multipart/signed` entity apart.
+pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<SignedParts<'a>, MimeError> {
+    let boundary = media.parameter("boundary").unwrap_or_default();
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    if boundary.is_empty() || boundary.len() > MAX_BOUNDARY || boundary.ends_with(' ') || !boundary.bytes().all(legal) {
+        return Err(MimeError::Boundary);
+    }
+    let body = entity.body;
+    let delimiters = delimiters(body, boundary)?;
+    let [open, middle, close, after @ ..] = delimiters.as_slice() else { return Err(MimeError::Parts) };
+    if open.closes || middle.closes || !close.closes {
+        return Err(MimeError::Parts);
+    }
+    let epilogue = body.get(close.end..).unwrap_or_default();
+    if !after.is_empty() || holds_message(epilogue) {
+        return Err(MimeError::Trailing);
+    }
+    let content = body.get(open.end..middle.start).ok_or(MimeError::Parts)?;
+    let second = Entity::read(body.get(middle.end..close.start).ok_or(MimeError::Parts)?)?;
+    let kind = second.media()?;
+    if !kind.is_signature() {
+        return Err(MimeError::NotSignature { kind: short(&kind.kind) });
+    }
+    let micalg = media.parameter("micalg").map(short);
+    Ok(SignedParts { content, signature: second.cms()?.into_owned(), micalg })
+}
+
+struct Delimiter {
+    /// Where the part before ends: before the line end that belongs to the delimiter.
+    start: usize,
+    /// Where the next part begins.
+    end: usize,
+    closes: bool,
+}
+
+fn delimiters(body: &[u8], boundary: &str) -> Result<Vec<Delimiter>, MimeError> {
+    let mark = [b"--", boundary.as_bytes()].concat();
+    let mut found = Vec::new();
+    for at in memmem::find_iter(body, &mark) {
+        let before = body.get(..at).unwrap_or_default();
+        if !(before.is_empty() || before.ends_with(b"\n")) {
+            continue;
+        }
+        let before = before.strip_suffix(b"\n").unwrap_or(before);
+        let start = before.strip_suffix(b"\r").unwrap_or(before).len();
+        let after = body.get(at + mark.len()..).unwrap_or_default();
+        let (rest, following) = line(after);
+        let (rest, closes) = match rest.strip_prefix(b"--") {
+            Some(rest) => (rest, true),
+            None => (rest, false),
+        };
+        if !rest.trim_ascii().is_empty() {
+            return Err(MimeError::AmbiguousBoundary);
+        }
+        // More than three are refused by the caller, whatever they are.
+        if found.len() > 3 {
+            break;
+        }
+        found.push(Delimiter { start, end: body.len() - following.len(), closes });
+    }
+    Ok(found)
+}
+
+/// Whether what follows a message holds another one.
+fn holds_message(epilogue: &[u8]) -> bool {
+    const MARKS: [&[u8]; 2] = [b"content-type:", b"mime-version:"];
+    let begins =
+        |line: &[u8], mark: &[u8]| line.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark));
+    epilogue.split(|&byte| byte == b'\n').any(|line| MARKS.iter().any(|mark| begins(line, mark)))
+}
+
+/// The signed part of a message, after the signature was verified.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The `Content-Type` header as it came, if there is one.
+    pub(super) content_type: Option<String>,
+    /// `Sesame-Message-Id`.
+    pub(super) message_id: Option<String>,
+    /// `Sesame-To`.
+    pub(super) to: Option<String>,
+    /// The content with its transfer encoding undone; text with LF line ends.
+    pub(super) payload: Vec<u8>,
+    /// The content is itself a signed or encrypted message.
+    pub(super) nested: bool,
+}
+
+impl Part {
+    /// Reads what was signed.
+    pub(super) fn read(signed: &[u8]) -> Result<Self, MimeError> {
+        let Some(entity) = headed(signed) else {
+            let payload = encoding::to_lf(signed);
+            return Ok(Self { content_type: None, message_id: None, to: None, payload, nested: false });
+        };
+        let owned = |name| entity.header(name).map(|value| value.map(str::to_owned));
+        // A content type that cannot be read is the receiving application's affair.
+        let nested = entity.header("content-type")?.is_some_and(is_message);
+        let payload = match entity.transfer_encoding()? {
+            TransferEncoding::Text => encoding::to_lf(entity.body),
+            TransferEncoding::Binary => entity.body.to_vec(),
+            TransferEncoding::QuotedPrintable => encoding::from_quoted_printable(entity.body),
+            TransferEncoding::Base64 => encoding::from_base64(entity.body)?,
+        };
+        Ok(Self {
+            content_type: owned("content-type")?,
+            message_id: owned("sesame-message-id")?,
+            to: owned("sesame-to")?,
+            payload,
+            nested,
+        })
+    }
+}
+
+/// The signed bytes as headers and body, if they begin with headers.
+fn headed(signed: &[u8]) -> Option<Entity<'_>> {
+    let (first, _) = line(signed);
+    let entity = Entity::read(signed).ok()?;
+    if first.is_empty() && !signed.is_empty() {
+        return Some(entity);
+    }
+    // `Entity::read` also ends at the end of the text: then there was no blank line, and all of it is content.
+    let ended = signed.len() > entity.body.len() && {
+        let block = signed.get(..signed.len() - entity.body.len()).unwrap_or_default();
+        block.ends_with(b"\n\n") || block.ends_with(b"\n\r\n")
+    };
+    let known = |(name, _): &(String, String)| name.starts_with("content-") || name.starts_with("sesame-");
+    (ended && entity.headers.iter().any(known)).then_some(entity)
+}
+
+#[cfg(test)]
+mod tests;

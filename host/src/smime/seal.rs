@@ -1,0 +1,376 @@
+//! Seals a message: signs it and, for a channel with a recipient certificate, encrypts it.
+//!
+//! # The signed message
+//! What an SSM 4.0.0 sender writes, with LF on the wire: `multipart/signed`, a detached SignedData of version 1 with our
+//! certificate alone, named by issuer and serial number, SHA-256, RSA PKCS#1 v1.5 or ECDSA. The signed part begins with
+//! `Content-Type`, then `Sesame-Message-Id` and `Sesame-To`, which an SSM receiver skips. The part is signed with CRLF line
+//! ends, in exactly the bytes that we make here (`CMS_BINARY`): OpenSSL's own MIME code is slower and is not used.
+//!
+//! # How the content travels
+//! | content | [`Peer::Ssm`] | [`Peer::Sesame`] |
+//! |---|---|---|
+//! | printable ASCII, tab and LF | as it is | as it is |
+//! | the same, mentioning an encrypted media type, sent unencrypted | quoted-printable, `/` encoded | as it is |
+//! | anything else: CR, NUL, form feed, UTF-8, binary | quoted-printable | base64 |
+//!
+//! All of these come out of [`open`](super::open()) byte for byte. An SSM receiver takes white space off the end of plain
+//! text, as it does with text from an SSM sender; content in quoted-printable it keeps exactly.
+//!
+//! Blank content is refused: an SSM receiver cannot read it, and an empty message once stood for a failure to sign.
+
+use std::sync::Arc;
+
+use openssl::cms::{CMSOptions, CmsContentInfo};
+use openssl::error::ErrorStack;
+use openssl::pkey::Id;
+use openssl::stack::Stack;
+use openssl::symm::Cipher;
+use openssl::x509::X509;
+
+use super::{encoding, mime};
+use crate::message::{MessageId, hex};
+use crate::trust::{Credential, RecipientCertificate};
+
+/// Words that an SSM receiver looks for anywhere in the headers of the signed part.
+const ENCODING_WORDS: [&str; 2] = ["quoted-printable", "base64"];
+/// Words by which an SSM receiver takes a message for encrypted, wherever they stand.
+const ENCRYPTED_WORDS: [&[u8]; 2] = [b"application/pkcs7-mime", b"application/x-pkcs7-mime"];
+/// The longest header value written.
+const MAX_HEADER_VALUE: usize = 900;
+
+/// Who reads what we seal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// An SSM receiver: AES-CBC, RSA key transport, no base64 inside the signed part.
+    #[default]
+    Ssm,
+    /// A Sesame receiver.
+    Sesame,
+}
+
+/// How an envelope's content is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealCipher {
+    /// AES-128 in CBC mode.
+    Aes128Cbc,
+    /// AES-192 in CBC mode.
+    Aes192Cbc,
+    /// AES-256 in CBC mode.
+    Aes256Cbc,
+    /// AES-256 in GCM mode, authenticated; for [`Peer::Sesame`] only.
+    Aes256Gcm,
+}
+
+impl SealCipher {
+    fn cipher(self) -> Cipher {
+        match self {
+            Self::Aes128Cbc => Cipher::aes_128_cbc(),
+            Self::Aes192Cbc => Cipher::aes_192_cbc(),
+            Self::Aes256Cbc => Cipher::aes_256_cbc(),
+            Self::Aes256Gcm => Cipher::aes_256_gcm(),
+        }
+    }
+}
+
+/// How a channel seals.
+#[derive(Clone, Copy, Debug)]
+pub struct SealPolicy {
+    /// Who reads it.
+    pub peer: Peer,
+    /// Used where there is a recipient certificate. Default: AES-256, CBC for SSM and GCM for Sesame.
+    pub cipher: Option<SealCipher>,
+    /// The largest payload, in bytes.
+    pub max_payload: usize,
+}
+
+/// Why a message cannot be sealed. Nothing of it was sent, and the element stays.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The payload is empty or white space.
+    #[error("the content is empty or blank")]
+    Blank,
+    /// The payload is over the limit.
+    #[error("the content of {size} bytes is larger than {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A header value cannot stand in the signed part.
+    #[error(
+        "cannot write {header} {value:?} into the signed part: it is not plain text or mentions a transfer encoding"
+    )]
+    HeaderValue {
+        /// Which header.
+        header: &'static str,
+        /// The value, shortened.
+        value: String,
+    },
+    /// The key cannot sign for this.
+    #[error("cannot sign with this kind of key: only RSA and EC keys are used")]
+    SigningKey,
+    /// The recipient's key cannot be used for the peer.
+    #[error("cannot encrypt for this recipient: {reason}")]
+    RecipientKey {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The cipher cannot be used for the peer.
+    #[error("AES-256-GCM cannot be read by an SSM receiver")]
+    CipherForPeer,
+    /// OpenSSL refused.
+    #[error("cannot {verb} the message")]
+    Openssl {
+        /// What it was asked to do.
+        verb: &'static str,
+        /// Its reasons.
+        #[source]
+        source: ErrorStack,
+    },
+}
+
+impl SealError {
+    /// Whether the message itself is at fault, and not a key or a setting: such a message goes to reject.
+    #[must_use]
+    pub fn is_message_fault(&self) -> bool {
+        matches!(self, Self::Blank | Self::TooLarge { .. } | Self::HeaderValue { .. })
+    }
+}
+
+/// What is to be sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct ToSeal<'a> {
+    /// Goes into the signed part.
+    pub id: &'a MessageId,
+    /// For whom the message is meant, if that is to be signed too: one of the receiver's [`names`](super::OpenPolicy::names).
+    pub to: Option<&'a str>,
+    /// The media type of the content; `text/plain` if not given.
+    pub content_type: Option<&'a str>,
+    /// The content.
+    pub payload: &'a [u8],
+}
+
+/// A signed and perhaps encrypted message: the body of a SEND frame.
+///
+/// Made by [`Sealer::seal`] only:
+///
+/// ```compile_fail
+/// let sealed = sesame::smime::Sealed { bytes: b"unsigned".to_vec() };
+/// ```
+#[derive(Debug)]
+pub struct Sealed {
+    bytes: Vec<u8>,
+}
+
+impl Sealed {
+    /// The message as it goes on the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The message as it goes on the wire.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Seals the messages of one channel. Cheap to make: one per snapshot of credential and recipient.
+pub struct Sealer {
+    credential: Arc<Credential>,
+    recipient: Option<Envelope>,
+    policy: SealPolicy,
+}
+
+struct Envelope {
+    certificates: Stack<X509>,
+    cipher: SealCipher,
+}
+
+impl Sealer {
+    /// Checks that the keys and the cipher can be used for the peer.
+    ///
+    /// # Errors
+    /// [`SealError::SigningKey`], [`SealError::RecipientKey`], [`SealError::CipherForPeer`].
+    pub fn new(
+        credential: Arc<Credential>,
+        recipient: Option<Arc<RecipientCertificate>>,
+        policy: SealPolicy,
+    ) -> Result<Self, SealError> {
+        if !matches!(credential.key().id(), Id::RSA | Id::EC) {
+            return Err(SealError::SigningKey);
+        }
+        let recipient = recipient.map(|recipient| Envelope::new(recipient.certificate(), &policy)).transpose()?;
+        Ok(Self { credential, recipient, policy })
+    }
+
+    /// Signs a message, and encrypts it if the channel has a recipient certificate.
+    ///
+    /// # Errors
+    /// [`SealError`]; nothing was sealed then.
+    pub fn seal(&self, message: &ToSeal<'_>) -> Result<Sealed, SealError> {
+        let size = message.payload.len();
+        if size > self.policy.max_payload {
+            return Err(SealError::TooLarge { size, limit: self.policy.max_payload });
+        }
+        if is_blank(message.payload) {
+            return Err(SealError::Blank);
+        }
+        let signed = self.sign(message)?;
+        let bytes = match &self.recipient {
+            Some(envelope) => envelope.encrypt(&signed)?,
+            None => signed,
+        };
+        Ok(Sealed { bytes })
+    }
+
+    fn sign(&self, message: &ToSeal<'_>) -> Result<Vec<u8>, SealError> {
+        let boundary = boundary()?;
+        let mut text = Vec::with_capacity(message.payload.len() + message.payload.len() / 16 + 4096);
+        text.extend_from_slice(
+            b"MIME-Version: 1.0\nContent-Type: multipart/signed; protocol=\"application/x-pkcs7-signature\"; \
+              micalg=\"sha-256\"; boundary=\"",
+        );
+        text.extend_from_slice(boundary.as_bytes());
+        text.extend_from_slice(b"\"\n\nThis is an S/MIME signed message\n\n--");
+        text.extend_from_slice(boundary.as_bytes());
+        text.push(b'\n');
+        let start = text.len();
+        append_headers(message, &mut text)?;
+        self.append_content(message.payload, &mut text);
+        let canonical = encoding::to_crlf(text.get(start..).unwrap_or_default());
+        let signature = self.signature(&canonical)?;
+        text.extend_from_slice(b"\n--");
+        text.extend_from_slice(boundary.as_bytes());
+        text.extend_from_slice(
+            b"\nContent-Type: application/x-pkcs7-signature; name=\"smime.p7s\"\n\
+              Content-Transfer-Encoding: base64\n\
+              Content-Disposition: attachment; filename=\"smime.p7s\"\n\n",
+        );
+        encoding::append_base64(&signature, &mut text);
+        text.extend_from_slice(b"\n--");
+        text.extend_from_slice(boundary.as_bytes());
+        text.extend_from_slice(b"--\n\n");
+        Ok(text)
+    }
+
+    /// Ends the header block and writes the content in the encoding that suits it and the peer.
+    fn append_content(&self, payload: &[u8], text: &mut Vec<u8>) {
+        let ssm = self.policy.peer == Peer::Ssm;
+        let in_clear = self.recipient.is_none();
+        let hide = ssm && in_clear && ENCRYPTED_WORDS.iter().any(|word| memchr::memmem::find(payload, word).is_some());
+        if is_plain_text(payload) && !hide {
+            text.push(b'\n');
+            text.extend_from_slice(payload);
+        } else if ssm {
+            text.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\n\n");
+            encoding::append_quoted_printable(payload, hide, text);
+        } else {
+            text.extend_from_slice(b"Content-Transfer-Encoding: base64\n\n");
+            encoding::append_base64(payload, text);
+        }
+    }
+
+    fn signature(&self, canonical: &[u8]) -> Result<Vec<u8>, SealError> {
+        // Without capabilities: they would only tell an SSM receiver, which does not read them, of ciphers we do not read.
+        let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
+        let certificate = self.credential.certificate();
+        CmsContentInfo::sign(Some(certificate), Some(self.credential.key()), None, Some(canonical), flags)
+            .and_then(|cms| cms.to_der())
+            .map_err(|source| SealError::Openssl { verb: "sign", source })
+    }
+}
+
+impl Envelope {
+    fn new(certificate: &X509, policy: &SealPolicy) -> Result<Self, SealError> {
+        let openssl = |source| SealError::Openssl { verb: "read the recipient certificate for", source };
+        let cipher = policy.cipher.unwrap_or(match policy.peer {
+            Peer::Ssm => SealCipher::Aes256Cbc,
+            Peer::Sesame => SealCipher::Aes256Gcm,
+        });
+        if policy.peer == Peer::Ssm && cipher == SealCipher::Aes256Gcm {
+            return Err(SealError::CipherForPeer);
+        }
+        let reason = match (certificate.public_key().map_err(openssl)?.id(), policy.peer) {
+            (Id::RSA, _) | (Id::EC, Peer::Sesame) => None,
+            (Id::EC, Peer::Ssm) => Some("an SSM receiver cannot decrypt with an EC key"),
+            _ => Some("its key is neither RSA nor EC"),
+        };
+        if let Some(reason) = reason {
+            return Err(SealError::RecipientKey { reason });
+        }
+        let mut certificates = Stack::new().map_err(openssl)?;
+        certificates.push(certificate.clone()).map_err(openssl)?;
+        Ok(Self { certificates, cipher })
+    }
+
+    fn encrypt(&self, signed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let kind = match self.cipher {
+            SealCipher::Aes256Gcm => "authEnveloped-data",
+            _ => "enveloped-data",
+        };
+        let envelope = CmsContentInfo::encrypt(&self.certificates, signed, self.cipher.cipher(), CMSOptions::BINARY)
+            .and_then(|cms| cms.to_der())
+            .map_err(|source| SealError::Openssl { verb: "encrypt", source })?;
+        let mut text = Vec::with_capacity(envelope.len() / 47 * 65 + 512);
+        text.extend_from_slice(
+            b"MIME-Version: 1.0\nContent-Disposition: attachment; filename=\"smime.p7m\"\n\
+              Content-Type: application/x-pkcs7-mime; smime-type=",
+        );
+        text.extend_from_slice(kind.as_bytes());
+        text.extend_from_slice(b"; name=\"smime.p7m\"\nContent-Transfer-Encoding: base64\n\n");
+        encoding::append_base64(&envelope, &mut text);
+        text.push(b'\n');
+        Ok(text)
+    }
+}
+
+/// `----` and 32 upper-case hexadecimal digits, as OpenSSL makes them; 128 random bits do not occur in a content.
+fn boundary() -> Result<String, SealError> {
+    let mut random = [0; 16];
+    openssl::rand::rand_bytes(&mut random)
+        .map_err(|source| SealError::Openssl { verb: "find a boundary for", source })?;
+    Ok(format!("----{}", hex(&random).to_ascii_uppercase()))
+}
+
+fn append_headers(message: &ToSeal<'_>, text: &mut Vec<u8>) -> Result<(), SealError> {
+    let content_type = message.content_type.unwrap_or("text/plain");
+    // The receiver would take it for a message inside the message.
+    if mime::is_message(content_type) {
+        return Err(SealError::HeaderValue { header: "Content-Type", value: content_type.chars().take(80).collect() });
+    }
+    append_header("Content-Type", content_type, text)?;
+    append_header("Sesame-Message-Id", message.id.as_str(), text)?;
+    match message.to {
+        Some(to) => append_header("Sesame-To", to, text),
+        None => Ok(()),
+    }
+}
+
+fn append_header(header: &'static str, value: &str, text: &mut Vec<u8>) -> Result<(), SealError> {
+    let lower = value.to_ascii_lowercase();
+    let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let named = ENCODING_WORDS.iter().any(|word| lower.contains(word));
+    if !plain || named || value.trim() != value || value.is_empty() || value.len() > MAX_HEADER_VALUE {
+        return Err(SealError::HeaderValue { header, value: value.chars().take(80).collect() });
+    }
+    text.extend_from_slice(header.as_bytes());
+    text.extend_from_slice(b": ");
+    text.extend_from_slice(value.as_bytes());
+    text.push(b'\n');
+    Ok(())
+}
+
+/// Nothing but what Python's `str.strip` takes away.
+pub(super) fn is_blank(payload: &[u8]) -> bool {
+    payload.iter().all(|byte| matches!(byte, 0x09..=0x0D | 0x1C..=0x20))
+}
+
+/// Printable ASCII, tabs and LF: what travels unchanged through SSM.
+fn is_plain_text(payload: &[u8]) -> bool {
+    // Whole chunks without a branch, so that the compiler can use vector instructions.
+    let plain = |byte: u8| (byte.wrapping_sub(b' ') <= b'~' - b' ') | (byte == b'\n') | (byte == b'\t');
+    payload.chunks(1024).all(|chunk| chunk.iter().fold(true, |all, &byte| all & plain(byte)))
+}

@@ -1,0 +1,338 @@
+//! The algorithms that a message may use, by object identifier (RFC 3370, 4055, 4056, 5084, 5753, 5754, 8419).
+//!
+//! A list of what is allowed; everything else is refused by name. Weak digests (MD5, SHA-1) are recognised here and refused
+//! by the policy of `open`, after the signature was verified, so that the refusal can be told apart inside an envelope.
+
+use super::super::ber::{self, Element, INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
+use super::ShapeError;
+
+macro_rules! oids {
+    ($($name:ident = [$($byte:literal)*];)*) => { $(pub(in super::super) const $name: &[u8] = &[$($byte),*];)* };
+}
+
+oids! {
+    DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x07 0x01];
+    SIGNED_DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x07 0x02];
+    ENVELOPED_DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x07 0x03];
+    AUTH_ENVELOPED_DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x10 0x01 0x17];
+    CONTENT_TYPE = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x03];
+    MESSAGE_DIGEST = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x04];
+    SIGNING_TIME = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x05];
+    RSA_ENCRYPTION = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x01];
+    RSA_OAEP = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x07];
+    MGF1 = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x08];
+    RSA_PSS = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x0A];
+    EC_PUBLIC_KEY = [0x2A 0x86 0x48 0xCE 0x3D 0x02 0x01];
+    ED25519 = [0x2B 0x65 0x70];
+}
+
+/// RSA PKCS#1 v1.5 with a digest: `1.2.840.113549.1.1.x`, by the last octet.
+const RSA_WITH: [(u8, Digest); 5] =
+    [(0x04, Digest::Md5), (0x05, Digest::Sha1), (0x0B, Digest::Sha256), (0x0C, Digest::Sha384), (0x0D, Digest::Sha512)];
+/// ECDSA with a digest: `1.2.840.10045.4.…`, by the octets after the arc.
+const ECDSA_ARC: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04];
+const ECDSA_WITH: [(&[u8], Digest); 4] = [
+    (&[0x01], Digest::Sha1),
+    (&[0x03, 0x02], Digest::Sha256),
+    (&[0x03, 0x03], Digest::Sha384),
+    (&[0x03, 0x04], Digest::Sha512),
+];
+/// `2.16.840.1.101.3.4.2`, NIST's digests.
+const NIST_DIGESTS: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
+/// `2.16.840.1.101.3.4.1`, NIST's AES.
+const NIST_AES: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01];
+/// ECDH key agreement with the X9.63 key derivation: `1.3.133.16.840.63.0.x` with SHA-1, `1.3.132.1.11.x` with SHA-2.
+const ECDH_SHA1: &[u8] = &[0x2B, 0x81, 0x05, 0x10, 0x86, 0x48, 0x3F, 0x00, 0x02];
+const ECDH_SHA2: &[u8] = &[0x2B, 0x81, 0x04, 0x01, 0x0B];
+
+/// A message digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Digest {
+    /// Broken; never accepted.
+    Md5,
+    /// Weak; accepted by a setting only.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Digest {
+    /// The digest's length in octets.
+    #[must_use]
+    pub fn octets(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// The name as in `micalg`, such as `sha-256`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha-1",
+            Self::Sha256 => "sha-256",
+            Self::Sha384 => "sha-384",
+            Self::Sha512 => "sha-512",
+        }
+    }
+
+    fn from_oid(oid: &[u8]) -> Option<Self> {
+        match oid {
+            [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x02, 0x05] => Some(Self::Md5),
+            [0x2B, 0x0E, 0x03, 0x02, 0x1A] => Some(Self::Sha1),
+            _ => match oid.strip_prefix(NIST_DIGESTS)? {
+                [1] => Some(Self::Sha256),
+                [2] => Some(Self::Sha384),
+                [3] => Some(Self::Sha512),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// The kind of key that a signature was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum KeyKind {
+    Rsa,
+    Ec,
+    Ed25519,
+}
+
+/// How the content of an envelope is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentCipher {
+    /// AES in CBC mode, with a key of this many bits. Not authenticated.
+    AesCbc(u16),
+    /// AES-256 in GCM mode (RFC 5084).
+    Aes256Gcm,
+}
+
+/// An AlgorithmIdentifier: the identifier's octets and the parameters.
+pub(super) struct Algorithm<'a> {
+    pub(super) oid: &'a [u8],
+    pub(super) parameters: Option<Element<'a>>,
+}
+
+impl<'a> Algorithm<'a> {
+    pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, ShapeError> {
+        Self::from_element(&reader.take(SEQUENCE)?)
+    }
+
+    pub(super) fn from_element(element: &Element<'a>) -> Result<Self, ShapeError> {
+        let mut reader = element.reader();
+        let oid = reader.take(OID)?.content;
+        let parameters = if reader.is_empty() { None } else { Some(reader.any()?) };
+        reader.end()?;
+        Ok(Self { oid, parameters })
+    }
+
+    fn without_parameters(&self) -> bool {
+        self.parameters.is_none_or(|parameters| parameters.tag == NULL && parameters.content.is_empty())
+    }
+
+    fn refused(&self, purpose: &'static str) -> ShapeError {
+        ShapeError::Algorithm { purpose, oid: dotted(self.oid) }
+    }
+
+    /// A digest algorithm, without parameters or with NULL.
+    pub(super) fn digest(&self) -> Result<Digest, ShapeError> {
+        match Digest::from_oid(self.oid) {
+            Some(digest) if self.without_parameters() => Ok(digest),
+            _ => Err(self.refused("digest")),
+        }
+    }
+
+    /// A signature algorithm, which must imply `digest` if it implies any.
+    pub(super) fn signature(&self, digest: Digest) -> Result<KeyKind, ShapeError> {
+        let refused = || self.refused("signature");
+        if self.oid == RSA_PSS {
+            return if self.pss_matches(digest)? { Ok(KeyKind::Rsa) } else { Err(refused()) };
+        }
+        if !self.without_parameters() {
+            return Err(refused());
+        }
+        if self.oid == RSA_ENCRYPTION {
+            return Ok(KeyKind::Rsa);
+        }
+        if self.oid == ED25519 {
+            return if digest == Digest::Sha512 { Ok(KeyKind::Ed25519) } else { Err(refused()) };
+        }
+        let (implied, kind) = self.implied().ok_or_else(refused)?;
+        if implied == digest { Ok(kind) } else { Err(refused()) }
+    }
+
+    fn implied(&self) -> Option<(Digest, KeyKind)> {
+        if let Some(arc) = self.oid.strip_prefix(ECDSA_ARC) {
+            let found = ECDSA_WITH.iter().find(|(rest, _)| *rest == arc)?;
+            return Some((found.1, KeyKind::Ec));
+        }
+        let (arc, _) = RSA_ENCRYPTION.split_at_checked(8)?;
+        let &[last] = self.oid.strip_prefix(arc)? else { return None };
+        RSA_WITH.iter().find(|(octet, _)| *octet == last).map(|(_, digest)| (*digest, KeyKind::Rsa))
+    }
+
+    /// RSASSA-PSS with one digest for message and mask and a salt as long as the digest (RFC 4056, section 2).
+    fn pss_matches(&self, digest: Digest) -> Result<bool, ShapeError> {
+        let Some(parameters) = self.parameters.filter(|parameters| parameters.tag == SEQUENCE) else {
+            return Ok(false);
+        };
+        let mut reader = parameters.reader();
+        let hash = hash_parameter(&mut reader, 0)?;
+        let mask = mask_parameter(&mut reader, 1)?;
+        let salt = match reader.optional(ber::context(2))? {
+            Some(explicit) => explicit.reader().take(INTEGER)?.content,
+            None => &[20],
+        };
+        let trailer = reader.optional(ber::context(3))?;
+        let trailer_fits = match trailer {
+            Some(explicit) => explicit.reader().take(INTEGER)?.content == [1],
+            None => true,
+        };
+        reader.end()?;
+        let long_salt = u8::try_from(digest.octets()).is_ok_and(|octets| salt == [octets]);
+        Ok(hash == digest && mask == digest && long_salt && trailer_fits)
+    }
+
+    /// The cipher of an envelope's content.
+    pub(super) fn content_cipher(&self) -> Result<ContentCipher, ShapeError> {
+        let refused = || ShapeError::Cipher { oid: dotted(self.oid) };
+        let parameters = self.parameters.ok_or_else(refused)?;
+        let bits = match self.oid.strip_prefix(NIST_AES) {
+            Some([2]) => 128,
+            Some([22]) => 192,
+            Some([42]) => 256,
+            Some([46]) => {
+                let mut reader = parameters.reader();
+                let fits = parameters.tag == SEQUENCE
+                    && reader.take(OCTET_STRING)?.content.len() == 12
+                    && reader.take(INTEGER)?.content == [16];
+                return if fits && reader.is_empty() { Ok(ContentCipher::Aes256Gcm) } else { Err(refused()) };
+            }
+            _ => return Err(refused()),
+        };
+        let vector = parameters.tag == OCTET_STRING && parameters.content.len() == 16;
+        if vector { Ok(ContentCipher::AesCbc(bits)) } else { Err(refused()) }
+    }
+
+    /// RSA key transport: PKCS#1 v1.5, or OAEP with one digest and the empty label.
+    pub(super) fn is_key_transport(&self) -> Result<bool, ShapeError> {
+        if self.oid == RSA_ENCRYPTION {
+            return Ok(self.without_parameters());
+        }
+        let Some(parameters) = self.parameters.filter(|found| self.oid == RSA_OAEP && found.tag == SEQUENCE) else {
+            return Ok(false);
+        };
+        let mut reader = parameters.reader();
+        let hash = hash_parameter(&mut reader, 0)?;
+        let mask = mask_parameter(&mut reader, 1)?;
+        Ok(reader.is_empty() && hash == mask && hash != Digest::Md5)
+    }
+
+    /// ECDH with the X9.63 key derivation and AES key wrap (RFC 5753).
+    pub(super) fn is_key_agreement(&self) -> Result<bool, ShapeError> {
+        let derivation = self.oid == ECDH_SHA1 || matches!(self.oid.strip_prefix(ECDH_SHA2), Some([0..=3]));
+        let Some(parameters) = self.parameters.filter(|found| derivation && found.tag == SEQUENCE) else {
+            return Ok(false);
+        };
+        let wrap = Algorithm::from_element(&parameters)?;
+        Ok(matches!(wrap.oid.strip_prefix(NIST_AES), Some([5 | 25 | 45])) && wrap.without_parameters())
+    }
+}
+
+/// `[number] HashAlgorithm DEFAULT sha1` of RSA-PSS and OAEP (RFC 4055).
+fn hash_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeError> {
+    match reader.optional(ber::context(number))? {
+        Some(explicit) => Algorithm::read(&mut explicit.reader())?.digest(),
+        None => Ok(Digest::Sha1),
+    }
+}
+
+/// `[number] MaskGenAlgorithm DEFAULT mgf1SHA1`: the digest that MGF1 uses.
+fn mask_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeError> {
+    let Some(explicit) = reader.optional(ber::context(number))? else { return Ok(Digest::Sha1) };
+    let mask = Algorithm::read(&mut explicit.reader())?;
+    match &mask.parameters {
+        Some(hash) if mask.oid == MGF1 => Algorithm::from_element(hash)?.digest(),
+        _ => Err(mask.refused("mask generation")),
+    }
+}
+
+/// An object identifier in dotted form; hexadecimal where it is not well formed.
+pub(super) fn dotted(oid: &[u8]) -> String {
+    let mut arcs = Vec::new();
+    let mut value: u64 = 0;
+    for &byte in oid.iter().take(64) {
+        if value >> 56 != 0 {
+            return crate::message::hex(oid.get(..64).unwrap_or(oid));
+        }
+        value = (value << 7) | u64::from(byte & 0x7F);
+        if byte & 0x80 == 0 {
+            if arcs.is_empty() {
+                let root = (value / 40).min(2);
+                arcs.push(root.to_string());
+                value -= root * 40;
+            }
+            arcs.push(value.to_string());
+            value = 0;
+        }
+    }
+    arcs.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_an_object_identifier() {
+        assert_eq!(dotted(SIGNED_DATA), "1.2.840.113549.1.7.2");
+        assert_eq!(dotted(NIST_AES), "2.16.840.1.101.3.4.1");
+        assert_eq!(dotted(ED25519), "1.3.101.112");
+    }
+
+    fn algorithm(oid: &'static [u8], parameters: Option<&'static [u8]>) -> Algorithm<'static> {
+        Algorithm { oid, parameters: parameters.map(|bytes| Reader::new(bytes).any().unwrap()) }
+    }
+
+    #[test]
+    fn a_signature_algorithm_must_imply_the_digest_used() {
+        const SHA256_WITH_RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B];
+        assert_eq!(algorithm(SHA256_WITH_RSA, Some(&[5, 0])).signature(Digest::Sha256), Ok(KeyKind::Rsa));
+        assert!(algorithm(SHA256_WITH_RSA, None).signature(Digest::Sha1).is_err());
+        assert_eq!(algorithm(RSA_ENCRYPTION, None).signature(Digest::Sha1), Ok(KeyKind::Rsa));
+        assert_eq!(algorithm(ED25519, None).signature(Digest::Sha512), Ok(KeyKind::Ed25519));
+        assert!(algorithm(ED25519, None).signature(Digest::Sha256).is_err());
+    }
+
+    #[test]
+    fn pss_defaults_are_too_weak() {
+        assert!(algorithm(RSA_PSS, Some(&[0x30, 0])).signature(Digest::Sha256).is_err());
+        assert!(algorithm(RSA_PSS, None).signature(Digest::Sha256).is_err());
+    }
+
+    #[test]
+    fn oaep_needs_its_parameters_and_no_label() {
+        assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 0])).is_key_transport(), Ok(true));
+        assert_eq!(algorithm(RSA_OAEP, None).is_key_transport(), Ok(false));
+        assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 4, 0xA2, 2, 5, 0])).is_key_transport(), Ok(false));
+    }
+
+    #[test]
+    fn gcm_needs_a_twelve_octet_nonce_and_a_full_tag() {
+        const GCM: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 46];
+        let good: &[u8] = &[0x30, 17, 4, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 1, 16];
+        assert_eq!(algorithm(GCM, Some(good)).content_cipher(), Ok(ContentCipher::Aes256Gcm));
+        assert!(algorithm(GCM, Some(&[0x30, 5, 4, 0, 2, 1, 16])).content_cipher().is_err());
+        let short_tag: &[u8] = &[0x30, 17, 4, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 1, 4];
+        assert!(algorithm(GCM, Some(short_tag)).content_cipher().is_err());
+    }
+}

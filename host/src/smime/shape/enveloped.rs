@@ -1,0 +1,134 @@
+//! EnvelopedData (RFC 5652, section 6) and AuthEnvelopedData (RFC 5083).
+
+use super::super::ber::{self, BIT_STRING, CONSTRUCTED, Element, OCTET_STRING, OID, Reader, SEQUENCE, SET};
+use super::algorithm::{self, Algorithm, ContentCipher};
+use super::signed::{SignerId, issuer_serial};
+use super::{MAX_RECIPIENTS, ShapeError, require_data, version};
+
+/// What policy needs to know of an envelope.
+#[derive(Debug)]
+pub(in super::super) struct Enveloped<'a> {
+    pub(in super::super) cipher: ContentCipher,
+    pub(in super::super) recipients: Vec<RecipientId<'a>>,
+}
+
+/// For whom an envelope is, as it says itself.
+pub(in super::super) type RecipientId<'a> = SignerId<'a>;
+
+pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Enveloped<'a>, ShapeError> {
+    let mut reader = body.reader();
+    version(&mut reader)?;
+    if reader.peek() == Some(ber::context(0)) {
+        return Err(ShapeError::Structure { what: "the envelope has originator certificates" });
+    }
+    let recipients = recipients(&reader.take(SET)?)?;
+    let cipher = encrypted_content(&reader.take(SEQUENCE)?)?;
+    if (cipher == ContentCipher::Aes256Gcm) != authenticated {
+        return Err(ShapeError::Structure { what: "the cipher does not go with the kind of envelope" });
+    }
+    if authenticated && reader.take(OCTET_STRING)?.content.len() != 16 {
+        return Err(ShapeError::Structure { what: "the authentication tag does not have 16 octets" });
+    }
+    if !reader.is_empty() {
+        return Err(ShapeError::Structure { what: "the envelope has attributes" });
+    }
+    Ok(Enveloped { cipher, recipients })
+}
+
+fn encrypted_content(element: &Element<'_>) -> Result<ContentCipher, ShapeError> {
+    let mut reader = element.reader();
+    require_data(reader.take(OID)?.content)?;
+    let cipher = Algorithm::read(&mut reader)?.content_cipher()?;
+    let content = reader.any()?;
+    reader.end()?;
+    if content.tag & !CONSTRUCTED != ber::context_primitive(0) {
+        return Err(ShapeError::Structure { what: "the encrypted content is missing" });
+    }
+    // OpenSSL joins the chunks itself; here they only must be octet strings.
+    ber::octets(&content)?;
+    Ok(cipher)
+}
+
+fn recipients<'a>(set: &Element<'a>) -> Result<Vec<RecipientId<'a>>, ShapeError> {
+    let mut reader = set.reader();
+    let (mut ids, mut count) = (Vec::new(), 0);
+    while !reader.is_empty() {
+        let recipient = reader.any()?;
+        count += 1;
+        if count > MAX_RECIPIENTS {
+            while !reader.is_empty() {
+                reader.any()?;
+                count += 1;
+            }
+            return Err(ShapeError::Recipients { count });
+        }
+        match recipient.tag {
+            SEQUENCE => ids.push(key_transport(&recipient)?),
+            tag if tag == ber::context(1) => key_agreement(&recipient, &mut ids)?,
+            _ => return Err(ShapeError::RecipientType { what: "neither key transport nor key agreement" }),
+        }
+    }
+    // OpenSSL tries the first one that matches; a second one for the same certificate has no honest use.
+    let repeated = ids.iter().enumerate().any(|(at, id)| ids.iter().skip(at + 1).any(|other| other == id));
+    if ids.is_empty() || ids.len() > MAX_RECIPIENTS || repeated {
+        Err(ShapeError::Recipients { count: ids.len() })
+    } else {
+        Ok(ids)
+    }
+}
+
+fn key_transport<'a>(recipient: &Element<'a>) -> Result<RecipientId<'a>, ShapeError> {
+    let mut reader = recipient.reader();
+    version(&mut reader)?;
+    let id = match reader.peek() {
+        Some(SEQUENCE) => issuer_serial(&reader.any()?)?,
+        _ => SignerId::KeyId(reader.take(ber::context_primitive(0))?.content),
+    };
+    let transport = Algorithm::read(&mut reader)?;
+    if !transport.is_key_transport()? {
+        return Err(ShapeError::RecipientType { what: "key transport other than RSA" });
+    }
+    reader.take(OCTET_STRING)?;
+    reader.end()?;
+    Ok(id)
+}
+
+/// KeyAgreeRecipientInfo with an ephemeral EC key (RFC 5753, section 3.1).
+fn key_agreement<'a>(recipient: &Element<'a>, ids: &mut Vec<RecipientId<'a>>) -> Result<(), ShapeError> {
+    let wrong = |what| ShapeError::RecipientType { what };
+    let mut reader = recipient.reader();
+    version(&mut reader)?;
+    let mut originator = reader.take(ber::context(0))?.reader();
+    let Ok(public) = originator.take(ber::context(1)) else {
+        return Err(wrong("key agreement with a lasting key of the sender"));
+    };
+    let mut key = public.reader();
+    if Algorithm::read(&mut key)?.oid != algorithm::EC_PUBLIC_KEY {
+        return Err(wrong("key agreement other than EC"));
+    }
+    key.take(BIT_STRING)?;
+    key.end()?;
+    if let Some(material) = reader.optional(ber::context(1))? {
+        material.reader().take(OCTET_STRING)?;
+    }
+    if !Algorithm::read(&mut reader)?.is_key_agreement()? {
+        return Err(wrong("an unknown key agreement or key wrap"));
+    }
+    let mut keys = reader.take(SEQUENCE)?.reader();
+    reader.end()?;
+    while !keys.is_empty() && ids.len() <= MAX_RECIPIENTS {
+        ids.push(encrypted_key(&mut keys)?);
+    }
+    Ok(())
+}
+
+fn encrypted_key<'a>(keys: &mut Reader<'a>) -> Result<RecipientId<'a>, ShapeError> {
+    let mut reader = keys.take(SEQUENCE)?.reader();
+    let id = match reader.peek() {
+        Some(SEQUENCE) => issuer_serial(&reader.any()?)?,
+        _ => SignerId::KeyId(reader.take(ber::context(0))?.reader().take(OCTET_STRING)?.content),
+    };
+    reader.take(OCTET_STRING)?;
+    reader.end()?;
+    Ok(id)
+}

@@ -1,0 +1,212 @@
+//! The few calls that change the disk, each behind the fail point `step`.
+//!
+//! Everything that `spool` writes goes through here, so that a test can fail or kill the process at every one of them.
+//! Directories and files get exactly the modes asked for, whatever the umask says.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+
+use super::failpoint::failpoint;
+
+/// Permissions of what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Modes {
+    /// Of directories; 0750 unless set.
+    pub directory: u32,
+    /// Of files; 0640 unless set.
+    pub file: u32,
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        Self { directory: 0o750, file: 0o640 }
+    }
+}
+
+/// Whether the process's umask takes bits from `mode`, so that they must be set after the creation.
+fn masked(mode: u32) -> bool {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    let umask = UMASK.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        line.and_then(|text| u32::from_str_radix(text.trim(), 8).ok()).unwrap_or(0o777)
+    });
+    mode & umask != 0
+}
+
+/// Makes one directory; an error if it is there already.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    failpoint!("step")?;
+    rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?;
+    if masked(mode) {
+        rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory and those above it that are missing, and syncs the parent of each new one.
+pub(crate) fn make_directories(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    make_directories(parent, mode)?;
+    match make_directory(path, mode) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_directory(parent),
+    }
+}
+
+/// Opens a directory.
+pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Writes a new file of the directory `directory` in whole; an error if it is there already.
+pub(crate) fn write_new(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<File> {
+    failpoint!("R05")?;
+    failpoint!("step")?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))?);
+    if masked(mode) {
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+    }
+    failpoint!("R06")?;
+    failpoint!("step")?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// Forces a file or directory to the disk. Never called twice for the same content: after a failure the kernel takes
+/// the lost pages for clean, and a second call would answer that all is well.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    failpoint!("step")?;
+    file.sync_all()
+}
+
+/// Forces the entries of a directory to the disk.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    failpoint!("step")?;
+    open_directory(path)?.sync_all()
+}
+
+/// Forces everything written to the file system of `directory` to the disk. `directory` must have been open since before
+/// the first write: an error is told once to each descriptor that was open when it happened (Linux 5.8).
+pub(crate) fn sync_file_system(directory: &File) -> io::Result<()> {
+    failpoint!("step")?;
+    Ok(rustix::fs::syncfs(directory)?)
+}
+
+/// Renames, and fails with `AlreadyExists` where the new name is taken.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    failpoint!("step")?;
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // File systems without the flag: the look is not atomic, but names do not repeat.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            if to.symlink_metadata().is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            Ok(rustix::fs::rename(from, to)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Gives a file a second name; never follows a symbolic link.
+pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
+    failpoint!("step")?;
+    Ok(rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?)
+}
+
+/// Removes a file. Absence is fine.
+pub(crate) fn unlink(path: &Path) -> io::Result<()> {
+    failpoint!("step")?;
+    absent_is_fine(rustix::fs::unlink(path).map_err(Into::into))
+}
+
+/// Removes an empty directory. Absence is fine.
+pub(crate) fn remove_empty(path: &Path) -> io::Result<()> {
+    failpoint!("step")?;
+    absent_is_fine(rustix::fs::rmdir(path).map_err(Into::into))
+}
+
+/// Takes "it is not there" for success.
+pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Calls `each` for every entry of a directory but `.` and `..`, with its type where the file system tells it.
+pub(crate) fn for_each_entry(path: &Path, mut each: impl FnMut(&[u8], FileType)) -> io::Result<()> {
+    let directory = open_directory(path)?;
+    for entry in rustix::fs::Dir::read_from(&directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(name, entry.file_type());
+        }
+    }
+    Ok(())
+}
+
+/// The names in a directory that `wanted` accepts, sorted.
+pub(crate) fn sorted_names(path: &Path, wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for_each_entry(path, |name, _| {
+        if wanted(name) {
+            names.push(OsString::from_vec(name.to_vec()));
+        }
+    })?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Bytes that an unprivileged process may still write to the file system of `path`.
+///
+/// # Errors
+/// What `statvfs` answers.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let facts = rustix::fs::statvfs(path)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn makes_what_it_makes_with_the_modes_asked_for() {
+        let _turn = super::super::failpoint::scenario("");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        make_directories(&path, 0o775).unwrap();
+        write_new(open_directory(&path).unwrap(), "body", b"x", 0o664).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o775);
+        assert_eq!(path.join("body").metadata().unwrap().permissions().mode() & 0o777, 0o664);
+        assert!(write_new(open_directory(&path).unwrap(), "body", b"y", 0o664).is_err());
+    }
+
+    #[test]
+    fn renames_onto_nothing_that_exists() {
+        let _turn = super::super::failpoint::scenario("");
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        std::fs::create_dir(&a).unwrap();
+        std::fs::create_dir(&b).unwrap();
+        assert_eq!(rename_new(&a, &b).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(a.exists());
+    }
+}

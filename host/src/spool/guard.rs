@@ -1,0 +1,188 @@
+//! What a file system must be for the promises of the spool to hold, checked at start.
+//!
+//! Nothing is refused here: the caller says the warnings, and decides.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Why a spool on this file system may lose messages, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpoolWarning {
+    /// Memory, not disk.
+    #[error(
+        "{path:?} is in memory ({kind}): every message in it is lost when the machine stops; \
+         put the spool on a disk"
+    )]
+    Memory {
+        /// The spool.
+        path: PathBuf,
+        /// `tmpfs` or `ramfs`.
+        kind: String,
+    },
+    /// An overlay, as in a container without a volume.
+    #[error(
+        "{path:?} is on an overlay, which goes with its container and miscounts directories for Python's dirq; \
+         mount a volume there"
+    )]
+    Overlay {
+        /// The spool.
+        path: PathBuf,
+    },
+    /// A file system across the network.
+    #[error(
+        "{path:?} is on {kind}: locks and syncs may not hold there; \
+         use a local file system, or make sure that only one machine uses this spool"
+    )]
+    Network {
+        /// The spool.
+        path: PathBuf,
+        /// Such as `nfs4`.
+        kind: String,
+    },
+    /// A file system in a process.
+    #[error("{path:?} is on {kind}, whose syncs depend on the program behind it; use a local file system")]
+    UserSpace {
+        /// The spool.
+        path: PathBuf,
+        /// Such as `fuse.sshfs`.
+        kind: String,
+    },
+    /// ext4 without a journal.
+    #[error(
+        "{path:?} is on {kind} without a journal: after a power cut it must be repaired and may lose whole directories; \
+         add a journal with `tune2fs -O has_journal {device}` while it is not mounted"
+    )]
+    NoJournal {
+        /// The spool.
+        path: PathBuf,
+        /// `ext2` or `ext4`.
+        kind: String,
+        /// The block device.
+        device: String,
+    },
+    /// Mounted so that a sync does not reach the disk.
+    #[error("{path:?} is mounted with `{option}`: a power cut may lose what was synced; mount it without")]
+    WeakMount {
+        /// The spool.
+        path: PathBuf,
+        /// The option.
+        option: String,
+    },
+}
+
+/// The mount that `path` is on.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    kind: String,
+    source: String,
+    options: Vec<String>,
+}
+
+/// Looks at the file system of a directory that exists.
+///
+/// # Errors
+/// Where `path` or `/proc/self/mountinfo` cannot be read.
+pub fn inspect(path: &Path) -> io::Result<Vec<SpoolWarning>> {
+    let device = fs::metadata(path)?.dev();
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    Ok(find_mount(&table, &format!("{major}:{minor}")).map_or_else(Vec::new, |mount| judge(path, &mount, has_journal)))
+}
+
+/// Finds the mount of a device in the text of `mountinfo` (proc(5)): fields, ` - `, then type, source and options.
+fn find_mount(table: &str, device: &str) -> Option<Mount> {
+    table.lines().rev().find_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ');
+        if fields.nth(2)? != device {
+            return None;
+        }
+        let mut options: Vec<String> = fields.nth(2)?.split(',').map(str::to_owned).collect();
+        let mut rest = file_system.split(' ');
+        let (kind, source) = (rest.next()?.to_owned(), rest.next()?.to_owned());
+        options.extend(rest.next().unwrap_or_default().split(',').map(str::to_owned));
+        Some(Mount { kind, source, options })
+    })
+}
+
+fn judge(path: &Path, mount: &Mount, has_journal: impl Fn(&str) -> Option<bool>) -> Vec<SpoolWarning> {
+    let (path, kind) = (path.to_owned(), mount.kind.clone());
+    let mut warnings = Vec::new();
+    match kind.as_str() {
+        "tmpfs" | "ramfs" => warnings.push(SpoolWarning::Memory { path: path.clone(), kind }),
+        "overlay" => warnings.push(SpoolWarning::Overlay { path: path.clone() }),
+        "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "afs" | "lustre" | "glusterfs" | "gpfs" => {
+            warnings.push(SpoolWarning::Network { path: path.clone(), kind });
+        }
+        fuse if fuse == "fuse" || fuse.starts_with("fuse.") => {
+            warnings.push(SpoolWarning::UserSpace { path: path.clone(), kind });
+        }
+        "ext2" => warnings.push(SpoolWarning::NoJournal { path: path.clone(), kind, device: mount.source.clone() }),
+        "ext3" | "ext4" if has_journal(&mount.source) == Some(false) => {
+            warnings.push(SpoolWarning::NoJournal { path: path.clone(), kind, device: mount.source.clone() });
+        }
+        _ => {}
+    }
+    let weak = |option: &&String| matches!(option.as_str(), "nobarrier" | "barrier=0" | "data=writeback");
+    warnings.extend(
+        mount.options.iter().filter(weak).map(|o| SpoolWarning::WeakMount { path: path.clone(), option: o.clone() }),
+    );
+    warnings
+}
+
+/// Whether the kernel keeps a journal for a block device; `None` where that cannot be known. With a journal inside the file
+/// system there is an entry `loop0-8` in `/proc/fs/jbd2`.
+fn has_journal(source: &str) -> Option<bool> {
+    let device = fs::canonicalize(source).ok()?;
+    let name = device.file_name()?.to_str()?.to_owned();
+    fs::metadata("/proc/fs/ext4").ok()?;
+    let Ok(entries) = fs::read_dir("/proc/fs/jbd2") else { return Some(false) };
+    let journals = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut of_device = journals.filter(|journal| journal.rsplit_once('-').is_some_and(|(device, _)| device == name));
+    Some(of_device.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n\
+30 22 0:25 / /dev/shm rw,nosuid - tmpfs tmpfs rw,size=1g\n\
+31 22 7:0 / /mnt/spool\\040x rw,relatime - ext4 /dev/loop0 rw,nobarrier\n";
+
+    #[test]
+    fn finds_a_mount_by_its_device() {
+        let mount = find_mount(TABLE, "7:0").unwrap();
+        assert_eq!((mount.kind.as_str(), mount.source.as_str()), ("ext4", "/dev/loop0"));
+        assert!(mount.options.contains(&"nobarrier".to_owned()));
+        assert_eq!(find_mount(TABLE, "9:9"), None);
+    }
+
+    #[test]
+    fn warns_of_what_does_not_keep_messages() {
+        let judged = |kind: &str, options: &[&str], journal| {
+            let mount = Mount {
+                kind: kind.to_owned(),
+                source: "/dev/x".to_owned(),
+                options: options.iter().map(|&option| option.to_owned()).collect(),
+            };
+            judge(Path::new("/s"), &mount, |_| journal)
+        };
+        assert!(matches!(judged("tmpfs", &[], None)[..], [SpoolWarning::Memory { .. }]));
+        assert!(matches!(judged("overlay", &[], None)[..], [SpoolWarning::Overlay { .. }]));
+        assert!(matches!(judged("nfs4", &[], None)[..], [SpoolWarning::Network { .. }]));
+        assert!(matches!(judged("fuse.sshfs", &[], None)[..], [SpoolWarning::UserSpace { .. }]));
+        assert!(matches!(judged("ext4", &[], Some(false))[..], [SpoolWarning::NoJournal { .. }]));
+        assert!(matches!(judged("ext4", &["nobarrier"], Some(true))[..], [SpoolWarning::WeakMount { .. }]));
+        assert!(judged("ext4", &["rw"], Some(true)).is_empty());
+        assert!(judged("xfs", &[], None).is_empty());
+    }
+
+    #[test]
+    fn looks_at_the_file_system_it_runs_on() {
+        inspect(&std::env::temp_dir()).unwrap();
+    }
+}

@@ -1,0 +1,97 @@
+//! One owner for each spool and each outgoing queue.
+//!
+//! The lock is `flock` on a file that is never removed. The process id in it is only there to be read by people: the
+//! kernel frees the lock when its holder dies, so a left-over file never stops a start.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::SpoolError;
+
+/// Proof that this process owns a spool. Held for life; dropping it gives the spool up.
+#[derive(Debug)]
+pub struct SpoolLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl SpoolLock {
+    /// Takes the lock file `path`, made with mode 0600 where it is missing.
+    ///
+    /// # Errors
+    /// [`SpoolError::AlreadyHeld`] with the process id of the holder; [`SpoolError::Io`].
+    pub fn acquire(path: &Path) -> Result<Self, SpoolError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(SpoolError::io("open lock file", path))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(SpoolError::AlreadyHeld { path: path.to_owned(), pid: holder(&mut file) });
+            }
+            Err(error) => return Err(SpoolError::io("lock", path)(error.into())),
+        }
+        note_pid(&mut file).map_err(SpoolError::io("write lock file", path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SpoolLock {
+    fn drop(&mut self) {
+        // Best effort: closing the file frees the lock in any case.
+        let _ = self.file.set_len(0);
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn note_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_who_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = SpoolLock::acquire(&path).unwrap();
+        match SpoolLock::acquire(&path).unwrap_err() {
+            SpoolError::AlreadyHeld { pid, .. } => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("{other}"),
+        }
+        drop(first);
+        SpoolLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_left_over_file_with_a_foreign_pid_does_not_stop_us() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        std::fs::write(&path, "1\n").unwrap();
+        SpoolLock::acquire(&path).unwrap();
+    }
+}

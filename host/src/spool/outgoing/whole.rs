@@ -1,0 +1,84 @@
+//! Whether a file is still being written; the policy stands in the module's own text.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{ElementName, Identity};
+
+/// For how long the content must have stayed the same.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Files to watch at most; beyond that, the oldest knowledge goes, which only costs time.
+const MAX_WATCHED: usize = 10_000;
+
+/// What is known of files that may still be written.
+#[derive(Debug, Default)]
+pub(super) struct Watched(HashMap<ElementName, (Identity, Instant)>);
+
+impl Watched {
+    /// Whether the file is whole. `changed` is its ctime in nanoseconds since 1970.
+    pub(super) fn is_whole(&mut self, name: &ElementName, identity: &Identity, changed: i128) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos().cast_signed());
+        self.judge(name, identity, changed, now, Instant::now())
+    }
+
+    fn judge(&mut self, name: &ElementName, identity: &Identity, changed: i128, now: i128, clock: Instant) -> bool {
+        // An empty file may be about to be written, whatever was done to it before.
+        let finished = identity.size > 0 && changed > identity.modified;
+        if finished || now - identity.modified >= SETTLED.as_nanos().cast_signed() {
+            self.0.remove(name);
+            return true;
+        }
+        if self.0.len() >= MAX_WATCHED {
+            self.0.clear();
+        }
+        match self.0.get(name) {
+            Some((seen, since)) if seen == identity => {
+                let settled = clock.saturating_duration_since(*since) >= SETTLED;
+                if settled {
+                    self.0.remove(name);
+                }
+                settled
+            }
+            _ => {
+                self.0.insert(name.clone(), (*identity, clock));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i128 = 1_000_000_000;
+
+    fn file(size: u64, modified: i128) -> Identity {
+        Identity { inode: 7, size, modified }
+    }
+
+    #[test]
+    fn a_copy_in_progress_is_left_until_it_settles() {
+        let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
+        let start = Instant::now();
+        assert!(!watched.judge(&name, &file(5, now), now, now, start));
+        assert!(!watched.judge(&name, &file(9, now + SECOND), now + SECOND, now + SECOND, start + Duration::from_secs(1)));
+        assert!(watched.judge(&name, &file(9, now + SECOND), now + SECOND, now + 3 * SECOND, start));
+    }
+
+    #[test]
+    fn what_was_renamed_into_place_is_whole_at_once() {
+        let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
+        assert!(watched.judge(&name, &file(5, now), now + 1, now + 1, Instant::now()));
+        assert!(!watched.judge(&name, &file(0, now), now + 1, now + 1, Instant::now()));
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_taken_when_it_was_watched_long_enough() {
+        let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
+        let (future, start) = (now + 86_400 * SECOND, Instant::now());
+        assert!(!watched.judge(&name, &file(5, future), future, now, start));
+        assert!(watched.judge(&name, &file(5, future), future, now, start + Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,101 @@
+//! Memory for deliveries, counted in bytes and shared by every session of the process.
+//!
+//! A session takes its share before it reads a body and hands it over inside the delivery; whoever drops the delivery's
+//! [`Reservation`] gives it back. A session that cannot get its share stops reading, and so the broker stops sending.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// One permit of the semaphore stands for this many bytes, because permits are counted in 32 bits.
+const UNIT: usize = 1024;
+
+/// The memory that deliveries may take in all. Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget {
+    units: Arc<Semaphore>,
+    total: u32,
+}
+
+/// A share of the budget; dropping it gives it back.
+#[derive(Debug)]
+pub struct Reservation {
+    permit: OwnedSemaphorePermit,
+}
+
+impl MemoryBudget {
+    /// A budget of `bytes`, rounded up to whole kilobytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        let total = units(bytes).min(u32::MAX >> 3);
+        Self { units: Arc::new(Semaphore::new(total as usize)), total }
+    }
+
+    /// How many bytes are free now.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.units.available_permits() * UNIT
+    }
+
+    /// Waits for `bytes`. What is more than the whole budget gets the whole budget, so that one message too large for it
+    /// passes alone instead of never.
+    pub(crate) async fn reserve(self, bytes: usize) -> Option<Reservation> {
+        let wanted = units(bytes).min(self.total);
+        self.units.acquire_many_owned(wanted).await.ok().map(|permit| Reservation { permit })
+    }
+
+    /// Takes `bytes` if they are free.
+    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
+        let wanted = units(bytes).min(self.total);
+        Arc::clone(&self.units).try_acquire_many_owned(wanted).ok().map(|permit| Reservation { permit })
+    }
+}
+
+impl Default for MemoryBudget {
+    /// 128 MiB.
+    fn default() -> Self {
+        Self::new(128 * 1024 * 1024)
+    }
+}
+
+impl Reservation {
+    /// The bytes it stands for.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.permit.num_permits() * UNIT
+    }
+
+    /// Gives back what is more than `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        let excess = self.permit.num_permits().saturating_sub(units(bytes) as usize);
+        drop(self.permit.split(excess));
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dropped_reservation_is_free_again() {
+        let budget = MemoryBudget::new(4096);
+        let first = budget.try_reserve(3000).unwrap();
+        assert_eq!((first.bytes(), budget.available()), (3072, 1024));
+        assert!(budget.try_reserve(2000).is_none());
+        drop(first);
+        assert_eq!(budget.clone().reserve(2000).await.unwrap().bytes(), 2048);
+    }
+
+    #[tokio::test]
+    async fn what_exceeds_the_whole_budget_gets_all_of_it() {
+        let budget = MemoryBudget::new(4096);
+        let mut all = budget.clone().reserve(1 << 40).await.unwrap();
+        assert_eq!((all.bytes(), budget.available()), (4096, 0));
+        all.shrink_to(100);
+        assert_eq!((all.bytes(), budget.available()), (1024, 3072));
+    }
+}

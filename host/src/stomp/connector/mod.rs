@@ -1,0 +1,157 @@
+//! Finding a broker: the list in order, every address of each, TCP, TLS, CONNECT; and again with a back-off until one
+//! answers.
+//!
+//! # Policy
+//! - A round tries every broker of the list in order, from the first; a name is resolved anew each time and every address
+//!   it has is tried.
+//! - Between rounds the pause is random, up to a limit that doubles from 1 s to 60 s ("full jitter"), and never below half
+//!   a second. A session that lived for less than [`Timing::stable`] counts as a failed round, so that a broker that
+//!   accepts and closes is not called in a hot loop.
+//! - Nothing here gives up: whoever wants to, drops the future of [`Connector::connect`].
+
+mod address;
+mod dial;
+mod error;
+mod opening;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::session::{Session, SessionOptions};
+
+pub use self::address::{Address, InvalidAddress};
+pub use self::error::ConnectError;
+
+/// The deadlines and pauses of a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// For the TCP connection, and again for the TLS handshake.
+    pub attempt: Duration,
+    /// For the TCP connection to an address that is not the last one of its name.
+    pub address: Duration,
+    /// The first pause is at most this long.
+    pub first_pause: Duration,
+    /// No pause is longer.
+    pub longest_pause: Duration,
+    /// A session that lived this long was a good one.
+    pub stable: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            attempt: Duration::from_secs(15),
+            address: Duration::from_secs(4),
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+            stable: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Opens sessions with the first broker of a list that answers.
+#[derive(Debug)]
+pub struct Connector {
+    brokers: Vec<Address>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    options: SessionOptions,
+    timing: Timing,
+    failures: u32,
+    opened: Option<Instant>,
+    broker: Option<Address>,
+}
+
+impl Connector {
+    /// A connector to `brokers`, over TLS where a configuration is given. That configuration verifies the broker's
+    /// certificate and holds ours.
+    #[must_use]
+    pub fn new(brokers: Vec<Address>, tls: Option<Arc<rustls::ClientConfig>>, options: SessionOptions) -> Self {
+        let timing = Timing::default();
+        Self { brokers, tls, options, timing, failures: 0, opened: None, broker: None }
+    }
+
+    /// The same with other deadlines and pauses.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// The broker that the last session was opened with.
+    #[must_use]
+    pub fn broker(&self) -> Option<&Address> {
+        self.broker.as_ref()
+    }
+
+    /// Tries until a session is open. Each failure is logged once. Cancel-safe: dropped, it stops.
+    pub async fn connect(&mut self) -> Session {
+        match self.opened.take() {
+            Some(opened) if opened.elapsed() < self.timing.stable => self.pause().await,
+            Some(_) => self.failures = 0,
+            None => {}
+        }
+        loop {
+            match self.connect_once().await {
+                Ok(session) => return session,
+                Err(failures) => {
+                    for (broker, error) in &failures {
+                        tracing::warn!(broker = %broker, error = %chain(error), "cannot connect");
+                    }
+                }
+            }
+            self.pause().await;
+        }
+    }
+
+    /// Tries every broker once.
+    ///
+    /// # Errors
+    /// Every address that failed, with its reason; empty if the list of brokers is.
+    pub async fn connect_once(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
+        let mut failures = Vec::new();
+        for broker in &self.brokers {
+            match dial::open(broker, self.tls.as_ref(), &self.options, &self.timing).await {
+                Ok(session) => {
+                    tracing::info!(broker = %broker, version = %session.version(), server = session.server(), "connected");
+                    self.opened = Some(Instant::now());
+                    self.broker = Some(broker.clone());
+                    return Ok(session);
+                }
+                Err(errors) => failures.extend(errors.into_iter().map(|error| (broker.clone(), error))),
+            }
+        }
+        Err(failures)
+    }
+
+    async fn pause(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = pause_after(self.failures, &self.timing);
+        tracing::debug!(seconds = pause.as_secs_f32(), "waiting before the next attempt");
+        sleep(pause).await;
+    }
+}
+
+/// A random pause after so many failed rounds in a row.
+fn pause_after(failures: u32, timing: &Timing) -> Duration {
+    let doubled = timing.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let most = doubled.min(timing.longest_pause);
+    let least = timing.first_pause.min(most) / 2;
+    least + (most - least).mul_f64(fastrand::f64())
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Signature algorithms and keys: what their names are, and which are strong enough.
+//!
+//! # Policy
+//! SHA-256 and better; SHA-1 by an explicit setting; MD5, SHA-224 and what is not known here never. RSA of 2048 bits or
+//! more, EC on a named curve of 256 bits or more, Ed25519 and Ed448.
+
+use openssl::hash::MessageDigest;
+use openssl::pkey::{Id, PKey, Public};
+
+use super::der::{self, Element, MalformedDer};
+
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
+const ECDSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01];
+const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+const ED448: &[u8] = &[0x2b, 0x65, 0x71];
+const SHA2: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
+
+/// How far a signature algorithm is to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strength {
+    Strong,
+    Sha1,
+    Refused,
+}
+
+impl Strength {
+    /// Whether it is accepted, given the setting for SHA-1.
+    pub(crate) fn accepted(self, allow_sha1: bool) -> bool {
+        self == Self::Strong || (self == Self::Sha1 && allow_sha1)
+    }
+}
+
+/// A signature algorithm as a certificate or a CRL names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SignatureAlgorithm {
+    pub(crate) name: String,
+    pub(crate) strength: Strength,
+}
+
+impl SignatureAlgorithm {
+    /// Reads `AlgorithmIdentifier ::= SEQUENCE { OID, parameters }`.
+    pub(crate) fn from_element(identifier: &Element<'_>) -> Result<Self, MalformedDer> {
+        let mut fields = identifier.inside();
+        let oid = fields.take(der::OID)?.content;
+        if oid.strip_prefix(RSA) == Some(&[0x0a]) {
+            let (name, strength) = pss_digest(fields)?;
+            return Ok(Self { name: format!("RSA-PSS with {name}"), strength });
+        }
+        let (name, strength) = plain(oid);
+        Ok(Self { name: name.to_owned(), strength })
+    }
+
+    /// The algorithm in the outer part of a certificate.
+    pub(crate) fn of_certificate(certificate: &[u8]) -> Result<Self, MalformedDer> {
+        let mut fields = der::Reader::new(certificate).take(der::SEQUENCE)?.inside();
+        fields.take(der::SEQUENCE)?;
+        Self::from_element(&fields.take(der::SEQUENCE)?)
+    }
+}
+
+fn plain(oid: &[u8]) -> (&'static str, Strength) {
+    use Strength::{Refused, Sha1, Strong};
+    match oid.strip_prefix(RSA) {
+        Some([0x0b]) => return ("RSA with SHA-256", Strong),
+        Some([0x0c]) => return ("RSA with SHA-384", Strong),
+        Some([0x0d]) => return ("RSA with SHA-512", Strong),
+        Some([0x0e]) => return ("RSA with SHA-224", Refused),
+        Some([0x05]) => return ("RSA with SHA-1", Sha1),
+        Some([0x04]) => return ("RSA with MD5", Refused),
+        Some([0x02]) => return ("RSA with MD2", Refused),
+        _ => {}
+    }
+    match oid.strip_prefix(ECDSA_SHA2) {
+        Some([0x02]) => return ("ECDSA with SHA-256", Strong),
+        Some([0x03]) => return ("ECDSA with SHA-384", Strong),
+        Some([0x04]) => return ("ECDSA with SHA-512", Strong),
+        Some([0x01]) => return ("ECDSA with SHA-224", Refused),
+        _ => {}
+    }
+    match oid {
+        ECDSA_SHA1 => ("ECDSA with SHA-1", Sha1),
+        ED25519 => ("Ed25519", Strong),
+        ED448 => ("Ed448", Strong),
+        _ => ("an algorithm that is not supported", Refused),
+    }
+}
+
+/// The digest in `RSASSA-PSS-params ::= SEQUENCE { [0] AlgorithmIdentifier DEFAULT sha1, … }` (RFC 4055 3.1).
+fn pss_digest(mut fields: der::Reader<'_>) -> Result<(&'static str, Strength), MalformedDer> {
+    let digest = match fields.optional(der::SEQUENCE)? {
+        Some(parameters) => parameters.inside().optional(0xa0)?,
+        None => None,
+    };
+    let Some(digest) = digest else { return Ok(("SHA-1", Strength::Sha1)) };
+    let oid = digest.inside().take(der::SEQUENCE)?.inside().take(der::OID)?.content;
+    Ok(match oid.strip_prefix(SHA2) {
+        Some([0x01]) => ("SHA-256", Strength::Strong),
+        Some([0x02]) => ("SHA-384", Strength::Strong),
+        Some([0x03]) => ("SHA-512", Strength::Strong),
+        _ => ("a digest that is not supported", Strength::Refused),
+    })
+}
+
+/// The digest of an RSA PKCS#1 or ECDSA signature algorithm, and `None` for Ed25519 and Ed448, which need none.
+pub(crate) fn digest(oid: &[u8]) -> Option<Option<MessageDigest>> {
+    if oid == ED25519 || oid == ED448 {
+        return Some(None);
+    }
+    if oid == ECDSA_SHA1 {
+        return Some(Some(MessageDigest::sha1()));
+    }
+    let digest = match (oid.strip_prefix(RSA), oid.strip_prefix(ECDSA_SHA2)) {
+        (Some([0x05]), _) => MessageDigest::sha1(),
+        (Some([0x0b]), _) | (_, Some([0x02])) => MessageDigest::sha256(),
+        (Some([0x0c]), _) | (_, Some([0x03])) => MessageDigest::sha384(),
+        (Some([0x0d]), _) | (_, Some([0x04])) => MessageDigest::sha512(),
+        _ => return None,
+    };
+    Some(Some(digest))
+}
+
+/// Names the key if it is too weak or of a refused kind.
+pub(crate) fn weak_key(key: &PKey<Public>) -> Option<String> {
+    let bits = key.bits();
+    let accepted = match key.id() {
+        Id::RSA | Id::RSA_PSS => (2048..=16_384).contains(&bits),
+        Id::EC => bits >= 256 && key.ec_key().is_ok_and(|key| key.group().curve_name().is_some()),
+        Id::ED25519 | Id::ED448 => true,
+        _ => false,
+    };
+    (!accepted).then(|| match key.id() {
+        Id::RSA | Id::RSA_PSS => format!("RSA of {bits} bits"),
+        Id::EC => format!("EC of {bits} bits"),
+        Id::DSA => "DSA".to_owned(),
+        _ => "a kind that is not supported".to_owned(),
+    })
+}

@@ -1,0 +1,326 @@
+//! Looks for certification paths and holds each to the rules.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use openssl::stack::Stack;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyParam;
+use openssl::x509::{X509, X509PurposeId, X509StoreContext, X509VerifyResult};
+
+use super::error::PathError;
+use super::{CertPath, MAX_DEPTH, Role, Signer, leaf, seconds, serial_hex, unix};
+use crate::trust::DistinguishedName;
+use crate::trust::algorithm::{SignatureAlgorithm, weak_key};
+use crate::trust::crls::{Crl, CrlMode};
+use crate::trust::der::{self, Reader};
+use crate::trust::policy;
+use crate::trust::store::TrustStore;
+
+/// How many signatures are checked, and paths judged, before the search gives up.
+const BUDGET: usize = 64;
+/// The clock of an authority may be this far ahead of ours when it dates a CRL, in seconds.
+const CLOCK_SKEW: u64 = 300;
+/// `check` levels of OpenSSL: 112 bits of security, or none where SHA-1 is allowed (our own rules hold in both).
+const AUTH_LEVEL: i32 = 2;
+
+/// A certificate with what the rules ask of it, read once.
+#[derive(Clone)]
+struct Link {
+    certificate: X509,
+    der: Vec<u8>,
+    subject: DistinguishedName,
+    issuer: DistinguishedName,
+    anchor: bool,
+}
+
+impl Link {
+    fn new(certificate: &X509, anchor: bool) -> Result<Self, PathError> {
+        Ok(Self {
+            der: certificate.to_der().map_err(openssl_error)?,
+            subject: DistinguishedName::from_x509(certificate.subject_name())?,
+            issuer: DistinguishedName::from_x509(certificate.issuer_name())?,
+            certificate: certificate.clone(),
+            anchor,
+        })
+    }
+}
+
+fn openssl_error(error: openssl::error::ErrorStack) -> PathError {
+    PathError::OpenSsl(error.to_string())
+}
+
+/// Looks for a path from `leaf` to an anchor that keeps every rule.
+pub(super) fn check(
+    store: &TrustStore,
+    leaf: &X509,
+    untrusted: &[X509],
+    role: Role,
+    at: u64,
+) -> Result<CertPath, PathError> {
+    let mut first = Link::new(leaf, false)?;
+    if leaf::is_proxy(&first.der, &first.subject, &first.issuer) {
+        return Err(PathError::Proxy { subject: first.subject });
+    }
+    first.anchor = store.authorities(&first.subject).any(|known| known.self_signed && known.der == first.der);
+    let helpers = untrusted.iter().filter_map(|certificate| Link::new(certificate, false).ok()).collect();
+    let now = at.max(seconds(SystemTime::now()));
+    let mut search = Search { store, helpers, role, at, now, spent: 0, best: None };
+    let mut path = vec![first];
+    match search.extend(&mut path) {
+        Some(good) => Ok(good),
+        None => Err(search.best.unwrap_or(PathError::TooManyPaths { limit: BUDGET })),
+    }
+}
+
+struct Search<'a> {
+    store: &'a TrustStore,
+    helpers: Vec<Link>,
+    role: Role,
+    at: u64,
+    /// The clock that CRLs are measured against.
+    now: u64,
+    spent: usize,
+    /// The most useful reason against the paths seen so far.
+    best: Option<PathError>,
+}
+
+impl Search<'_> {
+    /// Follows every issuer of the last certificate in turn, until a path is good.
+    fn extend(&mut self, path: &mut Vec<Link>) -> Option<CertPath> {
+        let current = path.last()?.clone();
+        if current.anchor {
+            return self.judge(path);
+        }
+        if path.len() > MAX_DEPTH {
+            self.note(PathError::TooDeep { limit: MAX_DEPTH });
+            return None;
+        }
+        let mut named = false;
+        let mut signed = false;
+        for candidate in self.issuers_of(&current) {
+            if path.iter().any(|link| link.der == candidate.der) {
+                continue;
+            }
+            named = true;
+            if self.spent >= BUDGET {
+                self.note(PathError::TooManyPaths { limit: BUDGET });
+                return None;
+            }
+            self.spent += 1;
+            let key = candidate.certificate.public_key();
+            if !key.is_ok_and(|key| current.certificate.verify(&key).unwrap_or(false)) {
+                continue;
+            }
+            signed = true;
+            path.push(candidate);
+            let good = self.extend(path);
+            path.pop();
+            if good.is_some() {
+                return good;
+            }
+        }
+        if !named {
+            self.note(PathError::Untrusted { issuer: current.issuer });
+        } else if !signed {
+            self.note(PathError::BadSignature { subject: current.subject, issuer: current.issuer });
+        }
+        None
+    }
+
+    /// Everything that carries the issuer's name: ours first, then what came along.
+    fn issuers_of(&self, link: &Link) -> Vec<Link> {
+        let known = self.store.authorities(&link.issuer);
+        let mut list: Vec<Link> =
+            known.filter_map(|known| Link::new(&known.certificate, known.self_signed).ok()).collect();
+        list.sort_by_key(|link| !link.anchor);
+        for helper in self.helpers.iter().filter(|helper| helper.subject == link.issuer) {
+            if !list.iter().any(|known| known.der == helper.der) {
+                list.push(helper.clone());
+            }
+        }
+        list
+    }
+
+    fn note(&mut self, error: PathError) {
+        if self.best.as_ref().is_none_or(|best| error.rank() < best.rank()) {
+            self.best = Some(error);
+        }
+    }
+
+    /// Holds a whole path to every rule.
+    fn judge(&mut self, path: &[Link]) -> Option<CertPath> {
+        let mut fresh_until = u64::MAX;
+        let mut errors = Vec::new();
+        for (index, link) in path.iter().enumerate() {
+            errors.extend(self.check_validity(link));
+            errors.extend(check_key(link));
+            let Some(issuer) = path.get(index + 1) else { continue };
+            errors.extend(self.check_signature(link));
+            if !issuer.anchor && !leaf::is_authority(&issuer.der) {
+                errors.push(PathError::IssuerNotCa { issuer: issuer.subject.clone() });
+            }
+            errors.extend(self.check_policy(link, issuer));
+            match self.check_revocation(link, issuer) {
+                Ok(until) => fresh_until = fresh_until.min(until),
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(first) = path.first() {
+            errors.extend(leaf::check_role(&first.certificate, &first.der, &first.subject, self.role).err());
+        }
+        if errors.is_empty() {
+            errors.extend(self.check_by_openssl(path).err());
+        }
+        if errors.is_empty() {
+            match good_path(path, fresh_until) {
+                Ok(good) => return Some(good),
+                Err(error) => errors.push(error),
+            }
+        }
+        for error in errors {
+            self.note(error);
+        }
+        None
+    }
+
+    fn check_validity(&self, link: &Link) -> Option<PathError> {
+        let (not_before, not_after) = (unix(link.certificate.not_before()), unix(link.certificate.not_after()));
+        let subject = || link.subject.clone();
+        if self.at > not_after {
+            return Some(PathError::Expired { subject: subject(), not_after });
+        }
+        (self.at < not_before).then(|| PathError::NotYetValid { subject: subject(), not_before })
+    }
+
+    fn check_signature(&self, link: &Link) -> Option<PathError> {
+        let subject = link.subject.clone();
+        let allow_sha1 = self.store.settings().allow_sha1_digest;
+        match SignatureAlgorithm::of_certificate(&link.der) {
+            Ok(algorithm) if algorithm.strength.accepted(allow_sha1) => None,
+            Ok(algorithm) => Some(PathError::WeakSignature { subject, algorithm: algorithm.name }),
+            Err(error) => Some(PathError::Invalid { subject, reason: error.to_string() }),
+        }
+    }
+
+    fn check_policy(&self, link: &Link, issuer: &Link) -> Option<PathError> {
+        if !self.store.settings().signing_policy {
+            return None;
+        }
+        if let Some(file) = self.store.closed_policy_of(&issuer.certificate) {
+            return Some(PathError::PolicyUnusable { issuer: issuer.subject.clone(), file: file.clone() });
+        }
+        let patterns = self.store.policy_of(&issuer.subject)?;
+        (!policy::allows(patterns, &link.subject))
+            .then(|| PathError::Namespace { issuer: issuer.subject.clone(), subject: link.subject.clone() })
+    }
+
+    /// Checks one link against the CRLs of its issuer; gives the time until which the answer is fresh.
+    fn check_revocation(&self, link: &Link, issuer: &Link) -> Result<u64, PathError> {
+        let mode = self.store.settings().crls;
+        if mode == CrlMode::Ignore {
+            return Ok(u64::MAX);
+        }
+        let is_authority = leaf::is_authority(&link.der);
+        let named = self.store.crls_of(&issuer.subject);
+        let signed = named.iter().filter(|crl| crl.is_signed_by(&issuer.certificate));
+        let newest = signed.filter(|crl| crl.covers(&link.der, is_authority)).max_by_key(|crl| crl.this_update);
+        let name = || issuer.subject.clone();
+        if let Some(crl) = newest {
+            return self.check_against(crl, link, issuer);
+        }
+        if let Some(crl) = named.iter().find(|crl| !self.belongs_to_namesake(crl, issuer)) {
+            let reason = "it is not signed by this authority".to_owned();
+            return Err(PathError::CrlUnusable { issuer: name(), file: crl.file.clone(), reason });
+        }
+        if let Some(broken) = self.store.broken_crl_of(&issuer.certificate) {
+            let reason = broken.reason.to_string();
+            return Err(PathError::CrlUnusable { issuer: name(), file: broken.file.clone(), reason });
+        }
+        if mode == CrlMode::Require { Err(PathError::CrlMissing { issuer: name() }) } else { Ok(u64::MAX) }
+    }
+
+    /// Whether a CRL is accounted for by an authority's key: this one's, for other certificates, or another of the same
+    /// name, as after a change of keys.
+    fn belongs_to_namesake(&self, crl: &Crl, issuer: &Link) -> bool {
+        crl.is_signed_by(&issuer.certificate)
+            || self.store.authorities(&issuer.subject).any(|known| crl.is_signed_by(&known.certificate))
+    }
+
+    fn check_against(&self, crl: &Crl, link: &Link, issuer: &Link) -> Result<u64, PathError> {
+        let (issuer, file) = (issuer.subject.clone(), crl.file.clone());
+        if !crl.algorithm.strength.accepted(self.store.settings().allow_sha1_digest) {
+            let reason = format!("it is signed with {}", crl.algorithm.name);
+            return Err(PathError::CrlUnusable { issuer, file, reason });
+        }
+        if serial_content(&link.der).is_none_or(|serial| crl.lists(serial)) {
+            let serial = serial_hex(&link.certificate);
+            return Err(PathError::Revoked { subject: link.subject.clone(), serial, crl: file });
+        }
+        if crl.this_update > self.now + CLOCK_SKEW {
+            return Err(PathError::CrlNotYetValid { issuer, file, this_update: crl.this_update });
+        }
+        match crl.next_update {
+            Some(until) if until >= self.now => Ok(until),
+            next_update => Err(PathError::CrlStale { issuer, file, next_update }),
+        }
+    }
+
+    /// Lets OpenSSL judge exactly this path: its anchor alone is trusted, its issuers alone are offered.
+    fn check_by_openssl(&self, path: &[Link]) -> Result<(), PathError> {
+        let (Some(first), Some(anchor)) = (path.first(), path.last()) else { return Ok(()) };
+        let mut param = X509VerifyParam::new().map_err(openssl_error)?;
+        param.set_time(i64::try_from(self.at).unwrap_or(i64::MAX));
+        param.set_depth(i32::try_from(MAX_DEPTH).unwrap_or(i32::MAX));
+        param.set_auth_level(if self.store.settings().allow_sha1_digest { 0 } else { AUTH_LEVEL });
+        param.set_purpose(X509PurposeId::ANY).map_err(openssl_error)?;
+        let mut builder = X509StoreBuilder::new().map_err(openssl_error)?;
+        builder.add_cert(anchor.certificate.clone()).map_err(openssl_error)?;
+        builder.set_param(&param).map_err(openssl_error)?;
+        let anchors = builder.build();
+        let mut issuers = Stack::new().map_err(openssl_error)?;
+        for link in path.iter().skip(1).take(path.len().saturating_sub(2)) {
+            issuers.push(link.certificate.clone()).map_err(openssl_error)?;
+        }
+        let mut context = X509StoreContext::new().map_err(openssl_error)?;
+        let (result, depth) = context
+            .init(&anchors, &first.certificate, &issuers, |context| {
+                context.verify_cert()?;
+                Ok((context.error(), context.error_depth()))
+            })
+            .map_err(openssl_error)?;
+        if result == X509VerifyResult::OK {
+            return Ok(());
+        }
+        let place = usize::try_from(depth).unwrap_or(0);
+        let subject = path.get(place).unwrap_or(first).subject.clone();
+        Err(PathError::Invalid { subject, reason: result.error_string().to_owned() })
+    }
+}
+
+fn check_key(link: &Link) -> Option<PathError> {
+    let subject = link.subject.clone();
+    match link.certificate.public_key() {
+        Ok(key) => weak_key(&key).map(|key| PathError::WeakKey { subject, key }),
+        Err(_) => Some(PathError::WeakKey { subject, key: "a kind that is not supported".to_owned() }),
+    }
+}
+
+/// The content octets of the serial number: `Certificate { tbs { [0] version OPTIONAL, INTEGER serial … } … }`.
+fn serial_content(certificate: &[u8]) -> Option<&[u8]> {
+    let mut tbs = Reader::new(certificate).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?.inside();
+    tbs.optional(0xa0).ok()?;
+    tbs.take(der::INTEGER).ok().map(|serial| serial.content)
+}
+
+fn good_path(path: &[Link], fresh_until: u64) -> Result<CertPath, PathError> {
+    let first = path.first().ok_or(PathError::TooDeep { limit: MAX_DEPTH })?;
+    let validity = |link: &Link| (unix(link.certificate.not_before()), unix(link.certificate.not_after()));
+    Ok(CertPath {
+        signer: Arc::new(Signer::from_x509(&first.certificate)?),
+        valid_from: path.iter().map(|link| validity(link).0).max().unwrap_or(0),
+        valid_until: path.iter().map(|link| validity(link).1).min().unwrap_or(0),
+        certificates: path.iter().map(|link| link.certificate.clone()).collect(),
+        fresh_until,
+    })
+}

@@ -1,0 +1,210 @@
+//! TLS to a broker: rustls for the protocol, our trust store for the broker's certificate, OpenSSL for its signatures.
+//!
+//! # Policy
+//! The broker's certificate is held to the same rules as a signer's (see `path`), and must be for the name we connect
+//! to: by subject alternative name, with a `*` as the whole first label at most; by common name only where
+//! `allow_cn` says so and there is no DNS name at all. Addresses match IP address names alone.
+//!
+//! The handshake signature is checked by OpenSSL with the scheme held against the kind of key: rustls' own helper parses
+//! the certificate again with webpki, which refuses what some grid authorities issue. Sessions are never resumed,
+//! because a resumed session skips the verifier; no ALPN is offered. The provider is chosen here and never taken from the
+//! process.
+
+mod names;
+mod signatures;
+#[cfg(test)]
+mod tests;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use openssl::x509::X509;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
+
+use super::path::{PathError, Role};
+use super::{Credential, CredentialSource, Trust};
+
+/// Why a broker's certificate is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerRefused {
+    /// The certificate is not to be trusted.
+    #[error("{0}")]
+    Path(#[from] PathError),
+    /// The certificate is not for the name we connect to.
+    #[error("the certificate is not for {wanted}, but for {}", shown(presented))]
+    WrongName {
+        /// The name or address we connect to.
+        wanted: String,
+        /// The names it is for.
+        presented: Vec<String>,
+    },
+    /// The name stands in the common name alone.
+    #[error("the certificate has {wanted} as common name only and no subject alternative name; set allow-cn to accept that")]
+    CommonNameOnly {
+        /// The name we connect to.
+        wanted: String,
+    },
+    /// The certificate cannot be read.
+    #[error("cannot read the certificate")]
+    Unreadable,
+}
+
+fn shown(names: &[String]) -> String {
+    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+}
+
+impl BrokerRefused {
+    /// A word that stays the same from release to release.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Path(error) => error.code(),
+            Self::WrongName { .. } => "wrong-name",
+            Self::CommonNameOnly { .. } => "cn-only",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// Finds the refusal in an error of rustls or of a stream, so that an operator reads our words and not rustls'.
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) = error.downcast_ref() {
+                return other.0.downcast_ref();
+            }
+            next = match error.downcast_ref::<std::io::Error>() {
+                Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+                None => error.source(),
+            };
+        }
+        None
+    }
+}
+
+impl From<BrokerRefused> for rustls::Error {
+    fn from(refused: BrokerRefused) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+    }
+}
+
+/// Makes the TLS configuration for brokers. Verifier and client certificate follow what `trust` and `credential` hold at
+/// the time of each connection.
+///
+/// # Errors
+/// What rustls says against its own provider.
+pub fn client_config(
+    trust: Arc<Trust>,
+    credential: Option<Arc<CredentialSource>>,
+    allow_cn: bool,
+) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(BrokerVerifier { trust, allow_cn }));
+    let mut config = match credential {
+        Some(source) => builder.with_client_cert_resolver(Arc::new(CurrentCredential { source, provider })),
+        None => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// Checks the broker's certificate against the current trust store.
+#[derive(Debug)]
+struct BrokerVerifier {
+    trust: Arc<Trust>,
+    allow_cn: bool,
+}
+
+impl BrokerVerifier {
+    fn check(
+        &self,
+        leaf: &CertificateDer<'_>,
+        issuers: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        at: SystemTime,
+    ) -> Result<(), BrokerRefused> {
+        let leaf = X509::from_der(leaf).map_err(|_| BrokerRefused::Unreadable)?;
+        let issuers: Vec<X509> = issuers.iter().filter_map(|der| X509::from_der(der).ok()).collect();
+        self.trust.snapshot().check_path(&leaf, &issuers, Role::Broker, at)?;
+        names::check(&leaf, name, self.allow_cn)
+    }
+}
+
+impl ServerCertVerifier for BrokerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let at = UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        self.check(end_entity, intermediates, server_name, at)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        signatures::verify(message, cert, dss, signatures::Protocol::Tls12)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        signatures::verify(message, cert, dss, signatures::Protocol::Tls13)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        signatures::SCHEMES.to_vec()
+    }
+}
+
+/// Gives the current credential to a broker that asks for a client certificate.
+#[derive(Debug)]
+struct CurrentCredential {
+    source: Arc<CredentialSource>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl CurrentCredential {
+    fn certified(&self, credential: &Credential) -> Option<CertifiedKey> {
+        let mut chain = vec![CertificateDer::from(credential.certificate().to_der().ok()?)];
+        for issuer in credential.chain() {
+            chain.push(CertificateDer::from(issuer.to_der().ok()?));
+        }
+        let encoded = credential.key().private_key_to_pkcs8().ok()?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(encoded));
+        let key = self.provider.key_provider.load_private_key(key);
+        let key = key.inspect_err(|error| tracing::warn!(%error, "key not usable for TLS")).ok()?;
+        Some(CertifiedKey::new(chain, key))
+    }
+}
+
+impl ResolvesClientCert for CurrentCredential {
+    fn resolve(&self, _root_hint_subjects: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let certified = self.certified(&self.source.current())?;
+        certified.key.choose_scheme(schemes)?;
+        Some(Arc::new(certified))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,205 @@
+//! The commands an operator uses, each with its exit status and what it says.
+
+use serde_json::Value;
+
+use crate::checker::Workload;
+use crate::harness::{Folder, eventually};
+use crate::peers::Kind;
+use crate::peers::broker::shared;
+use crate::peers::openssl::{self, Validity, pki, strangers};
+use crate::peers::python::{self, Frame};
+use crate::peers::scripted::nobody;
+use crate::queues;
+use crate::sesame::{Outcome, Pair, Site, Way, own_destination};
+
+const RECORD: &[u8] = b"APEL-summary-job-message: v0.2\nSite: UKI-TEST\n%%\n";
+
+fn json(outcome: &Outcome) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+    match serde_json::from_str(&outcome.output) {
+        Ok(whole) => vec![whole],
+        Err(_) => outcome.output.lines().map(parse).collect(),
+    }
+}
+
+#[test]
+fn check_finds_nothing_wrong_where_nothing_is() {
+    for kind in [Kind::RabbitMq, Kind::ActiveMq] {
+        let pair = Pair::on(shared(kind), Way::Tls, "", "");
+        pair.sender.run(&["check"]).expect(0);
+        json(&pair.receiver.run(&["check", "--json"]).expect(0));
+    }
+}
+
+#[test]
+fn check_says_what_is_wrong_and_how_to_mend_it() {
+    let address = nobody();
+    let site = Site::of("sender.example.org").at(&[&address], Way::Tls, "").sending("cpu", "/queue/x", "");
+    site.run(&["check"]).expect(1).says(&address);
+    site.run(&["check", "--offline"]).expect(0);
+
+    let expired = pki().issue("sender.example.org", openssl::Key::Rsa2048, Validity::Over);
+    let site = Site::with(expired).at(&[&nobody()], Way::Tls, "").sending("cpu", "/queue/x", "");
+    let outcome = site.run(&["check", "--offline"]);
+    assert!([1, 78].contains(&outcome.code), "exit status {}", outcome.code);
+    outcome.says("expired");
+
+    let site = Site::of("sender.example.org").trusting(&[&strangers().anchors()]);
+    let site = site.on(shared(Kind::RabbitMq), Way::Tls).sending("cpu", &own_destination(), "");
+    site.run(&["check"]).expect(1).says(&shared(Kind::RabbitMq).tls());
+}
+
+#[test]
+fn the_effective_configuration_can_be_used_as_one() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+    let effective = pair.receiver.run(&["check", "--effective", "--offline"]).expect(0).output;
+    assert!(effective.contains("prefetch = 128"), "{effective}");
+    let file = pair.receiver.folder.write("effective.toml", &effective).display().to_string();
+    let again = pair.receiver.run(&["check", "--effective", "--offline", "--config", &file]).expect(0).output;
+    assert_eq!(again, effective);
+}
+
+#[test]
+fn publish_sends_files_and_says_their_ids() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+    let one = pair.sender.folder.write("one", RECORD).display().to_string();
+    let two = pair.sender.folder.write("two", "Site: two\n").display().to_string();
+    let outcome = pair.sender.run(&["publish", "cpu", &one, &two]).expect(0);
+    let _receiver = pair.receiver.start(&["receive"]);
+    eventually("both messages", || (queues::count(&pair.incoming()) == 2).then_some(()));
+    let stored = queues::elements(&pair.incoming());
+    for element in &stored {
+        assert!(outcome.output.contains(&element.id()), "{} is not in:\n{}", element.id(), outcome.output);
+    }
+    assert!(stored.iter().any(|element| element.bytes("body") == RECORD));
+}
+
+#[test]
+fn publish_leaves_the_message_queued_when_no_broker_is_there() {
+    let site = Site::of("sender.example.org").at(&[&nobody()], Way::Tls, "").sending("cpu", "/queue/x", "");
+    let file = site.folder.write("one", RECORD).display().to_string();
+    site.run(&["publish", "cpu", &file, "--deadline", "1s"]).expect(1);
+    assert_eq!(queues::outgoing(&site.outgoing("cpu")).len(), 1);
+}
+
+#[test]
+fn explain_tells_a_message_s_fate_and_stores_nothing() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+    let (listed, stranger) = (pki().host("sender.example.org"), pki().host("other.example.org"));
+    let file = |name: &str, content: &[u8]| pair.receiver.folder.write(name, content).display().to_string();
+    let good = file("good", &openssl::sign(&listed, RECORD));
+    pair.receiver.run(&["explain", "central", &good]).expect(0).says(&listed.subject);
+    let bad = file("bad", &openssl::sign(&stranger, RECORD));
+    pair.receiver.run(&["explain", "central", &bad]).expect(1).says("not on the list of authorised signers");
+    let broken = file("broken", b"nonsense");
+    json(&pair.receiver.run(&["explain", "central", &broken, "--json"]).expect(1));
+    let content = pair.sender.folder.write("content", RECORD).display().to_string();
+    pair.sender.run(&["explain", "cpu", &content]).expect(0);
+    let queues = [pair.incoming(), pair.reject(), pair.outgoing()];
+    assert!(queues.iter().all(|queue| queues::count(queue) + queues::outgoing(queue).len() == 0));
+}
+
+#[test]
+fn queue_list_counts_what_waits_and_show_prints_it() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+    let file = pair.sender.folder.write("one", RECORD).display().to_string();
+    pair.sender.run(&["queue", "add", "cpu", &file]).expect(0);
+    assert_eq!(python::outgoing(&pair.outgoing())[0].1, RECORD);
+    let element = python::outgoing(&pair.outgoing())[0].0.clone();
+    pair.sender.run(&["queue", "list", "--long"]).expect(0).says("cpu").says("outgoing").says(&element);
+    json(&pair.sender.run(&["queue", "list", "--json"]).expect(0));
+    assert_eq!(pair.sender.run(&["queue", "show", "cpu", &element, "--body"]).expect(0).output.as_bytes(), RECORD);
+    pair.sender.run(&["send"]).expect(0);
+    let mut receiver = pair.receiver.start(&["receive"]);
+    let stored = eventually("the message", || queues::elements(&pair.incoming()).pop());
+    pair.receiver.run(&["queue", "list", "central", "--long"]).expect(0).says("incoming").says(&stored.name);
+    let shown = pair.receiver.run(&["queue", "show", "central", &stored.name]).expect(0);
+    shown.says(&pair.sender.host.subject).says(&element);
+    assert_eq!(receiver.stop(), 0);
+}
+
+#[test]
+fn a_rejected_message_is_retried_once_its_signer_is_listed() {
+    let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
+    let signer = pki().host("sender.example.org");
+    let site = Site::of("receiver.example.org").on(broker, Way::Plain);
+    let site = site.receiving("central", &destination, &["/C=UK/O=Sesame/CN=nobody"], "");
+    let mut receiver = site.start(&["receive"]);
+    python::send(
+        &Way::Plain.link(broker, &signer),
+        &destination,
+        &[Frame::labelled("one", &openssl::sign(&signer, RECORD))],
+    );
+    let (incoming, reject) = (site.queue("central", "incoming"), site.queue("central", "reject"));
+    eventually("the message in reject", || (queues::count(&reject) == 1).then_some(()));
+    assert_eq!(receiver.stop(), 0);
+    std::fs::write(site.signer_list("central"), format!("{}\n", signer.subject)).unwrap();
+    site.run(&["queue", "retry", "central"]).expect(0);
+    let receiver = site.start(&["receive"]);
+    let stored = eventually("the message in incoming", || queues::elements(&incoming).pop());
+    assert_eq!((stored.bytes("body"), stored.id().as_str()), (RECORD, "one"));
+    eventually("reject to be empty", || (queues::count(&reject) == 0).then_some(()));
+    drop(receiver);
+}
+
+#[test]
+fn purge_removes_what_was_named_and_nothing_else() {
+    let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain);
+    let site = site.sending("cpu", &own_destination(), "");
+    (0..2).for_each(|_| drop(queues::add(&site.outgoing("cpu"), b"")));
+    site.run(&["send"]).expect(1);
+    let refused = queues::elements(&site.refused("cpu"));
+    assert_eq!(refused.len(), 2);
+    site.run(&["queue", "purge", "cpu", &refused[0].name]).expect(0);
+    assert_eq!(queues::elements(&site.refused("cpu")), refused[1..]);
+}
+
+#[test]
+fn trace_tells_every_step_at_either_end() {
+    let pair = Pair::on(shared(Kind::ActiveMq), Way::Tls, "", "");
+    let id = queues::add(&pair.outgoing(), RECORD);
+    pair.sender.run(&["send"]).expect(0);
+    let mut receiver = pair.receiver.start(&["receive"]);
+    let stored = eventually("the message", || queues::elements(&pair.incoming()).pop());
+    assert_eq!(receiver.stop(), 0);
+    pair.sender.run(&["trace", &id]).expect(0).says(&id).says("cpu");
+    let trace = pair.receiver.run(&["trace", &id]).expect(0);
+    trace.says(&stored.name).says(&pair.sender.host.subject);
+    json(&pair.receiver.run(&["trace", &id, "--json"]).expect(0));
+    pair.receiver.run(&["trace", "not-an-id-of-ours"]).expect(1);
+}
+
+#[test]
+fn demo_needs_nothing_and_shows_each_message_s_way() {
+    let site = Site::of("sender.example.org");
+    let folder = Folder::new("demo");
+    let place = folder.join("here").display().to_string();
+    let start = std::time::Instant::now();
+    let outcome = site.run(&["demo", "--folder", &place]).expect(0);
+    assert!(start.elapsed().as_secs() < 10, "it took {:?}", start.elapsed());
+    outcome.says(&place).says("incoming").says("reject");
+    let mut stored = 0;
+    let mut walk = vec![folder.join("here")];
+    while let Some(path) = walk.pop() {
+        stored += usize::from(path.file_name().is_some_and(|name| name == "body"));
+        if path.is_dir() {
+            walk.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(stored >= 4, "{stored} elements are left to look at");
+}
+
+#[test]
+fn send_reports_each_message_as_json() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+    let messages = Workload::queued_in(&pair.outgoing(), 3, 500);
+    let outcome = pair.sender.run(&["send", "--json"]).expect(0);
+    assert_eq!(json(&outcome).len(), 4, "three messages and an end:\n{}", outcome.output);
+    let _receiver = pair.receiver.start(&["receive"]);
+    messages.arrives(&pair);
+}
+
+#[test]
+fn the_program_says_its_version() {
+    Site::of("sender.example.org").run(&["--version"]).expect(0).says("sesame 0.");
+}

@@ -1,0 +1,41 @@
+//! Acceptance: the program as it is installed, between the programs it must get on with.
+//!
+//! One file per promise; each test reads as the sentence its name is. `harness` holds folders, children and patience,
+//! `peers` the brokers, OpenSSL and the Python libraries, `sesame` the program under test, `checker` what must be true
+//! of its queues afterwards. Nothing is skipped: a peer that is not installed fails the tests that need it, by name.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `SESAME_TEST_PATIENCE` | seconds that a test waits for anything (60) |
+//! | `SESAME_TEST_KEEP` | keep the folders of tests that passed |
+//! | `SESAME_TEST_FOLDER` | where the folders are made (cargo's folder for tests) |
+//! | `SESAME_TEST_TOOLS` | what `tests/setup` installed (the user's cache) |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says why"
+)]
+
+mod checker;
+mod harness;
+mod peers;
+mod queues;
+mod sesame;
+
+mod bad_input;
+mod broker_faults;
+mod commands;
+mod configuration;
+mod full_disk;
+mod messages_cross;
+mod one_owner;
+mod peers_stand;
+mod plugins;
+mod refuses;
+mod stands_for_ssm;
+mod stops_when_asked;
+mod survives_deaths;
+mod trust_changes;

@@ -1,0 +1,156 @@
+//! A private broker of either kind: its own ports, its own data, plain and TLS, killed and restarted at will.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use super::openssl::{Host, pki};
+use super::{activemq, python, rabbitmq};
+use crate::harness::{Child, Folder, eventually, ports};
+
+/// Login and passcode of the user that both brokers know. Hosts log in with their certificates, see [`KNOWN_HOSTS`].
+pub(crate) const LOGIN: &str = "accounting";
+/// The passcode of [`LOGIN`].
+pub(crate) const PASSCODE: &str = "open-sesame";
+/// The common names of the certificates that the brokers let in.
+pub(crate) const KNOWN_HOSTS: [&str; 4] =
+    ["sender.example.org", "receiver.example.org", "other.example.org", "ec.example.org"];
+
+/// Which program a broker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    RabbitMq,
+    ActiveMq,
+}
+
+/// Both of them, for a test that every broker must pass.
+pub(crate) const BOTH: [Kind; 2] = [Kind::RabbitMq, Kind::ActiveMq];
+
+/// The ports and the folder a broker is to use.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
+    pub(crate) plain: u16,
+    pub(crate) tls: u16,
+    /// For what a broker needs besides: RabbitMQ's name service and its distribution port.
+    pub(crate) others: [u16; 2],
+    pub(crate) host: Host,
+}
+
+/// A broker that runs as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    kind: Kind,
+    place: Place,
+    process: Mutex<Option<Child>>,
+    /// RabbitMQ's name service; it outlives the broker's own deaths.
+    _helper: Option<Child>,
+    /// Removed with the broker, if it is not the one that all tests share.
+    _folder: Option<Folder>,
+}
+
+/// The broker of this kind that all tests share; each test takes a queue of its own.
+pub(crate) fn shared(kind: Kind) -> &'static Broker {
+    static BROKERS: [OnceLock<Broker>; 2] = [const { OnceLock::new() }; 2];
+    let name = format!("{kind:?}");
+    BROKERS[kind as usize].get_or_init(|| Broker::start(kind, Folder::for_the_run(&name), None, "localhost"))
+}
+
+impl Broker {
+    /// A broker of one test's own, to be killed.
+    pub(crate) fn own(kind: Kind) -> Self {
+        Self::presenting(kind, "localhost")
+    }
+
+    /// A broker whose certificate is for `name`.
+    pub(crate) fn presenting(kind: Kind, name: &str) -> Self {
+        let folder = Folder::new(&format!("{kind:?}"));
+        Self::start(kind, folder.path().to_owned(), Some(folder), name)
+    }
+
+    fn start(kind: Kind, path: PathBuf, folder: Option<Folder>, name: &str) -> Self {
+        let others = [ports::free(), ports::free()];
+        let place = Place { folder: path, plain: ports::free(), tls: ports::free(), others, host: pki().host(name) };
+        let helper = match kind {
+            Kind::RabbitMq => Some(rabbitmq::prepare(&place)),
+            Kind::ActiveMq => activemq::prepare(&place),
+        };
+        let broker = Self { kind, place, process: Mutex::new(None), _helper: helper, _folder: folder };
+        broker.restart();
+        broker
+    }
+
+    /// `localhost:PORT` of the plain listener.
+    pub(crate) fn plain(&self) -> String {
+        format!("localhost:{}", self.place.plain)
+    }
+
+    /// `localhost:PORT` of the TLS listener, which wants a client certificate.
+    pub(crate) fn tls(&self) -> String {
+        format!("localhost:{}", self.place.tls)
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&self) {
+        self.process.lock().unwrap().take().expect("the broker runs").kill();
+    }
+
+    /// Starts the broker again on the same ports and data, and waits until it answers.
+    pub(crate) fn restart(&self) {
+        let mut command = match self.kind {
+            Kind::RabbitMq => rabbitmq::command(&self.place),
+            Kind::ActiveMq => activemq::command(&self.place),
+        };
+        let log = self.place.folder.join("output.log");
+        let child = Child::start(&format!("{:?}", self.kind), &mut command, &log);
+        *self.process.lock().unwrap() = Some(child);
+        eventually(&format!("{:?} to answer CONNECT", self.kind), || {
+            let mut process = self.process.lock().unwrap();
+            let child = process.as_mut().expect("just started");
+            if let Some(status) = child.ended() {
+                panic!("{:?} ended at once with {status}:\n{}", self.kind, child.last_words());
+            }
+            answers(self.place.plain, PASSCODE).then_some(())
+        });
+        eventually("the TLS listener", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.place.tls)).ok());
+    }
+
+    /// Whether the plain listener takes [`LOGIN`] with this passcode.
+    pub(crate) fn lets_in(&self, passcode: &str) -> bool {
+        answers(self.place.plain, passcode)
+    }
+
+    /// How many messages wait in a queue.
+    pub(crate) fn waiting(&self, destination: &str) -> usize {
+        match self.kind {
+            Kind::RabbitMq => rabbitmq::waiting(&self.place, destination),
+            Kind::ActiveMq => python::browse(&self.plain(), destination),
+        }
+    }
+}
+
+/// Whether something on this port answers a CONNECT frame with CONNECTED.
+fn answers(port: u16, passcode: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+    drop(stream.set_read_timeout(Some(Duration::from_secs(5))));
+    let frame = format!("CONNECT\naccept-version:1.2\nhost:/\nlogin:{LOGIN}\npasscode:{passcode}\n\n\0");
+    let mut answer = [0; 9];
+    stream.write_all(frame.as_bytes()).is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"CONNECTED"
+}
+
+/// Runs a program that must succeed, for preparing a broker.
+#[track_caller]
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed with {}:\n{said}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Writes a broker's configuration file.
+pub(crate) fn write(folder: &Path, name: &str, content: &str) {
+    std::fs::write(folder.join(name), content).unwrap();
+}

@@ -1,0 +1,107 @@
+//! RabbitMQ with its STOMP plugin: a node of its own, with its own name service, reachable from this machine only.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use super::broker::{KNOWN_HOSTS, LOGIN, PASSCODE, Place, succeed, write};
+use super::openssl::pki;
+use super::require;
+use crate::harness::Child;
+
+/// Writes the configuration and starts the name service.
+pub(crate) fn prepare(place: &Place) -> Child {
+    let folder = &place.folder;
+    write(folder, "rabbitmq.conf", &configuration(place));
+    write(folder, "enabled_plugins", "[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n");
+    write(folder, "definitions.json", &definitions());
+    write(folder, "empty.conf", "");
+    let mut epmd = Command::new(require("epmd"));
+    epmd.args(["-address", "127.0.0.1", "-port", &place.others[0].to_string()]);
+    Child::start("epmd", &mut epmd, &folder.join("epmd.log"))
+}
+
+fn configuration(place: &Place) -> String {
+    format!(
+        "listeners.tcp = none\n\
+         stomp.listeners.tcp.1 = 127.0.0.1:{plain}\n\
+         stomp.listeners.ssl.1 = 127.0.0.1:{tls}\n\
+         stomp.default_user = {LOGIN}\n\
+         stomp.default_pass = {PASSCODE}\n\
+         stomp.ssl_cert_login = true\n\
+         ssl_cert_login_from = common_name\n\
+         ssl_options.cacertfile = {authority}\n\
+         ssl_options.certfile = {certificate}\n\
+         ssl_options.keyfile = {key}\n\
+         ssl_options.verify = verify_peer\n\
+         ssl_options.fail_if_no_peer_cert = true\n\
+         load_definitions = {definitions}\n\
+         disk_free_limit.absolute = 1MB\n\
+         max_message_size = 4194304\n\
+         log.file.level = info\n",
+        plain = place.plain,
+        tls = place.tls,
+        authority = pki().authority().display(),
+        certificate = place.host.certificate.display(),
+        key = place.host.key.display(),
+        definitions = place.folder.join("definitions.json").display(),
+    )
+}
+
+/// One user with a password and, for every known host, one that can only come with its certificate.
+fn definitions() -> String {
+    let mut users = format!(r#"{{"name":"{LOGIN}","password":"{PASSCODE}","tags":"administrator"}}"#);
+    let mut permissions = permission(LOGIN);
+    for host in KNOWN_HOSTS {
+        write!(users, r#",{{"name":"{host}","password_hash":"","tags":""}}"#).unwrap();
+        write!(permissions, ",{}", permission(host)).unwrap();
+    }
+    format!(r#"{{"vhosts":[{{"name":"/"}}],"users":[{users}],"permissions":[{permissions}]}}"#)
+}
+
+fn permission(user: &str) -> String {
+    format!(r#"{{"user":"{user}","vhost":"/","configure":".*","write":".*","read":".*"}}"#)
+}
+
+/// The command that starts the node.
+pub(crate) fn command(place: &Place) -> Command {
+    let mut command = with_environment(Command::new(server()), place);
+    let folder = &place.folder;
+    command
+        .env("RABBITMQ_MNESIA_BASE", folder.join("mnesia"))
+        .env("RABBITMQ_LOG_BASE", folder.join("log"))
+        .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+        .env("RABBITMQ_DIST_PORT", place.others[1].to_string())
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none")
+        .env("RABBITMQ_ALLOW_INPUT", "");
+    command
+}
+
+/// Messages ready and unacknowledged in the queue that a destination `/queue/NAME` stands for; 0 where there is none yet.
+pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
+    let name = destination.trim_start_matches("/queue/");
+    let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
+    let list = succeed(command.args(["--quiet", "--no-table-headers", "list_queues", "name", "messages"]));
+    let depth =
+        |line: &str| line.split_once('\t').filter(|(queue, _)| *queue == name).and_then(|(_, n)| n.parse().ok());
+    list.lines().find_map(depth).unwrap_or(0)
+}
+
+fn with_environment(mut command: Command, place: &Place) -> Command {
+    command
+        .env("HOME", &place.folder)
+        .env("RABBITMQ_CONF_ENV_FILE", place.folder.join("empty.conf"))
+        .env("RABBITMQ_NODENAME", format!("sesame-{}@localhost", place.plain))
+        .env("ERL_EPMD_PORT", place.others[0].to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .current_dir(&place.folder);
+    command
+}
+
+/// The real script; the one in `sbin` changes the user and the folder first.
+fn server() -> std::path::PathBuf {
+    require("rabbitmq-server");
+    let path = std::path::PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server");
+    assert!(path.exists(), "missing peer: rabbitmq-server is not where Debian's package puts it; run tests/setup");
+    path
+}

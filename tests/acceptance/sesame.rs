@@ -1,0 +1,286 @@
+//! The program under test, as an operator has it: a configuration file, a host certificate and queues in a folder.
+//!
+//! A [`Site`] is one such installation. It says what it is in words (`Site::of("sender.example.org").on(broker, …)`),
+//! writes its configuration file and runs commands: [`Site::start`] for what stays, [`Site::run`] for what ends.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::harness::{Child, Folder};
+use crate::peers::openssl::{Host, pki};
+use crate::peers::python::Link;
+use crate::peers::{Broker, openssl};
+
+/// How a site reaches a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Plain,
+    Tls,
+}
+
+impl Way {
+    /// The same way for a Python client that comes as `host`.
+    pub(crate) fn link<'a>(self, broker: &Broker, host: &'a Host) -> Link<'a> {
+        match self {
+            Self::Plain => Link { broker: broker.plain(), host: None },
+            Self::Tls => Link { broker: broker.tls(), host: Some(host) },
+        }
+    }
+}
+
+/// One installation of Sesame.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) folder: Folder,
+    pub(crate) host: Host,
+    anchors: Vec<PathBuf>,
+    general: String,
+    sections: String,
+    starts: AtomicU32,
+}
+
+/// What a command that ended left behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) output: String,
+    /// Standard error.
+    pub(crate) log: String,
+}
+
+impl Outcome {
+    /// Both outputs, for a test that does not care which.
+    pub(crate) fn all(&self) -> String {
+        format!("{}{}", self.output, self.log)
+    }
+
+    /// Fails the test with what the command said unless it ended with `code`.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "exit status\n---- output\n{}---- log\n{}", self.output, self.log);
+        self
+    }
+
+    /// Fails the test unless the command said this.
+    #[track_caller]
+    pub(crate) fn says(self, words: &str) -> Self {
+        assert!(self.all().contains(words), "not said: {words}\n---- output\n{}---- log\n{}", self.output, self.log);
+        self
+    }
+}
+
+impl Site {
+    /// A site whose host certificate has this common name.
+    pub(crate) fn of(name: &str) -> Self {
+        Self::with(pki().host(name))
+    }
+
+    /// A site with this host certificate, which trusts the anchors of the run.
+    pub(crate) fn with(host: Host) -> Self {
+        let folder = Folder::new("site");
+        std::fs::create_dir(folder.join("plugins.d")).unwrap();
+        Self {
+            folder,
+            host,
+            anchors: vec![pki().anchors()],
+            general: String::new(),
+            sections: String::new(),
+            starts: AtomicU32::new(0),
+        }
+    }
+
+    /// Whose certificates it believes, instead of the run's.
+    pub(crate) fn trusting(mut self, anchors: &[&Path]) -> Self {
+        self.anchors = anchors.iter().map(|path| (*path).to_owned()).collect();
+        self
+    }
+
+    /// Adds whole sections.
+    pub(crate) fn with_sections(mut self, toml: &str) -> Self {
+        writeln!(self.general, "{toml}").unwrap();
+        self
+    }
+
+    /// `[broker.test]` is this broker.
+    pub(crate) fn on(self, broker: &Broker, way: Way) -> Self {
+        match way {
+            Way::Plain => self.at(&[&broker.plain()], way, ""),
+            Way::Tls => self.at(&[&broker.tls()], way, ""),
+        }
+    }
+
+    /// `[broker.test]` is at these addresses; `more` are further lines of the section.
+    pub(crate) fn at(mut self, hosts: &[&str], way: Way, more: &str) -> Self {
+        let tls = way == Way::Tls;
+        writeln!(self.sections, "[broker.test]\nhosts = {hosts:?}\ntls = {tls}\n{more}").unwrap();
+        self
+    }
+
+    /// A channel `[send.NAME]` from the queue [`Site::outgoing`]; `more` are further lines, and tables at their end.
+    pub(crate) fn sending(mut self, name: &str, destination: &str, more: &str) -> Self {
+        let queue = self.outgoing(name);
+        std::fs::create_dir_all(&queue).unwrap();
+        writeln!(
+            self.sections,
+            "[send.{name}]\nbroker = \"test\"\nqueue = {queue:?}\ndestination = \"{destination}\"\npoll = \"200ms\"\n\
+             min-free = 0\n{more}"
+        )
+        .unwrap();
+        self
+    }
+
+    /// A channel `[receive.NAME]` into [`Site::spool`] that stores the messages of these signers.
+    pub(crate) fn receiving(mut self, name: &str, destination: &str, authorised: &[&str], more: &str) -> Self {
+        let list = self.folder.write(&format!("{name}.dns"), authorised.join("\n") + "\n");
+        let spool = self.spool(name);
+        std::fs::create_dir_all(&spool).unwrap();
+        writeln!(
+            self.sections,
+            "[receive.{name}]\nbroker = \"test\"\ndestination = \"{destination}\"\nauthorised = {list:?}\n\
+             spool = {spool:?}\nmin-free = 0\n{more}"
+        )
+        .unwrap();
+        self
+    }
+
+    /// The outgoing queue of a sender.
+    pub(crate) fn outgoing(&self, channel: &str) -> PathBuf {
+        self.folder.join(format!("{channel}-outgoing"))
+    }
+
+    /// Where a sender's refused messages go.
+    pub(crate) fn refused(&self, channel: &str) -> PathBuf {
+        self.folder.join(format!("{channel}-outgoing.reject"))
+    }
+
+    /// The spool of a receiver.
+    pub(crate) fn spool(&self, channel: &str) -> PathBuf {
+        self.folder.join(format!("{channel}-spool"))
+    }
+
+    /// A queue in the spool of a receiver.
+    pub(crate) fn queue(&self, channel: &str, queue: &str) -> PathBuf {
+        self.spool(channel).join(queue)
+    }
+
+    /// The list of authorised signers of a receiver.
+    pub(crate) fn signer_list(&self, channel: &str) -> PathBuf {
+        self.folder.join(format!("{channel}.dns"))
+    }
+
+    /// Writes the configuration file and says where it is.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        let folder = self.folder.path().display();
+        let text = format!(
+            "[credential]\ncertificate = {certificate:?}\nkey = {key:?}\n\n[trust]\nanchors = {anchors:?}\n\
+             refresh = \"1s\"\n\n[plugins]\nfolder = \"{folder}/plugins.d\"\ncache = {cache:?}\n\n\
+             [log]\nplugin-log = \"{folder}/plugins.log\"\n\n{general}\n{sections}",
+            certificate = self.host.certificate,
+            key = self.host.key,
+            anchors = self.anchors,
+            cache = compiled(),
+            general = self.general,
+            sections = self.sections,
+        );
+        self.folder.write("sesame.toml", text)
+    }
+
+    /// Starts a command that stays.
+    #[track_caller]
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let log = self.folder.join(format!("{}-{number}.log", arguments[0]));
+        Child::start(&format!("sesame {}", arguments.join(" ")), &mut self.command(arguments), &log)
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let output = self.folder.join(format!("{}-{number}.out", arguments[0]));
+        let log = self.folder.join(format!("{}-{number}.log", arguments[0]));
+        let name = format!("sesame {}", arguments.join(" "));
+        let code = Child::start_apart(&name, &mut self.command(arguments), &output, &log).exit_code();
+        let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        Outcome { code, output: read(&output), log: read(&log) }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.arg("--config").arg(self.configuration()).args(arguments);
+        command.current_dir(self.folder.path()).env_remove("NOTIFY_SOCKET");
+        command
+    }
+}
+
+/// The binary that cargo built for this test.
+pub(crate) fn program() -> PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_sesame").map(PathBuf::from);
+    built.or_else(|| std::env::var_os("SESAME_BIN").map(PathBuf::from)).expect("a built sesame")
+}
+
+/// Compiled plugins, shared by all sites of the run: the same component is compiled once.
+fn compiled() -> &'static Path {
+    use std::os::unix::fs::PermissionsExt as _;
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = Folder::for_the_run("compiled");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        folder
+    })
+}
+
+/// A sender and a receiver of the run, the one authorised at the other, with a queue of their own between them.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) sender: Site,
+    pub(crate) receiver: Site,
+    pub(crate) destination: String,
+}
+
+impl Pair {
+    /// Both on one broker. `send` and `receive` are further lines of the channels `cpu` and `central`.
+    pub(crate) fn on(broker: &Broker, way: Way, send: &str, receive: &str) -> Self {
+        let destination = own_destination();
+        let sender = Site::of("sender.example.org").on(broker, way).sending("cpu", &destination, send);
+        let subject = sender.host.subject.clone();
+        let receiver = Site::of("receiver.example.org").on(broker, way);
+        let receiver = receiver.receiving("central", &destination, &[&subject], receive);
+        Self { sender, receiver, destination }
+    }
+
+    /// Where the sender's messages wait.
+    pub(crate) fn outgoing(&self) -> PathBuf {
+        self.sender.outgoing("cpu")
+    }
+
+    /// Where they arrive.
+    pub(crate) fn incoming(&self) -> PathBuf {
+        self.receiver.queue("central", "incoming")
+    }
+
+    /// Where the receiver puts what it refuses.
+    pub(crate) fn reject(&self) -> PathBuf {
+        self.receiver.queue("central", "reject")
+    }
+}
+
+/// The line that makes a sender encrypt for `host`.
+pub(crate) fn encrypted_for(host: &Host) -> String {
+    format!("recipient-certificate = {:?}\n", host.certificate)
+}
+
+/// A destination that no other test uses.
+pub(crate) fn own_destination() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("/queue/sesame.test.{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The receiver's host, for whom messages are encrypted.
+pub(crate) fn recipient() -> Host {
+    openssl::pki().host("receiver.example.org")
+}
