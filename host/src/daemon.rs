@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use crate::channel::{Identity, Link, Registry, SetupError};
 use crate::config::{self, Config, Selection};
 use crate::message::Direction;
-use crate::plugin::{CompileSettings, Pipeline, PipelineSettings, Plugins, SideCar, StageSource, StartError, TOTAL_TIME};
+use crate::plugin::{
+    CompileSettings, Pipeline, PipelineSettings, Plugins, SideCar, StageSource, StartError, TOTAL_TIME,
+};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
@@ -68,11 +70,10 @@ impl Shared {
     /// [`StartError`] where plugins cannot be run at all.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let cache = cache_folder(&config.plugins.cache);
-        let program = std::env::current_exe().ok();
         let threads = config.limits.workers.map_or_else(processors, |workers| workers as usize);
         Ok(Self {
             registry: Arc::new(Registry::new(&config.limits)),
-            plugins: Plugins::start(CompileSettings { program: cache.is_some().then_some(program).flatten(), cache })?,
+            plugins: Plugins::start(CompileSettings { program: Some(PathBuf::from("/proc/self/exe")), cache })?,
             workers: Arc::new(Semaphore::new(threads)),
             threads,
         })
@@ -162,14 +163,15 @@ fn side_car(settings: &config::PluginSettings) -> SideCar {
             output: settings.max_output,
             log: settings.max_log,
         },
-        sha256: None,
+        sha256: settings.sha256,
         config: serde_json::Value::Object(settings.config.clone()),
     }
 }
 
 fn folder_stages(config: &Config) -> Result<Vec<StageSource>, SetupError> {
     let passthrough = || vec![StageSource::named("builtin:passthrough", None)];
-    if !config.plugins.folder.exists() {
+    // Only a folder that is not there is no folder: one that cannot be reached must not let messages pass unchecked.
+    if matches!(config.plugins.folder.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
         return Ok(passthrough());
     }
     let stages = crate::plugin::read_folder(&config.plugins.folder)?;
@@ -204,6 +206,12 @@ impl Daemon {
     #[must_use]
     pub fn senders(&self) -> &[Arc<Sender>] {
         &self.senders
+    }
+
+    /// How many channels there are.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.senders.len() + self.receivers.len()
     }
 
     /// Runs all channels until `shutdown` is asked for; with [`Stay::UntilEmpty`] senders end by themselves. Answers what
@@ -346,9 +354,7 @@ impl Signals {
 pub async fn stop_on_signals(mut signals: Signals, switch: &Switch, grace: Duration, reload: impl Fn()) {
     let mut asked = false;
     loop {
-        let deadline = async {
-            if asked { tokio::time::sleep(grace).await } else { std::future::pending().await }
-        };
+        let deadline = async { if asked { tokio::time::sleep(grace).await } else { std::future::pending().await } };
         tokio::select! {
             signal = signals.next() => match signal {
                 Asked::Reload => reload(),

@@ -5,7 +5,9 @@
 mod imports {
     wit_bindgen::generate!({
         path: "../wit",
-        inline: "package sesame:sdk; world imports { import sesame:plugin/types@0.9.0; import sesame:plugin/log@0.9.0; }",
+        inline: "
+            package sesame:sdk;
+            world imports { import sesame:plugin/types@0.9.0; import sesame:plugin/log@0.9.0; }",
         world: "sesame:sdk/imports",
         generate_all,
     });

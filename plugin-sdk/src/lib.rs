@@ -1,14 +1,14 @@
 //! What a plugin for Sesame is written with.
 //!
-//! A plugin is a type that implements [`Plugin`] and one or more of [`Validator`], [`Transformer`] and [`Router`], and one
-//! line at the end of its `lib.rs`:
+//! A plugin is a type that implements [`Plugin`] and one or more of [`Validator`], [`Transformer`] and [`Router`],
+//! and one line at the end of its `lib.rs`:
 //!
 //! ```ignore
 //! sesame_plugin::export!(MyPlugin: validator, router);
 //! ```
 //!
-//! Built as a `cdylib` for `wasm32-wasip2` it is a component that can be put into the plugin folder. The contract itself,
-//! with what the host does about each answer, is `wit/plugin.wit`.
+//! Built as a `cdylib` for `wasm32-wasip2` it is a component that can be put into the plugin folder. The contract
+//! itself, with what the host does about each answer, is `wit/plugin.wit`.
 #![warn(missing_docs)]
 
 #[doc(hidden)]

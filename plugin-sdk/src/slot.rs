@@ -1,4 +1,5 @@
-//! Where the plugin is between `init` and the role functions, and the macro that exports it. For [`crate::export!`] only.
+//! Where the plugin is between `init` and the role functions, and the macro that exports it. For [`crate::export!`]
+//! only.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -52,7 +53,8 @@ macro_rules! export {
                     $crate::slot::init(&PLUGIN, &config)
                 }
             }
-            $crate::bindings::lifecycle_world::export_lifecycle!(Exported with_types_in $crate::bindings::lifecycle_world);
+            use $crate::bindings;
+            bindings::lifecycle_world::export_lifecycle!(Exported with_types_in bindings::lifecycle_world);
             $($crate::export!(@role $role);)+
         };
     };
@@ -62,7 +64,7 @@ macro_rules! export {
                 $crate::slot::ask(&PLUGIN, |plugin| $crate::Validator::validate(plugin, &message))
             }
         }
-        $crate::bindings::validator_world::export_validator!(Exported with_types_in $crate::bindings::validator_world);
+        bindings::validator_world::export_validator!(Exported with_types_in bindings::validator_world);
     };
     (@role transformer) => {
         impl $crate::bindings::transformer::Guest for Exported {
@@ -70,7 +72,7 @@ macro_rules! export {
                 $crate::slot::ask(&PLUGIN, |plugin| $crate::Transformer::transform(plugin, &message))
             }
         }
-        $crate::bindings::transformer_world::export_transformer!(Exported with_types_in $crate::bindings::transformer_world);
+        bindings::transformer_world::export_transformer!(Exported with_types_in bindings::transformer_world);
     };
     (@role router) => {
         impl $crate::bindings::router::Guest for Exported {
@@ -78,6 +80,6 @@ macro_rules! export {
                 $crate::slot::ask(&PLUGIN, |plugin| $crate::Router::route(plugin, &message))
             }
         }
-        $crate::bindings::router_world::export_router!(Exported with_types_in $crate::bindings::router_world);
+        bindings::router_world::export_router!(Exported with_types_in bindings::router_world);
     };
 }

@@ -65,6 +65,7 @@ fn a_broker_lets_in_the_hosts_it_knows_and_nobody_else() {
 
 fn keeps_messages_when_killed(kind: Kind) {
     let broker = Broker::own(kind);
+    broker.declare("/queue/peers.killed");
     let link = Link { broker: broker.plain(), host: None };
     let frames: Vec<Frame> = (0..20).map(|n| Frame::labelled(&n.to_string(), format!("body {n}").as_bytes())).collect();
     python::send(&link, "/queue/peers.killed", &frames);

@@ -16,6 +16,7 @@ const RECEIVE: &str = "prefetch = 8\n";
 fn survives_the_broker(kind: Kind) {
     let broker = Broker::own(kind);
     let pair = Pair::on(&broker, Way::Tls, &format!("{SEND}{}", encrypted_for(&recipient())), RECEIVE);
+    broker.declare(&pair.destination);
     let messages = Workload::queued_in(&pair.outgoing(), 400, 3_000);
     let _receiver = pair.receiver.start(&["receive"]);
     let _sender = pair.sender.start(&["send", "--watch"]);
@@ -41,6 +42,7 @@ fn activemq_killed_twice_in_mid_flow() {
 fn keeps_what_was_sent(kind: Kind) {
     let broker = Broker::own(kind);
     let pair = Pair::on(&broker, Way::Plain, "", "");
+    broker.declare(&pair.destination);
     let messages = Workload::queued_in(&pair.outgoing(), 200, 1_000);
     pair.sender.run(&["send"]).expect(0);
     broker.kill();
@@ -112,6 +114,7 @@ fn the_sender_killed_again_and_again_over_activemq() {
 fn everyone_killed_in_turn() {
     let broker = Broker::own(Kind::RabbitMq);
     let pair = Pair::on(&broker, Way::Plain, SEND, RECEIVE);
+    broker.declare(&pair.destination);
     let messages = Workload::queued_in(&pair.outgoing(), 300, 3_000);
     let mut receiver = pair.receiver.start(&["receive"]);
     let mut sender = pair.sender.start(&["send", "--watch"]);

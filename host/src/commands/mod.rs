@@ -11,6 +11,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, parse_duration};
 
+mod check;
+mod demo;
+mod dispatch;
+mod explain;
+mod output;
+mod publish;
+mod queue;
+mod run;
+mod send;
+mod trace;
+
+pub use dispatch::main;
+
 /// Done, or stopped as asked.
 pub const EXIT_DONE: u8 = 0;
 /// Failed while running, or something was rejected, deferred or not sent.
@@ -100,7 +113,7 @@ pub enum Command {
     Version,
     /// Compile a component into the cache; run by Sesame itself as a child process.
     #[command(hide = true)]
-    CompilePlugin(CompilePlugin),
+    CompilePlugin,
 }
 
 /// `sesame send`.
@@ -315,17 +328,6 @@ pub struct Trace {
     /// Print one JSON object for each step.
     #[arg(long)]
     pub json: bool,
-}
-
-/// The hidden child process that compiles a component.
-#[derive(Args, Debug)]
-pub struct CompilePlugin {
-    /// The component.
-    #[arg(value_name = "COMPONENT")]
-    pub component: PathBuf,
-    /// Where the compiled code goes.
-    #[arg(value_name = "OUTPUT")]
-    pub output: PathBuf,
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(super) const DIRECTORY_MODE: u32 = 0o750;
 pub(super) const FILE_MODE: u32 = 0o640;
 pub(super) const MIN_FREE: u64 = 256 * MIB;
 
-pub(super) const PLUGIN_DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const PLUGIN_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) const PLUGIN_MEMORY: u64 = 64 * MIB;
 pub(super) const PLUGIN_OUTPUT: u64 = 64 * MIB;
 pub(super) const PLUGIN_LOG_VOLUME: u64 = 16 * KIB;

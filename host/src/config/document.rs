@@ -335,6 +335,24 @@ impl<'d, 't> Section<'d, 't> {
         })
     }
 
+    /// One text, or several in a list; none of them empty.
+    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<String>> {
+        let remedy = "write texts in brackets: [\"one\", \"two\"]; leave the key out for all";
+        self.read(key, |value| {
+            let texts: Vec<String> = match value.as_array() {
+                None => vec![as_text(value, remedy)?.to_owned()],
+                Some(array) => {
+                    let texts = array.iter().map(|entry| as_text(entry.get_ref(), remedy).map(str::to_owned));
+                    texts.collect::<Result<_, _>>()?
+                }
+            };
+            match texts.is_empty() || texts.iter().any(|text| text.trim().is_empty()) {
+                true => Err(complain("is empty", remedy)),
+                false => Ok(texts),
+            }
+        })
+    }
+
     /// An absolute path.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
         self.parsed(key, "write a path in double quotes", absolute)

@@ -1,13 +1,11 @@
-//! The settings of one plugin: `[plugin.NAME]` for one that a pipeline lists, or a side-car file beside one in the folder.
+//! `[plugin.NAME]`: the settings of a plugin that a pipeline lists. The keys are those of a side-car, which `plugin` reads.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use super::defaults;
-use super::document::{Document, Files, Section};
-use super::mistake::{ConfigErrors, complain, nearest};
-use super::process::HOUR;
+use super::document::Section;
+use super::mistake::{Complaint, complain, nearest};
 use super::write::Writer;
 use super::{json, process};
 
@@ -46,11 +44,11 @@ pub struct PluginSettings {
     pub channels: Option<Vec<String>>,
     /// Which way these messages go.
     pub direction: Flow,
-    /// Signer DNs, in slash or RFC 4514 form; absent: all.
+    /// `signer`: patterns of signer DNs, in slash or RFC 4514 form; absent: all.
     pub signers: Option<Vec<String>>,
-    /// STOMP destinations; absent: all.
+    /// `destination`: patterns of STOMP destinations; absent: all.
     pub destinations: Option<Vec<String>>,
-    /// Media types; absent: all.
+    /// `content-type`: patterns of media types, in lower case; absent: all.
     pub content_types: Option<Vec<String>>,
     /// What becomes of a message whose plugin failed.
     pub on_error: OnError,
@@ -58,10 +56,12 @@ pub struct PluginSettings {
     pub deadline: Duration,
     /// Memory of the guest in bytes; the host raises it to 4 times the payload.
     pub memory: u64,
-    /// All that it returns for one message, in bytes.
+    /// `output-limit`: all that it returns for one message, in bytes.
     pub max_output: u64,
-    /// What it may log for one message, in bytes.
+    /// `log-limit`: what it may log for one message, in bytes.
     pub max_log: u64,
+    /// SHA-256 that the component must have.
+    pub sha256: Option<[u8; 32]>,
     /// The plugin's own table.
     pub config: serde_json::Map<String, serde_json::Value>,
 }
@@ -80,40 +80,32 @@ impl Default for PluginSettings {
             memory: defaults::PLUGIN_MEMORY,
             max_output: defaults::PLUGIN_OUTPUT,
             max_log: defaults::PLUGIN_LOG_VOLUME,
+            sha256: None,
             config: serde_json::Map::new(),
         }
     }
 }
 
 impl PluginSettings {
-    /// Reads a side-car: the same keys as below `[plugin.NAME]`. `file` is what the mistakes name.
-    ///
-    /// # Errors
-    /// All mistakes together.
-    pub fn parse_side_car(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
-        let document = Document::new(file, text, Files::Ignore);
-        let table = document.parse(text)?;
-        let settings = Self::read(&document.root(&table));
-        document.mistakes()?;
-        Ok(settings)
-    }
-
     pub(super) fn read(section: &Section<'_, '_>) -> Self {
         let default = Self::default();
-        let millisecond = Duration::from_millis(1);
+        let deadline = Duration::from_millis(10)..=Duration::from_secs(600);
         let (mib, gib) = (defaults::MIB, defaults::GIB);
         let settings = Self {
             enabled: section.flag("enabled").unwrap_or(default.enabled),
-            channels: section.list("channels"),
+            channels: section.texts("channels"),
             direction: section.choice("direction", FLOWS).unwrap_or(default.direction),
-            signers: section.list("signers"),
-            destinations: section.list("destinations"),
-            content_types: section.list("content-types"),
+            signers: section.texts("signer"),
+            destinations: section.texts("destination"),
+            content_types: section
+                .texts("content-type")
+                .map(|types| types.iter().map(|text| text.to_ascii_lowercase()).collect()),
             on_error: section.choice("on-error", ON_ERROR).unwrap_or(default.on_error),
-            deadline: section.duration("deadline", millisecond..=HOUR).unwrap_or(default.deadline),
+            deadline: section.duration("deadline", deadline).unwrap_or(default.deadline),
             memory: section.size("memory", mib..=4 * gib).unwrap_or(default.memory),
-            max_output: section.size("max-output", 1..=gib).unwrap_or(default.max_output),
-            max_log: section.size("max-log", 0..=mib).unwrap_or(default.max_log),
+            max_output: section.size("output-limit", 1..=gib).unwrap_or(default.max_output),
+            max_log: section.size("log-limit", 0..=16 * mib).unwrap_or(default.max_log),
+            sha256: section.parsed("sha256", "write the digits in double quotes", sha256),
             config: section.json("config").unwrap_or_default(),
         };
         section.finish();
@@ -137,16 +129,32 @@ impl PluginSettings {
             .flag("enabled", self.enabled)
             .list_if("channels", self.channels.as_ref())
             .text("direction", process::word(FLOWS, self.direction))
-            .list_if("signers", self.signers.as_ref())
-            .list_if("destinations", self.destinations.as_ref())
-            .list_if("content-types", self.content_types.as_ref())
+            .list_if("signer", self.signers.as_ref())
+            .list_if("destination", self.destinations.as_ref())
+            .list_if("content-type", self.content_types.as_ref())
             .text("on-error", process::word(ON_ERROR, self.on_error))
             .duration("deadline", self.deadline)
             .size("memory", self.memory)
-            .size("max-output", self.max_output)
-            .size("max-log", self.max_log);
+            .size("output-limit", self.max_output)
+            .size("log-limit", self.max_log);
+        if let Some(sha256) = &self.sha256 {
+            writer.text("sha256", &crate::message::hex(sha256));
+        }
         if !self.config.is_empty() {
             writer.section(&["plugin", name, "config"]).lines(&json::to_lines(&self.config));
         }
     }
+}
+
+fn sha256(text: &str) -> Result<[u8; 32], Complaint> {
+    let wrong = || {
+        let remedy = "write the 64 hexadecimal digits that sha256sum prints for the component";
+        complain(format!("{text:?} is not a SHA-256"), remedy)
+    };
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let byte = |at: usize| text.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)
 }

@@ -167,13 +167,20 @@ fn channels_are_chosen_by_name_and_kind() {
 }
 
 #[test]
-fn a_side_car_has_the_keys_of_a_plugin_section() {
-    let text = "enabled = true\nchannels = [\"central\"]\ndirection = \"inbound\"\non-error = \"defer\"\ndeadline = \"1s\"\n\
-        memory = \"64MiB\"\n[config]\nsites = [\"UKI-TEST\"]\n";
-    let settings = PluginSettings::parse_side_car(text, Path::new("20-site-check.toml")).unwrap();
-    assert_eq!((settings.direction, settings.on_error), (Flow::Inbound, OnError::Defer));
-    let errors = PluginSettings::parse_side_car("onerror = \"defer\"\n", Path::new("20-site-check.toml")).unwrap_err();
-    assert_eq!(errors.to_string(), "20-site-check.toml:1: onerror: is not a known key; did you mean \"on-error\"?");
+fn a_plugin_section_has_the_keys_of_a_side_car() {
+    let digest = "e3".repeat(32);
+    let section = format!(
+        "[plugin.\"builtin:passthrough\"]\nsigner = \"/C=UK/*\"\ndestination = [\"/queue/*\"]\ncontent-type = \"Text/Plain\"\n\
+        output-limit = \"1MiB\"\nlog-limit = 0\nsha256 = {digest:?}\n"
+    );
+    let config = parse(&format!("{CHANNELS}{section}")).unwrap();
+    let settings = &config.plugin["builtin:passthrough"];
+    assert_eq!(settings.signers.as_deref(), Some(&["/C=UK/*".to_owned()][..]));
+    assert_eq!(settings.content_types.as_deref(), Some(&["text/plain".to_owned()][..]));
+    assert_eq!((settings.max_log, settings.sha256), (0, Some([0xe3; 32])));
+    assert_eq!(parse(&config.effective_toml()).unwrap(), config);
+    let errors = parse(&format!("{CHANNELS}{section}").replace("e3e3", "e3z3")).unwrap_err().to_string();
+    assert!(errors.contains("is not a SHA-256; write the 64 hexadecimal digits"), "{errors}");
 }
 
 #[test]
@@ -215,7 +222,8 @@ fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
         receiver.routes.clear();
     }
     for settings in config.plugin.values_mut() {
-        (settings.channels, settings.signers, settings.destinations, settings.content_types) = (None, None, None, None);
+        (settings.channels, settings.signers, settings.destinations) = (None, None, None);
+        (settings.content_types, settings.sha256) = (None, None);
     }
     let named = CHANNELS.replace("/queue/cpu", "/queue/global.accounting.cpu");
     let named = named.replace("[\"mq.example.org:61614\"]", "[\"mq1.example.org:61614\", \"mq2.example.org:61614\"]");

@@ -101,7 +101,9 @@ fn purge_queues(config: &Config) {
         let Ok(queue) = Queue::open(&path, Modes::default()) else { continue };
         match remove_older(&queue, retention) {
             Ok(0) => {}
-            Ok(removed) => tracing::info!(queue = %path.display(), removed, "old messages removed, as the configuration says"),
+            Ok(removed) => {
+                tracing::info!(queue = %path.display(), removed, "old messages removed, as the configuration says")
+            }
             Err(error) => {
                 tracing::error!(queue = %path.display(), error = crate::cause::chain(&error), "cannot remove old messages");
             }

@@ -70,11 +70,8 @@ impl Broker {
     pub async fn start_with(tls: Option<Arc<rustls::ServerConfig>>, script: Script) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            queues: Mutex::default(),
-            script: Mutex::new(script),
-            cut: watch::Sender::new(0),
-        });
+        let shared =
+            Arc::new(Shared { queues: Mutex::default(), script: Mutex::new(script), cut: watch::Sender::new(0) });
         let listening = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
         Ok(Self { address, shared, listening })
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::schema::{Kind, known, number, text};
-use super::{Journal, JournalError, milliseconds, moment};
+use super::{Journal, JournalError, Key, milliseconds, moment};
 use crate::message::MessageId;
 
 /// A message in the deferred queue.
@@ -101,6 +101,31 @@ impl Journal {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
             db.prepare_cached("UPDATE deferred SET next = ?3, attempt = ?4 WHERE channel = ?1 AND element = ?2")?
                 .execute(params![channel, element, milliseconds(next), attempt])?;
+            Ok(())
+        })
+    }
+
+    /// Notes an element that an operator put into the deferred queue, to be tried at `next`. The message does not count as
+    /// seen by this: a copy that comes before it is decided may be stored instead of it.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn defer_element(
+        &self,
+        key: &Key,
+        element: &str,
+        received: SystemTime,
+        next: SystemTime,
+    ) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, &key.channel)?;
+            let signer = number(db, Kind::Signer, &key.signer)?;
+            let (received, next) = (milliseconds(received), milliseconds(next));
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO deferred (channel, element, id, signer, digest, received, next, attempt)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+            )?
+            .execute(params![channel, element, key.id.as_str(), signer, key.digest, received, next])?;
             Ok(())
         })
     }

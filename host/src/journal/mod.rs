@@ -19,9 +19,9 @@ mod receiver;
 mod retention;
 mod schema;
 mod sender;
-mod trace;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -141,8 +141,7 @@ impl Journal {
         let connection = connect(path, flags).map_err(|error| JournalError::new(path, error))?;
         schema::prepare(path, &connection)?;
         let size = path.metadata().map_or(0, |facts| facts.len());
-        let journal =
-            Self { path: path.to_owned(), connection: Mutex::new(connection), cursors: Mutex::default() };
+        let journal = Self { path: path.to_owned(), connection: Mutex::new(connection), cursors: Mutex::default() };
         if size <= QUICK_CHECK_BYTES {
             journal.check()?;
         }
@@ -174,8 +173,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Inconsistent`] with the first finding.
     pub fn check(&self) -> Result<(), JournalError> {
-        let finding: String =
-            self.read(|db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
+        let finding: String = self.read(|db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))?;
         if finding == "ok" {
             return Ok(());
         }

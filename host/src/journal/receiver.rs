@@ -75,14 +75,7 @@ impl Facts {
     /// Facts of a message received at `received`, all else empty.
     #[must_use]
     pub fn at(received: SystemTime) -> Self {
-        Self {
-            received,
-            payload_bytes: 0,
-            wire_bytes: 0,
-            broker: String::new(),
-            pipeline: String::new(),
-            reason: None,
-        }
+        Self { received, payload_bytes: 0, wire_bytes: 0, broker: String::new(), pipeline: String::new(), reason: None }
     }
 }
 
@@ -346,13 +339,7 @@ fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusql
     Ok(if changed == 0 { Decision::Duplicate } else { Decision::New { conflict } })
 }
 
-fn reject(
-    db: &Connection,
-    numbers: &Numbers,
-    entry: &Entry<'_>,
-    code: &str,
-    now: i64,
-) -> rusqlite::Result<Decision> {
+fn reject(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, code: &str, now: i64) -> rusqlite::Result<Decision> {
     let digest = entry.raw_digest.unwrap_or(&entry.key.digest);
     let rule = if entry.redelivered && !entry.again {
         "DO NOTHING"

@@ -207,9 +207,8 @@ fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Op
         })
         .optional()?;
     let Some((element, outputs, pipeline, attempts)) = row else { return Ok(None) };
-    let stored: Vec<StoredOutput> = serde_json::from_str(&outputs).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
-    })?;
+    let stored: Vec<StoredOutput> = serde_json::from_str(&outputs)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
     let outputs = stored.into_iter().map(|output| load_output(db, output)).collect::<rusqlite::Result<_>>()?;
     Ok(Some(Prepared { key: key.clone(), element, outputs, pipeline: text(db, pipeline)?, attempts }))
 }
@@ -221,7 +220,13 @@ fn load_output(db: &Connection, stored: StoredOutput) -> rusqlite::Result<Output
             db.prepare_cached("SELECT bytes FROM payload WHERE number = ?1")?.query_row([number], |row| row.get(0))?,
         ),
     };
-    Ok(Output { payload, content_type: stored.content_type, headers: stored.headers, routes: stored.routes, part: stored.part })
+    Ok(Output {
+        payload,
+        content_type: stored.content_type,
+        headers: stored.headers,
+        routes: stored.routes,
+        part: stored.part,
+    })
 }
 
 fn save(db: &Connection, channel: i64, prepared: &Prepared) -> rusqlite::Result<()> {

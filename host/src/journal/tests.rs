@@ -175,7 +175,9 @@ fn damaged_files_are_named_with_a_remedy_and_left_alone() {
         let path = scratch.path();
         {
             let journal = scratch.open();
-            (0..2000).for_each(|n| drop(store(&journal, &format!("m{n}"), SystemTime::now())));
+            for n in 0..2000 {
+                store(&journal, &format!("m{n}"), SystemTime::now());
+            }
         }
         let mut bytes = std::fs::read(&path).unwrap();
         assert!(bytes.len() > 100_000);

@@ -2,8 +2,8 @@
 //!
 //! # Policy
 //! Findings are shortened and cleaned, since a message must not fail over a long sentence. Everything that takes effect
-//! is refused whole if it is not right: payloads, content types, headers, routes. A refused answer is the plugin's fault
-//! and falls under its `on-error`.
+//! is refused whole if it is not right: payloads, content types, headers, routes. A refused answer is the plugin's
+//! fault and falls under its `on-error`.
 
 use super::bindings::transformer::{Output, Part};
 use super::bindings::types;
@@ -19,7 +19,7 @@ const HEADER_NAME: usize = 128;
 const HEADER_VALUE: usize = 4096;
 
 /// Parts of one split.
-pub const MAX_PARTS: usize = 10_000;
+pub(super) const MAX_PARTS: usize = 10_000;
 
 /// Names of headers that STOMP gives a meaning, and that the host alone sets.
 const RESERVED: [&str; 25] = [
@@ -279,7 +279,8 @@ mod tests {
         for good in ["text/plain", "application/vnd.x+xml; charset=utf-8", "a/b;c=\"d e\""] {
             assert_eq!(replaced(b"x", &[], Some(good)), Ok(()), "{good}");
         }
-        for bad in ["", "text", "text/", "text/plain\r\nX: y", "te xt/plain", "text/plain; charset", "text/pl\u{e4}in"] {
+        for bad in ["", "text", "text/", "text/plain\r\nX: y", "te xt/plain", "text/plain; charset", "text/pl\u{e4}in"]
+        {
             assert!(matches!(replaced(b"x", &[], Some(bad)), Err(AnswerError::ContentType(_))), "{bad:?}");
         }
     }
@@ -302,7 +303,10 @@ mod tests {
         let bounds = Bounds { routes: &names, ..BOUNDS };
         let ask = |given: &[&str]| routes(given.iter().map(|s| (*s).to_owned()).collect(), &bounds);
         assert_eq!(ask(&["cloud", "default", "cloud"]), Ok(vec!["cloud".into(), "default".into()]));
-        assert_eq!(ask(&["../x"]).unwrap_err().to_string(), "the route \"../x\", which the channel does not have: its routes are default, cloud");
+        assert_eq!(
+            ask(&["../x"]).unwrap_err().to_string(),
+            "the route \"../x\", which the channel does not have: its routes are default, cloud"
+        );
     }
 
     #[test]

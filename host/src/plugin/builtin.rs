@@ -1,8 +1,8 @@
-//! The stock plugins: ordinary components, embedded in the program. Their sources and the script that builds them are in
-//! `plugins/`.
+//! The stock plugins: ordinary components, embedded in the program. Their sources and the script that builds them are
+//! in `plugins/`.
 
 /// How a stock plugin is named in a pipeline.
-pub const PREFIX: &str = "builtin:";
+pub(super) const PREFIX: &str = "builtin:";
 
 const STOCK: [(&str, &[u8]); 1] = [("passthrough", include_bytes!("../../../plugins/passthrough.wasm"))];
 

@@ -1,15 +1,17 @@
-//! From the bytes of a file to a component that is ready to be instantiated: everything that can be known about a plugin
-//! before it sees a message is found out here, and a plugin that is refused is refused with the reason.
+//! From the bytes of a file to a component that is ready to be instantiated: everything that can be known about a
+//! plugin before it sees a message is found out here, and a plugin that is refused is refused with the reason.
 //!
-//! The order: form of the bytes, compilation, imports by name, linking, exports by name, one trial instance (a wrong type
-//! in an export shows only there), `describe`.
+//! The order: form of the bytes, compilation, imports by name, linking, exports by name, one trial instance (a wrong
+//! type in an export shows only there), `describe`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::bindings::{CONTRACT_VERSION, lifecycle, router, transformer, validator};
+use super::engine::Ticker;
 use super::host_log::PluginLog;
 use super::instance;
 use super::limits::{Limits, Meter};
@@ -28,7 +30,7 @@ pub enum ComponentError {
     #[error("is empty: copy it again")]
     Empty,
     /// More than [`MAX_COMPONENT_BYTES`].
-    #[error("is larger than {} MB: build it with optimisation and without debug information", MAX_COMPONENT_BYTES >> 20)]
+    #[error("is larger than {} MB: build it optimised and without debug information", MAX_COMPONENT_BYTES >> 20)]
     TooLarge,
     /// A core module where a component belongs.
     #[error("is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it")]
@@ -46,10 +48,15 @@ pub enum ComponentError {
     #[error("was not compiled: {0}")]
     Compile(String),
     /// Imports outside the contract.
-    #[error("wants {}, which Sesame never grants: build it without files, network, clocks and random numbers", .0.join(", "))]
+    #[error(
+        "wants {}, which Sesame never grants: build it without files, network, clocks and random numbers",
+        .0.join(", ")
+    )]
     Ungranted(Vec<String>),
     /// Another version of the contract.
-    #[error("was built for sesame:plugin@{0}, this host speaks {CONTRACT_VERSION}: rebuild it with the SDK of this release")]
+    #[error(
+        "was built for sesame:plugin@{0}, this host speaks {CONTRACT_VERSION}: rebuild it with the SDK of this release"
+    )]
     ContractVersion(String),
     /// An interface of the contract that this host lacks or that has other functions.
     #[error("does not fit this host's sesame:plugin@{CONTRACT_VERSION}: {0}")]
@@ -74,7 +81,7 @@ pub struct Description {
     pub version: String,
     /// One sentence.
     pub summary: String,
-    /// JSON Schema of its configuration, as the plugin gave it.
+    /// JSON Schema of its configuration, as the plugin gave it and not checked: what holds is what `init` says.
     pub config_schema: Option<String>,
 }
 
@@ -103,6 +110,8 @@ pub(super) struct Loaded {
     pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Exports,
     pub(super) description: Description,
+    /// Without the clock no deadline would end a call, so it runs as long as anything that can be called.
+    _ticker: Arc<Ticker>,
 }
 
 /// Where the functions of the contract are in the component.
@@ -118,6 +127,7 @@ impl Loaded {
     pub(super) fn link(
         component: &Component,
         linker: &Linker<HostState>,
+        ticker: &Arc<Ticker>,
         sha256: [u8; 32],
     ) -> Result<Self, ComponentError> {
         let engine = component.engine();
@@ -125,7 +135,8 @@ impl Loaded {
         check_versions(component, engine)?;
         let pre = linker.instantiate_pre(component).map_err(|e| ComponentError::Unlinkable(one_line(&e)))?;
         let exports = find_exports(component, &pre)?;
-        let mut loaded = Self { sha256, pre, exports, description: Description::default() };
+        let description = Description::default();
+        let mut loaded = Self { sha256, pre, exports, description, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
         Ok(loaded)
     }
@@ -191,8 +202,8 @@ fn check_imports(component: &Component, engine: &Engine) -> Result<(), Component
     if ungranted.is_empty() { Ok(()) } else { Err(ComponentError::Ungranted(ungranted)) }
 }
 
-/// Looks for another major version, or before 1.0 another minor one: those are not compatible, and the linker would only say
-/// that something is missing.
+/// Looks for another major version, or before 1.0 another minor one: those are not compatible, and the linker would
+/// only say that something is missing.
 fn check_versions(component: &Component, engine: &Engine) -> Result<(), ComponentError> {
     let kind = component.component_type();
     let imports = kind.imports(engine).map(|(name, _)| name.to_owned());

@@ -5,8 +5,8 @@ use crate::message::Direction;
 /// The messages a stage is asked about; what is not set lets all through.
 ///
 /// Patterns are compared whole, letter by letter; `*` stands for any number of characters. A signer is compared in both
-/// forms of his name, RFC 4514 and slash. A content type is compared in lower case and without its parameters; a message
-/// without one matches only where nothing is set.
+/// forms of his name, RFC 4514 and slash. A content type is compared in lower case and without its parameters; a
+/// message without one matches only where nothing is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Names of channels.
@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_anything() {
-        for (pattern, text) in [("a", "a"), ("*", ""), ("a*", "abc"), ("*c", "abc"), ("a*c", "abc"), ("a*b*c", "aXbYbc")] {
+        for (pattern, text) in
+            [("a", "a"), ("*", ""), ("a*", "abc"), ("*c", "abc"), ("a*c", "abc"), ("a*b*c", "aXbYbc")]
+        {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("a", "ab"), ("", "a"), ("a*c", "ab"), ("ab*ba", "aba"), ("*x*", "abc")] {
@@ -106,11 +108,8 @@ mod tests {
 
     #[test]
     fn concerns_its_channels_and_direction() {
-        let filter = Filter {
-            channels: Some(vec!["central".into()]),
-            direction: Some(Direction::Inbound),
-            ..Filter::default()
-        };
+        let filter =
+            Filter { channels: Some(vec!["central".into()]), direction: Some(Direction::Inbound), ..Filter::default() };
         assert!(filter.concerns("central", Direction::Inbound));
         assert!(!filter.concerns("central", Direction::Outbound));
         assert!(!filter.concerns("other", Direction::Inbound));

@@ -1,10 +1,11 @@
-//! The plugin folder: every `*.wasm` in it is a stage, in the order of the names, with `NAME.toml` beside it as its settings.
+//! The plugin folder: every `*.wasm` in it is a stage, in the order of the names, with `NAME.toml` beside it as its
+//! settings.
 //!
 //! # Policy
 //! Whoever can write here runs code on every message, so a folder, component or side-car that others than its owner may
-//! write to is refused, and so is one that belongs to neither root nor the user this program runs as. Symbolic links are
-//! refused because what they lead to is decided elsewhere. Names that begin with a dot are passed over; nothing else
-//! disappears: a file that cannot be read and a side-car whose component is gone are stages that cannot answer.
+//! write to is refused, and so is one that belongs to neither root nor the user this program runs as. Symbolic links
+//! are refused because what they lead to is decided elsewhere. Names that begin with a dot are passed over; nothing
+//! else disappears: a file that cannot be read and a side-car whose component is gone are stages that cannot answer.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -145,8 +146,8 @@ fn read_side_car(path: &Path) -> Result<SideCar, String> {
     })
 }
 
-/// The bytes of a regular file that only its owner may write to. The checks are made on the file that is read, not on its
-/// name.
+/// The bytes of a regular file that only its owner may write to. The checks are made on the file that is read, not on
+/// its name.
 pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -177,7 +178,9 @@ fn check_owner(stat: &Stat) -> Result<(), String> {
     let me = rustix::process::geteuid().as_raw();
     if stat.st_mode & 0o022 != 0 {
         let mode = stat.st_mode & 0o7777;
-        return Err(format!("may be written to by others than its owner (mode {mode:o}): chmod go-w it, after checking it"));
+        return Err(format!(
+            "may be written to by others than its owner (mode {mode:o}): chmod go-w it, after checking it"
+        ));
     }
     if stat.st_uid != 0 && stat.st_uid != me {
         return Err(format!("belongs to user {}, who is neither root nor this program's user: chown it", stat.st_uid));

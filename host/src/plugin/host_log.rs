@@ -2,8 +2,8 @@
 //! the program's own log, because a guest may name users in it.
 //!
 //! # Limits
-//! A line is cut at 2,000 characters, an instance may write 200 lines and the side-car's number of bytes; what comes after that
-//! is counted, and the count is the last line.
+//! A line is cut at 2,000 characters, an instance may write 200 lines and the side-car's number of bytes; what comes
+//! after that is counted, and the count is the last line.
 
 use super::bindings::log::{Host, Level};
 use super::state::HostState;
@@ -55,7 +55,7 @@ impl Drop for PluginLog {
     fn drop(&mut self) {
         if self.unwritten > 0 {
             let (plugin, id, unwritten) = (self.plugin.as_str(), self.id.as_str(), self.unwritten);
-            tracing::warn!(target: TARGET, plugin, id, "{unwritten} further lines not written: the log limit was reached");
+            tracing::warn!(target: TARGET, plugin, id, "{unwritten} further lines not written: log limit reached");
         }
     }
 }

@@ -40,13 +40,13 @@ pub enum Fault {
         said: Option<String>,
     },
     /// The deadline.
-    #[error("took longer than its deadline of {}: raise `deadline` in its side-car, or mend the plugin", span(*limit))]
+    #[error("took longer than its deadline of {}: raise `deadline` in its side-car or mend the plugin", span(*limit))]
     Deadline {
         /// The limit that was reached.
         limit: Duration,
     },
     /// The memory limit.
-    #[error("wanted more memory than its limit of {}: raise `memory` in its side-car, or mend the plugin", size(*limit))]
+    #[error("wanted more memory than its limit of {}: raise `memory` in its side-car or mend the plugin", size(*limit))]
     Memory {
         /// Bytes.
         limit: u64,
@@ -58,7 +58,7 @@ pub enum Fault {
     #[error("ran out of stack, {} KiB: mend the plugin, it calls itself too deeply", super::engine::GUEST_STACK >> 10)]
     Stack,
     /// More was handed back than may be.
-    #[error("answered with more than {}: raise `output-limit` in its side-car, or mend the plugin", size(*limit))]
+    #[error("answered with more than {}: raise `output-limit` in its side-car or mend the plugin", size(*limit))]
     OutputTooLarge {
         /// Bytes.
         limit: u64,
@@ -76,7 +76,11 @@ pub enum Fault {
     #[error("{0}")]
     Broken(String),
     /// All stages together took too long for one message.
-    #[error("was not asked, because the message had been in the pipeline for {} already: make the plugins faster or the parts fewer", span(*limit))]
+    #[error(
+        "was not asked, because the message had been in the pipeline for {} already: make the plugins faster or the \
+         parts fewer",
+        span(*limit)
+    )]
     TotalTime {
         /// The limit that was reached.
         limit: Duration,
@@ -93,7 +97,7 @@ fn words(said: &Option<String>) -> String {
 /// A length of time as an operator writes it.
 pub(super) fn span(time: Duration) -> String {
     let millis = time.as_millis();
-    if millis % 1000 == 0 { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
+    if millis.is_multiple_of(1000) { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
 }
 
 /// A number of bytes as an operator writes it.

@@ -3,13 +3,13 @@
 //! # Limits
 //! Time: an epoch deadline, counted anew for `init` and for each role function. Memory: all linear memories of the
 //! instance together, and all tables together. Output: what one call hands back, counted while it is copied out of the
-//! guest and once more, exactly, when it is checked. Stack: one size for the engine. wasmtime's own `StoreLimits` is not
-//! used because it limits each memory for itself, and an interpreter inside a component has several.
+//! guest and once more, exactly, when it is checked. Stack: one size for the engine. wasmtime's own `StoreLimits` is
+//! not used because it limits each memory for itself, and an interpreter inside a component has several.
 
 use std::time::Duration;
 
 /// How long the engine waits between two ticks of the epoch, and so the grain of every deadline.
-pub const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Room for names, findings and headers beside the payloads a guest hands back, in bytes.
 const OUTPUT_ALLOWANCE: u64 = 1 << 20;
@@ -125,10 +125,7 @@ mod tests {
         let mut meter = Meter::new(100);
         assert!(meter.memory_growing(0, 60, None).unwrap());
         let error = meter.memory_growing(0, 60, None).unwrap_err();
-        assert_eq!(
-            error.downcast_ref::<GrowthRefused>(),
-            Some(&GrowthRefused::Memory { limit: 100, wanted: 120 })
-        );
+        assert_eq!(error.downcast_ref::<GrowthRefused>(), Some(&GrowthRefused::Memory { limit: 100, wanted: 120 }));
         assert!(meter.memory_growing(60, 100, None).unwrap());
     }
 

@@ -1,4 +1,4 @@
-//! The plugin side of the process: one engine, one linker, one compiler, and the components that are in use.
+//! The plugin side of the process: the engines with their linkers, one compiler, and the components that are in use.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 
 use super::compile::{CacheError, CompileSettings, Compiler, Trust};
 use super::component::{ComponentError, Loaded, check_form, one_line};
-use super::engine::{Ticker, engine};
+use super::engine::{Class, Ticker, engine};
 use super::state::{HostState, link};
 
 /// Why no plugin can be run at all.
@@ -29,11 +29,25 @@ pub enum StartError {
 
 /// Runs plugins. One per process, shared by all pipelines; a component that several channels use is compiled once.
 pub struct Plugins {
-    engine: Engine,
-    linker: Linker<HostState>,
+    small: Machine,
+    large: Machine,
     compiler: Compiler,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
-    _ticker: Ticker,
+    ticker: Arc<Ticker>,
+}
+
+/// An engine and what can be linked on it.
+struct Machine {
+    engine: Engine,
+    linker: Linker<HostState>,
+}
+
+impl Machine {
+    fn new(class: Class) -> Result<Self, StartError> {
+        let failed = |error: wasmtime::Error| StartError::Engine(one_line(&error));
+        let engine = engine(class).map_err(failed)?;
+        Ok(Self { linker: link(&engine).map_err(failed)?, engine })
+    }
 }
 
 impl fmt::Debug for Plugins {
@@ -43,19 +57,18 @@ impl fmt::Debug for Plugins {
 }
 
 impl Plugins {
-    /// Sets up the engine and starts its clock.
+    /// Sets up the engines and starts their clock.
     ///
     /// # Errors
     /// [`StartError`], all of which stop the program.
     pub fn start(settings: CompileSettings) -> Result<Arc<Self>, StartError> {
-        let failed = |error: wasmtime::Error| StartError::Engine(one_line(&error));
-        let engine = engine().map_err(failed)?;
+        let (small, large) = (Machine::new(Class::Small)?, Machine::new(Class::Large)?);
         Ok(Arc::new(Self {
-            linker: link(&engine).map_err(failed)?,
             compiler: Compiler::new(settings)?,
             loaded: Mutex::default(),
-            _ticker: Ticker::start(&engine).map_err(StartError::Ticker)?,
-            engine,
+            ticker: Arc::new(Ticker::start(&[&small.engine, &large.engine]).map_err(StartError::Ticker)?),
+            small,
+            large,
         }))
     }
 
@@ -67,8 +80,12 @@ impl Plugins {
         if let Some(loaded) = known {
             return Ok(loaded);
         }
-        let component = self.compiler.compile(&self.engine, bytes, &sha256, trust)?;
-        let loaded = Arc::new(Loaded::link(&component, &self.linker, sha256)?);
+        let machine = match Class::of(bytes) {
+            Class::Small => &self.small,
+            Class::Large => &self.large,
+        };
+        let component = self.compiler.compile(&machine.engine, bytes, &sha256, trust)?;
+        let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, weak| weak.strong_count() > 0);
         all.insert(sha256, Arc::downgrade(&loaded));

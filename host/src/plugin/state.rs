@@ -14,8 +14,8 @@ use super::stderr::Stderr;
 /// Streams and the like that a guest may hold at once.
 const RESOURCES: usize = 64;
 
-/// The WASI interfaces that are linked, all of version 0.2: an empty environment, leaving, and standard streams of which
-/// only standard error is kept. Never files, sockets, clocks, random numbers or HTTP.
+/// The WASI interfaces that are linked, all of version 0.2: an empty environment, leaving, and standard streams of
+/// which only standard error is kept. Never files, sockets, clocks, random numbers or HTTP.
 pub(super) const GRANTED_WASI: [&str; 13] = [
     "wasi:cli/environment",
     "wasi:cli/exit",

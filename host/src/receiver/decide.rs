@@ -87,8 +87,10 @@ pub struct Decision {
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
     let draft = Draft { received, snapshot, now };
-    let opened = match smime::open(received.raw, &snapshot.credentials, &snapshot.trust, &snapshot.policy, received.at) {
+    let opened = match smime::open(received.raw, &snapshot.credentials, &snapshot.trust, &snapshot.policy, received.at)
+    {
         Ok(opened) => opened,
+        Err(error) if error.is_ours() => return draft.undecidable(error.code(), &crate::cause::chain(&error)),
         Err(error) => return draft.unopened(error.code(), &crate::cause::chain(&error)),
     };
     match smime::authorise(opened, &snapshot.lists) {
@@ -135,8 +137,9 @@ impl Draft<'_> {
         let id = self.header_id();
         let raw = self.received.raw;
         let mut facts = self.facts(0);
-        facts.reason = Some(format!("{code}: {why}"));
-        let refusal = Refusal { id: &id, signer: NO_SIGNER, body: raw, error: &format!("{code}: {why}"), findings: &[] };
+        facts.reason = Some(why.to_owned());
+        let refusal =
+            Refusal { id: &id, signer: NO_SIGNER, body: raw, error: &format!("{code}: {why}"), findings: &[] };
         Decision {
             elements: vec![self.set_aside("reject", &refusal)],
             key: self.key(id, "", content_digest(raw)),
@@ -150,6 +153,20 @@ impl Draft<'_> {
         }
     }
 
+    /// The message cannot be judged for a fault on our side, such as a CRL that is out of date: it waits until that is
+    /// mended, and no attempt is counted. Nothing of it is believed in the meantime.
+    fn undecidable(&self, code: &str, why: &str) -> Decision {
+        let mut decision = self.unopened(code, why);
+        let error = format!("{code}: {why}");
+        let body = self.received.raw;
+        let refusal = Refusal { id: &decision.key.id, signer: NO_SIGNER, body, error: &error, findings: &[] };
+        decision.elements = vec![self.set_aside("deferred", &refusal)];
+        let pause = back_off(&self.snapshot.settings.repetition, self.received.attempt);
+        let attempt = self.received.attempt - 1;
+        decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
+        decision
+    }
+
     /// The signer was verified and is banned or not listed.
     fn unauthorised(&self, refused: Unauthorised) -> Decision {
         let code = refused.code();
@@ -159,7 +176,7 @@ impl Draft<'_> {
         let signer = opened.signer().clone();
         let drop = self.snapshot.settings.unlisted == config::Unlisted::Drop;
         let mut facts = self.facts(opened.payload().len());
-        facts.reason = Some(format!("{code}: {why}"));
+        facts.reason = Some(why.clone());
         let refusal = Refusal {
             id: &id,
             signer: &signer_field(&signer),
@@ -240,10 +257,9 @@ impl Draft<'_> {
     fn settle(&self, outcome: Outcome, message: &Opened, id: &MessageId, decision: &mut Decision) {
         let signer = signer_field(message.signer());
         let payload = message.payload();
-        let refusal =
-            |error: &str, findings: &[Finding], queue: &str| -> NewElement {
-                self.set_aside(queue, &Refusal { id, signer: &signer, body: payload, error, findings })
-            };
+        let refusal = |error: &str, findings: &[Finding], queue: &str| -> NewElement {
+            self.set_aside(queue, &Refusal { id, signer: &signer, body: payload, error, findings })
+        };
         match outcome {
             Outcome::Pass { outputs, refused, findings } => {
                 decision.elements = self.outputs(&outputs, message, id);
@@ -261,45 +277,49 @@ impl Draft<'_> {
                 decision.plugin = Some(plugin);
             }
             Outcome::Invalid { findings, plugin } => {
-                let error = format!("plugin-invalid: {plugin}: {}", summary(&findings));
-                decision.elements = vec![refusal(&error, &findings, "reject")];
+                let why = format!("{plugin}: {}", summary(&findings));
+                decision.elements = vec![refusal(&format!("plugin-invalid: {why}"), &findings, "reject")];
                 decision.disposition = Disposition::Rejected { code: "plugin-invalid".to_owned() };
-                decision.facts.reason = Some(error);
+                decision.facts.reason = Some(why);
                 decision.findings = findings;
                 decision.plugin = Some(plugin);
             }
             Outcome::Retry { after, reason, plugin } => {
                 let error = format!("plugin-retry: {plugin}: {reason}");
-                self.defer(&error, after, &refusal, decision);
+                self.defer(&error, after, true, &refusal, decision);
                 decision.plugin = Some(plugin);
             }
             Outcome::Failed { plugin, error } => {
+                let counts = error.may_be_the_message();
                 let error = format!("plugin-failed: {error}");
-                self.defer(&error, None, &refusal, decision);
+                self.defer(&error, None, counts, &refusal, decision);
                 decision.plugin = Some(plugin);
             }
         }
     }
 
-    /// Defers, or rejects after the last attempt.
+    /// Defers, or rejects after the last attempt. An attempt that failed for another reason than the message does not
+    /// count.
     fn defer(
         &self,
         error: &str,
         after: Option<Duration>,
+        counts: bool,
         refusal: &dyn Fn(&str, &[Finding], &str) -> NewElement,
         decision: &mut Decision,
     ) {
         let repetition = &self.snapshot.settings.repetition;
         let attempt = self.received.attempt;
-        if attempt >= repetition.attempts {
-            let error = format!("attempts-exhausted: after {attempt} attempts: {error}");
-            decision.elements = vec![refusal(&error, &[], "reject")];
+        if counts && attempt >= repetition.attempts {
+            let why = format!("after {attempt} attempts: {error}");
+            decision.elements = vec![refusal(&format!("attempts-exhausted: {why}"), &[], "reject")];
             decision.disposition = Disposition::Rejected { code: "attempts-exhausted".to_owned() };
-            decision.facts.reason = Some(error);
+            decision.facts.reason = Some(why);
             return;
         }
         let pause = back_off(repetition, attempt).max(after.unwrap_or_default());
         decision.elements = vec![refusal(error, &[], "deferred")];
+        let attempt = if counts { attempt } else { attempt - 1 };
         decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
         decision.facts.reason = Some(error.to_owned());
     }

@@ -55,7 +55,7 @@ impl Receiver {
         if self.settings.deferred_order == DeferredOrder::Signer {
             waiting.sort_by(|a, b| (a.received, &a.element).cmp(&(b.received, &b.element)));
             let mut seen = HashSet::new();
-            waiting.retain(|element| seen.insert(element.signer.clone()));
+            waiting.retain(|element| element.signer.is_empty() || seen.insert(element.signer.clone()));
         }
         let now = SystemTime::now();
         waiting.retain(|element| element.next <= now);

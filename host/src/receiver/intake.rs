@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{Decision, Ended, Received, Receiver, acknowledge, now};
-use crate::journal::Disposition;
 use crate::channel::Connected;
+use crate::journal::Disposition;
 use crate::message::content_digest;
 use crate::shutdown::Shutdown;
 use crate::spool::{Commit, CommitError, Outcome, Stored};
@@ -44,6 +44,7 @@ struct Answer {
     token: AckToken,
     stored: Result<Stored, CommitError>,
     line: LogLine,
+    signer: String,
 }
 
 /// What the log says of a message when it is durable.
@@ -63,6 +64,8 @@ struct Intake<'a> {
     in_work: VecDeque<InWork>,
     uncommitted: usize,
     held: Arc<HashSet<String>>,
+    /// Signers of messages whose deferral is not durable yet.
+    deferring: Vec<String>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
 }
 
@@ -82,6 +85,7 @@ impl Receiver {
             in_work: VecDeque::new(),
             uncommitted: 0,
             held: self.held_signers(),
+            deferring: Vec::new(),
             answers: mpsc::unbounded_channel(),
         };
         let ended = intake.run(subscription, shutdown).await;
@@ -161,13 +165,26 @@ impl Intake<'_> {
                     None => return Ended::Closed,
                 },
                 _ = room.tick(), if !draining => {
-                    self.held = self.receiver.held_signers();
+                    self.look_at_held();
                     if let Some(free) = self.receiver.too_little_room() {
                         return Ended::LowSpace(free);
                     }
                 }
             }
         }
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.receiver.settings.deferred_order == crate::config::DeferredOrder::Signer
+    }
+
+    /// Learns which signers still have a deferred message; those whose deferral is on its way to the disk have.
+    fn look_at_held(&mut self) {
+        let mut held = self.receiver.held_signers();
+        if !self.deferring.is_empty() {
+            Arc::make_mut(&mut held).extend(self.deferring.iter().cloned());
+        }
+        self.held = held;
     }
 
     fn has_room(&self) -> bool {
@@ -210,18 +227,19 @@ impl Intake<'_> {
                 return;
             }
         };
-        if decision.disposition == Disposition::Stored && self.held.contains(&decision.key.signer) && !decision.held_back {
+        if decision.disposition == Disposition::Stored
+            && self.held.contains(&decision.key.signer)
+            && !decision.held_back
+        {
             // Decided before a message of the same signer was deferred: it waits behind that one.
             let decision = self.decide(&origin);
             self.in_work.push_front(InWork { origin, decision });
             return;
         }
-        if matches!(decision.disposition, Disposition::Deferred { .. }) {
-            let mut held = (*self.held).clone();
-            if self.receiver.settings.deferred_order != crate::config::DeferredOrder::None {
-                held.insert(decision.key.signer.clone());
-            }
-            self.held = Arc::new(held);
+        let signer = decision.key.signer.clone();
+        if matches!(decision.disposition, Disposition::Deferred { .. }) && self.keeps_order() && !signer.is_empty() {
+            self.deferring.push(signer.clone());
+            Arc::make_mut(&mut self.held).insert(signer.clone());
         }
         decision.facts.broker = origin.broker;
         let line = log_line(&decision, 1);
@@ -231,7 +249,7 @@ impl Intake<'_> {
         self.uncommitted += 1;
         let done = Box::new(move |stored| {
             drop(memory);
-            let _ = answers.send(Answer { token, stored, line });
+            let _ = answers.send(Answer { token, stored, line, signer });
         });
         self.receiver.spool.engine.submit_with(commit, done);
     }
@@ -239,6 +257,9 @@ impl Intake<'_> {
     /// Acknowledges what is durable.
     fn settle(&mut self, answer: Answer) -> Result<(), CommitError> {
         self.uncommitted -= 1;
+        if let Some(at) = self.deferring.iter().position(|signer| *signer == answer.signer) {
+            self.deferring.swap_remove(at);
+        }
         let stored = answer.stored?;
         log_settled(&self.receiver.name, &answer.line, &stored);
         if let Err(error) = acknowledge(answer.token, &stored) {
@@ -259,7 +280,8 @@ async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Decision, JoinEr
 fn origin(delivery: Delivery, broker: &str) -> Origin {
     let redelivered = delivery.redelivered();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let headers: Vec<(String, String)> = delivery.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
+    let headers: Vec<(String, String)> =
+        delivery.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
     Origin {
         redelivered,
         header_id: delivery.headers.bytes("empa-id").map(text),
@@ -291,9 +313,18 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
         id: decision.key.id.to_string(),
         signer: decision.signer.as_ref().map(super::signer_field).unwrap_or_default(),
         disposition: decision.disposition.clone(),
-        reason: decision.facts.reason.clone().unwrap_or_default(),
+        reason: reason(decision),
         plugin: decision.plugin.clone().unwrap_or_default(),
         attempt,
+    }
+}
+
+/// The reason in words, led by its code where it has one.
+fn reason(decision: &Decision) -> String {
+    let why = decision.facts.reason.clone().unwrap_or_default();
+    match &decision.disposition {
+        Disposition::Rejected { code } => format!("{code}: {why}"),
+        _ => why,
     }
 }
 

@@ -182,7 +182,7 @@ pub fn snapshot(
         allow_sha1: settings.trust.allow_sha1_digest,
         max_payload: usize::try_from(settings.max_payload).unwrap_or(usize::MAX),
         max_age: Some(settings.max_age),
-        names: Vec::new(),
+        names: vec![credential.facts().subject.rfc4514()],
     };
     Snapshot {
         channel: Arc::clone(name),

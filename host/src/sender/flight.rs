@@ -21,6 +21,7 @@ use crate::shutdown::Shutdown;
 use crate::smime::{SealError, Sealer, ToSeal};
 use crate::spool::{ElementName, LockedElement, Removal, Scan, SpoolError};
 use crate::stomp::{Closed, Receipt, SendFailure, SendFrame};
+use crate::trust::RecipientCertificate;
 
 /// Elements that are prepared together.
 const BATCH: usize = 64;
@@ -73,7 +74,12 @@ struct Flight<'a> {
 
 impl Sender {
     /// Works on one session; answers why it ended, `None` where we ended it.
-    pub(super) async fn serve(self: &Arc<Self>, link: &Connected, stay: Stay, shutdown: &Shutdown) -> Option<Arc<Closed>> {
+    pub(super) async fn serve(
+        self: &Arc<Self>,
+        link: &Connected,
+        stay: Stay,
+        shutdown: &Shutdown,
+    ) -> Option<Arc<Closed>> {
         let (prepared, mut ready) = mpsc::channel(BATCH);
         let preparing = tokio::spawn(Arc::clone(self).prepare_all(prepared, stay, shutdown.clone()));
         let mut flight = Flight {
@@ -452,10 +458,11 @@ impl Sender {
     }
 
     fn frames(&self, sealer: &Sealer, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError> {
+        let to = self.recipient.as_ref().and_then(|source| addressee(&source.current()));
         let frames = prepared.parts().iter().map(|part| {
             let to_seal = ToSeal {
                 id: &part.id,
-                to: None,
+                to: to.as_deref(),
                 content_type: part.content_type.as_deref(),
                 payload: &part.payload,
             };
@@ -483,6 +490,14 @@ impl Sender {
             tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages were sent");
         }
     }
+}
+
+/// The name that binds a message to its recipient, where it can stand in the signed part.
+fn addressee(recipient: &RecipientCertificate) -> Option<String> {
+    let name = recipient.facts().subject.rfc4514();
+    let lower = name.to_ascii_lowercase();
+    let plain = name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    (plain && !lower.contains("base64") && !lower.contains("quoted-printable")).then_some(name)
 }
 
 /// What is sealed at the front; pending for ever where there is nothing.

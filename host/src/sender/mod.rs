@@ -262,7 +262,8 @@ impl Sender {
     async fn has_work(&self) -> bool {
         let outgoing = self.outgoing.clone();
         let skip = self.skipped();
-        let looked = tokio::task::spawn_blocking(move || outgoing.scan()?.next(|name| skip.contains(&name.to_string())));
+        let looked =
+            tokio::task::spawn_blocking(move || outgoing.scan()?.next(|name| skip.contains(&name.to_string())));
         match looked.await {
             Ok(Ok(found)) => found.is_some(),
             Ok(Err(error)) => {

@@ -158,9 +158,10 @@ impl Sender {
             Outcome::Retry { after, reason, plugin } => {
                 self.postpone(element, key, content, after, format!("{plugin}: {reason}"), attempt)
             }
-            Outcome::Failed { error, .. } => {
-                self.postpone(element, key, content, None, error.to_string(), attempt)
+            Outcome::Failed { error, .. } if !error.may_be_the_message() => {
+                Examined::PutOff { element: name, attempt: 1, after: None, reason: error.to_string() }
             }
+            Outcome::Failed { error, .. } => self.postpone(element, key, content, None, error.to_string(), attempt),
         }
     }
 

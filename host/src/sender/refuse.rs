@@ -62,7 +62,7 @@ impl Sender {
         let Refusal { element, key, content, code, why, findings } = refusal;
         let error = format!("{code}: {why}");
         let name = element.name().to_string();
-        let commit = self.rejection(&key.id, key.digest, code, &error, &content, &findings);
+        let commit = self.rejection(&key.id, (code, &why), &content, &findings);
         match self.commit(commit).await {
             Ok(stored) => {
                 tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
@@ -80,9 +80,8 @@ impl Sender {
     pub(super) async fn refuse_parts(&self, element: &str, id: &MessageId, refused: &[Refused]) -> bool {
         for part in refused {
             let id = &id.part(part.part);
-            let error = format!("plugin-invalid: {}: {}", part.plugin, summary(&part.findings));
-            let digest = content_digest(&part.payload);
-            let commit = self.rejection(id, digest, "plugin-invalid", &error, &part.payload, &part.findings);
+            let error = format!("{}: {}", part.plugin, summary(&part.findings));
+            let commit = self.rejection(id, ("plugin-invalid", &error), &part.payload, &part.findings);
             if let Err(failure) = self.commit(commit).await {
                 self.cannot_set_aside(element, &failure);
                 return false;
@@ -122,28 +121,21 @@ impl Sender {
         Key { channel: self.name.to_string(), id: id.clone(), signer: String::new(), digest }
     }
 
-    fn rejection(
-        &self,
-        id: &MessageId,
-        digest: [u8; 32],
-        code: &str,
-        error: &str,
-        body: &[u8],
-        findings: &[Finding],
-    ) -> Commit {
+    fn rejection(&self, id: &MessageId, (code, why): (&str, &str), body: &[u8], findings: &[Finding]) -> Commit {
+        let digest = content_digest(body);
         let element = NewElement {
             queue: self.settings.reject.clone(),
             fields: vec![
                 ("body", body.to_vec()),
                 ("signer", b"Not available.".to_vec()),
                 ("empaid", id.as_str().as_bytes().to_vec()),
-                ("error", error.as_bytes().to_vec()),
+                ("error", format!("{code}: {why}").into_bytes()),
                 ("findings", findings_json(findings)),
             ],
         };
         let mut facts = Facts::at(SystemTime::now());
         facts.payload_bytes = body.len() as u64;
-        facts.reason = Some(error.to_owned());
+        facts.reason = Some(why.to_owned());
         let disposition = Disposition::Rejected { code: code.to_owned() };
         let mut commit = Commit::new(self.key(id, digest), disposition, vec![element], facts);
         // A crash before the element was removed must not make a second copy.

@@ -345,7 +345,7 @@ fn verify_detached(parts: &SignedParts<'_>) -> Result<Verified, OpenError> {
         // The signature brings the content once more, as some Python senders let it.
         Some(own) if *own == canonical => verify(&parts.signature, &signer, None)?,
         Some(_) => {
-            return Err(ShapeError::Structure { what: "the signature brings another content than the one beside it" }.into());
+            return Err(ShapeError::Structure { what: "the signature repeats the content, but not exactly" }.into());
         }
     };
     Ok(Verified { signed, signer, others, digest: message.digest, signing_time: message.signing_time })

@@ -53,8 +53,10 @@ impl SpoolLock {
 
 impl Drop for SpoolLock {
     fn drop(&mut self) {
-        // Best effort: closing the file frees the lock in any case.
+        // Best effort: closing the file frees the lock in any case. Unlocking frees it also where a child process that is
+        // just being started still has the descriptor.
         let _ = self.file.set_len(0);
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 

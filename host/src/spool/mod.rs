@@ -1,7 +1,7 @@
 //! Messages on disk: what waits to be sent, and what was received.
 //!
 //! Start reading at [`Outgoing`] for the sending side and at [`CommitEngine`] for the receiving side. `queue` has the
-//! layout with fields, `lock` the one owner of a spool, `guard` what a file system must be for all this to hold.
+//! layout with fields, `lock` the one owner of a spool, `in_work` what a death interrupted, `guard` what a file system must be for all this to hold.
 //! Blocking calls only; this module knows nothing of the network, of S/MIME or of plugins, and no other module writes
 //! messages to the disk.
 //!
@@ -14,6 +14,7 @@ pub mod commit;
 mod disk;
 pub(crate) mod failpoint;
 mod guard;
+mod in_work;
 mod lock;
 mod names;
 mod outgoing;
@@ -22,9 +23,12 @@ mod queue;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use commit::{Commit, CommitEngine, CommitError, CommitSettings, NewElement, Outcome, Stored, SyncMethod, Ticket};
+pub use commit::{
+    Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
+};
 pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
+pub use in_work::{InWork, Interrupted, WorkMark};
 pub use lock::SpoolLock;
 pub use outgoing::{
     ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, Outgoing, ReadError, Removal, Scan,
@@ -44,7 +48,9 @@ pub enum SpoolError {
         pid: Option<u32>,
     },
     /// There is no queue where one should be.
-    #[error("{path:?} is not a queue: make it with mode 0750 for the user Sesame runs as, or correct the configuration")]
+    #[error(
+        "{path:?} is not a queue: make it with mode 0750 for the user Sesame runs as, or correct the configuration"
+    )]
     NotAQueue {
         /// The place.
         path: PathBuf,

@@ -41,9 +41,9 @@ pub(crate) fn seconds_now() -> u64 {
 pub(crate) fn fresh_element() -> String {
     static LAST: AtomicU64 = AtomicU64::new(0);
     static DIGIT: std::sync::OnceLock<u8> = std::sync::OnceLock::new();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| {
-        age.as_secs().saturating_mul(MICROSECONDS).saturating_add(u64::from(age.subsec_micros()))
-    });
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |age| age.as_secs().saturating_mul(MICROSECONDS).saturating_add(u64::from(age.subsec_micros())));
     let last = LAST.fetch_max(now, Ordering::Relaxed);
     let time = if now > last { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 };
     let digit = DIGIT.get_or_init(|| fastrand::u8(0..16));

@@ -37,6 +37,11 @@ impl MemoryBudget {
         self.units.available_permits() * UNIT
     }
 
+    /// The whole budget, in bytes.
+    pub(crate) fn total(&self) -> usize {
+        self.total as usize * UNIT
+    }
+
     /// Waits for `bytes`. What is more than the whole budget gets the whole budget, so that one message too large for it
     /// passes alone instead of never.
     pub(crate) async fn reserve(self, bytes: usize) -> Option<Reservation> {

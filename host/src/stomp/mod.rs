@@ -8,7 +8,7 @@
 //! # Promises
 //! - [`Receipt`] is made in one place, when a RECEIPT frame names a frame of this very connection. Without it no send
 //!   succeeds: an ERROR, a time-out, an end of stream and a dropped session are failures.
-//! - A delivery is acknowledged only by [`Session::acknowledge`]; nothing is ever acknowledged by the session itself, and
+//! - A delivery is acknowledged only through its [`AckToken`]; nothing is ever acknowledged by the session itself, and
 //!   NACK is never sent (RabbitMQ redelivers at once for ever, ActiveMQ moves the message to its dead-letter queue).
 //! - Whatever the broker sends, memory is bounded: by [`Limits`] for a frame in work and by [`MemoryBudget`] for
 //!   deliveries.
@@ -27,6 +27,6 @@ pub use decode::{FrameError, Limits};
 pub use encode::EncodeError;
 pub use frame::{Command, Frame, Headers, Version};
 pub use session::{
-    AckMode, AckToken, Closed, Delivery, HeartBeat, Login, OpenError, PendingReceipt, ProtocolError, Receipt, SendFailure,
-    SendFrame, Session, SessionError, SessionOptions, Subscribe, Subscription,
+    AckMode, AckToken, Closed, Delivery, HeartBeat, Login, OpenError, PendingReceipt, ProtocolError, Receipt,
+    SendFailure, SendFrame, Session, SessionError, SessionOptions, Subscribe, Subscription,
 };

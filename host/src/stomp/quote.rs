@@ -8,7 +8,9 @@ pub(crate) fn quoted(text: &[u8]) -> String {
     let cut = text.get(..SHOWN);
     let mut line = String::new();
     for character in String::from_utf8_lossy(cut.unwrap_or(text)).trim().chars() {
-        if character.is_control() || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if character.is_control()
+            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
             line.extend(character.escape_default());
         } else {
             line.push(character);

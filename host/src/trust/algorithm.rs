@@ -2,7 +2,7 @@
 //!
 //! # Policy
 //! SHA-256 and better; SHA-1 by an explicit setting; MD5, SHA-224 and what is not known here never. RSA of 2048 bits or
-//! more, EC on a named curve of 256 bits or more, Ed25519 and Ed448.
+//! more with an odd exponent of 3 or more, EC on a named curve of 256 bits or more, Ed25519 and Ed448.
 
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Public};
@@ -123,16 +123,61 @@ pub(crate) fn digest(oid: &[u8]) -> Option<Option<MessageDigest>> {
 /// Names the key if it is too weak or of a refused kind.
 pub(crate) fn weak_key(key: &PKey<Public>) -> Option<String> {
     let bits = key.bits();
+    let sound_exponent = || key.rsa().is_ok_and(|rsa| rsa.e().is_bit_set(0) && rsa.e().num_bits() > 1);
     let accepted = match key.id() {
-        Id::RSA | Id::RSA_PSS => (2048..=16_384).contains(&bits),
+        Id::RSA | Id::RSA_PSS => (2048..=16_384).contains(&bits) && sound_exponent(),
         Id::EC => bits >= 256 && key.ec_key().is_ok_and(|key| key.group().curve_name().is_some()),
         Id::ED25519 | Id::ED448 => true,
         _ => false,
     };
     (!accepted).then(|| match key.id() {
+        Id::RSA | Id::RSA_PSS if bits >= 2048 => format!("RSA of {bits} bits with an unsound exponent"),
         Id::RSA | Id::RSA_PSS => format!("RSA of {bits} bits"),
         Id::EC => format!("EC of {bits} bits"),
         Id::DSA => "DSA".to_owned(),
         _ => "a kind that is not supported".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strength(parameters: &[u8]) -> (String, Strength) {
+        let oid = der::encode(der::OID, &[RSA, &[0x0a]].concat());
+        let identifier = der::encode(der::SEQUENCE, &[oid.as_slice(), parameters].concat());
+        let element = der::Reader::new(&identifier).take(der::SEQUENCE).unwrap();
+        let algorithm = SignatureAlgorithm::from_element(&element).unwrap();
+        (algorithm.name, algorithm.strength)
+    }
+
+    #[test]
+    fn the_digest_of_pss_is_in_its_parameters() {
+        let with = |oid: &[u8]| {
+            let digest = der::encode(der::SEQUENCE, &der::encode(der::OID, oid));
+            der::encode(der::SEQUENCE, &der::encode(0xa0, &digest))
+        };
+        assert_eq!(strength(&with(&[SHA2, &[1]].concat())), ("RSA-PSS with SHA-256".into(), Strength::Strong));
+        assert_eq!(strength(&with(&[SHA2, &[4]].concat())).1, Strength::Refused);
+        assert_eq!(strength(&der::encode(der::SEQUENCE, &[])).1, Strength::Sha1);
+        assert_eq!(strength(&[]).1, Strength::Sha1);
+    }
+
+    #[test]
+    fn rsa_needs_a_sound_exponent() {
+        use openssl::bn::BigNum;
+        use openssl::rsa::Rsa;
+        let modulus = Rsa::generate(2048).unwrap().n().to_owned().unwrap();
+        for (exponent, sound) in [(1, false), (2, false), (3, true), (65_537, true)] {
+            let exponent = BigNum::from_u32(exponent).unwrap();
+            let key = Rsa::from_public_components(modulus.to_owned().unwrap(), exponent).unwrap();
+            assert_eq!(weak_key(&PKey::from_rsa(key).unwrap()).is_none(), sound);
+        }
+    }
+
+    #[test]
+    fn sha1_needs_the_setting_and_md5_has_none() {
+        assert!(Strength::Strong.accepted(false) && Strength::Sha1.accepted(true));
+        assert!(!Strength::Sha1.accepted(false) && !Strength::Refused.accepted(true));
+    }
 }

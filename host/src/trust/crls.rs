@@ -23,15 +23,13 @@ use std::sync::Mutex;
 use openssl::pkey::{PKey, Public};
 use openssl::sign::Verifier;
 use openssl::x509::{X509Crl, X509KeyUsage, X509Ref};
-use serde::Deserialize;
 
 use super::algorithm::{self, SignatureAlgorithm};
 use super::der::{self, Element, MalformedDer, Reader};
 use super::names::DistinguishedName;
 
 /// How much revocation lists are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrlMode {
     /// Every authority in a path must have a fresh CRL.
     Require,
@@ -133,6 +131,15 @@ impl Crl {
             verified: Mutex::default(),
             der,
         })
+    }
+
+    /// The authority that a CRL names, even where the CRL itself cannot be used.
+    pub(crate) fn issuer_of(der: &[u8]) -> Option<DistinguishedName> {
+        let tbs = Reader::new(der).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?;
+        let mut fields = tbs.inside();
+        fields.optional(der::INTEGER).ok()?;
+        fields.take(der::SEQUENCE).ok()?;
+        DistinguishedName::from_der(fields.take(der::SEQUENCE).ok()?.raw).ok()
     }
 
     /// How many certificates it lists.
@@ -336,7 +343,8 @@ fn time(element: &Element<'_>) -> Result<u64, CrlError> {
         }
         _ => return Err(CrlError::Date),
     };
-    let digits = rest.strip_suffix('Z').filter(|digits| digits.len() == 10 && digits.is_ascii()).ok_or(CrlError::Date)?;
+    let digits =
+        rest.strip_suffix('Z').filter(|digits| digits.len() == 10 && digits.is_ascii()).ok_or(CrlError::Date)?;
     let pair = |at: usize| digits.get(at..at + 2).and_then(|pair| pair.parse::<i8>().ok()).ok_or(CrlError::Date);
     let moment = jiff::civil::DateTime::new(year, pair(0)?, pair(2)?, pair(4)?, pair(6)?, pair(8)?, 0)
         .map_err(|_| CrlError::Date)?;

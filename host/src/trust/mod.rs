@@ -31,7 +31,9 @@ mod store;
 pub mod throwaway;
 pub mod tls;
 
-pub use credential::{Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError, RecipientSource};
+pub use credential::{
+    Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError, RecipientSource,
+};
 pub use crls::CrlMode;
 pub use der::MalformedDer;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};

@@ -80,11 +80,8 @@ fn unquote(value: &str) -> &str {
 fn patterns(value: &str) -> Vec<String> {
     let value = value.trim();
     let inner = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(value);
-    let found: Vec<&str> = if inner.contains('"') {
-        inner.split('"').skip(1).step_by(2).collect()
-    } else {
-        vec![inner.trim()]
-    };
+    let found: Vec<&str> =
+        if inner.contains('"') { inner.split('"').skip(1).step_by(2).collect() } else { vec![inner.trim()] };
     found.into_iter().filter(|pattern| !pattern.is_empty()).map(canonical_types).collect()
 }
 

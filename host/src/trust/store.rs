@@ -40,12 +40,7 @@ impl TrustSettings {
     /// The defaults for one CA directory or PEM file.
     #[must_use]
     pub fn new(anchors: impl Into<PathBuf>) -> Self {
-        Self {
-            anchors: vec![anchors.into()],
-            crls: CrlMode::IfPresent,
-            signing_policy: true,
-            allow_sha1_digest: false,
-        }
+        Self { anchors: vec![anchors.into()], crls: CrlMode::IfPresent, signing_policy: true, allow_sha1_digest: false }
     }
 }
 
@@ -61,7 +56,10 @@ pub enum TrustError {
         kind: std::io::ErrorKind,
     },
     /// No self-signed certificate was found.
-    #[error("no trust anchor in {}; set trust.anchors to a CA directory with hashed names or to PEM files", list(paths))]
+    #[error(
+        "no trust anchor in {}; set trust.anchors to a CA directory with hashed names or to PEM files",
+        list(paths)
+    )]
     NoAnchors {
         /// Where they were looked for.
         paths: Vec<PathBuf>,
@@ -237,6 +235,7 @@ impl TrustStore {
                 ));
             }
         }
+        list.extend(self.crl_mode_warning());
         for crl in self.crls() {
             match crl.next_update {
                 Some(time) if time >= now => {}
@@ -246,6 +245,28 @@ impl TrustStore {
                 None => list.push(format!("CRL {} does not say when it must be renewed", crl.file.display())),
             }
         }
+        list
+    }
+
+    fn crl_mode_warning(&self) -> Option<String> {
+        match self.settings.crls {
+            CrlMode::Ignore => Some("revocation lists are not looked at: trust.crls is \"ignore\"".to_owned()),
+            CrlMode::IfPresent => None,
+            CrlMode::Require => {
+                let missing = self.without_crl();
+                let first = missing.first()?;
+                let more = if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
+                Some(format!("no CRL of {first}{more}: trust.crls is \"require\", nothing of theirs is accepted"))
+            }
+        }
+    }
+
+    /// The authorities of the CA directory of which there is no CRL.
+    #[must_use]
+    pub fn without_crl(&self) -> Vec<DistinguishedName> {
+        let mut list: Vec<DistinguishedName> =
+            self.by_subject.keys().filter(|subject| !self.crls.contains_key(subject)).cloned().collect();
+        list.sort();
         list
     }
 
@@ -263,8 +284,18 @@ impl TrustStore {
         self.crls.get(issuer).map(Vec::as_slice).unwrap_or_default()
     }
 
-    pub(crate) fn broken_crl_of(&self, issuer: &X509) -> Option<&BrokenCrl> {
-        self.broken_crls.iter().find(|broken| broken.hash.is_some_and(|hash| anchors::has_hash(issuer, hash)))
+    /// A CRL file that was meant for this authority and cannot be used: by the hash in its name, by the issuer in it, or
+    /// because it stands beside the authority's own file under the same name.
+    pub(crate) fn broken_crl_of(&self, issuer: &X509, subject: &DistinguishedName) -> Option<&BrokenCrl> {
+        let beside = |broken: &BrokenCrl| {
+            let stem = broken.file.with_extension("");
+            self.authorities(subject).any(|authority| authority.file.with_extension("") == stem)
+        };
+        self.broken_crls.iter().find(|broken| {
+            broken.hash.is_some_and(|hash| anchors::has_hash(issuer, hash))
+                || broken.issuer.as_ref() == Some(subject)
+                || beside(broken)
+        })
     }
 
     pub(crate) fn policy_of(&self, issuer: &DistinguishedName) -> Option<&[String]> {

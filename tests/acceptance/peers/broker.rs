@@ -118,6 +118,16 @@ impl Broker {
         eventually("the TLS listener", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.place.tls)).ok());
     }
 
+    /// Makes a queue that is there for good. RabbitMQ keeps the name of a new queue in memory for some seconds, and a
+    /// queue whose name is lost takes its messages along; a site's queues are older than that.
+    pub(crate) fn declare(&self, destination: &str) {
+        let frames = format!("SUBSCRIBE\nid:1\ndestination:{destination}\nreceipt:1\n\n\0");
+        assert!(converse(self.place.plain, PASSCODE, &frames).contains("RECEIPT"), "cannot make {destination}");
+        if self.kind == Kind::RabbitMq {
+            rabbitmq::remember_queues(&self.place);
+        }
+    }
+
     /// Whether the plain listener takes [`LOGIN`] with this passcode.
     pub(crate) fn lets_in(&self, passcode: &str) -> bool {
         answers(self.place.plain, passcode)
@@ -134,11 +144,21 @@ impl Broker {
 
 /// Whether something on this port answers a CONNECT frame with CONNECTED.
 fn answers(port: u16, passcode: &str) -> bool {
-    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+    converse(port, passcode, "").starts_with("CONNECTED")
+}
+
+/// Connects, says `frames` and DISCONNECT, and gives all that was answered.
+fn converse(port: u16, passcode: &str, frames: &str) -> String {
+    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return String::new() };
     drop(stream.set_read_timeout(Some(Duration::from_secs(5))));
-    let frame = format!("CONNECT\naccept-version:1.2\nhost:/\nlogin:{LOGIN}\npasscode:{passcode}\n\n\0");
-    let mut answer = [0; 9];
-    stream.write_all(frame.as_bytes()).is_ok() && stream.read_exact(&mut answer).is_ok() && &answer == b"CONNECTED"
+    let connect = format!("CONNECT\naccept-version:1.2\nhost:/\nlogin:{LOGIN}\npasscode:{passcode}\n\n\0");
+    drop(stream.write_all(format!("{connect}{frames}DISCONNECT\nreceipt:bye\n\n\0").as_bytes()));
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"receipt-id:bye") && matches!(stream.read(&mut byte), Ok(1)) {
+        answer.push(byte[0]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Runs a program that must succeed, for preparing a broker.

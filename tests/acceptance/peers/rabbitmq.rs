@@ -87,6 +87,12 @@ pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
     list.lines().find_map(depth).unwrap_or(0)
 }
 
+/// Has the node write the names of its queues to disk now.
+pub(crate) fn remember_queues(place: &Place) {
+    let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
+    succeed(command.args(["--quiet", "eval", "ok = mnesia:sync_log()."]));
+}
+
 fn with_environment(mut command: Command, place: &Place) -> Command {
     command
         .env("HOME", &place.folder)

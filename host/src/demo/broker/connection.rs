@@ -16,9 +16,8 @@ use crate::stomp::encode::encode;
 use crate::stomp::frame::{Command, Frame, Headers, Origin, Version};
 
 /// Headers of a SEND that are not handed on with the message.
-const OWN: [&str; 8] = [
-    "destination", "content-length", "receipt", "transaction", "subscription", "message-id", "ack", "redelivered",
-];
+const OWN: [&str; 8] =
+    ["destination", "content-length", "receipt", "transaction", "subscription", "message-id", "ack", "redelivered"];
 /// What waits to be written is written together up to this many frames.
 const BATCH: usize = 64;
 
@@ -85,12 +84,10 @@ impl Connection {
                     Ok(None) => break,
                     Ok(Some(Event::HeartBeat)) => self.shared.queues().counters.heart_beats += 1,
                     Ok(Some(Event::Head { .. })) => {}
-                    Ok(Some(Event::Frame(frame))) => {
-                        match self.frame(&frame, &mut agree) {
-                            Next::Go => decoder.set_version(self.version),
-                            end => return end,
-                        }
-                    }
+                    Ok(Some(Event::Frame(frame))) => match self.frame(&frame, &mut agree) {
+                        Next::Go => decoder.set_version(self.version),
+                        end => return end,
+                    },
                 }
             }
             input.reserve(decoder.missing(input.len()) + 64 * 1024);

@@ -135,7 +135,10 @@ impl Queues {
                 .iter_mut()
                 .filter(|(_, c)| c.destination == destination && c.unacknowledged.len() < c.prefetch)
                 .min_by_key(|(_, consumer)| consumer.unacknowledged.len());
-            let (Some((number, consumer)), Some(mut message)) = (free, queue.pop_front()) else {
+            let Some((number, consumer)) = free else {
+                return;
+            };
+            let Some(mut message) = queue.pop_front() else {
                 return;
             };
             let frame = message_frame(*number, consumer, destination, &message);

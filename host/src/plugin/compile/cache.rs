@@ -1,10 +1,10 @@
 //! The folder of compiled components.
 //!
 //! # On disk
-//! One file for each component, `SHA256-ENGINE-VERSION.cwasm`: the digest of the component, a digest of everything about the
-//! engine that compiled code depends on, and the version of this program. It holds 32 bytes, the SHA-256 of the rest,
-//! and the compiled code. Files are written aside, synced and renamed; a file that is torn, foreign or open to others is
-//! passed over and written anew.
+//! One file for each component, `SHA256-ENGINE-VERSION.cwasm`: the digest of the component, a digest of everything
+//! about the engine that compiled code depends on, and the version of this program. It holds 32 bytes, the SHA-256 of
+//! the rest, and the compiled code. Files are written aside, synced and renamed; a file that is torn, foreign or open
+//! to others is passed over and written anew.
 
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash as _, Hasher};
@@ -37,7 +37,7 @@ pub enum CacheError {
         source: io::Error,
     },
     /// It belongs to somebody else.
-    #[error("the plugin cache {path} belongs to user {owner}, not to the user that runs this program: remove it or name another")]
+    #[error("the plugin cache {path} belongs to user {owner}, not to this program's user: remove it or name another")]
     Foreign {
         /// The folder.
         path: PathBuf,

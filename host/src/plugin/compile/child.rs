@@ -1,9 +1,9 @@
 //! Compilation in a child process with limits.
 //!
-//! A component can be built so that compiling it takes hours or all memory, and wasmtime does not call that a fault. So the
-//! program runs itself with the hidden subcommand `compile-plugin`, which limits itself before it reads the first byte. The
-//! component goes in through standard input and the compiled code comes out through standard output, so that the child opens
-//! no file at all.
+//! A component can be built so that compiling it takes hours or all memory, and wasmtime does not call that a fault.
+//! So the program runs itself with the hidden subcommand `compile-plugin`, which limits itself before it reads the
+//! first byte. The component goes in through standard input and the compiled code comes out through standard output,
+//! so that the child opens no file at all.
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::artefact::Artefact;
 use crate::plugin::component::{ComponentError, MAX_COMPONENT_BYTES, check_form, one_line};
+use crate::plugin::engine::{Class, engine};
 use crate::plugin::text::clean_lines;
 
 /// The hidden subcommand.
@@ -66,7 +67,7 @@ fn compile_here() -> Result<(), ChildError> {
     let mut component = Vec::new();
     io::stdin().lock().take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut component)?;
     check_form(&component).map_err(|error| ChildError::Component(error.to_string()))?;
-    let engine = crate::plugin::engine::engine().map_err(|error| io::Error::other(one_line(&error)))?;
+    let engine = engine(Class::of(&component)).map_err(|error| io::Error::other(one_line(&error)))?;
     let artefact = Artefact::compile(&engine, &component).map_err(|error| ChildError::Component(one_line(&error)))?;
     Ok(io::stdout().lock().write_all(artefact.bytes())?)
 }
@@ -91,18 +92,24 @@ pub(super) fn compile_in_child(program: &Path, component: &[u8]) -> Result<Artef
     if status.success() {
         return Ok(Artefact::from_child(code));
     }
-    let said = clean_lines(&String::from_utf8_lossy(&said), 400);
-    Err(match (status.code(), status.signal()) {
-        (Some(code), _) if code == i32::from(BAD_COMPONENT) => ComponentError::Malformed(said),
+    Err(refusal(status, &clean_lines(&String::from_utf8_lossy(&said), 400)))
+}
+
+/// What it means that the child ended in this way.
+fn refusal(status: ExitStatus, said: &str) -> ComponentError {
+    const KILLED: i32 = 9;
+    const CPU_TIME_EXCEEDED: i32 = 24;
+    match (status.code(), status.signal()) {
+        (Some(code), _) if code == i32::from(BAD_COMPONENT) => ComponentError::Malformed(said.to_owned()),
         (Some(code), _) => ComponentError::Compile(format!("the compiler ended with {code}, saying {said:?}")),
-        (None, Some(9 | 24)) => ComponentError::Malformed(format!(
-            "compiling it took more than {CPU_SECONDS} s of processor time"
-        )),
+        (None, Some(KILLED | CPU_TIME_EXCEEDED)) => {
+            ComponentError::Malformed(format!("compiling it took more than {CPU_SECONDS} s of processor time"))
+        }
         (None, _) => ComponentError::Malformed(format!(
             "the compiler gave up, most likely because it needed more than {} GB of memory",
             MEMORY >> 30
         )),
-    })
+    }
 }
 
 /// Feeds the child, reads all it says, and ends it when its time is over.
@@ -141,4 +148,25 @@ fn read_all(pipe: Option<impl Read>, limit: u64) -> io::Result<Vec<u8>> {
         io::copy(&mut pipe.into_inner(), &mut io::sink())?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_the_components_fault_from_our_own() {
+        let text = |raw: i32, said: &str| refusal(ExitStatus::from_raw(raw), said).to_string();
+        assert!(text(65 << 8, "bad type").contains("it is damaged or uses what this host does not support: bad type"));
+        assert_eq!(text(1 << 8, "x"), "was not compiled: the compiler ended with 1, saying \"x\"");
+        assert!(text(24, "").contains("more than 120 s of processor time"));
+        assert!(text(6, "").contains("more than 2 GB of memory"));
+    }
+
+    #[test]
+    fn a_child_that_does_not_listen_is_no_hang() {
+        let component = vec![0; 1 << 20];
+        let error = compile_in_child(Path::new("/bin/false"), &component).err().unwrap();
+        assert!(matches!(error, ComponentError::Compile(_)), "{error}");
+    }
 }

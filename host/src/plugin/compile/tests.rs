@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::plugin::engine::engine;
+use crate::plugin::engine::{Class, engine};
 
 /// The smallest component there is.
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -22,7 +22,7 @@ fn artefact_in(folder: &std::path::Path) -> PathBuf {
 fn makes_the_folder_private_and_finds_what_it_kept() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("a/b");
-    let (compiler, engine) = (compiler(&folder), engine().unwrap());
+    let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
     // Garbage in place of the component: only the cache can answer now.
@@ -34,7 +34,7 @@ fn makes_the_folder_private_and_finds_what_it_kept() {
 fn passes_over_a_damaged_artefact_and_writes_it_anew() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");
-    let (compiler, engine) = (compiler(&folder), engine().unwrap());
+    let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
     compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
     let path = artefact_in(&folder);
     let whole = fs::read(&path).unwrap();
@@ -49,7 +49,7 @@ fn passes_over_a_damaged_artefact_and_writes_it_anew() {
 fn passes_over_an_artefact_that_others_may_write() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");
-    let (compiler, engine) = (compiler(&folder), engine().unwrap());
+    let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
     compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
     fs::set_permissions(artefact_in(&folder), fs::Permissions::from_mode(0o666)).unwrap();
     let error = compiler.compile(&engine, b"garbage", &DIGEST, Trust::Foreign).err().unwrap();
@@ -69,7 +69,7 @@ fn refuses_a_folder_that_is_open_to_others() {
 fn a_program_that_cannot_be_run_is_named() {
     let program = Some(PathBuf::from("/nonexistent/sesame"));
     let compiler = Compiler::new(CompileSettings { cache: None, program }).unwrap();
-    let engine = engine().unwrap();
+    let engine = engine(Class::Small).unwrap();
     let error = compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).err().unwrap();
     assert!(error.to_string().contains("cannot run /nonexistent/sesame"), "{error}");
     assert!(compiler.compile(&engine, EMPTY, &DIGEST, Trust::BuiltIn).is_ok());

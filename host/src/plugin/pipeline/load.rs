@@ -1,5 +1,5 @@
-//! From sources to stages: everything about a plugin that can be wrong before the first message is found here, `init` with its
-//! configuration included.
+//! From sources to stages: everything about a plugin that can be wrong before the first message is found here, `init`
+//! with its configuration included.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use super::stage::{Stage, State};
 use super::{Pipeline, PipelineSettings};
 use crate::message::hex;
-use crate::plugin::component::Loaded;
 use crate::plugin::compile::Trust;
+use crate::plugin::component::Loaded;
 use crate::plugin::filter::Filter;
 use crate::plugin::folder::{Source, StageSource, read_component};
 use crate::plugin::instance::Running;

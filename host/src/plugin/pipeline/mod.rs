@@ -1,8 +1,8 @@
 //! The stages of one channel, in order, and what they make of a message.
 //!
-//! A [`Pipeline`] never changes once it is loaded: a reload loads another and the caller swaps the two, so that a message
-//! in work finishes on the one it began with. Calls block; they belong on threads with at least 2 MiB of stack that no
-//! heart-beat waits for.
+//! A [`Pipeline`] never changes once it is loaded: a reload loads another and the caller swaps the two, so that a
+//! message in work finishes on the one it began with. Calls block; they belong on threads with at least 2 MiB of
+//! stack that no heart-beat waits for.
 //!
 //! # Policy
 //! - A stage is asked in a fresh instance for each message, and for each part of one: validator, then transformer, then
@@ -11,9 +11,10 @@
 //!   rest go on. A part that is dropped is gone. `retry` or a fault for one part is that for the whole message: all
 //!   parts take effect or none does.
 //! - Routes are the union of what all routers say.
-//! - A stage that fails falls under its `on-error`, which is applied here: `pass` goes on without the stage and leaves a
-//!   warning among the findings, `reject` answers [`Outcome::Invalid`] with the finding `plugin.failed`, and only `defer`
-//!   reaches the caller, as [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches him.
+//! - A stage that fails falls under its `on-error`, which is applied here: `pass` goes on without the stage and
+//!   leaves a warning among the findings, `reject` answers [`Outcome::Invalid`] with the finding `plugin.failed`, and
+//!   only `defer` reaches the caller, as [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches
+//!   him.
 //! - A stage that could not be loaded is a stage that cannot answer: the messages it should have seen get
 //!   [`Outcome::Failed`], whatever its `on-error` says.
 
@@ -187,6 +188,15 @@ pub struct StageError {
     pub plugin: String,
     /// What happened, and what to do.
     pub fault: Fault,
+}
+
+impl StageError {
+    /// Whether the message may be what the plugin fell over. If not, it was never asked about this one: the stage
+    /// cannot answer for any message, all of them wait, and no attempt is counted against them.
+    #[must_use]
+    pub fn may_be_the_message(&self) -> bool {
+        !matches!(self.fault, Fault::Broken(_) | Fault::ConfigRefused(_))
+    }
 }
 
 /// A stage as lists and checks show it.

@@ -203,7 +203,7 @@ impl Work<'_> {
                 leaf.add_routes(routes);
                 self.leaves.push(leaf);
             }
-            Change::Replaced(piece) => self.leaves.push(leaf.replaced(piece)),
+            Change::Replaced(piece) => self.leaves.push(leaf.replaced(*piece)),
             Change::Split(pieces) => {
                 for (at, piece) in pieces.into_iter().enumerate() {
                     let mut part = match piece {

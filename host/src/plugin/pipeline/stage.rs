@@ -56,7 +56,7 @@ pub(super) struct Answer {
 pub(super) enum Change {
     /// It stays, with these routes.
     Kept(Vec<String>),
-    Replaced(Piece),
+    Replaced(Box<Piece>),
     Split(Vec<Result<Piece, RefusedPiece>>),
     Dropped(Finding),
 }
@@ -120,11 +120,9 @@ impl Stage {
 
     pub(super) fn info(&self) -> StageInfo<'_> {
         let state = match &self.state {
-            State::Ready(loaded) => Ok(ReadyStage {
-                roles: loaded.roles(),
-                description: &loaded.description,
-                sha256: hex(&loaded.sha256),
-            }),
+            State::Ready(loaded) => {
+                Ok(ReadyStage { roles: loaded.roles(), description: &loaded.description, sha256: hex(&loaded.sha256) })
+            }
             State::Broken(reason) => Err(reason.as_str()),
         };
         StageInfo { name: &self.name, state }
@@ -183,7 +181,7 @@ impl Stage {
             Verdict::Unchanged => Change::Kept(routes(running, message, bounds)?),
             Verdict::Replaced(output) => {
                 answer::output(&output, bounds)?;
-                Change::Replaced(piece(running, message, output, bounds)?)
+                Change::Replaced(Box::new(piece(running, message, output, bounds)?))
             }
             Verdict::Split(parts) => {
                 answer::parts(&parts, bounds)?;

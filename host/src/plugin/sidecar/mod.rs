@@ -1,11 +1,12 @@
-//! The settings of one stage: the side-car `NAME.toml` of `NAME.wasm`, or `[plugin."NAME"]` of the configuration, which has
-//! the same keys.
+//! The settings of one stage: the side-car `NAME.toml` of `NAME.wasm`, or `[plugin."NAME"]` of the configuration,
+//! which has the same keys.
 //!
 //! # Keys
-//! `enabled` (true), `channels` (all), `direction` (`inbound`, `outbound`, `both`), `destination`, `signer`, `content-type`
-//! (patterns, all by default), `on-error` (`defer`, `reject`, `pass`), `deadline` (`5s`), `memory` (`64MiB`), `output-limit`
-//! (`64MiB`), `log-limit` (`16KiB`), `sha256` (a pin of the component), and the table `[config]`, which is the plugin's own.
-//! A key that is not in this list is a mistake, and all mistakes are reported together.
+//! `enabled` (true), `channels` (all), `direction` (`inbound`, `outbound`, `both`), `destination`, `signer`,
+//! `content-type` (patterns, all by default), `on-error` (`defer`, `reject`, `pass`), `deadline` (`5s`), `memory`
+//! (`64MiB`), `output-limit` (`64MiB`), `log-limit` (`16KiB`), `sha256` (a pin of the component), and the table
+//! `[config]`, which is the plugin's own. A key that is not in this list is a mistake, and all mistakes are reported
+//! together.
 
 #[cfg(test)]
 mod tests;
@@ -240,7 +241,10 @@ impl<'a> Reader<'a> {
         let unknown = self.table.keys().filter(|key| !KEYS.contains(&key.as_str()));
         let mistakes = unknown.map(|key| Mistake {
             key: super::text::clean(key, 100),
-            problem: format!("there is no such key; the plugin's own keys go into [config], the others are {}", KEYS.join(", ")),
+            problem: format!(
+                "there is no such key; the plugin's own keys go into [config], the others are {}",
+                KEYS.join(", ")
+            ),
         });
         self.mistakes.extend(mistakes);
     }

@@ -83,7 +83,9 @@ fn reports_all_mistakes_with_key_and_remedy() {
     ] {
         assert!(found.iter().any(|mistake| mistake == expected), "{expected} not in {found:#?}");
     }
-    assert!(found.iter().any(|mistake| mistake.starts_with("sites: there is no such key; the plugin's own keys go into")));
+    assert!(
+        found.iter().any(|mistake| mistake.starts_with("sites: there is no such key; the plugin's own keys go into"))
+    );
 }
 
 #[test]

@@ -92,7 +92,8 @@ fn write_batch(shared: &Shared, jobs: &[Job]) -> Result<Vec<Vec<WrittenElement>>
             _ => CommitError::Sync { path, source: Arc::new(source) },
         }),
     };
-    let result = result.and_then(|()| failpoint!("R08").map_err(|error| CommitError::sort(&shared.settings.root, error)));
+    let result =
+        result.and_then(|()| failpoint!("R08").map_err(|error| CommitError::sort(&shared.settings.root, error)));
     let mut elements: Vec<Vec<WrittenElement>> = jobs.iter().map(|_| Vec::new()).collect();
     for (task, draft) in tasks.into_iter().zip(written) {
         match (draft, &result, elements.get_mut(task.job)) {

@@ -321,11 +321,7 @@ impl CommitEngine {
     ///
     /// # Errors
     /// [`CommitError`], from recovery; [`CommitError::Io`] where a queue or a thread cannot be made.
-    pub fn start(
-        lock: Arc<SpoolLock>,
-        journal: Arc<Journal>,
-        settings: CommitSettings,
-    ) -> Result<Self, CommitError> {
+    pub fn start(lock: Arc<SpoolLock>, journal: Arc<Journal>, settings: CommitSettings) -> Result<Self, CommitError> {
         let queues = settings.queues.clone();
         let syncer = sync::Syncer::new(settings.sync);
         let shared = Arc::new(Shared { journal, settings, queues: Mutex::default(), syncer });

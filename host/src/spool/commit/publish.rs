@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::batch::Written;
 use super::{CommitError, Job, Outcome, Shared, Stored};
-use crate::journal::{BatchResult, Decision, Entry, Move, PendingBatch};
+use crate::journal::{BatchResult, Decision, Entry, JournalError, Move, PendingBatch};
 use crate::spool::failpoint::failpoint;
 use crate::spool::queue::{ElementPath, Queue, discard_draft};
 use crate::spool::{SpoolError, disk};
@@ -84,18 +84,20 @@ impl Publisher {
     fn record(&self, batch: &[Written], moves: &[Vec<Move>]) -> Result<BatchResult, CommitError> {
         let failed = |error| CommitError::sort(self.shared.journal.path(), error);
         failpoint!("R09").map_err(failed)?;
-        let entries: Vec<Entry<'_>> = batch.iter().zip(moves).map(|(written, moves)| entry(&written.job, moves)).collect();
-        let result = self.shared.journal.commit(&entries, &self.finished);
-        result.map_err(|error| CommitError::Journal(Arc::new(error)))
+        let entries: Vec<Entry<'_>> =
+            batch.iter().zip(moves).map(|(written, moves)| entry(&written.job, moves)).collect();
+        self.shared.journal.commit(&entries, &self.finished).map_err(|error| match error {
+            JournalError::Full { path } => CommitError::StorageFull { path },
+            other => CommitError::Journal(Arc::new(other)),
+        })
     }
 
     /// A transaction has succeeded: an earlier one that failed is now either in the journal or gone for good.
     fn settle_doubts(&mut self) {
         for draft in std::mem::take(&mut self.doubtful) {
-            match self.shared.journal.is_pending(&self.shared.relative(&draft)) {
-                Ok(false) => discard_draft(&draft),
-                // In the journal after all: recovery publishes it. Or unknown: recovery decides.
-                Ok(true) | Err(_) => {}
+            // Otherwise it is in the journal after all, or that is unknown: recovery publishes it, or sweeps it.
+            if let Ok(false) = self.shared.journal.is_pending(&self.shared.relative(&draft)) {
+                discard_draft(&draft);
             }
         }
     }

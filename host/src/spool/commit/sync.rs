@@ -1,8 +1,11 @@
 //! How a batch is forced to the disk.
 //!
 //! # Measured
-//! See the numbers at [`SyncMethod`]. `syncfs` waits for everything that is dirty in the file system, also for what other
-//! programs wrote; a spool on a file system of its own avoids that.
+//! Elements of 30 kB with three field files and the journal row, ext4 with a journal on a virtual disk, 2 cores, per
+//! second: with 64 in a batch `syncfs` 5,900 to 6,900 and file by file 3,600; one at a time 430 and 400. The same while
+//! compilers kept the machine busy: 2,700 and 900; one at a time 70 and 50.
+//! `syncfs` waits for everything that is dirty in the file system, also for what other programs wrote; a spool on a file
+//! system of its own avoids that, and [`SyncMethod::Files`] is for where that cannot be had.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;

@@ -107,11 +107,7 @@ fn elements_of(stored: &Stored) -> Vec<String> {
 
 fn rejected(root: &Path, body: &str, redelivered: bool) -> Commit {
     let disposition = Disposition::Rejected { code: "signer-unlisted".to_owned() };
-    Commit {
-        redelivered,
-        raw_digest: Some(content_digest(b"raw")),
-        ..commit(root, "reject", "a", body, disposition)
-    }
+    Commit { redelivered, raw_digest: Some(content_digest(b"raw")), ..commit(root, "reject", "a", body, disposition) }
 }
 
 #[test]
@@ -132,7 +128,8 @@ fn two_copies_side_by_side_are_stored_once() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
-    let tickets: Vec<Ticket> = (0..200).map(|n| engine.submit(store(spool.root(), &format!("{}", n % 50), "x"))).collect();
+    let tickets: Vec<Ticket> =
+        (0..200).map(|n| engine.submit(store(spool.root(), &format!("{}", n % 50), "x"))).collect();
     let outcomes: Vec<Stored> = tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect();
     let new = outcomes.iter().filter(|stored| matches!(stored.outcome(), Outcome::New { .. })).count();
     assert_eq!((new, spool.bodies("incoming").len(), spool.drafts()), (50, 50, 0));
@@ -436,10 +433,11 @@ fn child_of_the_kill_tests() {
 /// Runs the script in a child that dies at a point; answers what it told before, or `None` where it did not die.
 fn run_killed(root: &Path, points: &str) -> Option<Vec<&'static str>> {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", concat!(module_path!(), "::child_of_the_kill_tests")
-            .split_once("::")
-            .unwrap()
-            .1])
+        .args([
+            "--exact",
+            "--nocapture",
+            concat!(module_path!(), "::child_of_the_kill_tests").split_once("::").unwrap().1,
+        ])
         .env("SESAME_TEST_SPOOL", root)
         .env("SESAME_FAILPOINTS", points)
         .output()
@@ -483,12 +481,20 @@ fn a_death_inside_recovery_is_recovered_from() {
 fn a_death_at_any_step_loses_nothing_and_doubles_nothing() {
     let turn = scenario("");
     let steps = count_steps(&turn);
-    for step in 1..=steps {
-        let spool = Spool::new();
-        if let Some(told) = run_killed(spool.root(), &format!("step@{step}=abort")) {
-            check_after_fault(spool.root(), &told, &format!("killed at step {step} of {steps}"));
+    let next = std::sync::atomic::AtomicU64::new(1);
+    let work = || {
+        loop {
+            let step = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if step > steps {
+                break;
+            }
+            let spool = Spool::new();
+            if let Some(told) = run_killed(spool.root(), &format!("step@{step}=abort")) {
+                check_after_fault(spool.root(), &told, &format!("killed at step {step} of {steps}"));
+            }
         }
-    }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
 }
 
 #[test]
@@ -508,6 +514,21 @@ fn the_engine_goes_on_after_a_failed_batch() {
     drop(engine);
     drop(spool.start().unwrap());
     assert_eq!((spool.bodies("incoming").len(), spool.drafts()), (5, 0));
+}
+
+#[test]
+fn drafts_of_a_failed_transaction_are_kept_until_a_later_one_settles_it() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let other = rusqlite::Connection::open(spool.root().join("journal")).unwrap();
+    other.execute_batch("ALTER TABLE pending RENAME TO away").unwrap();
+    let error = engine.submit(store(spool.root(), "a", "one")).wait().unwrap_err();
+    assert!(matches!(error, CommitError::Journal(_)) && !error.is_damage(), "{error}");
+    assert_eq!((spool.drafts(), spool.bodies("incoming").len()), (1, 0));
+    other.execute_batch("ALTER TABLE away RENAME TO pending").unwrap();
+    let _ = engine.submit(store(spool.root(), "a", "one")).wait().unwrap();
+    assert_eq!((spool.drafts(), spool.bodies("incoming").len()), (0, 1));
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use super::{ElementName, Format, HIDDEN_PREFIX, Inner, Outgoing, TEMPORARY_SUFFIX};
+use super::{ElementName, Format, HIDDEN_PREFIX, Identity, Inner, Outgoing, TEMPORARY_SUFFIX, message_id};
+use crate::message::MessageId;
 use crate::spool::{SpoolError, disk, names};
 
 impl Outgoing {
@@ -14,6 +16,15 @@ impl Outgoing {
     /// # Errors
     /// [`SpoolError::BadElementName`]; [`SpoolError::Io`], with nothing added.
     pub fn add(&self, wanted: Option<&str>, bytes: &[u8]) -> Result<ElementName, SpoolError> {
+        self.add_message(wanted, bytes).map(|(name, _)| name)
+    }
+
+    /// As [`Outgoing::add`], and tells the id that the message is sent under: a sender that runs may have removed the
+    /// element before anybody can look at it.
+    ///
+    /// # Errors
+    /// As [`Outgoing::add`].
+    pub fn add_message(&self, wanted: Option<&str>, bytes: &[u8]) -> Result<(ElementName, MessageId), SpoolError> {
         let inner = &*self.inner;
         let mut touched = BTreeSet::new();
         let mut target = match (inner.format, wanted) {
@@ -25,10 +36,10 @@ impl Outgoing {
         let parent = temporary.parent().unwrap_or(&inner.path).to_owned();
         let failed = |error| SpoolError::io("add element to", &inner.path)(error);
         let written = write(inner, &temporary, &parent, bytes).map_err(failed);
-        let placed = written.and_then(|()| {
+        let placed = written.and_then(|identity| {
             loop {
                 match disk::link(&temporary, &inner.place(&target)) {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => return Ok(message_id(inner.format, &target, &identity)),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         target = next_name(inner, wanted, &mut touched)?;
                     }
@@ -37,11 +48,14 @@ impl Outgoing {
             }
         });
         let unlinked = disk::unlink(&temporary).map_err(failed);
-        placed.and(unlinked)?;
+        let id = placed?;
+        unlinked?;
         touched.insert(parent);
         touched.extend(inner.place(&target).parent().map(Path::to_owned));
-        touched.iter().try_for_each(|path| disk::sync_directory(path).map_err(SpoolError::io("sync directory", path)))?;
-        Ok(target)
+        touched
+            .iter()
+            .try_for_each(|path| disk::sync_directory(path).map_err(SpoolError::io("sync directory", path)))?;
+        Ok((target, id))
     }
 }
 
@@ -56,10 +70,13 @@ fn temporary_path(inner: &Inner, target: &ElementName) -> PathBuf {
     }
 }
 
-fn write(inner: &Inner, temporary: &Path, parent: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(inner: &Inner, temporary: &Path, parent: &Path, bytes: &[u8]) -> io::Result<Identity> {
     let name = temporary.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let file = disk::write_new(disk::open_directory(parent)?, name, bytes, inner.modes.file)?;
-    disk::sync(&file)
+    // Linked a moment later, it is seen to be whole even where the clock of the file system is coarse.
+    file.set_modified(SystemTime::now() - Duration::from_millis(100))?;
+    disk::sync(&file)?;
+    Ok(Identity::of(&rustix::fs::fstat(&file)?))
 }
 
 fn next_name(inner: &Inner, wanted: Option<&str>, touched: &mut BTreeSet<PathBuf>) -> Result<ElementName, SpoolError> {

@@ -145,6 +145,13 @@ impl Outgoing {
         Ok(Some(element))
     }
 
+    /// Whether the element was left by [`Outgoing::lock`] because it may still be being written; it can be taken in two
+    /// seconds at the latest if it is not. Who drains a queue and quits waits for these.
+    #[must_use]
+    pub fn is_settling(&self, name: &ElementName) -> bool {
+        self.inner.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(name)
+    }
+
     /// Whether this process holds the element's lock.
     #[must_use]
     pub fn holds(&self, name: &ElementName) -> bool {
@@ -194,7 +201,8 @@ impl LockedElement {
         if size == 0 {
             return Err(ReadError::Empty { element: element() });
         }
-        let mut bytes = vec![0; usize::try_from(size).map_err(|_| ReadError::TooLarge { element: element(), size, limit })?];
+        let mut bytes =
+            vec![0; usize::try_from(size).map_err(|_| ReadError::TooLarge { element: element(), size, limit })?];
         match self.file.read_exact_at(&mut bytes, 0) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(ReadError::Changed { element: element() });

@@ -183,7 +183,9 @@ impl Outgoing {
             Format::Dirq => text.split_once('/').is_some_and(|(directory, name)| {
                 names::is_directory(directory.as_bytes()) && names::is_element(name.as_bytes())
             }),
-            Format::Directory => !text.is_empty() && text.len() <= 255 && !text.contains('/') && !is_hidden(text.as_bytes()),
+            Format::Directory => {
+                !text.is_empty() && text.len() <= 255 && !text.contains('/') && !is_hidden(text.as_bytes())
+            }
         };
         if legal { Ok(ElementName(text.into())) } else { Err(SpoolError::BadElementName { name: text.to_owned() }) }
     }
@@ -232,10 +234,7 @@ fn message_id(format: Format, name: &ElementName, identity: &Identity) -> Messag
     let fit = |text: &&str| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         let lower = text.to_ascii_lowercase();
-        text.len() <= 200
-            && text.bytes().all(legal)
-            && !lower.contains("base64")
-            && !lower.contains("quoted-printable")
+        text.len() <= 200 && text.bytes().all(legal) && !lower.contains("base64") && !lower.contains("quoted-printable")
     };
     let stem = text.filter(fit).map_or_else(|| hex(&content_digest(bytes)), str::to_owned);
     let mut unique = bytes.to_vec();

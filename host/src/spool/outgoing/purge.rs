@@ -49,9 +49,7 @@ fn purge_files(inner: &Inner, directory: &Path, purged: &mut Purged) -> Result<(
     let wanted = |name: &[u8]| match inner.format {
         Format::Dirq => is_volatile(name),
         // Temporary names of others in a plain directory are their business.
-        Format::Directory => {
-            name.starts_with(HIDDEN_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes())
-        }
+        Format::Directory => name.starts_with(HIDDEN_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes()),
     };
     let found = match disk::sorted_names(directory, wanted) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

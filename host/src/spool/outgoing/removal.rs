@@ -32,12 +32,12 @@ impl LockedElement {
     ///
     /// # Errors
     /// [`SpoolError::Io`]; the element is then still there or comes back at the next start.
-    pub fn remove(self) -> Result<Removal, SpoolError> {
+    pub(crate) fn remove(self) -> Result<Removal, SpoolError> {
         Self::remove_all(vec![self]).pop().unwrap_or(Ok(Removal::Gone))
     }
 
     /// Removes many elements, each directory being synced once. The answers stand in the order of the elements.
-    pub fn remove_all(elements: Vec<Self>) -> Vec<Result<Removal, SpoolError>> {
+    pub(crate) fn remove_all(elements: Vec<Self>) -> Vec<Result<Removal, SpoolError>> {
         let mut touched = BTreeSet::new();
         let mut removals: Vec<_> = elements.iter().map(|element| element.take_away(&mut touched)).collect();
         // Unlocks. A power cut from here on can bring elements back without their locks: they are then sent again.

@@ -144,8 +144,8 @@ impl Scan {
         let path = self.inner.path.clone();
         let failed = |error: io::Error| SpoolError::io("list", &path)(error);
         let directory = disk::open_directory(&path).map_err(failed)?;
-        let mut oldest: BinaryHeap<(i128, OsString)> = BinaryHeap::new();
-        let (mut overflow, mut asides) = (false, Vec::new());
+        let mut window = Window { oldest: BinaryHeap::new(), after: self.after.take(), overflow: false };
+        let mut asides = Vec::new();
         let entries = rustix::fs::Dir::read_from(&directory).map_err(|error| failed(error.into()))?;
         for entry in entries {
             let entry = entry.map_err(|error| failed(error.into()))?;
@@ -157,26 +157,19 @@ impl Scan {
                 self.note_hidden(name);
                 continue;
             }
-            let Ok(facts) = rustix::fs::statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            let name = OsString::from_vec(name.to_vec());
+            let Ok(facts) = rustix::fs::statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
             let kind = FileType::from_raw_mode(facts.st_mode);
-            if kind != FileType::RegularFile {
-                self.note(ElementName(name), foreign_kind(kind));
-                continue;
-            }
-            let file = (super::element::modified(&facts), name);
-            if self.after.as_ref().is_some_and(|after| file <= *after) {
-                continue;
-            }
-            oldest.push(file);
-            if oldest.len() > WINDOW {
-                oldest.pop();
-                overflow = true;
+            if kind == FileType::RegularFile {
+                window.offer(super::element::modified(&facts), name);
+            } else {
+                self.note(ElementName(OsString::from_vec(name.to_vec())), foreign_kind(kind));
             }
         }
-        self.files = oldest.into_sorted_vec().into();
+        self.files = window.oldest.into_sorted_vec().into();
         self.after = self.files.back().cloned();
-        self.drained = !overflow;
+        self.drained = !window.overflow;
         asides.iter().try_for_each(|aside| settle_leftover(&self.inner, aside))
     }
 
@@ -191,6 +184,32 @@ impl Scan {
         let foreign = Foreign { name, kind };
         if self.foreign.len() < MAX_FOREIGN && !self.foreign.contains(&foreign) {
             self.foreign.push(foreign);
+        }
+    }
+}
+
+/// The oldest files of a listing that come after a given one.
+struct Window {
+    oldest: BinaryHeap<(i128, OsString)>,
+    after: Option<(i128, OsString)>,
+    /// Some did not fit.
+    overflow: bool,
+}
+
+impl Window {
+    fn offer(&mut self, modified: i128, name: &[u8]) {
+        let this = (modified, OsStr::from_bytes(name));
+        let before = |other: &(i128, OsString)| this <= (other.0, other.1.as_os_str());
+        if self.after.as_ref().is_some_and(before) {
+            return;
+        }
+        if self.oldest.len() < WINDOW {
+            self.oldest.push((modified, this.1.to_owned()));
+            return;
+        }
+        self.overflow = true;
+        if let Some(mut youngest) = self.oldest.peek_mut().filter(|youngest| before(youngest)) {
+            *youngest = (modified, this.1.to_owned());
         }
     }
 }

@@ -22,6 +22,11 @@ impl Watched {
         self.judge(name, identity, changed, now, Instant::now())
     }
 
+    /// Whether the file is known to be perhaps still written.
+    pub(super) fn contains(&self, name: &ElementName) -> bool {
+        self.0.contains_key(name)
+    }
+
     fn judge(&mut self, name: &ElementName, identity: &Identity, changed: i128, now: i128, clock: Instant) -> bool {
         // An empty file may be about to be written, whatever was done to it before.
         let finished = identity.size > 0 && changed > identity.modified;
@@ -63,7 +68,13 @@ mod tests {
         let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
         let start = Instant::now();
         assert!(!watched.judge(&name, &file(5, now), now, now, start));
-        assert!(!watched.judge(&name, &file(9, now + SECOND), now + SECOND, now + SECOND, start + Duration::from_secs(1)));
+        assert!(!watched.judge(
+            &name,
+            &file(9, now + SECOND),
+            now + SECOND,
+            now + SECOND,
+            start + Duration::from_secs(1)
+        ));
         assert!(watched.judge(&name, &file(9, now + SECOND), now + SECOND, now + 3 * SECOND, start));
     }
 

@@ -122,9 +122,10 @@ impl Queue {
         let path = self.element(element);
         let obsolete = self.path.join("obsolete");
         let aside = obsolete.join(format!("{}{GONE_SUFFIX}", names::fresh_element()));
-        disk::absent_is_fine(disk::make_directory(&obsolete, self.modes.directory).or_else(|error| {
-            if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
-        }))
+        disk::absent_is_fine(
+            disk::make_directory(&obsolete, self.modes.directory)
+                .or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }),
+        )
         .map_err(SpoolError::io("make directory", &obsolete))?;
         match disk::rename_new(&path, &aside) {
             Ok(()) => {}

@@ -19,6 +19,7 @@
 //! still empty; hence the suffix. It removes empty intermediate directories; hence adding makes them anew when they
 //! vanish. Elements are counted by reading directories, never by link counts, which btrfs and overlayfs do not keep.
 
+mod adopt;
 mod draft;
 mod purge;
 #[cfg(test)]
@@ -198,7 +199,9 @@ impl Queue {
         let modified = directory.metadata().and_then(|facts| facts.modified()).map_err(|error| failed("*", error))?;
         let mut names = Vec::new();
         disk::for_each_entry(&path, |name, _| {
-            names.extend(std::str::from_utf8(name).ok().filter(|n| names::is_field(n) && *n != LOCKED).map(str::to_owned));
+            names.extend(
+                std::str::from_utf8(name).ok().filter(|n| names::is_field(n) && *n != LOCKED).map(str::to_owned),
+            );
         })
         .map_err(|error| failed("*", error))?;
         let mut fields = BTreeMap::new();

@@ -63,7 +63,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_address() {
-        for bad in ["", "host", "host:", ":1", "host:0", "host:65536", "host:+1", "a b:1", "[x]:1", "::1:5", "[::1:5", "u@h:1"] {
+        for bad in
+            ["", "host", "host:", ":1", "host:0", "host:65536", "host:+1", "a b:1", "[x]:1", "::1:5", "[::1:5", "u@h:1"]
+        {
             assert!(bad.parse::<Address>().is_err(), "{bad:?}");
         }
     }

@@ -150,7 +150,9 @@ impl ConnectError {
     fn tls(peer: SocketAddr, source: rustls::Error, answer: &[u8]) -> Self {
         use rustls::Error as E;
         match source {
-            E::AlertReceived(alert) if is_about_our_certificate(alert) => Self::ClientCertificateRefused { peer, alert },
+            E::AlertReceived(alert) if is_about_our_certificate(alert) => {
+                Self::ClientCertificateRefused { peer, alert }
+            }
             E::InvalidCertificate(_) | E::NoCertificatesPresented | E::General(_) => {
                 Self::CertificateRefused { peer, source }
             }

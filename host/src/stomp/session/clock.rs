@@ -82,6 +82,13 @@ impl ReadingClock {
         self.since.get_or_insert_with(Instant::now);
     }
 
+    /// Takes `time` out of the account: the process did not run.
+    pub(super) fn skip(&mut self, time: Duration) {
+        if self.since.is_none() {
+            self.stood_still += time;
+        }
+    }
+
     pub(super) fn resume(&mut self) {
         if let Some(since) = self.since.take() {
             self.stood_still += since.elapsed();

@@ -46,6 +46,7 @@ pub(super) struct Core {
     closed: watch::Receiver<Option<Arc<Closed>>>,
     last_read: Duration,
     last_write: Instant,
+    last_check: Instant,
     /// When a DISCONNECT that is not answered is given up.
     closing: Option<Instant>,
     write_failure: Option<(io::Error, Instant)>,
@@ -76,6 +77,7 @@ impl Core {
             closed,
             last_read: Duration::ZERO,
             last_write: Instant::now(),
+            last_check: Instant::now(),
             closing: None,
             write_failure: None,
         }
@@ -116,6 +118,7 @@ impl Core {
                 self.expect(&head, &Bytes::new(), receipt, Waiter::Subscribe(number));
             }
             Request::Unsubscribe { head, receipt, number, reply } => {
+                self.subscriptions.get_mut(number).into_iter().for_each(|entry| entry.ending = true);
                 self.expect(&head, &Bytes::new(), receipt, Waiter::Unsubscribe(number, reply));
             }
             Request::Disconnect { head, receipt, grace, reply } => {
@@ -258,10 +261,11 @@ impl Core {
         if let Some((error, _)) = self.write_failure.take_if(|(_, since)| since.elapsed() >= LAST_WORDS) {
             return Err(Closed::Io(error));
         }
+        let stood_still = self.forgive_standstill(now);
         self.check_peer()?;
         self.check_receipts()?;
         let unwritten_for = now.saturating_duration_since(self.last_write);
-        if !self.outbox.is_empty() && unwritten_for >= self.options.receipt_timeout {
+        if !stood_still && !self.outbox.is_empty() && unwritten_for >= self.options.receipt_timeout {
             return Err(Closed::WriteStalled { after: self.options.receipt_timeout });
         }
         let due = self.heart_beat.outgoing.is_some_and(|interval| unwritten_for >= interval.mul_f32(0.8));
@@ -270,6 +274,18 @@ impl Core {
             self.outbox.push_heart_beat();
         }
         Ok(())
+    }
+
+    /// Where this process did not run for a while (stopped, swapped out, asleep), what the broker sent meanwhile waits in
+    /// the kernel and may be read only after this check: the lost time does not count. Says whether it was so.
+    fn forgive_standstill(&mut self, now: Instant) -> bool {
+        let (gap, tick) = (now.saturating_duration_since(self.last_check), self.tick());
+        self.last_check = now;
+        let stood_still = gap > tick * 3;
+        if stood_still {
+            self.clock.skip(gap - tick);
+        }
+        stood_still
     }
 
     fn check_peer(&self) -> Result<(), Closed> {

@@ -34,12 +34,19 @@ pub(super) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Connected, OpenError> {
     let mut output = BytesMut::new();
     encode(&mut output, None, &connect_frame(options))?;
-    stream.write_all(&output).await.map_err(OpenError::Io)?;
-    stream.flush().await.map_err(OpenError::Io)?;
+    let sent = async {
+        stream.write_all(&output).await?;
+        stream.flush().await
+    };
+    let sent = sent.await;
     drop(zeroize::Zeroizing::new(Vec::from(output)));
     let mut decoder = Decoder::new(Origin::Broker, options.limits);
     let mut input = BytesMut::with_capacity(READ_AHEAD);
-    let frame = first_frame(stream, &mut decoder, &mut input).await?;
+    // A broker that refuses our certificate hangs up while we write; its alert says more than our failed write.
+    let frame = match (first_frame(stream, &mut decoder, &mut input).await, sent) {
+        (Err(OpenError::EndOfStream), Err(error)) => return Err(OpenError::Io(error)),
+        (frame, _) => frame?,
+    };
     let (version, heart_beat) = settle(&frame, options)?;
     decoder.set_version(version);
     let server = quoted(frame.headers.bytes("server").unwrap_or_default());

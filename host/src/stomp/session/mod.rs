@@ -1,7 +1,7 @@
 //! One session with a broker, from CONNECTED to its end.
 //!
-//! [`Session::open`] shakes hands on any stream and starts one task ([`task`]) that owns it; [`Session`] is a cheap
-//! handle to that task. What the task decides stands in [`core`], without any I/O.
+//! [`Session::open`] shakes hands on any stream and starts one task (`task.rs`) that owns it; [`Session`] is a cheap
+//! handle to that task. What the task decides stands in `core.rs`, without any I/O.
 //!
 //! # Sending
 //! [`Session::send`] queues a frame, waiting while the queue is full, and gives a [`PendingReceipt`]. Any number of them
@@ -10,7 +10,7 @@
 //! # Receiving
 //! A [`Subscription`] gives [`Delivery`]s. Before the body of a MESSAGE is read, its memory is taken from the budget that
 //! all sessions share; while there is none the session does not read, and the broker, which then cannot be heard, is not
-//! declared dead. [`Session::acknowledge`] takes the delivery's token.
+//! declared dead. `Session::acknowledge` takes the delivery's token.
 //!
 //! # The end
 //! A session ends once, for one reason ([`Closed`]), and is not revived; the connector opens another. After a failed
@@ -56,10 +56,8 @@ use crate::stomp::frame::{Command, Version};
 
 /// Requests that may wait for the session's task.
 const QUEUED_REQUESTS: usize = 64;
-/// Headers that the session sets itself.
-const RESERVED: [&str; 9] = [
-    "destination", "content-length", "persistent", "receipt", "transaction", "id", "ack", "prefetch-count", "consumer-window-size",
-];
+/// Headers that a caller may not add, beside those that the session sets itself.
+const RESERVED: [&str; 2] = ["content-length", "transaction"];
 
 /// A handle to an open session. Clones are the same session; when the last one is dropped the connection is closed.
 #[derive(Clone, Debug)]
@@ -177,6 +175,7 @@ impl Session {
             accepted: Some(accepted),
             next_sequence: 0,
             prefix: subscriptions::Prefix::default(),
+            ending: false,
         };
         self.request(Request::Subscribe { head, receipt, number, entry }).await?;
         answer.await.unwrap_or_else(|_| Err(self.over()))?;
@@ -210,7 +209,6 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::Closed`] if the session that delivered it is over; the broker will deliver the message again.
-    #[expect(clippy::unused_self, reason = "an acknowledgement reads as an act on the session")]
     pub(crate) fn acknowledge(&self, token: AckToken) -> Result<(), SessionError> {
         token.acknowledge()
     }
@@ -256,7 +254,7 @@ impl Session {
 
     /// Why the session is over; `None` while it is not.
     #[must_use]
-    pub fn is_closed(&self) -> Option<Arc<Closed>> {
+    pub fn ended(&self) -> Option<Arc<Closed>> {
         self.closed.borrow().clone()
     }
 
@@ -273,7 +271,8 @@ impl Session {
     }
 
     fn head(&self, command: Command, own: &[(&str, &str)], more: &[(String, String)]) -> Result<Bytes, EncodeError> {
-        if let Some((name, _)) = more.iter().find(|(name, _)| RESERVED.contains(&name.as_str())) {
+        let taken = |name: &str| RESERVED.contains(&name) || own.iter().any(|(own, _)| *own == name);
+        if let Some((name, _)) = more.iter().find(|(name, _)| taken(name)) {
             return Err(EncodeError::Reserved { header: name.clone() });
         }
         let own = own.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));

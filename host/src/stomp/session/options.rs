@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::stomp::budget::MemoryBudget;
 use crate::stomp::decode::Limits;
 
-/// How a session behaves; the same for every connection of a channel.
+/// How a session behaves; the same for every connection of a channel. Clones share the memory budget.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// The `host` header of CONNECT.
@@ -156,8 +156,11 @@ impl Subscribe {
     /// it did: then the same subscription is worth another attempt on a new session.
     pub fn fall_back(&mut self, error: &super::SessionError) -> bool {
         let text = error.broker_text().unwrap_or_default().to_ascii_lowercase();
-        let about_mode = text.contains("client-individual") || text.contains("ack mode") || text.contains("ack-mode")
-            || text.contains("acknowledge mode") || text.contains("acknowledgement mode");
+        let about_mode = text.contains("client-individual")
+            || text.contains("ack mode")
+            || text.contains("ack-mode")
+            || text.contains("acknowledge mode")
+            || text.contains("acknowledgement mode");
         let changes = about_mode && self.mode == AckMode::ClientIndividual;
         if changes {
             self.mode = AckMode::Client;

@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub(super) accepted: Option<oneshot::Sender<Result<(), SessionError>>>,
     pub(super) next_sequence: u64,
     pub(super) prefix: Prefix,
+    /// UNSUBSCRIBE is on its way: brokers answer an ACK after it by ERROR.
+    pub(super) ending: bool,
 }
 
 impl Entry {
@@ -104,8 +106,7 @@ impl Subscriptions {
     /// Finds the subscription of a MESSAGE. STOMP 1.0 brokers may leave the header out: then the destination decides.
     pub(super) fn find(&mut self, headers: &Headers) -> Result<Place<'_>, ProtocolError> {
         let named = headers.bytes("subscription");
-        let unknown =
-            || ProtocolError::UnknownSubscription { subscription: quoted(named.unwrap_or_default()) };
+        let unknown = || ProtocolError::UnknownSubscription { subscription: quoted(named.unwrap_or_default()) };
         let number = match named {
             Some(name) => std::str::from_utf8(name).ok().and_then(parse_number).ok_or_else(unknown)?,
             None if self.version == Version::V1_0 => self.by_destination(headers).ok_or_else(unknown)?,
@@ -127,11 +128,8 @@ impl Subscriptions {
     /// The id to put into an ACK now that `ack` is done; `None` if nothing is to be sent now.
     pub(super) fn acknowledge(&mut self, ack: Ack) -> Option<(u64, Bytes)> {
         let number = ack.subscription;
-        let id = match self.open.get_mut(&number) {
-            Some(entry) => entry.acknowledge(ack),
-            None => None,
-        };
-        id.map(|id| (number, id))
+        let entry = self.open.get_mut(&number).filter(|entry| !entry.ending)?;
+        entry.acknowledge(ack).map(|id| (number, id))
     }
 
     /// Fails whoever still waits for a subscription to be taken.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -52,6 +52,8 @@ pub(super) struct Task<S> {
 pub(super) struct Intake {
     /// The share of the memory budget that the frame in work has.
     reservation: Option<Reservation>,
+    /// What that frame costs beside its body.
+    fixed: usize,
     /// Set while we wait for that share and do not read.
     waiting: Option<Waiting>,
     /// When the frame in work began, and how many bytes had come by then.
@@ -79,6 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         tracing::debug!(reason = %closed, "session over");
         self.closed.send_replace(Some(Arc::clone(&closed)));
         self.core.finish(&closed);
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
         let _ = timeout(FAREWELL, self.writer.shutdown()).await;
     }
 
@@ -103,12 +107,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
     }
 
     async fn next_step(&mut self, ticks: &mut Interval, requests: &mut Vec<Request>, acks: &mut Vec<Ack>) -> Step {
+        let readable = self.readable();
         if self.intake.waiting.is_none() {
             self.input.reserve(self.decoder.missing(self.input.len()) + READ_AHEAD / 2);
         }
         let has_room = self.core.outbox.has_room();
+        let mut input = (&mut self.input).limit(readable);
         tokio::select! {
-            result = self.reader.read_buf(&mut self.input), if self.intake.waiting.is_none() => Step::Read(result),
+            result = self.reader.read_buf(&mut input), if self.intake.waiting.is_none() => Step::Read(result),
             reservation = granted(&mut self.intake.waiting), if self.intake.waiting.is_some() => Step::Reserved(reservation),
             count = self.requests.recv_many(requests, BATCH), if self.core.takes_requests() => Step::Requests(count),
             _ = self.acks.recv_many(acks, BATCH), if has_room => Step::Acks,
@@ -143,12 +149,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
             match event {
                 Event::HeartBeat => {}
                 Event::Head { command: Command::Message, content_length, header_bytes } => {
-                    self.reserve(content_length.unwrap_or(OPEN_BODY) + header_bytes + OVERHEAD);
+                    self.intake.fixed = header_bytes + OVERHEAD;
+                    self.reserve(content_length.unwrap_or(OPEN_BODY));
                 }
                 Event::Head { .. } => {}
                 Event::Frame(frame) => {
                     self.intake.began = None;
-                    let cost = frame.body.len() + frame.headers.size() + OVERHEAD;
+                    let cost = frame.body.len() + self.intake.fixed;
                     let memory = self.intake.reservation.take().map(|mut memory| {
                         memory.shrink_to(cost);
                         memory
@@ -161,8 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         Ok(())
     }
 
-    /// Takes a share of the memory budget for the frame in work, or stops reading until there is one.
-    fn reserve(&mut self, bytes: usize) {
+    /// Takes a share of the memory budget for a body of `length`, or stops reading until there is one.
+    fn reserve(&mut self, length: usize) {
+        let bytes = length + self.intake.fixed;
         self.intake.reservation = None;
         if self.core.is_closing() {
             return;
@@ -189,9 +197,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         }
         let (now, total) = (self.core.clock.now(), self.intake.total);
         self.intake.began.get_or_insert((now, total));
-        let share = self.intake.reservation.as_ref().map(Reservation::bytes);
-        if self.decoder.in_open_message() && share.is_some_and(|share| self.input.len() + OVERHEAD > share) {
-            self.reserve(self.input.len() * 2 + OVERHEAD);
+        if self.readable() == 0 {
+            self.reserve(self.input.len().max(OPEN_BODY) * 2);
+        }
+    }
+
+    /// How many bytes may be read now: a body of unannounced length must not outgrow its share.
+    fn readable(&self) -> usize {
+        match &self.intake.reservation {
+            Some(share) if self.decoder.in_open_message() && share.bytes() < self.memory.total() => {
+                share.bytes().saturating_sub(self.intake.fixed + self.input.len())
+            }
+            _ => usize::MAX,
         }
     }
 
@@ -202,23 +219,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         self.take_frames()
     }
 
+    /// Takes up requests in their order. Once a DISCONNECT is among them we read on whatever the budget says: deliveries
+    /// are discarded from then on.
     fn take_up(&mut self, requests: &mut Vec<Request>) -> Result<(), Closed> {
         for request in requests.drain(..) {
-            if matches!(request, Request::Disconnect { .. }) {
-                self.before_disconnect()?;
+            if matches!(request, Request::Disconnect { .. } | Request::Unsubscribe { .. }) {
+                self.take_acks()?;
+            }
+            if matches!(request, Request::Disconnect { .. }) && self.intake.waiting.take().is_some() {
+                self.core.clock.resume();
             }
             self.core.request(request);
         }
         Ok(())
     }
 
-    /// Sends the ACKs that were given before the DISCONNECT, and reads on: deliveries are discarded from now on.
-    fn before_disconnect(&mut self) -> Result<(), Closed> {
+    /// Takes up every ACK given so far: after an UNSUBSCRIBE or DISCONNECT the broker takes none.
+    fn take_acks(&mut self) -> Result<(), Closed> {
         while let Ok(ack) = self.acks.try_recv() {
             self.core.acknowledge(ack)?;
-        }
-        if self.intake.waiting.take().is_some() {
-            self.core.clock.resume();
         }
         Ok(())
     }

@@ -155,7 +155,7 @@ fn push(bytes: &mut Vec<u8>, c: char) -> Result<(), NameError> {
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     let pair = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();

@@ -207,7 +207,12 @@ fn any_name() -> impl Strategy<Value = DistinguishedName> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    // PROPTEST_CASES=1000000 for the long run.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(20_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_line_reads_back_as_its_name(name in any_name()) {

@@ -233,7 +233,7 @@ impl Search<'_> {
             let reason = "it is not signed by this authority".to_owned();
             return Err(PathError::CrlUnusable { issuer: name(), file: crl.file.clone(), reason });
         }
-        if let Some(broken) = self.store.broken_crl_of(&issuer.certificate) {
+        if let Some(broken) = self.store.broken_crl_of(&issuer.certificate, &issuer.subject) {
             let reason = broken.reason.to_string();
             return Err(PathError::CrlUnusable { issuer: name(), file: broken.file.clone(), reason });
         }

@@ -18,7 +18,8 @@ pub(crate) fn is_authority(certificate: &[u8]) -> bool {
     let Some(constraints) = extensions.iter().find(|extension| extension.oid == BASIC_CONSTRAINTS) else {
         return false;
     };
-    let flag = Reader::new(constraints.value).take(der::SEQUENCE).and_then(|fields| fields.inside().optional(der::BOOLEAN));
+    let flag =
+        Reader::new(constraints.value).take(der::SEQUENCE).and_then(|fields| fields.inside().optional(der::BOOLEAN));
     flag.is_ok_and(|flag| flag.is_some_and(|flag| flag.content != [0]))
 }
 

@@ -8,7 +8,7 @@
 //! - it ends at a self-signed certificate of the CA directory; the others there only help to build it;
 //! - every certificate in it is within its validity, the anchor too;
 //! - an issuer says `CA:TRUE` in its basic constraints, unless it is the anchor;
-//! - keys: RSA of 2048 bits or more, EC on P-256, P-384 or P-521, Ed25519, Ed448; nothing else;
+//! - keys: RSA of 2048 bits or more, EC on a named curve of 256 bits or more, Ed25519, Ed448; nothing else;
 //! - signatures below the anchor: SHA-256 or better; SHA-1 only by setting, MD5 never;
 //! - revocation: every link, see `crls`;
 //! - signing policy: every link, see `policy`;

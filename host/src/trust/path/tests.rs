@@ -120,7 +120,9 @@ fn validity_is_held_to_the_second() {
     let world = World::new();
     let leaf = world.root.issue(&host(|_| {})).unwrap();
     let store = world.store();
-    let at = |seconds| code(store.check_path(&leaf.certificate, &[], Role::MessageSigner, UNIX_EPOCH + Duration::from_secs(seconds)));
+    let at = |seconds| {
+        code(store.check_path(&leaf.certificate, &[], Role::MessageSigner, UNIX_EPOCH + Duration::from_secs(seconds)))
+    };
     let (start, end) = (unix(leaf.certificate.not_before()), unix(leaf.certificate.not_after()));
     assert_eq!(at(start - 1), "not-yet-valid");
     assert_eq!(at(start), "good");
@@ -352,9 +354,8 @@ fn long_chains_end_at_ten_issuers() {
 fn a_mesh_of_cross_certificates_costs_little() {
     let world = World::new();
     let mut certificates = Vec::new();
-    let keys: Vec<Authority> = (0..9)
-        .map(|level| Authority::root(&Request::authority(&format!("/CN=Level {level}"))).unwrap())
-        .collect();
+    let keys: Vec<Authority> =
+        (0..9).map(|level| Authority::root(&Request::authority(&format!("/CN=Level {level}"))).unwrap()).collect();
     for (level, pair) in keys.windows(2).enumerate() {
         for copy in 0..3 {
             let request = sub(|r| {
@@ -384,7 +385,8 @@ fn signing_policy_binds_authorities_to_their_names() {
     assert_eq!(forged, "namespace");
     fs::write(&file, "rubbish").unwrap();
     assert_eq!(world.verdict(|_| {}), "policy-unusable");
-    fs::write(&file, "access_id_CA X509 '/CN=Other'\npos_rights globus CA:sign\ncond_subjects globus '\"/*\"'").unwrap();
+    fs::write(&file, "access_id_CA X509 '/CN=Other'\npos_rights globus CA:sign\ncond_subjects globus '\"/*\"'")
+        .unwrap();
     assert_eq!(world.verdict(|_| {}), "policy-unusable");
     world.settings.signing_policy = false;
     assert_eq!(world.verdict(|_| {}), "good");
@@ -417,8 +419,7 @@ fn revoked_certificates_are_refused_by_serial_and_crl() {
 #[test]
 fn crl_modes_differ_where_there_is_none() {
     let mut world = World::new();
-    for (mode, expected) in
-        [(CrlMode::Require, "crl-missing"), (CrlMode::IfPresent, "good"), (CrlMode::Ignore, "good")]
+    for (mode, expected) in [(CrlMode::Require, "crl-missing"), (CrlMode::IfPresent, "good"), (CrlMode::Ignore, "good")]
     {
         world.settings.crls = mode;
         assert_eq!(world.verdict(|_| {}), expected, "{mode:?}");
@@ -446,6 +447,41 @@ fn stale_crls_close_their_authority() {
             assert_eq!(world.verdict(|_| {}), expected, "{request:?} {mode:?}");
         }
     }
+}
+
+#[test]
+fn crls_signed_weakly_say_so() {
+    let mut world = World::with_root(&Request { key: KeyKind::Rsa(2048), ..Request::authority(ROOT) });
+    world.add_crl(&[], &CrlRequest { digest: Digest::Sha1, ..CrlRequest::default() });
+    let leaf = world.root.issue(&host(|_| {})).unwrap();
+    assert!(world.check(&leaf).unwrap_err().to_string().contains("it is signed with RSA with SHA-1"));
+    world.settings.allow_sha1_digest = true;
+    assert_eq!(world.code(&leaf), "good");
+}
+
+#[test]
+fn crls_are_verified_with_every_kind_of_key() {
+    for key in [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::Ed25519] {
+        let mut world = World::with_root(&Request { key, ..Request::authority(ROOT) });
+        world.settings.crls = CrlMode::Require;
+        let leaf = world.root.issue(&host(|_| {})).unwrap();
+        world.add_crl(&[], &CrlRequest::default());
+        assert_eq!(world.code(&leaf), "good", "{key:?}");
+        let newer = CrlRequest { this_update: -60, ..CrlRequest::default() };
+        world.add_crl(&[&leaf.certificate], &newer);
+        assert_eq!(world.code(&leaf), "revoked", "{key:?}");
+    }
+}
+
+#[test]
+fn a_tampered_crl_is_refused() {
+    let world = World::new();
+    let leaf = world.root.issue(&host(|_| {})).unwrap();
+    let mut crl = world.root.crl(&[&leaf.certificate], &CrlRequest::default()).unwrap();
+    let at = crl.windows(4).position(|bytes| bytes == [2, 2, 0x10, 0]).unwrap();
+    crl[at + 3] = 1;
+    world.directory.add_crl(&world.root.own.certificate, &crl).unwrap();
+    assert_eq!(world.code(&leaf), "crl-unusable");
 }
 
 #[test]
@@ -549,8 +585,7 @@ fn a_replaced_crl_is_noticed() {
     let leaf = world.root.issue(&host(|_| {})).unwrap();
     world.add_crl(&[], &CrlRequest::default());
     let trust = Trust::load(&world.settings).unwrap();
-    let verdict =
-        || code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()));
+    let verdict = || code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()));
     assert_eq!(verdict(), "good");
     assert!(matches!(trust.refresh(), Refreshed::Unchanged));
     let file = trust.snapshot().crls()[0].file.clone();
@@ -572,8 +607,7 @@ fn authorities_come_and_go_while_running() {
     let second = Authority::root(&Request::authority("/CN=Second")).unwrap();
     let leaf = second.issue(&host(|_| {})).unwrap();
     let trust = Trust::load(&world.settings).unwrap();
-    let verdict =
-        || code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()));
+    let verdict = || code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()));
     assert_eq!(verdict(), "untrusted");
     let file = world.directory.add_authority(&second.own.certificate).unwrap();
     trust.refresh();
@@ -583,7 +617,10 @@ fn authorities_come_and_go_while_running() {
     assert_eq!(verdict(), "untrusted");
     fs::remove_dir_all(world.directory.path()).unwrap();
     assert!(matches!(trust.refresh(), Refreshed::KeptLastGood(_)));
-    assert_eq!(code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now())), "untrusted");
+    assert_eq!(
+        code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now())),
+        "untrusted"
+    );
 }
 
 #[test]

@@ -30,11 +30,7 @@ impl Default for CrlRequest {
 }
 
 /// Makes a CRL of this authority: `CertificateList` of RFC 5280 5.1.
-pub(super) fn build(
-    authority: &Issued,
-    revoked: &[&X509Ref],
-    request: &CrlRequest,
-) -> Result<Vec<u8>, ThrowawayError> {
+pub(super) fn build(authority: &Issued, revoked: &[&X509Ref], request: &CrlRequest) -> Result<Vec<u8>, ThrowawayError> {
     let algorithm = algorithm(authority.key.id(), request.digest);
     let issued = time(from_now(request.this_update));
     let mut fields = vec![

@@ -26,9 +26,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::extension::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
 };
-use openssl::x509::{
-    X509, X509Builder, X509Extension, X509KeyUsage, X509Name, X509Ref,
-};
+use openssl::x509::{X509, X509Builder, X509Extension, X509KeyUsage, X509Name, X509Ref};
 
 pub use crl::CrlRequest;
 

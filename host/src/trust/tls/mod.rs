@@ -45,7 +45,9 @@ pub enum BrokerRefused {
         presented: Vec<String>,
     },
     /// The name stands in the common name alone.
-    #[error("the certificate has {wanted} as common name only and no subject alternative name; set allow-cn to accept that")]
+    #[error(
+        "the certificate has {wanted} as common name only and no subject alternative name; set allow-cn to accept that"
+    )]
     CommonNameOnly {
         /// The name we connect to.
         wanted: String,

@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
+use serde::Deserialize;
 use sesame_plugin::{
     Delay, Failure, Finding, Message, Output, Part, Plugin, Router, Transformed, Transformer, Validator, Verdict, log,
 };
-use serde::Deserialize;
 
 /// What to do in each role; what is not said is done well.
 #[derive(Deserialize, Default)]
@@ -151,7 +151,9 @@ impl Behaviour {
 
 impl Router for Behaviour {
     fn route(&self, message: &Message) -> Result<Vec<String>, Failure> {
-        let about = |route: &String| route.strip_prefix("by-content:").map(|_| String::from_utf8_lossy(&message.payload).into_owned());
+        let about = |route: &String| {
+            route.strip_prefix("by-content:").map(|_| String::from_utf8_lossy(&message.payload).into_owned())
+        };
         Ok(self.route.iter().map(|route| about(route).unwrap_or_else(|| route.clone())).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! A validator with a configuration: refuses messages that name a site which is not listed.
 
-use sesame_plugin::{Failure, Finding, Message, Plugin, Validator};
 use serde::Deserialize;
+use sesame_plugin::{Failure, Finding, Message, Plugin, Validator};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +29,10 @@ impl Validator for Sites {
         let text = String::from_utf8_lossy(&message.payload);
         for (number, line) in (1..).zip(text.lines().filter_map(|line| line.strip_prefix("Site: "))) {
             if !self.sites.iter().any(|site| site == line) {
-                return Err(Finding::error("site.unknown", "is not a listed site").in_record(number).in_field("Site", line).into());
+                return Err(Finding::error("site.unknown", "is not a listed site")
+                    .in_record(number)
+                    .in_field("Site", line)
+                    .into());
             }
         }
         Ok(vec![])

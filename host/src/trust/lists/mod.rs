@@ -20,6 +20,9 @@
 //! or unreadable leaves the last good one in use. A list that lost more than half of its names is taken only when the
 //! next look finds it unchanged, since most likely somebody is still writing it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -28,12 +31,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::Deserialize;
 
+use super::Refreshed;
 use super::credential::FileState;
 use super::names::{DistinguishedName, NameError, looks_reversed};
 use super::path::Signer;
-use super::Refreshed;
 
 /// The pause between the two reads of a file that changed.
 const SECOND_READ: Duration = Duration::from_millis(100);
@@ -264,8 +266,7 @@ fn quoted(text: &str) -> Result<(&str, &str), LineFault> {
 }
 
 /// What becomes of a message whose signer is on no list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unlisted {
     /// It goes to the reject queue.
     #[default]
@@ -372,7 +373,8 @@ impl SignerListsSource {
         if let Some(file) = &self.banned {
             take(&mut lists.banned, of_banned.look(file, &before.banned, false));
         }
-        let replaced = !Arc::ptr_eq(&lists.authorised, &before.authorised) || !Arc::ptr_eq(&lists.banned, &before.banned);
+        let replaced =
+            !Arc::ptr_eq(&lists.authorised, &before.authorised) || !Arc::ptr_eq(&lists.banned, &before.banned);
         if replaced {
             self.current.store(Arc::new(lists));
         }

@@ -15,6 +15,9 @@
 //! A directory with hashed names trusts what has such a name and nothing else, as OpenSSL does: where an operator took
 //! the hashed name of an authority away, its certificate beside it must not bring it back.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read};
@@ -28,6 +31,7 @@ use openssl::x509::{X509, X509VerifyResult};
 
 use super::crls::{Crl, CrlError, CrlMode};
 use super::names::DistinguishedName;
+use super::path::is_authority;
 use super::policy;
 use super::store::{TrustError, TrustSettings};
 
@@ -53,6 +57,8 @@ pub(crate) struct BrokenCrl {
     pub(crate) file: PathBuf,
     /// The hash in its name.
     pub(crate) hash: Option<u32>,
+    /// The authority it names, if that much can be read.
+    pub(crate) issuer: Option<DistinguishedName>,
     pub(crate) reason: CrlError,
 }
 
@@ -78,10 +84,7 @@ enum Kind {
 }
 
 /// Reads all paths of the settings. CRLs that cannot be read are replaced by those of `last_good` with the same name.
-pub(crate) fn read(
-    settings: &TrustSettings,
-    last_good: &HashMap<PathBuf, Arc<Crl>>,
-) -> Result<Material, TrustError> {
+pub(crate) fn read(settings: &TrustSettings, last_good: &HashMap<PathBuf, Arc<Crl>>) -> Result<Material, TrustError> {
     let mut loader = Loader { settings, last_good, material: Material::default(), seen: HashSet::new() };
     for path in &settings.anchors {
         let unreadable = |error: std::io::Error| TrustError::Unreadable { path: path.clone(), kind: error.kind() };
@@ -232,9 +235,10 @@ impl Loader<'_> {
                     ErrorKind::FileTooLarge => CrlError::TooLarge(limit),
                     kind => CrlError::Io(kind),
                 };
+                let broken = |hash| BrokenCrl { file: file.to_owned(), hash, issuer: None, reason };
                 match kind {
-                    Kind::HashedCrl(hash) => self.broken_crl(file, Some(hash), reason),
-                    Kind::Crl => self.broken_crl(file, None, reason),
+                    Kind::HashedCrl(hash) => self.broken_crl(broken(Some(hash))),
+                    Kind::Crl => self.broken_crl(broken(None)),
                     Kind::Policy => self.broken_policy(file, &error.kind().to_string()),
                     _ => self.warn(format!("cannot read {}: {}", file.display(), error.kind())),
                 }
@@ -261,7 +265,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Reads certificates and CRLs from one file; gives back the certificates that are not to be trusted by that name.
+    /// Reads certificates and CRLs from one file; gives back the authorities that are not to be trusted by that name.
     fn mixed(&mut self, file: &Path, bytes: &[u8], trusted: bool) -> Vec<(PathBuf, [u8; 32])> {
         let certificates = certificates_in(bytes);
         let crls = crls_in(bytes);
@@ -277,7 +281,7 @@ impl Loader<'_> {
         for certificate in certificates {
             if trusted {
                 self.authority(file, certificate);
-            } else if let Ok(der) = certificate.to_der() {
+            } else if let Some(der) = certificate.to_der().ok().filter(|der| is_authority(der)) {
                 left_out.push((file.to_owned(), openssl::sha::sha256(&der)));
             }
         }
@@ -300,7 +304,7 @@ impl Loader<'_> {
     fn crl(&mut self, file: &Path, bytes: &[u8], hash: Option<u32>) {
         let crls = crls_in(bytes);
         if crls.is_empty() {
-            self.broken_crl(file, hash, CrlError::NotCrl);
+            self.broken_crl(BrokenCrl { file: file.to_owned(), hash, issuer: None, reason: CrlError::NotCrl });
         }
         for der in crls {
             self.add_crl(file, der, hash);
@@ -311,15 +315,17 @@ impl Loader<'_> {
         if !self.seen.insert(openssl::sha::sha256(&der)) {
             return;
         }
+        let issuer = Crl::issuer_of(&der);
         match Crl::from_der(file, der) {
             Ok(crl) => self.material.crls.push(Arc::new(crl)),
-            Err(reason) => self.broken_crl(file, hash, reason),
+            Err(reason) => self.broken_crl(BrokenCrl { file: file.to_owned(), hash, issuer, reason }),
         }
     }
 
     /// A CRL that cannot be read closes its authority, unless an earlier state of the file is known.
-    fn broken_crl(&mut self, file: &Path, hash: Option<u32>, reason: CrlError) {
-        if reason == CrlError::Io(ErrorKind::NotFound) {
+    fn broken_crl(&mut self, broken: BrokenCrl) {
+        let BrokenCrl { file, reason, .. } = &broken;
+        if *reason == CrlError::Io(ErrorKind::NotFound) {
             return self.warn(format!("CRL {} leads nowhere", file.display()));
         }
         match self.last_good.get(file) {
@@ -329,7 +335,7 @@ impl Loader<'_> {
             }
             None => {
                 self.warn(format!("cannot use CRL {}: {reason}", file.display()));
-                self.material.broken_crls.push(BrokenCrl { file: file.to_owned(), hash, reason });
+                self.material.broken_crls.push(broken);
             }
         }
     }
@@ -409,8 +415,11 @@ fn crls_in(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// The content of every PEM block with one of these labels.
 fn pem_blocks(bytes: &[u8], labels: &[&str]) -> Vec<Vec<u8>> {
-    let text = String::from_utf8_lossy(bytes);
     let mut blocks = Vec::new();
+    if memchr::memmem::find(bytes, b"-----BEGIN ").is_none() {
+        return blocks;
+    }
+    let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
         let label = line.strip_prefix("-----BEGIN ").and_then(|rest| rest.strip_suffix("-----"));

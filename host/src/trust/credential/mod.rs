@@ -5,6 +5,9 @@
 //! passphrase), a key that does not belong to the certificate, and a certificate authority's certificate. Both files are
 //! read again when they change; a pair that does not fit, as while it is being replaced, leaves the last good one in use.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -126,8 +129,7 @@ impl Credential {
         if let Some(key) = certificate.public_key().ok().and_then(|key| weak_key(&key)) {
             return Err(CredentialError::WeakKey { file: file(), key });
         }
-        let facts =
-            Signer::from_x509(&certificate).map_err(|source| CredentialError::Name { file: file(), source })?;
+        let facts = Signer::from_x509(&certificate).map_err(|source| CredentialError::Name { file: file(), source })?;
         let chain = certificates;
         Ok(Self { certificate, key, chain, facts, certificate_file: file(), key_file: key_file.into() })
     }
@@ -148,6 +150,12 @@ impl Credential {
     #[must_use]
     pub fn chain(&self) -> &[X509] {
         &self.chain
+    }
+
+    /// The files it was read from: certificate and key.
+    #[must_use]
+    pub fn files(&self) -> (&Path, &Path) {
+        (&self.certificate_file, &self.key_file)
     }
 
     /// The certificate's names, serial number and fingerprint.
@@ -263,8 +271,8 @@ impl RecipientCertificate {
         let mut certificates = read_certificates(file)?.into_iter();
         let no_certificate = || CredentialError::NoCertificate { file: file.into() };
         let certificate = certificates.next().ok_or_else(no_certificate)?;
-        let facts = Signer::from_x509(&certificate)
-            .map_err(|source| CredentialError::Name { file: file.into(), source })?;
+        let facts =
+            Signer::from_x509(&certificate).map_err(|source| CredentialError::Name { file: file.into(), source })?;
         if own.is_some_and(|own| own.facts.certificate_der == facts.certificate_der) {
             return Err(RecipientError::Own { file: file.into() });
         }
@@ -278,6 +286,12 @@ impl RecipientCertificate {
     #[must_use]
     pub fn certificate(&self) -> &X509 {
         &self.certificate
+    }
+
+    /// The file it was read from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Its names, serial number and fingerprint.

@@ -1,0 +1,124 @@
+//! `sesame check`: what is wrong and how to mend it. Nothing is changed but what a look needs: the lock of a spool is taken
+//! for a moment to see whether it is free.
+//!
+//! The configuration was read before this runs; its mistakes end the program with their own lines. `local` looks at the
+//! files, plugins and queues of this machine, `brokers` at the other end of the wire.
+
+mod brokers;
+mod local;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::dispatch::runtime;
+use super::{Check, EXIT_DONE, EXIT_FAILED, output};
+use crate::config::Config;
+use crate::daemon::Shared;
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    /// As it should be.
+    Ok,
+    /// Works, and somebody should look.
+    Warning,
+    /// Does not work.
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    level: Level,
+    /// The section of the configuration, such as `send.cpu` or `broker.egi`.
+    subject: String,
+    /// What is so, or what is wrong and how to mend it.
+    text: String,
+}
+
+impl Found {
+    fn ok(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { level: Level::Ok, subject: subject.into(), text: text.into() }
+    }
+
+    fn warning(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { level: Level::Warning, subject: subject.into(), text: text.into() }
+    }
+
+    fn error(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { level: Level::Error, subject: subject.into(), text: text.into() }
+    }
+}
+
+pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
+    if arguments.effective {
+        output::raw(config.effective_toml().as_bytes()).context("cannot write the configuration")?;
+        return Ok(EXIT_DONE);
+    }
+    let mut report = Report { as_json: arguments.json, errors: 0, warnings: 0 };
+    report.take(config.warnings().into_iter().map(|text| Found::warning("configuration", text)).collect());
+    for look in [local::credentials, local::trust, local::recipients, local::lists, local::queues] {
+        report.take(look(config));
+    }
+    match Shared::start(config) {
+        Ok(shared) => {
+            report.take(local::plugins(config, &shared));
+            if !arguments.offline {
+                let runtime = runtime().context("cannot start threads")?;
+                report.take(runtime.block_on(brokers::check(config, &shared)));
+                runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            }
+        }
+        Err(error) => report.take(vec![Found::error("plugins", crate::cause::chain(&error))]),
+    }
+    report.end(arguments.offline);
+    Ok(if report.errors == 0 { EXIT_DONE } else { EXIT_FAILED })
+}
+
+/// Prints what was found and counts it.
+struct Report {
+    as_json: bool,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Report {
+    fn take(&mut self, found: Vec<Found>) {
+        for found in found {
+            match found.level {
+                Level::Error => self.errors += 1,
+                Level::Warning => self.warnings += 1,
+                Level::Ok => {}
+            }
+            if self.as_json { output::json(&json_of(&found)) } else { output::line(&line_of(&found)) }
+        }
+    }
+
+    fn end(&self, offline: bool) {
+        if self.as_json {
+            output::json(&json!({ "errors": self.errors, "warnings": self.warnings, "brokers-tried": !offline }));
+            return;
+        }
+        let untried = if offline { "; the brokers were not tried" } else { "" };
+        let (errors, warnings) = (output::count(self.errors, "error"), output::count(self.warnings, "warning"));
+        output::line(&format!("{errors}, {warnings}{untried}"));
+    }
+}
+
+fn line_of(found: &Found) -> String {
+    format!("{:<8} {}: {}", found.level.word(), found.subject, found.text)
+}
+
+fn json_of(found: &Found) -> Value {
+    json!({ "level": found.level.word(), "subject": found.subject, "text": found.text })
+}

@@ -1,0 +1,293 @@
+//! What can be checked on this machine: certificates, lists, plugins, queues.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{Access, AtFlags, CWD};
+
+use super::super::output;
+use super::Found;
+use crate::cause::chain;
+use crate::channel::{JOURNAL, LOCK, SetupError, trust_settings};
+use crate::config::{self, Config};
+use crate::daemon::{Shared, pipeline};
+use crate::journal::Journal;
+use crate::message::Direction;
+use crate::spool::{Outgoing, SpoolError, SpoolLock};
+use crate::trust::{Credential, RecipientCertificate, Role, SignerListsSource, Trust, TrustStore, Unlisted};
+
+/// A channel by its section, with what it believes in.
+struct Channel<'a> {
+    section: String,
+    credential: &'a config::Credential,
+    trust: &'a config::Trust,
+}
+
+fn channels(config: &Config) -> Vec<Channel<'_>> {
+    let senders = config.senders.iter().map(|(name, sender)| Channel {
+        section: format!("send.{name}"),
+        credential: &sender.credential,
+        trust: &sender.trust,
+    });
+    let receivers = config.receivers.iter().map(|(name, receiver)| Channel {
+        section: format!("receive.{name}"),
+        credential: &receiver.credential,
+        trust: &receiver.trust,
+    });
+    senders.chain(receivers).collect()
+}
+
+/// Own certificates and keys, each once: readable, matching, valid, and trusted by our own anchors.
+pub(super) fn credentials(config: &Config) -> Vec<Found> {
+    let mut seen: Vec<(&config::Credential, &config::Trust)> = Vec::new();
+    let mut found = Vec::new();
+    for Channel { credential, trust, .. } in channels(config) {
+        if !seen.contains(&(credential, trust)) {
+            seen.push((credential, trust));
+            found.extend(check_credential(credential, trust));
+        }
+    }
+    found
+}
+
+fn check_credential(section: &config::Credential, trust: &config::Trust) -> Vec<Found> {
+    let now = SystemTime::now();
+    let credential = match Credential::load(&section.certificate, &section.key) {
+        Ok(credential) => credential,
+        Err(error) => return vec![Found::error("credential", chain(&error))],
+    };
+    let facts = credential.facts();
+    let until = output::seconds(facts.not_after);
+    let (file, subject) = (section.certificate.display(), facts.subject.line());
+    let mut found = vec![Found::ok("credential", format!("{file} is {subject}, valid until {until}; the key fits"))];
+    if credential.expires_in(now).is_none() {
+        let text = format!("{file} has expired ({until}): have it renewed; Sesame takes the new files up by itself");
+        found = vec![Found::error("credential", text)];
+    } else if let Some(warning) = credential.warning(now) {
+        found.push(Found::warning("credential", warning));
+    }
+    if let Ok(store) = TrustStore::load(&trust_settings(trust)) {
+        let leaf = credential.certificate().to_owned();
+        if let Err(error) = store.check_path(&leaf, credential.chain(), Role::MessageSigner, now) {
+            let why = chain(&error);
+            let text = format!(
+                "{file} would not be accepted by our own trust anchors, so perhaps not by the receiver's: {why}"
+            );
+            found.push(Found::warning("credential", text));
+        }
+    }
+    found
+}
+
+/// Trust anchors and CRLs, each setting once.
+pub(super) fn trust(config: &Config) -> Vec<Found> {
+    let mut seen: Vec<&config::Trust> = Vec::new();
+    let mut found = Vec::new();
+    for Channel { trust, .. } in channels(config) {
+        if seen.contains(&trust) {
+            continue;
+        }
+        seen.push(trust);
+        let paths: Vec<String> = trust.anchors.iter().map(|path| path.display().to_string()).collect();
+        match TrustStore::load(&trust_settings(trust)) {
+            Ok(store) => {
+                let anchors = output::count(store.anchor_count(), "anchor");
+                let crls = output::count(store.crls().len(), "CRL");
+                let policies = output::count(store.policy_count(), "authority");
+                let policies = format!("signing policies for {policies}").replace("authoritys", "authorities");
+                found.push(Found::ok("trust", format!("{}: {anchors}, {crls}, {policies}", paths.join(", "))));
+                let warnings = store.warnings(SystemTime::now());
+                found.extend(warnings.into_iter().map(|warning| Found::warning("trust", warning)));
+            }
+            Err(error) => found.push(Found::error("trust", chain(&error))),
+        }
+    }
+    found
+}
+
+/// The certificates that senders encrypt for.
+pub(super) fn recipients(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, sender) in &config.senders {
+        let subject = format!("send.{name}");
+        let Some(file) = &sender.recipient_certificate else {
+            found.push(Found::ok(subject, "messages are signed and not encrypted: recipient-certificate is not set"));
+            continue;
+        };
+        // Without anchors nothing can be said of it, and that they are missing was told before.
+        let Ok(trust) = Trust::load(&trust_settings(&sender.trust)) else { continue };
+        let own = Credential::load(&sender.credential.certificate, &sender.credential.key).ok();
+        match RecipientCertificate::load(file, &trust, own.as_ref()) {
+            Ok(recipient) => {
+                let facts = recipient.facts();
+                let until = output::seconds(facts.not_after);
+                let text = format!("encrypts for {}, valid until {until} ({})", facts.subject.line(), file.display());
+                found.push(Found::ok(subject.clone(), text));
+                found.extend(recipient.warning(SystemTime::now()).map(|text| Found::warning(subject, text)));
+            }
+            Err(error) => found.push(Found::error(subject, chain(&error))),
+        }
+    }
+    found
+}
+
+/// The DN lists of receivers.
+pub(super) fn lists(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, receiver) in &config.receivers {
+        let subject = format!("receive.{name}");
+        match SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), Unlisted::Reject) {
+            Ok(source) => {
+                let lists = source.current();
+                let (file, banned) = (receiver.authorised.display(), lists.banned.len());
+                let authorised = output::count(lists.authorised.len(), "signer");
+                found.push(Found::ok(subject.clone(), format!("{authorised} authorised in {file}, {banned} banned")));
+                let warnings = lists.authorised.warnings().into_iter().chain(lists.banned.warnings());
+                found.extend(warnings.map(|warning| Found::warning(subject.clone(), warning)));
+            }
+            Err(error) => found.push(Found::error(subject, chain(&error))),
+        }
+    }
+    found
+}
+
+/// The stages of every channel.
+pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
+    let senders = config.senders.keys().map(|name| (format!("send.{name}"), name, Direction::Outbound));
+    let receivers = config.receivers.keys().map(|name| (format!("receive.{name}"), name, Direction::Inbound));
+    let mut found = Vec::new();
+    for (subject, name, direction) in senders.chain(receivers) {
+        match pipeline(&shared.plugins, config, name, direction) {
+            Ok(pipeline) => found.extend(pipeline.stages().map(|stage| match stage.state {
+                Ok(ready) => {
+                    let (roles, about) = (ready.roles, ready.description);
+                    let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);
+                    Found::ok(subject.clone(), text)
+                }
+                Err(reason) => Found::error(
+                    subject.clone(),
+                    format!(
+                        "plugin {} {reason}; until it is mended, the messages it should see are deferred",
+                        stage.name
+                    ),
+                ),
+            })),
+            Err(SetupError::Plugins(errors)) => {
+                found.extend(errors.iter().map(|error| Found::error(subject.clone(), chain(error))));
+            }
+            Err(error) => found.push(Found::error(subject, chain(&error))),
+        }
+    }
+    found
+}
+
+/// Queues and spools: there, writable, on a file system that keeps its word, and who holds them.
+pub(super) fn queues(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, sender) in &config.senders {
+        let subject = format!("send.{name}");
+        found.extend(outgoing(&subject, sender));
+        found.extend(directory(&subject, "reject queue", &sender.reject));
+        found.extend(spool(&subject, "state", &sender.state, sender.storage.min_free));
+    }
+    let mut seen: Vec<&PathBuf> = Vec::new();
+    for (name, receiver) in &config.receivers {
+        if !seen.contains(&&receiver.spool) {
+            seen.push(&receiver.spool);
+            found.extend(spool(&format!("receive.{name}"), "spool", &receiver.spool, receiver.storage.min_free));
+        }
+    }
+    found
+}
+
+fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
+    let path = sender.queue.display();
+    let counted = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).and_then(|queue| queue.count());
+    let mut found = match counted {
+        Ok(count) => {
+            let waiting = output::count(count, "message");
+            vec![Found::ok(subject, format!("queue {path}: {waiting} waiting"))]
+        }
+        Err(error) => return vec![Found::error(subject, chain(&error))],
+    };
+    found.extend(unwritable(&sender.queue).map(|error| Found::error(subject, format!("queue {path} {error}"))));
+    found.extend(file_system(subject, &sender.queue));
+    found
+}
+
+/// A directory that is made at start if it is missing.
+fn directory(subject: &str, what: &str, path: &Path) -> Vec<Found> {
+    let shown = path.display();
+    let there = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    match unwritable(there) {
+        Some(error) if there == path => vec![Found::error(subject, format!("{what} {shown} {error}"))],
+        Some(error) => {
+            let text = format!("{what} {shown} cannot be made: {} {error}", there.display());
+            vec![Found::error(subject, text)]
+        }
+        None if there == path => vec![Found::ok(subject, format!("{what} {shown} is there"))],
+        None => vec![Found::ok(subject, format!("{what} {shown} will be made at start"))],
+    }
+}
+
+/// Why this user cannot write to a directory, and how to mend it.
+fn unwritable(path: &Path) -> Option<String> {
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let error = rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS).err()?;
+    let user = rustix::process::geteuid().as_raw();
+    let why = io::Error::from(error);
+    Some(format!("is not writable for user {user} ({why}): chown it to the user Sesame runs as, with mode 0750"))
+}
+
+/// A directory with lock and journal.
+fn spool(subject: &str, what: &str, path: &Path, min_free: u64) -> Vec<Found> {
+    let mut found = directory(subject, what, path);
+    if !path.is_dir() {
+        return found;
+    }
+    found.extend(file_system(subject, path));
+    match crate::spool::free_bytes(path) {
+        Ok(free) if free < min_free => found.push(Found::error(
+            subject,
+            format!(
+                "{} has {free} bytes free, less than min-free, {min_free}: nothing is received until there is more room",
+                path.display()
+            ),
+        )),
+        Ok(_) => {}
+        Err(error) => found.push(Found::warning(subject, format!("cannot tell the room in {}: {error}", path.display()))),
+    }
+    found.extend(lock(subject, path));
+    found.extend(journal(subject, path));
+    found
+}
+
+fn file_system(subject: &str, path: &Path) -> Vec<Found> {
+    let warnings = crate::spool::inspect(path).unwrap_or_default();
+    warnings.into_iter().map(|warning| Found::warning(subject, warning.to_string())).collect()
+}
+
+/// Who holds a spool.
+fn lock(subject: &str, spool: &Path) -> Option<Found> {
+    let path = spool.join(LOCK);
+    if !path.exists() {
+        return None;
+    }
+    match SpoolLock::acquire(&path) {
+        Ok(_) => Some(Found::ok(subject, format!("{} is held by nobody: no Sesame runs on it", spool.display()))),
+        Err(error @ SpoolError::AlreadyHeld { .. }) => Some(Found::ok(subject, error.to_string())),
+        Err(error) => Some(Found::error(subject, chain(&error))),
+    }
+}
+
+fn journal(subject: &str, spool: &Path) -> Option<Found> {
+    let path = spool.join(JOURNAL);
+    if !path.exists() {
+        return None;
+    }
+    match Journal::open_to_read(&path).and_then(|journal| journal.check()) {
+        Ok(()) => Some(Found::ok(subject, format!("journal {} is sound", path.display()))),
+        Err(error) => Some(Found::error(subject, chain(&error))),
+    }
+}

@@ -1,0 +1,120 @@
+//! `sesame demo`: shows the way of sample messages, and says where the files lie.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::dispatch::runtime;
+use super::{Demo, EXIT_DONE, EXIT_FAILED, output};
+use crate::demo::{Ending, Scene, Story, play, stage};
+
+pub(super) fn run(arguments: &Demo) -> anyhow::Result<u8> {
+    crate::log::start_for_command(crate::config::Level::Error)?;
+    let folder = folder(arguments.folder.as_deref())?;
+    let runtime = runtime().context("cannot start threads")?;
+    let clean = runtime.block_on(perform(&folder))?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok(if clean { EXIT_DONE } else { EXIT_FAILED })
+}
+
+/// The folder that was asked for, which must be empty or absent, or a fresh one.
+fn folder(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(wanted) = wanted else {
+        let fresh = tempfile::Builder::new().prefix("sesame-demo-").tempdir().context("cannot make a folder")?;
+        return Ok(fresh.keep());
+    };
+    let empty = std::fs::read_dir(wanted).map_or(true, |mut entries| entries.next().is_none());
+    anyhow::ensure!(empty, "{} is not empty: name another folder", wanted.display());
+    Ok(wanted.to_owned())
+}
+
+async fn perform(folder: &Path) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    let scene = stage(folder).await?;
+    introduce(&scene);
+    let mut number = 0;
+    let stories = play(&scene, |story| {
+        number += 1;
+        tell(story, number);
+    })
+    .await?;
+    let ended = |ending: Ending| stories.iter().filter(|story| story.ending == ending).count();
+    let (stored, rejected) = (ended(Ending::Stored), ended(Ending::Rejected));
+    output::line("");
+    output::line(&format!(
+        "{} messages in {:.1} s: {stored} stored, {rejected} rejected, none lost.",
+        stories.len(),
+        begun.elapsed().as_secs_f32(),
+    ));
+    conclude(&scene);
+    Ok(stored == scene.queued.len() - 1 && rejected == 2)
+}
+
+fn introduce(scene: &Scene) {
+    output::line(&format!("A broker listens on {} with TLS and asks for client certificates.", scene.broker.address()));
+    output::line(&format!("{} messages are queued by a site and one by a stranger.", scene.queued.len()));
+}
+
+/// The way of one message, a line for each step.
+fn tell(story: &Story, number: usize) {
+    let sample = story.sample;
+    output::line("");
+    output::line(&format!(
+        "{number}. {} ({}), {} bytes, id {}",
+        sample.name,
+        sample.about,
+        sample.content.len(),
+        story.id
+    ));
+    match story.sending.iter().find(|step| step.what == "rejected") {
+        Some(refused) => {
+            step("sender", &format!("refused: {}", refused.detail.as_deref().unwrap_or_default()));
+            step("", &format!("kept, with the reason, in {}", refused.elements.join(", ")));
+        }
+        None => {
+            step("sender", "passed the pipeline (builtin:passthrough), signed, encrypted for the receiver");
+            step("broker", "confirmed with a RECEIPT; only then removed from outgoing");
+        }
+    }
+    for received in &story.receiving {
+        let signer = received.signer.split(" issuer=").next().unwrap_or_default();
+        step("receiver", &format!("decrypted; signature and certification path verified: {signer}"));
+        let elements = received.elements.join(", ");
+        let detail = received.detail.as_deref().unwrap_or_default();
+        if received.what == "stored" {
+            step("", "the signer is authorised; passed the pipeline (builtin:passthrough)");
+            step("", &format!("stored durably, then acknowledged: spool/{elements}"));
+        } else {
+            step("", &format!("{}: {detail}", received.what));
+            step("", &format!("kept, with the reason, in spool/{elements}"));
+        }
+    }
+}
+
+fn step(who: &str, what: &str) {
+    output::line(&format!("   {who:<9} {what}"));
+}
+
+fn conclude(scene: &Scene) {
+    let folder = scene.folder.display();
+    output::line("");
+    output::line(&format!("Everything is left in {folder}:"));
+    for (name, about) in [
+        ("sesame.toml", "the configuration, as a site would write it"),
+        ("dns", "the list of authorised signers"),
+        ("spool/incoming", "what was received, one directory a message: body, signer, empaid"),
+        ("spool/reject", "what was refused on receipt, with `error` and the message as it came"),
+        ("outgoing.reject", "what was refused before sending"),
+        ("credentials", "throw-away certificates and their authority"),
+    ] {
+        output::line(&format!("   {name:<16} {about}"));
+    }
+    output::line("Look further:");
+    let config = scene.folder.join("sesame.toml");
+    let config = config.display();
+    output::line(&format!("   sesame queue list --config {config}"));
+    if let Some((_, id)) = scene.queued.first() {
+        output::line(&format!("   sesame trace {id} --config {config}"));
+    }
+}

@@ -1,0 +1,184 @@
+//! `sesame explain`: what a channel would do with a message. Nothing is sent or stored.
+//!
+//! A receiver's message goes through [`decide`], the very function that decides deliveries; a sender's content through the
+//! checks, the plugins and the seal of its channel. Neither the spool's lock nor a broker is needed.
+//!
+//! A file that is not S/MIME is taken for content in a receiver's channel: the plugins are asked about it, without a signer.
+
+mod inbound;
+mod outbound;
+
+use serde_json::{Value, json};
+
+use super::dispatch::select;
+use super::queue::add::read;
+use super::{EXIT_DONE, EXIT_FAILED, Explain, output};
+use crate::config::{Config, Kind};
+use crate::message::{Finding, MessageId};
+use crate::plugin::{Outcome, Pipeline};
+
+pub(super) use inbound::receiver_snapshot;
+
+/// The largest file that is looked at, in bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// One step on a message's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Step {
+    name: &'static str,
+    passed: bool,
+    text: String,
+}
+
+/// What would be written or sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Product {
+    /// The id; that of a part is `ID.N`.
+    id: String,
+    /// The queue or destination.
+    target: String,
+    /// Its content, in bytes.
+    bytes: usize,
+    /// On the wire, in bytes.
+    wire: Option<usize>,
+    /// The plugins' headers and media type.
+    notes: Vec<String>,
+}
+
+/// What a channel would do.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Explanation {
+    steps: Vec<Step>,
+    /// `stored`, `sent`, `rejected`, `deferred` or `dropped`.
+    verdict: &'static str,
+    reason: Option<String>,
+    findings: Vec<Finding>,
+    products: Vec<Product>,
+}
+
+pub(super) fn run(config: &Config, arguments: &Explain) -> anyhow::Result<u8> {
+    let channel = &arguments.channel;
+    if let Err(status) = select(config, std::slice::from_ref(channel), Kind::Any) {
+        return Ok(status);
+    }
+    let content = read(&arguments.file, LARGEST)?;
+    let explanation = match config.senders.get(channel) {
+        Some(sender) => outbound::explain(config, channel, sender, &content)?,
+        None => inbound::explain(config, channel, &content)?,
+    };
+    if arguments.json {
+        output::json(&json_of(channel, &explanation));
+    } else {
+        lines(&explanation).iter().for_each(|line| output::line(line));
+    }
+    Ok(if matches!(explanation.verdict, "stored" | "sent") { EXIT_DONE } else { EXIT_FAILED })
+}
+
+impl Explanation {
+    fn passed(&mut self, name: &'static str, text: impl Into<String>) {
+        self.steps.push(Step { name, passed: true, text: text.into() });
+    }
+
+    fn failed(&mut self, name: &'static str, text: impl Into<String>) {
+        self.steps.push(Step { name, passed: false, text: text.into() });
+    }
+
+    /// The message ends here.
+    fn end(mut self, verdict: &'static str, reason: impl Into<String>) -> Self {
+        self.verdict = verdict;
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Tells what the plugins made of a message; `done` is the verdict if they let it pass and `place` the products of one
+    /// output.
+    fn take(&mut self, outcome: Outcome, done: &'static str, mut place: impl FnMut(&mut Self, crate::plugin::Output)) {
+        let (verdict, reason) = match outcome {
+            Outcome::Pass { outputs, refused, findings } => {
+                let whole = outputs.len() == 1 && refused.is_empty();
+                self.passed("plugins", if whole { "pass" } else { "pass in parts" });
+                let none_left = outputs.is_empty();
+                outputs.into_iter().for_each(|output| place(self, output));
+                self.findings = findings;
+                for part in refused {
+                    self.failed("plugins", format!("{} refuses part {}", part.plugin, part.part));
+                    self.findings.extend(part.findings);
+                }
+                if none_left { ("rejected", Some("plugin-invalid".to_owned())) } else { (done, None) }
+            }
+            Outcome::Dropped { finding, plugin } => {
+                let reason = format!("dropped by {plugin}: {finding}");
+                self.findings = vec![finding];
+                ("dropped", Some(reason))
+            }
+            Outcome::Invalid { findings, plugin } => {
+                let reason = format!("plugin-invalid: {plugin}: {}", crate::receiver::summary(&findings));
+                self.findings = findings;
+                ("rejected", Some(reason))
+            }
+            Outcome::Retry { reason, plugin, .. } => ("deferred", Some(format!("plugin-retry: {plugin}: {reason}"))),
+            Outcome::Failed { error, .. } => ("deferred", Some(format!("plugin-failed: {error}"))),
+        };
+        if let Some(reason) = &reason {
+            self.failed("plugins", reason.clone());
+        }
+        self.verdict = verdict;
+        self.reason = reason;
+    }
+}
+
+/// The id that plugins see: the true one is given when an element is taken up.
+fn placeholder() -> MessageId {
+    MessageId::from_peer("explain")
+}
+
+/// The stages of a pipeline in one line.
+fn stages(pipeline: &Pipeline) -> String {
+    let names: Vec<&str> = pipeline.stages().map(|stage| stage.name).collect();
+    let hash = pipeline.hash().get(..12).unwrap_or_default();
+    format!("{} (pipeline {hash})", names.join(", "))
+}
+
+fn lines(explanation: &Explanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    for step in &explanation.steps {
+        let word = if step.passed { "ok" } else { "stop" };
+        lines.push(format!("{word:<5} {:<10} {}", step.name, step.text));
+    }
+    for finding in &explanation.findings {
+        let value = finding.value.as_ref().map(|value| format!(" (it says {value:?})")).unwrap_or_default();
+        lines.push(
+            format!("      finding    {:?}: {finding}{value}", finding.severity)
+                .replace("Error:", "error:")
+                .replace("Warning:", "warning:")
+                .replace("Info:", "info:"),
+        );
+    }
+    for product in &explanation.products {
+        let wire = product.wire.map(|wire| format!(", {wire} bytes on the wire")).unwrap_or_default();
+        let mut line = format!("      would be   {}: id {}, {} bytes{wire}", product.target, product.id, product.bytes);
+        for note in &product.notes {
+            line.push_str(&format!(", {note}"));
+        }
+        lines.push(line);
+    }
+    let reason = explanation.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    lines.push(format!("verdict: {}{reason}", explanation.verdict));
+    lines
+}
+
+fn json_of(channel: &str, explanation: &Explanation) -> Value {
+    let steps = explanation.steps.iter();
+    let steps: Vec<Value> =
+        steps.map(|step| json!({ "step": step.name, "passed": step.passed, "text": step.text })).collect();
+    let product = |product: &Product| {
+        json!({
+            "id": product.id, "target": product.target, "bytes": product.bytes, "wire-bytes": product.wire,
+            "notes": product.notes,
+        })
+    };
+    json!({
+        "channel": channel, "verdict": explanation.verdict, "reason": explanation.reason, "steps": steps,
+        "findings": explanation.findings, "would-be": explanation.products.iter().map(product).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,171 @@
+//! What a receiver would do with a message.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+
+use super::{Explanation, Product, placeholder, stages};
+use crate::config::{self, Config};
+use crate::daemon::{Shared, pipeline};
+use crate::journal::Disposition;
+use crate::message::Direction;
+use crate::plugin::{Input, Output};
+use crate::receiver::{Decision, Received, Snapshot, decide, milliseconds, signer_field, snapshot};
+use crate::spool::NewElement;
+
+/// What the receiver `channel` judges messages by. Needs neither the spool's lock nor a broker.
+///
+/// # Errors
+/// What the receiver itself would not start with.
+pub(in crate::commands) fn receiver_snapshot(
+    config: &Config,
+    channel: &str,
+    shared: &Shared,
+) -> anyhow::Result<Snapshot> {
+    let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
+    let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
+    let lists = shared.registry.lists(settings)?;
+    let pipeline = Arc::new(pipeline(&shared.plugins, config, channel, Direction::Inbound)?);
+    Ok(snapshot(&Arc::from(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
+}
+
+pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {
+    let shared = Shared::start(config)?;
+    let snapshot = receiver_snapshot(config, channel, &shared)?;
+    Ok(if looks_sealed(content) { sealed(&snapshot, content) } else { plain(&snapshot, content) })
+}
+
+/// Whether the header block speaks of S/MIME. A damaged message is still one.
+fn looks_sealed(content: &[u8]) -> bool {
+    let head = content.get(..8192).unwrap_or(content);
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase().replace('\r', "");
+    let headers = text.split("\n\n").next().unwrap_or_default();
+    headers.contains("content-type:") && (headers.contains("multipart/signed") || headers.contains("pkcs7-mime"))
+}
+
+/// Decides about a sealed message as the receiver would.
+fn sealed(snapshot: &Snapshot, content: &[u8]) -> Explanation {
+    let now = SystemTime::now();
+    let received = Received { raw: content, header_id: None, headers: &[], at: now, attempt: 1 };
+    let decision = decide(&received, snapshot, now);
+    let mut explanation = Explanation { findings: decision.findings.clone(), ..Explanation::default() };
+    explanation.products = decision.elements.iter().map(product).collect();
+    explanation.reason = decision.facts.reason.clone();
+    let (verdict, code) = match &decision.disposition {
+        Disposition::Stored => ("stored", None),
+        Disposition::Deferred { .. } => ("deferred", None),
+        Disposition::Dropped => ("dropped", None),
+        Disposition::Rejected { code } => ("rejected", Some(code.as_str())),
+    };
+    explanation.verdict = verdict;
+    steps(&mut explanation, &decision, code, snapshot);
+    explanation
+}
+
+/// The steps that a decision went through.
+fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<&str>, snapshot: &Snapshot) {
+    let reason = decision.facts.reason.clone().unwrap_or_default();
+    let Some(signer) = &decision.signer else {
+        return explanation.failed("open", reason);
+    };
+    let encrypted = if decision.encrypted == Some(true) { "encrypted for us" } else { "not encrypted" };
+    let (id, bytes) = (&decision.key.id, decision.facts.payload_bytes);
+    let name = signer_field(signer);
+    explanation.passed("open", format!("{encrypted}, signed by {name}, id {id}, {bytes} bytes of content"));
+    if matches!(code, Some("banned" | "unlisted")) {
+        return explanation.failed("authorise", reason);
+    }
+    let list = snapshot.settings.authorised.display().to_string();
+    explanation.passed("authorise", format!("the signer is listed in {list}"));
+    let stages = stages(&snapshot.pipeline);
+    if explanation.verdict == "stored" {
+        explanation.passed("plugins", stages);
+    } else {
+        explanation.failed("plugins", format!("{stages}: {reason}"));
+    }
+}
+
+fn product(element: &NewElement) -> Product {
+    let field = |name: &str| element.fields.iter().find(|(field, _)| *field == name).map(|(_, bytes)| bytes.as_slice());
+    Product {
+        id: super::output::text(field("empaid").unwrap_or_default()),
+        target: element.queue.display().to_string(),
+        bytes: field("body").unwrap_or_default().len(),
+        wire: None,
+        notes: field("error").map(|error| format!("error {:?}", super::output::text(error))).into_iter().collect(),
+    }
+}
+
+/// Asks the plugins alone about content that nobody sealed.
+fn plain(snapshot: &Snapshot, content: &[u8]) -> Explanation {
+    let mut explanation = Explanation::default();
+    let settings = &snapshot.settings;
+    explanation.passed(
+        "open",
+        "skipped: the file is not S/MIME; taken as content, and only the plugins are asked, without a signer",
+    );
+    if content.iter().all(u8::is_ascii_whitespace) {
+        explanation.failed("content", "is empty or blank");
+        return explanation.end("rejected", "blank: the content is empty or blank");
+    }
+    if content.len() as u64 > settings.max_payload {
+        let reason = format!("too-large: {} bytes are more than max-payload, {}", content.len(), settings.max_payload);
+        explanation.failed("content", reason.clone());
+        return explanation.end("rejected", reason);
+    }
+    explanation.passed("content", format!("{} bytes", content.len()));
+    explanation.passed("plugins", stages(&snapshot.pipeline));
+    let id = placeholder();
+    let input = Input {
+        message_id: &id,
+        destination: &settings.destination,
+        content_type: None,
+        signer: None,
+        received_at: milliseconds(SystemTime::now()),
+        attempt: 1,
+        transport_headers: &[],
+        properties: &[],
+    };
+    let outcome = snapshot.pipeline.run(&input, content);
+    explanation.take(outcome, "stored", |explanation, output| {
+        let id = output.part.map_or_else(|| id.clone(), |number| id.part(number));
+        for queue in queues(settings, &output) {
+            explanation.products.push(Product {
+                id: id.to_string(),
+                target: queue.display().to_string(),
+                bytes: output.payload.as_deref().unwrap_or(content).len(),
+                wire: None,
+                notes: Vec::new(),
+            });
+        }
+    });
+    explanation
+}
+
+/// The queues of an output: those of its routes, else incoming.
+fn queues(settings: &config::Receiver, output: &Output) -> Vec<PathBuf> {
+    let incoming = "incoming".to_owned();
+    let queue = |route: &String| settings.spool.join(settings.routes.get(route).unwrap_or(&incoming));
+    let mut queues: Vec<PathBuf> = output.routes.iter().map(queue).collect();
+    if queues.is_empty() {
+        queues.push(settings.spool.join(&incoming));
+    }
+    queues.sort();
+    queues.dedup();
+    queues
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_sealed;
+
+    #[test]
+    fn knows_smime_by_its_headers_alone() {
+        assert!(looks_sealed(b"MIME-Version: 1.0\r\nContent-Type: multipart/signed;\r\n boundary=x\r\n\r\nbroken"));
+        assert!(looks_sealed(b"Content-Type: application/x-pkcs7-mime\n\nMII"));
+        assert!(!looks_sealed(b"APEL-summary-job-message: v0.2\n\nContent-Type: multipart/signed"));
+        assert!(!looks_sealed(b""));
+    }
+}

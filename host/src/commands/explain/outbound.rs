@@ -1,0 +1,139 @@
+//! What a sender would do with content.
+
+use std::time::SystemTime;
+
+use super::{Explanation, Product, placeholder, stages};
+use crate::config::{self, Config};
+use crate::daemon::{Shared, pipeline};
+use crate::message::Direction;
+use crate::plugin::{Input, Output};
+use crate::receiver::milliseconds;
+use crate::smime::{Peer, SealPolicy, Sealer, ToSeal};
+
+/// What seals the messages of a channel.
+struct Seal {
+    sealer: Sealer,
+    /// The recipient's name, as it goes into the signed part.
+    to: Option<String>,
+    /// The largest frame, in bytes.
+    max_frame: u64,
+}
+
+/// Room for the command and the headers of a frame, in bytes.
+const FRAME_HEADERS: usize = 4096;
+
+pub(super) fn explain(
+    config: &Config,
+    channel: &str,
+    sender: &config::Sender,
+    content: &[u8],
+) -> anyhow::Result<Explanation> {
+    let mut explanation = Explanation::default();
+    if content.iter().all(u8::is_ascii_whitespace) {
+        explanation.failed("content", "is empty or blank");
+        return Ok(explanation.end("rejected", "empty: the message is empty or blank"));
+    }
+    if content.len() as u64 > sender.max_payload {
+        let reason = format!("too-large: {} bytes are more than max-payload, {}", content.len(), sender.max_payload);
+        explanation.failed("content", reason.clone());
+        return Ok(explanation.end("rejected", reason));
+    }
+    explanation.passed("content", format!("{} bytes; the id is given when it is queued", content.len()));
+    let shared = Shared::start(config)?;
+    let seal = seal(config, &shared, sender)?;
+    let pipeline = pipeline(&shared.plugins, config, channel, Direction::Outbound)?;
+    explanation.passed("plugins", stages(&pipeline));
+    let id = placeholder();
+    let input = Input {
+        message_id: &id,
+        destination: &sender.destination,
+        content_type: None,
+        signer: None,
+        received_at: milliseconds(SystemTime::now()),
+        attempt: 1,
+        transport_headers: &[],
+        properties: &[],
+    };
+    let outcome = pipeline.run(&input, content);
+    let mut refused = None;
+    explanation.take(outcome, "sent", |explanation, output| {
+        if let Err(reason) = place(explanation, sender, &seal, &output, content) {
+            refused = Some(reason);
+        }
+    });
+    if let Some(reason) = refused {
+        explanation.failed("seal", reason.clone());
+        return Ok(explanation.end("rejected", reason));
+    }
+    if explanation.verdict == "sent" {
+        let word = if sender.recipient_certificate.is_some() { "signed and encrypted" } else { "signed" };
+        explanation.passed("seal", format!("{word}, in memory only"));
+    }
+    Ok(explanation)
+}
+
+fn seal(config: &Config, shared: &Shared, sender: &config::Sender) -> anyhow::Result<Seal> {
+    let identity = shared.registry.identity(&sender.credential, &sender.trust)?;
+    let recipient = match &sender.recipient_certificate {
+        Some(file) => Some(shared.registry.recipient(file, &identity)?.current()),
+        None => None,
+    };
+    let peer = match sender.peer {
+        config::Peer::Ssm => Peer::Ssm,
+        config::Peer::Sesame => Peer::Sesame,
+    };
+    let max_payload = usize::try_from(sender.max_payload).unwrap_or(usize::MAX);
+    let to = recipient.as_ref().map(|recipient| recipient.facts().subject.rfc4514()).filter(|name| is_plain(name));
+    let sealer = Sealer::new(identity.credential.current(), recipient, SealPolicy { peer, cipher: None, max_payload })?;
+    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
+    Ok(Seal { sealer, to, max_frame })
+}
+
+/// Whether a name can stand in the signed part, as the sender judges it.
+fn is_plain(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let plain = name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    plain && !lower.contains("base64") && !lower.contains("quoted-printable")
+}
+
+/// Seals one output for each of its destinations; answers why that cannot be done.
+fn place(
+    explanation: &mut Explanation,
+    sender: &config::Sender,
+    seal: &Seal,
+    output: &Output,
+    content: &[u8],
+) -> Result<(), String> {
+    let id = output.part.map_or_else(placeholder, |number| placeholder().part(number));
+    let payload = output.payload.as_deref().unwrap_or(content);
+    let mut notes: Vec<String> = output.content_type.iter().map(|kind| format!("content type {kind}")).collect();
+    notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
+    let max_frame = seal.max_frame;
+    for destination in destinations(sender, &output.routes) {
+        let content_type = output.content_type.as_deref();
+        let message = ToSeal { id: &id, to: seal.to.as_deref(), content_type, payload };
+        let sealed = seal.sealer.seal(&message).map_err(|error| format!("seal: {}", crate::cause::chain(&error)))?;
+        let wire = sealed.bytes().len();
+        if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
+            return Err(format!("too-large: {wire} bytes on the wire do not fit in max-frame, {max_frame}"));
+        }
+        let notes = notes.clone();
+        let product =
+            Product { id: id.to_string(), target: destination, bytes: payload.len(), wire: Some(wire), notes };
+        explanation.products.push(product);
+    }
+    Ok(())
+}
+
+/// The destinations of an output: those of its routes, else the channel's own.
+fn destinations(sender: &config::Sender, routes: &[String]) -> Vec<String> {
+    let own = &sender.destination;
+    let mut destinations: Vec<String> =
+        routes.iter().map(|route| sender.routes.get(route).unwrap_or(own).clone()).collect();
+    if destinations.is_empty() {
+        destinations.push(own.clone());
+    }
+    destinations.sort();
+    destinations.dedup();
+    destinations
+}

@@ -1,0 +1,272 @@
+//! `sesame publish`: queue messages and send them at once.
+//!
+//! A message is in the outgoing queue, durable, before its id is printed; whatever goes wrong after that, it stays there and
+//! is sent by the next `sesame send` or `run`. Where another Sesame holds the queue, that one sends, and this process waits.
+//! The ids go to standard output, what becomes of the messages to standard error, so that a script can take the one
+//! without the other.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::dispatch::{runtime, say, select};
+use super::queue::add::{Added, add};
+use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
+use crate::channel::{JOURNAL, LOCK};
+use crate::config::{self, Config, Kind, Selection};
+use crate::daemon::{Daemon, Shared, Signals, stop_on_signals};
+use crate::journal::{Journal, Step};
+use crate::sender::Stay;
+use crate::shutdown;
+use crate::spool::{Outgoing, SpoolLock};
+
+/// How often a queue that another Sesame holds is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long the journal of another Sesame may take to tell what became of an element that is gone.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The broker has it.
+    Sent { broker: String },
+    /// It was refused, or a part of it.
+    Rejected { reason: String },
+    /// A plugin dropped it on purpose.
+    Dropped { reason: String },
+    /// It waits in outgoing.
+    Waiting,
+    /// It is gone from outgoing, and the journal does not say yet how.
+    Settling,
+}
+
+pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
+    let selection = match select(config, std::slice::from_ref(&arguments.channel), Kind::Send) {
+        Ok(selection) => selection,
+        Err(status) => return Ok(status),
+    };
+    let Some(sender) = config.senders.get(&arguments.channel) else { return Ok(EXIT_FAILED) };
+    crate::log::start(&config.log)?;
+    let (messages, unread) = queue(sender, arguments)?;
+    if messages.is_empty() {
+        return Ok(EXIT_FAILED);
+    }
+    let runtime = runtime().context("cannot start threads")?;
+    let sending = send(config, sender, &selection, arguments.deadline, &messages);
+    let why = runtime.block_on(sending);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let why = match why {
+        Ok(why) => why,
+        Err(error) => Some(format!("{error:#}")),
+    };
+    let mut sent = 0;
+    for message in &messages {
+        let fate = fate(sender, message).unwrap_or(Fate::Settling);
+        sent += usize::from(matches!(fate, Fate::Sent { .. } | Fate::Settling));
+        report(sender, message, &fate, why.as_deref(), arguments.json);
+    }
+    Ok(if sent == messages.len() && unread == 0 { EXIT_DONE } else { EXIT_FAILED })
+}
+
+/// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
+fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Added>, usize)> {
+    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let mut messages = Vec::new();
+    let mut unread = 0;
+    for file in &arguments.files {
+        match add(&outgoing, sender, file) {
+            Ok(added) => {
+                if !arguments.json {
+                    output::line(added.id.as_str());
+                }
+                messages.push(added);
+            }
+            Err(error) => {
+                unread += 1;
+                say(&format!("sesame: {error:#}; nothing of it was queued"));
+            }
+        }
+    }
+    Ok((messages, unread))
+}
+
+/// Sends what is queued, or waits for the Sesame that does. Answers why messages may be left.
+async fn send(
+    config: &Config,
+    sender: &config::Sender,
+    selection: &Selection,
+    deadline: Duration,
+    messages: &[Added],
+) -> anyhow::Result<Option<String>> {
+    let end = Instant::now() + deadline;
+    let mut told = false;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let shared = Shared::start(config)?;
+        match Daemon::build(config, selection, &shared) {
+            Ok(daemon) => return send_ourselves(config, &daemon, left).await,
+            Err(errors) if errors.iter().all(|error| error.error.is_held()) => {
+                if !told {
+                    let holder: Vec<String> = errors.iter().map(|error| error.error.to_string()).collect();
+                    say(&format!("sesame: {}, which sends the queue; waiting for it", holder.join("; ")));
+                    told = true;
+                }
+            }
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(|error| crate::cause::chain(error)).collect();
+                return Ok(Some(errors.join("; ")));
+            }
+        }
+        drop(shared);
+        if wait(sender, messages, end).await {
+            return Ok(None);
+        }
+        if Instant::now() >= end {
+            return Ok(Some(format!("not sent within {} s by the Sesame that holds the queue", deadline.as_secs())));
+        }
+    }
+}
+
+async fn send_ourselves(config: &Config, daemon: &Daemon, left: Duration) -> anyhow::Result<Option<String>> {
+    let signals = Signals::listen().context("cannot listen to signals")?;
+    let (switch, shutdown) = shutdown::switch();
+    let stopper = async move { stop_on_signals(signals, &switch, config.limits.grace, || {}).await };
+    let summaries = tokio::select! {
+        summaries = daemon.run(Stay::UntilEmpty(left), &shutdown) => summaries,
+        () = stopper => return Ok(Some("stopped".to_owned())),
+    };
+    let stopped = shutdown.asked().then(|| "stopped as asked".to_owned());
+    Ok(summaries.into_iter().find_map(|(_, summary)| summary.gave_up).or(stopped))
+}
+
+/// Waits until every message is decided (true), or the time is over or the queue is free for us (false).
+async fn wait(sender: &config::Sender, messages: &[Added], end: Instant) -> bool {
+    let mut gone_since = None;
+    loop {
+        let fates = messages.iter().map(|message| fate(sender, message).unwrap_or(Fate::Settling));
+        let fates: Vec<Fate> = fates.collect();
+        if !fates.iter().any(|fate| matches!(fate, Fate::Waiting | Fate::Settling)) {
+            return true;
+        }
+        let now = Instant::now();
+        if !fates.contains(&Fate::Waiting) && now.duration_since(*gone_since.get_or_insert(now)) >= SETTLING {
+            return true;
+        }
+        if now >= end || is_free(&sender.state.join(LOCK)) {
+            return false;
+        }
+        tokio::time::sleep(LOOK.min(end.saturating_duration_since(now))).await;
+    }
+}
+
+/// Whether nobody holds a lock file.
+fn is_free(lock: &std::path::Path) -> bool {
+    SpoolLock::acquire(lock).is_ok()
+}
+
+/// What became of a message, by the queue and the journal.
+fn fate(sender: &config::Sender, message: &Added) -> anyhow::Result<Fate> {
+    if sender.queue.join(message.element.as_os_str()).symlink_metadata().is_ok() {
+        return Ok(Fate::Waiting);
+    }
+    let journal = sender.state.join(JOURNAL);
+    if !journal.exists() {
+        return Ok(Fate::Settling);
+    }
+    Ok(told(&Journal::open_to_read(&journal)?.trace(&message.id)?))
+}
+
+/// What the journal tells of a message. One refused part makes the message refused.
+fn told(steps: &[Step]) -> Fate {
+    let last = |what: &[&str]| steps.iter().rev().find(|step| what.contains(&step.what));
+    let reason = |step: &Step| step.detail.clone().unwrap_or_else(|| "no reason is known".to_owned());
+    if let Some(step) = last(&["rejected", "refused"]) {
+        return Fate::Rejected { reason: reason(step) };
+    }
+    if let Some(step) = last(&["dropped"]) {
+        return Fate::Dropped { reason: reason(step) };
+    }
+    last(&["sent"]).map_or(Fate::Settling, |step| Fate::Sent { broker: step.broker.clone() })
+}
+
+fn report(sender: &config::Sender, message: &Added, fate: &Fate, why: Option<&str>, as_json: bool) {
+    let outgoing: PathBuf = sender.queue.join(message.element.as_os_str());
+    let (word, place, reason) = match fate {
+        Fate::Sent { .. } | Fate::Settling => ("sent", None, None),
+        Fate::Rejected { reason } => ("rejected", Some(sender.reject.clone()), Some(reason.as_str())),
+        Fate::Dropped { reason } => ("dropped", None, Some(reason.as_str())),
+        Fate::Waiting => ("waiting", Some(outgoing), Some(why.unwrap_or("it was put off; the log says why"))),
+    };
+    let broker = if let Fate::Sent { broker } = fate { broker.as_str() } else { "" };
+    if as_json {
+        output::json(&json!({
+            "file": message.file, "id": message.id, "element": message.element.to_string(), "state": word,
+            "broker": (!broker.is_empty()).then_some(broker), "reason": reason,
+            "path": place.map(|place| place.to_string_lossy().into_owned()),
+        }));
+        return;
+    }
+    let id = &message.id;
+    let line = match (place, reason) {
+        (Some(place), Some(reason)) => format!("message {id} {word}: {reason}; it lies in {}", place.display()),
+        (None, Some(reason)) => format!("message {id} {word}: {reason}"),
+        _ if broker.is_empty() => format!("message {id} sent"),
+        _ => format!("message {id} sent through {broker}"),
+    };
+    say(&output::escape(&line));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn step(what: &'static str, id: &str) -> Step {
+        Step {
+            at: SystemTime::UNIX_EPOCH,
+            what,
+            channel: "cpu".to_owned(),
+            id: id.to_owned(),
+            signer: String::new(),
+            broker: "mq:1".to_owned(),
+            pipeline: String::new(),
+            elements: Vec::new(),
+            digest: String::new(),
+            detail: Some("why".to_owned()),
+            payload_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_refused_part_is_told_although_the_rest_was_sent() {
+        let reason = "why".to_owned();
+        assert_eq!(told(&[step("rejected", "a.1"), step("sent", "a")]), Fate::Rejected { reason: reason.clone() });
+        assert_eq!(told(&[step("prepared", "a"), step("sent", "a")]), Fate::Sent { broker: "mq:1".to_owned() });
+        assert_eq!(told(&[step("dropped", "a")]), Fate::Dropped { reason });
+        assert_eq!(told(&[step("prepared", "a")]), Fate::Settling);
+    }
+
+    #[test]
+    fn a_message_that_nobody_took_up_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = super::super::queue::configuration(folder.path());
+        let sender = &config.senders["cpu"];
+        let file = folder.path().join("record");
+        std::fs::write(&file, "a: 1\n").unwrap();
+        let arguments = Publish {
+            channel: "cpu".to_owned(),
+            files: vec![file, Path::new("/no/such/file").to_owned()],
+            deadline: Duration::from_secs(1),
+            json: true,
+        };
+        let (messages, unread) = queue(sender, &arguments).unwrap();
+        assert_eq!((messages.len(), unread), (1, 1));
+        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
+        std::fs::remove_file(sender.queue.join(messages[0].element.as_os_str())).unwrap();
+        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Settling);
+    }
+}

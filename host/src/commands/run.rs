@@ -1,0 +1,154 @@
+//! `sesame run` and `sesame receive`: channels until stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::Notify;
+
+use super::dispatch::{build, runtime, select};
+use super::{EXIT_DONE, EXIT_FAILED, Receive, Run};
+use crate::config::{Config, Kind};
+use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
+use crate::log::Logging;
+use crate::sender::Stay;
+use crate::shutdown;
+
+pub(super) fn run(config: &Config, file: &Path, arguments: &Run) -> anyhow::Result<u8> {
+    daemon(config, file, &arguments.channels, Kind::Any)
+}
+
+pub(super) fn receive(config: &Config, file: &Path, arguments: &Receive) -> anyhow::Result<u8> {
+    daemon(config, file, &arguments.channels, Kind::Receive)
+}
+
+/// Runs channels as a daemon.
+pub(super) fn daemon(config: &Config, file: &Path, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+    let logging = crate::log::start(&config.log)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let runtime = runtime().context("cannot start threads")?;
+    let outcome = runtime.block_on(serve(config.clone(), file.to_owned(), names.to_vec(), kind, &logging));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+/// What a reload came to.
+enum Next {
+    Stop,
+    Reload(Box<(Config, Daemon)>),
+}
+
+async fn serve(
+    mut config: Config,
+    file: PathBuf,
+    names: Vec<String>,
+    kind: Kind,
+    logging: &Logging,
+) -> anyhow::Result<u8> {
+    let signals = Signals::listen().context("cannot listen to signals")?;
+    let selection = match select(&config, &names, kind) {
+        Ok(selection) => selection,
+        Err(status) => return Ok(status),
+    };
+    let shared = Shared::start(&config)?;
+    let mut daemon = match build(&config, &selection, &shared) {
+        Ok(daemon) => daemon,
+        Err(status) => return Ok(status),
+    };
+    let (switch, shutdown) = shutdown::switch();
+    let reload = Arc::new(Notify::new());
+    let asked = Arc::clone(&reload);
+    let grace = config.limits.grace;
+    let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
+    let work = async {
+        tokio::spawn(Systemd.watchdog(shutdown.clone()));
+        loop {
+            Systemd.ready(daemon.channels());
+            tracing::info!(channels = daemon.channels(), version = env!("CARGO_PKG_VERSION"), "running");
+            match until_reload(&daemon, &reload, &shutdown, || reread(&file, &names, kind, &shared)).await {
+                Next::Stop => return,
+                Next::Reload(next) => {
+                    (config, daemon) = *next;
+                    logging.apply(&config.log);
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stopper => {}
+    }
+    Systemd.stopping();
+    if shutdown.is_now() {
+        tracing::warn!("stopped before everything in work was finished; it stays queued");
+        return Ok(EXIT_FAILED);
+    }
+    tracing::info!("stopped");
+    Ok(EXIT_DONE)
+}
+
+/// Runs `daemon` until a stop, or until a reload gives another one; then this one is drained first.
+async fn until_reload(
+    daemon: &Daemon,
+    reload: &Notify,
+    shutdown: &shutdown::Shutdown,
+    mut reread: impl FnMut() -> Option<(Config, Daemon)>,
+) -> Next {
+    let (own, own_shutdown) = shutdown::switch();
+    let running = daemon.run(Stay::Watch, &own_shutdown);
+    tokio::pin!(running);
+    let mut next = None;
+    loop {
+        tokio::select! {
+            _ = &mut running => break,
+            () = shutdown.draining(), if !own_shutdown.asked() => own.press(),
+            () = shutdown.stopping(), if own_shutdown.asked() && !own_shutdown.is_now() => own.stop(),
+            () = reload.notified(), if next.is_none() && !shutdown.asked() => {
+                Systemd.reloading();
+                next = reread();
+                if next.is_some() {
+                    own.press();
+                } else {
+                    Systemd.ready(daemon.channels());
+                }
+            }
+        }
+    }
+    match next {
+        Some(next) if !shutdown.asked() => Next::Reload(Box::new(next)),
+        _ => Next::Stop,
+    }
+}
+
+/// Reads the configuration again and makes its channels beside those that run. Anything wrong leaves everything as it is.
+fn reread(file: &Path, names: &[String], kind: Kind, shared: &Shared) -> Option<(Config, Daemon)> {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(errors) => {
+            tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");
+            return None;
+        }
+    };
+    let selection = match config.select(names, kind) {
+        Ok(selection) => selection,
+        Err(error) => {
+            tracing::error!(%error, "configuration not reloaded, the one in use stays");
+            return None;
+        }
+    };
+    match tokio::task::block_in_place(|| Daemon::build(&config, &selection, shared)) {
+        Ok(daemon) => {
+            tracing::info!("configuration reloaded");
+            Some((config, daemon))
+        }
+        Err(errors) => {
+            for error in &errors {
+                let error = crate::cause::chain(error);
+                tracing::error!(error, "configuration not reloaded, the one in use stays");
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `sesame send`: what is queued, then quit; with `--watch` until stopped.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::dispatch::{build, runtime, select};
+use super::{EXIT_DONE, EXIT_FAILED, Send, output};
+use crate::config::{Config, Kind};
+use crate::daemon::{Shared, Signals, stop_on_signals};
+use crate::sender::{Stay, Summary};
+use crate::shutdown;
+
+pub(super) fn run(config: &Config, file: &Path, arguments: &Send) -> anyhow::Result<u8> {
+    if arguments.watch {
+        return super::run::daemon(config, file, &arguments.channels, Kind::Send);
+    }
+    crate::log::start(&config.log)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let runtime = runtime().context("cannot start threads")?;
+    let status = runtime.block_on(once(config, arguments));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    status
+}
+
+async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
+    let signals = Signals::listen().context("cannot listen to signals")?;
+    let selection = match select(config, &arguments.channels, Kind::Send) {
+        Ok(selection) => selection,
+        Err(status) => return Ok(status),
+    };
+    let shared = Shared::start(config)?;
+    let daemon = match build(config, &selection, &shared) {
+        Ok(daemon) => daemon,
+        Err(status) => return Ok(status),
+    };
+    let (switch, shutdown) = shutdown::switch();
+    let grace = config.limits.grace;
+    let stopper = async move { stop_on_signals(signals, &switch, grace, || {}).await };
+    let summaries = tokio::select! {
+        summaries = daemon.run(Stay::UntilEmpty(arguments.deadline), &shutdown) => summaries,
+        () = stopper => return Ok(EXIT_FAILED),
+    };
+    let clean = summaries.iter().all(|(_, summary)| summary.is_clean());
+    for (channel, summary) in &summaries {
+        report(channel, summary, arguments.json);
+    }
+    Ok(if clean { EXIT_DONE } else { EXIT_FAILED })
+}
+
+/// One line for each channel.
+fn report(channel: &str, summary: &Summary, as_json: bool) {
+    let Summary { sent, rejected, waiting, gave_up } = summary;
+    if as_json {
+        let value = json!({
+            "channel": channel, "sent": sent, "rejected": rejected, "waiting": waiting, "gave-up": gave_up,
+        });
+        output::line(&value.to_string());
+        return;
+    }
+    let why = gave_up.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    output::line(&format!("{channel}: {sent} sent, {rejected} rejected, {waiting} waiting{why}"));
+}

@@ -1,0 +1,170 @@
+//! `sesame trace`: what happened to a message, step by step, in every journal of the configuration.
+//!
+//! Reading needs no lock and goes on beside a running Sesame. An element is said to be there or gone by looking at the
+//! disk: the programs that consume a queue tell nobody.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::dispatch::select;
+use super::{EXIT_DONE, Trace, output};
+use crate::channel::JOURNAL;
+use crate::config::{Config, Kind};
+use crate::journal::{Journal, Step};
+use crate::message::MessageId;
+use crate::spool::{Format, Outgoing};
+
+/// Characters of a pipeline's hash that are shown to people.
+const SHORT_HASH: usize = 12;
+
+/// An element of a step and whether it still lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Whereabouts {
+    element: String,
+    /// The directory or file.
+    path: PathBuf,
+    there: bool,
+}
+
+/// A step and where its elements are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    step: Step,
+    elements: Vec<Whereabouts>,
+}
+
+pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
+    if let Some(channel) = &arguments.channel
+        && let Err(status) = select(config, std::slice::from_ref(channel), Kind::Any)
+    {
+        return Ok(status);
+    }
+    let id = MessageId::from_peer(arguments.id.trim());
+    let channel = arguments.channel.as_deref();
+    let journals = journals(config, channel);
+    let mut told = Vec::new();
+    let mut read = Vec::new();
+    for (path, root) in &journals {
+        if path.exists() {
+            told.extend(tell(config, Journal::open_to_read(path)?.trace(&id)?, root));
+            read.push(path.display().to_string());
+        }
+    }
+    told.retain(|told| channel.is_none_or(|channel| told.step.channel == channel));
+    told.sort_by_key(|told| told.step.at);
+    let waiting = waiting(config, channel, &id);
+    if told.is_empty() && waiting.is_empty() {
+        let looked = if read.is_empty() { "there is no journal yet".to_owned() } else { read.join(", ") };
+        bail!("no journal knows message {id}, and no outgoing queue holds it (looked in: {looked})");
+    }
+    for told in &told {
+        if arguments.json { output::json(&json_of(told)) } else { print(told) }
+    }
+    for (channel, path) in &waiting {
+        if arguments.json {
+            output::json(&json!({ "what": "waiting", "channel": channel, "id": id, "path": path.to_string_lossy() }));
+        } else {
+            output::line(&format!(
+                "now                       waiting in outgoing  channel {channel}  {}",
+                path.display()
+            ));
+        }
+    }
+    Ok(EXIT_DONE)
+}
+
+/// The journals of the configuration, each once, with the directory that its elements are named from.
+fn journals(config: &Config, channel: Option<&str>) -> BTreeMap<PathBuf, PathBuf> {
+    let wanted = |name: &str| channel.is_none_or(|channel| channel == name);
+    let senders = config.senders.iter().filter(|(name, _)| wanted(name)).map(|(_, sender)| &sender.state);
+    let receivers = config.receivers.iter().filter(|(name, _)| wanted(name)).map(|(_, receiver)| &receiver.spool);
+    senders.chain(receivers).map(|root| (root.join(JOURNAL), root.clone())).collect()
+}
+
+/// Looks where the elements of the steps are.
+fn tell(config: &Config, steps: Vec<Step>, root: &Path) -> Vec<Told> {
+    let look = |step: Step| {
+        // A sender's steps name elements of its queue; what it refused is named like everything else that was committed.
+        let own = matches!(step.what, "prepared" | "sent" | "refused" | "gone");
+        let base = config.senders.get(&step.channel).filter(|_| own).map_or(root, |sender| sender.queue.as_path());
+        let elements = step.elements.iter().map(|element| {
+            let path = base.join(element);
+            Whereabouts { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
+        });
+        Told { elements: elements.collect(), step }
+    };
+    steps.into_iter().map(look).collect()
+}
+
+/// Outgoing elements of this id, whether they were taken up yet or not.
+fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
+        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)) else { continue };
+        let file = match outgoing.format() {
+            Format::Dirq => Some(id.as_str()),
+            // The file's name, a dash and eight digits.
+            Format::Directory => id.as_str().rsplit_once('-').map(|(stem, _)| stem),
+        };
+        let Some(element) = file.and_then(|file| outgoing.name(file).ok()) else { continue };
+        let path = sender.queue.join(element.as_os_str());
+        let same = || match outgoing.format() {
+            Format::Dirq => path.symlink_metadata().is_ok(),
+            Format::Directory => {
+                matches!(outgoing.lock(&element), Ok(Some(locked)) if locked.message_id() == *id)
+            }
+        };
+        if same() {
+            found.push((name.clone(), path));
+        }
+    }
+    found
+}
+
+fn print(told: &Told) {
+    let step = &told.step;
+    output::line(&format!("{}  {}  {}", output::time(step.at), step.what, headline(step)));
+    for element in &told.elements {
+        let word = if element.there { "still there" } else { "gone" };
+        output::line(&format!("    element   {} ({word}: {})", element.element, element.path.display()));
+    }
+    if !step.signer.is_empty() {
+        output::line(&format!("    signer    {}", step.signer));
+    }
+    if let Some(reason) = &step.detail {
+        output::line(&format!("    reason    {reason}"));
+    }
+    output::line(&format!("    content   SHA-256 {}", step.digest));
+}
+
+/// What fits on the first line of a step.
+fn headline(step: &Step) -> String {
+    let mut line = format!("{}  channel {}", step.id, step.channel);
+    if !step.broker.is_empty() {
+        line.push_str(&format!("  broker {}", step.broker));
+    }
+    if !step.pipeline.is_empty() {
+        line.push_str(&format!("  pipeline {}", step.pipeline.get(..SHORT_HASH).unwrap_or(&step.pipeline)));
+    }
+    if step.payload_bytes > 0 {
+        line.push_str(&format!("  {} bytes", step.payload_bytes));
+    }
+    line
+}
+
+fn json_of(told: &Told) -> Value {
+    let Told { step, elements } = told;
+    let elements: Vec<Value> = elements
+        .iter()
+        .map(|one| json!({ "element": one.element, "path": one.path.to_string_lossy(), "there": one.there }))
+        .collect();
+    let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    json!({
+        "at": output::time(step.at), "what": step.what, "channel": step.channel, "id": step.id,
+        "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
+        "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,
+    })
+}

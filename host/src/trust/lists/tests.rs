@@ -1,0 +1,262 @@
+//! Lists of signers: what a line may be, and what happens when a file is replaced, cut short or taken away.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const SITE: &str = "/C=UK/O=eScience/CN=site.example.org";
+const OTHER: &str = "/C=UK/O=eScience/CN=other.example.org";
+const CA: &str = "/C=UK/O=CA/CN=Root";
+
+fn name(text: &str) -> DistinguishedName {
+    DistinguishedName::parse(text).unwrap()
+}
+
+fn signer(subject: &str, issuer: &str) -> Signer {
+    Signer {
+        subject: name(subject),
+        issuer: name(issuer),
+        serial: "01".into(),
+        not_after: 0,
+        certificate_der: Vec::new(),
+        fingerprint: String::new(),
+    }
+}
+
+fn lists(authorised: &str, banned: &str) -> SignerLists {
+    let list = |text| Arc::new(SignerList::from_text(text));
+    SignerLists { authorised: list(authorised), banned: list(banned), unlisted: Unlisted::Reject }
+}
+
+fn has(list: &SignerList, subject: &str) -> bool {
+    list.contains(&name(subject), &name(CA))
+}
+
+#[test]
+fn reads_every_form_of_a_line() {
+    let text = format!(
+        "\u{feff}# sites\r\n\r\n{SITE}\r\n  CN=a,O=Example\\, Inc,C=US  \nC = DE, O = X, CN = b\n\"/C=FR/CN=c\"\n"
+    );
+    let list = SignerList::from_text(&text);
+    assert_eq!((list.len(), list.wrong_lines()), (4, &[][..]));
+    for subject in [SITE, "/C=US/O=Example, Inc/CN=a", "/C=DE/O=X/CN=b", "/C=FR/CN=c"] {
+        assert!(has(&list, subject), "{subject}");
+    }
+}
+
+#[test]
+fn matches_whole_names_only() {
+    let list = SignerList::from_text(&format!("{SITE}\n"));
+    for subject in
+        ["/C=UK/O=eScience", "/C=UK/O=eScience/CN=site.example.org/CN=x", "/C=UK/O=eScience/CN=Site.example.org"]
+    {
+        assert!(!has(&list, subject), "{subject}");
+    }
+}
+
+#[test]
+fn a_line_may_ask_for_the_issuer() {
+    for line in [format!("\"{SITE}\" issuer=\"{CA}\""), format!("{SITE} issuer=\"{CA}\"")] {
+        let list = SignerList::from_text(&line);
+        assert!(list.contains(&name(SITE), &name(CA)), "{line}");
+        assert!(!list.contains(&name(SITE), &name("/CN=Other CA")), "{line}");
+    }
+    let quoted = SignerList::from_text("\"CN=a \\\"b\\\",C=UK\" issuer=\"CN=Root,O=CA,C=UK\"");
+    assert!(quoted.contains(&name("CN=a \\\"b\\\",C=UK"), &name(CA)));
+    let both = SignerList::from_text(&format!("{SITE} issuer=\"/CN=Other CA\"\n{SITE}\n"));
+    assert!(both.contains(&name(SITE), &name(CA)));
+}
+
+#[test]
+fn a_name_cannot_smuggle_an_issuer_into_its_line() {
+    let subject = name(&format!("CN=x issuer=\\\"{}\\\"", CA.replace('/', "\\/")));
+    assert_eq!(subject.slash(), None);
+    let list = SignerList::from_text(&subject.line());
+    assert!(list.contains(&subject, &name(CA)), "{}", subject.line());
+    assert!(!has(&list, "/CN=x"));
+}
+
+#[test]
+fn wrong_lines_are_reported_by_number() {
+    let text = b"/C=UK/CN=a\nrubbish\n\"/CN=x\n/CN=y issuer=\"z\"\n/CN=\xe4\n/CN=a # b\nC=UK,CN=b\n/CN=tab\tx\n";
+    let list = SignerList::parse(text.to_vec());
+    let faults: Vec<(usize, &LineFault)> = list.wrong_lines().iter().map(|line| (line.number, &line.reason)).collect();
+    assert_eq!(
+        faults,
+        [
+            (2, &LineFault::Name(NameError::NoType)),
+            (3, &LineFault::Quotes),
+            (4, &LineFault::Issuer(NameError::NoType)),
+            (5, &LineFault::NotUtf8),
+            (6, &LineFault::Comment),
+            (7, &LineFault::Reversed),
+            (8, &LineFault::Name(NameError::Invisible(9))),
+        ]
+    );
+    assert_eq!(list.len(), 3);
+    assert!(
+        list.warnings()[0]
+            .ends_with("line 2: the name does not begin with / and a known attribute type such as /C=; left out")
+    );
+}
+
+#[test]
+fn a_ban_wins() {
+    let lists = lists(&format!("{SITE}\n{OTHER}"), SITE);
+    assert_eq!(lists.listing(&signer(SITE, CA)), Listing::Banned);
+    assert_eq!(lists.listing(&signer(OTHER, CA)), Listing::Authorised);
+    assert_eq!(lists.listing(&signer("/CN=x", CA)), Listing::Unlisted);
+}
+
+#[test]
+fn a_long_list_is_read_fast() {
+    let text: String = (0..100_000).map(|n| format!("/C=UK/O=eScience/CN=host{n}.example.org\n")).collect();
+    let before = Instant::now();
+    let list = SignerList::from_text(&text);
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    assert!(has(&list, "/C=UK/O=eScience/CN=host99999.example.org"));
+}
+
+/// A directory with an authorised list, watched.
+struct Watched {
+    directory: TempDir,
+    source: SignerListsSource,
+}
+
+impl Watched {
+    fn new(authorised: &str, banned: Option<&str>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("dns");
+        fs::write(&file, authorised).unwrap();
+        let ban = banned.map(|text| {
+            let file = directory.path().join("banned");
+            fs::write(&file, text).unwrap();
+            file
+        });
+        let source = SignerListsSource::load(&file, ban.as_deref(), Unlisted::Drop).unwrap();
+        Self { directory, source }
+    }
+
+    /// Replaces a list as careful editors do.
+    fn replace(&self, file: &str, text: &str) {
+        let aside = self.directory.path().join("aside");
+        fs::write(&aside, text).unwrap();
+        fs::rename(aside, self.directory.path().join(file)).unwrap();
+    }
+
+    fn authorises(&self, subject: &str) -> bool {
+        self.source.current().listing(&signer(subject, CA)) == Listing::Authorised
+    }
+
+    fn fault(&self) -> Option<ListError> {
+        match self.source.refresh() {
+            Refreshed::KeptLastGood(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn at_start_a_list_must_be_there_and_hold_a_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dns");
+    let load = || SignerListsSource::load(&file, None, Unlisted::Reject).map(|_| ()).unwrap_err();
+    assert_eq!(load(), ListError::Unreadable { file: file.clone(), kind: ErrorKind::NotFound });
+    fs::write(&file, "# nothing\nrubbish\n").unwrap();
+    assert!(load().to_string().contains("holds no name (line 2:"), "{}", load());
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert_eq!(load(), ListError::Unreadable { file: file.clone(), kind: ErrorKind::IsADirectory });
+}
+
+#[test]
+fn a_changed_list_is_taken() {
+    let watched = Watched::new(SITE, None);
+    assert!(matches!(watched.source.refresh(), Refreshed::Unchanged));
+    watched.replace("dns", &format!("{SITE}\n{OTHER}\nrubbish\n"));
+    assert!(matches!(watched.source.refresh(), Refreshed::Replaced(warnings) if warnings.len() == 1));
+    assert!(watched.authorises(OTHER));
+    assert!(matches!(watched.source.refresh(), Refreshed::Unchanged));
+}
+
+#[test]
+fn an_empty_or_missing_list_leaves_the_last_good_one() {
+    let watched = Watched::new(SITE, None);
+    watched.replace("dns", "");
+    for _ in 0..3 {
+        assert!(matches!(watched.fault(), Some(ListError::Empty { .. })));
+        assert!(watched.authorises(SITE));
+    }
+    fs::remove_file(watched.directory.path().join("dns")).unwrap();
+    assert!(matches!(watched.fault(), Some(ListError::Unreadable { .. })));
+    assert!(watched.authorises(SITE));
+    watched.replace("dns", OTHER);
+    assert_eq!(watched.fault(), None);
+    assert!(watched.authorises(OTHER) && !watched.authorises(SITE));
+}
+
+#[test]
+fn a_list_that_lost_most_of_its_names_waits_for_a_second_look() {
+    let many: String = (0..10).map(|n| format!("/C=UK/CN=host{n}\n")).collect();
+    let watched = Watched::new(&many, None);
+    watched.replace("dns", "/C=UK/CN=host0\n/C=UK/CN=host1\n");
+    let file = watched.directory.path().join("dns");
+    assert_eq!(watched.fault(), Some(ListError::Shrunk { file: file.clone(), before: 10, after: 2 }));
+    assert!(watched.authorises("/C=UK/CN=host9"));
+    watched.replace("dns", "/C=UK/CN=host0\n/C=UK/CN=host1\n/C=UK/CN=host2\n");
+    assert_eq!(watched.fault(), Some(ListError::Shrunk { file, before: 10, after: 3 }));
+    assert_eq!(watched.fault(), None);
+    assert!(!watched.authorises("/C=UK/CN=host9"));
+    watched.replace("dns", &many);
+    assert_eq!(watched.fault(), None);
+    assert!(watched.authorises("/C=UK/CN=host9"));
+}
+
+#[test]
+fn a_list_that_is_being_written_is_left_alone() {
+    let watched = Watched::new(&format!("{SITE}\n{OTHER}\n"), None);
+    let file = watched.directory.path().join("dns");
+    fs::write(&file, format!("{SITE}\n/C=UK/CN=ha")).unwrap();
+    let writer = std::thread::spawn({
+        let file = file.clone();
+        move || {
+            std::thread::sleep(SECOND_READ / 2);
+            fs::write(file, format!("{SITE}\n/C=UK/CN=half\n")).unwrap();
+        }
+    });
+    assert_eq!(watched.fault(), Some(ListError::Changing { file }));
+    writer.join().unwrap();
+    assert!(watched.authorises(OTHER));
+    assert_eq!(watched.fault(), None);
+    assert!(watched.authorises("/C=UK/CN=half") && !watched.authorises("/C=UK/CN=ha"));
+}
+
+#[test]
+fn a_broken_ban_list_does_not_lift_the_ban_nor_hold_up_the_other() {
+    let watched = Watched::new(SITE, Some(OTHER));
+    fs::remove_file(watched.directory.path().join("banned")).unwrap();
+    watched.replace("dns", &format!("{SITE}\n{OTHER}\n/CN=new"));
+    assert!(matches!(watched.fault(), Some(ListError::Unreadable { .. })));
+    assert!(watched.authorises("/CN=new"));
+    assert_eq!(watched.source.current().listing(&signer(OTHER, CA)), Listing::Banned);
+    watched.replace("banned", "# nobody\n");
+    assert!(matches!(watched.fault(), Some(ListError::Shrunk { .. })));
+    assert_eq!(watched.fault(), None);
+    assert!(watched.authorises(OTHER));
+}
+
+#[test]
+fn an_unreadable_list_is_told_from_a_missing_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("dns");
+    fs::write(&file, SITE).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    // The superuser reads everything.
+    if fs::read(&file).is_err() {
+        let error = SignerList::load(&file).unwrap_err();
+        assert_eq!(error, ListError::Unreadable { file, kind: ErrorKind::PermissionDenied });
+    }
+}
