@@ -122,3 +122,63 @@ fn line_of(found: &Found) -> String {
 fn json_of(found: &Found) -> Value {
     json!({ "level": found.level.word(), "subject": found.subject, "text": found.text })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::Site;
+    use super::*;
+
+    fn errors(found: &[Found]) -> Vec<&str> {
+        found.iter().filter(|found| found.level == Level::Error).map(|found| found.text.as_str()).collect()
+    }
+
+    #[test]
+    fn a_sound_configuration_has_no_errors_and_an_absent_broker_is_one() {
+        let site = Site::new();
+        let config = &site.config;
+        for look in [local::credentials, local::trust, local::recipients, local::lists, local::queues] {
+            let found = look(config);
+            assert!(!found.is_empty() && errors(&found).is_empty(), "{found:?}");
+        }
+        let shared = Shared::start(config).unwrap();
+        let found = local::plugins(config, &shared);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].text.starts_with("plugin builtin:passthrough ("), "{found:?}");
+        let found = runtime().unwrap().block_on(brokers::check(config, &shared));
+        assert!(matches!(&errors(&found)[..], [one] if one.starts_with("cannot connect to 127.0.0.1:1: ")), "{found:?}");
+    }
+
+    #[test]
+    fn each_mistake_is_told_with_its_file() {
+        let site = Site::new();
+        let (folder, mut config) = (&site.folder, site.config.clone());
+        std::fs::write(&config.receivers["central"].authorised, "nonsense\n").unwrap();
+        let found = local::lists(&config);
+        assert!(errors(&found)[0].contains("dns"), "{found:?}");
+        std::fs::write(folder.path().join("own.key"), "no key").unwrap();
+        assert!(errors(&local::credentials(&config))[0].contains("own.key"));
+        for sender in config.senders.values_mut() {
+            sender.queue = folder.path().join("nowhere");
+        }
+        assert!(errors(&local::queues(&config))[0].contains("nowhere"));
+    }
+
+    #[test]
+    fn tells_who_holds_a_spool() {
+        let site = Site::new();
+        let config = &site.config;
+        let lock = config.receivers["central"].spool.join(crate::channel::LOCK);
+        let held = crate::spool::SpoolLock::acquire(&lock).unwrap();
+        let holder = format!("(process {})", std::process::id());
+        assert!(local::queues(config).iter().any(|found| found.text.contains(&holder)));
+        drop(held);
+        assert!(local::queues(config).iter().any(|found| found.text.contains("is held by nobody")));
+    }
+
+    #[test]
+    fn a_finding_is_one_line_and_one_object() {
+        let found = Found::error("send.cpu", "broken");
+        assert_eq!(line_of(&found), "error    send.cpu: broken");
+        assert_eq!(json_of(&found)["level"], "error");
+    }
+}

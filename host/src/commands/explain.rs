@@ -17,7 +17,7 @@ use crate::config::{Config, Kind};
 use crate::message::{Finding, MessageId};
 use crate::plugin::{Outcome, Pipeline};
 
-pub(super) use inbound::receiver_snapshot;
+pub(super) use inbound::{reason_of, receiver_snapshot};
 
 /// The largest file that is looked at, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -145,15 +145,7 @@ fn lines(explanation: &Explanation) -> Vec<String> {
         let word = if step.passed { "ok" } else { "stop" };
         lines.push(format!("{word:<5} {:<10} {}", step.name, step.text));
     }
-    for finding in &explanation.findings {
-        let value = finding.value.as_ref().map(|value| format!(" (it says {value:?})")).unwrap_or_default();
-        lines.push(
-            format!("      finding    {:?}: {finding}{value}", finding.severity)
-                .replace("Error:", "error:")
-                .replace("Warning:", "warning:")
-                .replace("Info:", "info:"),
-        );
-    }
+    lines.extend(explanation.findings.iter().map(|finding| format!("      finding    {}", output::finding(finding))));
     for product in &explanation.products {
         let wire = product.wire.map(|wire| format!(", {wire} bytes on the wire")).unwrap_or_default();
         let mut line = format!("      would be   {}: id {}, {} bytes{wire}", product.target, product.id, product.bytes);
@@ -181,4 +173,54 @@ fn json_of(channel: &str, explanation: &Explanation) -> Value {
         "channel": channel, "verdict": explanation.verdict, "reason": explanation.reason, "steps": steps,
         "findings": explanation.findings, "would-be": explanation.products.iter().map(product).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::{Site, sealed};
+    use super::*;
+
+    #[test]
+    fn a_receiver_explains_each_step_and_stores_nothing() {
+        let site = Site::new();
+        let config = &site.config;
+        let message = sealed(config, "m/1", b"a: 1\n");
+        let unlisted = inbound::explain(config, "central", &message).unwrap();
+        assert_eq!(unlisted.verdict, "rejected");
+        assert!(unlisted.reason.unwrap().contains("to authorise, add the line: "));
+        assert_eq!(unlisted.steps.last().map(|step| (step.name, step.passed)), Some(("authorise", false)));
+        std::fs::write(&config.receivers["central"].authorised, "/C=UK/O=eScience/CN=ce.example.org\n").unwrap();
+        let stored = inbound::explain(config, "central", &message).unwrap();
+        assert_eq!((stored.verdict, stored.products.len()), ("stored", 1));
+        assert!(stored.products[0].target.ends_with("spool/incoming") && stored.products[0].id == "m/1");
+        assert!(std::fs::read_dir(&config.receivers["central"].spool).unwrap().next().is_none());
+        let damaged = inbound::explain(config, "central", &message[..message.len() / 2]).unwrap();
+        assert_eq!((damaged.verdict, damaged.steps[0].name, damaged.steps[0].passed), ("rejected", "open", false));
+    }
+
+    #[test]
+    fn a_receiver_asks_only_the_plugins_about_plain_content() {
+        let site = Site::new();
+        let config = &site.config;
+        let explanation = inbound::explain(config, "central", b"a: 1\n").unwrap();
+        assert!(explanation.steps[0].text.contains("the file is not S/MIME"));
+        assert_eq!((explanation.verdict, explanation.products.len()), ("stored", 1));
+        assert_eq!(inbound::explain(config, "central", b" \n").unwrap().verdict, "rejected");
+    }
+
+    #[test]
+    fn a_sender_tells_the_size_on_the_wire() {
+        let site = Site::new();
+        let config = &site.config;
+        let sender = &config.senders["cpu"];
+        let explanation = outbound::explain(config, "cpu", sender, b"a: 1\n").unwrap();
+        assert_eq!((explanation.verdict, explanation.products[0].target.as_str()), ("sent", "/queue/cpu"));
+        assert!(explanation.products[0].wire > Some(500));
+        let lines = lines(&explanation);
+        assert_eq!(lines.last().map(String::as_str), Some("verdict: sent"));
+        let sender = crate::config::Sender { max_payload: 2, ..sender.clone() };
+        assert_eq!(outbound::explain(config, "cpu", &sender, b"a: 1\n").unwrap().verdict, "rejected");
+        assert_eq!(outbound::explain(config, "cpu", &sender, b"\n").unwrap().verdict, "rejected");
+        assert!(std::fs::read_dir(&sender.queue).unwrap().next().is_none());
+    }
 }

@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
+use crate::message::{Finding, Severity};
+
 /// Prints one line. Whoever reads our output may have read enough, as `head` has: an error is nobody's.
 pub(super) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{}", escape(text));
@@ -107,6 +109,17 @@ pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A finding in one line, with what the message says, which is personal data: for the terminal of who asked, never for a log.
+pub(super) fn finding(finding: &Finding) -> String {
+    let word = match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    };
+    let value = finding.value.as_ref().map(|value| format!(" (it says {value:?})")).unwrap_or_default();
+    format!("{word}: {finding}{value}")
+}
+
 /// A table for people: columns as wide as their widest cell, the last one without padding.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -182,6 +195,19 @@ mod tests {
     fn times_are_utc() {
         assert_eq!(time(SystemTime::UNIX_EPOCH + Duration::from_millis(1500)), "1970-01-01T00:00:01.500Z");
         assert_eq!(seconds(86_400), "1970-01-02T00:00:00Z");
+    }
+
+    #[test]
+    fn a_finding_tells_what_the_message_says() {
+        let shown = Finding {
+            severity: Severity::Warning,
+            code: "job.odd".to_owned(),
+            text: "is odd".to_owned(),
+            record_number: None,
+            field: None,
+            value: Some("7".to_owned()),
+        };
+        assert_eq!(finding(&shown), "warning: job.odd: is odd (it says \"7\")");
     }
 
     #[test]

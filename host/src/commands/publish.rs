@@ -49,6 +49,7 @@ pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
     };
     let Some(sender) = config.senders.get(&arguments.channel) else { return Ok(EXIT_FAILED) };
     crate::log::start(&config.log)?;
+    super::queue::warn_if_root(&sender.queue);
     let (messages, unread) = queue(sender, arguments)?;
     if messages.is_empty() {
         return Ok(EXIT_FAILED);
@@ -224,6 +225,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::demo::broker::Broker;
 
     fn step(what: &'static str, id: &str) -> Step {
         Step {
@@ -252,8 +254,8 @@ mod tests {
 
     #[test]
     fn a_message_that_nobody_took_up_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = super::super::queue::configuration(folder.path());
+        let site = super::super::queue::Site::new();
+        let (folder, config) = (&site.folder, &site.config);
         let sender = &config.senders["cpu"];
         let file = folder.path().join("record");
         std::fs::write(&file, "a: 1\n").unwrap();
@@ -268,5 +270,66 @@ mod tests {
         assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
         std::fs::remove_file(sender.queue.join(messages[0].element.as_os_str())).unwrap();
         assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Settling);
+    }
+    /// A broker, and the configuration with its address.
+    async fn with_broker(site: &super::super::queue::Site) -> (Broker, Config) {
+        let broker = Broker::start(None).await.unwrap();
+        let mut config = site.config.clone();
+        let address = config::Address { host: "127.0.0.1".to_owned(), port: broker.address().port() };
+        config.brokers.get_mut("egi").unwrap().hosts = vec![address];
+        (broker, config)
+    }
+
+    fn queued(config: &Config, content: &str) -> Vec<Added> {
+        let sender = &config.senders["cpu"];
+        let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).unwrap();
+        let file = sender.queue.with_extension("file");
+        std::fs::write(&file, content).unwrap();
+        vec![add(&outgoing, sender, &file).unwrap()]
+    }
+
+    #[test]
+    fn sends_by_itself_or_waits_for_the_one_that_holds_the_queue() {
+        let site = super::super::queue::Site::new();
+        let runtime = runtime().unwrap();
+        runtime.block_on(async {
+            let (broker, config) = with_broker(&site).await;
+            let sender = &config.senders["cpu"];
+            let selection = config.select(&["cpu".to_owned()], Kind::Send).unwrap();
+            let first = queued(&config, "a: 1\n");
+            let why = send(&config, sender, &selection, Duration::from_secs(20), &first).await.unwrap();
+            assert_eq!(why, None);
+            assert!(matches!(fate(sender, &first[0]).unwrap(), Fate::Sent { .. }));
+
+            let shared = Shared::start(&config).unwrap();
+            let daemon = Daemon::build(&config, &selection, &shared).unwrap();
+            let (switch, shutdown) = shutdown::switch();
+            let running = tokio::spawn(async move { daemon.run(Stay::Watch, &shutdown).await });
+            let second = queued(&config, "a: 2\n");
+            let why = send(&config, sender, &selection, Duration::from_secs(20), &second).await.unwrap();
+            assert_eq!(why, None);
+            assert!(matches!(fate(sender, &second[0]).unwrap(), Fate::Sent { .. }));
+            assert_eq!(broker.depth("/queue/cpu"), 2);
+            switch.press();
+            running.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn gives_up_at_the_deadline_and_says_so() {
+        let site = super::super::queue::Site::new();
+        let (config, sender) = (&site.config, &site.config.senders["cpu"]);
+        let selection = config.select(&["cpu".to_owned()], Kind::Send).unwrap();
+        let messages = queued(config, "a: 1\n");
+        let runtime = runtime().unwrap();
+        let second = Duration::from_secs(1);
+        let why = runtime.block_on(send(config, sender, &selection, second, &messages)).unwrap();
+        assert!(why.is_some_and(|why| why.contains("no broker could be reached")));
+        std::fs::create_dir_all(&sender.state).unwrap();
+        let held = SpoolLock::acquire(&sender.state.join(LOCK)).unwrap();
+        let why = runtime.block_on(send(config, sender, &selection, second, &messages)).unwrap();
+        assert!(why.is_some_and(|why| why.contains("not sent within 1 s")));
+        drop(held);
+        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
     }
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::dispatch::select;
-use super::{EXIT_DONE, Trace, output};
+use super::dispatch::{say, select};
+use super::{EXIT_DONE, EXIT_FAILED, Trace, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
 use crate::journal::{Journal, Step};
@@ -47,9 +47,16 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     let journals = journals(config, channel);
     let mut told = Vec::new();
     let mut read = Vec::new();
+    let mut status = EXIT_DONE;
     for (path, root) in &journals {
         if path.exists() {
-            told.extend(tell(config, Journal::open_to_read(path)?.trace(&id)?, root));
+            match Journal::open_to_read(path).and_then(|journal| journal.trace(&id)) {
+                Ok(steps) => told.extend(tell(config, steps, root)),
+                Err(error) => {
+                    say(&format!("sesame: {}", crate::cause::chain(&error)));
+                    status = EXIT_FAILED;
+                }
+            }
             read.push(path.display().to_string());
         }
     }
@@ -73,7 +80,7 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
             ));
         }
     }
-    Ok(EXIT_DONE)
+    Ok(status)
 }
 
 /// The journals of the configuration, each once, with the directory that its elements are named from.

@@ -27,6 +27,8 @@ use crate::trust::RecipientCertificate;
 const BATCH: usize = 64;
 /// Content that waits between preparation and RECEIPT, in bytes.
 const IN_WORK_BYTES: usize = 48 << 20;
+/// How often a sender that is to end looks again at a file that may still be being written.
+const SETTLING_LOOK: Duration = Duration::from_millis(200);
 /// How long receipts are collected before elements are removed.
 const REMOVAL_DELAY: Duration = Duration::from_millis(5);
 
@@ -108,32 +110,41 @@ impl Sender {
     }
 
     /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
-    /// nobody takes them any more.
+    /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
     async fn prepare_all(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
         let mut scan = None;
+        let mut taken_up = 0;
         while !shutdown.asked() && !ready.is_closed() {
             let (rest, names) = self.next_names(scan.take()).await;
             scan = rest;
-            if names.is_empty() {
-                if scan.is_some() {
-                    continue;
-                }
-                if stay != Stay::Watch {
-                    return;
-                }
-                tokio::select! {
-                    () = self.wake.notified() => {}
-                    () = tokio::time::sleep(self.settings.poll) => {}
-                    () = shutdown.draining() => return,
-                    () = ready.closed() => return,
-                }
-                continue;
-            }
-            for prepared in self.prepare(names).await {
+            let (prepared, taken) = self.prepare(names).await;
+            taken_up += taken;
+            for prepared in prepared {
                 if ready.send(prepared).await.is_err() {
                     return;
                 }
             }
+            if scan.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it is worth looking at the queue again; false where the sender is not to stay.
+    async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
+        if stay != Stay::Watch {
+            if !self.settling.swap(false, Ordering::Relaxed) {
+                return false;
+            }
+            // What is being written now is part of what is queued.
+            tokio::time::sleep(SETTLING_LOOK).await;
+            return true;
+        }
+        tokio::select! {
+            () = self.wake.notified() => true,
+            () = tokio::time::sleep(self.next_look()) => true,
+            () = shutdown.draining() => false,
+            () = ready.closed() => false,
         }
     }
 
@@ -149,7 +160,10 @@ impl Sender {
             };
             let mut names = Vec::with_capacity(BATCH);
             while names.len() < BATCH {
-                let Some(name) = scan.next(|name| skipped.contains(&name.to_string()))? else {
+                let skip = |name: &ElementName| {
+                    sender.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
+                };
+                let Some(name) = scan.next(skip)? else {
                     return Ok((None, names));
                 };
                 names.push(name);
@@ -167,8 +181,12 @@ impl Sender {
         }
     }
 
-    /// Locks, reads, runs the pipeline, records: what comes back may be sent.
-    async fn prepare(self: &Arc<Self>, names: Vec<ElementName>) -> Vec<Prepared> {
+    /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also answers how many elements were taken up,
+    /// whatever became of them.
+    async fn prepare(self: &Arc<Self>, names: Vec<ElementName>) -> (Vec<Prepared>, usize) {
+        if names.is_empty() {
+            return (Vec::new(), 0);
+        }
         let mut chunks = JoinSet::new();
         let chunk = names.len().div_ceil(self.threads.max(1)).max(1);
         for (index, chunk) in names.chunks(chunk).enumerate() {
@@ -183,18 +201,19 @@ impl Sender {
             let recorded = sender.record(&examined);
             (examined, recorded)
         });
-        let Ok((examined, recorded)) = recorded.await else { return Vec::new() };
+        let Ok((examined, recorded)) = recorded.await else { return (Vec::new(), 0) };
         if let Err(error) = recorded {
             let error = crate::cause::chain(&error);
             tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages stay in outgoing");
             tokio::time::sleep(Duration::from_secs(1)).await;
-            return Vec::new();
+            return (Vec::new(), 0);
         }
+        let taken = examined.iter().filter(|one| !matches!(one, Examined::NotOurs)).count();
         let mut prepared = Vec::new();
         for one in examined {
             prepared.extend(self.settle(one).await);
         }
-        prepared
+        (prepared, taken)
     }
 
     async fn settle(&self, examined: Examined) -> Option<Prepared> {

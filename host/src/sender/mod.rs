@@ -15,7 +15,7 @@ mod refuse;
 mod window;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -91,6 +91,8 @@ pub struct Sender {
     window: Mutex<Window>,
     put_off: Mutex<HashMap<String, PutOff>>,
     wake: Arc<Notify>,
+    /// A file was seen that may still be being written.
+    settling: AtomicBool,
     sent: AtomicU64,
     rejected: AtomicU64,
 }
@@ -166,6 +168,7 @@ impl Sender {
             window: Mutex::new(window),
             put_off: Mutex::default(),
             wake: Arc::new(Notify::new()),
+            settling: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
@@ -185,6 +188,7 @@ impl Sender {
 
     /// Sends until stopped, or until nothing is left.
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
+        self.tidy().await;
         let mut gave_up = None;
         while !shutdown.asked() {
             if !self.wait_for_work(stay, &shutdown).await {
@@ -216,6 +220,25 @@ impl Sender {
         self.summary(gave_up)
     }
 
+    /// At start: journal rows of messages whose element is gone are ended, and what died writers and removers left is
+    /// cleared away.
+    async fn tidy(self: &Arc<Self>) {
+        let sender = Arc::clone(self);
+        let tidied = tokio::task::spawn_blocking(move || {
+            if let Err(error) = sender.outgoing.purge() {
+                tracing::warn!(channel = %sender.name, error = crate::cause::chain(&error), "cannot clear the queue of left-overs");
+            }
+            let journal = &sender.state.journal;
+            let mut gone = journal.unfinished(&sender.name)?;
+            gone.retain(|(element, _)| sender.queue().join(element).symlink_metadata().is_err());
+            let gone: Vec<_> = gone.into_iter().map(|(_, key)| key).collect();
+            if gone.is_empty() { Ok(()) } else { journal.record_gone(&sender.name, &gone) }
+        });
+        if let Ok(Err(error)) = tidied.await {
+            tracing::error!(channel = %self.name, error = crate::cause::chain(&error), "cannot tidy the journal");
+        }
+    }
+
     fn summary(&self, gave_up: Option<String>) -> Summary {
         Summary {
             sent: self.sent.load(Ordering::Relaxed),
@@ -236,7 +259,7 @@ impl Sender {
             }
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.settings.poll) => {}
+                () = tokio::time::sleep(self.next_look()) => {}
                 () = shutdown.draining() => return false,
             }
         }
@@ -257,6 +280,16 @@ impl Sender {
     #[must_use]
     pub fn queue(&self) -> &std::path::Path {
         self.outgoing.path()
+    }
+
+    /// How long until the queue is worth a look without a notice: the poll interval, or until an element that was put off
+    /// or held back may go.
+    fn next_look(&self) -> Duration {
+        let now = Instant::now();
+        let put_off = locked(&self.put_off).values().map(|put| put.until).min();
+        let held = locked(&self.window).next_release(now);
+        let due = [put_off, held].into_iter().flatten().filter(|until| *until > now).min();
+        due.map_or(self.settings.poll, |until| (until - now).min(self.settings.poll))
     }
 
     async fn has_work(&self) -> bool {

@@ -5,6 +5,7 @@
 //! ids.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::journal::{JournalError, Output, Prepared as Row, PreparedKey};
 use crate::message::{Finding, MessageId, content_digest};
@@ -84,7 +85,10 @@ impl Sender {
     fn examine_one(&self, name: &crate::spool::ElementName) -> Examined {
         let element = match self.outgoing.lock(name) {
             Ok(Some(element)) => element,
-            Ok(None) => return Examined::NotOurs,
+            Ok(None) => {
+                self.settling.fetch_or(self.outgoing.is_settling(name), Ordering::Relaxed);
+                return Examined::NotOurs;
+            }
             Err(error) => return self.unreadable(name.to_string(), &error),
         };
         let content = match element.read(self.settings.max_payload) {

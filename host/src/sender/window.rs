@@ -90,6 +90,12 @@ impl Window {
         self.suspects.iter().filter(move |(_, s)| now < s.until).map(|(name, _)| name.as_str())
     }
 
+    /// When the next of those held back at `now` may go.
+    #[must_use]
+    pub fn next_release(&self, now: Instant) -> Option<Instant> {
+        self.suspects.values().map(|suspect| suspect.until).filter(|until| now < *until).min()
+    }
+
     /// When the next suspect may go whose trial is not over; a suspect that failed [`TRIALS`] times is left for later.
     #[must_use]
     pub fn trial_goes_on(&self) -> Option<Instant> {

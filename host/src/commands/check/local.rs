@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::daemon::{Shared, pipeline};
 use crate::journal::Journal;
 use crate::message::Direction;
-use crate::spool::{Outgoing, SpoolError, SpoolLock};
+use crate::spool::{Foreign, ForeignKind, Outgoing, SpoolError, SpoolLock};
 use crate::trust::{Credential, RecipientCertificate, Role, SignerListsSource, Trust, TrustStore, Unlisted};
 
 /// A channel by its section, with what it believes in.
@@ -94,8 +94,7 @@ pub(super) fn trust(config: &Config) -> Vec<Found> {
             Ok(store) => {
                 let anchors = output::count(store.anchor_count(), "anchor");
                 let crls = output::count(store.crls().len(), "CRL");
-                let policies = output::count(store.policy_count(), "authority");
-                let policies = format!("signing policies for {policies}").replace("authoritys", "authorities");
+                let policies = format!("signing policies for {}", store.policy_count());
                 found.push(Found::ok("trust", format!("{}: {anchors}, {crls}, {policies}", paths.join(", "))));
                 let warnings = store.warnings(SystemTime::now());
                 found.extend(warnings.into_iter().map(|warning| Found::warning("trust", warning)));
@@ -203,17 +202,35 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
 
 fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
-    let counted = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).and_then(|queue| queue.count());
-    let mut found = match counted {
-        Ok(count) => {
-            let waiting = output::count(count, "message");
-            vec![Found::ok(subject, format!("queue {path}: {waiting} waiting"))]
+    let mut found = match waiting(sender) {
+        Ok((count, foreign)) => {
+            let mut found = vec![Found::ok(subject, format!("queue {path}: {} waiting", output::count(count, "message")))];
+            found.extend(foreign.iter().map(|Foreign { name, kind }| {
+                let what = match kind {
+                    ForeignKind::Link => "a symbolic link",
+                    ForeignKind::Directory => "a directory",
+                    ForeignKind::Special => "no regular file",
+                    ForeignKind::Hidden => "hidden by the dot before its name",
+                };
+                Found::warning(subject, format!("queue {path}: {name} is {what} and is never sent; move it elsewhere"))
+            }));
+            found
         }
         Err(error) => return vec![Found::error(subject, chain(&error))],
     };
     found.extend(unwritable(&sender.queue).map(|error| Found::error(subject, format!("queue {path} {error}"))));
     found.extend(file_system(subject, &sender.queue));
     found
+}
+
+/// How many elements wait, and what else lies in the queue.
+fn waiting(sender: &config::Sender) -> Result<(usize, Vec<Foreign>), SpoolError> {
+    let mut scan = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?.scan()?;
+    let mut count = 0;
+    while scan.next(|_| false)?.is_some() {
+        count += 1;
+    }
+    Ok((count, scan.foreign().to_vec()))
 }
 
 /// A directory that is made at start if it is missing.

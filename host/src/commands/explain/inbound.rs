@@ -31,6 +31,15 @@ pub(in crate::commands) fn receiver_snapshot(
     Ok(snapshot(&Arc::from(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
 }
 
+/// Why a message was decided so, with the stable word for it.
+pub(in crate::commands) fn reason_of(decision: &Decision) -> Option<String> {
+    let reason = decision.facts.reason.clone();
+    match &decision.disposition {
+        Disposition::Rejected { code } => Some(reason.map_or_else(|| code.clone(), |why| format!("{code}: {why}"))),
+        _ => reason,
+    }
+}
+
 pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {
     let shared = Shared::start(config)?;
     let snapshot = receiver_snapshot(config, channel, &shared)?;
@@ -52,7 +61,7 @@ fn sealed(snapshot: &Snapshot, content: &[u8]) -> Explanation {
     let decision = decide(&received, snapshot, now);
     let mut explanation = Explanation { findings: decision.findings.clone(), ..Explanation::default() };
     explanation.products = decision.elements.iter().map(product).collect();
-    explanation.reason = decision.facts.reason.clone();
+    explanation.reason = reason_of(&decision);
     let (verdict, code) = match &decision.disposition {
         Disposition::Stored => ("stored", None),
         Disposition::Deferred { .. } => ("deferred", None),
@@ -66,7 +75,7 @@ fn sealed(snapshot: &Snapshot, content: &[u8]) -> Explanation {
 
 /// The steps that a decision went through.
 fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<&str>, snapshot: &Snapshot) {
-    let reason = decision.facts.reason.clone().unwrap_or_default();
+    let reason = explanation.reason.clone().unwrap_or_default();
     let Some(signer) = &decision.signer else {
         return explanation.failed("open", reason);
     };

@@ -15,7 +15,7 @@ mod show;
 mod tests;
 
 #[cfg(test)]
-pub(super) use tests::{configuration, sealed};
+pub(super) use tests::{Site, sealed};
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
@@ -127,6 +127,20 @@ fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, Spool
         return Ok(None);
     }
     Queue::open(&place.path, modes(storage)).map(Some)
+}
+
+/// Says that what is written now will belong to root, where the queue belongs to somebody else: its owner could not read
+/// or remove it.
+pub(super) fn warn_if_root(path: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = path.metadata().map_or(0, |facts| facts.uid());
+    if owner != 0 && rustix::process::geteuid().is_root() {
+        say(&format!(
+            "sesame: warning: {} belongs to user {owner} and this command runs as root: what it writes may be unusable \
+             for that user; run it as that user instead (sudo -u '#{owner}')",
+            path.display()
+        ));
+    }
 }
 
 fn modes(storage: &config::Storage) -> Modes {

@@ -110,11 +110,7 @@ pub(super) fn lines(found: &Found) -> Vec<String> {
             lines.push(format!("{label:<9} {}", output::text(bytes)));
         }
     }
-    for finding in findings(found) {
-        let word = serde_json::to_value(finding.severity).ok().and_then(|word| word.as_str().map(str::to_owned));
-        let value = finding.value.as_ref().map(|value| format!(" (it says {value:?})")).unwrap_or_default();
-        lines.push(format!("finding   {}: {finding}{value}", word.unwrap_or_default()));
-    }
+    lines.extend(findings(found).iter().map(|finding| format!("finding   {}", output::finding(finding))));
     for (name, bytes) in &found.fields {
         if name != "findings" && !KNOWN.contains(&name.as_str()) {
             lines.push(format!("{name:<9} {} bytes", bytes.len()));

@@ -17,15 +17,29 @@ use crate::trust::throwaway::{Authority, Directory, KeyKind, Request};
 
 const SIGNER: &str = "/C=UK/O=eScience/CN=ce.example.org";
 
-/// A configuration with the sender `cpu` and the receiver `central`, their certificates and directories; only `SIGNER` is
-/// not yet on the list of signers.
-pub(in crate::commands) fn configuration(folder: &Path) -> Config {
+/// A site with the sender `cpu` and the receiver `central`, their certificates and directories; only `SIGNER` is not yet on
+/// the list of signers.
+pub(in crate::commands) struct Site {
+    pub(in crate::commands) folder: tempfile::TempDir,
+    pub(in crate::commands) config: Config,
+    /// Tests that write to a spool take turns.
+    _turn: crate::spool::failpoint::Scenario,
+}
+
+impl Site {
+    pub(in crate::commands) fn new() -> Self {
+        let turn = crate::spool::failpoint::scenario("");
+        let folder = tempfile::tempdir().unwrap();
+        Self { config: configuration(folder.path()), folder, _turn: turn }
+    }
+}
+
+fn configuration(folder: &Path) -> Config {
     let authority = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Test CA")).unwrap();
-    Directory::create(folder.join("ca")).unwrap().add_authority(authority.certificate()).unwrap();
+    Directory::create(folder.join("ca")).unwrap().add_authority(&authority.own.certificate).unwrap();
     let own = authority.issue(&Request { key: KeyKind::P256, ..Request::host(SIGNER) }).unwrap();
-    own.write(folder, "host").unwrap();
     std::fs::write(folder.join("dns"), "/C=UK/O=eScience/CN=other.example.org\n").unwrap();
-    for directory in ["outgoing", "spool"] {
+    for directory in ["outgoing", "spool", "plugins.d"] {
         std::fs::create_dir(folder.join(directory)).unwrap();
     }
     let (certificate, key) = own.write(folder, "own").unwrap();
@@ -123,27 +137,27 @@ fn count(config: &Config, channel: &str, queue: &str) -> usize {
 
 #[test]
 fn knows_the_queues_of_every_channel_and_their_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
-    let all = chosen(&config, &[], None).unwrap();
+    let site = Site::new();
+    let config = &site.config;
+    let all = chosen(config, &[], None).unwrap();
     let names: Vec<String> = all.iter().map(|place| format!("{} {}", place.channel, place.name)).collect();
     let receiver = ["central deferred", "central incoming", "central incoming-cloud", "central reject"];
     assert_eq!(names, [&["cpu outgoing", "cpu reject"][..], &receiver[..]].concat());
-    assert_eq!(place(&config, "central", "cloud").name, "incoming-cloud");
-    assert_eq!(chosen(&config, &[], Some("nothing")), Err(2));
-    assert_eq!(aside(&config, "cpu", Aside::Deferred), Err(2));
+    assert_eq!(place(config, "central", "cloud").name, "incoming-cloud");
+    assert_eq!(chosen(config, &[], Some("nothing")), Err(2));
+    assert_eq!(aside(config, "cpu", Aside::Deferred), Err(2));
 }
 
 #[test]
 fn what_is_added_waits_in_outgoing_under_its_id() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
+    let site = Site::new();
+    let (folder, config) = (&site.folder, &site.config);
     let (good, blank) = (folder.path().join("good"), folder.path().join("blank"));
     std::fs::write(&good, "a: 1\n").unwrap();
     std::fs::write(&blank, " \n").unwrap();
     let arguments = QueueAdd { channel: "cpu".to_owned(), files: vec![good.clone(), blank] };
-    assert_eq!(add::run(&config, &arguments).unwrap(), 1);
-    assert_eq!(count(&config, "cpu", "outgoing"), 1);
+    assert_eq!(add::run(config, &arguments).unwrap(), 1);
+    assert_eq!(count(config, "cpu", "outgoing"), 1);
     let outgoing = Outgoing::open(&config.senders["cpu"].queue, Format::Dirq).unwrap();
     let added = add::add(&outgoing, &config.senders["cpu"], &good).unwrap();
     assert_eq!(added.id.as_str(), added.element.to_string());
@@ -151,8 +165,8 @@ fn what_is_added_waits_in_outgoing_under_its_id() {
 
 #[test]
 fn the_id_of_a_plain_file_is_the_one_it_is_sent_under() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
+    let site = Site::new();
+    let (folder, config) = (&site.folder, &site.config);
     let outgoing = Outgoing::open(&config.senders["cpu"].queue, Format::Directory).unwrap();
     let file = folder.path().join("record");
     std::fs::write(&file, "a: 1\n").unwrap();
@@ -166,86 +180,86 @@ fn the_id_of_a_plain_file_is_the_one_it_is_sent_under() {
 
 #[test]
 fn shows_an_element_without_power_over_the_terminal() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
-    let element = rejected(&config);
-    let found = show::find(&config, &places(&config, &config.select(&[], Kind::Any).unwrap()), &element).unwrap();
+    let site = Site::new();
+    let config = &site.config;
+    let element = rejected(config);
+    let found = show::find(config, &places(config, &config.select(&[], Kind::Any).unwrap()), &element).unwrap();
     assert_eq!(found.len(), 1);
     let lines = show::lines(&found[0]);
     assert!(lines.contains(&"a: \\u001b[2J".to_owned()), "{lines:?}");
     assert!(lines.iter().any(|line| line == "error     unlisted: the signer is not on the list"), "{lines:?}");
     let arguments = QueueShow { channel: "central".to_owned(), element, queue: None, body: false, json: true };
-    assert_eq!(show::run(&config, &arguments).unwrap(), 0);
+    assert_eq!(show::run(config, &arguments).unwrap(), 0);
     let arguments = QueueShow { element: "00000000/00000000000000".to_owned(), ..arguments };
-    assert_eq!(show::run(&config, &arguments).unwrap(), 1);
+    assert_eq!(show::run(config, &arguments).unwrap(), 1);
     let arguments = QueueList { channels: Vec::new(), queue: None, long: true, json: true };
-    assert_eq!(list::run(&config, &arguments).unwrap(), 0);
+    assert_eq!(list::run(config, &arguments).unwrap(), 0);
 }
 
 #[test]
 fn a_refused_message_of_a_sender_goes_back_into_outgoing() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
+    let site = Site::new();
+    let config = &site.config;
     let sender = &config.senders["cpu"];
     let queue = Queue::create(&sender.reject, Modes::default()).unwrap();
     let element = crate::spool::ElementPath::parse("00000000/6b03126398f937").unwrap();
     std::fs::create_dir_all(queue.element(&element)).unwrap();
     std::fs::write(queue.element(&element).join("body"), "a: 1\n").unwrap();
-    assert_eq!(retry(&config, "cpu", "reject/00000000/6b03126398f937", Aside::Reject, false), 0);
-    assert_eq!((count(&config, "cpu", "outgoing"), count(&config, "cpu", "reject")), (1, 0));
-    assert_eq!(retry(&config, "cpu", "reject/00000000/6b03126398f937", Aside::Reject, false), 1);
+    assert_eq!(retry(config, "cpu", "reject/00000000/6b03126398f937", Aside::Reject, false), 0);
+    assert_eq!((count(config, "cpu", "outgoing"), count(config, "cpu", "reject")), (1, 0));
+    assert_eq!(retry(config, "cpu", "reject/00000000/6b03126398f937", Aside::Reject, false), 1);
 }
 
 #[test]
 fn a_rejected_message_stays_while_it_would_be_rejected_again_and_is_stored_once_after() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
-    let element = rejected(&config);
-    assert_eq!(retry(&config, "central", &element, Aside::Reject, false), 1);
-    assert_eq!((count(&config, "central", "reject"), count(&config, "central", "incoming")), (1, 0));
-    authorise(&config);
-    assert_eq!(retry(&config, "central", &element, Aside::Reject, false), 0);
-    assert_eq!((count(&config, "central", "reject"), count(&config, "central", "incoming")), (0, 1));
-    let element = rejected(&config);
-    assert_eq!(retry(&config, "central", &element, Aside::Reject, false), 1);
-    assert_eq!(count(&config, "central", "reject"), 1);
-    assert_eq!(retry(&config, "central", &element, Aside::Reject, true), 0);
-    assert_eq!((count(&config, "central", "reject"), count(&config, "central", "incoming")), (0, 2));
+    let site = Site::new();
+    let config = &site.config;
+    let element = rejected(config);
+    assert_eq!(retry(config, "central", &element, Aside::Reject, false), 1);
+    assert_eq!((count(config, "central", "reject"), count(config, "central", "incoming")), (1, 0));
+    authorise(config);
+    assert_eq!(retry(config, "central", &element, Aside::Reject, false), 0);
+    assert_eq!((count(config, "central", "reject"), count(config, "central", "incoming")), (0, 1));
+    let element = rejected(config);
+    assert_eq!(retry(config, "central", &element, Aside::Reject, false), 1);
+    assert_eq!(count(config, "central", "reject"), 1);
+    assert_eq!(retry(config, "central", &element, Aside::Reject, true), 0);
+    assert_eq!((count(config, "central", "reject"), count(config, "central", "incoming")), (0, 2));
     let arguments = Trace { id: "m/1".to_owned(), channel: None, json: true };
-    assert_eq!(trace::run(&config, &arguments).unwrap(), 0);
+    assert_eq!(trace::run(config, &arguments).unwrap(), 0);
     let arguments = Trace { id: "m/2".to_owned(), ..arguments };
-    assert!(trace::run(&config, &arguments).unwrap_err().to_string().contains("no journal knows message m/2"));
+    assert!(trace::run(config, &arguments).unwrap_err().to_string().contains("no journal knows message m/2"));
 }
 
 #[test]
 fn a_running_receiver_is_handed_the_element() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
-    let element = rejected(&config);
-    authorise(&config);
+    let site = Site::new();
+    let config = &site.config;
+    let element = rejected(config);
+    authorise(config);
     let spool = &config.receivers["central"].spool;
     let running = SpoolLock::acquire(&spool.join(LOCK)).unwrap();
-    assert_eq!(retry(&config, "central", &element, Aside::Reject, false), 0);
+    assert_eq!(retry(config, "central", &element, Aside::Reject, false), 0);
     drop(running);
-    assert_eq!((count(&config, "central", "reject"), count(&config, "central", "deferred")), (0, 1));
+    assert_eq!((count(config, "central", "reject"), count(config, "central", "deferred")), (0, 1));
     let journal = Journal::open(&spool.join(JOURNAL)).unwrap();
     let rows = journal.deferred("central").unwrap();
     assert_eq!((rows.len(), rows[0].id.as_str(), rows[0].attempt), (1, "m/1", 0));
     assert!(rows[0].next <= SystemTime::now() && spool.join(&rows[0].element).join("sealed").exists());
     // Without its row, as a crash leaves it, nobody touches it until it is tried again.
     journal.forget_deferred("central", &rows[0].element).unwrap();
-    assert_eq!(retry(&config, "central", &rows[0].element, Aside::Deferred, false), 0);
+    assert_eq!(retry(config, "central", &rows[0].element, Aside::Deferred, false), 0);
     assert_eq!(journal.deferred("central").unwrap()[0].element, rows[0].element);
 }
 
 #[test]
 fn a_deferred_message_is_due_now_and_a_purged_one_is_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = configuration(folder.path());
+    let site = Site::new();
+    let config = &site.config;
     let later = SystemTime::now() + Duration::from_secs(3600);
     let fields = vec![("body", b"a: 1\n".to_vec())];
-    let element = commit(&config, "deferred", fields, Disposition::Deferred { next: later, attempt: 3 });
-    assert_eq!(retry(&config, "central", &element, Aside::Deferred, false), 0);
+    let element = commit(config, "deferred", fields, Disposition::Deferred { next: later, attempt: 3 });
+    assert_eq!(retry(config, "central", &element, Aside::Deferred, false), 0);
     let journal = Journal::open(&config.receivers["central"].spool.join(JOURNAL)).unwrap();
     let rows = journal.deferred("central").unwrap();
     assert!(rows[0].next <= SystemTime::now() && rows[0].attempt == 3);
@@ -255,9 +269,47 @@ fn a_deferred_message_is_due_now_and_a_purged_one_is_forgotten() {
         from: Aside::Deferred,
         older_than: Some(Duration::from_secs(3600)),
     };
-    assert_eq!((purge::run(&config, &arguments).unwrap(), count(&config, "central", "deferred")), (0, 1));
+    assert_eq!((purge::run(config, &arguments).unwrap(), count(config, "central", "deferred")), (0, 1));
     arguments = QueuePurge { elements: vec![element], older_than: None, ..arguments };
-    assert_eq!((purge::run(&config, &arguments).unwrap(), count(&config, "central", "deferred")), (0, 0));
+    assert_eq!((purge::run(config, &arguments).unwrap(), count(config, "central", "deferred")), (0, 0));
     assert!(journal.deferred("central").unwrap().is_empty());
-    assert_eq!(purge::run(&config, &arguments).unwrap(), 1);
+    assert_eq!(purge::run(config, &arguments).unwrap(), 1);
+}
+
+#[test]
+fn a_running_receiver_stores_what_it_is_handed() {
+    let site = Site::new();
+    let config = &site.config;
+    let first = rejected(config);
+    authorise(config);
+    let shared = crate::daemon::Shared::start(config).unwrap();
+    let selection = config.select(&["central".to_owned()], Kind::Receive).unwrap();
+    let daemon = crate::daemon::Daemon::build(config, &selection, &shared).unwrap();
+    let runtime = super::super::dispatch::runtime().unwrap();
+    let (switch, shutdown) = crate::shutdown::switch();
+    let running = runtime.spawn(async move { daemon.run(crate::sender::Stay::Watch, &shutdown).await });
+    assert_eq!(retry(config, "central", &first, Aside::Reject, false), 0);
+    eventually(|| count(config, "central", "incoming") == 1);
+    assert_eq!((count(config, "central", "reject"), count(config, "central", "deferred")), (0, 0));
+    // Laid aside once more, it is a duplicate, until it is asked for again.
+    let place = place(config, "central", "reject");
+    let queue = open(&place, &storage(config, "central")).unwrap().unwrap();
+    let element = ElementPath::parse("00000000/6b03126398f937").unwrap();
+    std::fs::create_dir_all(queue.element(&element)).unwrap();
+    for (name, bytes) in [("body", b"x".to_vec()), ("sealed", sealed(config, "m/1", b"a: 1\n"))] {
+        std::fs::write(queue.element(&element).join(name), bytes).unwrap();
+    }
+    assert_eq!(retry(config, "central", &element.to_string(), Aside::Reject, false), 1);
+    assert_eq!(retry(config, "central", &element.to_string(), Aside::Reject, true), 0);
+    eventually(|| count(config, "central", "incoming") == 2);
+    switch.press();
+    runtime.block_on(running).unwrap();
+}
+
+fn eventually(done: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(std::time::Instant::now() < end, "it did not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

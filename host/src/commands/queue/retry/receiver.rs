@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::anyhow;
 
-use super::super::super::explain::receiver_snapshot;
+use super::super::super::explain::{reason_of, receiver_snapshot};
 use super::super::{Queue, field, modes};
 use super::{LARGEST, Retried, locked_elsewhere};
 use crate::channel::{JOURNAL, OpenSpool};
@@ -81,7 +81,7 @@ impl Judge {
         let Some(locked) = queue.lock(element)? else { return Ok(locked_elsewhere()) };
         let decision = self.decide(&read);
         if let Disposition::Rejected { .. } = decision.disposition {
-            let reason = decision.facts.reason.unwrap_or_default();
+            let reason = reason_of(&decision).unwrap_or_default();
             return Ok(Retried::Kept(format!("it would be rejected again: {reason}")));
         }
         match desk {
@@ -149,7 +149,7 @@ fn commit(
     again: bool,
 ) -> anyhow::Result<Retried> {
     let disposition = decision.disposition.clone();
-    let reason = decision.facts.reason.clone().unwrap_or_default();
+    let reason = reason_of(&decision).unwrap_or_default();
     let stored = spool.engine.submit(Commit {
         key: decision.key,
         disposition: decision.disposition,
