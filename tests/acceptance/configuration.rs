@@ -38,7 +38,7 @@ fn a_configuration_that_is_not_there_or_is_no_toml() {
     let missing = site.folder.join("other.toml").display().to_string();
     site.run(&["check", "--config", &missing]).expect(78).says(&missing);
     let broken = site.folder.write("broken.toml", "[send.cpu\nqueue = 1\n").display().to_string();
-    site.run(&["check", "--config", &broken]).expect(78).says("line 1");
+    site.run(&["check", "--config", &broken]).expect(78).says("broken.toml:1: ");
 }
 
 #[test]

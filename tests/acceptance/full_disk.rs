@@ -32,7 +32,11 @@ impl Disk {
         let stat = rustix::fs::statvfs(&self.mounted).unwrap();
         let free = stat.f_bavail * stat.f_frsize;
         let ballast = self.mounted.join("ballast");
-        std::fs::write(&ballast, vec![b'x'; usize::try_from(free - (kibibytes << 10)).unwrap()]).unwrap();
+        let wanted = usize::try_from(free - (kibibytes << 10)).unwrap();
+        match std::fs::write(&ballast, vec![b'x'; wanted]) {
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {} // The receiver took the rest meanwhile.
+            other => other.unwrap(),
+        }
         ballast
     }
 }

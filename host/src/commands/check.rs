@@ -145,7 +145,10 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert!(found[0].text.starts_with("plugin builtin:passthrough ("), "{found:?}");
         let found = runtime().unwrap().block_on(brokers::check(config, &shared));
-        assert!(matches!(&errors(&found)[..], [one] if one.starts_with("cannot connect to 127.0.0.1:1: ")), "{found:?}");
+        assert!(
+            matches!(&errors(&found)[..], [one] if one.starts_with("cannot connect to 127.0.0.1:1: ")),
+            "{found:?}"
+        );
     }
 
     #[test]

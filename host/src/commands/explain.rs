@@ -1,6 +1,6 @@
 //! `sesame explain`: what a channel would do with a message. Nothing is sent or stored.
 //!
-//! A receiver's message goes through [`decide`], the very function that decides deliveries; a sender's content through the
+//! A receiver's message goes through `receiver::decide`, the very function that decides deliveries; a sender's content through the
 //! checks, the plugins and the seal of its channel. Neither the spool's lock nor a broker is needed.
 //!
 //! A file that is not S/MIME is taken for content in a receiver's channel: the plugins are asked about it, without a signer.

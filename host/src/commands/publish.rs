@@ -24,6 +24,8 @@ use crate::spool::{Outgoing, SpoolLock};
 
 /// How often a queue that another Sesame holds is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long a queue must be free before it is taken over: a Sesame that is being restarted comes back.
+const TAKE_OVER: Duration = Duration::from_secs(2);
 /// How long the journal of another Sesame may take to tell what became of an element that is gone.
 const SETTLING: Duration = Duration::from_secs(5);
 
@@ -104,7 +106,7 @@ async fn send(
     let end = Instant::now() + deadline;
     let mut told = false;
     loop {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = if told { end.saturating_duration_since(Instant::now()) } else { deadline };
         let shared = Shared::start(config)?;
         match Daemon::build(config, selection, &shared) {
             Ok(daemon) => return send_ourselves(config, &daemon, left).await,
@@ -144,18 +146,25 @@ async fn send_ourselves(config: &Config, daemon: &Daemon, left: Duration) -> any
 
 /// Waits until every message is decided (true), or the time is over or the queue is free for us (false).
 async fn wait(sender: &config::Sender, messages: &[Added], end: Instant) -> bool {
-    let mut gone_since = None;
+    let (mut gone_since, mut free_since) = (None, None);
+    let mut open: Vec<&Added> = messages.iter().collect();
     loop {
-        let fates = messages.iter().map(|message| fate(sender, message).unwrap_or(Fate::Settling));
-        let fates: Vec<Fate> = fates.collect();
-        if !fates.iter().any(|fate| matches!(fate, Fate::Waiting | Fate::Settling)) {
+        let mut fates = Vec::with_capacity(open.len());
+        open.retain(|message| {
+            let fate = fate(sender, message).unwrap_or(Fate::Settling);
+            let undecided = matches!(fate, Fate::Waiting | Fate::Settling);
+            fates.push(fate);
+            undecided
+        });
+        if open.is_empty() {
             return true;
         }
         let now = Instant::now();
         if !fates.contains(&Fate::Waiting) && now.duration_since(*gone_since.get_or_insert(now)) >= SETTLING {
             return true;
         }
-        if now >= end || is_free(&sender.state.join(LOCK)) {
+        free_since = if is_free(&sender.state.join(LOCK)) { free_since.or(Some(now)) } else { None };
+        if now >= end || free_since.is_some_and(|since| now.duration_since(since) >= TAKE_OVER) {
             return false;
         }
         tokio::time::sleep(LOOK.min(end.saturating_duration_since(now))).await;

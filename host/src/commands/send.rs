@@ -1,6 +1,7 @@
 //! `sesame send`: what is queued, then quit; with `--watch` until stopped.
 
 use std::path::Path;
+use std::sync::mpsc;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -9,7 +10,7 @@ use super::dispatch::{build, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Send, output};
 use crate::config::{Config, Kind};
 use crate::daemon::{Shared, Signals, stop_on_signals};
-use crate::sender::{Stay, Summary};
+use crate::sender::{Fate, Stay, Summary};
 use crate::shutdown;
 
 pub(super) fn run(config: &Config, file: &Path, arguments: &Send) -> anyhow::Result<u8> {
@@ -37,6 +38,11 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
         Ok(daemon) => daemon,
         Err(status) => return Ok(status),
     };
+    let (told, fates) = mpsc::channel();
+    for sender in daemon.senders() {
+        sender.tell(told.clone());
+    }
+    drop(told);
     let (switch, shutdown) = shutdown::switch();
     let grace = config.limits.grace;
     let stopper = async move { stop_on_signals(signals, &switch, grace, || {}).await };
@@ -44,11 +50,21 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
         summaries = daemon.run(Stay::UntilEmpty(arguments.deadline), &shutdown) => summaries,
         () = stopper => return Ok(EXIT_FAILED),
     };
+    if arguments.json {
+        fates.try_iter().for_each(|fate| print_fate(&fate));
+    }
     let clean = summaries.iter().all(|(_, summary)| summary.is_clean());
     for (channel, summary) in &summaries {
         report(channel, summary, arguments.json);
     }
     Ok(if clean { EXIT_DONE } else { EXIT_FAILED })
+}
+
+fn print_fate(fate: &Fate) {
+    let value = json!({
+        "channel": &*fate.channel, "element": fate.element, "id": fate.id, "what": fate.what, "reason": fate.reason,
+    });
+    output::line(&value.to_string());
 }
 
 /// One line for each channel.

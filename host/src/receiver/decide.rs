@@ -425,9 +425,9 @@ pub fn signer_field(signer: &Signer) -> String {
     signer.subject.slash().unwrap_or_else(|| signer.subject.rfc4514())
 }
 
-/// What tells one signer from another in the journal: subject and issuer.
+/// What tells one signer from another in the journal: subject and issuer, as a DN list writes them.
 fn signer_key(signer: &Signer) -> String {
-    format!("{} issuer={}", signer.subject.rfc4514(), signer.issuer.rfc4514())
+    format!("{} issuer={}", signer.subject.line(), signer.issuer.line())
 }
 
 /// The signer as plugins see him.

@@ -26,7 +26,7 @@ use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
 use crate::smime::OpenPolicy;
 use crate::spool::{CommitError, Stored};
-use crate::stomp::{AckToken, SessionError};
+use crate::stomp::{AckToken, Delivery, SessionError};
 use crate::trust::SignerListsSource;
 
 /// How long a channel pauses when nothing can be stored.
@@ -78,6 +78,11 @@ pub struct Parts {
 /// [`SessionError`] where the session is over; the broker then delivers again and the journal recognises it.
 pub fn acknowledge(token: AckToken, _proof: &Stored) -> Result<(), SessionError> {
     token.acknowledge()
+}
+
+/// Acknowledges a ping, which holds nothing that could be stored.
+fn acknowledge_ping(ping: Delivery) -> Result<(), SessionError> {
+    ping.token.acknowledge()
 }
 
 /// Why a session was given up by us.

@@ -234,6 +234,7 @@ impl Sender {
             Examined::PutOff { element, attempt, after, reason } => {
                 self.put_off(&element, attempt, after);
                 tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                self.fate(&element, None, "waiting", Some(&reason));
             }
             Examined::NotOurs => {}
         }
@@ -499,6 +500,7 @@ impl Sender {
         let mut sent = Vec::with_capacity(done.len());
         for Done { element, key, receipts, at } in done {
             tracing::info!(channel = %self.name, id = %key.id, element = %element.name(), broker, "message sent");
+            self.fate(&element.name().to_string(), Some(&key.id), "sent", None);
             sent.push(Sent { key, broker: broker.to_owned(), at });
             settled.push((element, Settled::Sent(receipts)));
         }

@@ -27,6 +27,7 @@ pub use window::{Blame, Ending, Window};
 
 use crate::channel::{Connected, Identity, Link, OpenSpool};
 use crate::config;
+use crate::message::MessageId;
 use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
 use crate::smime::{Peer, SealError, SealPolicy, Sealer};
@@ -67,6 +68,21 @@ impl Summary {
     }
 }
 
+/// What became of one message, for whoever wants to be told of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The element.
+    pub element: String,
+    /// The message's id, where it is known.
+    pub id: Option<String>,
+    /// `sent`, `rejected`, `dropped` or `waiting`.
+    pub what: &'static str,
+    /// Why, where it was not sent.
+    pub reason: Option<String>,
+}
+
 /// An element that waits because a plugin could not answer, or because sending it failed.
 #[derive(Clone, Copy, Debug)]
 struct PutOff {
@@ -91,6 +107,7 @@ pub struct Sender {
     window: Mutex<Window>,
     put_off: Mutex<HashMap<String, PutOff>>,
     wake: Arc<Notify>,
+    fates: Mutex<Option<std::sync::mpsc::Sender<Fate>>>,
     /// A file was seen that may still be being written.
     settling: AtomicBool,
     sent: AtomicU64,
@@ -168,6 +185,7 @@ impl Sender {
             window: Mutex::new(window),
             put_off: Mutex::default(),
             wake: Arc::new(Notify::new()),
+            fates: Mutex::default(),
             settling: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -178,6 +196,24 @@ impl Sender {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// From now on `fates` is told of each message.
+    pub fn tell(&self, fates: std::sync::mpsc::Sender<Fate>) {
+        *locked(&self.fates) = Some(fates);
+    }
+
+    fn fate(&self, element: &str, id: Option<&MessageId>, what: &'static str, reason: Option<&str>) {
+        if let Some(fates) = &*locked(&self.fates) {
+            // Whoever listened may have gone.
+            let _ = fates.send(Fate {
+                channel: Arc::clone(&self.name),
+                element: element.to_owned(),
+                id: id.map(ToString::to_string),
+                what,
+                reason: reason.map(str::to_owned),
+            });
+        }
     }
 
     /// Wakes the sender because something may have arrived in its queue.

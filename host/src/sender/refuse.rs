@@ -67,6 +67,7 @@ impl Sender {
             Ok(stored) => {
                 tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
                 self.rejected.fetch_add(1, Ordering::Relaxed);
+                self.fate(&name, Some(&key.id), "rejected", Some(&error));
                 let _ = self.state.journal.record_refused(&self.name, &name, &key, &error);
                 super::locked(&self.put_off).remove(&name);
                 super::locked(&self.window).forget(&name);
@@ -88,6 +89,7 @@ impl Sender {
             }
             self.rejected.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(channel = %self.name, %id, element, reason = %error, "part rejected");
+            self.fate(element, Some(id), "rejected", Some(&error));
         }
         true
     }
@@ -102,6 +104,7 @@ impl Sender {
         match self.commit(commit).await {
             Ok(stored) => {
                 tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
+                self.fate(&name, Some(&key.id), "dropped", Some(&reason));
                 self.removed(remove(vec![(element, Settled::Dropped(stored))]));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),

@@ -124,7 +124,7 @@ pub(crate) mod reaper {
         while read -r word value; do
             case $word in
                 watch) groups="$groups$value " ;;
-                forget) groups="${groups%% $value *} ${groups#* $value }" ;;
+                forget) case $groups in *" $value "*) groups="${groups%% "$value" *} ${groups#* "$value" }" ;; esac ;;
                 remove) set -- "$@" "$value" ;;
             esac
         done

@@ -223,8 +223,14 @@ pub(crate) fn sign(signer: &Host, content: &[u8]) -> Vec<u8> {
 
 /// Signs with another openssl command line: `arguments` begin with `smime` or `cms`.
 pub(crate) fn sign_with(signer: &Host, content: &[u8], arguments: &[&str]) -> Vec<u8> {
-    let mut command = openssl(arguments);
-    command.arg("-inkey").arg(&signer.key).arg("-signer").arg(&signer.certificate);
+    // Options for a key come after the key that they are about.
+    let (options, about_key): (Vec<&str>, Vec<&str>) =
+        match arguments.iter().position(|argument| *argument == "-keyopt") {
+            Some(at) => (arguments[..at].to_vec(), arguments[at..].to_vec()),
+            None => (arguments.to_vec(), Vec::new()),
+        };
+    let mut command = openssl(&options);
+    command.arg("-inkey").arg(&signer.key).arg("-signer").arg(&signer.certificate).args(about_key);
     text_mode(&feed(&mut command, content))
 }
 

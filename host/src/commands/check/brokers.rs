@@ -25,8 +25,15 @@ struct Wanted<'a> {
 /// Tries all brokers that channels use. Where one address of a broker answers, the others are only warned about.
 pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
     let mut found = Vec::new();
-    for wanted in wanted(config) {
-        found.extend(check_one(&wanted, shared).await);
+    let all = wanted(config);
+    for wanted in &all {
+        let several = all.iter().filter(|other| other.name == wanted.name).count() > 1;
+        for mut one in check_one(wanted, shared).await {
+            if several {
+                one.text.push_str(&format!(" (with {})", wanted.credential.certificate.display()));
+            }
+            found.push(one);
+        }
     }
     for name in config.brokers.keys() {
         let senders = config.senders.values().map(|sender| &sender.broker);

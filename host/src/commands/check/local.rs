@@ -1,6 +1,7 @@
 //! What can be checked on this machine: certificates, lists, plugins, queues.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,38 +18,22 @@ use crate::message::Direction;
 use crate::spool::{Foreign, ForeignKind, Outgoing, SpoolError, SpoolLock};
 use crate::trust::{Credential, RecipientCertificate, Role, SignerListsSource, Trust, TrustStore, Unlisted};
 
-/// A channel by its section, with what it believes in.
-struct Channel<'a> {
-    section: String,
-    credential: &'a config::Credential,
-    trust: &'a config::Trust,
-}
-
-fn channels(config: &Config) -> Vec<Channel<'_>> {
-    let senders = config.senders.iter().map(|(name, sender)| Channel {
-        section: format!("send.{name}"),
-        credential: &sender.credential,
-        trust: &sender.trust,
-    });
-    let receivers = config.receivers.iter().map(|(name, receiver)| Channel {
-        section: format!("receive.{name}"),
-        credential: &receiver.credential,
-        trust: &receiver.trust,
-    });
-    senders.chain(receivers).collect()
+/// What each channel presents itself with, and what it believes in; the same pair once.
+fn identities(config: &Config) -> Vec<(&config::Credential, &config::Trust)> {
+    let senders = config.senders.values().map(|sender| (&sender.credential, &sender.trust));
+    let receivers = config.receivers.values().map(|receiver| (&receiver.credential, &receiver.trust));
+    let mut list = Vec::new();
+    for identity in senders.chain(receivers) {
+        if !list.contains(&identity) {
+            list.push(identity);
+        }
+    }
+    list
 }
 
 /// Own certificates and keys, each once: readable, matching, valid, and trusted by our own anchors.
 pub(super) fn credentials(config: &Config) -> Vec<Found> {
-    let mut seen: Vec<(&config::Credential, &config::Trust)> = Vec::new();
-    let mut found = Vec::new();
-    for Channel { credential, trust, .. } in channels(config) {
-        if !seen.contains(&(credential, trust)) {
-            seen.push((credential, trust));
-            found.extend(check_credential(credential, trust));
-        }
-    }
-    found
+    identities(config).into_iter().flat_map(|(credential, trust)| check_credential(credential, trust)).collect()
 }
 
 fn check_credential(section: &config::Credential, trust: &config::Trust) -> Vec<Found> {
@@ -84,7 +69,7 @@ fn check_credential(section: &config::Credential, trust: &config::Trust) -> Vec<
 pub(super) fn trust(config: &Config) -> Vec<Found> {
     let mut seen: Vec<&config::Trust> = Vec::new();
     let mut found = Vec::new();
-    for Channel { trust, .. } in channels(config) {
+    for (_, trust) in identities(config) {
         if seen.contains(&trust) {
             continue;
         }
@@ -204,7 +189,8 @@ fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
     let mut found = match waiting(sender) {
         Ok((count, foreign)) => {
-            let mut found = vec![Found::ok(subject, format!("queue {path}: {} waiting", output::count(count, "message")))];
+            let mut found =
+                vec![Found::ok(subject, format!("queue {path}: {} waiting", output::count(count, "message")))];
             found.extend(foreign.iter().map(|Foreign { name, kind }| {
                 let what = match kind {
                     ForeignKind::Link => "a symbolic link",
@@ -219,7 +205,11 @@ fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
         Err(error) => return vec![Found::error(subject, chain(&error))],
     };
     found.extend(unwritable(&sender.queue).map(|error| Found::error(subject, format!("queue {path} {error}"))));
-    found.extend(file_system(subject, &sender.queue));
+    // The state directory is looked at too, and mostly lies beside the queue.
+    let device = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
+    if device(&sender.queue) != device(&sender.state) {
+        found.extend(file_system(subject, &sender.queue));
+    }
     found
 }
 

@@ -150,7 +150,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
     /// No room, or the quota is used up.
-    #[error("no room left in {path:?}")]
+    #[error("the disk is full: no room left in {path:?}")]
     StorageFull {
         /// The queue.
         path: PathBuf,

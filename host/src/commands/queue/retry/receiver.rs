@@ -12,7 +12,7 @@ use super::{LARGEST, Retried, locked_elsewhere};
 use crate::channel::{JOURNAL, OpenSpool};
 use crate::config::Config;
 use crate::daemon::Shared;
-use crate::journal::{Disposition, Journal};
+use crate::journal::{Disposition, Journal, Key};
 use crate::message::{MessageId, content_digest};
 use crate::receiver::{Decision, Received, Snapshot, decide, queues};
 use crate::spool::{Commit, ElementPath, LockedQueueElement, Outcome};
@@ -28,7 +28,14 @@ pub(super) enum Desk {
     /// The spool is ours.
     Ours(Arc<OpenSpool>),
     /// Another Sesame holds it; the message is handed over.
-    HandOver { journal: Journal, deferred: Box<Queue>, holder: String },
+    HandOver(Box<HandOver>),
+}
+
+/// What a handing over needs.
+pub(super) struct HandOver {
+    journal: Journal,
+    deferred: Queue,
+    holder: String,
 }
 
 /// A message read back from an element.
@@ -57,11 +64,11 @@ impl Judge {
         let settings = &self.snapshot.settings;
         match self.shared.registry.spool(&settings.spool, &queues(settings), &settings.storage) {
             Ok(spool) => Ok(Desk::Ours(spool)),
-            Err(error) if error.is_held() => Ok(Desk::HandOver {
+            Err(error) if error.is_held() => Ok(Desk::HandOver(Box::new(HandOver {
                 journal: Journal::open(&settings.spool.join(JOURNAL))?,
-                deferred: Box::new(Queue::create(&settings.spool.join("deferred"), modes(&settings.storage))?),
+                deferred: Queue::create(&settings.spool.join("deferred"), modes(&settings.storage))?,
                 holder: error.to_string(),
-            }),
+            }))),
             Err(error) => Err(error.into()),
         }
     }
@@ -86,18 +93,7 @@ impl Judge {
         }
         match desk {
             Desk::Ours(spool) => commit(spool, locked, decision, &read, again),
-            Desk::HandOver { journal, deferred, holder } => {
-                if !again && journal.seen(&decision.key)?.is_some() {
-                    return Ok(stored_before());
-                }
-                let place = deferred.adopt(locked)?;
-                if again {
-                    journal.forget(&decision.key)?;
-                }
-                let name = format!("deferred/{place}");
-                journal.defer_element(&decision.key, &name, read.at, SystemTime::now())?;
-                Ok(Retried::Done(format!("is {name} now and due at once; {holder}, which decides it")))
-            }
+            Desk::HandOver(desk) => desk.take(locked, &decision.key, read.at, again),
         }
     }
 
@@ -116,6 +112,22 @@ impl Judge {
         let header_id = (read.id != MessageId::absent()).then(|| read.id.as_str());
         let received = Received { raw: &read.sealed, header_id, headers: &[], at: read.at, attempt: 1 };
         decide(&received, &self.snapshot, SystemTime::now())
+    }
+}
+
+impl HandOver {
+    /// Hands a message over to the Sesame that holds the spool; see the module above for the order of the steps.
+    fn take(&self, element: LockedQueueElement<'_>, key: &Key, at: SystemTime, again: bool) -> anyhow::Result<Retried> {
+        if !again && self.journal.seen(key)?.is_some() {
+            return Ok(stored_before());
+        }
+        let place = self.deferred.adopt(element)?;
+        if again {
+            self.journal.forget(key)?;
+        }
+        let name = format!("deferred/{place}");
+        self.journal.defer_element(key, &name, at, SystemTime::now())?;
+        Ok(Retried::Done(format!("is {name} now and due at once; {}, which decides it", self.holder)))
     }
 }
 

@@ -1,0 +1,127 @@
+//! One installation of Sesame to be measured: a configuration, queues where the measurement wants them, and children whose
+//! CPU and memory can be told.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use crate::clock;
+use crate::harness::child::reaper;
+use crate::peers::openssl::{Host, pki};
+use crate::program;
+
+/// A folder with a configuration file.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    folder: PathBuf,
+}
+
+/// A running command; killed when the value is dropped before it has ended.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    pub(crate) since: Instant,
+}
+
+impl Installation {
+    /// Writes the configuration: `host` presents itself, `sections` are brokers and channels.
+    pub(crate) fn new(folder: &Path, host: &Host, sections: &str) -> Self {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("compiled")).unwrap();
+        let text = format!(
+            "[credential]\ncertificate = {:?}\nkey = {:?}\n\n[trust]\nanchors = {:?}\n\n[plugins]\n\
+             folder = \"{folder}/plugins.d\"\ncache = \"{folder}/compiled\"\n\n\
+             [log]\nplugin-log = \"{folder}/plugins.log\"\n\n{sections}",
+            host.certificate,
+            host.key,
+            [pki().anchors()],
+            folder = folder.display(),
+        );
+        std::fs::write(folder.join("sesame.toml"), text).unwrap();
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Starts a command.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = Command::new(program());
+        command.arg("--config").arg(self.folder.join("sesame.toml")).args(arguments);
+        command.current_dir(&self.folder).env_remove("NOTIFY_SOCKET");
+        let name = format!("sesame {}", arguments.join(" "));
+        let log = self.folder.join(format!("{}.log", arguments[0]));
+        let output = std::fs::File::options().create(true).append(true).open(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).process_group(0);
+        let since = Instant::now();
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        reaper::watch(child.id());
+        Running { name, child, log, since }
+    }
+}
+
+impl Running {
+    /// CPU so far, in seconds: user and system.
+    pub(crate) fn cpu(&self) -> (f64, f64) {
+        clock::cpu_of(self.child.id())
+    }
+
+    /// The most memory it has had resident, in bytes.
+    pub(crate) fn resident_peak(&self) -> u64 {
+        clock::resident_peak(self.child.id())
+    }
+
+    /// Whether it has ended; its numbers can still be read.
+    pub(crate) fn has_ended(&self) -> bool {
+        let ended = waitid(WaitId::Pid(self.pid()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG);
+        ended.unwrap().is_some()
+    }
+
+    /// Waits until it has ended by itself, which must be with exit status 0: wall seconds and CPU.
+    pub(crate) fn finish(mut self) -> (f64, (f64, f64)) {
+        // Without reaping it yet: of a process that is gone the CPU cannot be read any more.
+        waitid(WaitId::Pid(self.pid()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        let (wall, cpu) = (self.since.elapsed().as_secs_f64(), self.cpu());
+        self.end();
+        (wall, cpu)
+    }
+
+    /// Asks it to stop and waits until it has, which must be with exit status 0.
+    pub(crate) fn stop(mut self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+        self.end();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn end(&mut self) {
+        let status = self.child.wait().unwrap();
+        if !status.success() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            panic!("{} ended with {status}:\n{}", self.name, lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        reaper::forget(self.child.id());
+    }
+}
+
+/// Asks until the answer is yes, every few milliseconds; fails by name after `limit`.
+pub(crate) fn until(what: &str, limit: Duration, mut ask: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !ask() {
+        assert!(start.elapsed() < limit, "waited {} s in vain: {what}", limit.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,98 @@
+//! Figures: how fast the program is, measured on the machine at hand and held against what it is to reach.
+//!
+//! `tests/figures` builds and runs this; words after it choose parts by name (`tests/figures end_to_end`). Each line is a
+//! name, a value with its unit, and where there is one the goal with `reached` or `not reached`, which is computed. Medians
+//! of several runs are told; CPU time is what the kernel counted for the thread or the process. Whatever else the machine
+//! does disturbs the times of day, so the load stands at the head and the foot.
+//!
+//! | file | part |
+//! |---|---|
+//! | `crypto` | seal and open beside the bare private-key operation |
+//! | `commits` | the commit engine on a journaled file system |
+//! | `end_to_end` | 2,000 messages through RabbitMQ |
+//! | `pipeline` | the stock pipeline, and its share of a message's CPU |
+//! | `backlog` | a sender with 100,000 messages waiting |
+//! | `demo` | `sesame demo` |
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `SESAME_FIGURES_MESSAGES` | messages that go end to end (2000) |
+//! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
+//! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is told (3) |
+//!
+//! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "a measurement that cannot be made stops by panicking, and says why"
+)]
+
+#[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]
+#[path = "../acceptance/harness/mod.rs"]
+mod harness;
+#[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]
+#[path = "../acceptance/peers/mod.rs"]
+mod peers;
+#[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]
+#[path = "../acceptance/queues.rs"]
+mod queues;
+
+mod backlog;
+mod clock;
+mod commits;
+mod crypto;
+mod demo;
+mod end_to_end;
+mod image;
+mod installation;
+mod pipeline;
+mod report;
+
+use report::Report;
+
+/// A part: its name and what measures it.
+type Part = (&'static str, fn(&mut Report));
+
+/// In this order: the share of the pipeline is taken of what end to end measured.
+const PARTS: [Part; 6] = [
+    ("crypto", crypto::measure),
+    ("commits", commits::measure),
+    ("end_to_end", end_to_end::measure),
+    ("pipeline", pipeline::measure),
+    ("backlog", backlog::measure),
+    ("demo", demo::measure),
+];
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let known = |word: &String| PARTS.iter().any(|(name, _)| name == word);
+    if let Some(word) = wanted.iter().find(|word| !known(word)) {
+        let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
+        eprintln!("there is no part {word:?}; there are: {}", names.join(", "));
+        std::process::exit(2);
+    }
+    let mut report = Report::begin();
+    for (name, measure) in PARTS {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            report.heading(name);
+            measure(&mut report);
+        }
+    }
+    report.end();
+}
+
+/// A number from the environment.
+fn setting(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The binary under measurement: the one cargo built beside this, unless `SESAME_BIN` names another.
+fn program() -> std::path::PathBuf {
+    let built = option_env!("CARGO_BIN_EXE_sesame").map(std::path::PathBuf::from);
+    std::env::var_os("SESAME_BIN").map(std::path::PathBuf::from).or(built).expect("a built sesame")
+}
