@@ -137,7 +137,7 @@ fn every_form_that_openssl_signs_in_is_read() {
         ("d-smime-opaque", &["smime", "-sign", "-text", "-nodetach"]),
         ("e-cms-text", &["cms", "-sign", "-text"]),
         ("f-cms-opaque-indefinite-length", &["cms", "-sign", "-text", "-nodetach", "-stream"]),
-        ("g-cms-pss", &["cms", "-sign", "-text", "-keyopt", "rsa_padding_mode:pss"]),
+        ("g-cms-pss", &["cms", "-sign", "-text", "-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:32"]),
         ("h-cms-crlf", &["cms", "-sign", "-text", "-crlfeol"]),
     ];
     let mut messages: Vec<(&str, Vec<u8>)> =

@@ -156,9 +156,9 @@ impl Sites {
         rustix::fs::sync();
     }
 
-    fn wait(&self, receiver: Running, count: usize) -> Took {
+    fn wait(&self, mut receiver: Running, count: usize) -> Took {
         until("everything to be stored", LIMIT, || {
-            assert!(!receiver.has_ended(), "the receiver ended");
+            receiver.must_run();
             queues::count(&self.incoming) >= count
         });
         let took = Took { wall: receiver.since.elapsed().as_secs_f64(), cpu: receiver.cpu() };

@@ -32,7 +32,7 @@ impl Installation {
     /// Writes the configuration: `host` presents itself, `sections` are brokers and channels.
     pub(crate) fn new(folder: &Path, host: &Host, sections: &str) -> Self {
         use std::os::unix::fs::DirBuilderExt as _;
-        std::fs::create_dir_all(folder).unwrap();
+        std::fs::create_dir_all(folder.join("plugins.d")).unwrap();
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("compiled")).unwrap();
         let text = format!(
             "[credential]\ncertificate = {:?}\nkey = {:?}\n\n[trust]\nanchors = {:?}\n\n[plugins]\n\
@@ -93,6 +93,14 @@ impl Running {
     pub(crate) fn stop(mut self) {
         kill_process(self.pid(), Signal::TERM).unwrap();
         self.end();
+    }
+
+    /// Fails with what it said, if it has ended.
+    pub(crate) fn must_run(&mut self) {
+        if self.has_ended() {
+            self.end();
+            panic!("{} ended", self.name);
+        }
     }
 
     fn pid(&self) -> Pid {

@@ -35,7 +35,7 @@
 #[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]
 #[path = "../acceptance/harness/mod.rs"]
 mod harness;
-#[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]
+#[allow(dead_code, unused_imports, reason = "shared with the acceptance tests, which use all of it")]
 #[path = "../acceptance/peers/mod.rs"]
 mod peers;
 #[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]

@@ -101,7 +101,7 @@ pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> 
 
 /// What becomes of a message on which a worker panicked, which is our own fault: the reject queue keeps it whole.
 #[must_use]
-pub fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
+pub(super) fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
     let why = "Sesame failed on this message; please report it with the element's `sealed` and the log";
     Draft { received, snapshot, now }.unopened("internal-error", why)
 }

@@ -11,13 +11,15 @@ use tokio::task::{JoinError, JoinHandle};
 use super::{Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
 use crate::channel::Connected;
 use crate::journal::Disposition;
-use crate::message::content_digest;
+use crate::message::{Finding, Severity, content_digest};
 use crate::shutdown::Shutdown;
 use crate::spool::{Commit, CommitError, Outcome, Stored};
 use crate::stomp::{AckMode, AckToken, Delivery, Reservation, Subscribe, Subscription};
 
 /// How often the room on the disk is looked at.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
+/// Findings of one message that are logged; all of them stand beside a message that is refused.
+const SHOWN_FINDINGS: usize = 10;
 /// How long a DISCONNECT may take.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 
@@ -54,6 +56,7 @@ pub(super) struct LogLine {
     pub(super) disposition: Disposition,
     pub(super) reason: String,
     pub(super) plugin: String,
+    pub(super) findings: Vec<Finding>,
     pub(super) attempt: u32,
 }
 
@@ -326,6 +329,7 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
         disposition: decision.disposition.clone(),
         reason: reason(decision),
         plugin: decision.plugin.clone().unwrap_or_default(),
+        findings: decision.findings.clone(),
         attempt,
     }
 }
@@ -336,6 +340,16 @@ fn reason(decision: &Decision) -> String {
     match &decision.disposition {
         Disposition::Rejected { code } => format!("{code}: {why}"),
         _ => why,
+    }
+}
+
+/// One line for each thing that plugins found, without the values.
+pub(crate) fn log_findings(channel: &str, id: &str, findings: &[Finding]) {
+    for finding in findings.iter().take(SHOWN_FINDINGS) {
+        match finding.severity {
+            Severity::Info => tracing::info!(channel, id, %finding, "plugin finding"),
+            Severity::Warning | Severity::Error => tracing::warn!(channel, id, %finding, "plugin finding"),
+        }
     }
 }
 
@@ -350,6 +364,7 @@ pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
         tracing::warn!(channel, id, signer, "the signer sent other content under this id too; both are kept");
     }
     let element = elements.join(" ");
+    log_findings(channel, id, &line.findings);
     match &line.disposition {
         Disposition::Stored => tracing::info!(channel, id, signer, element, "message stored"),
         Disposition::Dropped => tracing::info!(channel, id, signer, plugin, reason = %line.reason, "message dropped"),

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use decide::milliseconds;
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
+pub(crate) use intake::log_findings;
 
 use crate::channel::{Identity, Link, OpenSpool};
 use crate::config;

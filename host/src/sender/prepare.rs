@@ -147,7 +147,7 @@ impl Sender {
         };
         match outcome {
             Outcome::Pass { outputs, refused, findings } => {
-                self.log_findings(&key.id, &findings);
+                crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
                 let row = row(outputs.into_iter().map(output).collect());
                 if refused.is_empty() {
                     return Examined::Ready { element, content, row, fresh: true };
@@ -187,12 +187,6 @@ impl Sender {
             tracing::error!(channel = %self.name, error = crate::cause::chain(&error), "cannot write the journal");
         }
         Examined::PutOff { element: element.name().to_string(), attempt, after, reason }
-    }
-
-    fn log_findings(&self, id: &MessageId, findings: &[Finding]) {
-        for finding in findings {
-            tracing::info!(channel = %self.name, %id, finding = %finding, "plugin finding");
-        }
     }
 
     /// Makes the answers of the pipeline durable in one transaction.

@@ -32,6 +32,7 @@ impl LockedElement {
     ///
     /// # Errors
     /// [`SpoolError::Io`]; the element is then still there or comes back at the next start.
+    #[cfg(test)]
     pub(crate) fn remove(self) -> Result<Removal, SpoolError> {
         Self::remove_all(vec![self]).pop().unwrap_or(Ok(Removal::Gone))
     }

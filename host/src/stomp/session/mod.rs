@@ -10,7 +10,7 @@
 //! # Receiving
 //! A [`Subscription`] gives [`Delivery`]s. Before the body of a MESSAGE is read, its memory is taken from the budget that
 //! all sessions share; while there is none the session does not read, and the broker, which then cannot be heard, is not
-//! declared dead. `Session::acknowledge` takes the delivery's token.
+//! declared dead. A delivery is acknowledged through its [`AckToken`].
 //!
 //! # The end
 //! A session ends once, for one reason ([`Closed`]), and is not revived; the connector opens another. After a failed
@@ -202,15 +202,6 @@ impl Session {
         .map(|(name, value)| (name, value.to_owned()));
         let own = own.each_ref().map(|(name, value)| (*name, value.as_str()));
         self.head(Command::Subscribe, &own, &subscribe.headers)
-    }
-
-    /// Acknowledges the delivery that `token` came with. Does not block; in [`AckMode::Client`] the ACK leaves when every
-    /// earlier delivery is acknowledged too.
-    ///
-    /// # Errors
-    /// [`SessionError::Closed`] if the session that delivered it is over; the broker will deliver the message again.
-    pub(crate) fn acknowledge(&self, token: AckToken) -> Result<(), SessionError> {
-        token.acknowledge()
     }
 
     /// Ends a subscription and waits for the broker's RECEIPT. What was delivered before can still be taken; it is not

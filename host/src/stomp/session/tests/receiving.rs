@@ -44,11 +44,11 @@ async fn acknowledges_by_the_rules_of_each_version_with_the_id_escaped_again() {
         ("1.1", r"a\cb", "ACK\nsubscription:{id}\nmessage-id:a\\cb\n\n\0".to_owned()),
         ("1.0", "a:b", "ACK\nmessage-id:a:b\n\n\0".to_owned()),
     ] {
-        let (session, mut subscription, mut peer, id) = subscribed(quick(), version).await;
+        let (_session, mut subscription, mut peer, id) = subscribed(quick(), version).await;
         peer.write(message(&id, wire_id, "body")).await;
         let delivery = next(&mut subscription).await;
         assert_eq!(delivery.body.as_ref(), b"body");
-        session.acknowledge(delivery.token).unwrap();
+        delivery.token.acknowledge().unwrap();
         let mut wire = vec![0; 200];
         let count = peer.stream.read(&mut wire).await.unwrap();
         assert_eq!(String::from_utf8_lossy(&wire[..count]), expected.replace("{id}", &id));
@@ -107,7 +107,7 @@ async fn a_message_that_comes_twice_is_delivered_and_acknowledged_twice() {
     let mut subscription = session.subscribe(&Subscribe::new("/queue/a")).await.unwrap();
     for _ in 0..2 {
         let delivery = next(&mut subscription).await;
-        session.acknowledge(delivery.token).unwrap();
+        delivery.token.acknowledge().unwrap();
     }
     assert!(session.disconnect(PATIENCE).await);
     assert_eq!((broker.depth("/queue/a"), broker.counters().nacks), (0, 0));
@@ -122,7 +122,7 @@ async fn what_is_not_acknowledged_comes_again() {
     let mut subscription = session.subscribe(&Subscribe::new("/queue/a")).await.unwrap();
     let delivery = next(&mut subscription).await;
     assert!(!delivery.redelivered());
-    session.acknowledge(delivery.token).unwrap();
+    delivery.token.acknowledge().unwrap();
     session.disconnect(PATIENCE).await;
 
     broker.script(|script| script.lose_acks = false);
@@ -131,7 +131,7 @@ async fn what_is_not_acknowledged_comes_again() {
     let delivery = next(&mut subscription).await;
     assert!(delivery.redelivered());
     assert_eq!(delivery.headers.text("empa-id"), Some("1"));
-    session.acknowledge(delivery.token).unwrap();
+    delivery.token.acknowledge().unwrap();
     assert!(session.disconnect(PATIENCE).await);
     assert_eq!(broker.depth("/queue/a"), 0);
 }
@@ -148,8 +148,8 @@ async fn a_token_of_a_session_that_is_over_acknowledges_nothing() {
     broker.drop_connections();
     closed(&session).await;
     assert!(subscription.next().await.is_none(), "what was not handed over is left to the broker");
-    let other = with_broker(quick(), &broker).await;
-    assert!(matches!(other.acknowledge(delivery.token), Err(SessionError::Closed(_))));
+    let _other = with_broker(quick(), &broker).await;
+    assert!(matches!(delivery.token.acknowledge(), Err(SessionError::Closed(_))));
     assert_eq!(broker.depth("/queue/a"), 2);
 }
 
@@ -172,10 +172,10 @@ async fn in_client_mode_only_the_contiguous_part_is_acknowledged() {
         tokens.push(next(&mut subscription).await.token);
     }
     let (third, second, first) = (tokens.pop().unwrap(), tokens.pop().unwrap(), tokens.pop().unwrap());
-    session.acknowledge(third).unwrap();
-    session.acknowledge(first).unwrap();
+    third.acknowledge().unwrap();
+    first.acknowledge().unwrap();
     eventually("the first is acknowledged", || broker.depth("/queue/a") == 2).await;
-    session.acknowledge(second).unwrap();
+    second.acknowledge().unwrap();
     eventually("all are acknowledged", || broker.depth("/queue/a") == 0).await;
 }
 
@@ -206,7 +206,7 @@ async fn what_was_acknowledged_before_an_unsubscribe_is_acknowledged() {
         broker.put("/queue/a", Headers::new(), "x");
         let mut subscription = session.subscribe(&Subscribe::new("/queue/a")).await.unwrap();
         let delivery = next(&mut subscription).await;
-        session.acknowledge(delivery.token).unwrap();
+        delivery.token.acknowledge().unwrap();
         session.unsubscribe(&subscription).await.unwrap();
         assert_eq!(broker.depth("/queue/a"), 0);
     }
@@ -223,7 +223,7 @@ async fn unsubscribed_deliveries_stay_with_the_broker() {
     let mut subscription = session.subscribe(&Subscribe::new("/queue/a")).await.unwrap();
     let delivery = next(&mut subscription).await;
     session.unsubscribe(&subscription).await.unwrap();
-    session.acknowledge(delivery.token).unwrap();
+    delivery.token.acknowledge().unwrap();
     assert!(next(&mut subscription).await.body == "x" && next(&mut subscription).await.body == "x");
     assert!(subscription.next().await.is_none());
     assert!(session.ended().is_none());
@@ -254,7 +254,7 @@ async fn reading_stops_while_the_memory_budget_is_used_up_and_the_broker_is_not_
     for _ in 0..20 {
         let delivery = next(&mut subscription).await;
         assert_eq!(delivery.body.len(), 50_000);
-        session.acknowledge(delivery.token).unwrap();
+        delivery.token.acknowledge().unwrap();
     }
     assert!(session.disconnect(PATIENCE).await);
     assert_eq!((broker.depth("/queue/a"), memory.available()), (0, 256 * 1024));
@@ -270,7 +270,7 @@ async fn a_disconnect_gets_through_while_the_memory_budget_is_used_up() {
     let session = with_broker(options, &broker).await;
     let mut subscription = session.subscribe(&Subscribe::new("/queue/a")).await.unwrap();
     let delivery = next(&mut subscription).await;
-    session.acknowledge(delivery.token).unwrap();
+    delivery.token.acknowledge().unwrap();
     assert!(session.disconnect(PATIENCE).await);
     assert_eq!(broker.depth("/queue/a"), 4);
     drop(delivery.memory);
@@ -303,7 +303,7 @@ async fn ten_thousand_deliveries_beyond_the_prefetch_stay_within_the_budget() {
     for _ in 0..10_000 {
         let delivery = next(&mut subscription).await;
         assert!(subscription.waiting() <= 1024);
-        session.acknowledge(delivery.token).unwrap();
+        delivery.token.acknowledge().unwrap();
     }
     assert!(session.disconnect(PATIENCE).await);
     assert_eq!(broker.depth("/queue/a"), 0);
