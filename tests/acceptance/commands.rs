@@ -91,7 +91,7 @@ fn explain_tells_a_message_s_fate_and_stores_nothing() {
     pair.receiver.run(&["explain", "central", &good]).expect(0).says(&listed.subject);
     let bad = file("bad", &openssl::sign(&stranger, RECORD));
     pair.receiver.run(&["explain", "central", &bad]).expect(1).says("not on the list of authorised signers");
-    let broken = file("broken", b"nonsense");
+    let broken = file("broken", &openssl::sign(&listed, RECORD)[..400]);
     json(&pair.receiver.run(&["explain", "central", &broken, "--json"]).expect(1));
     let content = pair.sender.folder.write("content", RECORD).display().to_string();
     pair.sender.run(&["explain", "cpu", &content]).expect(0);

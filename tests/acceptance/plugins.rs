@@ -149,7 +149,7 @@ const MISBEHAVIOUR: [(&str, &str); 9] = [
     ("panic", "[config]\nvalidate = \"panic\"\ntext = \"out of cheese\"\n"),
     ("recurse", "[config]\nvalidate = \"recurse\"\n"),
     ("exit", "[config]\nvalidate = \"exit\"\n"),
-    ("huge", "max-output = \"1MiB\"\n[config]\ntransform = \"huge\"\nsize = 8000000\n"),
+    ("huge", "output-limit = \"1MiB\"\n[config]\ntransform = \"huge\"\nsize = 8000000\n"),
     ("split-empty", "[config]\ntransform = \"split-empty\"\n"),
     ("invalid-without-findings", "[config]\nvalidate = \"invalid-without-findings\"\n"),
     ("unknown-route", "[config]\nroute = [\"nowhere\"]\n"),

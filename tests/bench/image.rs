@@ -17,13 +17,18 @@ pub(crate) struct Image {
 impl Image {
     /// Makes and mounts an image of this many megabytes.
     pub(crate) fn mounted(megabytes: u64) -> Self {
-        assert!(rustix::process::geteuid().is_root(), "mounting a file system image needs root: run tests/figures as root");
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "mounting a file system image needs root: run tests/figures as root"
+        );
         let image = Self { folder: Folder::new("figures-image") };
         let file = std::fs::File::create(image.file()).unwrap();
         file.set_len(megabytes << 20).unwrap();
         drop(file);
         std::fs::create_dir(image.path()).unwrap();
-        run(Command::new("mkfs.ext4").args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]).arg(image.file()));
+        run(Command::new("mkfs.ext4")
+            .args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
+            .arg(image.file()));
         run(Command::new("mount").args(["-o", "loop"]).arg(image.file()).arg(image.path()));
         image
     }

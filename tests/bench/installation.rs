@@ -76,7 +76,8 @@ impl Running {
 
     /// Whether it has ended; its numbers can still be read.
     pub(crate) fn has_ended(&self) -> bool {
-        let ended = waitid(WaitId::Pid(self.pid()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG);
+        let ended =
+            waitid(WaitId::Pid(self.pid()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG);
         ended.unwrap().is_some()
     }
 
