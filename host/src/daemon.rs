@@ -127,44 +127,13 @@ pub fn pipeline(
 }
 
 fn named_stage(config: &Config, stage: &config::Stage) -> StageSource {
-    let settings = config.plugin.get(&stage.to_string()).map(side_car);
+    let settings = config.plugin.get(&stage.to_string()).map(SideCar::from);
     match stage {
         config::Stage::Builtin(_) => StageSource::named(&stage.to_string(), settings),
         config::Stage::File(name) => {
             let path = config.plugins.folder.join(format!("{name}.wasm"));
             StageSource::named(&path.to_string_lossy(), settings)
         }
-    }
-}
-
-/// The plugin module's form of `[plugin.NAME]`.
-fn side_car(settings: &config::PluginSettings) -> SideCar {
-    SideCar {
-        enabled: settings.enabled,
-        filter: crate::plugin::Filter {
-            channels: settings.channels.clone(),
-            direction: match settings.direction {
-                config::Flow::Inbound => Some(Direction::Inbound),
-                config::Flow::Outbound => Some(Direction::Outbound),
-                config::Flow::Both => None,
-            },
-            destination: settings.destinations.clone(),
-            signer: settings.signers.clone(),
-            content_type: settings.content_types.clone(),
-        },
-        on_error: match settings.on_error {
-            config::OnError::Defer => crate::plugin::OnError::Defer,
-            config::OnError::Reject => crate::plugin::OnError::Reject,
-            config::OnError::Pass => crate::plugin::OnError::Pass,
-        },
-        limits: crate::plugin::Limits {
-            deadline: settings.deadline,
-            memory: settings.memory,
-            output: settings.max_output,
-            log: settings.max_log,
-        },
-        sha256: settings.sha256,
-        config: serde_json::Value::Object(settings.config.clone()),
     }
 }
 

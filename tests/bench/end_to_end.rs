@@ -2,8 +2,9 @@
 //! on an ext4 image, the broker's own store wherever the target directory lies.
 //!
 //! Three times: the sender alone fills the broker, the receiver alone drains it, and both at once. The clock runs from the
-//! start of the process to the last element removed, or stored. Every message is numbered; what is lost or comes twice
-//! stops the run.
+//! start of the process to the last element removed, or stored. The messages have waited for some seconds by then: one
+//! that was written and linked within the same tick of the clock is held back for [`SETTLED`]. Every message is numbered;
+//! what is lost or comes twice stops the run.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use crate::{queues, setting};
 
 /// Content of a message, in bytes.
 const SIZE: usize = 30_000;
+/// How long a sender watches a file that may still be being written.
+const SETTLED: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(300);
 const GOAL: Goal = Goal::AtLeast(500.0);
 
@@ -154,6 +157,7 @@ impl Sites {
     fn fill(&self, numbers: &Range<u32>) {
         numbers.clone().for_each(|number| drop(queues::add(&self.outgoing, &body(number))));
         rustix::fs::sync();
+        std::thread::sleep(SETTLED);
     }
 
     fn wait(&self, mut receiver: Running, count: usize) -> Took {

@@ -1,11 +1,12 @@
 //! `[plugin.NAME]`: the settings of a plugin that a pipeline lists. The keys are those of a side-car, which `plugin` reads.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::defaults;
-use super::document::Section;
-use super::mistake::{Complaint, complain, nearest};
+use super::document::{Document, Files, Section};
+use super::mistake::{Complaint, ConfigErrors, complain, nearest};
 use super::write::Writer;
 use super::{json, process};
 
@@ -87,6 +88,18 @@ impl Default for PluginSettings {
 }
 
 impl PluginSettings {
+    /// Reads a side-car, which has the keys of `[plugin.NAME]`. `file` is what the mistakes name.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn parse_side_car(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
+        let document = Document::new(file, text, Files::Ignore);
+        let table = document.parse(text)?;
+        let settings = Self::read(&document.root(&table));
+        document.mistakes()?;
+        Ok(settings)
+    }
+
     pub(super) fn read(section: &Section<'_, '_>) -> Self {
         let default = Self::default();
         let deadline = Duration::from_millis(10)..=Duration::from_secs(600);

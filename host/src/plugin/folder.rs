@@ -140,9 +140,9 @@ fn read_side_car(path: &Path) -> Result<SideCar, String> {
     }
     let bytes = read_file(path, MAX_SIDE_CAR_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))?;
-    SideCar::parse(&text).map_err(|mistakes| {
-        let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        format!("{}: {}", path.display(), mistakes.join("; "))
+    SideCar::parse(&text, path).map_err(|errors| {
+        let mistakes: Vec<String> = errors.mistakes().iter().map(ToString::to_string).collect();
+        mistakes.join("; ")
     })
 }
 
@@ -256,7 +256,7 @@ mod tests {
         let folder = folder(&[("a.wasm", b"x"), ("a.toml", b"foo = 1\nmemory = true")]);
         let stages = read(folder.path()).unwrap();
         let error = stages[0].side_car.clone().unwrap_err();
-        assert!(error.contains("a.toml: memory: ") && error.contains("; foo: there is no such key"), "{error}");
+        assert!(error.contains("a.toml:2: memory: ") && error.contains("a.toml:1: foo: "), "{error}");
     }
 
     #[test]

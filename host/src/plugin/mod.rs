@@ -53,4 +53,4 @@ pub use self::pipeline::{
     StageInfo, TOTAL_TIME,
 };
 pub use self::plugins::{Plugins, StartError};
-pub use self::sidecar::{Mistake, OnError, SideCar};
+pub use self::sidecar::SideCar;

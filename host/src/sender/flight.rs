@@ -14,14 +14,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::prepare::{Examined, Prepared};
 use super::refuse::Refusal;
-use super::{Blame, Ending, Sender, Settled, Stay, locked, remove};
+use super::{Blame, Ending, Seal, Sender, Settled, Stay, locked, remove};
 use crate::channel::Connected;
 use crate::journal::{PreparedKey, Sent};
 use crate::shutdown::Shutdown;
-use crate::smime::{SealError, Sealer, ToSeal};
+use crate::smime::SealError;
 use crate::spool::{ElementName, LockedElement, Removal, Scan, SpoolError};
 use crate::stomp::{Closed, Receipt, SendFailure, SendFrame};
-use crate::trust::RecipientCertificate;
 
 /// Elements that are prepared together.
 const BATCH: usize = 64;
@@ -473,25 +472,8 @@ impl Flight<'_> {
 impl Sender {
     /// Signs and encrypts every part of a message.
     fn seal(&self, prepared: Prepared) -> Sealed {
-        let frames = self.sealer().and_then(|sealer| self.frames(&sealer, &prepared));
+        let frames = self.sealing().and_then(|seal| frames(&seal, &prepared));
         Sealed { prepared, frames }
-    }
-
-    fn frames(&self, sealer: &Sealer, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError> {
-        let to = self.recipient.as_ref().and_then(|source| addressee(&source.current()));
-        let frames = prepared.parts().iter().map(|part| {
-            let to_seal = ToSeal {
-                id: &part.id,
-                to: to.as_deref(),
-                content_type: part.content_type.as_deref(),
-                payload: &part.payload,
-            };
-            let sealed = sealer.seal(&to_seal)?;
-            let mut headers = vec![("empa-id".to_owned(), part.id.to_string())];
-            headers.extend(part.headers.iter().cloned());
-            Ok(SendFrame { destination: part.destination.clone(), headers, body: Bytes::from(sealed.into_bytes()) })
-        });
-        frames.collect()
     }
 
     /// Removes elements that were sent and notes them in the journal.
@@ -513,12 +495,14 @@ impl Sender {
     }
 }
 
-/// The name that binds a message to its recipient, where it can stand in the signed part.
-fn addressee(recipient: &RecipientCertificate) -> Option<String> {
-    let name = recipient.facts().subject.rfc4514();
-    let lower = name.to_ascii_lowercase();
-    let plain = name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    (plain && !lower.contains("base64") && !lower.contains("quoted-printable")).then_some(name)
+fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError> {
+    let frames = prepared.parts().iter().map(|part| {
+        let sealed = seal.seal(&part.id, part.content_type.as_deref(), &part.payload)?;
+        let mut headers = vec![("empa-id".to_owned(), part.id.to_string())];
+        headers.extend(part.headers.iter().cloned());
+        Ok(SendFrame { destination: part.destination.clone(), headers, body: Bytes::from(sealed.into_bytes()) })
+    });
+    frames.collect()
 }
 
 /// What is sealed at the front; pending for ever where there is nothing.

@@ -12,6 +12,7 @@
 mod flight;
 mod prepare;
 mod refuse;
+mod sealing;
 mod window;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 pub use prepare::{Part, Prepared};
+pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
 
 use crate::channel::{Connected, Identity, Link, OpenSpool};
@@ -30,7 +32,7 @@ use crate::config;
 use crate::message::MessageId;
 use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
-use crate::smime::{Peer, SealError, SealPolicy, Sealer};
+use crate::smime::SealError;
 use crate::spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
 use crate::stomp::Receipt;
 use crate::trust::RecipientSource;
@@ -372,13 +374,7 @@ impl Sender {
         locked(&self.put_off).get(element).map_or_else(SystemTime::now, |put| put.first)
     }
 
-    fn sealer(&self) -> Result<Sealer, SealError> {
-        let peer = match self.settings.peer {
-            config::Peer::Ssm => Peer::Ssm,
-            config::Peer::Sesame => Peer::Sesame,
-        };
-        let max_payload = usize::try_from(self.settings.max_payload).unwrap_or(usize::MAX);
-        let recipient = self.recipient.as_ref().map(|source| source.current());
-        Sealer::new(self.identity.credential.current(), recipient, SealPolicy { peer, cipher: None, max_payload })
+    fn sealing(&self) -> Result<Seal, SealError> {
+        Seal::new(&self.settings, &self.identity, self.recipient.as_ref().map(|source| source.current()))
     }
 }

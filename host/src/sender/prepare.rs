@@ -210,7 +210,7 @@ impl Sender {
         for output in row.outputs {
             let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
             let payload = output.payload.map_or_else(|| Arc::clone(content), Arc::new);
-            for destination in self.destinations(&output.routes) {
+            for destination in super::destinations(&self.settings, &output.routes) {
                 parts.push(Part {
                     id: id.clone(),
                     destination,
@@ -222,19 +222,6 @@ impl Sender {
         }
         let bytes = parts.iter().map(|part| part.payload.len()).sum();
         Prepared { element, key: row.key, parts, bytes }
-    }
-
-    /// The destinations of an output: those of its routes, else the channel's own.
-    fn destinations(&self, routes: &[String]) -> Vec<String> {
-        let own = &self.settings.destination;
-        let mut destinations: Vec<String> =
-            routes.iter().map(|route| self.settings.routes.get(route).unwrap_or(own).clone()).collect();
-        if destinations.is_empty() {
-            destinations.push(own.clone());
-        }
-        destinations.sort();
-        destinations.dedup();
-        destinations
     }
 }
 

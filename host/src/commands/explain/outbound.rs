@@ -8,16 +8,7 @@ use crate::daemon::{Shared, pipeline};
 use crate::message::Direction;
 use crate::plugin::{Input, Output};
 use crate::receiver::milliseconds;
-use crate::smime::{Peer, SealPolicy, Sealer, ToSeal};
-
-/// What seals the messages of a channel.
-struct Seal {
-    sealer: Sealer,
-    /// The recipient's name, as it goes into the signed part.
-    to: Option<String>,
-    /// The largest frame, in bytes.
-    max_frame: u64,
-}
+use crate::sender::{Seal, destinations};
 
 /// Room for the command and the headers of a frame, in bytes.
 const FRAME_HEADERS: usize = 4096;
@@ -40,7 +31,8 @@ pub(super) fn explain(
     }
     explanation.passed("content", format!("{} bytes; the id is given when it is queued", content.len()));
     let shared = Shared::start(config)?;
-    let seal = seal(config, &shared, sender)?;
+    let seal = sealing(&shared, sender)?;
+    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
     let pipeline = pipeline(&shared.plugins, config, channel, Direction::Outbound)?;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
@@ -57,7 +49,7 @@ pub(super) fn explain(
     let outcome = pipeline.run(&input, content);
     let mut refused = None;
     explanation.take(outcome, "sent", |explanation, output| {
-        if let Err(reason) = place(explanation, sender, &seal, &output, content) {
+        if let Err(reason) = place(explanation, sender, (&seal, max_frame), &output, content) {
             refused = Some(reason);
         }
     });
@@ -72,35 +64,20 @@ pub(super) fn explain(
     Ok(explanation)
 }
 
-fn seal(config: &Config, shared: &Shared, sender: &config::Sender) -> anyhow::Result<Seal> {
+fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Seal> {
     let identity = shared.registry.identity(&sender.credential, &sender.trust)?;
     let recipient = match &sender.recipient_certificate {
         Some(file) => Some(shared.registry.recipient(file, &identity)?.current()),
         None => None,
     };
-    let peer = match sender.peer {
-        config::Peer::Ssm => Peer::Ssm,
-        config::Peer::Sesame => Peer::Sesame,
-    };
-    let max_payload = usize::try_from(sender.max_payload).unwrap_or(usize::MAX);
-    let to = recipient.as_ref().map(|recipient| recipient.facts().subject.rfc4514()).filter(|name| is_plain(name));
-    let sealer = Sealer::new(identity.credential.current(), recipient, SealPolicy { peer, cipher: None, max_payload })?;
-    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
-    Ok(Seal { sealer, to, max_frame })
-}
-
-/// Whether a name can stand in the signed part, as the sender judges it.
-fn is_plain(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let plain = name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    plain && !lower.contains("base64") && !lower.contains("quoted-printable")
+    Ok(Seal::new(sender, &identity, recipient)?)
 }
 
 /// Seals one output for each of its destinations; answers why that cannot be done.
 fn place(
     explanation: &mut Explanation,
     sender: &config::Sender,
-    seal: &Seal,
+    (seal, max_frame): (&Seal, u64),
     output: &Output,
     content: &[u8],
 ) -> Result<(), String> {
@@ -108,11 +85,9 @@ fn place(
     let payload = output.payload.as_deref().unwrap_or(content);
     let mut notes: Vec<String> = output.content_type.iter().map(|kind| format!("content type {kind}")).collect();
     notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
-    let max_frame = seal.max_frame;
     for destination in destinations(sender, &output.routes) {
-        let content_type = output.content_type.as_deref();
-        let message = ToSeal { id: &id, to: seal.to.as_deref(), content_type, payload };
-        let sealed = seal.sealer.seal(&message).map_err(|error| format!("seal: {}", crate::cause::chain(&error)))?;
+        let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
+        let sealed = sealed.map_err(|error| format!("seal: {}", crate::cause::chain(&error)))?;
         let wire = sealed.bytes().len();
         if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
             return Err(format!("too-large: {wire} bytes on the wire do not fit in max-frame, {max_frame}"));
@@ -123,17 +98,4 @@ fn place(
         explanation.products.push(product);
     }
     Ok(())
-}
-
-/// The destinations of an output: those of its routes, else the channel's own.
-fn destinations(sender: &config::Sender, routes: &[String]) -> Vec<String> {
-    let own = &sender.destination;
-    let mut destinations: Vec<String> =
-        routes.iter().map(|route| sender.routes.get(route).unwrap_or(own).clone()).collect();
-    if destinations.is_empty() {
-        destinations.push(own.clone());
-    }
-    destinations.sort();
-    destinations.dedup();
-    destinations
 }

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
 use super::{Input, Outcome, Output, Pipeline, Refused};
+use crate::config::OnError;
 use crate::message::{Direction, Finding, Severity};
 use crate::plugin::answer::{AnswerError, Bounds, MAX_PARTS, note};
 use crate::plugin::bindings::types::{self, Message};
 use crate::plugin::filter::Facts;
 use crate::plugin::instance::Fault;
-use crate::plugin::sidecar::OnError;
 
 impl Pipeline {
     /// Runs a message through all stages that concern it. Blocks; call it on a thread of its own.

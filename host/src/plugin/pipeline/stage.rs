@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ReadyStage, StageError, StageInfo};
+use crate::config::OnError;
 use crate::message::{Finding, hex};
 use crate::plugin::answer::{self, AnswerError, Bounds};
 use crate::plugin::bindings::transformer::{Output, Part, Verdict};
@@ -14,7 +15,7 @@ use crate::plugin::component::Loaded;
 use crate::plugin::filter::Filter;
 use crate::plugin::instance::{Fault, Running};
 use crate::plugin::limits::Limits;
-use crate::plugin::sidecar::{OnError, SideCar};
+use crate::plugin::sidecar::SideCar;
 use crate::plugin::text::{clean, clean_lines};
 
 /// A stage of a pipeline.

@@ -53,7 +53,7 @@ fn behaviour(side_car: &str) -> StageSource {
 }
 
 fn stage(name: &str, side_car: &str) -> StageSource {
-    let side_car = SideCar::parse(side_car).expect("side-car");
+    let side_car = SideCar::parse(side_car, std::path::Path::new("side-car.toml")).expect("side-car");
     StageSource::named(guest(name).to_str().unwrap(), Some(side_car))
 }
 

@@ -1,0 +1,140 @@
+//! The settings of one stage, as the pipeline uses them.
+//!
+//! An operator writes them in the side-car `NAME.toml` of `NAME.wasm`, or in `[plugin."NAME"]` of the configuration, which has
+//! the same keys; both are read by [`PluginSettings`].
+
+use std::path::Path;
+
+use super::filter::Filter;
+use super::limits::Limits;
+use crate::config::{ConfigErrors, Flow, OnError, PluginSettings};
+use crate::message::Direction;
+
+/// The settings of one stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SideCar {
+    /// A stage that is not enabled is not part of any pipeline.
+    pub enabled: bool,
+    /// The messages it sees.
+    pub filter: Filter,
+    /// What happens when it fails.
+    pub on_error: OnError,
+    /// What it may use.
+    pub limits: Limits,
+    /// SHA-256 that the component must have.
+    pub sha256: Option<[u8; 32]>,
+    /// The plugin's own table, as JSON.
+    pub config: serde_json::Value,
+}
+
+impl Default for SideCar {
+    fn default() -> Self {
+        Self::from(&PluginSettings::default())
+    }
+}
+
+impl From<&PluginSettings> for SideCar {
+    fn from(settings: &PluginSettings) -> Self {
+        Self {
+            enabled: settings.enabled,
+            filter: Filter {
+                channels: settings.channels.clone(),
+                direction: match settings.direction {
+                    Flow::Inbound => Some(Direction::Inbound),
+                    Flow::Outbound => Some(Direction::Outbound),
+                    Flow::Both => None,
+                },
+                destination: settings.destinations.clone(),
+                signer: settings.signers.clone(),
+                content_type: settings.content_types.clone(),
+            },
+            on_error: settings.on_error,
+            limits: Limits {
+                deadline: settings.deadline,
+                memory: settings.memory,
+                output: settings.max_output,
+                log: settings.max_log,
+            },
+            sha256: settings.sha256,
+            config: serde_json::Value::Object(settings.config.clone()),
+        }
+    }
+}
+
+impl SideCar {
+    /// Reads the text of the side-car `file`.
+    ///
+    /// # Errors
+    /// Every mistake in it, each with its line, its key and the remedy.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
+        PluginSettings::parse_side_car(text, file).map(|settings| Self::from(&settings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<SideCar, ConfigErrors> {
+        SideCar::parse(text, Path::new("a.toml"))
+    }
+
+    #[test]
+    fn an_empty_side_car_is_the_default() {
+        assert_eq!(parse("").unwrap(), SideCar::default());
+        assert_eq!(parse("direction = \"both\"").unwrap(), SideCar::default());
+        assert_eq!(SideCar::default().limits, Limits::default());
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let pin = "ab".repeat(32);
+        let text = format!(
+            r#"
+            enabled = false
+            channels = ["central"]
+            direction = "inbound"
+            destination = "/queue/*"
+            signer = ["/C=UK/CN=a", "CN=b"]
+            content-type = ["Text/Plain"]
+            on-error = "reject"
+            deadline = "250ms"
+            memory = "128MiB"
+            output-limit = 1000
+            log-limit = "1KiB"
+            sha256 = "{pin}"
+            [config]
+            sites = ["UKI-TEST"]
+            [config.inner]
+            factor = 1.5
+            on = true
+            "#
+        );
+        let side_car = parse(&text).unwrap();
+        assert!(!side_car.enabled);
+        assert_eq!(side_car.filter.channels, Some(vec!["central".to_owned()]));
+        assert_eq!(side_car.filter.direction, Some(Direction::Inbound));
+        assert_eq!(side_car.filter.destination, Some(vec!["/queue/*".to_owned()]));
+        assert_eq!(side_car.filter.signer.unwrap().len(), 2);
+        assert_eq!(side_car.filter.content_type, Some(vec!["text/plain".to_owned()]));
+        assert_eq!(side_car.on_error, OnError::Reject);
+        let limits = Limits { deadline: Duration::from_millis(250), memory: 128 << 20, output: 1000, log: 1024 };
+        assert_eq!(side_car.limits, limits);
+        assert_eq!(side_car.sha256, Some([0xab; 32]));
+        let expected = serde_json::json!({"sites": ["UKI-TEST"], "inner": {"factor": 1.5, "on": true}});
+        assert_eq!(side_car.config, expected);
+    }
+
+    #[test]
+    fn reports_all_mistakes_with_line_and_key() {
+        let errors = parse("enabled = \"yes\"\ndeadline = \"5\"\nsites = [\"UKI-TEST\"]\n").unwrap_err();
+        let keys: Vec<&str> = errors.mistakes().iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(keys.len(), 3, "{errors}");
+        let text = errors.to_string();
+        for expected in ["a.toml:1: enabled:", "a.toml:2: deadline:", "a.toml:3: sites:"] {
+            assert!(text.contains(expected), "{expected} not in {text}");
+        }
+    }
+}

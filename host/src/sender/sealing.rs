@@ -1,0 +1,64 @@
+//! How a channel seals and where its outputs go: for the sender, and for `sesame explain`.
+
+use std::sync::Arc;
+
+use crate::channel::Identity;
+use crate::config;
+use crate::message::MessageId;
+use crate::smime::{Peer, SealError, SealPolicy, Sealed, Sealer, ToSeal};
+use crate::trust::RecipientCertificate;
+
+/// What seals the messages of a channel, from one state of credential and recipient.
+pub(crate) struct Seal {
+    sealer: Sealer,
+    /// The recipient's name, which binds a message to him.
+    to: Option<String>,
+}
+
+impl Seal {
+    /// # Errors
+    /// [`SealError`] where key, recipient and settings do not go together.
+    pub(crate) fn new(
+        settings: &config::Sender,
+        identity: &Identity,
+        recipient: Option<Arc<RecipientCertificate>>,
+    ) -> Result<Self, SealError> {
+        let peer = match settings.peer {
+            config::Peer::Ssm => Peer::Ssm,
+            config::Peer::Sesame => Peer::Sesame,
+        };
+        let max_payload = usize::try_from(settings.max_payload).unwrap_or(usize::MAX);
+        let policy = SealPolicy { peer, cipher: None, max_payload };
+        let to = recipient.as_deref().and_then(addressee);
+        Ok(Self { sealer: Sealer::new(identity.credential.current(), recipient, policy)?, to })
+    }
+
+    /// Signs content and, where the channel has a recipient, encrypts it.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub(crate) fn seal(&self, id: &MessageId, content_type: Option<&str>, payload: &[u8]) -> Result<Sealed, SealError> {
+        self.sealer.seal(&ToSeal { id, to: self.to.as_deref(), content_type, payload })
+    }
+}
+
+/// The name of a recipient, where it can stand in the signed part: SSM looks for the names of encodings there.
+fn addressee(recipient: &RecipientCertificate) -> Option<String> {
+    let name = recipient.facts().subject.rfc4514();
+    let lower = name.to_ascii_lowercase();
+    let plain = name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    (plain && !lower.contains("base64") && !lower.contains("quoted-printable")).then_some(name)
+}
+
+/// The destinations of an output: those of its routes, else the channel's own; each once.
+pub(crate) fn destinations(settings: &config::Sender, routes: &[String]) -> Vec<String> {
+    let own = &settings.destination;
+    let mut destinations: Vec<String> =
+        routes.iter().map(|route| settings.routes.get(route).unwrap_or(own).clone()).collect();
+    if destinations.is_empty() {
+        destinations.push(own.clone());
+    }
+    destinations.sort();
+    destinations.dedup();
+    destinations
+}
