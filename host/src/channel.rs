@@ -266,6 +266,7 @@ impl Registry {
     /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. Keeps the last good state of
     /// what cannot be read, and says so.
     pub fn refresh(&self) {
+        self.forget_unused();
         for (section, trust) in locked(&self.trusts).iter() {
             report("trust anchors", &paths(&section.anchors), trust.refresh());
         }
@@ -278,6 +279,15 @@ impl Registry {
         for source in locked(&self.recipients).iter() {
             report("recipient certificate", "", source.refresh());
         }
+    }
+
+    /// Forgets what no channel uses any more after a reload.
+    fn forget_unused(&self) {
+        locked(&self.lists).retain(|source| Arc::strong_count(source) > 1);
+        locked(&self.recipients).retain(|source| Arc::strong_count(source) > 1);
+        locked(&self.credentials).retain(|(_, source)| Arc::strong_count(source) > 1);
+        locked(&self.trusts).retain(|(_, trust)| Arc::strong_count(trust) > 1);
+        locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
     }
 
     /// Warns of certificates that end soon.
@@ -317,8 +327,12 @@ fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Ref
 
 /// Makes a directory, with its parents, unless it is there.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
-    use std::os::unix::fs::DirBuilderExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let there = path.is_dir();
     let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    // The mode is what the configuration says, whatever the umask.
+    let exact = std::fs::Permissions::from_mode(mode);
+    let made = made.and_then(|()| if there { Ok(()) } else { std::fs::set_permissions(path, exact) });
     made.map_err(|source| SetupError::Directory { path: path.to_owned(), source })
 }
 

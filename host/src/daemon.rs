@@ -205,8 +205,7 @@ impl Daemon {
         let refresh = self.shortest_refresh();
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
         others.spawn(housekeeping::retention(self.config.clone(), self.spools(), shutdown.clone()));
-        let mut summaries = senders.join_all().await;
-        receivers.join_all().await;
+        let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
         others.shutdown().await;
         summaries.sort_by(|a, b| a.0.cmp(&b.0));
         summaries

@@ -66,6 +66,10 @@ pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
         return Ok(EXIT_DONE);
     }
     let mut report = Report { as_json: arguments.json, errors: 0, warnings: 0 };
+    if config.senders.is_empty() && config.receivers.is_empty() {
+        let text = "no channel is configured: add a section [send.NAME] or [receive.NAME]";
+        report.take(vec![Found::error("configuration", text)]);
+    }
     report.take(config.warnings().into_iter().map(|text| Found::warning("configuration", text)).collect());
     for look in [local::credentials, local::trust, local::recipients, local::lists, local::queues] {
         report.take(look(config));

@@ -111,10 +111,11 @@ fn conclude(scene: &Scene) {
         output::line(&format!("   {name:<16} {about}"));
     }
     output::line("Look further:");
+    let program = std::env::current_exe().map_or_else(|_| "sesame".to_owned(), |path| path.display().to_string());
     let config = scene.folder.join("sesame.toml");
     let config = config.display();
-    output::line(&format!("   sesame queue list --config {config}"));
+    output::line(&format!("   {program} queue list --config {config}"));
     if let Some((_, id)) = scene.queued.first() {
-        output::line(&format!("   sesame trace {id} --config {config}"));
+        output::line(&format!("   {program} trace {id} --config {config}"));
     }
 }

@@ -44,6 +44,10 @@ enum Fate {
     Settling,
 }
 
+/// How often the journal is looked at for a message that left the queue, and how long between.
+const SETTLING_LOOKS: u32 = 40;
+const SETTLING_PAUSE: Duration = Duration::from_millis(50);
+
 pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
     let selection = match select(config, std::slice::from_ref(&arguments.channel), Kind::Send) {
         Ok(selection) => selection,
@@ -66,11 +70,23 @@ pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
     };
     let mut sent = 0;
     for message in &messages {
-        let fate = fate(sender, message).unwrap_or(Fate::Settling);
-        sent += usize::from(matches!(fate, Fate::Sent { .. } | Fate::Settling));
+        let fate = settled(sender, message);
+        sent += usize::from(matches!(fate, Fate::Sent { .. }));
         report(sender, message, &fate, why.as_deref(), arguments.json);
     }
     Ok(if sent == messages.len() && unread == 0 { EXIT_DONE } else { EXIT_FAILED })
+}
+
+/// What became of a message, once the journal says so: a running Sesame notes it a moment after the element is gone.
+fn settled(sender: &config::Sender, message: &Added) -> Fate {
+    for _ in 0..SETTLING_LOOKS {
+        match fate(sender, message) {
+            Ok(Fate::Settling) => std::thread::sleep(SETTLING_PAUSE),
+            Ok(fate) => return fate,
+            Err(_) => return Fate::Settling,
+        }
+    }
+    Fate::Settling
 }
 
 /// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
@@ -204,7 +220,8 @@ fn told(steps: &[Step]) -> Fate {
 fn report(sender: &config::Sender, message: &Added, fate: &Fate, why: Option<&str>, as_json: bool) {
     let outgoing: PathBuf = sender.queue.join(message.element.as_os_str());
     let (word, place, reason) = match fate {
-        Fate::Sent { .. } | Fate::Settling => ("sent", None, None),
+        Fate::Sent { .. } => ("sent", None, None),
+        Fate::Settling => ("unknown", None, Some("it left the queue and the journal does not say how; see the log")),
         Fate::Rejected { reason } => ("rejected", Some(sender.reject.clone()), Some(reason.as_str())),
         Fate::Dropped { reason } => ("dropped", None, Some(reason.as_str())),
         Fate::Waiting => ("waiting", Some(outgoing), Some(why.unwrap_or("it was put off; the log says why"))),

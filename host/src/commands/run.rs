@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::Notify;
@@ -12,7 +13,7 @@ use crate::config::{Config, Kind};
 use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::log::Logging;
 use crate::sender::Stay;
-use crate::shutdown;
+use crate::shutdown::{self, Shutdown};
 
 pub(super) fn run(config: &Config, file: &Path, arguments: &Run) -> anyhow::Result<u8> {
     daemon(config, file, &arguments.channels, Kind::Any)
@@ -32,6 +33,15 @@ pub(super) fn daemon(config: &Config, file: &Path, names: &[String], kind: Kind)
     let outcome = runtime.block_on(serve(config.clone(), file.to_owned(), names.to_vec(), kind, &logging));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
+}
+
+/// How long a stop at once may take.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// Resolves when a stop at once was asked for and something still holds it up, such as a hung disk.
+pub(super) async fn too_late(shutdown: &Shutdown) {
+    shutdown.stopping().await;
+    tokio::time::sleep(LAST_MOMENT).await;
 }
 
 /// What a reload came to.
@@ -79,8 +89,8 @@ async fn serve(
     tokio::select! {
         () = work => {}
         () = stopper => {}
+        () = too_late(&shutdown) => {}
     }
-    Systemd.stopping();
     if shutdown.is_now() {
         tracing::warn!("stopped before everything in work was finished; it stays queued");
         return Ok(EXIT_FAILED);
@@ -93,23 +103,29 @@ async fn serve(
 async fn until_reload(
     daemon: &Daemon,
     reload: &Notify,
-    shutdown: &shutdown::Shutdown,
+    shutdown: &Shutdown,
     mut reread: impl FnMut() -> Option<(Config, Daemon)>,
 ) -> Next {
     let (own, own_shutdown) = shutdown::switch();
     let running = daemon.run(Stay::Watch, &own_shutdown);
     tokio::pin!(running);
-    let mut next = None;
+    let mut next: Option<(Config, Daemon)> = None;
+    let mut patience = None;
     loop {
         tokio::select! {
             _ = &mut running => break,
-            () = shutdown.draining(), if !own_shutdown.asked() => own.press(),
+            () = shutdown.draining(), if !own_shutdown.asked() => {
+                Systemd.stopping();
+                own.press();
+            }
+            () = until(patience), if patience.is_some() && !own_shutdown.is_now() => own.stop(),
             () = shutdown.stopping(), if own_shutdown.asked() && !own_shutdown.is_now() => own.stop(),
             () = reload.notified(), if next.is_none() && !shutdown.asked() => {
                 Systemd.reloading();
                 next = reread();
-                if next.is_some() {
+                if let Some((config, _)) = &next {
                     own.press();
+                    patience = Some(Instant::now() + config.limits.grace);
                 } else {
                     Systemd.ready(daemon.channels());
                 }
@@ -119,6 +135,13 @@ async fn until_reload(
     match next {
         Some(next) if !shutdown.asked() => Next::Reload(Box::new(next)),
         _ => Next::Stop,
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

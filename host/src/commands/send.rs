@@ -39,7 +39,7 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
         Err(status) => return Ok(status),
     };
     let (told, fates) = mpsc::channel();
-    for sender in daemon.senders() {
+    for sender in daemon.senders().iter().filter(|_| arguments.json) {
         sender.tell(told.clone());
     }
     drop(told);
@@ -49,6 +49,7 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
     let summaries = tokio::select! {
         summaries = daemon.run(Stay::UntilEmpty(arguments.deadline), &shutdown) => summaries,
         () = stopper => return Ok(EXIT_FAILED),
+        () = super::run::too_late(&shutdown) => return Ok(EXIT_FAILED),
     };
     if arguments.json {
         fates.try_iter().for_each(|fate| print_fate(&fate));

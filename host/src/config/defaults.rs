@@ -27,9 +27,6 @@ pub(super) const REFRESH: Duration = Duration::from_secs(60);
 
 pub(super) const PLUGIN_FOLDER: &str = "/etc/sesame/plugins.d";
 pub(super) const PLUGIN_CACHE: &str = "/var/cache/sesame";
-pub(super) const MAX_COMPONENT: u64 = 64 * MIB;
-pub(super) const COMPILE_TIME: Duration = Duration::from_secs(120);
-pub(super) const COMPILE_MEMORY: u64 = 2 * GIB;
 
 pub(super) const JOURNAL_RETENTION: Duration = DAY.saturating_mul(90);
 

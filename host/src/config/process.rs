@@ -137,30 +137,18 @@ impl Trust {
     }
 }
 
-/// `[plugins]`: where plugins come from and what compiling one may cost.
+/// `[plugins]`: where plugins come from, and where what was compiled is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugins {
     /// Components and their side-car files. Need not exist.
     pub folder: PathBuf,
     /// Compiled components; private to Sesame.
     pub cache: PathBuf,
-    /// The largest component that is compiled, in bytes.
-    pub max_component: u64,
-    /// CPU time of one compilation.
-    pub compile_time: Duration,
-    /// Memory of one compilation, in bytes.
-    pub compile_memory: u64,
 }
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self {
-            folder: defaults::PLUGIN_FOLDER.into(),
-            cache: defaults::PLUGIN_CACHE.into(),
-            max_component: defaults::MAX_COMPONENT,
-            compile_time: defaults::COMPILE_TIME,
-            compile_memory: defaults::COMPILE_MEMORY,
-        }
+        Self { folder: defaults::PLUGIN_FOLDER.into(), cache: defaults::PLUGIN_CACHE.into() }
     }
 }
 
@@ -170,13 +158,6 @@ impl Plugins {
         let plugins = Self {
             folder: section.path("folder").unwrap_or(default.folder),
             cache: section.path("cache").unwrap_or(default.cache),
-            max_component: section
-                .size("max-component", defaults::KIB..=defaults::GIB)
-                .unwrap_or(default.max_component),
-            compile_time: section.duration("compile-time", SECOND..=HOUR).unwrap_or(default.compile_time),
-            compile_memory: section
-                .size("compile-memory", 64 * defaults::MIB..=64 * defaults::GIB)
-                .unwrap_or(default.compile_memory),
         };
         if section.has("folder") {
             section.existing("folder", &plugins.folder);
@@ -190,12 +171,11 @@ impl Plugins {
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
-        writer
-            .path("folder", &self.folder)
-            .path("cache", &self.cache)
-            .size("max-component", self.max_component)
-            .duration("compile-time", self.compile_time)
-            .size("compile-memory", self.compile_memory);
+        // A folder that is named must exist; the default one need not.
+        if self.folder != Self::default().folder || self.folder.exists() {
+            writer.path("folder", &self.folder);
+        }
+        writer.path("cache", &self.cache);
     }
 }
 

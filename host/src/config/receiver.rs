@@ -78,8 +78,6 @@ pub struct Receiver {
     pub repetition: Repetition,
     /// How long refused messages are kept; absent: for ever.
     pub reject_retention: Option<Duration>,
-    /// How long deferred messages are kept; absent: until they are decided.
-    pub deferred_retention: Option<Duration>,
     /// Rights and room of what is written.
     pub storage: Storage,
     /// Names of queue directories in the spool, by route name.
@@ -119,7 +117,6 @@ impl Receiver {
             deferred_order: section.choice("deferred-order", DEFERRED_ORDER).unwrap_or(DeferredOrder::Signer),
             repetition: Repetition::read(section),
             reject_retention: section.retention("reject-retention").flatten(),
-            deferred_retention: section.retention("deferred-retention").flatten(),
             storage: Storage::read(section),
             routes: channel::read_routes(section, queue_name),
             credential,
@@ -172,8 +169,7 @@ impl Receiver {
             .size("max-payload", self.max_payload)
             .list_if("pipeline", self.pipeline.as_ref())
             .text("deferred-order", word(DEFERRED_ORDER, self.deferred_order))
-            .retention("reject-retention", self.reject_retention)
-            .retention("deferred-retention", self.deferred_retention);
+            .retention("reject-retention", self.reject_retention);
         self.repetition.write(writer);
         self.storage.write(writer);
         channel::write_below(writer, ["receive", name], (&self.credential, &self.trust), general, &self.routes);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use notify::{RecursiveMode, Watcher as _};
+use notify::event::AccessKind;
+use notify::{EventKind, RecursiveMode, Watcher as _};
 
 use crate::channel::{OpenSpool, Registry};
 use crate::config::Config;
@@ -20,7 +21,14 @@ const RETENTION_STEP: usize = 1000;
 /// watch that cannot be had, or loses a notice, costs only time.
 pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
     let wake = sender.waker();
-    let watcher = notify::recommended_watcher(move |_event| wake.notify_one());
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Our own looking is told too: to wake for that would never end.
+        let looked_at =
+            event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
+        if !looked_at {
+            wake.notify_one();
+        }
+    });
     let mut watcher = match watcher {
         Ok(watcher) => watcher,
         Err(error) => {

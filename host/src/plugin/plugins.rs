@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use super::compile::{CacheError, CompileSettings, Compiler, Trust};
+use super::compile::{CompileSettings, Compiler, Trust};
 use super::component::{ComponentError, Loaded, check_form, one_line};
 use super::engine::{Class, Ticker, engine};
 use super::state::{HostState, link};
@@ -22,9 +22,6 @@ pub enum StartError {
     /// The thread that keeps the deadlines cannot be started.
     #[error("cannot start the plugin clock")]
     Ticker(#[source] std::io::Error),
-    /// The cache folder.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
 }
 
 /// Runs plugins. One per process, shared by all pipelines; a component that several channels use is compiled once.
@@ -64,7 +61,7 @@ impl Plugins {
     pub fn start(settings: CompileSettings) -> Result<Arc<Self>, StartError> {
         let (small, large) = (Machine::new(Class::Small)?, Machine::new(Class::Large)?);
         Ok(Arc::new(Self {
-            compiler: Compiler::new(settings)?,
+            compiler: Compiler::new(settings),
             loaded: Mutex::default(),
             ticker: Arc::new(Ticker::start(&[&small.engine, &large.engine]).map_err(StartError::Ticker)?),
             small,

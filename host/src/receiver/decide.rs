@@ -17,7 +17,7 @@ use crate::config;
 use crate::journal::{Disposition, Facts, Key};
 use crate::message::{Finding, MessageId, Severity, content_digest};
 use crate::plugin::{Input, Outcome, Output, Pipeline, Refused, SignerFacts};
-use crate::smime::{self, Authorised, OpenPolicy, Opened, Unauthorised};
+use crate::smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use crate::spool::NewElement;
 use crate::trust::{Credential, Signer, SignerLists, TrustStore};
 
@@ -161,7 +161,7 @@ impl Draft<'_> {
         let body = self.received.raw;
         let refusal = Refusal { id: &decision.key.id, signer: NO_SIGNER, body, error: &error, findings: &[] };
         decision.elements = vec![self.set_aside("deferred", &refusal)];
-        let pause = back_off(&self.snapshot.settings.repetition, self.received.attempt);
+        let pause = self.pause_for_us();
         let attempt = self.received.attempt - 1;
         decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
         decision
@@ -170,7 +170,12 @@ impl Draft<'_> {
     /// The signer was verified and is banned or not listed.
     fn unauthorised(&self, refused: Unauthorised) -> Decision {
         let code = refused.code();
-        let why = format!("{refused}; to authorise, add the line: {}", refused.offered_line());
+        let why = match refused.reason {
+            UnauthorisedReason::Banned => refused.to_string(),
+            UnauthorisedReason::Unlisted => {
+                format!("{refused}; to authorise, add the line: {}", refused.offered_line())
+            }
+        };
         let opened = &refused.opened;
         let id = opened.signed_id().cloned().unwrap_or_else(|| self.header_id());
         let signer = opened.signer().clone();
@@ -290,12 +295,19 @@ impl Draft<'_> {
                 decision.plugin = Some(plugin);
             }
             Outcome::Failed { plugin, error } => {
-                let counts = error.may_be_the_message();
+                let counts = self.snapshot.pipeline.counts_against_message(&error);
                 let error = format!("plugin-failed: {error}");
                 self.defer(&error, None, counts, &refusal, decision);
                 decision.plugin = Some(plugin);
             }
         }
+    }
+
+    /// The pause of a message that waits for a fault of ours: as long as it has waited so far, so that pauses double.
+    fn pause_for_us(&self) -> Duration {
+        let repetition = &self.snapshot.settings.repetition;
+        let waited = self.now.duration_since(self.received.at).unwrap_or_default();
+        waited.clamp(repetition.back_off_min, repetition.back_off_max)
     }
 
     /// Defers, or rejects after the last attempt. An attempt that failed for another reason than the message does not
@@ -317,7 +329,8 @@ impl Draft<'_> {
             decision.facts.reason = Some(why);
             return;
         }
-        let pause = back_off(repetition, attempt).max(after.unwrap_or_default());
+        let pause = if counts { back_off(repetition, attempt) } else { self.pause_for_us() };
+        let pause = pause.max(after.unwrap_or_default());
         decision.elements = vec![refusal(error, &[], "deferred")];
         let attempt = if counts { attempt } else { attempt - 1 };
         decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 
 use super::intake::{commit_of, log_line, log_settled};
-use super::{Received, Receiver, decide_or_fail};
+use super::{Received, Receiver, STORAGE_PAUSE, decide_or_fail};
 use crate::config::DeferredOrder;
 use crate::journal::{DeferredElement, Disposition};
 use crate::shutdown::Shutdown;
@@ -19,6 +19,7 @@ use crate::spool::{ElementError, ElementPath};
 
 /// How often the deferred queue is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 /// The largest element that is read back, in bytes.
 const DEFERRED_LIMIT: u64 = 1 << 30;
 
@@ -27,7 +28,9 @@ impl Receiver {
     pub(super) async fn retry_deferred(self: Arc<Self>, shutdown: Shutdown) {
         while !shutdown.asked() {
             let mut progress = false;
-            for element in self.due() {
+            let receiver = Arc::clone(&self);
+            let due = tokio::task::spawn_blocking(move || receiver.due()).await.unwrap_or_default();
+            for element in due {
                 if shutdown.asked() {
                     return;
                 }
@@ -58,7 +61,9 @@ impl Receiver {
             waiting.retain(|element| element.signer.is_empty() || seen.insert(element.signer.clone()));
         }
         let now = SystemTime::now();
-        waiting.retain(|element| element.next <= now);
+        // A time that is far ahead was set while the clock was wrong.
+        let far = now + self.settings.repetition.back_off_max.max(DAY);
+        waiting.retain(|element| element.next <= now || element.next > far);
         waiting
     }
 
@@ -95,6 +100,7 @@ impl Receiver {
             }
             Ok(Err(error)) => {
                 tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot store a deferred message");
+                tokio::time::sleep(STORAGE_PAUSE).await;
                 false
             }
             Err(_) => false,
@@ -103,7 +109,12 @@ impl Receiver {
 
     fn decide_again(&self, element: &DeferredElement, attempt: u32) -> Option<(super::Decision, Vec<u8>)> {
         let raw = match self.read_sealed(&element.element) {
-            Ok(raw) => raw?,
+            Ok(Some(raw)) => raw,
+            Ok(None) => {
+                tracing::error!(channel = %self.name, id = %element.id, element = %element.element, "a deferred element has no `sealed`: use sesame queue purge");
+                self.look_later(element);
+                return None;
+            }
             Err(ElementError::Gone { .. }) => {
                 tracing::warn!(channel = %self.name, id = %element.id, element = %element.element, "deferred element is gone");
                 let _ = self.spool.journal.forget_deferred(&self.name, &element.element);
@@ -112,6 +123,7 @@ impl Receiver {
             Err(error) => {
                 let error = crate::cause::chain(&error);
                 tracing::error!(channel = %self.name, id = %element.id, error, "cannot read a deferred message");
+                self.look_later(element);
                 return None;
             }
         };
@@ -121,6 +133,14 @@ impl Receiver {
         let mut snapshot = self.snapshot();
         snapshot.held = Arc::default();
         Some((decide_or_fail(&received, &snapshot), raw.clone()))
+    }
+
+    /// Puts off an element that cannot be read now, without counting an attempt.
+    fn look_later(&self, element: &DeferredElement) {
+        let next = SystemTime::now() + self.settings.repetition.back_off_max;
+        if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, element.attempt) {
+            tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot write the journal");
+        }
     }
 
     /// The message as it came, of an element that the journal names `deferred/DIRECTORY/NAME`.

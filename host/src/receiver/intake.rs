@@ -10,11 +10,13 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::{Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
 use crate::channel::Connected;
-use crate::journal::Disposition;
+use crate::journal::{Disposition, JournalError};
 use crate::message::{Finding, Severity, content_digest};
 use crate::shutdown::Shutdown;
 use crate::spool::{Commit, CommitError, Outcome, Stored};
-use crate::stomp::{AckMode, AckToken, Delivery, Reservation, Subscribe, Subscription};
+use crate::stomp::{
+    AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription,
+};
 
 /// How often the room on the disk is looked at.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
@@ -47,6 +49,26 @@ struct Answer {
     stored: Result<Stored, CommitError>,
     line: LogLine,
     signer: String,
+    /// Whether it was to be deferred.
+    deferring: bool,
+}
+
+/// Answers for one delivery, also when the engine died without a word.
+struct Reply(Option<(mpsc::UnboundedSender<Answer>, AckToken, LogLine, String, bool)>);
+
+impl Reply {
+    fn give(&mut self, stored: Result<Stored, CommitError>) {
+        if let Some((answers, token, line, signer, deferring)) = self.0.take() {
+            // The session may be over; then the message comes again and is recognised.
+            let _ = answers.send(Answer { token, stored, line, signer, deferring });
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.give(Err(CommitError::Stopped));
+    }
 }
 
 /// What the log says of a message when it is durable.
@@ -75,9 +97,12 @@ struct Intake<'a> {
 impl Receiver {
     /// Works on one session until it ends.
     pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
-        let Some(subscription) = self.subscribe(link).await else {
-            return Ended::Closed;
+        let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
+        let subscription = tokio::select! {
+            subscription = self.subscribe(link) => subscription,
+            () = shutdown.draining() => return Ended::Shutdown,
         };
+        let Some(subscription) = subscription else { return Ended::Refused };
         tracing::info!(
             channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
             "subscribed",
@@ -87,7 +112,7 @@ impl Receiver {
             link,
             in_work: VecDeque::new(),
             uncommitted: 0,
-            held: self.held_signers(),
+            held,
             deferring: Vec::new(),
             answers: mpsc::unbounded_channel(),
         };
@@ -95,6 +120,13 @@ impl Receiver {
         match &ended {
             Ended::Closed => {
                 let reason = link.session.closed().await;
+                if too_long_for_us(&reason) {
+                    tracing::error!(
+                        channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
+                        "a message does not fit in max-frame and holds up the channel: raise max-frame of the broker, or \
+                         remove that message there",
+                    );
+                }
                 tracing::warn!(
                     channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
                     "connection to the broker lost",
@@ -129,16 +161,24 @@ impl Receiver {
     }
 
     /// Signers whose later messages wait behind a deferred one.
-    pub(super) fn held_signers(&self) -> Arc<HashSet<String>> {
+    pub(super) fn held_signers(&self) -> Result<Arc<HashSet<String>>, JournalError> {
         if self.settings.deferred_order == crate::config::DeferredOrder::None {
-            return Arc::default();
+            return Ok(Arc::default());
         }
-        match self.spool.journal.deferred(&self.name) {
-            Ok(waiting) => Arc::new(waiting.into_iter().map(|element| element.signer).collect()),
-            Err(error) => {
+        let waiting = self.spool.journal.deferred(&self.name)?;
+        Ok(Arc::new(waiting.into_iter().map(|element| element.signer).collect()))
+    }
+
+    /// The same on a blocking thread; `None` where the journal cannot be read, which is said.
+    async fn look_for_held(self: &Arc<Self>) -> Option<Arc<HashSet<String>>> {
+        let receiver = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || receiver.held_signers()).await {
+            Ok(Ok(held)) => Some(held),
+            Ok(Err(error)) => {
                 tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot read the journal");
-                Arc::default()
+                None
             }
+            Err(_) => None,
         }
     }
 }
@@ -168,7 +208,7 @@ impl Intake<'_> {
                     None => return Ended::Closed,
                 },
                 _ = room.tick(), if !draining => {
-                    self.look_at_held();
+                    self.look_at_held().await;
                     if let Some(free) = self.receiver.too_little_room() {
                         return Ended::LowSpace(free);
                     }
@@ -182,8 +222,8 @@ impl Intake<'_> {
     }
 
     /// Learns which signers still have a deferred message; those whose deferral is on its way to the disk have.
-    fn look_at_held(&mut self) {
-        let mut held = self.receiver.held_signers();
+    async fn look_at_held(&mut self) {
+        let Some(mut held) = self.receiver.look_for_held().await else { return };
         if !self.deferring.is_empty() {
             Arc::make_mut(&mut held).extend(self.deferring.iter().cloned());
         }
@@ -252,13 +292,15 @@ impl Intake<'_> {
         }
         decision.facts.broker = origin.broker;
         let line = log_line(&decision, 1);
+        let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
         let commit = commit_of(decision, &origin.raw, origin.redelivered);
         let answers = self.answers.0.clone();
         let (token, memory) = (origin.token, origin.memory);
         self.uncommitted += 1;
+        let mut reply = Reply(Some((answers, token, line, signer, deferring)));
         let done = Box::new(move |stored| {
             drop(memory);
-            let _ = answers.send(Answer { token, stored, line, signer });
+            reply.give(stored);
         });
         self.receiver.spool.engine.submit_with(commit, done);
     }
@@ -266,7 +308,9 @@ impl Intake<'_> {
     /// Acknowledges what is durable.
     fn settle(&mut self, answer: Answer) -> Result<(), CommitError> {
         self.uncommitted -= 1;
-        if let Some(at) = self.deferring.iter().position(|signer| *signer == answer.signer) {
+        if answer.deferring
+            && let Some(at) = self.deferring.iter().position(|signer| *signer == answer.signer)
+        {
             self.deferring.swap_remove(at);
         }
         let stored = answer.stored?;
@@ -284,6 +328,16 @@ async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Decision, JoinEr
         Some(first) => Some((&mut first.decision).await.flatten()),
         None => std::future::pending().await,
     }
+}
+
+/// Whether a session ended because a message is larger than we take; it will be delivered again.
+fn too_long_for_us(reason: &Closed) -> bool {
+    matches!(
+        reason,
+        Closed::Protocol(ProtocolError::Frame(
+            FrameError::BodyTooLong { .. } | FrameError::HeadersTooLong { .. } | FrameError::HeaderTooLong { .. }
+        ))
+    )
 }
 
 /// An empty message by which old receivers kept their connection up. One with a body is a message like any other.

@@ -3,7 +3,7 @@
 //! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
 //! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
-//! messages, and storing is tried again after [`STORAGE_PAUSE`].
+//! messages, and storing is tried again after five seconds.
 //!
 //! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
 
@@ -90,6 +90,10 @@ fn acknowledge_ping(ping: Delivery) -> Result<(), SessionError> {
 enum Ended {
     /// The broker or the network ended it.
     Closed,
+    /// The broker does not let us subscribe.
+    Refused,
+    /// The journal cannot be read now.
+    Unreadable,
     /// Nothing can be stored now.
     Storage(CommitError),
     /// Too little room is left.
@@ -139,7 +143,7 @@ impl Receiver {
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
-                Ended::Closed => {}
+                Ended::Closed | Ended::Refused => {}
                 Ended::Shutdown => break,
                 ended => self.pause(&ended, &shutdown).await,
             }
@@ -164,7 +168,8 @@ impl Receiver {
                 channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                 "too little room on the disk; the broker keeps the messages until there is more",
             ),
-            Ended::Closed | Ended::Shutdown => return,
+            Ended::Unreadable => {}
+            Ended::Closed | Ended::Refused | Ended::Shutdown => return,
         }
         tokio::select! {
             () = tokio::time::sleep(STORAGE_PAUSE) => {}

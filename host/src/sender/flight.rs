@@ -1,9 +1,10 @@
 //! One session of a sender: prepared messages in, SENDs out, elements removed on their RECEIPTs.
 //!
-//! A task of its own prepares batches ahead of the window; messages are sealed on blocking threads, several at a time, and
+//! A task of its own (`supply`) prepares batches ahead of the window; messages are sealed on blocking threads, several at a time, and
 //! leave in order. Removals are collected and done together, one sync for each directory.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,22 +13,23 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::prepare::{Examined, Prepared};
-use super::refuse::Refusal;
+use super::prepare::Prepared;
 use super::{Blame, Ending, Seal, Sender, Settled, Stay, locked, remove};
 use crate::channel::Connected;
 use crate::journal::{PreparedKey, Sent};
 use crate::shutdown::Shutdown;
 use crate::smime::SealError;
-use crate::spool::{ElementName, LockedElement, Removal, Scan, SpoolError};
+use crate::spool::LockedElement;
 use crate::stomp::{Closed, Receipt, SendFailure, SendFrame};
 
-/// Elements that are prepared together.
+/// Prepared messages that wait to be sealed.
+const READY: usize = 16;
+/// Elements that are removed together.
 const BATCH: usize = 64;
+/// Batches that are being removed at once; a disk that is slower than the broker slows the channel down.
+const REMOVALS: usize = 4;
 /// Content that waits between preparation and RECEIPT, in bytes.
 const IN_WORK_BYTES: usize = 48 << 20;
-/// How often a sender that is to end looks again at a file that may still be being written.
-const SETTLING_LOOK: Duration = Duration::from_millis(200);
 /// How long receipts are collected before elements are removed.
 const REMOVAL_DELAY: Duration = Duration::from_millis(5);
 
@@ -61,7 +63,7 @@ type Answer = (u64, Result<Receipt, SendFailure>);
 struct Flight<'a> {
     sender: &'a Arc<Sender>,
     link: &'a Connected,
-    sealing: VecDeque<JoinHandle<Sealed>>,
+    sealing: VecDeque<JoinHandle<Option<Sealed>>>,
     alone: VecDeque<Prepared>,
     in_flight: HashMap<u64, InFlight>,
     answers: JoinSet<Answer>,
@@ -81,8 +83,8 @@ impl Sender {
         stay: Stay,
         shutdown: &Shutdown,
     ) -> Option<Arc<Closed>> {
-        let (prepared, mut ready) = mpsc::channel(BATCH);
-        let preparing = tokio::spawn(Arc::clone(self).prepare_all(prepared, stay, shutdown.clone()));
+        let (prepared, mut ready) = mpsc::channel(READY);
+        let preparing = tokio::spawn(Arc::clone(self).supply(prepared, stay, shutdown.clone()));
         let mut flight = Flight {
             sender: self,
             link,
@@ -104,157 +106,11 @@ impl Sender {
             flight.blame(closed).await;
         }
         // What was prepared and not sent is unlocked when the task ends and its channel is dropped.
+        if shutdown.is_now() {
+            preparing.abort();
+        }
         let _ = preparing.await;
         closed
-    }
-
-    /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
-    /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
-    async fn prepare_all(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
-        let mut scan = None;
-        let mut taken_up = 0;
-        while !shutdown.asked() && !ready.is_closed() {
-            let (rest, names) = self.next_names(scan.take()).await;
-            scan = rest;
-            let (prepared, taken) = self.prepare(names).await;
-            taken_up += taken;
-            for prepared in prepared {
-                if ready.send(prepared).await.is_err() {
-                    return;
-                }
-            }
-            if scan.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
-                return;
-            }
-        }
-    }
-
-    /// Waits until it is worth looking at the queue again; false where the sender is not to stay.
-    async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
-        if stay != Stay::Watch {
-            if !self.settling.swap(false, Ordering::Relaxed) {
-                return false;
-            }
-            // What is being written now is part of what is queued.
-            tokio::time::sleep(SETTLING_LOOK).await;
-            return true;
-        }
-        tokio::select! {
-            () = self.wake.notified() => true,
-            () = tokio::time::sleep(self.next_look()) => true,
-            () = shutdown.draining() => false,
-            () = ready.closed() => false,
-        }
-    }
-
-    /// The next names of the queue; the scan is gone when it is drained.
-    async fn next_names(self: &Arc<Self>, scan: Option<Scan>) -> (Option<Scan>, Vec<ElementName>) {
-        let sender = Arc::clone(self);
-        let fresh = scan.is_none();
-        let read = tokio::task::spawn_blocking(move || {
-            let skipped = sender.skipped();
-            let mut scan = match scan {
-                Some(scan) => scan,
-                None => sender.outgoing.scan()?,
-            };
-            let mut names = Vec::with_capacity(BATCH);
-            while names.len() < BATCH {
-                let skip = |name: &ElementName| {
-                    sender.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
-                };
-                let Some(name) = scan.next(skip)? else {
-                    return Ok((None, names));
-                };
-                names.push(name);
-            }
-            Ok::<_, SpoolError>((Some(scan), names))
-        });
-        match read.await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                let error = crate::cause::chain(&error);
-                tracing::error!(channel = %self.name, %error, fresh, "cannot read the outgoing queue");
-                (None, Vec::new())
-            }
-            Err(_) => (None, Vec::new()),
-        }
-    }
-
-    /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also answers how many elements were taken up,
-    /// whatever became of them.
-    async fn prepare(self: &Arc<Self>, names: Vec<ElementName>) -> (Vec<Prepared>, usize) {
-        if names.is_empty() {
-            return (Vec::new(), 0);
-        }
-        let mut chunks = JoinSet::new();
-        let chunk = names.len().div_ceil(self.threads.max(1)).max(1);
-        for (index, chunk) in names.chunks(chunk).enumerate() {
-            let (sender, names) = (Arc::clone(self), chunk.to_vec());
-            chunks.spawn_blocking(move || (index, sender.examine(&names)));
-        }
-        let mut examined = chunks.join_all().await;
-        examined.sort_by_key(|(index, _)| *index);
-        let examined: Vec<Examined> = examined.into_iter().flat_map(|(_, chunk)| chunk).collect();
-        let sender = Arc::clone(self);
-        let recorded = tokio::task::spawn_blocking(move || {
-            let recorded = sender.record(&examined);
-            (examined, recorded)
-        });
-        let Ok((examined, recorded)) = recorded.await else { return (Vec::new(), 0) };
-        if let Err(error) = recorded {
-            let error = crate::cause::chain(&error);
-            tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages stay in outgoing");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            return (Vec::new(), 0);
-        }
-        let taken = examined.iter().filter(|one| !matches!(one, Examined::NotOurs)).count();
-        let mut prepared = Vec::new();
-        for one in examined {
-            prepared.extend(self.settle(one).await);
-        }
-        (prepared, taken)
-    }
-
-    async fn settle(&self, examined: Examined) -> Option<Prepared> {
-        match examined {
-            Examined::Ready { element, content, row, .. } => {
-                locked(&self.put_off).remove(&element.name().to_string());
-                return Some(self.prepared(element, &content, row));
-            }
-            Examined::PartlyRefused { element, content, row, refused } => {
-                if self.refuse_parts(&element.name().to_string(), &row.key.id, &refused).await {
-                    return Some(self.prepared(element, &content, row));
-                }
-            }
-            Examined::Refused(refusal) => self.refuse(refusal).await,
-            Examined::Dropped { element, key, finding, plugin } => {
-                self.drop_message(element, key, &finding, &plugin).await;
-            }
-            Examined::PutOff { element, attempt, after, reason } => {
-                self.put_off(&element, attempt, after);
-                tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
-                self.fate(&element, None, "waiting", Some(&reason));
-            }
-            Examined::NotOurs => {}
-        }
-        None
-    }
-
-    /// Notes what became of removals.
-    pub(super) fn removed(&self, removals: Vec<Result<Removal, SpoolError>>) {
-        for removal in removals {
-            match removal {
-                Ok(Removal::Removed | Removal::Gone) => {}
-                Ok(Removal::Restored(name)) => {
-                    tracing::warn!(channel = %self.name, element = %name, "the element was overwritten while it was sent; the new content is queued");
-                    self.wake.notify_one();
-                }
-                Err(error) => {
-                    let error = crate::cause::chain(&error);
-                    tracing::error!(channel = %self.name, error, "cannot remove an element that was sent; it will be sent again");
-                }
-            }
-        }
     }
 }
 
@@ -320,7 +176,8 @@ impl Flight<'_> {
         self.sealing.len() < ahead
             && self.in_flight.len() + self.sealing.len() < self.window() + ahead
             && self.bytes < IN_WORK_BYTES
-            && self.alone.len() < BATCH
+            && self.alone.is_empty()
+            && self.removals.len() < REMOVALS
     }
 
     /// Takes a prepared message up: a suspect waits until it can go alone.
@@ -349,10 +206,7 @@ impl Flight<'_> {
             let permit = workers.acquire_owned().await;
             let sealed = tokio::task::spawn_blocking(move || sender.seal(prepared)).await;
             drop(permit);
-            match sealed {
-                Ok(sealed) => sealed,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
+            sealed.ok()
         }));
     }
 
@@ -381,21 +235,19 @@ impl Flight<'_> {
         }
         let Prepared { element, key, parts, bytes } = prepared;
         let outstanding = parts.len();
-        self.in_flight.insert(number, InFlight { element, key, outstanding, receipts: Vec::new(), bytes });
+        let message = InFlight { element, key, outstanding, receipts: Vec::new(), bytes };
+        self.in_flight.insert(number, message);
     }
 
     /// A message that cannot be sealed goes to the reject queue if that is its own fault; if it is that of a key or a
     /// setting, it waits until somebody mends that.
     async fn unsealable(&self, prepared: Prepared, error: &SealError) {
         let Prepared { element, key, .. } = prepared;
-        let why = crate::cause::chain(error);
         if error.is_message_fault() {
-            self.sender.refuse(Refusal::of_element(element, key, "unsealable", why)).await;
-            return;
+            self.sender.refuse_element(element, key, "unsealable", crate::cause::chain(error)).await;
+        } else {
+            self.sender.hold(&element, &key, error);
         }
-        let name = element.name().to_string();
-        tracing::error!(channel = %self.sender.name, id = %key.id, element = %name, error = why, "cannot seal a message; it stays in outgoing");
-        self.sender.put_off(&name, 1, None);
     }
 
     /// Takes the answer to one SEND.
@@ -411,7 +263,13 @@ impl Flight<'_> {
                     self.complete(message);
                 }
             }
-            Err(SendFailure::Refused { .. } | SendFailure::Unsendable(_)) => self.refused = Some(number),
+            Err(SendFailure::Refused { .. }) => self.refused = Some(number),
+            Err(SendFailure::Unsendable(error)) => {
+                if let Some(message) = self.in_flight.remove(&number) {
+                    self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.sender.hold(&message.element, &message.key, &error);
+                }
+            }
             Err(_) => {}
         }
     }
@@ -449,6 +307,7 @@ impl Flight<'_> {
     /// Finds out which element it was that broke the connection, if it was one.
     async fn blame(&mut self, closed: &Closed) {
         let ending = match closed {
+            _ if self.refused.is_some() => Ending::Named,
             Closed::Error { .. } => Ending::Error,
             Closed::ByUs => return,
             _ => Ending::Break,
@@ -464,7 +323,7 @@ impl Flight<'_> {
             && let Some(message) = suspects.first().and_then(|number| self.in_flight.remove(number))
         {
             let why = format!("the broker does not take it: {}", crate::cause::chain(closed));
-            self.sender.refuse(Refusal::of_element(message.element, message.key, "broker-refused", why)).await;
+            self.sender.refuse_element(message.element, message.key, "broker-refused", why).await;
         }
     }
 }
@@ -472,22 +331,29 @@ impl Flight<'_> {
 impl Sender {
     /// Signs and encrypts every part of a message.
     fn seal(&self, prepared: Prepared) -> Sealed {
-        let frames = self.sealing().and_then(|seal| frames(&seal, &prepared));
-        Sealed { prepared, frames }
+        let sealed = catch_unwind(AssertUnwindSafe(|| self.sealing().and_then(|seal| frames(&seal, &prepared))));
+        Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
     }
 
-    /// Removes elements that were sent and notes them in the journal.
+    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is put off: it will be
+    /// sent again, from what was prepared.
     fn remove_sent(&self, done: Vec<Done>, broker: &str) {
         let mut settled = Vec::with_capacity(done.len());
-        let mut sent = Vec::with_capacity(done.len());
+        let mut notes = Vec::with_capacity(done.len());
         for Done { element, key, receipts, at } in done {
-            tracing::info!(channel = %self.name, id = %key.id, element = %element.name(), broker, "message sent");
-            self.fate(&element.name().to_string(), Some(&key.id), "sent", None);
-            sent.push(Sent { key, broker: broker.to_owned(), at });
+            let name = element.name().to_string();
+            tracing::info!(channel = %self.name, id = %key.id, element = name, broker, "message sent");
+            self.fate(&name, Some(&key.id), "sent", None);
+            notes.push((name, Sent { key, broker: broker.to_owned(), at }));
             settled.push((element, Settled::Sent(receipts)));
         }
         self.sent.fetch_add(settled.len() as u64, Ordering::Relaxed);
-        self.removed(remove(settled));
+        let mut sent = Vec::with_capacity(notes.len());
+        for ((name, note), removal) in notes.into_iter().zip(remove(settled)) {
+            if self.removed(&name, removal) {
+                sent.push(note);
+            }
+        }
         if let Err(error) = self.state.journal.record_sent(&self.name, &sent) {
             let error = crate::cause::chain(&error);
             tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages were sent");
@@ -506,9 +372,9 @@ fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError>
 }
 
 /// What is sealed at the front; pending for ever where there is nothing.
-async fn front(sealing: &mut VecDeque<JoinHandle<Sealed>>) -> Option<Sealed> {
+async fn front(sealing: &mut VecDeque<JoinHandle<Option<Sealed>>>) -> Option<Sealed> {
     match sealing.front_mut() {
-        Some(first) => first.await.ok(),
+        Some(first) => first.await.ok().flatten(),
         None => std::future::pending().await,
     }
 }

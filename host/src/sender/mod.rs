@@ -13,6 +13,7 @@ mod flight;
 mod prepare;
 mod refuse;
 mod sealing;
+mod supply;
 mod window;
 
 use std::collections::HashMap;
@@ -228,9 +229,13 @@ impl Sender {
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
         self.tidy().await;
         let mut gave_up = None;
+        let (mut before, mut progress) = (self.settled(), Instant::now());
         while !shutdown.asked() {
             if !self.wait_for_work(stay, &shutdown).await {
-                break;
+                if stay == Stay::Watch || !self.wait_for_suspects(&shutdown).await {
+                    break;
+                }
+                continue;
             }
             let link = tokio::select! {
                 link = self.connect(stay) => match link {
@@ -243,11 +248,21 @@ impl Sender {
                 () = shutdown.draining() => break,
             };
             let lost = self.serve(&link, stay, &shutdown).await;
+            let settled = self.settled();
+            if settled != before {
+                (before, progress) = (settled, Instant::now());
+            }
             if let Some(reason) = lost {
                 tracing::warn!(
                     channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
                     "connection to the broker lost",
                 );
+                if let Stay::UntilEmpty(deadline) = stay
+                    && progress.elapsed() >= deadline
+                {
+                    gave_up = Some(format!("the broker took nothing for {} s", deadline.as_secs()));
+                    break;
+                }
             } else {
                 link.session.disconnect(DISCONNECT_GRACE).await;
                 if stay != Stay::Watch && !self.wait_for_suspects(&shutdown).await {
@@ -268,7 +283,8 @@ impl Sender {
             }
             let journal = &sender.state.journal;
             let mut gone = journal.unfinished(&sender.name)?;
-            gone.retain(|(element, _)| sender.queue().join(element).symlink_metadata().is_err());
+            let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+            gone.retain(|(element, _)| sender.queue().join(element).symlink_metadata().is_err_and(|e| missing(&e)));
             let gone: Vec<_> = gone.into_iter().map(|(_, key)| key).collect();
             if gone.is_empty() { Ok(()) } else { journal.record_gone(&sender.name, &gone) }
         });
@@ -277,11 +293,20 @@ impl Sender {
         }
     }
 
+    /// Messages that are done with.
+    fn settled(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.rejected.load(Ordering::Relaxed)
+    }
+
     fn summary(&self, gave_up: Option<String>) -> Summary {
+        let (waiting, gave_up) = match self.outgoing.count() {
+            Ok(waiting) => (waiting as u64, gave_up),
+            Err(error) => (0, gave_up.or_else(|| Some(crate::cause::chain(&error)))),
+        };
         Summary {
             sent: self.sent.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
-            waiting: self.outgoing.count().unwrap_or_default() as u64,
+            waiting,
             gave_up,
         }
     }
@@ -306,7 +331,7 @@ impl Sender {
     /// Without `--watch`: waits for elements that the broker refused, as long as their trial is not over; false when
     /// there are none.
     async fn wait_for_suspects(&self, shutdown: &Shutdown) -> bool {
-        let release = locked(&self.window).trial_goes_on();
+        let release = locked(&self.window).trial_goes_on(Instant::now());
         let Some(release) = release else { return false };
         tokio::select! {
             () = tokio::time::sleep_until(release.into()) => true,

@@ -4,6 +4,7 @@
 //! SEND, and every retry starts from there: a plugin that was replaced in between cannot send records twice under other
 //! ids.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,10 +12,14 @@ use crate::journal::{JournalError, Output, Prepared as Row, PreparedKey};
 use crate::message::{Finding, MessageId, content_digest};
 use crate::plugin::{Input, Outcome, Refused};
 use crate::receiver::summary;
-use crate::spool::{LockedElement, ReadError};
+use crate::shutdown::Shutdown;
+use crate::spool::{ElementName, LockedElement, ReadError};
 
 use super::Sender;
 use super::refuse::Refusal;
+
+/// Content that one thread of a batch reads at most before it is sent on, in bytes.
+const IN_HAND_BYTES: usize = 8 << 20;
 
 /// A message whose content and ways are decided and durable. Made only here; sealing needs it.
 ///
@@ -78,11 +83,29 @@ pub(super) enum Examined {
 
 impl Sender {
     /// Examines elements on a blocking thread: nothing is written yet.
-    pub(super) fn examine(&self, names: &[crate::spool::ElementName]) -> Vec<Examined> {
-        names.iter().map(|name| self.examine_one(name)).collect()
+    pub(super) fn examine(&self, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
+        let mut in_hand = 0;
+        let mut examined = Vec::with_capacity(names.len());
+        for name in names {
+            // The rest comes with the next pass.
+            if in_hand > IN_HAND_BYTES || shutdown.asked() {
+                break;
+            }
+            let one = catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::PutOff {
+                element: name.to_string(),
+                attempt: 1,
+                after: None,
+                reason: "Sesame failed on this message; please report it with the log".to_owned(),
+            });
+            if let Examined::Ready { content, .. } | Examined::PartlyRefused { content, .. } = &one {
+                in_hand += content.len();
+            }
+            examined.push(one);
+        }
+        examined
     }
 
-    fn examine_one(&self, name: &crate::spool::ElementName) -> Examined {
+    fn examine_one(&self, name: &ElementName) -> Examined {
         let element = match self.outgoing.lock(name) {
             Ok(Some(element)) => element,
             Ok(None) => {
@@ -95,7 +118,10 @@ impl Sender {
             Ok(content) => Arc::new(content),
             Err(ReadError::Changed { .. }) => return Examined::NotOurs,
             Err(error @ (ReadError::Empty { .. } | ReadError::TooLarge { .. })) => {
-                return Examined::Refused(Refusal::unread(element, &error));
+                return match Refusal::unread(element, &error) {
+                    Ok(refusal) => Examined::Refused(refusal),
+                    Err(error) => self.unreadable(name.to_string(), &error),
+                };
             }
             Err(error) => return self.unreadable(name.to_string(), &error),
         };
@@ -162,7 +188,7 @@ impl Sender {
             Outcome::Retry { after, reason, plugin } => {
                 self.postpone(element, key, content, after, format!("{plugin}: {reason}"), attempt)
             }
-            Outcome::Failed { error, .. } if !error.may_be_the_message() => {
+            Outcome::Failed { error, .. } if !pipeline.counts_against_message(&error) => {
                 Examined::PutOff { element: name, attempt: 1, after: None, reason: error.to_string() }
             }
             Outcome::Failed { error, .. } => self.postpone(element, key, content, None, error.to_string(), attempt),

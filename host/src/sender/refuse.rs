@@ -14,6 +14,9 @@ use crate::spool::{Commit, CommitError, LockedElement, NewElement, ReadError, St
 
 use super::{Sender, Settled, remove};
 
+/// The largest content that is put into a reject queue, in bytes; a larger file stays where it is.
+const LARGEST_SET_ASIDE: u64 = 1 << 30;
+
 /// An element that is refused, and why.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -36,18 +39,18 @@ impl Refusal {
         Self { element, key, content, code, why, findings: Vec::new() }
     }
 
-    /// An element whose content was not even read: empty or too large.
-    pub(super) fn unread(element: LockedElement, error: &ReadError) -> Self {
-        let code = if matches!(error, ReadError::Empty { .. }) { "empty" } else { "too-large" };
-        let content = Arc::new(element.read(u64::MAX).unwrap_or_default());
+    /// An element that is empty or too large to be sent.
+    ///
+    /// # Errors
+    /// [`ReadError`] where it cannot be read for the reject queue either.
+    pub(super) fn unread(element: LockedElement, error: &ReadError) -> Result<Self, ReadError> {
+        let (code, content) = match error {
+            ReadError::Empty { .. } => ("empty", Vec::new()),
+            _ => ("too-large", element.read(LARGEST_SET_ASIDE)?),
+        };
+        let content = Arc::new(content);
         let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
-        Self::new(element, key, content, code, crate::cause::chain(error))
-    }
-
-    /// A message that was prepared and cannot be sent; its content is read again.
-    pub(super) fn of_element(element: LockedElement, key: PreparedKey, code: &'static str, why: String) -> Self {
-        let content = Arc::new(element.read(u64::MAX).unwrap_or_default());
-        Self::new(element, key, content, code, why)
+        Ok(Self::new(element, key, content, code, crate::cause::chain(error)))
     }
 
     pub(super) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
@@ -71,7 +74,53 @@ impl Sender {
                 let _ = self.state.journal.record_refused(&self.name, &name, &key, &error);
                 super::locked(&self.put_off).remove(&name);
                 super::locked(&self.window).forget(&name);
-                self.removed(remove(vec![(element, Settled::Refused(stored))]));
+                self.remove_settled(element, Settled::Refused(stored));
+            }
+            Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    fn remove_settled(&self, element: LockedElement, settled: Settled) {
+        let name = element.name().to_string();
+        for removal in remove(vec![(element, settled)]) {
+            self.removed(&name, removal);
+        }
+    }
+
+    /// Refuses a message that was prepared and cannot be sent; its content is read again.
+    pub(super) async fn refuse_element(
+        &self,
+        element: LockedElement,
+        key: PreparedKey,
+        code: &'static str,
+        why: String,
+    ) {
+        match element.read(LARGEST_SET_ASIDE) {
+            Ok(content) => self.refuse(Refusal::new(element, key, Arc::new(content), code, why)).await,
+            Err(error) => self.hold(&element, &key, &error),
+        }
+    }
+
+    /// Leaves a message in outgoing for a while, for a fault that is not its own.
+    pub(super) fn hold(&self, element: &LockedElement, key: &PreparedKey, error: &(dyn std::error::Error + 'static)) {
+        let name = element.name().to_string();
+        let error = crate::cause::chain(error);
+        tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
+        self.fate(&name, Some(&key.id), "waiting", Some(&error));
+        self.put_off(&name, 1, None);
+    }
+
+    /// Ends a message all of whose parts are in the reject queue.
+    pub(super) async fn all_parts_refused(&self, element: LockedElement, key: PreparedKey, refused: &[Refused]) {
+        let name = element.name().to_string();
+        let reason = format!("all {} parts were refused", refused.len());
+        let mut facts = Facts::at(SystemTime::now());
+        facts.reason = Some(reason.clone());
+        let commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
+        match self.commit(commit).await {
+            Ok(stored) => {
+                let _ = self.state.journal.record_refused(&self.name, &name, &key, &reason);
+                self.remove_settled(element, Settled::Refused(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
         }
@@ -105,7 +154,7 @@ impl Sender {
             Ok(stored) => {
                 tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
                 self.fate(&name, Some(&key.id), "dropped", Some(&reason));
-                self.removed(remove(vec![(element, Settled::Dropped(stored))]));
+                self.remove_settled(element, Settled::Dropped(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
         }

@@ -5,9 +5,9 @@
 //! alone in flight is known. A known suspect is sent only when nothing else is in flight.
 //!
 //! # Policy
-//! An element is refused after [`ERROR_FAILURES`] failures with an ERROR frame or [`BREAK_FAILURES`] plain breaks, and
-//! only if the broker took another message of this channel since its first failure: a broker that refuses everything is
-//! the broker's trouble, and then elements wait. Between its tries a suspect is held back, 1 s doubled up to 5 minutes.
+//! An element is refused after 3 failures with an ERROR frame or 8 plain breaks. Failures count only from when the broker
+//! took another message of this channel after the first of them: a broker that refuses everything is the broker's trouble,
+//! and then elements wait. Between its tries a suspect is held back, 1 s doubled up to 5 minutes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Failures with an ERROR frame after which an element is refused.
 const ERROR_FAILURES: u32 = 3;
 /// Failures by a plain break of the connection after which an element is refused.
-const BREAK_FAILURES: u32 = 5;
+const BREAK_FAILURES: u32 = 8;
 /// Failures for which a sender that is to end when its queue is empty still waits.
 const TRIALS: u32 = 6;
 const FIRST_HOLD: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ const LONGEST_HOLD: Duration = Duration::from_secs(300);
 /// How a connection ended while SENDs were in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
+    /// The broker said ERROR and named the frame.
+    Named,
     /// The broker said ERROR.
     Error,
     /// The connection broke without a word.
@@ -96,10 +98,14 @@ impl Window {
         self.suspects.values().map(|suspect| suspect.until).filter(|until| now < *until).min()
     }
 
-    /// When the next suspect may go whose trial is not over; a suspect that failed [`TRIALS`] times is left for later.
+    /// When the next suspect may go whose trial is not over; a suspect that failed six times is left for later.
     #[must_use]
-    pub fn trial_goes_on(&self) -> Option<Instant> {
-        self.suspects.values().filter(|suspect| suspect.failures < TRIALS).map(|suspect| suspect.until).min()
+    pub fn trial_goes_on(&self, now: Instant) -> Option<Instant> {
+        self.suspects
+            .values()
+            .filter(|suspect| suspect.failures < TRIALS && suspect.until > now)
+            .map(|suspect| suspect.until)
+            .min()
     }
 
     /// A RECEIPT came for `element`.
@@ -140,11 +146,13 @@ impl Window {
             until: now,
         });
         suspect.failures += 1;
-        suspect.weight += if ending == Ending::Error { BREAK_FAILURES } else { ERROR_FAILURES };
+        let weight = if ending == Ending::Break { ERROR_FAILURES } else { BREAK_FAILURES };
+        let others_pass = receipts > suspect.receipts_at_first;
+        suspect.weight = if others_pass { suspect.weight + weight } else { weight };
         let hold = FIRST_HOLD.saturating_mul(1 << (suspect.failures - 1).min(16)).min(LONGEST_HOLD);
         suspect.until = now + hold;
         let worn_out = suspect.weight >= ERROR_FAILURES * BREAK_FAILURES;
-        if worn_out && receipts > suspect.receipts_at_first {
+        if worn_out && others_pass {
             return Blame::Refuse(element.to_owned());
         }
         Blame::Hold(element.to_owned())
@@ -183,17 +191,22 @@ mod tests {
             assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Hold("7".into()));
         }
         window.receipt("8");
-        assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Refuse("7".into()));
+        assert_eq!(
+            window.broke(&bad, Ending::Error, now),
+            Blame::Hold("7".into()),
+            "what it failed before proves nothing"
+        );
+        assert_eq!(window.broke(&bad, Ending::Named, now), Blame::Refuse("7".into()));
     }
 
     #[test]
-    fn a_plain_break_takes_five_failures() {
+    fn a_plain_break_takes_eight_failures() {
         let mut window = Window::new(1);
         let now = Instant::now();
         let bad = names(7..8);
         window.broke(&bad, Ending::Break, now);
         window.receipt("8");
-        for _ in 0..3 {
+        for _ in 0..6 {
             assert_eq!(window.broke(&bad, Ending::Break, now), Blame::Hold("7".into()));
         }
         assert_eq!(window.broke(&bad, Ending::Break, now), Blame::Refuse("7".into()));

@@ -119,6 +119,9 @@ pub enum SealError {
     /// The cipher cannot be used for the peer.
     #[error("AES-256-GCM cannot be read by an SSM receiver")]
     CipherForPeer,
+    /// Our own mistake.
+    #[error("Sesame failed on this message; please report it with the log")]
+    Internal,
     /// OpenSSL refused.
     #[error("cannot {verb} the message")]
     Openssl {

@@ -19,6 +19,9 @@ pub struct SpoolLock {
     file: File,
 }
 
+/// A lock file is never reached through a symbolic link: opening it cuts it.
+const NO_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
 impl SpoolLock {
     /// Takes the lock file `path`, made with mode 0600 where it is missing.
     ///
@@ -31,6 +34,7 @@ impl SpoolLock {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(NO_LINKS)
             .open(path)
             .map_err(SpoolError::io("open lock file", path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

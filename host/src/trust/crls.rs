@@ -102,6 +102,10 @@ struct Scope {
     points: Vec<Vec<u8>>,
 }
 
+/// Keys whose verdict is remembered: authorities of one name are few, and certificates that only claim it must not fill
+/// the memory.
+const REMEMBERED_KEYS: usize = 64;
+
 impl Crl {
     /// Reads a CRL.
     pub(crate) fn from_der(file: &Path, der: Vec<u8>) -> Result<Self, CrlError> {
@@ -174,6 +178,9 @@ impl Crl {
         let Ok(encoded) = key.public_key_to_der() else { return false };
         let digest = openssl::sha::sha256(&encoded);
         let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if verified.len() >= REMEMBERED_KEYS && !verified.contains_key(&digest) {
+            verified.clear();
+        }
         *verified.entry(digest).or_insert_with(|| self.verify(&key).unwrap_or(false))
     }
 

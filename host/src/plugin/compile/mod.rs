@@ -47,9 +47,17 @@ pub(super) struct Compiler {
 }
 
 impl Compiler {
-    pub(super) fn new(settings: CompileSettings) -> Result<Self, CacheError> {
-        let cache = settings.cache.as_deref().map(Cache::open).transpose()?;
-        Ok(Self { cache, program: settings.program })
+    pub(super) fn new(settings: CompileSettings) -> Self {
+        let cache = settings.cache.as_deref().and_then(|path| {
+            let opened = Cache::open(path);
+            opened
+                .inspect_err(|error| {
+                    let error = crate::cause::chain(error);
+                    tracing::warn!(error, "without its cache Sesame compiles plugins at each start");
+                })
+                .ok()
+        });
+        Self { cache, program: settings.program }
     }
 
     /// The compiled component. A cache that cannot be written is said so and done without.

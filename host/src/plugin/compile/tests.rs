@@ -11,7 +11,7 @@ const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 const DIGEST: [u8; 32] = [7; 32];
 
 fn compiler(folder: &std::path::Path) -> Compiler {
-    Compiler::new(CompileSettings { cache: Some(folder.to_owned()), program: None }).unwrap()
+    Compiler::new(CompileSettings { cache: Some(folder.to_owned()), program: None })
 }
 
 fn artefact_in(folder: &std::path::Path) -> PathBuf {
@@ -61,14 +61,15 @@ fn refuses_a_folder_that_is_open_to_others() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
     let settings = CompileSettings { cache: Some(folder.path().to_owned()), program: None };
-    let error = Compiler::new(settings).err().unwrap();
+    assert!(Compiler::new(settings).cache.is_none(), "it is done without");
+    let error = Cache::open(folder.path()).err().unwrap();
     assert!(matches!(error, CacheError::Open { mode: 0o750, .. }), "{error}");
 }
 
 #[test]
 fn a_program_that_cannot_be_run_is_named() {
     let program = Some(PathBuf::from("/nonexistent/sesame"));
-    let compiler = Compiler::new(CompileSettings { cache: None, program }).unwrap();
+    let compiler = Compiler::new(CompileSettings { cache: None, program });
     let engine = engine(Class::Small).unwrap();
     let error = compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).err().unwrap();
     assert!(error.to_string().contains("cannot run /nonexistent/sesame"), "{error}");

@@ -24,6 +24,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::component::{Description, Roles};
@@ -66,6 +67,16 @@ pub struct Pipeline {
     max_payload: usize,
     total_time: Duration,
     hash: String,
+    health: Health,
+}
+
+/// How the plugins fare, so that a plugin that fails for every message is not held against the messages.
+#[derive(Debug, Default)]
+struct Health {
+    /// Messages that the plugins answered for.
+    answered: AtomicU64,
+    /// What `answered` was at the last failure.
+    at_failure: AtomicU64,
 }
 
 /// The facts about a message that plugins are told.
@@ -224,6 +235,15 @@ impl Pipeline {
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// Whether a failure counts against its message: the plugin itself was asked, and has answered for other messages since
+    /// the failure before. Asked once for each failure.
+    #[must_use]
+    pub fn counts_against_message(&self, error: &StageError) -> bool {
+        let answered = self.health.answered.load(Ordering::Relaxed);
+        let before = self.health.at_failure.swap(answered, Ordering::Relaxed);
+        error.may_be_the_message() && answered > before
     }
 
     /// The stages, in order.

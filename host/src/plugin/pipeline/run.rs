@@ -1,5 +1,6 @@
 //! One message on its way through the stages.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
@@ -15,6 +16,14 @@ impl Pipeline {
     /// Runs a message through all stages that concern it. Blocks; call it on a thread of its own.
     #[must_use]
     pub fn run(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
+        let outcome = self.pass(input, payload);
+        if !matches!(outcome, Outcome::Failed { .. }) {
+            self.health.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn pass(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
         let names = signer_names(input);
         let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
         if !self.stages.iter().any(|stage| stage.filter.matches(&facts)) {

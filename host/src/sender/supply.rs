@@ -1,0 +1,197 @@
+//! What is next to be sent: passes through the queue, batch after batch.
+//!
+//! A batch is locked, read and run through the pipeline on blocking threads; what is refused goes to the reject queue
+//! first, then the pipeline's answers are made durable together, and only then is a message [`Prepared`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::prepare::{Examined, Prepared};
+use super::{Sender, Stay, locked};
+use crate::shutdown::Shutdown;
+use crate::spool::{ElementName, Removal, Scan, SpoolError};
+
+/// Elements that are prepared together.
+const BATCH: usize = 64;
+/// How often a sender that is to end looks again at a file that may still be being written.
+const SETTLING_LOOK: Duration = Duration::from_millis(200);
+/// How long a sender waits when its journal cannot be written.
+const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
+
+impl Sender {
+    /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
+    /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
+    pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
+        let mut scan = None;
+        let mut taken_up = 0;
+        while !shutdown.asked() && !ready.is_closed() {
+            let (rest, names) = self.next_names(scan.take()).await;
+            scan = rest;
+            let (prepared, taken) = self.prepare(names, &shutdown).await;
+            taken_up += taken;
+            for prepared in prepared {
+                if ready.send(prepared).await.is_err() {
+                    return;
+                }
+            }
+            if scan.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it is worth looking at the queue again; false where the sender is not to stay.
+    async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
+        if stay != Stay::Watch {
+            if !self.settling.swap(false, Ordering::Relaxed) {
+                return false;
+            }
+            // What is being written now is part of what is queued.
+            tokio::time::sleep(SETTLING_LOOK).await;
+            return true;
+        }
+        tokio::select! {
+            () = self.wake.notified() => true,
+            () = tokio::time::sleep(self.next_look()) => true,
+            () = shutdown.draining() => false,
+            () = ready.closed() => false,
+        }
+    }
+
+    /// The next names of the queue; the scan is gone when it is drained.
+    async fn next_names(self: &Arc<Self>, scan: Option<Scan>) -> (Option<Scan>, Vec<ElementName>) {
+        let sender = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || {
+            let skipped = sender.skipped();
+            let mut scan = match scan {
+                Some(scan) => scan,
+                None => sender.outgoing.scan()?,
+            };
+            let mut names = Vec::with_capacity(BATCH);
+            while names.len() < BATCH {
+                let skip = |name: &ElementName| {
+                    sender.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
+                };
+                let Some(name) = scan.next(skip)? else {
+                    return Ok((None, names));
+                };
+                names.push(name);
+            }
+            Ok::<_, SpoolError>((Some(scan), names))
+        });
+        match read.await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                let error = crate::cause::chain(&error);
+                tracing::error!(channel = %self.name, %error, "cannot read the outgoing queue");
+                (None, Vec::new())
+            }
+            Err(_) => (None, Vec::new()),
+        }
+    }
+
+    /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also answers how many elements were taken up,
+    /// whatever became of them.
+    async fn prepare(self: &Arc<Self>, names: Vec<ElementName>, shutdown: &Shutdown) -> (Vec<Prepared>, usize) {
+        if names.is_empty() {
+            return (Vec::new(), 0);
+        }
+        let examined = self.examine_all(&names, shutdown).await;
+        let taken = examined.iter().filter(|one| !matches!(one, Examined::NotOurs)).count();
+        let examined = self.refuse_first(examined).await;
+        let sender = Arc::clone(self);
+        let recorded = tokio::task::spawn_blocking(move || {
+            let recorded = sender.record(&examined);
+            (examined, recorded)
+        });
+        let Ok((examined, recorded)) = recorded.await else { return (Vec::new(), 0) };
+        if let Err(error) = recorded {
+            let error = crate::cause::chain(&error);
+            tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages stay in outgoing");
+            tokio::time::sleep(JOURNAL_PAUSE).await;
+            return (Vec::new(), 0);
+        }
+        let mut prepared = Vec::new();
+        for one in examined {
+            prepared.extend(self.settle(one).await);
+        }
+        (prepared, taken)
+    }
+
+    /// Examines a batch on as many threads as there are workers; answers in the order of the names.
+    async fn examine_all(self: &Arc<Self>, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
+        let mut chunks = JoinSet::new();
+        let chunk = names.len().div_ceil(self.threads.max(1)).max(1);
+        for (index, chunk) in names.chunks(chunk).enumerate() {
+            let (sender, names, shutdown) = (Arc::clone(self), chunk.to_vec(), shutdown.clone());
+            chunks.spawn_blocking(move || (index, sender.examine(&names, &shutdown)));
+        }
+        let mut examined = chunks.join_all().await;
+        examined.sort_by_key(|(index, _)| *index);
+        examined.into_iter().flat_map(|(_, chunk)| chunk).collect()
+    }
+
+    /// Puts the refused parts of split messages into the reject queue, before anything is noted of the other parts: a
+    /// message whose refused parts cannot be set aside now is left for later as a whole.
+    async fn refuse_first(&self, examined: Vec<Examined>) -> Vec<Examined> {
+        let mut kept = Vec::with_capacity(examined.len());
+        for one in examined {
+            if let Examined::PartlyRefused { element, row, refused, .. } = &one
+                && !self.refuse_parts(&element.name().to_string(), &row.key.id, refused).await
+            {
+                continue;
+            }
+            kept.push(one);
+        }
+        kept
+    }
+
+    async fn settle(&self, examined: Examined) -> Option<Prepared> {
+        match examined {
+            Examined::Ready { element, content, row, .. } => {
+                locked(&self.put_off).remove(&element.name().to_string());
+                return Some(self.prepared(element, &content, row));
+            }
+            Examined::PartlyRefused { element, content, row, refused } => {
+                if row.outputs.is_empty() {
+                    self.all_parts_refused(element, row.key, &refused).await;
+                } else {
+                    return Some(self.prepared(element, &content, row));
+                }
+            }
+            Examined::Refused(refusal) => self.refuse(refusal).await,
+            Examined::Dropped { element, key, finding, plugin } => {
+                self.drop_message(element, key, &finding, &plugin).await;
+            }
+            Examined::PutOff { element, attempt, after, reason } => {
+                self.put_off(&element, attempt, after);
+                tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                self.fate(&element, None, "waiting", Some(&reason));
+            }
+            Examined::NotOurs => {}
+        }
+        None
+    }
+
+    /// Notes what became of the removal of the element `name`; false where it is still there, and then it is put off.
+    pub(super) fn removed(&self, name: &str, removal: Result<Removal, SpoolError>) -> bool {
+        match removal {
+            Ok(Removal::Removed | Removal::Gone) => true,
+            Ok(Removal::Restored(restored)) => {
+                tracing::warn!(channel = %self.name, element = %restored, "the element was overwritten while it was in work; the new content is queued");
+                self.wake.notify_one();
+                true
+            }
+            Err(error) => {
+                let error = crate::cause::chain(&error);
+                tracing::error!(channel = %self.name, element = name, error, "cannot remove an element that is done with; it will be sent again");
+                self.put_off(name, 1, None);
+                false
+            }
+        }
+    }
+}
