@@ -16,8 +16,8 @@ wasmtime::component::bindgen!({
     world: "sesame:host/every-role",
 });
 
+pub(super) use self::sesame::plugin::{log, types};
 pub(super) use exports::sesame::plugin::{lifecycle, router, transformer, validator};
-pub(super) use sesame::plugin::{log, types};
 
 /// The version of the contract this host speaks; that of the package in `wit/`.
 pub const CONTRACT_VERSION: &str = "0.9.0";
