@@ -274,6 +274,11 @@ fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, Rea
     let path = inner.place(name);
     let lock = lock_path(&path);
     let not_lockable = |source| ReadError::NotLockable { element: name.clone(), source };
+    // The mark comes before the lock, which is the same inode: a process that dies between the two leaves a marked element
+    // and never a lock of ours that looks like somebody else's. Where there is a lock already, its time is not touched.
+    if matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        mark_time(file);
+    }
     if !link_lock(inner, &path, &lock).map_err(not_lockable)? {
         return Ok(false);
     }
