@@ -18,6 +18,7 @@ fn a_receiver_drains_and_loses_nothing() {
         pair.sender.run(&["send"]).expect(0);
         for share in [20, 100] {
             let mut receiver = pair.receiver.start(&["receive"]);
+            eventually("the receiver to be at work", || receiver.log().contains("subscribed").then_some(()));
             when_stored(&pair.incoming(), share);
             assert_eq!(receiver.stop(), 0, "{}", receiver.last_words());
         }

@@ -220,7 +220,9 @@ impl Sender {
         let rows: Vec<Row> = examined
             .iter()
             .filter_map(|one| match one {
-                Examined::Ready { row, fresh: true, .. } | Examined::PartlyRefused { row, .. } => Some(row.clone()),
+                Examined::Ready { row, fresh: true, .. } => Some(row.clone()),
+                // One of which nothing goes on is not prepared, it is done with.
+                Examined::PartlyRefused { row, .. } if !row.outputs.is_empty() => Some(row.clone()),
                 _ => None,
             })
             .collect();
