@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use crate::harness::patience::within;
 use crate::harness::{Child, Folder};
 use crate::peers::openssl::{Host, pki};
 use crate::peers::python::Link;
@@ -194,7 +196,11 @@ impl Site {
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let log = self.folder.join(format!("{}-{number}.log", arguments[0]));
-        Child::start(&format!("sesame {}", arguments.join(" ")), &mut self.command(arguments), &log)
+        let mut child = Child::start(&format!("sesame {}", arguments.join(" ")), &mut self.command(arguments), &log);
+        // Before it is up a signal just ends it, as it does any program.
+        let up = |child: &mut Child| child.log().contains("running") || child.ended().is_some();
+        let _ = within(Duration::from_secs(10), || up(&mut child).then_some(()));
+        child
     }
 
     /// Runs a command to its end.
