@@ -369,11 +369,9 @@ impl Link {
         } else {
             None
         };
-        let hosts =
-            broker.hosts.iter().map(|address| Address { host: address.host.clone(), port: address.port }).collect();
         let options = session_options(broker, memory)?;
         let timing = Timing { attempt: broker.connect_timeout, ..Timing::default() };
-        let connector = Connector::new(hosts, tls, options).with_timing(timing);
+        let connector = Connector::new(broker.hosts.clone(), tls, options).with_timing(timing);
         Ok(Self {
             connector: AsyncMutex::new(connector),
             cumulative: AtomicBool::new(false),

@@ -8,6 +8,8 @@
 mod inbound;
 mod outbound;
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use super::dispatch::select;
@@ -15,7 +17,8 @@ use super::queue::add::read;
 use super::{EXIT_DONE, EXIT_FAILED, Explain, output};
 use crate::config::{Config, Kind};
 use crate::message::{Finding, MessageId};
-use crate::plugin::{Outcome, Pipeline};
+use crate::plugin::{Input, Outcome, Pipeline};
+use crate::receiver::milliseconds;
 
 pub(super) use inbound::{reason_of, receiver_snapshot};
 
@@ -124,6 +127,20 @@ impl Explanation {
         }
         self.verdict = verdict;
         self.reason = reason;
+    }
+}
+
+/// What plugins are told of content that came by no broker and has no signer.
+fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
+    Input {
+        message_id: id,
+        destination,
+        content_type: None,
+        signer: None,
+        received_at: milliseconds(SystemTime::now()),
+        attempt: 1,
+        transport_headers: &[],
+        properties: &[],
     }
 }
 

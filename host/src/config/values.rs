@@ -2,29 +2,10 @@
 //!
 //! Each has a function that reads it and one that writes it back the way the documentation writes it.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::mistake::{Complaint, complain};
-
-/// `host:port` of a broker.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
-    /// Host name or IP address; an IPv6 address without its brackets.
-    pub host: String,
-    /// From 1.
-    pub port: u16,
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
+pub use crate::stomp::Address;
 
 /// Reads `5ms`, `60s`, `15m`, `1h`, `90d`.
 pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {

@@ -343,7 +343,7 @@ impl Draft<'_> {
         for output in outputs {
             let part = output.part.map_or_else(|| id.clone(), |number| id.part(number));
             let body = output.payload.as_deref().unwrap_or_else(|| message.payload());
-            for queue in self.targets(output) {
+            for queue in targets(&self.snapshot.settings, &output.routes) {
                 elements.push(NewElement {
                     queue,
                     fields: vec![
@@ -355,21 +355,6 @@ impl Draft<'_> {
             }
         }
         elements
-    }
-
-    /// The queues an output goes to: those of its routes, else incoming.
-    fn targets(&self, output: &Output) -> Vec<PathBuf> {
-        let route = |name: &String| match self.snapshot.settings.routes.get(name) {
-            Some(queue) => self.queue(queue),
-            None => self.queue("incoming"),
-        };
-        let mut targets: Vec<PathBuf> = output.routes.iter().map(route).collect();
-        if targets.is_empty() {
-            targets.push(self.queue("incoming"));
-        }
-        targets.sort();
-        targets.dedup();
-        targets
     }
 
     fn refused_parts(&self, refused: &[Refused], message: &Opened, id: &MessageId) -> Vec<NewElement> {
@@ -404,6 +389,20 @@ struct Refusal<'a> {
     body: &'a [u8],
     error: &'a str,
     findings: &'a [Finding],
+}
+
+/// The queues of an output: those of its routes, else incoming; each once.
+pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<PathBuf> {
+    let incoming = settings.spool.join("incoming");
+    let queue =
+        |route: &String| settings.routes.get(route).map_or_else(|| incoming.clone(), |name| settings.spool.join(name));
+    let mut targets: Vec<PathBuf> = routes.iter().map(queue).collect();
+    if targets.is_empty() {
+        targets.push(incoming);
+    }
+    targets.sort();
+    targets.dedup();
+    targets
 }
 
 /// The pause after attempt number `attempt`, doubled from one to the next.

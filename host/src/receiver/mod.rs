@@ -17,8 +17,8 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-pub(crate) use decide::milliseconds;
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
+pub(crate) use decide::{milliseconds, targets};
 pub(crate) use intake::log_findings;
 
 use crate::channel::{Identity, Link, OpenSpool};

@@ -1,18 +1,16 @@
 //! What a receiver would do with a message.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use super::{Explanation, Product, placeholder, stages};
-use crate::config::{self, Config};
+use super::{Explanation, Product, placeholder, plain_input, stages};
+use crate::config::Config;
 use crate::daemon::{Shared, pipeline};
 use crate::journal::Disposition;
 use crate::message::Direction;
-use crate::plugin::{Input, Output};
-use crate::receiver::{Decision, Received, Snapshot, decide, milliseconds, signer_field, snapshot};
+use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
 use crate::spool::NewElement;
 
 /// What the receiver `channel` judges messages by. Needs neither the spool's lock nor a broker.
@@ -127,20 +125,11 @@ fn plain(snapshot: &Snapshot, content: &[u8]) -> Explanation {
     explanation.passed("content", format!("{} bytes", content.len()));
     explanation.passed("plugins", stages(&snapshot.pipeline));
     let id = placeholder();
-    let input = Input {
-        message_id: &id,
-        destination: &settings.destination,
-        content_type: None,
-        signer: None,
-        received_at: milliseconds(SystemTime::now()),
-        attempt: 1,
-        transport_headers: &[],
-        properties: &[],
-    };
+    let input = plain_input(&id, &settings.destination);
     let outcome = snapshot.pipeline.run(&input, content);
     explanation.take(outcome, "stored", |explanation, output| {
         let id = output.part.map_or_else(|| id.clone(), |number| id.part(number));
-        for queue in queues(settings, &output) {
+        for queue in targets(settings, &output.routes) {
             explanation.products.push(Product {
                 id: id.to_string(),
                 target: queue.display().to_string(),
@@ -151,19 +140,6 @@ fn plain(snapshot: &Snapshot, content: &[u8]) -> Explanation {
         }
     });
     explanation
-}
-
-/// The queues of an output: those of its routes, else incoming.
-fn queues(settings: &config::Receiver, output: &Output) -> Vec<PathBuf> {
-    let incoming = "incoming".to_owned();
-    let queue = |route: &String| settings.spool.join(settings.routes.get(route).unwrap_or(&incoming));
-    let mut queues: Vec<PathBuf> = output.routes.iter().map(queue).collect();
-    if queues.is_empty() {
-        queues.push(settings.spool.join(&incoming));
-    }
-    queues.sort();
-    queues.dedup();
-    queues
 }
 
 #[cfg(test)]

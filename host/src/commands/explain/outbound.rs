@@ -1,13 +1,10 @@
 //! What a sender would do with content.
 
-use std::time::SystemTime;
-
-use super::{Explanation, Product, placeholder, stages};
+use super::{Explanation, Product, placeholder, plain_input, stages};
 use crate::config::{self, Config};
 use crate::daemon::{Shared, pipeline};
 use crate::message::Direction;
-use crate::plugin::{Input, Output};
-use crate::receiver::milliseconds;
+use crate::plugin::Output;
 use crate::sender::{Seal, destinations};
 
 /// Room for the command and the headers of a frame, in bytes.
@@ -36,16 +33,7 @@ pub(super) fn explain(
     let pipeline = pipeline(&shared.plugins, config, channel, Direction::Outbound)?;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
-    let input = Input {
-        message_id: &id,
-        destination: &sender.destination,
-        content_type: None,
-        signer: None,
-        received_at: milliseconds(SystemTime::now()),
-        attempt: 1,
-        transport_headers: &[],
-        properties: &[],
-    };
+    let input = plain_input(&id, &sender.destination);
     let outcome = pipeline.run(&input, content);
     let mut refused = None;
     explanation.take(outcome, "sent", |explanation, output| {

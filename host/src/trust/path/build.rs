@@ -51,7 +51,7 @@ fn openssl_error(error: openssl::error::ErrorStack) -> PathError {
 }
 
 /// Looks for a path from `leaf` to an anchor that keeps every rule.
-pub(super) fn check(
+pub(crate) fn check(
     store: &TrustStore,
     leaf: &X509,
     untrusted: &[X509],

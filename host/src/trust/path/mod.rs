@@ -20,6 +20,7 @@
 //!
 //! Where several things are wrong, the error tells the one an operator gets furthest with; see [`PathError::rank`].
 
+pub(crate) use build::check;
 pub(crate) use leaf::is_authority;
 
 mod build;
@@ -36,7 +37,6 @@ use openssl::x509::{X509, X509Ref};
 pub use error::PathError;
 
 use super::names::{DistinguishedName, NameError};
-use super::store::TrustStore;
 
 /// The most issuers between a certificate and its anchor, the anchor included.
 pub(crate) const MAX_DEPTH: usize = 10;
@@ -112,17 +112,6 @@ impl CertPath {
     pub fn signer(&self) -> &Signer {
         &self.signer
     }
-}
-
-/// Checks a leaf against the store; the work behind [`TrustStore::check_path`].
-pub(crate) fn check(
-    store: &TrustStore,
-    leaf: &X509,
-    untrusted: &[X509],
-    role: Role,
-    at: u64,
-) -> Result<CertPath, PathError> {
-    build::check(store, leaf, untrusted, role, at)
 }
 
 /// Seconds since 1970 of a time; 0 before.

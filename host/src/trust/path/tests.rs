@@ -8,6 +8,7 @@ use openssl::x509::{X509KeyUsage, X509Ref};
 use tempfile::TempDir;
 
 use super::*;
+use crate::trust::TrustStore;
 use crate::trust::throwaway::{Authority, Constraints, CrlRequest, Digest, Directory, Issued, KeyKind, Request};
 use crate::trust::{CrlMode, Refreshed, Trust, TrustSettings, der};
 
