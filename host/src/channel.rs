@@ -400,6 +400,11 @@ impl Link {
         Ok(Connected { session, broker: broker_name(&connector) })
     }
 
+    /// The broker took messages in the last session: if that broke all the same, the next one need not wait long.
+    pub async fn served(&self) {
+        self.connector.lock().await.served();
+    }
+
     /// The broker refused what was asked of it: the next connection waits a moment.
     pub fn penalise(&self) {
         *locked(&self.rest_until) = Some(Instant::now() + PENALTY);

@@ -251,6 +251,7 @@ impl Sender {
             let settled = self.settled();
             if settled != before {
                 (before, progress) = (settled, Instant::now());
+                self.link.served().await;
             }
             if let Some(reason) = lost {
                 tracing::warn!(

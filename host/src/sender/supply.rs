@@ -22,15 +22,22 @@ const SETTLING_LOOK: Duration = Duration::from_millis(200);
 /// How long a sender waits when its journal cannot be written.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// A pass through the queue.
+struct Pass {
+    scan: Scan,
+    /// Seen on the way and left for the end.
+    suspects: Vec<ElementName>,
+}
+
 impl Sender {
     /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
     /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
     pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
-        let mut scan = None;
+        let mut pass = None;
         let mut taken_up = 0;
         while !shutdown.asked() && !ready.is_closed() {
-            let (rest, names) = self.next_names(scan.take()).await;
-            scan = rest;
+            let (rest, names) = self.next_names(pass.take()).await;
+            pass = rest;
             let (prepared, taken) = self.prepare(names, &shutdown).await;
             taken_up += taken;
             for prepared in prepared {
@@ -38,7 +45,7 @@ impl Sender {
                     return;
                 }
             }
-            if scan.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
+            if pass.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
                 return;
             }
         }
@@ -62,26 +69,33 @@ impl Sender {
         }
     }
 
-    /// The next names of the queue; the scan is gone when it is drained.
-    async fn next_names(self: &Arc<Self>, scan: Option<Scan>) -> (Option<Scan>, Vec<ElementName>) {
+    /// The next names of the queue; the pass is gone when the queue is drained. Elements that the broker refused before
+    /// come last, so that none of them can keep another from being sent.
+    async fn next_names(self: &Arc<Self>, pass: Option<Pass>) -> (Option<Pass>, Vec<ElementName>) {
         let sender = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || {
             let skipped = sender.skipped();
-            let mut scan = match scan {
-                Some(scan) => scan,
-                None => sender.outgoing.scan()?,
+            let any_suspects = locked(&sender.window).has_suspects();
+            let mut pass = match pass {
+                Some(pass) => pass,
+                None => Pass { scan: sender.outgoing.scan()?, suspects: Vec::new() },
             };
             let mut names = Vec::with_capacity(BATCH);
             while names.len() < BATCH {
                 let skip = |name: &ElementName| {
                     sender.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
                 };
-                let Some(name) = scan.next(skip)? else {
+                let Some(name) = pass.scan.next(skip)? else {
+                    names.append(&mut pass.suspects);
                     return Ok((None, names));
                 };
-                names.push(name);
+                if any_suspects && locked(&sender.window).goes_alone(&name.to_string()) {
+                    pass.suspects.push(name);
+                } else {
+                    names.push(name);
+                }
             }
-            Ok::<_, SpoolError>((Some(scan), names))
+            Ok::<_, SpoolError>((Some(pass), names))
         });
         match read.await {
             Ok(Ok(found)) => found,

@@ -1,8 +1,9 @@
 //! How many SENDs may be in flight, and which element it is that breaks the connection.
 //!
 //! A broker may refuse one message for good (too large, say) by an ERROR frame or by hanging up, which STOMP does not tie
-//! to a frame. So the window is halved each time a connection breaks with SENDs in flight, until the element that was
-//! alone in flight is known. A known suspect is sent only when nothing else is in flight.
+//! to a frame. So the window is halved each time a connection breaks with SENDs in flight, and goes down to one SEND after
+//! an ERROR frame, which is nearly always about one of them, until the element that was alone in flight is known. A known
+//! suspect is sent after everything else that waits, and only when nothing else is in flight.
 //!
 //! # Policy
 //! An element is refused after 3 failures with an ERROR frame or 8 plain breaks. Failures count only from when the broker
@@ -81,6 +82,12 @@ impl Window {
         self.suspects.contains_key(element)
     }
 
+    /// Whether there is any element that is to go alone.
+    #[must_use]
+    pub fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
     /// Whether `element` is held back at `now`.
     #[must_use]
     pub fn holds(&self, element: &str, now: Instant) -> bool {
@@ -126,7 +133,8 @@ impl Window {
             [] => Blame::Nobody,
             [one] => self.blame(one, ending, now),
             several => {
-                self.size = (several.len() / 2).clamp(1, self.max);
+                let size = if ending == Ending::Error { 1 } else { several.len() / 2 };
+                self.size = size.clamp(1, self.max);
                 Blame::Nobody
             }
         }
@@ -180,6 +188,13 @@ mod tests {
         assert_eq!(reconnects, 6);
         assert_eq!(window.broke(&names(3..4), Ending::Error, now), Blame::Hold("3".into()));
         assert!(window.goes_alone("3") && window.holds("3", now));
+    }
+
+    #[test]
+    fn an_error_frame_leaves_one_send_at_a_time() {
+        let mut window = Window::new(64);
+        assert_eq!(window.broke(&names(0..40), Ending::Error, Instant::now()), Blame::Nobody);
+        assert_eq!(window.size(), 1);
     }
 
     #[test]

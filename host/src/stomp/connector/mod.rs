@@ -105,6 +105,11 @@ impl Connector {
         }
     }
 
+    /// The last session did what it was for, however soon it ended: pauses start again with the shortest.
+    pub fn served(&mut self) {
+        self.failures = 0;
+    }
+
     /// Tries every broker once.
     ///
     /// # Errors
