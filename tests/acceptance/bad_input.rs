@@ -62,6 +62,29 @@ fn a_message_too_large_for_the_broker_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_message_too_large_for_the_receiver_stays_with_the_broker_and_the_others_go_on() {
+    let broker = shared(Kind::RabbitMq);
+    let destination = own_destination();
+    let site = Site::of("sender.example.org").on(broker, Way::Plain).sending("cpu", &destination, "");
+    let queue = site.outgoing("cpu");
+    queues::add(&queue, &body(1_000_000, 300 << 10));
+    let messages = Workload::queued_in(&queue, 10, 500);
+    site.run(&["send"]).expect(0);
+    let receiver = Site::of("receiver.example.org").at(&[&broker.plain()], Way::Plain, "max-frame = \"256KiB\"\n");
+    let more = "max-payload = \"128KiB\"\n";
+    let mut receiver = receiver.receiving("central", &destination, &[&site.host.subject], more);
+    let incoming = receiver.queue("central", "incoming");
+    let mut running = receiver.start(&["receive"]);
+    messages.is_stored_in(&incoming);
+    assert!(running.log().contains("message is larger than max-frame and stays with the broker"), "{}", running.log());
+    assert_eq!(running.stop(), 0);
+    receiver = Site::of("receiver.example.org").on(broker, Way::Plain);
+    let receiver = receiver.receiving("central", &destination, &[&site.host.subject], "");
+    let _running = receiver.start(&["receive"]);
+    eventually("the large one", || (queues::count(&receiver.queue("central", "incoming")) == 1).then_some(()));
+}
+
+#[test]
 fn what_is_no_element_is_left_alone() {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "");
     let queue = pair.outgoing();

@@ -123,8 +123,8 @@ impl Receiver {
                 if too_long_for_us(&reason) {
                     tracing::error!(
                         channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
-                        "a message does not fit in max-frame and holds up the channel: raise max-frame of the broker, or \
-                         remove that message there",
+                        "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that \
+                         message there",
                     );
                 }
                 tracing::warn!(
@@ -236,6 +236,10 @@ impl Intake<'_> {
 
     /// Takes a delivery up: its decision is made on a blocking thread.
     fn take(&mut self, delivery: Delivery) {
+        if let Some(bytes) = delivery.oversized {
+            self.leave_with_broker(&delivery, bytes);
+            return;
+        }
         if is_ping(&delivery) {
             if let Err(error) = acknowledge_ping(delivery) {
                 tracing::debug!(channel = %self.receiver.name, error = %error, "ACK not sent");
@@ -245,6 +249,16 @@ impl Intake<'_> {
         let origin = origin(delivery, &self.link.broker);
         let decision = self.decide(&origin);
         self.in_work.push_back(InWork { origin, decision });
+    }
+
+    /// A message that is larger than we read: the broker has the only copy, so it stays there, and the others go on.
+    fn leave_with_broker(&self, delivery: &Delivery, bytes: u64) {
+        let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
+        tracing::error!(
+            channel = %self.receiver.name, id = ?id, broker = %self.link.broker, bytes,
+            "message is larger than max-frame and stays with the broker: raise max-frame in [broker], and max-payload of the \
+             channel, or remove the message there",
+        );
     }
 
     fn decide(&self, origin: &Origin) -> JoinHandle<Result<Decision, JoinError>> {

@@ -5,8 +5,9 @@
 //!
 //! # Limits
 //! They hold for frames that are still incomplete, so a peer that never ends a line or a body is met by an error and not
-//! by our memory. An ERROR whose body is too long is the one exception: it is given with an empty body, because its
-//! `message` header is what an operator needs and the connection ends with it anyway.
+//! by our memory. There are two exceptions. An ERROR whose body is too long is given with an empty body, because its
+//! `message` header is what an operator needs and the connection ends with it anyway. The body of a MESSAGE that is too
+//! long is thrown away as it comes, so that one such message does not keep the connection from every other.
 //!
 //! # Strictness
 //! Known commands of the peer's side only; a header line needs a name and a colon; an undefined escape is fatal
@@ -72,6 +73,13 @@ pub enum Event {
     },
     /// A whole frame.
     Frame(Frame),
+    /// A MESSAGE whose body is over the limit, after all of it has gone by.
+    Oversized {
+        /// The frame, with an empty body.
+        frame: Frame,
+        /// How long the body was, in bytes.
+        length: u64,
+    },
 }
 
 /// The head of a frame while it grows.
@@ -83,13 +91,29 @@ struct Head {
     content_length: Option<usize>,
 }
 
+impl Head {
+    fn without_body(self) -> Frame {
+        Frame { command: self.command, headers: self.headers, body: Bytes::new() }
+    }
+}
+
 #[derive(Debug)]
 enum Phase {
     Between,
     Headers(Head),
     Body(Head),
+    /// The body of a MESSAGE that is over the limit is going by.
+    Skip(Head, Skipped),
     /// An ERROR with too long a body was given: nothing after it is read.
     Over,
+}
+
+/// How far a body has gone by, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Skipped {
+    seen: u64,
+    /// What is still to come of an announced body.
+    left: Option<usize>,
 }
 
 enum Step {
@@ -131,6 +155,7 @@ impl Decoder {
                 Phase::Between => self.between(buffer)?,
                 Phase::Headers(head) => self.header(head, buffer)?,
                 Phase::Body(head) => self.body(head, buffer)?,
+                Phase::Skip(head, skipped) => self.skip(head, skipped, buffer)?,
                 Phase::Over => {
                     self.phase = Phase::Over;
                     buffer.clear();
@@ -150,7 +175,7 @@ impl Decoder {
     pub fn mid_frame(&self, buffer: &BytesMut) -> bool {
         match self.phase {
             Phase::Between => !buffer.is_empty(),
-            Phase::Headers(_) | Phase::Body(_) => true,
+            Phase::Headers(_) | Phase::Body(_) | Phase::Skip(..) => true,
             Phase::Over => false,
         }
     }
@@ -285,12 +310,40 @@ impl Decoder {
     }
 
     fn too_long(&mut self, head: Head, limit: usize) -> Result<Step, FrameError> {
-        let Head { command, headers, .. } = head;
-        if command != Command::Error {
-            return Err(FrameError::BodyTooLong { command, limit });
+        match head.command {
+            Command::Error => {
+                self.phase = Phase::Over;
+                Ok(Step::Found(Event::Frame(head.without_body())))
+            }
+            Command::Message => {
+                let left = head.content_length;
+                self.scanned = 0;
+                self.phase = Phase::Skip(head, Skipped { seen: 0, left });
+                Ok(Step::Again)
+            }
+            command => Err(FrameError::BodyTooLong { command, limit }),
         }
-        self.phase = Phase::Over;
-        Ok(Step::Found(Event::Frame(Frame { command, headers, body: Bytes::new() })))
+    }
+
+    fn skip(&mut self, head: Head, skipped: Skipped, buffer: &mut BytesMut) -> Result<Step, FrameError> {
+        let end = match skipped.left {
+            Some(left) => (buffer.len() > left).then_some(left),
+            None => memchr(0, buffer),
+        };
+        let gone = end.unwrap_or(buffer.len());
+        buffer.advance(gone);
+        let seen = skipped.seen + gone as u64;
+        if end.is_none() {
+            let left = skipped.left.map(|left| left - gone);
+            self.phase = Phase::Skip(head, Skipped { seen, left });
+            return Ok(Step::Incomplete);
+        }
+        if buffer.first() != Some(&0) {
+            let content_length = head.content_length.unwrap_or_default();
+            return Err(FrameError::BodyNotEnded { command: head.command, content_length });
+        }
+        buffer.advance(1);
+        Ok(Step::Found(Event::Oversized { frame: head.without_body(), length: seen }))
     }
 
     fn body(&mut self, head: Head, buffer: &mut BytesMut) -> Result<Step, FrameError> {

@@ -83,7 +83,8 @@ impl Connection {
                     Err(error) => return self.error(&Frame::new(Command::Error), &error.to_string()),
                     Ok(None) => break,
                     Ok(Some(Event::HeartBeat)) => self.shared.queues().counters.heart_beats += 1,
-                    Ok(Some(Event::Head { .. })) => {}
+                    // Only a MESSAGE can be oversized, and clients send none.
+                    Ok(Some(Event::Head { .. } | Event::Oversized { .. })) => {}
                     Ok(Some(Event::Frame(frame))) => match self.frame(&frame, &mut agree) {
                         Next::Go => decoder.set_version(self.version),
                         end => return end,

@@ -174,12 +174,36 @@ fn a_body_must_end_where_it_says() {
 #[test]
 fn body_limits_hold_before_the_body_is_there() {
     let limits = Limits { body: 100, other_body: 10, ..Limits::default() };
-    let too_long = Err(FrameError::BodyTooLong { command: Command::Message, limit: 100 });
-    assert_eq!(decode_chunks(None, limits, [&message("content-length:101\n", "")[..]]), too_long);
-    assert_eq!(decode_chunks(None, limits, [&message("", &"x".repeat(101))[..]]), too_long);
     assert!(decode_chunks(None, limits, [&message("", &"x".repeat(100))[..]]).is_ok());
     let receipt = decode_chunks(None, limits, [&b"RECEIPT\ncontent-length:11\n\n"[..]]);
     assert_eq!(receipt, Err(FrameError::BodyTooLong { command: Command::Receipt, limit: 10 }));
+}
+
+#[test]
+fn a_message_over_the_limit_goes_by_and_the_next_one_is_read() {
+    let limits = Limits { body: 100, ..Limits::default() };
+    for (announced, body) in [("content-length:150\n", "x\0".repeat(75)), ("", "x".repeat(150))] {
+        let wire = [message(announced, &format!("{body}\0")), message("n:2\n", "small\0")].concat();
+        for cut in 0..=wire.len() {
+            let (first, rest) = wire.split_at(cut);
+            let events = decode_chunks(Some(Version::V1_2), limits, [first, rest]).unwrap();
+            let oversized = events.iter().find_map(|event| match event {
+                Event::Oversized { frame, length } => Some((frame.body.len(), *length)),
+                _ => None,
+            });
+            assert_eq!(oversized, Some((0, 150)), "{announced} cut at {cut}");
+            let bodies: Vec<&[u8]> = events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Frame(frame) => Some(frame.body.as_ref()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(bodies, [b"small"], "{announced} cut at {cut}");
+        }
+    }
+    let unended = message("content-length:150\n", &"x".repeat(151));
+    assert!(matches!(decode_chunks(None, limits, [&unended[..]]), Err(FrameError::BodyNotEnded { .. })));
 }
 
 #[test]

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use super::clock::{Negotiated, ReadingClock};
 use super::delivery::{Ack, AckToken, Delivery};
 use super::error::{Closed, ProtocolError, SessionError, error_text, error_words};
-use super::options::SessionOptions;
+use super::options::{AckMode, SessionOptions};
 use super::outbox::Outbox;
 use super::receipts::{Receipt, Receipts, Waiter};
 use super::subscriptions::{Entry, Place, Subscriptions, ack_header};
 use crate::stomp::budget::Reservation;
+use crate::stomp::decode::FrameError;
 use crate::stomp::encode::encode_head;
 use crate::stomp::frame::{Command, Frame, Version};
 
@@ -188,14 +189,27 @@ impl Core {
     /// Why the session is over now.
     pub(super) fn frame(&mut self, frame: Frame, memory: Option<Reservation>) -> Result<(), Closed> {
         match frame.command {
-            Command::Message => self.message(frame, memory),
+            Command::Message => self.message(frame, memory, None),
             Command::Receipt => self.receipt(&frame),
             Command::Error => Err(self.error(&frame)),
             command => Err(ProtocolError::Unexpected { command }.into()),
         }
     }
 
-    fn message(&mut self, frame: Frame, memory: Option<Reservation>) -> Result<(), Closed> {
+    /// Hands over a MESSAGE of which only the headers are there. Where an ACK covers all that came before it, nothing could
+    /// be acknowledged beyond this one: the session ends.
+    ///
+    /// # Errors
+    /// Why the session is over now.
+    pub(super) fn oversized(&mut self, frame: Frame, length: u64) -> Result<(), Closed> {
+        if let Place::Open(_, Entry { mode: AckMode::Client, .. }) = self.subscriptions.find(&frame.headers)? {
+            let limit = self.options.limits.body;
+            return Err(ProtocolError::Frame(FrameError::BodyTooLong { command: frame.command, limit }).into());
+        }
+        self.message(frame, None, Some(length))
+    }
+
+    fn message(&mut self, frame: Frame, memory: Option<Reservation>, oversized: Option<u64>) -> Result<(), Closed> {
         if self.is_closing() {
             return Ok(());
         }
@@ -210,7 +224,7 @@ impl Core {
         entry.accept();
         let token = AckToken { ack, acks: self.acks.clone(), closed: self.closed.clone() };
         // Where nobody listens any more the delivery is dropped, and the broker keeps the message.
-        let _ = entry.deliveries.send(Delivery { headers: frame.headers, body: frame.body, token, memory });
+        let _ = entry.deliveries.send(Delivery { headers: frame.headers, body: frame.body, oversized, token, memory });
         Ok(())
     }
 

@@ -18,6 +18,9 @@ pub struct Delivery {
     pub headers: Headers,
     /// The body; bytes of any kind.
     pub body: Bytes,
+    /// The length of a body that is over the limit and was not read, in bytes; `body` is empty then. Such a delivery is not to
+    /// be acknowledged: the broker has the only copy.
+    pub oversized: Option<u64>,
     /// What acknowledges it.
     pub token: AckToken,
     /// Its share of the memory budget.

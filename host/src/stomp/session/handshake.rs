@@ -91,6 +91,9 @@ async fn first_frame<S: AsyncRead + Unpin>(
                 }
                 Event::Head { .. } => {}
                 Event::Frame(frame) => return Ok(frame),
+                Event::Oversized { frame, .. } => {
+                    return Err(ProtocolError::Unexpected { command: frame.command }.into());
+                }
             }
         }
     }

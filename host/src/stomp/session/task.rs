@@ -153,6 +153,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
                     self.reserve(content_length.unwrap_or(OPEN_BODY));
                 }
                 Event::Head { .. } => {}
+                Event::Oversized { frame, length } => {
+                    self.intake.began = None;
+                    self.intake.reservation = None;
+                    self.core.oversized(frame, length)?;
+                }
                 Event::Frame(frame) => {
                     self.intake.began = None;
                     let cost = frame.body.len() + self.intake.fixed;

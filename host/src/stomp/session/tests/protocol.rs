@@ -167,7 +167,7 @@ async fn a_frame_of_the_wrong_side_or_no_frame_ends_the_session() {
         assert!(matches!(*closed(&session).await, Closed::Protocol(_)), "{wire:?}");
     }
     let (session, mut peer) = session(quick(), "1.2").await;
-    peer.write("MESSAGE\ncontent-length:99999999\n\n").await;
+    peer.write("RECEIPT\ncontent-length:99999999\n\n").await;
     let reason = closed(&session).await;
     let too_long = matches!(&*reason, Closed::Protocol(ProtocolError::Frame(FrameError::BodyTooLong { .. })));
     assert!(too_long, "{reason:?}");

@@ -56,6 +56,18 @@ async fn acknowledges_by_the_rules_of_each_version_with_the_id_escaped_again() {
 }
 
 #[tokio::test]
+async fn a_message_over_the_limit_is_told_of_and_the_session_goes_on() {
+    let limits = Limits { body: 100, ..Limits::default() };
+    let (_session, mut subscription, mut peer, id) = subscribed(SessionOptions { limits, ..quick() }, "1.2").await;
+    peer.write(message(&id, "1", &"x".repeat(101))).await;
+    peer.write(message(&id, "2", "small")).await;
+    let oversized = next(&mut subscription).await;
+    assert_eq!((oversized.oversized, oversized.body.len()), (Some(101), 0));
+    let small = next(&mut subscription).await;
+    assert_eq!((small.oversized, small.body.as_ref()), (None, &b"small"[..]));
+}
+
+#[tokio::test]
 async fn messages_before_the_receipt_of_subscribe_are_delivered() {
     let (session, mut peer) = session(quick(), "1.2").await;
     let asking = tokio::spawn(async move { session.subscribe(&Subscribe::new("/queue/a")).await });
