@@ -16,6 +16,7 @@ use super::engine::Ticker;
 use super::host_log::PluginLog;
 use super::instance::{self, Fault};
 use super::limits::{Limits, Meter};
+use super::schema::{ConfigError, Schema, SchemaError};
 use super::state::{GRANTED_WASI, HostState};
 use super::text::clean;
 
@@ -99,6 +100,9 @@ pub enum ComponentError {
     /// None of the three roles.
     #[error("exports no role: a plugin is a validator, a transformer or a router")]
     NoRole,
+    /// What it says its configuration is to look like cannot be used.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The trial run went wrong.
     #[error("cannot be started: {0}")]
     Probe(String),
@@ -113,7 +117,7 @@ pub struct Description {
     pub version: String,
     /// One sentence.
     pub summary: String,
-    /// JSON Schema of its configuration, as the plugin gave it and not checked: what holds is what `init` says.
+    /// JSON Schema of its configuration, as the plugin gave it. The configuration was held against it before `init`.
     pub config_schema: Option<String>,
 }
 
@@ -147,6 +151,8 @@ pub(super) struct Loaded {
     pub(super) exports: Box<dyn Exports>,
     pub(super) spoken: Spoken,
     pub(super) description: Description,
+    /// What the configuration is held against.
+    schema: Option<Schema>,
     /// Without the clock no deadline would end a call, so it runs as long as anything that can be called.
     _ticker: Arc<Ticker>,
 }
@@ -166,9 +172,15 @@ impl Loaded {
         let pre = linker.instantiate_pre(component).map_err(wrong)?;
         let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
         let description = Description::default();
-        let mut loaded = Self { sha256, pre, exports, spoken, description, _ticker: Arc::clone(ticker) };
+        let mut loaded = Self { sha256, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
+        loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
+    }
+
+    /// Holds the plugin's table of the operator's file against the schema, if the plugin gives one.
+    pub(super) fn check_config(&self, config: &serde_json::Value) -> Result<(), ConfigError> {
+        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(config))
     }
 
     pub(super) fn roles(&self) -> Roles {
