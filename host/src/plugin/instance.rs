@@ -90,6 +90,15 @@ pub enum Fault {
     Host(String),
 }
 
+impl Fault {
+    /// Whether the message may be what the plugin fell over. If not, it was never asked about this one: the stage cannot
+    /// answer for any message.
+    #[must_use]
+    pub fn may_be_the_message(&self) -> bool {
+        !matches!(self, Self::Broken(_) | Self::ConfigRefused(_))
+    }
+}
+
 fn words(said: &Option<String>) -> String {
     said.as_ref().map(|text| format!(", saying {text:?}")).unwrap_or_default()
 }

@@ -421,7 +421,7 @@ fn a_broken_plugin_of_the_folder_stops_its_messages_and_no_others() {
     let broken = pipeline.broken().next().unwrap().to_string();
     assert_eq!(broken, "plugin 20-bad.wasm is not a WebAssembly component: it does not begin with the bytes of one");
     let Outcome::Failed { plugin, error } = run(&pipeline, "x") else { panic!() };
-    assert_eq!((plugin.as_str(), error.may_be_the_message()), ("20-bad.wasm", false));
+    assert_eq!((plugin.as_str(), error.fault.may_be_the_message()), ("20-bad.wasm", false));
     let other = PipelineSettings { channel: "other".into(), ..settings(read_folder(folder.path()).unwrap()) };
     assert!(matches!(run(&Pipeline::load(plugins(), other).unwrap(), "x"), Outcome::Pass { .. }));
     write("20-bad.toml", b"enabled = false");
