@@ -29,11 +29,12 @@ const TRIALS: usize = 8;
 impl Receiver {
     /// Tries deferred messages again as they fall due, until a stop is asked for.
     pub(super) async fn retry_deferred(self: Arc<Self>, shutdown: Shutdown) {
-        let mut pipeline = self.pipeline.load_full();
+        let mut known = None;
         while !shutdown.asked() {
             let mut progress = false;
-            let replaced = !Arc::ptr_eq(&pipeline, &self.pipeline.load());
-            pipeline = self.pipeline.load_full();
+            let pipeline = self.pipeline.load_full();
+            let replaced = known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &pipeline));
+            known = Some(pipeline);
             let receiver = Arc::clone(&self);
             let due = tokio::task::spawn_blocking(move || receiver.due(replaced)).await.unwrap_or_default();
             for element in due {
@@ -62,7 +63,8 @@ impl Receiver {
         })
     }
 
-    /// The deferred messages to be tried now; once the plugins were replaced, all that wait for nothing else.
+    /// The deferred messages to be tried now. Those with no attempt counted wait for a plugin or for us, not for their own
+    /// sake: they are due as soon as the plugins are `replaced`.
     fn due(&self, replaced: bool) -> Vec<DeferredElement> {
         let mut waiting = self.waiting();
         if self.settings.deferred_order == DeferredOrder::Signer {
@@ -73,7 +75,8 @@ impl Receiver {
         let now = SystemTime::now();
         // A time that is far ahead was set while the clock was wrong.
         let far = now + self.settings.repetition.back_off_max.max(DAY);
-        waiting.retain(|element| replaced || element.next <= now || element.next > far);
+        let hurried = |element: &DeferredElement| replaced && element.attempt == 0;
+        waiting.retain(|element| hurried(element) || element.next <= now || element.next > far);
         waiting
     }
 

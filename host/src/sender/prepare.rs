@@ -209,7 +209,7 @@ impl Sender {
             }
             Outcome::Failed { error, .. } => match error.blame {
                 Blame::Message => self.postpone(element, key, content, None, error.to_string(), attempt),
-                Blame::Plugin => Examined::PutOff { element: name, attempt: 1, after: None, reason: error.to_string() },
+                Blame::Plugin => Examined::PutOff { element: name, attempt: 0, after: None, reason: error.to_string() },
                 Blame::Nobody => Examined::NotOurs,
             },
         }

@@ -29,7 +29,7 @@ pub(super) struct Stage {
     /// The plugin's configuration, JSON.
     pub(super) config: String,
     pub(super) state: State,
-    pub(super) health: Health,
+    pub(super) health: Arc<Health>,
 }
 
 /// Whether a stage can answer.
@@ -118,7 +118,7 @@ impl From<Failure> for Stop {
 impl Stage {
     pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
         let SideCar { filter, on_error, limits, config, .. } = side_car;
-        Self { name, filter, on_error, limits, config: config.to_string(), state, health: Health::default() }
+        Self { name, filter, on_error, limits, config: config.to_string(), state, health: Arc::default() }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {

@@ -1,5 +1,9 @@
 //! Pipelines of plugins that behave well and badly, built from `tests/guests`.
 
+mod ill_behaved;
+mod on_trial;
+mod wording;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -340,11 +344,11 @@ fn nothing_of_one_message_is_there_for_the_next() {
 #[test]
 fn talkative_plugins_are_borne() {
     assert!(matches!(
-        one("[config]\nvalidate = \"log-flood\"\ntext = \"a\\u001b[31mline\"", "x"),
+        one("[config]\nvalidate = \"log-flood\"\nsize = 100000\ntext = \"a\\u001b[31mline\"", "x"),
         Outcome::Pass { .. }
     ));
     assert!(matches!(one("[config]\nvalidate = \"chatter\"", "x"), Outcome::Pass { .. }));
-    let (_, _, findings) = passed(one("[config]\nvalidate = \"flood-findings\"\ntext = \"t\"", "x"));
+    let (_, _, findings) = passed(one("[config]\nvalidate = \"flood-findings\"\nsize = 1000\ntext = \"t\"", "x"));
     assert_eq!(findings.len(), 201);
 }
 
