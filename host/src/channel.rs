@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::config;
 use crate::journal::{Journal, JournalError};
-use crate::spool::{CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns};
+use crate::spool::{
+    CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns,
+};
 use crate::stomp::{Address, Connector, HeartBeat, Limits, Login, MemoryBudget, Session, SessionOptions, Timing};
 use crate::trust::{
     self, CredentialError, CredentialSource, CrlMode, ListError, RecipientError, RecipientSource, Refreshed,

@@ -1,7 +1,8 @@
 //! Components that no compiler makes, built to cost whoever compiles them dearly.
 
 use wasm_encoder::{
-    BlockType, CodeSection, Component, Function, FunctionSection, Instruction as I, Module, ModuleSection, TypeSection, ValType,
+    BlockType, CodeSection, Component, Function, FunctionSection, Instruction as I, Module, ModuleSection, TypeSection,
+    ValType,
 };
 
 /// A component around a core module of these functions.
@@ -25,7 +26,10 @@ pub(crate) fn one_huge_function(bytes: usize) -> Vec<u8> {
     let mut body = Function::new([]);
     body.instruction(&I::LocalGet(0));
     while body.byte_len() < bytes {
-        body.instruction(&I::I32Const(0x7eee_eeee)).instruction(&I::I32Mul).instruction(&I::LocalGet(0)).instruction(&I::I32Xor);
+        body.instruction(&I::I32Const(0x7eee_eeee))
+            .instruction(&I::I32Mul)
+            .instruction(&I::LocalGet(0))
+            .instruction(&I::I32Xor);
     }
     body.instruction(&I::End);
     component(std::iter::once(body))

@@ -13,9 +13,9 @@ use ::sesame::spool::{Deaths, Turns};
 use crate::end_to_end::Sites;
 use crate::harness::Folder;
 use crate::installation::until;
+use crate::peers::Kind;
 use crate::peers::broker::Broker;
 use crate::peers::guests::component;
-use crate::peers::Kind;
 use crate::queues;
 use crate::report::{Goal, Report};
 

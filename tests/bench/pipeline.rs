@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use ::sesame::message::{Direction, MessageId};
 use ::sesame::plugin::{
-    CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SideCar, SignerFacts, StageSource, TOTAL_TIME,
-    stock_plugins,
+    CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SideCar, SignerFacts, StageSource,
+    TOTAL_TIME, stock_plugins,
 };
 
 use crate::clock::thread_cpu;

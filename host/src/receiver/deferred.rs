@@ -29,14 +29,10 @@ const TRIALS: usize = 8;
 impl Receiver {
     /// Tries deferred messages again as they fall due, until a stop is asked for.
     pub(super) async fn retry_deferred(self: Arc<Self>, shutdown: Shutdown) {
-        let mut known = None;
         while !shutdown.asked() {
             let mut progress = false;
-            let pipeline = self.pipeline.load_full();
-            let replaced = known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &pipeline));
-            known = Some(pipeline);
             let receiver = Arc::clone(&self);
-            let due = tokio::task::spawn_blocking(move || receiver.due(replaced)).await.unwrap_or_default();
+            let due = tokio::task::spawn_blocking(move || receiver.due()).await.unwrap_or_default();
             for element in due {
                 if shutdown.asked() {
                     return;
@@ -63,9 +59,9 @@ impl Receiver {
         })
     }
 
-    /// The deferred messages to be tried now. Those with no attempt counted wait for a plugin or for us, not for their own
-    /// sake: they are due as soon as the plugins are `replaced`.
-    fn due(&self, replaced: bool) -> Vec<DeferredElement> {
+    /// The deferred messages to be tried now. One of a verified signer with no attempt counted waits for a plugin and not for
+    /// its own sake: it is due as soon as the plugins were replaced or answer again.
+    fn due(&self) -> Vec<DeferredElement> {
         let mut waiting = self.waiting();
         if self.settings.deferred_order == DeferredOrder::Signer {
             waiting.sort_by(|a, b| (a.received, &a.element).cmp(&(b.received, &b.element)));
@@ -75,8 +71,9 @@ impl Receiver {
         let now = SystemTime::now();
         // A time that is far ahead was set while the clock was wrong.
         let far = now + self.settings.repetition.back_off_max.max(DAY);
-        let hurried = |element: &DeferredElement| replaced && element.attempt == 0;
-        waiting.retain(|element| hurried(element) || element.next <= now || element.next > far);
+        let well = !self.pipeline.load().is_doubtful();
+        let freed = |element: &DeferredElement| well && element.attempt == 0 && !element.signer.is_empty();
+        waiting.retain(|element| freed(element) || element.next <= now || element.next > far);
         waiting
     }
 

@@ -27,10 +27,10 @@ pub(crate) use pause::{say_pause, wait_for_plugin};
 
 use crate::channel::{Identity, Link, OpenSpool};
 use crate::config;
+use crate::message::content_digest;
 use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
 use crate::smime::OpenPolicy;
-use crate::message::content_digest;
 use crate::spool::{CommitError, Deaths, Stored};
 use crate::stomp::{AckToken, Delivery, SessionError};
 use crate::trust::SignerListsSource;

@@ -84,7 +84,9 @@ impl Deaths {
             let deaths = journal.count_death(&one.channel, &one.digest)?;
             let message = crate::message::hex(&one.digest);
             tracing::warn!(
-                channel = one.channel, deaths, message,
+                channel = one.channel,
+                deaths,
+                message,
                 "the process died while it worked on a message: it is tried alone, and rejected after {MOST} deaths"
             );
         }

@@ -150,7 +150,9 @@ mod tests {
     fn opened(now: Instant) -> Health {
         let health = Health::default();
         health.answered();
-        (0..5).for_each(|message| { let _ = health.failed(fresh(message), &FAULT, now); });
+        (0..5).for_each(|message| {
+            let _ = health.failed(fresh(message), &FAULT, now);
+        });
         health
     }
 
@@ -173,7 +175,9 @@ mod tests {
         let blames: Vec<Blame> = (0..4).map(|message| health.failed(fresh(message), &FAULT, now)).collect();
         assert_eq!(blames, [Blame::Message; 4]);
         assert!(health.is_doubtful() && !health.is_open());
-        (0..4).for_each(|message| { let _ = health.failed(fresh(message), &FAULT, now); });
+        (0..4).for_each(|message| {
+            let _ = health.failed(fresh(message), &FAULT, now);
+        });
         assert!(!health.is_open(), "the same four once more");
         assert_eq!(health.failed(fresh(4), &FAULT, now), Blame::Plugin);
         assert!(health.resting(now).is_some());
@@ -200,7 +204,9 @@ mod tests {
         }
         assert!(!health.is_open());
         health.answered();
-        (0..8).for_each(|message| { let _ = health.failed(fresh(message), &FAULT, now); });
+        (0..8).for_each(|message| {
+            let _ = health.failed(fresh(message), &FAULT, now);
+        });
         health.passed_by(now + FIRST_REST);
         assert_eq!(health.failed(fresh(9), &FAULT, now), Blame::Plugin, "it still answers for none");
     }

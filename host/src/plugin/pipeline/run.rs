@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
 use super::health::Failed;
+use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
 use super::{Input, Outcome, Output, Pause, Pipeline, Refused};
 use crate::config::OnError;
 use crate::message::{Direction, Finding, Severity};

@@ -134,7 +134,9 @@ impl Validator for Behaviour {
             "warn" => Ok(vec![Finding::warning("test.warning", &self.text)]),
             "flood-findings" => Ok(vec![Finding::warning("test.warning", &self.text); self.size]),
             // SAFETY: there is none; the host must not take a guest's word for it that text is text.
-            "not-utf8" => Ok(vec![Finding::warning("test.warning", unsafe { String::from_utf8_unchecked(vec![0xff; 9]) })]),
+            "not-utf8" => {
+                Ok(vec![Finding::warning("test.warning", unsafe { String::from_utf8_unchecked(vec![0xff; 9]) })])
+            }
             "invalid-if-contains" if text.contains(&self.text) => Err(Finding::error("test.word", &self.text).into()),
             "remember" => match SEEN.replace(message.payload.len() as u32) {
                 0 => Ok(vec![]),
@@ -161,7 +163,9 @@ impl Transformer for Behaviour {
                 let set_headers = (0..self.size).map(|n| (format!("name-{n}"), String::new())).collect();
                 Verdict::Replaced(Output { set_headers, ..self.output(message.payload.clone()) })
             }
-            "many-parts" => Verdict::Split(vec![Part { content: self.output(b"x".to_vec()), refused: None }; self.size]),
+            "many-parts" => {
+                Verdict::Split(vec![Part { content: self.output(b"x".to_vec()), refused: None }; self.size])
+            }
             "split-lines" => Verdict::Split(self.lines(message)),
             "split-empty" => Verdict::Split(vec![]),
             "drop" => Verdict::Dropped(Finding::warning("test.dropped", &self.text)),

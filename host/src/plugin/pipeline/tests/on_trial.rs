@@ -76,9 +76,8 @@ fn another_stage_that_answers_does_not_vouch_for_the_one_that_fails() {
 
 #[test]
 fn a_stage_that_only_some_messages_meet_does_not_pause_the_others() {
-    let pipeline = load(vec![behaviour(
-        "content-type = \"text/plain\"\n[config]\nvalidate = \"panic\"\ntext = \"boom\"",
-    )]);
+    let pipeline =
+        load(vec![behaviour("content-type = \"text/plain\"\n[config]\nvalidate = \"panic\"\ntext = \"boom\"")]);
     for number in 0..20 {
         assert_eq!(blame(&run(&pipeline, &format!("bad {number}"))), Blame::Plugin);
         assert!(matches!(again(&pipeline, "not text", 1), Outcome::Pass { .. }));
