@@ -8,7 +8,7 @@ use crate::plugin::limits::Meter;
 use crate::plugin::{Limits, MAX_COMPONENT_BYTES};
 
 /// What the machine may take longer than a limit says, for it has other things to do.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(2);
 
 /// How a misbehaviour ended; it did so within its deadline and [`SLACK`].
 #[track_caller]
