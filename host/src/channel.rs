@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::config;
 use crate::journal::{Journal, JournalError};
-use crate::spool::{CommitEngine, CommitError, CommitSettings, Modes, SpoolError, SpoolLock};
+use crate::spool::{
+    CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns,
+};
 use crate::stomp::{Address, Connector, HeartBeat, Limits, Login, MemoryBudget, Session, SessionOptions, Timing};
 use crate::trust::{
     self, CredentialError, CredentialSource, CrlMode, ListError, RecipientError, RecipientSource, Refreshed,
@@ -26,6 +28,8 @@ use crate::trust::{
 pub const JOURNAL: &str = "journal.sqlite";
 /// Name of the lock file in a spool or state directory.
 pub const LOCK: &str = "lock";
+/// Name of the file in a spool or state directory that says what is in work.
+pub const IN_WORK: &str = "in-work";
 /// How long a link rests after the broker refused what was asked of it.
 const PENALTY: Duration = Duration::from_secs(5);
 
@@ -59,6 +63,9 @@ pub enum SetupError {
     /// The commit engine.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// What was in work when the process died last.
+    #[error(transparent)]
+    Deaths(#[from] DeathsError),
     /// Plugins of a pipeline.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Plugins(Vec<crate::plugin::PluginError>),
@@ -106,6 +113,8 @@ pub struct OpenSpool {
     pub journal: Arc<Journal>,
     /// What writes elements.
     pub engine: CommitEngine,
+    /// The messages on which the process died.
+    pub deaths: Deaths,
     lock: Arc<SpoolLock>,
 }
 
@@ -121,6 +130,7 @@ impl OpenSpool {
 #[derive(Debug)]
 pub struct Registry {
     memory: MemoryBudget,
+    turns: Turns,
     trusts: Mutex<Vec<(config::Trust, Arc<Trust>)>>,
     credentials: Mutex<Vec<(config::Credential, Arc<CredentialSource>)>>,
     lists: Mutex<Vec<Arc<SignerListsSource>>>,
@@ -153,6 +163,7 @@ impl Registry {
     pub fn new(limits: &config::Limits) -> Self {
         Self {
             memory: MemoryBudget::new(usize::try_from(limits.memory).unwrap_or(usize::MAX)),
+            turns: Turns::default(),
             trusts: Mutex::default(),
             credentials: Mutex::default(),
             lists: Mutex::default(),
@@ -252,7 +263,8 @@ impl Registry {
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
         let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
         let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
-        let open = Arc::new(OpenSpool { journal, engine, lock });
+        let deaths = Deaths::open(&directory.join(IN_WORK), Arc::clone(&journal), Arc::clone(&self.turns))?;
+        let open = Arc::new(OpenSpool { journal, engine, deaths, lock });
         spools.insert(directory.to_owned(), Arc::clone(&open));
         Ok(open)
     }
@@ -261,6 +273,11 @@ impl Registry {
     #[must_use]
     pub fn open_spools(&self) -> Vec<Arc<OpenSpool>> {
         locked(&self.spools).values().cloned().collect()
+    }
+
+    /// The program ends because it was asked to: no message that is still in work is blamed for that.
+    pub fn end_work(&self) {
+        self.open_spools().iter().for_each(|spool| spool.deaths.end());
     }
 
     /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. Keeps the last good state of

@@ -48,9 +48,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// What runs plugins.
     pub plugins: Arc<Plugins>,
-    /// How many messages are worked on at once.
-    pub workers: Arc<Semaphore>,
-    /// The number behind `workers`.
+    /// How many messages each channel works on at once: a channel has threads of its own, so that its slow plugin takes
+    /// none from another.
     pub threads: usize,
 }
 
@@ -74,7 +73,6 @@ impl Shared {
         Ok(Self {
             registry: Arc::new(Registry::new(&config.limits)),
             plugins: Plugins::start(CompileSettings { program: Some(PathBuf::from("/proc/self/exe")), cache })?,
-            workers: Arc::new(Semaphore::new(threads)),
             threads,
         })
     }
@@ -246,7 +244,7 @@ fn sender(config: &Config, name: &str, shared: &Shared) -> Result<Sender, SetupE
         pipeline: Arc::new(pipeline),
         outgoing,
         state,
-        workers: Arc::clone(&shared.workers),
+        workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
     }))
 }
@@ -274,7 +272,7 @@ fn receiver(config: &Config, name: &str, shared: &Shared) -> Result<Receiver, Se
         lists,
         pipeline: Arc::new(pipeline),
         spool,
-        workers: Arc::clone(&shared.workers),
+        workers: Arc::new(Semaphore::new(shared.threads)),
     }))
 }
 

@@ -19,6 +19,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod bombs;
 mod checker;
 mod harness;
 mod peers;
@@ -33,6 +34,7 @@ mod full_disk;
 mod messages_cross;
 mod one_owner;
 mod peers_stand;
+mod plugin_faults;
 mod plugins;
 mod refuses;
 mod stands_for_ssm;

@@ -12,30 +12,30 @@ use crate::queues::{self, Element};
 use crate::sesame::{Pair, Site, Way, own_destination};
 
 /// Puts a component and its side-car into a site's plugin folder.
-fn install(site: &Site, guest: &str, side_car: &str) {
+pub(crate) fn install(site: &Site, guest: &str, side_car: &str) {
     std::fs::copy(component(guest), site.folder.join(format!("plugins.d/{guest}.wasm"))).unwrap();
     site.folder.write(&format!("plugins.d/{guest}.toml"), side_car);
 }
 
 /// A pair whose receiver has the guest `behaviour` with this configuration.
-fn behaving(side_car: &str, receive: &str) -> Pair {
+pub(crate) fn behaving(side_car: &str, receive: &str) -> Pair {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "", receive);
     install(&pair.receiver, "behaviour", side_car);
     pair
 }
 
 /// Sends these bodies to the pair's receiver and starts it.
-fn deliver(pair: &Pair, bodies: &[&str]) -> Child {
+pub(crate) fn deliver(pair: &Pair, bodies: &[&str]) -> Child {
     bodies.iter().for_each(|body| drop(queues::add(&pair.outgoing(), body.as_bytes())));
     pair.sender.run(&["send"]).expect(0);
     pair.receiver.start(&["receive"])
 }
 
-fn one_in(queue: &Path) -> Element {
+pub(crate) fn one_in(queue: &Path) -> Element {
     eventually(&format!("an element in {}", queue.display()), || queues::elements(queue).pop())
 }
 
-fn bodies(queue: &Path) -> Vec<String> {
+pub(crate) fn bodies(queue: &Path) -> Vec<String> {
     let mut bodies: Vec<String> = queues::elements(queue).iter().map(|element| element.text("body")).collect();
     bodies.sort();
     bodies
@@ -217,7 +217,12 @@ fn a_file_that_is_no_plugin_holds_up_its_own_messages_and_no_others() {
         assert_eq!(receiver.stop(), 0, "{guest}");
         let check = site.run(&["check"]);
         assert_ne!(check.code, 0, "{guest}: check finds nothing:\n{}", check.all());
-        check.says(guest);
+        let all = check.all();
+        let sentence = all.lines().find_map(|line| line.split_once(&format!("plugin {guest}.wasm "))).unwrap_or_else(|| {
+            panic!("{guest}: check does not name it:\n{all}");
+        });
+        let reason = sentence.1.split("; until it is mended").next().unwrap();
+        assert!(receiver.log().contains(reason), "{guest}: the log does not say what check says: {reason}");
     }
 }
 

@@ -71,7 +71,7 @@ fn run(broker: &Broker, root: &Path, number: u32, count: u32) -> Round {
     let folder = root.join(format!("round-{number}"));
     let destination = format!("/queue/sesame.figures.{number}");
     broker.declare(&destination);
-    let sites = Sites::new(broker, &folder, &destination);
+    let sites = Sites::new(broker, &folder, &destination, "");
     // Plugins are compiled at the first start of each; nobody waits for that again.
     sites.at_once(0..20);
     let (sent, received, first) = sites.one_after_the_other(20..count + 20);
@@ -102,15 +102,16 @@ struct Account {
 }
 
 /// A sender and a receiver with their queues.
-struct Sites {
-    sender: Installation,
-    receiver: Installation,
-    outgoing: PathBuf,
-    incoming: PathBuf,
+pub(crate) struct Sites {
+    pub(crate) sender: Installation,
+    pub(crate) receiver: Installation,
+    pub(crate) outgoing: PathBuf,
+    pub(crate) incoming: PathBuf,
 }
 
 impl Sites {
-    fn new(broker: &Broker, folder: &Path, destination: &str) -> Self {
+    /// `receive` are further lines of the receiver's channel.
+    pub(crate) fn new(broker: &Broker, folder: &Path, destination: &str, receive: &str) -> Self {
         let (sender, receiver) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
         let (outgoing, spool) = (folder.join("outgoing"), folder.join("spool"));
         std::fs::create_dir_all(&outgoing).unwrap();
@@ -124,7 +125,7 @@ impl Sites {
         );
         let receiving = format!(
             "{link}[receive.central]\nbroker = \"rabbit\"\ndestination = \"{destination}\"\n\
-             authorised = {list:?}\nspool = {spool:?}\nencryption = \"required\"\nmin-free = 0\n"
+             authorised = {list:?}\nspool = {spool:?}\nencryption = \"required\"\nmin-free = 0\n{receive}"
         );
         Self {
             sender: Installation::new(&folder.join("sender"), &sender, &sending),

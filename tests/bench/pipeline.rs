@@ -2,19 +2,24 @@
 //!
 //! The share is CPU of a call, over CPU of the whole process for one message as `end_to_end` has measured it: queue,
 //! pipeline, S/MIME, TLS, journal and the start of the program. It is told only when both were measured.
+//!
+//! And a validator written in Rust on a job message of 30 kB, everything included: a fresh instance, its configuration, the
+//! message into the guest and the verdict out of it. It is `builtin:job-records` where this program has it.
 
 use std::hint::black_box;
 use std::path::PathBuf;
 
 use ::sesame::message::{Direction, MessageId};
 use ::sesame::plugin::{
-    CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SignerFacts, StageSource, TOTAL_TIME,
+    CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SideCar, SignerFacts, StageSource,
+    TOTAL_TIME, stock_plugins,
 };
 
 use crate::clock::thread_cpu;
 use crate::crypto::{SIZES, text};
 use crate::end_to_end::{RECEIVER_CPU, SENDER_CPU};
 use crate::harness::Folder;
+use crate::peers::guests::component;
 use crate::program;
 use crate::report::{Goal, Report, median};
 
@@ -30,7 +35,7 @@ pub(crate) fn measure(report: &mut Report) {
     for (direction, side, whole) in
         [(Direction::Outbound, "sender", SENDER_CPU), (Direction::Inbound, "receiver", RECEIVER_CPU)]
     {
-        let pipeline = stock(&plugins, direction);
+        let pipeline = pipeline_of(&plugins, StageSource::named("builtin:passthrough", None), direction);
         for (size_name, size) in SIZES {
             let call = one_call(&pipeline, direction, &text(size));
             let name = format!("builtin:passthrough, {size_name}, {side}");
@@ -41,6 +46,38 @@ pub(crate) fn measure(report: &mut Report) {
             }
         }
     }
+    let (name, stage) = validator();
+    let pipeline = pipeline_of(&plugins, stage, Direction::Inbound);
+    let call = one_call(&pipeline, Direction::Inbound, &job_message(30_000));
+    let name = format!("validator {name}, job message of 30 kB");
+    report.goal(&name, call * 1e6, "us", Goal::AtMost(150.0));
+}
+
+/// The validator that is measured, by its name.
+fn validator() -> (String, StageSource) {
+    if let Ok(name) = std::env::var("SESAME_FIGURES_VALIDATOR") {
+        return (name.clone(), StageSource::named(&name, None));
+    }
+    if stock_plugins().any(|name| name == "job-records") {
+        return ("builtin:job-records".to_owned(), StageSource::named("builtin:job-records", None));
+    }
+    let sites = SideCar::parse("[config]\nsites = [\"NORTHSEA-T2\"]", "side-car".as_ref()).unwrap();
+    ("sites".to_owned(), StageSource::named(component("sites").to_str().unwrap(), Some(sites)))
+}
+
+/// The demo's job records, as often as they fit.
+fn job_message(size: usize) -> Vec<u8> {
+    let sample = include_str!("../../host/src/demo/samples/cpu-jobs.txt");
+    let (head, records) = sample.split_once('\n').unwrap();
+    let mut message = format!("{head}\n");
+    let records = records.split_inclusive("%%\n").filter(|record| record.contains("Site: "));
+    for record in records.collect::<Vec<_>>().into_iter().cycle() {
+        if message.len() + record.len() > size {
+            return message.into_bytes();
+        }
+        message.push_str(record);
+    }
+    message.into_bytes()
 }
 
 fn cache(folder: &Folder) -> PathBuf {
@@ -50,9 +87,9 @@ fn cache(folder: &Folder) -> PathBuf {
     path
 }
 
-fn stock(plugins: &Plugins, direction: Direction) -> Pipeline {
+fn pipeline_of(plugins: &Plugins, stage: StageSource, direction: Direction) -> Pipeline {
     let settings = PipelineSettings {
-        stages: vec![StageSource::named("builtin:passthrough", None)],
+        stages: vec![stage],
         channel: "figures".to_owned(),
         channels: vec!["figures".to_owned()],
         direction,
@@ -83,7 +120,8 @@ fn one_call(pipeline: &Pipeline, direction: Direction, payload: &[u8]) -> f64 {
         transport_headers: if inbound { &headers } else { &[] },
         properties: &[],
     };
-    assert!(matches!(pipeline.run(&input, payload), Outcome::Pass { .. }), "the stock pipeline passes everything");
+    let outcome = pipeline.run(&input, payload);
+    assert!(matches!(outcome, Outcome::Pass { .. }), "what is measured is the way of a good message: {outcome:?}");
     let round = || {
         let (start, mut calls) = (thread_cpu(), 0.0);
         loop {

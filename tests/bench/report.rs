@@ -9,6 +9,7 @@ use crate::clock;
 pub(crate) enum Goal {
     AtMost(f64),
     AtLeast(f64),
+    Exactly(f64),
 }
 
 impl Goal {
@@ -16,6 +17,7 @@ impl Goal {
         match self {
             Self::AtMost(limit) => value <= limit,
             Self::AtLeast(limit) => value >= limit,
+            Self::Exactly(wanted) => (value - wanted).abs() < f64::EPSILON,
         }
     }
 
@@ -23,6 +25,7 @@ impl Goal {
         match self {
             Self::AtMost(limit) => format!("at most {}", number(limit)),
             Self::AtLeast(limit) => format!("at least {}", number(limit)),
+            Self::Exactly(wanted) => format!("exactly {}", number(wanted)),
         }
     }
 }

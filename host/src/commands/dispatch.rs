@@ -10,8 +10,9 @@ use crate::daemon::{ChannelError, Daemon, Shared};
 
 /// Stack of the threads that run plugins, OpenSSL and the disk.
 const THREAD_STACK: usize = 4 << 20;
-/// Threads for blocking work at once: decisions are limited by `limits.workers`, the rest is the disk's.
-const BLOCKING_THREADS: usize = 64;
+/// Threads for blocking work at once: each channel works on `limits.workers` messages, the rest is the disk's. As many as
+/// there are slow plugins may be waiting in them, and the disk must not.
+const BLOCKING_THREADS: usize = 512;
 
 /// Runs one command of the command line.
 #[must_use]

@@ -47,10 +47,12 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
     let grace = config.limits.grace;
     let stopper = async move { stop_on_signals(signals, &switch, grace, || {}).await };
     let summaries = tokio::select! {
-        summaries = daemon.run(Stay::UntilEmpty(arguments.deadline), &shutdown) => summaries,
-        () = stopper => return Ok(EXIT_FAILED),
-        () = super::run::too_late(&shutdown) => return Ok(EXIT_FAILED),
+        summaries = daemon.run(Stay::UntilEmpty(arguments.deadline), &shutdown) => Some(summaries),
+        () = stopper => None,
+        () = super::run::too_late(&shutdown) => None,
     };
+    shared.registry.end_work();
+    let Some(summaries) = summaries else { return Ok(EXIT_FAILED) };
     if arguments.json {
         fates.try_iter().for_each(|fate| print_fate(&fate));
     }

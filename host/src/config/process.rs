@@ -290,7 +290,7 @@ pub struct Limits {
     pub memory: u64,
     /// How long a stop waits for what is in work.
     pub grace: Duration,
-    /// Threads that seal, open and run plugins; absent: one for each processor.
+    /// Threads of each channel that seal, open and run plugins; absent: one for each processor.
     pub workers: Option<u32>,
 }
 

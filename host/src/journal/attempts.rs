@@ -47,6 +47,31 @@ impl Journal {
         self.write(|db| count(db, channel, digest, 0, 1).map(|(_, deaths)| deaths))
     }
 
+    /// The messages on which the process died: channel, digest, and how often.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn deaths(&self) -> Result<Vec<(String, [u8; 32], u32)>, JournalError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT channel, digest, deaths FROM attempt WHERE deaths > 0")?
+                .query_map([], |row| Ok((text(db, row.get(0)?)?, row.get(1)?, row.get(2)?)))?
+                .collect()
+        })
+    }
+
+    /// Forgets the deaths of a message that was worked on alone and did no harm.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn forgive_deaths(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
+        self.write(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
+            db.prepare_cached("UPDATE attempt SET deaths = 0 WHERE channel = ?1 AND digest = ?2")?
+                .execute(params![channel, digest])?;
+            Ok(())
+        })
+    }
+
     /// Attempts and deaths counted so far.
     ///
     /// # Errors

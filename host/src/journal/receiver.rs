@@ -274,6 +274,9 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
         }
     }
     if let Disposition::Rejected { code } = entry.disposition {
+        if is_decided(db, &numbers, entry)? {
+            return Ok(Decision::Duplicate);
+        }
         return reject(db, &numbers, entry, code, now);
     }
     let decision = see(db, &numbers, entry, now)?;
@@ -290,6 +293,17 @@ fn forget_deferred(db: &Connection, numbers: &Numbers, key: &Key) -> rusqlite::R
     )?
     .execute(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])?;
     Ok(())
+}
+
+/// Whether the message was stored, deferred or dropped before: the first verdict holds, and a copy that comes when lists or
+/// plugins have changed is not rejected beside it.
+fn is_decided(db: &Connection, numbers: &Numbers, entry: &Entry<'_>) -> rusqlite::Result<bool> {
+    let key = entry.key;
+    if entry.again || (key.id == MessageId::absent() && !entry.redelivered) {
+        return Ok(false);
+    }
+    db.prepare_cached("SELECT 1 FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
+        .exists(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])
 }
 
 fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Decision> {

@@ -37,6 +37,10 @@ fn prepared(text: &str, outputs: Vec<Output>) -> Prepared {
 }
 
 fn store(journal: &Journal, text: &str, received: SystemTime) -> Decision {
+    decide(journal, text, received, &Disposition::Stored, false)
+}
+
+fn decide(journal: &Journal, text: &str, received: SystemTime, disposition: &Disposition, again: bool) -> Decision {
     let key = Key {
         channel: "c".to_owned(),
         id: id(text),
@@ -47,11 +51,11 @@ fn store(journal: &Journal, text: &str, received: SystemTime) -> Decision {
     let moves = [Move { from: "t".to_owned(), to: format!("incoming/00000000/{text}") }];
     let entry = Entry {
         key: &key,
-        disposition: &Disposition::Stored,
+        disposition,
         facts: &facts,
         moves: &moves,
         redelivered: false,
-        again: false,
+        again,
         raw_digest: None,
         resolves: None,
     };
@@ -118,6 +122,19 @@ fn attempts_and_deaths_are_counted_durably() {
     assert_eq!(journal.attempts("c", &[1; 32]).unwrap(), (2, 1));
     journal.clear_attempts("c", &[1; 32]).unwrap();
     assert_eq!(journal.attempts("c", &[1; 32]).unwrap(), (0, 0));
+}
+
+#[test]
+fn what_was_stored_is_not_rejected_by_a_later_verdict() {
+    let place = Scratch::new();
+    let (journal, now) = (place.open(), SystemTime::now());
+    let rejected = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+    let new = Decision::New { conflict: false };
+    assert_eq!(store(&journal, "a", now), new);
+    assert_eq!(decide(&journal, "a", now, &rejected, false), Decision::Duplicate);
+    assert_eq!(decide(&journal, "a", now, &rejected, true), new, "the operator asked for it");
+    assert_eq!(decide(&journal, "b", now, &rejected, false), new);
+    assert_eq!(store(&journal, "b", now), new, "what was rejected does not count as seen");
 }
 
 #[test]

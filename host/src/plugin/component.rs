@@ -223,10 +223,10 @@ pub(super) fn check_form(bytes: &[u8]) -> Result<(), ComponentError> {
     }
 }
 
-/// An error of wasmtime without its backtrace, in one line.
+/// An error of wasmtime in one line, without the list of frames that stands before the cause of a trap.
 pub(super) fn one_line(error: &wasmtime::Error) -> String {
-    let words: Vec<String> = error.chain().map(ToString::to_string).collect();
-    super::text::clean_lines(&words.join(": "), 400)
+    let words = error.chain().map(ToString::to_string).filter(|words| !words.contains("wasm backtrace:"));
+    super::text::clean_lines(&words.collect::<Vec<_>>().join(": "), 400)
 }
 
 fn check_imports(component: &Component, engine: &Engine) -> Result<(), ComponentError> {

@@ -58,7 +58,11 @@ pub enum Fault {
     #[error("ran out of stack, {} KiB: mend the plugin, it calls itself too deeply", super::engine::GUEST_STACK >> 10)]
     Stack,
     /// More was handed back than may be.
-    #[error("answered with more than {}: raise `output-limit` in its side-car or mend the plugin", size(*limit))]
+    #[error(
+        "handed over more than {} in one call, as its answer or as a line for its log: raise `output-limit` in its side-car \
+         or mend the plugin",
+        size(*limit)
+    )]
     OutputTooLarge {
         /// Bytes.
         limit: u64,
@@ -88,6 +92,15 @@ pub enum Fault {
     /// Our own bug.
     #[error("could not be run because of a bug in this program: {0}")]
     Host(String),
+}
+
+impl Fault {
+    /// Whether the message may be what the plugin fell over. If not, it was never asked about this one: the stage cannot
+    /// answer for any message.
+    #[must_use]
+    pub fn may_be_the_message(&self) -> bool {
+        !matches!(self, Self::Broken(_) | Self::ConfigRefused(_))
+    }
 }
 
 fn words(said: &Option<String>) -> String {
@@ -221,12 +234,25 @@ fn fault(error: &wasmtime::Error, store: &Store<HostState>, limits: &Limits) -> 
         Some(Trap::StackOverflow) => Fault::Stack,
         Some(_) => match said {
             Some(text) => Fault::Panicked { text },
-            None => Fault::Trapped { text: one_line(error) },
+            None => Fault::Trapped { text: with_place(error) },
         },
-        None if error.to_string().contains("too much data is being copied") => {
+        // wasmtime has no type for it.
+        None if one_line(error).contains("too much data is being copied") => {
             Fault::OutputTooLarge { limit: limits.output }
         }
-        None => Fault::Trapped { text: one_line(error) },
+        None => Fault::Trapped { text: with_place(error) },
+    }
+}
+
+/// What wasmtime says, and where it happened as far as the component tells.
+fn with_place(error: &wasmtime::Error) -> String {
+    let text = one_line(error);
+    let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map(wasmtime::WasmBacktrace::frames);
+    let symbols = frames.into_iter().flatten().flat_map(wasmtime::FrameInfo::symbols);
+    let mut places = symbols.filter_map(|symbol| Some((symbol.file()?.to_owned(), symbol.line()?)));
+    match places.next() {
+        Some((file, line)) => format!("{text}, at {}:{line}", clean_lines(&file, 200)),
+        None => text,
     }
 }
 

@@ -51,8 +51,8 @@ pub use self::host_log::TARGET as LOG_TARGET;
 pub use self::instance::Fault;
 pub use self::limits::Limits;
 pub use self::pipeline::{
-    Input, Outcome, Output, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused, SignerFacts, StageError,
-    StageInfo, TOTAL_TIME,
+    Blame, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused, SignerFacts,
+    StageError, StageInfo, TOTAL_TIME,
 };
 pub use self::plugins::{Plugins, StartError};
 pub use self::schema::{ConfigError, SchemaError, Violation};

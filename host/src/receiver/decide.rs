@@ -16,9 +16,9 @@ use std::time::{Duration, SystemTime};
 use crate::config;
 use crate::journal::{Disposition, Facts, Key};
 use crate::message::{Finding, MessageId, Severity, content_digest};
-use crate::plugin::{Input, Outcome, Output, Pipeline, Refused, SignerFacts};
+use crate::plugin::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use crate::smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
-use crate::spool::NewElement;
+use crate::spool::{KILLED_HANDLER, Killer, NewElement};
 use crate::trust::{Credential, Signer, SignerLists, TrustStore};
 
 /// What SSM writes in `signer` where no signer was verified.
@@ -81,6 +81,8 @@ pub struct Decision {
     pub encrypted: Option<bool>,
     /// Whether it only waits behind a deferred message of the same signer.
     pub held_back: bool,
+    /// Whether the channel pauses for a plugin that fails for every message: the message is better left where it is.
+    pub paused: bool,
 }
 
 /// Decides about one message. Never panics on anything `received` may hold.
@@ -97,6 +99,12 @@ pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> 
         Ok(authorised) => draft.authorised(&authorised),
         Err(refused) => draft.unauthorised(refused),
     }
+}
+
+/// What becomes of a message on which the process died again and again: the reject queue keeps it as it came.
+#[must_use]
+pub(super) fn given_up(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, killer: Killer) -> Decision {
+    Draft { received, snapshot, now }.unopened(KILLED_HANDLER, &killer.to_string())
 }
 
 /// What becomes of a message on which a worker panicked, which is our own fault: the reject queue keeps it whole.
@@ -150,6 +158,7 @@ impl Draft<'_> {
             plugin: None,
             encrypted: None,
             held_back: false,
+            paused: false,
         }
     }
 
@@ -198,6 +207,7 @@ impl Draft<'_> {
             facts,
             encrypted: Some(opened.encrypted()),
             held_back: false,
+            paused: false,
             signer: Some(signer),
             findings: Vec::new(),
             plugin: None,
@@ -222,8 +232,13 @@ impl Draft<'_> {
             plugin: None,
             encrypted: Some(message.encrypted()),
             held_back: false,
+            paused: false,
         };
         if self.snapshot.held.contains(&decision.key.signer) {
+            // Whether it is the plugin or that other message can be learnt from this one; the answer has no effect.
+            let doubtful = self.snapshot.pipeline.is_doubtful();
+            let tried = doubtful.then(|| self.run_pipeline(authorised, &id));
+            decision.paused = tried.as_ref().is_some_and(is_pause);
             self.hold_back(message, &id, &mut decision);
             return decision;
         }
@@ -295,7 +310,8 @@ impl Draft<'_> {
                 decision.plugin = Some(plugin);
             }
             Outcome::Failed { plugin, error } => {
-                let counts = self.snapshot.pipeline.counts_against_message(&error);
+                decision.paused = error.blame == Blame::Nobody;
+                let counts = error.blame == Blame::Message;
                 let error = format!("plugin-failed: {error}");
                 self.defer(&error, None, counts, &refusal, decision);
                 decision.plugin = Some(plugin);
@@ -381,6 +397,11 @@ impl Draft<'_> {
             ],
         }
     }
+}
+
+/// Whether no plugin was asked because the channel pauses.
+fn is_pause(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { error, .. } if error.blame == Blame::Nobody)
 }
 
 struct Refusal<'a> {

@@ -2,16 +2,17 @@
 //!
 //! Nothing on disk is trusted as "already authorised": what is read back is `sealed`, the message as it came. With
 //! `deferred-order = "signer"` only the oldest deferred message of each signer is tried, and the next one as soon as that
-//! is decided.
+//! is decided. Where that one fails and it is not known whether the plugin works at all, the plugin is asked about messages
+//! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
 use super::intake::{commit_of, log_line, log_settled};
-use super::{Received, Receiver, STORAGE_PAUSE, decide_or_fail};
+use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
 use crate::config::DeferredOrder;
 use crate::journal::{DeferredElement, Disposition};
 use crate::shutdown::Shutdown;
@@ -22,6 +23,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The largest element that is read back, in bytes.
 const DEFERRED_LIMIT: u64 = 1 << 30;
+/// Messages that wait behind a failed one and about which a plugin is asked to see whether it works at all.
+const TRIALS: usize = 8;
 
 impl Receiver {
     /// Tries deferred messages again as they fall due, until a stop is asked for.
@@ -33,6 +36,9 @@ impl Receiver {
             for element in due {
                 if shutdown.asked() {
                     return;
+                }
+                if self.pipeline.load().pause(Instant::now()).is_some() {
+                    break;
                 }
                 progress |= self.retry(element).await;
             }
@@ -46,15 +52,17 @@ impl Receiver {
         }
     }
 
-    /// The deferred messages to be tried now.
+    fn waiting(&self) -> Vec<DeferredElement> {
+        self.spool.journal.deferred(&self.name).unwrap_or_else(|error| {
+            tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot read the journal");
+            Vec::new()
+        })
+    }
+
+    /// The deferred messages to be tried now. One of a verified signer with no attempt counted waits for a plugin and not for
+    /// its own sake: it is due as soon as the plugins were replaced or answer again.
     fn due(&self) -> Vec<DeferredElement> {
-        let mut waiting = match self.spool.journal.deferred(&self.name) {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot read the journal");
-                return Vec::new();
-            }
-        };
+        let mut waiting = self.waiting();
         if self.settings.deferred_order == DeferredOrder::Signer {
             waiting.sort_by(|a, b| (a.received, &a.element).cmp(&(b.received, &b.element)));
             let mut seen = HashSet::new();
@@ -63,7 +71,9 @@ impl Receiver {
         let now = SystemTime::now();
         // A time that is far ahead was set while the clock was wrong.
         let far = now + self.settings.repetition.back_off_max.max(DAY);
-        waiting.retain(|element| element.next <= now || element.next > far);
+        let well = !self.pipeline.load().is_doubtful();
+        let freed = |element: &DeferredElement| well && element.attempt == 0 && !element.signer.is_empty();
+        waiting.retain(|element| freed(element) || element.next <= now || element.next > far);
         waiting
     }
 
@@ -74,9 +84,14 @@ impl Receiver {
         let attempt = element.attempt + 1;
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            receiver.decide_again(&element, attempt).map(|(decision, raw)| (decision, raw, element))
+            let decided = receiver.decide_again(&element, attempt);
+            receiver.ask_about_others(&element);
+            decided.map(|decided| (decided, element))
         });
-        let Ok(Some((decision, raw, element))) = decided.await else { return false };
+        let Ok(Some(((decision, raw_digest), element))) = decided.await else { return false };
+        if decision.paused {
+            return false;
+        }
         if let Disposition::Deferred { next, attempt } = decision.disposition {
             let reason = decision.facts.reason.unwrap_or_default();
             tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
@@ -86,7 +101,7 @@ impl Receiver {
             return false;
         }
         let line = log_line(&decision, attempt);
-        let mut commit = commit_of(decision, &raw, true);
+        let mut commit = commit_of(decision, raw_digest, true);
         commit.resolves = Some(element.element);
         let (sender, answer) = oneshot::channel();
         let done = Box::new(move |stored| {
@@ -107,7 +122,7 @@ impl Receiver {
         }
     }
 
-    fn decide_again(&self, element: &DeferredElement, attempt: u32) -> Option<(super::Decision, Vec<u8>)> {
+    fn decide_again(&self, element: &DeferredElement, attempt: u32) -> Option<Decided> {
         let raw = match self.read_sealed(&element.element) {
             Ok(Some(raw)) => raw,
             Ok(None) => {
@@ -132,7 +147,24 @@ impl Receiver {
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
         let mut snapshot = self.snapshot();
         snapshot.held = Arc::default();
-        Some((decide_or_fail(&received, &snapshot), raw.clone()))
+        Some(decide_or_fail(&self.spool.deaths, &received, &snapshot))
+    }
+
+    /// Asks the plugins about messages that wait behind `failed` until one is answered for, or the breaker opens. What they
+    /// say has no effect.
+    fn ask_about_others(&self, failed: &DeferredElement) {
+        let pipeline = self.pipeline.load();
+        let undecided = || pipeline.is_doubtful() && !pipeline.is_on_trial();
+        if self.settings.deferred_order != DeferredOrder::Signer || !undecided() {
+            return;
+        }
+        let behind = self.waiting().into_iter().filter(|other| other.element != failed.element);
+        for other in behind.filter(|other| other.signer == failed.signer).take(TRIALS) {
+            if !undecided() {
+                return;
+            }
+            let _ = self.decide_again(&other, other.attempt + 1);
+        }
     }
 
     /// Puts off an element that cannot be read now, without counting an attempt.

@@ -2,16 +2,16 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
+use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
 use crate::channel::Connected;
 use crate::journal::{Disposition, JournalError};
-use crate::message::{Finding, Severity, content_digest};
+use crate::message::{Finding, Severity};
 use crate::shutdown::Shutdown;
 use crate::spool::{Commit, CommitError, Outcome, Stored};
 use crate::stomp::{
@@ -40,7 +40,7 @@ struct Origin {
 /// A delivery whose decision is being made.
 struct InWork {
     origin: Origin,
-    decision: JoinHandle<Result<Decision, JoinError>>,
+    decision: JoinHandle<Result<Decided, JoinError>>,
 }
 
 /// What the commit engine answered for one delivery.
@@ -91,6 +91,10 @@ struct Intake<'a> {
     held: Arc<HashSet<String>>,
     /// Signers of messages whose deferral is not durable yet.
     deferring: Vec<String>,
+    /// Deliveries that are worked on at once; one while a plugin is on trial.
+    prefetch: u32,
+    /// Why no more deliveries are taken, and the session ends when those in work are done with.
+    leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
 }
 
@@ -98,8 +102,9 @@ impl Receiver {
     /// Works on one session until it ends.
     pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
         let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
+        let prefetch = if self.pipeline.load().is_on_trial() { 1 } else { self.settings.prefetch };
         let subscription = tokio::select! {
-            subscription = self.subscribe(link) => subscription,
+            subscription = self.subscribe(link, prefetch) => subscription,
             () = shutdown.draining() => return Ended::Shutdown,
         };
         let Some(subscription) = subscription else { return Ended::Refused };
@@ -114,6 +119,8 @@ impl Receiver {
             uncommitted: 0,
             held,
             deferring: Vec::new(),
+            prefetch,
+            leaving: None,
             answers: mpsc::unbounded_channel(),
         };
         let ended = intake.run(subscription, shutdown).await;
@@ -139,8 +146,8 @@ impl Receiver {
         ended
     }
 
-    async fn subscribe(&self, link: &Connected) -> Option<Subscription> {
-        let mut wanted = Subscribe::new(&self.settings.destination).with_prefetch(self.settings.prefetch);
+    async fn subscribe(&self, link: &Connected, prefetch: u32) -> Option<Subscription> {
+        let mut wanted = Subscribe::new(&self.settings.destination).with_prefetch(prefetch);
         if self.link.cumulative_acks() {
             wanted.mode = AckMode::Client;
         }
@@ -186,10 +193,12 @@ impl Receiver {
 impl Intake<'_> {
     async fn run(&mut self, mut subscription: Subscription, shutdown: &Shutdown) -> Ended {
         let mut room = tokio::time::interval(ROOM_CHECK);
-        let mut draining = false;
         loop {
-            if draining && self.in_work.is_empty() && self.uncommitted == 0 {
-                return Ended::Shutdown;
+            if self.in_work.is_empty()
+                && self.uncommitted == 0
+                && let Some(ended) = self.leaving.take()
+            {
+                return ended;
             }
             tokio::select! {
                 biased;
@@ -199,21 +208,36 @@ impl Intake<'_> {
                         return Ended::Storage(error);
                     }
                 }
-                Some(decision) = front(&mut self.in_work) => self.submit(decision),
-                () = shutdown.draining(), if !draining => {
-                    draining = true;
+                Some(decision) = front(&mut self.in_work) => {
+                    self.submit(decision);
+                    self.look_at_plugins();
                 }
-                delivery = subscription.next(), if !draining && self.has_room() => match delivery {
+                () = shutdown.draining(), if self.leaving.is_none() => self.leaving = Some(Ended::Shutdown),
+                delivery = subscription.next(), if self.leaving.is_none() && self.has_room() => match delivery {
                     Some(delivery) => self.take(delivery),
                     None => return Ended::Closed,
                 },
-                _ = room.tick(), if !draining => {
+                _ = room.tick(), if self.leaving.is_none() => {
                     self.look_at_held().await;
+                    self.look_at_plugins();
                     if let Some(free) = self.receiver.too_little_room() {
                         return Ended::LowSpace(free);
                     }
                 }
             }
+        }
+    }
+
+    /// Leaves the session where a plugin fails for every message, or has stopped doing so.
+    fn look_at_plugins(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let pipeline = self.receiver.pipeline.load();
+        if pipeline.pause(Instant::now()).is_some() {
+            self.leaving = Some(Ended::Paused);
+        } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_trial() {
+            self.leaving = Some(Ended::TrialOver);
         }
     }
 
@@ -231,7 +255,7 @@ impl Intake<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.in_work.len() + self.uncommitted < self.receiver.settings.prefetch as usize
+        self.in_work.len() + self.uncommitted < self.prefetch as usize
     }
 
     /// Takes a delivery up: its decision is made on a blocking thread.
@@ -261,7 +285,8 @@ impl Intake<'_> {
         );
     }
 
-    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Decision, JoinError>> {
+    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Decided, JoinError>> {
+        let receiver = Arc::clone(self.receiver);
         let mut snapshot = self.receiver.snapshot();
         snapshot.held = Arc::clone(&self.held);
         let workers = Arc::clone(&self.receiver.workers);
@@ -271,7 +296,7 @@ impl Intake<'_> {
             let permit = workers.acquire_owned().await;
             let decided = tokio::task::spawn_blocking(move || {
                 let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
-                super::decide_or_fail(&received, &snapshot)
+                super::decide_or_fail(&receiver.spool.deaths, &received, &snapshot)
             })
             .await;
             drop(permit);
@@ -280,16 +305,21 @@ impl Intake<'_> {
     }
 
     /// Sends the decision at the front to the commit engine.
-    fn submit(&mut self, decided: Result<Decision, JoinError>) {
+    fn submit(&mut self, decided: Result<Decided, JoinError>) {
         let Some(InWork { origin, .. }) = self.in_work.pop_front() else { return };
-        let mut decision = match decided {
-            Ok(decision) => decision,
+        let (mut decision, raw_digest) = match decided {
+            Ok(decided) => decided,
             Err(error) => {
                 // The runtime is going down. The delivery is not acknowledged; the broker keeps it.
                 tracing::debug!(channel = %self.receiver.name, error = %error, "decision abandoned");
                 return;
             }
         };
+        if decision.paused || matches!(self.leaving, Some(Ended::Paused)) {
+            // Left with the broker, and so is all that came after it: what is stored first must have come first.
+            self.leaving = Some(Ended::Paused);
+            return;
+        }
         if decision.disposition == Disposition::Stored
             && self.held.contains(&decision.key.signer)
             && !decision.held_back
@@ -307,7 +337,7 @@ impl Intake<'_> {
         decision.facts.broker = origin.broker;
         let line = log_line(&decision, 1);
         let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
-        let commit = commit_of(decision, &origin.raw, origin.redelivered);
+        let commit = commit_of(decision, raw_digest, origin.redelivered);
         let answers = self.answers.0.clone();
         let (token, memory) = (origin.token, origin.memory);
         self.uncommitted += 1;
@@ -337,7 +367,7 @@ impl Intake<'_> {
 }
 
 /// The decision of the delivery at the front; pending for ever where there is none.
-async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Decision, JoinError>> {
+async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Decided, JoinError>> {
     match in_work.front_mut() {
         Some(first) => Some((&mut first.decision).await.flatten()),
         None => std::future::pending().await,
@@ -377,7 +407,7 @@ fn origin(delivery: Delivery, broker: &str) -> Origin {
 }
 
 /// A decision as the commit engine takes it.
-pub(super) fn commit_of(decision: Decision, raw: &[u8], redelivered: bool) -> Commit {
+pub(super) fn commit_of(decision: Decision, raw_digest: [u8; 32], redelivered: bool) -> Commit {
     Commit {
         key: decision.key,
         disposition: decision.disposition,
@@ -385,7 +415,7 @@ pub(super) fn commit_of(decision: Decision, raw: &[u8], redelivered: bool) -> Co
         facts: decision.facts,
         redelivered,
         again: false,
-        raw_digest: Some(content_digest(raw)),
+        raw_digest: Some(raw_digest),
         resolves: None,
     }
 }

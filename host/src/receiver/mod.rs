@@ -3,16 +3,19 @@
 //! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
 //! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
-//! messages, and storing is tried again after five seconds.
+//! messages, and storing is tried again after five seconds. A plugin that fails for every message pauses it too, until the
+//! plugin answers for one or is replaced: what was decided before is stored and acknowledged, the session is closed, and
+//! then one message at a time is tried. (An UNSUBSCRIBE would not do: RabbitMQ answers ACKs after it with ERROR.)
 //!
 //! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
 
 mod decide;
 mod deferred;
 mod intake;
+mod pause;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -20,13 +23,15 @@ use tokio::sync::Semaphore;
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
 pub(crate) use decide::{milliseconds, targets};
 pub(crate) use intake::log_findings;
+pub(crate) use pause::{say_pause, wait_for_plugin};
 
 use crate::channel::{Identity, Link, OpenSpool};
 use crate::config;
+use crate::message::content_digest;
 use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
 use crate::smime::OpenPolicy;
-use crate::spool::{CommitError, Stored};
+use crate::spool::{CommitError, Deaths, Stored};
 use crate::stomp::{AckToken, Delivery, SessionError};
 use crate::trust::SignerListsSource;
 
@@ -98,6 +103,10 @@ enum Ended {
     Storage(CommitError),
     /// Too little room is left.
     LowSpace(u64),
+    /// A plugin failed for every message.
+    Paused,
+    /// The plugin that was on trial answers again: a session with the full prefetch is wanted.
+    TrialOver,
     /// A stop was asked for.
     Shutdown,
 }
@@ -134,6 +143,11 @@ impl Receiver {
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
+            if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
+                say_pause(&self.name, &pause);
+                wait_for_plugin(&self.pipeline, &shutdown).await;
+                continue;
+            }
             if let Some(free) = self.too_little_room() {
                 self.pause(&Ended::LowSpace(free), &shutdown).await;
                 continue;
@@ -143,7 +157,7 @@ impl Receiver {
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
-                Ended::Closed | Ended::Refused => {}
+                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver => {}
                 Ended::Shutdown => break,
                 ended => self.pause(&ended, &shutdown).await,
             }
@@ -169,7 +183,7 @@ impl Receiver {
                 "too little room on the disk; the broker keeps the messages until there is more",
             ),
             Ended::Unreadable => {}
-            Ended::Closed | Ended::Refused | Ended::Shutdown => return,
+            Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Shutdown => return,
         }
         tokio::select! {
             () = tokio::time::sleep(STORAGE_PAUSE) => {}
@@ -207,11 +221,21 @@ pub fn snapshot(
     }
 }
 
-/// [`decide`], with a panic turned into a rejection of the one message that caused it.
-fn decide_or_fail(received: &Received<'_>, snapshot: &Snapshot) -> Decision {
+/// A decision, and the SHA-256 of the message as it came.
+type Decided = (Decision, [u8; 32]);
+
+/// [`decide`], with a panic turned into a rejection of the one message that caused it, and with an eye on messages that
+/// take the process down. Blocks.
+fn decide_or_fail(deaths: &Deaths, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
+    let digest = content_digest(received.raw);
+    let work = match deaths.begin(&snapshot.channel, &digest) {
+        Ok(work) => work,
+        Err(killer) => return (decide::given_up(received, snapshot, now(), killer), digest),
+    };
     let now = now();
     let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(received, snapshot, now)));
-    decided.unwrap_or_else(|_| decide::failed(received, snapshot, now))
+    drop(work);
+    (decided.unwrap_or_else(|_| decide::failed(received, snapshot, now)), digest)
 }
 
 /// Now, for everything that a decision compares with dates.

@@ -7,13 +7,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::journal::{JournalError, Output, Prepared as Row, PreparedKey};
 use crate::message::{Finding, MessageId, content_digest};
-use crate::plugin::{Input, Outcome, Refused};
+use crate::plugin::{Blame, Input, Outcome, Refused};
 use crate::receiver::summary;
 use crate::shutdown::Shutdown;
-use crate::spool::{ElementName, LockedElement, ReadError};
+use crate::spool::{ElementName, KILLED_HANDLER, LockedElement, ReadError};
 
 use super::Sender;
 use super::refuse::Refusal;
@@ -77,8 +78,18 @@ pub(super) enum Examined {
     Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String },
     /// Not to be sent now.
     PutOff { element: String, attempt: u32, after: Option<std::time::Duration>, reason: String },
-    /// Locked by somebody else, or gone.
+    /// Locked by somebody else, gone, or left alone while the channel pauses.
     NotOurs,
+}
+
+/// An element that the pipeline was asked about.
+struct Taken<'a> {
+    element: LockedElement,
+    key: PreparedKey,
+    content: Arc<Vec<u8>>,
+    attempt: u32,
+    /// The pipeline's hash.
+    pipeline: &'a str,
 }
 
 impl Sender {
@@ -88,7 +99,7 @@ impl Sender {
         let mut examined = Vec::with_capacity(names.len());
         for name in names {
             // The rest comes with the next pass.
-            if in_hand > IN_HAND_BYTES || shutdown.asked() {
+            if in_hand > IN_HAND_BYTES || shutdown.asked() || self.pipeline.load().pause(Instant::now()).is_some() {
                 break;
             }
             let one = catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::PutOff {
@@ -163,18 +174,26 @@ impl Sender {
             transport_headers: &[],
             properties: &properties,
         };
-        let outcome = pipeline.run(&input, &content);
-        let row = |outputs| Row {
-            key: key.clone(),
-            element: name.clone(),
-            outputs,
-            pipeline: pipeline.hash().to_owned(),
-            attempts: 0,
+        let work = match self.state.deaths.begin(&self.name, &key.digest) {
+            Ok(work) => work,
+            Err(killer) => {
+                return Examined::Refused(Refusal::new(element, key, content, KILLED_HANDLER, killer.to_string()));
+            }
         };
+        let outcome = pipeline.run(&input, &content);
+        drop(work);
+        self.judge(outcome, Taken { element, key, content, attempt, pipeline: pipeline.hash() })
+    }
+
+    /// What the pipeline's outcome means for an element.
+    fn judge(&self, outcome: Outcome, taken: Taken<'_>) -> Examined {
+        let Taken { element, key, content, attempt, pipeline } = taken;
+        let name = element.name().to_string();
         match outcome {
             Outcome::Pass { outputs, refused, findings } => {
                 crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
-                let row = row(outputs.into_iter().map(output).collect());
+                let outputs = outputs.into_iter().map(output).collect();
+                let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
                 if refused.is_empty() {
                     return Examined::Ready { element, content, row, fresh: true };
                 }
@@ -188,10 +207,11 @@ impl Sender {
             Outcome::Retry { after, reason, plugin } => {
                 self.postpone(element, key, content, after, format!("{plugin}: {reason}"), attempt)
             }
-            Outcome::Failed { error, .. } if !pipeline.counts_against_message(&error) => {
-                Examined::PutOff { element: name, attempt: 1, after: None, reason: error.to_string() }
-            }
-            Outcome::Failed { error, .. } => self.postpone(element, key, content, None, error.to_string(), attempt),
+            Outcome::Failed { error, .. } => match error.blame {
+                Blame::Message => self.postpone(element, key, content, None, error.to_string(), attempt),
+                Blame::Plugin => Examined::PutOff { element: name, attempt: 0, after: None, reason: error.to_string() },
+                Blame::Nobody => Examined::NotOurs,
+            },
         }
     }
 

@@ -1,17 +1,19 @@
 //! What is next to be sent: passes through the queue, batch after batch.
 //!
 //! A batch is locked, read and run through the pipeline on blocking threads; what is refused goes to the reject queue
-//! first, then the pipeline's answers are made durable together, and only then is a message [`Prepared`].
+//! first, then the pipeline's answers are made durable together, and only then is a message [`Prepared`]. While a plugin
+//! fails for every message nothing is taken up; then one element at a time is tried.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::prepare::{Examined, Prepared};
 use super::{Sender, Stay, locked};
+use crate::receiver::{say_pause, wait_for_plugin};
 use crate::shutdown::Shutdown;
 use crate::spool::{ElementName, Removal, Scan, SpoolError};
 
@@ -36,6 +38,18 @@ impl Sender {
         let mut pass = None;
         let mut taken_up = 0;
         while !shutdown.asked() && !ready.is_closed() {
+            if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
+                say_pause(&self.name, &pause);
+                if stay != Stay::Watch {
+                    return;
+                }
+                tokio::select! {
+                    () = wait_for_plugin(&self.pipeline, &shutdown) => {}
+                    () = ready.closed() => return,
+                }
+                pass = None;
+                continue;
+            }
             let (rest, names) = self.next_names(pass.take()).await;
             pass = rest;
             let (prepared, taken) = self.prepare(names, &shutdown).await;
@@ -73,6 +87,7 @@ impl Sender {
     /// come last, so that none of them can keep another from being sent.
     async fn next_names(self: &Arc<Self>, pass: Option<Pass>) -> (Option<Pass>, Vec<ElementName>) {
         let sender = Arc::clone(self);
+        let batch = if self.pipeline.load().is_on_trial() { 1 } else { BATCH };
         let read = tokio::task::spawn_blocking(move || {
             let skipped = sender.skipped();
             let any_suspects = locked(&sender.window).has_suspects();
@@ -80,8 +95,8 @@ impl Sender {
                 Some(pass) => pass,
                 None => Pass { scan: sender.outgoing.scan()?, suspects: Vec::new() },
             };
-            let mut names = Vec::with_capacity(BATCH);
-            while names.len() < BATCH {
+            let mut names = Vec::with_capacity(batch);
+            while names.len() < batch {
                 let skip = |name: &ElementName| {
                     sender.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
                 };

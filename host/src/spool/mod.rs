@@ -1,7 +1,7 @@
 //! Messages on disk: what waits to be sent, and what was received.
 //!
 //! Start reading at [`Outgoing`] for the sending side and at [`CommitEngine`] for the receiving side. `queue` has the
-//! layout with fields, `lock` the one owner of a spool, `in_work` what a death interrupted, `guard` what a file system must be for all this to hold.
+//! layout with fields, `lock` the one owner of a spool, `deaths` what becomes of a message on which the process dies, `guard` what a file system must be for all this to hold.
 //! Blocking calls only; this module knows nothing of the network, of S/MIME or of plugins, and no other module writes
 //! messages to the disk.
 //!
@@ -11,6 +11,7 @@
 //! Neither can be cloned nor made outside.
 
 pub mod commit;
+mod deaths;
 mod disk;
 pub(crate) mod failpoint;
 mod guard;
@@ -26,9 +27,9 @@ use std::path::{Path, PathBuf};
 pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
+pub use deaths::{Deaths, DeathsError, KILLED_HANDLER, Killer, Turns, Work};
 pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
-pub use in_work::{InWork, Interrupted, WorkMark};
 pub use lock::SpoolLock;
 pub use outgoing::{
     ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, Outgoing, ReadError, Removal, Scan,

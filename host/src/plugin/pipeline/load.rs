@@ -48,7 +48,7 @@ impl Pipeline {
         }
         let hash = fingerprint(&stages, &settings);
         let PipelineSettings { channel, direction, routes, max_payload, total_time, .. } = settings;
-        Ok(Self { stages, channel, direction, routes, max_payload, total_time, hash, health: super::Health::default() })
+        Ok(Self { stages, channel, direction, routes, max_payload, total_time, hash })
     }
 }
 

@@ -17,15 +17,17 @@
 //!   him.
 //! - A stage that could not be loaded is a stage that cannot answer: the messages it should have seen get
 //!   [`Outcome::Failed`], whatever its `on-error` says.
+//! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before he
+//!   takes a message up, and [`StageError::blame`] says what a failure means for its message.
 
+mod health;
 mod load;
 mod run;
 mod stage;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::component::{Description, Roles};
 use super::folder::StageSource;
@@ -67,16 +69,6 @@ pub struct Pipeline {
     max_payload: usize,
     total_time: Duration,
     hash: String,
-    health: Health,
-}
-
-/// How the plugins fare, so that a plugin that fails for every message is not held against the messages.
-#[derive(Debug, Default)]
-struct Health {
-    /// Messages that the plugins answered for.
-    answered: AtomicU64,
-    /// What `answered` was at the last failure.
-    at_failure: AtomicU64,
 }
 
 /// The facts about a message that plugins are told.
@@ -199,15 +191,30 @@ pub struct StageError {
     pub plugin: String,
     /// What happened, and what to do.
     pub fault: Fault,
+    /// Against whom it is held.
+    pub blame: Blame,
 }
 
-impl StageError {
-    /// Whether the message may be what the plugin fell over. If not, it was never asked about this one: the stage
-    /// cannot answer for any message, all of them wait, and no attempt is counted against them.
-    #[must_use]
-    pub fn may_be_the_message(&self) -> bool {
-        !matches!(self.fault, Fault::Broken(_) | Fault::ConfigRefused(_))
-    }
+/// Against whom the failure of a stage is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The message: the plugin answers for others. It counts as an attempt.
+    Message,
+    /// The plugin: the message waits, and no attempt is counted.
+    Plugin,
+    /// Nobody: the channel pauses, and the message stays where it is as if it had never been taken up.
+    Nobody,
+}
+
+/// Why a channel pauses: a plugin failed for every message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The failure that was the last straw.
+    pub error: StageError,
+    /// When it began.
+    pub since: SystemTime,
+    /// When the plugin is tried again.
+    pub until: Instant,
 }
 
 /// A stage as lists and checks show it.
@@ -239,13 +246,27 @@ impl Pipeline {
         &self.hash
     }
 
-    /// Whether a failure counts against its message: the plugin itself was asked, and has answered for other messages since
-    /// the failure before. Asked once for each failure.
+    /// Why the channel is to pause now, if it is: nothing is to be taken up until then, and then one message at a time as
+    /// long as [`Pipeline::is_on_trial`]. Until then [`Pipeline::run`] asks no plugin and blames nobody.
     #[must_use]
-    pub fn counts_against_message(&self, error: &StageError) -> bool {
-        let answered = self.health.answered.load(Ordering::Relaxed);
-        let before = self.health.at_failure.swap(answered, Ordering::Relaxed);
-        error.may_be_the_message() && answered > before
+    pub fn pause(&self, now: Instant) -> Option<Pause> {
+        self.stages.iter().find_map(|stage| {
+            let open = stage.health.resting(now)?;
+            let error = StageError { blame: Blame::Nobody, ..stage.error(open.fault) };
+            Some(Pause { error, since: open.since, until: open.until })
+        })
+    }
+
+    /// Whether a plugin failed for every message and has not answered since.
+    #[must_use]
+    pub fn is_on_trial(&self) -> bool {
+        self.stages.iter().any(|stage| stage.health.is_open())
+    }
+
+    /// Whether a plugin failed for the last message it was asked about, so that it is worth asking about another.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.stages.iter().any(|stage| stage.health.is_doubtful())
     }
 
     /// The stages, in order.

@@ -1,10 +1,10 @@
 //! One message on its way through the stages.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::health::Failed;
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
-use super::{Input, Outcome, Output, Pipeline, Refused};
+use super::{Input, Outcome, Output, Pause, Pipeline, Refused};
 use crate::config::OnError;
 use crate::message::{Direction, Finding, Severity};
 use crate::plugin::answer::{AnswerError, Bounds, MAX_PARTS, note};
@@ -16,14 +16,17 @@ impl Pipeline {
     /// Runs a message through all stages that concern it. Blocks; call it on a thread of its own.
     #[must_use]
     pub fn run(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
-        let outcome = self.pass(input, payload);
-        if !matches!(outcome, Outcome::Failed { .. }) {
-            self.health.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(Pause { error, .. }) = self.pause(Instant::now()) {
+            return Outcome::Failed { plugin: error.plugin.clone(), error };
         }
+        let mut asked = Vec::with_capacity(self.stages.len());
+        let mut outcome = self.pass(input, payload, &mut asked);
+        self.learn(&mut outcome, &asked, input, payload);
         outcome
     }
 
-    fn pass(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
+    /// Takes the message through the stages, and notes of each that was reached whether it was asked.
+    fn pass(&self, input: &Input<'_>, payload: &[u8], asked: &mut Vec<bool>) -> Outcome {
         let names = signer_names(input);
         let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
         if !self.stages.iter().any(|stage| stage.filter.matches(&facts)) {
@@ -39,11 +42,35 @@ impl Pipeline {
             dropped: None,
         };
         for stage in &self.stages {
-            if let Err(outcome) = work.pass_through(stage) {
+            let passed = work.pass_through(stage);
+            asked.push(!matches!(passed, Ok(false)));
+            if let Err(outcome) = passed {
                 return *outcome;
             }
         }
         work.finish()
+    }
+
+    /// Notes how each stage fared. A failure learns here whom it is held against.
+    fn learn(&self, outcome: &mut Outcome, asked: &[bool], input: &Input<'_>, payload: &[u8]) {
+        let now = Instant::now();
+        let failed = match outcome {
+            Outcome::Failed { error, .. } => Some(error),
+            _ => None,
+        };
+        let answered = asked.len() - usize::from(failed.is_some());
+        for (at, stage) in self.stages.iter().enumerate() {
+            if at < answered && asked.get(at) == Some(&true) {
+                if stage.health.answered() {
+                    tracing::info!(channel = %self.channel, plugin = %stage.name, "the plugin answers again");
+                }
+            } else if failed.is_none() {
+                stage.health.passed_by(now);
+            }
+        }
+        if let (Some(error), Some(stage)) = (failed, self.stages.get(answered)) {
+            error.blame = stage.health.failed(Failed::of(input, payload), &error.fault, now);
+        }
     }
 
     fn message(&self, input: &Input<'_>, payload: &[u8]) -> Message {
@@ -165,14 +192,17 @@ struct Work<'a> {
 type Ended = Box<Outcome>;
 
 impl Work<'_> {
-    fn pass_through(&mut self, stage: &Stage) -> Result<(), Ended> {
+    /// Puts everything that concerns it to the stage; false where nothing does.
+    fn pass_through(&mut self, stage: &Stage) -> Result<bool, Ended> {
         let names = signer_names(self.input);
+        let mut asked = false;
         for leaf in std::mem::take(&mut self.leaves) {
             let content_type = leaf.message.context.content_type.as_deref();
             let facts = Facts { destination: self.input.destination, signer: &names, content_type };
             if leaf.refused.is_some() || !stage.filter.matches(&facts) {
                 self.leaves.push(leaf);
             } else {
+                asked = true;
                 self.ask(stage, leaf)?;
             }
             if self.leaves.len() > MAX_PARTS {
@@ -180,7 +210,7 @@ impl Work<'_> {
                 return Err(Box::new(Outcome::Failed { plugin: stage.name.clone(), error }));
             }
         }
-        Ok(())
+        Ok(asked)
     }
 
     fn ask(&mut self, stage: &Stage, leaf: Leaf) -> Result<(), Ended> {

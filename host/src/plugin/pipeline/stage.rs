@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ReadyStage, StageError, StageInfo};
+use super::health::Health;
+use super::{Blame, ReadyStage, StageError, StageInfo};
 use crate::config::OnError;
 use crate::message::{Finding, hex};
 use crate::plugin::answer::{self, AnswerError, Bounds};
@@ -28,6 +29,7 @@ pub(super) struct Stage {
     /// The plugin's configuration, JSON.
     pub(super) config: String,
     pub(super) state: State,
+    pub(super) health: Arc<Health>,
 }
 
 /// Whether a stage can answer.
@@ -116,7 +118,7 @@ impl From<Failure> for Stop {
 impl Stage {
     pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
         let SideCar { filter, on_error, limits, config, .. } = side_car;
-        Self { name, filter, on_error, limits, config: config.to_string(), state }
+        Self { name, filter, on_error, limits, config: config.to_string(), state, health: Arc::default() }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
@@ -138,7 +140,7 @@ impl Stage {
     }
 
     pub(super) fn error(&self, fault: Fault) -> StageError {
-        StageError { plugin: self.name.clone(), fault }
+        StageError { plugin: self.name.clone(), fault, blame: Blame::Plugin }
     }
 
     /// Puts one message to the stage. A panic of the host's own on the way ends this question and not the process.

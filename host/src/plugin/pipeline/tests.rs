@@ -1,5 +1,9 @@
 //! Pipelines of plugins that behave well and badly, built from `tests/guests`.
 
+mod ill_behaved;
+mod on_trial;
+mod wording;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -355,11 +359,11 @@ fn nothing_of_one_message_is_there_for_the_next() {
 #[test]
 fn talkative_plugins_are_borne() {
     assert!(matches!(
-        one("[config]\nvalidate = \"log-flood\"\ntext = \"a\\u001b[31mline\"", "x"),
+        one("[config]\nvalidate = \"log-flood\"\nsize = 100000\ntext = \"a\\u001b[31mline\"", "x"),
         Outcome::Pass { .. }
     ));
     assert!(matches!(one("[config]\nvalidate = \"chatter\"", "x"), Outcome::Pass { .. }));
-    let (_, _, findings) = passed(one("[config]\nvalidate = \"flood-findings\"\ntext = \"t\"", "x"));
+    let (_, _, findings) = passed(one("[config]\nvalidate = \"flood-findings\"\nsize = 1000\ntext = \"t\"", "x"));
     assert_eq!(findings.len(), 201);
 }
 
@@ -437,7 +441,7 @@ fn a_broken_plugin_of_the_folder_stops_its_messages_and_no_others() {
     let broken = pipeline.broken().next().unwrap().to_string();
     assert_eq!(broken, "plugin 20-bad.wasm is not a WebAssembly component: it does not begin with the bytes of one");
     let Outcome::Failed { plugin, error } = run(&pipeline, "x") else { panic!() };
-    assert_eq!((plugin.as_str(), error.may_be_the_message()), ("20-bad.wasm", false));
+    assert_eq!((plugin.as_str(), error.fault.may_be_the_message()), ("20-bad.wasm", false));
     let other = PipelineSettings { channel: "other".into(), ..settings(read_folder(folder.path()).unwrap()) };
     assert!(matches!(run(&Pipeline::load(plugins(), other).unwrap(), "x"), Outcome::Pass { .. }));
     write("20-bad.toml", b"enabled = false");

@@ -15,6 +15,8 @@ struct Behaviour {
     init: String,
     validate: String,
     transform: String,
+    /// Only for messages that hold this text; the rest is done well.
+    when: String,
     /// Routes to answer.
     route: Vec<String>,
     /// A text for whatever needs one.
@@ -23,7 +25,7 @@ struct Behaviour {
     headers: Vec<(String, String)>,
     /// The media type of every output.
     content_type: Option<String>,
-    /// Bytes for whatever needs a size.
+    /// Bytes or number, for whatever needs one.
     size: usize,
 }
 
@@ -59,16 +61,38 @@ fn misbehave(how: &str, config: &Behaviour) -> Result<(), String> {
                 eaten.push(black_box(vec![1; 1 << 20]));
             }
         }
+        "eat-crumbs" => loop {
+            black_box(Box::leak(Box::new([0_u8; 16])));
+        },
+        "copy-memory" => {
+            let mut bytes = vec![1_u8; config.size];
+            loop {
+                black_box(&mut bytes).copy_within(..config.size - 1, 1);
+            }
+        }
+        "sleep" => wait(config.size),
+        "unreachable" => core::arch::wasm32::unreachable(),
+        // SAFETY: there is none; this is to end in a trap, for no memory of a guest reaches so far.
+        "wild-read" => drop(black_box(unsafe { std::ptr::read_volatile(0xffff_fff0 as *const u8) })),
         "recurse" => {
             black_box(recurse(black_box(1 << 40)));
         }
         "exit" => std::process::exit(3),
         "chatter" => (0..10_000).for_each(|n| eprintln!("line {n} of many")),
-        "log-flood" => (0..100_000).for_each(|_| log::info(&config.text)),
+        "log-flood" => (0..config.size).for_each(|_| log::info(&config.text)),
+        "log-line" => log::info(&config.text.repeat(config.size)),
         "log" => log::info(&config.text),
         _ => {}
     }
     Ok(())
+}
+
+/// Passes about so many milliseconds with work, for there is no clock to wait by.
+fn wait(milliseconds: usize) {
+    let mut x = 1_u64;
+    for _ in 0..milliseconds * 300_000 {
+        x = black_box(x.wrapping_mul(6_364_136_223_846_793_005).rotate_left(7));
+    }
 }
 
 #[inline(never)]
@@ -77,6 +101,11 @@ fn recurse(depth: u64) -> u64 {
 }
 
 impl Behaviour {
+    /// What to do with this message: `how`, or nothing.
+    fn with<'a>(&self, message: &Message, how: &'a str) -> &'a str {
+        if String::from_utf8_lossy(&message.payload).contains(&self.when) { how } else { "" }
+    }
+
     fn failure(&self, how: &str) -> Option<Failure> {
         Some(match how {
             "invalid" => Finding::error("test.invalid", &self.text).in_record(1).in_field("Site", "secret").into(),
@@ -95,14 +124,19 @@ impl Behaviour {
 
 impl Validator for Behaviour {
     fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure> {
-        misbehave(&self.validate, self).map_err(Failure::Internal)?;
-        if let Some(failure) = self.failure(&self.validate) {
+        let how = self.with(message, &self.validate);
+        misbehave(how, self).map_err(Failure::Internal)?;
+        if let Some(failure) = self.failure(how) {
             return Err(failure);
         }
         let text = String::from_utf8_lossy(&message.payload);
-        match self.validate.as_str() {
+        match how {
             "warn" => Ok(vec![Finding::warning("test.warning", &self.text)]),
-            "flood-findings" => Ok(vec![Finding::warning("test.warning", &self.text); 1000]),
+            "flood-findings" => Ok(vec![Finding::warning("test.warning", &self.text); self.size]),
+            // SAFETY: there is none; the host must not take a guest's word for it that text is text.
+            "not-utf8" => {
+                Ok(vec![Finding::warning("test.warning", unsafe { String::from_utf8_unchecked(vec![0xff; 9]) })])
+            }
             "invalid-if-contains" if text.contains(&self.text) => Err(Finding::error("test.word", &self.text).into()),
             "remember" => match SEEN.replace(message.payload.len() as u32) {
                 0 => Ok(vec![]),
@@ -116,14 +150,22 @@ impl Validator for Behaviour {
 
 impl Transformer for Behaviour {
     fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
-        misbehave(&self.transform, self).map_err(Failure::Internal)?;
-        if let Some(failure) = self.failure(&self.transform) {
+        let how = self.with(message, &self.transform);
+        misbehave(how, self).map_err(Failure::Internal)?;
+        if let Some(failure) = self.failure(how) {
             return Err(failure);
         }
-        Ok(match self.transform.as_str() {
+        Ok(match how {
             "replace" => Verdict::Replaced(self.output(self.text.clone().into_bytes())),
             "upper" => Verdict::Replaced(self.output(message.payload.to_ascii_uppercase())),
             "huge" => Verdict::Replaced(self.output(vec![b'x'; self.size])),
+            "many-headers" => {
+                let set_headers = (0..self.size).map(|n| (format!("name-{n}"), String::new())).collect();
+                Verdict::Replaced(Output { set_headers, ..self.output(message.payload.clone()) })
+            }
+            "many-parts" => {
+                Verdict::Split(vec![Part { content: self.output(b"x".to_vec()), refused: None }; self.size])
+            }
             "split-lines" => Verdict::Split(self.lines(message)),
             "split-empty" => Verdict::Split(vec![]),
             "drop" => Verdict::Dropped(Finding::warning("test.dropped", &self.text)),
