@@ -104,9 +104,30 @@ impl fmt::Display for Roles {
     }
 }
 
+/// What of the host a component has asked for and was granted: nothing of it reaches further than its own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Powers {
+    /// It may write to its log.
+    pub log: bool,
+    /// It has the interfaces of WASI that a standard library needs: an empty environment, exit, standard streams.
+    pub wasi: bool,
+}
+
+impl fmt::Display for Powers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.log, self.wasi) {
+            (false, false) => "none",
+            (true, false) => "log",
+            (false, true) => "WASI stdio",
+            (true, true) => "log, WASI stdio",
+        })
+    }
+}
+
 /// A component that passed every check, linked.
 pub(super) struct Loaded {
     pub(super) sha256: [u8; 32],
+    pub(super) powers: Powers,
     pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Exports,
     pub(super) description: Description,
@@ -136,7 +157,8 @@ impl Loaded {
         let pre = linker.instantiate_pre(component).map_err(|e| ComponentError::Unlinkable(one_line(&e)))?;
         let exports = find_exports(component, &pre)?;
         let description = Description::default();
-        let mut loaded = Self { sha256, pre, exports, description, _ticker: Arc::clone(ticker) };
+        let powers = powers(component, engine);
+        let mut loaded = Self { sha256, powers, pre, exports, description, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
         Ok(loaded)
     }
@@ -200,6 +222,12 @@ fn check_imports(component: &Component, engine: &Engine) -> Result<(), Component
         .map(|(name, _)| clean(name, 200))
         .collect();
     if ungranted.is_empty() { Ok(()) } else { Err(ComponentError::Ungranted(ungranted)) }
+}
+
+fn powers(component: &Component, engine: &Engine) -> Powers {
+    let kind = component.component_type();
+    let asks = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
+    Powers { log: asks("sesame:plugin/log@"), wasi: asks("wasi:") }
 }
 
 /// Looks for another major version, or before 1.0 another minor one: those are not compatible, and the linker would
