@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
@@ -48,6 +49,7 @@ impl Receiver {
 
     /// The deferred messages to be tried now.
     fn due(&self) -> Vec<DeferredElement> {
+        let try_again = self.try_again.swap(false, Ordering::Relaxed);
         let mut waiting = match self.spool.journal.deferred(&self.name) {
             Ok(waiting) => waiting,
             Err(error) => {
@@ -63,7 +65,9 @@ impl Receiver {
         let now = SystemTime::now();
         // A time that is far ahead was set while the clock was wrong.
         let far = now + self.settings.repetition.back_off_max.max(DAY);
-        waiting.retain(|element| element.next <= now || element.next > far);
+        // No attempt was counted where it was not the message that its plugin failed for.
+        let mended = |element: &DeferredElement| try_again && element.attempt == 0;
+        waiting.retain(|element| element.next <= now || element.next > far || mended(element));
         waiting
     }
 

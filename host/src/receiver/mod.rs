@@ -12,10 +12,11 @@ mod deferred;
 mod intake;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
 pub(crate) use decide::{milliseconds, targets};
@@ -44,6 +45,10 @@ pub struct Receiver {
     pipeline: ArcSwap<Pipeline>,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
+    /// Tells of a new pipeline.
+    adopted: Notify,
+    /// Whether deferred messages are worth another try before their time.
+    try_again: AtomicBool,
 }
 
 /// What a [`Receiver`] is made of.
@@ -115,6 +120,8 @@ impl Receiver {
             pipeline: ArcSwap::new(parts.pipeline),
             spool: parts.spool,
             workers: parts.workers,
+            adopted: Notify::new(),
+            try_again: AtomicBool::new(false),
         }
     }
 
@@ -122,6 +129,30 @@ impl Receiver {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The pipeline that new messages go through.
+    #[must_use]
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// From now on new messages go through `pipeline`; those in work finish on the one they began with. Messages that were
+    /// deferred because a plugin could not answer for any are tried again.
+    pub fn adopt(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.store(pipeline);
+        self.try_again.store(true, Ordering::Relaxed);
+        self.adopted.notify_one();
+    }
+
+    /// Waits until no plugin has to be compiled; the broker keeps the messages until then.
+    async fn wait_for_plugins(&self, shutdown: &Shutdown) {
+        while self.pipeline.load().is_compiling() && !shutdown.asked() {
+            tokio::select! {
+                () = self.adopted.notified() => {}
+                () = shutdown.draining() => {}
+            }
+        }
     }
 
     /// What a message is judged by now.
@@ -132,6 +163,7 @@ impl Receiver {
 
     /// Receives until a stop is asked for. Broker and disk may come and go.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        self.wait_for_plugins(&shutdown).await;
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
             if let Some(free) = self.too_little_room() {

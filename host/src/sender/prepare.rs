@@ -189,7 +189,7 @@ impl Sender {
                 self.postpone(element, key, content, after, format!("{plugin}: {reason}"), attempt)
             }
             Outcome::Failed { error, .. } if !pipeline.counts_against_message(&error) => {
-                Examined::PutOff { element: name, attempt: 1, after: None, reason: error.to_string() }
+                Examined::PutOff { element: name, attempt: 0, after: None, reason: error.to_string() }
             }
             Outcome::Failed { error, .. } => self.postpone(element, key, content, None, error.to_string(), attempt),
         }
