@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::channel::{Identity, Link, Registry, SetupError};
 use crate::config::{self, Config, Selection};
 use crate::message::Direction;
-use crate::plugin::{CompileSettings, Effort, Plugins, Shelf, Stand, StartError};
+use crate::plugin::{CompileSettings, Effort, Plugins, Shelf, Stand, StartError, Wanted};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
@@ -91,13 +91,17 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+fn wanted(config: &Config, selection: &Selection) -> Wanted {
+    pipelines::wanted(config, |name| selection.senders.iter().chain(&selection.receivers).any(|chosen| chosen == name))
+}
+
 impl Daemon {
     /// Makes the selected channels with all their plugins compiled. Nothing is connected or taken up yet.
     ///
     /// # Errors
     /// What is wrong with each channel that cannot be made.
     pub fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
-        let stand = shared.shelf.look(&pipelines::wanted(config), Effort::Full);
+        let stand = shared.shelf.look(&wanted(config, selection), Effort::Full);
         Self::with(config, selection, shared, &stand)
     }
 
@@ -106,7 +110,7 @@ impl Daemon {
     /// # Errors
     /// What is wrong with each channel that cannot be made.
     pub fn start(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
-        let stand = pipelines::look_at_start(shared, &pipelines::wanted(config));
+        let stand = pipelines::look_at_start(shared, &wanted(config, selection));
         Self::with(config, selection, shared, &stand)
     }
 
@@ -134,7 +138,8 @@ impl Daemon {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let live = Arc::new(Live::new(shared, config, pipelines::wanted(config), posts));
+        shared.shelf.report(stand);
+        let live = Arc::new(Live::new(shared, config, wanted(config, selection), posts));
         Ok(Self { shared: shared.clone(), config: config.clone(), senders, receivers, live })
     }
 

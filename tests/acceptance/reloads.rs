@@ -65,8 +65,8 @@ fn fate(pair: &Pair, body: &str) -> (&'static str, String) {
 fn listed(site: &Site, plugin: &str) -> Option<Value> {
     let told = site.run(&["plugin", "list", "--json"]).expect(0).output;
     let channels: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let stages = channels.iter().flat_map(|channel| channel["stages"].as_array().unwrap());
-    stages.filter(|stage| stage["name"] == plugin).last().cloned()
+    let mut stages = channels.iter().flat_map(|channel| channel["stages"].as_array().unwrap());
+    stages.find(|stage| stage["name"] == plugin).cloned()
 }
 
 /// Waits until a running Sesame lists a stage in this state.

@@ -12,6 +12,7 @@
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU |
 //! | `backlog` | a sender with 100,000 messages waiting |
+//! | `replace` | a plugin replaced under 500 messages a second |
 //! | `demo` | `sesame demo` |
 //!
 //! | variable | meaning |
@@ -19,6 +20,7 @@
 //! | `SESAME_FIGURES_MESSAGES` | messages that go end to end (2000) |
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is told (3) |
+//! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
 //! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
 
@@ -51,6 +53,7 @@ mod end_to_end;
 mod image;
 mod installation;
 mod pipeline;
+mod replace;
 mod report;
 
 use report::Report;
@@ -59,12 +62,13 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
     ("pipeline", pipeline::measure),
     ("backlog", backlog::measure),
+    ("replace", replace::measure),
     ("demo", demo::measure),
 ];
 

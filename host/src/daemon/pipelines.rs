@@ -5,6 +5,7 @@
 //! are in work finish on the one they began with. All of it blocks and runs where no signal and no heart-beat waits for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub(super) struct Live {
     config: Config,
     wanted: Wanted,
     posts: Vec<Post>,
+    /// Whether it was said that status files cannot be written.
+    unwritable: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,7 +90,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
 /// [`SetupError::Journal`] where it is not known what stages there were.
 pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Direction) -> Result<Made, SetupError> {
-    let stand = shared.shelf.look(&wanted(config), Effort::Full);
+    let stand = shared.shelf.look(&wanted(config, |name| name == channel), Effort::Full);
     let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
     let remembered = match journal.filter(|journal| journal.exists()) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
@@ -104,10 +107,11 @@ pub(crate) fn directory<'a>(config: &'a Config, channel: &str, direction: Direct
     }
 }
 
-/// What the channels of a configuration run.
-pub(super) fn wanted(config: &Config) -> Wanted {
-    let senders = config.senders.values().map(|channel| &channel.pipeline);
-    let lists: Vec<_> = senders.chain(config.receivers.values().map(|channel| &channel.pipeline)).collect();
+/// What the chosen channels of a configuration run.
+pub(super) fn wanted(config: &Config, chosen: impl Fn(&str) -> bool) -> Wanted {
+    let senders = config.senders.iter().map(|(name, channel)| (name, &channel.pipeline));
+    let receivers = config.receivers.iter().map(|(name, channel)| (name, &channel.pipeline));
+    let lists: Vec<_> = senders.chain(receivers).filter(|(name, _)| chosen(name)).map(|(_, list)| list).collect();
     let mut named = vec![passthrough()];
     for stage in lists.iter().copied().flatten().flatten().map(|stage| named_stage(config, stage)) {
         if !named.contains(&stage) {
@@ -307,12 +311,14 @@ impl Made {
 
 impl Live {
     pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, posts: Vec<Post>) -> Self {
-        Self { shared: shared.clone(), config: config.clone(), wanted, posts }
+        let unwritable = AtomicBool::new(false);
+        Self { shared: shared.clone(), config: config.clone(), wanted, posts, unwritable }
     }
 
     /// Looks at the files and puts what has changed into service. Answers when to look again, if soon.
     fn renew(&self) -> Option<Duration> {
         let stand = self.shared.shelf.look(&self.wanted, Effort::Full);
+        self.shared.shelf.report(&stand);
         self.posts.iter().for_each(|post| self.renew_channel(post, &stand));
         stand.soon
     }
@@ -344,13 +350,18 @@ impl Live {
         let mut directories: Vec<&Path> = self.posts.iter().map(|post| post.directory.as_path()).collect();
         directories.sort();
         directories.dedup();
+        let mut failed = false;
         for directory in directories {
             let posts = self.posts.iter().filter(|post| post.directory == directory);
             if let Err(error) = Status::now(running, posts.map(Post::report).collect()).write(directory) {
-                let spool = directory.display();
-                tracing::warn!(%spool, %error, "cannot write what `sesame plugin list` reads");
+                failed = true;
+                if !self.unwritable.swap(true, Ordering::Relaxed) {
+                    let spool = directory.display();
+                    tracing::warn!(%spool, %error, "cannot write what `sesame plugin list` reads");
+                }
             }
         }
+        self.unwritable.store(failed, Ordering::Relaxed);
     }
 }
 

@@ -50,7 +50,7 @@ impl Status {
     }
 
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        let aside = directory.join(format!(".{FILE}.{}", self.process));
+        let aside = directory.join(format!(".{FILE}.new"));
         let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
         let mut options = File::options();
         let options = options.write(true).create(true).truncate(true).mode(0o640).custom_flags(no_links);

@@ -115,7 +115,7 @@ mod tests {
         let passed = PipelineStage { name: "a.wasm".into(), version: "1".into(), sha256: "ab".into() };
         let journal = Journal::open(&path).unwrap();
         assert_eq!(journal.stages("central").unwrap(), []);
-        journal.record_stages("central", &[row("a.wasm"), row("b.wasm")], "h1", &[passed.clone()]).unwrap();
+        journal.record_stages("central", &[row("a.wasm"), row("b.wasm")], "h1", std::slice::from_ref(&passed)).unwrap();
         journal.record_stages("other", &[row("c.wasm")], "h2", &[]).unwrap();
         journal.record_stages("central", &[row("b.wasm")], "h1", &[]).unwrap();
         drop(journal);

@@ -102,7 +102,7 @@ fn bucket(time: Duration) -> usize {
 /// The end of a bucket.
 fn upper(bucket: usize) -> Duration {
     let (doublings, digits) = (bucket as u64 / STEPS, bucket as u64 % STEPS);
-    Duration::from_nanos(((5 + digits) * 1000 << doublings) / 4)
+    Duration::from_nanos((((5 + digits) * 1000) << doublings) / 4)
 }
 
 /// The end of the bucket in which that share of all calls is reached.

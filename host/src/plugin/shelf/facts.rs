@@ -23,7 +23,7 @@ impl Facts {
     /// Looks at the files that begin with `stem`. One that cannot be looked at is not there.
     pub(super) fn of(stem: &Path) -> Self {
         Self(ENDINGS.map(|ending| {
-            let stat = rustix::fs::lstat(&beside(stem, ending)).ok()?;
+            let stat = rustix::fs::lstat(beside(stem, ending)).ok()?;
             Some(FileFacts {
                 place: (stat.st_dev, stat.st_ino),
                 size: stat.st_size,

@@ -153,7 +153,7 @@ struct Slots {
 #[derive(Clone, Debug)]
 enum Place {
     Folder(PathBuf),
-    Named(NamedStage),
+    Named(Box<NamedStage>),
 }
 
 /// A stage to be judged, and what was seen of its files before.
@@ -195,13 +195,6 @@ impl Shelf {
         }
         slots.show(wanted, &mut stand);
         drop(slots);
-        stand.folder.iter().for_each(|standing| self.report(standing.name(), standing));
-        stand.named.iter().for_each(|(key, standing)| self.report(key, standing));
-        let unusable = stand
-            .unusable
-            .as_ref()
-            .map(|error| format!("{}; its plugins stay as they are", crate::cause::chain(error)));
-        self.say("", unusable.as_deref());
         stand
     }
 
@@ -210,7 +203,7 @@ impl Shelf {
         let mut stand = Stand::default();
         let mut slots = locked(&self.slots);
         let slots = &mut *slots;
-        let new_folder = slots.folder != wanted.folder;
+        let new_folder = wanted.folder.is_some() && slots.folder != wanted.folder;
         if new_folder {
             slots.stages.clear();
             slots.folder.clone_from(&wanted.folder);
@@ -219,8 +212,9 @@ impl Shelf {
             slots.channels.clone_from(&wanted.channels);
             slots.stages.values_mut().chain(slots.named.values_mut()).for_each(Slot::doubt);
         }
-        match wanted.folder.as_deref().map_or(Ok(Vec::new()), stems) {
-            Ok(stems) => {
+        match wanted.folder.as_deref().map(stems).transpose() {
+            Ok(None) => {}
+            Ok(Some(stems)) => {
                 for stem in stems {
                     let fresh = || Slot::new(file_name(&stem), false, new_folder);
                     slots.stages.entry(stem.clone()).or_insert_with(fresh);
@@ -230,11 +224,13 @@ impl Shelf {
             }
             Err(error) => stand.unusable = Some(Arc::new(error)),
         }
+        let usable = stand.unusable.is_none();
         for stage in &wanted.named {
             let slot = slots.named.entry(stage.key()).or_insert_with(|| Slot::new(named_name(stage), true, true));
             slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default());
         }
-        let jobs = if stand.unusable.is_some() { Vec::new() } else { slots.jobs(wanted, &self.pace, &mut stand) };
+        let mut jobs = slots.jobs(wanted, &self.pace, &mut stand);
+        jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
         (jobs, stand)
     }
 
@@ -286,8 +282,16 @@ impl Shelf {
         }
     }
 
-    /// Says once what has become of a stage.
-    fn report(&self, about: &str, standing: &Standing) {
+    /// Says what is wrong now, once for each thing, at error level.
+    pub fn report(&self, stand: &Stand) {
+        stand.folder.iter().for_each(|standing| self.report_stage(standing.name(), standing));
+        stand.named.iter().for_each(|(key, standing)| self.report_stage(key, standing));
+        let unusable = stand.unusable.as_ref();
+        let unusable = unusable.map(|error| format!("{}; its plugins stay as they are", crate::cause::chain(error)));
+        self.say("", unusable.as_deref());
+    }
+
+    fn report_stage(&self, about: &str, standing: &Standing) {
         match (&standing.condition, &standing.trouble) {
             (Condition::Ready(_), Some(reason)) => {
                 let text = format!("plugin {} {reason}; the last good one stays in service", standing.name);
@@ -335,8 +339,8 @@ impl Slots {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let mut jobs = Vec::new();
         let (mut moving, mut longest) = (false, Duration::ZERO);
-        let places = self.stages.keys().cloned().map(Place::Folder);
-        let places: Vec<Place> = places.chain(wanted.named.iter().cloned().map(Place::Named)).collect();
+        let places = self.stages.keys().filter(|_| wanted.folder.is_some()).cloned().map(Place::Folder);
+        let places: Vec<Place> = places.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect();
         for place in places {
             let Some(slot) = self.slot(&place) else { continue };
             slot.end_patience(pace, clock);
@@ -360,7 +364,9 @@ impl Slots {
     }
 
     fn show(&self, wanted: &Wanted, stand: &mut Stand) {
-        stand.folder = self.stages.values().filter_map(Slot::standing).collect();
+        if wanted.folder.is_some() {
+            stand.folder = self.stages.values().filter_map(Slot::standing).collect();
+        }
         let named = wanted.named.iter().map(NamedStage::key);
         stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
     }

@@ -148,7 +148,7 @@ impl Slot {
             Some((before, Condition::Ready(old))) => (*before == side_car && Arc::ptr_eq(old, &loaded), false),
             _ => (false, self.shown.is_some()),
         };
-        if !same {
+        if !same && !self.name.starts_with(crate::plugin::builtin::PREFIX) {
             let (plugin, version) = (self.name.as_str(), loaded.description.version.as_str());
             let sha256 = crate::message::hex(&loaded.sha256);
             tracing::info!(plugin, version, sha256, mended, "plugin in service");
