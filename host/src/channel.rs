@@ -71,7 +71,7 @@ pub enum SetupError {
     Plugins(Vec<crate::plugin::PluginError>),
     /// The folder of plugins.
     #[error(transparent)]
-    PluginFolder(#[from] crate::plugin::FolderError),
+    PluginFolder(Arc<crate::plugin::FolderError>),
     /// The configuration names no such broker; it is checked when it is read.
     #[error("there is no broker {0:?}")]
     NoBroker(String),

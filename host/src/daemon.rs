@@ -2,7 +2,8 @@
 //!
 //! Start with [`Daemon::build`]: everything that can be wrong before the first message is found there, for all channels
 //! at once. [`Daemon::run`] runs them, re-reads what changes on disk, tells systemd how things stand and reloads on
-//! SIGHUP: the new configuration is built completely beside the old one before that is drained.
+//! SIGHUP: the new configuration is built completely beside the old one before that is drained. Plugins that are dropped
+//! in, replaced or removed while it runs are the work of `pipelines`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +16,7 @@ use tokio::task::JoinSet;
 use crate::channel::{Identity, Link, Registry, SetupError};
 use crate::config::{self, Config, Selection};
 use crate::message::Direction;
-use crate::plugin::{
-    CompileSettings, Pipeline, PipelineSettings, Plugins, SideCar, StageSource, StartError, TOTAL_TIME,
-};
+use crate::plugin::{CompileSettings, Effort, Plugins, Shelf, Stand, StartError, Wanted};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
@@ -25,8 +24,14 @@ use crate::spool::{Format, Outgoing};
 
 pub(crate) mod housekeeping;
 mod notify;
+mod pipelines;
+mod status;
 
 pub use notify::Systemd;
+pub(crate) use pipelines::directory;
+use pipelines::{Holder, Live, Post};
+pub use pipelines::{Made, pipeline};
+pub use status::Status;
 
 /// A channel that cannot be set up, and why.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +51,8 @@ pub struct ChannelError {
 pub struct Shared {
     /// What was opened.
     pub registry: Arc<Registry>,
-    /// What runs plugins.
-    pub plugins: Arc<Plugins>,
+    /// The plugins that lie ready.
+    pub shelf: Arc<Shelf>,
     /// How many messages each channel works on at once: a channel has threads of its own, so that its slow plugin takes
     /// none from another.
     pub threads: usize,
@@ -60,6 +65,7 @@ pub struct Daemon {
     config: Config,
     senders: Vec<Arc<Sender>>,
     receivers: Vec<Arc<Receiver>>,
+    live: Arc<Live>,
 }
 
 impl Shared {
@@ -68,105 +74,71 @@ impl Shared {
     /// # Errors
     /// [`StartError`] where plugins cannot be run at all.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let cache = cache_folder(&config.plugins.cache);
         let threads = config.limits.workers.map_or_else(processors, |workers| workers as usize);
+        let program = Some(PathBuf::from("/proc/self/exe"));
+        let plugins = Plugins::start(CompileSettings { program, cache: Some(config.plugins.cache.clone()) })?;
         Ok(Self {
             registry: Arc::new(Registry::new(&config.limits)),
-            plugins: Plugins::start(CompileSettings { program: Some(PathBuf::from("/proc/self/exe")), cache })?,
+            shelf: Arc::new(Shelf::new(plugins)),
             threads,
         })
     }
-}
-
-/// The cache, if it is there or can be made; without it plugins are compiled at each start.
-fn cache_folder(path: &std::path::Path) -> Option<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.is_ok().then(|| path.to_owned())
 }
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The pipeline of a channel: the stages it lists, else those of the plugin folder, else `builtin:passthrough`.
-///
-/// # Errors
-/// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder.
-pub fn pipeline(
-    plugins: &Plugins,
-    config: &Config,
-    channel: &str,
-    direction: Direction,
-) -> Result<Pipeline, SetupError> {
-    let (listed, routes, max_payload) = match direction {
-        Direction::Outbound => {
-            config.senders.get(channel).map(|c| (c.pipeline.as_ref(), c.routes.keys(), c.max_payload))
-        }
-        Direction::Inbound => {
-            config.receivers.get(channel).map(|c| (c.pipeline.as_ref(), c.routes.keys(), c.max_payload))
-        }
-    }
-    .unwrap_or_default();
-    let stages = match listed {
-        Some(stages) => stages.iter().map(|stage| named_stage(config, stage)).collect(),
-        None => folder_stages(config)?,
-    };
-    let settings = PipelineSettings {
-        stages,
-        channel: channel.to_owned(),
-        channels: config.senders.keys().chain(config.receivers.keys()).cloned().collect(),
-        direction,
-        routes: routes.cloned().collect(),
-        max_payload: usize::try_from(max_payload).unwrap_or(usize::MAX),
-        total_time: TOTAL_TIME,
-    };
-    Pipeline::load(plugins, settings).map_err(SetupError::Plugins)
-}
-
-fn named_stage(config: &Config, stage: &config::Stage) -> StageSource {
-    let settings = config.plugin.get(&stage.to_string()).map(SideCar::from);
-    match stage {
-        config::Stage::Builtin(_) => StageSource::named(&stage.to_string(), settings),
-        config::Stage::File(name) => {
-            let path = config.plugins.folder.join(format!("{name}.wasm"));
-            StageSource::named(&path.to_string_lossy(), settings)
-        }
-    }
-}
-
-fn folder_stages(config: &Config) -> Result<Vec<StageSource>, SetupError> {
-    let passthrough = || vec![StageSource::named("builtin:passthrough", None)];
-    // Only a folder that is not there is no folder: one that cannot be reached must not let messages pass unchecked.
-    if matches!(config.plugins.folder.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(passthrough());
-    }
-    let stages = crate::plugin::read_folder(&config.plugins.folder)?;
-    Ok(if stages.is_empty() { passthrough() } else { stages })
+fn wanted(config: &Config, selection: &Selection) -> Wanted {
+    pipelines::wanted(config, |name| selection.senders.iter().chain(&selection.receivers).any(|chosen| chosen == name))
 }
 
 impl Daemon {
-    /// Makes the selected channels. Nothing is connected or taken up yet.
+    /// Makes the selected channels with all their plugins compiled. Nothing is connected or taken up yet.
     ///
     /// # Errors
     /// What is wrong with each channel that cannot be made.
     pub fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
-        let mut daemon =
-            Self { shared: shared.clone(), config: config.clone(), senders: Vec::new(), receivers: Vec::new() };
+        let stand = shared.shelf.look(&wanted(config, selection), Effort::Full);
+        Self::with(config, selection, shared, &stand)
+    }
+
+    /// The same for a daemon, which compiles while it runs: channels wait only for plugins of their own.
+    ///
+    /// # Errors
+    /// What is wrong with each channel that cannot be made.
+    pub fn start(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
+        let stand = pipelines::look_at_start(shared, &wanted(config, selection));
+        Self::with(config, selection, shared, &stand)
+    }
+
+    fn with(config: &Config, selection: &Selection, shared: &Shared, stand: &Stand) -> Result<Self, Vec<ChannelError>> {
+        let (mut senders, mut receivers, mut posts) = (Vec::new(), Vec::new(), Vec::new());
         let mut errors = Vec::new();
         for name in &selection.senders {
-            match sender(config, name, shared) {
-                Ok(sender) => daemon.senders.push(Arc::new(sender)),
+            match sender(config, name, shared, stand) {
+                Ok((sender, post)) => {
+                    senders.push(sender);
+                    posts.push(post);
+                }
                 Err(error) => errors.push(ChannelError { section: "send", channel: name.clone(), error }),
             }
         }
         for name in &selection.receivers {
-            match receiver(config, name, shared) {
-                Ok(receiver) => daemon.receivers.push(Arc::new(receiver)),
+            match receiver(config, name, shared, stand) {
+                Ok((receiver, post)) => {
+                    receivers.push(receiver);
+                    posts.push(post);
+                }
                 Err(error) => errors.push(ChannelError { section: "receive", channel: name.clone(), error }),
             }
         }
-        if errors.is_empty() { Ok(daemon) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        shared.shelf.report(stand);
+        let live = Arc::new(Live::new(shared, config, wanted(config, selection), posts));
+        Ok(Self { shared: shared.clone(), config: config.clone(), senders, receivers, live })
     }
 
     /// The channels that send.
@@ -200,6 +172,9 @@ impl Daemon {
         for receiver in &self.receivers {
             receivers.spawn(Arc::clone(receiver).run(shutdown.clone()));
         }
+        if stay == Stay::Watch {
+            others.spawn(pipelines::watch(Arc::clone(&self.live), shutdown.clone()));
+        }
         let refresh = self.shortest_refresh();
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
         others.spawn(housekeeping::retention(self.config.clone(), self.spools(), shutdown.clone()));
@@ -225,28 +200,32 @@ fn link(config: &Config, broker: &str, identity: &Identity, shared: &Shared) -> 
     Link::new(section, identity, shared.registry.memory())
 }
 
-fn sender(config: &Config, name: &str, shared: &Shared) -> Result<Sender, SetupError> {
+fn sender(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result<(Arc<Sender>, Post), SetupError> {
     let settings = config.senders.get(name).ok_or_else(|| SetupError::NoChannel(name.to_owned()))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let recipient = match &settings.recipient_certificate {
         Some(file) => Some(shared.registry.recipient(file, &identity)?),
         None => None,
     };
-    let pipeline = pipeline(&shared.plugins, config, name, Direction::Outbound)?;
     let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
+    let of = (name, Direction::Outbound);
+    let (pipeline, stages) = pipelines::begin(config, stand, of, &state.journal)?.apart();
+    let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, format(settings.format), state.lock())?;
-    Ok(Sender::new(Parts {
+    let sender = Arc::new(Sender::new(Parts {
         name: name.to_owned(),
         link: link(config, &settings.broker, &identity, shared)?,
         settings,
         identity,
         recipient,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         outgoing,
         state,
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
-    }))
+    }));
+    let post = Post::new(of, (&place.0, place.1), Holder::Sender(Arc::clone(&sender)), stages);
+    Ok((sender, post))
 }
 
 /// The spool module's word for a queue's layout.
@@ -258,22 +237,26 @@ pub fn format(format: config::Format) -> Format {
     }
 }
 
-fn receiver(config: &Config, name: &str, shared: &Shared) -> Result<Receiver, SetupError> {
+fn receiver(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result<(Arc<Receiver>, Post), SetupError> {
     let settings = config.receivers.get(name).ok_or_else(|| SetupError::NoChannel(name.to_owned()))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(&settings)?;
-    let pipeline = pipeline(&shared.plugins, config, name, Direction::Inbound)?;
     let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage)?;
-    Ok(Receiver::new(receiver::Parts {
+    let of = (name, Direction::Inbound);
+    let (pipeline, stages) = pipelines::begin(config, stand, of, &spool.journal)?.apart();
+    let place = (settings.spool.clone(), Arc::clone(&spool));
+    let receiver = Arc::new(Receiver::new(receiver::Parts {
         name: name.to_owned(),
         link: link(config, &settings.broker, &identity, shared)?,
         settings,
         identity,
         lists,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
-    }))
+    }));
+    let post = Post::new(of, (&place.0, place.1), Holder::Receiver(Arc::clone(&receiver)), stages);
+    Ok((receiver, post))
 }
 
 /// The signals a daemon listens to.

@@ -51,6 +51,11 @@ impl Workload {
         workload
     }
 
+    /// Messages that were queued one by one, with the bodies of [`body`].
+    pub(crate) fn of(count: u32, size: usize) -> Self {
+        Self { numbers: 0..count, size }
+    }
+
     fn len(&self) -> usize {
         self.numbers.len()
     }

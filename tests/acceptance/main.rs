@@ -37,6 +37,7 @@ mod peers_stand;
 mod plugin_faults;
 mod plugins;
 mod refuses;
+mod reloads;
 mod stands_for_ssm;
 mod stops_when_asked;
 mod survives_deaths;

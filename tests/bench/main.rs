@@ -13,6 +13,7 @@
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; a validator on a job message |
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `backlog` | a sender with 100,000 messages waiting |
+//! | `replace` | a plugin replaced under 500 messages a second |
 //! | `demo` | `sesame demo` |
 //!
 //! | variable | meaning |
@@ -21,6 +22,7 @@
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is told (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`, else a test guest) |
+//! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
 //! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
 
@@ -54,6 +56,7 @@ mod faults;
 mod image;
 mod installation;
 mod pipeline;
+mod replace;
 mod report;
 
 use report::Report;
@@ -69,6 +72,7 @@ const PARTS: [Part; 7] = [
     ("pipeline", pipeline::measure),
     ("faults", faults::measure),
     ("backlog", backlog::measure),
+    ("replace", replace::measure),
     ("demo", demo::measure),
 ];
 

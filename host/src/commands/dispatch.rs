@@ -65,6 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Explain(arguments) => super::explain::run(&config, &arguments),
         Command::Check(arguments) => super::check::run(&config, &arguments),
         Command::Queue(arguments) => super::queue::run(&config, &arguments),
+        Command::Plugin(arguments) => super::plugin::run_with(&config, &arguments),
         Command::Trace(arguments) => super::trace::run(&config, &arguments),
         Command::Version | Command::CompilePlugin | Command::Demo(_) => Ok(EXIT_DONE),
     }
@@ -108,7 +109,12 @@ pub(super) fn select(config: &Config, names: &[String], kind: Kind) -> Result<Se
 
 /// Makes the channels; says what is wrong with each.
 pub(super) fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Daemon, u8> {
-    Daemon::build(config, selection, shared).map_err(|errors| {
+    made(Daemon::build(config, selection, shared))
+}
+
+/// Channels that were made, or the exit status, with what is wrong said for each.
+pub(super) fn made(daemon: Result<Daemon, Vec<ChannelError>>) -> Result<Daemon, u8> {
+    daemon.map_err(|errors| {
         for error in &errors {
             say(&format!("sesame: {}", cause::chain(error)));
         }

@@ -16,6 +16,7 @@ mod demo;
 mod dispatch;
 mod explain;
 mod output;
+mod plugin;
 mod publish;
 mod queue;
 mod run;
@@ -23,6 +24,7 @@ mod send;
 mod trace;
 
 pub use dispatch::main;
+pub use plugin::{Plugin, PluginCommand};
 
 /// Done, or stopped as asked.
 pub const EXIT_DONE: u8 = 0;
@@ -107,6 +109,8 @@ pub enum Command {
     Check(Check),
     /// Look after the queues.
     Queue(Queue),
+    /// Look after plugins.
+    Plugin(Plugin),
     /// Tell what happened to a message, step by step.
     Trace(Trace),
     /// Print the version.

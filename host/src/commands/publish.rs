@@ -262,6 +262,7 @@ mod tests {
             signer: String::new(),
             broker: "mq:1".to_owned(),
             pipeline: String::new(),
+            stages: Vec::new(),
             elements: Vec::new(),
             digest: String::new(),
             detail: Some("why".to_owned()),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use super::dispatch::{build, runtime, select};
+use super::dispatch::{made, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Receive, Run};
 use crate::config::{Config, Kind};
 use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
@@ -63,7 +64,7 @@ async fn serve(
         Err(status) => return Ok(status),
     };
     let shared = Shared::start(&config)?;
-    let mut daemon = match build(&config, &selection, &shared) {
+    let mut daemon = match made(Daemon::start(&config, &selection, &shared)) {
         Ok(daemon) => daemon,
         Err(status) => return Ok(status),
     };
@@ -71,13 +72,14 @@ async fn serve(
     let reload = Arc::new(Notify::new());
     let asked = Arc::clone(&reload);
     let grace = config.limits.grace;
+    let origin = Origin { file, names, kind, shared };
     let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
         loop {
             Systemd.ready(daemon.channels());
             tracing::info!(channels = daemon.channels(), version = env!("CARGO_PKG_VERSION"), "running");
-            match until_reload(&daemon, &reload, &shutdown, || reread(&file, &names, kind, &shared)).await {
+            match until_reload(&daemon, &reload, &shutdown, &origin).await {
                 Next::Stop => return,
                 Next::Reload(next) => {
                     (config, daemon) = *next;
@@ -100,17 +102,14 @@ async fn serve(
     Ok(EXIT_DONE)
 }
 
-/// Runs `daemon` until a stop, or until a reload gives another one; then this one is drained first.
-async fn until_reload(
-    daemon: &Daemon,
-    reload: &Notify,
-    shutdown: &Shutdown,
-    mut reread: impl FnMut() -> Option<(Config, Daemon)>,
-) -> Next {
+/// Runs `daemon` until a stop, or until a reload gives another one; then this one is drained first. What is read again is
+/// read and compiled aside, so that no signal waits for it.
+async fn until_reload(daemon: &Daemon, reload: &Notify, shutdown: &Shutdown, origin: &Origin) -> Next {
     let (own, own_shutdown) = shutdown::switch();
     let running = daemon.run(Stay::Watch, &own_shutdown);
     tokio::pin!(running);
     let mut next: Option<(Config, Daemon)> = None;
+    let mut reading: Option<JoinHandle<Option<(Config, Daemon)>>> = None;
     let mut patience = None;
     loop {
         tokio::select! {
@@ -121,9 +120,14 @@ async fn until_reload(
             }
             () = until(patience), if patience.is_some() && !own_shutdown.is_now() => own.stop(),
             () = shutdown.stopping(), if own_shutdown.asked() && !own_shutdown.is_now() => own.stop(),
-            () = reload.notified(), if next.is_none() && !shutdown.asked() => {
+            () = reload.notified(), if next.is_none() && reading.is_none() && !shutdown.asked() => {
                 Systemd.reloading();
-                next = reread();
+                let origin = origin.clone();
+                reading = Some(tokio::task::spawn_blocking(move || origin.read()));
+            }
+            read = finished(&mut reading), if reading.is_some() && !shutdown.asked() => {
+                reading = None;
+                next = read;
                 if let Some((config, _)) = &next {
                     own.press();
                     patience = Some(Instant::now() + config.limits.grace);
@@ -139,6 +143,13 @@ async fn until_reload(
     }
 }
 
+async fn finished<T>(task: &mut Option<JoinHandle<Option<T>>>) -> Option<T> {
+    match task {
+        Some(task) => task.await.ok().flatten(),
+        None => std::future::pending().await,
+    }
+}
+
 async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time.into()).await,
@@ -146,33 +157,45 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// Reads the configuration again and makes its channels beside those that run. Anything wrong leaves everything as it is.
-fn reread(file: &Path, names: &[String], kind: Kind, shared: &Shared) -> Option<(Config, Daemon)> {
-    let config = match Config::load(file) {
-        Ok(config) => config,
-        Err(errors) => {
-            tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");
-            return None;
-        }
-    };
-    let selection = match config.select(names, kind) {
-        Ok(selection) => selection,
-        Err(error) => {
-            tracing::error!(%error, "configuration not reloaded, the one in use stays");
-            return None;
-        }
-    };
-    match tokio::task::block_in_place(|| Daemon::build(&config, &selection, shared)) {
-        Ok(daemon) => {
-            tracing::info!("configuration reloaded");
-            Some((config, daemon))
-        }
-        Err(errors) => {
-            for error in &errors {
-                let error = crate::cause::chain(error);
-                tracing::error!(error, "configuration not reloaded, the one in use stays");
+/// What a daemon is made from again.
+#[derive(Clone)]
+struct Origin {
+    file: PathBuf,
+    names: Vec<String>,
+    kind: Kind,
+    shared: Shared,
+}
+
+impl Origin {
+    /// Reads the configuration again and makes its channels beside those that run, plugins and all. Anything wrong leaves
+    /// everything as it is.
+    fn read(&self) -> Option<(Config, Daemon)> {
+        let config = match Config::load(&self.file) {
+            Ok(config) => config,
+            Err(errors) => {
+                tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");
+                return None;
             }
-            None
+        };
+        let selection = match config.select(&self.names, self.kind) {
+            Ok(selection) => selection,
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded, the one in use stays");
+                return None;
+            }
+        };
+        match Daemon::build(&config, &selection, &self.shared) {
+            Ok(daemon) => {
+                tracing::info!("configuration reloaded");
+                Some((config, daemon))
+            }
+            Err(errors) => {
+                for error in &errors {
+                    let error = crate::cause::chain(error);
+                    tracing::error!(error, "configuration not reloaded, the one in use stays");
+                }
+                None
+            }
         }
     }
 }

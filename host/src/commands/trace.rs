@@ -13,7 +13,7 @@ use super::dispatch::{say, select};
 use super::{EXIT_DONE, EXIT_FAILED, Trace, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
-use crate::journal::{Journal, Step};
+use crate::journal::{Journal, PipelineStage, Step};
 use crate::message::MessageId;
 use crate::spool::{Format, Outgoing};
 
@@ -138,6 +138,9 @@ fn print(told: &Told) {
         let word = if element.there { "still there" } else { "gone" };
         output::line(&format!("    element   {} ({word}: {})", element.element, element.path.display()));
     }
+    for stage in &step.stages {
+        output::line(&format!("    plugin    {}", stage_line(stage)));
+    }
     if !step.signer.is_empty() {
         output::line(&format!("    signer    {}", step.signer));
     }
@@ -145,6 +148,14 @@ fn print(told: &Told) {
         output::line(&format!("    reason    {reason}"));
     }
     output::line(&format!("    content   SHA-256 {}", step.digest));
+}
+
+/// A stage that the message met: its name, its author's version, its component.
+fn stage_line(stage: &PipelineStage) -> String {
+    if stage.sha256.is_empty() {
+        return format!("{} (could not answer)", stage.name);
+    }
+    format!("{} {} SHA-256 {}", stage.name, stage.version, stage.sha256)
 }
 
 /// What fits on the first line of a step.
@@ -172,6 +183,7 @@ fn json_of(told: &Told) -> Value {
     json!({
         "at": output::time(step.at), "what": step.what, "channel": step.channel, "id": step.id,
         "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
+        "stages": step.stages,
         "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::defaults;
 use super::document::Section;
 use super::mistake::{Complaint, complain, nearest};
-use super::process::{Credential, DAY, Journal, Plugins, Trust};
+use super::process::{Credential, DAY, Journal, Trust};
 use super::values;
 use super::write::Writer;
 
@@ -16,7 +16,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) brokers: BTreeSet<String>,
     pub(super) credential: &'a Credential,
     pub(super) trust: &'a Trust,
-    pub(super) plugins: &'a Plugins,
     pub(super) journal: &'a Journal,
 }
 
@@ -175,7 +174,7 @@ pub(super) fn read_max_payload(section: &Section<'_, '_>) -> u64 {
 }
 
 /// The listed stages; `None` where the channel takes what the plugin folder holds.
-pub(super) fn read_pipeline(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Vec<Stage>> {
+pub(super) fn read_pipeline(section: &Section<'_, '_>) -> Option<Vec<Stage>> {
     let texts = section.list("pipeline")?;
     if texts.is_empty() {
         let remedy = "write [\"builtin:passthrough\"], or remove the key to use the plugin folder";
@@ -187,12 +186,8 @@ pub(super) fn read_pipeline(section: &Section<'_, '_>, around: &Surroundings<'_>
             Ok(stage) if stages.contains(&stage) => {
                 section.complain("pipeline", complain(format!("{text:?} is there twice"), "remove one of them"));
             }
-            Ok(stage) => {
-                if let Stage::File(name) = &stage {
-                    section.readable_file("pipeline", &around.plugins.folder.join(format!("{name}.wasm")));
-                }
-                stages.push(stage);
-            }
+            // Whether its file is there is found out when plugins are loaded: commands run while one is missing.
+            Ok(stage) => stages.push(stage),
             Err(complaint) => section.complain("pipeline", complaint),
         }
     }

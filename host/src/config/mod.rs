@@ -179,7 +179,6 @@ impl Config {
             brokers: brokers.iter().map(|(name, _)| name.clone()).collect(),
             credential: &self.credential,
             trust: &self.trust,
-            plugins: &self.plugins,
             journal: &self.journal,
         };
         let read = |(name, section): (String, Section<'_, '_>)| Some((name, Broker::read(&section)?));

@@ -113,7 +113,7 @@ impl Receiver {
             encryption: section.choice("encryption", ENCRYPTION).unwrap_or(Encryption::Optional),
             max_age: Self::read_max_age(section, around),
             max_payload: channel::read_max_payload(section),
-            pipeline: channel::read_pipeline(section, around),
+            pipeline: channel::read_pipeline(section),
             deferred_order: section.choice("deferred-order", DEFERRED_ORDER).unwrap_or(DeferredOrder::Signer),
             repetition: Repetition::read(section),
             reject_retention: section.retention("reject-retention").flatten(),

@@ -94,7 +94,7 @@ impl Sender {
             allow_topic,
             recipient_certificate: section.path("recipient-certificate"),
             peer: section.choice("peer", PEERS).unwrap_or(Peer::Ssm),
-            pipeline: channel::read_pipeline(section, around),
+            pipeline: channel::read_pipeline(section),
             window: section.number("window", 1..=4096).unwrap_or(defaults::WINDOW),
             max_payload: channel::read_max_payload(section),
             poll: section.duration("poll", Duration::from_millis(10)..=longest).unwrap_or(defaults::POLL),

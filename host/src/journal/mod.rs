@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: duplicates are decided by
 //! a unique key inside its transaction, never by a look beforehand. The sending side stands in `sender.rs`; `trace.rs`
-//! tells the story of an id; `schema.rs` has the tables. The journal knows nothing of queues: elements are text to it.
+//! tells the story of an id; `stages.rs` remembers plugins; `schema.rs` has the tables. The journal knows nothing of queues: elements are text to it.
 //!
 //! # On disk
 //! One SQLite database, mode 0600 (signers and reasons are personal data), WAL, `synchronous=FULL`: a transaction that was
@@ -19,6 +19,7 @@ mod receiver;
 mod retention;
 mod schema;
 mod sender;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -35,6 +36,7 @@ pub use attempts::DeferredElement;
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
 pub use retention::Expired;
 pub use sender::{Output, Prepared, PreparedKey, Sent};
+pub use stages::{PipelineStage, StageRow};
 pub use trace::Step;
 
 /// How long a statement waits for another connection, such as that of `sesame trace`.

@@ -75,6 +75,18 @@ CREATE TABLE outgoing (
 CREATE TABLE payload (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 ";
 
+/// Tables that only add to what is known. They are made where they are missing and need no version of their own: a Sesame
+/// that does not know them passes over them.
+const ADDED: &str = "
+-- The plugins of the folder that are stages of a channel. filter, tombstone: as `plugin` writes them.
+CREATE TABLE IF NOT EXISTS stage (
+    channel INTEGER NOT NULL, name TEXT NOT NULL, filter TEXT, tombstone TEXT,
+    PRIMARY KEY (channel, name)
+) WITHOUT ROWID;
+-- What the hash of a pipeline stands for: JSON. number: in `name`.
+CREATE TABLE IF NOT EXISTS pipeline (number INTEGER PRIMARY KEY, stages TEXT NOT NULL);
+";
+
 /// Brings an open database to the present format.
 pub(super) fn prepare(path: &Path, db: &Connection) -> Result<(), JournalError> {
     let failed = |error| JournalError::new(path, error);
@@ -88,11 +100,13 @@ pub(super) fn prepare(path: &Path, db: &Connection) -> Result<(), JournalError> 
     db.pragma_update(None, "wal_autocheckpoint", 4000).map_err(failed)?;
     db.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
     if version == VERSION {
-        return verify(path, db);
+        verify(path, db)?;
+        return db.execute_batch(ADDED).map_err(failed);
     }
     let create = || {
         let transaction = db.unchecked_transaction()?;
         transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(ADDED)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()

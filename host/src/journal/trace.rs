@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Row, params};
 
 use super::schema::{Kind, names, text};
-use super::{Journal, JournalError, moment};
+use super::{Journal, JournalError, PipelineStage, moment};
 use crate::message::{MessageId, hex};
 
 /// One thing that happened to a message.
@@ -25,6 +25,8 @@ pub struct Step {
     pub broker: String,
     /// Hash of the pipeline; empty where none ran.
     pub pipeline: String,
+    /// The stages that the hash stands for, where that is remembered.
+    pub stages: Vec<PipelineStage>,
     /// The elements, old and new.
     pub elements: Vec<String>,
     /// SHA-256 of the content (of the message as it came where it was rejected), in hexadecimal.
@@ -67,6 +69,9 @@ impl Journal {
             }
             Ok(steps)
         })?;
+        for step in steps.iter_mut().filter(|step| !step.pipeline.is_empty()) {
+            step.stages = self.pipeline(&step.pipeline)?.unwrap_or_default();
+        }
         steps.retain(|step| step.id == id.as_str() || is_part(id.as_str(), &step.id));
         steps.sort_by_key(|step| step.at);
         Ok(steps)
@@ -89,6 +94,7 @@ fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Ste
         signer: String::new(),
         broker: text(db, row.get(4)?)?,
         pipeline: text(db, row.get(5)?)?,
+        stages: Vec::new(),
         elements: elements.lines().map(str::to_owned).collect(),
         digest: hex(&digest),
         detail: row.get(8)?,

@@ -144,9 +144,30 @@ fn version(version: &str) -> String {
     if version.is_empty() { "a sesame:plugin without a version".into() } else { format!("sesame:plugin@{version}") }
 }
 
+/// What of the host a component has asked for and was granted: nothing of it reaches further than its own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Powers {
+    /// It may write to its log.
+    pub log: bool,
+    /// It has the interfaces of WASI that a standard library needs: an empty environment, exit, standard streams.
+    pub wasi: bool,
+}
+
+impl fmt::Display for Powers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.log, self.wasi) {
+            (false, false) => "none",
+            (true, false) => "log",
+            (false, true) => "WASI stdio",
+            (true, true) => "log, WASI stdio",
+        })
+    }
+}
+
 /// A component that passed every check, linked.
 pub(super) struct Loaded {
     pub(super) sha256: [u8; 32],
+    pub(super) powers: Powers,
     pub(super) pre: InstancePre<HostState>,
     pub(super) exports: Box<dyn Exports>,
     pub(super) spoken: Spoken,
@@ -172,7 +193,8 @@ impl Loaded {
         let pre = linker.instantiate_pre(component).map_err(wrong)?;
         let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
         let description = Description::default();
-        let mut loaded = Self { sha256, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
+        let powers = powers(component, engine);
+        let mut loaded = Self { sha256, powers, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
@@ -241,6 +263,12 @@ fn check_imports(component: &Component, engine: &Engine) -> Result<(), Component
         .map(|(name, _)| clean(name, 200))
         .collect();
     if ungranted.is_empty() { Ok(()) } else { Err(ComponentError::Ungranted(ungranted)) }
+}
+
+fn powers(component: &Component, engine: &Engine) -> Powers {
+    let kind = component.component_type();
+    let asks = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
+    Powers { log: asks("sesame:plugin/log@"), wasi: asks("wasi:") }
 }
 
 #[cfg(test)]

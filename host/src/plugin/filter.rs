@@ -1,5 +1,7 @@
 //! Which messages a stage sees.
 
+use serde::{Deserialize, Serialize};
+
 use crate::message::Direction;
 
 /// The messages a stage is asked about; what is not set lets all through.
@@ -29,7 +31,35 @@ pub(super) struct Facts<'a> {
     pub(super) content_type: Option<&'a str>,
 }
 
+/// How a [`Filter`] is kept in a journal.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Kept {
+    channels: Option<Vec<String>>,
+    inbound: Option<bool>,
+    destination: Option<Vec<String>>,
+    signer: Option<Vec<String>>,
+    content_type: Option<Vec<String>>,
+}
+
 impl Filter {
+    /// As text, to be remembered.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let Self { channels, direction, destination, signer, content_type } = self.clone();
+        let inbound = direction.map(|direction| direction == Direction::Inbound);
+        serde_json::to_string(&Kept { channels, inbound, destination, signer, content_type }).unwrap_or_default()
+    }
+
+    /// From text that was remembered; a filter that lets everything through where it cannot be understood.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let Ok(kept) = serde_json::from_str::<Kept>(text) else { return Self::default() };
+        let Kept { channels, inbound, destination, signer, content_type } = kept;
+        let direction = inbound.map(|inbound| if inbound { Direction::Inbound } else { Direction::Outbound });
+        Self { channels, direction, destination, signer, content_type }
+    }
+
     /// Whether any message of this channel and direction can match.
     pub(super) fn concerns(&self, channel: &str, direction: Direction) -> bool {
         self.direction.is_none_or(|only| only == direction)
@@ -104,6 +134,18 @@ mod tests {
         assert!(!filter.matches(&Facts { signer: &[], ..facts }));
         assert!(!filter.matches(&Facts { content_type: None, ..facts }));
         assert!(Filter::default().matches(&Facts { signer: &[], content_type: None, ..facts }));
+    }
+
+    #[test]
+    fn is_the_same_when_it_was_remembered() {
+        let filter = Filter {
+            channels: Some(vec!["central".into()]),
+            direction: Some(Direction::Outbound),
+            signer: Some(vec!["CN=\"x\"".into()]),
+            ..Filter::default()
+        };
+        assert_eq!(Filter::from_text(&filter.to_text()), filter);
+        assert_eq!(Filter::from_text("nonsense"), Filter::default());
     }
 
     #[test]

@@ -6,6 +6,10 @@
 //! write to is refused, and so is one that belongs to neither root nor the user this program runs as. Symbolic links
 //! are refused because what they lead to is decided elsewhere. Names that begin with a dot are passed over; nothing
 //! else disappears: a file that cannot be read and a side-car whose component is gone are stages that cannot answer.
+//!
+//! `NAME.removed` is a tombstone: the stage NAME was ended on purpose, by `sesame plugin remove`. Its text is different
+//! each time, so that one that was there already when a stage began says nothing about that stage. A component beside it
+//! wins.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,6 +25,18 @@ use super::text::clean;
 
 /// Largest side-car that is read.
 const MAX_SIDE_CAR_BYTES: u64 = 1 << 20;
+
+/// A tombstone is one line.
+const MAX_TOMBSTONE_BYTES: u64 = 4 << 10;
+
+/// The ending of a tombstone.
+pub(super) const TOMBSTONE: &str = ".removed";
+
+/// The kinds of file that say that there is, or was, a stage.
+const KINDS: [&str; 3] = ["wasm", "toml", "removed"];
+
+/// The endings of all files that belong to one stage.
+pub(super) const ENDINGS: [&str; 5] = [".wasm", ".toml", ".wasm.p7s", ".toml.p7s", TOMBSTONE];
 
 /// Why the whole folder is refused.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +111,11 @@ impl StageSource {
     }
 }
 
-/// All stages of the folder, in order, also those that are switched off.
+/// What the files of the folder's stages begin with, in order: `FOLDER/NAME`.
 ///
 /// # Errors
-/// [`FolderError`] when the folder itself cannot be used; what is wrong with one file stays with its stage.
-pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
+/// [`FolderError`] when the folder itself cannot be used.
+pub(super) fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let unreadable = |source: io::Error| FolderError::Unreadable { path: folder.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::open(folder, flags, Mode::empty()).map_err(|e| unreadable(e.into()))?;
@@ -109,28 +125,45 @@ pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let kind = path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml");
+        let kind = path.extension().is_some_and(|extension| KINDS.iter().any(|kind| extension == *kind));
         if kind && !hidden {
             stems.insert(path.with_extension(""));
         }
     }
-    Ok(stems.into_iter().map(|stem| stage(&stem)).collect())
+    Ok(stems.into_iter().collect())
 }
 
-fn stage(stem: &Path) -> StageSource {
-    // Not `with_extension`, which would cut a stem that holds a dot.
-    let beside = |extension: &str| {
-        let mut name = stem.as_os_str().to_owned();
-        name.push(extension);
-        PathBuf::from(name)
-    };
-    let component = beside(".wasm");
+/// All stages of the folder, in order, also those that are switched off; not those that were ended.
+///
+/// # Errors
+/// [`FolderError`] when the folder itself cannot be used; what is wrong with one file stays with its stage.
+pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
+    let there = |stem: &PathBuf| [".wasm", ".toml"].iter().any(|kind| beside(stem, kind).symlink_metadata().is_ok());
+    Ok(stems(folder)?.into_iter().filter(there).map(|stem| stage(&stem)).collect())
+}
+
+/// The file `STEM` with an ending. Not `with_extension`, which would cut a stem that holds a dot.
+pub(super) fn beside(stem: &Path, ending: &str) -> PathBuf {
+    let mut name = stem.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// The text of the tombstone of a stage, if one is there that its owner alone may write to.
+pub(super) fn tombstone(stem: &Path) -> Option<String> {
+    let bytes = read_file(&beside(stem, TOMBSTONE), MAX_TOMBSTONE_BYTES).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The stage of the files that begin with `stem`.
+pub(super) fn stage(stem: &Path) -> StageSource {
+    let component = beside(stem, ".wasm");
     let source = if component.symlink_metadata().is_ok() {
         Source::File(component.clone())
     } else {
         Source::Missing("its component is gone, only the side-car is here: put it back, or remove the side-car".into())
     };
-    StageSource { name: file_name(&component), source, side_car: read_side_car(&beside(".toml")), named: false }
+    StageSource { name: file_name(&component), source, side_car: read_side_car(&beside(stem, ".toml")), named: false }
 }
 
 /// The side-car at `path`, the default if there is none.
@@ -188,7 +221,7 @@ fn check_owner(stat: &Stat) -> Result<(), String> {
     Ok(())
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| clean(&name.to_string_lossy(), 200))
 }
 

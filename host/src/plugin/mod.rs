@@ -1,9 +1,10 @@
 //! Plugins: WebAssembly components that look at messages between decryption and queue, or between queue and encryption.
 //!
 //! Start reading at [`Pipeline`], what the rest of the program uses; then `pipeline/run.rs` (one message on its way),
-//! `pipeline/stage.rs` (one question to one plugin), `instance` (one fresh instance and what can end it), `component`
-//! (why a file is refused), `schema` (why a configuration is), `folder` and `sidecar` (what an operator writes). The contract with authors is `wit/`,
-//! its Rust form `bindings`, and what is served of it `contract`.
+//! `pipeline/stage.rs` (one question to one plugin), `shelf` and `roster` (which stages there are, while files come and go),
+//! `instance` (one fresh instance and what can end it), `component` (why a file is refused), `schema` (why a configuration
+//! is), `folder` and `sidecar` (what an operator writes). The contract with authors is `wit/`, its Rust form `bindings`, and
+//! what is served of it `contract`.
 //!
 //! This is the only module that names wasmtime. It reads components and side-cars and keeps the cache of compiled
 //! ones; it writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] says what became of a
@@ -32,7 +33,11 @@ mod instance;
 mod limits;
 mod pipeline;
 mod plugins;
+mod removal;
+mod report;
+mod roster;
 mod schema;
+mod shelf;
 mod sidecar;
 mod state;
 mod stderr;
@@ -44,16 +49,20 @@ pub use self::builtin::names as stock_plugins;
 pub use self::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, child_main as compile_child_main,
 };
-pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Roles};
+pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
 pub use self::filter::Filter;
 pub use self::folder::{FolderError, StageSource, read as read_folder};
 pub use self::host_log::TARGET as LOG_TARGET;
 pub use self::instance::Fault;
 pub use self::limits::Limits;
 pub use self::pipeline::{
-    Blame, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused, SignerFacts,
-    StageError, StageInfo, TOTAL_TIME,
+    Blame, Figures, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused,
+    SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
 pub use self::plugins::{Plugins, StartError};
+pub use self::removal::{RemovalError, remove};
+pub use self::report::{ChannelReport, StageReport};
+pub use self::roster::{Remembered, roster};
 pub use self::schema::{ConfigError, SchemaError, Violation};
+pub use self::shelf::{Effort, NamedStage, Shelf, Stand, Standing, Wanted};
 pub use self::sidecar::SideCar;

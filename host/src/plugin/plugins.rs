@@ -29,6 +29,8 @@ pub struct Plugins {
     small: Machine,
     large: Machine,
     compiler: Compiler,
+    /// Held while a component is compiled: one at a time.
+    compiling: Mutex<()>,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
     ticker: Arc<Ticker>,
 }
@@ -62,6 +64,7 @@ impl Plugins {
         let (small, large) = (Machine::new(Class::Small)?, Machine::new(Class::Large)?);
         Ok(Arc::new(Self {
             compiler: Compiler::new(settings),
+            compiling: Mutex::default(),
             loaded: Mutex::default(),
             ticker: Arc::new(Ticker::start(&[&small.engine, &large.engine]).map_err(StartError::Ticker)?),
             small,
@@ -73,19 +76,37 @@ impl Plugins {
     pub(super) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
         check_form(bytes)?;
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
-        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&sha256).and_then(Weak::upgrade);
-        if let Some(loaded) = known {
+        if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
-        let machine = match Class::of(bytes) {
-            Class::Small => &self.small,
-            Class::Large => &self.large,
-        };
+        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever had the turn before may have compiled this very one.
+        if let Some(loaded) = self.known(&sha256) {
+            return Ok(loaded);
+        }
+        let machine = self.machine(bytes);
         let component = self.compiler.compile(&machine.engine, bytes, &sha256, trust)?;
         let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, weak| weak.strong_count() > 0);
         all.insert(sha256, Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// Whether the component in `bytes` is in use or in the cache, so that loading it takes no time to speak of.
+    pub(super) fn is_compiled(&self, bytes: &[u8]) -> bool {
+        let sha256: [u8; 32] = Sha256::digest(bytes).into();
+        self.known(&sha256).is_some() || self.compiler.has(&self.machine(bytes).engine, &sha256)
+    }
+
+    fn known(&self, sha256: &[u8; 32]) -> Option<Arc<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).and_then(Weak::upgrade)
+    }
+
+    fn machine(&self, bytes: &[u8]) -> &Machine {
+        match Class::of(bytes) {
+            Class::Small => &self.small,
+            Class::Large => &self.large,
+        }
     }
 }

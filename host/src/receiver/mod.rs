@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
 pub(crate) use decide::{milliseconds, targets};
@@ -49,6 +49,8 @@ pub struct Receiver {
     pipeline: ArcSwap<Pipeline>,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
+    /// Tells of a new pipeline.
+    adopted: Notify,
 }
 
 /// What a [`Receiver`] is made of.
@@ -124,6 +126,7 @@ impl Receiver {
             pipeline: ArcSwap::new(parts.pipeline),
             spool: parts.spool,
             workers: parts.workers,
+            adopted: Notify::new(),
         }
     }
 
@@ -131,6 +134,29 @@ impl Receiver {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The pipeline that new messages go through.
+    #[must_use]
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// From now on new messages go through `pipeline`; those in work finish on the one they began with. Messages that were
+    /// deferred because a plugin could not answer for any are tried again.
+    pub fn adopt(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.store(pipeline);
+        self.adopted.notify_one();
+    }
+
+    /// Waits until no plugin has to be compiled; the broker keeps the messages until then.
+    async fn wait_for_plugins(&self, shutdown: &Shutdown) {
+        while self.pipeline.load().is_compiling() && !shutdown.asked() {
+            tokio::select! {
+                () = self.adopted.notified() => {}
+                () = shutdown.draining() => {}
+            }
+        }
     }
 
     /// What a message is judged by now.
@@ -141,6 +167,7 @@ impl Receiver {
 
     /// Receives until a stop is asked for. Broker and disk may come and go.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        self.wait_for_plugins(&shutdown).await;
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {

@@ -92,6 +92,8 @@ struct PutOff {
     until: Instant,
     /// When it was first taken up: the "now" of plugins, the same on every attempt.
     first: SystemTime,
+    /// Whether an attempt was counted against it. One that waits for a plugin to be mended goes on when it is.
+    counted: bool,
 }
 
 /// A channel that sends.
@@ -201,6 +203,32 @@ impl Sender {
         &self.name
     }
 
+    /// The pipeline that new messages go through.
+    #[must_use]
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// From now on new messages go through `pipeline`. Those that waited because a plugin could not answer for any message
+    /// are tried again.
+    pub fn adopt(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.store(pipeline);
+        let now = Instant::now();
+        locked(&self.put_off).values_mut().filter(|put| !put.counted).for_each(|put| put.until = now);
+        self.wake.notify_one();
+    }
+
+    /// Waits until no plugin has to be compiled; what is queued stays where it is.
+    async fn wait_for_plugins(&self, shutdown: &Shutdown) {
+        while self.pipeline.load().is_compiling() && !shutdown.asked() {
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(self.settings.poll) => {}
+                () = shutdown.draining() => {}
+            }
+        }
+    }
+
     /// From now on `fates` is told of each message.
     pub fn tell(&self, fates: std::sync::mpsc::Sender<Fate>) {
         *locked(&self.fates) = Some(fates);
@@ -228,6 +256,7 @@ impl Sender {
     /// Sends until stopped, or until nothing is left.
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
         self.tidy().await;
+        self.wait_for_plugins(&shutdown).await;
         let mut gave_up = None;
         let (mut before, mut progress) = (self.settled(), Instant::now());
         while !shutdown.asked() {
@@ -389,11 +418,12 @@ impl Sender {
         skipped
     }
 
-    /// Puts an element off after failed attempt number `attempt`; it stays in outgoing.
+    /// Puts an element off after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
     fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>) {
         let pause = crate::receiver::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
         let first = self.first_taken_up(element);
-        locked(&self.put_off).insert(element.to_owned(), PutOff { until: Instant::now() + pause, first });
+        let put = PutOff { until: Instant::now() + pause, first, counted: attempt > 0 };
+        locked(&self.put_off).insert(element.to_owned(), put);
     }
 
     fn first_taken_up(&self, element: &str) -> SystemTime {

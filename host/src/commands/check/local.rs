@@ -142,8 +142,8 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
     let receivers = config.receivers.keys().map(|name| (format!("receive.{name}"), name, Direction::Inbound));
     let mut found = Vec::new();
     for (subject, name, direction) in senders.chain(receivers) {
-        match pipeline(&shared.plugins, config, name, direction) {
-            Ok(pipeline) => found.extend(pipeline.stages().map(|stage| match stage.state {
+        match pipeline(shared, config, name, direction) {
+            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.state {
                 Ok(ready) => {
                     let (roles, about) = (ready.roles, ready.description);
                     let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);

@@ -25,7 +25,7 @@ pub(in crate::commands) fn receiver_snapshot(
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(settings)?;
-    let pipeline = Arc::new(pipeline(&shared.plugins, config, channel, Direction::Inbound)?);
+    let pipeline = Arc::new(pipeline(shared, config, channel, Direction::Inbound)?.pipeline);
     Ok(snapshot(&Arc::from(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
 }
 

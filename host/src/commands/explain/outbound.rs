@@ -30,7 +30,7 @@ pub(super) fn explain(
     let shared = Shared::start(config)?;
     let seal = sealing(&shared, sender)?;
     let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
-    let pipeline = pipeline(&shared.plugins, config, channel, Direction::Outbound)?;
+    let pipeline = pipeline(&shared, config, channel, Direction::Outbound)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
     let input = plain_input(&id, &sender.destination);

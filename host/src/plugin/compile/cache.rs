@@ -79,6 +79,11 @@ impl Cache {
         Ok(Self { path: path.to_owned(), folder })
     }
 
+    /// Whether there is a file for this component.
+    pub(super) fn has(&self, engine: &Engine, sha256: &[u8; 32]) -> bool {
+        rustix::fs::statat(&self.folder, file_name(engine, sha256), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// The compiled form of a component, if a whole one of this engine is here.
     pub(super) fn find(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Artefact> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -27,6 +27,9 @@ const CPU_SECONDS: u64 = 120;
 /// Memory of one compilation.
 const MEMORY: u64 = 2 << 30;
 
+/// How far messages go before the compiler where both want the processor.
+const NICE: i32 = 10;
+
 /// After so long the child is killed, however little it did.
 const WALL: Duration = Duration::from_secs(600);
 
@@ -74,6 +77,8 @@ fn compile_here() -> Result<(), ChildError> {
 
 /// `RLIMIT_DATA` and not `RLIMIT_AS`: what the compiler's threads reserve without using it does not count.
 fn limit_myself() -> io::Result<()> {
+    // Where it is not allowed, the compiler only takes more of the processor.
+    let _ = rustix::process::nice(NICE);
     let limits = [(Resource::Cpu, CPU_SECONDS), (Resource::Data, MEMORY), (Resource::Core, 0), (Resource::Fsize, 0)];
     for (resource, limit) in limits {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;

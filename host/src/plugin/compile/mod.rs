@@ -60,6 +60,11 @@ impl Compiler {
         Self { cache, program: settings.program }
     }
 
+    /// Whether the cache has a file for this component; that it is sound shows when it is read.
+    pub(super) fn has(&self, engine: &Engine, sha256: &[u8; 32]) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.has(engine, sha256))
+    }
+
     /// The compiled component. A cache that cannot be written is said so and done without.
     pub(super) fn compile(
         &self,

@@ -46,9 +46,14 @@ impl Pipeline {
         if !errors.is_empty() {
             return Err(errors);
         }
+        Ok(Self::of(stages, settings))
+    }
+
+    /// The pipeline of these stages.
+    pub(super) fn of(stages: Vec<Stage>, settings: PipelineSettings) -> Self {
         let hash = fingerprint(&stages, &settings);
         let PipelineSettings { channel, direction, routes, max_payload, total_time, .. } = settings;
-        Ok(Self { stages, channel, direction, routes, max_payload, total_time, hash })
+        Self { stages, channel, direction, routes, max_payload, total_time, hash }
     }
 }
 
@@ -63,7 +68,7 @@ fn load_stage(plugins: &Plugins, source: &StageSource, settings: &PipelineSettin
             return Some(Stage::new(name, SideCar::default(), state));
         }
     };
-    if let Some(reason) = unknown_channel(&side_car.filter, settings) {
+    if let Some(reason) = unknown_channel(&side_car.filter, &settings.channels) {
         let everything = SideCar { filter: Filter { channels: None, ..side_car.filter.clone() }, ..side_car };
         return Some(Stage::new(name, everything, State::Broken(reason)));
     }
@@ -77,15 +82,25 @@ fn load_stage(plugins: &Plugins, source: &StageSource, settings: &PipelineSettin
     Some(Stage::new(name, side_car, state))
 }
 
-fn unknown_channel(filter: &Filter, settings: &PipelineSettings) -> Option<String> {
-    let unknown = filter.channels.iter().flatten().find(|name| !settings.channels.contains(name))?;
+/// Why a filter names no channel that there is.
+pub(in crate::plugin) fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
+    let unknown = filter.channels.iter().flatten().find(|name| !channels.contains(name))?;
     Some(format!(
         "names the channel {unknown:?} in its side-car, and there is none: the channels are {}",
-        settings.channels.join(", ")
+        channels.join(", ")
     ))
 }
 
-fn load_component(plugins: &Plugins, source: &StageSource, side_car: &SideCar) -> Result<Arc<Loaded>, String> {
+/// Reads a component once, and finds out with those bytes whether it is what the side-car pins, compiles, links, and takes
+/// its configuration.
+///
+/// # Errors
+/// What is wrong and what to do, as words that follow the plugin's name.
+pub(in crate::plugin) fn load_component(
+    plugins: &Plugins,
+    source: &StageSource,
+    side_car: &SideCar,
+) -> Result<Arc<Loaded>, String> {
     let read;
     let (bytes, trust) = match &source.source {
         Source::BuiltIn(bytes) => (*bytes, Trust::BuiltIn),

@@ -20,22 +20,26 @@
 //! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before he
 //!   takes a message up, and [`StageError::blame`] says what a failure means for its message.
 
+mod assemble;
 mod health;
 mod load;
 mod run;
 mod stage;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::component::{Description, Roles};
+use super::component::{Description, Powers, Roles};
 use super::folder::StageSource;
 use super::instance::Fault;
 use crate::message::{Direction, Finding, MessageId};
 
 pub use self::load::PluginError;
-use self::stage::Stage;
+pub(super) use self::load::{load_component, unknown_channel};
+use self::stage::{Stage, State};
+pub use self::statistics::Figures;
 
 /// Longest time one message may be in the pipeline of its channel.
 pub const TOTAL_TIME: Duration = Duration::from_secs(60);
@@ -224,6 +228,12 @@ pub struct StageInfo<'a> {
     pub name: &'a str,
     /// What it is, or why it cannot answer.
     pub state: Result<ReadyStage<'a>, &'a str>,
+    /// `ready`, `compiling`, `missing` or `broken`, in one word.
+    pub condition: &'static str,
+    /// What is wrong with the file that lies there now, while the last good one serves.
+    pub trouble: Option<&'a str>,
+    /// What it did so far in this channel.
+    pub figures: Figures,
 }
 
 /// A stage that was loaded.
@@ -231,6 +241,8 @@ pub struct StageInfo<'a> {
 pub struct ReadyStage<'a> {
     /// What it does.
     pub roles: Roles,
+    /// What it asked for and was granted.
+    pub powers: Powers,
     /// What it says of itself.
     pub description: &'a Description,
     /// SHA-256 of the component, hexadecimal.
@@ -272,6 +284,12 @@ impl Pipeline {
     /// The stages, in order.
     pub fn stages(&self) -> impl Iterator<Item = StageInfo<'_>> {
         self.stages.iter().map(Stage::info)
+    }
+
+    /// Whether a stage has to be compiled before its messages can be taken up.
+    #[must_use]
+    pub fn is_compiling(&self) -> bool {
+        self.stages.iter().any(|stage| matches!(stage.state, State::Compiling))
     }
 
     /// The stages that cannot answer, each with the reason; a folder's broken plugin is found here.

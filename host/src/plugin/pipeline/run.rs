@@ -274,7 +274,7 @@ impl Work<'_> {
 
     fn fail(&mut self, stage: &Stage, leaf: Leaf, fault: Fault) -> Result<(), Ended> {
         let error = stage.error(fault);
-        let broken = matches!(stage.state, State::Broken(_));
+        let broken = !matches!(stage.state, State::Ready(_));
         match stage.on_error {
             OnError::Pass if !broken => {
                 self.findings.push(note(Severity::Warning, "plugin.failed", error.to_string()));

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::health::Health;
+use super::statistics::{Ending, Statistics};
 use super::{Blame, ReadyStage, StageError, StageInfo};
 use crate::config::OnError;
 use crate::message::{Finding, hex};
@@ -30,11 +31,18 @@ pub(super) struct Stage {
     pub(super) config: String,
     pub(super) state: State,
     pub(super) health: Arc<Health>,
+    /// What is wrong with the file that lies there now, while the last good one serves.
+    pub(super) trouble: Option<String>,
+    pub(super) statistics: Arc<Statistics>,
 }
 
 /// Whether a stage can answer.
 pub(super) enum State {
     Ready(Arc<Loaded>),
+    /// It will be able to, once it is compiled.
+    Compiling,
+    /// Its file is gone; what to do.
+    Missing(String),
     Broken(String),
 }
 
@@ -42,6 +50,8 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready(loaded) => write!(f, "Ready({})", hex(&loaded.sha256)),
+            Self::Compiling => f.write_str("Compiling"),
+            Self::Missing(reason) => write!(f, "Missing({reason:?})"),
             Self::Broken(reason) => write!(f, "Broken({reason:?})"),
         }
     }
@@ -115,28 +125,59 @@ impl From<Failure> for Stop {
     }
 }
 
+/// Why a stage that is being compiled cannot answer.
+const COMPILING: &str = "is being compiled; messages wait for it";
+
+fn ending(answer: &Result<Answer, Stop>) -> Ending {
+    match answer {
+        Ok(_) => Ending::Answered,
+        Err(Stop::Invalid(_)) => Ending::Rejected,
+        Err(Stop::Retry { .. }) => Ending::Retry,
+        Err(Stop::Fault(_)) => Ending::Failed,
+    }
+}
+
 impl Stage {
     pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
         let SideCar { filter, on_error, limits, config, .. } = side_car;
-        Self { name, filter, on_error, limits, config: config.to_string(), state, health: Arc::default() }
+        let (trouble, health, statistics) = (None, Arc::default(), Arc::default());
+        Self { name, filter, on_error, limits, config: config.to_string(), state, health, trouble, statistics }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
         let state = match &self.state {
-            State::Ready(loaded) => {
-                let (roles, sha256) = (loaded.roles(), hex(&loaded.sha256));
-                Ok(ReadyStage { roles, description: &loaded.description, sha256, contract: &loaded.spoken.version })
-            }
-            State::Broken(reason) => Err(reason.as_str()),
+            State::Ready(loaded) => Ok(ReadyStage {
+                roles: loaded.roles(),
+                powers: loaded.powers,
+                description: &loaded.description,
+                sha256: hex(&loaded.sha256),
+                contract: &loaded.spoken.version,
+            }),
+            State::Compiling => Err(COMPILING),
+            State::Missing(reason) | State::Broken(reason) => Err(reason.as_str()),
         };
-        StageInfo { name: &self.name, state }
+        let condition = match &self.state {
+            State::Ready(_) if self.trouble.is_none() => "ready",
+            State::Compiling => "compiling",
+            State::Missing(_) => "missing",
+            State::Ready(_) | State::Broken(_) => "broken",
+        };
+        let trouble = self.trouble.as_deref();
+        StageInfo { name: &self.name, state, condition, trouble, figures: self.statistics.figures() }
+    }
+
+    /// Whether it is the same component under the same name with the same settings.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let component = |stage: &Self| match &stage.state {
+            State::Ready(loaded) => Some(loaded.sha256),
+            _ => None,
+        };
+        self.name == other.name && self.config == other.config && component(self) == component(other)
     }
 
     pub(super) fn broken(&self) -> Option<StageError> {
-        match &self.state {
-            State::Ready(_) => None,
-            State::Broken(reason) => Some(self.error(Fault::Broken(reason.clone()))),
-        }
+        let reason = self.info().state.err()?.to_owned();
+        Some(self.error(Fault::Broken(reason)))
     }
 
     pub(super) fn error(&self, fault: Fault) -> StageError {
@@ -148,11 +189,15 @@ impl Stage {
         let State::Ready(loaded) = &self.state else {
             return Err(self.broken().map_or_else(|| Fault::Host("no state".into()), |e| e.fault).into());
         };
-        catch_unwind(AssertUnwindSafe(|| self.ask_instance(loaded, message, bounds))).unwrap_or_else(|panic| {
+        let started = Instant::now();
+        let asked = catch_unwind(AssertUnwindSafe(|| self.ask_instance(loaded, message, bounds)));
+        let answer = asked.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
             Err(Fault::Host(clean(text, 400)).into())
-        })
+        });
+        self.statistics.count(ending(&answer), started.elapsed());
+        answer
     }
 
     fn ask_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {

@@ -1,0 +1,140 @@
+//! Which plugins are stages of a channel, remembered through restarts, and what the hash of a pipeline stands for.
+//!
+//! Both stand here because here is what a spool knows for good: written under its lock, durable when it is answered, private.
+
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+
+use super::schema::{Kind, known, number};
+use super::{Journal, JournalError};
+
+/// A stage of a channel, as it is remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageRow {
+    /// Its name.
+    pub name: String,
+    /// The messages it sees, in the words of whoever wrote it.
+    pub filter: Option<String>,
+    /// What marks an earlier stage of that name as ended.
+    pub tombstone: Option<String>,
+}
+
+/// A stage of a pipeline that passed messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineStage {
+    /// Its name.
+    pub name: String,
+    /// The version its author gave it; empty where it could not be loaded.
+    pub version: String,
+    /// SHA-256 of the component, in hexadecimal; empty where it could not be loaded.
+    pub sha256: String,
+}
+
+impl Journal {
+    /// The stages that a channel had.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn stages(&self, channel: &str) -> Result<Vec<StageRow>, JournalError> {
+        self.read(|db| {
+            if !exists(db, "stage")? {
+                return Ok(Vec::new());
+            }
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            db.prepare_cached("SELECT name, filter, tombstone FROM stage WHERE channel = ?1 ORDER BY name")?
+                .query_map([channel], |row| {
+                    Ok(StageRow { name: row.get(0)?, filter: row.get(1)?, tombstone: row.get(2)? })
+                })?
+                .collect()
+        })
+    }
+
+    /// Remembers the stages of a channel in place of those it had, and what the hash of its new pipeline stands for. Called
+    /// before the pipeline sees a message.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the pipeline must then not be used.
+    pub fn record_stages(
+        &self,
+        channel: &str,
+        remembered: &[StageRow],
+        hash: &str,
+        stages: &[PipelineStage],
+    ) -> Result<(), JournalError> {
+        let text = serde_json::to_string(stages).unwrap_or_default();
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            let pipeline = number(db, Kind::Pipeline, hash)?;
+            db.prepare_cached("DELETE FROM stage WHERE channel = ?1")?.execute([channel])?;
+            for row in remembered {
+                db.prepare_cached("INSERT INTO stage (channel, name, filter, tombstone) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![channel, row.name, row.filter, row.tombstone])?;
+            }
+            db.prepare_cached("INSERT INTO pipeline (number, stages) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute(params![pipeline, text])?;
+            Ok(())
+        })
+    }
+
+    /// The stages that the hash of a pipeline stands for; nothing where that was not remembered.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn pipeline(&self, hash: &str) -> Result<Option<Vec<PipelineStage>>, JournalError> {
+        self.read(|db| {
+            if !exists(db, "pipeline")? {
+                return Ok(None);
+            }
+            let Some(number) = known(db, Kind::Pipeline, hash)? else { return Ok(None) };
+            let mut statement = db.prepare_cached("SELECT stages FROM pipeline WHERE number = ?1")?;
+            let mut rows = statement.query_map([number], |row| row.get::<_, String>(0))?;
+            Ok(rows.next().transpose()?.and_then(|text| serde_json::from_str(&text).ok()))
+        })
+    }
+}
+
+/// Whether there is such a table: a journal that an earlier Sesame wrote and this one only reads may lack it.
+fn exists(db: &Connection, table: &str) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1")?
+        .query_row([table], |row| row.get::<_, i64>(0))
+        .map(|count| count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str) -> StageRow {
+        StageRow { name: name.to_owned(), filter: Some("{}".to_owned()), tombstone: None }
+    }
+
+    #[test]
+    fn the_stages_of_a_channel_are_remembered_until_they_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let passed = PipelineStage { name: "a.wasm".into(), version: "1".into(), sha256: "ab".into() };
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(journal.stages("central").unwrap(), []);
+        journal.record_stages("central", &[row("a.wasm"), row("b.wasm")], "h1", std::slice::from_ref(&passed)).unwrap();
+        journal.record_stages("other", &[row("c.wasm")], "h2", &[]).unwrap();
+        journal.record_stages("central", &[row("b.wasm")], "h1", &[]).unwrap();
+        drop(journal);
+        let journal = Journal::open_to_read(&path).unwrap();
+        assert_eq!(journal.stages("central").unwrap(), [row("b.wasm")]);
+        assert_eq!(journal.stages("other").unwrap(), [row("c.wasm")]);
+        assert_eq!(journal.pipeline("h1").unwrap(), Some(vec![passed]));
+        assert_eq!(journal.pipeline("h3").unwrap(), None);
+    }
+
+    #[test]
+    fn a_journal_without_the_tables_has_none_and_gets_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        drop(Journal::open(&path).unwrap());
+        Connection::open(&path).unwrap().execute_batch("DROP TABLE stage; DROP TABLE pipeline;").unwrap();
+        let journal = Journal::open_to_read(&path).unwrap();
+        assert_eq!((journal.stages("central").unwrap(), journal.pipeline("h").unwrap()), (vec![], None));
+        drop(journal);
+        Journal::open(&path).unwrap().record_stages("central", &[row("a.wasm")], "h", &[]).unwrap();
+    }
+}

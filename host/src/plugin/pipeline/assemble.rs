@@ -1,0 +1,50 @@
+//! A pipeline from stages that stand ready, without reading or compiling anything.
+
+use std::sync::Arc;
+
+use super::stage::{Stage, State};
+use super::{Pipeline, PipelineSettings};
+use crate::plugin::shelf::{Condition, Standing};
+
+impl Pipeline {
+    /// The pipeline of a channel from these stages, in order; those that do not concern the channel and those that were
+    /// ended are left out. Stages that are the same as in `before` go on counting,
+    /// and a breaker of theirs that is open stays open.
+    #[must_use]
+    pub fn assemble(stages: &[Standing], settings: PipelineSettings, before: Option<&Self>) -> Self {
+        let mut stages: Vec<Stage> = stages.iter().filter_map(|standing| stage(standing, &settings)).collect();
+        for stage in &mut stages {
+            let same = before.into_iter().flat_map(|before| &before.stages).find(|old| old.is_same(stage));
+            if let Some(old) = same {
+                stage.statistics = Arc::clone(&old.statistics);
+                stage.health = Arc::clone(&old.health);
+            }
+        }
+        Self::of(stages, settings)
+    }
+
+    /// Whether messages fare the same in both, and operators are told the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let told = |pipeline: &Self| -> Vec<(&'static str, Option<String>, Option<String>)> {
+            let stages = pipeline.stages();
+            stages.map(|s| (s.condition, s.state.err().map(str::to_owned), s.trouble.map(str::to_owned))).collect()
+        };
+        self.hash == other.hash && told(self) == told(other)
+    }
+}
+
+fn stage(standing: &Standing, settings: &PipelineSettings) -> Option<Stage> {
+    let state = match &standing.condition {
+        Condition::Ready(loaded) => State::Ready(Arc::clone(loaded)),
+        Condition::Compiling => State::Compiling,
+        Condition::Missing(reason) => State::Missing(reason.clone()),
+        Condition::Broken(reason) => State::Broken(reason.clone()),
+        Condition::Disabled | Condition::Removed => return None,
+    };
+    // Of one that was never understood nothing is known of what it should have seen, so it is everything.
+    let side_car = standing.side_car.clone().unwrap_or_default();
+    let concerned = side_car.filter.concerns(&settings.channel, settings.direction);
+    let trouble = standing.trouble.clone();
+    concerned.then(|| Stage { trouble, ..Stage::new(standing.name.clone(), side_car, state) })
+}

@@ -1,0 +1,147 @@
+//! What a stage did so far: counters and a histogram of times, cheap enough for every call.
+//!
+//! # Limits
+//! Four buckets for each doubling from one microsecond on, so that a quantile is at most a fifth too high. Everything from
+//! two thousand seconds on falls into the last one. No lock: a reader may see a call counted and its time not yet.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Buckets for each doubling.
+const STEPS: u64 = 4;
+const BUCKETS: usize = 124;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Answered,
+    Rejected,
+    Retry,
+    Failed,
+}
+
+/// The counters of one stage of one channel.
+#[derive(Debug)]
+pub(super) struct Statistics {
+    calls: AtomicU64,
+    rejects: AtomicU64,
+    retries: AtomicU64,
+    errors: AtomicU64,
+    times: [AtomicU64; BUCKETS],
+}
+
+/// What the counters stood at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How often it was asked, about a message or a part of one.
+    pub calls: u64,
+    /// How often it found a message or part invalid.
+    pub rejects: u64,
+    /// How often it could not tell yet.
+    pub retries: u64,
+    /// How often it failed.
+    pub errors: u64,
+    /// Half of the calls took no longer.
+    pub p50: Option<Duration>,
+    /// Of a hundred calls one took longer.
+    pub p99: Option<Duration>,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self {
+            calls: AtomicU64::new(0),
+            rejects: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            times: array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Statistics {
+    pub(super) fn count(&self, ending: Ending, time: Duration) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let also = match ending {
+            Ending::Answered => None,
+            Ending::Rejected => Some(&self.rejects),
+            Ending::Retry => Some(&self.retries),
+            Ending::Failed => Some(&self.errors),
+        };
+        if let Some(counter) = also {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(bucket) = self.times.get(bucket(time)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let times: Vec<u64> = self.times.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            calls: of(&self.calls),
+            rejects: of(&self.rejects),
+            retries: of(&self.retries),
+            errors: of(&self.errors),
+            p50: quantile(&times, 50),
+            p99: quantile(&times, 99),
+        }
+    }
+}
+
+/// The bucket of a time: its doublings of a microsecond, and the two binary digits after the first.
+fn bucket(time: Duration) -> usize {
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+    let doublings = u64::from(micros.ilog2());
+    let digits = if doublings >= 2 { (micros >> (doublings - 2)) & 3 } else { (micros << (2 - doublings)) & 3 };
+    usize::try_from(doublings * STEPS + digits).map_or(BUCKETS - 1, |bucket| bucket.min(BUCKETS - 1))
+}
+
+/// The end of a bucket.
+fn upper(bucket: usize) -> Duration {
+    let (doublings, digits) = (bucket as u64 / STEPS, bucket as u64 % STEPS);
+    Duration::from_nanos((((5 + digits) * 1000) << doublings) / 4)
+}
+
+/// The end of the bucket in which that share of all calls is reached.
+fn quantile(times: &[u64], percent: u64) -> Option<Duration> {
+    let total: u64 = times.iter().sum();
+    let wanted = (total * percent).div_ceil(100);
+    let mut seen = 0;
+    let at = times.iter().position(|count| {
+        seen += count;
+        seen >= wanted && seen > 0
+    });
+    at.map(upper)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_lies_below_the_end_of_its_bucket_and_not_far_below() {
+        for micros in (1..5000).chain([1 << 20, (1 << 20) + 1, 999_999_999]) {
+            let time = Duration::from_micros(micros);
+            let end = upper(bucket(time));
+            assert!(time < end, "{micros}");
+            assert!(micros < 4 || end <= time + time / 4 + Duration::from_micros(1), "{micros}: {end:?}");
+        }
+        assert_eq!(bucket(Duration::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_calls() {
+        let statistics = Statistics::default();
+        assert_eq!(statistics.figures(), Figures::default());
+        (0..98).for_each(|_| statistics.count(Ending::Answered, Duration::from_micros(100)));
+        statistics.count(Ending::Rejected, Duration::from_millis(10));
+        statistics.count(Ending::Failed, Duration::from_secs(1));
+        let figures = statistics.figures();
+        assert_eq!((figures.calls, figures.rejects, figures.errors, figures.retries), (100, 1, 1, 0));
+        assert_eq!(figures.p50, Some(Duration::from_micros(112)));
+        assert!(figures.p99.unwrap() > Duration::from_millis(10) && figures.p99.unwrap() < Duration::from_millis(13));
+    }
+}

@@ -1,0 +1,411 @@
+//! The plugins that lie ready: for each stage what was last seen of its files, the last good component with its last good
+//! side-car, and what is wrong with what lies there now. One for the process; pipelines are put together from it.
+//!
+//! Start at [`Shelf::look`]. It is called again and again while the program runs: it looks at the file system, judges what
+//! has changed (read once, compile, probe, describe, check, `init`), and answers with a [`Stand`] of all stages. Nothing here
+//! chooses a thread or touches a pipeline in use.
+//!
+//! # Policy
+//! - Files that may still be being written are left alone for a second, and those that were put in place by a rename for a
+//!   fifth of one: what was in service stays. One that is no good is given five seconds in which it may still become good
+//!   before anything is said of it.
+//! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
+//!   together take effect together.
+//! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer.
+//! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
+//!   was ended: by a tombstone, or by `enabled = false` in its side-car. Only a file that was never a stage, because it was
+//!   gone before it was found good or bad, leaves nothing behind.
+//! - At the first look of the process nothing is waited for: whatever lies there is judged as it is.
+
+mod facts;
+mod slot;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use self::facts::Facts;
+use self::slot::{Slot, Verdict};
+pub(super) use self::standing::Condition;
+pub use self::standing::Standing;
+use super::folder::{self, FolderError, Source, StageSource};
+use super::pipeline::{load_component, unknown_channel};
+use super::plugins::Plugins;
+use super::sidecar::SideCar;
+
+/// How soon to look again while something is changing.
+const SOON: Duration = Duration::from_millis(200);
+
+/// How long a change is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// The files of a stage must have stayed as they are for so long,
+    quiet: Duration,
+    /// or for so long where it does not show that they are finished.
+    settle: Duration,
+    /// A component is missing when it has been gone for so long.
+    vanished: Duration,
+    /// Files wait for so long for others that are changing.
+    together: Duration,
+    /// A file that is no good may still become good for so long before anything is said of it.
+    patience: Duration,
+}
+
+const PACE: Pace = Pace {
+    quiet: Duration::from_millis(200),
+    settle: Duration::from_secs(1),
+    vanished: Duration::from_secs(2),
+    together: Duration::from_secs(5),
+    patience: Duration::from_secs(5),
+};
+
+/// How much a look may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Loads what is compiled already; the rest is found to be compiling.
+    Quick,
+    /// Compiles, which can take minutes. One such look at a time.
+    Full,
+}
+
+/// What channels want to run.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The plugin folder, if a channel takes its stages from there.
+    pub folder: Option<PathBuf>,
+    /// Stages that pipelines list.
+    pub named: Vec<NamedStage>,
+    /// The names of all channels, so that a side-car that names none of them is found out.
+    pub channels: Vec<String>,
+}
+
+/// A stage that a pipeline lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedStage {
+    /// `builtin:NAME`, or the path of a component.
+    pub name: String,
+    /// The settings of `[plugin."NAME"]`; for a file, `None` means the side-car beside it.
+    pub settings: Option<SideCar>,
+}
+
+/// How all stages stand after a look.
+#[derive(Clone, Debug, Default)]
+pub struct Stand {
+    folder: Vec<Standing>,
+    named: HashMap<String, Standing>,
+    /// The folder cannot be used now; its stages are as they were.
+    pub unusable: Option<Arc<FolderError>>,
+    /// When it is worth looking again, if before the usual time.
+    pub soon: Option<Duration>,
+}
+
+impl Stand {
+    /// The stages of the folder, in order; also those that were ended, and those that are missing.
+    #[must_use]
+    pub fn folder(&self) -> &[Standing] {
+        &self.folder
+    }
+
+    /// A stage that a pipeline lists.
+    #[must_use]
+    pub fn named(&self, stage: &NamedStage) -> Option<&Standing> {
+        self.named.get(&stage.key())
+    }
+}
+
+impl NamedStage {
+    /// The same name with other settings is another stage.
+    fn key(&self) -> String {
+        format!("{}\n{:?}", self.name, self.settings)
+    }
+
+    /// What its files begin with; a stock plugin has none.
+    fn stem(&self) -> Option<PathBuf> {
+        let file = (!self.name.starts_with(super::builtin::PREFIX)).then_some(self.name.as_str())?;
+        Some(PathBuf::from(file.strip_suffix(".wasm").unwrap_or(file)))
+    }
+}
+
+/// All stages of the process.
+#[derive(Debug)]
+pub struct Shelf {
+    plugins: Arc<Plugins>,
+    pace: Pace,
+    /// Held through a full look.
+    looking: Mutex<()>,
+    slots: Mutex<Slots>,
+    said: Mutex<HashMap<String, String>>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    folder: Option<PathBuf>,
+    channels: Vec<String>,
+    stages: BTreeMap<PathBuf, Slot>,
+    named: BTreeMap<String, Slot>,
+}
+
+/// Where a slot is.
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(PathBuf),
+    Named(Box<NamedStage>),
+}
+
+/// A stage to be judged, and what was seen of its files before.
+struct Job {
+    place: Place,
+    facts: Facts,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shelf {
+    /// An empty shelf.
+    #[must_use]
+    pub fn new(plugins: Arc<Plugins>) -> Self {
+        Self { plugins, pace: PACE, looking: Mutex::default(), slots: Mutex::default(), said: Mutex::default() }
+    }
+
+    /// Looks at the files, judges what has changed, and says how all stages stand. All that one look finds takes effect
+    /// in one [`Stand`].
+    #[must_use]
+    pub fn look(&self, wanted: &Wanted, effort: Effort) -> Stand {
+        let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
+        let (jobs, mut stand) = self.survey(wanted);
+        let judged: Vec<(Job, Verdict)> = jobs
+            .into_iter()
+            .filter_map(|job| {
+                let verdict = self.judge(&job.place, wanted, effort);
+                // Files that changed meanwhile are judged at the next look.
+                (self.facts(&job.place) == job.facts).then_some((job, verdict))
+            })
+            .collect();
+        let mut slots = locked(&self.slots);
+        for (job, verdict) in judged {
+            if let Some(slot) = slots.slot(&job.place).filter(|slot| slot.has(&job.facts)) {
+                slot.take(verdict);
+            }
+        }
+        slots.show(wanted, &mut stand);
+        drop(slots);
+        stand
+    }
+
+    /// Finds out which stages are to be judged now.
+    fn survey(&self, wanted: &Wanted) -> (Vec<Job>, Stand) {
+        let mut stand = Stand::default();
+        let mut slots = locked(&self.slots);
+        let slots = &mut *slots;
+        let new_folder = wanted.folder.is_some() && slots.folder != wanted.folder;
+        if new_folder {
+            slots.stages.clear();
+            slots.folder.clone_from(&wanted.folder);
+        }
+        if slots.channels != wanted.channels {
+            slots.channels.clone_from(&wanted.channels);
+            slots.stages.values_mut().chain(slots.named.values_mut()).for_each(Slot::doubt);
+        }
+        match wanted.folder.as_deref().map(stems).transpose() {
+            Ok(None) => {}
+            Ok(Some(stems)) => {
+                for stem in stems {
+                    let fresh = || Slot::new(file_name(&stem), false, new_folder);
+                    slots.stages.entry(stem.clone()).or_insert_with(fresh);
+                }
+                slots.stages.iter_mut().for_each(|(stem, slot)| slot.see(Facts::of(stem)));
+                slots.stages.retain(|_, slot| !slot.is_nothing());
+            }
+            Err(error) => stand.unusable = Some(Arc::new(error)),
+        }
+        let usable = stand.unusable.is_none();
+        for stage in &wanted.named {
+            let slot = slots.named.entry(stage.key()).or_insert_with(|| Slot::new(named_name(stage), true, true));
+            slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default());
+        }
+        let mut jobs = slots.jobs(wanted, &self.pace, &mut stand);
+        jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
+        (jobs, stand)
+    }
+
+    fn facts(&self, place: &Place) -> Facts {
+        let stem = match place {
+            Place::Folder(stem) => Some(stem.clone()),
+            Place::Named(stage) => stage.stem(),
+        };
+        stem.map(|stem| Facts::of(&stem)).unwrap_or_default()
+    }
+
+    /// Everything about a stage that can be wrong before the first message is found here.
+    fn judge(&self, place: &Place, wanted: &Wanted, effort: Effort) -> Verdict {
+        let (source, tombstone) = match place {
+            Place::Folder(stem) => (folder::stage(stem), folder::tombstone(stem)),
+            Place::Named(stage) => (StageSource::named(&stage.name, stage.settings.clone()), None),
+        };
+        let side_car = match &source.side_car {
+            Ok(side_car) if !side_car.enabled => return Verdict::Disabled,
+            Ok(side_car) => Ok(side_car.clone()),
+            Err(mistakes) => Err(format!("has a side-car with mistakes, {mistakes}")),
+        };
+        if let Some(remedy) = gone(place, &source) {
+            return tombstone.map_or(Verdict::Missing(format!("is missing: {remedy}")), Verdict::Removed);
+        }
+        let broken =
+            |side_car: Option<SideCar>, reason| Verdict::Broken { side_car, reason, tombstone: tombstone.clone() };
+        let side_car = match side_car {
+            Ok(side_car) => side_car,
+            Err(reason) => return broken(None, reason),
+        };
+        if let Some(reason) = unknown_channel(&side_car.filter, &wanted.channels) {
+            return broken(None, reason);
+        }
+        if effort == Effort::Quick && !self.is_compiled(&source) {
+            return Verdict::Compiling { side_car, tombstone };
+        }
+        match load_component(&self.plugins, &source, &side_car) {
+            Ok(loaded) => Verdict::Good { side_car, loaded, tombstone },
+            Err(reason) => broken(Some(side_car), reason),
+        }
+    }
+
+    /// Whether loading it takes no time to speak of; what cannot be read is refused as quickly.
+    fn is_compiled(&self, source: &StageSource) -> bool {
+        match &source.source {
+            Source::File(path) => folder::read_component(path).map_or(true, |bytes| self.plugins.is_compiled(&bytes)),
+            Source::BuiltIn(_) | Source::Missing(_) => true,
+        }
+    }
+
+    /// Says what is wrong now, once for each thing, at error level.
+    pub fn report(&self, stand: &Stand) {
+        stand.folder.iter().for_each(|standing| self.report_stage(standing.name(), standing));
+        stand.named.iter().for_each(|(key, standing)| self.report_stage(key, standing));
+        let unusable = stand.unusable.as_ref();
+        let unusable = unusable.map(|error| format!("{}; its plugins stay as they are", crate::cause::chain(error)));
+        self.say("", unusable.as_deref());
+    }
+
+    fn report_stage(&self, about: &str, standing: &Standing) {
+        match (&standing.condition, &standing.trouble) {
+            (Condition::Ready(_), Some(reason)) => {
+                let text = format!("plugin {} {reason}; the last good one stays in service", standing.name);
+                self.say(about, Some(&text));
+            }
+            (Condition::Broken(reason) | Condition::Missing(reason), _) => {
+                self.say(about, Some(&waiting(&standing.name, reason)));
+            }
+            (Condition::Ready(_) | Condition::Compiling, _) => self.say(about, None),
+            // Whether that ends it is for each channel to say.
+            (Condition::Removed | Condition::Disabled, _) => {}
+        }
+    }
+
+    /// Says once of a stage that is only remembered that messages wait because of it.
+    pub fn say_waiting(&self, standing: &Standing) {
+        if let Some(reason) = standing.unanswering() {
+            self.say(&standing.name, Some(&waiting(&standing.name, reason)));
+        }
+    }
+
+    fn say(&self, about: &str, text: Option<&str>) {
+        let mut said = locked(&self.said);
+        match text {
+            None => drop(said.remove(about)),
+            Some(text) if said.get(about).is_some_and(|before| before == text) => {}
+            Some(text) => {
+                tracing::error!(plugin = about, "{text}");
+                said.insert(about.to_owned(), text.to_owned());
+            }
+        }
+    }
+}
+
+impl Slots {
+    fn slot(&mut self, place: &Place) -> Option<&mut Slot> {
+        match place {
+            Place::Folder(stem) => self.stages.get_mut(stem),
+            Place::Named(stage) => self.named.get_mut(&stage.key()),
+        }
+    }
+
+    /// The stages that are to be judged now, unless others of the folder are still changing.
+    fn jobs(&mut self, wanted: &Wanted, pace: &Pace, stand: &mut Stand) -> Vec<Job> {
+        let (now, clock) = (SystemTime::now(), Instant::now());
+        let mut jobs = Vec::new();
+        let (mut moving, mut longest) = (false, Duration::ZERO);
+        let places = self.stages.keys().filter(|_| wanted.folder.is_some()).cloned().map(Place::Folder);
+        let places: Vec<Place> = places.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect();
+        for place in places {
+            let Some(slot) = self.slot(&place) else { continue };
+            slot.end_patience(pace, clock);
+            if !slot.is_judged() {
+                let whole = slot.is_whole(pace, now, clock);
+                moving |= !whole;
+                longest = longest.max(slot.since(clock));
+                if whole {
+                    jobs.push(Job { facts: slot.facts(), place });
+                }
+            }
+            if slot.is_held() {
+                stand.soon = Some(SOON);
+            }
+        }
+        if moving {
+            stand.soon = Some(SOON);
+            jobs.retain(|job| longest > pace.together || matches!(&job.place, Place::Named(_)));
+        }
+        jobs
+    }
+
+    fn show(&self, wanted: &Wanted, stand: &mut Stand) {
+        if wanted.folder.is_some() {
+            stand.folder = self.stages.values().filter_map(Slot::standing).collect();
+        }
+        let named = wanted.named.iter().map(NamedStage::key);
+        stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
+    }
+}
+
+fn waiting(plugin: &str, reason: &str) -> String {
+    format!("plugin {plugin} {reason}; until then the messages it should see wait")
+}
+
+/// What to do about a component that is not there.
+fn gone(place: &Place, source: &StageSource) -> Option<String> {
+    match (place, &source.source) {
+        (Place::Folder(stem), Source::Missing(_)) => Some(back_or_ended(stem)),
+        (Place::Named(_), Source::Missing(_)) => Some("name another in the pipeline".to_owned()),
+        (Place::Named(_), Source::File(path)) if path.symlink_metadata().is_err() => {
+            Some(format!("put {} back, or take it out of the pipeline", path.display()))
+        }
+        _ => None,
+    }
+}
+
+/// What to do about a stage of the folder whose component is gone.
+pub(super) fn back_or_ended(stem: &Path) -> String {
+    let name = stem.file_name().map(|name| super::text::clean(&name.to_string_lossy(), 200)).unwrap_or_default();
+    format!("put {} back, or end the stage with `sesame plugin remove {name}`", folder::beside(stem, ".wasm").display())
+}
+
+/// Only a folder that is not there has no stages: one that cannot be reached must not let messages pass unchecked.
+fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    match folder.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        _ => folder::stems(folder),
+    }
+}
+
+fn file_name(stem: &Path) -> String {
+    folder::file_name(&folder::beside(stem, ".wasm"))
+}
+
+fn named_name(stage: &NamedStage) -> String {
+    stage.stem().map_or_else(|| stage.name.clone(), |stem| file_name(&stem))
+}

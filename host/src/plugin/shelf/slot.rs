@@ -1,0 +1,184 @@
+//! One place on the shelf: what is seen of its files, what was found about them, and what is in service.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Pace;
+use super::facts::Facts;
+use super::standing::{Condition, Standing};
+use crate::plugin::component::Loaded;
+use crate::plugin::sidecar::SideCar;
+
+/// What was found about the files of a stage.
+pub(super) enum Verdict {
+    Good {
+        side_car: SideCar,
+        loaded: Arc<Loaded>,
+        tombstone: Option<String>,
+    },
+    Compiling {
+        side_car: SideCar,
+        tombstone: Option<String>,
+    },
+    Broken {
+        /// The settings, where they can be understood.
+        side_car: Option<SideCar>,
+        reason: String,
+        tombstone: Option<String>,
+    },
+    Missing(String),
+    Disabled,
+    /// With the tombstone's text.
+    Removed(String),
+}
+
+/// A place on the shelf.
+#[derive(Debug)]
+pub(super) struct Slot {
+    name: String,
+    named: bool,
+    facts: Facts,
+    since: Instant,
+    judged: bool,
+    /// Judge as it is, without waiting for anything.
+    at_once: bool,
+    /// A bad finding that is not acted on yet.
+    held: Option<(Option<SideCar>, String, Option<String>)>,
+    shown: Option<Standing>,
+}
+
+impl Slot {
+    pub(super) fn new(name: String, named: bool, at_once: bool) -> Self {
+        let (facts, since) = (Facts::default(), Instant::now());
+        Self { name, named, facts, since, judged: false, at_once, held: None, shown: None }
+    }
+
+    /// Takes note of the files as they are now.
+    pub(super) fn see(&mut self, facts: Facts) {
+        if facts != self.facts {
+            (self.facts, self.since, self.judged, self.held) = (facts, Instant::now(), false, None);
+        }
+    }
+
+    /// What was found may not hold any more.
+    pub(super) fn doubt(&mut self) {
+        self.judged = false;
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        self.facts
+    }
+
+    pub(super) fn has(&self, facts: &Facts) -> bool {
+        self.facts == *facts
+    }
+
+    pub(super) fn is_judged(&self) -> bool {
+        self.judged
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(super) fn since(&self, clock: Instant) -> Duration {
+        clock.saturating_duration_since(self.since)
+    }
+
+    /// Whether there are no files and never was a stage, or one that was ended.
+    pub(super) fn is_nothing(&self) -> bool {
+        let over = self.shown.as_ref().is_none_or(|standing| standing.ended().is_some());
+        !self.named && over && self.facts.is_nothing()
+    }
+
+    /// Whether nothing seems to be changing.
+    pub(super) fn is_whole(&self, pace: &Pace, now: SystemTime, clock: Instant) -> bool {
+        if self.at_once || (self.named && self.facts.is_nothing() && self.shown.is_none()) {
+            return true;
+        }
+        if !self.facts.has_component() {
+            // A side-car may have been copied before its component.
+            return self.since(clock) >= if self.shown.is_some() { pace.vanished } else { pace.patience };
+        }
+        let since = self.since(clock);
+        since >= pace.quiet && (since >= pace.settle || self.facts.are_finished(now, pace.settle))
+    }
+
+    /// Acts on what was found.
+    pub(super) fn take(&mut self, verdict: Verdict) {
+        let first = std::mem::replace(&mut self.at_once, false);
+        self.judged = !matches!(verdict, Verdict::Compiling { .. });
+        match verdict {
+            Verdict::Good { side_car, loaded, tombstone } => self.serve(side_car, loaded, tombstone),
+            Verdict::Compiling { side_car, tombstone } => {
+                self.at_once = true;
+                if self.good().is_none() {
+                    self.show(Some(side_car), Condition::Compiling, tombstone);
+                }
+            }
+            Verdict::Broken { side_car, reason, tombstone } => {
+                self.held = Some((side_car, reason, tombstone));
+                if first {
+                    self.give_up();
+                }
+            }
+            Verdict::Missing(reason) => self.show(self.known_side_car(), Condition::Missing(reason), None),
+            Verdict::Disabled => self.end(Condition::Disabled, None),
+            Verdict::Removed(text) => self.end(Condition::Removed, Some(text)),
+        }
+    }
+
+    /// Acts on a bad finding that has stood for long enough.
+    pub(super) fn end_patience(&mut self, pace: &Pace, clock: Instant) {
+        if self.since(clock) >= pace.patience {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) {
+        let Some((side_car, reason, tombstone)) = self.held.take() else { return };
+        match &mut self.shown {
+            Some(standing) if matches!(standing.condition, Condition::Ready(_)) => standing.trouble = Some(reason),
+            _ => self.show(side_car.or_else(|| self.known_side_car()), Condition::Broken(reason), tombstone),
+        }
+    }
+
+    fn serve(&mut self, side_car: SideCar, loaded: Arc<Loaded>, tombstone: Option<String>) {
+        let (same, mended) = match self.good() {
+            Some((before, Condition::Ready(old))) => (*before == side_car && Arc::ptr_eq(old, &loaded), false),
+            _ => (false, self.shown.is_some()),
+        };
+        if !same && !self.name.starts_with(crate::plugin::builtin::PREFIX) {
+            let (plugin, version) = (self.name.as_str(), loaded.description.version.as_str());
+            let sha256 = crate::message::hex(&loaded.sha256);
+            tracing::info!(plugin, version, sha256, mended, "plugin in service");
+        }
+        self.show(Some(side_car), Condition::Ready(loaded), tombstone);
+    }
+
+    fn end(&mut self, condition: Condition, tombstone: Option<String>) {
+        if self.shown.as_ref().is_some_and(|standing| standing.ended().is_none()) {
+            tracing::info!(plugin = self.name, how = condition.word(), "plugin ended");
+        }
+        self.show(None, condition, tombstone);
+    }
+
+    fn show(&mut self, side_car: Option<SideCar>, condition: Condition, tombstone: Option<String>) {
+        self.held = None;
+        self.shown = Some(Standing { name: self.name.clone(), side_car, condition, trouble: None, tombstone });
+    }
+
+    fn known_side_car(&self) -> Option<SideCar> {
+        self.shown.as_ref()?.side_car.clone()
+    }
+
+    fn good(&self) -> Option<(&SideCar, &Condition)> {
+        let standing = self.shown.as_ref()?;
+        matches!(standing.condition, Condition::Ready(_)).then_some((standing.side_car.as_ref()?, &standing.condition))
+    }
+
+    /// How the stage stands; nothing while a new file is not judged.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.shown.clone()
+    }
+}

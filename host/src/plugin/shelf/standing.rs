@@ -1,0 +1,86 @@
+//! How one stage stands.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::plugin::component::Loaded;
+use crate::plugin::sidecar::SideCar;
+
+/// A stage as a pipeline takes it up.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub(in crate::plugin) name: String,
+    /// The settings that hold, or those known last; nothing where none were ever understood.
+    pub(in crate::plugin) side_car: Option<SideCar>,
+    pub(in crate::plugin) condition: Condition,
+    /// What is wrong with the file that lies there now, while the last good one serves.
+    pub(in crate::plugin) trouble: Option<String>,
+    /// The text of the tombstone that lies there.
+    pub(in crate::plugin) tombstone: Option<String>,
+}
+
+/// What a stage can do.
+#[derive(Clone)]
+pub(in crate::plugin) enum Condition {
+    Ready(Arc<Loaded>),
+    Compiling,
+    /// Its file is gone; what to do.
+    Missing(String),
+    Broken(String),
+    /// Its side-car ends it.
+    Disabled,
+    /// A tombstone ends it.
+    Removed,
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = match self {
+            Self::Missing(reason) | Self::Broken(reason) => reason,
+            _ => "",
+        };
+        write!(f, "{}{reason}", self.word())
+    }
+}
+
+impl Condition {
+    pub(in crate::plugin) fn word(&self) -> &'static str {
+        match self {
+            Self::Ready(_) => "ready",
+            Self::Compiling => "compiling",
+            Self::Missing(_) => "missing",
+            Self::Broken(_) => "broken",
+            Self::Disabled => "disabled",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl Standing {
+    /// The name of the file, or `builtin:NAME`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `disabled` or `removed`, for a stage that was ended on purpose.
+    #[must_use]
+    pub fn ended(&self) -> Option<&'static str> {
+        matches!(self.condition, Condition::Disabled | Condition::Removed).then(|| self.condition.word())
+    }
+
+    /// Whether it has to be compiled first.
+    #[must_use]
+    pub fn is_compiling(&self) -> bool {
+        matches!(self.condition, Condition::Compiling)
+    }
+
+    /// Why it cannot answer, where nothing good serves in its place.
+    #[must_use]
+    pub fn unanswering(&self) -> Option<&str> {
+        match &self.condition {
+            Condition::Missing(reason) | Condition::Broken(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}

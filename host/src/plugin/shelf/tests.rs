@@ -1,0 +1,238 @@
+//! Files come and go; the stock plugin serves as a good component, with a custom section at its end where another is wanted.
+
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+use crate::message::Direction;
+use crate::plugin::{CompileSettings, Pipeline, PipelineSettings};
+
+const BRISK: Pace = Pace {
+    quiet: Duration::ZERO,
+    settle: Duration::ZERO,
+    vanished: Duration::ZERO,
+    together: Duration::from_secs(60),
+    patience: Duration::ZERO,
+};
+
+struct Scene {
+    folder: tempfile::TempDir,
+    shelf: Shelf,
+}
+
+/// A good component; each number is another.
+fn component(number: u8) -> Vec<u8> {
+    let mut bytes = crate::plugin::builtin::find("passthrough").unwrap().to_vec();
+    bytes.extend([0, 3, 1, b'x', number]);
+    bytes
+}
+
+impl Scene {
+    fn new(pace: Pace) -> Self {
+        let plugins = Plugins::start(CompileSettings::default()).unwrap();
+        Self { folder: tempfile::tempdir().unwrap(), shelf: Shelf { pace, ..Shelf::new(plugins) } }
+    }
+
+    /// One that has looked at its empty folder already.
+    fn looked() -> Self {
+        let scene = Self::new(BRISK);
+        assert_eq!(scene.look(), [] as [&str; 0]);
+        scene
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+
+    fn take(&self, name: &str) {
+        fs::remove_file(self.folder.path().join(name)).unwrap();
+    }
+
+    fn stand(&self, effort: Effort) -> Stand {
+        let wanted = Wanted {
+            folder: Some(self.folder.path().to_owned()),
+            named: Vec::new(),
+            channels: vec!["central".to_owned()],
+        };
+        self.shelf.look(&wanted, effort)
+    }
+
+    /// `NAME state`, with a `!` where the file that lies there is no good.
+    fn look(&self) -> Vec<String> {
+        // What was found bad is acted on at the next look.
+        drop(self.stand(Effort::Full));
+        let stand = self.stand(Effort::Full);
+        let word =
+            |s: &Standing| format!("{} {}{}", s.name, s.condition.word(), s.trouble.as_ref().map_or("", |_| "!"));
+        stand.folder().iter().map(word).collect()
+    }
+
+    /// The component that serves as a.wasm.
+    fn serving(&self) -> [u8; 32] {
+        match &self.stand(Effort::Full).folder()[0].condition {
+            Condition::Ready(loaded) => loaded.sha256,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_dropped_in_and_replaced_serves() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    let first = scene.serving();
+    scene.put(".new", component(2));
+    fs::rename(scene.folder.path().join(".new"), scene.folder.path().join("a.wasm")).unwrap();
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    assert_ne!(scene.serving(), first);
+}
+
+#[test]
+fn a_bad_component_or_side_car_leaves_the_good_one_in_service_as_it_was() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.put("a.toml", "direction = \"inbound\"");
+    scene.look();
+    let first = scene.serving();
+    let half = component(1).len() / 2;
+    for (name, content) in [
+        ("a.wasm", &component(2)[..half]),
+        ("a.wasm", b"nonsense".as_slice()),
+        ("a.toml", b"direction = \"sideways\"".as_slice()),
+        ("a.toml", b"channels = [\"nowhere\"]".as_slice()),
+    ] {
+        scene.put(name, content);
+        assert_eq!(scene.look(), ["a.wasm ready!"], "{name}");
+        assert_eq!(scene.serving(), first);
+        let side_car = scene.stand(Effort::Full).folder()[0].side_car.clone().unwrap();
+        assert_eq!(side_car.filter.direction, Some(Direction::Inbound));
+    }
+    scene.put("a.wasm", component(2));
+    scene.put("a.toml", "");
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    assert_ne!(scene.serving(), first);
+}
+
+#[test]
+fn a_new_file_that_is_no_good_is_a_stage_that_cannot_answer() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", "nonsense");
+    assert_eq!(scene.look(), ["a.wasm broken"]);
+    scene.take("a.wasm");
+    assert_eq!(scene.look(), ["a.wasm missing"]);
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+}
+
+#[test]
+fn a_stage_ends_by_a_tombstone_or_its_side_car_and_not_by_going() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.look();
+    scene.take("a.wasm");
+    assert_eq!(scene.look(), ["a.wasm missing"]);
+    scene.put("a.removed", "ended");
+    assert_eq!(scene.look(), ["a.wasm removed"]);
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    scene.put("a.toml", "enabled = false");
+    assert_eq!(scene.look(), ["a.wasm disabled"]);
+    ["a.wasm", "a.toml", "a.removed"].iter().for_each(|name| scene.take(name));
+    assert_eq!(scene.look(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_file_that_is_still_changing_is_left_alone_and_others_wait_for_it() {
+    let scene = Scene::new(Pace { settle: Duration::from_millis(300), ..BRISK });
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm ready"], "at the first look nothing is waited for");
+    let first = scene.serving();
+    scene.put("a.wasm", component(2));
+    std::thread::sleep(Duration::from_millis(200));
+    scene.put("b.wasm", "part");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!((scene.look().len(), scene.serving()), (1, first), "a.wasm is whole and waits for b.wasm");
+    assert!(scene.stand(Effort::Full).soon.is_some());
+    scene.put("b.wasm", component(3));
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(scene.look(), ["a.wasm ready", "b.wasm ready"]);
+    assert_ne!(scene.serving(), first);
+}
+
+#[test]
+fn nothing_is_said_at_once_of_a_file_that_may_become_good() {
+    let scene = Scene::new(Pace { patience: Duration::from_millis(300), ..BRISK });
+    scene.look();
+    scene.put("a.wasm", &component(1)[..100]);
+    assert_eq!(scene.look(), [] as [&str; 0]);
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    scene.put("a.wasm", &component(2)[..100]);
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(scene.look(), ["a.wasm ready!"]);
+}
+
+#[test]
+fn a_quick_look_finds_what_has_to_be_compiled() {
+    let scene = Scene::new(BRISK);
+    scene.put("a.wasm", component(1));
+    scene.put("b.wasm", "nonsense");
+    let word = |effort| scene.stand(effort).folder().iter().map(|s| s.condition.word()).collect::<Vec<_>>();
+    assert_eq!(word(Effort::Quick), ["compiling", "compiling"]);
+    let pipeline = || {
+        let settings = PipelineSettings {
+            stages: Vec::new(),
+            channel: "central".to_owned(),
+            channels: vec!["central".to_owned()],
+            direction: Direction::Inbound,
+            routes: Vec::new(),
+            max_payload: 1 << 20,
+            total_time: crate::plugin::TOTAL_TIME,
+        };
+        Pipeline::assemble(scene.stand(Effort::Quick).folder(), settings, None)
+    };
+    let before = pipeline();
+    assert!(before.is_compiling());
+    assert_eq!(word(Effort::Full), ["ready", "broken"]);
+    let after = pipeline();
+    assert!(!after.is_compiling() && !after.is_same(&before) && after.is_same(&pipeline()));
+}
+
+#[test]
+fn a_folder_that_cannot_be_trusted_changes_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.look();
+    fs::set_permissions(scene.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    scene.put("b.wasm", component(2));
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    assert!(scene.stand(Effort::Full).unusable.is_some());
+}
+
+#[test]
+fn a_listed_stage_is_reloaded_as_well() {
+    let scene = Scene::new(BRISK);
+    let stage = NamedStage {
+        name: scene.folder.path().join("a.wasm").to_string_lossy().into_owned(),
+        settings: Some(SideCar::default()),
+    };
+    let wanted = Wanted { folder: None, named: vec![stage.clone()], channels: Vec::new() };
+    let look = || {
+        drop(scene.shelf.look(&wanted, Effort::Full));
+        scene.shelf.look(&wanted, Effort::Full).named(&stage).unwrap().clone()
+    };
+    assert!(look().unanswering().unwrap().contains("take it out of the pipeline"));
+    scene.put("a.wasm", component(1));
+    assert!(matches!(look().condition, Condition::Ready(_)));
+    scene.put("a.wasm", "nonsense");
+    let kept = look();
+    assert!(matches!(kept.condition, Condition::Ready(_)) && kept.trouble.is_some());
+    scene.take("a.wasm");
+    assert!(matches!(look().condition, Condition::Missing(_)));
+}
