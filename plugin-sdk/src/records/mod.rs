@@ -1,0 +1,37 @@
+//! The accounting records that messages carry: read, checked and written as their consumer reads them.
+//!
+//! The consumer is the loader of the central accounting database (APEL's `dbloader`, in Python 3 on a server whose clock
+//! runs on UTC). A check here gives the verdict that loader would give, on any bytes; where it would crash, the message
+//! is invalid. Every format's module has the same three functions:
+//!
+//! | function | gives |
+//! |---|---|
+//! | `check(payload, &Rules)` | all [`Finding`]s; the message is invalid if and only if one of them is an error |
+//! | `parse(payload)` | the typed records with their places, or the findings that make it impossible |
+//! | `write(&message)` | the bytes, fields in the order of the consumer's own writer |
+//!
+//! # Where to start
+//! [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync, cloud), [`python`] the rules of Python by
+//! which their values are read.
+//!
+//! # Limits
+//! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
+//! quoted up to [`Findings::QUOTED`] bytes, and only in a finding's `value`: texts are free of personal data.
+
+mod findings;
+pub mod python;
+pub mod text;
+
+pub use findings::Findings;
+
+#[cfg(doc)]
+use crate::Finding;
+
+/// What a check needs to know besides the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// "Now", seconds since 1970-01-01T00:00:00Z: the context's `received-at`.
+    pub now: i64,
+    /// Also what the formats' documents and the consumer's database demand and its loader does not check.
+    pub strict: bool,
+}

@@ -1,0 +1,1 @@
+//! Records of `Key: value` lines: jobs, summaries, sync and cloud records.
