@@ -23,6 +23,7 @@ pub mod python;
 pub mod text;
 
 pub use findings::Findings;
+pub(crate) use findings::quoted;
 
 #[cfg(doc)]
 use crate::Finding;

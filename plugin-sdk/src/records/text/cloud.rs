@@ -136,8 +136,8 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Cloud<'_>>, Vec<Finding>> {
 /// Writes a cloud message.
 ///
 /// # Errors
-/// The first value that a line of a record cannot hold.
-pub fn write(message: &Message<'_, Cloud<'_>>) -> Result<String, Finding> {
+/// A value that a line of a record cannot hold.
+pub fn write(message: &Message<'_, Cloud<'_>>) -> Result<String, Vec<Finding>> {
     record::write("APEL-cloud-message", &TABLE, message)
 }
 

@@ -114,8 +114,8 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, CloudSummary<'_>>, Vec<Findin
 /// Writes a cloud summary message.
 ///
 /// # Errors
-/// The first value that a line of a record cannot hold.
-pub fn write(message: &Message<'_, CloudSummary<'_>>) -> Result<String, Finding> {
+/// A value that a line of a record cannot hold.
+pub fn write(message: &Message<'_, CloudSummary<'_>>) -> Result<String, Vec<Finding>> {
     record::write("APEL-cloud-summary-message", &TABLE, message)
 }
 

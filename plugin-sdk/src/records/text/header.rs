@@ -3,8 +3,8 @@
 use super::table::Table;
 use super::{cloud, cloud_summary, job, normalised, summary, sync};
 use crate::Finding;
-use crate::records::findings::quoted;
 use crate::records::python;
+use crate::records::quoted;
 
 /// A format of text records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +65,13 @@ impl Header<'_> {
 ///
 /// # Errors
 /// It is not UTF-8, or there is nothing but white space.
-pub fn decode(payload: &[u8]) -> Result<&str, Finding> {
+pub fn decode(payload: &[u8]) -> Result<&str, Vec<Finding>> {
     let text = std::str::from_utf8(payload).map_err(|error| {
-        Finding::error("message.not-utf8", format!("is not UTF-8 text at byte {}", error.valid_up_to()))
+        let text = format!("is not UTF-8 text at byte {}", error.valid_up_to());
+        vec![Finding::error("message.not-utf8", text)]
     })?;
     match python::strip(text) {
-        "" => Err(Finding::error("message.empty", "holds nothing, not even a header line")),
+        "" => Err(vec![Finding::error("message.empty", "holds nothing, not even a header line")]),
         stripped => Ok(stripped),
     }
 }
@@ -79,7 +80,7 @@ pub fn decode(payload: &[u8]) -> Result<&str, Finding> {
 ///
 /// # Errors
 /// The first line has no colon, or is the header of no format.
-pub fn header(text: &str) -> Result<Header<'_>, Finding> {
+pub fn header(text: &str) -> Result<Header<'_>, Vec<Finding>> {
     let mut lines = python::lines(text);
     let line = lines.next().unwrap_or_default();
     let Some((kind, version)) = line.split_once(':') else {
@@ -103,16 +104,20 @@ pub fn header(text: &str) -> Result<Header<'_>, Finding> {
     Ok(Header { format, version: version.trim_matches([':', ' ']), body: lines.rest() })
 }
 
-fn unknown(code: &str, text: &str, line: &str) -> Finding {
-    Finding { value: Some(quoted(line).to_owned()), ..Finding::error(code, text) }
+fn unknown(code: &str, text: &str, line: &str) -> Vec<Finding> {
+    vec![Finding { value: Some(quoted(line).to_owned()), ..Finding::error(code, text) }]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn format_of(text: &str) -> Result<(Format, &str), String> {
-        decode(text.as_bytes()).and_then(header).map(|found| (found.format, found.version)).map_err(|error| error.code)
+    fn codes(findings: Vec<Finding>) -> Vec<String> {
+        findings.into_iter().map(|finding| finding.code).collect()
+    }
+
+    fn format_of(text: &str) -> Result<(Format, &str), Vec<String>> {
+        decode(text.as_bytes()).and_then(header).map(|found| (found.format, found.version)).map_err(codes)
     }
 
     #[test]
@@ -145,11 +150,8 @@ mod tests {
             ("APEL-summary-job-message: v0.2 \nSite: x", "message.inexact-header"),
             ("APEL-normalised-summary-message: v0.3", "message.inexact-header"),
         ] {
-            assert_eq!(format_of(line), Err(code.to_owned()), "{line:?}");
+            assert_eq!(format_of(line), Err(vec![code.to_owned()]), "{line:?}");
         }
-        assert_eq!(
-            decode(b"APEL-sync-message: v0.1\n\xff").map_err(|error| error.code),
-            Err("message.not-utf8".to_owned())
-        );
+        assert_eq!(decode(b"APEL-sync-message: v0.1\n\xff").map_err(codes), Err(vec!["message.not-utf8".to_owned()]));
     }
 }

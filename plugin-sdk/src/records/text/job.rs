@@ -124,8 +124,8 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Job<'_>>, Vec<Finding>> {
 /// Writes a job message.
 ///
 /// # Errors
-/// The first value that a line of a record cannot hold.
-pub fn write(message: &Message<'_, Job<'_>>) -> Result<String, Finding> {
+/// A value that a line of a record cannot hold.
+pub fn write(message: &Message<'_, Job<'_>>) -> Result<String, Vec<Finding>> {
     record::write("APEL-individual-job-message", &TABLE, message)
 }
 

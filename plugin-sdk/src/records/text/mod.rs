@@ -54,6 +54,6 @@ use crate::Finding;
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
     match decode(payload).and_then(header) {
         Ok(header) => scan::check(&header, header.format.table(), rules),
-        Err(finding) => vec![finding],
+        Err(findings) => findings,
     }
 }

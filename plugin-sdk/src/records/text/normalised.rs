@@ -117,8 +117,8 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, NormalisedSummary<'_>>, Vec<F
 /// Writes a normalised summary message.
 ///
 /// # Errors
-/// The first value that a line of a record cannot hold.
-pub fn write(message: &Message<'_, NormalisedSummary<'_>>) -> Result<String, Finding> {
+/// A value that a line of a record cannot hold.
+pub fn write(message: &Message<'_, NormalisedSummary<'_>>) -> Result<String, Vec<Finding>> {
     record::write(
         if message.version == "v0.4" { "APEL-normalised-summary-message" } else { "APEL-summary-job-message" },
         &TABLE,

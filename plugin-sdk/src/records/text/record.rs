@@ -108,13 +108,13 @@ pub(super) use record;
 pub(super) fn check(payload: &[u8], format: Format, rules: &Rules) -> Vec<Finding> {
     match of_format(payload, format) {
         Ok((_, header)) => scan::check(&header, format.table(), rules),
-        Err(finding) => vec![finding],
+        Err(findings) => findings,
     }
 }
 
 /// Reads a message that must be of `format`; of what the loader checks, all but what depends on the time.
 pub(super) fn parse<'a, R: Typed<'a>>(payload: &'a [u8], format: Format) -> Result<Message<'a, R>, Vec<Finding>> {
-    let (text, header) = of_format(payload, format).map_err(|finding| vec![finding])?;
+    let (text, header) = of_format(payload, format)?;
     let rules = Rules { now: i64::MAX, strict: false };
     let (mut findings, mut too_large) = (Findings::new(), Findings::new());
     let mut records = Vec::new();
@@ -147,14 +147,14 @@ fn within(row: &Row<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn of_format(payload: &[u8], format: Format) -> Result<(&str, Header<'_>), Finding> {
+fn of_format(payload: &[u8], format: Format) -> Result<(&str, Header<'_>), Vec<Finding>> {
     let text = decode(payload)?;
     let header = header(text)?;
     if header.format == format {
         return Ok((text, header));
     }
     let words = format!("is a {}, not a {}", header.format.name(), format.name());
-    Err(Finding::error(&format!("{}.wrong-type", format.table().code), words))
+    Err(vec![Finding::error(&format!("{}.wrong-type", format.table().code), words)])
 }
 
 /// Where `record`, a part of `text`, stands in `payload`, of which `text` is the stripped middle.
@@ -173,10 +173,10 @@ pub(super) fn write<'a, R: Typed<'a>>(
     kind: &str,
     table: &'static Table,
     message: &Message<'a, R>,
-) -> Result<String, Finding> {
+) -> Result<String, Vec<Finding>> {
     let code = format!("{}.unwritable", table.code);
     if !is_one_line(message.version) {
-        return Err(Finding::error(&code, "the version holds a line separator or white space at an end"));
+        return Err(vec![Finding::error(&code, "the version holds a line separator or white space at an end")]);
     }
     let mut out = format!("{kind}: {}\n", message.version);
     for (at, placed) in message.records.iter().enumerate() {
@@ -188,7 +188,7 @@ pub(super) fn write<'a, R: Typed<'a>>(
                 let number = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
                 let text =
                     "holds what a line of a record cannot: white space at an end, a line separator, %% or no benchmark";
-                return Err(Finding::error(&code, text).in_record(number).in_field(field.name, ""));
+                return Err(vec![Finding::error(&code, text).in_record(number).in_field(field.name, "")]);
             }
         }
         out.push_str("%%\n");

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::table::{Field, Table};
 use crate::records::Findings;
-use crate::records::findings::quoted;
+use crate::records::quoted;
 use crate::{Finding, Severity};
 
 /// The findings of a message, while one of its records is looked at.

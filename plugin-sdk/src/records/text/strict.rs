@@ -4,7 +4,7 @@ use super::header::Header;
 use super::report::Report;
 use super::table::{Field, Limit, Table, Value};
 use crate::records::Findings;
-use crate::records::findings::quoted;
+use crate::records::quoted;
 use crate::{Finding, Severity};
 
 /// The size of the range of DECIMAL(10,3), which has seven digits before the point.
@@ -40,8 +40,7 @@ pub(super) fn fits(field: &Field, value: &Value<'_>, report: &mut Report<'_>) {
 }
 
 fn decimal(field: &Field, number: f64, report: &mut Report<'_>) {
-    // Written so that NaN is outside too.
-    if !(number.abs() < DECIMAL_END) {
+    if number.is_nan() || number.abs() >= DECIMAL_END {
         report.error("out-of-range", field.name, number, "is outside the range of the consumer's column");
     }
 }

@@ -110,8 +110,8 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Summary<'_>>, Vec<Finding>> {
 /// Writes a summary message.
 ///
 /// # Errors
-/// The first value that a line of a record cannot hold.
-pub fn write(message: &Message<'_, Summary<'_>>) -> Result<String, Finding> {
+/// A value that a line of a record cannot hold.
+pub fn write(message: &Message<'_, Summary<'_>>) -> Result<String, Vec<Finding>> {
     record::write("APEL-summary-job-message", &TABLE, message)
 }
 

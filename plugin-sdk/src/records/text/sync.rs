@@ -65,8 +65,8 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Sync<'_>>, Vec<Finding>> {
 /// Writes a sync message.
 ///
 /// # Errors
-/// The first value that a line of a record cannot hold.
-pub fn write(message: &Message<'_, Sync<'_>>) -> Result<String, Finding> {
+/// A value that a line of a record cannot hold.
+pub fn write(message: &Message<'_, Sync<'_>>) -> Result<String, Vec<Finding>> {
     record::write("APEL-sync-message", &TABLE, message)
 }
 
