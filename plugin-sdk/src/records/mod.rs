@@ -20,12 +20,13 @@
 
 mod findings;
 pub mod python;
+mod setting;
 pub mod text;
 
 pub use findings::Findings;
 pub(crate) use findings::quoted;
+pub use setting::{Setting, answer};
 
-#[cfg(doc)]
 use crate::Finding;
 
 /// What a check needs to know besides the message.
@@ -35,4 +36,10 @@ pub struct Rules {
     pub now: i64,
     /// Also what the formats' documents and the consumer's database demand and its loader does not check.
     pub strict: bool,
+}
+
+/// Checks a message of any format, which is recognised as the consumer recognises it: by how its stripped text begins.
+#[must_use]
+pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    text::check(payload, rules)
 }

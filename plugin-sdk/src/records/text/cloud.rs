@@ -122,7 +122,7 @@ pub(super) static TABLE: Table = Table {
 /// Checks a cloud message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    record::check(payload, Format::Cloud, rules)
+    super::check_as(payload, &[Format::Cloud], rules)
 }
 
 /// Reads a cloud message.

@@ -100,7 +100,7 @@ pub(super) static TABLE: Table = Table {
 /// Checks a cloud summary message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    record::check(payload, Format::CloudSummary, rules)
+    super::check_as(payload, &[Format::CloudSummary], rules)
 }
 
 /// Reads a cloud summary message.

@@ -110,7 +110,7 @@ pub(super) static TABLE: Table = Table {
 /// Checks a job message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    record::check(payload, Format::Job, rules)
+    super::check_as(payload, &[Format::Job], rules)
 }
 
 /// Reads a job message.

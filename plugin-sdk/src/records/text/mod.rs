@@ -52,8 +52,23 @@ use crate::Finding;
 /// Checks a message of any text format, by its header.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    match decode(payload).and_then(header) {
-        Ok(header) => scan::check(&header, header.format.table(), rules),
-        Err(findings) => findings,
+    check_as(payload, &[], rules)
+}
+
+/// Checks a message that must be of one of `formats`; of any, where none is named.
+#[must_use]
+pub fn check_as(payload: &[u8], formats: &[Format], rules: &Rules) -> Vec<Finding> {
+    let header = match decode(payload).and_then(header) {
+        Ok(header) => header,
+        Err(findings) => return findings,
+    };
+    if formats.is_empty() || formats.contains(&header.format) {
+        return scan::check(&header, header.format.table(), rules);
     }
+    vec![wrong_type(header.format, formats)]
+}
+
+fn wrong_type(found: Format, expected: &[Format]) -> Finding {
+    let expected: Vec<&str> = expected.iter().map(|format| format.name()).collect();
+    Finding::error("message.wrong-type", format!("is a {}, not a {}", found.name(), expected.join(" or a ")))
 }

@@ -103,7 +103,7 @@ pub(super) static TABLE: Table = Table {
 /// Checks a normalised summary message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    record::check(payload, Format::NormalisedSummary, rules)
+    super::check_as(payload, &[Format::NormalisedSummary], rules)
 }
 
 /// Reads a normalised summary message.

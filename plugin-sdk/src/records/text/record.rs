@@ -104,14 +104,6 @@ macro_rules! record {
 }
 pub(super) use record;
 
-/// Checks a message that must be of `format`.
-pub(super) fn check(payload: &[u8], format: Format, rules: &Rules) -> Vec<Finding> {
-    match of_format(payload, format) {
-        Ok((_, header)) => scan::check(&header, format.table(), rules),
-        Err(findings) => findings,
-    }
-}
-
 /// Reads a message that must be of `format`; of what the loader checks, all but what depends on the time.
 pub(super) fn parse<'a, R: Typed<'a>>(payload: &'a [u8], format: Format) -> Result<Message<'a, R>, Vec<Finding>> {
     let (text, header) = of_format(payload, format)?;
@@ -153,8 +145,7 @@ fn of_format(payload: &[u8], format: Format) -> Result<(&str, Header<'_>), Vec<F
     if header.format == format {
         return Ok((text, header));
     }
-    let words = format!("is a {}, not a {}", header.format.name(), format.name());
-    Err(vec![Finding::error(&format!("{}.wrong-type", format.table().code), words)])
+    Err(vec![super::wrong_type(header.format, &[format])])
 }
 
 /// Where `record`, a part of `text`, stands in `payload`, of which `text` is the stripped middle.

@@ -96,7 +96,7 @@ pub(super) static TABLE: Table = Table {
 /// Checks a summary message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    record::check(payload, Format::Summary, rules)
+    super::check_as(payload, &[Format::Summary], rules)
 }
 
 /// Reads a summary message.

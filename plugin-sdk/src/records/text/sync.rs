@@ -51,7 +51,7 @@ pub(super) static TABLE: Table = Table {
 /// Checks a sync message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    record::check(payload, Format::Sync, rules)
+    super::check_as(payload, &[Format::Sync], rules)
 }
 
 /// Reads a sync message.
