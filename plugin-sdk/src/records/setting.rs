@@ -1,16 +1,26 @@
 //! What the stock validators of records have in common: their one setting, and the step from findings to an answer.
 
-use crate::{Failure, Finding, Message, Severity};
+use crate::{Configuration, Failure, Finding, Message, Severity};
 
 use super::Rules;
 
-/// The operator's `[config]` of a validator of records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The operator's `[config]` of a validator of records. It is read without a JSON parser, which would be half of such a
+/// plugin's size: the host hands over what its schema allows, and that is next to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
     /// Also what the formats' documents and the consumer's database demand and its loader does not check.
-    #[serde(default)]
     pub strict: bool,
+}
+
+impl Configuration for Setting {
+    fn from_json(json: &str) -> Result<Self, String> {
+        let compact: String = json.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        match compact.as_str() {
+            "{}" | r#"{"strict":false}"# => Ok(Self { strict: false }),
+            r#"{"strict":true}"# => Ok(Self { strict: true }),
+            _ => Err("the only key is strict, and it is true or false".to_owned()),
+        }
+    }
 }
 
 impl Setting {
@@ -45,4 +55,22 @@ pub fn answer(findings: Vec<Finding>) -> Result<Vec<Finding>, Failure> {
         return Err(Failure::Invalid(findings));
     }
     Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_strict_can_be_set() {
+        let strict = |json| Setting::from_json(json).map(|setting| setting.strict);
+        assert_eq!(strict("{}"), Ok(false));
+        assert_eq!(strict("{ \"strict\" : true }\n"), Ok(true));
+        assert_eq!(strict(r#"{"strict":false}"#), Ok(false));
+        for other in ["", "[]", r#"{"strict":1}"#, r#"{"strikt":true}"#, r#"{"strict":true,"x":0}"#] {
+            assert!(strict(other).is_err(), "{other}");
+        }
+        let schema: serde_json::Value = serde_json::from_str(Setting::SCHEMA).expect("the schema is JSON");
+        assert_eq!(schema["properties"]["strict"]["type"], "boolean");
+    }
 }

@@ -29,7 +29,7 @@ pub(super) fn read<'a>(
     let mut report = Report { findings, table, record: 0 };
     for text in records(header.body) {
         report.record = report.record.saturating_add(1);
-        let row = read_record(text, header.is_v04(), &mut report);
+        let row = read_record(text, header.is_v04(), rules, &mut report);
         complete(&row, rules, &mut report);
         (table.check)(&row, rules, &mut report);
         each(text, &row);
@@ -73,7 +73,7 @@ fn no_records(rules: &Rules, findings: &mut Findings) {
 }
 
 /// Reads the lines of one record.
-fn read_record<'a>(text: &'a str, v04: bool, report: &mut Report<'_>) -> Row<'a> {
+fn read_record<'a>(text: &'a str, v04: bool, rules: &Rules, report: &mut Report<'_>) -> Row<'a> {
     let mut row = Row::new(v04);
     let mut likely = 0;
     for line in python::lines(text) {
@@ -87,7 +87,7 @@ fn read_record<'a>(text: &'a str, v04: bool, report: &mut Report<'_>) -> Row<'a>
         match report.table.find(key, likely, v04) {
             Some(slot) => {
                 likely = slot + 1;
-                read_field(&mut row, slot, value, report);
+                read_field(&mut row, slot, value, rules, report);
             }
             None if report.table.ignored.contains(&key) => {}
             None => report.error("unknown-field", key, value, "is no field of this format; the consumer rejects it"),
@@ -97,7 +97,7 @@ fn read_record<'a>(text: &'a str, v04: bool, report: &mut Report<'_>) -> Row<'a>
 }
 
 /// Reads one field; of one that comes twice the last value stays.
-fn read_field<'a>(row: &mut Row<'a>, slot: usize, text: &'a str, report: &mut Report<'_>) {
+fn read_field<'a>(row: &mut Row<'a>, slot: usize, text: &'a str, rules: &Rules, report: &mut Report<'_>) {
     let Some(field) = report.table.fields.get(slot) else { return };
     let bit = 1_u32.checked_shl(u32::try_from(slot).unwrap_or(u32::MAX)).unwrap_or(0);
     if row.seen & bit != 0 {
@@ -117,6 +117,9 @@ fn read_field<'a>(row: &mut Row<'a>, slot: usize, text: &'a str, report: &mut Re
             Value::Bad
         }),
     };
+    if rules.strict {
+        strict::fits(field, &value, text, report);
+    }
     row.set(slot, value);
 }
 
@@ -175,7 +178,7 @@ fn bad_table(error: BadTable) -> (&'static str, &'static str) {
     }
 }
 
-/// Reports fields that are not there, and under strict rules values that do not fit.
+/// Reports fields that are not there.
 fn complete(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
     for (field, value) in report.table.fields.iter().zip(&row.values) {
         match value {
@@ -183,7 +186,6 @@ fn complete(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
             Value::Absent | Value::Null if field.demanded && rules.strict => {
                 report.missing("demanded-field", field, "is mandatory by the format's documents and missing");
             }
-            _ if rules.strict => strict::fits(field, value, report),
             _ => {}
         }
     }

@@ -21,26 +21,20 @@ pub(super) fn version(header: &Header<'_>, table: &Table, findings: &mut Finding
     }
 }
 
-/// A value must fit its column.
-pub(super) fn fits(field: &Field, value: &Value<'_>, report: &mut Report<'_>) {
-    match (field.limit, value) {
+/// A value, read from `text`, must fit its column.
+pub(super) fn fits(field: &Field, value: &Value<'_>, text: &str, report: &mut Report<'_>) {
+    let fits = match (field.limit, value) {
         (Limit::Characters(most), Value::Text(text)) if text.len() > most && text.chars().count() > most => {
             report.error("too-long", field.name, text, "is longer than the consumer's column");
+            return;
         }
-        (Limit::Range(least, most), Value::Integer(number)) if !(least..=most).contains(number) => {
-            report.error("out-of-range", field.name, number, "is outside the range of the consumer's column");
-        }
-        (Limit::Range(least, most), Value::Count(count)) if !(least..=most).contains(&count.value()) => {
-            report.error("out-of-range", field.name, count.value(), "is outside the range of the consumer's column");
-        }
-        (Limit::Decimal, Value::Number(number)) => decimal(field, *number, report),
-        (Limit::Decimal, Value::Level(level)) => decimal(field, level.value(), report),
-        _ => {}
-    }
-}
-
-fn decimal(field: &Field, number: f64, report: &mut Report<'_>) {
-    if number.is_nan() || number.abs() >= DECIMAL_END {
-        report.error("out-of-range", field.name, number, "is outside the range of the consumer's column");
+        (Limit::Range(least, most), Value::Integer(number)) => (least..=most).contains(number),
+        (Limit::Range(least, most), Value::Count(count)) => (least..=most).contains(&count.value()),
+        (Limit::Decimal, Value::Number(number)) => number.abs() < DECIMAL_END,
+        (Limit::Decimal, Value::Level(level)) => level.value().abs() < DECIMAL_END,
+        _ => true,
+    };
+    if !fits {
+        report.error("out-of-range", field.name, text, "is outside the range of the consumer's column");
     }
 }
