@@ -9,7 +9,7 @@
 //! | [`is_null`] | the words that the consumer takes for nothing |
 //!
 //! The character classes are those of Unicode 14 (Python 3.11). Comparisons with the real thing stand in
-//! `tests/python.rs`.
+//! `tests/records`.
 
 mod number;
 mod space;

@@ -32,7 +32,7 @@
 use super::record::{self, record};
 use super::report::Report;
 use super::table::{Field, Row, Table, slot};
-use super::{Format, Message};
+use super::{Format, Message, write};
 use crate::Finding;
 use crate::records::Rules;
 
@@ -138,7 +138,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Cloud<'_>>, Vec<Finding>> {
 /// # Errors
 /// A value that a line of a record cannot hold.
 pub fn write(message: &Message<'_, Cloud<'_>>) -> Result<String, Vec<Finding>> {
-    record::write("APEL-cloud-message", &TABLE, message)
+    write::message("APEL-cloud-message", &TABLE, message)
 }
 
 fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {

@@ -26,7 +26,7 @@
 use super::record::{self, record};
 use super::report::Report;
 use super::table::{Field, Row, Table, slot};
-use super::{Format, Message, month};
+use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
 
@@ -116,7 +116,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, CloudSummary<'_>>, Vec<Findin
 /// # Errors
 /// A value that a line of a record cannot hold.
 pub fn write(message: &Message<'_, CloudSummary<'_>>) -> Result<String, Vec<Finding>> {
-    record::write("APEL-cloud-summary-message", &TABLE, message)
+    write::message("APEL-cloud-summary-message", &TABLE, message)
 }
 
 fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {

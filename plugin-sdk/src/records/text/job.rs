@@ -29,7 +29,7 @@ use super::levels::{self, Benchmarked};
 use super::record::{self, record};
 use super::report::Report;
 use super::table::{Field, Presence, Row, Table, Value, slot};
-use super::{Format, Message};
+use super::{Format, Message, write};
 use crate::Finding;
 use crate::records::Rules;
 
@@ -126,7 +126,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Job<'_>>, Vec<Finding>> {
 /// # Errors
 /// A value that a line of a record cannot hold.
 pub fn write(message: &Message<'_, Job<'_>>) -> Result<String, Vec<Finding>> {
-    record::write("APEL-individual-job-message", &TABLE, message)
+    write::message("APEL-individual-job-message", &TABLE, message)
 }
 
 fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {

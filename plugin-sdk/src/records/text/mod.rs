@@ -41,6 +41,7 @@ mod strict;
 pub mod summary;
 pub mod sync;
 mod table;
+mod write;
 
 pub use header::{Format, Header, decode, header};
 pub use levels::Benchmarked;

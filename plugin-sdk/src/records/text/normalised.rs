@@ -26,7 +26,7 @@ use super::levels::Benchmarked;
 use super::record::{self, record};
 use super::report::Report;
 use super::table::{Field, Presence, Row, Table, slot};
-use super::{Format, Message, month};
+use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
 
@@ -119,7 +119,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, NormalisedSummary<'_>>, Vec<F
 /// # Errors
 /// A value that a line of a record cannot hold.
 pub fn write(message: &Message<'_, NormalisedSummary<'_>>) -> Result<String, Vec<Finding>> {
-    record::write(
+    write::message(
         if message.version == "v0.4" { "APEL-normalised-summary-message" } else { "APEL-summary-job-message" },
         &TABLE,
         message,

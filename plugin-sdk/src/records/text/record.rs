@@ -1,6 +1,5 @@
-//! Typed records: from the values of a row to a struct with a field for each, and back to lines.
+//! Typed records: from the values of a row to a struct with a field for each, and back.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::Format;
@@ -8,9 +7,9 @@ use super::header::{Header, decode, header};
 use super::levels::Benchmarked;
 use super::report::Report;
 use super::scan;
-use super::table::{Presence, Row, Table, Value};
+use super::table::{Row, Value};
 use crate::Finding;
-use crate::records::{Findings, Rules, python};
+use crate::records::{Findings, Rules};
 
 /// A message of one format.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +124,7 @@ pub(super) fn parse<'a, R: Typed<'a>>(payload: &'a [u8], format: Format) -> Resu
     }
 }
 
-/// Refuses numbers that [`python::int`] holds at an end of its range, for what was written is lost.
+/// Refuses numbers that [`crate::records::python::int`] holds at an end of its range, for what was written is lost.
 fn within(row: &Row<'_>, report: &mut Report<'_>) {
     for (field, value) in report.table.fields.iter().zip(&row.values) {
         let number = match value {
@@ -153,96 +152,4 @@ fn span_in(text: &str, record: &str, payload: &[u8]) -> Range<usize> {
     debug_assert!(text.as_ptr() >= payload.as_ptr() && record.as_ptr() >= text.as_ptr());
     let start = record.as_ptr().addr().saturating_sub(payload.as_ptr().addr());
     start..start + record.len()
-}
-
-/// Writes a message: fields in the order of the consumer's writer, those without a value left out, `%%` after each record.
-///
-/// # Errors
-/// A value that would not be read back as it is: a text that holds `%%` or a line separator, or begins or ends with white
-/// space; in version 0.4 a number of no benchmark.
-pub(super) fn write<'a, R: Typed<'a>>(
-    kind: &str,
-    table: &'static Table,
-    message: &Message<'a, R>,
-) -> Result<String, Vec<Finding>> {
-    let code = format!("{}.unwritable", table.code);
-    if !is_one_line(message.version) {
-        return Err(vec![Finding::error(&code, "the version holds a line separator or white space at an end")]);
-    }
-    let mut out = format!("{kind}: {}\n", message.version);
-    for (at, placed) in message.records.iter().enumerate() {
-        let values = placed.record.values();
-        for (field, value) in table.fields.iter().zip(&values) {
-            let level_type = table.level_type.and_then(|slot| values.get(slot)).copied();
-            let value = for_version(*value, field.presence, message.version == "v0.4", level_type.unwrap_or_default());
-            if value.and_then(|value| write_value(&mut out, field.name, value)).is_none() {
-                let number = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
-                let text =
-                    "holds what a line of a record cannot: white space at an end, a line separator, %% or no benchmark";
-                return Err(vec![Finding::error(&code, text).in_record(number).in_field(field.name, "")]);
-            }
-        }
-        out.push_str("%%\n");
-    }
-    Ok(out)
-}
-
-/// What a version writes for a value.
-enum Written<'a> {
-    Nothing,
-    Line(Value<'a>),
-    /// A table of one benchmark.
-    Benchmark(&'a str, Value<'a>),
-}
-
-/// None for a number that needs a benchmark and has none.
-fn for_version<'a>(value: Value<'a>, presence: Presence, v04: bool, level_type: Value<'a>) -> Option<Written<'a>> {
-    let written = match presence {
-        Presence::Always => true,
-        Presence::WrittenBeforeV04 => !v04,
-        Presence::ReadFromV04 => false,
-    };
-    Some(match (value, level_type) {
-        (Value::Absent | Value::Null | Value::Bad, _) => Written::Nothing,
-        (Value::Text(text), _) if python::is_null(text) => Written::Nothing,
-        _ if !written => Written::Nothing,
-        (Value::Level(Benchmarked::Table(_, number)), _) if !v04 => Written::Line(Value::Number(number)),
-        (Value::Count(Benchmarked::Table(_, number)), _) if !v04 => Written::Line(Value::Integer(number)),
-        (Value::Level(Benchmarked::Plain(number)), Value::Text(benchmark)) if v04 => {
-            Written::Benchmark(benchmark, Value::Number(number))
-        }
-        (Value::Count(Benchmarked::Plain(number)), Value::Text(benchmark)) if v04 => {
-            Written::Benchmark(benchmark, Value::Integer(number))
-        }
-        (Value::Level(Benchmarked::Plain(_)) | Value::Count(Benchmarked::Plain(_)), _) if v04 => return None,
-        (value, _) => Written::Line(value),
-    })
-}
-
-/// Appends a line; None for a text that would be read back as something else.
-fn write_value(out: &mut String, name: &str, value: Written<'_>) -> Option<()> {
-    let (benchmark, value) = match value {
-        Written::Nothing => return Some(()),
-        Written::Line(value) => (None, value),
-        Written::Benchmark(benchmark, value) => (Some(super::levels::known(benchmark)?), value),
-    };
-    out.push_str(name);
-    out.push_str(": ");
-    if let Some(benchmark) = benchmark {
-        write!(out, "{{{benchmark}: ").ok()?;
-    }
-    match value {
-        Value::Absent | Value::Null | Value::Bad => {}
-        Value::Text(text) | Value::Level(Benchmarked::Table(text, _)) | Value::Count(Benchmarked::Table(text, _)) => {
-            out.push_str(Some(text).filter(|text| is_one_line(text))?);
-        }
-        Value::Integer(number) | Value::Count(Benchmarked::Plain(number)) => write!(out, "{number}").ok()?,
-        Value::Number(number) | Value::Level(Benchmarked::Plain(number)) => write!(out, "{number}").ok()?,
-    }
-    out.push_str(if benchmark.is_some() { "}\n" } else { "\n" });
-    Some(())
-}
-
-fn is_one_line(text: &str) -> bool {
-    !text.contains("%%") && python::strip(text) == text && python::lines(text).nth(1).is_none()
 }

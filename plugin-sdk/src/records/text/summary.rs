@@ -26,7 +26,7 @@ use super::levels::Benchmarked;
 use super::record::{self, record};
 use super::report::Report;
 use super::table::{Field, Presence, Row, Table, slot};
-use super::{Format, Message, month};
+use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
 
@@ -112,7 +112,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Summary<'_>>, Vec<Finding>> {
 /// # Errors
 /// A value that a line of a record cannot hold.
 pub fn write(message: &Message<'_, Summary<'_>>) -> Result<String, Vec<Finding>> {
-    record::write("APEL-summary-job-message", &TABLE, message)
+    write::message("APEL-summary-job-message", &TABLE, message)
 }
 
 fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {

@@ -15,7 +15,7 @@
 use super::record::{self, record};
 use super::report::Report;
 use super::table::{Field, Row, Table, slot};
-use super::{Format, Message, month};
+use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
 
@@ -67,7 +67,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Sync<'_>>, Vec<Finding>> {
 /// # Errors
 /// A value that a line of a record cannot hold.
 pub fn write(message: &Message<'_, Sync<'_>>) -> Result<String, Vec<Finding>> {
-    record::write("APEL-sync-message", &TABLE, message)
+    write::message("APEL-sync-message", &TABLE, message)
 }
 
 fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
