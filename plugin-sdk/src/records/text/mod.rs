@@ -73,3 +73,6 @@ fn wrong_type(found: Format, expected: &[Format]) -> Finding {
     let expected: Vec<&str> = expected.iter().map(|format| format.name()).collect();
     Finding::error("message.wrong-type", format!("is a {}, not a {}", found.name(), expected.join(" or a ")))
 }
+
+#[cfg(test)]
+mod tests;
