@@ -1,0 +1,60 @@
+//! The accounting records that messages carry: read, checked and written as their consumer reads them.
+//!
+//! The consumer is the loader of the central accounting database (APEL's `dbloader`, in Python 3 on a server whose clock
+//! runs on UTC). A check here gives the verdict that loader would give, on any bytes; where it would crash, the message
+//! is invalid. Every format's module has the same three functions:
+//!
+//! | function | gives |
+//! |---|---|
+//! | `check(payload, &Rules)` | all findings; the message is invalid if and only if one of them is an error |
+//! | `parse(payload)` | the typed records with their places, or the findings that make it impossible |
+//! | `write(&message)` | the text, fields in the order of the consumer's own writer |
+//!
+//! # Where to start
+//! [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`] the JSON ones;
+//! [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers and nulls.
+//!
+//! # Limits
+//! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were.
+
+pub mod accelerator;
+pub mod accelerator_summary;
+pub mod car;
+mod findings;
+pub mod iso8601;
+pub mod json;
+pub mod public_ip;
+pub mod python;
+mod report;
+mod setting;
+pub mod star;
+pub mod usage_json;
+pub mod xml;
+
+pub use findings::Findings;
+pub(crate) use findings::quoted;
+pub use setting::{Setting, answer};
+
+/// What a check needs to know besides the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// "Now", seconds since 1970-01-01T00:00:00Z: the context's `received-at`.
+    pub now: i64,
+    /// Also what the formats' documents and the consumer's database demand and its loader does not check.
+    pub strict: bool,
+}
+
+/// The values that an earlier one is equal to, with their places.
+fn twins<T: Ord>(values: &[T]) -> Vec<(usize, &T)> {
+    let mut sorted: Vec<(&T, usize)> = values.iter().enumerate().map(|(index, value)| (value, index)).collect();
+    sorted.sort_unstable();
+    let pairs = sorted.windows(2);
+    let mut twins: Vec<(usize, &T)> = pairs
+        .filter_map(|pair| match pair {
+            [a, b] if a.0 == b.0 => Some((b.1, b.0)),
+            _ => None,
+        })
+        .collect();
+    twins.sort_unstable_by_key(|twin| twin.0);
+    twins
+}
