@@ -149,12 +149,12 @@ fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
         && !STATUS.contains(&status)
     {
         let text = "must be started, completed, error, paused, suspended, stopped or unknown";
-        report.error("unknown-status", "Status", status, text);
+        report.error("unknown-status", "Status", &status, text);
     }
     if let (Some(start), Some(end)) = (row.integer(START), row.integer(END))
         && end != 0
         && end < start
     {
-        report.error("ends-before-start", "EndTime", end, "must not be before StartTime");
+        report.error("ends-before-start", "EndTime", &end, "must not be before StartTime");
     }
 }

@@ -127,6 +127,6 @@ fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
     if let (Some(earliest), Some(latest)) = (row.integer(EARLIEST), row.integer(LATEST))
         && latest < earliest
     {
-        report.error("starts-in-disorder", "LatestStartTime", latest, "must not be before EarliestStartTime");
+        report.error("starts-in-disorder", "LatestStartTime", &latest, "must not be before EarliestStartTime");
     }
 }

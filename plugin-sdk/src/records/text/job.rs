@@ -132,10 +132,10 @@ pub fn write(message: &Message<'_, Job<'_>>) -> Result<String, Vec<Finding>> {
 fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
     if let (Some(start), Some(end)) = (row.integer(START), row.integer(END)) {
         if end < start {
-            report.error("ends-before-start", "EndTime", end, "must not be before StartTime");
+            report.error("ends-before-start", "EndTime", &end, "must not be before StartTime");
         }
         if end > rules.now.saturating_add(TOLERANCE) {
-            report.error("future-end", "EndTime", end, "must not lie more than two days in the future");
+            report.error("future-end", "EndTime", &end, "must not lie more than two days in the future");
         }
     }
     if row.v04 {
@@ -147,7 +147,7 @@ fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
         && let Some(kind) = row.text(INFRASTRUCTURE)
         && !["grid", "local"].contains(&kind)
     {
-        report.error("bad-infrastructure-type", "InfrastructureType", kind, "must be grid or local");
+        report.error("bad-infrastructure-type", "InfrastructureType", &kind, "must be grid or local");
     }
 }
 
@@ -157,11 +157,11 @@ fn level(row: &Row<'_>, report: &mut Report<'_>) {
     let no_level = matches!(level, Value::Absent | Value::Null);
     match kind {
         Value::Text(kind) if no_level => {
-            report.error("level-without-value", "ServiceLevelType", kind, "needs a ServiceLevel beside it");
+            report.error("level-without-value", "ServiceLevelType", &kind, "needs a ServiceLevel beside it");
         }
         Value::Text(kind) => known_benchmark(kind, report),
         _ if no_level => {}
-        _ => report.error("level-without-type", "ServiceLevel", "", "needs a ServiceLevelType beside it"),
+        _ => report.error("level-without-type", "ServiceLevel", &"", "needs a ServiceLevelType beside it"),
     }
 }
 
@@ -169,18 +169,21 @@ fn level(row: &Row<'_>, report: &mut Report<'_>) {
 fn level_v04(row: &Row<'_>, report: &mut Report<'_>) {
     match (row.value(LEVEL), row.value(LEVEL_TYPE)) {
         (Value::Absent | Value::Null, _) => {
-            report.error("missing-field", "ServiceLevel", "", "is mandatory in version 0.4 and missing");
+            report.error("missing-field", "ServiceLevel", &"", "is mandatory in version 0.4 and missing");
         }
         (Value::Bad, _) => {}
         (_, Value::Text(kind)) => known_benchmark(kind, report),
-        _ => {
-            report.error("level-without-type", "ServiceLevelType", "", "must not be emptied after ServiceLevel gave it")
-        }
+        _ => report.error(
+            "level-without-type",
+            "ServiceLevelType",
+            &"",
+            "must not be emptied after ServiceLevel gave it",
+        ),
     }
 }
 
 fn known_benchmark(kind: &str, report: &mut Report<'_>) {
     if levels::known(kind).is_none() {
-        report.error("unknown-benchmark", "ServiceLevelType", kind, "must be si2k, hepspec or hepscore23");
+        report.error("unknown-benchmark", "ServiceLevelType", &kind, "must be si2k, hepspec or hepscore23");
     }
 }

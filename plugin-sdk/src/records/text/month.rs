@@ -17,20 +17,20 @@ pub(super) struct Slots {
 pub(super) fn check(row: &Row<'_>, slots: &Slots, rules: &Rules, report: &mut Report<'_>) {
     for &slot in slots.durations {
         if let (Some(duration @ ..0), Some(field)) = (row.integer(slot), report.table.fields.get(slot)) {
-            report.error("negative-duration", field.name, duration, "must not be negative");
+            report.error("negative-duration", field.name, &duration, "must not be negative");
         }
     }
     let (Some(month), Some(year)) = (row.integer(slots.month), row.integer(slots.year)) else { return };
     let Some((start, end)) = span(year, month) else {
         if !(1..=12).contains(&month) {
-            report.error("bad-month", "Month", month, "must be from 1 to 12");
+            report.error("bad-month", "Month", &month, "must be from 1 to 12");
         } else {
-            report.error("bad-year", "Year", year, "must be a year of the calendar");
+            report.error("bad-year", "Year", &year, "must be a year of the calendar");
         }
         return;
     };
     if start > rules.now {
-        report.error("future-month", "Month", format_args!("{year}-{month:02}"), "must not lie in the future");
+        report.error("future-month", "Month", &format_args!("{year}-{month:02}"), "must not lie in the future");
     }
     end_times(row, slots, start..=end, report);
 }
@@ -45,14 +45,14 @@ fn span(year: i64, month: i64) -> Option<(i64, i64)> {
 fn end_times(row: &Row<'_>, slots: &Slots, month: std::ops::RangeInclusive<i64>, report: &mut Report<'_>) {
     let Some(earliest) = row.integer(slots.earliest) else { return };
     if !month.contains(&earliest) {
-        report.error("end-outside-month", "EarliestEndTime", earliest, "must lie in the record's month");
+        report.error("end-outside-month", "EarliestEndTime", &earliest, "must lie in the record's month");
     }
     let Some(latest) = row.integer(slots.latest) else { return };
     if !month.contains(&latest) {
-        report.error("end-outside-month", "LatestEndTime", latest, "must lie in the record's month");
+        report.error("end-outside-month", "LatestEndTime", &latest, "must lie in the record's month");
     }
     if earliest > latest {
-        report.error("ends-in-disorder", "LatestEndTime", latest, "must not be before EarliestEndTime");
+        report.error("ends-in-disorder", "LatestEndTime", &latest, "must not be before EarliestEndTime");
     }
 }
 
@@ -60,12 +60,12 @@ fn end_times(row: &Row<'_>, slots: &Slots, month: std::ops::RangeInclusive<i64>,
 pub(super) fn strict(row: &Row<'_>, month: usize, year: usize, report: &mut Report<'_>) {
     match row.value(month) {
         Value::Integer(1..=12) => {}
-        Value::Integer(month) => report.error("bad-month", "Month", month, "must be from 1 to 12"),
+        Value::Integer(month) => report.error("bad-month", "Month", &month, "must be from 1 to 12"),
         _ => {}
     }
     match row.value(year) {
         Value::Integer(1970..=9999) => {}
-        Value::Integer(year) => report.error("bad-year", "Year", year, "must be a year of four digits from 1970 on"),
+        Value::Integer(year) => report.error("bad-year", "Year", &year, "must be a year of four digits from 1970 on"),
         _ => {}
     }
 }

@@ -133,7 +133,7 @@ fn within(row: &Row<'_>, report: &mut Report<'_>) {
             _ => 0,
         };
         if number == i64::MIN || number == i64::MAX {
-            report.error("out-of-range", field.name, number, "is too large to be kept in a record");
+            report.error("out-of-range", field.name, &number, "is too large to be kept in a record");
         }
     }
 }

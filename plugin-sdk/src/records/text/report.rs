@@ -17,25 +17,35 @@ pub(super) struct Report<'f> {
 
 impl Report<'_> {
     /// A field that makes the message invalid. `rule` goes into the code, `text` says what must be.
-    pub(super) fn error(&mut self, rule: &str, field: &str, value: impl Display, text: &str) {
-        self.add(Severity::Error, rule, Some(field), Some(&value), text);
+    #[cold]
+    #[inline(never)]
+    pub(super) fn error(&mut self, rule: &str, field: &str, value: &dyn Display, text: &str) {
+        self.add(Severity::Error, rule, Some(field), Some(value), text);
     }
 
     /// A field that the consumer puts up with.
-    pub(super) fn warning(&mut self, rule: &str, field: &str, value: impl Display, text: &str) {
-        self.add(Severity::Warning, rule, Some(field), Some(&value), text);
+    #[cold]
+    #[inline(never)]
+    pub(super) fn warning(&mut self, rule: &str, field: &str, value: &dyn Display, text: &str) {
+        self.add(Severity::Warning, rule, Some(field), Some(value), text);
     }
 
     /// A field that is not there and ought to be.
+    #[cold]
+    #[inline(never)]
     pub(super) fn missing(&mut self, rule: &str, field: &Field, text: &str) {
         self.add(Severity::Error, rule, Some(field.name), None, text);
     }
 
     /// A line that is no field.
+    #[cold]
+    #[inline(never)]
     pub(super) fn bad_line(&mut self, line: &str, text: &str) {
         self.add(Severity::Error, "bad-line", None, Some(&line), text);
     }
 
+    #[cold]
+    #[inline(never)]
     fn add(&mut self, severity: Severity, rule: &str, field: Option<&str>, value: Option<&dyn Display>, text: &str) {
         let Self { findings, table, record } = self;
         findings.add(severity, || Finding {

@@ -90,7 +90,7 @@ fn read_record<'a>(text: &'a str, v04: bool, rules: &Rules, report: &mut Report<
                 read_field(&mut row, slot, value, rules, report);
             }
             None if report.table.ignored.contains(&key) => {}
-            None => report.error("unknown-field", key, value, "is no field of this format; the consumer rejects it"),
+            None => report.error("unknown-field", key, &value, "is no field of this format; the consumer rejects it"),
         }
     }
     row
@@ -101,19 +101,24 @@ fn read_field<'a>(row: &mut Row<'a>, slot: usize, text: &'a str, rules: &Rules, 
     let Some(field) = report.table.fields.get(slot) else { return };
     let bit = 1_u32.checked_shl(u32::try_from(slot).unwrap_or(u32::MAX)).unwrap_or(0);
     if row.seen & bit != 0 {
-        report.warning("repeated-field", field.name, text, "comes more than once in the record; the last value counts");
+        report.warning(
+            "repeated-field",
+            field.name,
+            &text,
+            "comes more than once in the record; the last value counts",
+        );
     }
     row.seen |= bit;
     let value = match field.kind {
         Kind::Level | Kind::Count if row.v04 => read_table(row, field.name, field.kind, text, report),
         _ if python::is_null(text) && field.mandatory => {
-            report.error("missing-field", field.name, text, "is mandatory and has no value");
+            report.error("missing-field", field.name, &text, "is mandatory and has no value");
             Value::Bad
         }
         _ if python::is_null(text) => Value::Null,
         kind => plain(kind, text).unwrap_or_else(|| {
             let (rule, words) = must_be(kind);
-            report.error(rule, field.name, text, words);
+            report.error(rule, field.name, &text, words);
             Value::Bad
         }),
     };
@@ -148,7 +153,7 @@ fn read_table<'a>(row: &mut Row<'a>, field: &str, kind: Kind, text: &'a str, rep
         Ok(kept) => kept,
         Err(error) => {
             let (rule, words) = bad_table(error);
-            report.error(rule, field, text, words);
+            report.error(rule, field, &text, words);
             return Value::Bad;
         }
     };
@@ -156,14 +161,14 @@ fn read_table<'a>(row: &mut Row<'a>, field: &str, kind: Kind, text: &'a str, rep
         match row.value(slot) {
             Value::Absent => row.set(slot, Value::Text(benchmark)),
             Value::Text(before) if before == benchmark => {}
-            _ => report.error("mixed-benchmarks", field, text, "gives another benchmark than the record gave before"),
+            _ => report.error("mixed-benchmarks", field, &text, "gives another benchmark than the record gave before"),
         }
     }
     if kind == Kind::Level {
         return Value::Level(Benchmarked::Table(text, value));
     }
     if !value.is_finite() {
-        report.error("bad-integer", field, text, "must give a finite number");
+        report.error("bad-integer", field, &text, "must give a finite number");
         return Value::Bad;
     }
     // Python's int() cuts off towards zero too; what is too large for i64 stays at its end, as with python::int.

@@ -25,7 +25,7 @@ pub(super) fn version(header: &Header<'_>, table: &Table, findings: &mut Finding
 pub(super) fn fits(field: &Field, value: &Value<'_>, text: &str, report: &mut Report<'_>) {
     let fits = match (field.limit, value) {
         (Limit::Characters(most), Value::Text(text)) if text.len() > most && text.chars().count() > most => {
-            report.error("too-long", field.name, text, "is longer than the consumer's column");
+            report.error("too-long", field.name, &text, "is longer than the consumer's column");
             return;
         }
         (Limit::Range(least, most), Value::Integer(number)) => (least..=most).contains(number),
@@ -35,6 +35,6 @@ pub(super) fn fits(field: &Field, value: &Value<'_>, text: &str, report: &mut Re
         _ => true,
     };
     if !fits {
-        report.error("out-of-range", field.name, text, "is outside the range of the consumer's column");
+        report.error("out-of-range", field.name, &text, "is outside the range of the consumer's column");
     }
 }
