@@ -90,6 +90,11 @@ impl Field {
         Self::new(name, Kind::Count, Limit::Range(0, i64::MAX - 1))
     }
 
+    /// Whether it is called `name` and accepted in the version.
+    fn is(&self, name: &str, v04: bool) -> bool {
+        self.name.len() == name.len() && self.name == name && (v04 || self.presence != Presence::ReadFromV04)
+    }
+
     pub(super) const fn mandatory(self) -> Self {
         Self { mandatory: true, ..self }
     }
@@ -132,11 +137,17 @@ pub(super) struct Table {
 impl Table {
     /// Where the field `name` stands; `likely` is looked at first.
     pub(super) fn find(&self, name: &str, likely: usize, v04: bool) -> Option<usize> {
-        let accepted = |field: &Field| field.presence != Presence::ReadFromV04 || v04;
-        match self.fields.get(likely) {
-            Some(field) if field.name == name && accepted(field) => Some(likely),
-            _ => self.fields.iter().position(|field| field.name == name && accepted(field)),
+        if let Some(field) = self.fields.get(likely)
+            && field.is(name, v04)
+        {
+            return Some(likely);
         }
+        for (slot, field) in self.fields.iter().enumerate() {
+            if field.is(name, v04) {
+                return Some(slot);
+            }
+        }
+        None
     }
 }
 
