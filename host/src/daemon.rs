@@ -77,11 +77,7 @@ impl Shared {
         let threads = config.limits.workers.map_or_else(processors, |workers| workers as usize);
         let program = Some(PathBuf::from("/proc/self/exe"));
         let plugins = Plugins::start(CompileSettings { program, cache: Some(config.plugins.cache.clone()) })?;
-        Ok(Self {
-            registry: Arc::new(Registry::new(&config.limits)),
-            shelf: Arc::new(Shelf::new(plugins)),
-            threads,
-        })
+        Ok(Self { registry: Arc::new(Registry::new(&config.limits)), shelf: Arc::new(Shelf::new(plugins)), threads })
     }
 }
 

@@ -93,7 +93,7 @@ async fn serve(
         () = stopper => {}
         () = too_late(&shutdown) => {}
     }
-    shared.registry.end_work();
+    origin.shared.registry.end_work();
     if shutdown.is_now() {
         tracing::warn!("stopped before everything in work was finished; it stays queued");
         return Ok(EXIT_FAILED);

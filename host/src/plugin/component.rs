@@ -194,7 +194,8 @@ impl Loaded {
         let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
         let description = Description::default();
         let powers = powers(component, engine);
-        let mut loaded = Self { sha256, powers, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
+        let mut loaded =
+            Self { sha256, powers, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
