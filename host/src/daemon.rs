@@ -16,7 +16,8 @@ use crate::channel::{Identity, Link, Registry, SetupError};
 use crate::config::{self, Config, Selection};
 use crate::message::Direction;
 use crate::plugin::{
-    CompileSettings, Pipeline, PipelineSettings, Plugins, SideCar, StageSource, StartError, TOTAL_TIME,
+    CompileSettings, Pipeline, PipelineSettings, Plugins, ProvenanceSettings, SideCar, StageSource, StartError,
+    TOTAL_TIME,
 };
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
@@ -73,10 +74,22 @@ impl Shared {
         let threads = config.limits.workers.map_or_else(processors, |workers| workers as usize);
         Ok(Self {
             registry: Arc::new(Registry::new(&config.limits)),
-            plugins: Plugins::start(CompileSettings { program: Some(PathBuf::from("/proc/self/exe")), cache })?,
+            plugins: Plugins::start_checked(
+                CompileSettings { program: Some(PathBuf::from("/proc/self/exe")), cache },
+                provenance(config),
+            )?,
             workers: Arc::new(Semaphore::new(threads)),
             threads,
         })
+    }
+}
+
+fn provenance(config: &Config) -> ProvenanceSettings {
+    ProvenanceSettings {
+        trust: crate::channel::trust_settings(&config.trust),
+        signers: config.plugins.signers.clone(),
+        required: config.plugins.require_signed,
+        adopted: config.plugins.adopted.clone(),
     }
 }
 

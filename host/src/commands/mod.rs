@@ -16,6 +16,7 @@ mod demo;
 mod dispatch;
 mod explain;
 mod output;
+mod plugin;
 mod publish;
 mod queue;
 mod run;
@@ -109,6 +110,8 @@ pub enum Command {
     Queue(Queue),
     /// Tell what happened to a message, step by step.
     Trace(Trace),
+    /// Look after plugins.
+    Plugin(plugin::Plugin),
     /// Print the version.
     Version,
     /// Compile a component into the cache; run by Sesame itself as a child process.
