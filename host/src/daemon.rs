@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::channel::{Identity, Link, Registry, SetupError};
 use crate::config::{self, Config, Selection};
 use crate::message::Direction;
-use crate::plugin::{CompileSettings, Effort, Plugins, Shelf, Stand, StartError, Wanted};
+use crate::plugin::{CompileSettings, Effort, Plugins, ProvenanceSettings, Shelf, Stand, StartError, Wanted};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
@@ -76,8 +76,18 @@ impl Shared {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let threads = config.limits.workers.map_or_else(processors, |workers| workers as usize);
         let program = Some(PathBuf::from("/proc/self/exe"));
-        let plugins = Plugins::start(CompileSettings { program, cache: Some(config.plugins.cache.clone()) })?;
+        let compile = CompileSettings { program, cache: Some(config.plugins.cache.clone()) };
+        let plugins = Plugins::start_checked(compile, provenance(config))?;
         Ok(Self { registry: Arc::new(Registry::new(&config.limits)), shelf: Arc::new(Shelf::new(plugins)), threads })
+    }
+}
+
+fn provenance(config: &Config) -> ProvenanceSettings {
+    ProvenanceSettings {
+        trust: crate::channel::trust_settings(&config.trust),
+        signers: config.plugins.signers.clone(),
+        required: config.plugins.require_signed,
+        adopted: config.plugins.adopted.clone(),
     }
 }
 

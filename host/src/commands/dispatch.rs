@@ -51,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             return Ok(EXIT_DONE);
         }
         Command::Demo(arguments) => return super::demo::run(&arguments),
+        Command::Plugin(arguments) if !arguments.needs_configuration() => return super::plugin::run(&arguments),
         _ => {}
     }
     let Some(mut config) = load(&common.config) else { return Ok(EXIT_CONFIGURATION) };
@@ -67,6 +68,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Queue(arguments) => super::queue::run(&config, &arguments),
         Command::Plugin(arguments) => super::plugin::run_with(&config, &arguments),
         Command::Trace(arguments) => super::trace::run(&config, &arguments),
+        Command::Plugin(arguments) => super::plugin::run_with(&config, &arguments),
         Command::Version | Command::CompilePlugin | Command::Demo(_) => Ok(EXIT_DONE),
     }
 }

@@ -144,11 +144,23 @@ pub struct Plugins {
     pub folder: PathBuf,
     /// Compiled components; private to Sesame.
     pub cache: PathBuf,
+    /// The list of those whose signatures on plugins count.
+    pub signers: PathBuf,
+    /// Whether a plugin without a signature is refused.
+    pub require_signed: bool,
+    /// The file of what was adopted; private to Sesame.
+    pub adopted: PathBuf,
 }
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self { folder: defaults::PLUGIN_FOLDER.into(), cache: defaults::PLUGIN_CACHE.into() }
+        Self {
+            folder: defaults::PLUGIN_FOLDER.into(),
+            cache: defaults::PLUGIN_CACHE.into(),
+            signers: defaults::PLUGIN_SIGNERS.into(),
+            require_signed: defaults::REQUIRE_SIGNED,
+            adopted: defaults::PLUGINS_ADOPTED.into(),
+        }
     }
 }
 
@@ -158,9 +170,19 @@ impl Plugins {
         let plugins = Self {
             folder: section.path("folder").unwrap_or(default.folder),
             cache: section.path("cache").unwrap_or(default.cache),
+            signers: section.path("signers").unwrap_or(default.signers),
+            require_signed: section.flag("require-signed").unwrap_or(default.require_signed),
+            adopted: section.path("adopted").unwrap_or(default.adopted),
         };
         if section.has("folder") {
             section.existing("folder", &plugins.folder);
+        }
+        if plugins.require_signed || section.has("signers") {
+            section.readable_file("signers", &plugins.signers);
+        }
+        if plugins.adopted.starts_with(&plugins.folder) {
+            let problem = format!("{} lies in the plugin folder", plugins.adopted.display());
+            section.complain("adopted", complain(problem, "choose a file outside it, private to Sesame"));
         }
         if plugins.cache.starts_with(&plugins.folder) {
             let problem = format!("{} lies in the plugin folder", plugins.cache.display());
@@ -176,6 +198,11 @@ impl Plugins {
             writer.path("folder", &self.folder);
         }
         writer.path("cache", &self.cache);
+        // As with the folder.
+        if self.signers != Self::default().signers || self.signers.exists() {
+            writer.path("signers", &self.signers);
+        }
+        writer.flag("require-signed", self.require_signed).path("adopted", &self.adopted);
     }
 }
 

@@ -78,6 +78,10 @@ pub struct StageSource {
     pub(super) source: Source,
     /// The settings, or all that is wrong with them.
     pub(super) side_car: Result<SideCar, String>,
+    /// The side-car's file, which need not exist; none where the configuration has the settings.
+    pub(super) side_car_file: Option<PathBuf>,
+    /// The side-car's bytes, where the file exists and could be read.
+    pub(super) written: Option<Vec<u8>>,
     /// A stage that the operator named; a folder's stage is kept even if it cannot be loaded.
     pub(super) named: bool,
 }
@@ -91,11 +95,28 @@ impl StageSource {
             let names: Vec<&str> = super::builtin::names().collect();
             let missing = || Source::Missing(format!("there is no such stock plugin; there are: {}", names.join(", ")));
             let source = super::builtin::find(stock).map_or_else(missing, Source::BuiltIn);
-            return Self { name: name.to_owned(), source, side_car: Ok(settings.unwrap_or_default()), named: true };
+            let side_car = Ok(settings.unwrap_or_default());
+            return Self { name: name.to_owned(), source, side_car, side_car_file: None, written: None, named: true };
         }
         let path = PathBuf::from(name);
-        let side_car = settings.map_or_else(|| read_side_car(&path.with_extension("toml")), Ok);
-        Self { name: file_name(&path), source: Source::File(path), side_car, named: true }
+        let file = path.with_extension("toml");
+        let (name, source) = (file_name(&path), Source::File(path));
+        match settings {
+            Some(settings) => {
+                Self { name, source, side_car: Ok(settings), side_car_file: None, written: None, named: true }
+            }
+            None => Self::with_side_car(name, source, file, true),
+        }
+    }
+
+    /// With the side-car in `file`.
+    fn with_side_car(name: String, source: Source, file: PathBuf, named: bool) -> Self {
+        let (side_car, written) = match read_side_car(&file) {
+            Ok(None) => (Ok(SideCar::default()), None),
+            Ok(Some(bytes)) => (parse_side_car(&bytes, &file), Some(bytes)),
+            Err(error) => (Err(error), None),
+        };
+        Self { name, source, side_car, side_car_file: Some(file), written, named }
     }
 
     /// What the stage is called: `builtin:NAME` or the name of the file.
@@ -163,17 +184,20 @@ pub(super) fn stage(stem: &Path) -> StageSource {
     } else {
         Source::Missing("its component is gone, only the side-car is here: put it back, or remove the side-car".into())
     };
-    StageSource { name: file_name(&component), source, side_car: read_side_car(&beside(stem, ".toml")), named: false }
+    StageSource::with_side_car(file_name(&component), source, beside(stem, ".toml"), false)
 }
 
-/// The side-car at `path`, the default if there is none.
-fn read_side_car(path: &Path) -> Result<SideCar, String> {
+/// The bytes of the side-car at `path`, if there is one.
+fn read_side_car(path: &Path) -> Result<Option<Vec<u8>>, String> {
     if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
-        return Ok(SideCar::default());
+        return Ok(None);
     }
-    let bytes = read_file(path, MAX_SIDE_CAR_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))?;
-    SideCar::parse(&text, path).map_err(|errors| {
+    read_file(path, MAX_SIDE_CAR_BYTES).map(Some)
+}
+
+fn parse_side_car(bytes: &[u8], path: &Path) -> Result<SideCar, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))?;
+    SideCar::parse(text, path).map_err(|errors| {
         let mistakes: Vec<String> = errors.mistakes().iter().map(ToString::to_string).collect();
         mistakes.join("; ")
     })

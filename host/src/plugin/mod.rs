@@ -3,12 +3,12 @@
 //! Start reading at [`Pipeline`], what the rest of the program uses; then `pipeline/run.rs` (one message on its way),
 //! `pipeline/stage.rs` (one question to one plugin), `shelf` and `roster` (which stages there are, while files come and go),
 //! `instance` (one fresh instance and what can end it), `component` (why a file is refused), `schema` (why a configuration
-//! is), `folder` and `sidecar` (what an operator writes). The contract with authors is `wit/`, its Rust form `bindings`, and
-//! what is served of it `contract`.
+//! is), `provenance` (who vouches for a file), `folder` and `sidecar` (what an operator writes). The contract with authors is
+//! `wit/`, its Rust form `bindings`, and what is served of it `contract`.
 //!
 //! This is the only module that names wasmtime. It reads components and side-cars and keeps the cache of compiled
 //! ones; it writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] says what became of a
-//! message and the caller acts on it.
+//! message and the caller acts on it. Beside its cache it writes one file, the hashes of signed plugins that it adopted.
 //!
 //! # Powers
 //! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or
@@ -33,6 +33,7 @@ mod instance;
 mod limits;
 mod pipeline;
 mod plugins;
+mod provenance;
 mod removal;
 mod report;
 mod roster;
@@ -60,6 +61,8 @@ pub use self::pipeline::{
     SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
 pub use self::plugins::{Plugins, StartError};
+pub(crate) use self::provenance::beside as signature_of;
+pub use self::provenance::{ProvenanceSettings, SignatureError};
 pub use self::removal::{RemovalError, remove};
 pub use self::report::{ChannelReport, StageReport};
 pub use self::roster::{Remembered, roster};

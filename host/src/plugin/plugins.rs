@@ -11,6 +11,7 @@ use wasmtime::component::Linker;
 use super::compile::{CompileSettings, Compiler, Trust};
 use super::component::{ComponentError, Loaded, check_form, one_line};
 use super::engine::{Class, Ticker, engine};
+use super::provenance::{Provenance, ProvenanceSettings};
 use super::state::{HostState, link};
 
 /// Why no plugin can be run at all.
@@ -31,6 +32,7 @@ pub struct Plugins {
     compiler: Compiler,
     /// Held while a component is compiled: one at a time.
     compiling: Mutex<()>,
+    provenance: Provenance,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
     ticker: Arc<Ticker>,
 }
@@ -56,20 +58,38 @@ impl fmt::Debug for Plugins {
 }
 
 impl Plugins {
-    /// Sets up the engines and starts their clock.
+    /// Sets up the engines and starts their clock. Signatures of plugins are not looked at.
     ///
     /// # Errors
     /// [`StartError`], all of which stop the program.
     pub fn start(settings: CompileSettings) -> Result<Arc<Self>, StartError> {
+        Self::with(settings, Provenance::default())
+    }
+
+    /// The same, for plugins that are put to messages: their signatures are checked.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_checked(settings: CompileSettings, provenance: ProvenanceSettings) -> Result<Arc<Self>, StartError> {
+        Self::with(settings, Provenance::new(provenance))
+    }
+
+    fn with(settings: CompileSettings, provenance: Provenance) -> Result<Arc<Self>, StartError> {
         let (small, large) = (Machine::new(Class::Small)?, Machine::new(Class::Large)?);
         Ok(Arc::new(Self {
             compiler: Compiler::new(settings),
             compiling: Mutex::default(),
+            provenance,
             loaded: Mutex::default(),
             ticker: Arc::new(Ticker::start(&[&small.engine, &large.engine]).map_err(StartError::Ticker)?),
             small,
             large,
         }))
+    }
+
+    /// Who vouches for plugins.
+    pub(super) fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 
     /// The component in `bytes`, checked, compiled, linked and tried. This can take seconds.

@@ -8,6 +8,7 @@
 //! | `encoding` | line ends, base64, quoted-printable |
 //! | `ber`, `shape` | the strict look at CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
+//! | `detached` | signatures over files, for plugins |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
 //! OpenSSL is asked for `CMS_*` only, through safe bindings, and with exact bytes; it never sees MIME. Everything here is
@@ -19,6 +20,7 @@
 
 mod authorise;
 mod ber;
+mod detached;
 mod encoding;
 mod mime;
 mod open;
@@ -29,6 +31,7 @@ mod tests;
 
 pub use authorise::{Authorised, Unauthorised, UnauthorisedReason, authorise};
 pub use ber::BerError;
+pub use detached::{sign_detached, verify_detached};
 pub use mime::MimeError;
 pub use open::{OpenError, OpenPolicy, Opened, open};
 pub use seal::{Peer, SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};

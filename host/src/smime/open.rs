@@ -371,7 +371,7 @@ fn verify_opaque(der: &[u8], message: &SignedMessage<'_>) -> Result<Verified, Op
 }
 
 /// The certificate that the SignerInfo names, and the others.
-fn certificates(message: &SignedMessage<'_>) -> Result<(X509, Vec<X509>), OpenError> {
+pub(super) fn certificates(message: &SignedMessage<'_>) -> Result<(X509, Vec<X509>), OpenError> {
     let unreadable = |_| ShapeError::Structure { what: "a certificate that cannot be read" };
     let mut signer: Option<(&[u8], X509)> = None;
     let mut others = Vec::new();
@@ -419,7 +419,7 @@ pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), Open
 }
 
 /// Verifies with this certificate and no other, and gives back the content of an opaque message.
-fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> Result<Vec<u8>, OpenError> {
+pub(super) fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> Result<Vec<u8>, OpenError> {
     // The path is validated afterwards, by `trust`, for this very certificate.
     let flags = CMSOptions::NOINTERN | CMSOptions::NO_SIGNER_CERT_VERIFY | CMSOptions::BINARY;
     let mut content = Vec::new();
@@ -474,7 +474,11 @@ fn judge(
     })
 }
 
-fn check_time(signed: Option<SystemTime>, max_age: Option<Duration>, at: SystemTime) -> Result<(), OpenError> {
+pub(super) fn check_time(
+    signed: Option<SystemTime>,
+    max_age: Option<Duration>,
+    at: SystemTime,
+) -> Result<(), OpenError> {
     let Some(signed) = signed else { return Ok(()) };
     match (at.duration_since(signed), max_age) {
         (Ok(age), Some(limit)) if age > limit => Err(OpenError::TooOld { limit }),

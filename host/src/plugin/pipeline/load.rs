@@ -36,8 +36,10 @@ impl Pipeline {
     pub fn load(plugins: &Plugins, settings: PipelineSettings) -> Result<Self, Vec<PluginError>> {
         let mut errors = Vec::new();
         let mut stages = Vec::new();
-        for source in settings.stages.iter().filter(|source| source.is_enabled()) {
-            let Some(stage) = load_stage(plugins, source, &settings) else { continue };
+        // Before anything that a side-car says is believed.
+        let sources = settings.stages.iter().map(|source| plugins.provenance().vouch(source));
+        for source in sources.filter(|source| source.is_enabled()) {
+            let Some(stage) = load_stage(plugins, &source, &settings) else { continue };
             if let (State::Broken(reason), true) = (&stage.state, source.named) {
                 errors.push(PluginError { plugin: stage.name.clone(), reason: reason.clone() });
             }
@@ -64,7 +66,7 @@ fn load_stage(plugins: &Plugins, source: &StageSource, settings: &PipelineSettin
         Ok(side_car) => side_car.clone(),
         // Nothing is known of what it should have seen, so it is everything.
         Err(mistakes) => {
-            let state = State::Broken(format!("has a side-car with mistakes, {mistakes}"));
+            let state = State::Broken(format!("has a side-car that cannot be used, {mistakes}"));
             return Some(Stage::new(name, SideCar::default(), state));
         }
     };
@@ -106,6 +108,7 @@ pub(in crate::plugin) fn load_component(
         Source::BuiltIn(bytes) => (*bytes, Trust::BuiltIn),
         Source::File(path) => {
             read = read_component(path).map_err(|why| format!("cannot be loaded, {why}"))?;
+            plugins.provenance().component(path, &read).map_err(|why| format!("is not adopted, {why}"))?;
             (read.as_slice(), Trust::Foreign)
         }
         Source::Missing(why) => return Err(format!("cannot be loaded, {why}")),

@@ -248,10 +248,12 @@ impl Shelf {
             Place::Folder(stem) => (folder::stage(stem), folder::tombstone(stem)),
             Place::Named(stage) => (StageSource::named(&stage.name, stage.settings.clone()), None),
         };
+        // Before anything that a side-car says is believed.
+        let source = self.plugins.provenance().vouch(&source);
         let side_car = match &source.side_car {
             Ok(side_car) if !side_car.enabled => return Verdict::Disabled,
             Ok(side_car) => Ok(side_car.clone()),
-            Err(mistakes) => Err(format!("has a side-car with mistakes, {mistakes}")),
+            Err(mistakes) => Err(format!("has a side-car that cannot be used, {mistakes}")),
         };
         if let Some(remedy) = gone(place, &source) {
             return tombstone.map_or(Verdict::Missing(format!("is missing: {remedy}")), Verdict::Removed);

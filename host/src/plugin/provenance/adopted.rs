@@ -1,0 +1,72 @@
+//! What was adopted once, so that a signer's certificate may expire.
+//!
+//! # On disk
+//! One line for each file that was adopted: its SHA-256 in hexadecimal, a blank, and the seconds since 1970 at which that
+//! was. Lines are only ever added, each with one write and a sync; one that was cut short by a crash is passed over. The
+//! file belongs to Sesame alone, 0600: whoever writes to it can make an expired signature good, though never a false one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::message::hex;
+use crate::plugin::folder::read_file;
+
+/// Some forty thousand lines; a file of more is not Sesame's.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// The file.
+pub(super) struct Adopted<'a> {
+    file: &'a Path,
+}
+
+impl<'a> Adopted<'a> {
+    pub(super) fn new(file: &'a Path) -> Self {
+        Self { file }
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        self.file
+    }
+
+    /// Since when a file of this hash is adopted, in seconds since 1970.
+    pub(super) fn since(&self, hash: &[u8; 32]) -> Option<u64> {
+        self.text().lines().find_map(|line| {
+            let (known, seconds) = line.split_once(' ')?;
+            (known == hex(hash)).then(|| seconds.parse().ok()).flatten()
+        })
+    }
+
+    /// Remembers it from now on, durably; the first time counts.
+    pub(super) fn remember(&self, hash: &[u8; 32], now: SystemTime) -> io::Result<()> {
+        if self.since(hash).is_some() {
+            return Ok(());
+        }
+        let folder = self.file.parent().unwrap_or(Path::new("/"));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.file)?;
+        // The line before may have been cut short.
+        let text = self.text();
+        let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        file.write_all(format!("{start}{} {seconds}\n", hex(hash)).as_bytes())?;
+        file.sync_all()?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// Nothing where the file is not there or others could write to it.
+    fn text(&self) -> String {
+        if self.file.symlink_metadata().is_err() {
+            return String::new();
+        }
+        match read_file(self.file, MAX_BYTES) {
+            Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(error, "what was adopted before is not known");
+                String::new()
+            }
+        }
+    }
+}
