@@ -68,7 +68,6 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Queue(arguments) => super::queue::run(&config, &arguments),
         Command::Plugin(arguments) => super::plugin::run_with(&config, &arguments),
         Command::Trace(arguments) => super::trace::run(&config, &arguments),
-        Command::Plugin(arguments) => super::plugin::run_with(&config, &arguments),
         Command::Version | Command::CompilePlugin | Command::Demo(_) => Ok(EXIT_DONE),
     }
 }

@@ -113,8 +113,6 @@ pub enum Command {
     Plugin(Plugin),
     /// Tell what happened to a message, step by step.
     Trace(Trace),
-    /// Look after plugins.
-    Plugin(plugin::Plugin),
     /// Print the version.
     Version,
     /// Compile a component into the cache; run by Sesame itself as a child process.
