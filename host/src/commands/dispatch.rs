@@ -50,6 +50,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             return Ok(EXIT_DONE);
         }
         Command::Demo(arguments) => return super::demo::run(&arguments),
+        Command::Plugin(arguments) => return super::plugin::run(&arguments, common.log_level.map(Into::into)),
         _ => {}
     }
     let Some(mut config) = load(&common.config) else { return Ok(EXIT_CONFIGURATION) };
@@ -65,7 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Check(arguments) => super::check::run(&config, &arguments),
         Command::Queue(arguments) => super::queue::run(&config, &arguments),
         Command::Trace(arguments) => super::trace::run(&config, &arguments),
-        Command::Version | Command::CompilePlugin | Command::Demo(_) => Ok(EXIT_DONE),
+        Command::Version | Command::CompilePlugin | Command::Demo(_) | Command::Plugin(_) => Ok(EXIT_DONE),
     }
 }
 

@@ -16,6 +16,7 @@ mod demo;
 mod dispatch;
 mod explain;
 mod output;
+mod plugin;
 mod publish;
 mod queue;
 mod run;
@@ -23,6 +24,7 @@ mod send;
 mod trace;
 
 pub use dispatch::main;
+pub use plugin::{Plugin, PluginCommand};
 
 /// Done, or stopped as asked.
 pub const EXIT_DONE: u8 = 0;
@@ -109,6 +111,8 @@ pub enum Command {
     Queue(Queue),
     /// Tell what happened to a message, step by step.
     Trace(Trace),
+    /// Write, build, test and inspect plugins.
+    Plugin(Plugin),
     /// Print the version.
     Version,
     /// Compile a component into the cache; run by Sesame itself as a child process.

@@ -52,5 +52,5 @@ pub use self::pipeline::{
     Input, Outcome, Output, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused, SignerFacts, StageError,
     StageInfo, TOTAL_TIME,
 };
-pub use self::plugins::{Plugins, StartError};
+pub use self::plugins::{Import, Inspection, Plugins, StartError};
 pub use self::sidecar::SideCar;

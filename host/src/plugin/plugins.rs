@@ -1,17 +1,21 @@
 //! The plugin side of the process: the engines with their linkers, one compiler, and the components that are in use.
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 
 use super::compile::{CompileSettings, Compiler, Trust};
 use super::component::{ComponentError, Loaded, check_form, one_line};
 use super::engine::{Class, Ticker, engine};
 use super::state::{HostState, link};
+
+pub use self::inspect::{Import, Inspection};
 
 /// Why no plugin can be run at all.
 #[derive(Debug, thiserror::Error)]
@@ -71,21 +75,31 @@ impl Plugins {
 
     /// The component in `bytes`, checked, compiled, linked and tried. This can take seconds.
     pub(super) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
-        check_form(bytes)?;
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&sha256).and_then(Weak::upgrade);
         if let Some(loaded) = known {
             return Ok(loaded);
         }
-        let machine = match Class::of(bytes) {
-            Class::Small => &self.small,
-            Class::Large => &self.large,
-        };
-        let component = self.compiler.compile(&machine.engine, bytes, &sha256, trust)?;
+        let (component, machine) = self.compile(bytes, &sha256, trust)?;
         let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, weak| weak.strong_count() > 0);
         all.insert(sha256, Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// The compiled component, and the engine it is for.
+    fn compile(
+        &self,
+        bytes: &[u8],
+        sha256: &[u8; 32],
+        trust: Trust,
+    ) -> Result<(Component, &Machine), ComponentError> {
+        check_form(bytes)?;
+        let machine = match Class::of(bytes) {
+            Class::Small => &self.small,
+            Class::Large => &self.large,
+        };
+        Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust)?, machine))
     }
 }

@@ -228,6 +228,8 @@ pub struct ReadyStage<'a> {
     pub description: &'a Description,
     /// SHA-256 of the component, hexadecimal.
     pub sha256: String,
+    /// The most memory one of its instances held for a message so far, bytes.
+    pub peak_memory: u64,
 }
 
 impl Pipeline {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{ReadyStage, StageError, StageInfo};
@@ -28,6 +29,8 @@ pub(super) struct Stage {
     /// The plugin's configuration, JSON.
     pub(super) config: String,
     pub(super) state: State,
+    /// The most memory one instance held, bytes.
+    peak_memory: AtomicU64,
 }
 
 /// Whether a stage can answer.
@@ -116,13 +119,14 @@ impl From<Failure> for Stop {
 impl Stage {
     pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
         let SideCar { filter, on_error, limits, config, .. } = side_car;
-        Self { name, filter, on_error, limits, config: config.to_string(), state }
+        Self { name, filter, on_error, limits, config: config.to_string(), state, peak_memory: AtomicU64::new(0) }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
+        let peak_memory = self.peak_memory.load(Ordering::Relaxed);
         let state = match &self.state {
             State::Ready(loaded) => {
-                Ok(ReadyStage { roles: loaded.roles(), description: &loaded.description, sha256: hex(&loaded.sha256) })
+                Ok(ReadyStage { roles: loaded.roles(), description: &loaded.description, sha256: hex(&loaded.sha256), peak_memory })
             }
             State::Broken(reason) => Err(reason.as_str()),
         };
@@ -155,6 +159,12 @@ impl Stage {
     fn ask_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let (id, size) = (message.context.message_id.as_str(), message.payload.len());
         let mut running = Running::start(loaded, &self.name, id, &self.limits, size, &self.config)?;
+        let answer = self.ask_running(&mut running, message, bounds);
+        self.peak_memory.fetch_max(running.memory(), Ordering::Relaxed);
+        answer
+    }
+
+    fn ask_running(&self, running: &mut Running<'_>, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let mut findings = match running.validate(message)? {
             Some(verdict) => answer::findings(verdict?),
             None => Vec::new(),
@@ -167,7 +177,7 @@ impl Stage {
             }
             None => Verdict::Unchanged,
         };
-        let change = self.change(&mut running, message, verdict, bounds)?;
+        let change = self.change(running, message, verdict, bounds)?;
         Ok(Answer { findings, change })
     }
 
