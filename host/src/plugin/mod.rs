@@ -3,7 +3,7 @@
 //! Start reading at [`Pipeline`], what the rest of the program uses; then `pipeline/run.rs` (one message on its way),
 //! `pipeline/stage.rs` (one question to one plugin), `instance` (one fresh instance and what can end it), `component`
 //! (why a file is refused), `folder` and `sidecar` (what an operator writes). The contract with authors is `wit/`,
-//! its Rust form `bindings`.
+//! its Rust form `bindings`, and what is served of it `contract`.
 //!
 //! This is the only module that names wasmtime. It reads components and side-cars and keeps the cache of compiled
 //! ones; it writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] says what became of a
@@ -23,6 +23,7 @@ mod bindings;
 mod builtin;
 mod compile;
 mod component;
+mod contract;
 mod engine;
 mod filter;
 mod folder;

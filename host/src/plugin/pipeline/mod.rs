@@ -228,6 +228,8 @@ pub struct ReadyStage<'a> {
     pub description: &'a Description,
     /// SHA-256 of the component, hexadecimal.
     pub sha256: String,
+    /// The version of the contract that it was built for.
+    pub contract: &'a str,
     /// The most memory one of its instances held for a message so far, bytes.
     pub peak_memory: u64,
 }

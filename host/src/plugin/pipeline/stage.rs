@@ -126,7 +126,8 @@ impl Stage {
         let peak_memory = self.peak_memory.load(Ordering::Relaxed);
         let state = match &self.state {
             State::Ready(loaded) => {
-                Ok(ReadyStage { roles: loaded.roles(), description: &loaded.description, sha256: hex(&loaded.sha256), peak_memory })
+                let (roles, sha256, description) = (loaded.roles(), hex(&loaded.sha256), &loaded.description);
+                Ok(ReadyStage { roles, description, sha256, contract: &loaded.spoken.version, peak_memory })
             }
             State::Broken(reason) => Err(reason.as_str()),
         };

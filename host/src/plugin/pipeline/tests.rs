@@ -375,9 +375,10 @@ fn unfit_components_are_refused_with_the_reason() {
         ("files", "plugin files.wasm wants wasi:clocks/"),
         ("files", "wasi:filesystem/preopens@0.2"),
         ("files", ", which Sesame never grants"),
-        ("no-lifecycle", "does not export sesame:plugin/lifecycle@0.9.0, as every plugin must"),
+        ("no-lifecycle", "does not export sesame:plugin/lifecycle, as every plugin must"),
         ("no-role", "exports no role"),
-        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9.0"),
+        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9 and 1.x"),
+        ("wrong-type", "has another type than the contract it names, "),
     ];
     for (name, reason) in reasons {
         let error = load_error(stage(name, ""));

@@ -5,7 +5,8 @@ use wasmtime::component::Component;
 
 use super::{Machine, Plugins};
 use crate::plugin::compile::Trust;
-use crate::plugin::component::{CONTRACT, ComponentError, Description, Loaded, Roles, is_granted};
+use crate::plugin::component::{ComponentError, Description, Loaded, Roles, is_granted};
+use crate::plugin::contract::CONTRACT;
 use crate::plugin::text::clean;
 
 /// What a component is and wants.
