@@ -89,12 +89,7 @@ impl Plugins {
     }
 
     /// The compiled component, and the engine it is for.
-    fn compile(
-        &self,
-        bytes: &[u8],
-        sha256: &[u8; 32],
-        trust: Trust,
-    ) -> Result<(Component, &Machine), ComponentError> {
+    fn compile(&self, bytes: &[u8], sha256: &[u8; 32], trust: Trust) -> Result<(Component, &Machine), ComponentError> {
         check_form(bytes)?;
         let machine = match Class::of(bytes) {
             Class::Small => &self.small,

@@ -19,7 +19,7 @@ const RECORDS: &str = include_str!("../../demo/samples/cpu-jobs.txt");
 const SIZES: [(&str, usize); 3] = [("100 B", 100), ("10 kB", 10_000), ("1 MB", 1_000_000)];
 /// Calls that are measured, as far as the time allows, and the time.
 const CALLS: usize = 1000;
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(2);
 /// Calls at least, and calls before the first that counts.
 const CALLS_AT_LEAST: usize = 10;
 const WARM_UP: usize = 3;

@@ -128,7 +128,9 @@ mod tests {
     fn shows_what_a_component_is_and_wants() {
         let inspection = plugins(None).unwrap().inspect_trusted(&stock());
         let shown = lines(Path::new("p.wasm"), &inspection, Signature::Absent).join("\n");
-        for expected in ["roles        ", "name         passthrough", "sesame:plugin/log@", ": granted", "verdict      can be"] {
+        for expected in
+            ["roles        ", "name         passthrough", "sesame:plugin/log@", ": granted", "verdict      can be"]
+        {
             assert!(shown.contains(expected), "{expected} not in\n{shown}");
         }
         let value = json_of(Path::new("p.wasm"), &inspection, Signature::Beside);

@@ -23,7 +23,17 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Resul
     let roles = roles(&resolve, world);
     bindings(&mut resolve, world, scratch)?;
     let mut compile = compiler(folder)?;
-    compile.args(["-mexec-model=reactor", "-std=c11", "-Os", "-Wall", "-Wl,--strip-debug", "-I", "sesame", "-I", "build"]);
+    compile.args([
+        "-mexec-model=reactor",
+        "-std=c11",
+        "-Os",
+        "-Wall",
+        "-Wl,--strip-debug",
+        "-I",
+        "sesame",
+        "-I",
+        "build",
+    ]);
     compile.args(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
     compile.args(sources(folder)?).arg("-o").arg(scratch.join(MODULE)).current_dir(folder);
     finish(&mut compile, "the C compiler")
@@ -118,7 +128,8 @@ mod tests {
         fs::create_dir_all(wit.join("deps/p")).unwrap();
         let world = "package a:b;\nworld contract { export c:p/router@1.0.0; export c:p/lifecycle@1.0.0; }";
         fs::write(wit.join("world.wit"), world).unwrap();
-        let deps = "package c:p@1.0.0;\ninterface router { route: func() -> string; }\ninterface lifecycle { f: func(); }";
+        let deps =
+            "package c:p@1.0.0;\ninterface router { route: func() -> string; }\ninterface lifecycle { f: func(); }";
         fs::write(wit.join("deps/p/p.wit"), deps).unwrap();
         let (mut resolve, world) = read_world(&wit).unwrap();
         assert_eq!(roles(&resolve, world), ["router"]);

@@ -136,9 +136,8 @@ fn find_tool(name: &str, folder: &Path, local: Option<&str>) -> Option<PathBuf> 
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let local = local.map(|local| folder.join(local));
     let mut candidates = local.into_iter().chain(std::env::split_paths(&paths)).map(|place| place.join(name));
-    candidates.find(|path| {
-        path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
-    })
+    candidates
+        .find(|path| path.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0))
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ impl TryFrom<toml::value::Datetime> for Moment {
 
     fn try_from(written: toml::value::Datetime) -> Result<Self, String> {
         let text = written.to_string();
-        let moment = text.parse().map_err(|_| format!("{text} is no moment: write one such as 2026-01-31T12:00:00Z"))?;
+        let moment =
+            text.parse().map_err(|_| format!("{text} is no moment: write one such as 2026-01-31T12:00:00Z"))?;
         Ok(Self(moment))
     }
 }

@@ -125,7 +125,10 @@ mod tests {
         let long: String = (0..20).map(|n| format!("{n}\n")).collect();
         let changed = long.replace("3\n", "x\n");
         let shown = difference(&long, &changed);
-        assert_eq!(shown, ["  1", "  2", "- 3", "+ x", "  4", "  5", "…", "  11", "  12", "- 13", "+ 1x", "  14", "  15"]);
+        assert_eq!(
+            shown,
+            ["  1", "  2", "- 3", "+ x", "  4", "  5", "…", "  11", "  12", "- 13", "+ 1x", "  14", "  15"]
+        );
     }
 
     #[test]

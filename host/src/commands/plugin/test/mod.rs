@@ -196,7 +196,12 @@ mod tests {
     fn tells_a_case_that_holds_from_one_that_does_not() {
         let home = tempfile::tempdir().unwrap();
         case(home.path(), "good", "a: 1\n", Some("verdict = \"accepted\"\n"));
-        case(home.path(), "bad", "a: 1\n", Some("verdict = \"invalid\"\n[[finding]]\nseverity = \"error\"\ncode = \"x.y\"\n"));
+        case(
+            home.path(),
+            "bad",
+            "a: 1\n",
+            Some("verdict = \"invalid\"\n[[finding]]\nseverity = \"error\"\ncode = \"x.y\"\n"),
+        );
         assert_eq!(judge(home.path(), "good", false).unwrap(), Result::Passed);
         let Result::Failed(lines) = judge(home.path(), "bad", false).unwrap() else { panic!("it passed") };
         assert!(lines.contains(&"- verdict = \"invalid\"".to_owned()), "{lines:?}");
@@ -228,7 +233,9 @@ mod tests {
     #[test]
     fn mistakes_in_a_case_name_the_file() {
         let home = tempfile::tempdir().unwrap();
-        for (file, text) in [("expected.toml", "verdikt = 1"), ("context.toml", "direction = \"up\""), ("config.toml", "=")] {
+        for (file, text) in
+            [("expected.toml", "verdikt = 1"), ("context.toml", "direction = \"up\""), ("config.toml", "=")]
+        {
             case(home.path(), "wrong", "a: 1\n", Some("verdict = \"accepted\"\n"));
             fs::write(home.path().join("wrong").join(file), text).unwrap();
             let error = judge(home.path(), "wrong", false).unwrap_err().to_string();
