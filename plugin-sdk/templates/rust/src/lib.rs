@@ -38,7 +38,10 @@ impl Plugin for Sites {
 impl Validator for Sites {
     fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure> {
         let findings = self.check(&String::from_utf8_lossy(&message.payload));
-        if findings.is_empty() { Ok(findings) } else { Err(Failure::Invalid(findings)) }
+        match findings.is_empty() {
+            true => Ok(findings),
+            false => Err(Failure::Invalid(findings)),
+        }
     }
 }
 
