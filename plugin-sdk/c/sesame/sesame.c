@@ -239,7 +239,9 @@ noreturn void sesame_panic_at(const char *file, int line, const char *format, ..
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    fprintf(stderr, "panicked at %s:%d:\n%s\n", file, line, text);
+    char whole[1200];
+    snprintf(whole, sizeof whole, "panicked at %s:%d:\n%s\n", file, line, text);
+    sesame_tell(whole);
     abort();
 }
 

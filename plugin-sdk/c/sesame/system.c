@@ -1,52 +1,67 @@
 //! What the C library asks of a system, answered as the host grants it: standard error is what the operator reads when
-//! the plugin gives up, all the rest is not there. A function that is missing here, such as one for clocks or files, is
-//! named when the component is made.
+//! the plugin gives up, all the rest is not there.
+//!
+//! The definitions are weak: where a plugin uses more of the system, such as files or clocks, the library's own take
+//! their place, and what is missing is named when the component is made. zig's C library takes its own always, so that
+//! there `printf` is such a use; giving up and `assert` are not.
 #include <stdint.h>
 #include <stdnoreturn.h>
+#include <string.h>
+#include <wasi/api.h>
 
-#include "contract.h"
+#include "private.h"
 
-typedef struct {
-    const uint8_t *bytes;
-    uint32_t length;
-} chunk;
+#define ANSWER __attribute__((weak))
 
-enum { DONE = 0, BAD_DESCRIPTOR = 8, NOT_SUPPORTED = 58, STDOUT = 1, STDERR = 2 };
+enum { STDOUT = 1, STDERR = 2 };
 
-int32_t __imported_wasi_snapshot_preview1_fd_write(int32_t descriptor, int32_t chunks, int32_t count, int32_t written) {
-    if (descriptor != STDOUT && descriptor != STDERR) return BAD_DESCRIPTOR;
-    uint32_t total = 0;
+static void write_chunk(const uint8_t *bytes, size_t length) {
     wasi_cli_stderr_own_output_stream_t stream = wasi_cli_stderr_get_stderr();
-    for (int32_t at = 0; at < count; at++) {
-        const chunk *next = (const chunk *)(uintptr_t)chunks + at;
-        total += next->length;
-        if (!next->length) continue;
-        contract_list_u8_t bytes = {(uint8_t *)next->bytes, next->length};
-        wasi_io_streams_stream_error_t error;
-        if (!wasi_io_streams_method_output_stream_blocking_write_and_flush(wasi_io_streams_borrow_output_stream(stream),
-                                                                           &bytes, &error)) break;
-    }
+    contract_list_u8_t list = {(uint8_t *)bytes, length};
+    wasi_io_streams_stream_error_t error;
+    wasi_io_streams_method_output_stream_blocking_write_and_flush(wasi_io_streams_borrow_output_stream(stream), &list,
+                                                                  &error);
     wasi_io_streams_output_stream_drop_own(stream);
-    *(uint32_t *)(uintptr_t)written = total;
-    return DONE;
 }
 
-int32_t __imported_wasi_snapshot_preview1_fd_close(int32_t descriptor) {
+void sesame_tell(const char *text) {
+    write_chunk((const uint8_t *)text, strlen(text));
+}
+
+/// What `assert` calls.
+noreturn void __assert_fail(const char *condition, const char *file, int line, const char *function) {
+    (void)function;
+    sesame_panic_at(file, line, "assertion failed: %s", condition);
+}
+
+ANSWER __wasi_errno_t __wasi_fd_write(__wasi_fd_t descriptor, const __wasi_ciovec_t *chunks, size_t count,
+                                      __wasi_size_t *written) {
+    if (descriptor != STDOUT && descriptor != STDERR) return __WASI_ERRNO_BADF;
+    *written = 0;
+    for (size_t at = 0; at < count; at++) {
+        *written += chunks[at].buf_len;
+        if (chunks[at].buf_len) write_chunk(chunks[at].buf, chunks[at].buf_len);
+    }
+    return __WASI_ERRNO_SUCCESS;
+}
+
+ANSWER __wasi_errno_t __wasi_fd_close(__wasi_fd_t descriptor) {
     (void)descriptor;
-    return DONE;
+    return __WASI_ERRNO_SUCCESS;
 }
 
-int32_t __imported_wasi_snapshot_preview1_fd_seek(int32_t descriptor, int64_t offset, int32_t whence, int32_t result) {
-    (void)descriptor, (void)offset, (void)whence, (void)result;
-    return NOT_SUPPORTED;
+ANSWER __wasi_errno_t __wasi_fd_seek(__wasi_fd_t descriptor, __wasi_filedelta_t offset, __wasi_whence_t whence,
+                                     __wasi_filesize_t *size) {
+    (void)descriptor, (void)offset, (void)whence, (void)size;
+    return __WASI_ERRNO_SPIPE;
 }
 
-int32_t __imported_wasi_snapshot_preview1_fd_fdstat_get(int32_t descriptor, int32_t result) {
-    (void)descriptor, (void)result;
-    return BAD_DESCRIPTOR;
+ANSWER __wasi_errno_t __wasi_fd_fdstat_get(__wasi_fd_t descriptor, __wasi_fdstat_t *status) {
+    (void)descriptor, (void)status;
+    return __WASI_ERRNO_BADF;
 }
 
-noreturn void __imported_wasi_snapshot_preview1_proc_exit(int32_t status) {
+ANSWER _Noreturn void __wasi_proc_exit(__wasi_exitcode_t status) {
     (void)status;
     __builtin_trap();
 }
