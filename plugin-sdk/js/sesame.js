@@ -60,8 +60,66 @@ export const dropped = (found) => ({ dropped: found });
 export const text = (message) => decodeUtf8(message.payload);
 export const bytes = (content) => (typeof content === 'string' ? encodeUtf8(content) : content);
 
-const decodeUtf8 = (payload) => new TextDecoder().decode(payload instanceof Uint8Array ? payload : new Uint8Array(payload));
-const encodeUtf8 = (content) => new TextEncoder().encode(content);
+// The engine has neither TextDecoder nor TextEncoder.
+const AT_ONCE = 4096;
+
+function joined(units) {
+  const pieces = [];
+  for (let at = 0; at < units.length; at += AT_ONCE) {
+    pieces.push(String.fromCharCode.apply(null, units.slice(at, at + AT_ONCE)));
+  }
+  return pieces.join('');
+}
+
+/** The code point at `at` and the length of its bytes; U+FFFD for a byte that is part of none. */
+function decodeOne(payload, at) {
+  const lead = payload[at];
+  if (lead < 0x80) return [lead, 1];
+  const length = lead >= 0xf0 && lead < 0xf5 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xc2 && lead < 0xe0 ? 2 : 0;
+  let point = lead & (0x7f >> length);
+  for (let next = 1; next < length; next += 1) {
+    const byte = payload[at + next];
+    if ((byte & 0xc0) !== 0x80) return [0xfffd, 1];
+    point = (point << 6) | (byte & 0x3f);
+  }
+  const least = [0, 0, 0x80, 0x800, 0x10000][length];
+  const legal = length && point >= least && point <= 0x10ffff && !(point >= 0xd800 && point < 0xe000);
+  return legal ? [point, length] : [0xfffd, 1];
+}
+
+function isAscii(bytes) {
+  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] >= 0x80) return false;
+  return true;
+}
+
+function decodeUtf8(payload) {
+  const bytes = payload instanceof Uint8Array ? payload : Uint8Array.from(payload);
+  if (isAscii(bytes)) return joined(bytes);
+  const units = [];
+  for (let at = 0; at < bytes.length; ) {
+    const [point, length] = decodeOne(bytes, at);
+    if (point < 0x10000) units.push(point);
+    else units.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
+    at += length;
+  }
+  return joined(units);
+}
+
+function encodeUtf8(content) {
+  const encoded = [];
+  for (const character of content) {
+    const point = character.codePointAt(0);
+    if (point < 0x80) encoded.push(point);
+    else if (point < 0x800) encoded.push(0xc0 | (point >> 6), 0x80 | (point & 0x3f));
+    else if (point < 0x10000) {
+      const whole = point >= 0xd800 && point < 0xe000 ? 0xfffd : point;
+      encoded.push(0xe0 | (whole >> 12), 0x80 | ((whole >> 6) & 0x3f), 0x80 | (whole & 0x3f));
+    } else {
+      encoded.push(0xf0 | (point >> 18), 0x80 | ((point >> 12) & 0x3f), 0x80 | ((point >> 6) & 0x3f), 0x80 | (point & 0x3f));
+    }
+  }
+  return Uint8Array.from(encoded);
+}
 
 const output = ({ payload, contentType = null, headers = {} }) => ({
   payload: bytes(payload), contentType, setHeaders: Object.entries(headers), properties: [],
@@ -90,7 +148,7 @@ function checked(findings) {
 /** The error in one line with the place where it was thrown. */
 function place(failed) {
   if (!(failed instanceof Error)) return `thrown: ${String(failed)}`;
-  const where = /\(?([^()\s]+:\d+(?::\d+)?)\)?/.exec(failed.stack ?? '');
+  const where = /([^()\s/]+:\d+(?::\d+)?)\)?/.exec(failed.stack ?? '');
   return `${where ? `${where[1]}: ` : ''}${failed.name}: ${failed.message}`;
 }
 
