@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use wit_bindgen_core::Files;
 use wit_component::ComponentEncoder;
 use wit_parser::{Resolve, WorldId, WorldItem};
@@ -37,7 +37,7 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Resul
     compile.args(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
     compile.args(sources(folder)?).arg("-o").arg(scratch.join(MODULE)).current_dir(folder);
     finish(&mut compile, "the C compiler")
-        .with_context(|| format!("where it misses headers, libraries or wasm-ld: {CLANG_PACKAGES}"))?;
+        .map_err(|error| anyhow!("{error}; if headers, libraries or wasm-ld are missing: {CLANG_PACKAGES}"))?;
     let module = fs::read(scratch.join(MODULE))?;
     let component = component_of(&module).context("cannot make a component of what was compiled")?;
     fs::write(made, component).with_context(|| format!("cannot write {}", made.display()))
