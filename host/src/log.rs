@@ -75,6 +75,16 @@ pub fn start_for_command(level: Level) -> Result<(), LogError> {
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
 }
 
+/// Starts the log for an author who tries a plugin: what it logs goes to standard error too.
+///
+/// # Errors
+/// [`LogError::StartedBefore`].
+pub fn start_for_author(level: Level) -> Result<(), LogError> {
+    let settings = Log { level, ..Log::default() };
+    let (subscriber, ..) = subscriber(&settings, io::sink, io::stderr);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
+}
+
 impl Logging {
     /// Takes over level and plugin log of a configuration that was read again, and opens that file anew, as after a rotation.
     /// The shape of the lines stays until the next start.

@@ -229,15 +229,18 @@ pub(crate) fn program() -> PathBuf {
     built.or_else(|| std::env::var_os("SESAME_BIN").map(PathBuf::from)).expect("a built sesame")
 }
 
-/// Compiled plugins, shared by all sites of the run: the same component is compiled once.
-fn compiled() -> &'static Path {
-    use std::os::unix::fs::PermissionsExt as _;
+/// The caches of an author of the run; compiled plugins are in it where `sesame plugin` keeps them.
+pub(crate) fn caches() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = Folder::for_the_run("compiled");
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-        folder
-    })
+    FOLDER.get_or_init(|| Folder::for_the_run("caches"))
+}
+
+/// Compiled plugins, shared by all sites of the run and with authors: the same component is compiled once.
+fn compiled() -> PathBuf {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let folder = caches().join("sesame/plugins");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).unwrap();
+    folder
 }
 
 /// A sender and a receiver of the run, the one authorised at the other, with a queue of their own between them.

@@ -51,7 +51,9 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             return Ok(EXIT_DONE);
         }
         Command::Demo(arguments) => return super::demo::run(&arguments),
-        Command::Plugin(arguments) if !arguments.needs_configuration() => return super::plugin::run(&arguments),
+        Command::Plugin(arguments) if !arguments.needs_configuration() => {
+            return super::plugin::run(&arguments, common.log_level.map(Into::into));
+        }
         _ => {}
     }
     let Some(mut config) = load(&common.config) else { return Ok(EXIT_CONFIGURATION) };

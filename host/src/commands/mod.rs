@@ -113,6 +113,8 @@ pub enum Command {
     Plugin(Plugin),
     /// Tell what happened to a message, step by step.
     Trace(Trace),
+    /// Write, build, test and inspect plugins.
+    Plugin(Plugin),
     /// Print the version.
     Version,
     /// Compile a component into the cache; run by Sesame itself as a child process.

@@ -49,7 +49,8 @@ pub(super) const MAX_FRAME: u64 = 64 * MIB;
 pub(super) const ALLOW_TOPIC: bool = false;
 pub(super) const WINDOW: u32 = 64;
 pub(super) const PREFETCH: u32 = 128;
-pub(super) const MAX_PAYLOAD: u64 = 16 * MIB;
+/// What `max-payload` is where it is not set, in bytes.
+pub const MAX_PAYLOAD: u64 = 16 * MIB;
 /// What `max-payload` may be raised to.
 pub(super) const HIGHEST_MAX_PAYLOAD: u64 = 128 * MIB;
 pub(super) const POLL: Duration = Duration::from_secs(5);

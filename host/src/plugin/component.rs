@@ -252,15 +252,17 @@ pub(super) fn one_line(error: &wasmtime::Error) -> String {
     super::text::clean_lines(&words.collect::<Vec<_>>().join(": "), 400)
 }
 
+/// Whether an import is one of those that a plugin may have.
+pub(super) fn is_granted(name: &str) -> bool {
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    name.starts_with(CONTRACT) || (GRANTED_WASI.contains(&interface) && version.starts_with("0.2."))
+}
+
 fn check_imports(component: &Component, engine: &Engine) -> Result<(), ComponentError> {
-    let granted = |name: &str| {
-        let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-        name.starts_with(CONTRACT) || (GRANTED_WASI.contains(&interface) && version.starts_with("0.2."))
-    };
     let ungranted: Vec<String> = component
         .component_type()
         .imports(engine)
-        .filter(|(name, _)| !granted(name))
+        .filter(|(name, _)| !is_granted(name))
         .map(|(name, _)| clean(name, 200))
         .collect();
     if ungranted.is_empty() { Ok(()) } else { Err(ComponentError::Ungranted(ungranted)) }

@@ -184,6 +184,11 @@ impl<'a> Running<'a> {
         answer.map_err(|error| self.fault(&error))
     }
 
+    /// Bytes of memory that the instance holds, the most it ever held.
+    pub(super) fn memory(&self) -> u64 {
+        self.store.data().meter.memory()
+    }
+
     fn rearm(&mut self) {
         self.store.set_epoch_deadline(self.limits.ticks());
     }

@@ -81,6 +81,11 @@ impl Meter {
     pub(super) fn new(limit: u64) -> Self {
         Self { limit, memory: 0, entries: 0 }
     }
+
+    /// Bytes of all memories; they never shrink.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory
+    }
 }
 
 impl wasmtime::ResourceLimiter for Meter {

@@ -60,7 +60,7 @@ pub use self::pipeline::{
     Blame, Figures, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused,
     SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
-pub use self::plugins::{Plugins, StartError};
+pub use self::plugins::{Import, Inspection, Plugins, StartError};
 pub(crate) use self::provenance::beside as signature_of;
 pub use self::provenance::{ProvenanceSettings, SignatureError};
 pub use self::removal::{RemovalError, remove};

@@ -1,18 +1,22 @@
 //! The plugin side of the process: the engines with their linkers, one compiler, and the components that are in use.
 
+mod inspect;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 
 use super::compile::{CompileSettings, Compiler, Trust};
 use super::component::{ComponentError, Loaded, check_form, one_line};
 use super::engine::{Class, Ticker, engine};
 use super::provenance::{Provenance, ProvenanceSettings};
 use super::state::{HostState, link};
+
+pub use self::inspect::{Import, Inspection};
 
 /// Why no plugin can be run at all.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +98,6 @@ impl Plugins {
 
     /// The component in `bytes`, checked, compiled, linked and tried. This can take seconds.
     pub(super) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
-        check_form(bytes)?;
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
@@ -104,8 +107,7 @@ impl Plugins {
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
-        let machine = self.machine(bytes);
-        let component = self.compiler.compile(&machine.engine, bytes, &sha256, trust)?;
+        let (component, machine) = self.compile(bytes, &sha256, trust)?;
         let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
         let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, weak| weak.strong_count() > 0);
@@ -121,6 +123,13 @@ impl Plugins {
 
     fn known(&self, sha256: &[u8; 32]) -> Option<Arc<Loaded>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).and_then(Weak::upgrade)
+    }
+
+    /// The compiled component, and the engine it is for.
+    fn compile(&self, bytes: &[u8], sha256: &[u8; 32], trust: Trust) -> Result<(Component, &Machine), ComponentError> {
+        check_form(bytes)?;
+        let machine = self.machine(bytes);
+        Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust)?, machine))
     }
 
     fn machine(&self, bytes: &[u8]) -> &Machine {

@@ -249,6 +249,8 @@ pub struct ReadyStage<'a> {
     pub sha256: String,
     /// The version of the contract that it was built for.
     pub contract: &'a str,
+    /// The most memory one of its instances held for a message so far, bytes.
+    pub peak_memory: u64,
 }
 
 impl Pipeline {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::health::Health;
@@ -34,6 +35,8 @@ pub(super) struct Stage {
     /// What is wrong with the file that lies there now, while the last good one serves.
     pub(super) trouble: Option<String>,
     pub(super) statistics: Arc<Statistics>,
+    /// The most memory one instance held, bytes.
+    peak_memory: AtomicU64,
 }
 
 /// Whether a stage can answer.
@@ -141,10 +144,12 @@ impl Stage {
     pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
         let SideCar { filter, on_error, limits, config, .. } = side_car;
         let (trouble, health, statistics) = (None, Arc::default(), Arc::default());
-        Self { name, filter, on_error, limits, config: config.to_string(), state, health, trouble, statistics }
+        let (config, peak_memory) = (config.to_string(), AtomicU64::new(0));
+        Self { name, filter, on_error, limits, config, state, health, trouble, statistics, peak_memory }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
+        let peak_memory = self.peak_memory.load(Ordering::Relaxed);
         let state = match &self.state {
             State::Ready(loaded) => Ok(ReadyStage {
                 roles: loaded.roles(),
@@ -152,6 +157,7 @@ impl Stage {
                 description: &loaded.description,
                 sha256: hex(&loaded.sha256),
                 contract: &loaded.spoken.version,
+                peak_memory,
             }),
             State::Compiling => Err(COMPILING),
             State::Missing(reason) | State::Broken(reason) => Err(reason.as_str()),
@@ -203,6 +209,12 @@ impl Stage {
     fn ask_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let (id, size) = (message.context.message_id.as_str(), message.payload.len());
         let mut running = Running::start(loaded, &self.name, id, &self.limits, size, &self.config)?;
+        let answer = self.ask_running(&mut running, message, bounds);
+        self.peak_memory.fetch_max(running.memory(), Ordering::Relaxed);
+        answer
+    }
+
+    fn ask_running(&self, running: &mut Running<'_>, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let mut findings = match running.validate(message)? {
             Some(verdict) => answer::findings(verdict?),
             None => Vec::new(),
@@ -215,7 +227,7 @@ impl Stage {
             }
             None => Verdict::Unchanged,
         };
-        let change = self.change(&mut running, message, verdict, bounds)?;
+        let change = self.change(running, message, verdict, bounds)?;
         Ok(Answer { findings, change })
     }
 

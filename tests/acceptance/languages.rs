@@ -1,0 +1,301 @@
+//! Plugins in four languages: the commands of the guide as they stand there, then the plugin they made in both roles of a
+//! channel, and what an operator reads when it gives up.
+//!
+//! Each language's project is made and built once for the run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use crate::harness::{Folder, eventually};
+use crate::peers::Kind;
+use crate::peers::broker::shared;
+use crate::peers::guests;
+use crate::queues::{self, Element};
+use crate::sesame::{Pair, Site, Way, caches, program};
+
+/// A language, as the guide's heading and the command line have it.
+#[derive(Debug)]
+struct Language {
+    heading: &'static str,
+    word: &'static str,
+    /// The file that holds the plugin.
+    main: &'static str,
+    /// What stands there, and what takes its place to make the plugin give up at a message that says so.
+    gives_up: (&'static str, &'static str),
+    /// What the operator then reads.
+    words: &'static str,
+    built: OnceLock<PathBuf>,
+}
+
+static RUST: Language = Language {
+    heading: "### Rust",
+    word: "rust",
+    main: "src/lib.rs",
+    gives_up: (
+        "        for line in text.lines() {\n",
+        "        for line in text.lines() {\n            assert!(line != \"give up\", \"out of cheese\");\n",
+    ),
+    words: "panicked at src/lib.rs:53:13: out of cheese",
+    built: OnceLock::new(),
+};
+
+static PYTHON: Language = Language {
+    heading: "### Python",
+    word: "python",
+    main: "plugin.py",
+    gives_up: (
+        "            if line == \"%%\":\n",
+        "            if line == \"give up\":\n                raise RuntimeError(\"out of cheese\")\n            if line == \"%%\":\n",
+    ),
+    words: "plugin.py, line 32: RuntimeError: out of cheese",
+    built: OnceLock::new(),
+};
+
+static JAVASCRIPT: Language = Language {
+    heading: "### JavaScript",
+    word: "js",
+    main: "plugin.js",
+    gives_up: (
+        "    if (line === '%%') record += 1;\n",
+        "    if (line === 'give up') throw new RangeError('out of cheese');\n    if (line === '%%') record += 1;\n",
+    ),
+    words: "plugin.js:18",
+    built: OnceLock::new(),
+};
+
+static C: Language = Language {
+    heading: "### C",
+    word: "c",
+    main: "plugin.c",
+    gives_up: (
+        "        if (sesame_is(&line, \"%%\")) record++;\n",
+        "        if (sesame_is(&line, \"give up\")) sesame_panic(\"out of %s\", \"cheese\");\n",
+    ),
+    words: "panicked at plugin.c:35: out of cheese",
+    built: OnceLock::new(),
+};
+
+/// The path of the tools that `tests/setup` installed, before everybody's.
+fn tools() -> std::ffi::OsString {
+    let named = std::env::var_os("SESAME_TEST_TOOLS").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+    let cache = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
+    let tools = named.unwrap_or_else(|| cache().join("sesame-tests")).join("bin");
+    let sesame = program().parent().unwrap().to_owned();
+    let others = std::env::var_os("PATH").unwrap();
+    std::env::join_paths([sesame, tools].into_iter().chain(std::env::split_paths(&others))).unwrap()
+}
+
+/// A command as an author runs it: Rust's dependencies and compiled plugins are kept with those of the other tests.
+fn author(folder: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
+    let target = std::env::var_os("SESAME_GUEST_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests"));
+    command.current_dir(folder).env("PATH", tools()).env("CARGO_TARGET_DIR", target).env("XDG_CACHE_HOME", caches());
+    command.env_remove("RUSTFLAGS");
+    command
+}
+
+fn sesame(folder: &Path, arguments: &[&str]) -> Output {
+    author(folder, program().to_str().unwrap()).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn done(output: Output) -> String {
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{said}", output.status);
+    said
+}
+
+impl Language {
+    /// The commands of the guide under this language's heading.
+    fn commands(&self) -> String {
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk/README.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        let (_, section) = guide.split_once(&format!("{}\n", self.heading)).unwrap();
+        let (_, commands) = section.split_once("```sh\n").unwrap();
+        commands.split_once("```").unwrap().0.to_owned()
+    }
+
+    /// The project that the guide's commands make, with its component.
+    #[track_caller]
+    fn project(&self) -> &Path {
+        self.built.get_or_init(|| {
+            let folder = Folder::for_the_run(&format!("plugin-{}", self.word));
+            let said = done(author(&folder, "sh").args(["-euc", &self.commands()]).output().unwrap());
+            for expected in ["4 passed, 0 failed", "roles        validator", "verdict      can be used", "P99"] {
+                assert!(said.contains(expected), "{}: {expected} not in\n{said}", self.word);
+            }
+            assert!(!said.contains("NOT granted"), "{said}");
+            folder.join("sites")
+        })
+    }
+
+    /// Puts the plugin into a site, with these sites in its configuration.
+    fn install(&self, site: &Site, sites: &str) {
+        std::fs::copy(self.project().join("sites.wasm"), site.folder.join("plugins.d/sites.wasm")).unwrap();
+        site.folder.write("plugins.d/sites.toml", format!("[config]\nsites = [{sites}]\n"));
+    }
+
+    /// The plugin refuses what it should on its way out and on its way in, and lets the rest go on.
+    fn works_in_both_roles(&self) {
+        let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+        self.install(&pair.sender, "\"UKI-TEST\", \"UKI-OTHER\"");
+        self.install(&pair.receiver, "\"UKI-TEST\"");
+        for body in ["Site: UKI-TEST\n%%\n", "Site: UKI-TEST\n%%\nSite: UKI-OTHER\n%%\n", "Site: ELSEWHERE\n%%\n"] {
+            queues::add(&pair.outgoing(), body.as_bytes());
+        }
+        pair.sender.run(&["send"]).expect(1);
+        refused(&pair.sender.refused("cpu"), "Site: ELSEWHERE\n%%\n", 1, "ELSEWHERE");
+        let _receiver = pair.receiver.start(&["receive"]);
+        refused(&pair.reject(), "Site: UKI-TEST\n%%\nSite: UKI-OTHER\n%%\n", 2, "UKI-OTHER");
+        assert_eq!(one_in(&pair.incoming()).text("body"), "Site: UKI-TEST\n%%\n");
+    }
+
+    /// A plugin that gives up is told with its own words and the place.
+    fn gives_up_with_its_words(&self) {
+        self.project();
+        let folder = Folder::for_the_run(&format!("plugin-{}-gives-up", self.word));
+        done(sesame(&folder, &["plugin", "new", "sites", "--lang", self.word]));
+        let project = folder.join("sites");
+        let main = project.join(self.main);
+        let source = std::fs::read_to_string(&main).unwrap();
+        assert!(source.contains(self.gives_up.0), "{}", self.word);
+        std::fs::write(&main, source.replace(self.gives_up.0, self.gives_up.1)).unwrap();
+        let case = project.join("cases/gives-up");
+        std::fs::create_dir(&case).unwrap();
+        std::fs::write(case.join("message"), "Site: UKI-TEST\ngive up\n%%\n").unwrap();
+        std::fs::write(case.join("expected.toml"), format!("verdict = \"failed\"\nreason = {:?}\n", self.words))
+            .unwrap();
+        done(sesame(&project, &["plugin", "build"]));
+        let said = sesame(&project, &["plugin", "test", "sites.wasm", "cases/"]);
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("ok      gives-up"), "{said}");
+    }
+}
+
+fn one_in(queue: &Path) -> Element {
+    eventually(&format!("an element in {}", queue.display()), || queues::elements(queue).pop())
+}
+
+#[track_caller]
+fn refused(queue: &Path, body: &str, record: u32, site: &str) {
+    let element = one_in(queue);
+    assert_eq!(element.text("body"), body);
+    let findings: serde_json::Value = serde_json::from_slice(element.bytes("findings")).unwrap();
+    let shown = findings.to_string();
+    for expected in ["site.unknown", &format!("\"record-number\":{record}"), site] {
+        assert!(shown.contains(expected), "{expected} not in {shown}");
+    }
+}
+
+#[test]
+fn a_plugin_in_rust_works_as_the_guide_says() {
+    RUST.works_in_both_roles();
+}
+
+#[test]
+fn a_plugin_in_python_works_as_the_guide_says() {
+    PYTHON.works_in_both_roles();
+}
+
+#[test]
+fn a_plugin_in_javascript_works_as_the_guide_says() {
+    JAVASCRIPT.works_in_both_roles();
+}
+
+#[test]
+fn a_plugin_in_c_works_as_the_guide_says() {
+    C.works_in_both_roles();
+}
+
+#[test]
+fn a_panic_in_rust_is_told_with_its_place() {
+    RUST.gives_up_with_its_words();
+}
+
+#[test]
+fn an_exception_in_python_is_told_with_its_place() {
+    PYTHON.gives_up_with_its_words();
+}
+
+#[test]
+fn an_error_in_javascript_is_told_with_its_words() {
+    JAVASCRIPT.gives_up_with_its_words();
+}
+
+#[test]
+fn a_panic_in_c_is_told_with_its_place() {
+    C.gives_up_with_its_words();
+}
+
+#[test]
+fn a_case_that_fails_is_shown_as_a_difference() {
+    let cases = Folder::new("cases");
+    cases.write("wrong/message", "Site: UKI-TEST\n");
+    cases.write("wrong/expected.toml", "verdict = \"invalid\"\n");
+    let component = C.project().join("sites.wasm");
+    let arguments = ["plugin", "test", component.to_str().unwrap(), cases.path().to_str().unwrap()];
+    let output = sesame(cases.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for expected in ["FAILED  wrong", "- verdict = \"invalid\"", "+ verdict = \"accepted\"", "0 passed, 1 failed"] {
+        assert!(said.contains(expected), "{expected} not in\n{said}");
+    }
+    let updated = done(sesame(cases.path(), &[&arguments[..], &["--update"]].concat()));
+    assert!(updated.contains("updated wrong") && updated.contains("1 passed, 0 failed"), "{updated}");
+    assert!(done(sesame(cases.path(), &arguments)).contains("ok      wrong"));
+}
+
+#[test]
+fn a_missing_tool_is_named_with_how_to_install_it() {
+    let folder = Folder::new("no-tools");
+    for (language, remedy) in [
+        ("rust", "cargo is not installed: install Rust"),
+        ("python", "componentize-py is not installed: python3 -m venv .venv"),
+        ("js", "componentize-qjs is not installed: npm install"),
+        ("c", "neither clang nor zig is installed: apt install clang lld"),
+    ] {
+        done(sesame(folder.path(), &["plugin", "new", language, "--lang", language]));
+        let mut command = author(&folder.join(language), program().to_str().unwrap());
+        let output = command.args(["plugin", "build"]).env("PATH", "/nowhere").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(remedy), "{said}");
+    }
+}
+
+#[test]
+fn an_author_s_mistake_in_c_is_shown_by_the_compiler_and_a_clock_is_refused() {
+    let folder = Folder::new("mistakes");
+    done(sesame(folder.path(), &["plugin", "new", "clock", "--lang", "c"]));
+    let project = folder.join("clock");
+    let main = project.join("plugin.c");
+    let source = std::fs::read_to_string(&main).unwrap();
+    let timed = source.replace("#include <string.h>", "#include <string.h>\n#include <time.h>");
+    let timed = timed.replace("bool named = false;", "bool named = time(NULL) == 0;");
+    std::fs::write(&main, timed).unwrap();
+    let said = sesame(&project, &["plugin", "build"]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("clocks or random numbers, which no plugin is granted"), "{said}");
+    std::fs::write(&main, "mistake").unwrap();
+    let said = sesame(&project, &["plugin", "build"]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("plugin.c:1:1: error") && said.contains("the C compiler did not build"), "{said}");
+}
+
+#[test]
+fn a_component_that_wants_too_much_is_inspected_without_being_trusted() {
+    let folder = Folder::new("inspect");
+    let component = guests::component("files");
+    let arguments = ["plugin", "inspect", component.to_str().unwrap()];
+    let output = sesame(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for expected in ["wasi:filesystem/", ": NOT granted", "verdict      would be refused: it wants wasi:", "sha256"] {
+        assert!(said.contains(expected), "{expected} not in\n{said}");
+    }
+    let json = sesame(folder.path(), &[&arguments[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(json["refused"].as_str().unwrap().contains("wasi:filesystem/"), "{json}");
+}
