@@ -218,9 +218,10 @@ fn a_file_that_is_no_plugin_holds_up_its_own_messages_and_no_others() {
         let check = site.run(&["check"]);
         assert_ne!(check.code, 0, "{guest}: check finds nothing:\n{}", check.all());
         let all = check.all();
-        let sentence = all.lines().find_map(|line| line.split_once(&format!("plugin {guest}.wasm "))).unwrap_or_else(|| {
-            panic!("{guest}: check does not name it:\n{all}");
-        });
+        let sentence =
+            all.lines().find_map(|line| line.split_once(&format!("plugin {guest}.wasm "))).unwrap_or_else(|| {
+                panic!("{guest}: check does not name it:\n{all}");
+            });
         let reason = sentence.1.split("; until it is mended").next().unwrap();
         assert!(receiver.log().contains(reason), "{guest}: the log does not say what check says: {reason}");
     }
