@@ -109,12 +109,10 @@ pub enum Command {
     Check(Check),
     /// Look after the queues.
     Queue(Queue),
-    /// Look after plugins.
+    /// Look after plugins; write, build, test and inspect them.
     Plugin(Plugin),
     /// Tell what happened to a message, step by step.
     Trace(Trace),
-    /// Write, build, test and inspect plugins.
-    Plugin(Plugin),
     /// Print the version.
     Version,
     /// Compile a component into the cache; run by Sesame itself as a child process.

@@ -36,7 +36,7 @@ pub(super) struct Stage {
     pub(super) trouble: Option<String>,
     pub(super) statistics: Arc<Statistics>,
     /// The most memory one instance held, bytes.
-    peak_memory: AtomicU64,
+    pub(super) peak_memory: AtomicU64,
 }
 
 /// Whether a stage can answer.
