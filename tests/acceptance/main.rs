@@ -35,6 +35,7 @@ mod one_owner;
 mod peers_stand;
 mod plugins;
 mod refuses;
+mod signed_plugins;
 mod stands_for_ssm;
 mod stops_when_asked;
 mod survives_deaths;
