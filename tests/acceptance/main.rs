@@ -39,6 +39,7 @@ mod plugin_faults;
 mod plugins;
 mod refuses;
 mod reloads;
+mod signed_plugins;
 mod stands_for_ssm;
 mod stops_when_asked;
 mod survives_deaths;

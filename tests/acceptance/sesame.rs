@@ -175,12 +175,18 @@ impl Site {
     }
 
     /// Writes the configuration file and says where it is.
+    ///
+    /// A file `plugin-signers` in the folder makes it ask for signatures of plugins.
     pub(crate) fn configuration(&self) -> PathBuf {
         let folder = self.folder.path().display();
+        let signed = match self.folder.join("plugin-signers") {
+            list if list.exists() => format!("signers = {list:?}\nrequire-signed = true\n"),
+            _ => String::new(),
+        };
         let text = format!(
             "[credential]\ncertificate = {certificate:?}\nkey = {key:?}\n\n[trust]\nanchors = {anchors:?}\n\
-             refresh = \"1s\"\n\n[plugins]\nfolder = \"{folder}/plugins.d\"\ncache = {cache:?}\n\n\
-             [log]\nplugin-log = \"{folder}/plugins.log\"\n\n{general}\n{sections}",
+             refresh = \"1s\"\n\n[plugins]\nfolder = \"{folder}/plugins.d\"\ncache = {cache:?}\n\
+             adopted = \"{folder}/adopted-plugins\"\n{signed}\n[log]\nplugin-log = \"{folder}/plugins.log\"\n\n{general}\n{sections}",
             certificate = self.host.certificate,
             key = self.host.key,
             anchors = self.anchors,

@@ -61,8 +61,8 @@ struct Named {
 
 impl Named {
     fn read(name: &str, item: &ComponentItem, engine: &Engine) -> Option<Self> {
-        let (interface, version) =
-            name.strip_prefix(CONTRACT)?.split_once('@').unwrap_or((&name[CONTRACT.len()..], ""));
+        let rest = name.strip_prefix(CONTRACT)?;
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
         let functions = match item {
             ComponentItem::ComponentInstance(instance) => instance
                 .exports(engine)
