@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -166,10 +167,23 @@ fn a_half_copied_file_is_waited_for() {
     let receiver = pair.receiver.start(&["receive"]);
     let whole = fs::read(component("sites")).unwrap();
     put(&pair.receiver, "sites.toml", SITES);
-    fs::write(file(&pair.receiver, "sites.wasm"), &whole[..whole.len() / 2]).unwrap();
-    std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(fate(&pair, "Site: ELSEWHERE\n").0, "incoming");
-    fs::write(file(&pair.receiver, "sites.wasm"), &whole).unwrap();
+    let arrived = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut copy = fs::File::create(file(&pair.receiver, "sites.wasm")).unwrap();
+            let (most, last) = whole.split_at(whole.len() - 500);
+            for piece in most.chunks(200) {
+                copy.write_all(piece).unwrap();
+                if !arrived.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+            copy.write_all(last).unwrap();
+        });
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(fate(&pair, "Site: ELSEWHERE\n").0, "incoming");
+        arrived.store(true, Ordering::Relaxed);
+    });
     swapped(&receiver, 1);
     assert_eq!(fate(&pair, "Site: ELSEWHERE\n\n").0, "reject");
     assert!(!receiver.log().contains(" ERROR "), "{}", receiver.last_words());
@@ -319,7 +333,9 @@ fn a_plugin_that_takes_long_to_compile_holds_up_its_own_channel_alone() {
     eventually("the other channel's message", || queues::elements(&site.queue("free", "incoming")).pop());
     assert_eq!(listed(&site, "slow.wasm").unwrap()["state"], "compiling", "{}", receiver.last_words());
     assert!(!receiver.log().contains("channel=checked"), "the channel began before its plugin was compiled");
-    // A stop does not wait for the compiler.
+    // A stop waits neither for the compiler nor for a reload.
+    receiver.signal(Signal::HUP);
+    std::thread::sleep(Duration::from_millis(200));
     receiver.signal(Signal::TERM);
     let asked = std::time::Instant::now();
     assert_eq!(receiver.exit_code(), 0);

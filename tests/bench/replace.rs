@@ -4,7 +4,9 @@
 //! The broker is the embedded one, in this process; it is given a signed message of 1 kB every two milliseconds, each under an
 //! id of its own. The receiver is a process of its own with the validator `sites` of the tests; every replacement is a component
 //! that was never compiled before. The delay is told by two readings of the machine's clock: when the broker got the message, and
-//! the moment of commit in the journal. Whatever else the machine does is in both kinds of time alike, so both are told.
+//! the moment of commit in the journal. Whatever else the machine does is in both kinds of time alike: what a replacement adds is
+//! the largest delay around one less the largest in quiet times, and both are told, for where the machine is busy with
+//! something else the difference says little.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -52,9 +54,10 @@ pub(crate) fn measure(report: &mut Report) {
     let mut windows = Vec::new();
     for number in 1..=replacements {
         load.give(QUIET);
-        let from = milliseconds();
+        let swaps = || std::fs::read_to_string(&log).unwrap().matches(IN_SERVICE).count();
+        let (from, before) = (milliseconds(), swaps());
         install(folder.path(), number);
-        load.give_until(|| std::fs::read_to_string(&log).unwrap().matches(IN_SERVICE).count() >= number as usize);
+        load.give_until(|| swaps() > before);
         load.give(AFTER);
         windows.push((from, milliseconds()));
     }
@@ -149,7 +152,7 @@ fn tell(report: &mut Report, put: &[f64], committed: &BTreeMap<usize, f64>, bega
     report.figure("delay around a replacement, median", half, "ms");
     report.figure("delay around a replacement, 99.9 %", most, "ms");
     report.figure("delay around a replacement, largest", all, "ms");
-    report.goal("added by a replacement: largest over quiet median", all - quiet_half, "ms", Goal::AtMost(100.0));
+    report.goal("added by a replacement: largest over largest", (all - quiet_all).max(0.0), "ms", Goal::AtMost(100.0));
     report.goal("messages lost", lost as f64, "", Goal::AtMost(0.0));
     assert_eq!(lost, 0, "messages lost");
 }

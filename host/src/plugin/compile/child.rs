@@ -79,6 +79,8 @@ fn compile_here() -> Result<(), ChildError> {
 fn limit_myself() -> io::Result<()> {
     // Where it is not allowed, the compiler only takes more of the processor.
     let _ = rustix::process::nice(NICE);
+    // Nobody waits for the answer when the thread that asked is gone.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let limits = [(Resource::Cpu, CPU_SECONDS), (Resource::Data, MEMORY), (Resource::Core, 0), (Resource::Fsize, 0)];
     for (resource, limit) in limits {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;

@@ -160,6 +160,8 @@ enum Place {
 struct Job {
     place: Place,
     facts: Facts,
+    /// Whether it waits no longer for others that are changing.
+    alone: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -179,16 +181,13 @@ impl Shelf {
     pub fn look(&self, wanted: &Wanted, effort: Effort) -> Stand {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
         let (jobs, mut stand) = self.survey(wanted);
-        let judged: Vec<(Job, Verdict)> = jobs
-            .into_iter()
-            .filter_map(|job| {
-                let verdict = self.judge(&job.place, wanted, effort);
-                // Files that changed meanwhile are judged at the next look.
-                (self.facts(&job.place) == job.facts).then_some((job, verdict))
-            })
-            .collect();
+        let judge = |job: Job| (self.judge(&job.place, wanted, effort), job);
+        let mut judged: Vec<(Verdict, Job)> = jobs.into_iter().map(judge).collect();
+        // What changed meanwhile is judged at the next look, and what belongs together with it.
+        let all_the_same = judged.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
+        judged.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
         let mut slots = locked(&self.slots);
-        for (job, verdict) in judged {
+        for (verdict, job) in judged {
             if let Some(slot) = slots.slot(&job.place).filter(|slot| slot.has(&job.facts)) {
                 slot.take(verdict);
             }
@@ -290,19 +289,19 @@ impl Shelf {
         stand.named.iter().for_each(|(key, standing)| self.report_stage(key, standing));
         let unusable = stand.unusable.as_ref();
         let unusable = unusable.map(|error| format!("{}; its plugins stay as they are", crate::cause::chain(error)));
-        self.say("", unusable.as_deref());
+        self.say("", "", unusable.as_deref());
     }
 
     fn report_stage(&self, about: &str, standing: &Standing) {
         match (&standing.condition, &standing.trouble) {
             (Condition::Ready(_), Some(reason)) => {
                 let text = format!("plugin {} {reason}; the last good one stays in service", standing.name);
-                self.say(about, Some(&text));
+                self.say(about, &standing.name, Some(&text));
             }
             (Condition::Broken(reason) | Condition::Missing(reason), _) => {
-                self.say(about, Some(&waiting(&standing.name, reason)));
+                self.say(about, &standing.name, Some(&waiting(&standing.name, reason)));
             }
-            (Condition::Ready(_) | Condition::Compiling, _) => self.say(about, None),
+            (Condition::Ready(_) | Condition::Compiling, _) => self.say(about, "", None),
             // Whether that ends it is for each channel to say.
             (Condition::Removed | Condition::Disabled, _) => {}
         }
@@ -311,17 +310,17 @@ impl Shelf {
     /// Says once of a stage that is only remembered that messages wait because of it.
     pub fn say_waiting(&self, standing: &Standing) {
         if let Some(reason) = standing.unanswering() {
-            self.say(&standing.name, Some(&waiting(&standing.name, reason)));
+            self.say(&standing.name, &standing.name, Some(&waiting(&standing.name, reason)));
         }
     }
 
-    fn say(&self, about: &str, text: Option<&str>) {
+    fn say(&self, about: &str, plugin: &str, text: Option<&str>) {
         let mut said = locked(&self.said);
         match text {
             None => drop(said.remove(about)),
             Some(text) if said.get(about).is_some_and(|before| before == text) => {}
             Some(text) => {
-                tracing::error!(plugin = about, "{text}");
+                tracing::error!(plugin, "{text}");
                 said.insert(about.to_owned(), text.to_owned());
             }
         }
@@ -351,16 +350,18 @@ impl Slots {
                 moving |= !whole;
                 longest = longest.max(slot.since(clock));
                 if whole {
-                    jobs.push(Job { facts: slot.facts(), place });
+                    let alone = matches!(place, Place::Named(_));
+                    jobs.push(Job { facts: slot.facts(), place, alone });
                 }
             }
             if slot.is_held() {
                 stand.soon = Some(SOON);
             }
         }
+        jobs.iter_mut().for_each(|job| job.alone |= longest > pace.together);
         if moving {
             stand.soon = Some(SOON);
-            jobs.retain(|job| longest > pace.together || matches!(&job.place, Place::Named(_)));
+            jobs.retain(|job| job.alone);
         }
         jobs
     }
