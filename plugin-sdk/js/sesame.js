@@ -47,7 +47,10 @@ export class Retry extends Error {
   }
 }
 
-/** What `transform` returns, beside nothing for a message that stays as it is. */
+/**
+ * What `transform` returns, beside nothing for a message that stays as it is; a list of that and findings, where there
+ * are any.
+ */
 export const replaced = (payload, { contentType, headers } = {}) => ({ replaced: { payload, contentType, headers } });
 /** Several messages in place of one: a list of `part(...)`. */
 export const split = (parts) => ({ split: parts });
@@ -145,6 +148,11 @@ function checked(findings) {
   return given;
 }
 
+function transformed(answer) {
+  const [change, findings] = Array.isArray(answer) ? answer : [answer, []];
+  return { findings: checked(findings), verdict: verdict(change) };
+}
+
 /** The error in one line with the place where it was thrown. */
 function place(failed) {
   if (!(failed instanceof Error)) return `thrown: ${String(failed)}`;
@@ -185,9 +193,7 @@ export function plugin({ name, version, summary, configSchema, init, validate, t
       },
     },
     validator: { validate: (message) => ask(() => checked(validate(message, config))) },
-    transformer: {
-      transform: (message) => ask(() => ({ verdict: verdict(transform(message, config)), findings: [] })),
-    },
+    transformer: { transform: (message) => ask(() => transformed(transform(message, config))) },
     router: { route: (message) => ask(() => [...(route(message, config) ?? [])]) },
   };
 }

@@ -6,12 +6,11 @@ A plugin is a class with a docstring, a `VERSION`, perhaps a dataclass `Config`,
     Lifecycle, Validator = export(Sites, "validator")
 
 Every message gets a fresh instance: what a plugin keeps is gone with it. There are no files, network, clocks or random
-numbers; "now" is `message.context.received_at`, milliseconds since 1970.
+numbers, nor anything to import from: imports belong at the top of the module. "Now" is `message.context.received_at`, milliseconds since 1970.
 """
 
 import dataclasses
 import json
-import traceback
 import types as python_types
 import typing
 
@@ -21,6 +20,12 @@ from wit_world.imports import log as _log
 from wit_world.imports.types import (
     Context, Delay, Direction, Failure_Internal, Failure_Invalid, Failure_Retry, Finding, Message, Severity, Signer,
 )
+
+# Everything is imported while the component is built: when it runs there are no files to import from.
+try:
+    from wit_world.exports import transformer as _transformer
+except ImportError:
+    _transformer = None
 
 __all__ = [
     "Context", "Direction", "Dropped", "Finding", "Invalid", "Message", "Part", "Plugin", "Replaced", "Retry",
@@ -195,10 +200,13 @@ def _read_object(config, table, key):
 
 
 def _place(error):
-    """The exception in one line with the place where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.endswith("sesame_plugin.py")] or frames
-    place = f"{own[-1].filename.rsplit('/', 1)[-1]}, line {own[-1].lineno}: " if own else ""
+    """The exception in one line with the place where it was raised. `traceback` would look for the source."""
+    place, step = "", error.__traceback__
+    while step is not None:
+        file = step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
+        if file != "sesame_plugin.py":
+            place = f"{file}, line {step.tb_lineno}: "
+        step = step.tb_next
     return f"{place}{type(error).__name__}: {error}"
 
 
@@ -228,7 +236,7 @@ def _checked(findings):
 
 
 def _transformed(answer):
-    from wit_world.exports import transformer as made
+    made = _transformer
 
     def output(part):
         return made.Output(bytes(part.payload), part.content_type, list(part.headers.items()), [])

@@ -69,12 +69,26 @@ static sesame_text text_of(const char *text) {
     return made;
 }
 
+/// How many bytes the character at `at` has, 0 where there is none in UTF-8.
+static size_t character(const uint8_t *at, size_t rest) {
+    size_t length = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3
+        : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+    if (length > rest) return 0;
+    for (size_t next = 1; next < length; next++) {
+        if ((at[next] & 0xc0) != 0x80) return 0;
+    }
+    bool overlong = (*at == 0xe0 && at[1] < 0xa0) || (*at == 0xf0 && at[1] < 0x90);
+    bool beyond = (*at == 0xed && at[1] > 0x9f) || (*at == 0xf4 && at[1] > 0x8f);
+    return overlong || beyond ? 0 : length;
+}
+
 /// The host takes nothing but UTF-8: other bytes of a value become question marks.
 static sesame_text value_of(const void *bytes, size_t length) {
-    uint8_t *copy = sesame_allocate(length);
-    for (size_t at = 0; at < length; at++) {
-        uint8_t byte = ((const uint8_t *)bytes)[at];
-        copy[at] = byte < 0x80 ? byte : '?';
+    uint8_t *copy = memcpy(sesame_allocate(length), bytes, length);
+    for (size_t at = 0; at < length;) {
+        size_t step = character(copy + at, length - at);
+        if (!step) copy[at] = '?';
+        at += step ? step : 1;
     }
     sesame_text made = {copy, length};
     return made;
