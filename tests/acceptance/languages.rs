@@ -64,7 +64,7 @@ static C: Language = Language {
     word: "c",
     main: "plugin.c",
     gives_up: None,
-    words: "panicked at plugin.c:22: out of cheese",
+    words: "panicked at plugin.c:24: out of cheese",
     built: OnceLock::new(),
 };
 

@@ -129,7 +129,7 @@ mod tests {
         let inspection = plugins(None).unwrap().inspect_trusted(&stock());
         let shown = lines(Path::new("p.wasm"), &inspection, Signature::Absent).join("\n");
         for expected in
-            ["roles        ", "name         passthrough", "sesame:plugin/log@", ": granted", "verdict      can be"]
+            ["roles        ", "name         passthrough", "sesame:plugin/types@", ": granted", "verdict      can be"]
         {
             assert!(shown.contains(expected), "{expected} not in\n{shown}");
         }

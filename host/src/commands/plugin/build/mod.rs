@@ -97,8 +97,8 @@ fn built_by_cargo(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
         path.is_some_and(|path| Path::new(path) == manifest)
     });
     let files = of_ours.filter_map(|message| message.get("filenames")?.as_array().cloned()).flatten();
-    let paths = files.filter_map(|file| file.as_str().map(PathBuf::from));
-    paths.filter(|path| path.extension() == Some(OsStr::new("wasm"))).last()
+    let mut paths = files.filter_map(|file| file.as_str().map(PathBuf::from));
+    paths.rfind(|path| path.extension() == Some(OsStr::new("wasm")))
 }
 
 fn python(folder: &Path, made: &Path) -> anyhow::Result<()> {
