@@ -10,7 +10,8 @@
 //! | `crypto` | seal and open beside the bare private-key operation |
 //! | `commits` | the commit engine on a journaled file system |
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
-//! | `pipeline` | the stock pipeline, and its share of a message's CPU; a validator on a job message |
+//! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
+//! | `languages` | the sample plugins in Rust, Python, JavaScript and C |
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `backlog` | a sender with 100,000 messages waiting |
 //! | `replace` | a plugin replaced under 500 messages a second |
@@ -21,7 +22,7 @@
 //! | `SESAME_FIGURES_MESSAGES` | messages that go end to end (2000) |
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is told (3) |
-//! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`, else a test guest) |
+//! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
 //! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
@@ -55,9 +56,11 @@ mod end_to_end;
 mod faults;
 mod image;
 mod installation;
+mod languages;
 mod pipeline;
 mod replace;
 mod report;
+mod stock;
 
 use report::Report;
 
@@ -65,11 +68,12 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
     ("pipeline", pipeline::measure),
+    ("languages", languages::measure),
     ("faults", faults::measure),
     ("backlog", backlog::measure),
     ("replace", replace::measure),

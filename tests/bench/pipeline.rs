@@ -3,25 +3,24 @@
 //! The share is CPU of a call, over CPU of the whole process for one message as `end_to_end` has measured it: queue,
 //! pipeline, S/MIME, TLS, journal and the start of the program. It is told only when both were measured.
 //!
-//! And a validator written in Rust on a job message of 30 kB, everything included: a fresh instance, its configuration, the
-//! message into the guest and the verdict out of it. It is `builtin:job-records` where this program has it.
+//! And `builtin:job-records` on a job message of 30 kB, everything included: a fresh instance, its configuration, the
+//! message into the guest and the verdict out of it.
 
 use std::hint::black_box;
 use std::path::PathBuf;
 
 use ::sesame::message::{Direction, MessageId};
 use ::sesame::plugin::{
-    CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SideCar, SignerFacts, StageSource,
-    TOTAL_TIME, stock_plugins,
+    CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SignerFacts, StageSource, TOTAL_TIME,
 };
 
 use crate::clock::thread_cpu;
 use crate::crypto::{SIZES, text};
 use crate::end_to_end::{RECEIVER_CPU, SENDER_CPU};
 use crate::harness::Folder;
-use crate::peers::guests::component;
 use crate::program;
 use crate::report::{Goal, Report, median};
+use crate::stock::job_message;
 
 const ROUNDS: usize = 15;
 const ROUND_SECONDS: f64 = 0.03;
@@ -46,38 +45,12 @@ pub(crate) fn measure(report: &mut Report) {
             }
         }
     }
-    let (name, stage) = validator();
-    let pipeline = pipeline_of(&plugins, stage, Direction::Inbound);
+    let name = std::env::var("SESAME_FIGURES_VALIDATOR").unwrap_or_else(|_| "builtin:job-records".to_owned());
+    let pipeline = pipeline_of(&plugins, StageSource::named(&name, None), Direction::Inbound);
     let call = one_call(&pipeline, Direction::Inbound, &job_message(30_000));
     let name = format!("validator {name}, job message of 30 kB");
     report.goal(&name, call * 1e6, "us", Goal::AtMost(150.0));
-}
-
-/// The validator that is measured, by its name.
-fn validator() -> (String, StageSource) {
-    if let Ok(name) = std::env::var("SESAME_FIGURES_VALIDATOR") {
-        return (name.clone(), StageSource::named(&name, None));
-    }
-    if stock_plugins().any(|name| name == "job-records") {
-        return ("builtin:job-records".to_owned(), StageSource::named("builtin:job-records", None));
-    }
-    let sites = SideCar::parse("[config]\nsites = [\"NORTHSEA-T2\"]", "side-car".as_ref()).unwrap();
-    ("sites".to_owned(), StageSource::named(component("sites").to_str().unwrap(), Some(sites)))
-}
-
-/// The demo's job records, as often as they fit.
-fn job_message(size: usize) -> Vec<u8> {
-    let sample = include_str!("../../host/src/demo/samples/cpu-jobs.txt");
-    let (head, records) = sample.split_once('\n').unwrap();
-    let mut message = format!("{head}\n");
-    let records = records.split_inclusive("%%\n").filter(|record| record.contains("Site: "));
-    for record in records.collect::<Vec<_>>().into_iter().cycle() {
-        if message.len() + record.len() > size {
-            return message.into_bytes();
-        }
-        message.push_str(record);
-    }
-    message.into_bytes()
+    crate::stock::measure(report, &plugins);
 }
 
 fn cache(folder: &Folder) -> PathBuf {
@@ -87,7 +60,7 @@ fn cache(folder: &Folder) -> PathBuf {
     path
 }
 
-fn pipeline_of(plugins: &Plugins, stage: StageSource, direction: Direction) -> Pipeline {
+pub(crate) fn pipeline_of(plugins: &Plugins, stage: StageSource, direction: Direction) -> Pipeline {
     let settings = PipelineSettings {
         stages: vec![stage],
         channel: "figures".to_owned(),
@@ -101,7 +74,7 @@ fn pipeline_of(plugins: &Plugins, stage: StageSource, direction: Direction) -> P
 }
 
 /// CPU seconds of one call.
-fn one_call(pipeline: &Pipeline, direction: Direction, payload: &[u8]) -> f64 {
+pub(crate) fn one_call(pipeline: &Pipeline, direction: Direction, payload: &[u8]) -> f64 {
     let id = MessageId::parse("6b031234/6b03126398f937").unwrap();
     let signer = SignerFacts {
         subject: "CN=sender.example.org,OU=Hosts,O=Sesame,C=UK".to_owned(),
@@ -115,7 +88,7 @@ fn one_call(pipeline: &Pipeline, direction: Direction, payload: &[u8]) -> f64 {
         destination: "/queue/figures",
         content_type: None,
         signer: inbound.then_some(&signer),
-        received_at: 1_700_000_000_000,
+        received_at: 1_800_000_000_000,
         attempt: 1,
         transport_headers: if inbound { &headers } else { &[] },
         properties: &[],

@@ -4,9 +4,8 @@
 //! The broker is the embedded one, in this process; it is given a signed message of 1 kB every two milliseconds, each under an
 //! id of its own. The receiver is a process of its own with the validator `sites` of the tests; every replacement is a component
 //! that was never compiled before. The delay is told by two readings of the machine's clock: when the broker got the message, and
-//! the moment of commit in the journal. Whatever else the machine does is in both kinds of time alike: what a replacement adds is
-//! the largest delay around one less the largest in quiet times, and both are told, for where the machine is busy with
-//! something else the difference says little.
+//! the moment of commit in the journal. What a replacement adds is the largest delay around one less the median in quiet times;
+//! the largest in quiet times is told beside it, for what the machine does otherwise is in both.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -152,7 +151,7 @@ fn tell(report: &mut Report, put: &[f64], committed: &BTreeMap<usize, f64>, bega
     report.figure("delay around a replacement, median", half, "ms");
     report.figure("delay around a replacement, 99.9 %", most, "ms");
     report.figure("delay around a replacement, largest", all, "ms");
-    report.goal("added by a replacement: largest over largest", (all - quiet_all).max(0.0), "ms", Goal::AtMost(100.0));
+    report.goal("added by a replacement, at most", (all - quiet_half).max(0.0), "ms", Goal::AtMost(100.0));
     report.goal("messages lost", lost as f64, "", Goal::AtMost(0.0));
     assert_eq!(lost, 0, "messages lost");
 }

@@ -147,7 +147,9 @@ mod tests {
             names.sort();
             names.dedup();
             assert_eq!(names.len(), files.len(), "{language:?} writes a file twice");
-            let blank = files.iter().find(|(_, bytes)| String::from_utf8_lossy(bytes).contains("{{"));
+            // The SDK's sources come as they are, and double braces mean something else in them.
+            let templates = || files.iter().filter(|(path, _)| !path.starts_with("sdk"));
+            let blank = templates().find(|(_, bytes)| String::from_utf8_lossy(bytes).contains("{{"));
             assert_eq!(blank.map(|(path, _)| path), None, "{language:?}");
         }
     }

@@ -16,7 +16,7 @@ impl Plugin for Sites {
     const SUMMARY: &'static str = "Refuses messages of sites that are not listed.";
 
     fn config_schema() -> Option<String> {
-        Some(r#"{"type":"object","required":["sites"],"properties":{"sites":{"type":"array","items":{"type":"string"}}}}"#.into())
+        Some(r#"{"type":"object","additionalProperties":false,"required":["sites"],"properties":{"sites":{"type":"array","items":{"type":"string"}}}}"#.into())
     }
 
     fn new(config: Self) -> Result<Self, String> {
