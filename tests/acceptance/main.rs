@@ -41,6 +41,7 @@ mod refuses;
 mod reloads;
 mod signed_plugins;
 mod stands_for_ssm;
+mod stock_plugins;
 mod stops_when_asked;
 mod survives_deaths;
 mod trust_changes;

@@ -80,8 +80,7 @@ pub(crate) fn command(place: &Place) -> Command {
 /// Messages ready and unacknowledged in the queue that a destination `/queue/NAME` stands for; 0 where there is none yet.
 pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
     let name = destination.trim_start_matches("/queue/");
-    let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
-    let list = succeed(command.args(["--quiet", "--no-table-headers", "list_queues", "name", "messages"]));
+    let list = ctl(place, &["--no-table-headers", "list_queues", "name", "messages"]);
     let depth =
         |line: &str| line.split_once('\t').filter(|(queue, _)| *queue == name).and_then(|(_, n)| n.parse().ok());
     list.lines().find_map(depth).unwrap_or(0)
@@ -89,8 +88,22 @@ pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
 
 /// Has the node write the names of its queues to disk now.
 pub(crate) fn remember_queues(place: &Place) {
-    let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
-    succeed(command.args(["--quiet", "eval", "ok = mnesia:sync_log()."]));
+    ctl(place, &["eval", "ok = mnesia:sync_log()."]);
+}
+
+/// Asks the node. It answers clients a moment before it counts as started.
+fn ctl(place: &Place, arguments: &[&str]) -> String {
+    let command = || {
+        let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
+        command.arg("--quiet");
+        command
+    };
+    let first = command().args(arguments).output().unwrap();
+    if first.status.success() {
+        return String::from_utf8_lossy(&first.stdout).into_owned();
+    }
+    succeed(command().args(["await_startup", "--timeout", "60"]));
+    succeed(command().args(arguments))
 }
 
 fn with_environment(mut command: Command, place: &Place) -> Command {
