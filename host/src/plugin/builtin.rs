@@ -10,27 +10,17 @@ macro_rules! stock {
     };
 }
 
-const STOCK: &[(&str, &[u8])] = stock![
-    "passthrough",
-    "any-record",
-    "job-records",
-    "summary-records",
-    "sync-records",
-    "cloud-records",
-    "accelerator-records",
-    "star-records",
-    "usage-records",
-    "site-binding",
-    "split-records",
-    "salvage-records",
-    "pseudonymise",
-    "set-fields",
-    "route-by-type",
-];
+const STOCK: &[(&str, &[u8])] = stock!["passthrough"];
 
 /// The component of `builtin:NAME`, by NAME.
 pub(super) fn find(name: &str) -> Option<&'static [u8]> {
     STOCK.iter().find(|(stock, _)| *stock == name).map(|(_, bytes)| *bytes)
+}
+
+/// The component of a plugin that is named as in a pipeline, `builtin:NAME`; nothing where the name is that of a file.
+#[must_use]
+pub fn component(name: &str) -> Option<Option<&'static [u8]>> {
+    name.strip_prefix(PREFIX).map(find)
 }
 
 /// The names of all stock plugins, without the prefix.

@@ -69,16 +69,10 @@ pub enum ComponentError {
         other: String,
     },
     /// An interface or function of a newer contract.
-    #[error(
-        "wants {0}, which this host does not have, it speaks sesame:plugin@{CONTRACT_VERSION}: use a newer Sesame, or \
-         build it without"
-    )]
+    #[error("wants {0}, which this host does not have, it speaks {SERVED}: use a newer Sesame, or build it without")]
     Wants(String),
     /// A role of a newer contract.
-    #[error(
-        "exports {0}, which this host would not call, it speaks sesame:plugin@{CONTRACT_VERSION}: use a newer Sesame, \
-         or build it without"
-    )]
+    #[error("exports {0}, which this host would not call, it speaks {SERVED}: use a newer Sesame, or build it without")]
     UnknownRole(String),
     /// An interface in two versions, of which only one could be called.
     #[error("exports the interface {0} twice: build it for one version of sesame:plugin")]

@@ -71,7 +71,7 @@ pub enum Fault {
     #[error("gave an answer that is refused, {0}: mend the plugin or its configuration")]
     AnswerRefused(super::answer::AnswerError),
     /// `init` refused the configuration, in the plugin's words.
-    #[error("refused its configuration, {0:?}: change [config] in its side-car")]
+    #[error("refused its configuration, {0:?}: change its [config]")]
     ConfigRefused(String),
     /// `failure::internal`, in the plugin's words.
     #[error("reports a fault of its own, {0:?}: see the plugin's log and documentation")]

@@ -3,20 +3,18 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::super::queue::read_file;
 use super::super::{EXIT_DONE, EXIT_FAILED, output};
 use super::Inspect;
 use crate::message::hex;
-use crate::plugin::{CONTRACT_VERSION, Inspection, MAX_COMPONENT_BYTES};
+use crate::plugin::{CONTRACTS_SERVED, Inspection, MAX_COMPONENT_BYTES, stock_component, stock_plugins};
 
 pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
     let file = &arguments.file;
-    let bytes = read_file(file, MAX_COMPONENT_BYTES)
-        .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", file.display())))?;
-    // A component that is too large is refused by its first byte more than may be.
-    let bytes = bytes.unwrap_or_else(|| vec![0; usize::try_from(MAX_COMPONENT_BYTES + 1).unwrap_or(usize::MAX)]);
+    let bytes = component(file)?;
     let inspection = super::plugins(super::user_cache())?.inspect(&bytes);
     let signature = signature_beside(file);
     if arguments.json {
@@ -27,6 +25,20 @@ pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
     Ok(if inspection.found.is_ok() { EXIT_DONE } else { EXIT_FAILED })
 }
 
+/// The bytes of a file, or of the stock plugin `builtin:NAME`.
+fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if let Some(found) = file.to_str().and_then(stock_component) {
+        let names = || stock_plugins().collect::<Vec<_>>().join(", ");
+        return found
+            .map(<[u8]>::to_vec)
+            .with_context(|| format!("there is no such stock plugin; there are: {}", names()));
+    }
+    let bytes = read_file(file, MAX_COMPONENT_BYTES)
+        .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", file.display())))?;
+    // A component that is too large is refused by its first byte more than may be.
+    Ok(bytes.unwrap_or_else(|| vec![0; usize::try_from(MAX_COMPONENT_BYTES + 1).unwrap_or(usize::MAX)]))
+}
+
 /// What is known of the component's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signature {
@@ -35,7 +47,8 @@ enum Signature {
     Beside,
 }
 
-/// Looks for the detached signature `FILE.p7s`. This is the one place where it would also be verified.
+/// Looks for the detached signature `FILE.p7s`. Whose signatures count is in the configuration, which is not read here: they are
+/// verified when the plugin is adopted, and by `sesame check`.
 fn signature_beside(file: &Path) -> Signature {
     let mut name = file.as_os_str().to_owned();
     name.push(".p7s");
@@ -46,7 +59,7 @@ impl Signature {
     fn words(self) -> &'static str {
         match self {
             Self::Absent => "none beside it",
-            Self::Beside => "beside it, not verified here",
+            Self::Beside => "beside it; whether it is good, `sesame check` says once it lies in the plugin folder",
         }
     }
 }
@@ -59,7 +72,7 @@ fn lines(file: &Path, inspection: &Inspection, signature: Signature) -> Vec<Stri
     tell("signature", signature.words());
     if !inspection.contracts.is_empty() {
         let contracts = inspection.contracts.join(", ");
-        tell("contract", &format!("{contracts} (this host speaks {CONTRACT_VERSION})"));
+        tell("contract", &format!("{contracts} (this host serves {CONTRACTS_SERVED})"));
     }
     if let Ok((roles, description)) = &inspection.found {
         tell("roles", &roles.to_string());
@@ -122,6 +135,13 @@ mod tests {
 
     fn stock() -> Vec<u8> {
         std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/passthrough.wasm")).unwrap()
+    }
+
+    #[test]
+    fn a_stock_plugin_is_named_as_in_a_pipeline() {
+        assert_eq!(component(Path::new("builtin:passthrough")).unwrap(), stock());
+        let error = component(Path::new("builtin:nothing")).unwrap_err().to_string();
+        assert!(error.contains("there are: passthrough"), "{error}");
     }
 
     #[test]

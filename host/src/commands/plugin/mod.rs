@@ -93,7 +93,7 @@ pub struct Build {
 /// `sesame plugin inspect`.
 #[derive(Args, Debug)]
 pub struct Inspect {
-    /// The component.
+    /// The component, or builtin:NAME.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print JSON.

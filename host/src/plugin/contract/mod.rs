@@ -26,7 +26,7 @@ use super::state::HostState;
 pub(super) use self::spoken::{CONTRACT, Major, Spoken};
 
 /// The majors as an error names them.
-pub(super) const SERVED: &str = "0.9 and 1.x";
+pub const SERVED: &str = "0.9 and 1.x";
 
 /// What a role function answers; nothing where the component does not have the role.
 pub(super) type Asked<T> = wasmtime::Result<Option<Result<T, Failure>>>;

@@ -71,7 +71,7 @@ impl fmt::Display for Violation {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The operator's.
-    #[error("does not take its configuration: {}: change [config] in its side-car", told(.0))]
+    #[error("does not take its configuration: {}: change its [config]", told(.0))]
     Refused(Vec<Violation>),
     /// The plugin's.
     #[error(transparent)]
