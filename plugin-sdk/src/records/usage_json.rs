@@ -202,15 +202,21 @@ fn check(record: Value<'_, '_>, format: &Format, rules: &Rules, report: &mut Rep
     if record.kind() != Kind::Object {
         return report.error("not-a-record", "UsageRecords", Some(record.source()), "is not an object with fields");
     }
+    // Of a name that stands there twice, the last value counts.
+    let mut values = vec![None; format.fields.len()];
     for (name, value) in record.entries() {
         let name = name.text();
-        let known = format.fields.iter().any(|field| field.name == name) || format.ignored.contains(&&*name);
-        if !known {
-            report.error("unknown-field", quoted(&name), Some(&value.text()), "is not a field of this record");
+        let known = format.fields.iter().position(|field| field.name == name);
+        match known.and_then(|index| values.get_mut(index)) {
+            Some(slot) => *slot = Some(value),
+            None if format.ignored.contains(&&*name) => {}
+            None => {
+                report.error("unknown-field", quoted(&name), Some(&value.text()), "is not a field of this record");
+            }
         }
     }
-    for field in format.fields {
-        match record.get(field.name) {
+    for (field, value) in format.fields.iter().zip(values) {
+        match value {
             Some(value) => check_value(field, value, rules, report),
             None if field.need == Mandatory => {
                 report.error("missing-field", field.name, None, "a mandatory field is missing");
@@ -226,7 +232,7 @@ fn check_value(field: &Field, value: Value<'_, '_>, rules: &Rules, report: &mut 
     }
     let text = value.text();
     let mut wrong = |rule: &str, words: &str| report.error(rule, field.name, Some(&text), words);
-    let year = Time::from_seconds(rules.now).map_or(i64::MAX, Time::year);
+    let year = || Time::from_seconds(rules.now).map_or(i64::MAX, Time::year);
     match field.content {
         Text if value.kind() != Kind::Text => wrong("not-text", "is not a text in quotes"),
         Text if field.need == Mandatory && python::is_null(&text) => {
@@ -243,7 +249,7 @@ fn check_value(field: &Field, value: Value<'_, '_>, rules: &Rules, report: &mut 
         Between(first, last) if !value.integer().is_some_and(|whole| (first..=last).contains(&whole)) => {
             wrong("out-of-range", &format!("is not a whole number from {first} to {last}"));
         }
-        Year if !value.integer().is_some_and(|whole| (2000..=year).contains(&whole)) => {
+        Year if !value.integer().is_some_and(|whole| (2000..=year()).contains(&whole)) => {
             wrong("out-of-range", "is not a whole number from 2000 to the present year");
         }
         _ if rules.strict => strict(field, value, report),
