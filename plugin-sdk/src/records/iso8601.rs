@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use super::python;
+
 /// A point in time from year 1 to 9999, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
@@ -280,7 +282,7 @@ fn last_seconds(text: &str) -> Result<i64, BadDuration> {
     match number.split_once(['.', ',']) {
         None if is_number(number) && !number.is_empty() => Ok(whole(number)),
         Some((before, after)) if is_number(before) && is_number(after) && !before.is_empty() => {
-            let value: f64 = number.replace(',', ".").parse().map_err(|_| BadDuration::Form)?;
+            let value = python::float(&number.replace(',', ".")).ok_or(BadDuration::Form)?;
             // A cast of floating point to integer keeps to the ends of the range.
             if value.is_finite() { Ok(value.round_ties_even() as i64) } else { Err(BadDuration::Range) }
         }

@@ -158,8 +158,7 @@ impl<'d, 'a> Value<'d, 'a> {
         if self.kind() != Kind::Number {
             return None;
         }
-        // `parse` knows `NaN` and `Infinity` too.
-        self.source().parse().ok()
+        super::python::float(self.source())
     }
 
     /// Whether it is a number written without fraction and exponent, which is an `int` to the consumer.

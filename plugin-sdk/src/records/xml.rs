@@ -250,9 +250,16 @@ fn malformed(source: &str, fault: Fault) -> Finding {
 
 /// Line and column, counted from 1, of a place in a text.
 pub(crate) fn position(source: &str, at: usize) -> (usize, usize) {
-    let before = source.get(..at).unwrap_or_default();
-    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
+    let (mut line, mut column) = (1, 1);
+    for byte in source.bytes().take(at) {
+        match byte {
+            b'\n' => (line, column) = (line + 1, 1),
+            // What follows the first byte of a character is no character.
+            0x80..0xc0 => {}
+            _ => column += 1,
+        }
+    }
+    (line, column)
 }
 
 #[cfg(test)]
