@@ -22,7 +22,7 @@
 //! # No message is accepted
 //! The consumer chooses the reader of these messages by their type, [`TYPE`], but the schema it then holds them against
 //! asks for the type of single records: whatever such a message contains, it is rejected. So [`check`] finds every one
-//! invalid, as the consumer does, and lists beside that what would be wrong without this. [`parse`] and [`write`] are
+//! invalid, as the consumer does, and lists beside that what would be wrong without this. [`parse`] and [`write()`] are
 //! as for every format.
 //!
 //! Source: APEL's `message_schemas.py`, `record_factory.py` and `accelerator_summary.py` as proposed in its pull request

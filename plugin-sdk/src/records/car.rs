@@ -20,7 +20,7 @@
 //! is none. The order of elements does not matter, nor does how they are nested; of several with one name the first
 //! counts, and unknown ones are skipped. A value of `none` or `null` in any case is no value. A record must not end before
 //! it starts, nor more than two days from now. Memory is not read. The consumer itself writes the types `vo-group` and
-//! `vo-role`, which it does not read again; [`write`] writes those it reads.
+//! `vo-role`, which it does not read again; [`write()`] writes those it reads.
 //!
 //! Records in the namespace of aggregated records ([`AGGREGATED`]) are refused.
 //!
