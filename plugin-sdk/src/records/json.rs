@@ -18,6 +18,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use super::python;
+
 /// How deep values nest at most.
 pub const MAX_DEPTH: usize = 980;
 
@@ -158,7 +160,8 @@ impl<'d, 'a> Value<'d, 'a> {
         if self.kind() != Kind::Number {
             return None;
         }
-        super::python::float(self.source())
+        // Which knows `NaN` and `Infinity` too.
+        python::float(self.source())
     }
 
     /// Whether it is a number written without fraction and exponent, which is an `int` to the consumer.

@@ -6,16 +6,18 @@
 //!
 //! | function | gives |
 //! |---|---|
-//! | `check(payload, &Rules)` | all findings; the message is invalid if and only if one of them is an error |
+//! | `check(payload, &Rules)` | all [`Finding`]s; the message is invalid if and only if one of them is an error |
 //! | `parse(payload)` | the typed records with their places, or the findings that make it impossible |
 //! | `write(&message)` | the text, fields in the order of the consumer's own writer |
 //!
 //! # Where to start
-//! [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`] the JSON ones;
-//! [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers and nulls.
+//! [`check()`] recognises a message of any format. [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync,
+//! cloud); [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`] the JSON
+//! ones; [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers, lines and nulls.
 //!
 //! # Limits
-//! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were.
+//! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
+//! quoted up to [`Findings::QUOTED`] bytes, and only in a finding's `value`: texts are free of personal data.
 
 pub mod accelerator;
 pub mod accelerator_summary;
@@ -29,6 +31,7 @@ mod recognise;
 mod report;
 mod setting;
 pub mod star;
+pub mod text;
 pub mod usage_json;
 pub mod xml;
 
@@ -37,6 +40,8 @@ pub(crate) use findings::quoted;
 pub use recognise::{check_json, check_xml};
 pub use setting::{Setting, answer};
 
+use crate::Finding;
+
 /// What a check needs to know besides the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -44,6 +49,16 @@ pub struct Rules {
     pub now: i64,
     /// Also what the formats' documents and the consumer's database demand and its loader does not check.
     pub strict: bool,
+}
+
+/// Checks a message of any format, which is recognised as the consumer recognises it: by how its stripped text begins.
+#[must_use]
+pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    match text::decode(payload).map(|text| text.as_bytes().first()) {
+        Ok(Some(b'<')) => check_xml(payload, rules),
+        Ok(Some(b'{')) => check_json(payload, rules),
+        _ => text::check(payload, rules),
+    }
 }
 
 /// The values that an earlier one is equal to, with their places.

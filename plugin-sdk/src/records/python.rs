@@ -9,8 +9,9 @@
 //! | [`is_null`] | the words that the consumer takes for nothing |
 //!
 //! The character classes are those of Unicode 14 (Python 3.11). Comparisons with the real thing stand in
-//! `tests/python.rs`.
+//! `tests/records`.
 
+mod decimal;
 mod number;
 mod space;
 mod time;

@@ -1,6 +1,6 @@
 //! Numbers.
 
-use super::is_space;
+use super::{decimal, is_space};
 
 /// The longest integer that Python reads, in digits (`sys.get_int_max_str_digits()`).
 const MAX_DIGITS: usize = 4300;
@@ -65,7 +65,7 @@ pub fn int(text: &str) -> Option<i64> {
 #[must_use]
 pub fn float(text: &str) -> Option<f64> {
     if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'_') {
-        return text.parse().ok();
+        return decimal::read(text);
     }
     let mut plain = String::new();
     let mut before = ' ';
@@ -79,7 +79,7 @@ pub fn float(text: &str) -> Option<f64> {
         }
         before = c;
     }
-    if before == '_' { None } else { plain.parse().ok() }
+    if before == '_' { None } else { decimal::read(&plain) }
 }
 
 /// Takes white space off both ends as `int()` and `float()` do: of ASCII only what C calls so, which leaves the four
