@@ -15,6 +15,7 @@
 pub mod bindings;
 mod config;
 pub mod log;
+pub mod records;
 #[doc(hidden)]
 pub mod slot;
 
