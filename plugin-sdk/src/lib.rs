@@ -16,6 +16,7 @@ pub mod bindings;
 mod config;
 pub mod log;
 pub mod records;
+mod sample;
 #[doc(hidden)]
 pub mod slot;
 

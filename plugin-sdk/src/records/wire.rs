@@ -55,20 +55,11 @@ impl Wire {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Message;
 
     fn context(direction: Direction, properties: &[(&str, &str)]) -> Context {
-        Context {
-            direction,
-            message_id: "id".to_owned(),
-            channel: "cpu".to_owned(),
-            destination: "/queue/cpu".to_owned(),
-            content_type: None,
-            signer: None,
-            received_at: 0,
-            attempt: 1,
-            transport_headers: Vec::new(),
-            properties: properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        }
+        let message = Message::sample(direction, "");
+        properties.iter().fold(message, |message, (name, value)| message.with_property(name, value)).context
     }
 
     #[test]

@@ -63,7 +63,9 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
     });
     match (scanned, records) {
         (Ok(()), Some(records)) => Ok(Shape { payload, kind, form: Form::Json, records }),
-        (Ok(()), None) => Err(uncuttable("the JSON object has no array UsageRecords, so its records cannot be told apart")),
+        (Ok(()), None) => {
+            Err(uncuttable("the JSON object has no array UsageRecords, so its records cannot be told apart"))
+        }
         (Err(Broken { what, at }), _) => Err(uncuttable(format!("the JSON {what}, at byte {at}"))),
     }
 }
@@ -226,7 +228,8 @@ impl<'a> Scanner<'a> {
         let value = if container { self.collect(&inside, depth, fields)? } else { value };
         if let Some(field) = fields.get_mut(place) {
             field.value = self.string_of(value.clone());
-            let null = |text: &str| text.is_empty() || text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null");
+            let null =
+                |text: &str| text.is_empty() || text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null");
             field.null = !container && null(field.value.trim());
             field.span.value = value;
         }

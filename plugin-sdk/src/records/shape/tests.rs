@@ -182,7 +182,8 @@ fn deep_xml_is_no_danger() {
 
 #[test]
 fn fields_are_what_the_loader_would_see() {
-    let text = "APEL-individual-job-message: v0.3\r\n Site :\tA: b \r\nnothing\rVO:\x0bFQAN: \u{a0}/x\u{2029}Queue: None\n%%";
+    let text =
+        "APEL-individual-job-message: v0.3\r\n Site :\tA: b \r\nnothing\rVO:\x0bFQAN: \u{a0}/x\u{2029}Queue: None\n%%";
     let expected = [("Site", "A: b"), ("VO", ""), ("FQAN", "/x"), ("Queue", "None")];
     assert_eq!(fields(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let escaped = r#"{"UsageRecords":[{"Global\u0055serName":"\ud83d\ude00\n","A":{"B":[{"C":1}]},"D":"None"}]}"#;
@@ -242,12 +243,19 @@ fn fields_are_added_at_the_end_of_each_record() {
         record.add("VO", "\"");
         record.add_number("Count", "2");
     });
-    assert!(gpu.contains(r#""Count": 1.5, "VO": "\"", "Count": 2},"#) && gpu.contains(r#"{"VO": "\"", "Count": 2}"#), "{gpu}");
+    assert!(
+        gpu.contains(r#""Count": 1.5, "VO": "\"", "Count": 2},"#) && gpu.contains(r#"{"VO": "\"", "Count": 2}"#),
+        "{gpu}"
+    );
     let star = edited(STAR, |record| {
         record.add("Site", "<");
         record.add("RecordIdentity@note", "\"");
     });
-    assert!(star.contains("<sr:Site/><sr:Site>&lt;</sr:Site><sr:RecordIdentity sr:note=\"&quot;\"/></sr:StorageUsageRecord>"));
+    assert!(
+        star.contains(
+            "<sr:Site/><sr:Site>&lt;</sr:Site><sr:RecordIdentity sr:note=\"&quot;\"/></sr:StorageUsageRecord>"
+        )
+    );
     assert!(star.contains("createTime=\"2026-11-24T00:00:00Z\" sr:note=\"&quot;\"/>"), "{star}");
     assert_eq!(cut(&star).len(), 2);
 }

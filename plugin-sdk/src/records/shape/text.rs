@@ -45,9 +45,8 @@ fn first_space(bytes: &[u8]) -> Option<usize> {
 fn last_space(bytes: &[u8]) -> Option<usize> {
     match bytes.last()? {
         byte if byte.is_ascii() => is_space(char::from(*byte)).then_some(1),
-        _ => (2..=3).find(|&width| {
-            bytes.len().checked_sub(width).and_then(|at| bytes.get(at..)).is_some_and(is_one_space)
-        }),
+        _ => (2..=3)
+            .find(|&width| bytes.len().checked_sub(width).and_then(|at| bytes.get(at..)).is_some_and(is_one_space)),
     }
 }
 
@@ -104,7 +103,9 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
     let name = payload.get(header.clone()).unwrap_or_default().split(|&byte| byte == b':').next().unwrap_or_default();
     let name = name.trim_ascii();
     if !(name.starts_with(b"APEL-") && name.ends_with(b"-message")) {
-        return Err(uncuttable("the message has none of the headers `APEL-…-message`, so its records cannot be told apart"));
+        return Err(uncuttable(
+            "the message has none of the headers `APEL-…-message`, so its records cannot be told apart",
+        ));
     }
     let mut records = Vec::new();
     let mut from = header.end;
