@@ -1,0 +1,196 @@
+//! The stock plugin `builtin:set-fields`: adds, renames and maps fields of records in text, JSON and XML.
+//!
+//! In this order: `rename` gives a field another name, `map` exchanges certain values for others, `default` writes a field
+//! that is missing or null, `set` writes it in any case. The tables hold for every message; those under `types` for one type
+//! of record, and win. Nothing else of the message changes.
+//!
+//!     [config.set]
+//!     InfrastructureDescription = "APEL-HTCONDOR-CE"
+//!     [config.map.VO]
+//!     "atlas.old" = "atlas"
+//!     [config.types.cloud.default]
+//!     CloudType = "OpenStack"
+//!
+//! # Names
+//! As in the record: `VO`, in JSON `Outer.Inner` for a member inside another, in XML the name of an element at any depth
+//! without its prefix, or `Element@attribute`. In XML records `VO` also means `Group`, and in CAR `InfrastructureType`,
+//! `InfrastructureDescription` and `ServiceLevelType` mean the attributes that hold these.
+
+use std::collections::BTreeMap;
+
+use sesame_plugin::records::shape::{Kind, Record, edit};
+use sesame_plugin::{Failure, Finding, Message, Output, Plugin, Transformed, Transformer, Verdict};
+
+/// Warnings of one message.
+const MAX_FINDINGS: usize = 100;
+/// What fields of text records are called in XML ones.
+const XML_NAMES: [(Kind, &str, &str); 5] = [
+    (Kind::Storage, "VO", "Group"),
+    (Kind::Usage, "VO", "Group"),
+    (Kind::Usage, "InfrastructureType", "Infrastructure@type"),
+    (Kind::Usage, "InfrastructureDescription", "Infrastructure@description"),
+    (Kind::Usage, "ServiceLevelType", "ServiceLevel@type"),
+];
+
+/// A value of the configuration; JSON records keep numbers as numbers.
+#[derive(Clone, serde::Deserialize)]
+#[serde(untagged)]
+enum Literal {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+#[derive(Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rules {
+    set: BTreeMap<String, Literal>,
+    default: BTreeMap<String, Literal>,
+    rename: BTreeMap<String, String>,
+    map: BTreeMap<String, BTreeMap<String, Literal>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    set: BTreeMap<String, Literal>,
+    default: BTreeMap<String, Literal>,
+    rename: BTreeMap<String, String>,
+    map: BTreeMap<String, BTreeMap<String, Literal>>,
+    types: BTreeMap<String, Rules>,
+}
+
+struct SetFields {
+    general: Rules,
+    types: Vec<(Kind, Rules)>,
+}
+
+impl Plugin for SetFields {
+    type Config = Config;
+    const NAME: &'static str = "set-fields";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Adds, renames and maps fields of records.";
+
+    fn config_schema() -> Option<String> {
+        let types = Kind::ALL.map(|kind| format!("\"{}\"", kind.name())).join(", ");
+        Some(include_str!("schema.json").replace("\"TYPES\"", &types))
+    }
+
+    fn new(config: Config) -> Result<Self, String> {
+        let Config { set, default, rename, map, types } = config;
+        let general = Rules { set, default, rename, map };
+        let known = |(name, rules): (String, Rules)| match Kind::named(&name) {
+            Some(kind) => Ok((kind, general.clone().with(rules).named_for(kind))),
+            None => Err(format!("types: {name:?} is no record type; the types are {}", Kind::names())),
+        };
+        let types = types.into_iter().map(known).collect::<Result<_, _>>()?;
+        Ok(Self { general, types })
+    }
+}
+
+impl Transformer for SetFields {
+    fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
+        let kind = Kind::of(&message.payload);
+        let named;
+        let rules = match self.types.iter().find(|(known, _)| *known == kind) {
+            Some((_, rules)) => rules,
+            None => {
+                named = self.general.clone().named_for(kind);
+                &named
+            }
+        };
+        if rules.is_empty() {
+            return Ok(Verdict::Unchanged.into());
+        }
+        if kind == Kind::Unknown {
+            let finding =
+                Finding::warning("set-fields.unknown-type", "the message is of no known type and stays as it is");
+            return Ok(Transformed { verdict: Verdict::Unchanged, findings: vec![finding] });
+        }
+        let mut findings = Vec::new();
+        let edited = edit(&message.payload, |record| rules.apply(record, &mut findings))?;
+        findings.truncate(MAX_FINDINGS);
+        let verdict = edited.payload.map_or(Verdict::Unchanged, |payload| Verdict::Replaced(Output::new(payload)));
+        Ok(Transformed { verdict, findings })
+    }
+}
+
+impl Rules {
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.default.is_empty() && self.rename.is_empty() && self.map.is_empty()
+    }
+
+    /// These, and `other` where both say something.
+    fn with(mut self, other: Self) -> Self {
+        self.set.extend(other.set);
+        self.default.extend(other.default);
+        self.rename.extend(other.rename);
+        for (field, values) in other.map {
+            self.map.entry(field).or_default().extend(values);
+        }
+        self
+    }
+
+    /// These, with the names that the fields have in records of a kind.
+    fn named_for(self, kind: Kind) -> Self {
+        let name = |name: String| match XML_NAMES.iter().find(|(of, text, _)| *of == kind && *text == name) {
+            Some((.., xml)) => (*xml).to_owned(),
+            None => name,
+        };
+        fn renamed<T>(table: BTreeMap<String, T>, name: impl Fn(String) -> String) -> BTreeMap<String, T> {
+            table.into_iter().map(|(field, value)| (name(field), value)).collect()
+        }
+        Self {
+            set: renamed(self.set, name),
+            default: renamed(self.default, name),
+            rename: self.rename.into_iter().map(|(old, new)| (name(old), name(new))).collect(),
+            map: renamed(self.map, name),
+        }
+    }
+
+    fn apply(&self, record: &mut Record<'_>, findings: &mut Vec<Finding>) {
+        let mut there: Vec<String> = record.fields().iter().map(|field| field.name.to_string()).collect();
+        for index in 0..there.len() {
+            let Some(old) = there.get(index) else { break };
+            if let Some(new) = self.rename.get(old) {
+                if there.contains(new) {
+                    let finding = Finding::warning(
+                        "set-fields.name-taken",
+                        format!("{old} was not renamed: the record has {new}"),
+                    );
+                    findings.push(finding.in_record(record.number()));
+                } else {
+                    record.rename(index, new);
+                }
+            }
+        }
+        // With the new names, which no field had before.
+        for (index, name) in there.iter_mut().enumerate() {
+            let taken = |new: &String| record.fields().iter().any(|field| field.name == *new);
+            if let Some(new) = self.rename.get(name).filter(|new| !taken(new)) {
+                name.clone_from(new);
+            }
+            let null = record.fields().get(index).is_none_or(|field| field.null);
+            let value = record.fields().get(index).map(|field| field.value.to_string()).unwrap_or_default();
+            let default = self.default.get(name).filter(|_| null);
+            let new = self.set.get(name).or_else(|| self.map.get(name)?.get(&value)).or(default);
+            match new {
+                Some(Literal::Text(text)) => record.set(index, text),
+                Some(Literal::Number(number)) => record.set_number(index, &number.to_string()),
+                None => {}
+            }
+        }
+        let missing = |name: &&String| !there.contains(name);
+        let only_default = self.default.iter().filter(|(name, _)| !self.set.contains_key(*name));
+        for (name, value) in self.set.iter().chain(only_default).filter(|(name, _)| missing(name)) {
+            match value {
+                Literal::Text(text) => record.add(name, text),
+                Literal::Number(number) => record.add_number(name, &number.to_string()),
+            }
+        }
+    }
+}
+
+sesame_plugin::export!(SetFields: transformer);
+
+#[cfg(test)]
+mod tests;
