@@ -1,16 +1,48 @@
-//! Accounting records, in every format that sites send.
+//! The accounting records that messages carry: read, checked and written as their consumer reads them.
 //!
-//! [`shape`] tells what a message holds, cuts it at its records and edits fields in place; [`wire`] says how large a message
-//! will be once it is sealed.
+//! The consumer is the loader of the central accounting database (APEL's `dbloader`, in Python 3 on a server whose clock
+//! runs on UTC). A check here gives the verdict that loader would give, on any bytes; where it would crash, the message
+//! is invalid. Every format's module has the same three functions:
+//!
+//! | function | gives |
+//! |---|---|
+//! | `check(payload, &Rules)` | all [`Finding`]s; the message is invalid if and only if one of them is an error |
+//! | `parse(payload)` | the typed records with their places, or the findings that make it impossible |
+//! | `write(&message)` | the bytes, fields in the order of the consumer's own writer |
+//!
+//! # Where to start
+//! [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync, cloud), [`python`] the rules of Python by
+//! which their values are read. [`shape`] tells what a message of any format holds, cuts it at its records and edits
+//! fields in place; [`wire`] says how large a message will be once it is sealed.
+//!
+//! # Limits
+//! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
+//! quoted up to [`Findings::QUOTED`] bytes, and only in a finding's `value`: texts are free of personal data.
 
+mod findings;
+pub mod python;
+mod setting;
 pub mod shape;
+pub mod text;
 pub mod wire;
+
+pub use findings::Findings;
+pub(crate) use findings::quoted;
+pub use setting::{Setting, answer};
+
+use crate::Finding;
 
 /// What a check needs to know besides the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// "Now", seconds since 1970, UTC: the context's `received-at`.
+    /// "Now", seconds since 1970-01-01T00:00:00Z: the context's `received-at`.
     pub now: i64,
-    /// Also what the documents demand and the loader does not check.
+    /// Also what the formats' documents and the consumer's database demand and its loader does not check.
     pub strict: bool,
+}
+
+/// Checks a message of any format, which is recognised as the consumer recognises it: by how its stripped text begins.
+#[must_use]
+pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    text::check(payload, rules)
 }

@@ -10,6 +10,7 @@ use super::edit::{Field, Place, Span};
 use super::text::{lossy, trim};
 use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
+use crate::records::python::is_null;
 
 /// How deep values may be nested.
 const MAX_DEPTH: u32 = 64;
@@ -228,9 +229,7 @@ impl<'a> Scanner<'a> {
         let value = if container { self.collect(&inside, depth, fields)? } else { value };
         if let Some(field) = fields.get_mut(place) {
             field.value = self.string_of(value.clone());
-            let null =
-                |text: &str| text.is_empty() || text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null");
-            field.null = !container && null(field.value.trim());
+            field.null = !container && is_null(field.value.trim());
             field.span.value = value;
         }
         Ok(())

@@ -9,14 +9,10 @@ use std::ops::Range;
 use super::edit::{Field, Place, Span};
 use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
+use crate::records::python::{is_null, is_space};
 
 /// What stands between two records.
 const SEPARATOR: &[u8] = b"%%";
-
-/// Whether Python takes it for white space: `str.isspace`.
-fn is_space(character: char) -> bool {
-    character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}')
-}
 
 /// A span without the white space around it; bytes that are not UTF-8 are no white space.
 pub(super) fn trim(bytes: &[u8], span: Range<usize>) -> Range<usize> {
@@ -132,7 +128,7 @@ pub(super) fn fields(payload: &[u8], record: Range<usize>) -> Vec<Field<'_>> {
             let name = trim(payload, from..from + colon);
             let value = trim(payload, from + colon + 1..end);
             let text = lossy(payload, value.clone());
-            let null = text.is_empty() || text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null");
+            let null = is_null(&text);
             fields.push(Field {
                 name: lossy(payload, name.clone()),
                 value: text,

@@ -10,6 +10,7 @@ use roxmltree::{Document, Node};
 use super::edit::{Field, Place, Span};
 use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
+use crate::records::python::is_null;
 
 /// Namespace, kind, and the name of a record. The root's name is not looked at: the loader asks for its namespace only.
 const FORMATS: [(&str, Kind, &str); 3] = [
@@ -111,10 +112,6 @@ fn element<'a>(payload: &'a [u8], node: Node<'_, 'a>) -> Field<'a> {
         place: Place::Element,
         span: span(payload, node.range(), node.tag_name().name().len()),
     }
-}
-
-fn is_null(text: &str) -> bool {
-    text.is_empty() || text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("null")
 }
 
 /// Where the parts of an element stand, whose local name has `length` bytes. The text is well formed.

@@ -1,0 +1,218 @@
+//! What a format is made of: its fields, their kinds and limits; and one record's values by its table.
+
+use super::levels::Benchmarked;
+use super::report::Report;
+use crate::records::Rules;
+
+/// The most fields a format has.
+pub(super) const SLOTS: usize = 32;
+
+/// How a field's text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As it is.
+    Text,
+    /// A whole number of any size.
+    Integer,
+    /// A floating-point number, which may be infinite or none.
+    Number,
+    /// A point in time.
+    Time,
+    /// A number; in version 0.4 a table of benchmarks.
+    Level,
+    /// A whole number; in version 0.4 a table of benchmarks, fractions cut off.
+    Count,
+}
+
+/// In which versions a field is accepted and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// In all.
+    Always,
+    /// Accepted in all, written before version 0.4, where a table of benchmarks says the same.
+    WrittenBeforeV04,
+    /// Accepted from version 0.4 on, never written.
+    ReadFromV04,
+}
+
+/// What the consumer's database holds in a field's column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Limit {
+    /// So many characters.
+    Characters(usize),
+    /// Whole numbers from one to the other.
+    Range(i64, i64),
+    /// Ten decimal digits, three of them behind the point.
+    Decimal,
+    /// No limit is known.
+    Unknown,
+}
+
+/// One field of a format.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) presence: Presence,
+    /// The loader rejects a record without it.
+    pub(super) mandatory: bool,
+    /// The documents call it mandatory, the loader does not.
+    pub(super) demanded: bool,
+    pub(super) limit: Limit,
+}
+
+impl Field {
+    const fn new(name: &'static str, kind: Kind, limit: Limit) -> Self {
+        Self { name, kind, presence: Presence::Always, mandatory: false, demanded: false, limit }
+    }
+
+    pub(super) const fn text(name: &'static str) -> Self {
+        Self::new(name, Kind::Text, Limit::Characters(255))
+    }
+
+    pub(super) const fn integer(name: &'static str) -> Self {
+        Self::new(name, Kind::Integer, Limit::Unknown)
+    }
+
+    pub(super) const fn number(name: &'static str) -> Self {
+        Self::new(name, Kind::Number, Limit::Decimal)
+    }
+
+    pub(super) const fn time(name: &'static str) -> Self {
+        Self::new(name, Kind::Time, Limit::Unknown)
+    }
+
+    pub(super) const fn level(name: &'static str) -> Self {
+        Self::new(name, Kind::Level, Limit::Decimal)
+    }
+
+    pub(super) const fn count(name: &'static str) -> Self {
+        Self::new(name, Kind::Count, Limit::Range(0, i64::MAX - 1))
+    }
+
+    pub(super) const fn mandatory(self) -> Self {
+        Self { mandatory: true, ..self }
+    }
+
+    pub(super) const fn demanded(self) -> Self {
+        Self { demanded: true, ..self }
+    }
+
+    pub(super) const fn characters(self, most: usize) -> Self {
+        Self { limit: Limit::Characters(most), ..self }
+    }
+
+    pub(super) const fn range(self, least: i64, most: i64) -> Self {
+        Self { limit: Limit::Range(least, most), ..self }
+    }
+
+    pub(super) const fn presence(self, presence: Presence) -> Self {
+        Self { presence, ..self }
+    }
+}
+
+/// A format.
+pub(super) struct Table {
+    /// What an operator calls a message of it.
+    pub(super) name: &'static str,
+    /// What the codes of its findings begin with.
+    pub(super) code: &'static str,
+    /// The versions that are documented.
+    pub(super) versions: &'static [&'static str],
+    /// In the order of the consumer's writer, at most [`SLOTS`].
+    pub(super) fields: &'static [Field],
+    /// Names of fields that are accepted with any value and not looked at.
+    pub(super) ignored: &'static [&'static str],
+    /// Where the benchmark's name stands among the fields.
+    pub(super) level_type: Option<usize>,
+    /// What goes beyond single fields.
+    pub(super) check: fn(&Row<'_>, &Rules, &mut Report<'_>),
+}
+
+impl Table {
+    /// Where the field `name` stands; `likely` is looked at first.
+    pub(super) fn find(&self, name: &str, likely: usize, v04: bool) -> Option<usize> {
+        let accepted = |field: &Field| field.presence != Presence::ReadFromV04 || v04;
+        match self.fields.get(likely) {
+            Some(field) if field.name == name && accepted(field) => Some(likely),
+            _ => self.fields.iter().position(|field| field.name == name && accepted(field)),
+        }
+    }
+}
+
+/// Where the field `name` stands in `fields`; does not compile for a name that is not there.
+pub(super) const fn slot(fields: &[Field], name: &str) -> usize {
+    let mut at = 0;
+    while !same(fields[at].name.as_bytes(), name.as_bytes()) {
+        at += 1;
+    }
+    at
+}
+
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+/// What a record has in one field.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Value<'a> {
+    #[default]
+    Absent,
+    /// The field is there and has no value.
+    Null,
+    Text(&'a str),
+    /// Also a time, in seconds since 1970.
+    Integer(i64),
+    Number(f64),
+    Level(Benchmarked<'a, f64>),
+    Count(Benchmarked<'a, i64>),
+    /// Already reported; what is checked further leaves it alone.
+    Bad,
+}
+
+/// The values of one record, by the slots of its table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) values: [Value<'a>; SLOTS],
+    /// A bit for each slot whose field was read.
+    pub(super) seen: u32,
+    /// The rules of version 0.4 apply.
+    pub(super) v04: bool,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(v04: bool) -> Self {
+        Self { values: [Value::Absent; SLOTS], seen: 0, v04 }
+    }
+
+    pub(super) fn value(&self, slot: usize) -> Value<'a> {
+        self.values.get(slot).copied().unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, slot: usize, value: Value<'a>) {
+        if let Some(place) = self.values.get_mut(slot) {
+            *place = value;
+        }
+    }
+
+    /// A whole number or a time, if there is a good one.
+    pub(super) fn integer(&self, slot: usize) -> Option<i64> {
+        match self.value(slot) {
+            Value::Integer(value) => Some(value),
+            Value::Count(value) => Some(value.value()),
+            _ => None,
+        }
+    }
+
+    /// A text, if there is one.
+    pub(super) fn text(&self, slot: usize) -> Option<&'a str> {
+        match self.value(slot) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
