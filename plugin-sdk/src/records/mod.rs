@@ -11,7 +11,8 @@
 //! | `write(&message)` | the bytes, fields in the order of the consumer's own writer |
 //!
 //! # Where to start
-//! [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync, cloud), [`python`] the rules of Python by
+//! [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync, cloud); [`star`] and [`car`] are the XML formats,
+//! [`accelerator`], [`accelerator_summary`] and [`public_ip`] the JSON ones; [`xml`] and [`json`] read their text, [`python`] the rules of Python by
 //! which their values are read. [`shape`] tells what a message of any format holds, cuts it at its records and edits
 //! fields in place; [`wire`] says how large a message will be once it is sealed.
 //!
@@ -19,12 +20,22 @@
 //! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
 //! quoted up to [`Findings::QUOTED`] bytes, and only in a finding's `value`: texts are free of personal data.
 
+pub mod accelerator;
+pub mod accelerator_summary;
+pub mod car;
 mod findings;
+pub mod iso8601;
+pub mod json;
+pub mod public_ip;
 pub mod python;
+mod report;
 mod setting;
 pub mod shape;
+pub mod star;
 pub mod text;
+pub mod usage_json;
 pub mod wire;
+pub mod xml;
 
 pub use findings::Findings;
 pub(crate) use findings::quoted;
@@ -44,5 +55,28 @@ pub struct Rules {
 /// Checks a message of any format, which is recognised as the consumer recognises it: by how its stripped text begins.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    text::check(payload, rules)
+    match shape::Form::of(payload) {
+        shape::Form::Text => text::check(payload, rules),
+        shape::Form::Json if shape::Kind::of(payload) == shape::Kind::AcceleratorSummary => {
+            accelerator_summary::check(payload, rules)
+        }
+        shape::Form::Json => accelerator::check(payload, rules),
+        shape::Form::Xml if shape::Kind::of(payload) == shape::Kind::Storage => star::check(payload, rules),
+        shape::Form::Xml => car::check(payload, rules),
+    }
+}
+
+/// The values that an earlier one is equal to, with their places.
+fn twins<T: Ord>(values: &[T]) -> Vec<(usize, &T)> {
+    let mut sorted: Vec<(&T, usize)> = values.iter().enumerate().map(|(index, value)| (value, index)).collect();
+    sorted.sort_unstable();
+    let pairs = sorted.windows(2);
+    let mut twins: Vec<(usize, &T)> = pairs
+        .filter_map(|pair| match pair {
+            [a, b] if a.0 == b.0 => Some((b.1, b.0)),
+            _ => None,
+        })
+        .collect();
+    twins.sort_unstable_by_key(|twin| twin.0);
+    twins
 }

@@ -1,0 +1,99 @@
+//! Findings about one record, and the readings of a value that formats share.
+
+use std::borrow::Cow;
+
+use super::iso8601::Time;
+use super::{Findings, python, quoted};
+use crate::{Finding, Severity};
+
+/// What a format's reader tells its findings about a record to.
+pub(crate) struct Report<'f> {
+    findings: &'f mut Findings,
+    /// What codes begin with.
+    format: &'static str,
+    /// From 1.
+    number: u32,
+    good: bool,
+}
+
+impl<'f> Report<'f> {
+    /// For the record at `index`, counted from 0.
+    pub(crate) fn new(findings: &'f mut Findings, format: &'static str, index: usize) -> Self {
+        Self { findings, format, number: u32::try_from(index + 1).unwrap_or(u32::MAX), good: true }
+    }
+
+    /// Whether the record broke no rule so far.
+    pub(crate) fn is_good(&self) -> bool {
+        self.good
+    }
+
+    /// The record breaks a rule; `field` is its name or XPath.
+    pub(crate) fn error(&mut self, rule: &str, field: &str, value: Option<&str>, text: &str) {
+        self.good = false;
+        let (format, number) = (self.format, self.number);
+        self.findings.add(Severity::Error, || {
+            let finding = Finding::error(&format!("{format}.{rule}"), text).in_record(number);
+            match value {
+                Some(value) => finding.in_field(field, quoted(value)),
+                None => Finding { field: Some(field.to_owned()), ..finding },
+            }
+        });
+    }
+
+    /// A value that must be there and not be null.
+    pub(crate) fn mandatory<'a>(&mut self, field: &str, value: Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
+        match value {
+            None => self.error("missing-field", field, None, "a mandatory field is missing"),
+            Some(null) if python::is_null(&null) => {
+                let text = "a mandatory field is empty, or has a value that stands for none (none, null)";
+                self.error("null-field", field, Some(&null), text);
+            }
+            good => return good,
+        }
+        None
+    }
+
+    /// A whole number, if there is a value at all.
+    pub(crate) fn integer(&mut self, field: &str, value: Option<Cow<'_, str>>) -> Option<i64> {
+        let value = value?;
+        let number = python::int(&value);
+        if number.is_none() {
+            self.error("bad-integer", field, Some(&value), "is not a whole number");
+        }
+        number
+    }
+
+    /// A time, which must be there.
+    pub(crate) fn time(&mut self, field: &str, value: Option<Cow<'_, str>>) -> Option<Time> {
+        let Some(value) = value else {
+            self.error("missing-field", field, None, "a mandatory time is missing");
+            return None;
+        };
+        let time = Time::parse(&value);
+        if time.is_none() {
+            self.error("bad-timestamp", field, Some(&value), "is not a time of ISO 8601, such as 2026-01-31T23:59:59Z");
+        }
+        time
+    }
+
+    /// For strict checks: a text that the consumer's database keeps `limit` characters of.
+    pub(crate) fn length(&mut self, field: &str, value: Option<&str>, limit: usize) {
+        if let Some(value) = value.filter(|value| value.chars().count() > limit) {
+            let text = format!("is longer than the {limit} characters that the database keeps");
+            self.error("too-long", field, Some(value), &text);
+        }
+    }
+
+    /// For strict checks: a number from 0 to what a column holds.
+    pub(crate) fn range(&mut self, field: &str, value: Option<i64>, most: i64) {
+        if let Some(value) = value.filter(|value| !(0..=most).contains(value)) {
+            let text = format!("is not between 0 and {most}");
+            self.error("out-of-range", field, Some(&value.to_string()), &text);
+        }
+    }
+}
+
+/// A value that need not be there: none if it is null.
+pub(crate) fn optional(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
+    value.filter(|value| !python::is_null(value))
+}

@@ -1,0 +1,478 @@
+//! From characters to a [`Document`]. Clauses are those of XML 1.0.
+
+use std::ops::Range;
+
+use super::namespaces::Namespaces;
+use super::{Attribute, Document, Fault, MAX_DEPTH, Node, Tag, names, text};
+
+/// Reads a whole document.
+pub(super) fn read(source: &str) -> Result<Document<'_>, Fault> {
+    if u32::try_from(source.len()).is_err() {
+        return Err(Fault { rule: "the message is larger than 4 GiB", at: 0 });
+    }
+    let (nodes, attributes) = (Vec::with_capacity(source.len() / 32), Vec::new());
+    let mut reader = Reader {
+        source,
+        at: 0,
+        nodes,
+        attributes,
+        open: Vec::new(),
+        namespaces: Namespaces::new(),
+        opens_with_root: true,
+        written: Vec::new(),
+        expanded: Vec::new(),
+    };
+    reader.prolog()?;
+    reader.content()?;
+    reader.epilog()?;
+    Ok(Document {
+        source,
+        nodes: reader.nodes,
+        attributes: reader.attributes,
+        namespaces: reader.namespaces.into_list(),
+        opens_with_root: reader.opens_with_root,
+    })
+}
+
+struct Reader<'a> {
+    source: &'a str,
+    at: usize,
+    nodes: Vec<Node>,
+    attributes: Vec<Attribute>,
+    /// Elements whose end tag is still to come: their place in `nodes`, and their name as it is written.
+    open: Vec<(usize, &'a str)>,
+    namespaces: Namespaces<'a>,
+    opens_with_root: bool,
+    /// The attributes of the tag that is being read; kept for its memory.
+    written: Vec<Written<'a>>,
+    /// For comparing attributes with each other: place of the namespace and local name.
+    expanded: Vec<(u32, &'a str)>,
+}
+
+/// A qualified name (Namespaces in XML 1.0, 4) as it stands in the source.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    whole: &'a str,
+    prefix: &'a str,
+    local: &'a str,
+    at: usize,
+}
+
+impl Name<'_> {
+    /// Where the local name stands in the source.
+    fn local_range(&self) -> Range<u32> {
+        let end = self.at + self.whole.len();
+        (end - self.local.len()) as u32..end as u32
+    }
+}
+
+struct Written<'a> {
+    name: Name<'a>,
+    value: Range<usize>,
+}
+
+const EARLY: &str = "the document ends too early";
+
+impl<'a> Reader<'a> {
+    /// All before the root (2.8).
+    fn prolog(&mut self) -> Result<(), Fault> {
+        loop {
+            self.skip_space();
+            if self.take("<!--") {
+                self.comment()?;
+                self.opens_with_root = false;
+            } else if self.take("<?") {
+                if !self.instruction()? {
+                    self.opens_with_root = false;
+                }
+            } else if self.take("<!DOCTYPE") {
+                return self.fault("a document type declaration keeps the consumer from recognising a message");
+            } else if self.take("<") {
+                return self.start_tag();
+            } else {
+                return self.fault("something that is no markup stands before the root element");
+            }
+        }
+    }
+
+    /// All within the root (3.1).
+    fn content(&mut self) -> Result<(), Fault> {
+        while !self.open.is_empty() {
+            self.text()?;
+            if self.take("</") {
+                self.end_tag()?;
+            } else if self.take("<!--") {
+                self.comment()?;
+            } else if self.take("<![CDATA[") {
+                self.until("]]>")?;
+            } else if self.take("<?") {
+                self.instruction()?;
+            } else if self.take("<") {
+                self.start_tag()?;
+            } else {
+                return self.fault(EARLY);
+            }
+        }
+        Ok(())
+    }
+
+    /// All after the root.
+    fn epilog(&mut self) -> Result<(), Fault> {
+        loop {
+            self.skip_space();
+            if self.at == self.source.len() {
+                return Ok(());
+            } else if self.take("<!--") {
+                self.comment()?;
+            } else if self.take("<?") {
+                self.instruction()?;
+            } else {
+                return self.fault("something stands after the root element");
+            }
+        }
+    }
+
+    /// Text up to the next tag (2.4), which becomes a node.
+    fn text(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        loop {
+            self.skip(|byte| {
+                !matches!(byte, b'<' | b'&' | b']' | 0xef | ..b' ') || matches!(byte, b'\t' | b'\n' | b'\r')
+            });
+            match self.peek() {
+                b'<' => break,
+                b'&' => self.reference()?,
+                b']' if self.rest().starts_with(b"]]>") => return self.fault("]]> stands in text"),
+                b']' => self.at += 1,
+                _ => self.character()?,
+            }
+        }
+        if self.at > start {
+            let next = self.nodes.len() as u32 + 1;
+            self.nodes.push(Node { start: start as u32, end: self.at as u32, next, tag: None });
+        }
+        Ok(())
+    }
+
+    /// After `<`: a start tag or an empty element (3.1).
+    fn start_tag(&mut self) -> Result<(), Fault> {
+        let start = self.at - 1;
+        let depth = self.open.len() + 1;
+        if depth > MAX_DEPTH {
+            return self.fault("elements are nested too deeply for the consumer");
+        }
+        let name = self.name()?;
+        let empty = self.written_attributes()?;
+        self.declare(depth)?;
+        let Some(namespace) = self.namespaces.find(name.prefix) else {
+            return Err(Fault { rule: "an element's namespace prefix is not declared", at: name.at });
+        };
+        let first = self.attributes.len() as u32;
+        self.resolve()?;
+        let attributes = first..self.attributes.len() as u32;
+        let index = self.nodes.len();
+        let tag = Tag { namespace, name: name.local_range(), attributes };
+        let (next, end) = (index as u32 + 1, self.at as u32);
+        self.nodes.push(Node { start: start as u32, end, next, tag: Some(tag) });
+        if empty {
+            self.namespaces.leave(depth);
+        } else {
+            self.open.push((index, name.whole));
+        }
+        Ok(())
+    }
+
+    /// The attributes of a tag up to its end; whether it is an empty element's.
+    fn written_attributes(&mut self) -> Result<bool, Fault> {
+        self.written.clear();
+        loop {
+            let apart = self.skip_space();
+            if self.take(">") {
+                return Ok(false);
+            } else if self.take("/>") {
+                return Ok(true);
+            } else if !apart {
+                return self.fault("a tag is not well-formed");
+            }
+            let name = self.name()?;
+            self.skip_space();
+            if !self.take("=") {
+                return self.fault("an attribute has no value");
+            }
+            self.skip_space();
+            let value = self.value()?;
+            self.written.push(Written { name, value });
+        }
+    }
+
+    /// An attribute's value in quotes (3.3.3).
+    fn value(&mut self) -> Result<Range<usize>, Fault> {
+        let quote = self.peek();
+        if !matches!(quote, b'"' | b'\'') {
+            return self.fault("an attribute's value is not in quotes");
+        }
+        self.at += 1;
+        let start = self.at;
+        loop {
+            self.skip(|byte| !matches!(byte, b'<' | b'&' | b'"' | b'\'' | 0xef | ..b' '));
+            match self.peek() {
+                byte if byte == quote => break,
+                b'<' => return self.fault("< stands in an attribute's value"),
+                b'&' => self.reference()?,
+                b'"' | b'\'' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                _ => self.character()?,
+            }
+        }
+        self.at += 1;
+        Ok(start..self.at - 1)
+    }
+
+    /// Takes the namespace declarations among the attributes.
+    fn declare(&mut self, depth: usize) -> Result<(), Fault> {
+        for Written { name, value } in &self.written {
+            let Some(prefix) = declared(name) else { continue };
+            let uri = self.source.get(value.clone()).unwrap_or_default();
+            let declared = self.namespaces.declare(depth, prefix, text::plain(uri, true));
+            declared.map_err(|rule| Fault { rule, at: name.at })?;
+        }
+        Ok(())
+    }
+
+    /// Gives the attributes their namespaces, and finds those that stand twice.
+    fn resolve(&mut self) -> Result<(), Fault> {
+        self.expanded.clear();
+        for Written { name, value } in &self.written {
+            let namespace = match declared(name) {
+                // No attribute can be in this one: it is only for comparing.
+                Some(_) => u32::MAX,
+                None if name.prefix.is_empty() => 0,
+                None => self
+                    .namespaces
+                    .find(name.prefix)
+                    .ok_or(Fault { rule: "an attribute's namespace prefix is not declared", at: name.at })?,
+            };
+            let written = if namespace == u32::MAX { name.whole } else { name.local };
+            self.expanded.push((namespace, written));
+            if namespace != u32::MAX {
+                let value = value.start as u32..value.end as u32;
+                self.attributes.push(Attribute { namespace, name: name.local_range(), value });
+            }
+        }
+        self.refuse_twins()
+    }
+
+    /// Refuses two attributes of one name (3.1; Namespaces in XML 1.0, 6.3).
+    fn refuse_twins(&mut self) -> Result<(), Fault> {
+        if self.expanded.len() < 2 {
+            return Ok(());
+        }
+        let namespaces = &self.namespaces;
+        let key = |&(namespace, local): &(u32, &'a str)| (local, namespace == u32::MAX, namespaces.uri(namespace));
+        self.expanded.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+        match self.expanded.windows(2).any(|pair| matches!(pair, [a, b] if key(a) == key(b))) {
+            true => self.fault("an attribute stands twice in one element"),
+            false => Ok(()),
+        }
+    }
+
+    /// After `</`.
+    fn end_tag(&mut self) -> Result<(), Fault> {
+        let Some((index, name)) = self.open.pop() else { return self.fault(EARLY) };
+        if self.take(name) {
+            self.skip_space();
+            if self.take(">") {
+                self.namespaces.leave(self.open.len() + 1);
+                let (next, end) = (self.nodes.len() as u32, self.at as u32);
+                if let Some(node) = self.nodes.get_mut(index) {
+                    (node.next, node.end) = (next, end);
+                }
+                return Ok(());
+            }
+        }
+        self.fault("an end tag does not match its start tag")
+    }
+
+    /// After `<!--` (2.5).
+    fn comment(&mut self) -> Result<(), Fault> {
+        self.until("--")?;
+        if self.take(">") { Ok(()) } else { self.fault("-- stands in a comment") }
+    }
+
+    /// After `<?` (2.6); whether it is the XML declaration.
+    fn instruction(&mut self) -> Result<bool, Fault> {
+        let start = self.at;
+        self.plain_name()?;
+        let target = self.source.get(start..self.at).unwrap_or_default();
+        if !self.rest().starts_with(b"?>") && !self.skip_space() {
+            return self.fault("a processing instruction is not well-formed");
+        }
+        let inside = start + target.len();
+        self.until("?>")?;
+        if !target.eq_ignore_ascii_case("xml") {
+            return Ok(false);
+        }
+        let inside = self.source.get(inside..self.at - 2).unwrap_or_default();
+        if start != 2 || target != "xml" || !declaration(inside) {
+            return Err(Fault { rule: "an XML declaration is not well-formed or not where it belongs", at: start });
+        }
+        Ok(true)
+    }
+
+    /// A name that may have a prefix.
+    fn name(&mut self) -> Result<Name<'a>, Fault> {
+        let at = self.at;
+        self.plain_name()?;
+        let colon = self.at;
+        let prefixed = self.take(":");
+        if prefixed {
+            self.plain_name()?;
+        }
+        let whole = self.source.get(at..self.at).unwrap_or_default();
+        let (prefix, local) = match prefixed {
+            true => (
+                self.source.get(at..colon).unwrap_or_default(),
+                self.source.get(colon + 1..self.at).unwrap_or_default(),
+            ),
+            false => ("", whole),
+        };
+        Ok(Name { whole, prefix, local, at })
+    }
+
+    /// A name without a colon.
+    fn plain_name(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        loop {
+            self.skip(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' | b'-' | b'.'));
+            if self.peek() < 0x80 {
+                break;
+            }
+            match self.next_char() {
+                Some(c) if names::continues(c) => self.at += c.len_utf8(),
+                _ => return self.fault("a name contains a character that must not be in one"),
+            }
+        }
+        match self.source.get(start..self.at).and_then(|name| name.chars().next()) {
+            Some(first) if names::starts(first) => Ok(()),
+            _ => Err(Fault { rule: "a name is missing or begins with a character that must not begin one", at: start }),
+        }
+    }
+
+    /// At `&` (4.1).
+    fn reference(&mut self) -> Result<(), Fault> {
+        // The longest that means something has leading zeros, so there is no bound but the next `;`.
+        let start = self.at + 1;
+        self.at = start;
+        self.skip(|byte| byte.is_ascii_alphanumeric() || byte == b'#');
+        let name = self.source.get(start..self.at).unwrap_or_default();
+        if !self.take(";") || text::referred(name).is_none() {
+            self.at = start - 1;
+            return self.fault("& stands in text or begins a reference to nothing known; write it as &amp;");
+        }
+        Ok(())
+    }
+
+    /// Skips to after `end`, through characters of any kind (2.2).
+    fn until(&mut self, end: &str) -> Result<(), Fault> {
+        let first = end.as_bytes().first().copied().unwrap_or_default();
+        loop {
+            self.skip(|byte| byte != first && byte != 0xef && byte >= b' ');
+            if self.take(end) {
+                return Ok(());
+            }
+            match self.peek() {
+                byte if byte == first => self.at += 1,
+                b'\t' | b'\n' | b'\r' => self.at += 1,
+                _ => self.character()?,
+            }
+        }
+    }
+
+    /// A byte that may begin something else than a character of XML (2.2).
+    fn character(&mut self) -> Result<(), Fault> {
+        match self.next_char() {
+            None => self.fault(EARLY),
+            Some('\u{fffe}' | '\u{ffff}') => self.fault("a character that XML does not allow"),
+            Some(c) if c >= ' ' => {
+                self.at += c.len_utf8();
+                Ok(())
+            }
+            Some(_) => self.fault("a control character"),
+        }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.source.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// The next byte; 0, which no document contains, at the end.
+    fn peek(&self) -> u8 {
+        self.source.as_bytes().get(self.at).copied().unwrap_or_default()
+    }
+
+    fn next_char(&self) -> Option<char> {
+        self.source.get(self.at..)?.chars().next()
+    }
+
+    fn take(&mut self, expected: &str) -> bool {
+        let found = self.rest().starts_with(expected.as_bytes());
+        if found {
+            self.at += expected.len();
+        }
+        found
+    }
+
+    fn skip(&mut self, belongs: impl Fn(u8) -> bool) {
+        let rest = self.rest();
+        self.at += rest.iter().position(|&byte| !belongs(byte)).unwrap_or(rest.len());
+    }
+
+    /// White space (2.3); whether there was any.
+    fn skip_space(&mut self) -> bool {
+        let before = self.at;
+        self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+        self.at > before
+    }
+
+    fn fault<T>(&self, rule: &'static str) -> Result<T, Fault> {
+        Err(Fault { rule: if self.at >= self.source.len() { EARLY } else { rule }, at: self.at })
+    }
+}
+
+/// The prefix that an attribute declares; empty for the default namespace.
+fn declared<'a>(name: &Name<'a>) -> Option<&'a str> {
+    match (name.prefix, name.local) {
+        ("xmlns", prefix) => Some(prefix),
+        ("", "xmlns") => Some(""),
+        _ => None,
+    }
+}
+
+/// Whether this is what stands between `<?xml` and `?>` (2.8), as the consumer's parser has it: it does not care which
+/// version is given.
+fn declaration(inside: &str) -> bool {
+    let mut rest = inside;
+    let Some(version) = pseudo_attribute(&mut rest, "version") else { return false };
+    let mut good = version.bytes().all(in_value);
+    if let Some(encoding) = pseudo_attribute(&mut rest, "encoding") {
+        good &= encoding.bytes().all(in_value) && encoding.starts_with(|c: char| c.is_ascii_alphabetic());
+    }
+    if let Some(standalone) = pseudo_attribute(&mut rest, "standalone") {
+        good &= matches!(standalone, "yes" | "no");
+    }
+    good && rest.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+}
+
+fn in_value(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// Takes white space, `name`, `=` and a value in quotes off the beginning of `rest`, if that is what it begins with.
+fn pseudo_attribute<'a>(rest: &mut &'a str, name: &str) -> Option<&'a str> {
+    let space = [' ', '\t', '\n', '\r'];
+    let after = rest.strip_prefix(space)?.trim_start_matches(space).strip_prefix(name)?;
+    let after = after.trim_start_matches(space).strip_prefix('=')?.trim_start_matches(space);
+    let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let (value, after) = after.get(1..)?.split_once(quote)?;
+    *rest = after;
+    Some(value)
+}

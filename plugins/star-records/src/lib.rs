@@ -1,0 +1,33 @@
+//! The stock plugin `builtin:star-records`: refuses StAR (storage) messages that the consumer would reject.
+//!
+//! The verdict is that of the consumer's own loader at the time the message was first taken up. With `strict = true` in
+//! its `[config]` it also refuses what the documents and the consumer's database demand and the loader does not check.
+//! What is checked, field by field, stands in `sesame_plugin::records::star`.
+
+use sesame_plugin::records::{Setting, answer, star};
+use sesame_plugin::{Failure, Finding, Message, Plugin, Validator};
+
+struct StarRecords(Setting);
+
+impl Plugin for StarRecords {
+    type Config = Setting;
+    const NAME: &'static str = "star-records";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Refuses StAR (storage) messages that the accounting consumer would reject.";
+
+    fn config_schema() -> Option<String> {
+        Some(Setting::SCHEMA.to_owned())
+    }
+
+    fn new(setting: Setting) -> Result<Self, String> {
+        Ok(Self(setting))
+    }
+}
+
+impl Validator for StarRecords {
+    fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure> {
+        answer(star::check(&message.payload, &self.0.rules(message)))
+    }
+}
+
+sesame_plugin::export!(StarRecords: validator);
