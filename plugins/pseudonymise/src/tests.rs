@@ -37,13 +37,13 @@ fn the_same_name_has_the_same_pseudonym_in_every_format() {
     let new = changed(KEY, json);
     assert_eq!(new.matches(JOE).count(), 2, "{new}");
     assert!(new.contains("\"GlobalUserName\": null") && !new.contains("joe") && !new.contains(": 7"), "{new}");
-    let car = "<r:UsageRecords xmlns:r='http://eu-emi.eu/namespaces/2012/11/computerecord'><r:UsageRecord><r:UserIdentity><r:GlobalUserName r:type='opensslCompat'><!-- who -->\n<![CDATA[/DC=org]]>/CN=joe</r:GlobalUserName><r:LocalUserId/><r:Group>vo</r:Group></r:UserIdentity></r:UsageRecord></r:UsageRecords>";
+    let car = "<r:UsageRecords xmlns:r='http://eu-emi.eu/namespaces/2012/11/computerecord'><r:UsageRecord><r:UserIdentity><r:GlobalUserName r:type='opensslCompat'><!-- joe -->\n&#47;DC=org<![CDATA[joe]]>/CN=joe</r:GlobalUserName><r:LocalUserId/><r:Group>vo</r:Group></r:UserIdentity></r:UsageRecord></r:UsageRecords>";
     let new = changed(KEY, car);
     assert!(
         new.contains(&format!("<r:GlobalUserName r:type='opensslCompat'>{JOE}</r:GlobalUserName><r:LocalUserId/>")),
         "{new}"
     );
-    let star = "<StorageUsageRecord xmlns='http://eu-emi.eu/namespaces/2011/02/storagerecord'><SubjectIdentity><LocalUser>joe</LocalUser><UserIdentity>/DC=org/CN=joe<x/></UserIdentity></SubjectIdentity></StorageUsageRecord>";
+    let star = "<StorageUsageRecord xmlns='http://eu-emi.eu/namespaces/2011/02/storagerecord'><SubjectIdentity><LocalUser>joe</LocalUser><UserIdentity>/DC=org/CN=joe<x/></UserIdentity><UserIdentity><x/><![CDATA[joe]]></UserIdentity><UserIdentity><!--joe--></UserIdentity></SubjectIdentity></StorageUsageRecord>";
     let new = changed(KEY, star);
     assert!(new.contains(&format!("<UserIdentity>{JOE}</UserIdentity>")) && !new.contains("joe"), "{new}");
 }

@@ -101,6 +101,35 @@ fn what_is_wrong_with_the_whole_is_not_salvaged() {
 }
 
 #[test]
+fn a_record_that_is_bad_beside_another_is_refused() {
+    let ns = "xmlns:s='http://eu-emi.eu/namespaces/2011/02/storagerecord'";
+    let record = |id: &str, used: &str| {
+        format!(
+            "<s:StorageUsageRecord><s:RecordIdentity s:recordId='{id}' s:createTime='2026-11-24T00:00:00Z'/>\
+             <s:StorageSystem>x</s:StorageSystem><s:StartTime>2026-11-23T00:00:00Z</s:StartTime>\
+             <s:EndTime>2026-11-24T00:00:00Z</s:EndTime>\
+             <s:ResourceCapacityUsed>{used}</s:ResourceCapacityUsed></s:StorageUsageRecord>"
+        )
+    };
+    let message =
+        |records: &[String]| format!("<s:StorageUsageRecords {ns}>{}</s:StorageUsageRecords>", records.concat());
+    let (one, two, bad, three) = (record("1", "5"), record("2", "5"), record("3", "many"), record("3", "5"));
+    let (good, refused, numbers) = parts(transform(&message(&[one.clone(), bad.clone(), two.clone(), three.clone()])));
+    assert_eq!((good, refused), (message(&[one, two, three]), message(&[bad])));
+    assert_eq!(numbers, [Some(2)]);
+    let twins = |payload: &[u8], _: &Rules| {
+        let shape = Shape::cut(payload).unwrap();
+        let twin = |at: usize| (0..at).any(|before| shape.record(before) == shape.record(at));
+        let finding = |at: usize| Finding::error("own.twin", "stands twice").in_record(number(at));
+        (0..shape.len()).filter(|&at| twin(at)).map(finding).collect()
+    };
+    let payload = format!("{HEADER}a: 1\n%%\na: 2\n%%\na: 1\n%%\n");
+    let (good, refused, numbers) = parts(salvage(payload.as_bytes(), &Rules { now: 0, strict: false }, twins));
+    assert_eq!((good, refused), (format!("{HEADER}a: 1\n%%\na: 2\n%%\n"), format!("{HEADER}a: 1\n%%\n")));
+    assert_eq!(numbers, [Some(3)]);
+}
+
+#[test]
 fn findings_are_bounded() {
     let bad = "a: BAD\n%%\n".repeat(150);
     let Ok(Transformed { verdict: Verdict::Split(parts), findings }) = own(&format!("{HEADER}a: 1\n%%\n{bad}")) else {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::{Form, Kind, Shape, json, text, uncuttable, xml};
+use super::{Form, Kind, json, text, uncuttable, xml};
 use crate::Finding;
 
 /// How a field is written.
@@ -233,38 +233,38 @@ pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<E
         edits.append(&mut record.edits);
         record.fault.map_or(Ok(()), Err)
     };
-    let (kind, records) = if form == Form::Xml {
-        let document = xml::parse(payload)?;
-        let (kind, nodes) = xml::records(&document)?;
-        for (at, node) in nodes.iter().enumerate() {
-            let own = xml::span(payload, node.range(), node.tag_name().name().len());
-            one(kind, at + 1, xml::fields(payload, *node), own)?;
+    let (kind, records) = match form {
+        Form::Text => {
+            let shape = text::cut(payload)?;
+            for (at, span) in shape.spans().iter().enumerate() {
+                one(shape.kind(), at + 1, text::fields(payload, span.clone()), own(span.start..span.end))?;
+            }
+            (shape.kind(), shape.len())
         }
-        (kind, nodes.len())
-    } else {
-        let shape = Shape::cut(payload)?;
-        for (at, span) in shape.spans().iter().enumerate() {
-            let own = Span { value: span.start..end_of_fields(payload, form, span), ..Span::default() };
-            one(shape.kind(), at + 1, fields(payload, form, span), own)?;
+        Form::Json => {
+            let document = json::parse(payload)?;
+            let (kind, values) = json::records(&document)?;
+            for (at, value) in values.iter().enumerate() {
+                let span = value.span();
+                one(kind, at + 1, json::fields(*value), own(span.start..json::end(payload, &span)))?;
+            }
+            (kind, values.len())
         }
-        (shape.kind(), shape.len())
+        Form::Xml => {
+            let document = xml::parse(payload)?;
+            let (kind, elements) = xml::records(&document)?;
+            for (at, element) in elements.iter().enumerate() {
+                let own = xml::span(payload, element.span(), element.name().len());
+                one(kind, at + 1, xml::fields(payload, *element), own)?;
+            }
+            (kind, elements.len())
+        }
     };
     Ok(Edited { payload: apply(payload, edits), kind, records })
 }
 
-fn fields<'a>(payload: &'a [u8], form: Form, span: &Range<usize>) -> Vec<Field<'a>> {
-    match form {
-        Form::Json => json::fields(payload, span.clone()),
-        _ => text::fields(payload, span.clone()),
-    }
-}
-
-/// Where another field goes: behind the last line of text, before the white space and the brace that end a JSON object.
-fn end_of_fields(payload: &[u8], form: Form, span: &Range<usize>) -> usize {
-    match (form, payload.get(span.clone()).and_then(<[u8]>::split_last)) {
-        (Form::Json, Some((b'}', inner))) => span.start + inner.trim_ascii_end().len(),
-        _ => span.end,
-    }
+fn own(value: Range<usize>) -> Span {
+    Span { value, ..Span::default() }
 }
 
 /// The payload with the edits made: at one place insertions first, and an edit inside another is lost in it.

@@ -1,16 +1,15 @@
 //! XML: StAR, CAR and AUR records, one or many under a root element.
 //!
-//! `roxmltree` says whether the text is well formed and where everything stands. What would make a record mean something else
-//! once it is cut out is refused: records inside records, other elements between them, a document type declaration.
+//! What would make a record mean something else once it is cut out is refused: records inside records, other elements between
+//! them, a document type declaration.
 
 use std::ops::Range;
-
-use roxmltree::{Document, Node};
 
 use super::edit::{Field, Place, Span};
 use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
-use crate::records::python::is_null;
+use crate::records::python::{is_null, strip};
+use crate::records::xml::{self, AttributeAt, Document, Element};
 
 /// Namespace, kind, and the name of a record. The root's name is not looked at: the loader asks for its namespace only.
 const FORMATS: [(&str, Kind, &str); 3] = [
@@ -25,93 +24,111 @@ pub(super) fn kind(payload: &[u8]) -> Kind {
 }
 
 fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
-    let namespace = document.root_element().tag_name().namespace()?;
-    let (_, kind, record) = FORMATS.into_iter().find(|(known, ..)| *known == namespace)?;
+    let root = document.root()?;
+    let (_, kind, record) = FORMATS.into_iter().find(|(known, ..)| *known == root.namespace())?;
     Some((kind, record))
 }
 
 /// Reads the text.
 pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Finding> {
     let text = std::str::from_utf8(payload).map_err(|_| uncuttable("the XML is not in UTF-8"))?;
-    Document::parse(text).map_err(|error| uncuttable(format!("the XML cannot be read: {error}")))
+    let parsed = Document::parse(strip(text));
+    parsed.map_err(|fault| uncuttable(format!("the XML cannot be read: {}, at byte {}", fault.rule, fault.at)))
 }
 
 /// Cuts at the record elements.
 pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
     let document = parse(payload)?;
     let (kind, nodes) = records(&document)?;
-    let records: Vec<Range<usize>> = match nodes.as_slice() {
+    let mut records: Vec<Range<usize>> = nodes.iter().map(Element::span).collect();
+    if let (Some(only), Some(root)) = (records.first_mut(), document.root())
+        && *only == root.span()
+    {
         // A record that is the root itself is the whole document.
-        [only] if *only == document.root_element() => vec![0..payload.len()],
-        nodes => nodes.iter().map(Node::range).collect(),
-    };
+        *only = 0..payload.len();
+    }
     Ok(Shape { payload, kind, form: Form::Xml, records })
 }
 
 /// The kind of a document, and its record elements in order.
-pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Node<'d, 't>>), Finding> {
-    let root = document.root_element();
-    let (kind, record_name) = format(document)
-        .ok_or_else(|| uncuttable("the XML is of no known record format: its root element has another namespace"))?;
-    let is_record = |node: &Node<'_, '_>| node.is_element() && is_named(node, &root, record_name);
-    let within = root.descendants().skip(1).filter(&is_record).count();
+pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Element<'d, 't>>), Finding> {
+    let (Some((kind, name)), Some(root)) = (format(document), document.root()) else {
+        return Err(uncuttable("the XML is of no known record format: its root element has another namespace"));
+    };
+    let is_record = |element: &Element<'_, '_>| element.is(root.namespace(), name);
+    let within = root.descendants().filter(&is_record).count();
     if is_record(&root) && within == 0 {
         return Ok((kind, vec![root]));
     }
-    let records: Vec<_> = root.children().filter(&is_record).collect();
-    let others = root.children().filter(|node| node.is_element() && !is_record(node)).count();
-    let text = root.children().any(|node| node.is_text() && !node.text().unwrap_or_default().trim().is_empty());
-    if others > 0 || text {
-        return Err(uncuttable(format!("the XML has more than {record_name} elements under its root")));
+    let mut end = 0;
+    let children: Vec<_> = root
+        .descendants()
+        .filter(|element| {
+            let span = element.span();
+            let child = span.start >= end;
+            end = end.max(span.end);
+            child
+        })
+        .collect();
+    if !children.iter().all(&is_record) || !strip(&root.text()).is_empty() {
+        return Err(uncuttable(format!("the XML has more than {name} elements under its root")));
     }
-    if within != records.len() {
-        return Err(uncuttable(format!("the XML has a {record_name} inside another one")));
+    if within != children.len() {
+        return Err(uncuttable(format!("the XML has a {name} inside another one")));
     }
-    Ok((kind, records))
-}
-
-/// Of this local name, and of the root's namespace.
-fn is_named(node: &Node<'_, '_>, root: &Node<'_, '_>, name: &str) -> bool {
-    node.tag_name().name() == name && node.tag_name().namespace() == root.tag_name().namespace()
+    Ok((kind, children))
 }
 
 /// The fields of a record: every element and attribute inside it, by local name.
-pub(super) fn fields<'a>(payload: &'a [u8], record: Node<'_, 'a>) -> Vec<Field<'a>> {
-    let mut fields = Vec::new();
-    for node in record.descendants().filter(Node::is_element) {
-        if node != record {
-            fields.push(element(payload, node));
-        }
-        for attribute in node.attributes() {
-            let qualified = attribute.range_qname();
-            let name = qualified.end - attribute.name().len()..qualified.end;
-            let span = Span { name, value: attribute.range_value(), ..Span::default() };
-            fields.push(Field {
-                name: format!("{}@{}", node.tag_name().name(), attribute.name()).into(),
-                value: attribute.value().trim().to_owned().into(),
-                null: is_null(attribute.value().trim()),
-                container: false,
-                place: Place::Attribute,
-                span,
-            });
-        }
+pub(super) fn fields<'a>(payload: &'a [u8], record: Element<'_, 'a>) -> Vec<Field<'a>> {
+    let mut fields = attributes(record);
+    let elements: Vec<_> = record.descendants().collect();
+    for (index, element) in elements.iter().enumerate() {
+        let span = span(payload, element.span(), element.name().len());
+        let next = elements.get(index + 1).map(Element::span).filter(|next| next.start < element.span().end);
+        let text = element.text();
+        let value = if text.trim().is_empty() && next.is_none() {
+            // The consumer does not read CDATA sections; whoever looks at the message does.
+            super::text::lossy(payload, if span.close.is_some() { span.value.clone() } else { 0..0 })
+        } else {
+            text
+        };
+        let value = strip(&value).to_owned();
+        let hidden = next.is_some() && holds_cdata(payload, &span, *element);
+        let container = next.is_some() && value.is_empty() && !hidden;
+        let null = !container && !hidden && is_null(&value);
+        let name = element.name().into();
+        fields.push(Field { name, value: value.into(), null, container, place: Place::Element, span });
+        fields.append(&mut attributes(*element));
     }
     fields
 }
 
-/// An element as a field.
-fn element<'a>(payload: &'a [u8], node: Node<'_, 'a>) -> Field<'a> {
-    let own = node.children().filter(Node::is_text).filter_map(|child| child.text());
-    let value = own.collect::<String>().trim().to_owned();
-    let container = value.is_empty() && node.first_element_child().is_some();
-    Field {
-        name: node.tag_name().name().into(),
-        null: !container && is_null(&value),
-        value: value.into(),
-        container,
-        place: Place::Element,
-        span: span(payload, node.range(), node.tag_name().name().len()),
-    }
+/// Whether a CDATA section stands in an element between the elements in it.
+fn holds_cdata(payload: &[u8], span: &Span, element: Element<'_, '_>) -> bool {
+    let mut from = span.value.start;
+    let ends = element.descendants().map(|inner| inner.span()).chain([span.value.end..span.value.end]);
+    let mut gaps = ends.filter_map(|inner| {
+        let gap = from..inner.start;
+        from = from.max(inner.end);
+        payload.get(gap)
+    });
+    gaps.any(|gap| memchr::memmem::find(gap, b"<![CDATA[").is_some())
+}
+
+fn attributes<'a>(element: Element<'_, 'a>) -> Vec<Field<'a>> {
+    let one = |attribute: AttributeAt<'a>| {
+        let value = strip(&attribute.text).to_owned();
+        Field {
+            name: format!("{}@{}", element.name(), attribute.local_name).into(),
+            null: is_null(&value),
+            value: value.into(),
+            container: false,
+            place: Place::Attribute,
+            span: Span { name: attribute.name, value: attribute.value, ..Span::default() },
+        }
+    };
+    element.attributes().map(one).collect()
 }
 
 /// Where the parts of an element stand, whose local name has `length` bytes. The text is well formed.
@@ -153,17 +170,8 @@ fn start_tag_end(text: &[u8]) -> usize {
 /// `text` with what XML reserves escaped, for an element or an attribute in either quotes.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    xml::escape(text, &mut escaped);
+    escaped.replace('\'', "&apos;")
 }
 
 /// Whether XML can hold it (XML 1.0, production 2), without what a parser would change.
