@@ -131,7 +131,8 @@ impl Transformer for Pseudonymise {
                     record.set(index, &new);
                 }
             }
-        })?;
+        })
+        .map_err(Failure::Invalid)?;
         Ok(match edited.payload {
             Some(payload) => Verdict::Replaced(Output::new(payload)).into(),
             None => Verdict::Unchanged.into(),
@@ -163,7 +164,9 @@ fn digit(nibble: u8) -> char {
 fn bytes(digits: &str) -> Option<Vec<u8>> {
     let nibbles: Vec<u8> =
         digits.chars().map(|digit| digit.to_digit(16).map(|nibble| nibble as u8)).collect::<Option<_>>()?;
-    (nibbles.len() % 2 == 0)
+    nibbles
+        .len()
+        .is_multiple_of(2)
         .then(|| nibbles.chunks(2).map(|two| two.iter().fold(0, |byte, nibble| byte << 4 | nibble)).collect())
 }
 

@@ -107,7 +107,7 @@ impl Transformer for SetFields {
             return Ok(Transformed { verdict: Verdict::Unchanged, findings: vec![finding] });
         }
         let mut findings = Vec::new();
-        let edited = edit(&message.payload, |record| rules.apply(record, &mut findings))?;
+        let edited = edit(&message.payload, |record| rules.apply(record, &mut findings)).map_err(Failure::Invalid)?;
         findings.truncate(MAX_FINDINGS);
         let verdict = edited.payload.map_or(Verdict::Unchanged, |payload| Verdict::Replaced(Output::new(payload)));
         Ok(Transformed { verdict, findings })

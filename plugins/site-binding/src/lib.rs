@@ -135,7 +135,8 @@ impl SiteBinding {
             for finding in self.check_record(record, sites) {
                 if findings.len() < MAX_FINDINGS { findings.push(finding) } else { more += 1 }
             }
-        })?;
+        })
+        .map_err(Failure::Invalid)?;
         if more > 0 {
             findings.push(Finding::error("site.more", format!("{more} further findings about sites")));
         }

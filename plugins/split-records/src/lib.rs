@@ -80,7 +80,7 @@ impl Transformer for SplitRecords {
             Ok(shape) => shape,
             // What cannot be cut has no records to count.
             Err(_) if fits => return Ok(Verdict::Unchanged.into()),
-            Err(finding) => return Err(self.uncut(size, finding)),
+            Err(why) => return Err(self.uncut(size, why)),
         };
         if wire.size(b"x") > self.max_wire_bytes {
             let limit = self.max_wire_bytes;
@@ -92,10 +92,10 @@ impl Transformer for SplitRecords {
 }
 
 impl SplitRecords {
-    fn uncut(&self, size: usize, finding: Finding) -> Failure {
+    fn uncut(&self, size: usize, why: Vec<Finding>) -> Failure {
         let limit = self.max_wire_bytes;
         let text = format!("the message takes {size} bytes on the wire, more than max-wire-bytes, {limit}");
-        Failure::Invalid(vec![Finding::error("split.message-too-large", text), finding])
+        Failure::Invalid([vec![Finding::error("split.message-too-large", text)], why].concat())
     }
 
     /// The records of each piece, and those that are too large alone, each with its size.

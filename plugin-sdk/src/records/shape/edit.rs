@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::{Form, Kind, json, text, uncuttable, xml};
+use super::{Form, Kind, json, text, xml};
 use crate::Finding;
 
 /// How a field is written.
@@ -214,15 +214,15 @@ impl<'a> Record<'a> {
 
     fn refuse(&mut self, name: &str) {
         let text = format!("{name} cannot be written with this name and value in this format");
-        self.fault.get_or_insert_with(|| uncuttable(text).in_record(self.number));
+        self.fault.get_or_insert_with(|| Finding::error("shape.not-written", text).in_record(self.number));
     }
 }
 
 /// Lets `change` edit each record of a message.
 ///
 /// # Errors
-/// A finding: the message cannot be cut, or a name or value cannot be written in its format.
-pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<Edited, Finding> {
+/// Findings: the message cannot be cut, or a name or value cannot be written in its format.
+pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<Edited, Vec<Finding>> {
     let payload = super::from_first(payload);
     let mut edits = Vec::new();
     let form = Form::of(payload);
@@ -231,7 +231,7 @@ pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<E
         let mut record = Record { payload, kind, form, number, fields, own, edits: Vec::new(), fault: None };
         change(&mut record);
         edits.append(&mut record.edits);
-        record.fault.map_or(Ok(()), Err)
+        record.fault.map_or(Ok(()), |fault| Err(vec![fault]))
     };
     let (kind, records) = match form {
         Form::Text => {

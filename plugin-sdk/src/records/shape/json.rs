@@ -29,14 +29,14 @@ fn kind_named(name: &str) -> Kind {
 }
 
 /// Reads the text.
-pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Finding> {
+pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     let text = std::str::from_utf8(payload).map_err(|_| uncuttable("the JSON is not in UTF-8"))?;
     let parsed = Document::parse(strip(text));
     parsed.map_err(|fault| uncuttable(format!("the JSON cannot be read: {}, at byte {}", fault.rule, fault.at)))
 }
 
 /// Cuts at the elements of `UsageRecords`.
-pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
+pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let document = parse(payload)?;
     let (kind, records) = records(&document)?;
     let records = records.iter().map(Value::span).collect();
@@ -44,7 +44,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
 }
 
 /// The kind of a document, and its records in order.
-pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Value<'d, 't>>), Finding> {
+pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Value<'d, 't>>), Vec<Finding>> {
     let root = document.root();
     let entries = || root.iter().flat_map(Value::entries);
     let mut arrays = entries().filter(|(name, _)| name.text() == "UsageRecords").map(|(_, value)| value);

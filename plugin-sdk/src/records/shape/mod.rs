@@ -160,8 +160,8 @@ impl<'a> Shape<'a> {
     /// `APEL-…-message`, a JSON object with `UsageRecords`.
     ///
     /// # Errors
-    /// A finding that says why it cannot be cut.
-    pub fn cut(payload: &'a [u8]) -> Result<Self, Finding> {
+    /// Findings that say why it cannot be cut.
+    pub fn cut(payload: &'a [u8]) -> Result<Self, Vec<Finding>> {
         let payload = from_first(payload);
         match Form::of(payload) {
             Form::Text => text::cut(payload),
@@ -272,9 +272,9 @@ fn from_first(payload: &[u8]) -> &[u8] {
     payload.get(text::trim_start(payload, 0..payload.len()).start..).unwrap_or_default()
 }
 
-/// A finding about a message that cannot be cut.
-fn uncuttable(text: impl Into<String>) -> Finding {
-    Finding::error("shape.not-cut", text)
+/// The findings about a message that cannot be cut.
+fn uncuttable(text: impl Into<String>) -> Vec<Finding> {
+    vec![Finding::error("shape.not-cut", text)]
 }
 
 #[cfg(test)]

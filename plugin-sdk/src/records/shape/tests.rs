@@ -36,7 +36,7 @@ fn records(payload: &str) -> Vec<&str> {
 }
 
 fn refusal(payload: &str) -> String {
-    Shape::cut(payload.as_bytes()).unwrap_err().text
+    Shape::cut(payload.as_bytes()).unwrap_err().remove(0).text
 }
 
 fn edited(payload: &str, change: impl FnMut(&mut Record<'_>)) -> String {
@@ -139,7 +139,7 @@ fn json_is_cut_at_its_elements() {
     }
     let deep = format!("{{\"UsageRecords\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(refusal(&deep).contains("cannot be read"));
-    assert!(Shape::cut(b"{\"UsageRecords\":[\"\xE4\"]}").unwrap_err().text.contains("not in UTF-8"));
+    assert!(Shape::cut(b"{\"UsageRecords\":[\"\xE4\"]}").unwrap_err()[0].text.contains("not in UTF-8"));
     let numbers = r#"{"UsageRecords":[-0.5e+3, 0, NaN, -Infinity, true, "\ud800"]}"#;
     assert_eq!(cut(numbers).len(), 6);
 }
@@ -167,7 +167,7 @@ fn xml_is_cut_at_its_record_elements() {
     ] {
         assert!(refusal(&payload).contains(reason), "{payload}: {}", refusal(&payload));
     }
-    assert!(Shape::cut(b"<a>\xE4</a>").unwrap_err().text.contains("not in UTF-8"));
+    assert!(Shape::cut(b"<a>\xE4</a>").unwrap_err()[0].text.contains("not in UTF-8"));
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn fields_are_added_at_the_end_of_each_record() {
 #[test]
 fn what_a_format_cannot_hold_is_refused() {
     for value in ["a\nb", "a%%b", "\u{85}"] {
-        let finding = edit(JOBS.as_bytes(), |record| record.add("VO", value)).unwrap_err();
-        assert_eq!((finding.code.as_str(), finding.record_number), ("shape.not-cut", Some(1)));
+        let finding = edit(JOBS.as_bytes(), |record| record.add("VO", value)).unwrap_err().remove(0);
+        assert_eq!((finding.code.as_str(), finding.record_number), ("shape.not-written", Some(1)));
         assert!(edit(JOBS.as_bytes(), |record| record.set(0, value)).is_err());
     }
     for name in ["a:b", "a\nb"] {

@@ -94,7 +94,7 @@ pub(super) fn kind(payload: &[u8]) -> Kind {
 }
 
 /// Cuts at every `%%`, wherever it stands, as the loader does.
-pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
+pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let header = header(payload);
     let name = payload.get(header.clone()).unwrap_or_default().split(|&byte| byte == b':').next().unwrap_or_default();
     let name = name.trim_ascii();

@@ -30,14 +30,14 @@ fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
 }
 
 /// Reads the text.
-pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Finding> {
+pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     let text = std::str::from_utf8(payload).map_err(|_| uncuttable("the XML is not in UTF-8"))?;
     let parsed = Document::parse(strip(text));
     parsed.map_err(|fault| uncuttable(format!("the XML cannot be read: {}, at byte {}", fault.rule, fault.at)))
 }
 
 /// Cuts at the record elements.
-pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
+pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let document = parse(payload)?;
     let (kind, nodes) = records(&document)?;
     let mut records: Vec<Range<usize>> = nodes.iter().map(Element::span).collect();
@@ -51,7 +51,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Finding> {
 }
 
 /// The kind of a document, and its record elements in order.
-pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Element<'d, 't>>), Finding> {
+pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Element<'d, 't>>), Vec<Finding>> {
     let (Some((kind, name)), Some(root)) = (format(document), document.root()) else {
         return Err(uncuttable("the XML is of no known record format: its root element has another namespace"));
     };
@@ -107,7 +107,7 @@ pub(super) fn fields<'a>(payload: &'a [u8], record: Element<'_, 'a>) -> Vec<Fiel
 /// Whether a CDATA section stands in an element between the elements in it.
 fn holds_cdata(payload: &[u8], span: &Span, element: Element<'_, '_>) -> bool {
     let mut from = span.value.start;
-    let ends = element.descendants().map(|inner| inner.span()).chain([span.value.end..span.value.end]);
+    let ends = element.descendants().map(|inner| inner.span()).chain(std::iter::once(span.value.end..span.value.end));
     let mut gaps = ends.filter_map(|inner| {
         let gap = from..inner.start;
         from = from.max(inner.end);
