@@ -104,10 +104,9 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
             usage_json::active_within_available(&record, report);
         }
     });
-    match read {
-        Ok(()) => findings.finish(),
-        Err(findings) => findings,
-    }
+    let mut all = findings.finish();
+    all.extend(read.err().unwrap_or_default());
+    all
 }
 
 /// The records of a message.

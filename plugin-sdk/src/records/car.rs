@@ -36,9 +36,9 @@ use std::ops::Range;
 use super::iso8601::{self, BadDuration, Time};
 use super::report::{Report, optional};
 use super::xml::fields::{Fields, Writer};
-use super::xml::{self, Element};
-use super::{Findings, Rules, python};
-use crate::Finding;
+use super::xml::{self, Document, Element};
+use super::{Findings, Rules, python, recognise};
+use crate::{Finding, Severity};
 
 /// The namespace of elements and attributes.
 pub const NAMESPACE: &str = "http://eu-emi.eu/namespaces/2012/11/computerecord";
@@ -126,9 +126,14 @@ pub struct ServiceLevel<'a> {
 /// All findings about a message. See [`super`] for whose rules they follow.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    recognise::xml_of(payload, NAMESPACE).map_or_else(|findings| findings, |document| check_document(&document, rules))
+}
+
+/// All findings about a message that was read and has a root in [`NAMESPACE`].
+pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Findings::new();
     let latest = rules.now.saturating_add(AHEAD).saturating_mul(1_000_000);
-    let read = each(payload, &mut findings, |record, element, report| {
+    each(document, 0, &mut findings, |record, element, report| {
         if record.end_time.micros > latest {
             let end = record.end_time.to_string();
             report.error("end-in-future", "urf:EndTime", Some(&end), "the job ends more than two days from now");
@@ -137,10 +142,7 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
             strict(&record, element, report);
         }
     });
-    match read {
-        Ok(()) => findings.finish(),
-        Err(findings) => findings,
-    }
+    findings.finish()
 }
 
 /// The records of a message.
@@ -148,20 +150,20 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 /// # Errors
 /// What makes them unreadable, as [`check`] tells it; that a job ends in the future does not.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
-    let mut findings = Findings::new();
-    let mut records = Vec::new();
-    each(payload, &mut findings, |record, _, _| records.push(record))?;
+    let document = recognise::xml_of(payload, NAMESPACE)?;
+    let (mut findings, mut records) = (Findings::new(), Vec::new());
+    each(&document, xml::offset(payload), &mut findings, |record, _, _| records.push(record));
     if findings.any_error() { Err(findings.finish()) } else { Ok(Message { records }) }
 }
 
-/// Reads the records one by one; those that cannot be read become findings.
+/// Reads the records one by one; those that cannot be read become findings. The document begins at `offset` of the
+/// payload.
 fn each<'a>(
-    payload: &'a [u8],
+    document: &Document<'a>,
+    offset: usize,
     findings: &mut Findings,
     mut take: impl FnMut(Record<'a>, Element<'_, 'a>, &mut Report<'_>),
-) -> Result<(), Vec<Finding>> {
-    let document = xml::message(payload, NAMESPACE, "CAR")?;
-    let offset = xml::offset(payload);
+) {
     let mut count = 0;
     for element in document.elements().filter(|element| element.is(NAMESPACE, RECORD)) {
         let mut report = Report::new(findings, "car", count);
@@ -171,9 +173,8 @@ fn each<'a>(
         count += 1;
     }
     if count == 0 {
-        return Err(vec![Finding::error("car.no-record", "the message contains no urf:UsageRecord")]);
+        findings.add(Severity::Error, || Finding::error("car.no-record", "the message contains no urf:UsageRecord"));
     }
-    Ok(())
 }
 
 fn read<'a>(element: Element<'_, 'a>, offset: usize, report: &mut Report<'_>) -> Option<Record<'a>> {
@@ -318,8 +319,9 @@ fn strict(record: &Record<'_>, element: Element<'_, '_>, report: &mut Report<'_>
         None => report.error("missing-field", "urf:ServiceLevel", None, "a mandatory field is missing"),
         // The column is a DECIMAL(10,3).
         Some(level) if !(0.0..1e7).contains(&level.value) => {
-            let value = level.value.to_string();
-            report.error("out-of-range", "urf:ServiceLevel", Some(&value), "is not between 0 and 9999999.999");
+            let written = element.descendants().find(|element| element.is(NAMESPACE, "ServiceLevel"));
+            let text = "is not between 0 and 9999999.999";
+            report.error("out-of-range", "urf:ServiceLevel", written.map(|element| element.text()).as_deref(), text);
         }
         Some(_) => {}
     }

@@ -28,6 +28,7 @@ pub mod iso8601;
 pub mod json;
 pub mod public_ip;
 pub mod python;
+mod recognise;
 mod report;
 mod setting;
 pub mod shape;
@@ -39,6 +40,7 @@ pub mod xml;
 
 pub use findings::Findings;
 pub(crate) use findings::quoted;
+pub use recognise::{check_json, check_xml};
 pub use setting::{Setting, answer};
 
 use crate::Finding;
@@ -67,16 +69,24 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 }
 
 /// The values that an earlier one is equal to, with their places.
-fn twins<T: Ord>(values: &[T]) -> Vec<(usize, &T)> {
-    let mut sorted: Vec<(&T, usize)> = values.iter().enumerate().map(|(index, value)| (value, index)).collect();
-    sorted.sort_unstable();
-    let pairs = sorted.windows(2);
-    let mut twins: Vec<(usize, &T)> = pairs
-        .filter_map(|pair| match pair {
-            [a, b] if a.0 == b.0 => Some((b.1, b.0)),
-            _ => None,
-        })
-        .collect();
-    twins.sort_unstable_by_key(|twin| twin.0);
+fn twins<'v>(values: &'v [std::borrow::Cow<'_, str>]) -> Vec<(usize, &'v str)> {
+    // A table of places in `values`, twice as large as they are many, addressed by a hash of the value (FNV-1a).
+    let size = (values.len() * 2).next_power_of_two();
+    let mut table: Vec<Option<usize>> = vec![None; size];
+    let mut twins = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let hash = value.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let mut at = hash as usize % size;
+        while let Some(Some(earlier)) = table.get(at).copied() {
+            if values.get(earlier) == Some(value) {
+                twins.push((index, &**value));
+                break;
+            }
+            at = (at + 1) % size;
+        }
+        if let Some(slot @ None) = table.get_mut(at) {
+            *slot = Some(index);
+        }
+    }
     twins
 }

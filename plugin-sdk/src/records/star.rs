@@ -34,9 +34,9 @@ use std::ops::Range;
 use super::iso8601::Time;
 use super::report::{Report, optional};
 use super::xml::fields::{Fields, Writer};
-use super::xml::{self, Element};
-use super::{Findings, Rules};
-use crate::Finding;
+use super::xml::{self, Document, Element};
+use super::{Findings, Rules, recognise};
+use crate::{Finding, Severity};
 
 /// The namespace of elements and attributes.
 pub const NAMESPACE: &str = "http://eu-emi.eu/namespaces/2011/02/storagerecord";
@@ -112,17 +112,19 @@ pub struct GroupAttribute<'a> {
 /// All findings about a message. See [`super`] for whose rules they follow.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    recognise::xml_of(payload, NAMESPACE).map_or_else(|findings| findings, |document| check_document(&document, rules))
+}
+
+/// All findings about a message that was read and has a root in [`NAMESPACE`].
+pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Findings::new();
     let mut identities = Vec::new();
-    let read = each(payload, &mut findings, |record, report| {
+    each(document, 0, &mut findings, |record, report| {
         if rules.strict {
             strict(&record, report);
             identities.push(record.record_id);
         }
     });
-    if let Err(findings) = read {
-        return findings;
-    }
     for (index, twin) in super::twins(&identities) {
         let text = "the record identity stands twice in the message; the consumer keeps the last";
         Report::new(&mut findings, "star", index).error("duplicate-record", RECORD_ID, Some(twin), text);
@@ -135,20 +137,20 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 /// # Errors
 /// What makes them unreadable, as [`check`] tells it.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
-    let mut findings = Findings::new();
-    let mut records = Vec::new();
-    each(payload, &mut findings, |record, _| records.push(record))?;
+    let document = recognise::xml_of(payload, NAMESPACE)?;
+    let (mut findings, mut records) = (Findings::new(), Vec::new());
+    each(&document, xml::offset(payload), &mut findings, |record, _| records.push(record));
     if findings.any_error() { Err(findings.finish()) } else { Ok(Message { records }) }
 }
 
-/// Reads the records one by one; those that cannot be read become findings.
+/// Reads the records one by one; those that cannot be read become findings. The document begins at `offset` of the
+/// payload.
 fn each<'a>(
-    payload: &'a [u8],
+    document: &Document<'a>,
+    offset: usize,
     findings: &mut Findings,
     mut take: impl FnMut(Record<'a>, &mut Report<'_>),
-) -> Result<(), Vec<Finding>> {
-    let document = xml::message(payload, NAMESPACE, "StAR")?;
-    let offset = xml::offset(payload);
+) {
     let mut count = 0;
     for element in document.elements().filter(|element| element.is(NAMESPACE, RECORD)) {
         let mut report = Report::new(findings, "star", count);
@@ -158,9 +160,9 @@ fn each<'a>(
         count += 1;
     }
     if count == 0 {
-        return Err(vec![Finding::error("star.no-record", "the message contains no sr:StorageUsageRecord")]);
+        findings
+            .add(Severity::Error, || Finding::error("star.no-record", "the message contains no sr:StorageUsageRecord"));
     }
-    Ok(())
 }
 
 fn read<'a>(element: Element<'_, 'a>, offset: usize, report: &mut Report<'_>) -> Option<Record<'a>> {

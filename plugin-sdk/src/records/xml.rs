@@ -16,8 +16,9 @@
 //! must stay below 150 kB, and it takes names of the fifth edition, which the consumer refuses.
 //!
 //! # Limits
-//! Elements nest at most [`MAX_DEPTH`] deep, for the consumer walks them by recursion and crashes beyond. Nothing here
-//! recurses; memory is bounded by a small multiple of the source's length.
+//! Elements nest at most [`MAX_DEPTH`] deep, for the consumer walks them by recursion and crashes beyond. An element has at
+//! most [`MAX_NAMES`] attributes and namespaces, where the consumer knows no bound. Nothing here recurses; memory is
+//! bounded by a small multiple of the source's length.
 
 pub(crate) mod fields;
 mod names;
@@ -35,6 +36,9 @@ pub use text::escape;
 
 /// How deep elements nest at most.
 pub const MAX_DEPTH: usize = 980;
+
+/// How many attributes an element has at most, and how many namespaces are declared at one place.
+pub const MAX_NAMES: usize = 1000;
 
 /// Why a text is no document that the consumer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +127,12 @@ impl<'a> Document<'a> {
     #[must_use]
     pub fn root(&self) -> Option<Element<'_, 'a>> {
         self.element(0)
+    }
+
+    /// The namespace of the root, by which the consumer tells formats apart; empty for none.
+    #[must_use]
+    pub fn root_namespace(&self) -> &str {
+        self.root().map_or("", |root| root.namespace())
     }
 
     /// Whether nothing but the XML declaration and white space stands before the root.
@@ -239,27 +249,20 @@ pub fn offset(payload: &[u8]) -> usize {
     text.len() - text.trim_start_matches(python::is_space).len()
 }
 
-/// Reads a message whose root is in `namespace`, of the format that is named.
+/// Reads a message.
 ///
 /// # Errors
-/// Why the consumer does not take it for one.
-pub fn message<'a>(payload: &'a [u8], namespace: &str, format: &str) -> Result<Document<'a>, Vec<Finding>> {
+/// Why the consumer does not take it for XML of any format.
+pub fn message(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     let text = text_of(payload)?;
     if !text.starts_with('<') {
-        let text = format!("the message is no XML, which {format} records are sent in");
-        return Err(vec![Finding::error("xml.not-xml", text)]);
+        return Err(vec![Finding::error("xml.not-xml", "the message is no XML, which these records are sent in")]);
     }
     let document = Document::parse(text).map_err(|fault| vec![malformed(text, fault)])?;
     if !document.opens_with_root() {
         let text = "a comment or processing instruction stands before the root element, for which the consumer does \
                     not recognise the message; take it out";
         return Err(vec![Finding::error("xml.not-recognised", text)]);
-    }
-    let found = document.root().map_or("", |root| root.namespace());
-    if found != namespace {
-        let text = format!("the root element is not in the namespace of {format} records, which is {namespace}");
-        let finding = Finding::error("xml.wrong-namespace", text);
-        return Err(vec![finding.in_field("namespace-uri(/*)", super::quoted(found))]);
     }
     Ok(document)
 }

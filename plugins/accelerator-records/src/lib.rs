@@ -6,7 +6,7 @@
 //! Summaries of such records are refused too, for the consumer rejects every one of them: see
 //! `sesame_plugin::records::accelerator_summary`.
 
-use sesame_plugin::records::{Setting, accelerator, accelerator_summary, answer, usage_json};
+use sesame_plugin::records::{self, Setting, answer};
 use sesame_plugin::{Failure, Finding, Message, Plugin, Validator};
 
 struct AcceleratorRecords(Setting);
@@ -28,11 +28,7 @@ impl Plugin for AcceleratorRecords {
 
 impl Validator for AcceleratorRecords {
     fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure> {
-        let rules = self.0.rules(message);
-        answer(match usage_json::kind_of(&message.payload).as_deref() {
-            Some(accelerator_summary::TYPE) => accelerator_summary::check(&message.payload, &rules),
-            _ => accelerator::check(&message.payload, &rules),
-        })
+        answer(records::check_json(&message.payload, &self.0.rules(message)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which namespace a prefix stands for (Namespaces in XML 1.0).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+
+use super::MAX_NAMES;
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
@@ -13,16 +14,24 @@ pub(super) type Rule = &'static str;
 pub(super) struct Namespaces<'a> {
     /// All that were declared; the first stands for none.
     all: Vec<Cow<'a, str>>,
-    /// From prefix (empty: the default) to a place in `all`.
-    in_force: BTreeMap<&'a str, u32>,
-    /// What to put back, and at which depth of elements.
-    hidden: Vec<(usize, &'a str, Option<u32>)>,
+    /// Outer ones first.
+    in_force: Vec<Declaration<'a>>,
+}
+
+struct Declaration<'a> {
+    /// Of the element that declares it.
+    depth: usize,
+    /// Empty for the default.
+    prefix: &'a str,
+    /// A place in the list of all.
+    index: u32,
 }
 
 impl<'a> Namespaces<'a> {
     pub(super) fn new() -> Self {
         let all = vec![Cow::Borrowed(""), Cow::Borrowed(XML)];
-        Self { all, in_force: BTreeMap::from([("", 0), ("xml", 1)]), hidden: Vec::new() }
+        let none = Declaration { depth: 0, prefix: "", index: 0 };
+        Self { all, in_force: vec![none, Declaration { depth: 0, prefix: "xml", index: 1 }] }
     }
 
     /// `prefix` (empty: the default) stands for `uri` from here on, in the element at `depth`.
@@ -36,20 +45,20 @@ impl<'a> Namespaces<'a> {
         if uri.contains(' ') {
             return Err("a namespace contains a space");
         }
-        let index = if uri.is_empty() { 0 } else { self.add(uri)? };
-        self.hidden.push((depth, prefix, self.in_force.insert(prefix, index)));
+        if self.in_force.len() >= MAX_NAMES {
+            return Err("too many namespaces are declared");
+        }
+        let index = if uri.is_empty() { 0 } else { self.all.len() as u32 };
+        if index > 0 {
+            self.all.push(uri);
+        }
+        self.in_force.push(Declaration { depth, prefix, index });
         Ok(())
-    }
-
-    fn add(&mut self, uri: Cow<'a, str>) -> Result<u32, Rule> {
-        let index = u32::try_from(self.all.len()).map_err(|_| "there are too many namespaces")?;
-        self.all.push(uri);
-        Ok(index)
     }
 
     /// What `prefix` stands for here, as a place in the list.
     pub(super) fn find(&self, prefix: &str) -> Option<u32> {
-        self.in_force.get(prefix).copied()
+        self.in_force.iter().rev().find(|declaration| declaration.prefix == prefix).map(|found| found.index)
     }
 
     pub(super) fn uri(&self, index: u32) -> &str {
@@ -58,12 +67,8 @@ impl<'a> Namespaces<'a> {
 
     /// The element at `depth` ends, and with it its declarations.
     pub(super) fn leave(&mut self, depth: usize) {
-        while let Some(&(_, prefix, before)) = self.hidden.last().filter(|(declared, ..)| *declared == depth) {
-            match before {
-                Some(index) => self.in_force.insert(prefix, index),
-                None => self.in_force.remove(prefix),
-            };
-            self.hidden.pop();
+        while self.in_force.last().is_some_and(|last| last.depth >= depth) {
+            self.in_force.pop();
         }
     }
 

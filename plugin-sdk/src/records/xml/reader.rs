@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::namespaces::Namespaces;
-use super::{Attribute, Document, Fault, MAX_DEPTH, Node, Tag, names, text};
+use super::{Attribute, Document, Fault, MAX_DEPTH, MAX_NAMES, Node, Tag, names, text};
 
 /// Reads a whole document.
 pub(super) fn read(source: &str) -> Result<Document<'_>, Fault> {
@@ -70,6 +70,9 @@ struct Written<'a> {
     name: Name<'a>,
     value: Range<usize>,
 }
+
+/// In place of a namespace: what declares one is compared as it is written.
+const DECLARATION: u32 = u32::MAX;
 
 const EARLY: &str = "the document ends too early";
 
@@ -194,6 +197,9 @@ impl<'a> Reader<'a> {
             } else if !apart {
                 return self.fault("a tag is not well-formed");
             }
+            if self.written.len() >= MAX_NAMES {
+                return self.fault("an element has too many attributes");
+            }
             let name = self.name()?;
             self.skip_space();
             if !self.take("=") {
@@ -243,17 +249,16 @@ impl<'a> Reader<'a> {
         self.expanded.clear();
         for Written { name, value } in &self.written {
             let namespace = match declared(name) {
-                // No attribute can be in this one: it is only for comparing.
-                Some(_) => u32::MAX,
+                Some(_) => DECLARATION,
                 None if name.prefix.is_empty() => 0,
                 None => self
                     .namespaces
                     .find(name.prefix)
                     .ok_or(Fault { rule: "an attribute's namespace prefix is not declared", at: name.at })?,
             };
-            let written = if namespace == u32::MAX { name.whole } else { name.local };
+            let written = if namespace == DECLARATION { name.whole } else { name.local };
             self.expanded.push((namespace, written));
-            if namespace != u32::MAX {
+            if namespace != DECLARATION {
                 let value = value.start as u32..value.end as u32;
                 self.attributes.push(Attribute { namespace, name: name.local_range(), value });
             }
@@ -263,16 +268,19 @@ impl<'a> Reader<'a> {
 
     /// Refuses two attributes of one name (3.1; Namespaces in XML 1.0, 6.3).
     fn refuse_twins(&mut self) -> Result<(), Fault> {
-        if self.expanded.len() < 2 {
-            return Ok(());
+        let mut rest = self.expanded.as_slice();
+        while let Some((&(namespace, local), after)) = rest.split_first() {
+            let uri = self.namespaces.uri(namespace);
+            let twin = |&(other, name): &(u32, &str)| {
+                name == local
+                    && (other == namespace || (other.max(namespace) < DECLARATION && self.namespaces.uri(other) == uri))
+            };
+            if after.iter().any(twin) {
+                return self.fault("an attribute stands twice in one element");
+            }
+            rest = after;
         }
-        let namespaces = &self.namespaces;
-        let key = |&(namespace, local): &(u32, &'a str)| (local, namespace == u32::MAX, namespaces.uri(namespace));
-        self.expanded.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-        match self.expanded.windows(2).any(|pair| matches!(pair, [a, b] if key(a) == key(b))) {
-            true => self.fault("an attribute stands twice in one element"),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// After `</`.

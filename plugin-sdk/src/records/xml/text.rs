@@ -39,8 +39,7 @@ pub(super) fn plain(raw: &str, attribute: bool) -> Cow<'_, str> {
     }
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(at) = rest.find(special) {
-        let (before, from) = rest.split_at(at);
+    while let Some((before, from)) = rest.find(special).and_then(|at| rest.split_at_checked(at)) {
         text.push_str(before);
         rest = match from.strip_prefix('&').and_then(|after| after.split_once(';')) {
             Some((name, after)) => {
