@@ -59,12 +59,8 @@ pub struct Rules {
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
     match shape::Form::of(payload) {
         shape::Form::Text => text::check(payload, rules),
-        shape::Form::Json if shape::Kind::of(payload) == shape::Kind::AcceleratorSummary => {
-            accelerator_summary::check(payload, rules)
-        }
-        shape::Form::Json => accelerator::check(payload, rules),
-        shape::Form::Xml if shape::Kind::of(payload) == shape::Kind::Storage => star::check(payload, rules),
-        shape::Form::Xml => car::check(payload, rules),
+        shape::Form::Json => check_json(payload, rules),
+        shape::Form::Xml => check_xml(payload, rules),
     }
 }
 

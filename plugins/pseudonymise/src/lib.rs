@@ -13,7 +13,8 @@
 
 use hmac::{Hmac, Mac as _};
 use sesame_plugin::records::shape::{Field, edit};
-use sesame_plugin::{Failure, Message, Output, Plugin, Transformed, Transformer, Verdict};
+use sesame_plugin::table::{Table, text, texts, whole};
+use sesame_plugin::{Configuration, Failure, Message, Output, Plugin, Transformed, Transformer, Verdict};
 use sha2::Sha256;
 
 /// What stands in place of a name.
@@ -23,8 +24,6 @@ const USER_FIELDS: [&str; 4] = ["GlobalUserName", "LocalUserId", "LocalUser", "U
 const MIN_KEY: usize = 16;
 const DIGITS: std::ops::RangeInclusive<usize> = 16..=64;
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 struct Config {
     key: Option<String>,
     key_hex: Option<String>,
@@ -33,10 +32,17 @@ struct Config {
     fields: Vec<String>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        let fields = USER_FIELDS.map(str::to_owned).to_vec();
-        Self { key: None, key_hex: None, prefix: String::new(), digits: 32, fields }
+impl Configuration for Config {
+    fn from_json(json: &str) -> Result<Self, String> {
+        Table::read(json, |table| {
+            Ok(Self {
+                key: table.value("key", text)?,
+                key_hex: table.value("key-hex", text)?,
+                prefix: table.value("prefix", text)?.unwrap_or_default(),
+                digits: table.value("digits", |value| whole(value, *DIGITS.start()))?.unwrap_or(32),
+                fields: table.value("fields", texts)?.unwrap_or_else(|| USER_FIELDS.map(str::to_owned).to_vec()),
+            })
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names in every format.
 
-use sesame_plugin::{Configuration as _, Direction};
+use sesame_plugin::Direction;
 
 use super::*;
 
@@ -84,10 +84,11 @@ fn a_weak_or_wrong_setting_is_named() {
         (r#"{"key-hex": "00zz"}"#, "not hexadecimal"),
         (r#"{"key-hex": "000"}"#, "not hexadecimal"),
         (r#"{"key": "0123456789abcdef", "key-hex": "00"}"#, "exclude each other"),
-        (r#"{"digits": 15}"#, "16 to 64"),
+        (r#"{"digits": 15}"#, "from 16 on"),
+        (r#"{"digits": 65}"#, "16 to 64"),
         (r#"{"prefix": "a b"}"#, "printable"),
         (r#"{"fields": []}"#, "at least one"),
-        (r#"{"field": ["x"]}"#, "unknown field"),
+        (r#"{"field": ["x"]}"#, "field is not a key"),
     ] {
         let error = plugin(config).err().unwrap();
         assert!(error.contains(reason), "{config}: {error}");

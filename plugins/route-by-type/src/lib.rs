@@ -9,24 +9,27 @@
 //!     cloud-summary = "cloud"
 //!     storage = "storage"
 
-use std::collections::BTreeMap;
-
 use sesame_plugin::records::shape::Kind;
-use sesame_plugin::{Failure, Message, Plugin, Router};
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    #[serde(default)]
-    routes: BTreeMap<String, String>,
-}
+use sesame_plugin::table::{Table, text};
+use sesame_plugin::{Configuration, Failure, Message, Plugin, Router};
 
 struct RouteByType {
     routes: Vec<(Kind, String)>,
 }
 
+impl Configuration for RouteByType {
+    fn from_json(json: &str) -> Result<Self, String> {
+        let routes = Table::read(json, |table| table.entries("routes", text))?;
+        let known = |(name, route): (String, String)| match Kind::named(&name) {
+            Some(kind) => Ok((kind, route)),
+            None => Err(format!("routes: {name:?} is no record type; the types are {}", Kind::names())),
+        };
+        Ok(Self { routes: routes.into_iter().map(known).collect::<Result<_, _>>()? })
+    }
+}
+
 impl Plugin for RouteByType {
-    type Config = Config;
+    type Config = Self;
     const NAME: &'static str = "route-by-type";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Chooses a route by the type of the records.";
@@ -50,12 +53,8 @@ impl Plugin for RouteByType {
         ))
     }
 
-    fn new(config: Config) -> Result<Self, String> {
-        let known = |(name, route): (String, String)| match Kind::named(&name) {
-            Some(kind) => Ok((kind, route)),
-            None => Err(format!("routes: {name:?} is no record type; the types are {}", Kind::names())),
-        };
-        Ok(Self { routes: config.routes.into_iter().map(known).collect::<Result<_, _>>()? })
+    fn new(config: Self) -> Result<Self, String> {
+        Ok(config)
     }
 }
 
@@ -70,12 +69,12 @@ sesame_plugin::export!(RouteByType: router);
 
 #[cfg(test)]
 mod tests {
-    use sesame_plugin::{Configuration as _, Direction};
+    use sesame_plugin::Direction;
 
     use super::*;
 
     fn plugin(config: &str) -> Result<RouteByType, String> {
-        RouteByType::new(Config::from_json(config)?)
+        RouteByType::from_json(config)
     }
 
     fn route(config: &str, payload: &str) -> Vec<String> {

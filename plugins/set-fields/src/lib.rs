@@ -16,10 +16,10 @@
 //! without its prefix, or `Element@attribute`. In XML records `VO` also means `Group`, and in CAR `InfrastructureType`,
 //! `InfrastructureDescription` and `ServiceLevelType` mean the attributes that hold these.
 
-use std::collections::BTreeMap;
-
+use sesame_plugin::records::json::{self, Value};
 use sesame_plugin::records::shape::{Kind, Record, edit};
-use sesame_plugin::{Failure, Finding, Message, Output, Plugin, Transformed, Transformer, Verdict};
+use sesame_plugin::table::{Table, entries, text};
+use sesame_plugin::{Configuration, Failure, Finding, Message, Output, Plugin, Transformed, Transformer, Verdict};
 
 /// Warnings of one message.
 const MAX_FINDINGS: usize = 100;
@@ -33,30 +33,47 @@ const XML_NAMES: [(Kind, &str, &str); 5] = [
 ];
 
 /// A value of the configuration; JSON records keep numbers as numbers.
-#[derive(Clone, serde::Deserialize)]
-#[serde(untagged)]
-enum Literal {
-    Text(String),
-    Number(serde_json::Number),
+#[derive(Clone)]
+struct Literal {
+    text: String,
+    number: bool,
 }
 
-#[derive(Clone, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
+impl Literal {
+    fn read(value: Value<'_, '_>) -> Result<Self, String> {
+        match value.kind() {
+            json::Kind::Text => Ok(Self { text: value.text().into_owned(), number: false }),
+            json::Kind::Number => Ok(Self { text: value.source().to_owned(), number: true }),
+            _ => Err(" must be a string or a number".to_owned()),
+        }
+    }
+}
+
+/// Tables as they are written; of two entries for one name the later one holds.
+type Entries<T> = Vec<(String, T)>;
+
+#[derive(Clone, Default)]
 struct Rules {
-    set: BTreeMap<String, Literal>,
-    default: BTreeMap<String, Literal>,
-    rename: BTreeMap<String, String>,
-    map: BTreeMap<String, BTreeMap<String, Literal>>,
+    set: Entries<Literal>,
+    default: Entries<Literal>,
+    rename: Entries<String>,
+    map: Entries<Entries<Literal>>,
 }
 
-#[derive(Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Config {
-    set: BTreeMap<String, Literal>,
-    default: BTreeMap<String, Literal>,
-    rename: BTreeMap<String, String>,
-    map: BTreeMap<String, BTreeMap<String, Literal>>,
-    types: BTreeMap<String, Rules>,
+impl Rules {
+    fn read(table: &mut Table<'_, '_>) -> Result<Self, String> {
+        Ok(Self {
+            set: table.entries("set", Literal::read)?,
+            default: table.entries("default", Literal::read)?,
+            rename: table.entries("rename", text)?,
+            map: table.entries("map", |value| entries(value, Literal::read))?,
+        })
+    }
+}
+
+/// The entry that holds for a name.
+fn find<'t, T>(table: &'t [(String, T)], name: &str) -> Option<&'t T> {
+    table.iter().rev().find(|(known, _)| known == name).map(|(_, entry)| entry)
 }
 
 struct SetFields {
@@ -64,8 +81,23 @@ struct SetFields {
     types: Vec<(Kind, Rules)>,
 }
 
+impl Configuration for SetFields {
+    fn from_json(json: &str) -> Result<Self, String> {
+        let (general, types) = Table::read(json, |table| {
+            let types = table.entries("types", |value| Table::inner(value, Rules::read))?;
+            Ok((Rules::read(table)?, types))
+        })?;
+        let known = |(name, rules): (String, Rules)| match Kind::named(&name) {
+            Some(kind) => Ok((kind, general.clone().with(rules).named_for(kind))),
+            None => Err(format!("types: {name:?} is no record type; the types are {}", Kind::names())),
+        };
+        let types = types.into_iter().map(known).collect::<Result<_, _>>()?;
+        Ok(Self { general, types })
+    }
+}
+
 impl Plugin for SetFields {
-    type Config = Config;
+    type Config = Self;
     const NAME: &'static str = "set-fields";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Adds, renames and maps fields of records.";
@@ -75,15 +107,8 @@ impl Plugin for SetFields {
         Some(include_str!("schema.json").replace("\"TYPES\"", &types))
     }
 
-    fn new(config: Config) -> Result<Self, String> {
-        let Config { set, default, rename, map, types } = config;
-        let general = Rules { set, default, rename, map };
-        let known = |(name, rules): (String, Rules)| match Kind::named(&name) {
-            Some(kind) => Ok((kind, general.clone().with(rules).named_for(kind))),
-            None => Err(format!("types: {name:?} is no record type; the types are {}", Kind::names())),
-        };
-        let types = types.into_iter().map(known).collect::<Result<_, _>>()?;
-        Ok(Self { general, types })
+    fn new(config: Self) -> Result<Self, String> {
+        Ok(config)
     }
 }
 
@@ -124,9 +149,7 @@ impl Rules {
         self.set.extend(other.set);
         self.default.extend(other.default);
         self.rename.extend(other.rename);
-        for (field, values) in other.map {
-            self.map.entry(field).or_default().extend(values);
-        }
+        self.map.extend(other.map);
         self
     }
 
@@ -136,7 +159,7 @@ impl Rules {
             Some((.., xml)) => (*xml).to_owned(),
             None => name,
         };
-        fn renamed<T>(table: BTreeMap<String, T>, name: impl Fn(String) -> String) -> BTreeMap<String, T> {
+        fn renamed<T>(table: Entries<T>, name: impl Fn(String) -> String) -> Entries<T> {
             table.into_iter().map(|(field, value)| (name(field), value)).collect()
         }
         Self {
@@ -151,7 +174,7 @@ impl Rules {
         let mut there: Vec<String> = record.fields().iter().map(|field| field.name.to_string()).collect();
         for index in 0..there.len() {
             let Some(old) = there.get(index) else { break };
-            if let Some(new) = self.rename.get(old) {
+            if let Some(new) = find(&self.rename, old) {
                 if there.contains(new) {
                     let finding = Finding::warning(
                         "set-fields.name-taken",
@@ -166,25 +189,29 @@ impl Rules {
         // With the new names, which no field had before.
         for (index, name) in there.iter_mut().enumerate() {
             let taken = |new: &String| record.fields().iter().any(|field| field.name == *new);
-            if let Some(new) = self.rename.get(name).filter(|new| !taken(new)) {
+            if let Some(new) = find(&self.rename, name).filter(|new| !taken(new)) {
                 name.clone_from(new);
             }
             let null = record.fields().get(index).is_none_or(|field| field.null);
             let value = record.fields().get(index).map(|field| field.value.to_string()).unwrap_or_default();
-            let default = self.default.get(name).filter(|_| null);
-            let new = self.set.get(name).or_else(|| self.map.get(name)?.get(&value)).or(default);
+            let default = find(&self.default, name).filter(|_| null);
+            let mut maps = self.map.iter().rev().filter(|(field, _)| field == name);
+            let mapped = maps.find_map(|(_, values)| find(values, &value));
+            let new = find(&self.set, name).or(mapped).or(default);
             match new {
-                Some(Literal::Text(text)) => record.set(index, text),
-                Some(Literal::Number(number)) => record.set_number(index, &number.to_string()),
+                Some(Literal { text, number: false }) => record.set(index, text),
+                Some(Literal { text, number: true }) => record.set_number(index, text),
                 None => {}
             }
         }
-        let missing = |name: &&String| !there.contains(name);
-        let only_default = self.default.iter().filter(|(name, _)| !self.set.contains_key(*name));
-        for (name, value) in self.set.iter().chain(only_default).filter(|(name, _)| missing(name)) {
-            match value {
-                Literal::Text(text) => record.add(name, text),
-                Literal::Number(number) => record.add_number(name, &number.to_string()),
+        let mut written: Vec<&String> = there.iter().collect();
+        for (name, value) in self.set.iter().rev().chain(self.default.iter().rev()) {
+            if !written.contains(&name) {
+                written.push(name);
+                match value {
+                    Literal { text, number: false } => record.add(name, text),
+                    Literal { text, number: true } => record.add_number(name, text),
+                }
             }
         }
     }

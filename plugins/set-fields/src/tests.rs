@@ -1,6 +1,6 @@
 //! Every table, in every format.
 
-use sesame_plugin::{Configuration as _, Direction};
+use sesame_plugin::Direction;
 
 use super::*;
 
@@ -11,7 +11,7 @@ const GPUS: &str =
 const CAR: &str = "<u:UsageRecords xmlns:u='http://eu-emi.eu/namespaces/2012/11/computerecord'><u:UsageRecord><u:UserIdentity><u:Group>atlas.old</u:Group></u:UserIdentity><u:Infrastructure u:type='grid'/></u:UsageRecord></u:UsageRecords>";
 
 fn plugin(config: &str) -> Result<SetFields, String> {
-    SetFields::new(Config::from_json(config)?)
+    SetFields::from_json(config)
 }
 
 fn answer(config: &str, payload: &str) -> Transformed {

@@ -12,32 +12,49 @@
 //!     [config.signers]
 //!     "/C=UK/O=Example/CN=ce1.example.org" = ["UKI-TEST", "UKI-TEST-2"]
 
-use std::collections::BTreeMap;
-
+use sesame_plugin::records::json::Value;
 use sesame_plugin::records::shape::{Field, Place, Record, edit};
-use sesame_plugin::{Direction, Failure, Finding, Message, Plugin, Signer, Validator};
+use sesame_plugin::table::{Table, text, texts};
+use sesame_plugin::{Configuration, Direction, Failure, Finding, Message, Plugin, Signer, Validator};
 
 /// Findings of one message, before the rest is only counted.
 const MAX_FINDINGS: usize = 100;
 
-#[derive(Clone, Copy, Default, PartialEq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum Otherwise {
     #[default]
     Reject,
     Pass,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+impl Otherwise {
+    fn read(value: Value<'_, '_>) -> Result<Self, String> {
+        match text(value)?.as_str() {
+            "reject" => Ok(Self::Reject),
+            "pass" => Ok(Self::Pass),
+            _ => Err(" must be reject or pass".to_owned()),
+        }
+    }
+}
+
 struct Config {
-    #[serde(default)]
-    signers: BTreeMap<String, Vec<String>>,
+    signers: Vec<(String, Vec<String>)>,
     own: Option<Vec<String>>,
-    #[serde(default)]
     unlisted: Otherwise,
-    #[serde(default)]
     no_site: Otherwise,
+}
+
+impl Configuration for Config {
+    fn from_json(json: &str) -> Result<Self, String> {
+        Table::read(json, |table| {
+            Ok(Self {
+                signers: table.entries("signers", texts)?,
+                own: table.value("own", texts)?,
+                unlisted: table.value("unlisted", Otherwise::read)?.unwrap_or_default(),
+                no_site: table.value("no-site", Otherwise::read)?.unwrap_or_default(),
+            })
+        })
+    }
 }
 
 struct SiteBinding {
@@ -81,14 +98,11 @@ impl Plugin for SiteBinding {
     }
 
     fn new(config: Config) -> Result<Self, String> {
-        let mut signers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (dn, sites) in config.signers {
-            if !dn.contains('=') {
-                return Err(format!("signers: {dn:?} is no DN: write it as /C=UK/O=.../CN=... or CN=...,O=...,C=UK"));
-            }
-            // Both forms of one name, or two spellings of it, add up.
-            signers.entry(canonical(&dn)).or_default().extend(sites);
-        }
+        let one = |(dn, sites): (String, Vec<String>)| match dn.contains('=') {
+            true => Ok((canonical(&dn), sites)),
+            false => Err(format!("signers: {dn:?} is no DN: write it as /C=UK/O=.../CN=... or CN=...,O=...,C=UK")),
+        };
+        let signers = config.signers.into_iter().map(one).collect::<Result<_, _>>()?;
         Ok(Self { config: Config { signers, ..config } })
     }
 }
@@ -123,10 +137,12 @@ impl SiteBinding {
     /// The sites of a signer under both forms of its name; None: it is not listed.
     fn sites_of(&self, signer: &Signer) -> Option<Vec<&String>> {
         let slash = signer.properties.iter().find(|(name, _)| name == "subject-slash").map(|(_, dn)| dn.as_str());
-        let forms = [Some(signer.subject.as_str()), slash];
-        let found: Vec<_> =
-            forms.into_iter().flatten().filter_map(|dn| self.config.signers.get(&canonical(dn))).collect();
-        (!found.is_empty()).then(|| found.into_iter().flatten().collect())
+        let forms = [Some(signer.subject.as_str()), slash].map(|dn| dn.map(canonical));
+        // Both forms of one name, or two spellings of it, add up.
+        let of_signer = |(dn, _): &&(String, Vec<String>)| forms.iter().flatten().any(|form| form == dn);
+        let mut found = self.config.signers.iter().filter(of_signer).peekable();
+        found.peek()?;
+        Some(found.flat_map(|(_, sites)| sites).collect())
     }
 
     fn check(&self, payload: &[u8], sites: &[&String]) -> Result<Vec<Finding>, Failure> {

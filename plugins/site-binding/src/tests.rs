@@ -1,7 +1,5 @@
 //! Signers, sites and formats.
 
-use sesame_plugin::Configuration as _;
-
 use super::*;
 
 const CONFIG: &str = r#"{"signers": {

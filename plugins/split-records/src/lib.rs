@@ -7,28 +7,29 @@
 
 use sesame_plugin::records::shape::Shape;
 use sesame_plugin::records::wire::{Meter, Wire};
-use sesame_plugin::{Failure, Finding, Message, Output, Part, Plugin, Transformed, Transformer, Verdict};
+use sesame_plugin::table::{Table, whole};
+use sesame_plugin::{
+    Configuration, Failure, Finding, Message, Output, Part, Plugin, Transformed, Transformer, Verdict,
+};
 
 /// The host refuses a split into more.
 const MAX_PARTS: usize = 10_000;
 /// Findings about single records, before the rest is only counted.
 const MAX_FINDINGS: usize = 100;
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SplitRecords {
-    #[serde(default = "usual_limit")]
     max_wire_bytes: usize,
-    #[serde(default = "no_limit")]
     max_records: usize,
 }
 
-fn usual_limit() -> usize {
-    1_000_000
-}
-
-fn no_limit() -> usize {
-    usize::MAX
+impl Configuration for SplitRecords {
+    fn from_json(json: &str) -> Result<Self, String> {
+        Table::read(json, |table| {
+            let max_wire_bytes = table.value("max-wire-bytes", |value| whole(value, 1))?.unwrap_or(1_000_000);
+            let max_records = table.value("max-records", |value| whole(value, 1))?.unwrap_or(usize::MAX);
+            Ok(Self { max_wire_bytes, max_records })
+        })
+    }
 }
 
 impl Plugin for SplitRecords {
@@ -59,11 +60,7 @@ impl Plugin for SplitRecords {
     }
 
     fn new(config: Self) -> Result<Self, String> {
-        match config {
-            Self { max_wire_bytes: 0, .. } => Err("max-wire-bytes must be at least 1".to_owned()),
-            Self { max_records: 0, .. } => Err("max-records must be at least 1".to_owned()),
-            config => Ok(config),
-        }
+        Ok(config)
     }
 }
 

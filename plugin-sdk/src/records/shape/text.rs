@@ -106,8 +106,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let mut records = Vec::new();
     let mut from = header.end;
     while from < payload.len() {
-        let end = memchr::memmem::find(payload.get(from..).unwrap_or_default(), SEPARATOR)
-            .map_or(payload.len(), |at| from + at);
+        let end = separator(payload, from).unwrap_or(payload.len());
         let record = trim(payload, from..end);
         if !record.is_empty() {
             records.push(record);
@@ -115,6 +114,12 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
         from = end + SEPARATOR.len();
     }
     Ok(Shape { payload, kind: kind(payload), form: Form::Text, records })
+}
+
+/// Where the next separator stands.
+fn separator(payload: &[u8], from: usize) -> Option<usize> {
+    let percents = memchr::memchr_iter(b'%', payload.get(from..)?);
+    percents.map(|at| from + at).find(|&at| payload.get(at + 1) == Some(&b'%'))
 }
 
 /// The fields of a record.

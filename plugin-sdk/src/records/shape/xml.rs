@@ -113,7 +113,8 @@ fn holds_cdata(payload: &[u8], span: &Span, element: Element<'_, '_>) -> bool {
         from = from.max(inner.end);
         payload.get(gap)
     });
-    gaps.any(|gap| memchr::memmem::find(gap, b"<![CDATA[").is_some())
+    let is_cdata = |gap: &[u8], at: usize| gap.get(at..).is_some_and(|text| text.starts_with(b"<![CDATA["));
+    gaps.any(|gap| memchr::memchr_iter(b'<', gap).any(|at| is_cdata(gap, at)))
 }
 
 fn attributes<'a>(element: Element<'_, 'a>) -> Vec<Field<'a>> {
@@ -142,7 +143,7 @@ pub(super) fn span(payload: &[u8], whole: Range<usize>, length: usize) -> Span {
         let at = whole.start + end - 1;
         return Span { name, value: at..at + 2, prefix, tag_end: at, close: None };
     }
-    let close = memchr::memmem::rfind(text, b"</").unwrap_or(text.len());
+    let close = memchr::memrchr(b'<', text).unwrap_or(text.len());
     let close_name = whole.start + close + 2 + prefix.len();
     Span {
         name,

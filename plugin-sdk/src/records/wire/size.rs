@@ -1,9 +1,8 @@
 //! The arithmetic, which knows of nothing but bytes: the host's tests hold it against what sealing makes.
 
-use memchr::memmem;
-
 /// By these an SSM receiver takes a text for encrypted.
-const ENCRYPTED_WORDS: [&[u8]; 2] = [b"application/pkcs7-mime", b"application/x-pkcs7-mime"];
+const MEDIA_TYPE: &[u8] = b"application";
+const ENCRYPTED_TYPES: [&[u8]; 2] = [b"/pkcs7-mime", b"/x-pkcs7-mime"];
 /// One less than the longest of them.
 const CARRIED: usize = 23;
 /// The longest line of quoted-printable, without the `=` of a soft line break.
@@ -179,7 +178,10 @@ fn is_plain(bytes: &[u8]) -> bool {
 }
 
 fn mentions(bytes: &[u8]) -> bool {
-    ENCRYPTED_WORDS.iter().any(|word| memmem::find(bytes, word).is_some())
+    memchr::memchr_iter(b'/', bytes).any(|slash| {
+        let (before, after) = bytes.split_at(slash);
+        before.ends_with(MEDIA_TYPE) && ENCRYPTED_TYPES.iter().any(|kind| after.starts_with(kind))
+    })
 }
 
 #[cfg(test)]
