@@ -77,8 +77,8 @@ fn find<'t, T>(table: &'t [(String, T)], name: &str) -> Option<&'t T> {
 }
 
 struct SetFields {
-    general: Rules,
-    types: Vec<(Kind, Rules)>,
+    /// For each kind of message.
+    rules: Vec<(Kind, Rules)>,
 }
 
 impl Configuration for SetFields {
@@ -87,12 +87,14 @@ impl Configuration for SetFields {
             let types = table.entries("types", |value| Table::inner(value, Rules::read))?;
             Ok((Rules::read(table)?, types))
         })?;
-        let known = |(name, rules): (String, Rules)| match Kind::named(&name) {
-            Some(kind) => Ok((kind, general.clone().with(rules).named_for(kind))),
-            None => Err(format!("types: {name:?} is no record type; the types are {}", Kind::names())),
+        if let Some((name, _)) = types.iter().find(|(name, _)| Kind::named(name).is_none()) {
+            return Err(format!("types: {name:?} is no record type; the types are {}", Kind::names()));
+        }
+        let of_kind = |kind: Kind| {
+            let own = find(&types, kind.name()).cloned().unwrap_or_default();
+            (kind, general.clone().with(own).named_for(kind))
         };
-        let types = types.into_iter().map(known).collect::<Result<_, _>>()?;
-        Ok(Self { general, types })
+        Ok(Self { rules: Kind::ALL.into_iter().map(of_kind).collect() })
     }
 }
 
@@ -103,8 +105,7 @@ impl Plugin for SetFields {
     const SUMMARY: &'static str = "Adds, renames and maps fields of records.";
 
     fn config_schema() -> Option<String> {
-        let types = Kind::ALL.map(|kind| format!("\"{}\"", kind.name())).join(", ");
-        Some(include_str!("schema.json").replace("\"TYPES\"", &types))
+        Some(include_str!("schema.json").to_owned())
     }
 
     fn new(config: Self) -> Result<Self, String> {
@@ -115,13 +116,8 @@ impl Plugin for SetFields {
 impl Transformer for SetFields {
     fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
         let kind = Kind::of(&message.payload);
-        let named;
-        let rules = match self.types.iter().find(|(known, _)| *known == kind) {
-            Some((_, rules)) => rules,
-            None => {
-                named = self.general.clone().named_for(kind);
-                &named
-            }
+        let Some((_, rules)) = self.rules.iter().find(|(known, _)| *known == kind) else {
+            return Ok(Verdict::Unchanged.into());
         };
         if rules.is_empty() {
             return Ok(Verdict::Unchanged.into());

@@ -268,14 +268,13 @@ fn own(value: Range<usize>) -> Span {
 }
 
 /// The payload with the edits made: at one place insertions first, and an edit inside another is lost in it.
-fn apply(payload: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Option<Vec<u8>> {
+fn apply(payload: &[u8], edits: Vec<(Range<usize>, String)>) -> Option<Vec<u8>> {
     if edits.is_empty() {
         return None;
     }
-    edits.sort_by_key(|(span, _)| (span.start, !span.is_empty(), Reverse(span.end)));
     let mut edited = Vec::with_capacity(payload.len() + payload.len() / 8);
     let mut from = 0;
-    for (span, new) in edits {
+    for (span, new) in sorted(edits) {
         if span.start >= from {
             edited.extend_from_slice(payload.get(from..span.start).unwrap_or_default());
             edited.extend_from_slice(new.as_bytes());
@@ -284,4 +283,15 @@ fn apply(payload: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Option<Vec<u
     }
     edited.extend_from_slice(payload.get(from..).unwrap_or_default());
     Some(edited).filter(|edited| edited != payload)
+}
+
+/// Edits in the order of their places. They come nearly so, and each finds its place from the end in a few steps.
+fn sorted(edits: Vec<(Range<usize>, String)>) -> Vec<(Range<usize>, String)> {
+    let key = |(span, _): &(Range<usize>, String)| (span.start, !span.is_empty(), Reverse(span.end));
+    let mut sorted = Vec::with_capacity(edits.len());
+    for edit in edits {
+        let at = sorted.iter().rposition(|before| key(before) <= key(&edit)).map_or(0, |before| before + 1);
+        sorted.insert(at, edit);
+    }
+    sorted
 }

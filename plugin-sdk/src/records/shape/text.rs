@@ -161,5 +161,5 @@ pub(super) fn line_break(payload: &[u8]) -> &'static str {
 /// Whether a value can stand in a line: it ends neither the line nor the record.
 pub(super) fn is_line(value: &str) -> bool {
     let bytes = value.as_bytes();
-    line_end(bytes, 0, bytes.len()).0 == bytes.len() && !value.contains("%%")
+    line_end(bytes, 0, bytes.len()).0 == bytes.len() && separator(bytes, 0).is_none()
 }

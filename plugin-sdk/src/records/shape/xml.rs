@@ -171,8 +171,11 @@ fn start_tag_end(text: &[u8]) -> usize {
 /// `text` with what XML reserves escaped, for an element or an attribute in either quotes.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    xml::escape(text, &mut escaped);
-    escaped.replace('\'', "&apos;")
+    for (at, part) in text.split('\'').enumerate() {
+        escaped.push_str(if at > 0 { "&apos;" } else { "" });
+        xml::escape(part, &mut escaped);
+    }
+    escaped
 }
 
 /// Whether XML can hold it (XML 1.0, production 2), without what a parser would change.
