@@ -88,7 +88,7 @@ impl Configuration for SetFields {
             Ok((Rules::read(table)?, types))
         })?;
         if let Some((name, _)) = types.iter().find(|(name, _)| Kind::named(name).is_none()) {
-            return Err(format!("types: {name:?} is no record type; the types are {}", Kind::names()));
+            return Err(format!("types: {name:?} is no record type, such as job or cloud-summary"));
         }
         let of_kind = |kind: Kind| {
             let own = find(&types, kind.name()).cloned().unwrap_or_default();
@@ -189,10 +189,10 @@ impl Rules {
                 name.clone_from(new);
             }
             let null = record.fields().get(index).is_none_or(|field| field.null);
-            let value = record.fields().get(index).map(|field| field.value.to_string()).unwrap_or_default();
             let default = find(&self.default, name).filter(|_| null);
             let mut maps = self.map.iter().rev().filter(|(field, _)| field == name);
-            let mapped = maps.find_map(|(_, values)| find(values, &value));
+            let value = record.fields().get(index).map_or("", |field| &field.value);
+            let mapped = maps.find_map(|(_, values)| find(values, value));
             let new = find(&self.set, name).or(mapped).or(default);
             match new {
                 Some(Literal { text, number: false }) => record.set(index, text),
