@@ -8,6 +8,7 @@
 //! | `encoding` | line ends, base64, quoted-printable |
 //! | `ber`, `shape` | the strict look at CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
+//! | `overhead` | [`Overhead`], how much sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
 //! OpenSSL is asked for `CMS_*` only, through safe bindings, and with exact bytes; it never sees MIME. Everything here is
@@ -22,6 +23,7 @@ mod ber;
 mod encoding;
 mod mime;
 mod open;
+mod overhead;
 mod seal;
 mod shape;
 #[cfg(test)]
@@ -31,5 +33,6 @@ pub use authorise::{Authorised, Unauthorised, UnauthorisedReason, authorise};
 pub use ber::BerError;
 pub use mime::MimeError;
 pub use open::{OpenError, OpenPolicy, Opened, open};
+pub use overhead::Overhead;
 pub use seal::{Peer, SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};
 pub use shape::{ContentCipher, Digest, MAX_CERTIFICATES, MAX_RECIPIENTS, ShapeError};

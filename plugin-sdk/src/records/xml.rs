@@ -87,6 +87,18 @@ struct Attribute {
     value: Range<u32>,
 }
 
+/// An attribute with its places.
+#[derive(Debug)]
+pub(crate) struct AttributeAt<'a> {
+    pub(crate) local_name: &'a str,
+    /// What it says.
+    pub(crate) text: Cow<'a, str>,
+    /// Of the local name, in the source, in bytes.
+    pub(crate) name: Range<usize>,
+    /// What stands between the quotes.
+    pub(crate) value: Range<usize>,
+}
+
 /// One element.
 #[derive(Clone, Copy, Debug)]
 pub struct Element<'d, 'a> {
@@ -189,6 +201,18 @@ impl<'d, 'a> Element<'d, 'a> {
             document.slice(&attribute.name) == name && document.namespace(attribute.namespace) == namespace
         })?;
         Some(text::plain(document.slice(&found.value), true))
+    }
+
+    /// All attributes in order, without declarations of namespaces.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = AttributeAt<'a>> + use<'d, 'a> {
+        let document = self.document;
+        let range = self.tag.attributes.start as usize..self.tag.attributes.end as usize;
+        document.attributes.get(range).unwrap_or_default().iter().map(|attribute| AttributeAt {
+            local_name: document.slice(&attribute.name),
+            text: text::plain(document.slice(&attribute.value), true),
+            name: attribute.name.start as usize..attribute.name.end as usize,
+            value: attribute.value.start as usize..attribute.value.end as usize,
+        })
     }
 
     /// Its own text: not that of elements in it, nor of CDATA sections.

@@ -1,0 +1,148 @@
+//! The stock plugin `builtin:salvage-records`: sends the good records of a message on and refuses the bad ones with their
+//! findings, in one commit, so that one bad record no longer holds up a thousand.
+//!
+//! The verdicts are those of `builtin:any-record`, for each record alone; put this plugin in its place, not behind it. The
+//! good records go on in one message and the bad ones into the reject queue in another, both with the header; findings
+//! count records as they stood in the message that came. A record that is good alone and not beside the others, such as
+//! one that repeats an identifier, is a bad one. Where the fault is not in single records, as in a wrong header, or none is
+//! good, the whole message is invalid. With `strict = true` in its `[config]` records are also refused
+//! for what the documents demand and the loader does not check.
+
+use sesame_plugin::records::shape::Shape;
+use sesame_plugin::records::{Rules, Setting, check};
+use sesame_plugin::{Failure, Finding, Message, Output, Part, Plugin, Severity, Transformed, Transformer, Verdict};
+
+/// Findings of one message, before the rest is only counted.
+const MAX_FINDINGS: usize = 100;
+/// How often the good records are looked at together; each time takes out at least one.
+const MAX_ROUNDS: usize = 50;
+
+struct SalvageRecords(Setting);
+
+impl Plugin for SalvageRecords {
+    type Config = Setting;
+    const NAME: &'static str = "salvage-records";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Sends the good records of a message on and refuses the bad ones.";
+
+    fn config_schema() -> Option<String> {
+        Some(Setting::SCHEMA.to_owned())
+    }
+
+    fn new(setting: Setting) -> Result<Self, String> {
+        Ok(Self(setting))
+    }
+}
+
+impl Transformer for SalvageRecords {
+    fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
+        salvage(&message.payload, &self.0.rules(message), check)
+    }
+}
+
+/// The records of a message, told apart.
+#[derive(Default)]
+struct Sorted {
+    good: Vec<usize>,
+    bad: Vec<usize>,
+    /// Of the bad ones.
+    errors: Vec<Finding>,
+    /// Of the good ones.
+    warnings: Vec<Finding>,
+}
+
+/// `check` gives the findings of a message; it is bad if one of them is an error.
+fn salvage(
+    payload: &[u8],
+    rules: &Rules,
+    check: impl Fn(&[u8], &Rules) -> Vec<Finding>,
+) -> Result<Transformed, Failure> {
+    let findings = check(payload, rules);
+    if !any_error(&findings) {
+        return Ok(Transformed { verdict: Verdict::Unchanged, findings });
+    }
+    let Ok(shape) = Shape::cut(payload) else { return Err(Failure::Invalid(findings)) };
+    let mut sorted = sort(&shape, |payload| check(payload, rules));
+    // What is wrong with the message as a whole is wrong with each of its records, or with no record of those that are good.
+    let Some(good) = sorted.settle(&shape, |payload| check(payload, rules)) else {
+        return Err(Failure::Invalid(findings));
+    };
+    let refused = Output::new(shape.build(sorted.bad.iter().copied()));
+    let parts = vec![
+        Part { content: Output::new(good), refused: None },
+        Part { content: refused, refused: Some(bounded(sorted.errors)) },
+    ];
+    Ok(Transformed { verdict: Verdict::Split(parts), findings: bounded(sorted.warnings) })
+}
+
+impl Sorted {
+    /// The message of the good records, once those are taken out that are bad beside the others; None where that does not
+    /// help, and where there is no good record left.
+    fn settle(&mut self, shape: &Shape<'_>, check: impl Fn(&[u8]) -> Vec<Finding>) -> Option<Vec<u8>> {
+        for _ in 0..MAX_ROUNDS {
+            if self.good.is_empty() {
+                return None;
+            }
+            let good = shape.build(self.good.iter().copied());
+            let mut findings = check(&good);
+            findings.retain(|finding| finding.severity == Severity::Error);
+            if findings.is_empty() {
+                return Some(good);
+            }
+            let mut worse = Vec::new();
+            for finding in findings {
+                let at = finding.record_number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
+                if let Some(&index) = at.and_then(|at| self.good.get(at)) {
+                    worse.push(index);
+                    self.errors.push(finding.in_record(number(index)));
+                }
+            }
+            if worse.is_empty() {
+                return None;
+            }
+            self.good.retain(|index| !worse.contains(index));
+            self.bad.extend(worse);
+            self.bad.sort_unstable();
+            self.bad.dedup();
+        }
+        None
+    }
+}
+
+/// A record's number in the message, from 1.
+fn number(index: usize) -> u32 {
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
+}
+
+/// Checks each record in a message of its own.
+fn sort(shape: &Shape<'_>, check: impl Fn(&[u8]) -> Vec<Finding>) -> Sorted {
+    let mut sorted = Sorted::default();
+    for index in 0..shape.len() {
+        let findings = check(&shape.build([index]));
+        let bad = any_error(&findings);
+        let (records, kept) =
+            if bad { (&mut sorted.bad, &mut sorted.errors) } else { (&mut sorted.good, &mut sorted.warnings) };
+        records.push(index);
+        kept.extend(findings.into_iter().map(|finding| finding.in_record(number(index))));
+    }
+    sorted
+}
+
+fn any_error(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// As many findings as are worth reading, and one that says how many more there were.
+fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let more = findings.len().saturating_sub(MAX_FINDINGS);
+    findings.truncate(MAX_FINDINGS);
+    if more > 0 {
+        findings.push(Finding::warning("salvage.more-findings", format!("{more} more findings are not listed")));
+    }
+    findings
+}
+
+sesame_plugin::export!(SalvageRecords: transformer);
+
+#[cfg(test)]
+mod tests;
