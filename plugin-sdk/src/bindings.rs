@@ -7,7 +7,7 @@ mod imports {
         path: "../wit",
         inline: "
             package sesame:sdk;
-            world imports { import sesame:plugin/types@0.9.0; import sesame:plugin/log@0.9.0; }",
+            world imports { import sesame:plugin/types@1.0.0; import sesame:plugin/log@1.0.0; }",
         world: "sesame:sdk/imports",
         generate_all,
     });
@@ -22,7 +22,7 @@ macro_rules! role {
                 path: "../wit",
                 inline: $inline,
                 world: $world,
-                with: { "sesame:plugin/types@0.9.0": crate::bindings::types },
+                with: { "sesame:plugin/types@1.0.0": crate::bindings::types },
                 pub_export_macro: true,
                 export_macro_name: $macro,
             });
@@ -33,25 +33,25 @@ macro_rules! role {
 role!(
     lifecycle_world,
     "sesame:sdk/only-lifecycle",
-    "package sesame:sdk; world only-lifecycle { export sesame:plugin/lifecycle@0.9.0; }",
+    "package sesame:sdk; world only-lifecycle { export sesame:plugin/lifecycle@1.0.0; }",
     "export_lifecycle"
 );
 role!(
     validator_world,
     "sesame:sdk/only-validator",
-    "package sesame:sdk; world only-validator { export sesame:plugin/validator@0.9.0; }",
+    "package sesame:sdk; world only-validator { export sesame:plugin/validator@1.0.0; }",
     "export_validator"
 );
 role!(
     transformer_world,
     "sesame:sdk/only-transformer",
-    "package sesame:sdk; world only-transformer { export sesame:plugin/transformer@0.9.0; }",
+    "package sesame:sdk; world only-transformer { export sesame:plugin/transformer@1.0.0; }",
     "export_transformer"
 );
 role!(
     router_world,
     "sesame:sdk/only-router",
-    "package sesame:sdk; world only-router { export sesame:plugin/router@0.9.0; }",
+    "package sesame:sdk; world only-router { export sesame:plugin/router@1.0.0; }",
     "export_router"
 );
 

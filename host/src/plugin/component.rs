@@ -10,18 +10,18 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::bindings::{CONTRACT_VERSION, lifecycle, router, transformer, validator};
+use super::bindings::CONTRACT_VERSION;
+use super::contract::{self, CONTRACT, Exports, SERVED, Spoken};
 use super::engine::Ticker;
 use super::host_log::PluginLog;
-use super::instance;
+use super::instance::{self, Fault};
 use super::limits::{Limits, Meter};
+use super::schema::{ConfigError, Schema, SchemaError};
 use super::state::{GRANTED_WASI, HostState};
 use super::text::clean;
 
 /// Largest component that is read.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
-
-const CONTRACT: &str = "sesame:plugin/";
 
 /// Why a component cannot be a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,20 +53,56 @@ pub enum ComponentError {
         .0.join(", ")
     )]
     Ungranted(Vec<String>),
-    /// Another version of the contract.
+    /// Another major version of the contract.
     #[error(
-        "was built for sesame:plugin@{0}, this host speaks {CONTRACT_VERSION}: rebuild it with the SDK of this release"
+        "was built for {}, this host speaks {SERVED}: build it with the SDK of a release that speaks the same, or use \
+         such a release",
+        version(.0)
     )]
     ContractVersion(String),
-    /// An interface of the contract that this host lacks or that has other functions.
-    #[error("does not fit this host's sesame:plugin@{CONTRACT_VERSION}: {0}")]
-    Unlinkable(String),
+    /// Two major versions of the contract in one component.
+    #[error("mixes sesame:plugin@{one} and sesame:plugin@{other}: build all of it with one SDK")]
+    Mixed {
+        /// The one.
+        one: String,
+        /// And another.
+        other: String,
+    },
+    /// An interface or function of a newer contract.
+    #[error(
+        "wants {0}, which this host does not have, it speaks sesame:plugin@{CONTRACT_VERSION}: use a newer Sesame, or \
+         build it without"
+    )]
+    Wants(String),
+    /// A role of a newer contract.
+    #[error(
+        "exports {0}, which this host would not call, it speaks sesame:plugin@{CONTRACT_VERSION}: use a newer Sesame, \
+         or build it without"
+    )]
+    UnknownRole(String),
+    /// An interface in two versions, of which only one could be called.
+    #[error("exports the interface {0} twice: build it for one version of sesame:plugin")]
+    Twice(String),
+    /// A function that its interface has.
+    #[error("does not export the function {function} of {of}: build it from the contract of this release")]
+    NoFunction {
+        /// The function.
+        function: String,
+        /// The interface.
+        of: String,
+    },
+    /// A type is not that of the contract.
+    #[error("has another type than the contract it names, {0}: build it from the contract of this release, unchanged")]
+    WrongType(String),
     /// An export that every plugin has.
-    #[error("does not export sesame:plugin/lifecycle@{CONTRACT_VERSION}, as every plugin must: build it with the SDK")]
+    #[error("does not export sesame:plugin/lifecycle, as every plugin must: build it with the SDK")]
     NoLifecycle,
     /// None of the three roles.
     #[error("exports no role: a plugin is a validator, a transformer or a router")]
     NoRole,
+    /// What it says its configuration is to look like cannot be used.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The trial run went wrong.
     #[error("cannot be started: {0}")]
     Probe(String),
@@ -81,7 +117,7 @@ pub struct Description {
     pub version: String,
     /// One sentence.
     pub summary: String,
-    /// JSON Schema of its configuration, as the plugin gave it and not checked: what holds is what `init` says.
+    /// JSON Schema of its configuration, as the plugin gave it. The configuration was held against it before `init`.
     pub config_schema: Option<String>,
 }
 
@@ -104,22 +140,21 @@ impl fmt::Display for Roles {
     }
 }
 
+fn version(version: &str) -> String {
+    if version.is_empty() { "a sesame:plugin without a version".into() } else { format!("sesame:plugin@{version}") }
+}
+
 /// A component that passed every check, linked.
 pub(super) struct Loaded {
     pub(super) sha256: [u8; 32],
     pub(super) pre: InstancePre<HostState>,
-    pub(super) exports: Exports,
+    pub(super) exports: Box<dyn Exports>,
+    pub(super) spoken: Spoken,
     pub(super) description: Description,
+    /// What the configuration is held against.
+    schema: Option<Schema>,
     /// Without the clock no deadline would end a call, so it runs as long as anything that can be called.
     _ticker: Arc<Ticker>,
-}
-
-/// Where the functions of the contract are in the component.
-pub(super) struct Exports {
-    pub(super) lifecycle: lifecycle::GuestIndices,
-    pub(super) validator: Option<validator::GuestIndices>,
-    pub(super) transformer: Option<transformer::GuestIndices>,
-    pub(super) router: Option<router::GuestIndices>,
 }
 
 impl Loaded {
@@ -132,29 +167,35 @@ impl Loaded {
     ) -> Result<Self, ComponentError> {
         let engine = component.engine();
         check_imports(component, engine)?;
-        check_versions(component, engine)?;
-        let pre = linker.instantiate_pre(component).map_err(|e| ComponentError::Unlinkable(one_line(&e)))?;
-        let exports = find_exports(component, &pre)?;
+        let spoken = Spoken::read(component)?;
+        let wrong = |e: wasmtime::Error| ComponentError::WrongType(one_line(&e));
+        let pre = linker.instantiate_pre(component).map_err(wrong)?;
+        let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
         let description = Description::default();
-        let mut loaded = Self { sha256, pre, exports, description, _ticker: Arc::clone(ticker) };
+        let mut loaded = Self { sha256, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
+        loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
     }
 
+    /// Holds the plugin's table of the operator's file against the schema, if the plugin gives one.
+    pub(super) fn check_config(&self, config: &serde_json::Value) -> Result<(), ConfigError> {
+        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(config))
+    }
+
     pub(super) fn roles(&self) -> Roles {
-        Roles {
-            validator: self.exports.validator.is_some(),
-            transformer: self.exports.transformer.is_some(),
-            router: self.exports.router.is_some(),
-        }
+        self.spoken.roles
     }
 
     fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
         let limits = Limits { memory: 512 << 20, ..Limits::default() };
         let state = HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log));
         let mut store = Store::new(engine, state);
-        let described = instance::describe(self, &mut store, &limits);
-        described.map_err(|e| ComponentError::Probe(e.to_string())).map(|d| Description {
+        let probe = |fault: Fault| ComponentError::Probe(fault.to_string());
+        let instance = instance::first(self, &mut store, &limits).map_err(probe)?;
+        self.exports.compare(&mut store, &instance).map_err(|e| ComponentError::WrongType(one_line(&e)))?;
+        let d = instance::describe(self, &mut store, &instance, &limits).map_err(probe)?;
+        Ok(Description {
             name: clean(&d.name, 64),
             version: clean(&d.version, 64),
             summary: clean(&d.summary, 400),
@@ -202,48 +243,6 @@ fn check_imports(component: &Component, engine: &Engine) -> Result<(), Component
     if ungranted.is_empty() { Ok(()) } else { Err(ComponentError::Ungranted(ungranted)) }
 }
 
-/// Looks for another major version, or before 1.0 another minor one: those are not compatible, and the linker would
-/// only say that something is missing.
-fn check_versions(component: &Component, engine: &Engine) -> Result<(), ComponentError> {
-    let kind = component.component_type();
-    let imports = kind.imports(engine).map(|(name, _)| name.to_owned());
-    let exports = kind.exports(engine).map(|(name, _)| name.to_owned());
-    for name in imports.chain(exports) {
-        let Some((_, version)) = name.strip_prefix(CONTRACT).and_then(|rest| rest.split_once('@')) else { continue };
-        if compatible_part(version) != compatible_part(CONTRACT_VERSION) {
-            return Err(ComponentError::ContractVersion(clean(version, 40)));
-        }
-    }
-    Ok(())
-}
-
-/// What must be equal in two compatible versions: the major number, and the minor one where the major is 0.
-fn compatible_part(version: &str) -> (&str, Option<&str>) {
-    let mut numbers = version.split('.');
-    let major = numbers.next().unwrap_or_default();
-    (major, if major == "0" { numbers.next() } else { None })
-}
-
-fn find_exports(component: &Component, pre: &InstancePre<HostState>) -> Result<Exports, ComponentError> {
-    let kind = component.component_type();
-    let names: Vec<String> = kind.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-    let exported = |interface: &str| names.iter().any(|n| n.starts_with(&format!("{CONTRACT}{interface}@")));
-    let wrong = |e: wasmtime::Error| ComponentError::Unlinkable(one_line(&e));
-    if !exported("lifecycle") {
-        return Err(ComponentError::NoLifecycle);
-    }
-    let exports = Exports {
-        lifecycle: lifecycle::GuestIndices::new(pre).map_err(wrong)?,
-        validator: exported("validator").then(|| validator::GuestIndices::new(pre)).transpose().map_err(wrong)?,
-        transformer: exported("transformer").then(|| transformer::GuestIndices::new(pre)).transpose().map_err(wrong)?,
-        router: exported("router").then(|| router::GuestIndices::new(pre)).transpose().map_err(wrong)?,
-    };
-    if exports.validator.is_none() && exports.transformer.is_none() && exports.router.is_none() {
-        return Err(ComponentError::NoRole);
-    }
-    Ok(exports)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,13 +255,5 @@ mod tests {
         assert_eq!(check_form(b"\0asm\x01\0\0\0"), Err(ComponentError::CoreModule));
         assert_eq!(check_form(b"\x7fELF\x02\x01\x01\0"), Err(ComponentError::Compiled));
         assert_eq!(check_form(b"\0asm\x0d\0\x01\0"), Ok(()));
-    }
-
-    #[test]
-    fn versions_are_compatible_as_in_semver() {
-        assert_eq!(compatible_part("0.9.0"), compatible_part("0.9.3"));
-        assert_ne!(compatible_part("0.8.0"), compatible_part("0.9.0"));
-        assert_ne!(compatible_part("1.0.0"), compatible_part("0.9.0"));
-        assert_eq!(compatible_part("1.0.0"), compatible_part("1.4.0"));
     }
 }

@@ -139,12 +139,7 @@ impl<'a> Running<'a> {
 
     fn init(&mut self, config: &str) -> Result<(), Fault> {
         self.rearm();
-        let answer = self
-            .loaded
-            .exports
-            .lifecycle
-            .load(&mut self.store, &self.instance)
-            .and_then(|guest| guest.call_init(&mut self.store, config));
+        let answer = self.loaded.exports.init(&mut self.store, &self.instance, config);
         match answer {
             Ok(Ok(())) => Ok(()),
             Ok(Err(text)) => Err(Fault::ConfigRefused(clean_lines(&text, 1000))),
@@ -154,11 +149,9 @@ impl<'a> Running<'a> {
 
     /// Asks the validator, where there is one.
     pub(super) fn validate(&mut self, message: &Message) -> Result<Option<Result<Vec<Finding>, Failure>>, Fault> {
-        let Some(indices) = &self.loaded.exports.validator else { return Ok(None) };
-        self.store.set_epoch_deadline(self.limits.ticks());
-        let answer =
-            indices.load(&mut self.store, &self.instance).and_then(|g| g.call_validate(&mut self.store, message));
-        answer.map(Some).map_err(|error| self.fault(&error))
+        self.rearm();
+        let answer = self.loaded.exports.validate(&mut self.store, &self.instance, message);
+        answer.map_err(|error| self.fault(&error))
     }
 
     /// Asks the transformer, where there is one.
@@ -166,19 +159,16 @@ impl<'a> Running<'a> {
         &mut self,
         message: &Message,
     ) -> Result<Option<Result<transformer::Transformed, Failure>>, Fault> {
-        let Some(indices) = &self.loaded.exports.transformer else { return Ok(None) };
-        self.store.set_epoch_deadline(self.limits.ticks());
-        let answer =
-            indices.load(&mut self.store, &self.instance).and_then(|g| g.call_transform(&mut self.store, message));
-        answer.map(Some).map_err(|error| self.fault(&error))
+        self.rearm();
+        let answer = self.loaded.exports.transform(&mut self.store, &self.instance, message);
+        answer.map_err(|error| self.fault(&error))
     }
 
     /// Asks the router, where there is one.
     pub(super) fn route(&mut self, message: &Message) -> Result<Option<Result<Vec<String>, Failure>>, Fault> {
-        let Some(indices) = &self.loaded.exports.router else { return Ok(None) };
-        self.store.set_epoch_deadline(self.limits.ticks());
-        let answer = indices.load(&mut self.store, &self.instance).and_then(|g| g.call_route(&mut self.store, message));
-        answer.map(Some).map_err(|error| self.fault(&error))
+        self.rearm();
+        let answer = self.loaded.exports.route(&mut self.store, &self.instance, message);
+        answer.map_err(|error| self.fault(&error))
     }
 
     fn rearm(&mut self) {
@@ -190,22 +180,21 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The trial run of a component that has just been linked: the types of all its exports are compared here.
+/// The first instance of a component that has just been linked, for [`describe`].
+pub(super) fn first(loaded: &Loaded, store: &mut Store<HostState>, limits: &Limits) -> Result<Instance, Fault> {
+    prepare(store, limits);
+    loaded.pre.instantiate(&mut *store).map_err(|error| fault(&error, store, limits))
+}
+
+/// What a component says of itself.
 pub(super) fn describe(
     loaded: &Loaded,
     store: &mut Store<HostState>,
+    instance: &Instance,
     limits: &Limits,
 ) -> Result<lifecycle::Description, Fault> {
-    prepare(store, limits);
-    let described = (|| {
-        let instance = loaded.pre.instantiate(&mut *store)?;
-        let exports = &loaded.exports;
-        exports.validator.as_ref().map(|i| i.load(&mut *store, &instance)).transpose()?;
-        exports.transformer.as_ref().map(|i| i.load(&mut *store, &instance)).transpose()?;
-        exports.router.as_ref().map(|i| i.load(&mut *store, &instance)).transpose()?;
-        exports.lifecycle.load(&mut *store, &instance)?.call_describe(&mut *store)
-    })();
-    described.map_err(|error| fault(&error, store, limits))
+    store.set_epoch_deadline(limits.ticks());
+    loaded.exports.describe(store, instance).map_err(|error| fault(&error, store, limits))
 }
 
 fn prepare(store: &mut Store<HostState>, limits: &Limits) {

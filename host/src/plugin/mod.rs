@@ -2,8 +2,8 @@
 //!
 //! Start reading at [`Pipeline`], what the rest of the program uses; then `pipeline/run.rs` (one message on its way),
 //! `pipeline/stage.rs` (one question to one plugin), `instance` (one fresh instance and what can end it), `component`
-//! (why a file is refused), `folder` and `sidecar` (what an operator writes). The contract with authors is `wit/`,
-//! its Rust form `bindings`.
+//! (why a file is refused), `schema` (why a configuration is), `folder` and `sidecar` (what an operator writes). The contract with authors is `wit/`,
+//! its Rust form `bindings`, and what is served of it `contract`.
 //!
 //! This is the only module that names wasmtime. It reads components and side-cars and keeps the cache of compiled
 //! ones; it writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] says what became of a
@@ -23,6 +23,7 @@ mod bindings;
 mod builtin;
 mod compile;
 mod component;
+mod contract;
 mod engine;
 mod filter;
 mod folder;
@@ -31,6 +32,7 @@ mod instance;
 mod limits;
 mod pipeline;
 mod plugins;
+mod schema;
 mod sidecar;
 mod state;
 mod stderr;
@@ -53,4 +55,5 @@ pub use self::pipeline::{
     StageInfo, TOTAL_TIME,
 };
 pub use self::plugins::{Plugins, StartError};
+pub use self::schema::{ConfigError, SchemaError, Violation};
 pub use self::sidecar::SideCar;

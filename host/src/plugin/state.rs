@@ -73,6 +73,8 @@ pub(super) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostSta
     let l = &mut linker;
     bindings::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     bindings::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+    bindings::v0_9::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+    bindings::v0_9::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     cli::environment::add_to_linker::<_, WasiCli>(l, HostState::cli)?;
     cli::exit::add_to_linker::<_, WasiCli>(l, HostState::cli)?;
     cli::stdin::add_to_linker::<_, WasiCli>(l, HostState::cli)?;

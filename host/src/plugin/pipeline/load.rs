@@ -97,6 +97,7 @@ fn load_component(plugins: &Plugins, source: &StageSource, side_car: &SideCar) -
     };
     check_pin(bytes, side_car)?;
     let loaded = plugins.load(bytes, trust).map_err(|error| error.to_string())?;
+    loaded.check_config(&side_car.config).map_err(|error| error.to_string())?;
     let config = side_car.config.to_string();
     Running::start(&loaded, &source.name, "", &side_car.limits, 0, &config).map_err(|fault| fault.to_string())?;
     Ok(loaded)

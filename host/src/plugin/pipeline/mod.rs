@@ -228,6 +228,8 @@ pub struct ReadyStage<'a> {
     pub description: &'a Description,
     /// SHA-256 of the component, hexadecimal.
     pub sha256: String,
+    /// The version of the contract that it was built for.
+    pub contract: &'a str,
 }
 
 impl Pipeline {

@@ -122,7 +122,8 @@ impl Stage {
     pub(super) fn info(&self) -> StageInfo<'_> {
         let state = match &self.state {
             State::Ready(loaded) => {
-                Ok(ReadyStage { roles: loaded.roles(), description: &loaded.description, sha256: hex(&loaded.sha256) })
+                let (roles, sha256) = (loaded.roles(), hex(&loaded.sha256));
+                Ok(ReadyStage { roles, description: &loaded.description, sha256, contract: &loaded.spoken.version })
             }
             State::Broken(reason) => Err(reason.as_str()),
         };

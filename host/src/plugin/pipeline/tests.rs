@@ -137,10 +137,25 @@ fn a_validator_gets_its_configuration() {
 fn a_refused_configuration_stops_the_start_in_the_plugins_words() {
     let error = load_error(stage("sites", "[config]\nsites = []"));
     assert!(error.contains("plugin sites.wasm refused its configuration, \"the list of sites is empty\""), "{error}");
-    let error = load_error(stage("sites", "[config]\nsite = [\"a\"]"));
+    let error = load_error(stage("sites", "[config]\nsites = [\"a\"]\nsite = [\"a\"]"));
     assert!(error.contains("unknown field `site`"), "{error}");
     let error = load_error(behaviour("[config]\ninit = \"refuse\"\ntext = \"x\""));
     assert!(error.ends_with("change [config] in its side-car"), "{error}");
+}
+
+#[test]
+fn a_configuration_that_the_schema_does_not_allow_stops_the_start_with_key_and_reason() {
+    let error = load_error(stage("sites", "[config]\nsites = [\"a\", 1, true]"));
+    assert_eq!(
+        error,
+        "plugin sites.wasm does not take its configuration: sites[1] is a whole number and must be a string; sites[2] is \
+         true or false and must be a string: change [config] in its side-car"
+    );
+    let error = load_error(stage("sites", ""));
+    assert!(
+        error.contains("does not take its configuration: the table lacks the key sites: change [config]"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -375,9 +390,10 @@ fn unfit_components_are_refused_with_the_reason() {
         ("files", "plugin files.wasm wants wasi:clocks/"),
         ("files", "wasi:filesystem/preopens@0.2"),
         ("files", ", which Sesame never grants"),
-        ("no-lifecycle", "does not export sesame:plugin/lifecycle@0.9.0, as every plugin must"),
+        ("no-lifecycle", "does not export sesame:plugin/lifecycle, as every plugin must"),
         ("no-role", "exports no role"),
-        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9.0"),
+        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9 and 1.x"),
+        ("wrong-type", "has another type than the contract it names, "),
     ];
     for (name, reason) in reasons {
         let error = load_error(stage(name, ""));
