@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::records::json::{Document, Kind, Value};
+use crate::records::listed;
 
 /// A table of the configuration, whose keys are taken out one by one.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Table<'_, '_> {
         let mut table = Table { entries, known: Vec::new() };
         let taken = take(&mut table)?;
         match table.entries.first() {
-            Some((name, _)) => Err(format!(".{name} is not a key; the keys are {}", table.known.join(", "))),
+            Some((name, _)) => Err(format!(".{name} is not a key; the keys are {}", listed(&table.known, ", "))),
             None => Ok(taken),
         }
     }

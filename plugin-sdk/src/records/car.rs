@@ -48,7 +48,7 @@ pub const NAMESPACE: &str = "http://eu-emi.eu/namespaces/2012/11/computerecord";
 /// The namespace of aggregated records, which the consumer refuses.
 pub const AGGREGATED: &str = "http://eu-emi.eu/namespaces/2012/11/aggregatedcomputerecord";
 
-const RECORD: &str = "UsageRecord";
+pub(super) const RECORD: &str = "UsageRecord";
 
 /// The database is handed numbers as INT.
 const MOST: i64 = i32::MAX as i64;

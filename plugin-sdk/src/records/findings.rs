@@ -67,6 +67,17 @@ pub(crate) fn quoted(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
+/// The words with `between` between them. What `join` does, in a tenth of its code.
+#[must_use]
+pub(crate) fn listed(words: &[&str], between: &str) -> String {
+    let mut list = String::new();
+    for (at, word) in words.iter().enumerate() {
+        list.push_str(if at > 0 { between } else { "" });
+        list.push_str(word);
+    }
+    list
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ pub mod wire;
 pub mod xml;
 
 pub use findings::Findings;
-pub(crate) use findings::quoted;
+pub(crate) use findings::{listed, quoted};
 pub use recognise::{check_json, check_xml};
 pub use setting::{Setting, answer};
 

@@ -1,6 +1,6 @@
 //! Findings about one record.
 
-use super::{Findings, quoted};
+use super::{Findings, python, quoted};
 use crate::{Finding, Severity};
 
 /// What a format's reader tells its findings about a record to.
@@ -39,7 +39,7 @@ impl<'f> Report<'f> {
 
     /// For strict checks: a text that the consumer's database keeps `limit` characters of.
     pub(crate) fn length(&mut self, field: &str, value: Option<&str>, limit: usize) {
-        if let Some(value) = value.filter(|value| value.chars().count() > limit) {
+        if let Some(value) = value.filter(|value| python::len(value) > limit) {
             let text = format!("is longer than the {limit} characters that the database keeps");
             self.error("too-long", field, Some(value), &text);
         }

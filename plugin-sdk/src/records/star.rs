@@ -43,7 +43,7 @@ use crate::{Finding, Severity};
 /// The namespace of elements and attributes.
 pub const NAMESPACE: &str = "http://eu-emi.eu/namespaces/2011/02/storagerecord";
 
-const RECORD: &str = "StorageUsageRecord";
+pub(super) const RECORD: &str = "StorageUsageRecord";
 
 /// What fits 63 bits.
 const MOST: i64 = i64::MAX - 1;

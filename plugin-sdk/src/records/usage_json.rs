@@ -18,7 +18,7 @@ use std::ops::Range;
 use super::iso8601::Time;
 use super::json::{self, Kind, Value};
 use super::report::Report;
-use super::{Findings, Rules, python, quoted, xml};
+use super::{Findings, Rules, listed, python, quoted, xml};
 use crate::Finding;
 
 /// How many records a message may have.
@@ -79,7 +79,7 @@ pub(crate) const fn field(name: &'static str, content: Content, need: Need) -> F
 
 /// A record that was read: the value of each field that is not null.
 pub(crate) struct Read<'d, 'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Where it stands, in bytes.
     pub(crate) place: Range<usize>,
     value: Value<'d, 'a>,
 }
@@ -102,33 +102,28 @@ impl<'a> Read<'_, 'a> {
     }
 }
 
-/// What a message says its type is; None if it is no JSON or does not say.
-#[must_use]
-pub fn kind_of(payload: &[u8]) -> Option<Cow<'_, str>> {
-    let document = document(payload).ok()?;
+/// What a document says its type is; None if it does not say.
+pub(crate) fn type_of<'a>(document: &json::Document<'a>) -> Option<Cow<'a, str>> {
     document.root()?.get("Type").filter(|kind| kind.kind() == Kind::Text).map(|kind| kind.text())
 }
 
-/// Reads the records one by one. What is wrong becomes findings; `take` is given the others.
+/// Reads the records one by one, with places in the document. What is wrong becomes findings; `take` is given the others.
 ///
 /// # Errors
 /// Why there are no records at all.
 pub(crate) fn each<'a>(
-    payload: &'a [u8],
+    document: &json::Document<'a>,
     format: &Format,
     rules: &Rules,
     findings: &mut Findings,
-    mut take: impl FnMut(Read<'_, 'a>, &mut Report<'_>),
+    take: &mut dyn FnMut(Read<'_, 'a>, &mut Report<'_>),
 ) -> Result<(), Vec<Finding>> {
-    let document = document(payload)?;
-    let offset = xml::offset(payload);
     let Some(records) = document.root().map(|root| records(root, format)).transpose()? else { return Ok(()) };
     for (index, value) in records.items().enumerate() {
         let mut report = Report::new(findings, format.code, index);
         check(value, format, rules, &mut report);
         if report.is_good() {
-            let span = value.span();
-            take(Read { place: span.start + offset..span.end + offset, value }, &mut report);
+            take(Read { place: value.span(), value }, &mut report);
         }
     }
     Ok(())
@@ -145,7 +140,11 @@ pub(crate) fn all<'a, R>(
 ) -> Result<Vec<R>, Vec<Finding>> {
     let rules = Rules { now: i64::MAX, strict: false };
     let (mut findings, mut records) = (Findings::new(), Vec::new());
-    let each = each(payload, format, &rules, &mut findings, |record, _| records.extend(read(&record)));
+    let (document, offset) = (document(payload)?, xml::offset(payload));
+    let each = each(&document, format, &rules, &mut findings, &mut |mut record, _| {
+        record.place = record.place.start + offset..record.place.end + offset;
+        records.extend(read(&record));
+    });
     each?;
     if findings.any_error() { Err(findings.finish()) } else { Ok(records) }
 }
@@ -159,16 +158,17 @@ pub(crate) fn active_within_available(record: &Read<'_, '_>, report: &mut Report
     }
 }
 
-fn document(payload: &[u8]) -> Result<json::Document<'_>, Vec<Finding>> {
+/// Reads a message.
+///
+/// # Errors
+/// Why the consumer does not take it for JSON.
+pub(crate) fn document(payload: &[u8]) -> Result<json::Document<'_>, Vec<Finding>> {
     let text = xml::text_of(payload)?;
     if !text.starts_with('{') {
         let text = "the message is no JSON object, which these records are sent in";
         return Err(vec![Finding::error("json.not-json", text)]);
     }
-    json::Document::parse(text).map_err(|fault| {
-        let (line, column) = xml::position(text, fault.at);
-        vec![Finding::error("json.malformed", format!("{} (line {line}, column {column})", fault.rule))]
-    })
+    json::Document::parse(text).map_err(|fault| xml::malformed("json.malformed", text, fault.rule, fault.at))
 }
 
 /// The list of records, if what is around it is in order.
@@ -239,7 +239,7 @@ fn check_value(field: &Field, value: Value<'_, '_>, rules: &Rules, report: &mut 
             wrong("null-field", "a mandatory field is empty, or has a value that stands for none (none, null)");
         }
         Choice(choices) if value.kind() != Kind::Text || !choices.contains(&&*text) => {
-            wrong("bad-choice", &format!("is none of {}", choices.join(", ")));
+            wrong("bad-choice", &format!("is none of {}", listed(choices, ", ")));
         }
         Number if value.kind() != Kind::Number => wrong("not-a-number", "is not a number"),
         Number if value.is_whole() && value.number().is_some_and(f64::is_infinite) => {

@@ -249,16 +249,24 @@ pub fn offset(payload: &[u8]) -> usize {
     text.len() - text.trim_start_matches(python::is_space).len()
 }
 
+/// Reads a message, whatever stands before its root.
+///
+/// # Errors
+/// Why it is no XML, or none that is read here.
+pub(crate) fn document(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
+    let text = text_of(payload)?;
+    if !text.starts_with('<') {
+        return Err(vec![Finding::error("xml.not-xml", "the message is no XML, which these records are sent in")]);
+    }
+    Document::parse(text).map_err(|fault| malformed("xml.malformed", text, fault.rule, fault.at))
+}
+
 /// Reads a message.
 ///
 /// # Errors
 /// Why the consumer does not take it for XML of any format.
 pub fn message(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
-    let text = text_of(payload)?;
-    if !text.starts_with('<') {
-        return Err(vec![Finding::error("xml.not-xml", "the message is no XML, which these records are sent in")]);
-    }
-    let document = Document::parse(text).map_err(|fault| vec![malformed(text, fault)])?;
+    let document = document(payload)?;
     if !document.opens_with_root() {
         let text = "a comment or processing instruction stands before the root element, for which the consumer does \
                     not recognise the message; take it out";
@@ -267,13 +275,14 @@ pub fn message(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     Ok(document)
 }
 
-fn malformed(source: &str, fault: Fault) -> Finding {
-    let (line, column) = position(source, fault.at);
-    Finding::error("xml.malformed", format!("{} (line {line}, column {column})", fault.rule))
+/// The finding about a text that cannot be read from a place on.
+pub(crate) fn malformed(code: &str, source: &str, rule: &str, at: usize) -> Vec<Finding> {
+    let (line, column) = position(source, at);
+    vec![Finding::error(code, format!("{rule} (line {line}, column {column})"))]
 }
 
 /// Line and column, counted from 1, of a place in a text.
-pub(crate) fn position(source: &str, at: usize) -> (usize, usize) {
+fn position(source: &str, at: usize) -> (usize, usize) {
     let (mut line, mut column) = (1, 1);
     for byte in source.bytes().take(at) {
         match byte {

@@ -9,7 +9,7 @@
 //! for what the documents demand and the loader does not check.
 
 use sesame_plugin::records::shape::Shape;
-use sesame_plugin::records::{Rules, Setting, check};
+use sesame_plugin::records::{Setting, check};
 use sesame_plugin::{Failure, Finding, Message, Output, Part, Plugin, Severity, Transformed, Transformer, Verdict};
 
 /// Findings of one message, before the rest is only counted.
@@ -36,38 +36,34 @@ impl Plugin for SalvageRecords {
 
 impl Transformer for SalvageRecords {
     fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
-        salvage(&message.payload, &self.0.rules(message), check)
+        let rules = self.0.rules(message);
+        salvage(&message.payload, &|payload| check(payload, &rules))
     }
 }
 
+/// What the findings of a message are; it is bad if one of them is an error.
+type Check<'c> = &'c dyn Fn(&[u8]) -> Vec<Finding>;
+
 /// The records of a message, told apart.
-#[derive(Default)]
 struct Sorted {
-    good: Vec<usize>,
-    bad: Vec<usize>,
+    /// For each record whether it is bad.
+    bad: Vec<bool>,
     /// Of the bad ones.
     errors: Vec<Finding>,
     /// Of the good ones.
     warnings: Vec<Finding>,
 }
 
-/// `check` gives the findings of a message; it is bad if one of them is an error.
-fn salvage(
-    payload: &[u8],
-    rules: &Rules,
-    check: impl Fn(&[u8], &Rules) -> Vec<Finding>,
-) -> Result<Transformed, Failure> {
-    let findings = check(payload, rules);
+fn salvage(payload: &[u8], check: Check<'_>) -> Result<Transformed, Failure> {
+    let findings = check(payload);
     if !any_error(&findings) {
         return Ok(Transformed { verdict: Verdict::Unchanged, findings });
     }
     let Ok(shape) = Shape::cut(payload) else { return Err(Failure::Invalid(findings)) };
-    let mut sorted = sort(&shape, |payload| check(payload, rules));
+    let mut sorted = sort(&shape, check);
     // What is wrong with the message as a whole is wrong with each of its records, or with no record of those that are good.
-    let Some(good) = sorted.settle(&shape, |payload| check(payload, rules)) else {
-        return Err(Failure::Invalid(findings));
-    };
-    let refused = Output::new(shape.build(sorted.bad.iter().copied()));
+    let Some(good) = sorted.settle(&shape, check) else { return Err(Failure::Invalid(findings)) };
+    let refused = Output::new(shape.build(&sorted.indices(true)));
     let parts = vec![
         Part { content: Output::new(good), refused: None },
         Part { content: refused, refused: Some(bounded(sorted.errors)) },
@@ -78,34 +74,38 @@ fn salvage(
 impl Sorted {
     /// The message of the good records, once those are taken out that are bad beside the others; None where that does not
     /// help, and where there is no good record left.
-    fn settle(&mut self, shape: &Shape<'_>, check: impl Fn(&[u8]) -> Vec<Finding>) -> Option<Vec<u8>> {
+    fn settle(&mut self, shape: &Shape<'_>, check: Check<'_>) -> Option<Vec<u8>> {
         for _ in 0..MAX_ROUNDS {
-            if self.good.is_empty() {
+            let indices = self.indices(false);
+            if indices.is_empty() {
                 return None;
             }
-            let good = shape.build(self.good.iter().copied());
+            let good = shape.build(&indices);
             let mut findings = check(&good);
             findings.retain(|finding| finding.severity == Severity::Error);
             if findings.is_empty() {
                 return Some(good);
             }
-            let mut worse = Vec::new();
+            let before = self.errors.len();
             for finding in findings {
                 let at = finding.record_number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
-                if let Some(&index) = at.and_then(|at| self.good.get(at)) {
-                    worse.push(index);
+                if let Some(&index) = at.and_then(|at| indices.get(at))
+                    && let Some(bad) = self.bad.get_mut(index)
+                {
+                    *bad = true;
                     self.errors.push(finding.in_record(number(index)));
                 }
             }
-            if worse.is_empty() {
+            if self.errors.len() == before {
                 return None;
             }
-            self.good.retain(|index| !worse.contains(index));
-            self.bad.extend(worse);
-            self.bad.sort_unstable();
-            self.bad.dedup();
         }
         None
+    }
+
+    /// The bad records, or the good ones, in order.
+    fn indices(&self, bad: bool) -> Vec<usize> {
+        self.bad.iter().enumerate().filter(|(_, is_bad)| **is_bad == bad).map(|(index, _)| index).collect()
     }
 }
 
@@ -115,14 +115,13 @@ fn number(index: usize) -> u32 {
 }
 
 /// Checks each record in a message of its own.
-fn sort(shape: &Shape<'_>, check: impl Fn(&[u8]) -> Vec<Finding>) -> Sorted {
-    let mut sorted = Sorted::default();
+fn sort(shape: &Shape<'_>, check: Check<'_>) -> Sorted {
+    let mut sorted = Sorted { bad: Vec::with_capacity(shape.len()), errors: Vec::new(), warnings: Vec::new() };
     for index in 0..shape.len() {
-        let findings = check(&shape.build([index]));
+        let findings = check(&shape.build(&[index]));
         let bad = any_error(&findings);
-        let (records, kept) =
-            if bad { (&mut sorted.bad, &mut sorted.errors) } else { (&mut sorted.good, &mut sorted.warnings) };
-        records.push(index);
+        sorted.bad.push(bad);
+        let kept = if bad { &mut sorted.errors } else { &mut sorted.warnings };
         kept.extend(findings.into_iter().map(|finding| finding.in_record(number(index))));
     }
     sorted

@@ -37,7 +37,7 @@ fn invalid(answer: Result<Transformed, Failure>) -> Vec<Finding> {
 }
 
 /// A record is bad that holds `BAD`, and so is a message of more than three.
-fn own_check(payload: &[u8], _: &Rules) -> Vec<Finding> {
+fn own_check(payload: &[u8]) -> Vec<Finding> {
     let shape = Shape::cut(payload).unwrap();
     let bad = |record: &[u8]| record.windows(3).any(|text| text == b"BAD");
     let mut findings = vec![Finding::warning("own.note", "noted")];
@@ -49,7 +49,7 @@ fn own_check(payload: &[u8], _: &Rules) -> Vec<Finding> {
 }
 
 fn own(payload: &str) -> Result<Transformed, Failure> {
-    salvage(payload.as_bytes(), &Rules { now: 0, strict: false }, own_check)
+    salvage(payload.as_bytes(), &own_check)
 }
 
 #[test]
@@ -117,14 +117,14 @@ fn a_record_that_is_bad_beside_another_is_refused() {
     let (good, refused, numbers) = parts(transform(&message(&[one.clone(), bad.clone(), two.clone(), three.clone()])));
     assert_eq!((good, refused), (message(&[one, two, three]), message(&[bad])));
     assert_eq!(numbers, [Some(2)]);
-    let twins = |payload: &[u8], _: &Rules| {
+    let twins = |payload: &[u8]| {
         let shape = Shape::cut(payload).unwrap();
         let twin = |at: usize| (0..at).any(|before| shape.record(before) == shape.record(at));
         let finding = |at: usize| Finding::error("own.twin", "stands twice").in_record(number(at));
         (0..shape.len()).filter(|&at| twin(at)).map(finding).collect()
     };
     let payload = format!("{HEADER}a: 1\n%%\na: 2\n%%\na: 1\n%%\n");
-    let (good, refused, numbers) = parts(salvage(payload.as_bytes(), &Rules { now: 0, strict: false }, twins));
+    let (good, refused, numbers) = parts(salvage(payload.as_bytes(), &twins));
     assert_eq!((good, refused), (format!("{HEADER}a: 1\n%%\na: 2\n%%\n"), format!("{HEADER}a: 1\n%%\n")));
     assert_eq!(numbers, [Some(3)]);
 }

@@ -146,7 +146,7 @@ impl SplitRecords {
             let text = format!("the message would make {count} pieces, more than {MAX_PARTS}: allow more to a piece");
             return Err(Finding::error("split.too-many-parts", text).into());
         }
-        let content = |records: &[usize]| Output::new(shape.build(records.iter().copied()));
+        let content = |records: &[usize]| Output::new(shape.build(records));
         let mut parts: Vec<Part> =
             pieces.iter().map(|records| Part { content: content(records), refused: None }).collect();
         if !findings.is_empty() {

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::{Form, Kind, json, text, xml};
 use crate::Finding;
+use crate::records::{self, usage_json};
 
 /// How a field is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +243,7 @@ pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<E
             (shape.kind(), shape.len())
         }
         Form::Json => {
-            let document = json::parse(payload)?;
+            let document = usage_json::document(payload)?;
             let (kind, values) = json::records(&document)?;
             for (at, value) in values.iter().enumerate() {
                 let span = value.span();
@@ -251,7 +252,7 @@ pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<E
             (kind, values.len())
         }
         Form::Xml => {
-            let document = xml::parse(payload)?;
+            let document = records::xml::document(payload)?;
             let (kind, elements) = xml::records(&document)?;
             for (at, element) in elements.iter().enumerate() {
                 let own = xml::span(payload, element.span(), element.name().len());

@@ -8,36 +8,31 @@ use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
 use crate::records::json::{self, Document, Value};
 use crate::records::python::{is_null, strip};
+use crate::records::usage_json::document;
+use crate::records::{accelerator, accelerator_summary, public_ip};
 
 /// What is nested deeper than names of so many bytes go is named by its own name alone.
 const LONGEST_PATH: usize = 256;
 
 /// The kind that `Type` names.
 pub(super) fn kind(payload: &[u8]) -> Kind {
-    let document = parse(payload).ok();
+    let document = document(payload).ok();
     let kind = document.as_ref().and_then(Document::root).and_then(|root| root.get("Type"));
     kind.map_or(Kind::Unknown, |kind| kind_named(&kind.text()))
 }
 
 fn kind_named(name: &str) -> Kind {
     match name {
-        "APEL-accelerator-message" => Kind::Accelerator,
-        "APEL-accelerator-summary-message" => Kind::AcceleratorSummary,
-        "APEL Public IP message" => Kind::PublicIp,
+        accelerator::TYPE => Kind::Accelerator,
+        accelerator_summary::TYPE => Kind::AcceleratorSummary,
+        public_ip::TYPE => Kind::PublicIp,
         _ => Kind::Unknown,
     }
 }
 
-/// Reads the text.
-pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
-    let text = std::str::from_utf8(payload).map_err(|_| uncuttable("the JSON is not in UTF-8"))?;
-    let parsed = Document::parse(strip(text));
-    parsed.map_err(|fault| uncuttable(format!("the JSON cannot be read: {}, at byte {}", fault.rule, fault.at)))
-}
-
 /// Cuts at the elements of `UsageRecords`.
 pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
-    let document = parse(payload)?;
+    let document = document(payload)?;
     let (kind, records) = records(&document)?;
     let records = records.iter().map(Value::span).collect();
     Ok(Shape { payload, kind, form: Form::Json, records })

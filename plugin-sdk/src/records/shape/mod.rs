@@ -27,6 +27,7 @@ use std::ops::Range;
 
 pub use edit::{Edited, Field, Place, Record, edit};
 
+use super::listed;
 use crate::Finding;
 
 /// What a message holds.
@@ -118,7 +119,7 @@ impl Kind {
     /// The names of all kinds, for an error message.
     #[must_use]
     pub fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
+        listed(&Self::ALL.map(Self::name), ", ")
     }
 }
 
@@ -234,10 +235,10 @@ impl<'a> Shape<'a> {
 
     /// A message of some of the records, counted from 0; of all of them it is this message without white space before it.
     #[must_use]
-    pub fn build(&self, indices: impl IntoIterator<Item = usize>) -> Vec<u8> {
+    pub fn build(&self, indices: &[usize]) -> Vec<u8> {
         let mut built = self.head().to_vec();
         let mut before: Option<usize> = None;
-        for index in indices {
+        for &index in indices {
             if let Some(before) = before {
                 built.extend_from_slice(self.separator(before));
             }

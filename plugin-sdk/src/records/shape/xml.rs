@@ -10,17 +10,18 @@ use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
 use crate::records::python::{is_null, strip};
 use crate::records::xml::{self, AttributeAt, Document, Element};
+use crate::records::{car, star};
 
 /// Namespace, kind, and the name of a record. The root's name is not looked at: the loader asks for its namespace only.
 const FORMATS: [(&str, Kind, &str); 3] = [
-    ("http://eu-emi.eu/namespaces/2011/02/storagerecord", Kind::Storage, "StorageUsageRecord"),
-    ("http://eu-emi.eu/namespaces/2012/11/computerecord", Kind::Usage, "UsageRecord"),
-    ("http://eu-emi.eu/namespaces/2012/11/aggregatedcomputerecord", Kind::AggregatedUsage, "SummaryRecord"),
+    (star::NAMESPACE, Kind::Storage, star::RECORD),
+    (car::NAMESPACE, Kind::Usage, car::RECORD),
+    (car::AGGREGATED, Kind::AggregatedUsage, "SummaryRecord"),
 ];
 
 /// The kind that the root element's namespace names; of a text that is not well formed, none.
 pub(super) fn kind(payload: &[u8]) -> Kind {
-    parse(payload).ok().and_then(|document| format(&document)).map_or(Kind::Unknown, |(kind, _)| kind)
+    xml::document(payload).ok().and_then(|document| format(&document)).map_or(Kind::Unknown, |(kind, _)| kind)
 }
 
 fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
@@ -29,16 +30,9 @@ fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
     Some((kind, record))
 }
 
-/// Reads the text.
-pub(super) fn parse(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
-    let text = std::str::from_utf8(payload).map_err(|_| uncuttable("the XML is not in UTF-8"))?;
-    let parsed = Document::parse(strip(text));
-    parsed.map_err(|fault| uncuttable(format!("the XML cannot be read: {}, at byte {}", fault.rule, fault.at)))
-}
-
 /// Cuts at the record elements.
 pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
-    let document = parse(payload)?;
+    let document = xml::document(payload)?;
     let (kind, nodes) = records(&document)?;
     let mut records: Vec<Range<usize>> = nodes.iter().map(Element::span).collect();
     if let (Some(only), Some(root)) = (records.first_mut(), document.root())

@@ -173,7 +173,7 @@ fn fault(line: &Line, value: &str, strict: bool) -> Option<(&'static str, Cow<'s
             }
             Some(_) => None,
         },
-        Content::Text if strict && value.chars().count() as i64 > line.most => {
+        Content::Text if strict && python::len(value) as i64 > line.most => {
             Some(("too-long", format!("is longer than the {} characters that the database keeps", line.most).into()))
         }
         _ => None,
