@@ -36,6 +36,11 @@ impl Findings {
         }
     }
 
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
+        self.add(finding.severity, || finding);
+    }
+
     /// Whether any finding so far makes the message invalid.
     #[must_use]
     pub fn any_error(&self) -> bool {

@@ -18,6 +18,7 @@ mod time;
 
 pub use number::{digit, float, int};
 pub use space::{Lines, is_space, lines, strip};
+pub(crate) use space::{line_end, trim};
 pub use time::{MAX_TIME, MIN_TIME, month_start, timestamp};
 
 /// `len(text)`: the number of characters.

@@ -9,11 +9,9 @@
 //! for what the documents demand and the loader does not check.
 
 use sesame_plugin::records::shape::Shape;
-use sesame_plugin::records::{Setting, check};
+use sesame_plugin::records::{Findings, Setting, check};
 use sesame_plugin::{Failure, Finding, Message, Output, Part, Plugin, Severity, Transformed, Transformer, Verdict};
 
-/// Findings of one message, before the rest is only counted.
-const MAX_FINDINGS: usize = 100;
 /// How often the good records are looked at together; each time takes out at least one.
 const MAX_ROUNDS: usize = 50;
 
@@ -49,9 +47,9 @@ struct Sorted {
     /// For each record whether it is bad.
     bad: Vec<bool>,
     /// Of the bad ones.
-    errors: Vec<Finding>,
+    errors: Findings,
     /// Of the good ones.
-    warnings: Vec<Finding>,
+    warnings: Findings,
 }
 
 fn salvage(payload: &[u8], check: Check<'_>) -> Result<Transformed, Failure> {
@@ -66,9 +64,9 @@ fn salvage(payload: &[u8], check: Check<'_>) -> Result<Transformed, Failure> {
     let refused = Output::new(shape.build(&sorted.indices(true)));
     let parts = vec![
         Part { content: Output::new(good), refused: None },
-        Part { content: refused, refused: Some(bounded(sorted.errors)) },
+        Part { content: refused, refused: Some(sorted.errors.finish()) },
     ];
-    Ok(Transformed { verdict: Verdict::Split(parts), findings: bounded(sorted.warnings) })
+    Ok(Transformed { verdict: Verdict::Split(parts), findings: sorted.warnings.finish() })
 }
 
 impl Sorted {
@@ -86,17 +84,17 @@ impl Sorted {
             if findings.is_empty() {
                 return Some(good);
             }
-            let before = self.errors.len();
+            let mut helps = false;
             for finding in findings {
                 let at = finding.record_number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
                 if let Some(&index) = at.and_then(|at| indices.get(at))
                     && let Some(bad) = self.bad.get_mut(index)
                 {
-                    *bad = true;
+                    (*bad, helps) = (true, true);
                     self.errors.push(finding.in_record(number(index)));
                 }
             }
-            if self.errors.len() == before {
+            if !helps {
                 return None;
             }
         }
@@ -116,29 +114,22 @@ fn number(index: usize) -> u32 {
 
 /// Checks each record in a message of its own.
 fn sort(shape: &Shape<'_>, check: Check<'_>) -> Sorted {
-    let mut sorted = Sorted { bad: Vec::with_capacity(shape.len()), errors: Vec::new(), warnings: Vec::new() };
+    let mut sorted =
+        Sorted { bad: Vec::with_capacity(shape.len()), errors: Findings::new(), warnings: Findings::new() };
     for index in 0..shape.len() {
         let findings = check(&shape.build(&[index]));
         let bad = any_error(&findings);
         sorted.bad.push(bad);
         let kept = if bad { &mut sorted.errors } else { &mut sorted.warnings };
-        kept.extend(findings.into_iter().map(|finding| finding.in_record(number(index))));
+        for finding in findings {
+            kept.push(finding.in_record(number(index)));
+        }
     }
     sorted
 }
 
 fn any_error(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.severity == Severity::Error)
-}
-
-/// As many findings as are worth reading, and one that says how many more there were.
-fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
-    let more = findings.len().saturating_sub(MAX_FINDINGS);
-    findings.truncate(MAX_FINDINGS);
-    if more > 0 {
-        findings.push(Finding::warning("salvage.more-findings", format!("{more} more findings are not listed")));
-    }
-    findings
 }
 
 sesame_plugin::export!(SalvageRecords: transformer);

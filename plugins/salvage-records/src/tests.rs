@@ -137,5 +137,5 @@ fn findings_are_bounded() {
     };
     assert_eq!(findings[0].record_number, Some(1));
     let refused = parts[1].refused.as_ref().unwrap();
-    assert_eq!((refused.len(), refused[100].code.as_str()), (101, "salvage.more-findings"));
+    assert_eq!((refused.len(), refused[100].code.as_str()), (101, "message.more-findings"));
 }

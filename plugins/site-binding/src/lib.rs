@@ -14,11 +14,9 @@
 
 use sesame_plugin::records::json::Value;
 use sesame_plugin::records::shape::{Field, Place, Record, edit};
+use sesame_plugin::records::{Findings, answer};
 use sesame_plugin::table::{Table, text, texts};
 use sesame_plugin::{Configuration, Direction, Failure, Finding, Message, Plugin, Signer, Validator};
-
-/// Findings of one message, before the rest is only counted.
-const MAX_FINDINGS: usize = 100;
 
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Otherwise {
@@ -146,17 +144,14 @@ impl SiteBinding {
     }
 
     fn check(&self, payload: &[u8], sites: &[&String]) -> Result<Vec<Finding>, Failure> {
-        let (mut findings, mut more) = (Vec::new(), 0_usize);
+        let mut findings = Findings::new();
         edit(payload, |record| {
             for finding in self.check_record(record, sites) {
-                if findings.len() < MAX_FINDINGS { findings.push(finding) } else { more += 1 }
+                findings.push(finding);
             }
         })
         .map_err(Failure::Invalid)?;
-        if more > 0 {
-            findings.push(Finding::error("site.more", format!("{more} further findings about sites")));
-        }
-        if findings.is_empty() { Ok(findings) } else { Err(Failure::Invalid(findings)) }
+        answer(findings.finish())
     }
 
     fn check_record(&self, record: &Record<'_>, sites: &[&String]) -> Vec<Finding> {

@@ -98,7 +98,7 @@ fn outbound_messages_name_our_own_sites() {
 fn findings_are_bounded() {
     let payload = format!("APEL-sync-message: v0.1\n{}", "Site: X\n%%\n".repeat(150));
     let found = refused(CONFIG, &one(&payload));
-    assert_eq!((found.len(), found[100].0.as_str()), (101, "site.more"));
+    assert_eq!((found.len(), found[100].0.as_str()), (101, "message.more-findings"));
 }
 
 #[test]

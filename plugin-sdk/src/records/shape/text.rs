@@ -9,7 +9,8 @@ use std::ops::Range;
 use super::edit::{Field, Place, Span};
 use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
-use crate::records::python::{is_null, is_space};
+use crate::records::python::{is_null, is_space, line_end, strip};
+use crate::records::text::version;
 
 /// What stands between two records.
 const SEPARATOR: &[u8] = b"%%";
@@ -53,36 +54,18 @@ fn is_one_space(bytes: &[u8]) -> bool {
     })
 }
 
-/// The end of the line that begins at `from`, and the start of the next one: `str.splitlines`.
-fn line_end(bytes: &[u8], from: usize, to: usize) -> (usize, usize) {
-    let mut at = from;
-    while let Some(&byte) = bytes.get(at).filter(|_| at < to) {
-        let width = match (byte, bytes.get(at + 1), bytes.get(at + 2)) {
-            (b'\r', Some(b'\n'), _) if at + 1 < to => 2,
-            (0x0A..=0x0D | 0x1C..=0x1E, ..) => 1,
-            (0xC2, Some(0x85), _) => 2,
-            (0xE2, Some(0x80), Some(0xA8 | 0xA9)) => 3,
-            _ => 0,
-        };
-        if width > 0 {
-            return (at, at + width);
-        }
-        at += 1;
-    }
-    (to, to)
-}
-
 /// The header line.
 fn header(payload: &[u8]) -> Range<usize> {
     let whole = trim(payload, 0..payload.len());
-    whole.start..line_end(payload, whole.start, whole.end).0
+    let length = line_end(payload.get(whole.clone()).unwrap_or_default()).0;
+    whole.start..whole.start + length
 }
 
 /// The kind that the header line names. The loader wants a summary's header letter for letter; that is for a check to say.
 pub(super) fn kind(payload: &[u8]) -> Kind {
     let line = payload.get(header(payload)).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
-    let (name, version) = line.split_once(':').unwrap_or((line, ""));
-    match (name.trim_matches(is_space), version.trim_matches([':', ' '])) {
+    let (name, rest) = line.split_once(':').unwrap_or((line, ""));
+    match (strip(name), version(rest)) {
         ("APEL-individual-job-message", _) => Kind::Job,
         ("APEL-summary-job-message", "v0.3") | ("APEL-normalised-summary-message", _) => Kind::NormalisedSummary,
         ("APEL-summary-job-message", _) => Kind::Summary,
@@ -127,7 +110,8 @@ pub(super) fn fields(payload: &[u8], record: Range<usize>) -> Vec<Field<'_>> {
     let mut fields = Vec::new();
     let mut from = record.start;
     while from < record.end {
-        let (end, next) = line_end(payload, from, record.end);
+        let (length, width) = line_end(payload.get(from..record.end).unwrap_or_default());
+        let (end, next) = (from + length, from + length + width);
         let line = payload.get(from..end).unwrap_or_default();
         if let Some(colon) = memchr::memchr(b':', line) {
             let name = trim(payload, from..from + colon);
@@ -161,5 +145,5 @@ pub(super) fn line_break(payload: &[u8]) -> &'static str {
 /// Whether a value can stand in a line: it ends neither the line nor the record.
 pub(super) fn is_line(value: &str) -> bool {
     let bytes = value.as_bytes();
-    line_end(bytes, 0, bytes.len()).0 == bytes.len() && separator(bytes, 0).is_none()
+    line_end(bytes).1 == 0 && separator(bytes, 0).is_none()
 }

@@ -49,28 +49,26 @@ pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<E
     let (Some((kind, name)), Some(root)) = (format(document), document.root()) else {
         return Err(uncuttable("the XML is of no known record format: its root element has another namespace"));
     };
-    let is_record = |element: &Element<'_, '_>| element.is(root.namespace(), name);
-    let within = root.descendants().filter(&is_record).count();
-    if is_record(&root) && within == 0 {
-        return Ok((kind, vec![root]));
+    let (mut children, mut end) = (Vec::new(), 0);
+    let (mut others, mut inner) = (!strip(&root.text()).is_empty(), false);
+    for element in root.descendants() {
+        let (span, is_record) = (element.span(), element.is(root.namespace(), name));
+        if span.start >= end {
+            end = span.end;
+            others |= !is_record;
+            children.push(element);
+        } else {
+            inner |= is_record;
+        }
     }
-    let mut end = 0;
-    let children: Vec<_> = root
-        .descendants()
-        .filter(|element| {
-            let span = element.span();
-            let child = span.start >= end;
-            end = end.max(span.end);
-            child
-        })
-        .collect();
-    if !children.iter().all(&is_record) || !strip(&root.text()).is_empty() {
-        return Err(uncuttable(format!("the XML has more than {name} elements under its root")));
+    let bare =
+        root.is(root.namespace(), name) && !inner && !children.iter().any(|child| child.is(root.namespace(), name));
+    match (others, inner) {
+        _ if bare => Ok((kind, vec![root])),
+        (true, _) => Err(uncuttable(format!("the XML has more than {name} elements under its root"))),
+        (_, true) => Err(uncuttable(format!("the XML has a {name} inside another one"))),
+        _ => Ok((kind, children)),
     }
-    if within != children.len() {
-        return Err(uncuttable(format!("the XML has a {name} inside another one")));
-    }
-    Ok((kind, children))
 }
 
 /// The fields of a record: every element and attribute inside it, by local name.

@@ -43,6 +43,7 @@ pub mod sync;
 mod table;
 mod write;
 
+pub(super) use header::version;
 pub use header::{Format, Header, decode, header};
 pub use levels::Benchmarked;
 pub use record::{Message, Placed};
