@@ -3,6 +3,22 @@
 use super::{Findings, python, quoted};
 use crate::{Finding, Severity};
 
+/// The finding that a rule of a format is broken. Field and value are quoted as far as a finding quotes.
+#[cold]
+#[inline(never)]
+pub(crate) fn broken(
+    format: &str,
+    rule: &str,
+    record_number: Option<u32>,
+    field: Option<&str>,
+    value: Option<&str>,
+    text: &str,
+) -> Finding {
+    let quote = |text: &str| quoted(text).to_owned();
+    let (field, value) = (field.map(quote), value.map(quote));
+    Finding { record_number, field, value, ..Finding::error(&format!("{format}.{rule}"), text) }
+}
+
 /// What a format's reader tells its findings about a record to.
 pub(crate) struct Report<'f> {
     findings: &'f mut Findings,
@@ -28,13 +44,7 @@ impl<'f> Report<'f> {
     pub(crate) fn error(&mut self, rule: &str, field: &str, value: Option<&str>, text: &str) {
         self.good = false;
         let (format, number) = (self.format, self.number);
-        self.findings.add(Severity::Error, || {
-            let finding = Finding::error(&format!("{format}.{rule}"), text).in_record(number);
-            match value {
-                Some(value) => finding.in_field(field, quoted(value)),
-                None => Finding { field: Some(field.to_owned()), ..finding },
-            }
-        });
+        self.findings.add(Severity::Error, || broken(format, rule, Some(number), Some(field), value, text));
     }
 
     /// For strict checks: a text that the consumer's database keeps `limit` characters of.

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use super::iso8601::Time;
 use super::json::{self, Kind, Value};
-use super::report::Report;
+use super::report::{Report, broken};
 use super::{Findings, Rules, listed, python, quoted, xml};
 use crate::Finding;
 
@@ -174,11 +174,7 @@ pub(crate) fn document(payload: &[u8]) -> Result<json::Document<'_>, Vec<Finding
 /// The list of records, if what is around it is in order.
 fn records<'d, 'a>(root: Value<'d, 'a>, format: &Format) -> Result<Value<'d, 'a>, Vec<Finding>> {
     let wrong = |rule: &str, name: &str, value: Option<Value<'d, 'a>>, text: String| {
-        let finding = Finding::error(&format!("{}.{rule}", format.code), text);
-        match value {
-            Some(value) => vec![finding.in_field(name, quoted(&value.text()))],
-            None => vec![Finding { field: Some(name.to_owned()), ..finding }],
-        }
+        vec![broken(format.code, rule, None, Some(name), value.map(|value| value.text()).as_deref(), &text)]
     };
     for (name, rule, expected) in [("Type", "wrong-type", format.kind), ("Version", "wrong-version", format.version)] {
         let value = root.get(name);

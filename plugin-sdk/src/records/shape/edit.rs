@@ -236,20 +236,21 @@ pub fn edit(payload: &[u8], mut change: impl FnMut(&mut Record<'_>)) -> Result<E
     };
     let (kind, records) = match form {
         Form::Text => {
-            let shape = text::cut(payload)?;
+            let (kind, shape) = (text::kind(payload), text::cut(payload)?);
             for (at, span) in shape.spans().iter().enumerate() {
-                one(shape.kind(), at + 1, text::fields(payload, span.clone()), own(span.start..span.end))?;
+                one(kind, at + 1, text::fields(payload, span.clone()), own(span.start..span.end))?;
             }
-            (shape.kind(), shape.len())
+            (kind, shape.len())
         }
         Form::Json => {
             let document = usage_json::document(payload)?;
-            let (kind, values) = json::records(&document)?;
-            for (at, value) in values.iter().enumerate() {
+            let (kind, mut count) = (json::kind_of(&document), 0);
+            for value in json::records(&document)? {
+                count += 1;
                 let span = value.span();
-                one(kind, at + 1, json::fields(*value), own(span.start..json::end(payload, &span)))?;
+                one(kind, count, json::fields(value), own(span.start..json::end(payload, &span)))?;
             }
-            (kind, values.len())
+            (kind, count)
         }
         Form::Xml => {
             let document = records::xml::document(payload)?;

@@ -8,7 +8,7 @@ use super::{Form, Kind, Shape, uncuttable};
 use crate::Finding;
 use crate::records::json::{self, Document, Value};
 use crate::records::python::{is_null, strip};
-use crate::records::usage_json::document;
+use crate::records::usage_json::{document, type_of};
 use crate::records::{accelerator, accelerator_summary, public_ip};
 
 /// What is nested deeper than names of so many bytes go is named by its own name alone.
@@ -16,9 +16,12 @@ const LONGEST_PATH: usize = 256;
 
 /// The kind that `Type` names.
 pub(super) fn kind(payload: &[u8]) -> Kind {
-    let document = document(payload).ok();
-    let kind = document.as_ref().and_then(Document::root).and_then(|root| root.get("Type"));
-    kind.map_or(Kind::Unknown, |kind| kind_named(&kind.text()))
+    document(payload).map_or(Kind::Unknown, |document| kind_of(&document))
+}
+
+/// The kind of a document.
+pub(super) fn kind_of(document: &Document<'_>) -> Kind {
+    type_of(document).map_or(Kind::Unknown, |name| kind_named(&name))
 }
 
 fn kind_named(name: &str) -> Kind {
@@ -33,21 +36,24 @@ fn kind_named(name: &str) -> Kind {
 /// Cuts at the elements of `UsageRecords`.
 pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let document = document(payload)?;
-    let (kind, records) = records(&document)?;
-    let records = records.iter().map(Value::span).collect();
-    Ok(Shape { payload, kind, form: Form::Json, records })
+    let records = records(&document)?.map(|record| record.span()).collect();
+    Ok(Shape { payload, form: Form::Json, records })
 }
 
-/// The kind of a document, and its records in order.
-pub(super) fn records<'d, 't>(document: &'d Document<'t>) -> Result<(Kind, Vec<Value<'d, 't>>), Vec<Finding>> {
-    let root = document.root();
-    let entries = || root.iter().flat_map(Value::entries);
-    let mut arrays = entries().filter(|(name, _)| name.text() == "UsageRecords").map(|(_, value)| value);
-    let kind = root.and_then(|root| root.get("Type")).map_or(Kind::Unknown, |kind| kind_named(&kind.text()));
-    match (arrays.next(), arrays.next()) {
-        (Some(array), None) if array.kind() == json::Kind::List => Ok((kind, array.items().collect())),
-        (Some(_), Some(_)) => Err(uncuttable("the JSON has the member UsageRecords twice")),
-        _ => Err(uncuttable("the JSON object has no array UsageRecords, so its records cannot be told apart")),
+/// The records of a document in order.
+pub(super) fn records<'d, 't>(
+    document: &'d Document<'t>,
+) -> Result<impl Iterator<Item = Value<'d, 't>> + use<'d, 't>, Vec<Finding>> {
+    let (mut array, mut count) = (None, 0);
+    for (name, value) in document.root().iter().flat_map(Value::entries) {
+        if name.text() == "UsageRecords" {
+            (array, count) = (Some(value), count + 1);
+        }
+    }
+    match array.filter(|array| array.kind() == json::Kind::List) {
+        _ if count > 1 => Err(uncuttable("the JSON has the member UsageRecords twice")),
+        Some(array) => Ok(array.items()),
+        None => Err(uncuttable("the JSON object has no array UsageRecords, so its records cannot be told apart")),
     }
 }
 

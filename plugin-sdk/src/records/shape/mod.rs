@@ -151,7 +151,6 @@ impl Form {
 pub struct Shape<'a> {
     /// Without white space before it.
     payload: &'a [u8],
-    kind: Kind,
     form: Form,
     records: Vec<Range<usize>>,
 }
@@ -169,12 +168,6 @@ impl<'a> Shape<'a> {
             Form::Json => json::cut(payload),
             Form::Xml => xml::cut(payload),
         }
-    }
-
-    /// What it holds.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        self.kind
     }
 
     /// How it is written.

@@ -96,7 +96,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
         }
         from = end + SEPARATOR.len();
     }
-    Ok(Shape { payload, kind: kind(payload), form: Form::Text, records })
+    Ok(Shape { payload, form: Form::Text, records })
 }
 
 /// Where the next separator stands.

@@ -33,7 +33,7 @@ fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
 /// Cuts at the record elements.
 pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let document = xml::document(payload)?;
-    let (kind, nodes) = records(&document)?;
+    let (_, nodes) = records(&document)?;
     let mut records: Vec<Range<usize>> = nodes.iter().map(Element::span).collect();
     if let (Some(only), Some(root)) = (records.first_mut(), document.root())
         && *only == root.span()
@@ -41,7 +41,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
         // A record that is the root itself is the whole document.
         *only = 0..payload.len();
     }
-    Ok(Shape { payload, kind, form: Form::Xml, records })
+    Ok(Shape { payload, form: Form::Xml, records })
 }
 
 /// The kind of a document, and its record elements in order.
