@@ -13,6 +13,7 @@ pub fn is_space(c: char) -> bool {
 }
 
 /// `str.strip()`.
+#[inline]
 #[must_use]
 pub fn strip(text: &str) -> &str {
     match text.as_bytes() {

@@ -107,6 +107,7 @@ impl Field {
     }
 
     /// Whether it is called `name` and accepted in the version.
+    #[inline]
     fn is(&self, name: &str, v04: bool) -> bool {
         self.name.len() == name.len() && self.name == name && (v04 || self.presence != Presence::ReadFromV04)
     }
