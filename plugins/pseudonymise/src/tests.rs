@@ -64,9 +64,14 @@ fn no_spelling_of_a_line_hides_a_name() {
 #[test]
 fn what_cannot_be_read_is_refused() {
     let plugin = plugin("{}").unwrap();
-    for payload in ["GlobalUserName: joe", "{\"GlobalUserName\": \"joe\"}", "<a>joe</a>", "<a>"] {
+    for (payload, code) in [
+        ("GlobalUserName: joe", "shape.not-cut"),
+        ("{\"GlobalUserName\": \"joe\"}", "shape.not-cut"),
+        ("<a>joe</a>", "shape.not-cut"),
+        ("<a>", "xml.malformed"),
+    ] {
         let answer = plugin.transform(&Message::sample(Direction::Outbound, payload));
-        assert!(matches!(answer, Err(Failure::Invalid(findings)) if findings[0].code == "shape.not-cut"));
+        assert!(matches!(answer, Err(Failure::Invalid(findings)) if findings[0].code == code));
     }
 }
 
