@@ -16,8 +16,10 @@ pub mod bindings;
 mod config;
 pub mod log;
 pub mod records;
+mod sample;
 #[doc(hidden)]
 pub mod slot;
+pub mod table;
 
 pub use bindings::transformer_world::exports::sesame::plugin::transformer::{Output, Part, Transformed, Verdict};
 pub use bindings::types::{Context, Delay, Direction, Failure, Finding, Message, Severity, Signer};

@@ -163,7 +163,9 @@ impl Sender {
             Ok((before, _)) => before + 1,
             Err(error) => return self.unreadable(name, &error),
         };
-        let properties = [("element".to_owned(), name.clone())];
+        // Without them a plugin counts with more than any channel adds; what is wrong with the keys is said on sealing.
+        let mut properties = self.sealing().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
+        properties.push(("element".to_owned(), name.clone()));
         let input = Input {
             message_id: &key.id,
             destination: &self.settings.destination,

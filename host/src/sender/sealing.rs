@@ -33,6 +33,14 @@ impl Seal {
         Ok(Self { sealer: Sealer::new(identity.credential.current(), recipient, policy)?, to })
     }
 
+    /// What plugins are told of sealing, so that they can tell how large a message will be on the wire.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub(crate) fn properties(&self, id: &MessageId) -> Result<Vec<(String, String)>, SealError> {
+        Ok(self.sealer.overhead(id, self.to.as_deref())?.properties())
+    }
+
     /// Signs content and, where the channel has a recipient, encrypts it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! | `ber`, `shape` | the strict look at CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
 //! | `detached` | signatures over files, for plugins |
+//! | `overhead` | [`Overhead`], how much sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
 //! OpenSSL is asked for `CMS_*` only, through safe bindings, and with exact bytes; it never sees MIME. Everything here is
@@ -24,6 +25,7 @@ mod detached;
 mod encoding;
 mod mime;
 mod open;
+mod overhead;
 mod seal;
 mod shape;
 #[cfg(test)]
@@ -34,5 +36,6 @@ pub use ber::BerError;
 pub use detached::{sign_detached, verify_detached};
 pub use mime::MimeError;
 pub use open::{OpenError, OpenPolicy, Opened, open};
+pub use overhead::Overhead;
 pub use seal::{Peer, SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};
 pub use shape::{ContentCipher, Digest, MAX_CERTIFICATES, MAX_RECIPIENTS, ShapeError};

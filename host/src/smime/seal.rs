@@ -27,7 +27,7 @@ use openssl::stack::Stack;
 use openssl::symm::Cipher;
 use openssl::x509::X509;
 
-use super::{encoding, mime};
+use super::{Overhead, encoding, mime};
 use crate::message::{MessageId, hex};
 use crate::trust::{Credential, RecipientCertificate};
 
@@ -227,6 +227,17 @@ impl Sealer {
             None => signed,
         };
         Ok(Sealed { bytes })
+    }
+
+    /// How much sealing adds to a content, at most; `id` and `to` are the message's.
+    ///
+    /// # Errors
+    /// [`SealError::Openssl`] where a certificate cannot be read.
+    pub fn overhead(&self, id: &MessageId, to: Option<&str>) -> Result<Overhead, SealError> {
+        let own = (self.credential.certificate(), self.credential.key().as_ref());
+        let recipient = self.recipient.as_ref().and_then(|envelope| envelope.certificates.iter().next());
+        Overhead::new(self.policy.peer, own, recipient, (id, to))
+            .map_err(|source| SealError::Openssl { verb: "measure what is added to", source })
     }
 
     fn sign(&self, message: &ToSeal<'_>) -> Result<Vec<u8>, SealError> {

@@ -28,6 +28,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::json::Document;
 use super::usage_json::field;
 use super::usage_json::{
     self, Between, Choice, Format, Mandatory, Nullable, Number, Optional, Read, Text, Whole, Writer, Year,
@@ -95,8 +96,13 @@ pub struct Record<'a> {
 /// All findings about a message. See [`super`] for whose rules they follow.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    usage_json::document(payload).map_or_else(|findings| findings, |document| check_document(&document, rules))
+}
+
+/// All findings about a message that was read.
+pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Findings::new();
-    let read = usage_json::each(payload, &FORMAT, rules, &mut findings, |record, report| {
+    let read = usage_json::each(document, &FORMAT, rules, &mut findings, &mut |record, report| {
         if rules.strict {
             usage_json::active_within_available(&record, report);
         }

@@ -31,6 +31,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::json::Document;
 use super::usage_json::field;
 use super::usage_json::{
     self, Between, Choice, Format, Mandatory, Nullable, Number, Optional, Read, Text, Whole, Writer, Year,
@@ -96,10 +97,15 @@ pub struct Record<'a> {
 /// All findings about a message, at least one: see the module's page.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    usage_json::document(payload).map_or_else(|findings| findings, |document| check_document(&document, rules))
+}
+
+/// All findings about a message that was read.
+pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Findings::new();
     let text = "the consumer's schema for messages of this type asks for another type, so it rejects every one of them";
     findings.add(Severity::Error, || Finding::error("accelerator-summary.not-accepted", text).in_field("Type", TYPE));
-    let read = usage_json::each(payload, &FORMAT, rules, &mut findings, |record, report| {
+    let read = usage_json::each(document, &FORMAT, rules, &mut findings, &mut |record, report| {
         if rules.strict {
             usage_json::active_within_available(&record, report);
         }

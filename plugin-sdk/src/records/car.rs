@@ -33,10 +33,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::iso8601::{self, BadDuration, Time};
-use super::report::{Report, optional};
-use super::xml::fields::{Fields, Writer};
-use super::xml::{self, Document, Element};
+use super::iso8601;
+use super::report::Report;
+use super::xml::fields::Content::{Duration, Integer, Other, Text, Time};
+use super::xml::fields::Need::{Mandatory, Optional, Strict};
+use super::xml::fields::{Fields, Table, Writer, attribute, duration_fault, line};
+use super::xml::{self, Document};
 use super::{Findings, Rules, python, recognise};
 use crate::{Finding, Severity};
 
@@ -46,28 +48,39 @@ pub const NAMESPACE: &str = "http://eu-emi.eu/namespaces/2012/11/computerecord";
 /// The namespace of aggregated records, which the consumer refuses.
 pub const AGGREGATED: &str = "http://eu-emi.eu/namespaces/2012/11/aggregatedcomputerecord";
 
-const RECORD: &str = "UsageRecord";
+pub(super) const RECORD: &str = "UsageRecord";
 
-const ELEMENTS: [&str; 18] = [
-    "Site",
-    "SubmitHost",
-    "MachineName",
-    "Queue",
-    "LocalJobId",
-    "LocalUserId",
-    "GlobalUserName",
-    "Group",
-    "WallDuration",
-    "CpuDuration",
-    "Processors",
-    "NodeCount",
-    "StartTime",
-    "EndTime",
-    "Infrastructure",
-    "ServiceLevel",
-    "RecordIdentity",
-    "Status",
-];
+/// The database is handed numbers as INT.
+const MOST: i64 = i32::MAX as i64;
+
+const TABLE: Table = Table {
+    namespace: NAMESPACE,
+    prefix: "urf",
+    lines: &[
+        attribute("RecordIdentity", "recordId", Text, Strict, 255),
+        attribute("RecordIdentity", "createTime", Time, Strict, 0),
+        line("Site", Text, Mandatory, 255),
+        line("SubmitHost", Text, Strict, 255),
+        line("MachineName", Text, Strict, 255),
+        line("Queue", Text, Strict, 100),
+        line("LocalJobId", Text, Mandatory, 255),
+        line("LocalUserId", Text, Strict, 255),
+        line("GlobalUserName", Text, Optional, 255),
+        line("Group", Text, Optional, 255),
+        line("Status", Text, Strict, 255),
+        line("Middleware", Text, Strict, 255),
+        attribute("Infrastructure", "type", Text, Strict, 20),
+        attribute("Infrastructure", "description", Text, Optional, 100),
+        line("WallDuration", Duration, Mandatory, MOST),
+        line("CpuDuration", Other, Mandatory, MOST),
+        line("Processors", Integer, Optional, MOST),
+        line("NodeCount", Integer, Optional, MOST),
+        line("StartTime", Time, Mandatory, 0),
+        line("EndTime", Time, Mandatory, 0),
+        line("ServiceLevel", Text, Strict, 255),
+        attribute("ServiceLevel", "type", Other, Optional, 0),
+    ],
+};
 
 /// How far ahead of now a job may end, seconds.
 const AHEAD: i64 = 2 * 86_400;
@@ -103,12 +116,14 @@ pub struct Record<'a> {
     pub vo_role: Option<Cow<'a, str>>,
     /// Not read by the consumer.
     pub status: Option<Cow<'a, str>>,
+    /// Not read by the consumer.
+    pub middleware: Option<Cow<'a, str>>,
     pub wall_duration: i64,
     pub cpu_duration: i64,
     pub processors: Option<i64>,
     pub node_count: Option<i64>,
-    pub start_time: Time,
-    pub end_time: Time,
+    pub start_time: iso8601::Time,
+    pub end_time: iso8601::Time,
     pub infrastructure_type: Option<Cow<'a, str>>,
     pub infrastructure_description: Option<Cow<'a, str>>,
     pub service_level: Option<ServiceLevel<'a>>,
@@ -132,16 +147,7 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 /// All findings about a message that was read and has a root in [`NAMESPACE`].
 pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Findings::new();
-    let latest = rules.now.saturating_add(AHEAD).saturating_mul(1_000_000);
-    each(document, 0, &mut findings, |record, element, report| {
-        if record.end_time.micros > latest {
-            let end = record.end_time.to_string();
-            report.error("end-in-future", "urf:EndTime", Some(&end), "the job ends more than two days from now");
-        }
-        if rules.strict {
-            strict(&record, element, report);
-        }
-    });
+    each(document, &mut findings, |fields, _, report| check_record(fields, rules, report));
     findings.finish()
 }
 
@@ -151,25 +157,25 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
 /// What makes them unreadable, as [`check`] tells it; that a job ends in the future does not.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let document = recognise::xml_of(payload, NAMESPACE)?;
+    let offset = xml::offset(payload);
+    let rules = Rules { now: i64::MAX, strict: false };
     let (mut findings, mut records) = (Findings::new(), Vec::new());
-    each(&document, xml::offset(payload), &mut findings, |record, _, _| records.push(record));
+    each(&document, &mut findings, |fields, span, report| {
+        check_record(fields, &rules, report);
+        records.extend(read(fields, span.start + offset..span.end + offset));
+    });
     if findings.any_error() { Err(findings.finish()) } else { Ok(Message { records }) }
 }
 
-/// Reads the records one by one; those that cannot be read become findings. The document begins at `offset` of the
-/// payload.
+/// Goes through the records, with the place of each in the document.
 fn each<'a>(
     document: &Document<'a>,
-    offset: usize,
     findings: &mut Findings,
-    mut take: impl FnMut(Record<'a>, Element<'_, 'a>, &mut Report<'_>),
+    mut take: impl FnMut(&Fields<'_, 'a>, Range<usize>, &mut Report<'_>),
 ) {
     let mut count = 0;
     for element in document.elements().filter(|element| element.is(NAMESPACE, RECORD)) {
-        let mut report = Report::new(findings, "car", count);
-        if let Some(record) = read(element, offset, &mut report) {
-            take(record, element, &mut report);
-        }
+        take(&Fields::of(element, &TABLE), element.span(), &mut Report::new(findings, "car", count));
         count += 1;
     }
     if count == 0 {
@@ -177,77 +183,53 @@ fn each<'a>(
     }
 }
 
-fn read<'a>(element: Element<'_, 'a>, offset: usize, report: &mut Report<'_>) -> Option<Record<'a>> {
-    let fields = Fields::of(element, NAMESPACE, &ELEMENTS);
-    let text = |name| optional(fields.text(name));
-    let attribute = |name, attribute| optional(fields.attribute(name, attribute));
-    let site = report.mandatory("urf:Site", fields.text("Site"));
-    let local_job_id = report.mandatory("urf:LocalJobId", fields.text("LocalJobId"));
-    let wall_duration = duration("urf:WallDuration", fields.text("WallDuration"), report);
-    let cpu_duration = duration("urf:CpuDuration", cpu(&fields), report);
-    let processors = report.integer("urf:Processors", text("Processors"));
-    let node_count = report.integer("urf:NodeCount", text("NodeCount"));
-    let start_time = report.time("urf:StartTime", fields.text("StartTime"));
-    let end_time = report.time("urf:EndTime", fields.text("EndTime"));
-    if let (Some(start), Some(end)) = (start_time, end_time)
-        && end < start
-    {
-        let end = end.to_string();
-        report.error("end-before-start", "urf:EndTime", Some(&end), "the job ends before it starts");
-    }
-    let service_level = service_level(attribute("ServiceLevel", "type"), text("ServiceLevel"), report);
-    let [fqan, vo_group, vo_role] = groups(&fields);
-    let span = element.span();
+/// A record; None if it is not good.
+fn read<'a>(fields: &Fields<'_, 'a>, place: Range<usize>) -> Option<Record<'a>> {
+    let [fqan, vo_group, vo_role] = groups(fields);
+    let duration = |value: Option<Cow<'_, str>>| iso8601::duration(&value?).ok();
+    let kind = fields.attribute("ServiceLevel", "type");
+    let level = fields.text("ServiceLevel").and_then(|level| python::float(&level));
     Some(Record {
-        place: span.start + offset..span.end + offset,
-        record_id: attribute("RecordIdentity", "recordId"),
-        create_time: attribute("RecordIdentity", "createTime"),
-        site: site?,
-        submit_host: text("SubmitHost"),
-        machine_name: text("MachineName"),
-        queue: text("Queue"),
-        local_job_id: local_job_id?,
-        local_user_id: text("LocalUserId"),
-        global_user_name: text("GlobalUserName"),
+        place,
+        record_id: fields.attribute("RecordIdentity", "recordId"),
+        create_time: fields.attribute("RecordIdentity", "createTime"),
+        site: fields.text("Site")?,
+        submit_host: fields.text("SubmitHost"),
+        machine_name: fields.text("MachineName"),
+        queue: fields.text("Queue"),
+        local_job_id: fields.text("LocalJobId")?,
+        local_user_id: fields.text("LocalUserId"),
+        global_user_name: fields.text("GlobalUserName"),
         fqan,
-        vo: text("Group"),
+        vo: fields.text("Group"),
         vo_group,
         vo_role,
-        status: text("Status"),
-        wall_duration: wall_duration?,
-        cpu_duration: cpu_duration?,
-        processors,
-        node_count,
-        start_time: start_time?,
-        end_time: end_time?,
-        infrastructure_type: attribute("Infrastructure", "type"),
-        infrastructure_description: attribute("Infrastructure", "description"),
-        service_level,
+        status: fields.text("Status"),
+        middleware: fields.text("Middleware"),
+        wall_duration: duration(fields.value("WallDuration", ""))?,
+        cpu_duration: duration(cpu(fields))?,
+        processors: fields.integer("Processors"),
+        node_count: fields.integer("NodeCount"),
+        start_time: fields.time("StartTime", "")?,
+        end_time: fields.time("EndTime", "")?,
+        infrastructure_type: fields.attribute("Infrastructure", "type"),
+        infrastructure_description: fields.attribute("Infrastructure", "description"),
+        service_level: kind.zip(level).map(|(kind, value)| ServiceLevel { kind, value }),
     })
 }
 
 /// The first group attribute of each type that is read.
-fn groups<'a, const N: usize>(fields: &Fields<'_, 'a, N>) -> [Option<Cow<'a, str>>; 3] {
-    let mut found = [None, None, None];
-    for element in fields.all("GroupAttribute") {
-        let kind = element.attribute(NAMESPACE, "type");
-        let [fqan, group, role] = &mut found;
-        let slot = match kind.as_deref() {
-            Some("FQAN") => fqan,
-            Some("group") => group,
-            Some("role") => role,
-            _ => continue,
-        };
-        if slot.is_none() {
-            *slot = Some(element.text());
-        }
-    }
-    found.map(optional)
+fn groups<'a>(fields: &Fields<'_, 'a>) -> [Option<Cow<'a, str>>; 3] {
+    ["FQAN", "group", "role"].map(|kind| {
+        let mut found = fields.all("GroupAttribute");
+        let first = found.find(|element| element.attribute(NAMESPACE, "type").as_deref() == Some(kind));
+        first.map(|element| element.text()).filter(|text| !python::is_null(text))
+    })
 }
 
 /// The text of the element that holds the processor time.
-fn cpu<'a, const N: usize>(fields: &Fields<'_, 'a, N>) -> Option<Cow<'a, str>> {
-    let first = fields.text("CpuDuration")?;
+fn cpu<'a>(fields: &Fields<'_, 'a>) -> Option<Cow<'a, str>> {
+    let first = fields.value("CpuDuration", "")?;
     let mut marked =
         fields.all("CpuDuration").filter(|element| element.attribute(NAMESPACE, "usageType").as_deref() == Some("all"));
     match (marked.next(), marked.next()) {
@@ -258,100 +240,55 @@ fn cpu<'a, const N: usize>(fields: &Fields<'_, 'a, N>) -> Option<Cow<'a, str>> {
     }
 }
 
-fn duration(field: &str, value: Option<Cow<'_, str>>, report: &mut Report<'_>) -> Option<i64> {
-    let Some(value) = value else {
-        report.error("missing-field", field, None, "a mandatory duration is missing");
-        return None;
-    };
-    let text = match iso8601::duration(&value) {
-        Ok(seconds) => return Some(seconds),
-        Err(BadDuration::Form) if value.is_empty() => "is empty, or stands there twice with the usage type all",
-        Err(BadDuration::Form) => "is not a duration of ISO 8601, such as PT3600S",
-        Err(BadDuration::Range) => "is a larger number of seconds than the consumer can reckon with",
-    };
-    report.error("bad-duration", field, Some(&value), text);
-    None
+fn check_record(fields: &Fields<'_, '_>, rules: &Rules, report: &mut Report<'_>) {
+    fields.check(rules.strict, report);
+    let cpu = cpu(fields);
+    if let Some((rule, text)) = cpu.as_deref().and_then(duration_fault) {
+        report.error(rule, "urf:CpuDuration", cpu.as_deref(), &text);
+    }
+    let latest = rules.now.saturating_add(AHEAD).saturating_mul(1_000_000);
+    if let (Some(start), Some(end)) = (fields.time("StartTime", ""), fields.time("EndTime", "")) {
+        let mut wrong = |rule, text| report.error(rule, "urf:EndTime", fields.text("EndTime").as_deref(), text);
+        if end < start {
+            wrong("end-before-start", "the job ends before it starts");
+        }
+        if end.micros > latest {
+            wrong("end-in-future", "the job ends more than two days from now");
+        }
+    }
+    check_service_level(fields, rules.strict, report);
+    if rules.strict {
+        for (field, value) in [("urf:WallDuration", fields.value("WallDuration", "")), ("urf:CpuDuration", cpu)] {
+            report.range(field, value.and_then(|value| iso8601::duration(&value).ok()), MOST);
+        }
+        report.length("urf:GroupAttribute", groups(fields).into_iter().next().flatten().as_deref(), 255);
+    }
 }
 
-fn service_level<'a>(
-    kind: Option<Cow<'a, str>>,
-    value: Option<Cow<'a, str>>,
-    report: &mut Report<'_>,
-) -> Option<ServiceLevel<'a>> {
+fn check_service_level(fields: &Fields<'_, '_>, strict: bool, report: &mut Report<'_>) {
     let (field, kind_field) = ("urf:ServiceLevel", "urf:ServiceLevel/@urf:type");
-    let number = value.as_deref().map(python::float);
-    if let Some(None) = number {
-        report.error("bad-number", field, value.as_deref(), "is not a number");
-    }
-    let known = |kind: &&str| ["si2k", "hepspec", "hepscore23"].iter().any(|known| python::lower_is(kind, known));
-    if let Some(kind) = kind.as_deref().filter(|kind| !known(kind)) {
-        let text = "is not one of si2k, hepspec and hepscore23";
-        report.error("bad-service-level-type", kind_field, Some(kind), text);
-    }
-    match (kind, number) {
-        (Some(kind), Some(Some(value))) => return Some(ServiceLevel { kind, value }),
-        (Some(_), None) => report.error("missing-field", field, None, "there is a service level type but no value"),
-        (None, Some(_)) => report.error("missing-field", kind_field, None, "there is a service level but no type"),
+    let (kind, level) = (fields.attribute("ServiceLevel", "type"), fields.text("ServiceLevel"));
+    let number = level.as_deref().map(python::float);
+    match number {
+        Some(None) => report.error("bad-number", field, level.as_deref(), "is not a number"),
+        // The column is a DECIMAL(10,3).
+        Some(Some(number)) if strict && !(0.0..1e7).contains(&number) => {
+            report.error("out-of-range", field, level.as_deref(), "is not between 0 and 9999999.999");
+        }
         _ => {}
     }
-    None
-}
-
-/// What the documents demand and the loader does not check.
-fn strict(record: &Record<'_>, element: Element<'_, '_>, report: &mut Report<'_>) {
-    let text = |value: &Option<Cow<'_, str>>| value.as_deref().map(|value| Cow::Owned(value.to_owned()));
-    for (field, value) in [
-        ("urf:RecordIdentity/@urf:recordId", &record.record_id),
-        ("urf:SubmitHost", &record.submit_host),
-        ("urf:MachineName", &record.machine_name),
-        ("urf:Queue", &record.queue),
-        ("urf:LocalUserId", &record.local_user_id),
-        ("urf:Status", &record.status),
-        ("urf:Infrastructure/@urf:type", &record.infrastructure_type),
-    ] {
-        report.mandatory(field, text(value));
-    }
-    report.time("urf:RecordIdentity/@urf:createTime", text(&record.create_time));
-    if !element.descendants().any(|element| element.is(NAMESPACE, "Middleware")) {
-        report.error("missing-field", "urf:Middleware", None, "a mandatory field is missing");
-    }
-    match &record.service_level {
-        None => report.error("missing-field", "urf:ServiceLevel", None, "a mandatory field is missing"),
-        // The column is a DECIMAL(10,3).
-        Some(level) if !(0.0..1e7).contains(&level.value) => {
-            let written = element.descendants().find(|element| element.is(NAMESPACE, "ServiceLevel"));
-            let text = "is not between 0 and 9999999.999";
-            report.error("out-of-range", "urf:ServiceLevel", written.map(|element| element.text()).as_deref(), text);
+    match kind.as_deref() {
+        Some(kind) if !["si2k", "hepspec", "hepscore23"].iter().any(|known| python::lower_is(kind, known)) => {
+            let text = "is not one of si2k, hepspec and hepscore23";
+            report.error("bad-service-level-type", kind_field, Some(kind), text);
         }
-        Some(_) => {}
-    }
-    strict_limits(record, report);
-}
-
-/// The consumer's database keeps names of 255 characters, and hands numbers over as INT.
-fn strict_limits(record: &Record<'_>, report: &mut Report<'_>) {
-    for (field, value, limit) in [
-        ("urf:Site", Some(&record.site), 255),
-        ("urf:LocalJobId", Some(&record.local_job_id), 255),
-        ("urf:SubmitHost", record.submit_host.as_ref(), 255),
-        ("urf:MachineName", record.machine_name.as_ref(), 255),
-        ("urf:Queue", record.queue.as_ref(), 100),
-        ("urf:LocalUserId", record.local_user_id.as_ref(), 255),
-        ("urf:GlobalUserName", record.global_user_name.as_ref(), 255),
-        ("urf:GroupAttribute", record.fqan.as_ref(), 255),
-        ("urf:Group", record.vo.as_ref(), 255),
-        ("urf:Infrastructure/@urf:type", record.infrastructure_type.as_ref(), 20),
-        ("urf:Infrastructure/@urf:description", record.infrastructure_description.as_ref(), 100),
-    ] {
-        report.length(field, value.map(|value| &**value), limit);
-    }
-    for (field, number) in [
-        ("urf:WallDuration", Some(record.wall_duration)),
-        ("urf:CpuDuration", Some(record.cpu_duration)),
-        ("urf:Processors", record.processors),
-        ("urf:NodeCount", record.node_count),
-    ] {
-        report.range(field, number, i64::from(i32::MAX));
+        Some(_) if level.is_none() => {
+            report.error("missing-field", field, None, "there is a service level type but no value");
+        }
+        None if level.is_some() => {
+            report.error("missing-field", kind_field, None, "there is a service level but no type");
+        }
+        _ => {}
     }
 }
 
@@ -376,6 +313,7 @@ fn write_record(record: &Record<'_>, writer: &mut Writer) {
     writer.close("JobIdentity");
     write_user(record, writer);
     writer.field("Status", record.status.as_deref());
+    writer.field("Middleware", record.middleware.as_deref());
     if record.infrastructure_type.is_some() || record.infrastructure_description.is_some() {
         let description = ("description", record.infrastructure_description.as_deref());
         writer.element("Infrastructure", &[("type", record.infrastructure_type.as_deref()), description], None);

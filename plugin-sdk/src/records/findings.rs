@@ -36,6 +36,11 @@ impl Findings {
         }
     }
 
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
+        self.add(finding.severity, || finding);
+    }
+
     /// Whether any finding so far makes the message invalid.
     #[must_use]
     pub fn any_error(&self) -> bool {
@@ -65,6 +70,17 @@ pub(crate) fn quoted(text: &str) -> &str {
     }
     let end = text.floor_char_boundary(Findings::QUOTED);
     text.get(..end).unwrap_or_default()
+}
+
+/// The words with `between` between them. What `join` does, in a tenth of its code.
+#[must_use]
+pub(crate) fn listed(words: &[&str], between: &str) -> String {
+    let mut list = String::new();
+    for (at, word) in words.iter().enumerate() {
+        list.push_str(if at > 0 { between } else { "" });
+        list.push_str(word);
+    }
+    list
 }
 
 #[cfg(test)]

@@ -230,13 +230,13 @@ fn civil(days: i64) -> (i64, i64, i64) {
 /// [`BadDuration`].
 pub fn duration(text: &str) -> Result<i64, BadDuration> {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    let mut rest = text.strip_prefix('P').ok_or(BadDuration::Form)?;
+    let mut rest = text.as_bytes().strip_prefix(b"P").ok_or(BadDuration::Form)?;
     let mut total = 0_i64;
-    for (unit, seconds) in [('Y', 31_536_000), ('M', 2_628_000), ('W', 604_800), ('D', DAY)] {
+    for (unit, seconds) in [(b'Y', 31_536_000), (b'M', 2_628_000), (b'W', 604_800), (b'D', DAY)] {
         total = total.saturating_add(take_whole(&mut rest, unit).saturating_mul(seconds));
     }
-    rest = rest.strip_prefix('T').unwrap_or(rest);
-    for (unit, seconds) in [('H', 3_600), ('M', 60)] {
+    rest = rest.strip_prefix(b"T").unwrap_or(rest);
+    for (unit, seconds) in [(b'H', 3_600), (b'M', 60)] {
         total = total.saturating_add(take_whole(&mut rest, unit).saturating_mul(seconds));
     }
     if rest.is_empty() { Ok(total) } else { Ok(total.saturating_add(last_seconds(rest)?)) }
@@ -255,34 +255,34 @@ pub enum BadDuration {
 const MAX_DIGITS: usize = 4300;
 
 /// Takes digits and `unit` off the beginning of `rest`, if that is what it begins with.
-fn take_whole(rest: &mut &str, unit: char) -> i64 {
-    let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-    let count = rest.len() - after.len();
-    match after.strip_prefix(unit) {
-        Some(after) if count > 0 => {
-            let value = whole(rest.get(..count).unwrap_or_default());
-            *rest = after;
-            value
-        }
-        _ => 0,
+fn take_whole(rest: &mut &[u8], unit: u8) -> i64 {
+    let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if count == 0 || rest.get(count) != Some(&unit) {
+        return 0;
     }
+    let value = whole(rest.get(..count).unwrap_or_default());
+    *rest = rest.get(count + 1..).unwrap_or_default();
+    value
 }
 
-fn whole(digits: &str) -> i64 {
+fn whole(digits: &[u8]) -> i64 {
     if digits.len() > MAX_DIGITS {
         return 0;
     }
-    digits.bytes().fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')))
+    digits.iter().fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')))
 }
 
 /// `n`, `n.` or `n.n` and `S`.
-fn last_seconds(text: &str) -> Result<i64, BadDuration> {
-    let number = text.strip_suffix('S').ok_or(BadDuration::Form)?;
-    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    match number.split_once(['.', ',']) {
-        None if is_number(number) && !number.is_empty() => Ok(whole(number)),
-        Some((before, after)) if is_number(before) && is_number(after) && !before.is_empty() => {
-            let value = python::float(&number.replace(',', ".")).ok_or(BadDuration::Form)?;
+fn last_seconds(bytes: &[u8]) -> Result<i64, BadDuration> {
+    let [number @ .., b'S'] = bytes else { return Err(BadDuration::Form) };
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let count = digits(number);
+    match number.get(count..).unwrap_or_default() {
+        _ if count == 0 => Err(BadDuration::Form),
+        [] => Ok(whole(number)),
+        [b'.' | b',', after @ ..] if digits(after) == after.len() => {
+            let written = number.iter().map(|&byte| if byte == b',' { '.' } else { char::from(byte) });
+            let value = python::float(&written.collect::<String>()).ok_or(BadDuration::Form)?;
             // A cast of floating point to integer keeps to the ends of the range.
             if value.is_finite() { Ok(value.round_ties_even() as i64) } else { Err(BadDuration::Range) }
         }

@@ -147,11 +147,11 @@ impl<'d, 'a> Value<'d, 'a> {
     #[must_use]
     pub fn text(&self) -> Cow<'a, str> {
         let source = self.source();
-        match source.strip_prefix('"').and_then(|inside| inside.strip_suffix('"')) {
-            Some(inside) if inside.contains('\\') => Cow::Owned(unescaped(inside)),
-            Some(inside) => Cow::Borrowed(inside),
-            None => Cow::Borrowed(source),
+        if self.kind() != Kind::Text {
+            return Cow::Borrowed(source);
         }
+        let inside = source.get(1..source.len().saturating_sub(1)).unwrap_or_default();
+        if inside.bytes().any(|byte| byte == b'\\') { Cow::Owned(unescaped(inside)) } else { Cow::Borrowed(inside) }
     }
 
     /// The value of a number, the nearest one there is; None for anything else.
@@ -186,23 +186,23 @@ impl<'d, 'a> Value<'d, 'a> {
 fn unescaped(inside: &str) -> String {
     let mut text = String::with_capacity(inside.len());
     let mut rest = inside;
-    while let Some((before, after)) = rest.split_once('\\') {
-        text.push_str(before);
-        let (escape, after) = after.split_at_checked(1).unwrap_or_default();
-        rest = after;
-        match escape {
-            "b" => text.push('\u{8}'),
-            "f" => text.push('\u{c}'),
-            "n" => text.push('\n'),
-            "r" => text.push('\r'),
-            "t" => text.push('\t'),
-            "u" => {
-                let (c, after) = unicode(after);
-                text.push(c);
+    while let Some(at) = rest.bytes().position(|byte| byte == b'\\') {
+        text.push_str(rest.get(..at).unwrap_or_default());
+        let escape = rest.as_bytes().get(at + 1).copied().unwrap_or_default();
+        rest = rest.get(at + 2..).unwrap_or_default();
+        text.push(match escape {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let (c, after) = unicode(rest);
                 rest = after;
+                c
             }
-            _ => text.push_str(escape),
-        }
+            _ => char::from(escape),
+        });
     }
     text.push_str(rest);
     text
@@ -210,14 +210,18 @@ fn unescaped(inside: &str) -> String {
 
 /// The character of a `\u` escape, or of two that are a pair of surrogates, and what follows.
 fn unicode(after: &str) -> (char, &str) {
-    let unit = |text: &str| text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    let (first, rest) = (unit(after).unwrap_or_default(), after.get(4..).unwrap_or_default());
-    let second = rest.strip_prefix("\\u").and_then(unit);
+    let (first, rest) = (unit(after), after.get(4..).unwrap_or_default());
+    let second = if rest.starts_with("\\u") { rest.get(2..).map(unit) } else { None };
     if let (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) = (first, second) {
         let code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
         return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), rest.get(6..).unwrap_or_default());
     }
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), rest)
+}
+
+/// The value of the four digits that `text` begins with.
+fn unit(text: &str) -> u32 {
+    text.chars().take(4).fold(0, |value, c| value * 16 + c.to_digit(16).unwrap_or_default())
 }
 
 /// Writes `text` as a string, in ASCII but for what is printable.

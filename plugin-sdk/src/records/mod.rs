@@ -14,6 +14,8 @@
 //! [`check()`] recognises a message of any format. [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync,
 //! cloud); [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`] the JSON
 //! ones; [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers, lines and nulls.
+//! [`shape`] tells what a message of any format holds, cuts it at its records and edits fields in place; [`wire`] says
+//! how large a message will be once it is sealed.
 //!
 //! # Limits
 //! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
@@ -30,13 +32,15 @@ pub mod python;
 mod recognise;
 mod report;
 mod setting;
+pub mod shape;
 pub mod star;
 pub mod text;
 pub mod usage_json;
+pub mod wire;
 pub mod xml;
 
 pub use findings::Findings;
-pub(crate) use findings::quoted;
+pub(crate) use findings::{listed, quoted};
 pub use recognise::{check_json, check_xml};
 pub use setting::{Setting, answer};
 
@@ -54,10 +58,10 @@ pub struct Rules {
 /// Checks a message of any format, which is recognised as the consumer recognises it: by how its stripped text begins.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    match text::decode(payload).map(|text| text.as_bytes().first()) {
-        Ok(Some(b'<')) => check_xml(payload, rules),
-        Ok(Some(b'{')) => check_json(payload, rules),
-        _ => text::check(payload, rules),
+    match shape::Form::of(payload) {
+        shape::Form::Text => text::check(payload, rules),
+        shape::Form::Json => check_json(payload, rules),
+        shape::Form::Xml => check_xml(payload, rules),
     }
 }
 

@@ -76,8 +76,12 @@ pub struct Record<'a> {
 /// All findings about a message.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
+    let document = match usage_json::document(payload) {
+        Ok(document) => document,
+        Err(findings) => return findings,
+    };
     let mut findings = Findings::new();
-    let read = usage_json::each(payload, &FORMAT, rules, &mut findings, |record, report| {
+    let read = usage_json::each(&document, &FORMAT, rules, &mut findings, &mut |record, report| {
         if record.whole("IPVersion") == Some(5) {
             report.error("out-of-range", "IPVersion", Some("5"), "is neither 4 nor 6");
         }

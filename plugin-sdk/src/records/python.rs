@@ -2,7 +2,7 @@
 //!
 //! | here | in Python 3 |
 //! |---|---|
-//! | [`strip`], [`is_space`] | `str.strip()`, `str.isspace()` |
+//! | [`strip`], [`is_space`], [`len`] | `str.strip()`, `str.isspace()`, `len(str)` |
 //! | [`lines`] | `str.splitlines()` |
 //! | [`int`], [`float`] | `int(str)`, `float(str)` |
 //! | [`timestamp`] | what the consumer makes of a point in time, see there |
@@ -18,7 +18,15 @@ mod time;
 
 pub use number::{digit, float, int};
 pub use space::{Lines, is_space, lines, strip};
+pub(crate) use space::{line_end, trim};
 pub use time::{MAX_TIME, MIN_TIME, month_start, timestamp};
+
+/// `len(text)`: the number of characters.
+#[must_use]
+pub fn len(text: &str) -> usize {
+    // Every byte but those that go on in a character.
+    text.bytes().filter(|byte| !matches!(byte, 0x80..0xc0)).count()
+}
 
 /// Whether the consumer takes `text` for no value: nothing at all, or `none` or `null` in any case.
 #[must_use]

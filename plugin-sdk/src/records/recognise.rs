@@ -22,9 +22,13 @@ pub fn check_xml(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 /// All findings about a message whose stripped text begins with `{`.
 #[must_use]
 pub fn check_json(payload: &[u8], rules: &Rules) -> Vec<Finding> {
-    match usage_json::kind_of(payload).as_deref() {
-        Some(accelerator_summary::TYPE) => accelerator_summary::check(payload, rules),
-        _ => accelerator::check(payload, rules),
+    let document = match usage_json::document(payload) {
+        Ok(document) => document,
+        Err(findings) => return findings,
+    };
+    match usage_json::type_of(&document).as_deref() {
+        Some(accelerator_summary::TYPE) => accelerator_summary::check_document(&document, rules),
+        _ => accelerator::check_document(&document, rules),
     }
 }
 

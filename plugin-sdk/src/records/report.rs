@@ -1,10 +1,23 @@
-//! Findings about one record, and the readings of a value that formats share.
+//! Findings about one record.
 
-use std::borrow::Cow;
-
-use super::iso8601::Time;
 use super::{Findings, python, quoted};
 use crate::{Finding, Severity};
+
+/// The finding that a rule of a format is broken. Field and value are quoted as far as a finding quotes.
+#[cold]
+#[inline(never)]
+pub(crate) fn broken(
+    format: &str,
+    rule: &str,
+    record_number: Option<u32>,
+    field: Option<&str>,
+    value: Option<&str>,
+    text: &str,
+) -> Finding {
+    let quote = |text: &str| quoted(text).to_owned();
+    let (field, value) = (field.map(quote), value.map(quote));
+    Finding { record_number, field, value, ..Finding::error(&format!("{format}.{rule}"), text) }
+}
 
 /// What a format's reader tells its findings about a record to.
 pub(crate) struct Report<'f> {
@@ -31,54 +44,12 @@ impl<'f> Report<'f> {
     pub(crate) fn error(&mut self, rule: &str, field: &str, value: Option<&str>, text: &str) {
         self.good = false;
         let (format, number) = (self.format, self.number);
-        self.findings.add(Severity::Error, || {
-            let finding = Finding::error(&format!("{format}.{rule}"), text).in_record(number);
-            match value {
-                Some(value) => finding.in_field(field, quoted(value)),
-                None => Finding { field: Some(field.to_owned()), ..finding },
-            }
-        });
-    }
-
-    /// A value that must be there and not be null.
-    pub(crate) fn mandatory<'a>(&mut self, field: &str, value: Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
-        match value {
-            None => self.error("missing-field", field, None, "a mandatory field is missing"),
-            Some(null) if python::is_null(&null) => {
-                let text = "a mandatory field is empty, or has a value that stands for none (none, null)";
-                self.error("null-field", field, Some(&null), text);
-            }
-            good => return good,
-        }
-        None
-    }
-
-    /// A whole number, if there is a value at all.
-    pub(crate) fn integer(&mut self, field: &str, value: Option<Cow<'_, str>>) -> Option<i64> {
-        let value = value?;
-        let number = python::int(&value);
-        if number.is_none() {
-            self.error("bad-integer", field, Some(&value), "is not a whole number");
-        }
-        number
-    }
-
-    /// A time, which must be there.
-    pub(crate) fn time(&mut self, field: &str, value: Option<Cow<'_, str>>) -> Option<Time> {
-        let Some(value) = value else {
-            self.error("missing-field", field, None, "a mandatory time is missing");
-            return None;
-        };
-        let time = Time::parse(&value);
-        if time.is_none() {
-            self.error("bad-timestamp", field, Some(&value), "is not a time of ISO 8601, such as 2026-01-31T23:59:59Z");
-        }
-        time
+        self.findings.add(Severity::Error, || broken(format, rule, Some(number), Some(field), value, text));
     }
 
     /// For strict checks: a text that the consumer's database keeps `limit` characters of.
     pub(crate) fn length(&mut self, field: &str, value: Option<&str>, limit: usize) {
-        if let Some(value) = value.filter(|value| value.chars().count() > limit) {
+        if let Some(value) = value.filter(|value| python::len(value) > limit) {
             let text = format!("is longer than the {limit} characters that the database keeps");
             self.error("too-long", field, Some(value), &text);
         }
@@ -91,9 +62,4 @@ impl<'f> Report<'f> {
             self.error("out-of-range", field, Some(&value.to_string()), &text);
         }
     }
-}
-
-/// A value that need not be there: none if it is null.
-pub(crate) fn optional(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
-    value.filter(|value| !python::is_null(value))
 }

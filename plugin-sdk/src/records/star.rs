@@ -31,40 +31,47 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::iso8601::Time;
-use super::report::{Report, optional};
-use super::xml::fields::{Fields, Writer};
-use super::xml::{self, Document, Element};
-use super::{Findings, Rules, recognise};
+use super::iso8601;
+use super::report::Report;
+use super::xml::fields::Content::{Integer, Text, Time};
+use super::xml::fields::Need::{Mandatory, Optional};
+use super::xml::fields::{Fields, Table, Writer, attribute, line};
+use super::xml::{self, Document};
+use super::{Findings, Rules, python, recognise};
 use crate::{Finding, Severity};
 
 /// The namespace of elements and attributes.
 pub const NAMESPACE: &str = "http://eu-emi.eu/namespaces/2011/02/storagerecord";
 
-const RECORD: &str = "StorageUsageRecord";
+pub(super) const RECORD: &str = "StorageUsageRecord";
 
-const ELEMENTS: [&str; 17] = [
-    "RecordIdentity",
-    "StorageSystem",
-    "Site",
-    "StorageShare",
-    "StorageMedia",
-    "StorageClass",
-    "FileCount",
-    "DirectoryPath",
-    "LocalUser",
-    "LocalGroup",
-    "UserIdentity",
-    "Group",
-    "StartTime",
-    "EndTime",
-    "ResourceCapacityUsed",
-    "LogicalCapacityUsed",
-    "ResourceCapacityAllocated",
-];
+/// What fits 63 bits.
+const MOST: i64 = i64::MAX - 1;
 
-const RECORD_ID: &str = "sr:RecordIdentity/@sr:recordId";
-const CREATE_TIME: &str = "sr:RecordIdentity/@sr:createTime";
+const TABLE: Table = Table {
+    namespace: NAMESPACE,
+    prefix: "sr",
+    lines: &[
+        attribute("RecordIdentity", "recordId", Text, Mandatory, 255),
+        attribute("RecordIdentity", "createTime", Time, Mandatory, 0),
+        line("StorageSystem", Text, Mandatory, 255),
+        line("Site", Text, Optional, 255),
+        line("StorageShare", Text, Optional, 255),
+        line("StorageMedia", Text, Optional, 255),
+        line("StorageClass", Text, Optional, 255),
+        line("FileCount", Integer, Optional, MOST),
+        line("DirectoryPath", Text, Optional, 255),
+        line("LocalUser", Text, Optional, 255),
+        line("LocalGroup", Text, Optional, 255),
+        line("UserIdentity", Text, Optional, 255),
+        line("Group", Text, Optional, 255),
+        line("StartTime", Time, Mandatory, 0),
+        line("EndTime", Time, Mandatory, 0),
+        line("ResourceCapacityUsed", Integer, Mandatory, MOST),
+        line("LogicalCapacityUsed", Integer, Optional, MOST),
+        line("ResourceCapacityAllocated", Integer, Optional, MOST),
+    ],
+};
 
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +87,7 @@ pub struct Record<'a> {
     /// Where it stands in the payload, in bytes.
     pub place: Range<usize>,
     pub record_id: Cow<'a, str>,
-    pub create_time: Time,
+    pub create_time: iso8601::Time,
     pub storage_system: Cow<'a, str>,
     pub site: Option<Cow<'a, str>>,
     pub storage_share: Option<Cow<'a, str>>,
@@ -93,8 +100,8 @@ pub struct Record<'a> {
     pub user_identity: Option<Cow<'a, str>>,
     pub group: Option<Cow<'a, str>>,
     pub group_attributes: Vec<GroupAttribute<'a>>,
-    pub start_time: Time,
-    pub end_time: Time,
+    pub start_time: iso8601::Time,
+    pub end_time: iso8601::Time,
     pub resource_capacity_used: i64,
     pub logical_capacity_used: Option<i64>,
     pub resource_capacity_allocated: Option<i64>,
@@ -119,15 +126,17 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Finding> {
     let mut findings = Findings::new();
     let mut identities = Vec::new();
-    each(document, 0, &mut findings, |record, report| {
+    each(document, &mut findings, |fields, _, report| {
+        fields.check(rules.strict, report);
         if rules.strict {
-            strict(&record, report);
-            identities.push(record.record_id);
+            strict(fields, report);
+            identities.push(fields.value("RecordIdentity", "recordId").unwrap_or_default());
         }
     });
-    for (index, twin) in super::twins(&identities) {
+    for (index, twin) in super::twins(&identities).into_iter().filter(|(_, twin)| !twin.is_empty()) {
         let text = "the record identity stands twice in the message; the consumer keeps the last";
-        Report::new(&mut findings, "star", index).error("duplicate-record", RECORD_ID, Some(twin), text);
+        let field = "sr:RecordIdentity/@sr:recordId";
+        Report::new(&mut findings, "star", index).error("duplicate-record", field, Some(twin), text);
     }
     findings.finish()
 }
@@ -138,111 +147,81 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
 /// What makes them unreadable, as [`check`] tells it.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let document = recognise::xml_of(payload, NAMESPACE)?;
+    let offset = xml::offset(payload);
     let (mut findings, mut records) = (Findings::new(), Vec::new());
-    each(&document, xml::offset(payload), &mut findings, |record, _| records.push(record));
+    each(&document, &mut findings, |fields, span, report| {
+        fields.check(false, report);
+        records.extend(read(fields, span.start + offset..span.end + offset));
+    });
     if findings.any_error() { Err(findings.finish()) } else { Ok(Message { records }) }
 }
 
-/// Reads the records one by one; those that cannot be read become findings. The document begins at `offset` of the
-/// payload.
+/// Goes through the records, with the place of each in the document.
 fn each<'a>(
     document: &Document<'a>,
-    offset: usize,
     findings: &mut Findings,
-    mut take: impl FnMut(Record<'a>, &mut Report<'_>),
+    mut take: impl FnMut(&Fields<'_, 'a>, Range<usize>, &mut Report<'_>),
 ) {
     let mut count = 0;
     for element in document.elements().filter(|element| element.is(NAMESPACE, RECORD)) {
-        let mut report = Report::new(findings, "star", count);
-        if let Some(record) = read(element, offset, &mut report) {
-            take(record, &mut report);
-        }
+        take(&Fields::of(element, &TABLE), element.span(), &mut Report::new(findings, "star", count));
         count += 1;
     }
     if count == 0 {
-        findings
-            .add(Severity::Error, || Finding::error("star.no-record", "the message contains no sr:StorageUsageRecord"));
+        let text = "the message contains no sr:StorageUsageRecord";
+        findings.add(Severity::Error, || Finding::error("star.no-record", text));
     }
 }
 
-fn read<'a>(element: Element<'_, 'a>, offset: usize, report: &mut Report<'_>) -> Option<Record<'a>> {
-    let fields = Fields::of(element, NAMESPACE, &ELEMENTS);
-    let text = |name| optional(fields.text(name));
-    let record_id = report.mandatory(RECORD_ID, fields.attribute("RecordIdentity", "recordId"));
-    let create_time = report.time(CREATE_TIME, fields.attribute("RecordIdentity", "createTime"));
-    let storage_system = report.mandatory("sr:StorageSystem", fields.text("StorageSystem"));
-    let file_count = report.integer("sr:FileCount", text("FileCount"));
-    let start_time = report.time("sr:StartTime", fields.text("StartTime"));
-    let end_time = report.time("sr:EndTime", fields.text("EndTime"));
-    let used = report.mandatory("sr:ResourceCapacityUsed", fields.text("ResourceCapacityUsed"));
-    let resource_capacity_used = report.integer("sr:ResourceCapacityUsed", used);
-    let logical_capacity_used = report.integer("sr:LogicalCapacityUsed", text("LogicalCapacityUsed"));
-    let allocated = report.integer("sr:ResourceCapacityAllocated", text("ResourceCapacityAllocated"));
+/// A record; None if it is not good.
+fn read<'a>(fields: &Fields<'_, 'a>, place: Range<usize>) -> Option<Record<'a>> {
     let group_attributes = fields.all("GroupAttribute").map(|attribute| GroupAttribute {
         kind: attribute.attribute(NAMESPACE, "attributeType").unwrap_or_default(),
         value: attribute.text(),
     });
-    let span = element.span();
     Some(Record {
-        place: span.start + offset..span.end + offset,
-        record_id: record_id?,
-        create_time: create_time?,
-        storage_system: storage_system?,
-        site: text("Site"),
-        storage_share: text("StorageShare"),
-        storage_media: text("StorageMedia"),
-        storage_class: text("StorageClass"),
-        file_count,
-        directory_path: text("DirectoryPath"),
-        local_user: text("LocalUser"),
-        local_group: text("LocalGroup"),
-        user_identity: text("UserIdentity"),
-        group: text("Group"),
+        place,
+        record_id: fields.attribute("RecordIdentity", "recordId")?,
+        create_time: fields.time("RecordIdentity", "createTime")?,
+        storage_system: fields.text("StorageSystem")?,
+        site: fields.text("Site"),
+        storage_share: fields.text("StorageShare"),
+        storage_media: fields.text("StorageMedia"),
+        storage_class: fields.text("StorageClass"),
+        file_count: fields.integer("FileCount"),
+        directory_path: fields.text("DirectoryPath"),
+        local_user: fields.text("LocalUser"),
+        local_group: fields.text("LocalGroup"),
+        user_identity: fields.text("UserIdentity"),
+        group: fields.text("Group"),
         group_attributes: group_attributes.collect(),
-        start_time: start_time?,
-        end_time: end_time?,
-        resource_capacity_used: resource_capacity_used?,
-        logical_capacity_used,
-        resource_capacity_allocated: allocated,
+        start_time: fields.time("StartTime", "")?,
+        end_time: fields.time("EndTime", "")?,
+        resource_capacity_used: fields.integer("ResourceCapacityUsed")?,
+        logical_capacity_used: fields.integer("LogicalCapacityUsed"),
+        resource_capacity_allocated: fields.integer("ResourceCapacityAllocated"),
     })
 }
 
-/// What the documents demand and the loader does not check.
-fn strict(record: &Record<'_>, report: &mut Report<'_>) {
-    if record.end_time < record.start_time {
-        let end = record.end_time.to_string();
-        report.error("end-before-start", "sr:EndTime", Some(&end), "the period ends before it starts");
+/// What the documents demand and the loader does not check, beyond the table.
+fn strict(fields: &Fields<'_, '_>, report: &mut Report<'_>) {
+    if let (Some(start), Some(end)) = (fields.time("StartTime", ""), fields.time("EndTime", ""))
+        && end < start
+    {
+        let end = fields.text("EndTime");
+        report.error("end-before-start", "sr:EndTime", end.as_deref(), "the period ends before it starts");
     }
-    if let Some(media) = record.storage_media.as_deref().filter(|media| !matches!(*media, "disk" | "tape")) {
-        report.error("bad-media", "sr:StorageMedia", Some(media), "is neither disk nor tape");
+    if let Some(media) = fields.text("StorageMedia").filter(|media| !matches!(&**media, "disk" | "tape")) {
+        report.error("bad-media", "sr:StorageMedia", Some(&media), "is neither disk nor tape");
     }
-    for (field, number) in [
-        ("sr:FileCount", record.file_count),
-        ("sr:ResourceCapacityUsed", Some(record.resource_capacity_used)),
-        ("sr:LogicalCapacityUsed", record.logical_capacity_used),
-        ("sr:ResourceCapacityAllocated", record.resource_capacity_allocated),
-    ] {
-        report.range(field, number, i64::MAX - 1);
-    }
-    for (field, text) in [
-        (RECORD_ID, Some(&record.record_id)),
-        ("sr:StorageSystem", Some(&record.storage_system)),
-        ("sr:Site", record.site.as_ref()),
-        ("sr:StorageShare", record.storage_share.as_ref()),
-        ("sr:StorageClass", record.storage_class.as_ref()),
-        ("sr:DirectoryPath", record.directory_path.as_ref()),
-        ("sr:LocalUser", record.local_user.as_ref()),
-        ("sr:LocalGroup", record.local_group.as_ref()),
-        ("sr:UserIdentity", record.user_identity.as_ref()),
-        ("sr:Group", record.group.as_ref()),
-    ] {
-        report.length(field, text.map(|text| &**text), 255);
-    }
-    for attribute in &record.group_attributes {
-        report.mandatory("sr:GroupAttribute/@sr:attributeType", Some(attribute.kind.clone()));
-        report.mandatory("sr:GroupAttribute", Some(attribute.value.clone()));
-        report.length("sr:GroupAttribute/@sr:attributeType", Some(&attribute.kind), 255);
-        report.length("sr:GroupAttribute", Some(&attribute.value), 255);
+    for attribute in fields.all("GroupAttribute") {
+        let kind = attribute.attribute(NAMESPACE, "attributeType").unwrap_or_default();
+        for (field, value) in [("sr:GroupAttribute/@sr:attributeType", kind), ("sr:GroupAttribute", attribute.text())] {
+            if python::is_null(&value) {
+                report.error("null-field", field, Some(&value), "a group attribute lacks its type or its value");
+            }
+            report.length(field, Some(&value), 255);
+        }
     }
 }
 

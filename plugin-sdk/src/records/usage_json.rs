@@ -17,8 +17,8 @@ use std::ops::Range;
 
 use super::iso8601::Time;
 use super::json::{self, Kind, Value};
-use super::report::Report;
-use super::{Findings, Rules, python, quoted, xml};
+use super::report::{Report, broken};
+use super::{Findings, Rules, listed, python, quoted, xml};
 use crate::Finding;
 
 /// How many records a message may have.
@@ -79,7 +79,7 @@ pub(crate) const fn field(name: &'static str, content: Content, need: Need) -> F
 
 /// A record that was read: the value of each field that is not null.
 pub(crate) struct Read<'d, 'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Where it stands, in bytes.
     pub(crate) place: Range<usize>,
     value: Value<'d, 'a>,
 }
@@ -102,33 +102,28 @@ impl<'a> Read<'_, 'a> {
     }
 }
 
-/// What a message says its type is; None if it is no JSON or does not say.
-#[must_use]
-pub fn kind_of(payload: &[u8]) -> Option<Cow<'_, str>> {
-    let document = document(payload).ok()?;
+/// What a document says its type is; None if it does not say.
+pub(crate) fn type_of<'a>(document: &json::Document<'a>) -> Option<Cow<'a, str>> {
     document.root()?.get("Type").filter(|kind| kind.kind() == Kind::Text).map(|kind| kind.text())
 }
 
-/// Reads the records one by one. What is wrong becomes findings; `take` is given the others.
+/// Reads the records one by one, with places in the document. What is wrong becomes findings; `take` is given the others.
 ///
 /// # Errors
 /// Why there are no records at all.
 pub(crate) fn each<'a>(
-    payload: &'a [u8],
+    document: &json::Document<'a>,
     format: &Format,
     rules: &Rules,
     findings: &mut Findings,
-    mut take: impl FnMut(Read<'_, 'a>, &mut Report<'_>),
+    take: &mut dyn FnMut(Read<'_, 'a>, &mut Report<'_>),
 ) -> Result<(), Vec<Finding>> {
-    let document = document(payload)?;
-    let offset = xml::offset(payload);
     let Some(records) = document.root().map(|root| records(root, format)).transpose()? else { return Ok(()) };
     for (index, value) in records.items().enumerate() {
         let mut report = Report::new(findings, format.code, index);
         check(value, format, rules, &mut report);
         if report.is_good() {
-            let span = value.span();
-            take(Read { place: span.start + offset..span.end + offset, value }, &mut report);
+            take(Read { place: value.span(), value }, &mut report);
         }
     }
     Ok(())
@@ -145,7 +140,11 @@ pub(crate) fn all<'a, R>(
 ) -> Result<Vec<R>, Vec<Finding>> {
     let rules = Rules { now: i64::MAX, strict: false };
     let (mut findings, mut records) = (Findings::new(), Vec::new());
-    let each = each(payload, format, &rules, &mut findings, |record, _| records.extend(read(&record)));
+    let (document, offset) = (document(payload)?, xml::offset(payload));
+    let each = each(&document, format, &rules, &mut findings, &mut |mut record, _| {
+        record.place = record.place.start + offset..record.place.end + offset;
+        records.extend(read(&record));
+    });
     each?;
     if findings.any_error() { Err(findings.finish()) } else { Ok(records) }
 }
@@ -159,26 +158,23 @@ pub(crate) fn active_within_available(record: &Read<'_, '_>, report: &mut Report
     }
 }
 
-fn document(payload: &[u8]) -> Result<json::Document<'_>, Vec<Finding>> {
+/// Reads a message.
+///
+/// # Errors
+/// Why the consumer does not take it for JSON.
+pub(crate) fn document(payload: &[u8]) -> Result<json::Document<'_>, Vec<Finding>> {
     let text = xml::text_of(payload)?;
     if !text.starts_with('{') {
         let text = "the message is no JSON object, which these records are sent in";
         return Err(vec![Finding::error("json.not-json", text)]);
     }
-    json::Document::parse(text).map_err(|fault| {
-        let (line, column) = xml::position(text, fault.at);
-        vec![Finding::error("json.malformed", format!("{} (line {line}, column {column})", fault.rule))]
-    })
+    json::Document::parse(text).map_err(|fault| xml::malformed("json.malformed", text, fault.rule, fault.at))
 }
 
 /// The list of records, if what is around it is in order.
 fn records<'d, 'a>(root: Value<'d, 'a>, format: &Format) -> Result<Value<'d, 'a>, Vec<Finding>> {
     let wrong = |rule: &str, name: &str, value: Option<Value<'d, 'a>>, text: String| {
-        let finding = Finding::error(&format!("{}.{rule}", format.code), text);
-        match value {
-            Some(value) => vec![finding.in_field(name, quoted(&value.text()))],
-            None => vec![Finding { field: Some(name.to_owned()), ..finding }],
-        }
+        vec![broken(format.code, rule, None, Some(name), value.map(|value| value.text()).as_deref(), &text)]
     };
     for (name, rule, expected) in [("Type", "wrong-type", format.kind), ("Version", "wrong-version", format.version)] {
         let value = root.get(name);
@@ -202,15 +198,21 @@ fn check(record: Value<'_, '_>, format: &Format, rules: &Rules, report: &mut Rep
     if record.kind() != Kind::Object {
         return report.error("not-a-record", "UsageRecords", Some(record.source()), "is not an object with fields");
     }
+    // Of a name that stands there twice, the last value counts.
+    let mut values = vec![None; format.fields.len()];
     for (name, value) in record.entries() {
         let name = name.text();
-        let known = format.fields.iter().any(|field| field.name == name) || format.ignored.contains(&&*name);
-        if !known {
-            report.error("unknown-field", quoted(&name), Some(&value.text()), "is not a field of this record");
+        let known = format.fields.iter().position(|field| field.name == name);
+        match known.and_then(|index| values.get_mut(index)) {
+            Some(slot) => *slot = Some(value),
+            None if format.ignored.contains(&&*name) => {}
+            None => {
+                report.error("unknown-field", quoted(&name), Some(&value.text()), "is not a field of this record");
+            }
         }
     }
-    for field in format.fields {
-        match record.get(field.name) {
+    for (field, value) in format.fields.iter().zip(values) {
+        match value {
             Some(value) => check_value(field, value, rules, report),
             None if field.need == Mandatory => {
                 report.error("missing-field", field.name, None, "a mandatory field is missing");
@@ -226,14 +228,14 @@ fn check_value(field: &Field, value: Value<'_, '_>, rules: &Rules, report: &mut 
     }
     let text = value.text();
     let mut wrong = |rule: &str, words: &str| report.error(rule, field.name, Some(&text), words);
-    let year = Time::from_seconds(rules.now).map_or(i64::MAX, Time::year);
+    let year = || Time::from_seconds(rules.now).map_or(i64::MAX, Time::year);
     match field.content {
         Text if value.kind() != Kind::Text => wrong("not-text", "is not a text in quotes"),
         Text if field.need == Mandatory && python::is_null(&text) => {
             wrong("null-field", "a mandatory field is empty, or has a value that stands for none (none, null)");
         }
         Choice(choices) if value.kind() != Kind::Text || !choices.contains(&&*text) => {
-            wrong("bad-choice", &format!("is none of {}", choices.join(", ")));
+            wrong("bad-choice", &format!("is none of {}", listed(choices, ", ")));
         }
         Number if value.kind() != Kind::Number => wrong("not-a-number", "is not a number"),
         Number if value.is_whole() && value.number().is_some_and(f64::is_infinite) => {
@@ -243,7 +245,7 @@ fn check_value(field: &Field, value: Value<'_, '_>, rules: &Rules, report: &mut 
         Between(first, last) if !value.integer().is_some_and(|whole| (first..=last).contains(&whole)) => {
             wrong("out-of-range", &format!("is not a whole number from {first} to {last}"));
         }
-        Year if !value.integer().is_some_and(|whole| (2000..=year).contains(&whole)) => {
+        Year if !value.integer().is_some_and(|whole| (2000..=year()).contains(&whole)) => {
             wrong("out-of-range", "is not a whole number from 2000 to the present year");
         }
         _ if rules.strict => strict(field, value, report),

@@ -87,6 +87,18 @@ struct Attribute {
     value: Range<u32>,
 }
 
+/// An attribute with its places.
+#[derive(Debug)]
+pub(crate) struct AttributeAt<'a> {
+    pub(crate) local_name: &'a str,
+    /// What it says.
+    pub(crate) text: Cow<'a, str>,
+    /// Of the local name, in the source, in bytes.
+    pub(crate) name: Range<usize>,
+    /// What stands between the quotes.
+    pub(crate) value: Range<usize>,
+}
+
 /// One element.
 #[derive(Clone, Copy, Debug)]
 pub struct Element<'d, 'a> {
@@ -191,6 +203,18 @@ impl<'d, 'a> Element<'d, 'a> {
         Some(text::plain(document.slice(&found.value), true))
     }
 
+    /// All attributes in order, without declarations of namespaces.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = AttributeAt<'a>> + use<'d, 'a> {
+        let document = self.document;
+        let range = self.tag.attributes.start as usize..self.tag.attributes.end as usize;
+        document.attributes.get(range).unwrap_or_default().iter().map(|attribute| AttributeAt {
+            local_name: document.slice(&attribute.name),
+            text: text::plain(document.slice(&attribute.value), true),
+            name: attribute.name.start as usize..attribute.name.end as usize,
+            value: attribute.value.start as usize..attribute.value.end as usize,
+        })
+    }
+
     /// Its own text: not that of elements in it, nor of CDATA sections.
     #[must_use]
     pub fn text(&self) -> Cow<'a, str> {
@@ -225,16 +249,24 @@ pub fn offset(payload: &[u8]) -> usize {
     text.len() - text.trim_start_matches(python::is_space).len()
 }
 
+/// Reads a message, whatever stands before its root.
+///
+/// # Errors
+/// Why it is no XML, or none that is read here.
+pub(crate) fn document(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
+    let text = text_of(payload)?;
+    if !text.starts_with('<') {
+        return Err(vec![Finding::error("xml.not-xml", "the message is no XML, which these records are sent in")]);
+    }
+    Document::parse(text).map_err(|fault| malformed("xml.malformed", text, fault.rule, fault.at))
+}
+
 /// Reads a message.
 ///
 /// # Errors
 /// Why the consumer does not take it for XML of any format.
 pub fn message(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
-    let text = text_of(payload)?;
-    if !text.starts_with('<') {
-        return Err(vec![Finding::error("xml.not-xml", "the message is no XML, which these records are sent in")]);
-    }
-    let document = Document::parse(text).map_err(|fault| vec![malformed(text, fault)])?;
+    let document = document(payload)?;
     if !document.opens_with_root() {
         let text = "a comment or processing instruction stands before the root element, for which the consumer does \
                     not recognise the message; take it out";
@@ -243,16 +275,24 @@ pub fn message(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     Ok(document)
 }
 
-fn malformed(source: &str, fault: Fault) -> Finding {
-    let (line, column) = position(source, fault.at);
-    Finding::error("xml.malformed", format!("{} (line {line}, column {column})", fault.rule))
+/// The finding about a text that cannot be read from a place on.
+pub(crate) fn malformed(code: &str, source: &str, rule: &str, at: usize) -> Vec<Finding> {
+    let (line, column) = position(source, at);
+    vec![Finding::error(code, format!("{rule} (line {line}, column {column})"))]
 }
 
 /// Line and column, counted from 1, of a place in a text.
-pub(crate) fn position(source: &str, at: usize) -> (usize, usize) {
-    let before = source.get(..at).unwrap_or_default();
-    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
-    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
+fn position(source: &str, at: usize) -> (usize, usize) {
+    let (mut line, mut column) = (1, 1);
+    for byte in source.bytes().take(at) {
+        match byte {
+            b'\n' => (line, column) = (line + 1, 1),
+            // What follows the first byte of a character is no character.
+            0x80..0xc0 => {}
+            _ => column += 1,
+        }
+    }
+    (line, column)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{Explanation, Product, placeholder, plain_input, stages};
 use crate::config::{self, Config};
 use crate::daemon::{Shared, pipeline};
 use crate::message::Direction;
-use crate::plugin::Output;
+use crate::plugin::{Input, Output};
 use crate::sender::{Seal, destinations};
 
 /// Room for the command and the headers of a frame, in bytes.
@@ -33,7 +33,8 @@ pub(super) fn explain(
     let pipeline = pipeline(&shared, config, channel, Direction::Outbound)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
-    let input = plain_input(&id, &sender.destination);
+    let properties = seal.properties(&id)?;
+    let input = Input { properties: &properties, ..plain_input(&id, &sender.destination) };
     let outcome = pipeline.run(&input, content);
     let mut refused = None;
     explanation.take(outcome, "sent", |explanation, output| {

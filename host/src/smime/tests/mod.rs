@@ -4,6 +4,7 @@ mod envelopes;
 mod forge;
 mod interop;
 mod multipart;
+mod overhead;
 mod round_trip;
 mod signatures;
 

@@ -129,7 +129,7 @@ fn strict_wants_what_the_document_has_as_mandatory() {
     assert_eq!(codes(&around(&[GOOD]), &STRICT), ["car.missing-field"]);
     for (from, to, code) in [
         ("urf:Status", "urf:State", "car.missing-field"),
-        ("urf:createTime", "createTime", "car.missing-field"),
+        ("urf:createTime", "createTime", "car.bad-timestamp"),
         ("PT3600S", "PT99999999999S", "car.out-of-range"),
         ("12.5", "inf", "car.out-of-range"),
         ("JURA-ARC-SLURM", &"x".repeat(101), "car.too-long"),

@@ -36,12 +36,14 @@ fn number(text: &str) -> Option<f64> {
         None => (text, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = || whole.bytes().chain(fraction.bytes());
-    if digits().next().is_none() || !digits().all(|byte| byte.is_ascii_digit()) {
+    let mut digits = Vec::with_capacity(text.len());
+    digits.extend_from_slice(whole.as_bytes());
+    digits.extend_from_slice(fraction.as_bytes());
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let digits = digits().map(|byte| byte - b'0').skip_while(|digit| *digit == 0);
-    Some(scaled(digits, exponent - i64::try_from(fraction.len()).ok()?))
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    Some(scaled(digits.get(zeros..)?, exponent - fraction.len() as i64))
 }
 
 /// An exponent; one beyond all reason is held where it still is beyond all numbers.
@@ -58,17 +60,17 @@ fn exponent(text: &str) -> Option<i64> {
     Some(if negative { -size } else { size })
 }
 
-/// `digits` times ten to the power of `exponent`.
-fn scaled(digits: impl Iterator<Item = u8> + Clone, exponent: i64) -> f64 {
-    let count = digits.clone().count();
+/// `digits`, in ASCII and without zeros before them, times ten to the power of `exponent`.
+fn scaled(digits: &[u8], exponent: i64) -> f64 {
+    let count = digits.len();
     if count <= 15 {
         // Exact, as is the power, so that the one operation rounds correctly.
-        let mantissa = digits.clone().fold(0.0, |value, digit| value * 10.0 + f64::from(digit));
+        let mantissa = digits.iter().fold(0.0, |value, digit| value * 10.0 + f64::from(digit - b'0'));
         if let Some(power) = usize::try_from(exponent.unsigned_abs()).ok().and_then(|size| EXACT.get(size)) {
             return if exponent < 0 { mantissa / power } else { mantissa * power };
         }
     }
-    let magnitude = exponent.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    let magnitude = exponent.saturating_add(count as i64);
     match magnitude {
         _ if count == 0 => return 0.0,
         310.. => return f64::INFINITY,
@@ -76,11 +78,11 @@ fn scaled(digits: impl Iterator<Item = u8> + Clone, exponent: i64) -> f64 {
         _ => {}
     }
     let (mut above, mut below) = (Whole(Vec::new()), Whole(vec![1]));
-    for digit in digits.clone().take(MAX_DIGITS) {
-        above.times_plus(10, u32::from(digit));
+    for digit in digits.iter().take(MAX_DIGITS) {
+        above.times_plus(10, u32::from(digit - b'0'));
     }
-    let mut exponent = magnitude - i64::try_from(count.min(MAX_DIGITS)).unwrap_or(i64::MAX);
-    if digits.skip(MAX_DIGITS).any(|digit| digit != 0) {
+    let mut exponent = magnitude - count.min(MAX_DIGITS) as i64;
+    if digits.iter().skip(MAX_DIGITS).any(|digit| *digit != b'0') {
         above.times_plus(10, 1);
         exponent -= 1;
     }

@@ -1,6 +1,6 @@
 //! Numbers.
 
-use super::{decimal, is_space};
+use super::{decimal, is_space, trim};
 
 /// The longest integer that Python reads, in digits (`sys.get_int_max_str_digits()`).
 const MAX_DIGITS: usize = 4300;
@@ -37,7 +37,7 @@ pub fn int(text: &str) -> Option<i64> {
     if (1..=18).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_digit) {
         return Some(bytes.iter().fold(0, |value, byte| value * 10 + i64::from(byte - b'0')));
     }
-    let text = trim(text);
+    let text = trimmed(text);
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
         b'+' => (false, text.get(1..)?),
@@ -69,7 +69,7 @@ pub fn float(text: &str) -> Option<f64> {
     }
     let mut plain = String::new();
     let mut before = ' ';
-    for c in trim(text).chars() {
+    for c in trimmed(text).chars() {
         let c = digit(c).map_or(c, |digit| char::from(b'0' + digit));
         match c {
             '_' if !before.is_ascii_digit() => return None,
@@ -84,8 +84,8 @@ pub fn float(text: &str) -> Option<f64> {
 
 /// Takes white space off both ends as `int()` and `float()` do: of ASCII only what C calls so, which leaves the four
 /// information separators in place.
-fn trim(text: &str) -> &str {
-    text.trim_matches(|c: char| if c.is_ascii() { matches!(c, '\t'..='\r' | ' ') } else { is_space(c) })
+fn trimmed(text: &str) -> &str {
+    trim(text, |c| if c.is_ascii() { matches!(c, '\t'..='\r' | ' ') } else { is_space(c) })
 }
 
 #[cfg(test)]

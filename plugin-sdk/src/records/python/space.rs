@@ -13,13 +13,20 @@ pub fn is_space(c: char) -> bool {
 }
 
 /// `str.strip()`.
+#[inline]
 #[must_use]
 pub fn strip(text: &str) -> &str {
     match text.as_bytes() {
         [] => text,
         [b'!'..=b'~', .., b'!'..=b'~'] | [b'!'..=b'~'] => text,
-        _ => text.trim_matches(is_space),
+        _ => trim(text, is_space),
     }
+}
+
+/// Takes characters off both ends. Not generic, so that there is one of it.
+#[inline(never)]
+pub(crate) fn trim(text: &str, off: fn(char) -> bool) -> &str {
+    text.trim_matches(off)
 }
 
 /// `str.splitlines()`, without allocating: see [`lines`].
@@ -58,7 +65,7 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// Where the first line ends and how wide its separator is.
-fn line_end(bytes: &[u8]) -> (usize, usize) {
+pub(crate) fn line_end(bytes: &[u8]) -> (usize, usize) {
     // A plain loop: this is where a check spends its time, and plugins are built for size.
     let mut at = 0;
     while at < bytes.len() {

@@ -1,6 +1,6 @@
 //! Points in time.
 
-use super::{digit, int};
+use super::{digit, int, len};
 
 /// 0001-01-01T00:00:00Z, the first second of Python's calendar.
 pub const MIN_TIME: i64 = -62_135_596_800;
@@ -32,7 +32,7 @@ fn written_out(text: &str) -> Option<i64> {
     let (hour, rest) = rest.split_once(':')?;
     let (minute, rest) = rest.split_once(':')?;
     let zone = rest.find(|c: char| c.is_ascii_alphabetic())?;
-    let (second, zone) = rest.split_at(zone);
+    let (second, zone) = (rest.get(..zone)?, rest.get(zone..)?);
     if zone != "Z" && !zone.eq_ignore_ascii_case("utc") && !zone.eq_ignore_ascii_case("gmt") {
         return None;
     }
@@ -50,7 +50,7 @@ fn four_digits(text: &str) -> Option<i64> {
     for c in text.chars() {
         value = value * 10 + i64::from(digit(c)?);
     }
-    (text.chars().count() == 4).then_some(value)
+    (len(text) == 4).then_some(value)
 }
 
 /// `1[0-2]|0[1-9]|[1-9]`

@@ -31,7 +31,7 @@
 
 use super::record::{self, record};
 use super::report::Report;
-use super::table::{Field, Row, Table, slot};
+use super::table::{Field, Limit, Row, Table, slot};
 use super::{Format, Message, write};
 use crate::Finding;
 use crate::records::Rules;
@@ -73,11 +73,11 @@ record! {
         /// EndTime, seconds since 1970
         end_time: Option<i64> = Field::time("EndTime");
         /// SuspendDuration, seconds
-        suspend_duration: Option<i64> = Field::integer("SuspendDuration").range(0, i64::MAX - 1);
+        suspend_duration: Option<i64> = Field::integer("SuspendDuration").limit(Limit::BigInt);
         /// WallDuration, seconds
-        wall_duration: Option<i64> = Field::integer("WallDuration").range(0, i64::MAX - 1);
+        wall_duration: Option<i64> = Field::integer("WallDuration").limit(Limit::BigInt);
         /// CpuDuration, seconds
-        cpu_duration: Option<i64> = Field::integer("CpuDuration").range(0, i64::MAX - 1);
+        cpu_duration: Option<i64> = Field::integer("CpuDuration").limit(Limit::BigInt);
         /// CpuCount
         cpu_count: Option<f64> = Field::number("CpuCount");
         /// NetworkType
@@ -93,7 +93,7 @@ record! {
         /// Disk, GB
         disk: Option<i64> = Field::integer("Disk");
         /// BenchmarkType
-        benchmark_type: Option<&'a str> = Field::text("BenchmarkType").characters(50);
+        benchmark_type: Option<&'a str> = Field::text("BenchmarkType").limit(Limit::Characters(50));
         /// Benchmark
         benchmark: Option<f64> = Field::number("Benchmark");
         /// StorageRecordId

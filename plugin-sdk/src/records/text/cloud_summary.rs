@@ -25,7 +25,7 @@
 
 use super::record::{self, record};
 use super::report::Report;
-use super::table::{Field, Row, Table, slot};
+use super::table::{Field, Limit, Row, Table, slot};
 use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
@@ -60,9 +60,9 @@ record! {
         /// LatestStartTime, seconds since 1970
         latest_start_time: Option<i64> = Field::time("LatestStartTime");
         /// WallDuration, seconds
-        wall_duration: Option<i64> = Field::integer("WallDuration").range(0, i64::MAX - 1);
+        wall_duration: Option<i64> = Field::integer("WallDuration").limit(Limit::BigInt);
         /// CpuDuration, seconds
-        cpu_duration: Option<i64> = Field::integer("CpuDuration").range(0, i64::MAX - 1);
+        cpu_duration: Option<i64> = Field::integer("CpuDuration").limit(Limit::BigInt);
         /// CpuCount
         cpu_count: Option<f64> = Field::number("CpuCount");
         /// NetworkInbound, GB
@@ -74,11 +74,11 @@ record! {
         /// Disk, GB
         disk: Option<i64> = Field::integer("Disk");
         /// BenchmarkType
-        benchmark_type: Option<&'a str> = Field::text("BenchmarkType").characters(50);
+        benchmark_type: Option<&'a str> = Field::text("BenchmarkType").limit(Limit::Characters(50));
         /// Benchmark
         benchmark: Option<f64> = Field::number("Benchmark");
         /// NumberOfVMs
-        number_of_vms: i64 = Field::integer("NumberOfVMs").mandatory().range(0, i32::MAX as i64);
+        number_of_vms: i64 = Field::integer("NumberOfVMs").mandatory().limit(Limit::Int);
     }
 }
 

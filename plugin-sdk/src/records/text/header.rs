@@ -83,7 +83,7 @@ pub fn decode(payload: &[u8]) -> Result<&str, Vec<Finding>> {
 pub fn header(text: &str) -> Result<Header<'_>, Vec<Finding>> {
     let mut lines = python::lines(text);
     let line = lines.next().unwrap_or_default();
-    let Some((kind, version)) = line.split_once(':') else {
+    let Some((kind, rest)) = line.split_once(':') else {
         return Err(unknown("message.no-header", "the first line has no colon, so it is no header line", line));
     };
     let format = match line {
@@ -101,7 +101,12 @@ pub fn header(text: &str) -> Result<Header<'_>, Vec<Finding>> {
             _ => return Err(unknown("message.unknown-type", "the header line names no known type of message", line)),
         },
     };
-    Ok(Header { format, version: version.trim_matches([':', ' ']), body: lines.rest() })
+    Ok(Header { format, version: version(rest), body: lines.rest() })
+}
+
+/// The version that a header line has behind its first colon.
+pub(in crate::records) fn version(rest: &str) -> &str {
+    python::trim(rest, |c| c == ':' || c == ' ')
 }
 
 fn unknown(code: &str, text: &str, line: &str) -> Vec<Finding> {

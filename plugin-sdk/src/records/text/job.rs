@@ -28,13 +28,11 @@
 use super::levels::{self, Benchmarked};
 use super::record::{self, record};
 use super::report::Report;
-use super::table::{Field, Presence, Row, Table, Value, slot};
+use super::table::{Field, Limit, Presence, Row, Table, Value, slot};
 use super::{Format, Message, write};
 use crate::Finding;
 use crate::records::Rules;
 
-/// The consumer's procedure takes these as INT.
-const INT: i64 = i32::MAX as i64;
 /// How far the end of a job may lie in the future, for clocks and time zones that are wrong.
 const TOLERANCE: i64 = 2 * 86_400;
 
@@ -48,7 +46,7 @@ record! {
         /// MachineName
         machine_name: Option<&'a str> = Field::text("MachineName");
         /// Queue
-        queue: Option<&'a str> = Field::text("Queue").characters(100);
+        queue: Option<&'a str> = Field::text("Queue").limit(Limit::Characters(100));
         /// LocalJobId
         local_job_id: &'a str = Field::text("LocalJobId").mandatory();
         /// LocalUserId
@@ -64,28 +62,28 @@ record! {
         /// VORole
         vo_role: Option<&'a str> = Field::text("VORole");
         /// WallDuration, seconds
-        wall_duration: i64 = Field::integer("WallDuration").mandatory().range(0, INT);
+        wall_duration: i64 = Field::integer("WallDuration").mandatory().limit(Limit::Int);
         /// CpuDuration, seconds
-        cpu_duration: i64 = Field::integer("CpuDuration").mandatory().range(0, INT);
+        cpu_duration: i64 = Field::integer("CpuDuration").mandatory().limit(Limit::Int);
         /// Processors
-        processors: Option<i64> = Field::integer("Processors").range(0, INT);
+        processors: Option<i64> = Field::integer("Processors").limit(Limit::Int);
         /// NodeCount
-        node_count: Option<i64> = Field::integer("NodeCount").range(0, INT);
+        node_count: Option<i64> = Field::integer("NodeCount").limit(Limit::Int);
         /// StartTime, seconds since 1970
         start_time: i64 = Field::time("StartTime").mandatory();
         /// EndTime, seconds since 1970
         end_time: i64 = Field::time("EndTime").mandatory();
         /// InfrastructureDescription
-        infrastructure_description: Option<&'a str> = Field::text("InfrastructureDescription").characters(100);
+        infrastructure_description: Option<&'a str> = Field::text("InfrastructureDescription").limit(Limit::Characters(100));
         /// InfrastructureType
-        infrastructure_type: Option<&'a str> = Field::text("InfrastructureType").characters(20);
+        infrastructure_type: Option<&'a str> = Field::text("InfrastructureType").limit(Limit::Characters(20));
         /// MemoryReal, kB
-        memory_real: Option<i64> = Field::integer("MemoryReal").range(0, INT);
+        memory_real: Option<i64> = Field::integer("MemoryReal").limit(Limit::Int);
         /// MemoryVirtual, kB
-        memory_virtual: Option<i64> = Field::integer("MemoryVirtual").range(0, INT);
+        memory_virtual: Option<i64> = Field::integer("MemoryVirtual").limit(Limit::Int);
         /// ServiceLevelType; in version 0.4 the benchmark that the consumer keeps
         service_level_type: Option<&'a str> =
-            Field::text("ServiceLevelType").characters(50).demanded().presence(Presence::WrittenBeforeV04);
+            Field::text("ServiceLevelType").limit(Limit::Characters(50)).demanded().presence(Presence::WrittenBeforeV04);
         /// ServiceLevel
         service_level: Option<Benchmarked<'a, f64>> = Field::level("ServiceLevel").demanded();
     }

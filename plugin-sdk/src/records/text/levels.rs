@@ -51,7 +51,7 @@ pub(super) enum BadTable {
 pub(super) fn read(text: &str) -> Result<(&'static str, f64), BadTable> {
     let mut found = [None; KNOWN.len()];
     let mut names = Vec::new();
-    for pair in text.trim_matches(['{', '}']).split(',') {
+    for pair in python::trim(text, |c| c == '{' || c == '}').split(',') {
         let mut parts = pair.split(':');
         let (Some(name), Some(number), None) = (parts.next(), parts.next(), parts.next()) else {
             return Err(BadTable::Malformed);

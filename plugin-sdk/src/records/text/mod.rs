@@ -43,11 +43,12 @@ pub mod sync;
 mod table;
 mod write;
 
+pub(super) use header::version;
 pub use header::{Format, Header, decode, header};
 pub use levels::Benchmarked;
 pub use record::{Message, Placed};
 
-use super::Rules;
+use super::{Rules, listed};
 use crate::Finding;
 
 /// Checks a message of any text format, by its header.
@@ -71,7 +72,7 @@ pub fn check_as(payload: &[u8], formats: &[Format], rules: &Rules) -> Vec<Findin
 
 fn wrong_type(found: Format, expected: &[Format]) -> Finding {
     let expected: Vec<&str> = expected.iter().map(|format| format.name()).collect();
-    Finding::error("message.wrong-type", format!("is a {}, not a {}", found.name(), expected.join(" or a ")))
+    Finding::error("message.wrong-type", format!("is a {}, not a {}", found.name(), listed(&expected, " or a ")))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use super::table::{Field, Table};
+use crate::Severity;
 use crate::records::Findings;
-use crate::records::quoted;
-use crate::{Finding, Severity};
+use crate::records::report::broken;
 
 /// The findings of a message, while one of its records is looked at.
 pub(super) struct Report<'f> {
@@ -48,11 +48,8 @@ impl Report<'_> {
     #[inline(never)]
     fn add(&mut self, severity: Severity, rule: &str, field: Option<&str>, value: Option<&dyn Display>, text: &str) {
         let Self { findings, table, record } = self;
-        findings.add(severity, || Finding {
-            record_number: Some(*record),
-            field: field.map(|name| quoted(name).to_owned()),
-            value: value.map(|value| quoted(&value.to_string()).to_owned()),
-            ..Finding::error(&format!("{}.{rule}", table.code), text)
+        findings.add(severity, || {
+            broken(table.code, rule, Some(*record), field, value.map(|value| value.to_string()).as_deref(), text)
         });
     }
 }

@@ -3,8 +3,7 @@
 use super::header::Header;
 use super::report::Report;
 use super::table::{Field, Limit, Table, Value};
-use crate::records::Findings;
-use crate::records::quoted;
+use crate::records::{Findings, listed, python, quoted};
 use crate::{Finding, Severity};
 
 /// The size of the range of DECIMAL(10,3), which has seven digits before the point.
@@ -14,7 +13,7 @@ const DECIMAL_END: f64 = 1e7;
 pub(super) fn version(header: &Header<'_>, table: &Table, findings: &mut Findings) {
     if !table.versions.contains(&header.version) {
         findings.add(Severity::Error, || {
-            let text = format!("the version of a {} must be {}", table.name, table.versions.join(" or "));
+            let text = format!("the version of a {} must be {}", table.name, listed(table.versions, " or "));
             let value = Some(quoted(header.version).to_owned());
             Finding { value, ..Finding::error(&format!("{}.unknown-version", table.code), text) }
         });
@@ -24,12 +23,12 @@ pub(super) fn version(header: &Header<'_>, table: &Table, findings: &mut Finding
 /// A value, read from `text`, must fit its column.
 pub(super) fn fits(field: &Field, value: &Value<'_>, text: &str, report: &mut Report<'_>) {
     let fits = match (field.limit, value) {
-        (Limit::Characters(most), Value::Text(text)) if text.len() > most && text.chars().count() > most => {
+        (Limit::Characters(most), Value::Text(text)) if python::len(text) > usize::from(most) => {
             report.error("too-long", field.name, &text, "is longer than the consumer's column");
             return;
         }
-        (Limit::Range(least, most), Value::Integer(number)) => (least..=most).contains(number),
-        (Limit::Range(least, most), Value::Count(count)) => (least..=most).contains(&count.value()),
+        (limit, Value::Integer(number)) => limit.holds(*number),
+        (limit, Value::Count(count)) => limit.holds(count.value()),
         (Limit::Decimal, Value::Number(number)) => number.abs() < DECIMAL_END,
         (Limit::Decimal, Value::Level(level)) => level.value().abs() < DECIMAL_END,
         _ => true,

@@ -25,7 +25,7 @@
 use super::levels::Benchmarked;
 use super::record::{self, record};
 use super::report::Report;
-use super::table::{Field, Presence, Row, Table, slot};
+use super::table::{Field, Limit, Presence, Row, Table, slot};
 use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
@@ -50,28 +50,28 @@ record! {
         /// SubmitHost
         submit_host: Option<&'a str> = Field::text("SubmitHost");
         /// InfrastructureType
-        infrastructure_type: Option<&'a str> = Field::text("InfrastructureType").characters(20);
+        infrastructure_type: Option<&'a str> = Field::text("InfrastructureType").limit(Limit::Characters(20));
         /// InfrastructureDescription
-        infrastructure_description: Option<&'a str> = Field::text("InfrastructureDescription").characters(100);
+        infrastructure_description: Option<&'a str> = Field::text("InfrastructureDescription").limit(Limit::Characters(100));
         /// ServiceLevelType; in version 0.4 the benchmark that the consumer keeps
         service_level_type: Option<&'a str> =
-            Field::text("ServiceLevelType").characters(50).presence(Presence::WrittenBeforeV04);
+            Field::text("ServiceLevelType").limit(Limit::Characters(50)).presence(Presence::WrittenBeforeV04);
         /// ServiceLevel
         service_level: Option<Benchmarked<'a, f64>> = Field::level("ServiceLevel");
         /// NodeCount
-        node_count: Option<i64> = Field::integer("NodeCount").range(0, i32::MAX as i64);
+        node_count: Option<i64> = Field::integer("NodeCount").limit(Limit::Int);
         /// Processors
-        processors: Option<i64> = Field::integer("Processors").range(0, i32::MAX as i64);
+        processors: Option<i64> = Field::integer("Processors").limit(Limit::Int);
         /// EarliestEndTime, seconds since 1970
         earliest_end_time: Option<i64> = Field::time("EarliestEndTime");
         /// LatestEndTime, seconds since 1970
         latest_end_time: Option<i64> = Field::time("LatestEndTime");
         /// WallDuration, seconds
-        wall_duration: i64 = Field::integer("WallDuration").mandatory().range(i64::MIN, i64::MAX - 1);
+        wall_duration: i64 = Field::integer("WallDuration").mandatory().limit(Limit::SignedBigInt);
         /// CpuDuration, seconds
-        cpu_duration: i64 = Field::integer("CpuDuration").mandatory().range(i64::MIN, i64::MAX - 1);
+        cpu_duration: i64 = Field::integer("CpuDuration").mandatory().limit(Limit::SignedBigInt);
         /// NumberOfJobs
-        number_of_jobs: i64 = Field::integer("NumberOfJobs").mandatory().range(0, i32::MAX as i64);
+        number_of_jobs: i64 = Field::integer("NumberOfJobs").mandatory().limit(Limit::Int);
     }
 }
 

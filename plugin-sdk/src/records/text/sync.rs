@@ -14,7 +14,7 @@
 
 use super::record::{self, record};
 use super::report::Report;
-use super::table::{Field, Row, Table, slot};
+use super::table::{Field, Limit, Row, Table, slot};
 use super::{Format, Message, month, write};
 use crate::Finding;
 use crate::records::Rules;
@@ -27,7 +27,7 @@ record! {
         /// SubmitHost
         submit_host: Option<&'a str> = Field::text("SubmitHost").demanded();
         /// NumberOfJobs
-        number_of_jobs: i64 = Field::integer("NumberOfJobs").mandatory().range(0, i32::MAX as i64);
+        number_of_jobs: i64 = Field::integer("NumberOfJobs").mandatory().limit(Limit::Int);
         /// Month
         month: i64 = Field::integer("Month").mandatory();
         /// Year

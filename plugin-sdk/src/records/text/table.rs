@@ -39,13 +39,29 @@ pub(super) enum Presence {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Limit {
     /// So many characters.
-    Characters(usize),
-    /// Whole numbers from one to the other.
-    Range(i64, i64),
+    Characters(u16),
+    /// The part of INT that is not negative.
+    Int,
+    /// The part of BIGINT that is not negative.
+    BigInt,
+    /// BIGINT, for what the loader itself does not let be negative.
+    SignedBigInt,
     /// Ten decimal digits, three of them behind the point.
     Decimal,
     /// No limit is known.
     Unknown,
+}
+
+impl Limit {
+    /// Whether a column of whole numbers holds this one. A number at an end of `i64` may stand for a larger one.
+    pub(super) fn holds(self, number: i64) -> bool {
+        match self {
+            Self::Int => (0..=i64::from(i32::MAX)).contains(&number),
+            Self::BigInt => (0..i64::MAX).contains(&number),
+            Self::SignedBigInt => number < i64::MAX,
+            _ => true,
+        }
+    }
 }
 
 /// One field of a format.
@@ -87,10 +103,11 @@ impl Field {
     }
 
     pub(super) const fn count(name: &'static str) -> Self {
-        Self::new(name, Kind::Count, Limit::Range(0, i64::MAX - 1))
+        Self::new(name, Kind::Count, Limit::BigInt)
     }
 
     /// Whether it is called `name` and accepted in the version.
+    #[inline]
     fn is(&self, name: &str, v04: bool) -> bool {
         self.name.len() == name.len() && self.name == name && (v04 || self.presence != Presence::ReadFromV04)
     }
@@ -103,12 +120,8 @@ impl Field {
         Self { demanded: true, ..self }
     }
 
-    pub(super) const fn characters(self, most: usize) -> Self {
-        Self { limit: Limit::Characters(most), ..self }
-    }
-
-    pub(super) const fn range(self, least: i64, most: i64) -> Self {
-        Self { limit: Limit::Range(least, most), ..self }
+    pub(super) const fn limit(self, limit: Limit) -> Self {
+        Self { limit, ..self }
     }
 
     pub(super) const fn presence(self, presence: Presence) -> Self {

@@ -20,7 +20,7 @@ pub(super) fn message<'a, R: Typed<'a>>(
 ) -> Result<String, Vec<Finding>> {
     let code = format!("{}.unwritable", table.code);
     let version = message.version;
-    if python::lines(version).nth(1).is_some() || version.trim_matches([':', ' ']) != version {
+    if python::lines(version).nth(1).is_some() || super::version(version) != version {
         return Err(vec![Finding::error(&code, "the version holds a line separator, or a colon or blank at an end")]);
     }
     let mut out = format!("{kind}: {version}\n");

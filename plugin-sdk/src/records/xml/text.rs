@@ -33,24 +33,28 @@ fn numbered(digits: &str, radix: u32) -> Option<char> {
 /// What `raw` says: references replaced, and line ends as XML 1.0, 2.11 and 3.3.3 want them, which is to say one `\n`
 /// each in text and one space each, as for every tab, in an attribute's value.
 pub(super) fn plain(raw: &str, attribute: bool) -> Cow<'_, str> {
-    let special = |c: char| matches!(c, '&' | '\r') || (attribute && matches!(c, '\t' | '\n'));
-    if !raw.contains(special) {
+    let special = |byte: &u8| matches!(byte, b'&' | b'\r') || (attribute && matches!(byte, b'\t' | b'\n'));
+    if !raw.as_bytes().iter().any(special) {
         return Cow::Borrowed(raw);
     }
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some((before, from)) = rest.find(special).and_then(|at| rest.split_at_checked(at)) {
-        text.push_str(before);
-        rest = match from.strip_prefix('&').and_then(|after| after.split_once(';')) {
-            Some((name, after)) => {
-                text.extend(referred(name));
-                after
+    while let Some(at) = rest.as_bytes().iter().position(special) {
+        text.push_str(rest.get(..at).unwrap_or_default());
+        let from = rest.get(at..).unwrap_or_default();
+        let width = match from.as_bytes() {
+            [b'&', after @ ..] => {
+                let length = after.iter().position(|&byte| byte == b';').unwrap_or_default();
+                text.extend(referred(from.get(1..=length).unwrap_or_default()));
+                length + 2
             }
-            None => {
-                text.push(if attribute { ' ' } else { '\n' });
-                from.strip_prefix("\r\n").or_else(|| from.get(1..)).unwrap_or_default()
-            }
+            [b'\r', b'\n', ..] => 2,
+            _ => 1,
         };
+        if !from.starts_with('&') {
+            text.push(if attribute { ' ' } else { '\n' });
+        }
+        rest = from.get(width..).unwrap_or_default();
     }
     text.push_str(rest);
     Cow::Owned(text)

@@ -1,0 +1,219 @@
+//! The stock plugin `builtin:set-fields`: adds, renames and maps fields of records in text, JSON and XML.
+//!
+//! In this order: `rename` gives a field another name, `map` exchanges certain values for others, `default` writes a field
+//! that is missing or null, `set` writes it in any case. The tables hold for every message; those under `types` for one type
+//! of record, and win. Nothing else of the message changes.
+//!
+//!     [config.set]
+//!     InfrastructureDescription = "APEL-HTCONDOR-CE"
+//!     [config.map.VO]
+//!     "atlas.old" = "atlas"
+//!     [config.types.cloud.default]
+//!     CloudType = "OpenStack"
+//!
+//! # Names
+//! As in the record: `VO`, in JSON `Outer.Inner` for a member inside another, in XML the name of an element at any depth
+//! without its prefix, or `Element@attribute`. In XML records `VO` also means `Group`, and in CAR `InfrastructureType`,
+//! `InfrastructureDescription` and `ServiceLevelType` mean the attributes that hold these.
+
+use sesame_plugin::records::json::{self, Value};
+use sesame_plugin::records::shape::{Kind, Record, edit};
+use sesame_plugin::table::{Table, entries, text};
+use sesame_plugin::{Configuration, Failure, Finding, Message, Output, Plugin, Transformed, Transformer, Verdict};
+
+/// Warnings of one message.
+const MAX_FINDINGS: usize = 100;
+/// What fields of text records are called in XML ones.
+const XML_NAMES: [(Kind, &str, &str); 5] = [
+    (Kind::Storage, "VO", "Group"),
+    (Kind::Usage, "VO", "Group"),
+    (Kind::Usage, "InfrastructureType", "Infrastructure@type"),
+    (Kind::Usage, "InfrastructureDescription", "Infrastructure@description"),
+    (Kind::Usage, "ServiceLevelType", "ServiceLevel@type"),
+];
+
+/// A value of the configuration; JSON records keep numbers as numbers.
+#[derive(Clone)]
+struct Literal {
+    text: String,
+    number: bool,
+}
+
+impl Literal {
+    fn read(value: Value<'_, '_>) -> Result<Self, String> {
+        match value.kind() {
+            json::Kind::Text => Ok(Self { text: value.text().into_owned(), number: false }),
+            json::Kind::Number => Ok(Self { text: value.source().to_owned(), number: true }),
+            _ => Err(" must be a string or a number".to_owned()),
+        }
+    }
+}
+
+/// Tables as they are written; of two entries for one name the later one holds.
+type Entries<T> = Vec<(String, T)>;
+
+#[derive(Clone, Default)]
+struct Rules {
+    set: Entries<Literal>,
+    default: Entries<Literal>,
+    rename: Entries<String>,
+    map: Entries<Entries<Literal>>,
+}
+
+impl Rules {
+    fn read(table: &mut Table<'_, '_>) -> Result<Self, String> {
+        Ok(Self {
+            set: table.entries("set", Literal::read)?,
+            default: table.entries("default", Literal::read)?,
+            rename: table.entries("rename", text)?,
+            map: table.entries("map", |value| entries(value, Literal::read))?,
+        })
+    }
+}
+
+/// The entry that holds for a name.
+fn find<'t, T>(table: &'t [(String, T)], name: &str) -> Option<&'t T> {
+    table.iter().rev().find(|(known, _)| known == name).map(|(_, entry)| entry)
+}
+
+struct SetFields {
+    /// For each kind of message.
+    rules: Vec<(Kind, Rules)>,
+}
+
+impl Configuration for SetFields {
+    fn from_json(json: &str) -> Result<Self, String> {
+        let (general, types) = Table::read(json, |table| {
+            let types = table.entries("types", |value| Table::inner(value, Rules::read))?;
+            Ok((Rules::read(table)?, types))
+        })?;
+        if let Some((name, _)) = types.iter().find(|(name, _)| Kind::named(name).is_none()) {
+            return Err(format!("types: {name:?} is no record type, such as job or cloud-summary"));
+        }
+        let of_kind = |kind: Kind| {
+            let own = find(&types, kind.name()).cloned().unwrap_or_default();
+            (kind, general.clone().with(own).named_for(kind))
+        };
+        Ok(Self { rules: Kind::ALL.into_iter().map(of_kind).collect() })
+    }
+}
+
+impl Plugin for SetFields {
+    type Config = Self;
+    const NAME: &'static str = "set-fields";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str = "Adds, renames and maps fields of records.";
+
+    fn config_schema() -> Option<String> {
+        Some(include_str!("schema.json").to_owned())
+    }
+
+    fn new(config: Self) -> Result<Self, String> {
+        Ok(config)
+    }
+}
+
+impl Transformer for SetFields {
+    fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
+        let kind = Kind::of(&message.payload);
+        let Some((_, rules)) = self.rules.iter().find(|(known, _)| *known == kind) else {
+            return Ok(Verdict::Unchanged.into());
+        };
+        if rules.is_empty() {
+            return Ok(Verdict::Unchanged.into());
+        }
+        if kind == Kind::Unknown {
+            let finding =
+                Finding::warning("set-fields.unknown-type", "the message is of no known type and stays as it is");
+            return Ok(Transformed { verdict: Verdict::Unchanged, findings: vec![finding] });
+        }
+        let mut findings = Vec::new();
+        let edited = edit(&message.payload, |record| rules.apply(record, &mut findings)).map_err(Failure::Invalid)?;
+        findings.truncate(MAX_FINDINGS);
+        let verdict = edited.payload.map_or(Verdict::Unchanged, |payload| Verdict::Replaced(Output::new(payload)));
+        Ok(Transformed { verdict, findings })
+    }
+}
+
+impl Rules {
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.default.is_empty() && self.rename.is_empty() && self.map.is_empty()
+    }
+
+    /// These, and `other` where both say something.
+    fn with(mut self, other: Self) -> Self {
+        self.set.extend(other.set);
+        self.default.extend(other.default);
+        self.rename.extend(other.rename);
+        self.map.extend(other.map);
+        self
+    }
+
+    /// These, with the names that the fields have in records of a kind.
+    fn named_for(self, kind: Kind) -> Self {
+        let name = |name: String| match XML_NAMES.iter().find(|(of, text, _)| *of == kind && *text == name) {
+            Some((.., xml)) => (*xml).to_owned(),
+            None => name,
+        };
+        fn renamed<T>(table: Entries<T>, name: impl Fn(String) -> String) -> Entries<T> {
+            table.into_iter().map(|(field, value)| (name(field), value)).collect()
+        }
+        Self {
+            set: renamed(self.set, name),
+            default: renamed(self.default, name),
+            rename: self.rename.into_iter().map(|(old, new)| (name(old), name(new))).collect(),
+            map: renamed(self.map, name),
+        }
+    }
+
+    fn apply(&self, record: &mut Record<'_>, findings: &mut Vec<Finding>) {
+        let mut there: Vec<String> = record.fields().iter().map(|field| field.name.to_string()).collect();
+        for index in 0..there.len() {
+            let Some(old) = there.get(index) else { break };
+            if let Some(new) = find(&self.rename, old) {
+                if there.contains(new) {
+                    let finding = Finding::warning(
+                        "set-fields.name-taken",
+                        format!("{old} was not renamed: the record has {new}"),
+                    );
+                    findings.push(finding.in_record(record.number()));
+                } else {
+                    record.rename(index, new);
+                }
+            }
+        }
+        // With the new names, which no field had before.
+        for (index, name) in there.iter_mut().enumerate() {
+            let taken = |new: &String| record.fields().iter().any(|field| field.name == *new);
+            if let Some(new) = find(&self.rename, name).filter(|new| !taken(new)) {
+                name.clone_from(new);
+            }
+            let null = record.fields().get(index).is_none_or(|field| field.null);
+            let default = find(&self.default, name).filter(|_| null);
+            let mut maps = self.map.iter().rev().filter(|(field, _)| field == name);
+            let value = record.fields().get(index).map_or("", |field| &field.value);
+            let mapped = maps.find_map(|(_, values)| find(values, value));
+            let new = find(&self.set, name).or(mapped).or(default);
+            match new {
+                Some(Literal { text, number: false }) => record.set(index, text),
+                Some(Literal { text, number: true }) => record.set_number(index, text),
+                None => {}
+            }
+        }
+        let mut written: Vec<&String> = there.iter().collect();
+        for (name, value) in self.set.iter().rev().chain(self.default.iter().rev()) {
+            if !written.contains(&name) {
+                written.push(name);
+                match value {
+                    Literal { text, number: false } => record.add(name, text),
+                    Literal { text, number: true } => record.add_number(name, text),
+                }
+            }
+        }
+    }
+}
+
+sesame_plugin::export!(SetFields: transformer);
+
+#[cfg(test)]
+mod tests;
