@@ -10,7 +10,23 @@ macro_rules! stock {
     };
 }
 
-const STOCK: &[(&str, &[u8])] = stock!["passthrough"];
+const STOCK: &[(&str, &[u8])] = stock![
+    "passthrough",
+    "any-record",
+    "job-records",
+    "summary-records",
+    "sync-records",
+    "cloud-records",
+    "accelerator-records",
+    "star-records",
+    "usage-records",
+    "site-binding",
+    "split-records",
+    "salvage-records",
+    "pseudonymise",
+    "set-fields",
+    "route-by-type",
+];
 
 /// The component of `builtin:NAME`, by NAME.
 pub(super) fn find(name: &str) -> Option<&'static [u8]> {
