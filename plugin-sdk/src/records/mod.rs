@@ -37,6 +37,7 @@ pub mod star;
 pub mod text;
 pub mod usage_json;
 pub mod wire;
+mod words;
 pub mod xml;
 
 pub use findings::Findings;

@@ -1,6 +1,7 @@
 //! From characters to the list of values. Clauses are those of RFC 8259.
 
 use super::{Fault, Kind, MAX_DEPTH, Node};
+use crate::records::words;
 
 /// The longest whole number that the consumer reads, in digits.
 const MAX_DIGITS: usize = 4300;
@@ -110,6 +111,7 @@ impl Reader<'_> {
         let start = self.at;
         self.at += 1;
         loop {
+            self.at += words::plain(self.rest(), [b'"', b'\\']);
             self.skip(|byte| !matches!(byte, b'"' | b'\\' | ..b' '));
             match self.peek() {
                 b'"' => break,

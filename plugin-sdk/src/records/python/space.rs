@@ -1,5 +1,7 @@
 //! White space and lines.
 
+use crate::records::words;
+
 /// `str.isspace()` for one character: Unicode's white space and the four information separators.
 #[must_use]
 pub fn is_space(c: char) -> bool {
@@ -67,7 +69,7 @@ impl<'a> Iterator for Lines<'a> {
 /// Where the first line ends and how wide its separator is.
 pub(crate) fn line_end(bytes: &[u8]) -> (usize, usize) {
     // A plain loop: this is where a check spends its time, and plugins are built for size.
-    let mut at = 0;
+    let mut at = words::plain(bytes, []);
     while at < bytes.len() {
         // No separator begins with another byte.
         if bytes[at] < 0x20 || bytes[at] == 0xc2 || bytes[at] == 0xe2 {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::namespaces::Namespaces;
 use super::{Attribute, Document, Fault, MAX_DEPTH, MAX_NAMES, Node, Tag, names, text};
+use crate::records::words;
 
 /// Reads a whole document.
 pub(super) fn read(source: &str) -> Result<Document<'_>, Fault> {
@@ -139,6 +140,7 @@ impl<'a> Reader<'a> {
     fn text(&mut self) -> Result<(), Fault> {
         let start = self.at;
         loop {
+            self.at += words::plain(self.rest(), [b'<', b'&', b']']);
             self.skip(|byte| {
                 !matches!(byte, b'<' | b'&' | b']' | 0xef | ..b' ') || matches!(byte, b'\t' | b'\n' | b'\r')
             });
