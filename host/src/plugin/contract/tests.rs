@@ -208,7 +208,7 @@ fn names_what_a_component_wants_or_has_that_this_host_does_not_know() {
     let cases: [(&[(&str, &str)], &str); 5] = [
         (
             &[("@1.0.0", "@1.3.0"), ("plugin/log@", "plugin/lag@")],
-            "wants sesame:plugin/lag@1.3.0, which this host does not have, it speaks sesame:plugin@1.0.0: use a newer",
+            "wants sesame:plugin/lag@1.3.0, which this host does not have, it speaks 0.9 and 1.x: use a newer",
         ),
         (&[("write", "wrote")], "wants the function wrote of sesame:plugin/log@1.0.0, which this host does not have"),
         (&[("plugin/router@", "plugin/rooter@")], "exports sesame:plugin/rooter@1.0.0, which this host would not call"),

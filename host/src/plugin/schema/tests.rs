@@ -62,7 +62,7 @@ fn tells_every_violation_by_key_kind_and_reason_and_no_value() {
         "limit is a number and must be a whole number or nothing",
         "names.\"a b\" has 6 characters and must have at most 3",
         "site is not a key of this table, there are: factor, limit, mode, names, sites",
-        ": change [config] in its side-car",
+        ": change its [config]",
     ] {
         assert!(said.contains(expected), "{expected:?} not in {said:?}");
     }
