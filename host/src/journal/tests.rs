@@ -163,6 +163,17 @@ fn a_deferred_message_that_is_given_up_unopened_may_be_sent_again() {
 }
 
 #[test]
+fn attempts_at_a_message_end_with_what_the_pipeline_made_of_it() {
+    let place = Scratch::new();
+    let journal = place.open();
+    let key = key("a");
+    journal.count_attempts("c", &[key.digest, [9; 32]]).unwrap();
+    journal.record_prepared("c", &[prepared("a", vec![Output::default()])]).unwrap();
+    assert_eq!(journal.attempts("c", &key.digest).unwrap(), (0, 0));
+    assert_eq!(journal.attempts("c", &[9; 32]).unwrap(), (1, 0));
+}
+
+#[test]
 fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
     let scratch = Scratch::new();
     let journal = scratch.open();
