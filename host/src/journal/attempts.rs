@@ -93,9 +93,7 @@ impl Journal {
     pub fn clear_attempts(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
         self.write(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
-            db.prepare_cached("DELETE FROM attempt WHERE channel = ?1 AND digest = ?2")?
-                .execute(params![channel, digest])?;
-            Ok(())
+            clear(db, channel, digest)
         })
     }
 
@@ -162,11 +160,7 @@ impl Journal {
     pub fn forget_deferred(&self, channel: &str, element: &str) -> Result<(), JournalError> {
         self.write(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
-            db.prepare_cached(
-                "DELETE FROM received WHERE disposition = 2 AND (channel, id, signer, digest) IN
-                 (SELECT channel, id, signer, digest FROM deferred WHERE channel = ?1 AND element = ?2)",
-            )?
-            .execute(params![channel, element])?;
+            forget_seen(db, channel, element)?;
             db.prepare_cached("DELETE FROM deferred WHERE channel = ?1 AND element = ?2")?
                 .execute(params![channel, element])?;
             Ok(())
@@ -184,6 +178,23 @@ impl Journal {
             db.prepare_cached("SELECT 1 FROM deferred WHERE channel = ?1 AND signer = ?2")?.exists([channel, signer])
         })
     }
+}
+
+/// Ends the counts of a message: what was decided about it is durable with this transaction.
+pub(super) fn clear(db: &Connection, channel: i64, digest: &[u8; 32]) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM attempt WHERE channel = ?1 AND digest = ?2")?.execute(params![channel, digest])?;
+    Ok(())
+}
+
+/// The message of a deferred element does not count as seen any more. It is known by what was found in it when it was
+/// deferred, which whoever gives it up unopened does not know.
+pub(super) fn forget_seen(db: &Connection, channel: i64, element: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "DELETE FROM received WHERE disposition = 2 AND (channel, id, signer, digest) IN
+         (SELECT channel, id, signer, digest FROM deferred WHERE channel = ?1 AND element = ?2)",
+    )?
+    .execute(params![channel, element])?;
+    Ok(())
 }
 
 fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, deaths: u32) -> rusqlite::Result<(u32, u32)> {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
+use super::attempts::{clear, forget_seen};
 use super::schema::{Kind, known, number, optional_number};
 use super::{Journal, JournalError, integer, milliseconds, moment};
 use crate::message::MessageId;
@@ -263,15 +264,14 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
         pipeline: optional_number(db, Kind::Pipeline, &entry.facts.pipeline)?,
     };
     if let Some(raw) = entry.raw_digest {
-        db.prepare_cached("DELETE FROM attempt WHERE channel = ?1 AND digest = ?2")?
-            .execute(params![numbers.channel, raw])?;
+        clear(db, numbers.channel, raw)?;
     }
     if let Some(element) = entry.resolves {
+        if matches!(entry.disposition, Disposition::Rejected { .. }) {
+            forget_seen(db, numbers.channel, element)?;
+        }
         db.prepare_cached("DELETE FROM deferred WHERE channel = ?1 AND element = ?2")?
             .execute(params![numbers.channel, element])?;
-        if matches!(entry.disposition, Disposition::Rejected { .. }) {
-            forget_deferred(db, &numbers, entry.key)?;
-        }
     }
     if let Disposition::Rejected { code } = entry.disposition {
         if is_decided(db, &numbers, entry)? {
@@ -284,15 +284,6 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
         defer(db, &numbers, entry, *next, *attempt)?;
     }
     Ok(decision)
-}
-
-/// A deferred message that is rejected in the end was never seen.
-fn forget_deferred(db: &Connection, numbers: &Numbers, key: &Key) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4 AND disposition = 2",
-    )?
-    .execute(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])?;
-    Ok(())
 }
 
 /// Whether the message was stored, deferred or dropped before: the first verdict holds, and a copy that comes when lists or

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
+use super::attempts::clear;
 use super::schema::{Kind, known, number, optional_number, text};
 use super::{Journal, JournalError, milliseconds};
 use crate::message::MessageId;
@@ -95,14 +96,18 @@ impl Journal {
         })
     }
 
-    /// Makes what the pipeline answered durable, before the first SEND. One transaction for the whole batch.
+    /// Makes what the pipeline answered durable, before the first SEND, and ends the counts of attempts at these messages. One
+    /// transaction for the whole batch.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn record_prepared(&self, channel: &str, batch: &[Prepared]) -> Result<(), JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
-            batch.iter().try_for_each(|prepared| save(db, channel, prepared))
+            batch.iter().try_for_each(|prepared| {
+                save(db, channel, prepared)?;
+                clear(db, channel, &prepared.key.digest)
+            })
         })
     }
 

@@ -138,6 +138,42 @@ fn what_was_stored_is_not_rejected_by_a_later_verdict() {
 }
 
 #[test]
+fn a_deferred_message_that_is_given_up_unopened_may_be_sent_again() {
+    let place = Scratch::new();
+    let (journal, now) = (place.open(), SystemTime::now());
+    let waits = Disposition::Deferred { next: now, attempt: 0 };
+    let new = Decision::New { conflict: false };
+    assert_eq!(decide(&journal, "a", now, &waits, false), new);
+    assert_eq!(decide(&journal, "b", now, &waits, false), new);
+    let raw = [7; 32];
+    let key = Key { channel: "c".to_owned(), id: id("a"), signer: String::new(), digest: raw };
+    let entry = Entry {
+        key: &key,
+        disposition: &Disposition::Rejected { code: "killed-handler".to_owned() },
+        facts: &Facts::at(now),
+        moves: &[],
+        redelivered: true,
+        again: false,
+        raw_digest: Some(&raw),
+        resolves: Some("incoming/00000000/a"),
+    };
+    journal.commit(&[entry], &[]).unwrap();
+    assert_eq!(store(&journal, "a", now), new, "it does not count as seen");
+    assert_eq!(store(&journal, "b", now), Decision::Duplicate, "the other still waits");
+}
+
+#[test]
+fn attempts_at_a_message_end_with_what_the_pipeline_made_of_it() {
+    let place = Scratch::new();
+    let journal = place.open();
+    let key = key("a");
+    journal.count_attempts("c", &[key.digest, [9; 32]]).unwrap();
+    journal.record_prepared("c", &[prepared("a", vec![Output::default()])]).unwrap();
+    assert_eq!(journal.attempts("c", &key.digest).unwrap(), (0, 0));
+    assert_eq!(journal.attempts("c", &[9; 32]).unwrap(), (1, 0));
+}
+
+#[test]
 fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
     let scratch = Scratch::new();
     let journal = scratch.open();

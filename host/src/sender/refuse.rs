@@ -114,10 +114,7 @@ impl Sender {
     pub(super) async fn all_parts_refused(&self, element: LockedElement, key: PreparedKey, refused: &[Refused]) {
         let name = element.name().to_string();
         let reason = format!("all {} parts were refused", refused.len());
-        let mut facts = Facts::at(SystemTime::now());
-        facts.reason = Some(reason.clone());
-        let commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
-        match self.commit(commit).await {
+        match self.commit(self.end_without_element(&key, &reason)).await {
             Ok(stored) => {
                 let _ = self.state.journal.record_refused(&self.name, &name, &key, &reason);
                 self.remove_settled(element, Settled::Refused(stored));
@@ -147,10 +144,7 @@ impl Sender {
     pub(super) async fn drop_message(&self, element: LockedElement, key: PreparedKey, finding: &Finding, plugin: &str) {
         let name = element.name().to_string();
         let reason = format!("dropped by {plugin}: {finding}");
-        let mut facts = Facts::at(SystemTime::now());
-        facts.reason = Some(reason.clone());
-        let commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
-        match self.commit(commit).await {
+        match self.commit(self.end_without_element(&key, &reason)).await {
             Ok(stored) => {
                 tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
                 self.fate(&name, Some(&key.id), "dropped", Some(&reason));
@@ -171,6 +165,15 @@ impl Sender {
 
     fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {
         Key { channel: self.name.to_string(), id: id.clone(), signer: String::new(), digest }
+    }
+
+    /// Ends a message of which nothing is written, and the count of its attempts.
+    fn end_without_element(&self, key: &PreparedKey, reason: &str) -> Commit {
+        let mut facts = Facts::at(SystemTime::now());
+        facts.reason = Some(reason.to_owned());
+        let mut commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
+        commit.raw_digest = Some(key.digest);
+        commit
     }
 
     fn rejection(&self, id: &MessageId, (code, why): (&str, &str), body: &[u8], findings: &[Finding]) -> Commit {

@@ -5,7 +5,8 @@
 //!   died without a word is a suspect from the next start on; a stop that was asked for makes no suspects ([`Deaths::end`]).
 //! - A suspect is worked on alone: nothing else is in a plugin or being opened in this process meanwhile, so that the next
 //!   death says who it was. If it lives through that, its deaths are forgiven.
-//! - After three deaths it is not tried any more: [`Killer`], which the caller rejects as [`KILLED_HANDLER`].
+//! - After three deaths it is not tried any more: [`Killer`], which the caller rejects as [`KILLED_HANDLER`]. The commit of
+//!   that ends the journal's count: what an operator takes back from the reject queue is tried anew.
 //!
 //! A message costs two lines appended to a file that is never synced (`in_work`) and one read lock; the journal is written
 //! only for suspects.
@@ -124,7 +125,22 @@ impl Deaths {
             return None;
         }
         let message = Interrupted { channel: InWork::name(channel), digest: *digest };
-        suspects.get(&message).map(|deaths| (message.clone(), *deaths))
+        let deaths = suspects.get(&message).copied()?;
+        drop(suspects);
+        if deaths >= MOST && self.is_refused(&message) {
+            self.suspects().remove(&message);
+            return None;
+        }
+        Some((message, deaths))
+    }
+
+    /// Whether the refusal of a message that was given up is durable: that ends the journal's count. Where an operator asks
+    /// for the message again, it is tried like any other.
+    fn is_refused(&self, message: &Interrupted) -> bool {
+        let counted = self.journal.attempts(&message.channel, &message.digest).inspect_err(|error| {
+            tracing::error!(channel = message.channel, error = crate::cause::chain(error), "cannot read the journal");
+        });
+        matches!(counted, Ok((_, 0)))
     }
 
     /// The program ends because it was asked to: what is still in work is left without blame.
@@ -195,6 +211,22 @@ mod tests {
         assert_eq!(deaths.begin("central", &MESSAGE).unwrap_err(), Killer { deaths: 3 });
         assert!(deaths.begin("central", &[8; 32]).is_ok() && deaths.begin("other", &MESSAGE).is_ok());
         assert!(spool.start().begin("central", &MESSAGE).is_err(), "it is remembered");
+    }
+
+    #[test]
+    fn a_message_that_was_given_up_is_tried_when_an_operator_asks_for_it() {
+        let mut spool = Spool::new();
+        for _ in 0..3 {
+            spool.die();
+            spool.turns = Turns::default();
+        }
+        let deaths = spool.start();
+        assert!(deaths.begin("central", &MESSAGE).is_err());
+        assert!(deaths.begin("central", &MESSAGE).is_err(), "the refusal is not durable yet");
+        // What the commit of the refusal does.
+        deaths.journal.clear_attempts("central", &MESSAGE).unwrap();
+        drop(deaths.begin("central", &MESSAGE).unwrap());
+        assert!(deaths.suspects().is_empty());
     }
 
     #[test]

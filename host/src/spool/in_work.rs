@@ -140,9 +140,10 @@ fn parse(text: &str) -> Vec<Interrupted> {
             open.remove(place);
         }
     }
-    let mut interrupted: Vec<Interrupted> = open.into_iter().filter_map(interrupted).collect();
-    interrupted.dedup();
-    interrupted
+    // Copies of a message that were in work together had one death.
+    open.sort_unstable();
+    open.dedup();
+    open.into_iter().filter_map(interrupted).collect()
 }
 
 fn interrupted(line: &str) -> Option<Interrupted> {
@@ -174,6 +175,17 @@ mod tests {
         drop(work.begin("central", &[3; 32]).unwrap());
         assert!(InWork::open(&path).unwrap().1.is_empty());
         assert_eq!(path.metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn two_copies_of_a_message_had_one_death() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in-work");
+        let (work, _) = InWork::open(&path).unwrap();
+        for digest in [[1; 32], [2; 32], [1; 32]] {
+            std::mem::forget(work.begin("central", &digest).unwrap());
+        }
+        assert_eq!(InWork::open(&path).unwrap().1.len(), 2);
     }
 
     #[test]
