@@ -24,7 +24,7 @@ fn job(site: &str, number: u32) -> String {
 
 fn message(records: &[String]) -> Vec<u8> {
     let mut message = HEADER.to_owned();
-    records.iter().for_each(|record| write!(message, "{record}%%\n").unwrap());
+    records.iter().for_each(|record| writeln!(message, "{record}%%").unwrap());
     message.into_bytes()
 }
 

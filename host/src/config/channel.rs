@@ -10,6 +10,7 @@ use super::mistake::{Complaint, complain, nearest};
 use super::process::{Credential, DAY, Journal, Trust};
 use super::values;
 use super::write::Writer;
+use crate::plugin::stock_plugins;
 
 /// What a channel may refer to.
 pub(super) struct Surroundings<'a> {
@@ -41,12 +42,12 @@ impl Stage {
     /// Reads `builtin:NAME`, `NAME` or `NAME.wasm`.
     pub(super) fn parse(text: &str) -> Result<Self, Complaint> {
         if let Some(name) = text.strip_prefix("builtin:") {
-            if defaults::BUILTIN_PLUGINS.contains(&name) {
+            if stock_plugins().any(|stock| stock == name) {
                 return Ok(Self::Builtin(name.to_owned()));
             }
-            let remedy = match nearest(name, defaults::BUILTIN_PLUGINS.iter().copied()) {
+            let remedy = match nearest(name, stock_plugins()) {
                 Some(meant) => format!("did you mean \"builtin:{meant}\"?"),
-                None => format!("there is builtin:{}", defaults::BUILTIN_PLUGINS.join(", builtin:")),
+                None => format!("there is builtin:{}", stock_plugins().collect::<Vec<_>>().join(", builtin:")),
             };
             return Err(complain(format!("{text:?} is not a plugin of this version"), remedy));
         }

@@ -14,9 +14,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Where the configuration is read from when the command line does not say.
 pub const CONFIGURATION: &str = "/etc/sesame/sesame.toml";
 
-/// The stock plugins that are embedded in the binary, without their `builtin:`.
-pub const BUILTIN_PLUGINS: &[&str] = &["passthrough"];
-
 pub(super) const CERTIFICATE: &str = "/etc/grid-security/hostcert.pem";
 pub(super) const KEY: &str = "/etc/grid-security/hostkey.pem";
 

@@ -34,7 +34,7 @@ use std::path::Path;
 
 pub use broker::{Broker, Login, LoginError};
 pub use channel::{Repetition, Stage, Storage};
-pub use defaults::{BUILTIN_PLUGINS, CONFIGURATION, MAX_PAYLOAD};
+pub use defaults::{CONFIGURATION, MAX_PAYLOAD};
 pub use document::Files;
 pub use mistake::{ConfigErrors, Mistake};
 pub use plugin::{Flow, OnError, PluginSettings};
