@@ -210,6 +210,21 @@ fn a_stop_in_the_middle_of_a_slow_message_is_no_death_of_it() {
 }
 
 #[test]
+fn a_deferred_message_that_cannot_be_read_is_not_tried_every_second() {
+    let pair = behaving(ALWAYS, "");
+    let mut receiver = deliver(&pair, &["Site: X\n"]);
+    let deferred = pair.receiver.queue("central", "deferred");
+    let waiting = one_in(&deferred);
+    assert_eq!(receiver.stop(), 0);
+    std::fs::remove_file(deferred.join(&waiting.name).join("sealed")).unwrap();
+    let receiver = pair.receiver.start(&["receive"]);
+    let tried = || receiver.log().matches("a deferred element has no `sealed`").count();
+    eventually("a word about the element", || (tried() > 0).then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(tried(), 1, "{}", receiver.last_words());
+}
+
+#[test]
 fn a_slow_plugin_delays_neither_heart_beats_nor_another_channel() {
     let broker = shared(Kind::RabbitMq);
     let (slow, fast) = (own_destination(), own_destination());

@@ -6,7 +6,7 @@
 //! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use super::intake::{commit_of, log_line, log_settled};
 use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
 use crate::config::DeferredOrder;
 use crate::journal::{DeferredElement, Disposition};
+use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
 use crate::spool::{ElementError, ElementPath};
 
@@ -25,6 +26,27 @@ const DAY: Duration = Duration::from_secs(86_400);
 const DEFERRED_LIMIT: u64 = 1 << 30;
 /// Messages that wait behind a failed one and about which a plugin is asked to see whether it works at all.
 const TRIALS: usize = 8;
+
+/// The elements that were tried with plugins that work, since those were replaced or answered again. Each is freed by that
+/// once: one that cannot be judged for another reason, such as a CRL that is out of date, then waits until it is due.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    pipeline: Weak<Pipeline>,
+    elements: HashSet<String>,
+}
+
+impl Tried {
+    /// Begins anew with other plugins, and while it is not known whether they work; forgets what does not wait any more.
+    fn look_at(&mut self, pipeline: &Arc<Pipeline>, waiting: &[DeferredElement]) {
+        if pipeline.is_doubtful() || self.pipeline.as_ptr() != Arc::as_ptr(pipeline) {
+            *self = Self { pipeline: Arc::downgrade(pipeline), elements: HashSet::new() };
+        }
+        if !self.elements.is_empty() {
+            let waiting: HashSet<&str> = waiting.iter().map(|element| element.element.as_str()).collect();
+            self.elements.retain(|element| waiting.contains(element.as_str()));
+        }
+    }
+}
 
 impl Receiver {
     /// Tries deferred messages again as they fall due, until a stop is asked for.
@@ -60,9 +82,12 @@ impl Receiver {
     }
 
     /// The deferred messages to be tried now. One of a verified signer with no attempt counted waits for a plugin and not for
-    /// its own sake: it is due as soon as the plugins were replaced or answer again.
+    /// its own sake: it is due, once, as soon as the plugins were replaced or answer again.
     fn due(&self) -> Vec<DeferredElement> {
         let mut waiting = self.waiting();
+        let pipeline = self.pipeline.load_full();
+        let mut tried = self.tried();
+        tried.look_at(&pipeline, &waiting);
         if self.settings.deferred_order == DeferredOrder::Signer {
             waiting.sort_by(|a, b| (a.received, &a.element).cmp(&(b.received, &b.element)));
             let mut seen = HashSet::new();
@@ -71,16 +96,22 @@ impl Receiver {
         let now = SystemTime::now();
         // A time that is far ahead was set while the clock was wrong.
         let far = now + self.settings.repetition.back_off_max.max(DAY);
-        let well = !self.pipeline.load().is_doubtful();
-        let freed = |element: &DeferredElement| well && element.attempt == 0 && !element.signer.is_empty();
+        let well = !pipeline.is_doubtful();
+        let waits = |element: &DeferredElement| element.attempt == 0 && !element.signer.is_empty();
+        let freed = |element: &DeferredElement| well && waits(element) && !tried.elements.contains(&element.element);
         waiting.retain(|element| freed(element) || element.next <= now || element.next > far);
         waiting
+    }
+
+    fn tried(&self) -> std::sync::MutexGuard<'_, Tried> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tries one message again; true if it left the deferred queue.
     async fn retry(self: &Arc<Self>, element: DeferredElement) -> bool {
         let receiver = Arc::clone(self);
         let Ok(permit) = Arc::clone(&self.workers).acquire_owned().await else { return false };
+        let name = element.element.clone();
         let attempt = element.attempt + 1;
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -88,7 +119,11 @@ impl Receiver {
             receiver.ask_about_others(&element);
             decided.map(|decided| (decided, element))
         });
-        let Ok(Some(((decision, raw_digest), element))) = decided.await else { return false };
+        let decided = decided.await;
+        if !self.pipeline.load().is_doubtful() {
+            self.tried().elements.insert(name);
+        }
+        let Ok(Some(((decision, raw_digest), element))) = decided else { return false };
         if decision.paused {
             return false;
         }

@@ -14,7 +14,7 @@ mod deferred;
 mod intake;
 mod pause;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -51,6 +51,7 @@ pub struct Receiver {
     workers: Arc<Semaphore>,
     /// Tells of a new pipeline.
     adopted: Notify,
+    tried: Mutex<deferred::Tried>,
 }
 
 /// What a [`Receiver`] is made of.
@@ -127,6 +128,7 @@ impl Receiver {
             spool: parts.spool,
             workers: parts.workers,
             adopted: Notify::new(),
+            tried: Mutex::default(),
         }
     }
 
