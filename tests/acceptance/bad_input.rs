@@ -85,6 +85,28 @@ fn a_message_too_large_for_the_receiver_stays_with_the_broker_and_the_others_go_
 }
 
 #[test]
+fn messages_too_large_for_the_receiver_do_not_use_up_its_prefetch() {
+    let broker = shared(Kind::RabbitMq);
+    let destination = own_destination();
+    let site = Site::of("sender.example.org").on(broker, Way::Plain).sending("cpu", &destination, "");
+    let queue = site.outgoing("cpu");
+    (0..5).for_each(|number| drop(queues::add(&queue, &body(1_000_000 + number, 70 << 10))));
+    site.run(&["send"]).expect(0);
+    let messages = Workload::queued_in(&queue, 10, 500);
+    site.run(&["send"]).expect(0);
+    let receiver = Site::of("receiver.example.org").at(&[&broker.plain()], Way::Plain, "max-frame = \"64KiB\"\n");
+    let more = "max-payload = \"32KiB\"\nprefetch = 2\n";
+    let receiver = receiver.receiving("central", &destination, &[&site.host.subject], more);
+    let mut running = receiver.start(&["receive"]);
+    messages.is_stored_in(&receiver.queue("central", "incoming"));
+    let log = running.log();
+    assert!(log.contains("take up the whole prefetch"), "{log}");
+    assert!(!log.contains("connection to the broker lost"), "{log}");
+    assert_eq!(running.stop(), 0);
+    assert_eq!(broker.waiting(&destination), 5);
+}
+
+#[test]
 fn what_is_no_element_is_left_alone() {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "");
     let queue = pair.outgoing();

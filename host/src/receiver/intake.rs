@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ use crate::stomp::{
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// Findings of one message that are logged; all of them stand beside a message that is refused.
 const SHOWN_FINDINGS: usize = 10;
+/// The largest prefetch that brokers take.
+const WIDEST: u32 = 65_535;
 /// How long a DISCONNECT may take.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 
@@ -93,6 +96,10 @@ struct Intake<'a> {
     deferring: Vec<String>,
     /// Deliveries that are worked on at once; one while a plugin is on trial.
     prefetch: u32,
+    /// Deliveries that the broker sends without an ACK, at most.
+    ahead: u32,
+    /// Those of them that are larger than we read and never acknowledged.
+    left: u32,
     /// Why no more deliveries are taken, and the session ends when those in work are done with.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
@@ -103,8 +110,9 @@ impl Receiver {
     pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
         let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
         let prefetch = if self.pipeline.load().is_on_trial() { 1 } else { self.settings.prefetch };
+        let ahead = prefetch.saturating_add(self.spare.load(Ordering::Relaxed)).min(WIDEST);
         let subscription = tokio::select! {
-            subscription = self.subscribe(link, prefetch) => subscription,
+            subscription = self.subscribe(link, ahead) => subscription,
             () = shutdown.draining() => return Ended::Shutdown,
         };
         let Some(subscription) = subscription else { return Ended::Refused };
@@ -120,10 +128,14 @@ impl Receiver {
             held,
             deferring: Vec::new(),
             prefetch,
+            ahead,
+            left: 0,
             leaving: None,
             answers: mpsc::unbounded_channel(),
         };
         let ended = intake.run(subscription, shutdown).await;
+        // As much room again: where there are many, few sessions are enough.
+        self.spare.store(intake.left.saturating_mul(2), Ordering::Relaxed);
         match &ended {
             Ended::Closed => {
                 let reason = link.session.closed().await;
@@ -275,14 +287,32 @@ impl Intake<'_> {
         self.in_work.push_back(InWork { origin, decision });
     }
 
-    /// A message that is larger than we read: the broker has the only copy, so it stays there, and the others go on.
-    fn leave_with_broker(&self, delivery: &Delivery, bytes: u64) {
+    /// A message that is larger than we read: the broker has the only copy, so it stays there, and the others go on. Where
+    /// such messages are all that the broker sends without an ACK, it has to be asked for more.
+    fn leave_with_broker(&mut self, delivery: &Delivery, bytes: u64) {
         let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
         tracing::error!(
             channel = %self.receiver.name, id = ?id, broker = %self.link.broker, bytes,
             "message is larger than max-frame and stays with the broker: raise max-frame in [broker], and max-payload of the \
              channel, or remove the message there",
         );
+        self.left += 1;
+        if self.left < self.ahead || self.leaving.is_some() {
+            return;
+        }
+        let (channel, broker, messages) = (&self.receiver.name, &self.link.broker, self.left);
+        if self.ahead == WIDEST {
+            tracing::error!(
+                channel = %channel, %broker, messages,
+                "messages larger than max-frame hold up the channel, for brokers send no more beside them: remove them there",
+            );
+            return;
+        }
+        tracing::warn!(
+            channel = %channel, %broker, messages,
+            "messages larger than max-frame take up the whole prefetch: subscribing anew with a larger one",
+        );
+        self.leaving = Some(Ended::Crowded);
     }
 
     fn decide(&self, origin: &Origin) -> JoinHandle<Result<Decided, JoinError>> {

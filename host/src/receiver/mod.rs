@@ -14,6 +14,7 @@ mod deferred;
 mod intake;
 mod pause;
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,6 +53,8 @@ pub struct Receiver {
     /// Tells of a new pipeline.
     adopted: Notify,
     tried: Mutex<deferred::Tried>,
+    /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
+    spare: AtomicU32,
 }
 
 /// What a [`Receiver`] is made of.
@@ -110,6 +113,8 @@ enum Ended {
     Paused,
     /// The plugin that was on trial answers again: a session with the full prefetch is wanted.
     TrialOver,
+    /// Messages that are too large for us take up the prefetch: a session with a larger one is wanted.
+    Crowded,
     /// A stop was asked for.
     Shutdown,
 }
@@ -129,6 +134,7 @@ impl Receiver {
             workers: parts.workers,
             adopted: Notify::new(),
             tried: Mutex::default(),
+            spare: AtomicU32::new(0),
         }
     }
 
@@ -186,7 +192,7 @@ impl Receiver {
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
-                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver => {}
+                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded => {}
                 Ended::Shutdown => break,
                 ended => self.pause(&ended, &shutdown).await,
             }
@@ -212,7 +218,9 @@ impl Receiver {
                 "too little room on the disk; the broker keeps the messages until there is more",
             ),
             Ended::Unreadable => {}
-            Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Shutdown => return,
+            Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Shutdown => {
+                return;
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(STORAGE_PAUSE) => {}
