@@ -11,12 +11,12 @@
 
 mod flight;
 mod prepare;
+mod put_off;
 mod refuse;
 mod sealing;
 mod supply;
 mod window;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -25,6 +25,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 pub use prepare::{Part, Prepared};
+use put_off::PutOff;
 pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
 
@@ -86,16 +87,6 @@ pub struct Fate {
     pub reason: Option<String>,
 }
 
-/// An element that waits because a plugin could not answer, or because sending it failed.
-#[derive(Clone, Copy, Debug)]
-struct PutOff {
-    until: Instant,
-    /// When it was first taken up: the "now" of plugins, the same on every attempt.
-    first: SystemTime,
-    /// Whether an attempt was counted against it. One that waits for a plugin to be mended goes on when it is.
-    counted: bool,
-}
-
 /// A channel that sends.
 #[derive(Debug)]
 pub struct Sender {
@@ -110,7 +101,7 @@ pub struct Sender {
     workers: Arc<Semaphore>,
     threads: usize,
     window: Mutex<Window>,
-    put_off: Mutex<HashMap<String, PutOff>>,
+    put_off: Mutex<PutOff>,
     wake: Arc<Notify>,
     fates: Mutex<Option<std::sync::mpsc::Sender<Fate>>>,
     /// A file was seen that may still be being written.
@@ -213,8 +204,7 @@ impl Sender {
     /// are tried again.
     pub fn adopt(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
-        let now = Instant::now();
-        locked(&self.put_off).values_mut().filter(|put| !put.counted).for_each(|put| put.until = now);
+        locked(&self.put_off).free_uncounted(Instant::now());
         self.wake.notify_one();
     }
 
@@ -379,7 +369,7 @@ impl Sender {
     /// or held back may go.
     fn next_look(&self) -> Duration {
         let now = Instant::now();
-        let put_off = locked(&self.put_off).values().map(|put| put.until).min();
+        let put_off = locked(&self.put_off).next(now);
         let held = locked(&self.window).next_release(now);
         let due = [put_off, held].into_iter().flatten().filter(|until| *until > now).min();
         due.map_or(self.settings.poll, |until| (until - now).min(self.settings.poll))
@@ -413,7 +403,7 @@ impl Sender {
     fn skipped(&self) -> std::collections::HashSet<String> {
         let now = Instant::now();
         let mut skipped: std::collections::HashSet<String> =
-            locked(&self.put_off).iter().filter(|(_, put)| now < put.until).map(|(name, _)| name.clone()).collect();
+            locked(&self.put_off).waiting(now).map(str::to_owned).collect();
         skipped.extend(locked(&self.window).held(now).map(str::to_owned));
         skipped
     }
@@ -421,13 +411,12 @@ impl Sender {
     /// Puts an element off after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
     fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>) {
         let pause = crate::receiver::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
-        let first = self.first_taken_up(element);
-        let put = PutOff { until: Instant::now() + pause, first, counted: attempt > 0 };
-        locked(&self.put_off).insert(element.to_owned(), put);
+        let now = Instant::now();
+        locked(&self.put_off).put(element, now, now + pause, attempt > 0);
     }
 
     fn first_taken_up(&self, element: &str) -> SystemTime {
-        locked(&self.put_off).get(element).map_or_else(SystemTime::now, |put| put.first)
+        locked(&self.put_off).first_taken_up(element)
     }
 
     fn sealing(&self) -> Result<Seal, SealError> {

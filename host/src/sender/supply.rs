@@ -4,6 +4,8 @@
 //! first, then the pipeline's answers are made durable together, and only then is a message [`Prepared`]. While a plugin
 //! fails for every message nothing is taken up; then one element at a time is tried.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -29,6 +31,9 @@ struct Pass {
     scan: Scan,
     /// Seen on the way and left for the end.
     suspects: Vec<ElementName>,
+    begun: Instant,
+    /// Elements that were put off before it began and that it has not come upon yet.
+    unseen: RefCell<HashSet<String>>,
 }
 
 impl Sender {
@@ -88,30 +93,7 @@ impl Sender {
     async fn next_names(self: &Arc<Self>, pass: Option<Pass>) -> (Option<Pass>, Vec<ElementName>) {
         let sender = Arc::clone(self);
         let batch = if self.pipeline.load().is_on_trial() { 1 } else { BATCH };
-        let read = tokio::task::spawn_blocking(move || {
-            let skipped = sender.skipped();
-            let any_suspects = locked(&sender.window).has_suspects();
-            let mut pass = match pass {
-                Some(pass) => pass,
-                None => Pass { scan: sender.outgoing.scan()?, suspects: Vec::new() },
-            };
-            let mut names = Vec::with_capacity(batch);
-            while names.len() < batch {
-                let skip = |name: &ElementName| {
-                    sender.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
-                };
-                let Some(name) = pass.scan.next(skip)? else {
-                    names.append(&mut pass.suspects);
-                    return Ok((None, names));
-                };
-                if any_suspects && locked(&sender.window).goes_alone(&name.to_string()) {
-                    pass.suspects.push(name);
-                } else {
-                    names.push(name);
-                }
-            }
-            Ok::<_, SpoolError>((Some(pass), names))
-        });
+        let read = tokio::task::spawn_blocking(move || sender.read_names(pass, batch));
         match read.await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
@@ -121,6 +103,42 @@ impl Sender {
             }
             Err(_) => (None, Vec::new()),
         }
+    }
+
+    fn read_names(&self, pass: Option<Pass>, batch: usize) -> Result<(Option<Pass>, Vec<ElementName>), SpoolError> {
+        let skipped = self.skipped();
+        let any_suspects = locked(&self.window).has_suspects();
+        let mut pass = match pass {
+            Some(pass) => pass,
+            None => self.begin_pass()?,
+        };
+        let mut names = Vec::with_capacity(batch);
+        while names.len() < batch {
+            let skip = |name: &ElementName| {
+                let mut unseen = pass.unseen.borrow_mut();
+                if !unseen.is_empty() {
+                    unseen.remove(&name.to_string());
+                }
+                self.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
+            };
+            let Some(name) = pass.scan.next(skip)? else {
+                locked(&self.put_off).forget_gone(&pass.unseen.borrow(), pass.begun);
+                names.append(&mut pass.suspects);
+                return Ok((None, names));
+            };
+            if any_suspects && locked(&self.window).goes_alone(&name.to_string()) {
+                pass.suspects.push(name);
+            } else {
+                names.push(name);
+            }
+        }
+        Ok((Some(pass), names))
+    }
+
+    fn begin_pass(&self) -> Result<Pass, SpoolError> {
+        let begun = Instant::now();
+        let unseen = RefCell::new(locked(&self.put_off).names());
+        Ok(Pass { scan: self.outgoing.scan()?, suspects: Vec::new(), begun, unseen })
     }
 
     /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also answers how many elements were taken up,
