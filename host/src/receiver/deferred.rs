@@ -27,8 +27,8 @@ const DEFERRED_LIMIT: u64 = 1 << 30;
 /// Messages that wait behind a failed one and about which a plugin is asked to see whether it works at all.
 const TRIALS: usize = 8;
 
-/// The elements that were tried since the plugins were replaced or answered again. Each is freed by that once: one that
-/// cannot be judged for another reason, such as a CRL that is out of date, then waits until it is due.
+/// The elements that were tried with plugins that work, since those were replaced or answered again. Each is freed by that
+/// once: one that cannot be judged for another reason, such as a CRL that is out of date, then waits until it is due.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
     pipeline: Weak<Pipeline>,
@@ -111,7 +111,7 @@ impl Receiver {
     async fn retry(self: &Arc<Self>, element: DeferredElement) -> bool {
         let receiver = Arc::clone(self);
         let Ok(permit) = Arc::clone(&self.workers).acquire_owned().await else { return false };
-        self.tried().elements.insert(element.element.clone());
+        let name = element.element.clone();
         let attempt = element.attempt + 1;
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -119,7 +119,11 @@ impl Receiver {
             receiver.ask_about_others(&element);
             decided.map(|decided| (decided, element))
         });
-        let Ok(Some(((decision, raw_digest), element))) = decided.await else { return false };
+        let decided = decided.await;
+        if !self.pipeline.load().is_doubtful() {
+            self.tried().elements.insert(name);
+        }
+        let Ok(Some(((decision, raw_digest), element))) = decided else { return false };
         if decision.paused {
             return false;
         }
