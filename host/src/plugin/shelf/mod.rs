@@ -15,7 +15,10 @@
 //! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
 //!   was ended: by a tombstone, or by `enabled = false` in its side-car. Only a file that was never a stage, because it was
 //!   gone before it was found good or bad, leaves nothing behind.
-//! - At the first look of the process nothing is waited for: whatever lies there is judged as it is.
+//! - So is a side-car: one that is gone for two seconds is missed, the settings it had serve on, and a stage that is not in
+//!   service without it cannot answer. An empty one takes its place.
+//! - At the first look of the process nothing is waited for: whatever lies there is judged as it is. What changes during
+//!   that look is a stage that cannot answer until the next.
 
 mod facts;
 mod slot;
@@ -29,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use self::facts::Facts;
+pub(super) use self::slot::side_car_gone;
 use self::slot::{Slot, Verdict};
 pub(super) use self::standing::Condition;
 pub use self::standing::Standing;
@@ -101,6 +105,8 @@ pub struct Stand {
     pub unusable: Option<Arc<FolderError>>,
     /// When it is worth looking again, if before the usual time.
     pub soon: Option<Duration>,
+    /// Whether a stage changed while it was loaded for the first time, so that nothing good is known of it.
+    pub unsettled: bool,
 }
 
 impl Stand {
@@ -110,10 +116,11 @@ impl Stand {
         &self.folder
     }
 
-    /// A stage that a pipeline lists.
+    /// A stage that a pipeline lists; one that was not looked at cannot answer.
     #[must_use]
-    pub fn named(&self, stage: &NamedStage) -> Option<&Standing> {
-        self.named.get(&stage.key())
+    pub fn named(&self, stage: &NamedStage) -> Standing {
+        let unknown = || Standing::unloaded(named_name(stage), "was not looked at: look again");
+        self.named.get(&stage.key()).cloned().unwrap_or_else(unknown)
     }
 }
 
@@ -225,7 +232,7 @@ impl Shelf {
         }
         let usable = stand.unusable.is_none();
         for stage in &wanted.named {
-            let slot = slots.named.entry(stage.key()).or_insert_with(|| Slot::new(named_name(stage), true, true));
+            let slot = slots.named.entry(stage.key()).or_insert_with(|| named_slot(stage));
             slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default());
         }
         let mut jobs = slots.jobs(wanted, &self.pace, &mut stand);
@@ -367,10 +374,14 @@ impl Slots {
     }
 
     fn show(&self, wanted: &Wanted, stand: &mut Stand) {
+        let named = wanted.named.iter().map(NamedStage::key);
+        let folder = self.stages.values().filter(|_| wanted.folder.is_some());
+        if folder.chain(named.clone().filter_map(|key| self.named.get(&key))).any(Slot::is_unsettled) {
+            (stand.unsettled, stand.soon) = (true, Some(SOON));
+        }
         if wanted.folder.is_some() {
             stand.folder = self.stages.values().filter_map(Slot::standing).collect();
         }
-        let named = wanted.named.iter().map(NamedStage::key);
         stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
     }
 }
@@ -403,6 +414,11 @@ fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         _ => folder::stems(folder),
     }
+}
+
+fn named_slot(stage: &NamedStage) -> Slot {
+    let slot = Slot::new(named_name(stage), true, true);
+    if stage.settings.is_some() { slot.configured() } else { slot }
 }
 
 fn file_name(stem: &Path) -> String {
