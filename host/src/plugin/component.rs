@@ -10,7 +10,6 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::bindings::CONTRACT_VERSION;
 use super::contract::{self, CONTRACT, Exports, SERVED, Spoken};
 use super::engine::Ticker;
 use super::host_log::PluginLog;
