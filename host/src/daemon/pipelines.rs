@@ -330,7 +330,7 @@ impl Live {
         let before = post.holder.pipeline();
         let mut known = locked(&post.known);
         let made = compose(&self.config, stand, (&post.channel, post.direction), &known.remembered, Some(&before));
-        made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(standing));
+        made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(&post.channel, standing));
         let changed = !made.pipeline.is_same(&before);
         if (changed || made.remembered != known.remembered)
             && let Err(error) = record(&post.spool.journal, &post.channel, &made)

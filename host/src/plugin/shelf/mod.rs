@@ -12,6 +12,7 @@
 //! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
 //!   together take effect together.
 //! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer.
+//! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
 //! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
 //!   was ended: by a tombstone, or by `enabled = false` in its side-car. Only a file that was never a stage, because it was
 //!   gone before it was found good or bad, leaves nothing behind.
@@ -57,6 +58,8 @@ struct Pace {
     together: Duration,
     /// A file that is no good may still become good for so long before anything is said of it.
     patience: Duration,
+    /// What was found to be no good is judged again after so long: the reason may have been elsewhere.
+    again: Duration,
 }
 
 const PACE: Pace = Pace {
@@ -65,6 +68,7 @@ const PACE: Pace = Pace {
     vanished: Duration::from_secs(2),
     together: Duration::from_secs(5),
     patience: Duration::from_secs(5),
+    again: Duration::from_secs(60),
 };
 
 /// How much a look may do.
@@ -235,6 +239,9 @@ impl Shelf {
             let slot = slots.named.entry(stage.key()).or_insert_with(|| named_slot(stage));
             slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default());
         }
+        let clock = Instant::now();
+        let all = slots.stages.values_mut().chain(slots.named.values_mut());
+        all.for_each(|slot| slot.doubt_what_is_bad(&self.pace, clock));
         let mut jobs = slots.jobs(wanted, &self.pace, &mut stand);
         jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
         (jobs, stand)
@@ -308,17 +315,18 @@ impl Shelf {
             (Condition::Broken(reason) | Condition::Missing(reason), _) => {
                 self.say(about, &standing.name, Some(&waiting(&standing.name, reason)));
             }
-            (Condition::Ready(_) | Condition::Compiling, _) => self.say(about, "", None),
-            // Whether that ends it is for each channel to say.
-            (Condition::Removed | Condition::Disabled, _) => {}
+            // Whether a tombstone ends it is for each channel to say.
+            _ => self.say(about, "", None),
         }
     }
 
-    /// Says once of a stage that is only remembered that messages wait because of it.
-    pub fn say_waiting(&self, standing: &Standing) {
-        if let Some(reason) = standing.unanswering() {
-            self.say(&standing.name, &standing.name, Some(&waiting(&standing.name, reason)));
-        }
+    /// Says once of a stage of a channel that messages wait because of it, where that is not said of the stage itself.
+    pub fn say_waiting(&self, channel: &str, standing: &Standing) {
+        let about = format!("{channel}\n{}", standing.name);
+        let text = standing.unanswering().map(|reason| waiting(&standing.name, reason));
+        let known = |text: &String| locked(&self.said).iter().any(|(other, said)| *other != about && said == text);
+        let text = text.filter(|text| !known(text));
+        self.say(&about, &standing.name, text.as_deref());
     }
 
     fn say(&self, about: &str, plugin: &str, text: Option<&str>) {

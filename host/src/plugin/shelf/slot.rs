@@ -45,7 +45,8 @@ pub(super) struct Slot {
     /// A bad finding that is not acted on yet.
     held: Option<(Option<SideCar>, String, Option<String>)>,
     shown: Option<Standing>,
-    /// The files that were there when it was judged last.
+    /// When it was judged last, and the files that were there.
+    judged_at: Instant,
     judged_by: Facts,
     /// Whether its settings are in a file beside it.
     has_side_car: bool,
@@ -58,7 +59,20 @@ impl Slot {
         let (facts, since) = (Facts::default(), Instant::now());
         let (judged_by, has_side_car, configured) = (facts, false, false);
         let (judged, held, shown) = (false, None, None);
-        Self { name, named, facts, since, judged, at_once, held, shown, judged_by, has_side_car, configured }
+        Self {
+            name,
+            named,
+            facts,
+            since,
+            judged,
+            at_once,
+            held,
+            shown,
+            judged_at: since,
+            judged_by,
+            has_side_car,
+            configured,
+        }
     }
 
     /// The same for a stage whose settings are in the configuration.
@@ -76,6 +90,17 @@ impl Slot {
     /// What was found may not hold any more.
     pub(super) fn doubt(&mut self) {
         self.judged = false;
+    }
+
+    /// The same where something was found to be wrong, and long ago.
+    pub(super) fn doubt_what_is_bad(&mut self, pace: &Pace, clock: Instant) {
+        let bad = self
+            .shown
+            .as_ref()
+            .is_some_and(|standing| standing.trouble.is_some() || matches!(standing.condition, Condition::Broken(_)));
+        if bad && self.held.is_none() && clock.saturating_duration_since(self.judged_at) >= pace.again {
+            self.judged = false;
+        }
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -124,7 +149,7 @@ impl Slot {
     pub(super) fn take(&mut self, verdict: Verdict) {
         let first = std::mem::replace(&mut self.at_once, false);
         self.judged = !matches!(verdict, Verdict::Compiling { .. });
-        self.judged_by = self.facts;
+        (self.judged_at, self.judged_by) = (Instant::now(), self.facts);
         self.has_side_car |= self.facts.has_side_car() && !self.configured;
         match verdict {
             Verdict::Good { tombstone, .. } if self.lacks_side_car(tombstone.as_deref()) => {

@@ -60,7 +60,7 @@ impl Condition {
 
 impl Standing {
     /// One of which nothing is known yet: it cannot answer, whatever the message.
-    pub(super) fn unloaded(name: String, reason: &str) -> Self {
+    pub(in crate::plugin) fn unloaded(name: String, reason: &str) -> Self {
         let condition = Condition::Broken(reason.to_owned());
         Self { name, side_car: None, condition, has_side_car: false, trouble: None, tombstone: None }
     }

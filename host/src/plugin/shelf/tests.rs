@@ -13,6 +13,7 @@ const BRISK: Pace = Pace {
     vanished: Duration::ZERO,
     together: Duration::from_secs(60),
     patience: Duration::ZERO,
+    again: Duration::from_secs(60),
 };
 
 struct Scene {
@@ -304,4 +305,57 @@ fn a_stage_whose_side_car_is_gone_serves_on_with_its_settings_and_does_not_begin
     assert_eq!(scene.look(), ["a.wasm broken"]);
     scene.put("a.toml", "");
     assert_eq!(scene.look(), ["a.wasm ready"]);
+}
+
+#[test]
+fn what_is_no_good_is_judged_again_after_a_while_though_its_files_stay() {
+    let broken = || Verdict::Broken { side_car: None, reason: "is not adopted".to_owned(), tombstone: None };
+    let judged_again = |verdict: Verdict, pace: Pace| {
+        let mut slot = Slot::new("a.wasm".to_owned(), false, true);
+        slot.take(verdict);
+        slot.doubt_what_is_bad(&pace, Instant::now());
+        !slot.is_judged()
+    };
+    assert!(!judged_again(broken(), BRISK));
+    let at_once = Pace { again: Duration::ZERO, ..BRISK };
+    assert!(judged_again(broken(), at_once));
+    assert!(!judged_again(Verdict::Disabled, at_once));
+}
+
+#[test]
+fn what_is_wrong_is_said_once_and_again_after_the_stage_ended() {
+    let scene = Scene::looked();
+    let said = || {
+        scene.shelf.report(&scene.stand(Effort::Full));
+        locked(&scene.shelf.said).len()
+    };
+    scene.put("a.wasm", "nonsense");
+    scene.look();
+    assert_eq!(said(), 1);
+    scene.shelf.say_waiting("central", &scene.stand(Effort::Full).folder()[0]);
+    assert_eq!(said(), 1, "of the stage it is said already");
+    scene.take("a.wasm");
+    scene.put("a.removed", "ended");
+    scene.look();
+    assert_eq!(said(), 0);
+}
+
+#[test]
+fn what_only_a_channel_misses_stays_said_while_the_shelf_finds_nothing_wrong() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.look();
+    let missed = Standing {
+        condition: Condition::Missing("is missing".to_owned()),
+        ..scene.stand(Effort::Full).folder()[0].clone()
+    };
+    let said = |standing: &Standing| {
+        scene.shelf.report(&scene.stand(Effort::Full));
+        let before = locked(&scene.shelf.said).len();
+        scene.shelf.say_waiting("central", standing);
+        (before, locked(&scene.shelf.said).len())
+    };
+    assert_eq!(said(&missed), (0, 1));
+    assert_eq!(said(&missed), (1, 1));
+    assert_eq!(said(&scene.stand(Effort::Full).folder()[0]), (1, 0));
 }
