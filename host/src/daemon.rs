@@ -105,7 +105,7 @@ impl Daemon {
     /// # Errors
     /// What is wrong with each channel that cannot be made.
     pub fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
-        let stand = shared.shelf.look(&wanted(config, selection), Effort::Full);
+        let stand = pipelines::look(shared, &wanted(config, selection), Effort::Full);
         Self::with(config, selection, shared, &stand)
     }
 

@@ -20,8 +20,8 @@ use crate::config::{self, Config};
 use crate::journal::{Journal, JournalError, PipelineStage, StageRow};
 use crate::message::Direction;
 use crate::plugin::{
-    ChannelReport, Effort, Filter, NamedStage, Pipeline, PipelineSettings, PluginError, Remembered, SideCar, Stand,
-    Standing, TOTAL_TIME, Wanted, roster,
+    ChannelReport, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, Remembered, SideCar, Stand, Standing,
+    TOTAL_TIME, Wanted, roster,
 };
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -33,6 +33,8 @@ const RESCAN: Duration = Duration::from_secs(2);
 const GATHER: Duration = Duration::from_millis(50);
 /// How long a start waits for stages that a pipeline lists: a mistake in one is to stop the start.
 const START_PATIENCE: Duration = Duration::from_secs(3);
+/// How often a beginning looks at stages that change meanwhile.
+const LOOKS: u32 = 5;
 const PASSTHROUGH: &str = "builtin:passthrough";
 
 /// A pipeline and what it was made from.
@@ -90,7 +92,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
 /// [`SetupError::Journal`] where it is not known what stages there were.
 pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Direction) -> Result<Made, SetupError> {
-    let stand = shared.shelf.look(&wanted(config, |name| name == channel), Effort::Full);
+    let stand = look(shared, &wanted(config, |name| name == channel), Effort::Full);
     let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
     let remembered = match journal.filter(|journal| journal.exists()) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
@@ -135,11 +137,22 @@ fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
     NamedStage { name, settings }
 }
 
+/// Looks at all stages, again where one changed meanwhile: whoever begins with what is found may never look again.
+pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Stand {
+    let mut stand = shared.shelf.look(wanted, effort);
+    for _ in 1..LOOKS {
+        let Some(soon) = stand.soon.filter(|_| stand.unsettled) else { break };
+        std::thread::sleep(soon);
+        stand = shared.shelf.look(wanted, effort);
+    }
+    stand
+}
+
 /// Looks at all stages for a daemon that is about to start: what is compiled is loaded, what a pipeline lists is waited for
 /// a moment, and the rest is compiled later.
 pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Stand {
-    let stand = shared.shelf.look(wanted, Effort::Quick);
-    if !wanted.named.iter().any(|stage| stand.named(stage).is_some_and(Standing::is_compiling)) {
+    let stand = look(shared, wanted, Effort::Quick);
+    if !wanted.named.iter().any(|stage| stand.named(stage).is_compiling()) {
         return stand;
     }
     let (shelf, all) = (Arc::clone(&shared.shelf), wanted.clone());
@@ -202,13 +215,13 @@ fn compose(
     let (stages, remembered): (Vec<Standing>, _) = match listed(config, channel, direction) {
         // What the folder held for the channel is remembered in case it is asked for again.
         Some(stages) => {
-            let stages = stages.iter().filter_map(|stage| stand.named(&named_stage(config, stage)).cloned());
+            let stages = stages.iter().map(|stage| stand.named(&named_stage(config, stage)));
             (stages.collect(), remembered.to_vec())
         }
         None => {
             let (stages, remembered) = roster(&config.plugins.folder, stand.folder(), remembered);
             let none = stages.iter().all(|standing| standing.ended() == Some("removed"));
-            let stock = stand.named(&passthrough()).filter(|_| none).cloned();
+            let stock = none.then(|| stand.named(&passthrough()));
             (stages.into_iter().chain(stock).collect(), remembered)
         }
     };
@@ -235,24 +248,14 @@ fn settings(config: &Config, channel: &str, direction: Direction) -> PipelineSet
 
 fn remembered(journal: &Journal, channel: &str) -> Result<Vec<Remembered>, JournalError> {
     let rows = journal.stages(channel)?.into_iter();
-    Ok(rows
-        .map(|row| Remembered {
-            name: row.name,
-            filter: row.filter.as_deref().map(Filter::from_text),
-            tombstone: row.tombstone,
-        })
-        .collect())
+    Ok(rows.map(|row| Remembered::from_text(row.name, row.filter.as_deref(), row.tombstone)).collect())
 }
 
 fn record(journal: &Journal, channel: &str, made: &Made) -> Result<(), JournalError> {
     let rows: Vec<StageRow> = made
         .remembered
         .iter()
-        .map(|known| StageRow {
-            name: known.name.clone(),
-            filter: known.filter.as_ref().map(Filter::to_text),
-            tombstone: known.tombstone.clone(),
-        })
+        .map(|known| StageRow { name: known.name.clone(), filter: known.text(), tombstone: known.tombstone.clone() })
         .collect();
     let stages: Vec<PipelineStage> = made
         .pipeline
@@ -327,7 +330,7 @@ impl Live {
         let before = post.holder.pipeline();
         let mut known = locked(&post.known);
         let made = compose(&self.config, stand, (&post.channel, post.direction), &known.remembered, Some(&before));
-        made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(standing));
+        made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(&post.channel, standing));
         let changed = !made.pipeline.is_same(&before);
         if (changed || made.remembered != known.remembered)
             && let Err(error) = record(&post.spool.journal, &post.channel, &made)

@@ -7,9 +7,14 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::filter::Filter;
-use super::shelf::{Condition, Standing, back_or_ended};
+use super::shelf::{Condition, Standing, back_or_ended, side_car_gone};
 use super::sidecar::SideCar;
+
+/// Says in the text of a filter that the stage had a side-car; whoever does not know it passes over it.
+const SIDE_CAR: &str = "side-car";
 
 /// What is remembered of a stage, through restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub struct Remembered {
     pub name: String,
     /// The messages it saw; nothing where its side-car was never understood, and then it is all of them.
     pub filter: Option<Filter>,
+    /// Whether it had a side-car, which it is not to do without.
+    pub side_car: bool,
     /// The tombstone that lay there already, and says nothing about this stage.
     pub tombstone: Option<String>,
 }
@@ -31,8 +38,9 @@ pub fn roster(folder: &Path, stand: &[Standing], remembered: &[Remembered]) -> (
         match stages.iter_mut().find(|standing| standing.name == known.name) {
             None => stages.push(Standing {
                 name: known.name.clone(),
-                side_car: known.side_car(),
+                side_car: known.settings(),
                 condition: missing(),
+                has_side_car: known.side_car,
                 trouble: None,
                 tombstone: None,
             }),
@@ -42,7 +50,11 @@ pub fn roster(folder: &Path, stand: &[Standing], remembered: &[Remembered]) -> (
                     standing.condition = missing();
                 }
                 if standing.side_car.is_none() {
-                    standing.side_car = known.side_car();
+                    standing.side_car = known.settings();
+                }
+                let another = standing.tombstone.is_some() && !stale;
+                if known.side_car && !standing.has_side_car && !another && standing.ended().is_none() {
+                    miss_side_car(standing, known);
                 }
             }
         }
@@ -52,16 +64,45 @@ pub fn roster(folder: &Path, stand: &[Standing], remembered: &[Remembered]) -> (
     (stages, kept)
 }
 
+/// Its component may have begun again while its settings are gone: it is not to run without them.
+fn miss_side_car(standing: &mut Standing, known: &Remembered) {
+    (standing.has_side_car, standing.side_car) = (true, known.settings());
+    if matches!(standing.condition, Condition::Ready(_) | Condition::Compiling) {
+        standing.condition = Condition::Missing(side_car_gone(&standing.name));
+    }
+}
+
 fn remember(standing: &Standing) -> Remembered {
     Remembered {
         name: standing.name.clone(),
         filter: standing.side_car.as_ref().map(|side_car| side_car.filter.clone()),
+        side_car: standing.has_side_car,
         tombstone: standing.tombstone.clone(),
     }
 }
 
 impl Remembered {
-    fn side_car(&self) -> Option<SideCar> {
+    /// Its filter and whether it had a side-car, as a journal keeps them; nothing where neither is known.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        if !self.side_car {
+            return self.filter.as_ref().map(Filter::to_text);
+        }
+        let text = self.filter.clone().unwrap_or_default().to_text();
+        let mut kept: serde_json::Map<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+        kept.insert(SIDE_CAR.to_owned(), Value::Bool(true));
+        Some(Value::Object(kept).to_string())
+    }
+
+    /// What a journal keeps under `name`.
+    #[must_use]
+    pub fn from_text(name: String, text: Option<&str>, tombstone: Option<String>) -> Self {
+        let kept = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let side_car = kept.is_some_and(|kept| kept.get(SIDE_CAR) == Some(&Value::Bool(true)));
+        Self { name, filter: text.map(Filter::from_text), side_car, tombstone }
+    }
+
+    fn settings(&self) -> Option<SideCar> {
         let filter = self.filter.clone()?;
         Some(SideCar { filter, ..SideCar::default() })
     }
@@ -78,12 +119,14 @@ mod tests {
 
     fn standing(name: &str, condition: Condition, tombstone: Option<&str>) -> Standing {
         let side_car = Some(SideCar::default());
-        Standing { name: name.to_owned(), side_car, condition, trouble: None, tombstone: tombstone.map(str::to_owned) }
+        let (name, tombstone) = (name.to_owned(), tombstone.map(str::to_owned));
+        Standing { name, side_car, condition, has_side_car: false, trouble: None, tombstone }
     }
 
     fn known(name: &str, tombstone: Option<&str>) -> Remembered {
         let filter = Filter { channels: Some(vec!["central".to_owned()]), ..Filter::default() };
-        Remembered { name: name.to_owned(), filter: Some(filter), tombstone: tombstone.map(str::to_owned) }
+        let (name, tombstone) = (name.to_owned(), tombstone.map(str::to_owned));
+        Remembered { name, filter: Some(filter), side_car: false, tombstone }
     }
 
     fn look(stand: &[Standing], remembered: &[Remembered]) -> (Vec<(String, &'static str)>, Vec<String>) {
@@ -130,5 +173,32 @@ mod tests {
         let (stages, kept) = roster(Path::new("/p"), &[broken], &[known("a.wasm", None)]);
         assert_eq!(stages[0].side_car.as_ref().unwrap().filter, known("a.wasm", None).filter.unwrap());
         assert_eq!(kept, [known("a.wasm", None)]);
+    }
+
+    #[test]
+    fn one_that_had_a_side_car_does_not_begin_without_it() {
+        let had = Remembered { side_car: true, ..known("a.wasm", Some("1")) };
+        let stand = |tombstone| [standing("a.wasm", Condition::Compiling, tombstone)];
+        let (stages, kept) = roster(Path::new("/p"), &stand(Some("1")), std::slice::from_ref(&had));
+        assert!(stages[0].unanswering().unwrap().contains("put a.toml back"));
+        assert_eq!(stages[0].side_car.as_ref().map(|side_car| &side_car.filter), had.filter.as_ref());
+        assert_eq!(kept, [Remembered { tombstone: Some("1".to_owned()), ..had.clone() }]);
+        let (stages, _) = roster(Path::new("/p"), &stand(Some("2")), std::slice::from_ref(&had));
+        assert!(stages[0].is_compiling(), "it was ended, and this is another");
+        let back = Standing { has_side_car: true, ..standing("a.wasm", Condition::Compiling, None) };
+        assert!(roster(Path::new("/p"), &[back], &[had]).0[0].is_compiling());
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_as_it_was_written() {
+        for side_car in [false, true] {
+            let known = Remembered { side_car, ..known("a.wasm", Some("1")) };
+            let text = known.text();
+            assert_eq!(Remembered::from_text(known.name.clone(), text.as_deref(), known.tombstone.clone()), known);
+        }
+        let plain = Remembered::from_text("a.wasm".to_owned(), Some("{\"channels\":[\"central\"]}"), None);
+        assert_eq!(plain, known("a.wasm", None));
+        let unknown = Remembered { filter: None, side_car: true, ..known("a.wasm", None) };
+        assert!(Remembered::from_text("a.wasm".to_owned(), unknown.text().as_deref(), None).side_car);
     }
 }

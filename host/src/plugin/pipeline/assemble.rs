@@ -8,8 +8,8 @@ use crate::plugin::shelf::{Condition, Standing};
 
 impl Pipeline {
     /// The pipeline of a channel from these stages, in order; those that do not concern the channel and those that were
-    /// ended are left out. Stages that are the same as in `before` go on counting,
-    /// and a breaker of theirs that is open stays open.
+    /// ended are left out. Stages that are the same as in `before` go on counting, and a breaker of theirs that is open stays open
+    /// unless their filter, limits or `on-error` changed.
     #[must_use]
     pub fn assemble(stages: &[Standing], settings: PipelineSettings, before: Option<&Self>) -> Self {
         let mut stages: Vec<Stage> = stages.iter().filter_map(|standing| stage(standing, &settings)).collect();
@@ -17,7 +17,9 @@ impl Pipeline {
             let same = before.into_iter().flat_map(|before| &before.stages).find(|old| old.is_same(stage));
             if let Some(old) = same {
                 stage.statistics = Arc::clone(&old.statistics);
-                stage.health = Arc::clone(&old.health);
+                if old.has_terms_of(stage) {
+                    stage.health = Arc::clone(&old.health);
+                }
             }
         }
         Self::of(stages, settings)
@@ -47,4 +49,42 @@ fn stage(standing: &Standing, settings: &PipelineSettings) -> Option<Stage> {
     let concerned = side_car.filter.concerns(&settings.channel, settings.direction);
     let trouble = standing.trouble.clone();
     concerned.then(|| Stage { trouble, ..Stage::new(standing.name.clone(), side_car, state) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::Direction;
+    use crate::plugin::TOTAL_TIME;
+    use crate::plugin::sidecar::SideCar;
+
+    fn pipeline(deadline: u64, before: Option<&Pipeline>) -> Pipeline {
+        let mut side_car = SideCar::default();
+        side_car.limits.deadline = Duration::from_secs(deadline);
+        let mut standing = Standing::unloaded("a.wasm".to_owned(), "is broken");
+        standing.side_car = Some(side_car);
+        let settings = PipelineSettings {
+            stages: Vec::new(),
+            channel: "central".to_owned(),
+            channels: vec!["central".to_owned()],
+            direction: Direction::Inbound,
+            routes: Vec::new(),
+            max_payload: 1 << 20,
+            total_time: TOTAL_TIME,
+        };
+        Pipeline::assemble(&[standing], settings, before)
+    }
+
+    #[test]
+    fn failures_count_on_only_while_limits_stay_and_figures_always() {
+        let before = pipeline(1, None);
+        let kept = |after: &Pipeline| {
+            let (old, new) = (&before.stages[0], &after.stages[0]);
+            (Arc::ptr_eq(&old.statistics, &new.statistics), Arc::ptr_eq(&old.health, &new.health))
+        };
+        assert_eq!(kept(&pipeline(1, Some(&before))), (true, true));
+        assert_eq!(kept(&pipeline(5, Some(&before))), (true, false));
+    }
 }

@@ -172,13 +172,18 @@ impl Stage {
         StageInfo { name: &self.name, state, condition, trouble, figures: self.statistics.figures() }
     }
 
-    /// Whether it is the same component under the same name with the same settings.
+    /// Whether it is the same component under the same name with the same configuration.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let component = |stage: &Self| match &stage.state {
             State::Ready(loaded) => Some(loaded.sha256),
             _ => None,
         };
         self.name == other.name && self.config == other.config && component(self) == component(other)
+    }
+
+    /// Whether besides it is asked about the same messages on the same terms, so that its failures of before still count.
+    pub(super) fn has_terms_of(&self, other: &Self) -> bool {
+        self.filter == other.filter && self.on_error == other.on_error && self.limits == other.limits
     }
 
     pub(super) fn broken(&self) -> Option<StageError> {

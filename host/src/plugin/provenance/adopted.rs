@@ -2,7 +2,8 @@
 //!
 //! # On disk
 //! One line for each file that was adopted: its SHA-256 in hexadecimal, a blank, and the seconds since 1970 at which that
-//! was. Lines are only ever added, each with one write and a sync; one that was cut short by a crash is passed over. The
+//! was. A file that is adopted again a day later or more has another line, because the same bytes may have been signed again
+//! with a certificate that was not valid before. Lines are only ever added, each with one write and a sync; one that was cut short by a crash is passed over. The
 //! file belongs to Sesame alone, 0600: whoever writes to it can make an expired signature good, though never a false one.
 
 use std::fs::{File, OpenOptions};
@@ -16,6 +17,9 @@ use crate::plugin::folder::read_file;
 
 /// Some forty thousand lines; a file of more is not Sesame's.
 const MAX_BYTES: u64 = 4 << 20;
+
+/// In seconds.
+const DAY: u64 = 86_400;
 
 /// The file.
 pub(super) struct Adopted<'a> {
@@ -31,22 +35,23 @@ impl<'a> Adopted<'a> {
         self.file
     }
 
-    /// Since when a file of this hash is adopted, in seconds since 1970.
-    pub(super) fn since(&self, hash: &[u8; 32]) -> Option<u64> {
-        self.text().lines().find_map(|line| {
-            let (known, seconds) = line.split_once(' ')?;
-            (known == hex(hash)).then(|| seconds.parse().ok()).flatten()
-        })
+    /// When a file of this hash was adopted, in seconds since 1970, the newest first.
+    pub(super) fn times(&self, hash: &[u8; 32]) -> Vec<u64> {
+        let hash = hex(hash);
+        let time = |line: &str| line.split_once(' ').filter(|(known, _)| *known == hash)?.1.parse().ok();
+        let mut times: Vec<u64> = self.text().lines().filter_map(time).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        times
     }
 
-    /// Remembers it from now on, durably; the first time counts.
+    /// Remembers durably that it is adopted now, unless that was remembered within a day.
     pub(super) fn remember(&self, hash: &[u8; 32], now: SystemTime) -> io::Result<()> {
-        if self.since(hash).is_some() {
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if self.times(hash).first().is_some_and(|last| seconds.saturating_sub(*last) < DAY) {
             return Ok(());
         }
         let folder = self.file.parent().unwrap_or(Path::new("/"));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.file)?;
         // The line before may have been cut short.
         let text = self.text();

@@ -9,8 +9,8 @@
 //!   certificate leads to a trust anchor and is not revoked, and the signer is on the list of plugin signers.
 //! - Where signatures are required, a component without one is refused, and so is a side-car without one. A plugin may have
 //!   no side-car; a signature whose side-car is gone is refused.
-//! - A certificate may expire after the plugin was adopted: a file whose hash is remembered is judged as of the time of its
-//!   adoption. Revocation and the list are always judged as of now.
+//! - A certificate may expire after the plugin was adopted: a file whose hash is remembered is judged as of the times at
+//!   which it was adopted, the newest first. Revocation and the list are always judged as of now.
 //! - The stock plugins are part of this program, and `[plugin.NAME]` of the configuration is the operator's own: neither is
 //!   asked for a signature.
 
@@ -193,8 +193,9 @@ fn as_of_adoption(
     if !matches!(error, OpenError::Path(PathError::Expired { .. })) {
         return None;
     }
-    let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(adopted.since(hash)?))?;
-    verify_detached(signature, bytes, store, Role::PluginSigner, then).ok()
+    let times = adopted.times(hash).into_iter().map(Duration::from_secs);
+    let mut moments = times.filter_map(|time| SystemTime::UNIX_EPOCH.checked_add(time));
+    moments.find_map(|then| verify_detached(signature, bytes, store, Role::PluginSigner, then).ok())
 }
 
 fn refusal(error: &OpenError, file: &Path, signature: &Path) -> SignatureError {

@@ -213,6 +213,25 @@ fn what_was_adopted_after_the_end_of_the_certificate_is_refused() {
 }
 
 #[test]
+fn what_was_signed_again_is_judged_as_of_each_time_it_was_adopted() {
+    let (machine, _) = Machine::signed(Machine::expired_signer);
+    for name in ["10-a.toml", "10-a.wasm"] {
+        // Before this certificate, with it, and after it.
+        [40, 10, 0].iter().for_each(|days_ago| machine.remember(name, *days_ago));
+    }
+    assert_eq!(machine.refusal(true), "");
+}
+
+#[test]
+fn an_adoption_is_remembered_again_after_a_day() {
+    let (machine, _) = Machine::signed(Machine::signer);
+    machine.remember("10-a.toml", 2);
+    machine.remember("10-a.wasm", 0);
+    assert_eq!(machine.refusal(true), "");
+    assert_eq!(fs::read_to_string(machine.path("state/adopted")).unwrap().lines().count(), 3);
+}
+
+#[test]
 fn a_revoked_signer_is_refused() {
     let (machine, signer) = Machine::signed(Machine::signer);
     assert_eq!(machine.refusal(false), "");

@@ -11,6 +11,9 @@ use crate::plugin::text::clean;
 /// Schemas within the schema, deep.
 const MAX_DEPTH: usize = 128;
 
+/// The longest JSON pointer of a schema within the schema, in bytes: each is kept.
+const MAX_POINTER_BYTES: usize = 2000;
+
 /// Patterns in all, and what each may compile to, in bytes.
 const MAX_PATTERNS: usize = 64;
 const MAX_PATTERN_BYTES: usize = 64 << 10;
@@ -54,6 +57,9 @@ impl<'a> Reader<'a> {
         }
         if depth > MAX_DEPTH {
             return Err(fault("its schemas stand in one another more than 128 deep", ""));
+        }
+        if at.len() > MAX_POINTER_BYTES {
+            return Err(fault("the names on the way to a schema in it are longer than 2 kB in all", at));
         }
         let id = self.nodes.len();
         self.nodes.push(Node::Always(true));

@@ -180,6 +180,9 @@ fn a_schema_that_means_harm_ends_soon() {
     let chain: Vec<String> = (0..1000).map(|n| format!(r##""d{n}":{{"$ref":"#/$defs/d{}"}}"##, n + 1)).collect();
     let chain = format!(r#"{{"$defs":{{{},"d1000":true}}}}"#, chain.join(","));
     assert!(refused(&chain).contains("more than 128 deep"));
+    let name = "x".repeat(3000);
+    let long = format!(r#"{{"properties":{{"{name}":{{"not":true}}}}}}"#);
+    assert!(refused(&long).contains("longer than 2 kB in all"));
     assert!(refused(r#"{"pattern": "((a{100}){100}){100}"}"#).contains("a pattern cannot be used, "));
     let patterns: Vec<String> = (0..100).map(|n| format!("{{\"pattern\":\"a{n}\"}}")).collect();
     assert!(refused(&format!("{{\"allOf\":[{}]}}", patterns.join(","))).contains("more than 64 patterns"));

@@ -43,6 +43,16 @@ impl Facts {
         matches!(self.0, [Some(_), ..])
     }
 
+    /// Whether there is a side-car.
+    pub(super) fn has_side_car(&self) -> bool {
+        matches!(self.0, [_, Some(_), ..])
+    }
+
+    /// Whether a file is gone that was there `before`.
+    pub(super) fn lack_one_of(&self, before: &Self) -> bool {
+        self.0.iter().zip(&before.0).any(|(now, before)| now.is_none() && before.is_some())
+    }
+
     /// Whether it shows that nobody writes to any of the files any more: none was written for so long, or each was renamed,
     /// or had its mode or times set, after it was written last.
     pub(super) fn are_finished(&self, now: SystemTime, settle: Duration) -> bool {

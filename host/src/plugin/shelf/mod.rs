@@ -12,10 +12,14 @@
 //! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
 //!   together take effect together.
 //! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer.
+//! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
 //! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
 //!   was ended: by a tombstone, or by `enabled = false` in its side-car. Only a file that was never a stage, because it was
 //!   gone before it was found good or bad, leaves nothing behind.
-//! - At the first look of the process nothing is waited for: whatever lies there is judged as it is.
+//! - So is a side-car: one that is gone for two seconds is missed, the settings it had serve on, and a stage that is not in
+//!   service without it cannot answer. An empty one takes its place.
+//! - At the first look of the process nothing is waited for: whatever lies there is judged as it is. What changes during
+//!   that look is a stage that cannot answer until the next.
 
 mod facts;
 mod slot;
@@ -29,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use self::facts::Facts;
+pub(super) use self::slot::side_car_gone;
 use self::slot::{Slot, Verdict};
 pub(super) use self::standing::Condition;
 pub use self::standing::Standing;
@@ -53,6 +58,8 @@ struct Pace {
     together: Duration,
     /// A file that is no good may still become good for so long before anything is said of it.
     patience: Duration,
+    /// What was found to be no good is judged again after so long: the reason may have been elsewhere.
+    again: Duration,
 }
 
 const PACE: Pace = Pace {
@@ -61,6 +68,7 @@ const PACE: Pace = Pace {
     vanished: Duration::from_secs(2),
     together: Duration::from_secs(5),
     patience: Duration::from_secs(5),
+    again: Duration::from_secs(60),
 };
 
 /// How much a look may do.
@@ -101,6 +109,8 @@ pub struct Stand {
     pub unusable: Option<Arc<FolderError>>,
     /// When it is worth looking again, if before the usual time.
     pub soon: Option<Duration>,
+    /// Whether a stage changed while it was loaded for the first time, so that nothing good is known of it.
+    pub unsettled: bool,
 }
 
 impl Stand {
@@ -110,10 +120,11 @@ impl Stand {
         &self.folder
     }
 
-    /// A stage that a pipeline lists.
+    /// A stage that a pipeline lists; one that was not looked at cannot answer.
     #[must_use]
-    pub fn named(&self, stage: &NamedStage) -> Option<&Standing> {
-        self.named.get(&stage.key())
+    pub fn named(&self, stage: &NamedStage) -> Standing {
+        let unknown = || Standing::unloaded(named_name(stage), "was not looked at: look again");
+        self.named.get(&stage.key()).cloned().unwrap_or_else(unknown)
     }
 }
 
@@ -225,9 +236,12 @@ impl Shelf {
         }
         let usable = stand.unusable.is_none();
         for stage in &wanted.named {
-            let slot = slots.named.entry(stage.key()).or_insert_with(|| Slot::new(named_name(stage), true, true));
+            let slot = slots.named.entry(stage.key()).or_insert_with(|| named_slot(stage));
             slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default());
         }
+        let clock = Instant::now();
+        let all = slots.stages.values_mut().chain(slots.named.values_mut());
+        all.for_each(|slot| slot.doubt_what_is_bad(&self.pace, clock));
         let mut jobs = slots.jobs(wanted, &self.pace, &mut stand);
         jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
         (jobs, stand)
@@ -301,17 +315,18 @@ impl Shelf {
             (Condition::Broken(reason) | Condition::Missing(reason), _) => {
                 self.say(about, &standing.name, Some(&waiting(&standing.name, reason)));
             }
-            (Condition::Ready(_) | Condition::Compiling, _) => self.say(about, "", None),
-            // Whether that ends it is for each channel to say.
-            (Condition::Removed | Condition::Disabled, _) => {}
+            // Whether a tombstone ends it is for each channel to say.
+            _ => self.say(about, "", None),
         }
     }
 
-    /// Says once of a stage that is only remembered that messages wait because of it.
-    pub fn say_waiting(&self, standing: &Standing) {
-        if let Some(reason) = standing.unanswering() {
-            self.say(&standing.name, &standing.name, Some(&waiting(&standing.name, reason)));
-        }
+    /// Says once of a stage of a channel that messages wait because of it, where that is not said of the stage itself.
+    pub fn say_waiting(&self, channel: &str, standing: &Standing) {
+        let about = format!("{channel}\n{}", standing.name);
+        let text = standing.unanswering().map(|reason| waiting(&standing.name, reason));
+        let known = |text: &String| locked(&self.said).iter().any(|(other, said)| *other != about && said == text);
+        let text = text.filter(|text| !known(text));
+        self.say(&about, &standing.name, text.as_deref());
     }
 
     fn say(&self, about: &str, plugin: &str, text: Option<&str>) {
@@ -367,10 +382,14 @@ impl Slots {
     }
 
     fn show(&self, wanted: &Wanted, stand: &mut Stand) {
+        let named = wanted.named.iter().map(NamedStage::key);
+        let folder = self.stages.values().filter(|_| wanted.folder.is_some());
+        if folder.chain(named.clone().filter_map(|key| self.named.get(&key))).any(Slot::is_unsettled) {
+            (stand.unsettled, stand.soon) = (true, Some(SOON));
+        }
         if wanted.folder.is_some() {
             stand.folder = self.stages.values().filter_map(Slot::standing).collect();
         }
-        let named = wanted.named.iter().map(NamedStage::key);
         stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
     }
 }
@@ -403,6 +422,11 @@ fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         _ => folder::stems(folder),
     }
+}
+
+fn named_slot(stage: &NamedStage) -> Slot {
+    let slot = Slot::new(named_name(stage), true, true);
+    if stage.settings.is_some() { slot.configured() } else { slot }
 }
 
 fn file_name(stem: &Path) -> String {

@@ -45,12 +45,39 @@ pub(super) struct Slot {
     /// A bad finding that is not acted on yet.
     held: Option<(Option<SideCar>, String, Option<String>)>,
     shown: Option<Standing>,
+    /// When it was judged last, and the files that were there.
+    judged_at: Instant,
+    judged_by: Facts,
+    /// Whether its settings are in a file beside it.
+    has_side_car: bool,
+    /// Whether its settings are in the configuration, so that a file beside it counts for nothing.
+    configured: bool,
 }
 
 impl Slot {
     pub(super) fn new(name: String, named: bool, at_once: bool) -> Self {
         let (facts, since) = (Facts::default(), Instant::now());
-        Self { name, named, facts, since, judged: false, at_once, held: None, shown: None }
+        let (judged_by, has_side_car, configured) = (facts, false, false);
+        let (judged, held, shown) = (false, None, None);
+        Self {
+            name,
+            named,
+            facts,
+            since,
+            judged,
+            at_once,
+            held,
+            shown,
+            judged_at: since,
+            judged_by,
+            has_side_car,
+            configured,
+        }
+    }
+
+    /// The same for a stage whose settings are in the configuration.
+    pub(super) fn configured(self) -> Self {
+        Self { configured: true, ..self }
     }
 
     /// Takes note of the files as they are now.
@@ -63,6 +90,17 @@ impl Slot {
     /// What was found may not hold any more.
     pub(super) fn doubt(&mut self) {
         self.judged = false;
+    }
+
+    /// The same where something was found to be wrong, and long ago.
+    pub(super) fn doubt_what_is_bad(&mut self, pace: &Pace, clock: Instant) {
+        let bad = self
+            .shown
+            .as_ref()
+            .is_some_and(|standing| standing.trouble.is_some() || matches!(standing.condition, Condition::Broken(_)));
+        if bad && self.held.is_none() && clock.saturating_duration_since(self.judged_at) >= pace.again {
+            self.judged = false;
+        }
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -101,6 +139,9 @@ impl Slot {
             return self.since(clock) >= if self.shown.is_some() { pace.vanished } else { pace.patience };
         }
         let since = self.since(clock);
+        if self.facts.lack_one_of(&self.judged_by) && since < pace.vanished {
+            return false;
+        }
         since >= pace.quiet && (since >= pace.settle || self.facts.are_finished(now, pace.settle))
     }
 
@@ -108,7 +149,15 @@ impl Slot {
     pub(super) fn take(&mut self, verdict: Verdict) {
         let first = std::mem::replace(&mut self.at_once, false);
         self.judged = !matches!(verdict, Verdict::Compiling { .. });
+        (self.judged_at, self.judged_by) = (Instant::now(), self.facts);
+        self.has_side_car |= self.facts.has_side_car() && !self.configured;
         match verdict {
+            Verdict::Good { tombstone, .. } if self.lacks_side_car(tombstone.as_deref()) => {
+                self.held = Some((self.known_side_car(), side_car_gone(&self.name), tombstone));
+                if first {
+                    self.give_up();
+                }
+            }
             Verdict::Good { side_car, loaded, tombstone } => self.serve(side_car, loaded, tombstone),
             Verdict::Compiling { side_car, tombstone } => {
                 self.at_once = true;
@@ -126,6 +175,14 @@ impl Slot {
             Verdict::Disabled => self.end(Condition::Disabled, None),
             Verdict::Removed(text) => self.end(Condition::Removed, Some(text)),
         }
+    }
+
+    /// Whether its settings are gone. With a new tombstone it is another stage of the same name, and never had any.
+    fn lacks_side_car(&self, tombstone: Option<&str>) -> bool {
+        let ended = tombstone.is_some_and(|text| {
+            self.shown.as_ref().is_some_and(|standing| standing.tombstone.as_deref() != Some(text))
+        });
+        self.has_side_car && !ended && !self.facts.has_side_car()
     }
 
     /// Acts on a bad finding that has stood for long enough.
@@ -153,6 +210,7 @@ impl Slot {
             let sha256 = crate::message::hex(&loaded.sha256);
             tracing::info!(plugin, version, sha256, mended, "plugin in service");
         }
+        self.has_side_car = self.facts.has_side_car() && !self.configured;
         self.show(Some(side_car), Condition::Ready(loaded), tombstone);
     }
 
@@ -160,12 +218,14 @@ impl Slot {
         if self.shown.as_ref().is_some_and(|standing| standing.ended().is_none()) {
             tracing::info!(plugin = self.name, how = condition.word(), "plugin ended");
         }
+        self.has_side_car = false;
         self.show(None, condition, tombstone);
     }
 
     fn show(&mut self, side_car: Option<SideCar>, condition: Condition, tombstone: Option<String>) {
         self.held = None;
-        self.shown = Some(Standing { name: self.name.clone(), side_car, condition, trouble: None, tombstone });
+        let (name, has_side_car) = (self.name.clone(), self.has_side_car);
+        self.shown = Some(Standing { name, side_car, condition, has_side_car, trouble: None, tombstone });
     }
 
     fn known_side_car(&self) -> Option<SideCar> {
@@ -177,8 +237,24 @@ impl Slot {
         matches!(standing.condition, Condition::Ready(_)).then_some((standing.side_car.as_ref()?, &standing.condition))
     }
 
-    /// How the stage stands; nothing while a new file is not judged.
-    pub(super) fn standing(&self) -> Option<Standing> {
-        self.shown.clone()
+    /// Whether it was to be judged at once, and was not because it changed meanwhile.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.shown.is_none() && (self.named || self.at_once)
     }
+
+    /// How the stage stands; nothing while a file that came later is not judged. One that was to be judged at once cannot
+    /// answer until it is: without it messages would pass unchecked.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let unsettled = || Standing::unloaded(self.name.clone(), "was changed while it was being loaded");
+        self.shown.clone().or_else(|| self.is_unsettled().then(unsettled))
+    }
+}
+
+/// What to do about a stage whose component is there and whose settings are gone.
+pub(in crate::plugin) fn side_car_gone(name: &str) -> String {
+    let stem = name.strip_suffix(".wasm").unwrap_or(name);
+    format!(
+        "has lost its settings: put {stem}.toml back, an empty one if it needs none, or end the stage with `sesame plugin \
+         remove {stem}`"
+    )
 }

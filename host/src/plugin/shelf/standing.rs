@@ -13,6 +13,8 @@ pub struct Standing {
     /// The settings that hold, or those known last; nothing where none were ever understood.
     pub(in crate::plugin) side_car: Option<SideCar>,
     pub(in crate::plugin) condition: Condition,
+    /// Whether its settings are, or were, those of a file beside it, which it is not to do without.
+    pub(in crate::plugin) has_side_car: bool,
     /// What is wrong with the file that lies there now, while the last good one serves.
     pub(in crate::plugin) trouble: Option<String>,
     /// The text of the tombstone that lies there.
@@ -57,6 +59,12 @@ impl Condition {
 }
 
 impl Standing {
+    /// One of which nothing is known yet: it cannot answer, whatever the message.
+    pub(in crate::plugin) fn unloaded(name: String, reason: &str) -> Self {
+        let condition = Condition::Broken(reason.to_owned());
+        Self { name, side_car: None, condition, has_side_car: false, trouble: None, tombstone: None }
+    }
+
     /// The name of the file, or `builtin:NAME`.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -13,6 +13,7 @@ const BRISK: Pace = Pace {
     vanished: Duration::ZERO,
     together: Duration::from_secs(60),
     patience: Duration::ZERO,
+    again: Duration::from_secs(60),
 };
 
 struct Scene {
@@ -225,7 +226,7 @@ fn a_listed_stage_is_reloaded_as_well() {
     let wanted = Wanted { folder: None, named: vec![stage.clone()], channels: Vec::new() };
     let look = || {
         drop(scene.shelf.look(&wanted, Effort::Full));
-        scene.shelf.look(&wanted, Effort::Full).named(&stage).unwrap().clone()
+        scene.shelf.look(&wanted, Effort::Full).named(&stage)
     };
     assert!(look().unanswering().unwrap().contains("take it out of the pipeline"));
     scene.put("a.wasm", component(1));
@@ -235,4 +236,126 @@ fn a_listed_stage_is_reloaded_as_well() {
     assert!(matches!(kept.condition, Condition::Ready(_)) && kept.trouble.is_some());
     scene.take("a.wasm");
     assert!(matches!(look().condition, Condition::Missing(_)));
+}
+
+#[test]
+fn what_changes_during_the_first_look_cannot_answer_until_the_next() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let scene = Scene::new(BRISK);
+    scene.put("a.wasm", component(1));
+    scene.put("b.wasm", component(2));
+    let named = NamedStage { name: scene.folder.path().join("b.wasm").to_string_lossy().into_owned(), settings: None };
+    let wanted = Wanted { folder: Some(scene.folder.path().to_owned()), named: vec![named.clone()], channels: vec![] };
+    let looked = AtomicBool::new(false);
+    let stand = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !looked.load(Ordering::Relaxed) {
+                scene.put("b.toml", "");
+            }
+        });
+        let stand = scene.shelf.look(&wanted, Effort::Full);
+        looked.store(true, Ordering::Relaxed);
+        stand
+    });
+    let unanswering: Vec<_> = stand.folder().iter().map(Standing::unanswering).collect();
+    assert_eq!(unanswering, [Some("was changed while it was being loaded"); 2]);
+    assert!(stand.named(&named).unanswering().is_some() && stand.unsettled && stand.soon.is_some());
+    let stand = scene.shelf.look(&wanted, Effort::Full);
+    assert!(stand.folder().iter().chain([&stand.named(&named)]).all(|standing| standing.unanswering().is_none()));
+    assert!(!stand.unsettled);
+}
+
+#[test]
+fn a_listed_stage_that_was_not_looked_at_cannot_answer() {
+    let stage = NamedStage { name: "/p/a.wasm".to_owned(), settings: None };
+    assert!(Stand::default().named(&stage).unanswering().is_some());
+}
+
+#[test]
+fn a_side_car_that_is_gone_for_a_moment_is_waited_for() {
+    let scene = Scene::new(Pace { vanished: Duration::from_millis(300), ..BRISK });
+    scene.put("a.wasm", component(1));
+    scene.put("a.toml", "direction = \"inbound\"");
+    scene.look();
+    scene.take("a.toml");
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    assert!(scene.stand(Effort::Full).soon.is_some());
+    scene.put("a.toml", "direction = \"outbound\"");
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    let side_car = scene.stand(Effort::Full).folder()[0].side_car.clone().unwrap();
+    assert_eq!(side_car.filter.direction, Some(Direction::Outbound));
+}
+
+#[test]
+fn a_stage_whose_side_car_is_gone_serves_on_with_its_settings_and_does_not_begin_without_them() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.put("a.toml", "direction = \"inbound\"");
+    scene.look();
+    let first = scene.serving();
+    scene.take("a.toml");
+    scene.put("a.wasm", component(2));
+    assert_eq!(scene.look(), ["a.wasm ready!"]);
+    assert_eq!(scene.serving(), first);
+    let side_car = scene.stand(Effort::Full).folder()[0].side_car.clone().unwrap();
+    assert_eq!(side_car.filter.direction, Some(Direction::Inbound));
+    scene.take("a.wasm");
+    assert_eq!(scene.look(), ["a.wasm missing"]);
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm broken"]);
+    scene.put("a.toml", "");
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+}
+
+#[test]
+fn what_is_no_good_is_judged_again_after_a_while_though_its_files_stay() {
+    let broken = || Verdict::Broken { side_car: None, reason: "is not adopted".to_owned(), tombstone: None };
+    let judged_again = |verdict: Verdict, pace: Pace| {
+        let mut slot = Slot::new("a.wasm".to_owned(), false, true);
+        slot.take(verdict);
+        slot.doubt_what_is_bad(&pace, Instant::now());
+        !slot.is_judged()
+    };
+    assert!(!judged_again(broken(), BRISK));
+    let at_once = Pace { again: Duration::ZERO, ..BRISK };
+    assert!(judged_again(broken(), at_once));
+    assert!(!judged_again(Verdict::Disabled, at_once));
+}
+
+#[test]
+fn what_is_wrong_is_said_once_and_again_after_the_stage_ended() {
+    let scene = Scene::looked();
+    let said = || {
+        scene.shelf.report(&scene.stand(Effort::Full));
+        locked(&scene.shelf.said).len()
+    };
+    scene.put("a.wasm", "nonsense");
+    scene.look();
+    assert_eq!(said(), 1);
+    scene.shelf.say_waiting("central", &scene.stand(Effort::Full).folder()[0]);
+    assert_eq!(said(), 1, "of the stage it is said already");
+    scene.take("a.wasm");
+    scene.put("a.removed", "ended");
+    scene.look();
+    assert_eq!(said(), 0);
+}
+
+#[test]
+fn what_only_a_channel_misses_stays_said_while_the_shelf_finds_nothing_wrong() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.look();
+    let missed = Standing {
+        condition: Condition::Missing("is missing".to_owned()),
+        ..scene.stand(Effort::Full).folder()[0].clone()
+    };
+    let said = |standing: &Standing| {
+        scene.shelf.report(&scene.stand(Effort::Full));
+        let before = locked(&scene.shelf.said).len();
+        scene.shelf.say_waiting("central", standing);
+        (before, locked(&scene.shelf.said).len())
+    };
+    assert_eq!(said(&missed), (0, 1));
+    assert_eq!(said(&missed), (1, 1));
+    assert_eq!(said(&scene.stand(Effort::Full).folder()[0]), (1, 0));
 }
