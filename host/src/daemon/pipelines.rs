@@ -94,7 +94,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Direction) -> Result<Made, SetupError> {
     let stand = look(shared, &wanted(config, |name| name == channel), Effort::Full);
     let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
-    let remembered = match journal.filter(|journal| journal.exists()) {
+    // One that may not be looked at is there: that it cannot be opened is to be told.
+    let there = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+    let remembered = match journal.filter(there) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
         None => Vec::new(),
     };

@@ -64,8 +64,9 @@ struct Looker<'a> {
 
 impl Looker<'_> {
     fn tell(&mut self, channel: &str, direction: Direction) -> Result<Told, String> {
-        let told = directory(self.config, channel, direction).and_then(|directory| told_by_daemon(directory, channel));
-        if let Some(told) = told {
+        if let Some(directory) = directory(self.config, channel, direction)
+            && let Some(told) = told_by_daemon(directory, channel)?
+        {
             return Ok(told);
         }
         if self.shared.is_none() {
@@ -77,15 +78,20 @@ impl Looker<'_> {
     }
 }
 
-/// What the Sesame that runs a channel says of it. A file that cannot be read is as good as none.
-fn told_by_daemon(directory: &Path, channel: &str) -> Option<Told> {
-    let status = Status::read(directory).ok().flatten()?;
+/// What the Sesame that runs a channel says of it; nothing where none runs. Of a file that cannot be read it is not known
+/// whether one does.
+fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
+    let shown = directory.display();
+    let status = Status::read(directory).map_err(|error| {
+        format!("cannot read what a running Sesame tells in {shown}, {error}: run this as its user")
+    })?;
+    let Some(status) = status else { return Ok(None) };
     let age = status.age();
     if !status.running || age > STALE {
-        return None;
+        return Ok(None);
     }
-    let report = status.channels.into_iter().find(|report| report.channel == channel)?;
-    Some(Told { report, source: Some((status.process, age)) })
+    let report = status.channels.into_iter().find(|report| report.channel == channel);
+    Ok(report.map(|report| Told { report, source: Some((status.process, age)) }))
 }
 
 fn print(told: &[Told]) {
@@ -166,6 +172,15 @@ mod tests {
     fn times_are_short() {
         let shown = [None, Some(95), Some(12_300), Some(61_000_000)].map(span);
         assert_eq!(shown, ["-", "95 us", "12 ms", "61 s"]);
+    }
+
+    #[test]
+    fn a_status_file_that_cannot_be_read_does_not_say_that_no_sesame_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(told_by_daemon(folder.path(), "central"), Ok(None)));
+        std::fs::write(folder.path().join("plugins.json"), "{\"written\":1").unwrap();
+        let error = told_by_daemon(folder.path(), "central").err().unwrap();
+        assert!(error.starts_with("cannot read what a running Sesame tells in "), "{error}");
     }
 
     #[test]
