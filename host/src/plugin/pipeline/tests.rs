@@ -157,7 +157,7 @@ fn a_configuration_that_the_schema_does_not_allow_stops_the_start_with_key_and_r
     );
     let error = load_error(stage("sites", ""));
     assert!(
-        error.contains("does not take its configuration: the table lacks the key sites: change [config]"),
+        error.contains("does not take its configuration: the table lacks the key sites: change its [config]"),
         "{error}"
     );
 }
