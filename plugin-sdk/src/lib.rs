@@ -3,7 +3,7 @@
 //! A plugin is a type that implements [`Plugin`] and one or more of [`Validator`], [`Transformer`] and [`Router`],
 //! and one line at the end of its `lib.rs`:
 //!
-//! ```ignore
+//! ```text
 //! sesame_plugin::export!(MyPlugin: validator, router);
 //! ```
 //!
