@@ -10,7 +10,7 @@ use super::super::queue::read_file;
 use super::super::{EXIT_DONE, EXIT_FAILED, output};
 use super::Inspect;
 use crate::message::hex;
-use crate::plugin::{CONTRACTS_SERVED, Inspection, MAX_COMPONENT_BYTES, stock_component, stock_plugins};
+use crate::plugin::{CONTRACTS_SERVED, Inspection, MAX_COMPONENT_BYTES, signature_of, stock_component, stock_plugins};
 
 pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
     let file = &arguments.file;
@@ -50,9 +50,7 @@ enum Signature {
 /// Looks for the detached signature `FILE.p7s`. Whose signatures count is in the configuration, which is not read here: they are
 /// verified when the plugin is adopted, and by `sesame check`.
 fn signature_beside(file: &Path) -> Signature {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".p7s");
-    if Path::new(&name).is_file() { Signature::Beside } else { Signature::Absent }
+    if signature_of(file).is_file() { Signature::Beside } else { Signature::Absent }
 }
 
 impl Signature {

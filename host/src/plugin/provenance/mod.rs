@@ -27,7 +27,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use self::adopted::Adopted;
-use super::folder::{StageSource, read_file};
+use super::folder::{self, StageSource, read_file};
 use crate::cause;
 use crate::smime::{OpenError, verify_detached};
 use crate::trust::{ListError, PathError, Role, Signer, SignerList, Trust, TrustError, TrustSettings, TrustStore};
@@ -216,7 +216,5 @@ fn check_list(signer: &Signer, file: &Path, list: &Path) -> Result<(), Signature
 
 /// Where the signature of a file is.
 pub(crate) fn beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".p7s");
-    name.into()
+    folder::beside(file, ".p7s")
 }
