@@ -5,13 +5,15 @@
 //!   an answer too: such a stage holds nothing up. While a stage works, a failure is held against its message and counts
 //!   as an attempt: it has answered for some message, and fewer than five different messages have failed since.
 //! - The breaker opens when five different messages of the channel in a row fail in the same stage: none was answered for,
-//!   and none came through without meeting the stage. A message that failed before and was counted says nothing new.
+//!   and none came through without meeting the stage. A message says nothing new where an attempt at it was counted
+//!   before, or where it failed and the stage then answered for another: its failures count against it alone.
 //! - An open breaker rests: no stage of the pipeline is asked, the channel pauses, and nothing is held against messages.
 //!   After 1 s the channel lets messages through one at a time. The first answer closes the breaker, the failure of
 //!   another message opens it again for twice as long, at most 1 min. The message that was tried is deferred, so that the
 //!   next trial is made with another: a run of bad messages ahead of good ones does not stop the channel for ever.
 //! - All this is known of one pipeline and not kept: a plugin that is replaced or configured anew begins in good health.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,8 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 /// Messages that are told apart; the breaker is long open by then.
 const REMEMBERED: usize = 256;
+/// The last messages that failed before an answer, which are known to fail by themselves.
+const SUSPECTS: usize = 4 * REMEMBERED;
 
 /// What is known of one stage.
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ struct Record {
     failed: Vec<u64>,
     /// How many of them since the last message came through the channel.
     in_row: usize,
+    /// Messages that failed before the last answer, the latest last.
+    suspects: VecDeque<u64>,
     breaker: Option<Open>,
 }
 
@@ -76,10 +82,12 @@ impl Health {
     /// The stage answered for a message; true if that closed the breaker.
     pub(super) fn answered(&self) -> bool {
         let mut record = self.record();
-        record.answered = true;
-        record.failed.clear();
-        record.in_row = 0;
-        record.breaker.take().is_some()
+        let Record { answered, failed, in_row, suspects, breaker } = &mut *record;
+        *answered = true;
+        *in_row = 0;
+        suspects.extend(failed.drain(..));
+        suspects.drain(..suspects.len().saturating_sub(SUSPECTS));
+        breaker.take().is_some()
     }
 
     /// A message came through the channel without meeting the stage.
@@ -94,7 +102,8 @@ impl Health {
     /// The stage could not answer for a message: whom that is held against.
     pub(super) fn failed(&self, failed: Failed, fault: &Fault, now: Instant) -> Blame {
         let mut record = self.record();
-        let known = failed.suspect || record.failed.contains(&failed.message);
+        let Failed { message, suspect } = failed;
+        let known = suspect || record.failed.contains(&message) || record.suspects.contains(&message);
         let rest = match &record.breaker {
             Some(open) if now < open.until => return Blame::Nobody,
             Some(open) => (open.rest * 2).min(LONGEST_REST),
@@ -103,7 +112,7 @@ impl Health {
         if !known {
             record.in_row += 1;
             if record.failed.len() < REMEMBERED {
-                record.failed.push(failed.message);
+                record.failed.push(message);
             }
         }
         let since = record.breaker.as_ref().map(|open| open.since);
@@ -204,11 +213,42 @@ mod tests {
         }
         assert!(!health.is_open());
         health.answered();
-        (0..8).for_each(|message| {
+        (100..108).for_each(|message| {
             let _ = health.failed(fresh(message), &FAULT, now);
         });
         health.passed_by(now + FIRST_REST);
-        assert_eq!(health.failed(fresh(9), &FAULT, now), Blame::Plugin, "it still answers for none");
+        assert_eq!(health.failed(fresh(108), &FAULT, now), Blame::Plugin, "it still answers for none");
+    }
+
+    #[test]
+    fn messages_that_failed_before_an_answer_count_against_themselves_only() {
+        let now = Instant::now();
+        let health = opened(now);
+        let later = now + FIRST_REST;
+        assert_eq!(health.failed(fresh(5), &FAULT, later), Blame::Plugin);
+        assert!(health.answered());
+        for message in (0..6).chain(0..6) {
+            assert_eq!(health.failed(fresh(message), &FAULT, later), Blame::Message, "message {message}");
+        }
+        assert!(!health.is_doubtful());
+        (6..11).for_each(|message| {
+            let _ = health.failed(fresh(message), &FAULT, later);
+        });
+        assert!(health.is_open(), "five others");
+    }
+
+    #[test]
+    fn the_latest_suspects_are_remembered() {
+        let (health, now) = (Health::default(), Instant::now());
+        for message in 0..2000 {
+            health.failed(fresh(message), &FAULT, now);
+            health.answered();
+        }
+        assert_eq!(health.record().suspects.len(), SUSPECTS);
+        health.failed(fresh(1999), &FAULT, now);
+        assert!(!health.is_doubtful());
+        health.failed(fresh(0), &FAULT, now);
+        assert!(health.is_doubtful());
     }
 
     #[test]
