@@ -26,9 +26,43 @@ pub(crate) fn plain<const STOPS: usize>(bytes: &[u8], stops: [u8; STOPS]) -> usi
     length
 }
 
+/// `one == other`. A guest's own way of comparing goes byte by byte.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let (Some(one_end), Some(other_end)) = (one.last_chunk(), other.last_chunk()) else {
+        return one.iter().zip(other).all(|(one, other)| one == other);
+    };
+    // What does not fill a word before the end is in the last one.
+    u64::from_le_bytes(*one_end) == u64::from_le_bytes(*other_end)
+        && one
+            .as_chunks()
+            .0
+            .iter()
+            .zip(other.as_chunks().0)
+            .all(|(&one, &other)| u64::from_le_bytes(one) == u64::from_le_bytes(other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_the_same_when_no_byte_differs() {
+        let text = "abcdefghijklmnopqrstuvwxyz";
+        for length in 0..=text.len() {
+            let whole = &text[..length];
+            assert!(same(whole, whole));
+            assert!(!same(whole, &text[..length.saturating_sub(1)]) || length == 0);
+            for at in 0..length {
+                let mut other = whole.to_owned();
+                other.replace_range(at..=at, "-");
+                assert!(!same(whole, &other) && !same(&other, whole), "{at} of {length}");
+            }
+        }
+    }
 
     #[test]
     fn a_byte_that_stops_is_never_passed() {

@@ -179,6 +179,12 @@ impl<'d, 'a> Element<'d, 'a> {
         self.name() == name && self.namespace() == namespace
     }
 
+    /// Whether `other` is in `namespace`, which is this element's. One declaration stands for nearly all elements of a
+    /// document, so that names need not be compared.
+    fn shares_namespace(&self, other: &Element<'_, '_>, namespace: &str) -> bool {
+        self.tag.namespace == other.tag.namespace || other.namespace() == namespace
+    }
+
     /// Where it stands in the source, in bytes, tags included.
     #[must_use]
     pub fn span(&self) -> Range<usize> {

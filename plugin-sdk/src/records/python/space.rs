@@ -21,6 +21,8 @@ pub fn strip(text: &str) -> &str {
     match text.as_bytes() {
         [] => text,
         [b'!'..=b'~', .., b'!'..=b'~'] | [b'!'..=b'~'] => text,
+        // As a value comes after its colon.
+        [b' ', b'!'..=b'~', .., b'!'..=b'~'] | [b' ', b'!'..=b'~'] => text.get(1..).unwrap_or_default(),
         _ => trim(text, is_space),
     }
 }

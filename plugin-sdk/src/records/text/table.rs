@@ -2,7 +2,7 @@
 
 use super::levels::Benchmarked;
 use super::report::Report;
-use crate::records::Rules;
+use crate::records::{Rules, words};
 
 /// The most fields a format has.
 pub(super) const SLOTS: usize = 32;
@@ -109,7 +109,7 @@ impl Field {
     /// Whether it is called `name` and accepted in the version.
     #[inline]
     fn is(&self, name: &str, v04: bool) -> bool {
-        self.name.len() == name.len() && self.name == name && (v04 || self.presence != Presence::ReadFromV04)
+        words::same(self.name, name) && (v04 || self.presence != Presence::ReadFromV04)
     }
 
     pub(super) const fn mandatory(self) -> Self {

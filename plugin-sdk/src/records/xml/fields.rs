@@ -8,6 +8,7 @@ use super::{Element, escape};
 use crate::records::iso8601::{self, BadDuration, Time};
 use crate::records::python;
 use crate::records::report::Report;
+use crate::records::words;
 
 /// What a format looks for in a record.
 pub(crate) struct Table {
@@ -74,10 +75,10 @@ pub(crate) struct Fields<'d, 'a> {
 impl<'d, 'a> Fields<'d, 'a> {
     pub(crate) fn of(record: Element<'d, 'a>, table: &'static Table) -> Self {
         let mut first = vec![None; table.lines.len()];
-        for element in record.descendants().filter(|element| element.namespace() == table.namespace) {
+        for element in record.descendants().filter(|element| record.shares_namespace(element, table.namespace)) {
             let name = element.name();
             for (slot, line) in first.iter_mut().zip(table.lines) {
-                if slot.is_none() && line.element == name {
+                if slot.is_none() && words::same(line.element, name) {
                     *slot = Some(element);
                 }
             }

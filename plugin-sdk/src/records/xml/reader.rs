@@ -103,18 +103,20 @@ impl<'a> Reader<'a> {
     fn content(&mut self) -> Result<(), Fault> {
         while !self.open.is_empty() {
             self.text()?;
-            if self.take("</") {
-                self.end_tag()?;
-            } else if self.take("<!--") {
-                self.comment()?;
-            } else if self.take("<![CDATA[") {
-                self.until("]]>")?;
-            } else if self.take("<?") {
-                self.instruction()?;
-            } else if self.take("<") {
-                self.start_tag()?;
-            } else {
-                return self.fault(EARLY);
+            // Text ends at `<`.
+            self.at += 1;
+            match self.peek() {
+                b'/' => {
+                    self.at += 1;
+                    self.end_tag()?;
+                }
+                b'?' => {
+                    self.at += 1;
+                    self.instruction()?;
+                }
+                b'!' if self.take("!--") => self.comment()?,
+                b'!' if self.take("![CDATA[") => self.until("]]>")?,
+                _ => self.start_tag()?,
             }
         }
         Ok(())
@@ -192,7 +194,7 @@ impl<'a> Reader<'a> {
         self.written.clear();
         loop {
             let apart = self.skip_space();
-            if self.take(">") {
+            if self.next_is(b'>') {
                 return Ok(false);
             } else if self.take("/>") {
                 return Ok(true);
@@ -204,7 +206,7 @@ impl<'a> Reader<'a> {
             }
             let name = self.name()?;
             self.skip_space();
-            if !self.take("=") {
+            if !self.next_is(b'=') {
                 return self.fault("an attribute has no value");
             }
             self.skip_space();
@@ -290,7 +292,7 @@ impl<'a> Reader<'a> {
         let Some((index, name)) = self.open.pop() else { return self.fault(EARLY) };
         if self.take(name) {
             self.skip_space();
-            if self.take(">") {
+            if self.next_is(b'>') {
                 self.namespaces.leave(self.open.len() + 1);
                 let (next, end) = (self.nodes.len() as u32, self.at as u32);
                 if let Some(node) = self.nodes.get_mut(index) {
@@ -365,7 +367,7 @@ impl<'a> Reader<'a> {
         let at = self.at;
         self.plain_name()?;
         let colon = self.at;
-        let prefixed = self.take(":");
+        let prefixed = self.next_is(b':');
         if prefixed {
             self.plain_name()?;
         }
@@ -454,6 +456,14 @@ impl<'a> Reader<'a> {
 
     fn next_char(&self) -> Option<char> {
         self.source.get(self.at..)?.chars().next()
+    }
+
+    /// Takes one byte, if it is the one that comes next.
+    #[inline]
+    fn next_is(&mut self, expected: u8) -> bool {
+        let found = self.peek() == expected;
+        self.at += usize::from(found);
+        found
     }
 
     fn take(&mut self, expected: &str) -> bool {

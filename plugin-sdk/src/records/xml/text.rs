@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::records::words;
+
 /// The character that the inside of a reference (between `&` and `;`) stands for: one of the five names that need no
 /// declaration, or a character's number. None for anything else, and for a number that is no character of XML.
 pub(super) fn referred(name: &str) -> Option<char> {
@@ -34,7 +36,8 @@ fn numbered(digits: &str, radix: u32) -> Option<char> {
 /// each in text and one space each, as for every tab, in an attribute's value.
 pub(super) fn plain(raw: &str, attribute: bool) -> Cow<'_, str> {
     let special = |byte: &u8| matches!(byte, b'&' | b'\r') || (attribute && matches!(byte, b'\t' | b'\n'));
-    if !raw.as_bytes().iter().any(special) {
+    let clean = words::plain(raw.as_bytes(), [b'&']);
+    if !raw.as_bytes().iter().skip(clean).any(special) {
         return Cow::Borrowed(raw);
     }
     let mut text = String::with_capacity(raw.len());
