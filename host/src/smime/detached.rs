@@ -56,7 +56,7 @@ pub fn verify_detached(
     if message.content.is_some() {
         return Err(ShapeError::Structure { what: "the signature brings its content along" }.into());
     }
-    let (signer, others) = open::certificates(&message)?;
+    let (signer, others) = open::certificates(&message, trust, role)?;
     open::verify(&der, &signer, Some(content))?;
     if matches!(message.digest, Digest::Md5 | Digest::Sha1) {
         return Err(OpenError::WeakDigest { digest: message.digest });

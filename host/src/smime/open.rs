@@ -255,14 +255,15 @@ pub fn open(
     if raw.len() > limit {
         return Err(OpenError::TooLarge { limit });
     }
+    let plain;
     let (verified, encrypted) = match take_apart(raw)? {
-        Outer::Detached(parts) => (verify_detached(&parts)?, false),
+        Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
         Outer::Cms(message) => match shape::inspect(&message)? {
-            Cms::Signed(signed) => (verify_opaque(&message, &signed)?, false),
+            Cms::Signed(signed) => (verify_opaque(&message, &signed, trust)?, false),
             Cms::Enveloped(envelope) => {
-                let plain = decrypt(&message, &envelope, credentials)?;
+                plain = decrypt(&message, &envelope, credentials)?;
                 let authenticated = envelope.cipher == ContentCipher::Aes256Gcm;
-                let inside = verify_inside(&plain);
+                let inside = verify_inside(&plain, trust);
                 (inside.map_err(|error| if authenticated { error } else { OpenError::Crypto })?, true)
             }
         },
@@ -311,8 +312,10 @@ fn decrypt(message: &[u8], envelope: &Enveloped<'_>, credentials: &[Arc<Credenti
 }
 
 /// What the signature was verified to cover, and by whom it was made.
-struct Verified {
+struct Verified<'a> {
     signed: Vec<u8>,
+    /// The same with LF line ends, where it came so.
+    with_lf: Option<&'a [u8]>,
     signer: X509,
     /// The other certificates of the message.
     others: Vec<X509>,
@@ -320,17 +323,17 @@ struct Verified {
     signing_time: Option<SystemTime>,
 }
 
-fn verify_inside(plain: &[u8]) -> Result<Verified, OpenError> {
+fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
     match take_apart(plain)? {
-        Outer::Detached(parts) => verify_detached(&parts),
+        Outer::Detached(parts) => verify_detached(&parts, trust),
         Outer::Cms(message) => match shape::inspect(&message)? {
-            Cms::Signed(signed) => verify_opaque(&message, &signed),
+            Cms::Signed(signed) => verify_opaque(&message, &signed, trust),
             Cms::Enveloped(_) => Err(ShapeError::Structure { what: "an envelope inside an envelope" }.into()),
         },
     }
 }
 
-fn verify_detached(parts: &SignedParts<'_>) -> Result<Verified, OpenError> {
+fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
     let Cms::Signed(message) = shape::inspect(&parts.signature)? else {
         return Err(ShapeError::Structure { what: "an envelope in the place of a signature" }.into());
     };
@@ -338,7 +341,7 @@ fn verify_detached(parts: &SignedParts<'_>) -> Result<Verified, OpenError> {
     if !announced.eq_ignore_ascii_case(&message.digest.name().replace('-', "")) {
         tracing::debug!(announced, used = message.digest.name(), "the message announces another digest than it uses");
     }
-    let (signer, others) = certificates(&message)?;
+    let (signer, others) = certificates(&message, trust, Role::MessageSigner)?;
     let canonical = encoding::to_crlf(parts.content);
     let signed = match &message.content {
         None => detached(&parts.signature, &signer, canonical, parts.content)?,
@@ -348,7 +351,8 @@ fn verify_detached(parts: &SignedParts<'_>) -> Result<Verified, OpenError> {
             return Err(ShapeError::Structure { what: "the signature repeats the content, but not exactly" }.into());
         }
     };
-    Ok(Verified { signed, signer, others, digest: message.digest, signing_time: message.signing_time })
+    let with_lf = (!parts.content.contains(&b'\r')).then_some(parts.content);
+    Ok(Verified { signed, with_lf, signer, others, digest: message.digest, signing_time: message.signing_time })
 }
 
 /// Verifies a detached signature over the canonical form, or else over the content as it came: without canonical line ends,
@@ -361,22 +365,27 @@ fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u
     }
 }
 
-fn verify_opaque(der: &[u8], message: &SignedMessage<'_>) -> Result<Verified, OpenError> {
+fn verify_opaque(der: &[u8], message: &SignedMessage<'_>, trust: &TrustStore) -> Result<Verified<'static>, OpenError> {
     if message.content.is_none() {
         return Err(ShapeError::Structure { what: "a signature without the content it is for" }.into());
     }
-    let (signer, others) = certificates(message)?;
+    let (signer, others) = certificates(message, trust, Role::MessageSigner)?;
     let signed = verify(der, &signer, None)?;
-    Ok(Verified { signed, signer, others, digest: message.digest, signing_time: message.signing_time })
+    let SignedMessage { digest, signing_time, .. } = *message;
+    Ok(Verified { signed, with_lf: None, signer, others, digest, signing_time })
 }
 
 /// The certificate that the SignerInfo names, and the others.
-pub(super) fn certificates(message: &SignedMessage<'_>) -> Result<(X509, Vec<X509>), OpenError> {
+pub(super) fn certificates(
+    message: &SignedMessage<'_>,
+    trust: &TrustStore,
+    role: Role,
+) -> Result<(X509, Vec<X509>), OpenError> {
     let unreadable = |_| ShapeError::Structure { what: "a certificate that cannot be read" };
     let mut signer: Option<(&[u8], X509)> = None;
     let mut others = Vec::new();
     for &der in &message.certificates {
-        let certificate = X509::from_der(der).map_err(unreadable)?;
+        let certificate = trust.certificate(der, role).map_err(unreadable)?;
         match &signer {
             _ if !names(&message.signer, der, &certificate)? => others.push(certificate),
             Some((same, _)) if *same == der => {}
@@ -434,13 +443,13 @@ pub(super) fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> 
 
 /// Applies everything that is policy to a message whose signature is good.
 fn judge(
-    verified: Verified,
+    verified: Verified<'_>,
     encrypted: bool,
     trust: &TrustStore,
     policy: &OpenPolicy,
     at: SystemTime,
 ) -> Result<Opened, OpenError> {
-    let Verified { signed, signer, others, digest, signing_time } = verified;
+    let Verified { signed, with_lf, signer, others, digest, signing_time } = verified;
     if policy.encryption_required && !encrypted {
         return Err(OpenError::NotEncrypted);
     }
@@ -449,7 +458,7 @@ fn judge(
     }
     let path = trust.check_path(&signer, &others, Role::MessageSigner, at).map_err(OpenError::Path)?;
     check_time(signing_time, policy.max_age, at)?;
-    let part = Part::read(&signed)?;
+    let part = Part::read(&signed, with_lf)?;
     if part.nested {
         return Err(ShapeError::Structure { what: "a signed or encrypted message inside the signed one" }.into());
     }

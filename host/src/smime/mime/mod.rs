@@ -368,17 +368,18 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads what was signed.
-    pub(super) fn read(signed: &[u8]) -> Result<Self, MimeError> {
+    /// Reads what was signed. `with_lf` is the same with LF line ends, where that is there already.
+    pub(super) fn read(signed: &[u8], with_lf: Option<&[u8]>) -> Result<Self, MimeError> {
+        let text = |body| text(body, signed.len(), with_lf);
         let Some(entity) = headed(signed) else {
-            let payload = encoding::to_lf(signed);
+            let payload = text(signed);
             return Ok(Self { content_type: None, message_id: None, to: None, payload, nested: false });
         };
         let owned = |name| entity.header(name).map(|value| value.map(str::to_owned));
         // A content type that cannot be read is the receiving application's affair.
         let nested = entity.header("content-type")?.is_some_and(is_message);
         let payload = match entity.transfer_encoding()? {
-            TransferEncoding::Text => encoding::to_lf(entity.body),
+            TransferEncoding::Text => text(entity.body),
             TransferEncoding::Binary => entity.body.to_vec(),
             TransferEncoding::QuotedPrintable => encoding::from_quoted_printable(entity.body),
             TransferEncoding::Base64 => encoding::from_base64(entity.body)?,
@@ -391,6 +392,17 @@ impl Part {
             nested,
         })
     }
+}
+
+/// The text that ends a signed part of `length` bytes, with LF line ends: from `with_lf`, the whole part with LF line ends
+/// and not one CR, if there is that.
+fn text(body: &[u8], length: usize, with_lf: Option<&[u8]>) -> Vec<u8> {
+    let ready = with_lf.and_then(|whole| {
+        // Where it is shorter than the signed part, that has a CR for every line.
+        let lines = if whole.len() < length { memchr::memchr_iter(b'\n', body).count() } else { 0 };
+        whole.get(whole.len().checked_sub(body.len() - lines)?..)
+    });
+    ready.map_or_else(|| encoding::to_lf(body), <[u8]>::to_vec)
 }
 
 /// The signed bytes as headers and body, if they begin with headers.
