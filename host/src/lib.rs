@@ -39,6 +39,7 @@ pub mod daemon;
 pub mod demo;
 pub mod journal;
 pub mod log;
+pub mod memory;
 pub mod message;
 pub mod plugin;
 pub mod receiver;

@@ -88,6 +88,8 @@ fn main() {
         eprintln!("there is no part {word:?}; there are: {}", names.join(", "));
         std::process::exit(2);
     }
+    // As the program does.
+    ::sesame::memory::keep_heap();
     let mut report = Report::begin();
     for (name, measure) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

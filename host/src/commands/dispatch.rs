@@ -18,6 +18,7 @@ const BLOCKING_THREADS: usize = 512;
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
     harden();
+    crate::memory::keep_heap();
     if matches!(cli.command, Command::CompilePlugin) {
         return crate::plugin::compile_child_main();
     }
