@@ -79,11 +79,11 @@ fn tools() -> std::ffi::OsString {
     std::env::join_paths([sesame, tools].into_iter().chain(std::env::split_paths(&others))).unwrap()
 }
 
-/// A command as an author runs it: Rust's dependencies and compiled plugins are kept with those of the other tests.
+/// A command as an author runs it. What cargo builds is kept from run to run, apart from the other tests' plugins, of which
+/// one has the same name.
 fn author(folder: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
-    let target = std::env::var_os("SESAME_GUEST_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("authors");
     command.current_dir(folder).env("PATH", tools()).env("CARGO_TARGET_DIR", target).env("XDG_CACHE_HOME", caches());
     command.env_remove("RUSTFLAGS");
     command
