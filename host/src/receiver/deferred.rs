@@ -113,6 +113,7 @@ impl Receiver {
         let Ok(permit) = Arc::clone(&self.workers).acquire_owned().await else { return false };
         let name = element.element.clone();
         let attempt = element.attempt + 1;
+        let well = !self.pipeline.load().is_doubtful();
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let decided = receiver.decide_again(&element, attempt);
@@ -120,7 +121,8 @@ impl Receiver {
             decided.map(|decided| (decided, element))
         });
         let decided = decided.await;
-        if !self.pipeline.load().is_doubtful() {
+        // One that failed with plugins that did not work was not tried, though they may have answered for another since.
+        if well && !self.pipeline.load().is_doubtful() {
             self.tried().elements.insert(name);
         }
         let Ok(Some(((decision, raw_digest), element))) = decided else { return false };

@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 pub use prepare::{Part, Prepared};
-use put_off::PutOff;
+use put_off::{PutOff, WaitsFor};
 pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
 
@@ -204,7 +204,7 @@ impl Sender {
     /// are tried again.
     pub fn adopt(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
-        locked(&self.put_off).free_uncounted(Instant::now());
+        locked(&self.put_off).replace(Instant::now());
         self.wake.notify_one();
     }
 
@@ -409,10 +409,10 @@ impl Sender {
     }
 
     /// Puts an element off after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
-    fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>) {
+    fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>, waits_for: WaitsFor) {
         let pause = crate::receiver::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
         let now = Instant::now();
-        locked(&self.put_off).put(element, now, now + pause, attempt > 0);
+        locked(&self.put_off).put(element, now, now + pause, waits_for);
     }
 
     fn first_taken_up(&self, element: &str) -> SystemTime {

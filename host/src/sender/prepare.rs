@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::journal::{JournalError, Output, Prepared as Row, PreparedKey};
 use crate::message::{Finding, MessageId, content_digest};
@@ -16,8 +16,9 @@ use crate::receiver::summary;
 use crate::shutdown::Shutdown;
 use crate::spool::{ElementName, KILLED_HANDLER, LockedElement, ReadError};
 
-use super::Sender;
+use super::put_off::WaitsFor;
 use super::refuse::Refusal;
+use super::{Sender, locked};
 
 /// Content that one thread of a batch reads at most before it is sent on, in bytes.
 const IN_HAND_BYTES: usize = 8 << 20;
@@ -77,7 +78,7 @@ pub(super) enum Examined {
     /// Dropped by a plugin on purpose.
     Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String },
     /// Not to be sent now.
-    PutOff { element: String, attempt: u32, after: Option<std::time::Duration>, reason: String },
+    PutOff { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
     /// Locked by somebody else, gone, or left alone while the channel pauses.
     NotOurs,
 }
@@ -88,6 +89,8 @@ struct Taken<'a> {
     key: PreparedKey,
     content: Arc<Vec<u8>>,
     attempt: u32,
+    /// How often plugins had been replaced before.
+    replaced: u64,
     /// The pipeline's hash.
     pipeline: &'a str,
 }
@@ -106,6 +109,7 @@ impl Sender {
                 element: name.to_string(),
                 attempt: 1,
                 after: None,
+                waits_for: WaitsFor::Attempt,
                 reason: "Sesame failed on this message; please report it with the log".to_owned(),
             });
             if let Examined::Ready { content, .. } | Examined::PartlyRefused { content, .. } = &one {
@@ -148,7 +152,8 @@ impl Sender {
     }
 
     fn unreadable(&self, element: String, error: &(dyn std::error::Error + 'static)) -> Examined {
-        Examined::PutOff { element, attempt: 1, after: None, reason: crate::cause::chain(error) }
+        let waits_for = WaitsFor::Attempt;
+        Examined::PutOff { element, attempt: 1, after: None, waits_for, reason: crate::cause::chain(error) }
     }
 
     fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
@@ -157,6 +162,7 @@ impl Sender {
     }
 
     fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
+        let replaced = locked(&self.put_off).replaced();
         let pipeline = self.pipeline.load();
         let name = element.name().to_string();
         let attempt = match self.state.journal.attempts(&self.name, &key.digest) {
@@ -184,12 +190,12 @@ impl Sender {
         };
         let outcome = pipeline.run(&input, &content);
         drop(work);
-        self.judge(outcome, Taken { element, key, content, attempt, pipeline: pipeline.hash() })
+        self.judge(outcome, Taken { element, key, content, attempt, replaced, pipeline: pipeline.hash() })
     }
 
     /// What the pipeline's outcome means for an element.
     fn judge(&self, outcome: Outcome, taken: Taken<'_>) -> Examined {
-        let Taken { element, key, content, attempt, pipeline } = taken;
+        let Taken { element, key, content, attempt, replaced, pipeline } = taken;
         let name = element.name().to_string();
         match outcome {
             Outcome::Pass { outputs, refused, findings } => {
@@ -211,7 +217,13 @@ impl Sender {
             }
             Outcome::Failed { error, .. } => match error.blame {
                 Blame::Message => self.postpone(element, key, content, None, error.to_string(), attempt),
-                Blame::Plugin => Examined::PutOff { element: name, attempt: 0, after: None, reason: error.to_string() },
+                Blame::Plugin => Examined::PutOff {
+                    element: name,
+                    attempt: 0,
+                    after: None,
+                    waits_for: WaitsFor::Plugin(replaced),
+                    reason: error.to_string(),
+                },
                 Blame::Nobody => Examined::NotOurs,
             },
         }
@@ -223,7 +235,7 @@ impl Sender {
         element: LockedElement,
         key: PreparedKey,
         content: Arc<Vec<u8>>,
-        after: Option<std::time::Duration>,
+        after: Option<Duration>,
         reason: String,
         attempt: u32,
     ) -> Examined {
@@ -234,7 +246,8 @@ impl Sender {
         if let Err(error) = self.state.journal.count_attempts(&self.name, &[key.digest]) {
             tracing::error!(channel = %self.name, error = crate::cause::chain(&error), "cannot write the journal");
         }
-        Examined::PutOff { element: element.name().to_string(), attempt, after, reason }
+        let waits_for = WaitsFor::Attempt;
+        Examined::PutOff { element: element.name().to_string(), attempt, after, waits_for, reason }
     }
 
     /// Makes the answers of the pipeline durable in one transaction.

@@ -12,6 +12,7 @@ use crate::plugin::Refused;
 use crate::receiver::{findings_json, summary};
 use crate::spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
 
+use super::put_off::WaitsFor;
 use super::{Sender, Settled, remove};
 
 /// The largest content that is put into a reject queue, in bytes; a larger file stays where it is.
@@ -107,7 +108,7 @@ impl Sender {
         let error = crate::cause::chain(error);
         tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
         self.fate(&name, Some(&key.id), "waiting", Some(&error));
-        self.put_off(&name, 1, None);
+        self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
 
     /// Ends a message all of whose parts are in the reject queue.
@@ -160,7 +161,7 @@ impl Sender {
             channel = %self.name, element, reject = %self.settings.reject.display(), %error,
             "cannot write to the reject queue; the message stays in outgoing",
         );
-        self.put_off(element, 1, None);
+        self.put_off(element, 1, None, WaitsFor::Attempt);
     }
 
     fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::prepare::{Examined, Prepared};
+use super::put_off::WaitsFor;
 use super::{Sender, Stay, locked};
 use crate::receiver::{say_pause, wait_for_plugin};
 use crate::shutdown::Shutdown;
@@ -214,8 +215,8 @@ impl Sender {
             Examined::Dropped { element, key, finding, plugin } => {
                 self.drop_message(element, key, &finding, &plugin).await;
             }
-            Examined::PutOff { element, attempt, after, reason } => {
-                self.put_off(&element, attempt, after);
+            Examined::PutOff { element, attempt, after, waits_for, reason } => {
+                self.put_off(&element, attempt, after, waits_for);
                 tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
                 self.fate(&element, None, "waiting", Some(&reason));
             }
@@ -236,7 +237,7 @@ impl Sender {
             Err(error) => {
                 let error = crate::cause::chain(&error);
                 tracing::error!(channel = %self.name, element = name, error, "cannot remove an element that is done with; it will be sent again");
-                self.put_off(name, 1, None);
+                self.put_off(name, 1, None, WaitsFor::Attempt);
                 false
             }
         }
