@@ -85,3 +85,23 @@ fn a_bad_configuration_on_reload_changes_nothing() {
     sent(b"Site: 2\n");
     assert_eq!(sender.stop(), 0);
 }
+
+#[test]
+fn a_reload_says_which_changes_take_a_restart() {
+    let site =
+        Site::of("sender.example.org").on(crate::peers::broker::shared(crate::peers::Kind::RabbitMq), Way::Plain);
+    let site = site.sending("cpu", &crate::sesame::own_destination(), "");
+    let mut sender = site.start(&["send", "--watch"]);
+    crate::harness::eventually("a connection", || sender.log().contains("connected").then_some(()));
+    let file = site.folder.path().join("sesame.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("[limits]"), "{text}");
+    site.folder.write("sesame.toml", format!("{text}\n[limits]\nworkers = 7\n"));
+    sender.signal(rustix::process::Signal::HUP);
+    let line = crate::harness::eventually("a word about the restart", || {
+        sender.log().lines().find(|line| line.contains("restart Sesame")).map(str::to_owned)
+    });
+    assert!(line.contains("WARN") && line.contains("limits.workers"), "{line}");
+    assert!(sender.log().contains("configuration reloaded"), "{}", sender.last_words());
+    assert_eq!(sender.stop(), 0);
+}

@@ -72,7 +72,7 @@ async fn serve(
     let reload = Arc::new(Notify::new());
     let asked = Arc::clone(&reload);
     let grace = config.limits.grace;
-    let origin = Origin { file, names, kind, shared };
+    let origin = Origin { started: config.clone(), file, names, kind, shared };
     let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
@@ -160,6 +160,8 @@ async fn until(time: Option<Instant>) {
 /// What a daemon is made from again.
 #[derive(Clone)]
 struct Origin {
+    /// The configuration that the process was started with.
+    started: Config,
     file: PathBuf,
     names: Vec<String>,
     kind: Kind,
@@ -187,6 +189,9 @@ impl Origin {
         match Daemon::build(&config, &selection, &self.shared) {
             Ok(daemon) => {
                 tracing::info!("configuration reloaded");
+                for key in self.started.needs_restart(&config) {
+                    tracing::warn!(key, "this key was changed since the start; restart Sesame for it to take effect");
+                }
                 Some((config, daemon))
             }
             Err(errors) => {

@@ -87,6 +87,27 @@ nested = { deep = { er = true }, list = [1, [2]] }
 }
 
 #[test]
+fn what_takes_a_restart_is_told_by_key() {
+    let config = parse(CHANNELS).unwrap();
+    let more = r#"
+[plugins]
+folder = "/a"
+cache = "/b"
+require-signed = true
+[limits]
+grace = "3s"
+workers = 3
+[log]
+level = "debug"
+format = "json"
+"#;
+    let later = parse(&format!("{CHANNELS}{more}")).unwrap();
+    let keys = ["plugins.cache", "plugins.require-signed", "limits.grace", "limits.workers", "log.format"];
+    assert_eq!(config.needs_restart(&later), keys);
+    assert_eq!(config.needs_restart(&config), [""; 0]);
+}
+
+#[test]
 fn what_follows_from_other_keys_is_worked_out() {
     let config = parse(&format!("[journal]\nretention = \"30d\"\n{CHANNELS}")).unwrap();
     let sender = &config.senders["cpu"];

@@ -30,6 +30,24 @@ impl Config {
         }
         warnings
     }
+
+    /// The keys that `later` has otherwise and that only a start takes notice of.
+    #[must_use]
+    pub fn needs_restart(&self, later: &Self) -> Vec<&'static str> {
+        let (plugins, later_plugins) = (&self.plugins, &later.plugins);
+        let (limits, later_limits) = (&self.limits, &later.limits);
+        let changed = [
+            ("plugins.cache", plugins.cache != later_plugins.cache),
+            ("plugins.signers", plugins.signers != later_plugins.signers),
+            ("plugins.require-signed", plugins.require_signed != later_plugins.require_signed),
+            ("plugins.adopted", plugins.adopted != later_plugins.adopted),
+            ("limits.memory", limits.memory != later_limits.memory),
+            ("limits.grace", limits.grace != later_limits.grace),
+            ("limits.workers", limits.workers != later_limits.workers),
+            ("log.format", self.log.format != later.log.format),
+        ];
+        changed.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
 }
 
 fn trust(trust: &Trust) -> impl Iterator<Item = &'static str> {
