@@ -9,6 +9,10 @@
 //!   certificate leads to a trust anchor and is not revoked, and the signer is on the list of plugin signers.
 //! - Where signatures are required, a component without one is refused, and so is a side-car without one. A plugin may have
 //!   no side-car; a signature whose side-car is gone is refused.
+//! - What was adopted is asked about again while it serves. A signer who was taken off the list, or whose certificate was
+//!   revoked or leads to no trust anchor any more, vouches for it no longer.
+//! - A signature binds the bytes of a file, not its name. A tombstone has none: whoever may write to the folder may end a
+//!   stage.
 //! - A certificate may expire after the plugin was adopted: a file whose hash is remembered is judged as of the times at
 //!   which it was adopted, the newest first. Revocation and the list are always judged as of now.
 //! - The stock plugins are part of this program, and `[plugin.NAME]` of the configuration is the operator's own: neither is
@@ -27,7 +31,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use self::adopted::Adopted;
-use super::folder::{self, StageSource, read_file};
+use super::folder::{self, Source, StageSource, read_file};
 use crate::cause;
 use crate::smime::{OpenError, verify_detached};
 use crate::trust::{ListError, PathError, Role, Signer, SignerList, Trust, TrustError, TrustSettings, TrustStore};
@@ -84,6 +88,8 @@ pub enum SignatureError {
         signature: PathBuf,
         /// Why.
         reason: String,
+        /// Whether that may pass by itself, such as a CRL that is out of date.
+        ours: bool,
     },
     /// Good, but of a signer who is not on the list.
     #[error("{} is signed by {signer}, who is not in {}: add that line if plugins of this signer may run", .file.display(), .list.display())]
@@ -145,6 +151,19 @@ impl Provenance {
         self.settings.as_ref().map_or(Ok(()), |settings| self.check(settings, file, bytes))
     }
 
+    /// Why nobody vouches any more for a stage that was adopted, whose files are as they were then. Nothing that may pass by
+    /// itself counts.
+    pub(super) fn withdrawn(&self, source: &StageSource) -> Option<String> {
+        let side_car = self.side_car(source);
+        let component = || match &source.source {
+            Source::File(path) => self.component(path, &folder::read_component(path).ok()?).err(),
+            Source::BuiltIn(_) | Source::Missing(_) => None,
+        };
+        let error = side_car.err().or_else(component)?;
+        let lasting = matches!(error, SignatureError::Unlisted { .. } | SignatureError::Refused { ours: false, .. });
+        lasting.then(|| format!("is not adopted any more, {error}"))
+    }
+
     fn check(&self, settings: &ProvenanceSettings, file: &Path, bytes: &[u8]) -> Result<(), SignatureError> {
         let signature = beside(file);
         if matches!(signature.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound) {
@@ -201,7 +220,11 @@ fn as_of_adoption(
 fn refusal(error: &OpenError, file: &Path, signature: &Path) -> SignatureError {
     match error {
         OpenError::Signature => SignatureError::Changed { file: file.to_owned(), signature: signature.to_owned() },
-        _ => SignatureError::Refused { signature: signature.to_owned(), reason: cause::chain(error) },
+        _ => SignatureError::Refused {
+            signature: signature.to_owned(),
+            reason: cause::chain(error),
+            ours: error.is_ours(),
+        },
     }
 }
 

@@ -12,6 +12,8 @@
 //! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
 //!   together take effect together.
 //! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer.
+//! - One that is signed and serves is asked about every minute: once its signer is revoked or off the list, it is a stage
+//!   that cannot answer.
 //! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
 //! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
 //!   was ended: by a tombstone, or by `enabled = false` in its side-car. Only a file that was never a stage, because it was
@@ -192,6 +194,7 @@ impl Shelf {
     pub fn look(&self, wanted: &Wanted, effort: Effort) -> Stand {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
         let (jobs, mut stand) = self.survey(wanted);
+        let asked = if effort == Effort::Full { self.ask_who_vouches(wanted) } else { Vec::new() };
         let judge = |job: Job| (self.judge(&job.place, wanted, effort), job);
         let mut judged: Vec<(Verdict, Job)> = jobs.into_iter().map(judge).collect();
         // What changed meanwhile is judged at the next look, and what belongs together with it.
@@ -203,9 +206,31 @@ impl Shelf {
                 slot.take(verdict);
             }
         }
+        for (place, facts, withdrawn) in asked {
+            if let Some(slot) = slots.slot(&place).filter(|slot| slot.has(&facts)) {
+                slot.take_vouching(withdrawn);
+            }
+        }
         slots.show(wanted, &mut stand);
         drop(slots);
         stand
+    }
+
+    /// Asks again about stages that serve: why nobody vouches for one any more.
+    fn ask_who_vouches(&self, wanted: &Wanted) -> Vec<(Place, Facts, Option<String>)> {
+        let clock = Instant::now();
+        let mut slots = locked(&self.slots);
+        let mut due: Vec<(Place, Facts)> = Vec::new();
+        for place in slots.places(wanted) {
+            let slot = slots.slot(&place).filter(|slot| slot.is_to_be_vouched_for(&self.pace, clock));
+            due.extend(slot.map(|slot| slot.facts()).map(|facts| (place, facts)));
+        }
+        drop(slots);
+        let ask = |(place, facts): (Place, Facts)| {
+            let withdrawn = self.plugins.provenance().withdrawn(&source(&place));
+            (place, facts, withdrawn)
+        };
+        due.into_iter().map(ask).collect()
     }
 
     /// Finds out which stages are to be judged now.
@@ -257,9 +282,10 @@ impl Shelf {
 
     /// Everything about a stage that can be wrong before the first message is found here.
     fn judge(&self, place: &Place, wanted: &Wanted, effort: Effort) -> Verdict {
-        let (source, tombstone) = match place {
-            Place::Folder(stem) => (folder::stage(stem), folder::tombstone(stem)),
-            Place::Named(stage) => (StageSource::named(&stage.name, stage.settings.clone()), None),
+        let source = source(place);
+        let tombstone = match place {
+            Place::Folder(stem) => folder::tombstone(stem),
+            Place::Named(_) => None,
         };
         // Before anything that a side-car says is believed.
         let source = self.plugins.provenance().vouch(&source);
@@ -350,14 +376,17 @@ impl Slots {
         }
     }
 
+    fn places(&self, wanted: &Wanted) -> Vec<Place> {
+        let folder = self.stages.keys().filter(|_| wanted.folder.is_some()).cloned().map(Place::Folder);
+        folder.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect()
+    }
+
     /// The stages that are to be judged now, unless others of the folder are still changing.
     fn jobs(&mut self, wanted: &Wanted, pace: &Pace, stand: &mut Stand) -> Vec<Job> {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let mut jobs = Vec::new();
         let (mut moving, mut longest) = (false, Duration::ZERO);
-        let places = self.stages.keys().filter(|_| wanted.folder.is_some()).cloned().map(Place::Folder);
-        let places: Vec<Place> = places.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect();
-        for place in places {
+        for place in self.places(wanted) {
             let Some(slot) = self.slot(&place) else { continue };
             slot.end_patience(pace, clock);
             if !slot.is_judged() {
@@ -391,6 +420,14 @@ impl Slots {
             stand.folder = self.stages.values().filter_map(Slot::standing).collect();
         }
         stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
+    }
+}
+
+/// The files of a stage as they lie there.
+fn source(place: &Place) -> StageSource {
+    match place {
+        Place::Folder(stem) => folder::stage(stem),
+        Place::Named(stage) => StageSource::named(&stage.name, stage.settings.clone()),
     }
 }
 

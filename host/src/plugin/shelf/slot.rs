@@ -48,6 +48,8 @@ pub(super) struct Slot {
     /// When it was judged last, and the files that were there.
     judged_at: Instant,
     judged_by: Facts,
+    /// When it was asked last who vouches for it.
+    vouched_at: Instant,
     /// Whether its settings are in a file beside it.
     has_side_car: bool,
     /// Whether its settings are in the configuration, so that a file beside it counts for nothing.
@@ -70,6 +72,7 @@ impl Slot {
             shown,
             judged_at: since,
             judged_by,
+            vouched_at: since,
             has_side_car,
             configured,
         }
@@ -101,6 +104,25 @@ impl Slot {
         if bad && self.held.is_none() && clock.saturating_duration_since(self.judged_at) >= pace.again {
             self.judged = false;
         }
+    }
+
+    /// Whether it serves as it lies there, and nobody was asked for long who vouches for it.
+    pub(super) fn is_to_be_vouched_for(&self, pace: &Pace, clock: Instant) -> bool {
+        let serves = self
+            .shown
+            .as_ref()
+            .is_some_and(|standing| matches!(standing.condition, Condition::Ready(_)) && standing.trouble.is_none());
+        let settled = serves && self.judged && self.held.is_none() && self.judged_by == self.facts;
+        settled && clock.saturating_duration_since(self.vouched_at) >= pace.again
+    }
+
+    /// Takes note of the answer: why nobody vouches for it any more.
+    pub(super) fn take_vouching(&mut self, withdrawn: Option<String>) {
+        self.vouched_at = Instant::now();
+        let Some(reason) = withdrawn else { return };
+        let tombstone = self.shown.as_ref().and_then(|standing| standing.tombstone.clone());
+        self.judged_at = self.vouched_at;
+        self.show(self.known_side_car(), Condition::Broken(reason), tombstone);
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -150,6 +172,7 @@ impl Slot {
         let first = std::mem::replace(&mut self.at_once, false);
         self.judged = !matches!(verdict, Verdict::Compiling { .. });
         (self.judged_at, self.judged_by) = (Instant::now(), self.facts);
+        self.vouched_at = self.judged_at;
         self.has_side_car |= self.facts.has_side_car() && !self.configured;
         match verdict {
             Verdict::Good { tombstone, .. } if self.lacks_side_car(tombstone.as_deref()) => {

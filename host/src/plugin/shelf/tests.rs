@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::message::Direction;
-use crate::plugin::{CompileSettings, Pipeline, PipelineSettings};
+use crate::plugin::{CompileSettings, Pipeline, PipelineSettings, ProvenanceSettings};
+use crate::smime::sign_detached;
+use crate::trust::throwaway::{Authority, CrlRequest, Directory, KeyKind, Request};
+use crate::trust::{Credential, TrustSettings};
 
 const BRISK: Pace = Pace {
     quiet: Duration::ZERO,
@@ -358,4 +361,41 @@ fn what_only_a_channel_misses_stays_said_while_the_shelf_finds_nothing_wrong() {
     assert_eq!(said(&missed), (0, 1));
     assert_eq!(said(&missed), (1, 1));
     assert_eq!(said(&scene.stand(Effort::Full).folder()[0]), (1, 0));
+}
+
+#[test]
+fn a_plugin_ends_when_nobody_vouches_for_it_any_more() {
+    const SIGNER: &str = "/C=UK/O=Sesame/CN=plugins.example.org";
+    let home = tempfile::tempdir().unwrap();
+    let authority = Authority::root(&Request::authority("/C=UK/O=Sesame/CN=Test CA")).unwrap();
+    let anchors = Directory::create(home.path().join("anchors")).unwrap();
+    anchors.add_authority(&authority.own.certificate).unwrap();
+    let signer = authority.issue(&Request { key: KeyKind::P256, ..Request::host(SIGNER) }).unwrap();
+    let list = |text: &str| fs::write(home.path().join("signers"), text).unwrap();
+    let settings = ProvenanceSettings {
+        trust: TrustSettings::new(anchors.path()),
+        signers: home.path().join("signers"),
+        required: true,
+        adopted: home.path().join("adopted"),
+    };
+    let plugins = Plugins::start_checked(CompileSettings::default(), settings).unwrap();
+    let pace = Pace { again: Duration::ZERO, ..BRISK };
+    let scene = Scene { folder: tempfile::tempdir().unwrap(), shelf: Shelf { pace, ..Shelf::new(plugins) } };
+    let (certificate, key) = signer.write(home.path(), "signer").unwrap();
+    let signature = sign_detached(&Credential::load(&certificate, &key).unwrap(), &component(1)).unwrap();
+    list(SIGNER);
+    scene.put("a.wasm", component(1));
+    scene.put("a.wasm.p7s", signature);
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    fs::remove_file(home.path().join("signers")).unwrap();
+    assert_eq!(scene.look(), ["a.wasm ready"], "a list that cannot be read says nothing of him");
+    list("/C=UK/O=Sesame/CN=somebody.example.org");
+    assert_eq!(scene.look(), ["a.wasm broken"]);
+    let stand = scene.stand(Effort::Quick);
+    assert!(stand.folder()[0].unanswering().unwrap().contains("who is not in "), "{stand:?}");
+    list(SIGNER);
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    let crl = authority.crl(&[&signer.certificate], &CrlRequest::default()).unwrap();
+    anchors.add_crl(&authority.own.certificate, &crl).unwrap();
+    assert_eq!(scene.look(), ["a.wasm broken"]);
 }
