@@ -92,7 +92,7 @@ fn a_reload_says_which_changes_take_a_restart() {
         Site::of("sender.example.org").on(crate::peers::broker::shared(crate::peers::Kind::RabbitMq), Way::Plain);
     let site = site.sending("cpu", &crate::sesame::own_destination(), "");
     let mut sender = site.start(&["send", "--watch"]);
-    crate::harness::eventually("a connection", || sender.log().contains("connected").then_some(()));
+    crate::harness::eventually("the start", || sender.log().contains("running").then_some(()));
     let file = site.folder.path().join("sesame.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(!text.contains("[limits]"), "{text}");

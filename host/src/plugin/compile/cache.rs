@@ -4,7 +4,8 @@
 //! One file for each component, `SHA256-ENGINE-VERSION.cwasm`: the digest of the component, a digest of everything
 //! about the engine that compiled code depends on, and the version of this program. It holds 32 bytes, the SHA-256 of
 //! the rest, and the compiled code. Files are written aside, synced and renamed; a file that is torn, foreign or open
-//! to others is passed over and written anew.
+//! to others is passed over and written anew. The modification time says when a file was last used, to a day; one that was
+//! not for ninety days is removed when the folder is opened.
 
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash as _, Hasher};
@@ -13,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
@@ -23,6 +25,11 @@ use crate::message::hex;
 
 /// Larger than any code that 64 MB of component become.
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
+
+/// What was not used for so long is removed,
+const UNUSED: Duration = Duration::from_secs(90 * 86_400);
+/// and use is noted once in so long.
+const NOTED: Duration = Duration::from_secs(86_400);
 
 /// Why the cache folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +83,9 @@ impl Cache {
         if stat.st_mode & 0o077 != 0 {
             return Err(CacheError::Open { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
         }
-        Ok(Self { path: path.to_owned(), folder })
+        let cache = Self { path: path.to_owned(), folder };
+        cache.forget(|name, unused| name.ends_with(".cwasm") && unused() > UNUSED);
+        Ok(cache)
     }
 
     /// Whether there is a file for this component.
@@ -94,7 +103,11 @@ impl Cache {
             return None;
         }
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).ok()?);
-        File::from(file).take(MAX_ARTEFACT_BYTES).read_to_end(&mut bytes).ok()?;
+        let file = File::from(file);
+        (&file).take(MAX_ARTEFACT_BYTES).read_to_end(&mut bytes).ok()?;
+        if age(stat.st_mtime) > NOTED {
+            let _ = file.set_modified(SystemTime::now());
+        }
         let (digest, code) = bytes.split_at_checked(32)?;
         (Sha256::digest(code).as_slice() == digest).then(|| Artefact::from_cache(code.to_vec()))
     }
@@ -103,7 +116,9 @@ impl Cache {
     pub(super) fn keep(&self, engine: &Engine, sha256: &[u8; 32], artefact: &Artefact) -> Result<(), CacheError> {
         let unusable = |source| CacheError::Unusable { path: self.path.clone(), source };
         let name = file_name(engine, sha256);
-        self.forget(&hex(sha256));
+        // What earlier versions made of it.
+        let component = hex(sha256);
+        self.forget(|name, _| name.starts_with(&component));
         self.write(&name, artefact.bytes()).map_err(unusable)
     }
 
@@ -122,15 +137,25 @@ impl Cache {
         })
     }
 
-    /// Removes what earlier versions made of the same component; that it fails does no harm.
-    fn forget(&self, component: &str) {
+    /// Removes files by their name, and how long they were not used; that it fails does no harm.
+    fn forget(&self, goes: impl Fn(&str, &dyn Fn() -> Duration) -> bool) {
         let Ok(entries) = rustix::fs::Dir::read_from(&self.folder) else { return };
         for entry in entries.flatten() {
-            if entry.file_name().to_str().is_ok_and(|name| name.starts_with(component)) {
+            let stat = || rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            let unused = || stat().map_or(Duration::ZERO, |stat| age(stat.st_mtime));
+            if entry.file_name().to_str().is_ok_and(|name| goes(name, &unused)) {
                 let _ = rustix::fs::unlinkat(&self.folder, entry.file_name(), AtFlags::empty());
             }
         }
     }
+}
+
+/// How long ago a time in seconds since 1970 was.
+fn age(modified: i64) -> Duration {
+    let then = u64::try_from(modified).map_or(SystemTime::UNIX_EPOCH, |seconds| {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+    });
+    SystemTime::now().duration_since(then).unwrap_or_default()
 }
 
 fn file_name(engine: &Engine, sha256: &[u8; 32]) -> String {

@@ -46,6 +46,24 @@ fn passes_over_a_damaged_artefact_and_writes_it_anew() {
 }
 
 #[test]
+fn what_was_not_used_for_ninety_days_is_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("cache");
+    let engine = engine(Class::Small).unwrap();
+    let compile = |bytes: &[u8]| compiler(&folder).compile(&engine, bytes, &DIGEST, Trust::Foreign).is_ok();
+    let age = |days: u64| {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400 + 60);
+        fs::File::open(artefact_in(&folder)).unwrap().set_modified(then).unwrap();
+    };
+    assert!(compile(EMPTY));
+    age(89);
+    assert!(compile(b"garbage"), "the cache answers, and notes that it was used");
+    assert!(artefact_in(&folder).metadata().unwrap().modified().unwrap().elapsed().unwrap().as_secs() < 60);
+    age(90);
+    assert!(!compile(b"garbage"), "it is gone");
+}
+
+#[test]
 fn passes_over_an_artefact_that_others_may_write() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");

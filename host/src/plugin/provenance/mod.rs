@@ -154,21 +154,40 @@ impl Provenance {
     /// Why nobody vouches any more for a stage that was adopted, whose files are as they were then. Nothing that may pass by
     /// itself counts.
     pub(super) fn withdrawn(&self, source: &StageSource) -> Option<String> {
-        let side_car = self.side_car(source);
+        let settings = self.settings.as_ref()?;
+        let refused = |file: &Path, bytes: &[u8]| self.judge(settings, file, bytes).err();
+        let side_car = source.side_car_file.as_ref().zip(source.written.as_ref());
         let component = || match &source.source {
-            Source::File(path) => self.component(path, &folder::read_component(path).ok()?).err(),
+            Source::File(path) => refused(path, &folder::read_component(path).ok()?),
             Source::BuiltIn(_) | Source::Missing(_) => None,
         };
-        let error = side_car.err().or_else(component)?;
+        let error = side_car.and_then(|(file, bytes)| refused(file, bytes)).or_else(component)?;
         let lasting = matches!(error, SignatureError::Unlisted { .. } | SignatureError::Refused { ours: false, .. });
         lasting.then(|| format!("is not adopted any more, {error}"))
     }
 
+    /// Whether a file may be adopted, which is remembered.
     fn check(&self, settings: &ProvenanceSettings, file: &Path, bytes: &[u8]) -> Result<(), SignatureError> {
+        let Some(hash) = self.judge(settings, file, bytes)? else { return Ok(()) };
+        let adopted = Adopted::new(&settings.adopted);
+        if let Err(error) = adopted.remember(&hash, SystemTime::now()) {
+            let file = adopted.file().display().to_string();
+            tracing::warn!(file, %error, "adopted plugin not remembered; it will end with its signer's certificate");
+        }
+        Ok(())
+    }
+
+    /// Whether somebody vouches for a file, where that must be; its hash, if the signature is good as of now.
+    fn judge(
+        &self,
+        settings: &ProvenanceSettings,
+        file: &Path,
+        bytes: &[u8],
+    ) -> Result<Option<[u8; 32]>, SignatureError> {
         let signature = beside(file);
         if matches!(signature.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound) {
             let missing = || SignatureError::Missing { file: file.to_owned(), signature: signature.clone() };
-            return if settings.required { Err(missing()) } else { Ok(()) };
+            return if settings.required { Err(missing()) } else { Ok(None) };
         }
         let written = read_file(&signature, MAX_SIGNATURE_BYTES).map_err(SignatureError::Unreadable)?;
         let store = self.store(settings)?;
@@ -183,11 +202,7 @@ impl Provenance {
             }
         };
         check_list(&signer, file, &settings.signers)?;
-        if fresh && let Err(error) = adopted.remember(&hash, now) {
-            let file = adopted.file().display().to_string();
-            tracing::warn!(file, %error, "adopted plugin not remembered; it will end with its signer's certificate");
-        }
-        Ok(())
+        Ok(fresh.then_some(hash))
     }
 
     fn store(&self, settings: &ProvenanceSettings) -> Result<std::sync::Arc<TrustStore>, SignatureError> {
