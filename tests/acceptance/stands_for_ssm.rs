@@ -225,3 +225,51 @@ fn a_ping_is_acknowledged_and_ignored() {
         eventually("the broker's queue to be empty", || (broker.waiting(&destination) == 0).then_some(()));
     }
 }
+
+/// SSM's own configuration for one end, in `file`.
+fn ssm_configuration(site: &Site, file: &str, broker: &str, destination: &str, path: &std::path::Path) -> String {
+    let (host, port) = broker.rsplit_once(':').unwrap();
+    let Host { certificate, key, .. } = &site.host;
+    let text = format!(
+        "[broker]\nhost: {host}\nport: {port}\n\n[certificates]\ncertificate: {}\nkey: {}\ncapath: {}\n\n\
+         [messaging]\ndestination: {destination}\npath: {}\n\n[logging]\nlevel: INFO\nlogfile: /var/log/ssm.log\n",
+        certificate.display(),
+        key.display(),
+        pki().anchors().display(),
+        path.display(),
+    );
+    site.folder.write(file, text).display().to_string()
+}
+
+#[test]
+fn its_own_configuration_is_used_as_it_is() {
+    let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
+    let sender = Site::of("sender.example.org");
+    let receiver = Site::of("receiver.example.org");
+    let queue = sender.folder.join("outgoing");
+    let sending = ssm_configuration(&sender, "sender.cfg", &broker.tls(), &destination, &queue);
+    let spool = receiver.folder.join("spool");
+    let receiving = ssm_configuration(&receiver, "receiver.cfg", &broker.tls(), &destination, &spool);
+    let pid_file = "[receiver]\nprotocol: STOMP\n[daemon]\npidfile: /var/run/apel/ssm.pid\n";
+    std::fs::write(&receiving, std::fs::read_to_string(&receiving).unwrap() + pid_file).unwrap();
+    let dns = receiver.folder.write("dns", format!("# hosts\n{}\n", sender.host.subject)).display().to_string();
+    let names = python::add(&queue, &[RECORD, b"two\nlines\n"]);
+    sender.run(&["send", "--ssm-config", &sending]).expect(0).says("sender.cfg:16: logging.logfile: is not written");
+    let mut daemon = receiver.start(&["receive", "--ssm-config", &receiving, "--ssm-dns", &dns]);
+    let incoming = spool.join("incoming");
+    eventually("both messages", || (queues::count(&incoming) == 2).then_some(()));
+    let mut stored = python::take_elements(&incoming, "loader");
+    stored.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!([&stored[0].id, &stored[1].id], [&names[0], &names[1]]);
+    assert_eq!(daemon.stop(), 0);
+    receiver
+        .run(&["check", "--ssm-config", &receiving, "--ssm-dns", &dns])
+        .expect(0)
+        .says("daemon.pidfile: is not written");
+    let kept = sender.run(&["check", "--effective", "--ssm-config", &sending]).expect(0).output;
+    assert!(kept.contains("[send.sender]") && kept.contains(&destination), "{kept}");
+    let wrong = std::fs::read_to_string(&sending).unwrap().replace("port: ", "port: 7");
+    sender.folder.write("wrong.cfg", wrong);
+    let wrong = sender.folder.join("wrong.cfg").display().to_string();
+    sender.run(&["send", "--ssm-config", &wrong]).expect(78).says("wrong.cfg:2: broker.host: ").says("is not a port");
+}

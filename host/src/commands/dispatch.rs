@@ -1,11 +1,10 @@
 //! From the command line to a command, and from its outcome to an exit status.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Cli, Command, EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD};
 use crate::cause;
-use crate::config::{self, Config, Kind, Selection};
+use crate::config::{self, Config, Kind, Selection, Source};
 use crate::daemon::{ChannelError, Daemon, Shared};
 
 /// Stack of the threads that run plugins, OpenSSL and the disk.
@@ -57,14 +56,15 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         }
         _ => {}
     }
-    let Some(mut config) = load(&common.config) else { return Ok(EXIT_CONFIGURATION) };
+    let source = common.source();
+    let Some(mut config) = load(&source) else { return Ok(EXIT_CONFIGURATION) };
     if let Some(level) = common.log_level {
         config.log.level = level.into();
     }
     match command {
-        Command::Send(arguments) => super::send::run(&config, &common.config, &arguments),
-        Command::Receive(arguments) => super::run::receive(&config, &common.config, &arguments),
-        Command::Run(arguments) => super::run::run(&config, &common.config, &arguments),
+        Command::Send(arguments) => super::send::run(&config, &source, &arguments),
+        Command::Receive(arguments) => super::run::receive(&config, &source, &arguments),
+        Command::Run(arguments) => super::run::run(&config, &source, &arguments),
         Command::Publish(arguments) => super::publish::run(&config, &arguments),
         Command::Explain(arguments) => super::explain::run(&config, &arguments),
         Command::Check(arguments) => super::check::run(&config, &arguments),
@@ -76,8 +76,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
 }
 
 /// Reads the configuration; says all that is wrong with it.
-fn load(path: &Path) -> Option<Config> {
-    match Config::load(path) {
+fn load(source: &Source) -> Option<Config> {
+    match source.load() {
         Ok(config) => Some(config),
         Err(errors) => {
             say(&errors.to_string());

@@ -55,12 +55,28 @@ pub struct Cli {
 /// Options that every command takes.
 #[derive(Args, Debug)]
 pub struct Common {
-    /// The configuration file.
-    #[arg(long, short, global = true, value_name = "FILE", default_value = config::CONFIGURATION, help_heading = "Common options")]
-    pub config: PathBuf,
+    /// The configuration file [default: /etc/sesame/sesame.toml, or none with --ssm-config].
+    #[arg(long, short, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub config: Option<PathBuf>,
+    /// A sender.cfg or receiver.cfg of SSM's, used as it is; may be given for each. The channel is called as the file.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub ssm_config: Vec<PathBuf>,
+    /// The list of those who may send, with --ssm-config.
+    #[arg(long, global = true, value_name = "FILE", default_value = config::SSM_DNS, help_heading = "Common options")]
+    pub ssm_dns: PathBuf,
     /// The least serious kind of line to log, instead of the configuration's.
     #[arg(long, global = true, value_name = "LEVEL", help_heading = "Common options")]
     pub log_level: Option<LogLevel>,
+}
+
+impl Common {
+    /// Where the configuration comes from.
+    fn source(&self) -> config::Source {
+        match self.ssm_config.as_slice() {
+            [] => config::Source::Own(self.config.clone().unwrap_or_else(|| config::CONFIGURATION.into())),
+            files => config::Source::Ssm { files: files.to_vec(), dns: self.ssm_dns.clone(), own: self.config.clone() },
+        }
+    }
 }
 
 /// A log level of the command line.
@@ -339,6 +355,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::config::Source;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(line.split(' '))
@@ -363,9 +380,22 @@ mod tests {
     #[test]
     fn takes_the_configuration_before_or_after_the_command() {
         for line in ["sesame --config /a.toml send cpu", "sesame send cpu --config /a.toml"] {
-            assert_eq!(parse(line).unwrap().common.config, PathBuf::from("/a.toml"));
+            assert_eq!(parse(line).unwrap().common.source(), Source::Own("/a.toml".into()));
         }
-        assert_eq!(parse("sesame run").unwrap().common.config, PathBuf::from("/etc/sesame/sesame.toml"));
+        assert_eq!(parse("sesame run").unwrap().common.source(), Source::Own("/etc/sesame/sesame.toml".into()));
+    }
+
+    #[test]
+    fn takes_files_of_ssm_with_and_without_a_configuration() {
+        let source = |line| parse(line).unwrap().common.source();
+        let ssm = |files: &[&str], dns: &str, own: Option<&str>| Source::Ssm {
+            files: files.iter().map(PathBuf::from).collect(),
+            dns: dns.into(),
+            own: own.map(Into::into),
+        };
+        assert_eq!(source("sesame send --ssm-config /a.cfg"), ssm(&["/a.cfg"], "/etc/apel/dns", None));
+        let both = "sesame -c /c.toml run --ssm-config /a.cfg --ssm-dns /d --ssm-config /b.cfg";
+        assert_eq!(source(both), ssm(&["/a.cfg", "/b.cfg"], "/d", Some("/c.toml")));
     }
 
     #[test]

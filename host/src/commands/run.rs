@@ -1,6 +1,5 @@
 //! `sesame run` and `sesame receive`: channels until stopped.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,28 +9,28 @@ use tokio::task::JoinHandle;
 
 use super::dispatch::{made, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Receive, Run};
-use crate::config::{Config, Kind};
+use crate::config::{Config, Kind, Source};
 use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::log::Logging;
 use crate::sender::Stay;
 use crate::shutdown::{self, Shutdown};
 
-pub(super) fn run(config: &Config, file: &Path, arguments: &Run) -> anyhow::Result<u8> {
-    daemon(config, file, &arguments.channels, Kind::Any)
+pub(super) fn run(config: &Config, source: &Source, arguments: &Run) -> anyhow::Result<u8> {
+    daemon(config, source, &arguments.channels, Kind::Any)
 }
 
-pub(super) fn receive(config: &Config, file: &Path, arguments: &Receive) -> anyhow::Result<u8> {
-    daemon(config, file, &arguments.channels, Kind::Receive)
+pub(super) fn receive(config: &Config, source: &Source, arguments: &Receive) -> anyhow::Result<u8> {
+    daemon(config, source, &arguments.channels, Kind::Receive)
 }
 
 /// Runs channels as a daemon.
-pub(super) fn daemon(config: &Config, file: &Path, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+pub(super) fn daemon(config: &Config, source: &Source, names: &[String], kind: Kind) -> anyhow::Result<u8> {
     let logging = crate::log::start(&config.log)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     let runtime = runtime().context("cannot start threads")?;
-    let outcome = runtime.block_on(serve(config.clone(), file.to_owned(), names.to_vec(), kind, &logging));
+    let outcome = runtime.block_on(serve(config.clone(), source.clone(), names.to_vec(), kind, &logging));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
 }
@@ -53,7 +52,7 @@ enum Next {
 
 async fn serve(
     mut config: Config,
-    file: PathBuf,
+    source: Source,
     names: Vec<String>,
     kind: Kind,
     logging: &Logging,
@@ -72,7 +71,7 @@ async fn serve(
     let reload = Arc::new(Notify::new());
     let asked = Arc::clone(&reload);
     let grace = config.limits.grace;
-    let origin = Origin { started: config.clone(), file, names, kind, shared };
+    let origin = Origin { started: config.clone(), source, names, kind, shared };
     let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
@@ -162,7 +161,7 @@ async fn until(time: Option<Instant>) {
 struct Origin {
     /// The configuration that the process was started with.
     started: Config,
-    file: PathBuf,
+    source: Source,
     names: Vec<String>,
     kind: Kind,
     shared: Shared,
@@ -172,7 +171,7 @@ impl Origin {
     /// Reads the configuration again and makes its channels beside those that run, plugins and all. Anything wrong leaves
     /// everything as it is.
     fn read(&self) -> Option<(Config, Daemon)> {
-        let config = match Config::load(&self.file) {
+        let config = match self.source.load() {
             Ok(config) => config,
             Err(errors) => {
                 tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");

@@ -1,6 +1,5 @@
 //! `sesame send`: what is queued, then quit; with `--watch` until stopped.
 
-use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::Context as _;
@@ -8,14 +7,14 @@ use serde_json::json;
 
 use super::dispatch::{build, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Send, output};
-use crate::config::{Config, Kind};
+use crate::config::{Config, Kind, Source};
 use crate::daemon::{Shared, Signals, stop_on_signals};
 use crate::sender::{Fate, Stay, Summary};
 use crate::shutdown;
 
-pub(super) fn run(config: &Config, file: &Path, arguments: &Send) -> anyhow::Result<u8> {
+pub(super) fn run(config: &Config, source: &Source, arguments: &Send) -> anyhow::Result<u8> {
     if arguments.watch {
-        return super::run::daemon(config, file, &arguments.channels, Kind::Send);
+        return super::run::daemon(config, source, &arguments.channels, Kind::Send);
     }
     crate::log::start(&config.log)?;
     for warning in config.warnings() {

@@ -13,6 +13,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Where the configuration is read from when the command line does not say.
 pub const CONFIGURATION: &str = "/etc/sesame/sesame.toml";
+/// Where SSM has its list of those who may send.
+pub const SSM_DNS: &str = "/etc/apel/dns";
 
 pub(super) const CERTIFICATE: &str = "/etc/grid-security/hostcert.pem";
 pub(super) const KEY: &str = "/etc/grid-security/hostkey.pem";

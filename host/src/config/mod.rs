@@ -22,6 +22,7 @@ mod plugin;
 mod process;
 mod receiver;
 mod sender;
+mod ssm;
 mod values;
 mod warnings;
 mod write;
@@ -30,11 +31,11 @@ mod write;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use broker::{Broker, Login, LoginError};
 pub use channel::{Repetition, Stage, Storage};
-pub use defaults::{CONFIGURATION, MAX_PAYLOAD};
+pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
 pub use document::Files;
 pub use mistake::{ConfigErrors, Mistake};
 pub use plugin::{Flow, OnError, PluginSettings};
@@ -74,6 +75,37 @@ pub struct Config {
     pub receivers: BTreeMap<String, Receiver>,
     /// `[plugin.NAME]`, by name as in a pipeline.
     pub plugin: BTreeMap<String, PluginSettings>,
+    /// What files of SSM's say and Sesame does not do.
+    pub notes: Vec<String>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file of Sesame's.
+    Own(PathBuf),
+    /// Files of SSM's.
+    Ssm {
+        /// `sender.cfg`, `receiver.cfg`: each is a channel.
+        files: Vec<PathBuf>,
+        /// The list of those who may send.
+        dns: PathBuf,
+        /// A file of Sesame's for what holds for all channels.
+        own: Option<PathBuf>,
+    },
+}
+
+impl Source {
+    /// Reads the configuration and looks at the files that it names.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        match self {
+            Self::Own(file) => Config::load(file),
+            Self::Ssm { files, dns, own } => ssm::load(files, dns, own.as_deref()),
+        }
+    }
 }
 
 /// Which channels a command is about.
@@ -136,7 +168,8 @@ impl Config {
     /// # Errors
     /// All mistakes together.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let text = read_file(path).map_err(|(problem, remedy)| {
+        let remedy = "put the configuration there or name another with --config FILE";
+        let text = read_file(path, remedy).map_err(|(problem, remedy)| {
             let complaint = complain(problem, remedy);
             let (problem, remedy) = (complaint.problem, complaint.remedy);
             ConfigErrors::new(vec![Mistake { file: path.to_owned(), line: None, key: String::new(), problem, remedy }])
@@ -246,9 +279,8 @@ impl Config {
     }
 }
 
-fn read_file(path: &Path) -> Result<String, (String, &'static str)> {
+fn read_file(path: &Path, remedy: &'static str) -> Result<String, (String, &'static str)> {
     use std::io::Read as _;
-    let remedy = "put the configuration there or name another with --config FILE";
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => ("does not exist".to_owned(), remedy),
         std::io::ErrorKind::InvalidData => ("is not UTF-8 text".to_owned(), "save it as UTF-8"),

@@ -12,7 +12,7 @@ impl Config {
     /// its word.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.notes.clone();
         for (name, broker) in self.brokers.iter().filter(|(_, broker)| !broker.tls) {
             let hosts: Vec<String> = broker.hosts.iter().map(ToString::to_string).collect();
             warnings.push(format!("broker.{name}.tls: messages travel to {} without TLS", hosts.join(", ")));

@@ -1,0 +1,212 @@
+//! Files as SSM has them, good and bad.
+
+use super::*;
+use crate::config::{Crls, Format, Level};
+
+const SENDER: &str = "\
+# Configuration of the sender.
+[sender]
+protocol = STOMP
+
+[broker]
+host: mq.example.org
+port: 61614
+
+[certificates]
+certificate: /etc/grid-security/hostcert.pem
+key: /etc/grid-security/hostkey.pem
+capath: /etc/grid-security/certificates
+server_cert: /etc/grid-security/servercert.pem
+verify_server_cert: false
+
+[messaging]
+ams_project: accounting
+destination: /queue/global.accounting.cpu.central
+path: /var/spool/apel/outgoing
+path_type: dirq
+
+[logging]
+logfile: /var/log/apel/ssmsend.log
+level: DEBUG
+console: true
+";
+
+const RECEIVER: &str = "\
+[DEFAULT]
+use_ssl = no
+[broker]
+host = mq.example.org
+port = 61613
+[certificates]
+certificate = /etc/grid-security/hostcert.pem
+key = /etc/grid-security/hostkey.pem
+capath = /etc/grid-security/certificates
+check_crls = true
+[messaging]
+destination = /topic/100%%
+path = /var/spool/apel/receiver
+; a comment
+[daemon]
+pidfile = /var/run/apel/ssm.pid
+";
+
+fn translated(text: &str, name: &str) -> Result<Config, ConfigErrors> {
+    super::translated(text, Path::new("/etc/apel/x.cfg"), name, Path::new("/etc/apel/dns"), Files::Ignore)
+}
+
+/// The mistakes, one a line, without the file and the remedy.
+fn mistakes(text: &str) -> String {
+    let errors = translated(text, "sender").unwrap_err();
+    let line = |found: &Mistake| {
+        let line = found.line.map(|line| format!("{line}: ")).unwrap_or_default();
+        format!("{line}{}: {}", found.key, found.problem)
+    };
+    errors.mistakes().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_sender_is_read_as_it_is() {
+    let config = translated(SENDER, "sender").unwrap();
+    let (broker, sender) = (&config.brokers["sender"], &config.senders["sender"]);
+    assert_eq!((broker.hosts[0].to_string().as_str(), broker.tls), ("mq.example.org:61614", true));
+    assert_eq!(sender.broker, "sender");
+    assert_eq!(sender.credential.certificate, Path::new("/etc/grid-security/hostcert.pem"));
+    assert_eq!(sender.credential.key, Path::new("/etc/grid-security/hostkey.pem"));
+    assert_eq!(sender.trust.anchors, [Path::new("/etc/grid-security/certificates")]);
+    assert_eq!(sender.recipient_certificate.as_deref(), Some(Path::new("/etc/grid-security/servercert.pem")));
+    assert_eq!((sender.destination.as_str(), sender.allow_topic), ("/queue/global.accounting.cpu.central", false));
+    assert_eq!((sender.queue.as_path(), sender.format), (Path::new("/var/spool/apel/outgoing"), Format::Dirq));
+    assert_eq!(config.log.level, Level::Debug);
+    assert!(config.receivers.is_empty());
+    let expected = [
+        "/etc/apel/x.cfg:14: certificates.verify_server_cert: has no effect",
+        "/etc/apel/x.cfg:23: logging.logfile: is not written",
+    ];
+    assert_eq!(config.notes.len(), expected.len(), "{:?}", config.notes);
+    for (note, expected) in config.notes.iter().zip(expected) {
+        assert!(note.starts_with(expected), "{note}");
+    }
+    assert_eq!(config.warnings()[..2], config.notes[..]);
+}
+
+#[test]
+fn a_receiver_is_known_by_its_sections() {
+    let config = translated(RECEIVER, "receiver").unwrap();
+    let (broker, receiver) = (&config.brokers["receiver"], &config.receivers["receiver"]);
+    assert_eq!((broker.hosts[0].to_string().as_str(), broker.tls), ("mq.example.org:61613", false));
+    assert_eq!((receiver.destination.as_str(), receiver.allow_topic), ("/topic/100%", true));
+    assert_eq!(receiver.spool, Path::new("/var/spool/apel/receiver"));
+    assert_eq!(receiver.authorised, Path::new("/etc/apel/dns"));
+    assert_eq!(receiver.trust.crls, Crls::Require);
+    assert!(config.senders.is_empty());
+    assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
+    assert!(config.notes[0].contains(":16: daemon.pidfile: is not written"), "{:?}", config.notes);
+    let stated = format!("[receiver]\nprotocol: stomp\n{}", RECEIVER.replace("check_crls = true", "check_crls: no"));
+    let config = translated(&stated, "receiver").unwrap();
+    assert_eq!(config.receivers["receiver"].trust.crls, Crls::IfPresent);
+    assert!(config.notes[0].contains("check_crls: has no effect"), "{:?}", config.notes);
+}
+
+#[test]
+fn what_is_translated_can_be_kept_as_a_configuration() {
+    for (text, name) in [(SENDER, "sender"), (RECEIVER, "receiver")] {
+        let config = translated(text, name).unwrap();
+        let again = Config::parse(&config.effective_toml(), Path::new("sesame.toml"), Files::Ignore).unwrap();
+        assert_eq!(again, Config { notes: Vec::new(), ..config });
+    }
+}
+
+#[test]
+fn mistakes_are_told_together_with_the_lines_and_keys_of_the_file() {
+    let bad = SENDER
+        .replace("port: 61614", "port: stomp")
+        .replace("key: /etc", "key: etc")
+        .replace("destination: /queue/global.accounting.cpu.central", "destination: \u{7f}")
+        .replace("path_type: dirq", "path_type: maildir");
+    let expected = "\
+6: broker.host: \"stomp\" is not a port
+11: certificates.key: \"etc/grid-security/hostkey.pem\" is a relative path
+18: messaging.destination: \"\\u{7f}\" holds a line end or another control character
+20: messaging.path_type: \"maildir\" is not a choice";
+    assert_eq!(mistakes(&bad), expected);
+}
+
+#[test]
+fn what_lacks_is_told_by_section_and_key() {
+    let lacking = "[broker]\nhost: \n[messaging]\ndestination: /queue/a\n";
+    let keys = [
+        "broker.host",
+        "broker.port",
+        "certificates.capath",
+        "certificates.certificate",
+        "certificates.key",
+        "messaging.path",
+    ];
+    let expected: Vec<String> = keys.iter().map(|key| format!("{key}: is missing")).collect();
+    assert_eq!(mistakes(lacking), expected.join("\n"));
+}
+
+#[test]
+fn what_cannot_be_followed_is_a_mistake() {
+    for (from, to, expected) in [
+        ("= STOMP", "= AMS", "3: sender.protocol: is AMS, and Sesame speaks only STOMP"),
+        ("= STOMP", "= HTTP", "3: sender.protocol: \"HTTP\" is no protocol"),
+        ("port: 61614", "port: 61614\nuse_ssl: maybe", "8: broker.use_ssl: \"maybe\" is neither"),
+        ("level: DEBUG", "level: LOUD", "24: logging.level: \"LOUD\" is no level"),
+        ("port: 61614", "  port: 61614", "7: : is indented, and so continues the value of the line before it"),
+        ("port: 61614", "port: 61614\nPort = 1", "8: broker.port: is there twice"),
+        ("console: true", "console", "25: logging: \"console\" has no value"),
+        (
+            "console: true",
+            "console: %(level)s",
+            "25: logging.console: refers to another key, which is not followed here",
+        ),
+        ("[logging]", "[broker]", "22: : section [broker] is there twice"),
+        ("[sender]", "sender", "2: : stands before the first section"),
+    ] {
+        let told = mistakes(&SENDER.replacen(from, to, 1));
+        assert!(told.lines().any(|line| line == expected), "{expected}\nnot in\n{told}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_known_is_told_and_changes_nothing() {
+    let config = translated(&SENDER.replace("path_type", "pathtype"), "sender").unwrap();
+    assert!(config.notes.iter().any(|note| note.ends_with(":20: messaging.pathtype: is not known and has no effect")));
+}
+
+#[test]
+fn several_files_are_several_channels() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let minimal = |path: &str| {
+        let home = home.path().display();
+        format!(
+            "[broker]\nhost: h\nport: 1\n[certificates]\ncertificate: {home}/file\nkey: {home}/file\ncapath: {home}\n\
+             [messaging]\ndestination: /queue/a\npath: {home}/{path}\n"
+        )
+    };
+    write("file", "");
+    let (cpu, storage) = (write("sender.cfg", &minimal("a")), write("sender-storage.cfg", &minimal("b")));
+    let config = load(&[cpu.clone(), storage], Path::new("/nowhere"), None).unwrap();
+    assert_eq!(config.senders.keys().collect::<Vec<_>>(), ["sender", "sender-storage"]);
+    let own = write("sesame.toml", "[limits]\nworkers = 3\n[log]\nlevel = \"warn\"\n");
+    let config = load(std::slice::from_ref(&cpu), Path::new("/nowhere"), Some(&own)).unwrap();
+    assert_eq!((config.limits.workers, config.log.level, config.senders.len()), (Some(3), Level::Warn, 1));
+    let same = write("more/sender.cfg", &minimal("c"));
+    let odd = write("my sender.cfg", "");
+    let errors =
+        load(&[cpu, same, odd, home.path().join("none.cfg")], Path::new("/nowhere"), None).unwrap_err().to_string();
+    for expected in [
+        "more/sender.cfg: is called as another channel",
+        "my sender.cfg: has a name that no channel can have",
+        "none.cfg: does not exist; put SSM's",
+    ] {
+        assert!(errors.contains(expected), "{expected} not in {errors}");
+    }
+}
