@@ -185,6 +185,8 @@ impl Daemon {
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
         others.spawn(housekeeping::retention(self.config.clone(), self.spools(), shutdown.clone()));
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
+        let live = Arc::clone(&self.live);
+        let _ = tokio::task::spawn_blocking(move || live.end()).await;
         others.shutdown().await;
         summaries.sort_by(|a, b| a.0.cmp(&b.0));
         summaries

@@ -79,6 +79,17 @@ pub(super) struct Live {
     posts: Vec<Post>,
     /// Whether it was said that status files cannot be written.
     unwritable: AtomicBool,
+    turn: Mutex<Turn>,
+}
+
+/// Whose turn it is to write what stages there are: a daemon takes over the journals of the one it replaces, which may still
+/// be compiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Nothing was written since it runs.
+    New,
+    Running,
+    Over,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -317,29 +328,46 @@ impl Made {
 impl Live {
     pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, posts: Vec<Post>) -> Self {
         let unwritable = AtomicBool::new(false);
-        Self { shared: shared.clone(), config: config.clone(), wanted, posts, unwritable }
+        let turn = Mutex::new(Turn::New);
+        Self { shared: shared.clone(), config: config.clone(), wanted, posts, unwritable, turn }
+    }
+
+    /// Nothing is written or put into service from here on, also by a look that is still under way.
+    pub(super) fn end(&self) {
+        *locked(&self.turn) = Turn::Over;
     }
 
     /// Looks at the files and puts what has changed into service. Answers when to look again, if soon.
     fn renew(&self) -> Option<Duration> {
         let stand = self.shared.shelf.look(&self.wanted, Effort::Full);
         self.shared.shelf.report(&stand);
-        self.posts.iter().for_each(|post| self.renew_channel(post, &stand));
+        let mut turn = locked(&self.turn);
+        if *turn == Turn::Over {
+            return None;
+        }
+        let first = *turn == Turn::New;
+        *turn = Turn::Running;
+        for post in &self.posts {
+            if !self.renew_channel(post, &stand, first) && first {
+                *turn = Turn::New;
+            }
+        }
         stand.soon
     }
 
-    fn renew_channel(&self, post: &Post, stand: &Stand) {
+    /// Answers whether the journal knows of it.
+    fn renew_channel(&self, post: &Post, stand: &Stand, first: bool) -> bool {
         let before = post.holder.pipeline();
         let mut known = locked(&post.known);
         let made = compose(&self.config, stand, (&post.channel, post.direction), &known.remembered, Some(&before));
         made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(&post.channel, standing));
         let changed = !made.pipeline.is_same(&before);
-        if (changed || made.remembered != known.remembered)
+        if (first || changed || made.remembered != known.remembered)
             && let Err(error) = record(&post.spool.journal, &post.channel, &made)
         {
             let error = crate::cause::chain(&error);
             tracing::error!(channel = post.channel, error, "cannot write the journal; the pipeline in use stays");
-            return;
+            return false;
         }
         let (pipeline, (stages, remembered)) = made.apart();
         *known = Known { remembered, stages };
@@ -348,6 +376,7 @@ impl Live {
             tracing::info!(channel = post.channel, pipeline = pipeline.hash(), "pipeline in service");
             post.holder.adopt(pipeline);
         }
+        true
     }
 
     /// Writes what is to be told of the channels beside the journals.
