@@ -96,9 +96,9 @@ struct Took {
     cpu: (f64, f64),
 }
 
-struct Account {
-    lost: usize,
-    twice: usize,
+pub(crate) struct Account {
+    pub(crate) lost: usize,
+    pub(crate) twice: usize,
 }
 
 /// A sender and a receiver with their queues.
@@ -155,7 +155,7 @@ impl Sites {
         (received, self.account(&numbers))
     }
 
-    fn fill(&self, numbers: &Range<u32>) {
+    pub(crate) fn fill(&self, numbers: &Range<u32>) {
         numbers.clone().for_each(|number| drop(queues::add(&self.outgoing, &body(number))));
         rustix::fs::sync();
         std::thread::sleep(SETTLED);
@@ -172,7 +172,7 @@ impl Sites {
     }
 
     /// Counts what was stored and takes it away.
-    fn account(&self, numbers: &Range<u32>) -> Account {
+    pub(crate) fn account(&self, numbers: &Range<u32>) -> Account {
         let mut seen = vec![0_usize; numbers.len()];
         for element in queues::elements(&self.incoming) {
             let number = number(element.bytes("body")).filter(|number| numbers.contains(number));

@@ -29,8 +29,18 @@ impl Image {
         run(Command::new("mkfs.ext4")
             .args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
             .arg(image.file()));
-        run(Command::new("mount").args(["-o", "loop"]).arg(image.file()).arg(image.path()));
+        image.mount();
         image
+    }
+
+    /// Mounts it again, which replays its log.
+    pub(crate) fn mount_again(&self) {
+        run(Command::new("umount").arg(self.path()));
+        self.mount();
+    }
+
+    fn mount(&self) {
+        run(Command::new("mount").args(["-o", "loop"]).arg(self.file()).arg(self.path()));
     }
 
     /// Where it is mounted.

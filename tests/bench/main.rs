@@ -15,6 +15,7 @@
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `backlog` | a sender with 100,000 messages waiting |
 //! | `replace` | a plugin replaced under 500 messages a second |
+//! | `power` | power cuts in mid-flow, of both ends |
 //! | `demo` | `sesame demo` |
 //!
 //! | variable | meaning |
@@ -23,6 +24,7 @@
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is told (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
+//! | `SESAME_FIGURES_CUTS` | power cuts (20) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
 //! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
@@ -58,6 +60,7 @@ mod image;
 mod installation;
 mod languages;
 mod pipeline;
+mod power;
 mod replace;
 mod report;
 mod stock;
@@ -68,7 +71,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
@@ -77,6 +80,7 @@ const PARTS: [Part; 9] = [
     ("faults", faults::measure),
     ("backlog", backlog::measure),
     ("replace", replace::measure),
+    ("power_cuts", power::measure),
     ("demo", demo::measure),
 ];
 
