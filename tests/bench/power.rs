@@ -63,7 +63,11 @@ pub(crate) fn measure(report: &mut Report) {
         (lost, twice) = (lost + account.lost, twice + account.twice);
     }
     report.goal("cuts that lost a file nobody had forced", held_back as f64, "cuts", Goal::AtLeast(1.0));
-    report.figure("on the disk after a cut, of 600, mean", stored_before as f64 / f64::from(cuts), "messages");
+    report.figure(
+        &format!("on the disk after a cut, of {MESSAGES}, mean"),
+        stored_before as f64 / f64::from(cuts),
+        "messages",
+    );
     report.figure("start until the rest is stored, median", median(again), "s");
     report.goal("messages lost", lost as f64, "", Goal::AtMost(0.0));
     report.goal("messages stored twice", twice as f64, "", Goal::AtMost(0.0));

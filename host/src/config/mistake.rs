@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: every mistake at once, each with its place, its key and the remedy.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One mistake, printed as `FILE:LINE: KEY: what is wrong; what to do`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,14 @@ pub struct Mistake {
     pub problem: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+impl Mistake {
+    /// One of the file as a whole.
+    pub(super) fn of_file(file: &Path, complaint: Complaint) -> Self {
+        let Complaint { problem, remedy } = complaint;
+        Self { file: file.to_owned(), line: None, key: String::new(), problem, remedy }
+    }
 }
 
 impl fmt::Display for Mistake {

@@ -169,11 +169,8 @@ impl Config {
     /// All mistakes together.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         let remedy = "put the configuration there or name another with --config FILE";
-        let text = read_file(path, remedy).map_err(|(problem, remedy)| {
-            let complaint = complain(problem, remedy);
-            let (problem, remedy) = (complaint.problem, complaint.remedy);
-            ConfigErrors::new(vec![Mistake { file: path.to_owned(), line: None, key: String::new(), problem, remedy }])
-        })?;
+        let text = read_file(path, remedy)
+            .map_err(|(problem, remedy)| ConfigErrors::new(vec![Mistake::of_file(path, complain(problem, remedy))]))?;
         Self::parse(&text, path, Files::Check)
     }
 

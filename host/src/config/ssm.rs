@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use super::channel::is_name;
 use super::json::quoted;
-use super::mistake::{Complaint, complain};
+use super::mistake::complain;
 use super::{Config, ConfigErrors, Files, Mistake, read_file};
 
 /// Where values stand that hold for all sections.
@@ -55,7 +55,7 @@ pub(super) fn load(files: &[PathBuf], dns: &Path, own: Option<&Path>) -> Result<
             |name| all.brokers.contains_key(name) || all.senders.contains_key(name) || all.receivers.contains_key(name);
         if config.brokers.keys().any(taken) {
             let problem = "is called as another channel or broker, and a channel is called as its file";
-            mistakes.push(whole(file, complain(problem, "rename one of them")));
+            mistakes.push(Mistake::of_file(file, complain(problem, "rename one of them")));
         }
         if index == 0 && own.is_none() {
             all.log = config.log;
@@ -68,14 +68,9 @@ pub(super) fn load(files: &[PathBuf], dns: &Path, own: Option<&Path>) -> Result<
     if mistakes.is_empty() { Ok(all) } else { Err(ConfigErrors::new(mistakes)) }
 }
 
-fn whole(file: &Path, complaint: Complaint) -> Mistake {
-    let Complaint { problem, remedy } = complaint;
-    Mistake { file: file.to_owned(), line: None, key: String::new(), problem, remedy }
-}
-
 fn read(file: &Path, dns: &Path) -> Result<Config, ConfigErrors> {
     let remedy = "put SSM's configuration there or name another with --ssm-config FILE";
-    let refused = |complaint| ConfigErrors::new(vec![whole(file, complaint)]);
+    let refused = |complaint| ConfigErrors::new(vec![Mistake::of_file(file, complaint)]);
     let text = read_file(file, remedy).map_err(|(problem, remedy)| refused(complain(problem, remedy)))?;
     let name = file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| is_name(stem) && !stem.contains('.'));
     let Some(name) = name else {
@@ -202,22 +197,15 @@ impl Ssm<'_> {
         value
     }
 
-    /// Yes or no, in any of the words that `configparser` takes.
+    /// Yes or no, and where that stands.
     fn flag(&mut self, section: &str, key: &str) -> Option<(bool, usize)> {
         let Value { text, line } = self.value(section, key)?;
-        match text.to_lowercase().as_str() {
-            "1" | "yes" | "true" | "on" => Some((true, line)),
-            "0" | "no" | "false" | "off" => Some((false, line)),
-            _ => {
-                self.complain(
-                    Some(line),
-                    &format!("{section}.{key}"),
-                    format!("{text:?} is neither"),
-                    "write true or false",
-                );
-                None
-            }
+        let read = yes_or_no(&text);
+        if read.is_none() {
+            let problem = format!("{text:?} is neither");
+            self.complain(Some(line), &format!("{section}.{key}"), problem, "write true or false");
         }
+        Some((read?, line))
     }
 
     /// Writes the configuration that does what SSM would; answers with what is left out.
@@ -325,7 +313,7 @@ impl Ssm<'_> {
         let known = |section: &str, key: &str| SILENT.contains(&(section, key)) || key.is_empty();
         for ((section, key), value) in &self.keys {
             let name = format!("{section}.{key}");
-            let is_no = || matches!(value.text.to_lowercase().as_str(), "0" | "no" | "false" | "off");
+            let is_no = || yes_or_no(&value.text) == Some(false);
             match (section.as_str(), key.as_str()) {
                 ("logging", "logfile") => note(value.line, &name, "is not written: the log goes to standard error"),
                 ("daemon", "pidfile") => note(value.line, &name, "is not written: let a service manager run Sesame"),
@@ -352,6 +340,15 @@ impl Ssm<'_> {
             }
         }
         notes
+    }
+}
+
+/// What any of the words says that `configparser` takes for one of the two.
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Some(true),
+        "0" | "no" | "false" | "off" => Some(false),
+        _ => None,
     }
 }
 
