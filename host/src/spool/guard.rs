@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+
 /// Why a spool on this file system may lose messages, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolWarning {
@@ -29,6 +31,17 @@ pub enum SpoolWarning {
     Overlay {
         /// The spool.
         path: PathBuf,
+    },
+    /// A file system whose directories do not count their entries.
+    #[error(
+        "{path:?} is on {kind}, where Python's dirq (1.8) miscounts and takes nothing from a queue; \
+         keep a queue that dirq reads on ext4 or XFS"
+    )]
+    NoLinkCounts {
+        /// The spool.
+        path: PathBuf,
+        /// `btrfs`.
+        kind: String,
     },
     /// A file system across the network.
     #[error(
@@ -85,18 +98,48 @@ struct Mount {
 /// # Errors
 /// Where `path` or `/proc/self/mountinfo` cannot be read.
 pub fn inspect(path: &Path) -> io::Result<Vec<SpoolWarning>> {
-    let device = fs::metadata(path)?.dev();
     let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    Ok(find_mount(&table, &format!("{major}:{minor}")).map_or_else(Vec::new, |mount| judge(path, &mount, has_journal)))
+    let mount = find_mount(&table, &MountKey::of(path)?);
+    Ok(mount.map_or_else(Vec::new, |mount| judge(path, &mount, has_journal)))
 }
 
-/// Finds the mount of a device in the text of `mountinfo` (proc(5)): fields, ` - `, then type, source and options.
-fn find_mount(table: &str, device: &str) -> Option<Mount> {
+/// What a line of `mountinfo` is found by.
+///
+/// The id is exact. The device is not: on btrfs `stat` gives each subvolume a device of its own, which is in no line.
+#[derive(Debug)]
+enum MountKey {
+    Id(String),
+    Device(String),
+}
+
+impl MountKey {
+    /// The mount's id (`STATX_MNT_ID`, Linux 5.8), else the device.
+    fn of(path: &Path) -> io::Result<Self> {
+        let wanted = StatxFlags::MNT_ID;
+        if let Ok(status) = rustix::fs::statx(CWD, path, AtFlags::empty(), wanted)
+            && StatxFlags::from_bits_retain(status.stx_mask).contains(wanted)
+        {
+            return Ok(Self::Id(status.stx_mnt_id.to_string()));
+        }
+        let device = fs::metadata(path)?.dev();
+        Ok(Self::Device(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device))))
+    }
+
+    fn names(&self, id: &str, device: &str) -> bool {
+        match self {
+            Self::Id(own) => own == id,
+            Self::Device(own) => own == device,
+        }
+    }
+}
+
+/// Finds a mount in the text of `mountinfo` (proc(5)): fields, ` - `, then type, source and options.
+fn find_mount(table: &str, key: &MountKey) -> Option<Mount> {
     table.lines().rev().find_map(|line| {
         let (mount, file_system) = line.split_once(" - ")?;
         let mut fields = mount.split(' ');
-        if fields.nth(2)? != device {
+        let (id, _parent, device) = (fields.next()?, fields.next()?, fields.next()?);
+        if !key.names(id, device) {
             return None;
         }
         let mut options: Vec<String> = fields.nth(2)?.split(',').map(str::to_owned).collect();
@@ -113,6 +156,7 @@ fn judge(path: &Path, mount: &Mount, has_journal: impl Fn(&str) -> Option<bool>)
     match kind.as_str() {
         "tmpfs" | "ramfs" => warnings.push(SpoolWarning::Memory { path: path.clone(), kind }),
         "overlay" => warnings.push(SpoolWarning::Overlay { path: path.clone() }),
+        "btrfs" => warnings.push(SpoolWarning::NoLinkCounts { path: path.clone(), kind }),
         "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "afs" | "lustre" | "glusterfs" | "gpfs" => {
             warnings.push(SpoolWarning::Network { path: path.clone(), kind });
         }
@@ -151,14 +195,20 @@ mod tests {
     const TABLE: &str = "\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n\
 30 22 0:25 / /dev/shm rw,nosuid - tmpfs tmpfs rw,size=1g\n\
-31 22 7:0 / /mnt/spool\\040x rw,relatime - ext4 /dev/loop0 rw,nobarrier\n";
+31 22 7:0 / /mnt/spool\\040x rw,relatime - ext4 /dev/loop0 rw,nobarrier\n\
+43 22 0:39 / /mnt/b rw,relatime - btrfs /dev/loop1 rw,space_cache=v2,subvolid=5,subvol=/\n";
 
     #[test]
     fn finds_a_mount_by_its_device() {
-        let mount = find_mount(TABLE, "7:0").unwrap();
+        let by_device = |device: &str| find_mount(TABLE, &MountKey::Device(device.to_owned()));
+        let mount = by_device("7:0").unwrap();
         assert_eq!((mount.kind.as_str(), mount.source.as_str()), ("ext4", "/dev/loop0"));
         assert!(mount.options.contains(&"nobarrier".to_owned()));
-        assert_eq!(find_mount(TABLE, "9:9"), None);
+        assert_eq!(by_device("9:9"), None);
+        // As btrfs has it: the line's device is 0:39, that of every file there is another.
+        let mount = find_mount(TABLE, &MountKey::Id("43".to_owned())).unwrap();
+        assert_eq!(mount.kind, "btrfs");
+        assert_eq!(find_mount(TABLE, &MountKey::Id("39".to_owned())), None);
     }
 
     #[test]
@@ -173,6 +223,7 @@ mod tests {
         };
         assert!(matches!(judged("tmpfs", &[], None)[..], [SpoolWarning::Memory { .. }]));
         assert!(matches!(judged("overlay", &[], None)[..], [SpoolWarning::Overlay { .. }]));
+        assert!(matches!(judged("btrfs", &[], None)[..], [SpoolWarning::NoLinkCounts { .. }]));
         assert!(matches!(judged("nfs4", &[], None)[..], [SpoolWarning::Network { .. }]));
         assert!(matches!(judged("fuse.sshfs", &[], None)[..], [SpoolWarning::UserSpace { .. }]));
         assert!(matches!(judged("ext4", &[], Some(false))[..], [SpoolWarning::NoJournal { .. }]));
@@ -184,5 +235,9 @@ mod tests {
     #[test]
     fn looks_at_the_file_system_it_runs_on() {
         inspect(&std::env::temp_dir()).unwrap();
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(
+            find_mount(&table, &MountKey::of(Path::new("/proc")).unwrap()).is_some_and(|mount| mount.kind == "proc")
+        );
     }
 }
