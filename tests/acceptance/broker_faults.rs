@@ -166,3 +166,53 @@ fn an_error_instead_of_a_receipt_does_not_lose_the_message() {
     let kept = queues::outgoing(&site.outgoing("cpu")).len() + queues::count(&site.refused("cpu"));
     assert_eq!(kept, 1, "{}", outcome.log);
 }
+
+/// One message, alone in its queue, that the broker never takes: set aside within one run, with the broker's words.
+fn sets_aside_the_only_message(site: &Site, words: &str) {
+    let id = queues::add(&site.outgoing("cpu"), &vec![b'x'; 5 << 20]);
+    let outcome = site.run(&["send"]).expect(1);
+    assert_eq!(queues::outgoing(&site.outgoing("cpu")).len(), 0, "{}", outcome.all());
+    let refused = queues::elements(&site.refused("cpu"));
+    assert_eq!(refused.len(), 1, "{}", outcome.all());
+    assert_eq!((refused[0].id(), refused[0].bytes("body").len()), (id, 5 << 20));
+    let error = refused[0].text("error");
+    assert!(error.starts_with("broker-refused: ") && error.contains(words), "{error}");
+    site.run(&["send"]).expect(0);
+}
+
+#[test]
+fn a_message_too_large_for_the_broker_is_set_aside_though_it_is_alone() {
+    let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
+    let site = Site::of("sender.example.org").on(broker, Way::Plain).sending("cpu", &destination, "");
+    sets_aside_the_only_message(&site, "larger than");
+}
+
+#[test]
+fn a_message_over_which_the_broker_hangs_up_is_set_aside_though_it_is_alone() {
+    let broker = Scripted::playing(|mut peer| {
+        peer.frame();
+        peer.say("CONNECTED\nversion:1.2\n\n\0");
+        loop {
+            let frame = peer.frame();
+            match header(&frame, "receipt") {
+                Some(receipt) if frame.len() < 1 << 20 => peer.say(format!("RECEIPT\nreceipt-id:{receipt}\n\n\0")),
+                _ => return,
+            }
+        }
+    });
+    let site = Site::of("sender.example.org").at(&[&broker.address()], Way::Plain, "");
+    let site = site.sending("cpu", &own_destination(), "");
+    sets_aside_the_only_message(&site, "closed");
+}
+
+#[test]
+fn a_receiver_passes_over_what_goes_ahead_of_a_suspect() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "");
+    queues::add(&pair.outgoing(), &vec![b'x'; 5 << 20]);
+    pair.sender.run(&["send"]).expect(1);
+    let messages = Workload::queued_in(&pair.outgoing(), 3, 500);
+    pair.sender.run(&["send"]).expect(0);
+    let _receiver = pair.receiver.start(&["receive"]);
+    messages.arrives(&pair);
+    assert_eq!(queues::count(&pair.reject()), 0, "a probe was taken for a message");
+}

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::prepare::Prepared;
+use super::probe::{self, Probe, Probed};
 use super::{Blame, Ending, Seal, Sender, Settled, Stay, locked, remove};
 use crate::channel::Connected;
 use crate::journal::{PreparedKey, Sent};
@@ -65,6 +66,8 @@ struct Flight<'a> {
     link: &'a Connected,
     sealing: VecDeque<JoinHandle<Option<Sealed>>>,
     alone: VecDeque<Prepared>,
+    /// A suspect that goes next, if the broker takes what goes ahead of it.
+    probe: Option<Probe>,
     in_flight: HashMap<u64, InFlight>,
     answers: JoinSet<Answer>,
     done: Vec<Done>,
@@ -90,6 +93,7 @@ impl Sender {
             link,
             sealing: VecDeque::new(),
             alone: VecDeque::new(),
+            probe: None,
             in_flight: HashMap::new(),
             answers: JoinSet::new(),
             done: Vec::new(),
@@ -119,7 +123,7 @@ impl Flight<'_> {
         let mut drained = false;
         let mut draining = false;
         loop {
-            self.start_alone();
+            self.start_alone().await;
             if (drained || draining) && self.is_idle() {
                 return None;
             }
@@ -142,6 +146,7 @@ impl Flight<'_> {
                         self.send(sealed).await;
                     }
                 }
+                probed = probe::answer(&mut self.probe), if self.probe.is_some() => self.probed(probed),
                 prepared = ready.recv(), if !drained && !draining && self.may_seal() => match prepared {
                     Some(prepared) => self.take(prepared),
                     None => drained = true,
@@ -160,7 +165,11 @@ impl Flight<'_> {
     }
 
     fn is_idle(&self) -> bool {
-        self.sealing.is_empty() && self.in_flight.is_empty() && self.alone.is_empty() && self.done.is_empty()
+        self.nothing_under_way() && self.alone.is_empty() && self.done.is_empty()
+    }
+
+    fn nothing_under_way(&self) -> bool {
+        self.sealing.is_empty() && self.in_flight.is_empty() && self.probe.is_none()
     }
 
     fn window(&self) -> usize {
@@ -177,6 +186,7 @@ impl Flight<'_> {
             && self.in_flight.len() + self.sealing.len() < self.window() + ahead
             && self.bytes < IN_WORK_BYTES
             && self.alone.is_empty()
+            && self.probe.is_none()
             && self.removals.len() < REMOVALS
     }
 
@@ -190,12 +200,19 @@ impl Flight<'_> {
         }
     }
 
-    fn start_alone(&mut self) {
-        if self.sealing.is_empty()
-            && self.in_flight.is_empty()
-            && let Some(prepared) = self.alone.pop_front()
+    /// Sends a probe ahead of the next suspect, once nothing else is under way.
+    async fn start_alone(&mut self) {
+        if self.nothing_under_way()
+            && let Some(suspect) = self.alone.pop_front()
         {
-            self.seal(prepared);
+            self.probe = Some(Probe::send(&self.link.session, suspect).await);
+        }
+    }
+
+    fn probed(&mut self, probed: Probed) {
+        if let Probed::Taken(suspect) = probed {
+            locked(&self.sender.window).probe_taken(&suspect.element.name().to_string());
+            self.seal(suspect);
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod flight;
 mod prepare;
+mod probe;
 mod put_off;
 mod refuse;
 mod sealing;
@@ -248,7 +249,7 @@ impl Sender {
         self.tidy().await;
         self.wait_for_plugins(&shutdown).await;
         let mut gave_up = None;
-        let (mut before, mut progress) = (self.settled(), Instant::now());
+        let (mut before, mut progress) = (self.taken(), Instant::now());
         while !shutdown.asked() {
             if !self.wait_for_work(stay, &shutdown).await {
                 if stay == Stay::Watch || !self.wait_for_suspects(&shutdown).await {
@@ -267,9 +268,9 @@ impl Sender {
                 () = shutdown.draining() => break,
             };
             let lost = self.serve(&link, stay, &shutdown).await;
-            let settled = self.settled();
-            if settled != before {
-                (before, progress) = (settled, Instant::now());
+            let taken = self.taken();
+            if taken != before {
+                (before, progress) = (taken, Instant::now());
                 self.link.served().await;
             }
             if let Some(reason) = lost {
@@ -313,9 +314,9 @@ impl Sender {
         }
     }
 
-    /// Messages that are done with.
-    fn settled(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed) + self.rejected.load(Ordering::Relaxed)
+    /// What was done so far: receipts, those of probes too, and messages rejected. It grows while the broker serves us.
+    fn taken(&self) -> u64 {
+        locked(&self.window).taken() + self.rejected.load(Ordering::Relaxed)
     }
 
     fn summary(&self, gave_up: Option<String>) -> Summary {

@@ -7,8 +7,10 @@
 //!
 //! # Policy
 //! An element is refused after 3 failures with an ERROR frame or 8 plain breaks. Failures count only from when the broker
-//! took another message of this channel after the first of them: a broker that refuses everything is the broker's trouble,
-//! and then elements wait. Between its tries a suspect is held back, 1 s doubled up to 5 minutes.
+//! took something else of this channel after the first of them: a broker that refuses everything is the broker's trouble,
+//! and then elements wait. That something is another message, or the probe that goes ahead of every try of a suspect
+//! (`probe`), so that a message is found out that is alone in its queue, within one run of `sesame send`.
+//! Between its tries a suspect is held back, 1 s doubled up to 5 minutes; up to 4 s where the last probe was taken.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,8 +21,11 @@ const ERROR_FAILURES: u32 = 3;
 const BREAK_FAILURES: u32 = 8;
 /// Failures for which a sender that is to end when its queue is empty still waits.
 const TRIALS: u32 = 6;
+/// The same for an element that fails where a probe passes: until it is refused.
+const PROBED_TRIALS: u32 = BREAK_FAILURES + 1;
 const FIRST_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
+const LONGEST_PROBED_HOLD: Duration = Duration::from_secs(4);
 
 /// How a connection ended while SENDs were in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,8 @@ struct Suspect {
     failures: u32,
     weight: u32,
     receipts_at_first: u64,
+    /// The broker took a probe right before the last try.
+    probed: bool,
     until: Instant,
 }
 
@@ -74,6 +81,12 @@ impl Window {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// How many messages and probes the broker took.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.receipts
     }
 
     /// Whether `element` is to be sent only when nothing else is in flight.
@@ -105,12 +118,14 @@ impl Window {
         self.suspects.values().map(|suspect| suspect.until).filter(|until| now < *until).min()
     }
 
-    /// When the next suspect may go whose trial is not over; a suspect that failed six times is left for later.
+    /// When the next suspect may go whose trial is not over; a suspect that failed six times while the broker took nothing
+    /// else is left for later.
     #[must_use]
     pub fn trial_goes_on(&self, now: Instant) -> Option<Instant> {
         self.suspects
             .values()
-            .filter(|suspect| suspect.failures < TRIALS && suspect.until > now)
+            .filter(|suspect| suspect.failures < if suspect.probed { PROBED_TRIALS } else { TRIALS })
+            .filter(|suspect| suspect.until > now)
             .map(|suspect| suspect.until)
             .min()
     }
@@ -123,6 +138,14 @@ impl Window {
         if self.size < self.max && self.in_row >= self.size {
             self.size = (self.size * 2).min(self.max);
             self.in_row = 0;
+        }
+    }
+
+    /// The broker took the probe that went ahead of the suspect `element`.
+    pub fn probe_taken(&mut self, element: &str) {
+        self.receipts += 1;
+        if let Some(suspect) = self.suspects.get_mut(element) {
+            suspect.probed = true;
         }
     }
 
@@ -151,13 +174,15 @@ impl Window {
             failures: 0,
             weight: 0,
             receipts_at_first: receipts,
+            probed: false,
             until: now,
         });
         suspect.failures += 1;
         let weight = if ending == Ending::Break { ERROR_FAILURES } else { BREAK_FAILURES };
         let others_pass = receipts > suspect.receipts_at_first;
         suspect.weight = if others_pass { suspect.weight + weight } else { weight };
-        let hold = FIRST_HOLD.saturating_mul(1 << (suspect.failures - 1).min(16)).min(LONGEST_HOLD);
+        let longest = if suspect.probed { LONGEST_PROBED_HOLD } else { LONGEST_HOLD };
+        let hold = FIRST_HOLD.saturating_mul(1 << (suspect.failures - 1).min(16)).min(longest);
         suspect.until = now + hold;
         let worn_out = suspect.weight >= ERROR_FAILURES * BREAK_FAILURES;
         if worn_out && others_pass {
@@ -225,6 +250,32 @@ mod tests {
             assert_eq!(window.broke(&bad, Ending::Break, now), Blame::Hold("7".into()));
         }
         assert_eq!(window.broke(&bad, Ending::Break, now), Blame::Refuse("7".into()));
+    }
+
+    #[test]
+    fn a_message_alone_in_its_queue_is_refused_where_probes_pass() {
+        for (ending, failures) in [(Ending::Named, 3), (Ending::Error, 3), (Ending::Break, 8)] {
+            let mut window = Window::new(1);
+            let (mut now, mut tries, bad) = (Instant::now(), 1, names(7..8));
+            let begun = now;
+            while window.broke(&bad, ending, now) == Blame::Hold("7".into()) {
+                now = window.trial_goes_on(now).expect("its trial is not over");
+                window.probe_taken("7");
+                tries += 1;
+            }
+            assert_eq!(tries, failures, "{ending:?}");
+            assert!(now - begun <= Duration::from_secs(31), "{ending:?}: {:?}", now - begun);
+        }
+    }
+
+    #[test]
+    fn a_trial_ends_where_the_broker_takes_nothing_else() {
+        let mut window = Window::new(1);
+        let (now, bad) = (Instant::now(), names(7..8));
+        for _ in 0..6 {
+            assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Hold("7".into()));
+        }
+        assert_eq!(window.trial_goes_on(now), None);
     }
 
     #[test]
