@@ -74,6 +74,7 @@ pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
     for look in [local::credentials, local::trust, local::recipients, local::lists, local::queues] {
         report.take(look(config));
     }
+    report.take(local::plugin_folders(config));
     match Shared::start(config) {
         Ok(shared) => {
             report.take(local::plugins(config, &shared));
@@ -180,6 +181,34 @@ mod tests {
         assert!(local::queues(config).iter().any(|found| found.text.contains(&holder)));
         drop(held);
         assert!(local::queues(config).iter().any(|found| found.text.contains("is held by nobody")));
+    }
+
+    #[test]
+    fn says_what_is_passed_over_in_queue_and_folder_and_what_the_cache_lacks() {
+        let site = Site::new();
+        let mut config = site.config.clone();
+        config.plugins.folder = site.folder.path().join("plugins.d");
+        config.plugins.cache = site.folder.path().join("cache");
+        std::fs::create_dir_all(&config.plugins.folder).unwrap();
+        std::fs::create_dir_all(&config.plugins.cache).unwrap();
+        std::fs::set_permissions(&config.plugins.cache, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for name in ["10-a.WASM", "20-b.Toml", "30-c.wasm.p7s", "notes.txt", ".hidden.WASM"] {
+            std::fs::write(config.plugins.folder.join(name), "x").unwrap();
+        }
+        let texts: Vec<String> = local::plugin_folders(&config).into_iter().map(|found| found.text).collect();
+        for expected in
+            ["10-a.WASM is passed over", "rename it to 20-b.toml", "30-c.wasm.p7s signs a file", "chmod 700"]
+        {
+            assert_eq!(texts.iter().filter(|text| text.contains(expected)).count(), 1, "{expected}: {texts:?}");
+        }
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        let queue = &config.senders.values().next().unwrap().queue;
+        std::fs::write(queue.join("loose"), "x").unwrap();
+        let found = local::queues(&config);
+        assert!(
+            found.iter().any(|found| found.level == Level::Warning && found.text.contains("loose is ")),
+            "{found:?}"
+        );
     }
 
     #[test]

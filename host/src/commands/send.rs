@@ -1,5 +1,6 @@
 //! `sesame send`: what is queued, then quit; with `--watch` until stopped.
 
+use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use super::dispatch::{build, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Send, output};
 use crate::config::{Config, Kind, Source};
 use crate::daemon::{Shared, Signals, stop_on_signals};
+use crate::log::daily;
 use crate::sender::{Fate, Stay, Summary};
 use crate::shutdown;
 
@@ -17,13 +19,25 @@ pub(super) fn run(config: &Config, source: &Source, arguments: &Send) -> anyhow:
         return super::run::daemon(config, source, &arguments.channels, Kind::Send);
     }
     crate::log::start(&config.log)?;
+    if let Some(state) = first_state(config, &arguments.channels) {
+        daily::remember_in(state);
+    }
     for warning in config.warnings() {
-        tracing::warn!("{warning}");
+        if daily::due(&warning.to_string()) {
+            tracing::warn!("{warning}");
+        }
     }
     let runtime = runtime().context("cannot start threads")?;
     let status = runtime.block_on(once(config, arguments));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    daily::keep();
     status
+}
+
+/// Where one-shot runs note which warnings they said: the state directory of the first channel.
+fn first_state<'a>(config: &'a Config, channels: &[String]) -> Option<&'a Path> {
+    let chosen = |name: &str| channels.is_empty() || channels.iter().any(|channel| channel == name);
+    config.senders.iter().find(|(name, _)| chosen(name)).map(|(_, sender)| sender.state.as_path())
 }
 
 async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {

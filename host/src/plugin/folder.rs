@@ -163,6 +163,35 @@ pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
     Ok(stems(folder)?.into_iter().filter(there).map(|stem| stage(&stem)).collect())
 }
 
+/// Files of the folder that are meant for Sesame by their looks and are passed over, each with what to do; none where the
+/// folder cannot be read.
+#[must_use]
+pub fn passed_over(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found: Vec<String> = entries.filter_map(|entry| passed_over_name(&entry.ok()?.path())).collect();
+    found.sort();
+    found
+}
+
+fn passed_over_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    if name.starts_with('.') {
+        return None;
+    }
+    let lower = name.to_ascii_lowercase();
+    let ending = ENDINGS.iter().filter(|ending| lower.ends_with(**ending)).max_by_key(|ending| ending.len())?;
+    if !name.ends_with(ending) {
+        let (stem, _) = name.split_at(name.len() - ending.len());
+        let text = format!("{} is passed over: endings are lower-case; rename it to {stem}{ending}", path.display());
+        return Some(text);
+    }
+    let signed = path.to_str()?.strip_suffix(".p7s")?;
+    let gone = !Path::new(signed).exists();
+    gone.then(|| {
+        format!("{} signs a file that is not there; put {signed} back or remove the signature", path.display())
+    })
+}
+
 /// The file `STEM` with an ending. Not `with_extension`, which would cut a stem that holds a dot.
 pub(super) fn beside(stem: &Path, ending: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();

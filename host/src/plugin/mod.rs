@@ -48,12 +48,12 @@ pub use self::answer::AnswerError;
 pub use self::bindings::CONTRACT_VERSION;
 pub use self::builtin::{component as stock_component, names as stock_plugins};
 pub use self::compile::{
-    CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, child_main as compile_child_main,
+    CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
 };
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
 pub use self::contract::SERVED as CONTRACTS_SERVED;
 pub use self::filter::Filter;
-pub use self::folder::{FolderError, StageSource, read as read_folder};
+pub use self::folder::{FolderError, StageSource, passed_over, read as read_folder};
 pub use self::host_log::TARGET as LOG_TARGET;
 pub use self::instance::Fault;
 pub use self::limits::Limits;

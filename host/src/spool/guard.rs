@@ -85,6 +85,22 @@ pub enum SpoolWarning {
     },
 }
 
+impl SpoolWarning {
+    /// The same in a few words, for a log line that names the spool beside them.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Memory { kind, .. } => format!("the spool is in memory ({kind})"),
+            Self::Overlay { .. } => "the spool is on an overlay".to_owned(),
+            Self::NoLinkCounts { kind, .. } | Self::Network { kind, .. } | Self::UserSpace { kind, .. } => {
+                format!("the spool is on {kind}")
+            }
+            Self::NoJournal { kind, .. } => format!("the spool is on {kind} without a journal"),
+            Self::WeakMount { option, .. } => format!("the spool's file system is mounted with `{option}`"),
+        }
+    }
+}
+
 /// The mount that `path` is on.
 #[derive(Debug, PartialEq, Eq)]
 struct Mount {

@@ -32,7 +32,7 @@ pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
 pub use outgoing::{
-    ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, Outgoing, ReadError, Removal, Scan,
+    ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, Outgoing, ReadError, Removal, Scan, Waiting,
 };
 pub use queue::{Element, ElementError, ElementPath, Elements, LockedQueueElement, Purged, Queue};
 

@@ -15,7 +15,7 @@ use crate::config::{self, Config};
 use crate::daemon::{Shared, pipeline};
 use crate::journal::Journal;
 use crate::message::Direction;
-use crate::spool::{Foreign, ForeignKind, Outgoing, SpoolError, SpoolLock};
+use crate::spool::{Outgoing, SpoolError, SpoolLock};
 use crate::trust::{Credential, RecipientCertificate, Role, SignerListsSource, Trust, TrustStore, Unlisted};
 
 /// What each channel presents itself with, and what it believes in; the same pair once.
@@ -136,6 +136,19 @@ pub(super) fn lists(config: &Config) -> Vec<Found> {
     found
 }
 
+/// The plugin folder and the cache beside it.
+pub(super) fn plugin_folders(config: &Config) -> Vec<Found> {
+    let mut found: Vec<Found> = crate::plugin::passed_over(&config.plugins.folder)
+        .into_iter()
+        .map(|text| Found::warning("plugins", text))
+        .collect();
+    if let Err(error) = crate::plugin::check_cache(&config.plugins.cache) {
+        let text = format!("{}; until then plugins are compiled at each start", chain(&error));
+        found.push(Found::warning("plugins", text));
+    }
+    found
+}
+
 /// The stages of every channel.
 pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
     let senders = config.senders.keys().map(|name| (format!("send.{name}"), name, Direction::Outbound));
@@ -187,19 +200,14 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
 
 fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
-    let mut found = match waiting(sender) {
-        Ok((count, foreign)) => {
-            let mut found =
-                vec![Found::ok(subject, format!("queue {path}: {} waiting", output::count(count, "message")))];
-            found.extend(foreign.iter().map(|Foreign { name, kind }| {
-                let what = match kind {
-                    ForeignKind::Link => "a symbolic link",
-                    ForeignKind::Directory => "a directory",
-                    ForeignKind::Special => "no regular file",
-                    ForeignKind::Hidden => "hidden by the dot before its name",
-                };
-                Found::warning(subject, format!("queue {path}: {name} is {what} and is never sent; move it elsewhere"))
-            }));
+    let looked = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).and_then(|queue| queue.waiting());
+    let mut found = match looked {
+        Ok(waiting) => {
+            let count = output::count(waiting.count, "message");
+            let mut found = vec![Found::ok(subject, format!("queue {path}: {count} waiting"))];
+            found.extend(
+                waiting.foreign.iter().map(|foreign| Found::warning(subject, format!("queue {path}: {foreign}"))),
+            );
             found
         }
         Err(error) => return vec![Found::error(subject, chain(&error))],
@@ -210,17 +218,15 @@ fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     if device(&sender.queue) != device(&sender.state) {
         found.extend(file_system(subject, &sender.queue));
     }
-    found
-}
-
-/// How many elements wait, and what else lies in the queue.
-fn waiting(sender: &config::Sender) -> Result<(usize, Vec<Foreign>), SpoolError> {
-    let mut scan = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?.scan()?;
-    let mut count = 0;
-    while scan.next(|_| false)?.is_some() {
-        count += 1;
+    if sender.state.is_dir() && device(&sender.queue) != device(&sender.state) {
+        let text = format!(
+            "state {} is on another file system than queue {path}: if it is missing one day, messages that were being sent \
+             are prepared again and may arrive twice; name a state beside the queue",
+            sender.state.display()
+        );
+        found.push(Found::warning(subject, text));
     }
-    Ok((count, scan.foreign().to_vec()))
+    found
 }
 
 /// A directory that is made at start if it is missing.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueList, output};
 use super::{LISTED_FIELD, Place, chosen, field, open, say, since, storage};
 use crate::config::Config;
-use crate::spool::{ElementPath, Outgoing, Queue, SpoolError};
+use crate::spool::{ElementPath, Foreign, Outgoing, Queue, SpoolError, Waiting};
 
 /// One element, in one line.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Summary {
     pub(super) oldest: Option<SystemTime>,
     /// Whether the queue was made yet.
     pub(super) exists: bool,
+    /// What lies in it and is passed over.
+    pub(super) foreign: Vec<Foreign>,
 }
 
 pub(super) fn run(config: &Config, arguments: &QueueList) -> anyhow::Result<u8> {
@@ -58,6 +60,7 @@ fn show(place: &Place, summary: &Summary, as_json: bool, table: &mut output::Tab
         output::json(&json!({
             "channel": place.channel, "queue": place.name, "directory": place.path.to_string_lossy(),
             "messages": summary.count, "oldest": summary.oldest.map(output::time), "exists": summary.exists,
+            "passed-over": summary.foreign.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }));
         return;
     }
@@ -67,6 +70,9 @@ fn show(place: &Place, summary: &Summary, as_json: bool, table: &mut output::Tab
         None => "not made yet".to_owned(),
     };
     let path = place.path.display().to_string();
+    for foreign in &summary.foreign {
+        say(&format!("sesame: queue {path}: {foreign}"));
+    }
     table.row([place.channel.clone(), place.name.clone(), summary.count.to_string(), oldest, path]);
 }
 
@@ -74,14 +80,14 @@ fn show(place: &Place, summary: &Summary, as_json: bool, table: &mut output::Tab
 pub(super) fn summary(config: &Config, place: &Place) -> Result<Summary, SpoolError> {
     if let Some(format) = place.format {
         let outgoing = Outgoing::open(&place.path, format)?;
-        let first = outgoing.scan()?.next(|_| false)?;
+        let Waiting { count, first, foreign } = outgoing.waiting()?;
         let oldest = first.and_then(|name| place.path.join(name.as_os_str()).symlink_metadata().ok()?.modified().ok());
-        return Ok(Summary { count: outgoing.count()?, oldest, exists: true });
+        return Ok(Summary { count, oldest, exists: true, foreign });
     }
     let Some(queue) = open(place, &storage(config, &place.channel))? else { return Ok(Summary::default()) };
     let first = queue.elements()?.next().transpose()?;
     let oldest = first.and_then(|element| since(&queue, &element));
-    Ok(Summary { count: queue.count()?, oldest, exists: true })
+    Ok(Summary { count: queue.count()?, oldest, exists: true, foreign: Vec::new() })
 }
 
 fn list_elements(config: &Config, place: &Place, as_json: bool) -> Result<(), SpoolError> {

@@ -10,7 +10,7 @@ mod child;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -46,6 +46,14 @@ pub(super) struct Compiler {
     program: Option<PathBuf>,
 }
 
+/// Whether the folder of compiled plugins can be used; it is made if it is not there.
+///
+/// # Errors
+/// [`CacheError`] with what to do. Without it Sesame works, and compiles plugins at each start.
+pub fn check_cache(path: &Path) -> Result<(), CacheError> {
+    Cache::open(path).map(drop)
+}
+
 impl Compiler {
     pub(super) fn new(settings: CompileSettings) -> Self {
         let cache = settings.cache.as_deref().and_then(|path| {
@@ -53,6 +61,9 @@ impl Compiler {
             opened
                 .inspect_err(|error| {
                     let error = crate::cause::chain(error);
+                    if !crate::log::daily::due(&error) {
+                        return;
+                    }
                     tracing::warn!(error, "without its cache Sesame compiles plugins at each start");
                 })
                 .ok()

@@ -57,7 +57,7 @@ use crate::message::{MessageId, content_digest, hex};
 
 pub use element::{Identity, LockedElement, ReadError};
 pub use removal::Removal;
-pub use scan::{Foreign, ForeignKind, Scan};
+pub use scan::{Foreign, ForeignKind, Scan, Waiting};
 
 /// How long a lock that is not ours is honoured.
 const FOREIGN_LOCK_AGE: Duration = Duration::from_secs(600);
@@ -160,6 +160,14 @@ impl Outgoing {
             watched: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Goes through the whole queue: what waits, and what is passed over.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`] where a directory cannot be read.
+    pub fn waiting(&self) -> Result<Waiting, SpoolError> {
+        scan::waiting(self.scan()?)
     }
 
     /// Its directory.

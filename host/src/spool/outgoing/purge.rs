@@ -28,7 +28,7 @@ impl Outgoing {
             purge_files(inner, &inner.path, &mut purged)?;
             return Ok(purged);
         }
-        let mut directories = directory_numbers(&inner.path)?;
+        let mut directories = directory_numbers(&inner.path, |_| ())?;
         for directory in &directories {
             purge_files(inner, &inner.path.join(format!("{directory:08x}")), &mut purged)?;
         }

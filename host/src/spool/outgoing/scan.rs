@@ -5,15 +5,17 @@
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType};
 
 use super::removal::settle_leftover;
-use super::{ASIDE_SUFFIX, ElementName, Format, Inner, is_hidden};
+use super::{ASIDE_SUFFIX, ElementName, Format, Inner, LOCK_SUFFIX, TEMPORARY_SUFFIX, is_hidden};
 use crate::spool::{SpoolError, disk, names};
 
 /// How many files of a plain directory are kept in order at a time.
@@ -21,6 +23,9 @@ const WINDOW: usize = 50_000;
 
 /// How many foreign entries a scan tells of.
 const MAX_FOREIGN: usize = 100;
+
+/// How long a file with the ending `.tmp` may be on its way.
+const BEING_WRITTEN: Duration = Duration::from_secs(300);
 
 /// Something in the queue that is not an element and never will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +47,50 @@ pub enum ForeignKind {
     Special,
     /// A name with a leading dot.
     Hidden,
+    /// A name with the ending of a file that is still being written, five minutes after it was last written to.
+    Temporary,
+    /// A name that is not one of the queue's format: in a `dirq`, neither `DDDDDDDD/SSSSSSSSMMMMMR` nor a lock of it.
+    Name,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, remedy) = match self.kind {
+            ForeignKind::Link => ("a symbolic link", "put the file itself here"),
+            ForeignKind::Directory => ("a directory", "move it elsewhere"),
+            ForeignKind::Special => ("no regular file", "move it elsewhere"),
+            ForeignKind::Hidden => ("hidden by the dot before its name", "rename it to send it, or move it elsewhere"),
+            ForeignKind::Temporary => {
+                ("named as a file still being written", "rename it without .tmp to send it, or remove it")
+            }
+            ForeignKind::Name => (
+                "not named as an element of a dirq (DDDDDDDD/SSSSSSSSMMMMMR, lower-case hexadecimal)",
+                "queue it with `sesame queue add` to send it, or move it elsewhere",
+            ),
+        };
+        write!(f, "{} is {what} and is never sent; {remedy}", self.name)
+    }
+}
+
+/// What waits in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many elements.
+    pub count: usize,
+    /// The one that comes first.
+    pub first: Option<ElementName>,
+    /// What else lies there; the first 100.
+    pub foreign: Vec<Foreign>,
+}
+
+/// Goes through a whole queue.
+pub(super) fn waiting(mut scan: Scan) -> Result<Waiting, SpoolError> {
+    let (mut count, mut first) = (0, None);
+    while let Some(name) = scan.next(|_| false)? {
+        count += 1;
+        first.get_or_insert(name);
+    }
+    Ok(Waiting { count, first, foreign: scan.foreign })
 }
 
 /// The names of a queue in order; see [`super::Outgoing::scan`].
@@ -76,7 +125,11 @@ impl Scan {
             foreign: Vec::new(),
         };
         if scan.inner.format == Format::Dirq {
-            scan.directories = directory_numbers(&scan.inner.path)?.into();
+            let mut strange = Vec::new();
+            scan.directories = directory_numbers(&scan.inner.path, |name| strange.push(name.to_vec()))?.into();
+            for name in strange.iter().filter(|name| name.first() != Some(&b'.')) {
+                scan.note(ElementName(OsString::from_vec(name.clone())), ForeignKind::Name);
+            }
         }
         Ok(scan)
     }
@@ -114,20 +167,22 @@ impl Scan {
             self.directory = directory;
             let path = self.inner.path.join(format!("{directory:08x}"));
             let mut numbers = Vec::new();
-            let (mut strange, mut asides) = (Vec::new(), Vec::new());
+            let (mut strange, mut misnamed, mut asides) = (Vec::new(), Vec::new(), Vec::new());
             let listed = disk::for_each_entry(&path, |name, kind| match names::element_number(name) {
                 Some(_) if is_foreign(kind) => strange.push((name.to_vec(), kind)),
                 Some(number) => numbers.push(number),
                 None if is_aside(name) => asides.push(path.join(OsStr::from_bytes(name))),
-                None => {}
+                None if is_passing(name) => {}
+                None => misnamed.push(name.to_vec()),
             });
             disk::absent_is_fine(listed).map_err(SpoolError::io("list", &path))?;
             asides.iter().try_for_each(|aside| settle_leftover(&self.inner, aside))?;
             numbers.sort_unstable();
             self.numbers = numbers.into();
-            for (name, kind) in strange {
+            let strange = strange.into_iter().map(|(name, kind)| (name, foreign_kind(kind)));
+            for (name, kind) in strange.chain(misnamed.into_iter().map(|name| (name, ForeignKind::Name))) {
                 let name = format!("{directory:08x}/{}", String::from_utf8_lossy(&name));
-                self.note(ElementName(name.into()), foreign_kind(kind));
+                self.note(ElementName(name.into()), kind);
             }
         }
     }
@@ -154,7 +209,10 @@ impl Scan {
                 if is_aside(name) {
                     asides.push(path.join(OsStr::from_bytes(name)));
                 }
-                self.note_hidden(name);
+                self.note_hidden(name, || {
+                    let facts = rustix::fs::statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                    age(super::element::modified(&facts))
+                });
                 continue;
             }
             let Ok(facts) = rustix::fs::statat(&directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
@@ -173,11 +231,15 @@ impl Scan {
         asides.iter().try_for_each(|aside| settle_leftover(&self.inner, aside))
     }
 
-    fn note_hidden(&mut self, name: &[u8]) {
+    fn note_hidden(&mut self, name: &[u8], age: impl FnOnce() -> Option<Duration>) {
         let ours = name == b"." || name == b".." || name.starts_with(super::HIDDEN_PREFIX.as_bytes());
-        if name.first() == Some(&b'.') && !ours {
-            self.note(ElementName(OsString::from_vec(name.to_vec())), ForeignKind::Hidden);
-        }
+        let kind = match name.first() {
+            _ if ours || is_aside(name) => return,
+            Some(b'.') => ForeignKind::Hidden,
+            _ if age().is_some_and(|age| age >= BEING_WRITTEN) => ForeignKind::Temporary,
+            _ => return,
+        };
+        self.note(ElementName(OsString::from_vec(name.to_vec())), kind);
     }
 
     fn note(&mut self, name: ElementName, kind: ForeignKind) {
@@ -225,7 +287,7 @@ pub(super) fn count(inner: &Inner) -> Result<usize, SpoolError> {
     match inner.format {
         Format::Directory => add(&inner.path, |name| !is_hidden(name))?,
         Format::Dirq => {
-            for directory in directory_numbers(&inner.path)? {
+            for directory in directory_numbers(&inner.path, |_| ())? {
                 add(&inner.path.join(format!("{directory:08x}")), names::is_element)?;
             }
         }
@@ -233,12 +295,15 @@ pub(super) fn count(inner: &Inner) -> Result<usize, SpoolError> {
     Ok(count)
 }
 
-/// The intermediate directories, sorted, as the numbers their names stand for.
-pub(super) fn directory_numbers(path: &Path) -> Result<Vec<u32>, SpoolError> {
+/// The intermediate directories, sorted, as the numbers their names stand for; `other` is called for every other name.
+pub(super) fn directory_numbers(path: &Path, mut other: impl FnMut(&[u8])) -> Result<Vec<u32>, SpoolError> {
     let mut numbers = Vec::new();
     disk::for_each_entry(path, |name, _| {
         let text = std::str::from_utf8(name).ok().filter(|_| names::is_directory(name));
-        numbers.extend(text.and_then(|text| u32::from_str_radix(text, 16).ok()));
+        match text.and_then(|text| u32::from_str_radix(text, 16).ok()) {
+            Some(number) => numbers.push(number),
+            None => other(name),
+        }
     })
     .map_err(SpoolError::io("list", path))?;
     numbers.sort_unstable();
@@ -248,6 +313,18 @@ pub(super) fn directory_numbers(path: &Path) -> Result<Vec<u32>, SpoolError> {
 /// Whether a removal was under way.
 fn is_aside(name: &[u8]) -> bool {
     name.ends_with(ASIDE_SUFFIX.as_bytes())
+}
+
+/// Whether a file of a `dirq` is a lock, or an element that is still being written.
+fn is_passing(name: &[u8]) -> bool {
+    let stem = [LOCK_SUFFIX, TEMPORARY_SUFFIX].iter().find_map(|suffix| name.strip_suffix(suffix.as_bytes()));
+    name.first() == Some(&b'.') || stem.is_some_and(names::is_element)
+}
+
+/// How long ago a time in nanoseconds since 1970 was.
+fn age(modified: i128) -> Option<Duration> {
+    let modified = Duration::from_nanos(u64::try_from(modified).ok()?);
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + modified).ok()
 }
 
 /// Whether the directory itself tells that an entry is no regular file; `Unknown` shows later.

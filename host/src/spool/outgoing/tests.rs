@@ -347,3 +347,40 @@ fn a_large_queue_gives_its_first_element_at_once_and_all_in_order() {
     let outgoing = spool.own();
     assert_eq!(names(&outgoing).len(), 3000);
 }
+
+#[test]
+fn what_is_passed_over_is_named_with_what_to_do() {
+    let _turn = scenario("");
+    let hour = Duration::from_secs(3600);
+    let spool = Spool::new(Format::Directory);
+    for (name, age) in [("a.tmp", hour), ("b.tmp", OLD), (".hidden", OLD), ("c", OLD), (".sesame-x.tmp", hour)] {
+        spool.put(name, "x", age);
+    }
+    let waiting = spool.own().waiting().unwrap();
+    assert_eq!((waiting.count, waiting.first.map(|name| name.to_string()).as_deref()), (1, Some("c")));
+    let mut kinds: Vec<_> = waiting.foreign.iter().map(|foreign| (foreign.name.to_string(), foreign.kind)).collect();
+    kinds.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(kinds, [(".hidden".to_owned(), ForeignKind::Hidden), ("a.tmp".to_owned(), ForeignKind::Temporary)]);
+    let told = waiting.foreign.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(
+        told.contains("a.tmp is named as a file still being written and is never sent; rename it without .tmp"),
+        "{told}"
+    );
+
+    let spool = Spool::new(Format::Dirq);
+    let misnamed =
+        ["6b031200/6B03120000001A", "6b031200/6b0312000000a", "6b031200/x.tmp", "6B031200/6b03120000001a", "loose"];
+    let passing = ["6b031200/6b03120000003a.tmp", "6b031200/6b03120000003a.lck", "6b031200/.nfs0001"];
+    for name in misnamed.iter().chain(&passing).chain(&[A]) {
+        spool.put(name, "x", hour);
+    }
+    let waiting = spool.own().waiting().unwrap();
+    assert_eq!(waiting.count, 1);
+    let mut found: Vec<_> = waiting.foreign.iter().map(|foreign| foreign.name.to_string()).collect();
+    found.sort();
+    let mut expected: Vec<&str> =
+        misnamed.iter().map(|name| name.strip_suffix("/6b03120000001a").unwrap_or(name)).collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert!(waiting.foreign.iter().all(|foreign| foreign.kind == ForeignKind::Name));
+}
