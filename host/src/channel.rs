@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::config;
 use crate::journal::{Journal, JournalError};
+use crate::log::daily::due;
 use crate::spool::{
     CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns,
 };
@@ -203,7 +204,7 @@ impl Registry {
             return Ok(Arc::clone(trust));
         }
         let trust = Arc::new(Trust::load(&trust_settings(section))?);
-        for warning in trust.snapshot().warnings(SystemTime::now()) {
+        for warning in trust.snapshot().warnings(SystemTime::now()).into_iter().filter(|warning| due(warning)) {
             tracing::warn!(warning, "trust anchors");
         }
         trusts.push((section.clone(), Arc::clone(&trust)));
@@ -258,7 +259,9 @@ impl Registry {
         make_directory(directory, storage.directory_mode)?;
         let lock = Arc::new(SpoolLock::acquire(&directory.join(LOCK))?);
         for warning in crate::spool::inspect(directory).unwrap_or_default() {
-            tracing::warn!(spool = %directory.display(), %warning, "the file system under a spool");
+            if due(&warning.to_string()) {
+                tracing::warn!(spool = %directory.display(), "{}; `sesame check` says more", warning.brief());
+            }
         }
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
         let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
@@ -311,12 +314,12 @@ impl Registry {
     pub fn warn_of_expiry(&self) {
         let now = SystemTime::now();
         for (_, source) in locked(&self.credentials).iter() {
-            if let Some(warning) = source.current().warning(now) {
+            if let Some(warning) = source.current().warning(now).filter(|warning| due(warning)) {
                 tracing::warn!(warning, "own certificate");
             }
         }
         for source in locked(&self.recipients).iter() {
-            if let Some(warning) = source.current().warning(now) {
+            if let Some(warning) = source.current().warning(now).filter(|warning| due(warning)) {
                 tracing::warn!(warning, "recipient certificate");
             }
         }

@@ -9,6 +9,8 @@
 //!   go to a file that its owner alone may read.
 //! - A log that cannot be written stops nothing: the lines are lost and the messages flow on.
 
+pub mod daily;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
