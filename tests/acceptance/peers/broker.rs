@@ -16,8 +16,10 @@ pub(crate) const LOGIN: &str = "accounting";
 /// The passcode of [`LOGIN`].
 pub(crate) const PASSCODE: &str = "open-sesame";
 /// The common names of the certificates that the brokers let in.
-pub(crate) const KNOWN_HOSTS: [&str; 4] =
-    ["sender.example.org", "receiver.example.org", "other.example.org", "ec.example.org"];
+pub(crate) const KNOWN_HOSTS: [&str; 5] =
+    ["sender.example.org", "receiver.example.org", "other.example.org", "ec.example.org", WRITER];
+/// The one of them that RabbitMQ lets read from no queue.
+pub(crate) const WRITER: &str = "writer.example.org";
 
 /// Which program a broker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +130,24 @@ impl Broker {
         }
     }
 
+    /// The same with arguments of RabbitMQ, one `name:value` a line.
+    pub(crate) fn declare_with(&self, destination: &str, arguments: &str) {
+        let frames = format!("SUBSCRIBE\nid:1\ndestination:{destination}\n{arguments}receipt:1\n\n\0");
+        let answer = converse(self.place.plain, PASSCODE, &frames);
+        assert!(answer.contains("RECEIPT") && !answer.contains("ERROR"), "cannot make {destination}: {answer}");
+    }
+
+    /// Deletes a queue of RabbitMQ and all that is in it.
+    pub(crate) fn delete_queue(&self, name: &str) {
+        rabbitmq::delete_queue(&self.place, name);
+    }
+
+    /// Says these frames after CONNECT on the plain listener, and gives what is answered until it holds `words` or nothing
+    /// more comes.
+    pub(crate) fn converse_until(&self, frames: &str, words: &str) -> String {
+        converse_until(self.place.plain, frames, words)
+    }
+
     /// Whether the plain listener takes [`LOGIN`] with this passcode.
     pub(crate) fn lets_in(&self, passcode: &str) -> bool {
         answers(self.place.plain, passcode)
@@ -159,6 +179,23 @@ fn converse(port: u16, passcode: &str, frames: &str) -> String {
         answer.push(byte[0]);
     }
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// How long a broker has for a MESSAGE that is there.
+const SILENCE: Duration = Duration::from_millis(700);
+
+fn converse_until(port: u16, frames: &str, words: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    let connect = format!("CONNECT\naccept-version:1.2\nhost:/\nlogin:{LOGIN}\npasscode:{PASSCODE}\n\n\0");
+    stream.write_all(format!("{connect}{frames}").as_bytes()).unwrap();
+    let (mut answer, mut piece) = (String::new(), [0; 4096]);
+    while !answer.contains(words)
+        && let Ok(length @ 1..) = stream.read(&mut piece)
+    {
+        answer.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+    answer
 }
 
 /// Runs a program that must succeed, for preparing a broker.
