@@ -145,7 +145,11 @@ impl Flight<'_> {
                 sealed = front(&mut self.sealing), if self.may_send() => {
                     self.sealing.pop_front();
                     if let Some(sealed) = sealed {
-                        self.send(sealed).await;
+                        tokio::select! {
+                            biased;
+                            () = shutdown.stopping() => return Ended::ByUs,
+                            () = self.send(sealed) => {}
+                        }
                     }
                 }
                 prepared = ready.recv(), if !drained && !draining && self.may_seal() => match prepared {

@@ -10,8 +10,8 @@
 //!
 //! # Limits
 //! A second look is made at the earliest five seconds after the last one, at the end of a session and when many messages
-//! wait for it. Where this user may not read from a `/queue/` destination RabbitMQ does not answer: a warning says so, and
-//! its RECEIPT counts as it did when the session began.
+//! wait for it. Where RabbitMQ does not answer for a `/queue/` destination (this user may not read from it, or may not have a
+//! second connection), a warning says so and the RECEIPT counts, for the SEND declared the queue.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -72,8 +72,14 @@ fn looks(destination: &Destination, server: &str) -> Looks {
 /// What a first look at a destination came to.
 #[derive(Debug)]
 enum Known {
+    /// The queue is there.
     Fit,
-    Unfit { why: String, until: Instant },
+    /// The broker cannot be asked: its RECEIPT counts as it is.
+    Unasked,
+    Unfit {
+        why: String,
+        until: Instant,
+    },
 }
 
 /// A second look that goes on.
@@ -111,10 +117,17 @@ impl Proofs {
         looks(destination, self.link.session.server())
     }
 
-    /// The destinations of a message that need a second look.
+    /// The destinations of a message that the broker is asked about.
+    fn asked_about(&self, prepared: &Prepared) -> BTreeSet<Destination> {
+        let all = prepared.parts().iter().map(|part| &part.destination);
+        all.filter(|destination| self.looks(destination) != Looks::None).cloned().collect()
+    }
+
+    /// The destinations of a message, once it was admitted, that need a second look.
     pub(super) fn needs(&self, prepared: &Prepared) -> Vec<Destination> {
-        let all: BTreeSet<&Destination> = prepared.parts().iter().map(|part| &part.destination).collect();
-        all.into_iter().filter(|destination| self.looks(destination) != Looks::None).cloned().collect()
+        let mut all: Vec<Destination> = self.asked_about(prepared).into_iter().collect();
+        all.retain(|destination| !matches!(self.known.get(destination), Some(Known::Unasked)));
+        all
     }
 
     /// Makes sure that every destination of a message holds what it is sent.
@@ -122,9 +135,9 @@ impl Proofs {
     /// # Errors
     /// What is wrong with one, and what to do. It is logged when it is found out, not for every message.
     pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
-        for destination in self.needs(prepared) {
+        for destination in self.asked_about(prepared) {
             match self.known.get(&destination) {
-                Some(Known::Fit) => {}
+                Some(Known::Fit | Known::Unasked) => {}
                 Some(Known::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
                 _ => self.first_look(destination).await?,
             }
@@ -150,10 +163,12 @@ impl Proofs {
                 self.known.insert(destination, Known::Unfit { why: why.clone(), until });
                 Err(why)
             }
-            complaint => {
-                if let Some(why) = complaint {
-                    self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
-                }
+            Some(why) => {
+                self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
+                self.known.insert(destination, Known::Unasked);
+                Ok(())
+            }
+            None => {
                 self.known.insert(destination, Known::Fit);
                 Ok(())
             }
