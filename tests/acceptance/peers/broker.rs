@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::openssl::{Host, pki};
 use super::{activemq, python, rabbitmq};
+use crate::harness::patience::patience;
 use crate::harness::{Child, Folder, eventually, ports};
 
 /// Login and passcode of the user that both brokers know. Hosts log in with their certificates, see [`KNOWN_HOSTS`].
@@ -142,10 +143,17 @@ impl Broker {
         rabbitmq::delete_queue(&self.place, name);
     }
 
-    /// Says these frames after CONNECT on the plain listener, and gives what is answered until it holds `words` or nothing
-    /// more comes.
-    pub(crate) fn converse_until(&self, frames: &str, words: &str) -> String {
-        converse_until(self.place.plain, frames, words)
+    /// Says these frames after CONNECT on the plain listener, and gives what is answered until it holds any of `words`, the
+    /// broker closes or nothing comes for `silence`.
+    pub(crate) fn converse_until(&self, frames: &str, words: &[&str], silence: Duration) -> String {
+        converse_until(self.place.plain, frames, words, silence)
+    }
+
+    /// Sends a message as somebody who is not Sesame; further headers are one `name:value` a line.
+    pub(crate) fn put(&self, destination: &str, headers: &str, body: &str) {
+        let send = format!("SEND\ndestination:{destination}\npersistent:true\nreceipt:sent\n{headers}\n{body}\0");
+        let answer = self.converse_until(&send, &["receipt-id:sent"], patience());
+        assert!(answer.contains("receipt-id:sent"), "{destination}: {answer}");
     }
 
     /// Whether the plain listener takes [`LOGIN`] with this passcode.
@@ -181,16 +189,13 @@ fn converse(port: u16, passcode: &str, frames: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// How long a broker has for a MESSAGE that is there.
-const SILENCE: Duration = Duration::from_millis(700);
-
-fn converse_until(port: u16, frames: &str, words: &str) -> String {
+fn converse_until(port: u16, frames: &str, words: &[&str], silence: Duration) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    stream.set_read_timeout(Some(silence)).unwrap();
     let connect = format!("CONNECT\naccept-version:1.2\nhost:/\nlogin:{LOGIN}\npasscode:{PASSCODE}\n\n\0");
     stream.write_all(format!("{connect}{frames}").as_bytes()).unwrap();
     let (mut answer, mut piece) = (String::new(), [0; 4096]);
-    while !answer.contains(words)
+    while !words.iter().any(|words| answer.contains(words))
         && let Ok(length @ 1..) = stream.read(&mut piece)
     {
         answer.push_str(&String::from_utf8_lossy(&piece[..length]));
