@@ -19,7 +19,9 @@ use crate::log::daily::due;
 use crate::spool::{
     CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns,
 };
-use crate::stomp::{Address, Connector, HeartBeat, Limits, Login, MemoryBudget, Session, SessionOptions, Timing};
+use crate::stomp::{
+    Address, Connector, HeartBeat, Limits, Login, MemoryBudget, QueueState, Session, SessionOptions, Timing, rabbitmq,
+};
 use crate::trust::{
     self, CredentialError, CredentialSource, CrlMode, ListError, RecipientError, RecipientSource, Refreshed,
     SignerListsSource, Trust, TrustError, TrustSettings, Unlisted,
@@ -418,6 +420,22 @@ impl Link {
         let mut connector = self.connector.lock().await;
         let session = connector.connect_once().await?;
         Ok(Connected { session, broker: broker_name(&connector) })
+    }
+
+    /// Asks the broker of an open session about the queue of `destination`, on a connection beside it: RabbitMQ ends the one
+    /// that it is asked on.
+    pub async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
+        let beside = self.connector.lock().await.to(&session.broker);
+        let Some(mut beside) = beside else {
+            return QueueState::Unclear { why: format!("{} is not in the list of brokers", session.broker) };
+        };
+        match beside.connect_beside().await {
+            Ok(asked) => rabbitmq::look_at_queue(&asked, destination).await,
+            Err(failures) => {
+                let why: Vec<String> = failures.iter().map(|(_, error)| crate::cause::chain(error)).collect();
+                QueueState::Unclear { why: why.join("; ") }
+            }
+        }
     }
 
     /// The broker took messages in the last session: if that broke all the same, the next one need not wait long.

@@ -30,6 +30,7 @@ mod bad_input;
 mod broker_faults;
 mod commands;
 mod configuration;
+mod destinations;
 mod full_disk;
 mod languages;
 mod messages_cross;

@@ -2,9 +2,11 @@
 //! for a moment to see whether it is free.
 //!
 //! The configuration was read before this runs; its mistakes end the program with their own lines. `local` looks at the
-//! files, plugins and queues of this machine, `brokers` at the other end of the wire.
+//! files, plugins and queues of this machine, `brokers` and
+//! `destinations` at the other end of the wire.
 
 mod brokers;
+mod destinations;
 mod local;
 
 use anyhow::Context as _;
@@ -81,6 +83,7 @@ pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
             if !arguments.offline {
                 let runtime = runtime().context("cannot start threads")?;
                 report.take(runtime.block_on(brokers::check(config, &shared)));
+                report.take(runtime.block_on(destinations::check(config, &shared)));
                 runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             }
         }

@@ -11,6 +11,7 @@ use super::process::{Credential, DAY, Journal, Trust};
 use super::values;
 use super::write::Writer;
 use crate::plugin::stock_plugins;
+use crate::stomp::Destination;
 
 /// What a channel may refer to.
 pub(super) struct Surroundings<'a> {
@@ -164,9 +165,12 @@ pub(super) fn read_broker(section: &Section<'_, '_>, around: &Surroundings<'_>) 
     Some(name)
 }
 
-pub(super) fn read_destination(section: &Section<'_, '_>, allow_topic: bool) -> Option<String> {
+pub(super) fn read_destination(
+    section: &Section<'_, '_>,
+    check: impl Fn(&str) -> Result<Destination, Complaint>,
+) -> Option<Destination> {
     let remedy = "add destination = \"/queue/global.accounting.cpu\"";
-    let destination = section.parsed("destination", remedy, |text| values::destination(text, allow_topic));
+    let destination = section.parsed("destination", remedy, check);
     section.required("destination", destination, remedy)
 }
 
@@ -196,10 +200,10 @@ pub(super) fn read_pipeline(section: &Section<'_, '_>) -> Option<Vec<Stage>> {
 }
 
 /// Routes by name; `check` reads the target of one.
-pub(super) fn read_routes(
+pub(super) fn read_routes<T>(
     section: &Section<'_, '_>,
-    check: impl Fn(&str) -> Result<String, Complaint>,
-) -> std::collections::BTreeMap<String, String> {
+    check: impl Fn(&str) -> Result<T, Complaint>,
+) -> std::collections::BTreeMap<String, T> {
     let mut routes = std::collections::BTreeMap::new();
     for (name, target) in section.map("route") {
         let complaint = match check(&target) {
@@ -241,7 +245,7 @@ pub(super) fn write_below(
     head: [&str; 2],
     own: (&Credential, &Trust),
     general: (&Credential, &Trust),
-    routes: &std::collections::BTreeMap<String, String>,
+    routes: &std::collections::BTreeMap<String, impl std::ops::Deref<Target = str>>,
 ) {
     let [kind, name] = head;
     if own.0 != general.0 {

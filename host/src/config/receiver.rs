@@ -11,6 +11,7 @@ use super::mistake::{Complaint, complain};
 use super::process::{Credential, DAY, Trust, word};
 use super::values;
 use super::write::Writer;
+use crate::stomp::Destination;
 
 /// What becomes of a message whose signer is on no list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Receiver {
     /// Name of a `[broker.NAME]`.
     pub broker: String,
     /// STOMP destination to subscribe to.
-    pub destination: String,
+    pub destination: Destination,
     /// Whether the destination may be something else than a queue.
     pub allow_topic: bool,
     /// DN list: whose messages are stored.
@@ -95,7 +96,7 @@ impl Receiver {
     pub(super) fn read(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Self> {
         let allow_topic = section.flag("allow-topic").unwrap_or(defaults::ALLOW_TOPIC);
         let broker = channel::read_broker(section, around);
-        let destination = channel::read_destination(section, allow_topic);
+        let destination = channel::read_destination(section, |text| values::destination(text, allow_topic));
         let authorised = section.path("authorised");
         let authorised =
             section.required("authorised", authorised, "add authorised = \"/etc/sesame/dns\", a list of DNs");
@@ -103,7 +104,7 @@ impl Receiver {
         let (credential, trust) = channel::read_identity(section, around);
         let receiver = Self {
             broker: String::new(),
-            destination: String::new(),
+            destination: Destination::parse(""),
             allow_topic,
             authorised: PathBuf::new(),
             banned: section.path("banned"),

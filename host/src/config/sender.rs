@@ -11,6 +11,7 @@ use super::mistake::complain;
 use super::process::{Credential, HOUR, Trust, word};
 use super::values;
 use super::write::Writer;
+use crate::stomp::Destination;
 
 /// The layout of an outgoing queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct Sender {
     /// Its layout.
     pub format: Format,
     /// STOMP destination of the default route.
-    pub destination: String,
+    pub destination: Destination,
     /// Whether a destination may be something else than a queue.
     pub allow_topic: bool,
     /// Whom to encrypt for; absent: sign only.
@@ -70,7 +71,7 @@ pub struct Sender {
     /// Rights and room of what is written.
     pub storage: Storage,
     /// Destinations by route name.
-    pub routes: BTreeMap<String, String>,
+    pub routes: BTreeMap<String, Destination>,
     /// Whose signature it bears.
     pub credential: Credential,
     /// Whose certificates are believed.
@@ -81,7 +82,7 @@ impl Sender {
     pub(super) fn read(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Self> {
         let allow_topic = section.flag("allow-topic").unwrap_or(defaults::ALLOW_TOPIC);
         let broker = channel::read_broker(section, around);
-        let destination = channel::read_destination(section, allow_topic);
+        let destination = channel::read_destination(section, |text| values::sender_destination(text, allow_topic));
         let queue = section.required("queue", section.path("queue"), "add queue = \"/var/spool/apel/outgoing\"");
         let beside = |suffix: &str| queue.as_deref().map(|queue| with_suffix(queue, suffix)).unwrap_or_default();
         let (credential, trust) = channel::read_identity(section, around);
@@ -90,7 +91,7 @@ impl Sender {
             broker: String::new(),
             queue: PathBuf::new(),
             format: section.choice("format", FORMATS).unwrap_or(Format::Dirq),
-            destination: String::new(),
+            destination: Destination::parse(""),
             allow_topic,
             recipient_certificate: section.path("recipient-certificate"),
             peer: section.choice("peer", PEERS).unwrap_or(Peer::Ssm),
@@ -103,7 +104,7 @@ impl Sender {
             reject_retention: section.retention("reject-retention").flatten(),
             repetition: Repetition::read(section),
             storage: Storage::read(section),
-            routes: channel::read_routes(section, |target| values::destination(target, allow_topic)),
+            routes: channel::read_routes(section, |target| values::sender_destination(target, allow_topic)),
             credential,
             trust,
         };

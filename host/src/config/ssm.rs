@@ -11,7 +11,7 @@
 //! | `[certificates]`: `certificate`, `key`, `capath` | `certificate`, `key`, `anchors` of the channel |
 //! | `[certificates]`: `server_cert` | `recipient-certificate` |
 //! | `[certificates]`: `check_crls` | true: `crls = "require"`, else as by default |
-//! | `[messaging]`: `destination`, `path`, `path_type` | `destination`, `queue` or `spool`, `format` |
+//! | `[messaging]`: `destination`, `path`, `path_type` | `destination`, `queue` or `spool`, `format`; what is no queue is not sent to |
 //! | `[logging]`: `level` | `level` of the log, by the first file and if there is no configuration beside |
 //!
 //! A configuration of Sesame's may stand beside them: its plugins, limits and whatever else holds for all channels hold for
@@ -30,6 +30,7 @@ use super::channel::is_name;
 use super::json::quoted;
 use super::mistake::complain;
 use super::{Config, ConfigErrors, Files, Mistake, read_file};
+use crate::stomp::{Destination, Promise};
 
 /// Where values stand that hold for all sections.
 const DEFAULT: &str = "DEFAULT";
@@ -277,7 +278,11 @@ impl Ssm<'_> {
     fn messaging(&mut self, channel: &str, receives: bool, to: &mut Translation) {
         if let Some(Value { text, line }) = self.needed("messaging", "destination", "/queue/global.accounting.cpu") {
             to.put(line, ("messaging", "destination"), &format!("{channel}.destination"), &quoted(&text));
-            to.add(&format!("{channel}.allow-topic"), if text.starts_with("/queue/") { "false" } else { "true" });
+            // What a topic means to a receiver is told in a note: nothing that is held here is lost by it. To one a sender
+            // may not send, for its messages would be removed and nowhere.
+            if receives && Destination::parse(&text).promise() == Promise::Nothing {
+                to.add(&format!("{channel}.allow-topic"), "true");
+            }
         }
         let (own, example) =
             if receives { ("spool", "/var/spool/apel") } else { ("queue", "/var/spool/apel/outgoing") };
@@ -317,6 +322,11 @@ impl Ssm<'_> {
             match (section.as_str(), key.as_str()) {
                 ("logging", "logfile") => note(value.line, &name, "is not written: the log goes to standard error"),
                 ("daemon", "pidfile") => note(value.line, &name, "is not written: let a service manager run Sesame"),
+                ("messaging", "destination")
+                    if receives && Destination::parse(&value.text).promise() == Promise::Nothing =>
+                {
+                    note(value.line, &name, "is not a queue: what is sent while Sesame is not connected is lost");
+                }
                 ("certificates", "verify_server_cert") if !receives => {
                     if is_no() {
                         note(
@@ -379,7 +389,11 @@ impl Translation {
         let origin = self.origins.get(&found.key);
         let line = found.line.filter(|_| origin.is_some_and(|origin| !origin.starts_with("--")));
         let key = origin.cloned().unwrap_or_else(|| found.key.clone());
-        Mistake { line, key, ..found.clone() }
+        let remedy = found.remedy.replace(
+            "set allow-topic = true on this channel",
+            "go on with a sesame.toml that sets allow-topic = true, which SSM's file cannot",
+        );
+        Mistake { line, key, remedy, ..found.clone() }
     }
 }
 

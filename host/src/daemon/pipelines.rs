@@ -244,8 +244,12 @@ fn compose(
 
 fn settings(config: &Config, channel: &str, direction: Direction) -> PipelineSettings {
     let (routes, max_payload) = match direction {
-        Direction::Outbound => config.senders.get(channel).map(|c| (c.routes.keys(), c.max_payload)),
-        Direction::Inbound => config.receivers.get(channel).map(|c| (c.routes.keys(), c.max_payload)),
+        Direction::Outbound => {
+            config.senders.get(channel).map(|c| (c.routes.keys().cloned().collect::<Vec<_>>(), c.max_payload))
+        }
+        Direction::Inbound => {
+            config.receivers.get(channel).map(|c| (c.routes.keys().cloned().collect(), c.max_payload))
+        }
     }
     .unwrap_or_default();
     PipelineSettings {
@@ -253,7 +257,7 @@ fn settings(config: &Config, channel: &str, direction: Direction) -> PipelineSet
         channel: channel.to_owned(),
         channels: config.senders.keys().chain(config.receivers.keys()).cloned().collect(),
         direction,
-        routes: routes.cloned().collect(),
+        routes: routes.into_iter().collect(),
         max_payload: usize::try_from(max_payload).unwrap_or(usize::MAX),
         total_time: TOTAL_TIME,
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::destination::Fitness;
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
 use crate::channel::Connected;
 use crate::journal::{Disposition, JournalError};
@@ -16,7 +17,7 @@ use crate::message::{Finding, Severity};
 use crate::shutdown::Shutdown;
 use crate::spool::{Commit, CommitError, Outcome, Stored};
 use crate::stomp::{
-    AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription,
+    AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription, rabbitmq,
 };
 
 /// How often the room on the disk is looked at.
@@ -103,6 +104,8 @@ struct Intake<'a> {
     /// Why no more deliveries are taken, and the session ends when those in work are done with.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
+    /// Whether the destination is known to keep messages until their ACK.
+    fitness: Fitness,
 }
 
 impl Receiver {
@@ -111,8 +114,8 @@ impl Receiver {
         let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
         let prefetch = if self.pipeline.load().is_on_trial() { 1 } else { self.settings.prefetch };
         let ahead = prefetch.saturating_add(self.spare.load(Ordering::Relaxed)).min(WIDEST);
-        let subscription = tokio::select! {
-            subscription = self.subscribe(link, ahead) => subscription,
+        let (fitness, subscription) = tokio::select! {
+            subscribed = self.look_and_subscribe(link, ahead) => subscribed,
             () = shutdown.draining() => return Ended::Shutdown,
         };
         let Some(subscription) = subscription else { return Ended::Refused };
@@ -132,6 +135,7 @@ impl Receiver {
             left: 0,
             leaving: None,
             answers: mpsc::unbounded_channel(),
+            fitness,
         };
         let ended = intake.run(subscription, shutdown).await;
         // As much room again: where there are many, few sessions are enough.
@@ -158,8 +162,14 @@ impl Receiver {
         ended
     }
 
+    async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Fitness, Option<Subscription>) {
+        let fitness = self.look_at_destination(link).await;
+        let subscription = if fitness == Fitness::Unfit { None } else { self.subscribe(link, prefetch).await };
+        (fitness, subscription)
+    }
+
     async fn subscribe(&self, link: &Connected, prefetch: u32) -> Option<Subscription> {
-        let mut wanted = Subscribe::new(&self.settings.destination).with_prefetch(prefetch);
+        let mut wanted = Subscribe::new(self.settings.destination.as_str()).with_prefetch(prefetch);
         if self.link.cumulative_acks() {
             wanted.mode = AckMode::Client;
         }
@@ -169,9 +179,11 @@ impl Receiver {
                 if wanted.fall_back(&error) {
                     self.link.use_cumulative_acks();
                 }
+                let words = error.broker_text().unwrap_or_default();
+                let remedy = rabbitmq::remedy(&self.settings.destination, &words);
                 tracing::error!(
                     channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
-                    error = %crate::cause::chain(&error), "cannot subscribe",
+                    error = remedy.unwrap_or_else(|| crate::cause::chain(&error)), "cannot subscribe",
                 );
                 self.link.penalise();
                 None
@@ -274,6 +286,11 @@ impl Intake<'_> {
     fn take(&mut self, delivery: Delivery) {
         if let Some(bytes) = delivery.oversized {
             self.leave_with_broker(&delivery, bytes);
+            return;
+        }
+        if self.fitness.is_doubted_by(&delivery) {
+            self.receiver.stream_suspected.store(true, Ordering::Relaxed);
+            self.leaving.get_or_insert(Ended::Suspect);
             return;
         }
         if is_ping(&delivery) {

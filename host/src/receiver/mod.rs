@@ -11,10 +11,11 @@
 
 mod decide;
 mod deferred;
+mod destination;
 mod intake;
 mod pause;
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -55,6 +56,8 @@ pub struct Receiver {
     tried: Mutex<deferred::Tried>,
     /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
     spare: AtomicU32,
+    /// A delivery looked as if the destination were a stream.
+    stream_suspected: AtomicBool,
 }
 
 /// What a [`Receiver`] is made of.
@@ -115,6 +118,8 @@ enum Ended {
     TrialOver,
     /// Messages that are too large for us take up the prefetch: a session with a larger one is wanted.
     Crowded,
+    /// The destination may be a stream: the broker is asked before the next session.
+    Suspect,
     /// A stop was asked for.
     Shutdown,
 }
@@ -135,6 +140,7 @@ impl Receiver {
             adopted: Notify::new(),
             tried: Mutex::default(),
             spare: AtomicU32::new(0),
+            stream_suspected: AtomicBool::new(false),
         }
     }
 
@@ -192,7 +198,8 @@ impl Receiver {
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
-                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded => {}
+                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Suspect => {
+                }
                 Ended::Shutdown => break,
                 ended => self.pause(&ended, &shutdown).await,
             }
@@ -218,9 +225,13 @@ impl Receiver {
                 "too little room on the disk; the broker keeps the messages until there is more",
             ),
             Ended::Unreadable => {}
-            Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Shutdown => {
-                return;
-            }
+            Ended::Closed
+            | Ended::Refused
+            | Ended::Paused
+            | Ended::TrialOver
+            | Ended::Crowded
+            | Ended::Suspect
+            | Ended::Shutdown => return,
         }
         tokio::select! {
             () = tokio::time::sleep(STORAGE_PAUSE) => {}

@@ -15,13 +15,14 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::prepare::Prepared;
 use super::probe::{self, Probe, Probed};
-use super::{Blame, Ending, Seal, Sender, Settled, Stay, locked, remove};
+use super::proof::{Answer as Look, Proofs, Proved};
+use super::{Blame, Ended, Ending, Seal, Sender, Settled, Stay, locked, remove};
 use crate::channel::Connected;
 use crate::journal::{PreparedKey, Sent};
 use crate::shutdown::Shutdown;
 use crate::smime::SealError;
 use crate::spool::LockedElement;
-use crate::stomp::{Closed, Receipt, SendFailure, SendFrame};
+use crate::stomp::{Closed, Destination, Receipt, SendFailure, SendFrame};
 
 /// Prepared messages that wait to be sealed.
 const READY: usize = 16;
@@ -46,15 +47,18 @@ struct InFlight {
     key: PreparedKey,
     outstanding: usize,
     receipts: Vec<Receipt>,
+    needs: Vec<Destination>,
     bytes: usize,
 }
 
 /// A message with all its receipts.
-struct Done {
+pub(super) struct Done {
     element: LockedElement,
     key: PreparedKey,
     receipts: Vec<Receipt>,
     at: SystemTime,
+    /// The destinations for which a receipt is no proof that a queue holds the message.
+    pub(super) needs: Vec<Destination>,
 }
 
 /// What the receipt of one SEND came to, with the element's number in flight.
@@ -70,7 +74,8 @@ struct Flight<'a> {
     probe: Option<Probe>,
     in_flight: HashMap<u64, InFlight>,
     answers: JoinSet<Answer>,
-    done: Vec<Done>,
+    proofs: Proofs,
+    done: Vec<Proved>,
     removals: JoinSet<()>,
     bytes: usize,
     next: u64,
@@ -79,13 +84,8 @@ struct Flight<'a> {
 }
 
 impl Sender {
-    /// Works on one session; answers why it ended, `None` where we ended it.
-    pub(super) async fn serve(
-        self: &Arc<Self>,
-        link: &Connected,
-        stay: Stay,
-        shutdown: &Shutdown,
-    ) -> Option<Arc<Closed>> {
+    /// Works on one session; answers why it ended.
+    pub(super) async fn serve(self: &Arc<Self>, link: &Connected, stay: Stay, shutdown: &Shutdown) -> Ended {
         let (prepared, mut ready) = mpsc::channel(READY);
         let preparing = tokio::spawn(Arc::clone(self).supply(prepared, stay, shutdown.clone()));
         let mut flight = Flight {
@@ -96,17 +96,22 @@ impl Sender {
             probe: None,
             in_flight: HashMap::new(),
             answers: JoinSet::new(),
+            proofs: Proofs::new(self, link),
             done: Vec::new(),
             removals: JoinSet::new(),
             bytes: 0,
             next: 0,
             refused: None,
         };
-        let closed = flight.run(&mut ready, shutdown).await;
+        let ended = flight.run(&mut ready, shutdown).await;
         drop(ready);
+        tokio::select! {
+            proved = flight.proofs.finish() => flight.done.extend(proved),
+            () = shutdown.stopping() => {}
+        }
         flight.remove_done();
         flight.finish().await;
-        if let Some(closed) = &closed {
+        if let Ended::Lost(closed) = &ended {
             flight.blame(closed).await;
         }
         // What was prepared and not sent is unlocked when the task ends and its channel is dropped.
@@ -114,26 +119,27 @@ impl Sender {
             preparing.abort();
         }
         let _ = preparing.await;
-        closed
+        ended
     }
 }
 
 impl Flight<'_> {
-    async fn run(&mut self, ready: &mut mpsc::Receiver<Prepared>, shutdown: &Shutdown) -> Option<Arc<Closed>> {
+    async fn run(&mut self, ready: &mut mpsc::Receiver<Prepared>, shutdown: &Shutdown) -> Ended {
         let mut drained = false;
         let mut draining = false;
         loop {
             self.start_alone().await;
-            if (drained || draining) && self.is_idle() {
-                return None;
+            let last = (drained || draining) && self.is_idle();
+            if last && self.done.is_empty() && self.proofs.is_idle() {
+                return Ended::ByUs;
             }
             let removal_due = !self.done.is_empty();
             tokio::select! {
                 biased;
-                () = shutdown.stopping() => return None,
+                () = shutdown.stopping() => return Ended::ByUs,
                 closed = self.link.session.closed() => {
                     self.take_answers().await;
-                    return Some(closed);
+                    return Ended::Lost(closed);
                 }
                 Some(answer) = self.answers.join_next(), if !self.answers.is_empty() => {
                     if let Ok(answer) = answer {
@@ -143,7 +149,11 @@ impl Flight<'_> {
                 sealed = front(&mut self.sealing), if self.may_send() => {
                     self.sealing.pop_front();
                     if let Some(sealed) = sealed {
-                        self.send(sealed).await;
+                        tokio::select! {
+                            biased;
+                            () = shutdown.stopping() => return Ended::ByUs,
+                            () = self.send(sealed) => {}
+                        }
                     }
                 }
                 probed = probe::answer(&mut self.probe), if self.probe.is_some() => self.probed(probed),
@@ -155,6 +165,13 @@ impl Flight<'_> {
                     draining = true;
                     self.alone.clear();
                 }
+                look = self.proofs.next(last) => match look {
+                    Look::Proved(proved) => self.done.extend(proved),
+                    Look::Gone(proved) => {
+                        self.done.extend(proved);
+                        return Ended::QueueGone;
+                    }
+                },
                 () = tokio::time::sleep(REMOVAL_DELAY), if removal_due => self.remove_done(),
                 Some(_) = self.removals.join_next(), if !self.removals.is_empty() => {}
             }
@@ -165,7 +182,7 @@ impl Flight<'_> {
     }
 
     fn is_idle(&self) -> bool {
-        self.nothing_under_way() && self.alone.is_empty() && self.done.is_empty()
+        self.nothing_under_way() && self.alone.is_empty()
     }
 
     fn nothing_under_way(&self) -> bool {
@@ -188,6 +205,7 @@ impl Flight<'_> {
             && self.alone.is_empty()
             && self.probe.is_none()
             && self.removals.len() < REMOVALS
+            && self.proofs.has_room()
     }
 
     /// Takes a prepared message up: a suspect waits until it can go alone.
@@ -204,6 +222,7 @@ impl Flight<'_> {
     async fn start_alone(&mut self) {
         if self.nothing_under_way()
             && let Some(suspect) = self.alone.pop_front()
+            && self.admits(&suspect).await
         {
             self.probe = Some(Probe::send(&self.link.session, suspect).await);
         }
@@ -238,6 +257,10 @@ impl Flight<'_> {
                 return;
             }
         };
+        if !self.admits(&prepared).await {
+            return;
+        }
+        let needs = self.proofs.needs(&prepared);
         let number = self.next;
         self.next += 1;
         for frame in frames {
@@ -252,8 +275,16 @@ impl Flight<'_> {
         }
         let Prepared { element, key, parts, bytes } = prepared;
         let outstanding = parts.len();
-        let message = InFlight { element, key, outstanding, receipts: Vec::new(), bytes };
+        let message = InFlight { element, key, outstanding, receipts: Vec::new(), needs, bytes };
         self.in_flight.insert(number, message);
+    }
+
+    /// Whether every destination of a message holds what it is sent; where one does not, the message waits.
+    async fn admits(&mut self, prepared: &Prepared) -> bool {
+        let Err(why) = self.proofs.admit(prepared).await else { return true };
+        self.bytes = self.bytes.saturating_sub(prepared.bytes);
+        self.sender.wait_for_destination(prepared, &why);
+        false
     }
 
     /// A message that cannot be sealed goes to the reject queue if that is its own fault; if it is that of a key or a
@@ -292,10 +323,11 @@ impl Flight<'_> {
     }
 
     fn complete(&mut self, message: InFlight) {
-        let InFlight { element, key, receipts, bytes, .. } = message;
+        let InFlight { element, key, receipts, needs, bytes, .. } = message;
         self.bytes = self.bytes.saturating_sub(bytes);
         locked(&self.sender.window).receipt(&element.name().to_string());
-        self.done.push(Done { element, key, receipts, at: SystemTime::now() });
+        let done = Done { element, key, receipts, at: SystemTime::now(), needs };
+        self.done.extend(self.proofs.take(done));
     }
 
     /// Takes the answers that are there when the session has ended.
@@ -312,9 +344,15 @@ impl Flight<'_> {
         if self.done.is_empty() {
             return;
         }
-        let done = std::mem::take(&mut self.done);
+        let mut done = std::mem::take(&mut self.done);
         let (sender, broker) = (Arc::clone(self.sender), Arc::clone(&self.link.broker));
-        self.removals.spawn_blocking(move || sender.remove_sent(done, &broker));
+        self.removals.spawn_blocking(move || {
+            // One look may have proved many: their locks go batch by batch, not after the last.
+            while !done.is_empty() {
+                let batch = done.drain(..done.len().min(BATCH)).collect();
+                sender.remove_sent(batch, &broker);
+            }
+        });
     }
 
     async fn finish(&mut self) {
@@ -327,6 +365,8 @@ impl Flight<'_> {
             _ if self.refused.is_some() => Ending::Named,
             Closed::Error { .. } => Ending::Error,
             Closed::ByUs => return,
+            // A destination is refused, whatever is sent to it.
+            closed if self.sender.remedy(&crate::cause::chain(closed)).is_some() => return,
             _ => Ending::Break,
         };
         let suspects: Vec<u64> = match self.refused {
@@ -354,15 +394,15 @@ impl Sender {
 
     /// Removes elements that were sent and notes them in the journal. One that cannot be removed is put off: it will be
     /// sent again, from what was prepared.
-    fn remove_sent(&self, done: Vec<Done>, broker: &str) {
+    fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
         let mut settled = Vec::with_capacity(done.len());
         let mut notes = Vec::with_capacity(done.len());
-        for Done { element, key, receipts, at } in done {
+        for (Done { element, key, receipts, at, .. }, held) in done {
             let name = element.name().to_string();
             tracing::info!(channel = %self.name, id = %key.id, element = name, broker, "message sent");
             self.fate(&name, Some(&key.id), "sent", None);
             notes.push((name, Sent { key, broker: broker.to_owned(), at }));
-            settled.push((element, Settled::Sent(receipts)));
+            settled.push((element, Settled::Sent(receipts, held)));
         }
         self.sent.fetch_add(settled.len() as u64, Ordering::Relaxed);
         let mut sent = Vec::with_capacity(notes.len());
@@ -383,7 +423,7 @@ fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError>
         let sealed = seal.seal(&part.id, part.content_type.as_deref(), &part.payload)?;
         let mut headers = vec![("empa-id".to_owned(), part.id.to_string())];
         headers.extend(part.headers.iter().cloned());
-        Ok(SendFrame { destination: part.destination.clone(), headers, body: Bytes::from(sealed.into_bytes()) })
+        Ok(SendFrame { destination: part.destination.to_string(), headers, body: Bytes::from(sealed.into_bytes()) })
     });
     frames.collect()
 }

@@ -12,12 +12,14 @@
 mod flight;
 mod prepare;
 mod probe;
+mod proof;
 mod put_off;
 mod refuse;
 mod sealing;
 mod supply;
 mod window;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -26,6 +28,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 pub use prepare::{Part, Prepared};
+pub use proof::Held;
 use put_off::{PutOff, WaitsFor};
 pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
@@ -37,7 +40,7 @@ use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
 use crate::smime::SealError;
 use crate::spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
-use crate::stomp::Receipt;
+use crate::stomp::{Closed, Receipt, rabbitmq};
 use crate::trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -109,6 +112,8 @@ pub struct Sender {
     settling: AtomicBool,
     sent: AtomicU64,
     rejected: AtomicU64,
+    /// Destinations of which it was said that their queue may be deleted unnoticed.
+    unproved: Mutex<HashSet<String>>,
 }
 
 /// What a [`Sender`] is made of.
@@ -139,12 +144,22 @@ pub struct Parts {
 /// Why an element may be removed.
 #[derive(Debug)]
 pub enum Settled {
-    /// The broker has every part of it.
-    Sent(Vec<Receipt>),
+    /// The broker has every part of it, and a queue there holds it.
+    Sent(Vec<Receipt>, Held),
     /// It is durable in the reject queue.
     Refused(Stored),
     /// A plugin dropped it on purpose; the journal says so.
     Dropped(Stored),
+}
+
+/// Why a session of a sender is over.
+enum Ended {
+    /// We ended it: nothing is left to send, or a stop was asked for.
+    ByUs,
+    /// The broker or the network ended it.
+    Lost(Arc<Closed>),
+    /// A queue is not there any more, and only another session learns so.
+    QueueGone,
 }
 
 /// Removes elements from outgoing. [`Settled`] is the proof that each is durable elsewhere; nothing else may remove.
@@ -186,6 +201,7 @@ impl Sender {
             settling: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            unproved: Mutex::default(),
         }
     }
 
@@ -267,31 +283,47 @@ impl Sender {
                 },
                 () = shutdown.draining() => break,
             };
-            let lost = self.serve(&link, stay, &shutdown).await;
+            let ended = self.serve(&link, stay, &shutdown).await;
             let taken = self.taken();
             if taken != before {
                 (before, progress) = (taken, Instant::now());
                 self.link.served().await;
             }
-            if let Some(reason) = lost {
-                tracing::warn!(
-                    channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
-                    "connection to the broker lost",
-                );
-                if let Stay::UntilEmpty(deadline) = stay
-                    && progress.elapsed() >= deadline
-                {
-                    gave_up = Some(format!("the broker took nothing for {} s", deadline.as_secs()));
-                    break;
+            match &ended {
+                Ended::Lost(reason) => self.report_lost(reason, &link.broker),
+                Ended::QueueGone => drop(link.session.disconnect(DISCONNECT_GRACE).await),
+                Ended::ByUs => {
+                    link.session.disconnect(DISCONNECT_GRACE).await;
+                    if stay != Stay::Watch && !self.wait_for_suspects(&shutdown).await {
+                        break;
+                    }
+                    continue;
                 }
-            } else {
-                link.session.disconnect(DISCONNECT_GRACE).await;
-                if stay != Stay::Watch && !self.wait_for_suspects(&shutdown).await {
-                    break;
-                }
+            }
+            if let Stay::UntilEmpty(deadline) = stay
+                && progress.elapsed() >= deadline
+            {
+                gave_up = Some(format!("the broker took nothing for {} s", deadline.as_secs()));
+                break;
             }
         }
         self.summary(gave_up)
+    }
+
+    fn report_lost(&self, reason: &Closed, broker: &str) {
+        let error = crate::cause::chain(reason);
+        match self.remedy(&error) {
+            Some(remedy) => {
+                tracing::error!(channel = %self.name, broker, error = remedy, "the broker refused a destination")
+            }
+            None => tracing::warn!(channel = %self.name, broker, %error, "connection to the broker lost"),
+        }
+    }
+
+    /// What to do about words of the broker that are about one of our destinations and about no message.
+    fn remedy(&self, words: &str) -> Option<String> {
+        let own = std::iter::once(&self.settings.destination).chain(self.settings.routes.values());
+        own.filter(|destination| rabbitmq::names(words, destination)).find_map(|one| rabbitmq::remedy(one, words))
     }
 
     /// At start: journal rows of messages whose element is gone are ended, and what died writers and removers left is

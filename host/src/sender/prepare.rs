@@ -15,6 +15,7 @@ use crate::plugin::{Blame, Input, Outcome, Refused};
 use crate::receiver::summary;
 use crate::shutdown::Shutdown;
 use crate::spool::{ElementName, KILLED_HANDLER, LockedElement, ReadError};
+use crate::stomp::Destination;
 
 use super::put_off::WaitsFor;
 use super::refuse::Refusal;
@@ -58,7 +59,7 @@ pub struct Part {
     /// Its id: the message's, or `ID.N` of a split one.
     pub id: MessageId,
     /// Where it goes.
-    pub destination: String,
+    pub destination: Destination,
     /// The content.
     pub payload: Arc<Vec<u8>>,
     /// Its media type, where a plugin named one.

@@ -12,6 +12,7 @@ use crate::plugin::Refused;
 use crate::receiver::{findings_json, summary};
 use crate::spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
 
+use super::prepare::Prepared;
 use super::put_off::WaitsFor;
 use super::{Sender, Settled, remove};
 
@@ -108,6 +109,15 @@ impl Sender {
         let error = crate::cause::chain(error);
         tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
         self.fate(&name, Some(&key.id), "waiting", Some(&error));
+        self.put_off(&name, 1, None, WaitsFor::Attempt);
+    }
+
+    /// Leaves a message in outgoing because its destination holds nothing now; that was logged when it was found out.
+    pub(super) fn wait_for_destination(&self, prepared: &Prepared, why: &str) {
+        let Prepared { element, key, .. } = prepared;
+        let name = element.name().to_string();
+        tracing::debug!(channel = %self.name, id = %key.id, element = name, why, "message waits for its destination");
+        self.fate(&name, Some(&key.id), "waiting", Some(why));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
 

@@ -6,6 +6,7 @@ use crate::channel::Identity;
 use crate::config;
 use crate::message::MessageId;
 use crate::smime::{Peer, SealError, SealPolicy, Sealed, Sealer, ToSeal};
+use crate::stomp::Destination;
 use crate::trust::RecipientCertificate;
 
 /// What seals the messages of a channel, from one state of credential and recipient.
@@ -41,6 +42,11 @@ impl Seal {
         Ok(self.sealer.overhead(id, self.to.as_deref())?.properties())
     }
 
+    /// How large plain text of this length is on the wire, at most, in bytes; `None` where that cannot be told.
+    pub(crate) fn text_size(&self, id: &MessageId, payload: usize) -> Option<usize> {
+        self.sealer.overhead(id, self.to.as_deref()).ok().map(|overhead| overhead.text_size(payload))
+    }
+
     /// Signs content and, where the channel has a recipient, encrypts it.
     ///
     /// # Errors
@@ -59,9 +65,9 @@ fn addressee(recipient: &RecipientCertificate) -> Option<String> {
 }
 
 /// The destinations of an output: those of its routes, else the channel's own; each once.
-pub(crate) fn destinations(settings: &config::Sender, routes: &[String]) -> Vec<String> {
+pub(crate) fn destinations(settings: &config::Sender, routes: &[String]) -> Vec<Destination> {
     let own = &settings.destination;
-    let mut destinations: Vec<String> =
+    let mut destinations: Vec<Destination> =
         routes.iter().map(|route| settings.routes.get(route).unwrap_or(own).clone()).collect();
     if destinations.is_empty() {
         destinations.push(own.clone());

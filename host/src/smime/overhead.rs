@@ -51,6 +51,13 @@ impl Overhead {
         Ok(Self { peer, fixed: MIME_BYTES + headers + base64(signature), envelope })
     }
 
+    /// How large plain text of this length is on the wire, at most, in bytes.
+    #[must_use]
+    pub fn text_size(&self, payload: usize) -> usize {
+        let signed = payload.saturating_add(self.fixed);
+        self.envelope.map_or(signed, |envelope| base64(signed.saturating_add(envelope)))
+    }
+
     /// As the properties that plugins are told.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, String)> {
@@ -73,5 +80,5 @@ fn names(certificate: &X509Ref) -> Result<usize, ErrorStack> {
 
 /// So many bytes as base64 in lines, at most.
 fn base64(bytes: usize) -> usize {
-    (bytes / 48 + 1) * 65
+    (bytes / 48 + 1).saturating_mul(65)
 }

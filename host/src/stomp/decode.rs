@@ -6,8 +6,9 @@
 //! # Limits
 //! They hold for frames that are still incomplete, so a peer that never ends a line or a body is met by an error and not
 //! by our memory. There are two exceptions. An ERROR whose body is too long is given with an empty body, because its
-//! `message` header is what an operator needs and the connection ends with it anyway. The body of a MESSAGE that is too
-//! long is thrown away as it comes, so that one such message does not keep the connection from every other.
+//! `message` header is what an operator needs and the connection ends with it anyway. The body of a MESSAGE that is
+//! announced as too long is thrown away as it comes, so that one such message does not keep the connection from every
+//! other. Where no length is announced nobody knows when the body ends, if it does: one byte over the limit is an error.
 //!
 //! # Strictness
 //! Known commands of the peer's side only; a header line needs a name and a colon; an undefined escape is fatal
@@ -102,18 +103,18 @@ enum Phase {
     Between,
     Headers(Head),
     Body(Head),
-    /// The body of a MESSAGE that is over the limit is going by.
+    /// The body of a MESSAGE that is announced as over the limit is going by.
     Skip(Head, Skipped),
     /// An ERROR with too long a body was given: nothing after it is read.
     Over,
 }
 
-/// How far a body has gone by, in bytes.
+/// How far an announced body has gone by, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Skipped {
     seen: u64,
-    /// What is still to come of an announced body.
-    left: Option<usize>,
+    /// What is still to come.
+    left: usize,
 }
 
 enum Step {
@@ -184,6 +185,13 @@ impl Decoder {
     #[must_use]
     pub fn in_open_message(&self) -> bool {
         matches!(&self.phase, Phase::Body(Head { command: Command::Message, content_length: None, .. }))
+    }
+
+    /// How many bytes of the body of a MESSAGE of unannounced length can still count: those up to the limit, and the one
+    /// that ends the frame or breaks the limit. `None` where no such body is being read.
+    #[must_use]
+    pub fn open_room(&self, buffered: usize) -> Option<usize> {
+        self.in_open_message().then(|| (self.limits.body.saturating_add(1)).saturating_sub(buffered))
     }
 
     /// How many bytes the frame in work is known to need beyond the `buffered` ones.
@@ -310,31 +318,24 @@ impl Decoder {
     }
 
     fn too_long(&mut self, head: Head, limit: usize) -> Result<Step, FrameError> {
-        match head.command {
-            Command::Error => {
+        match (head.command, head.content_length) {
+            (Command::Error, _) => {
                 self.phase = Phase::Over;
                 Ok(Step::Found(Event::Frame(head.without_body())))
             }
-            Command::Message => {
-                let left = head.content_length;
-                self.scanned = 0;
+            (Command::Message, Some(left)) => {
                 self.phase = Phase::Skip(head, Skipped { seen: 0, left });
                 Ok(Step::Again)
             }
-            command => Err(FrameError::BodyTooLong { command, limit }),
+            (command, _) => Err(FrameError::BodyTooLong { command, limit }),
         }
     }
 
     fn skip(&mut self, head: Head, skipped: Skipped, buffer: &mut BytesMut) -> Result<Step, FrameError> {
-        let end = match skipped.left {
-            Some(left) => (buffer.len() > left).then_some(left),
-            None => memchr(0, buffer),
-        };
-        let gone = end.unwrap_or(buffer.len());
+        let gone = buffer.len().min(skipped.left);
         buffer.advance(gone);
-        let seen = skipped.seen + gone as u64;
-        if end.is_none() {
-            let left = skipped.left.map(|left| left - gone);
+        let (seen, left) = (skipped.seen + gone as u64, skipped.left - gone);
+        if buffer.is_empty() {
             self.phase = Phase::Skip(head, Skipped { seen, left });
             return Ok(Step::Incomplete);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::openssl::{Host, pki};
 use super::{activemq, python, rabbitmq};
+use crate::harness::patience::patience;
 use crate::harness::{Child, Folder, eventually, ports};
 
 /// Login and passcode of the user that both brokers know. Hosts log in with their certificates, see [`KNOWN_HOSTS`].
@@ -16,8 +17,10 @@ pub(crate) const LOGIN: &str = "accounting";
 /// The passcode of [`LOGIN`].
 pub(crate) const PASSCODE: &str = "open-sesame";
 /// The common names of the certificates that the brokers let in.
-pub(crate) const KNOWN_HOSTS: [&str; 4] =
-    ["sender.example.org", "receiver.example.org", "other.example.org", "ec.example.org"];
+pub(crate) const KNOWN_HOSTS: [&str; 5] =
+    ["sender.example.org", "receiver.example.org", "other.example.org", "ec.example.org", WRITER];
+/// The one of them that RabbitMQ lets read from no queue.
+pub(crate) const WRITER: &str = "writer.example.org";
 
 /// Which program a broker is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,31 @@ impl Broker {
         }
     }
 
+    /// The same with arguments of RabbitMQ, one `name:value` a line.
+    pub(crate) fn declare_with(&self, destination: &str, arguments: &str) {
+        let frames = format!("SUBSCRIBE\nid:1\ndestination:{destination}\n{arguments}receipt:1\n\n\0");
+        let answer = converse(self.place.plain, PASSCODE, &frames);
+        assert!(answer.contains("RECEIPT") && !answer.contains("ERROR"), "cannot make {destination}: {answer}");
+    }
+
+    /// Deletes a queue of RabbitMQ and all that is in it.
+    pub(crate) fn delete_queue(&self, name: &str) {
+        rabbitmq::delete_queue(&self.place, name);
+    }
+
+    /// Says these frames after CONNECT on the plain listener, and gives what is answered until it holds any of `words`, the
+    /// broker closes or nothing comes for `silence`.
+    pub(crate) fn converse_until(&self, frames: &str, words: &[&str], silence: Duration) -> String {
+        converse_until(self.place.plain, frames, words, silence)
+    }
+
+    /// Sends a message as somebody who is not Sesame; further headers are one `name:value` a line.
+    pub(crate) fn put(&self, destination: &str, headers: &str, body: &str) {
+        let send = format!("SEND\ndestination:{destination}\npersistent:true\nreceipt:sent\n{headers}\n{body}\0");
+        let answer = self.converse_until(&send, &["receipt-id:sent"], patience());
+        assert!(answer.contains("receipt-id:sent"), "{destination}: {answer}");
+    }
+
     /// Whether the plain listener takes [`LOGIN`] with this passcode.
     pub(crate) fn lets_in(&self, passcode: &str) -> bool {
         answers(self.place.plain, passcode)
@@ -159,6 +187,20 @@ fn converse(port: u16, passcode: &str, frames: &str) -> String {
         answer.push(byte[0]);
     }
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn converse_until(port: u16, frames: &str, words: &[&str], silence: Duration) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(silence)).unwrap();
+    let connect = format!("CONNECT\naccept-version:1.2\nhost:/\nlogin:{LOGIN}\npasscode:{PASSCODE}\n\n\0");
+    stream.write_all(format!("{connect}{frames}").as_bytes()).unwrap();
+    let (mut answer, mut piece) = (String::new(), [0; 4096]);
+    while !words.iter().any(|words| answer.contains(words))
+        && let Ok(length @ 1..) = stream.read(&mut piece)
+    {
+        answer.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+    answer
 }
 
 /// Runs a program that must succeed, for preparing a broker.

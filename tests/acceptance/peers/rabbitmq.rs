@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use super::broker::{KNOWN_HOSTS, LOGIN, PASSCODE, Place, succeed, write};
+use super::broker::{KNOWN_HOSTS, LOGIN, PASSCODE, Place, WRITER, succeed, write};
 use super::openssl::pki;
 use super::require;
 use crate::harness::Child;
@@ -59,7 +59,8 @@ fn definitions() -> String {
 }
 
 fn permission(user: &str) -> String {
-    format!(r#"{{"user":"{user}","vhost":"/","configure":".*","write":".*","read":".*"}}"#)
+    let read = if user == WRITER { "" } else { ".*" };
+    format!(r#"{{"user":"{user}","vhost":"/","configure":".*","write":".*","read":"{read}"}}"#)
 }
 
 /// The command that starts the node.
@@ -84,6 +85,11 @@ pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
     let depth =
         |line: &str| line.split_once('\t').filter(|(queue, _)| *queue == name).and_then(|(_, n)| n.parse().ok());
     list.lines().find_map(depth).unwrap_or(0)
+}
+
+/// Deletes a queue with what is in it.
+pub(crate) fn delete_queue(place: &Place, name: &str) {
+    ctl(place, &["delete_queue", name]);
 }
 
 /// Has the node write the names of its queues to disk now.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Found;
-use crate::channel::Link;
+use crate::channel::{Identity, Link};
 use crate::config::{Address, Broker, Config, Credential, Trust};
 use crate::daemon::Shared;
 
 /// How long a DISCONNECT may take.
-const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 
 /// A broker as one identity sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,14 +60,15 @@ fn wanted(config: &Config) -> Vec<Wanted<'_>> {
     list
 }
 
+/// Who presents itself to a broker; what is wrong with it was told before.
+pub(super) fn identity_of(shared: &Shared, credential: &Credential, trust: &Trust) -> Option<Identity> {
+    shared.registry.identity(credential, trust).ok()
+}
+
 async fn check_one(wanted: &Wanted<'_>, shared: &Shared) -> Vec<Found> {
     let subject = format!("broker.{}", wanted.name);
-    let identity = match shared.registry.identity(wanted.credential, wanted.trust) {
-        Ok(identity) => identity,
-        // What is wrong with it was told before.
-        Err(_) => {
-            return vec![Found::error(subject, "not tried, for lack of a credential or of trust anchors: see above")];
-        }
+    let Some(identity) = identity_of(shared, wanted.credential, wanted.trust) else {
+        return vec![Found::error(subject, "not tried, for lack of a credential or of trust anchors: see above")];
     };
     let mut tries = JoinSet::new();
     for (index, address) in wanted.broker.hosts.iter().enumerate() {

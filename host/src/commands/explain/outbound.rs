@@ -82,8 +82,13 @@ fn place(
             return Err(format!("too-large: {wire} bytes on the wire do not fit in max-frame, {max_frame}"));
         }
         let notes = notes.clone();
-        let product =
-            Product { id: id.to_string(), target: destination, bytes: payload.len(), wire: Some(wire), notes };
+        let product = Product {
+            id: id.to_string(),
+            target: destination.to_string(),
+            bytes: payload.len(),
+            wire: Some(wire),
+            notes,
+        };
         explanation.products.push(product);
     }
     Ok(())

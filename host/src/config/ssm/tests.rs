@@ -90,6 +90,26 @@ fn a_sender_is_read_as_it_is() {
 }
 
 #[test]
+fn a_sender_may_not_send_to_what_is_no_queue() {
+    for other in ["/topic/a", "/exchange/amq.direct/a", "a", "/queue/a,/queue/b", "queue://a"] {
+        let text = SENDER.replace("/queue/global.accounting.cpu.central", other);
+        let found = mistakes(&text);
+        assert!(found.contains("messaging.destination: ") && found.contains("is not a queue"), "{other}: {found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+    for queue in ["/queue/a", "/amq/queue/a"] {
+        let text = SENDER.replace("/queue/global.accounting.cpu.central", queue);
+        assert!(!translated(&text, "sender").unwrap().senders["sender"].allow_topic, "{queue}");
+    }
+    let text = SENDER.replace("/queue/global.accounting.cpu.central", "/topic/a");
+    let errors = translated(&text, "sender").unwrap_err();
+    let remedy = &errors.mistakes()[0].remedy;
+    assert!(remedy.contains("/queue/") && remedy.contains("sesame.toml"), "{remedy}");
+    let wild = mistakes(&SENDER.replace("/queue/global.accounting.cpu.central", "/queue/a.>"));
+    assert!(wild.contains("messaging.destination: ") && wild.contains("wildcard"), "{wild}");
+}
+
+#[test]
 fn a_receiver_is_known_by_its_sections() {
     let config = translated(RECEIVER, "receiver").unwrap();
     let (broker, receiver) = (&config.brokers["receiver"], &config.receivers["receiver"]);
@@ -99,8 +119,9 @@ fn a_receiver_is_known_by_its_sections() {
     assert_eq!(receiver.authorised, Path::new("/etc/apel/dns"));
     assert_eq!(receiver.trust.crls, Crls::Require);
     assert!(config.senders.is_empty());
-    assert_eq!(config.notes.len(), 1, "{:?}", config.notes);
+    assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
     assert!(config.notes[0].contains(":16: daemon.pidfile: is not written"), "{:?}", config.notes);
+    assert!(config.notes[1].contains("messaging.destination: is not a queue"), "{:?}", config.notes);
     let stated = format!("[receiver]\nprotocol: stomp\n{}", RECEIVER.replace("check_crls = true", "check_crls: no"));
     let config = translated(&stated, "receiver").unwrap();
     assert_eq!(config.receivers["receiver"].trust.crls, Crls::IfPresent);

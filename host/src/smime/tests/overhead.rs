@@ -80,6 +80,22 @@ fn the_bound_holds_for_the_longest_names_and_every_cipher() {
 }
 
 #[test]
+fn the_size_of_text_is_told_without_the_text() {
+    let pki = pki();
+    let id = MessageId::parse("6b031234/6b03126398f937").unwrap();
+    for recipient in [None, Some(&pki.bob)] {
+        let sealer = sealer(&pki.alice, recipient.map(std::sync::Arc::as_ref), Peer::Ssm);
+        let overhead = sealer.overhead(&id, None).unwrap();
+        for length in [1, 300_000] {
+            let payload: Vec<u8> = TEXT.iter().cycle().take(length).copied().collect();
+            let message = ToSeal { id: &id, to: None, content_type: None, payload: &payload };
+            let (actual, bound) = (sealer.seal(&message).unwrap().bytes().len(), overhead.text_size(length));
+            assert!((actual..=actual + actual / 50 + 2048).contains(&bound), "{bound} for {actual}");
+        }
+    }
+}
+
+#[test]
 fn plugins_are_told_in_properties() {
     let overhead = Overhead { peer: Peer::Sesame, fixed: 3000, envelope: Some(900) };
     let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());

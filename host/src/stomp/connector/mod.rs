@@ -79,6 +79,13 @@ impl Connector {
         self
     }
 
+    /// A connector to the one broker of the list that is written like this.
+    #[must_use]
+    pub fn to(&self, broker: &str) -> Option<Self> {
+        let broker = self.brokers.iter().find(|known| known.to_string() == broker)?;
+        Some(Self::new(vec![broker.clone()], self.tls.clone(), self.options.clone()).with_timing(self.timing))
+    }
+
     /// The broker that the last session was opened with.
     #[must_use]
     pub fn broker(&self) -> Option<&Address> {
@@ -115,11 +122,26 @@ impl Connector {
     /// # Errors
     /// Every address that failed, with its reason; empty if the list of brokers is.
     pub async fn connect_once(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
+        let session = self.open_first().await?;
+        if let Some(broker) = &self.broker {
+            tracing::info!(broker = %broker, version = %session.version(), server = session.server(), "connected");
+        }
+        Ok(session)
+    }
+
+    /// The same for a connection beside another one, of which the log has no line.
+    ///
+    /// # Errors
+    /// As [`connect_once`](Self::connect_once).
+    pub async fn connect_beside(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
+        self.open_first().await
+    }
+
+    async fn open_first(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
         let mut failures = Vec::new();
         for broker in &self.brokers {
             match dial::open(broker, self.tls.as_ref(), &self.options, &self.timing).await {
                 Ok(session) => {
-                    tracing::info!(broker = %broker, version = %session.version(), server = session.server(), "connected");
                     self.opened = Some(Instant::now());
                     self.broker = Some(broker.clone());
                     return Ok(session);

@@ -182,28 +182,65 @@ fn body_limits_hold_before_the_body_is_there() {
 #[test]
 fn a_message_over_the_limit_goes_by_and_the_next_one_is_read() {
     let limits = Limits { body: 100, ..Limits::default() };
-    for (announced, body) in [("content-length:150\n", "x\0".repeat(75)), ("", "x".repeat(150))] {
-        let wire = [message(announced, &format!("{body}\0")), message("n:2\n", "small\0")].concat();
-        for cut in 0..=wire.len() {
-            let (first, rest) = wire.split_at(cut);
-            let events = decode_chunks(Some(Version::V1_2), limits, [first, rest]).unwrap();
-            let oversized = events.iter().find_map(|event| match event {
-                Event::Oversized { frame, length } => Some((frame.body.len(), *length)),
+    let body = "x\0".repeat(75);
+    let wire = [message("content-length:150\n", &format!("{body}\0")), message("n:2\n", "small\0")].concat();
+    for cut in 0..=wire.len() {
+        let (first, rest) = wire.split_at(cut);
+        let events = decode_chunks(Some(Version::V1_2), limits, [first, rest]).unwrap();
+        let oversized = events.iter().find_map(|event| match event {
+            Event::Oversized { frame, length } => Some((frame.body.len(), *length)),
+            _ => None,
+        });
+        assert_eq!(oversized, Some((0, 150)), "cut at {cut}");
+        let bodies: Vec<&[u8]> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Frame(frame) => Some(frame.body.as_ref()),
                 _ => None,
-            });
-            assert_eq!(oversized, Some((0, 150)), "{announced} cut at {cut}");
-            let bodies: Vec<&[u8]> = events
-                .iter()
-                .filter_map(|event| match event {
-                    Event::Frame(frame) => Some(frame.body.as_ref()),
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(bodies, [b"small"], "{announced} cut at {cut}");
-        }
+            })
+            .collect();
+        assert_eq!(bodies, [b"small"], "cut at {cut}");
     }
     let unended = message("content-length:150\n", &"x".repeat(151));
     assert!(matches!(decode_chunks(None, limits, [&unended[..]]), Err(FrameError::BodyNotEnded { .. })));
+}
+
+#[test]
+fn a_message_of_unannounced_length_is_an_error_at_the_first_byte_over_the_limit() {
+    let limits = Limits { body: 100, ..Limits::default() };
+    let head = b"MESSAGE\n\n";
+    let fits = [&head[..], &[b'x'; 100], &[0]].concat();
+    for cut in 0..=fits.len() {
+        let (first, rest) = fits.split_at(cut);
+        let events = decode_chunks(Some(Version::V1_2), limits, [first, rest]).unwrap();
+        assert!(matches!(&events[..], [Event::Frame(frame)] if frame.body.len() == 100), "cut at {cut}");
+    }
+    let too_long = FrameError::BodyTooLong { command: Command::Message, limit: 100 };
+    for end in [&b""[..], b"\0"] {
+        let over = [&head[..], &[b'x'; 101], end].concat();
+        for cut in 0..=over.len() {
+            let (first, rest) = over.split_at(cut);
+            let found = decode_chunks(Some(Version::V1_2), limits, [first, rest]);
+            assert_eq!(found, Err(too_long.clone()), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn only_a_message_of_unannounced_length_says_how_much_of_it_can_count() {
+    let limits = Limits { body: 100, ..Limits::default() };
+    for (wire, room) in [
+        (&b"MESSAGE\n\nabc"[..], Some(98)),
+        (b"MESSAGE\ncontent-length:50\n\nabc", None),
+        (b"RECEIPT\n\nabc", None),
+        (b"MESSAGE\nhead", None),
+        (b"\n", None),
+    ] {
+        let mut decoder = Decoder::new(Origin::Broker, limits);
+        let mut buffer = bytes::BytesMut::from(wire);
+        while decoder.decode(&mut buffer).unwrap().is_some() {}
+        assert_eq!(decoder.open_room(buffer.len()), room, "{}", String::from_utf8_lossy(wire));
+    }
 }
 
 #[test]

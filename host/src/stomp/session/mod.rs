@@ -189,13 +189,13 @@ impl Session {
         number: u64,
         receipt: u64,
     ) -> Result<Bytes, EncodeError> {
-        let prefetch = subscribe.prefetch.to_string();
+        let (prefetch_count, prefetch_size) = subscribe.prefetch_counts();
         let own = [
             ("id", number.to_string().as_str()),
             ("destination", &subscribe.destination),
             ("ack", mode.as_str()),
-            ("prefetch-count", &prefetch),
-            ("activemq.prefetchSize", &prefetch),
+            ("prefetch-count", &prefetch_count),
+            ("activemq.prefetchSize", &prefetch_size),
             ("consumer-window-size", &subscribe.window_bytes.to_string()),
             ("receipt", &receipt_id(&self.shared.epoch, receipt)),
         ]

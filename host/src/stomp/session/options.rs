@@ -122,8 +122,8 @@ pub struct Subscribe {
     /// What to listen to.
     pub destination: String,
     /// How many deliveries the broker may have sent and not seen acknowledged (`prefetch-count`,
-    /// `activemq.prefetchSize`).
-    pub prefetch: u32,
+    /// `activemq.prefetchSize`); `None` for none at all.
+    pub prefetch: Option<u32>,
     /// How many bytes likewise, for brokers that count bytes (`consumer-window-size`, Artemis).
     pub window_bytes: u64,
     /// The mode to ask for. STOMP 1.0 has only `client`, whatever is asked.
@@ -138,7 +138,7 @@ impl Subscribe {
     pub fn new(destination: impl Into<String>) -> Self {
         Self {
             destination: destination.into(),
-            prefetch: 128,
+            prefetch: Some(128),
             window_bytes: 16 * 1024 * 1024,
             mode: AckMode::ClientIndividual,
             headers: Vec::new(),
@@ -148,8 +148,28 @@ impl Subscribe {
     /// The same with another prefetch.
     #[must_use]
     pub fn with_prefetch(mut self, prefetch: u32) -> Self {
-        self.prefetch = prefetch;
+        self.prefetch = Some(prefetch);
         self
+    }
+
+    /// A subscription that asks for a stream and takes nothing: RabbitMQ refuses it for every other queue, see
+    /// [`rabbitmq`](crate::stomp::rabbitmq).
+    #[must_use]
+    pub fn to_be_refused(destination: impl Into<String>) -> Self {
+        Self {
+            prefetch: None,
+            window_bytes: 0,
+            headers: vec![("x-stream-offset".to_owned(), "next".to_owned())],
+            ..Self::new(destination)
+        }
+    }
+
+    /// The prefetch as RabbitMQ and as ActiveMQ want it. To the first, 0 means any number and -1 none.
+    pub(super) fn prefetch_counts(&self) -> (String, String) {
+        match self.prefetch {
+            Some(count) => (count.to_string(), count.to_string()),
+            None => ("-1".to_owned(), "0".to_owned()),
+        }
     }
 
     /// Changes to [`AckMode::Client`] if `error` says that the broker does not know the individual mode, and says whether

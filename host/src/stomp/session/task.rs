@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
     async fn next_step(&mut self, ticks: &mut Interval, requests: &mut Vec<Request>, acks: &mut Vec<Ack>) -> Step {
         let readable = self.readable();
         if self.intake.waiting.is_none() {
-            self.input.reserve(self.decoder.missing(self.input.len()) + READ_AHEAD / 2);
+            make_room(&mut self.input, &self.decoder);
         }
         let has_room = self.core.outbox.has_room();
         let mut input = (&mut self.input).limit(readable);
@@ -202,18 +202,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         }
         let (now, total) = (self.core.clock.now(), self.intake.total);
         self.intake.began.get_or_insert((now, total));
-        if self.readable() == 0 {
-            self.reserve(self.input.len().max(OPEN_BODY) * 2);
+        if let Some(room) = self.decoder.open_room(self.input.len())
+            && self.readable() == 0
+        {
+            let length = self.input.len();
+            self.reserve((length.max(OPEN_BODY) * 2).min(length + room));
         }
     }
 
-    /// How many bytes may be read now: a body of unannounced length must not outgrow its share.
+    /// How many bytes may be read now: a body of unannounced length must not outgrow its share, and nothing of it is
+    /// read beyond the limit.
     fn readable(&self) -> usize {
+        let Some(room) = self.decoder.open_room(self.input.len()) else { return usize::MAX };
         match &self.intake.reservation {
-            Some(share) if self.decoder.in_open_message() && share.bytes() < self.memory.total() => {
-                share.bytes().saturating_sub(self.intake.fixed + self.input.len())
+            Some(share) if share.bytes() < self.memory.total() => {
+                room.min(share.bytes().saturating_sub(self.intake.fixed + self.input.len()))
             }
-            _ => usize::MAX,
+            _ => room,
         }
     }
 
@@ -259,6 +264,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
     }
 }
 
+/// Makes room in the buffer for the next read.
+///
+/// A body of unannounced length may grow up to the limit. The buffer then grows to fractions of the limit by powers of
+/// two, so that the old and the new one together are never much larger than the limit: doubled from anywhere, they would
+/// take up to twice as much while one is copied to the other.
+fn make_room(input: &mut BytesMut, decoder: &Decoder) {
+    let length = input.len();
+    match decoder.open_room(length) {
+        Some(room) if input.capacity() - length < room.min(READ_AHEAD / 2) => {
+            let mut larger = BytesMut::with_capacity(open_capacity(length, length + room));
+            larger.extend_from_slice(input);
+            *input = larger;
+        }
+        Some(_) => {}
+        None => input.reserve(decoder.missing(length) + READ_AHEAD / 2),
+    }
+}
+
+/// The smallest of `most`, `most`/2, `most`/4 … that leaves room for another read; `most` where none does.
+fn open_capacity(length: usize, most: usize) -> usize {
+    let enough = length + READ_AHEAD;
+    let mut capacity = most;
+    while capacity.div_ceil(2) >= enough {
+        capacity = capacity.div_ceil(2);
+    }
+    capacity
+}
+
 async fn granted(waiting: &mut Option<Waiting>) -> Option<Reservation> {
     match waiting {
         Some(waiting) => waiting.await,
@@ -277,5 +310,42 @@ async fn write_some<W: AsyncWrite + Unpin>(writer: &mut W, outbox: &Outbox) -> i
     match writer.write_vectored(slices.get(..count).unwrap_or_default()).await? {
         0 => Err(io::ErrorKind::WriteZero.into()),
         written => Ok(Some(written)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stomp::decode::Limits;
+    use crate::stomp::frame::Origin;
+
+    const LIMIT: usize = 8 << 20;
+
+    #[test]
+    fn a_body_of_unannounced_length_never_holds_two_buffers_much_larger_than_the_limit() {
+        let limits = Limits { body: LIMIT, ..Limits::default() };
+        let mut decoder = Decoder::new(Origin::Broker, limits);
+        let mut input = BytesMut::from(&b"MESSAGE\n\n"[..]);
+        while decoder.decode(&mut input).unwrap().is_some() {}
+        let (mut most, mut moves) = (0, 0);
+        let outcome = loop {
+            let before = (input.capacity(), input.len());
+            make_room(&mut input, &decoder);
+            if input.capacity() != before.0 {
+                moves += 1;
+                // Of the new buffer only what was copied is touched by then.
+                most = most.max(before.0 + before.1);
+            }
+            let count = (input.capacity() - input.len()).min(READ_AHEAD);
+            assert!(count > 0 || decoder.open_room(input.len()) == Some(0));
+            input.extend_from_slice(&vec![b'x'; count.max(1)]);
+            match decoder.decode(&mut input) {
+                Ok(found) => assert_eq!(found, None),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(outcome, crate::stomp::FrameError::BodyTooLong { command: Command::Message, limit: LIMIT });
+        assert!(input.len() == LIMIT + 1, "{} bytes were read", input.len());
+        assert!(most <= LIMIT + READ_AHEAD && moves < 12, "{most} bytes in {moves} moves");
     }
 }

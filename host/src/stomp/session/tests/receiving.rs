@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::stomp::budget::MemoryBudget;
+use crate::stomp::decode::FrameError;
 use crate::stomp::frame::Headers;
 
 /// A session with one subscription, and what the peer knows of it.
@@ -65,6 +66,27 @@ async fn a_message_over_the_limit_is_told_of_and_the_session_goes_on() {
     assert_eq!((oversized.oversized, oversized.body.len()), (Some(101), 0));
     let small = next(&mut subscription).await;
     assert_eq!((small.oversized, small.body.as_ref()), (None, &b"small"[..]));
+}
+
+#[tokio::test]
+async fn a_message_that_never_ends_closes_the_session_at_the_limit_and_is_not_read_past() {
+    let limits = Limits { body: 100_000, ..Limits::default() };
+    let (session, _subscription, mut peer, id) = subscribed(SessionOptions { limits, ..quick() }, "1.2").await;
+    peer.write(format!("MESSAGE\nsubscription:{id}\nack:1\n\n{}", "x".repeat(100_000))).await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(session.ended().is_none(), "what came so far may still end");
+    let _ = peer.stream.write_all(&vec![b'x'; 1 << 20]).await;
+    let reason = closed(&session).await;
+    let FrameError::BodyTooLong { command: Command::Message, limit: 100_000 } = frame_error(&reason) else {
+        panic!("{reason:?}");
+    };
+}
+
+fn frame_error(reason: &Closed) -> FrameError {
+    match reason {
+        Closed::Protocol(ProtocolError::Frame(error)) => error.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
