@@ -84,10 +84,7 @@ fn key_transport<'a>(recipient: &Element<'a>) -> Result<RecipientId<'a>, ShapeEr
         Some(SEQUENCE) => issuer_serial(&reader.any()?)?,
         _ => SignerId::KeyId(reader.take(ber::context_primitive(0))?.content),
     };
-    let transport = Algorithm::read(&mut reader)?;
-    if !transport.is_key_transport()? {
-        return Err(ShapeError::RecipientType { what: "key transport other than RSA" });
-    }
+    Algorithm::read(&mut reader)?.key_transport()?;
     reader.take(OCTET_STRING)?;
     reader.end()?;
     Ok(id)
@@ -111,9 +108,7 @@ fn key_agreement<'a>(recipient: &Element<'a>, ids: &mut Vec<RecipientId<'a>>) ->
     if let Some(material) = reader.optional(ber::context(1))? {
         material.reader().take(OCTET_STRING)?;
     }
-    if !Algorithm::read(&mut reader)?.is_key_agreement()? {
-        return Err(wrong("an unknown key agreement or key wrap"));
-    }
+    Algorithm::read(&mut reader)?.key_agreement()?;
     let mut keys = reader.take(SEQUENCE)?.reader();
     reader.end()?;
     while !keys.is_empty() && ids.len() <= MAX_RECIPIENTS {
