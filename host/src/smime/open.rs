@@ -95,7 +95,10 @@ pub enum OpenError {
     #[error("the message is not encrypted, and this channel requires it")]
     NotEncrypted,
     /// The signer's certificate is not in the message.
-    #[error("the signer's certificate is not in the message")]
+    #[error(
+        "the signer's certificate is not in the message; the sender must send it along (openssl without -nocerts, Python \
+         cryptography without NoCerts)"
+    )]
     NoCertificate,
     /// Two certificates in the message go by the signer's name and number.
     #[error("two different certificates in the message are named as the signer's")]
@@ -402,12 +405,16 @@ fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Ve
 }
 
 /// Verifies a detached signature over the canonical form, or else over the content as it came: without canonical line ends,
-/// as `openssl smime -sign -binary` signs. Gives back what was signed.
+/// as `openssl smime -sign -binary` signs, or else over the content with LF line ends: Python's cryptography 50.0.2 signs
+/// those with `Binary` and sends CRLF. Gives back exactly what was signed.
 fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u8]) -> Result<Vec<u8>, OpenError> {
-    match verify(signature, signer, Some(&canonical)) {
+    let with_lf = encoding::to_lf(as_it_came);
+    let verified = |content: &[u8]| verify(signature, signer, Some(content));
+    match verified(&canonical) {
         Ok(_) => Ok(canonical),
-        Err(_) if canonical != as_it_came => verify(signature, signer, Some(as_it_came)).map(|_| as_it_came.to_vec()),
-        Err(error) => Err(error),
+        Err(_) if canonical != as_it_came && verified(as_it_came).is_ok() => Ok(as_it_came.to_vec()),
+        Err(error) if with_lf == as_it_came => Err(error),
+        Err(_) => verified(&with_lf).map(|_| with_lf),
     }
 }
 

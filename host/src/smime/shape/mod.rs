@@ -79,7 +79,10 @@ pub enum ShapeError {
     #[error("the message brings more than {MAX_CERTIFICATES} certificates or CRLs")]
     TooManyCertificates,
     /// The signature does not cover signed attributes.
-    #[error("the signature has no signed attributes")]
+    #[error(
+        "the signature has no signed attributes, without which it can be shown as one over other content; the sender must \
+         sign with them (openssl without -noattr, Python cryptography without NoAttributes, pkijs with signedAttrs)"
+    )]
     NoSignedAttributes,
     /// The signed attributes are not what they must be.
     #[error("the signed attributes are not acceptable: {what}")]

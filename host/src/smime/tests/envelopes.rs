@@ -214,6 +214,35 @@ fn ciphers_and_their_parameters_are_on_the_list() {
 }
 
 #[test]
+fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
+    let signed = SignedForge::new(&pki().alice).message();
+    let with_originator = |originator: &[u8]| {
+        let plain = encrypt(&signed, &pki().bob, Cipher::aes_256_cbc());
+        let mut info = crate::smime::ber::Reader::new(&plain).take(0x30).unwrap().reader();
+        info.any().unwrap();
+        let body = info.any().unwrap().reader().any().unwrap();
+        let mut fields = body.reader();
+        fields.any().unwrap();
+        let rest = &body.content[3..];
+        content_info(ID_ENVELOPED, &seq(&[int(2), tlv(0xA0, originator), rest.to_vec()]))
+    };
+    assert_eq!(receive(&pkcs7_mime(&with_originator(&[]))).unwrap().payload(), b"hello\n");
+    assert!(receive(&pkcs7_mime(&with_originator(&[0xA1, 0]))).is_ok());
+    let certificates = tlv(0xA0, &pki().alice.certificate().to_der().unwrap());
+    assert_eq!(shape_code(&with_originator(&certificates)), "shape");
+}
+
+#[test]
+fn gcm_in_enveloped_data_says_who_writes_it_so() {
+    let bob = [key_transport(pki().bob.certificate(), &algorithm(RSA))];
+    let error = shape::inspect(&envelope(&bob, &aes_256_gcm(12, 16), None)).unwrap_err();
+    assert!(
+        error.to_string().contains("as pkijs writes it; the sender must use authenticated enveloped data"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_envelope_as_signature_or_inside_cms_is_refused() {
     let signed = SignedForge::new(&pki().alice);
     let mut envelope = encrypt(&signed.message(), &pki().bob, Cipher::aes_256_cbc());

@@ -189,6 +189,17 @@ fn text_signed_without_canonical_line_ends_is_exact() {
 }
 
 #[test]
+fn text_signed_with_lf_and_sent_with_crlf_is_what_was_signed() {
+    let part = "Content-Type: text/plain\n\nline\nline\n";
+    let signature = signature(part.as_bytes());
+    let message = format!("{HEAD}--b\n{part}\n--b\n{SIGNATURE_HEAD}{signature}\n--b--\n").replace('\n', "\r\n");
+    assert_eq!(receive(message.as_bytes()).unwrap().payload(), b"line\nline\n");
+    assert_eq!(refusal(message.replace("line\r\nline", "line\r\nl1ne").as_bytes()), "signature");
+    // Line ends of both kinds are neither: nobody signed them so.
+    assert_eq!(refusal(message.replace("line\r\nline", "line\nline").as_bytes()), "signature");
+}
+
+#[test]
 fn a_signature_that_repeats_the_content_must_repeat_it_exactly() {
     let repeated = base64::engine::general_purpose::STANDARD.encode(super::forge::SignedForge::new(&pki().alice).der());
     let message = message().replace(&signature(PART), &repeated);
