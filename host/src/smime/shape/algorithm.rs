@@ -223,7 +223,7 @@ impl<'a> Algorithm<'a> {
             Some([22]) => 192,
             Some([42]) => 256,
             Some([46]) if self.full_gcm()? => return Ok(ContentCipher::Aes256Gcm),
-            Some([46]) => return Err(refused("without a nonce of 12 octets and a tag of 16")),
+            Some([46]) => return Err(refused(GCM_PARAMETERS)),
             _ => return Err(refused("")),
         };
         let vector = self.parameters.is_some_and(|found| found.tag == OCTET_STRING && found.content.len() == 16);
@@ -285,6 +285,10 @@ impl<'a> Algorithm<'a> {
 
 /// What is wrong with an algorithm that takes no parameters.
 const HAS_PARAMETERS: &str = "with parameters";
+
+/// What is wrong with AES-256-GCM that is not used as RFC 5084 says.
+const GCM_PARAMETERS: &str =
+    "without the parameters of RFC 5084, a nonce of 12 octets and a tag of 16 (pkijs writes none: use AES-CBC there)";
 
 /// A whole number from 0 to 65535 in the only form DER has for it.
 fn unsigned(content: &[u8]) -> Option<usize> {

@@ -32,8 +32,8 @@ pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Envelo
     match (cipher, authenticated) {
         (ContentCipher::Aes256Gcm, true) | (ContentCipher::AesCbc(_), false) => {}
         (ContentCipher::Aes256Gcm, false) => {
-            let what = "AES-256-GCM in enveloped data, which has no place for its tag, as pkijs writes it; the sender must \
-                        use authenticated enveloped data or AES-CBC";
+            let what = "AES-256-GCM in enveloped data, which has no place for its tag; the sender must use authenticated \
+                        enveloped data or AES-CBC";
             return Err(ShapeError::Structure { what });
         }
         (ContentCipher::AesCbc(_), true) => {

@@ -233,11 +233,11 @@ fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
 }
 
 #[test]
-fn gcm_in_enveloped_data_says_who_writes_it_so() {
+fn gcm_in_enveloped_data_says_what_to_use_instead() {
     let bob = [key_transport(pki().bob.certificate(), &algorithm(RSA))];
     let error = shape::inspect(&envelope(&bob, &aes_256_gcm(12, 16), None)).unwrap_err();
     assert!(
-        error.to_string().contains("as pkijs writes it; the sender must use authenticated enveloped data"),
+        error.to_string().contains("no place for its tag; the sender must use authenticated enveloped data"),
         "{error}"
     );
 }
