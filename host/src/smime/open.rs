@@ -36,6 +36,7 @@ use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, Digest, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
 use crate::duration;
 use crate::message::{MessageId, hex};
+use crate::trust::oids::accepted;
 use crate::trust::{Credential, PathError, Role, Signer, TrustStore};
 
 /// How far ahead of our clock a signing time may be.
@@ -113,7 +114,7 @@ pub enum OpenError {
     #[error("the signature does not verify: the message was changed, or the certificate is not the signer's")]
     Signature,
     /// The message digest is too weak.
-    #[error("the signature uses the weak digest {}", digest.name())]
+    #[error("the signature uses the weak digest {}; accepted are {}", digest.name(), accepted::DIGESTS)]
     WeakDigest {
         /// Which.
         digest: Digest,

@@ -14,6 +14,9 @@ pub(crate) mod accepted {
     /// Signature algorithms of certificates and CRLs.
     pub(crate) const CERTIFICATE_SIGNATURES: &str =
         "RSA (PKCS#1 v1.5 or PSS) and ECDSA with SHA-256, SHA-384 or SHA-512, Ed25519 and Ed448";
+    /// Keys of certificates.
+    pub(crate) const KEYS: &str =
+        "RSA of 2048 bits or more, EC of 256 bits or more on a named curve, Ed25519 and Ed448";
     /// Ciphers of an envelope's content.
     pub(crate) const CIPHERS: &str = "AES-CBC with 128, 192 or 256 bits, and AES-256-GCM";
     /// How the content's key is encrypted for a recipient.
