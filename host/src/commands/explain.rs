@@ -3,9 +3,9 @@
 //! A receiver's message goes through `receiver::decide`, the very function that decides deliveries; a sender's content through the
 //! checks, the plugins and the seal of its channel. Neither the spool's lock nor a broker is needed.
 //!
-//! The verdict is always the channel's own: a receiver rejects a file that nobody signed. What its plugins would say of that
-//! content if it came sealed is told beside it. Why an envelope that is for us could not be opened is told here and nowhere
-//! else, see `smime::diagnose`.
+//! The verdict is always the channel's own: a receiver rejects an unsigned file. What its plugins would answer if that content
+//! came sealed is shown as a step. Why an envelope for us could not be opened is shown here and nowhere else, see
+//! `smime::diagnose`.
 
 mod inbound;
 mod outbound;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_rejects_what_nobody_signed_and_says_what_its_plugins_would_say() {
+    fn a_receiver_rejects_an_unsigned_file_and_shows_what_its_plugins_would_answer() {
         let site = Site::new();
         let config = &site.config;
         let explanation = inbound::explain(config, "central", b"a: 1\n").unwrap();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_an_envelope_is_told_to_the_operator_alone() {
+    fn what_is_inside_an_envelope_is_shown_to_the_operator_only() {
         let site = Site::new();
         let config = &site.config;
         let explained = |plain: &[u8]| {

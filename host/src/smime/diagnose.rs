@@ -2,10 +2,10 @@
 //!
 //! # Who may read it
 //! [`open`](super::open()) answers with one error whatever goes wrong inside an envelope whose cipher is not authenticated,
-//! for AES-CBC is malleable and RSA PKCS#1 v1.5 has its own oracle: who learns which of many altered messages still decrypt
-//! to something learns the content. Log, journal and reject queue hold that one error too, since they are copied to other
-//! machines and shown to senders. What is said here goes to the terminal of `sesame explain` alone: whoever runs that holds
-//! the file and our key, and could decrypt the message by other means. Nothing else may call this module.
+//! for AES-CBC is malleable and RSA PKCS#1 v1.5 has its own oracle: an attacker who learns which altered messages still
+//! decrypt to something learns the content. Log, journal and reject queue hold that one error too, since they are copied to other
+//! machines and shown to senders. What this module says goes to the terminal of `sesame explain` only: the operator who
+//! runs that has the file and our key and could decrypt the message by other means. Nothing else may call this module.
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@
 //! # What an attacker learns
 //! AES-CBC is malleable. Everything that goes wrong between the decryption of such an envelope and the verification of the
 //! signature inside it is the one error [`OpenError::Crypto`], whatever it was. AES-GCM tells by itself whether the
-//! ciphertext was touched; there the errors say what they are. What was wrong inside, [`diagnose`](super::diagnose()) tells
-//! the operator, and nobody else.
+//! ciphertext was touched; there the errors say what they are. What was wrong inside,
+//! [`diagnose`](super::diagnose()) shows to the operator only.
 //!
 //! # For whom
 //! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension, never
@@ -80,8 +80,8 @@ pub enum OpenError {
     Crypto,
     /// The message has no content at all.
     #[error(
-        "the message is empty: its body has not one byte that is not white space; a JMS MapMessage or ObjectMessage comes \
-         so over STOMP, send a TextMessage or BytesMessage instead"
+        "the message is empty; over STOMP a JMS MapMessage or ObjectMessage arrives like this: send a TextMessage or \
+         BytesMessage"
     )]
     Empty,
     /// The envelope is for others; seen without any key.

@@ -62,7 +62,7 @@ impl SignatureAlgorithm {
 fn plain(oid: &[u8]) -> Strength {
     use Strength::{Refused, Sha1, Strong};
     match (oid.strip_prefix(RSA), oid.strip_prefix(ECDSA_SHA2)) {
-        (Some([0x0b | 0x0c | 0x0d]), _) | (_, Some([0x02 | 0x03 | 0x04])) => Strong,
+        (Some([0x0b..=0x0d]), _) | (_, Some([0x02..=0x04])) => Strong,
         (Some([0x05]), _) => Sha1,
         _ if oid == ECDSA_SHA1 => Sha1,
         _ if oid == ED25519 || oid == ED448 => Strong,
@@ -206,7 +206,7 @@ mod tests {
         let host = authority.issue(&Request { key: KeyKind::P256, ..Request::host("/CN=a") }).unwrap();
         let mut certificate = host.certificate.to_der().unwrap();
         assert_eq!(kind_of_certificate(&certificate).as_deref(), Some("EC public key (1.2.840.10045.2.1)"));
-        // Another last arc: a kind that nobody knows.
+        // Another last arc: an unknown kind.
         let oid = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
         let at = certificate.windows(oid.len()).position(|found| found == oid).unwrap();
         certificate[at + oid.len() - 1] = 0x63;

@@ -114,8 +114,7 @@ fn product(element: &NewElement) -> Product {
     }
 }
 
-/// Tries the plugins on content that nobody sealed: what they would say if it were, by a listed signer. The verdict stays
-/// the receiver's.
+/// Calls the plugins with unsigned content, as if a listed signer had sealed it. The verdict stays the receiver's.
 fn try_plugins(explanation: &mut Explanation, snapshot: &Snapshot, content: &[u8]) {
     const IF_SEALED: &str = "if this content were sealed by a listed signer";
     let settings = &snapshot.settings;

@@ -244,7 +244,7 @@ pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<Sig
     if !kind.is_signature() {
         return Err(MimeError::NotSignature { kind: short(&kind.kind) });
     }
-    // It binds nobody, so that one which cannot be read is none.
+    // It decides nothing, so an unreadable one counts as none.
     let micalg = media.parameter("micalg").ok().flatten().map(|name| short(&name));
     Ok(SignedParts { content, signature: second.cms()?.into_owned(), micalg })
 }

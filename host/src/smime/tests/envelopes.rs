@@ -80,24 +80,24 @@ fn a_certificate_without_key_identifier_is_not_found_by_one() {
 }
 
 #[test]
-fn what_was_inside_is_told_by_diagnose_alone() {
+fn only_diagnose_says_what_was_inside() {
     use crate::smime::diagnose;
     let pki = pki();
     let trust = pki.trust.snapshot();
     let ours = [pki.bob.clone(), pki.eve.clone()];
-    let told = |raw: &[u8]| diagnose(raw, &ours, &trust);
+    let inside = |raw: &[u8]| diagnose(raw, &ours, &trust);
     let signed = SignedForge::new(&pki.alice).message();
-    assert_eq!(told(&to_bob(&signed, Cipher::aes_256_cbc())), None, "nothing is wrong");
-    assert_eq!(told(&signed), None, "no envelope");
-    assert_eq!(told(&seal(&pki.alice, Some(&pki.carol), Peer::Ssm, TEXT)), None, "not for us");
+    assert_eq!(inside(&to_bob(&signed, Cipher::aes_256_cbc())), None, "nothing is wrong");
+    assert_eq!(inside(&signed), None, "no envelope");
+    assert_eq!(inside(&seal(&pki.alice, Some(&pki.carol), Peer::Ssm, TEXT)), None, "not for us");
     let unsigned = to_bob(b"Content-Type: text/plain\r\n\r\nhello\r\n", Cipher::aes_256_cbc());
     assert_eq!(receive(&unsigned).unwrap_err().to_string(), "cannot decrypt the message");
-    let said = told(&unsigned).unwrap();
+    let said = inside(&unsigned).unwrap();
     assert!(said.contains("decrypts, and what is inside is refused: the message is not signed"), "{said}");
-    assert!(told(&to_bob(&[0x93; 64], Cipher::aes_256_cbc())).unwrap().contains("bytes that are no message"));
+    assert!(inside(&to_bob(&[0x93; 64], Cipher::aes_256_cbc())).unwrap().contains("bytes that are no message"));
     let wrong_key =
         pkcs7_mime(&envelope(&[key_transport(ours[0].certificate(), &algorithm(RSA))], &aes_256_cbc(), None));
-    let said = told(&wrong_key).unwrap();
+    let said = inside(&wrong_key).unwrap();
     assert!(said.contains("does not decrypt") || said.contains("bytes that are no message"), "{said}");
 }
 

@@ -195,7 +195,7 @@ fn text_signed_with_lf_and_sent_with_crlf_is_what_was_signed() {
     let message = format!("{HEAD}--b\n{part}\n--b\n{SIGNATURE_HEAD}{signature}\n--b--\n").replace('\n', "\r\n");
     assert_eq!(receive(message.as_bytes()).unwrap().payload(), b"line\nline\n");
     assert_eq!(refusal(message.replace("line\r\nline", "line\r\nl1ne").as_bytes()), "signature");
-    // Line ends of both kinds are neither: nobody signed them so.
+    // Line ends of both kinds are neither.
     assert_eq!(refusal(message.replace("line\r\nline", "line\nline").as_bytes()), "signature");
 }
 

@@ -1,7 +1,7 @@
 //! Whether the authorities of a path may say that a certificate is for the name we connect to (RFC 5280, section 4.2.1.10).
 //!
-//! OpenSSL holds the names *in* the certificate against the name constraints of its issuers. A wildcard is one of these as
-//! it is written: `*.example.org` does not lie within an excluded `secret.example.org`, so that the certificate stands, and
+//! OpenSSL compares the names *in* the certificate with the name constraints of its issuers. A wildcard is compared as it is
+//! written: `*.example.org` does not lie within an excluded `secret.example.org`, so that the certificate stands, and
 //! RFC 9525 section 6.3 lets it match `secret.example.org` all the same. Neither does OpenSSL look at a common name such as
 //! `host/ce.example.org`, which grid certificates have and `allow-cn` accepts. What counts is the name that is used: the one
 //! we connect to must itself be within what every issuer of the path permits, and in nothing that one of them excludes.
@@ -23,8 +23,8 @@ struct Subtrees {
     excluded: Vec<String>,
 }
 
-/// Holds the DNS name we connect to against the name constraints of every issuer in the path. An address can be matched by
-/// no wildcard, so that what OpenSSL checked is all there is.
+/// Compares the DNS name we connect to with the name constraints of every issuer in the path. No wildcard matches an
+/// address, so OpenSSL's check is enough there.
 pub(super) fn check(path: &CertPath, name: &ServerName<'_>) -> Result<(), PathError> {
     let ServerName::DnsName(name) = name else { return Ok(()) };
     let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
