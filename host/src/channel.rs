@@ -333,6 +333,7 @@ fn paths(paths: &[PathBuf]) -> String {
 }
 
 fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) {
+    let file = crate::log::said(file);
     match refreshed {
         Refreshed::Unchanged => {}
         Refreshed::Replaced(notes) => {

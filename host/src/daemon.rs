@@ -317,7 +317,7 @@ pub async fn stop_on_signals(mut signals: Signals, switch: &Switch, grace: Durat
                 Asked::Reload => reload(),
                 Asked::Stop => {
                     if !asked {
-                        tracing::info!(grace_seconds = grace.as_secs(), "stopping: finishing what is in work");
+                        tracing::info!(grace = %crate::duration::words(grace), "stopping: finishing what is in work");
                     }
                     asked = true;
                     switch.press();

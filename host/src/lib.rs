@@ -38,6 +38,7 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod demo;
+pub mod duration;
 pub mod journal;
 pub mod log;
 pub mod memory;

@@ -98,6 +98,11 @@ impl Logging {
     }
 }
 
+/// A field of a line, which is left out where there is nothing to say.
+pub(crate) fn said(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
 fn report(opened: &Result<(), LogError>) {
     if let Err(LogError::PluginLog { file, source }) = opened {
         let file = file.display();
@@ -317,6 +322,17 @@ mod tests {
                 assert_eq!(line["other"], hostile);
                 assert_eq!(line["spans"][0]["id"], hostile);
             }
+        }
+    }
+
+    #[test]
+    fn an_empty_field_is_left_out() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let (own, _) = logged(&Log { format, ..Log::default() }, || {
+                let reason = said("").map(tracing::field::display);
+                tracing::warn!(target: "sesame", signer = said(""), plugin = said("p"), reason, "message rejected");
+            });
+            assert!(own.contains("plugin") && !own.contains("signer") && !own.contains("reason"), "{own}");
         }
     }
 

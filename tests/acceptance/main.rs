@@ -35,6 +35,7 @@ mod full_disk;
 mod languages;
 mod messages_cross;
 mod one_owner;
+mod other_senders;
 mod peers_stand;
 mod plugin_faults;
 mod plugins;

@@ -3,7 +3,9 @@
 //! A receiver's message goes through `receiver::decide`, the very function that decides deliveries; a sender's content through the
 //! checks, the plugins and the seal of its channel. Neither the spool's lock nor a broker is needed.
 //!
-//! A file that is not S/MIME is taken for content in a receiver's channel: the plugins are asked about it, without a signer.
+//! The verdict is always the channel's own: a receiver rejects an unsigned file. What its plugins would answer if that content
+//! came sealed is shown as a step. Why an envelope for us could not be opened is shown here and nowhere else, see
+//! `smime::diagnose`.
 
 mod inbound;
 mod outbound;
@@ -216,13 +218,45 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_asks_only_the_plugins_about_plain_content() {
+    fn a_receiver_rejects_an_unsigned_file_and_shows_what_its_plugins_would_answer() {
         let site = Site::new();
         let config = &site.config;
         let explanation = inbound::explain(config, "central", b"a: 1\n").unwrap();
-        assert!(explanation.steps[0].text.contains("the file is not S/MIME"));
-        assert_eq!((explanation.verdict, explanation.products.len()), ("stored", 1));
-        assert_eq!(inbound::explain(config, "central", b" \n").unwrap().verdict, "rejected");
+        assert_eq!((explanation.verdict, explanation.products.len()), ("rejected", 1));
+        assert!(explanation.products[0].target.ends_with("spool/reject"));
+        assert!(explanation.reason.as_ref().unwrap().starts_with("unsigned: "), "{:?}", explanation.reason);
+        let shown = lines(&explanation);
+        assert!(
+            shown.iter().any(|line| line.contains("if this content were sealed by a listed signer: stored")),
+            "{shown:?}"
+        );
+        assert!(shown.last().unwrap().starts_with("verdict: rejected: unsigned: "), "{shown:?}");
+        for nothing in [&b""[..], b" \n"] {
+            let explanation = inbound::explain(config, "central", nothing).unwrap();
+            assert_eq!((explanation.verdict, explanation.steps.len()), ("rejected", 1));
+            assert!(explanation.reason.unwrap().starts_with("empty: the message is empty"));
+        }
+    }
+
+    #[test]
+    fn what_is_inside_an_envelope_is_shown_to_the_operator_only() {
+        let site = Site::new();
+        let config = &site.config;
+        let explained = |plain: &[u8]| {
+            let message = super::super::queue::enveloped(config, plain);
+            let explanation = inbound::explain(config, "central", &message).unwrap();
+            assert_eq!(explanation.reason.as_deref(), Some("crypto: cannot decrypt the message"));
+            assert_eq!(explanation.verdict, "rejected");
+            explanation.steps.last().unwrap().text.clone()
+        };
+        let unsigned = explained(b"Content-Type: text/plain\r\n\r\na: 1\r\n");
+        assert!(
+            unsigned.contains("the envelope decrypts, and what is inside is refused: the message is not signed"),
+            "{unsigned}"
+        );
+        assert!(unsigned.contains("text/plain") && unsigned.contains("said here only"), "{unsigned}");
+        let noise: Vec<u8> = (0..400_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        assert!(explained(&noise).contains("decrypts to bytes that are no message"));
     }
 
     #[test]

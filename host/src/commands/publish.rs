@@ -143,7 +143,10 @@ async fn send(
             return Ok(None);
         }
         if Instant::now() >= end {
-            return Ok(Some(format!("not sent within {} s by the Sesame that holds the queue", deadline.as_secs())));
+            return Ok(Some(format!(
+                "not sent within {} by the Sesame that holds the queue",
+                crate::duration::words(deadline)
+            )));
         }
     }
 }

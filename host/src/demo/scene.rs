@@ -70,7 +70,7 @@ pub enum DemoError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Not every message has its verdict.
-    #[error("{missing} messages have no verdict after {} s", PATIENCE.as_secs())]
+    #[error("{missing} messages have no verdict after {}", crate::duration::words(PATIENCE))]
     Unfinished {
         /// How many.
         missing: usize,

@@ -110,7 +110,7 @@ fn words(said: &Option<String>) -> String {
 /// A length of time as an operator writes it.
 pub(super) fn span(time: Duration) -> String {
     let millis = time.as_millis();
-    if millis.is_multiple_of(1000) { format!("{} s", millis / 1000) } else { format!("{millis} ms") }
+    if millis.is_multiple_of(1000) { crate::duration::words(time) } else { format!("{millis} ms") }
 }
 
 /// A number of bytes as an operator writes it.

@@ -130,7 +130,7 @@ impl Receiver {
             return false;
         }
         if let Disposition::Deferred { next, attempt } = decision.disposition {
-            let reason = decision.facts.reason.unwrap_or_default();
+            let reason = decision.facts.reason;
             tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
             if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, attempt) {
                 tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot write the journal");

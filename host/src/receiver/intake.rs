@@ -13,6 +13,7 @@ use super::destination::Fitness;
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
 use crate::channel::Connected;
 use crate::journal::{Disposition, JournalError};
+use crate::log::said;
 use crate::message::{Finding, Severity};
 use crate::shutdown::Shutdown;
 use crate::spool::{Commit, CommitError, Outcome, Stored};
@@ -500,7 +501,7 @@ pub(crate) fn log_findings(channel: &str, id: &str, findings: &[Finding]) {
 
 /// One line for what became of a message.
 pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
-    let (id, signer, plugin) = (&line.id, &line.signer, &line.plugin);
+    let (id, signer, plugin) = (line.id.as_str(), said(&line.signer), said(&line.plugin));
     let Outcome::New { elements, conflict } = stored.outcome() else {
         tracing::info!(channel, id, signer, "message received before; duplicate dropped");
         return;
@@ -508,17 +509,27 @@ pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
     if *conflict {
         tracing::warn!(channel, id, signer, "the signer sent other content under this id too; both are kept");
     }
-    let element = elements.join(" ");
     log_findings(channel, id, &line.findings);
+    log_disposition(channel, line, (id, signer, plugin), &elements.join(" "));
+}
+
+fn log_disposition(
+    channel: &str,
+    line: &LogLine,
+    (id, signer, plugin): (&str, Option<&str>, Option<&str>),
+    elements: &str,
+) {
+    let element = said(elements);
+    let reason = said(&line.reason).map(tracing::field::display);
     match &line.disposition {
         Disposition::Stored => tracing::info!(channel, id, signer, element, "message stored"),
-        Disposition::Dropped => tracing::info!(channel, id, signer, plugin, reason = %line.reason, "message dropped"),
+        Disposition::Dropped => tracing::info!(channel, id, signer, plugin, reason, "message dropped"),
         Disposition::Rejected { .. } => {
-            tracing::warn!(channel, id, signer, plugin, element, reason = %line.reason, "message rejected");
+            tracing::warn!(channel, id, signer, plugin, element, reason, "message rejected");
         }
         Disposition::Deferred { .. } => {
             let attempt = line.attempt;
-            tracing::warn!(channel, id, signer, plugin, element, attempt, reason = %line.reason, "message deferred");
+            tracing::warn!(channel, id, signer, plugin, element, attempt, reason, "message deferred");
         }
     }
 }

@@ -303,7 +303,7 @@ impl Sender {
             if let Stay::UntilEmpty(deadline) = stay
                 && progress.elapsed() >= deadline
             {
-                gave_up = Some(format!("the broker took nothing for {} s", deadline.as_secs()));
+                gave_up = Some(format!("the broker took nothing for {}", crate::duration::words(deadline)));
                 break;
             }
         }
@@ -428,7 +428,7 @@ impl Sender {
             Stay::Watch => Ok(self.link.connect().await),
             Stay::UntilEmpty(deadline) => tokio::time::timeout(deadline, self.link.connect())
                 .await
-                .map_err(|_| format!("no broker could be reached within {} s", deadline.as_secs())),
+                .map_err(|_| format!("no broker could be reached within {}", crate::duration::words(deadline))),
         }
     }
 

@@ -56,22 +56,63 @@ pub(super) fn append_base64(bytes: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// Decodes base64 broken into lines. A blank line ends it; anything after that is another message.
-pub(super) fn from_base64(text: &[u8]) -> Result<Vec<u8>, MimeError> {
+/// How many characters outside its alphabet the base64 of a CMS message may have. RFC 2045 section 6.8 has decoders ignore
+/// them and calls them the mark of an error in transmission. In CMS none can hide a change, for the structure must end where
+/// the text does and signature or cipher cover it; in signed content nothing else would notice, so there the number is 0.
+pub(super) const STRAYS_IN_CMS: usize = 16;
+
+/// Decodes base64. White space is ignored, inside lines and between them, and up to `strays` other characters outside the
+/// alphabet; `-` and `_` never, for they are digits of another base64. What looks like the start of a message after a blank
+/// line is one that would be lost.
+pub(super) fn from_base64(text: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
     let mut packed = Vec::with_capacity(text.len());
-    let (mut ended, mut from) = (false, 0);
+    let (mut after_blank, mut from) = (false, 0);
     for end in memchr_iter(b'\n', text).chain([text.len()]) {
         let line = text.get(from..end).unwrap_or_default().trim_ascii();
         from = end + 1;
         if line.is_empty() {
-            ended = !packed.is_empty();
-        } else if ended {
+            after_blank = !packed.is_empty();
+        } else if after_blank && begins_message(line) {
             return Err(MimeError::Trailing);
         } else {
             packed.extend_from_slice(line);
         }
     }
-    STANDARD.decode(&packed).map_err(|_| MimeError::Base64)
+    match STANDARD.decode(&packed) {
+        Ok(decoded) => Ok(decoded),
+        Err(_) => from_untidy_base64(&packed, strays),
+    }
+}
+
+/// Whether a line is a header or a delimiter, which the base64 of one message is not.
+fn begins_message(line: &[u8]) -> bool {
+    let name = line.split(|&byte| byte == b':').next().filter(|name| name.len() < line.len());
+    let is_name =
+        |name: &[u8]| !name.is_empty() && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    line.starts_with(b"--") || name.is_some_and(is_name)
+}
+
+fn from_untidy_base64(packed: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
+    let wrong = |what: String| MimeError::Base64 { what };
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let mut stray = packed.iter().copied().filter(|byte| !digit(byte) && !byte.is_ascii_whitespace());
+    if let Some(first) = stray.next() {
+        let others_digits = packed.iter().any(|byte| matches!(byte, b'-' | b'_'));
+        let count = stray.count() + 1;
+        if others_digits || count > strays {
+            let first = char::from(first);
+            return Err(wrong(format!("has {count} characters that are not of its alphabet, the first is {first:?}")));
+        }
+    }
+    let tidy: Vec<u8> = packed.iter().copied().filter(|byte| digit(byte)).collect();
+    let padding = memchr(b'=', &tidy).map_or(&[][..], |at| tidy.get(at..).unwrap_or_default());
+    if padding.iter().any(|&byte| byte != b'=') {
+        return Err(wrong("goes on after its end, the padding `=`".to_owned()));
+    }
+    STANDARD.decode(&tidy).map_err(|_| {
+        let count = tidy.len();
+        wrong(format!("is cut short or damaged: it has {count} characters, padding included, and ends wrongly"))
+    })
 }
 
 /// Encodes `payload` in quoted-printable with LF line ends.
@@ -183,12 +224,49 @@ mod tests {
         assert_eq!(from_quoted_printable(b"a=\r\nb=3D=zz=\r\n"), b"ab==zz");
     }
 
+    fn base64(text: &[u8]) -> Result<Vec<u8>, MimeError> {
+        from_base64(text, 0)
+    }
+
     #[test]
-    fn base64_ends_at_a_blank_line() {
-        assert_eq!(from_base64(b"\r\nYWJj\r\nZGU=\r\n\r\n"), Ok(b"abcde".to_vec()));
-        assert_eq!(from_base64(b"YWJj\n\nMIME-Version: 1.0\n"), Err(MimeError::Trailing));
-        assert_eq!(from_base64(b"YW Jj\n"), Err(MimeError::Base64));
-        assert_eq!(from_base64(b"YWJj=\n"), Err(MimeError::Base64));
+    fn base64_may_hold_white_space_anywhere() {
+        for text in
+            ["\r\nYWJj\r\nZGU=\r\n\r\n", "YW Jj\n\tZG U=", "YWJj\n\nZGU=\n", "Y\nW\n\n \nJ\nj ZGU =\n", "YWJjZGU=\x0c"]
+        {
+            assert_eq!(base64(text.as_bytes()), Ok(b"abcde".to_vec()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_after_base64_is_told_from_a_blank_line_in_it() {
+        for second in
+            ["MIME-Version: 1.0\n", "Content-Type: text/plain\n\nx", "--b\nContent-Type: text/plain\n", "subject : x\n"]
+        {
+            let text = format!("YWJj\n\n{second}");
+            let expected = if second.starts_with("subject") { "not of its alphabet" } else { "another message" };
+            let said = base64(text.as_bytes()).unwrap_err().to_string();
+            assert!(said.contains(expected), "{text:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn stray_characters_are_few_and_never_digits_of_another_alphabet() {
+        let stray = |text: &str, most| from_base64(text.as_bytes(), most);
+        assert_eq!(stray("YW!Jj\nZ*GU=\n", 2), Ok(b"abcde".to_vec()));
+        assert_eq!(stray("YWJj\u{a0}ZGU=", 2), Ok(b"abcde".to_vec()));
+        for (text, most) in [("YW!Jj", 0), ("Y!W!J!j", 2), ("YW-JjZGVm", 2), ("YWJ_", 2), ("Y-W_J.j", 16)] {
+            let said = stray(text, most).unwrap_err().to_string();
+            assert!(said.starts_with("the base64 text has ") && said.contains("not of its alphabet"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_base64_is_said() {
+        let said = |text: &[u8]| from_base64(text, STRAYS_IN_CMS).unwrap_err().to_string();
+        assert_eq!(said(b"YQ==YQ==\n"), "the base64 text goes on after its end, the padding `=`");
+        assert!(said(b"YWJj=\n").starts_with("the base64 text is cut short or damaged: it has 5 characters"));
+        assert!(said(b"YWJjZ\n").contains("it has 5 characters"));
+        assert!(said(b"YWJjZB==").contains("ends wrongly"), "bits that belong to nothing");
     }
 
     proptest! {
@@ -204,7 +282,28 @@ mod tests {
         fn base64_comes_back_exactly(payload in proptest::collection::vec(any::<u8>(), 1..600)) {
             let mut text = Vec::new();
             append_base64(&payload, &mut text);
-            prop_assert_eq!(from_base64(&to_crlf(&text)).unwrap(), payload);
+            prop_assert_eq!(from_base64(&to_crlf(&text), 0).unwrap(), payload);
+        }
+
+        #[test]
+        fn base64_comes_back_through_white_space_and_a_few_strays(
+            payload in proptest::collection::vec(any::<u8>(), 1..200),
+            places in proptest::collection::vec((0_usize..300, "[ \t\r\n!*.%\u{7f}]"), 0..12),
+        ) {
+            let mut text = Vec::new();
+            append_base64(&payload, &mut text);
+            for (at, inserted) in places {
+                let at = at.min(text.len());
+                text.splice(at..at, inserted.bytes());
+            }
+            prop_assert_eq!(from_base64(&text, STRAYS_IN_CMS).unwrap(), payload);
+        }
+
+        #[test]
+        fn no_text_breaks_the_base64_reader(text in proptest::collection::vec(any::<u8>(), 0..300), strays in 0_usize..20) {
+            if let Ok(decoded) = from_base64(&text, strays) {
+                prop_assert!(decoded.len() <= text.len() / 4 * 3 + 3);
+            }
         }
 
         #[test]

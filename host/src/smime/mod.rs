@@ -8,6 +8,7 @@
 //! | `encoding` | line ends, base64, quoted-printable |
 //! | `ber`, `shape` | the strict look at CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
+//! | `diagnose` | what is inside an envelope that was refused, for `sesame explain` alone |
 //! | `detached` | signatures over files, for plugins |
 //! | `overhead` | [`Overhead`], how much sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
@@ -22,6 +23,7 @@
 mod authorise;
 mod ber;
 mod detached;
+mod diagnose;
 mod encoding;
 mod mime;
 mod open;
@@ -34,6 +36,7 @@ mod tests;
 pub use authorise::{Authorised, Unauthorised, UnauthorisedReason, authorise};
 pub use ber::BerError;
 pub use detached::{sign_detached, verify_detached};
+pub use diagnose::diagnose;
 pub use mime::MimeError;
 pub use open::{OpenError, OpenPolicy, Opened, open};
 pub use overhead::Overhead;

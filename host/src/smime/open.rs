@@ -13,8 +13,13 @@
 //! # What an attacker learns
 //! AES-CBC is malleable. Everything that goes wrong between the decryption of such an envelope and the verification of the
 //! signature inside it is the one error [`OpenError::Crypto`], whatever it was. AES-GCM tells by itself whether the
-//! ciphertext was touched; there the errors say what they are. A recipient is matched by name and serial number, never by
-//! trying keys.
+//! ciphertext was touched; there the errors say what they are. What was wrong inside,
+//! [`diagnose`](super::diagnose()) shows to the operator only.
+//!
+//! # For whom
+//! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension, never
+//! by trying keys. A certificate without that extension is found by no key identifier: to compute one would be to guess
+//! which of the methods of RFC 5280 section 4.2.1.2 the sender used.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,7 +34,9 @@ use super::encoding;
 use super::mime::{self, Entity, MimeError, Part, SignedParts};
 use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, Digest, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
+use crate::duration;
 use crate::message::{MessageId, hex};
+use crate::trust::oids::accepted;
 use crate::trust::{Credential, PathError, Role, Signer, TrustStore};
 
 /// How far ahead of our clock a signing time may be.
@@ -71,19 +78,28 @@ pub enum OpenError {
     /// The envelope could not be decrypted, or what is inside is not a well signed message.
     #[error("cannot decrypt the message")]
     Crypto,
-    /// The envelope is for others; seen without any key.
+    /// The message has no content at all.
     #[error(
-        "cannot decrypt the message: it is encrypted for the certificates with serial numbers {serials}, and not for ours"
+        "the message is empty; over STOMP a JMS MapMessage or ObjectMessage arrives like this: send a TextMessage or \
+         BytesMessage"
     )]
+    Empty,
+    /// The envelope is for others; seen without any key.
+    #[error("cannot decrypt the message: it is encrypted for {recipients}, and ours has {ours}")]
     NotForUs {
-        /// Of the recipients, in hexadecimal.
-        serials: String,
+        /// Serial numbers and key identifiers of the recipients, in hexadecimal.
+        recipients: String,
+        /// The same of our certificates.
+        ours: String,
     },
     /// The channel wants encryption.
     #[error("the message is not encrypted, and this channel requires it")]
     NotEncrypted,
     /// The signer's certificate is not in the message.
-    #[error("the signer's certificate is not in the message")]
+    #[error(
+        "the signer's certificate is not in the message; the sender must send it along (openssl without -nocerts, Python \
+         cryptography without NoCerts)"
+    )]
     NoCertificate,
     /// Two certificates in the message go by the signer's name and number.
     #[error("two different certificates in the message are named as the signer's")]
@@ -98,7 +114,7 @@ pub enum OpenError {
     #[error("the signature does not verify: the message was changed, or the certificate is not the signer's")]
     Signature,
     /// The message digest is too weak.
-    #[error("the signature uses the weak digest {}", digest.name())]
+    #[error("the signature uses the weak digest {}; accepted are {}", digest.name(), accepted::DIGESTS)]
     WeakDigest {
         /// Which.
         digest: Digest,
@@ -107,7 +123,7 @@ pub enum OpenError {
     #[error("cannot trust the signer's certificate")]
     Path(#[source] PathError),
     /// The signing time is too long ago.
-    #[error("the message was signed more than {} s ago", limit.as_secs())]
+    #[error("the message was signed more than {} ago, which is the limit of max-age", duration::words(*.limit))]
     TooOld {
         /// The limit.
         limit: Duration,
@@ -132,6 +148,7 @@ impl OpenError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too-large",
+            Self::Empty => "empty",
             Self::Mime(error) => error.code(),
             Self::Shape(error) => error.code(),
             Self::Crypto | Self::NotForUs { .. } => "crypto",
@@ -255,6 +272,9 @@ pub fn open(
     if raw.len() > limit {
         return Err(OpenError::TooLarge { limit });
     }
+    if raw.trim_ascii().is_empty() {
+        return Err(OpenError::Empty);
+    }
     let plain;
     let (verified, encrypted) = match take_apart(raw)? {
         Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
@@ -276,12 +296,12 @@ fn wire_limit(max_payload: usize) -> usize {
     max_payload.saturating_mul(9).div_ceil(2).saturating_add(WIRE_ALLOWANCE)
 }
 
-enum Outer<'a> {
+pub(super) enum Outer<'a> {
     Detached(SignedParts<'a>),
     Cms(Cow<'a, [u8]>),
 }
 
-fn take_apart(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
+pub(super) fn take_apart(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
     let entity = Entity::read(raw)?;
     let media = entity.media()?;
     if media.kind == "multipart/signed" {
@@ -293,26 +313,56 @@ fn take_apart(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
     }
 }
 
-fn decrypt(message: &[u8], envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> Result<Vec<u8>, OpenError> {
+pub(super) fn decrypt(
+    message: &[u8],
+    envelope: &Enveloped<'_>,
+    credentials: &[Arc<Credential>],
+) -> Result<Vec<u8>, OpenError> {
     for credential in credentials {
-        let der = credential.certificate().to_der().map_err(|_| OpenError::Crypto)?;
-        let Ok(ours) = shape::certificate_id(&der) else { continue };
-        if envelope.recipients.contains(&ours) {
-            let envelope = CmsContentInfo::from_der(message).map_err(|_| OpenError::Crypto)?;
-            let certificate = credential.certificate().to_owned();
-            return envelope.decrypt(credential.key(), &certificate).map_err(|_| OpenError::Crypto);
+        let certificate = credential.certificate();
+        let der = certificate.to_der().map_err(|_| OpenError::Crypto)?;
+        let Ok(by_serial) = shape::certificate_id(&der) else { continue };
+        let by_key = certificate.subject_key_id().map(|id| SignerId::KeyId(id.as_slice()));
+        let meant = |recipient: &&SignerId<'_>| **recipient == by_serial || Some(**recipient) == by_key;
+        match envelope.recipients.iter().filter(meant).count() {
+            0 => {}
+            1 => {
+                let envelope = CmsContentInfo::from_der(message).map_err(|_| OpenError::Crypto)?;
+                return envelope.decrypt(credential.key(), &certificate.to_owned()).map_err(|_| OpenError::Crypto);
+            }
+            // By number and by key identifier: as with the same one twice, OpenSSL would try the first alone.
+            count => return Err(ShapeError::Recipients { count }.into()),
         }
     }
-    let serial = |recipient: &SignerId<'_>| match recipient {
-        SignerId::IssuerSerial { serial, .. } => hex(serial),
-        SignerId::KeyId(_) => "(by key identifier)".to_owned(),
+    Err(not_for_us(envelope, credentials))
+}
+
+/// Says for whom an envelope is and who we are: nothing of it needs a key.
+fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> OpenError {
+    let recipient = |id: &SignerId<'_>| match id {
+        SignerId::IssuerSerial { serial, .. } => format!("the certificate with serial number {}", hex(serial)),
+        SignerId::KeyId(id) => format!("the key with subject key identifier {}", hex(id.get(..64).unwrap_or(id))),
     };
-    let serials = envelope.recipients.iter().map(serial).collect::<Vec<_>>().join(", ");
-    Err(OpenError::NotForUs { serials })
+    let ours = |credential: &Arc<Credential>| {
+        let certificate = credential.certificate();
+        let der = certificate.to_der().unwrap_or_default();
+        let serial = match shape::certificate_id(&der) {
+            Ok(SignerId::IssuerSerial { serial, .. }) => hex(serial),
+            _ => "that cannot be read".to_owned(),
+        };
+        match certificate.subject_key_id() {
+            Some(id) => format!("serial number {serial} and subject key identifier {}", hex(id.as_slice())),
+            None => format!("serial number {serial} and no subject key identifier"),
+        }
+    };
+    OpenError::NotForUs {
+        recipients: envelope.recipients.iter().map(recipient).collect::<Vec<_>>().join(", "),
+        ours: credentials.iter().map(ours).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// What the signature was verified to cover, and by whom it was made.
-struct Verified<'a> {
+pub(super) struct Verified<'a> {
     signed: Vec<u8>,
     /// The same with LF line ends, where it came so.
     with_lf: Option<&'a [u8]>,
@@ -323,7 +373,7 @@ struct Verified<'a> {
     signing_time: Option<SystemTime>,
 }
 
-fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
+pub(super) fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
     match take_apart(plain)? {
         Outer::Detached(parts) => verify_detached(&parts, trust),
         Outer::Cms(message) => match shape::inspect(&message)? {
@@ -356,12 +406,16 @@ fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Ve
 }
 
 /// Verifies a detached signature over the canonical form, or else over the content as it came: without canonical line ends,
-/// as `openssl smime -sign -binary` signs. Gives back what was signed.
+/// as `openssl smime -sign -binary` signs, or else over the content with LF line ends: Python's cryptography 50.0.2 signs
+/// those with `Binary` and sends CRLF. Gives back exactly what was signed.
 fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u8]) -> Result<Vec<u8>, OpenError> {
-    match verify(signature, signer, Some(&canonical)) {
+    let with_lf = encoding::to_lf(as_it_came);
+    let verified = |content: &[u8]| verify(signature, signer, Some(content));
+    match verified(&canonical) {
         Ok(_) => Ok(canonical),
-        Err(_) if canonical != as_it_came => verify(signature, signer, Some(as_it_came)).map(|_| as_it_came.to_vec()),
-        Err(error) => Err(error),
+        Err(_) if canonical != as_it_came && verified(as_it_came).is_ok() => Ok(as_it_came.to_vec()),
+        Err(error) if with_lf == as_it_came => Err(error),
+        Err(_) => verified(&with_lf).map(|_| with_lf),
     }
 }
 
@@ -410,13 +464,19 @@ fn names(id: &SignerId<'_>, der: &[u8], certificate: &X509) -> Result<bool, Shap
 pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), OpenError> {
     let refused = |reason| OpenError::SignerKey { reason };
     let fits = match key.id() {
-        Id::RSA | Id::RSA_PSS => kind == KeyKind::Rsa,
+        Id::RSA | Id::RSA_PSS => matches!(kind, KeyKind::Rsa | KeyKind::RsaPss(_)),
         Id::EC => kind == KeyKind::Ec,
         Id::ED25519 => kind == KeyKind::Ed25519,
         _ => false,
     };
     if !fits {
         return Err(refused("it is not of the kind that the signature algorithm needs"));
+    }
+    if let KeyKind::RsaPss(octets) = kind {
+        // RFC 8017, section 9.1.1: the encoded message is one bit shorter than the modulus.
+        if octets > usize::try_from(key.bits()).unwrap_or_default().saturating_sub(1).div_ceil(8) {
+            return Err(refused("it is too short for the digest and the salt of the RSA-PSS signature"));
+        }
     }
     if key.id() == Id::RSA {
         let exponent = key.rsa().map_err(|_| refused("it cannot be read"))?.e().to_vec();

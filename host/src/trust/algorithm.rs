@@ -8,6 +8,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Public};
 
 use super::der::{self, Element, MalformedDer};
+use super::oids;
 
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
 const ECDSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01];
@@ -44,11 +45,10 @@ impl SignatureAlgorithm {
         let mut fields = identifier.inside();
         let oid = fields.take(der::OID)?.content;
         if oid.strip_prefix(RSA) == Some(&[0x0a]) {
-            let (name, strength) = pss_digest(fields)?;
-            return Ok(Self { name: format!("RSA-PSS with {name}"), strength });
+            let (digest, strength) = pss_digest(fields)?;
+            return Ok(Self { name: format!("RSA-PSS with {digest}"), strength });
         }
-        let (name, strength) = plain(oid);
-        Ok(Self { name: name.to_owned(), strength })
+        Ok(Self { name: oids::name(oid), strength: plain(oid) })
     }
 
     /// The algorithm in the outer part of a certificate.
@@ -59,47 +59,27 @@ impl SignatureAlgorithm {
     }
 }
 
-fn plain(oid: &[u8]) -> (&'static str, Strength) {
+fn plain(oid: &[u8]) -> Strength {
     use Strength::{Refused, Sha1, Strong};
-    match oid.strip_prefix(RSA) {
-        Some([0x0b]) => return ("RSA with SHA-256", Strong),
-        Some([0x0c]) => return ("RSA with SHA-384", Strong),
-        Some([0x0d]) => return ("RSA with SHA-512", Strong),
-        Some([0x0e]) => return ("RSA with SHA-224", Refused),
-        Some([0x05]) => return ("RSA with SHA-1", Sha1),
-        Some([0x04]) => return ("RSA with MD5", Refused),
-        Some([0x02]) => return ("RSA with MD2", Refused),
-        _ => {}
-    }
-    match oid.strip_prefix(ECDSA_SHA2) {
-        Some([0x02]) => return ("ECDSA with SHA-256", Strong),
-        Some([0x03]) => return ("ECDSA with SHA-384", Strong),
-        Some([0x04]) => return ("ECDSA with SHA-512", Strong),
-        Some([0x01]) => return ("ECDSA with SHA-224", Refused),
-        _ => {}
-    }
-    match oid {
-        ECDSA_SHA1 => ("ECDSA with SHA-1", Sha1),
-        ED25519 => ("Ed25519", Strong),
-        ED448 => ("Ed448", Strong),
-        _ => ("an algorithm that is not supported", Refused),
+    match (oid.strip_prefix(RSA), oid.strip_prefix(ECDSA_SHA2)) {
+        (Some([0x0b..=0x0d]), _) | (_, Some([0x02..=0x04])) => Strong,
+        (Some([0x05]), _) => Sha1,
+        _ if oid == ECDSA_SHA1 => Sha1,
+        _ if oid == ED25519 || oid == ED448 => Strong,
+        _ => Refused,
     }
 }
 
 /// The digest in `RSASSA-PSS-params ::= SEQUENCE { [0] AlgorithmIdentifier DEFAULT sha1, … }` (RFC 4055 3.1).
-fn pss_digest(mut fields: der::Reader<'_>) -> Result<(&'static str, Strength), MalformedDer> {
+fn pss_digest(mut fields: der::Reader<'_>) -> Result<(String, Strength), MalformedDer> {
     let digest = match fields.optional(der::SEQUENCE)? {
         Some(parameters) => parameters.inside().optional(0xa0)?,
         None => None,
     };
-    let Some(digest) = digest else { return Ok(("SHA-1", Strength::Sha1)) };
+    let Some(digest) = digest else { return Ok(("SHA-1".to_owned(), Strength::Sha1)) };
     let oid = digest.inside().take(der::SEQUENCE)?.inside().take(der::OID)?.content;
-    Ok(match oid.strip_prefix(SHA2) {
-        Some([0x01]) => ("SHA-256", Strength::Strong),
-        Some([0x02]) => ("SHA-384", Strength::Strong),
-        Some([0x03]) => ("SHA-512", Strength::Strong),
-        _ => ("a digest that is not supported", Strength::Refused),
-    })
+    let strong = matches!(oid.strip_prefix(SHA2), Some([0x01..=0x03]));
+    Ok((oids::name(oid), if strong { Strength::Strong } else { Strength::Refused }))
 }
 
 /// The digest of an RSA PKCS#1 or ECDSA signature algorithm, and `None` for Ed25519 and Ed448, which need none.
@@ -120,6 +100,27 @@ pub(crate) fn digest(oid: &[u8]) -> Option<Option<MessageDigest>> {
     Some(Some(digest))
 }
 
+/// The kind of a key by the algorithm of its SubjectPublicKeyInfo.
+fn kind_of(key: &PKey<Public>) -> Option<String> {
+    kind_in(&der::Reader::new(&key.public_key_to_der().ok()?).take(der::SEQUENCE).ok()?)
+}
+
+/// The kind of key in a certificate, also of one that OpenSSL cannot read.
+pub(crate) fn kind_of_certificate(certificate: &[u8]) -> Option<String> {
+    let mut fields =
+        der::Reader::new(certificate).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?.inside();
+    fields.optional(0xa0).ok()?;
+    // Serial number, signature algorithm, issuer, validity, subject (RFC 5280 4.1).
+    for _ in 0..5 {
+        fields.any().ok()?;
+    }
+    kind_in(&fields.take(der::SEQUENCE).ok()?)
+}
+
+fn kind_in(info: &Element<'_>) -> Option<String> {
+    Some(oids::name(info.inside().take(der::SEQUENCE).ok()?.inside().take(der::OID).ok()?.content))
+}
+
 /// Names the key if it is too weak or of a refused kind.
 pub(crate) fn weak_key(key: &PKey<Public>) -> Option<String> {
     let bits = key.bits();
@@ -135,7 +136,7 @@ pub(crate) fn weak_key(key: &PKey<Public>) -> Option<String> {
         Id::RSA | Id::RSA_PSS => format!("RSA of {bits} bits"),
         Id::EC => format!("EC of {bits} bits"),
         Id::DSA => "DSA".to_owned(),
-        _ => "a kind that is not supported".to_owned(),
+        _ => kind_of(key).unwrap_or_else(|| "a kind that is not supported".to_owned()),
     })
 }
 
@@ -157,8 +158,13 @@ mod tests {
             let digest = der::encode(der::SEQUENCE, &der::encode(der::OID, oid));
             der::encode(der::SEQUENCE, &der::encode(0xa0, &digest))
         };
-        assert_eq!(strength(&with(&[SHA2, &[1]].concat())), ("RSA-PSS with SHA-256".into(), Strength::Strong));
-        assert_eq!(strength(&with(&[SHA2, &[4]].concat())).1, Strength::Refused);
+        assert_eq!(
+            strength(&with(&[SHA2, &[1]].concat())),
+            ("RSA-PSS with SHA-256 (2.16.840.1.101.3.4.2.1)".into(), Strength::Strong)
+        );
+        let (name, refused) = strength(&with(&[SHA2, &[8]].concat()));
+        assert_eq!(name, "RSA-PSS with SHA3-256 (2.16.840.1.101.3.4.2.8)");
+        assert_eq!(refused, Strength::Refused);
         assert_eq!(strength(&der::encode(der::SEQUENCE, &[])).1, Strength::Sha1);
         assert_eq!(strength(&[]).1, Strength::Sha1);
     }
@@ -172,6 +178,47 @@ mod tests {
             let exponent = BigNum::from_u32(exponent).unwrap();
             let key = Rsa::from_public_components(modulus.to_owned().unwrap(), exponent).unwrap();
             assert_eq!(weak_key(&PKey::from_rsa(key).unwrap()).is_none(), sound);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_named() {
+        let of = |oid: &str| {
+            let oid = openssl::asn1::Asn1Object::from_str(oid).unwrap();
+            let identifier = der::encode(der::SEQUENCE, &der::encode(der::OID, oid.as_slice()));
+            let element = der::Reader::new(&identifier).take(der::SEQUENCE).unwrap();
+            SignatureAlgorithm::from_element(&element).unwrap()
+        };
+        let sha3 = of("2.16.840.1.101.3.4.3.14");
+        assert_eq!(sha3.strength, Strength::Refused);
+        assert_eq!(sha3.name, "RSA with SHA3-256 (2.16.840.1.101.3.4.3.14)");
+        assert_eq!((of("1.2.3.4").name.as_str(), of("1.2.3.4").strength), ("1.2.3.4", Strength::Refused));
+        assert_eq!(of("1.2.840.113549.1.1.5").name, "RSA with SHA-1 (1.2.840.113549.1.1.5)");
+        let x25519 = PKey::generate_x25519().unwrap().public_key_to_der().unwrap();
+        let x25519 = PKey::public_key_from_der(&x25519).unwrap();
+        assert_eq!(weak_key(&x25519).as_deref(), Some("X25519 (1.3.101.110)"));
+    }
+
+    #[test]
+    fn the_kind_of_key_is_named_though_openssl_cannot_read_it() {
+        use crate::trust::throwaway::{Authority, KeyKind, Request};
+        let authority = Authority::root(&Request::authority("/CN=Test CA")).unwrap();
+        let host = authority.issue(&Request { key: KeyKind::P256, ..Request::host("/CN=a") }).unwrap();
+        let mut certificate = host.certificate.to_der().unwrap();
+        assert_eq!(kind_of_certificate(&certificate).as_deref(), Some("EC public key (1.2.840.10045.2.1)"));
+        // Another last arc: an unknown kind.
+        let oid = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+        let at = certificate.windows(oid.len()).position(|found| found == oid).unwrap();
+        certificate[at + oid.len() - 1] = 0x63;
+        assert!(openssl::x509::X509::from_der(&certificate).unwrap().public_key().is_err());
+        assert_eq!(kind_of_certificate(&certificate).as_deref(), Some("1.2.840.10045.2.99"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_octets_break_the_readers(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = kind_of_certificate(&octets);
+            let _ = SignatureAlgorithm::of_certificate(&octets);
         }
     }
 

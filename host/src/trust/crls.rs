@@ -71,7 +71,7 @@ pub(crate) enum CrlError {
     NotCrl,
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
-    #[error("cannot read it: {0}")]
+    #[error("cannot read it: {}", crate::cause::io_words(*.0))]
     Io(std::io::ErrorKind),
 }
 

@@ -12,6 +12,7 @@
 //! | `anchors`, `crls`, `policy` | what is read from the CA directory |
 //! | `store` | [`TrustStore`], [`Trust`] |
 //! | `path` | [`CertPath`], [`PathError`]: the rules for a certificate and its issuers |
+//! | `algorithm`, `oids` | which signatures and keys are strong enough; algorithms by name |
 //! | `credential` | our certificate and key, and the recipient's certificate |
 //! | `tls` | the verifier and the client certificate for rustls |
 //! | `throwaway` | a certificate authority for the demo and for tests |
@@ -25,6 +26,7 @@ mod crls;
 mod der;
 mod lists;
 mod names;
+pub(crate) mod oids;
 mod path;
 mod policy;
 mod store;

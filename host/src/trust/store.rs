@@ -49,7 +49,7 @@ impl TrustSettings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// A configured file or directory cannot be read.
-    #[error("cannot read trust anchors {}: {kind}; set trust.anchors to a CA directory or PEM files that may be read", path.display())]
+    #[error("cannot read trust anchors {}: {}; set trust.anchors to a CA directory or PEM files that may be read", path.display(), crate::cause::io_words(*kind))]
     Unreadable {
         /// The path.
         path: PathBuf,

@@ -9,10 +9,18 @@ pub(crate) mod openssl;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;
 pub(crate) mod scripted;
+pub(crate) mod smime_tools;
 
 use std::path::PathBuf;
 
 pub(crate) use broker::{Broker, Kind};
+
+/// What `tests/setup` installed besides Debian's packages.
+pub(crate) fn tools() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let cache = || std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
+    std::env::var_os("SESAME_TEST_TOOLS").map_or_else(|| cache().join("sesame-tests"), PathBuf::from)
+}
 
 /// Where `program` is, or a failed test that says how to get it.
 #[track_caller]

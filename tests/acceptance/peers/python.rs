@@ -194,9 +194,7 @@ fn script(name: &str) -> Command {
 
 /// The interpreter of the environment with `dirq` and `stomp.py`.
 fn interpreter() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-    let cache = || std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from);
-    let tools = std::env::var_os("SESAME_TEST_TOOLS").map_or_else(|| cache().join("sesame-tests"), PathBuf::from);
+    let tools = super::tools();
     let python = tools.join("venv/bin/python");
     assert!(python.exists(), "missing peer: dirq and stomp.py are not in {}; run tests/setup", tools.display());
     python

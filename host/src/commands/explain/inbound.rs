@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use super::{Explanation, Product, placeholder, plain_input, stages};
+use super::{Explanation, Product, Step, placeholder, plain_input, stages};
 use crate::config::Config;
 use crate::daemon::{Shared, pipeline};
 use crate::journal::Disposition;
@@ -41,7 +41,11 @@ pub(in crate::commands) fn reason_of(decision: &Decision) -> Option<String> {
 pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {
     let shared = Shared::start(config)?;
     let snapshot = receiver_snapshot(config, channel, &shared)?;
-    Ok(if looks_sealed(content) { sealed(&snapshot, content) } else { plain(&snapshot, content) })
+    let mut explanation = decided(&snapshot, content);
+    if !looks_sealed(content) {
+        try_plugins(&mut explanation, &snapshot, content);
+    }
+    Ok(explanation)
 }
 
 /// Whether the header block speaks of S/MIME. A damaged message is still one.
@@ -52,8 +56,8 @@ fn looks_sealed(content: &[u8]) -> bool {
     headers.contains("content-type:") && (headers.contains("multipart/signed") || headers.contains("pkcs7-mime"))
 }
 
-/// Decides about a sealed message as the receiver would.
-fn sealed(snapshot: &Snapshot, content: &[u8]) -> Explanation {
+/// Decides about a message as the receiver would.
+fn decided(snapshot: &Snapshot, content: &[u8]) -> Explanation {
     let now = SystemTime::now();
     let received = Received { raw: content, header_id: None, headers: &[], at: now, attempt: 1 };
     let decision = decide(&received, snapshot, now);
@@ -68,6 +72,11 @@ fn sealed(snapshot: &Snapshot, content: &[u8]) -> Explanation {
     };
     explanation.verdict = verdict;
     steps(&mut explanation, &decision, code, snapshot);
+    if code == Some("crypto")
+        && let Some(found) = crate::smime::diagnose(content, &snapshot.credentials, &snapshot.trust)
+    {
+        explanation.failed("inside", format!("{found} (said here only, never to log, reject queue or network)"));
+    }
     explanation
 }
 
@@ -105,41 +114,32 @@ fn product(element: &NewElement) -> Product {
     }
 }
 
-/// Asks the plugins alone about content that nobody sealed.
-fn plain(snapshot: &Snapshot, content: &[u8]) -> Explanation {
-    let mut explanation = Explanation::default();
+/// Calls the plugins with unsigned content, as if a listed signer had sealed it. The verdict stays the receiver's.
+fn try_plugins(explanation: &mut Explanation, snapshot: &Snapshot, content: &[u8]) {
+    const IF_SEALED: &str = "if this content were sealed by a listed signer";
     let settings = &snapshot.settings;
-    explanation.passed(
-        "open",
-        "skipped: the file is not S/MIME; taken as content, and only the plugins are asked, without a signer",
-    );
-    if content.iter().all(u8::is_ascii_whitespace) {
-        explanation.failed("content", "is empty or blank");
-        return explanation.end("rejected", "blank: the content is empty or blank");
+    if content.trim_ascii().is_empty() {
+        return;
     }
     if content.len() as u64 > settings.max_payload {
-        let reason = format!("too-large: {} bytes are more than max-payload, {}", content.len(), settings.max_payload);
-        explanation.failed("content", reason.clone());
-        return explanation.end("rejected", reason);
+        let reason = format!("{} bytes are more than max-payload, {}", content.len(), settings.max_payload);
+        return explanation.failed("content", format!("{IF_SEALED}: too-large: {reason}"));
     }
-    explanation.passed("content", format!("{} bytes", content.len()));
-    explanation.passed("plugins", stages(&snapshot.pipeline));
     let id = placeholder();
-    let input = plain_input(&id, &settings.destination);
-    let outcome = snapshot.pipeline.run(&input, content);
-    explanation.take(outcome, "stored", |explanation, output| {
-        let id = output.part.map_or_else(|| id.clone(), |number| id.part(number));
+    let outcome = snapshot.pipeline.run(&plain_input(&id, &settings.destination), content);
+    let mut trial = Explanation::default();
+    trial.take(outcome, "stored", |trial, output| {
         for queue in targets(settings, &output.routes) {
-            explanation.products.push(Product {
-                id: id.to_string(),
-                target: queue.display().to_string(),
-                bytes: output.payload.as_deref().unwrap_or(content).len(),
-                wire: None,
-                notes: Vec::new(),
-            });
+            let bytes = output.payload.as_deref().unwrap_or(content).len();
+            trial.passed("plugins", format!("{bytes} bytes for {}", queue.display()));
         }
     });
-    explanation
+    let reason = trial.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let text = format!("{}: {IF_SEALED}: {}{reason}", stages(&snapshot.pipeline), trial.verdict);
+    explanation.steps.push(Step { name: "plugins", passed: trial.verdict == "stored", text });
+    explanation.findings.extend(trial.findings);
+    let places = trial.steps.into_iter().filter(|step| step.text.contains(" bytes for "));
+    explanation.steps.extend(places.map(|step| Step { text: format!("{IF_SEALED}: {}", step.text), ..step }));
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod show;
 mod tests;
 
 #[cfg(test)]
-pub(super) use tests::{Site, sealed};
+pub(super) use tests::{Site, enveloped, sealed};
 
 use std::fs::OpenOptions;
 use std::io::Read as _;

@@ -84,6 +84,19 @@ pub(in crate::commands) fn sealed(config: &Config, id: &str, payload: &[u8]) -> 
     sealer.seal(&ToSeal { id: &id, to: None, content_type: None, payload }).unwrap().into_bytes()
 }
 
+/// Any bytes in an envelope for the site's own certificate.
+pub(in crate::commands) fn enveloped(config: &Config, plain: &[u8]) -> Vec<u8> {
+    use base64::Engine as _;
+    use openssl::cms::{CMSOptions, CmsContentInfo};
+    let credential = Credential::load(&config.credential.certificate, &config.credential.key).unwrap();
+    let mut recipients = openssl::stack::Stack::new().unwrap();
+    recipients.push(credential.certificate().to_owned()).unwrap();
+    let cipher = openssl::symm::Cipher::aes_256_cbc();
+    let der = CmsContentInfo::encrypt(&recipients, plain, cipher, CMSOptions::BINARY).unwrap().to_der().unwrap();
+    let head = "Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: base64\n\n";
+    format!("{head}{}\n", base64::engine::general_purpose::STANDARD.encode(der)).into_bytes()
+}
+
 fn place(config: &Config, channel: &str, queue: &str) -> Place {
     chosen(config, &[channel.to_owned()], Some(queue)).unwrap().remove(0)
 }

@@ -176,7 +176,7 @@ fn the_signer_must_be_on_the_list_and_lead_to_an_anchor() {
     assert!(said.contains("is signed by CN=plugins.example.org,O=Sesame,C=UK, who is not in "), "{said}");
     fs::remove_file(machine.path("signers")).unwrap();
     let said = machine.refusal(false);
-    assert!(said.contains("signers: entity not found; create it"), "{said}");
+    assert!(said.contains("signers: no such file or directory; create it"), "{said}");
 
     let (machine, _) = Machine::signed(|_| {
         let other = Authority::root(&Request::authority("/C=UK/O=Other/CN=CA")).unwrap();

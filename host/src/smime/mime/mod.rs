@@ -1,7 +1,8 @@
 //! The MIME around CMS (RFC 2045, 2046, 5751): read by our own code, so that OpenSSL gets exact bytes and nothing is lost.
 //!
 //! # What is read
-//! - Headers in any case, folded or not, with LF or CRLF. A header that decides something may stand once only.
+//! - Headers in any case, folded or not, with LF or CRLF. A header that decides something may stand once only. Comments
+//!   (RFC 822) are white space and parameters in sections (RFC 2231) are joined; see `media`.
 //! - `multipart/signed` with exactly two parts. A delimiter is a line of its own: `--`, the boundary, perhaps `--`, perhaps
 //!   blanks. A line that merely begins like one is refused, since other software would cut there. Text before the first and
 //!   after the last delimiter is ignored; a second message after the last one is refused, for it would be lost.
@@ -13,7 +14,11 @@
 //! them is `Content-…` or `Sesame-…`. Anything else is content from the first byte: a record of `Name: value` lines, sent by
 //! a signer that adds no headers, is not taken for headers.
 
+mod media;
+
 use memchr::memmem;
+
+pub(super) use media::Media;
 
 use super::encoding;
 
@@ -67,14 +72,20 @@ pub enum MimeError {
     #[error("another message follows the message")]
     Trailing,
     /// The transfer encoding is not one of MIME's five.
-    #[error("the transfer encoding {name:?} is not known")]
+    #[error(
+        "the transfer encoding {name:?} is not accepted here; CMS comes as base64 or binary, content also as 7bit, 8bit or \
+         quoted-printable"
+    )]
     TransferEncoding {
         /// As it came.
         name: String,
     },
     /// A base64 body is not base64.
-    #[error("the base64 text is not well formed")]
-    Base64,
+    #[error("the base64 text {what}")]
+    Base64 {
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 /// As much of a text from outside as an error message needs.
@@ -152,7 +163,7 @@ impl<'a> Entity<'a> {
     /// The body with its transfer encoding undone, for CMS: base64, or bytes as they are.
     pub(super) fn cms(&self) -> Result<std::borrow::Cow<'a, [u8]>, MimeError> {
         match self.transfer_encoding()? {
-            TransferEncoding::Base64 => Ok(encoding::from_base64(self.body)?.into()),
+            TransferEncoding::Base64 => Ok(encoding::from_base64(self.body, encoding::STRAYS_IN_CMS)?.into()),
             TransferEncoding::QuotedPrintable => {
                 Err(MimeError::TransferEncoding { name: "quoted-printable".to_owned() })
             }
@@ -161,13 +172,15 @@ impl<'a> Entity<'a> {
     }
 
     fn transfer_encoding(&self) -> Result<TransferEncoding, MimeError> {
-        let name = self.header("content-transfer-encoding")?.unwrap_or("7bit").trim();
-        match name.to_ascii_lowercase().as_str() {
+        let text = self.header("content-transfer-encoding")?.unwrap_or("7bit");
+        let unknown = || MimeError::TransferEncoding { name: short(text) };
+        let name = media::without_comments(text).ok_or_else(unknown)?;
+        match name.trim().to_ascii_lowercase().as_str() {
             "7bit" | "8bit" => Ok(TransferEncoding::Text),
             "binary" => Ok(TransferEncoding::Binary),
             "quoted-printable" => Ok(TransferEncoding::QuotedPrintable),
             "base64" => Ok(TransferEncoding::Base64),
-            _ => Err(MimeError::TransferEncoding { name: short(name) }),
+            _ => Err(unknown()),
         }
     }
 }
@@ -191,83 +204,9 @@ fn header(line: &[u8]) -> Option<(String, String)> {
     Some((String::from_utf8_lossy(name).to_ascii_lowercase(), value))
 }
 
-/// A media type and its parameters.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Media {
-    /// In lower case, such as `multipart/signed`.
-    pub(super) kind: String,
-    parameters: Vec<(String, String)>,
-}
-
-impl Media {
-    fn parse(text: &str) -> Result<Self, MimeError> {
-        let wrong = || MimeError::ContentType { text: short(text) };
-        let (kind, mut rest) = text.split_once(';').unwrap_or((text, ""));
-        let kind = kind.trim().to_ascii_lowercase();
-        let legal = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-        if !kind.split_once('/').is_some_and(|(left, right)| legal(left) && legal(right)) {
-            return Err(wrong());
-        }
-        let mut parameters: Vec<(String, String)> = Vec::new();
-        while !rest.trim_matches([';', ' ', '\t']).is_empty() {
-            let (name, after) = rest.split_once('=').ok_or_else(wrong)?;
-            let name = name.trim_matches([';', ' ', '\t']).to_ascii_lowercase();
-            let (value, after) = parameter(after.trim_start()).ok_or_else(wrong)?;
-            if parameters.iter().any(|(found, _)| *found == name) {
-                return Err(MimeError::Repeated { name: short(&name) });
-            }
-            parameters.push((name, value));
-            rest = after;
-        }
-        Ok(Self { kind, parameters })
-    }
-
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    /// What to say of an entity of this type where a signed or encrypted one is needed.
-    pub(super) fn unsigned(&self) -> MimeError {
-        MimeError::Unsigned { kind: short(&self.kind) }
-    }
-
-    /// `application/pkcs7-mime` and its older name.
-    pub(super) fn is_cms(&self) -> bool {
-        matches!(self.kind.as_str(), "application/pkcs7-mime" | "application/x-pkcs7-mime")
-    }
-
-    fn is_signature(&self) -> bool {
-        matches!(self.kind.as_str(), "application/pkcs7-signature" | "application/x-pkcs7-signature")
-    }
-}
-
 /// Whether a content type stands for a signed or encrypted message.
 pub(super) fn is_message(content_type: &str) -> bool {
     Media::parse(content_type).is_ok_and(|media| media.is_cms() || media.kind == "multipart/signed")
-}
-
-/// A token or quoted string, and what follows the next semicolon.
-fn parameter(text: &str) -> Option<(String, &str)> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let (value, rest) = text.split_once(';').unwrap_or((text, ""));
-        let value = value.trim_end();
-        return (!value.contains(['"', ' '])).then(|| (value.to_owned(), rest));
-    };
-    let (mut value, mut escaped) = (String::new(), false);
-    for (at, character) in quoted.char_indices() {
-        match character {
-            '\\' if !escaped => escaped = true,
-            '"' if !escaped => {
-                let rest = quoted.get(at + 1..)?.trim_start();
-                return (rest.is_empty() || rest.starts_with(';')).then_some((value, rest));
-            }
-            _ => {
-                value.push(character);
-                escaped = false;
-            }
-        }
-    }
-    None
 }
 
 /// The two parts of a `multipart/signed` message.
@@ -283,7 +222,8 @@ pub(super) struct SignedParts<'a> {
 
 /// Takes a `multipart/signed` entity apart.
 pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<SignedParts<'a>, MimeError> {
-    let boundary = media.parameter("boundary").unwrap_or_default();
+    let boundary = media.parameter("boundary")?.unwrap_or_default();
+    let boundary = boundary.as_ref();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     if boundary.is_empty() || boundary.len() > MAX_BOUNDARY || boundary.ends_with(' ') || !boundary.bytes().all(legal) {
         return Err(MimeError::Boundary);
@@ -304,7 +244,8 @@ pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<Sig
     if !kind.is_signature() {
         return Err(MimeError::NotSignature { kind: short(&kind.kind) });
     }
-    let micalg = media.parameter("micalg").map(short);
+    // It decides nothing, so an unreadable one counts as none.
+    let micalg = media.parameter("micalg").ok().flatten().map(|name| short(&name));
     Ok(SignedParts { content, signature: second.cms()?.into_owned(), micalg })
 }
 
@@ -382,7 +323,7 @@ impl Part {
             TransferEncoding::Text => text(entity.body),
             TransferEncoding::Binary => entity.body.to_vec(),
             TransferEncoding::QuotedPrintable => encoding::from_quoted_printable(entity.body),
-            TransferEncoding::Base64 => encoding::from_base64(entity.body)?,
+            TransferEncoding::Base64 => encoding::from_base64(entity.body, 0)?,
         };
         Ok(Self {
             content_type: owned("content-type")?,

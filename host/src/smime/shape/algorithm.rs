@@ -5,6 +5,7 @@
 
 use super::super::ber::{self, Element, INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
 use super::ShapeError;
+use crate::trust::oids::{self, accepted};
 
 macro_rules! oids {
     ($($name:ident = [$($byte:literal)*];)*) => { $(pub(in super::super) const $name: &[u8] = &[$($byte),*];)* };
@@ -103,6 +104,9 @@ impl Digest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum KeyKind {
     Rsa,
+    /// RSA by RSASSA-PSS, whose encoded message needs this many octets: digest, salt and two more (RFC 8017, section
+    /// 9.1.1).
+    RsaPss(usize),
     Ec,
     Ed25519,
 }
@@ -139,35 +143,38 @@ impl<'a> Algorithm<'a> {
         self.parameters.is_none_or(|parameters| parameters.tag == NULL && parameters.content.is_empty())
     }
 
-    fn refused(&self, purpose: &'static str) -> ShapeError {
-        ShapeError::Algorithm { purpose, oid: dotted(self.oid) }
+    /// The refusal of this algorithm for `purpose`; `why`: what of its parameters is wrong, where it is on the list.
+    fn refused(&self, purpose: &'static str, why: &'static str, accepted: &'static str) -> ShapeError {
+        ShapeError::Algorithm { purpose, algorithm: oids::name(self.oid), why, accepted }
     }
 
     /// A digest algorithm, without parameters or with NULL.
     pub(super) fn digest(&self) -> Result<Digest, ShapeError> {
         match Digest::from_oid(self.oid) {
             Some(digest) if self.without_parameters() => Ok(digest),
-            _ => Err(self.refused("digest")),
+            Some(_) => Err(self.refused("digest", HAS_PARAMETERS, accepted::DIGESTS)),
+            None => Err(self.refused("digest", "", accepted::DIGESTS)),
         }
     }
 
     /// A signature algorithm, which must imply `digest` if it implies any.
     pub(super) fn signature(&self, digest: Digest) -> Result<KeyKind, ShapeError> {
-        let refused = || self.refused("signature");
+        let refused = |why| self.refused("signature", why, accepted::SIGNATURES);
         if self.oid == RSA_PSS {
-            return if self.pss_matches(digest)? { Ok(KeyKind::Rsa) } else { Err(refused()) };
+            return self.pss(digest)?.map_err(refused);
         }
+        let (implied, kind) = match self.oid {
+            RSA_ENCRYPTION => (digest, KeyKind::Rsa),
+            ED25519 => (Digest::Sha512, KeyKind::Ed25519),
+            _ => self.implied().ok_or_else(|| refused(""))?,
+        };
         if !self.without_parameters() {
-            return Err(refused());
+            Err(refused(HAS_PARAMETERS))
+        } else if implied != digest {
+            Err(refused("with another message digest"))
+        } else {
+            Ok(kind)
         }
-        if self.oid == RSA_ENCRYPTION {
-            return Ok(KeyKind::Rsa);
-        }
-        if self.oid == ED25519 {
-            return if digest == Digest::Sha512 { Ok(KeyKind::Ed25519) } else { Err(refused()) };
-        }
-        let (implied, kind) = self.implied().ok_or_else(refused)?;
-        if implied == digest { Ok(kind) } else { Err(refused()) }
     }
 
     fn implied(&self) -> Option<(Digest, KeyKind)> {
@@ -180,71 +187,117 @@ impl<'a> Algorithm<'a> {
         RSA_WITH.iter().find(|(octet, _)| *octet == last).map(|(_, digest)| (*digest, KeyKind::Rsa))
     }
 
-    /// RSASSA-PSS with one digest for message and mask and a salt as long as the digest (RFC 4056, section 2).
-    fn pss_matches(&self, digest: Digest) -> Result<bool, ShapeError> {
+    /// RSASSA-PSS with one digest for message and mask (RFC 4056, section 2.2). The salt may have any length, none too, for
+    /// RFC 4055 section 3.1 leaves it to the signer and no length of it weakens the signature below that of PKCS#1 v1.5;
+    /// whether it fits the key is checked with the key. The inner error is what is wrong.
+    fn pss(&self, digest: Digest) -> Result<Result<KeyKind, &'static str>, ShapeError> {
         let Some(parameters) = self.parameters.filter(|parameters| parameters.tag == SEQUENCE) else {
-            return Ok(false);
+            return Ok(Err("without parameters, which stand for SHA-1"));
         };
         let mut reader = parameters.reader();
         let hash = hash_parameter(&mut reader, 0)?;
         let mask = mask_parameter(&mut reader, 1)?;
         let salt = match reader.optional(ber::context(2))? {
-            Some(explicit) => explicit.reader().take(INTEGER)?.content,
-            None => &[20],
+            Some(explicit) => unsigned(explicit.reader().take(INTEGER)?.content),
+            None => Some(20),
         };
-        let trailer = reader.optional(ber::context(3))?;
-        let trailer_fits = match trailer {
-            Some(explicit) => explicit.reader().take(INTEGER)?.content == [1],
-            None => true,
+        let trailer = match reader.optional(ber::context(3))? {
+            Some(explicit) => unsigned(explicit.reader().take(INTEGER)?.content),
+            None => Some(1),
         };
         reader.end()?;
-        let long_salt = u8::try_from(digest.octets()).is_ok_and(|octets| salt == [octets]);
-        Ok(hash == digest && mask == digest && long_salt && trailer_fits)
+        Ok(match (salt, trailer) {
+            _ if hash != digest => Err("with another digest than the message's"),
+            _ if mask != digest => Err("with another digest in MGF1 than the message's"),
+            (_, trailer) if trailer != Some(1) => Err("with a trailer other than 1"),
+            (Some(salt), _) => Ok(KeyKind::RsaPss(digest.octets() + salt + 2)),
+            (None, _) => Err("with a salt that is longer than any key allows"),
+        })
     }
 
     /// The cipher of an envelope's content.
     pub(super) fn content_cipher(&self) -> Result<ContentCipher, ShapeError> {
-        let refused = || ShapeError::Cipher { oid: dotted(self.oid) };
-        let parameters = self.parameters.ok_or_else(refused)?;
+        let refused = |why| ShapeError::Cipher { cipher: oids::name(self.oid), why, accepted: accepted::CIPHERS };
         let bits = match self.oid.strip_prefix(NIST_AES) {
             Some([2]) => 128,
             Some([22]) => 192,
             Some([42]) => 256,
-            Some([46]) => {
-                let mut reader = parameters.reader();
-                let fits = parameters.tag == SEQUENCE
-                    && reader.take(OCTET_STRING)?.content.len() == 12
-                    && reader.take(INTEGER)?.content == [16];
-                return if fits && reader.is_empty() { Ok(ContentCipher::Aes256Gcm) } else { Err(refused()) };
-            }
-            _ => return Err(refused()),
+            Some([46]) if self.full_gcm()? => return Ok(ContentCipher::Aes256Gcm),
+            Some([46]) => return Err(refused(GCM_PARAMETERS)),
+            _ => return Err(refused("")),
         };
-        let vector = parameters.tag == OCTET_STRING && parameters.content.len() == 16;
-        if vector { Ok(ContentCipher::AesCbc(bits)) } else { Err(refused()) }
+        let vector = self.parameters.is_some_and(|found| found.tag == OCTET_STRING && found.content.len() == 16);
+        if vector { Ok(ContentCipher::AesCbc(bits)) } else { Err(refused("without an initial vector of 16 octets")) }
+    }
+
+    /// Whether the parameters are `GCMParameters` (RFC 5084, section 3.2) with a nonce of 12 octets and a whole tag.
+    fn full_gcm(&self) -> Result<bool, ShapeError> {
+        let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else { return Ok(false) };
+        let mut reader = parameters.reader();
+        let nonce = reader.take(OCTET_STRING)?.content.len() == 12;
+        let tag = reader.optional(INTEGER)?.is_some_and(|octets| octets.content == [16]);
+        Ok(nonce && tag && reader.is_empty())
     }
 
     /// RSA key transport: PKCS#1 v1.5, or OAEP with one digest and the empty label.
-    pub(super) fn is_key_transport(&self) -> Result<bool, ShapeError> {
+    pub(super) fn key_transport(&self) -> Result<(), ShapeError> {
+        let refused = |why| self.refused("key transport", why, accepted::KEY_TRANSPORT);
         if self.oid == RSA_ENCRYPTION {
-            return Ok(self.without_parameters());
+            return if self.without_parameters() { Ok(()) } else { Err(refused(HAS_PARAMETERS)) };
         }
-        let Some(parameters) = self.parameters.filter(|found| self.oid == RSA_OAEP && found.tag == SEQUENCE) else {
-            return Ok(false);
+        if self.oid != RSA_OAEP {
+            return Err(refused(""));
+        }
+        let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else {
+            return Err(refused("without parameters"));
         };
         let mut reader = parameters.reader();
         let hash = hash_parameter(&mut reader, 0)?;
         let mask = mask_parameter(&mut reader, 1)?;
-        Ok(reader.is_empty() && hash == mask && hash != Digest::Md5)
+        if !reader.is_empty() {
+            Err(refused("with a label"))
+        } else if hash != mask {
+            Err(refused("with two different digests"))
+        } else if hash == Digest::Md5 {
+            Err(refused("with MD5"))
+        } else {
+            Ok(())
+        }
     }
 
     /// ECDH with the X9.63 key derivation and AES key wrap (RFC 5753).
-    pub(super) fn is_key_agreement(&self) -> Result<bool, ShapeError> {
-        let derivation = self.oid == ECDH_SHA1 || matches!(self.oid.strip_prefix(ECDH_SHA2), Some([0..=3]));
-        let Some(parameters) = self.parameters.filter(|found| derivation && found.tag == SEQUENCE) else {
-            return Ok(false);
+    pub(super) fn key_agreement(&self) -> Result<(), ShapeError> {
+        let refused = |why| self.refused("key agreement", why, accepted::KEY_AGREEMENT);
+        if self.oid != ECDH_SHA1 && !matches!(self.oid.strip_prefix(ECDH_SHA2), Some([0..=3])) {
+            return Err(refused(""));
+        }
+        let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else {
+            return Err(refused("without a key wrap"));
         };
         let wrap = Algorithm::from_element(&parameters)?;
-        Ok(matches!(wrap.oid.strip_prefix(NIST_AES), Some([5 | 25 | 45])) && wrap.without_parameters())
+        if matches!(wrap.oid.strip_prefix(NIST_AES), Some([5 | 25 | 45])) && wrap.without_parameters() {
+            Ok(())
+        } else {
+            Err(wrap.refused("key wrap", "", accepted::KEY_AGREEMENT))
+        }
+    }
+}
+
+/// What is wrong with an algorithm that takes no parameters.
+const HAS_PARAMETERS: &str = "with parameters";
+
+/// What is wrong with AES-256-GCM that is not used as RFC 5084 says.
+const GCM_PARAMETERS: &str =
+    "without the parameters of RFC 5084, a nonce of 12 octets and a tag of 16 (pkijs writes none: use AES-CBC there)";
+
+/// A whole number from 0 to 65535 in the only form DER has for it.
+fn unsigned(content: &[u8]) -> Option<usize> {
+    match *content {
+        [low] if low < 0x80 => Some(usize::from(low)),
+        [0, low] if low >= 0x80 => Some(usize::from(low)),
+        [high, low] if high != 0 && high < 0x80 => Some(usize::from(u16::from_be_bytes([high, low]))),
+        [0, high, low] if high >= 0x80 => Some(usize::from(u16::from_be_bytes([high, low]))),
+        _ => None,
     }
 }
 
@@ -262,42 +315,13 @@ fn mask_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeEr
     let mask = Algorithm::read(&mut explicit.reader())?;
     match &mask.parameters {
         Some(hash) if mask.oid == MGF1 => Algorithm::from_element(hash)?.digest(),
-        _ => Err(mask.refused("mask generation")),
+        _ => Err(mask.refused("mask generation", "", "MGF1 with a digest")),
     }
-}
-
-/// An object identifier in dotted form; hexadecimal where it is not well formed.
-pub(super) fn dotted(oid: &[u8]) -> String {
-    let mut arcs = Vec::new();
-    let mut value: u64 = 0;
-    for &byte in oid.iter().take(64) {
-        if value >> 56 != 0 {
-            return crate::message::hex(oid.get(..64).unwrap_or(oid));
-        }
-        value = (value << 7) | u64::from(byte & 0x7F);
-        if byte & 0x80 == 0 {
-            if arcs.is_empty() {
-                let root = (value / 40).min(2);
-                arcs.push(root.to_string());
-                value -= root * 40;
-            }
-            arcs.push(value.to_string());
-            value = 0;
-        }
-    }
-    arcs.join(".")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_an_object_identifier() {
-        assert_eq!(dotted(SIGNED_DATA), "1.2.840.113549.1.7.2");
-        assert_eq!(dotted(NIST_AES), "2.16.840.1.101.3.4.1");
-        assert_eq!(dotted(ED25519), "1.3.101.112");
-    }
 
     fn algorithm(oid: &'static [u8], parameters: Option<&'static [u8]>) -> Algorithm<'static> {
         Algorithm { oid, parameters: parameters.map(|bytes| Reader::new(bytes).any().unwrap()) }
@@ -320,10 +344,43 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_names_the_algorithm_and_what_is_accepted() {
+        const SHA3_256: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 8];
+        const TRIPLE_DES: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x03, 0x07];
+        assert_eq!(
+            algorithm(SHA3_256, None).digest().unwrap_err().to_string(),
+            "the digest algorithm SHA3-256 (2.16.840.1.101.3.4.2.8) is not accepted; accepted are SHA-256, SHA-384 and SHA-512"
+        );
+        assert_eq!(
+            algorithm(TRIPLE_DES, None).content_cipher().unwrap_err().to_string(),
+            "the cipher 3DES-CBC (1.2.840.113549.3.7) is not accepted; accepted are AES-CBC with 128, 192 or 256 bits, and \
+             AES-256-GCM"
+        );
+        let said = algorithm(RSA_PSS, Some(&[0x30, 0])).signature(Digest::Sha256).unwrap_err().to_string();
+        let expected = "the signature algorithm RSA-PSS (1.2.840.113549.1.1.10) is not accepted with another digest than the \
+                        message's; accepted are RSA (PKCS#1 v1.5 or PSS)";
+        assert!(said.starts_with(expected), "{said}");
+    }
+
+    #[test]
+    fn whole_numbers_have_one_form() {
+        for (content, value) in
+            [(&[0][..], Some(0)), (&[0x7F], Some(127)), (&[0, 0xDE], Some(222)), (&[1, 0xDE], Some(478))]
+        {
+            assert_eq!(unsigned(content), value);
+        }
+        assert_eq!(unsigned(&[0, 0xFF, 0xFF]), Some(65_535));
+        for content in [&[][..], &[0xDE], &[0xFF, 0xFF], &[0, 1], &[0, 0, 0x80], &[1, 0, 0]] {
+            assert_eq!(unsigned(content), None, "{content:?}");
+        }
+    }
+
+    #[test]
     fn oaep_needs_its_parameters_and_no_label() {
-        assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 0])).is_key_transport(), Ok(true));
-        assert_eq!(algorithm(RSA_OAEP, None).is_key_transport(), Ok(false));
-        assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 4, 0xA2, 2, 5, 0])).is_key_transport(), Ok(false));
+        assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 0])).key_transport(), Ok(()));
+        let said = |parameters| algorithm(RSA_OAEP, parameters).key_transport().unwrap_err().to_string();
+        assert!(said(None).starts_with("the key transport algorithm RSA-OAEP (1.2.840.113549.1.1.7) is not accepted without parameters; accepted are RSA"));
+        assert!(said(Some(&[0x30, 4, 0xA2, 2, 5, 0])).contains("with a label"));
     }
 
     #[test]

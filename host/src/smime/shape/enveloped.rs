@@ -18,13 +18,27 @@ pub(in super::super) type RecipientId<'a> = SignerId<'a>;
 pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Enveloped<'a>, ShapeError> {
     let mut reader = body.reader();
     version(&mut reader)?;
-    if reader.peek() == Some(ber::context(0)) {
-        return Err(ShapeError::Structure { what: "the envelope has originator certificates" });
+    if let Some(originator) = reader.optional(ber::context(0))? {
+        // pkijs 4.0.0 writes one with an empty set of CRLs; what is in one is of no use to us.
+        let mut sets = originator.reader();
+        while !sets.is_empty() {
+            if !sets.any()?.content.is_empty() {
+                return Err(ShapeError::Structure { what: "the envelope has certificates or CRLs of its originator" });
+            }
+        }
     }
     let recipients = recipients(&reader.take(SET)?)?;
     let cipher = encrypted_content(&reader.take(SEQUENCE)?)?;
-    if (cipher == ContentCipher::Aes256Gcm) != authenticated {
-        return Err(ShapeError::Structure { what: "the cipher does not go with the kind of envelope" });
+    match (cipher, authenticated) {
+        (ContentCipher::Aes256Gcm, true) | (ContentCipher::AesCbc(_), false) => {}
+        (ContentCipher::Aes256Gcm, false) => {
+            let what = "AES-256-GCM in enveloped data, which has no place for its tag; the sender must use authenticated \
+                        enveloped data or AES-CBC";
+            return Err(ShapeError::Structure { what });
+        }
+        (ContentCipher::AesCbc(_), true) => {
+            return Err(ShapeError::Structure { what: "AES-CBC in authenticated enveloped data" });
+        }
     }
     if authenticated && reader.take(OCTET_STRING)?.content.len() != 16 {
         return Err(ShapeError::Structure { what: "the authentication tag does not have 16 octets" });
@@ -84,10 +98,7 @@ fn key_transport<'a>(recipient: &Element<'a>) -> Result<RecipientId<'a>, ShapeEr
         Some(SEQUENCE) => issuer_serial(&reader.any()?)?,
         _ => SignerId::KeyId(reader.take(ber::context_primitive(0))?.content),
     };
-    let transport = Algorithm::read(&mut reader)?;
-    if !transport.is_key_transport()? {
-        return Err(ShapeError::RecipientType { what: "key transport other than RSA" });
-    }
+    Algorithm::read(&mut reader)?.key_transport()?;
     reader.take(OCTET_STRING)?;
     reader.end()?;
     Ok(id)
@@ -111,9 +122,7 @@ fn key_agreement<'a>(recipient: &Element<'a>, ids: &mut Vec<RecipientId<'a>>) ->
     if let Some(material) = reader.optional(ber::context(1))? {
         material.reader().take(OCTET_STRING)?;
     }
-    if !Algorithm::read(&mut reader)?.is_key_agreement()? {
-        return Err(wrong("an unknown key agreement or key wrap"));
-    }
+    Algorithm::read(&mut reader)?.key_agreement()?;
     let mut keys = reader.take(SEQUENCE)?.reader();
     reader.end()?;
     while !keys.is_empty() && ids.len() <= MAX_RECIPIENTS {

@@ -3,10 +3,19 @@
 //! # What passes
 //! - SignedData over id-data (RFC 5652), detached or with its content, with exactly one SignerInfo that has signed
 //!   attributes: content-type (id-data) and message-digest once each, in DER. Signatures without them are refused, because
-//!   a signature over attributes can otherwise be shown as one over content.
+//!   a signature over attributes can otherwise be shown as one over content. The attributes may stand in any order; see
+//!   below.
 //! - EnvelopedData with AES-CBC and AuthEnvelopedData with AES-256-GCM over id-data, for recipients by RSA key transport or
 //!   EC key agreement.
 //! - BER as `-stream` writes it, but DER where RFC 5652 wants it, and nothing after the message.
+//!
+//! # The order of signed attributes
+//! They are a SET OF, and RFC 5652 section 5.4 has them digested in DER, that is: sorted. node-forge 1.4.3 and pkijs 4.0.0
+//! write and digest them in the order the caller lists them, and node-forge's README lists them unsorted. OpenSSL verifies
+//! over the order that came. We take any order, and the signature must be over the order that came: each attribute is DER
+//! and stands once, so the octets that were signed are the octets that are read, and no order of them says anything else.
+//! A signature over the sorted attributes beside unsorted ones is refused as one that does not verify, by us as by OpenSSL:
+//! to take it, there would have to be two readings of one message.
 //!
 //! [`Bounds`](super::ber::Bounds) hold for depth and number of elements; certificates, embedded CRLs and recipients are
 //! counted. Everything else is refused with a [`ShapeError`], compressed data by design.
@@ -21,6 +30,7 @@ pub(super) use enveloped::Enveloped;
 pub(super) use signed::{SignedMessage, SignerId, certificate_id};
 
 use super::ber::{self, BerError, Bounds, INTEGER, OID, Reader, SEQUENCE};
+use crate::trust::oids::{self, accepted};
 
 /// The most certificates, and the most CRLs, that a message may carry.
 pub const MAX_CERTIFICATES: usize = 20;
@@ -45,10 +55,10 @@ pub enum ShapeError {
         octets: usize,
     },
     /// The content type is none that is read (compressed data, for one).
-    #[error("the CMS content type {oid} is not accepted")]
+    #[error("the CMS content type {kind} is not accepted; accepted are {}", accepted::CONTENT_TYPES)]
     ContentType {
-        /// In dotted form.
-        oid: String,
+        /// Its name and its dotted form.
+        kind: String,
     },
     /// A structure in the wrong place, or with a field that is not used here.
     #[error("the CMS structure is not accepted: {what}")]
@@ -69,7 +79,10 @@ pub enum ShapeError {
     #[error("the message brings more than {MAX_CERTIFICATES} certificates or CRLs")]
     TooManyCertificates,
     /// The signature does not cover signed attributes.
-    #[error("the signature has no signed attributes")]
+    #[error(
+        "the signature has no signed attributes, without which it can be shown as one over other content; the sender must \
+         sign with them (openssl without -noattr, Python cryptography without NoAttributes, pkijs with signedAttrs)"
+    )]
     NoSignedAttributes,
     /// The signed attributes are not what they must be.
     #[error("the signed attributes are not acceptable: {what}")]
@@ -78,12 +91,16 @@ pub enum ShapeError {
         what: &'static str,
     },
     /// An algorithm is not on the list, or its parameters are not.
-    #[error("the {purpose} algorithm {oid} is not accepted, or not with these parameters")]
+    #[error("the {purpose} algorithm {algorithm} is not accepted{}; accepted are {accepted}", spaced(.why))]
     Algorithm {
         /// What it is used for.
         purpose: &'static str,
-        /// In dotted form.
-        oid: String,
+        /// Its name and its dotted form.
+        algorithm: String,
+        /// What is wrong with its parameters; empty where it is not on the list at all.
+        why: &'static str,
+        /// What is on the list.
+        accepted: &'static str,
     },
     /// A recipient is addressed in a way that is not read.
     #[error("a recipient of the message is addressed in a way that is not accepted: {what}")]
@@ -98,11 +115,20 @@ pub enum ShapeError {
         count: usize,
     },
     /// The cipher is not on the list, or its parameters are not.
-    #[error("the cipher {oid} is not accepted, or not with these parameters")]
+    #[error("the cipher {cipher} is not accepted{}; accepted are {accepted}", spaced(.why))]
     Cipher {
-        /// In dotted form.
-        oid: String,
+        /// Its name and its dotted form.
+        cipher: String,
+        /// What is wrong with its parameters; empty where it is not on the list at all.
+        why: &'static str,
+        /// What is on the list.
+        accepted: &'static str,
     },
+}
+
+/// The text with a space before it, or nothing.
+fn spaced(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" {text}") }
 }
 
 impl ShapeError {
@@ -119,8 +145,9 @@ impl ShapeError {
             Self::TooManyCertificates => "too-many-certs",
             Self::NoSignedAttributes => "no-signed-attrs",
             Self::SignedAttributes { .. } => "signed-attrs",
-            Self::Algorithm { .. } => "algorithm",
             Self::RecipientType { .. } => "recipient-type",
+            Self::Algorithm { purpose: "key transport" | "key agreement" | "key wrap", .. } => "recipient-type",
+            Self::Algorithm { .. } => "algorithm",
             Self::Recipients { .. } => "recipients",
             Self::Cipher { .. } => "cipher",
         }
@@ -144,7 +171,7 @@ pub(super) fn inspect(message: &[u8]) -> Result<Cms<'_>, ShapeError> {
     let mut info = Reader::new(message).take(SEQUENCE)?.reader();
     let kind = info.take(OID)?.content;
     if ![algorithm::SIGNED_DATA, algorithm::ENVELOPED_DATA, algorithm::AUTH_ENVELOPED_DATA].contains(&kind) {
-        return Err(ShapeError::ContentType { oid: algorithm::dotted(kind) });
+        return Err(ShapeError::ContentType { kind: oids::name(kind) });
     }
     let mut content = info.take(ber::context(0))?.reader();
     info.end()?;
@@ -164,7 +191,7 @@ fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
     } else if CMS_CONTENT.contains(&oid) {
         Err(ShapeError::Structure { what: "a CMS message directly inside another" })
     } else {
-        Err(ShapeError::ContentType { oid: algorithm::dotted(oid) })
+        Err(ShapeError::ContentType { kind: oids::name(oid) })
     }
 }
 

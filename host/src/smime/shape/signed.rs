@@ -172,19 +172,15 @@ pub(super) fn issuer_serial<'a>(element: &Element<'a>) -> Result<SignerId<'a>, S
     Ok(SignerId::IssuerSerial { issuer, serial })
 }
 
-/// Checks the signed attributes and gives back the signing time.
+/// Checks the signed attributes and gives back the signing time. They may stand in any order; each in DER, and once.
 fn signed_attributes(attributes: &Element<'_>, digest: Digest) -> Result<Option<SystemTime>, ShapeError> {
     let wrong = |what| ShapeError::SignedAttributes { what };
     ber::check_der(attributes.whole, ATTRIBUTE_BOUNDS).map_err(|_| wrong("they are not DER"))?;
     let mut reader = attributes.reader();
-    let (mut seen, mut last): (Vec<&[u8]>, &[u8]) = (Vec::new(), &[]);
+    let mut seen: Vec<&[u8]> = Vec::new();
     let (mut content_type, mut message_digest, mut signing_time) = (false, false, None);
     while !reader.is_empty() {
         let attribute = reader.take(SEQUENCE)?;
-        if attribute.whole < last {
-            return Err(wrong("they are not in the order of DER"));
-        }
-        last = attribute.whole;
         let mut inside = attribute.reader();
         let oid = inside.take(OID)?.content;
         let values = inside.take(SET)?;

@@ -41,7 +41,64 @@ fn an_envelope_for_others_names_them() {
     let sealed = seal(&pki().alice, Some(&pki().carol), Peer::Ssm, TEXT);
     let error = receive(&sealed).unwrap_err();
     assert_eq!(error.code(), "crypto");
-    assert!(error.to_string().contains("serial numbers 04"), "{error}");
+    let said = error.to_string();
+    let expected = "cannot decrypt the message: it is encrypted for the certificate with serial number 04, and ours has serial \
+                    number 03 and subject key identifier ";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test]
+fn a_recipient_is_named_by_key_identifier_as_well_as_by_number() {
+    let bob = pki().bob.certificate();
+    let id = bob.subject_key_id().unwrap().as_slice().to_vec();
+    let message = |recipients: &[Vec<u8>]| pkcs7_mime(&envelope(recipients, &aes_256_cbc(), None));
+    let by_key = |id: &[u8]| key_transport_by_key(id, &algorithm(RSA));
+    // The key of these has no meaning, so that what matches comes to be decrypted and fails there.
+    assert!(matches!(receive(&message(&[by_key(&id)])), Err(OpenError::Crypto)));
+    let stranger = receive(&message(&[by_key(&[7; 20])])).unwrap_err();
+    assert_eq!(stranger.code(), "crypto");
+    let said = stranger.to_string();
+    assert!(said.contains(&format!("for the key with subject key identifier {}", "07".repeat(20))), "{said}");
+    // Only the whole identifier is ours, and never the one that could be computed from our key.
+    assert!(matches!(receive(&message(&[by_key(&id[1..])])), Err(OpenError::NotForUs { .. })));
+    let number = key_transport(bob, &algorithm(RSA));
+    assert_eq!(refusal(&message(&[number.clone(), by_key(&id)])), "recipients");
+    assert_eq!(refusal(&message(&[by_key(&id), number])), "recipients");
+}
+
+#[test]
+fn a_certificate_without_key_identifier_is_not_found_by_one() {
+    let pki = pki();
+    let key = rsa(2048);
+    let bare = super::certificate_with("bare.example.org", &key, Some((&pki.authority, &pki.authority_key)), 90, None);
+    let computed = openssl::sha::sha1(&key.rsa().unwrap().public_key_to_der_pkcs1().unwrap());
+    let recipient = key_transport_by_key(&computed, &algorithm(RSA));
+    let raw = pkcs7_mime(&envelope(&[recipient], &aes_256_cbc(), None));
+    let error =
+        open(&raw, &[credential(&bare, &key)], &pki.trust.snapshot(), &policy(), SystemTime::now()).unwrap_err();
+    assert!(error.to_string().ends_with("ours has serial number 5a and no subject key identifier"), "{error}");
+}
+
+#[test]
+fn only_diagnose_says_what_was_inside() {
+    use crate::smime::diagnose;
+    let pki = pki();
+    let trust = pki.trust.snapshot();
+    let ours = [pki.bob.clone(), pki.eve.clone()];
+    let inside = |raw: &[u8]| diagnose(raw, &ours, &trust);
+    let signed = SignedForge::new(&pki.alice).message();
+    assert_eq!(inside(&to_bob(&signed, Cipher::aes_256_cbc())), None, "nothing is wrong");
+    assert_eq!(inside(&signed), None, "no envelope");
+    assert_eq!(inside(&seal(&pki.alice, Some(&pki.carol), Peer::Ssm, TEXT)), None, "not for us");
+    let unsigned = to_bob(b"Content-Type: text/plain\r\n\r\nhello\r\n", Cipher::aes_256_cbc());
+    assert_eq!(receive(&unsigned).unwrap_err().to_string(), "cannot decrypt the message");
+    let said = inside(&unsigned).unwrap();
+    assert!(said.contains("decrypts, and what is inside is refused: the message is not signed"), "{said}");
+    assert!(inside(&to_bob(&[0x93; 64], Cipher::aes_256_cbc())).unwrap().contains("bytes that are no message"));
+    let wrong_key =
+        pkcs7_mime(&envelope(&[key_transport(ours[0].certificate(), &algorithm(RSA))], &aes_256_cbc(), None));
+    let said = inside(&wrong_key).unwrap();
+    assert!(said.contains("does not decrypt") || said.contains("bytes that are no message"), "{said}");
 }
 
 #[test]
@@ -154,6 +211,35 @@ fn ciphers_and_their_parameters_are_on_the_list() {
     assert_eq!(shape_code(&envelope(&bob, &aes_256_gcm(12, 16), Some(&[0; 4]))), "shape");
     assert_eq!(shape_code(&envelope(&bob, &aes_256_gcm(12, 16), None)), "shape");
     assert_eq!(shape_code(&envelope(&bob, &aes_256_cbc(), Some(tag))), "shape");
+}
+
+#[test]
+fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
+    let signed = SignedForge::new(&pki().alice).message();
+    let with_originator = |originator: &[u8]| {
+        let plain = encrypt(&signed, &pki().bob, Cipher::aes_256_cbc());
+        let mut info = crate::smime::ber::Reader::new(&plain).take(0x30).unwrap().reader();
+        info.any().unwrap();
+        let body = info.any().unwrap().reader().any().unwrap();
+        let mut fields = body.reader();
+        fields.any().unwrap();
+        let rest = &body.content[3..];
+        content_info(ID_ENVELOPED, &seq(&[int(2), tlv(0xA0, originator), rest.to_vec()]))
+    };
+    assert_eq!(receive(&pkcs7_mime(&with_originator(&[]))).unwrap().payload(), b"hello\n");
+    assert!(receive(&pkcs7_mime(&with_originator(&[0xA1, 0]))).is_ok());
+    let certificates = tlv(0xA0, &pki().alice.certificate().to_der().unwrap());
+    assert_eq!(shape_code(&with_originator(&certificates)), "shape");
+}
+
+#[test]
+fn gcm_in_enveloped_data_says_what_to_use_instead() {
+    let bob = [key_transport(pki().bob.certificate(), &algorithm(RSA))];
+    let error = shape::inspect(&envelope(&bob, &aes_256_gcm(12, 16), None)).unwrap_err();
+    assert!(
+        error.to_string().contains("no place for its tag; the sender must use authenticated enveloped data"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -93,6 +93,8 @@ pub(crate) struct SignerForge<'a> {
     pub(crate) signature_algorithm: Vec<u8>,
     /// Salt length, for RSA-PSS.
     pub(crate) pss: Option<i32>,
+    /// What is signed in place of the attributes that are sent.
+    pub(crate) signed_instead: Option<Vec<u8>>,
     /// Done to the signature afterwards.
     pub(crate) spoil: fn(Vec<u8>) -> Vec<u8>,
     content: Vec<u8>,
@@ -109,15 +111,17 @@ impl<'a> SignerForge<'a> {
             attributes: Some(attributes),
             signature_algorithm: algorithm(RSA),
             pss: None,
+            signed_instead: None,
             spoil: |signature| signature,
             content: content.to_vec(),
         }
     }
 
     pub(crate) fn build(&self) -> Vec<u8> {
-        let signed = match &self.attributes {
-            Some(attributes) => set(attributes),
-            None => self.content.clone(),
+        let signed = match (&self.signed_instead, &self.attributes) {
+            (Some(instead), _) => instead.clone(),
+            (None, Some(attributes)) => set(attributes),
+            (None, None) => self.content.clone(),
         };
         let mut fields = vec![int(self.version), self.sid.clone(), algorithm(self.digest)];
         if let Some(attributes) = &self.attributes {
@@ -218,6 +222,11 @@ pub(crate) fn envelope(recipients: &[Vec<u8>], cipher: &[u8], tag: Option<&[u8]>
 /// A KeyTransRecipientInfo with a key of no meaning.
 pub(crate) fn key_transport(certificate: &X509Ref, transport: &[u8]) -> Vec<u8> {
     seq(&[int(0), issuer_serial(certificate), transport.to_vec(), tlv(4, &[1; 256])])
+}
+
+/// The same, addressed by a subject key identifier.
+pub(crate) fn key_transport_by_key(id: &[u8], transport: &[u8]) -> Vec<u8> {
+    seq(&[int(2), tlv(0x80, id), transport.to_vec(), tlv(4, &[1; 256])])
 }
 
 pub(crate) fn aes_256_cbc() -> Vec<u8> {

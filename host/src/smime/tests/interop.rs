@@ -107,6 +107,16 @@ fn opens_the_other_ways_of_signing() {
         ("cms -sign -binary", Ok(())),
         ("cms -sign -nodetach -binary", Ok(())),
         ("cms -sign -text -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:32", Ok(())),
+        ("cms -sign -text -keyopt rsa_padding_mode:pss", Ok(())),
+        ("cms -sign -text -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:max", Ok(())),
+        ("cms -sign -text -md sha512 -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:-1", Ok(())),
+        ("cms -sign -text -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:0", Ok(())),
+        ("cms -sign -text -keyopt rsa_padding_mode:pss -keyopt rsa_mgf1_md:sha1", Err("algorithm")),
+        ("cms -sign -text -md sha3-256", Err("algorithm")),
+        ("cms -sign -text -md sha224", Err("algorithm")),
+        ("cms -sign -text -crlfeol", Ok(())),
+        ("smime -sign -text -nosmimecap", Ok(())),
+        ("cms -sign -text -receipt_request_from a@example.org -receipt_request_to b@example.org", Ok(())),
     ] {
         // The options of a key follow its signer.
         let (command, keyopt) = arguments.split_at(arguments.find("-keyopt").unwrap_or(arguments.len()));
@@ -129,6 +139,10 @@ fn opens_what_openssl_encrypts() {
         ("smime -encrypt -aes128 carol.pem bob.pem", true),
         ("smime -encrypt -aes128 -stream bob.pem", true),
         ("cms -encrypt -aes-256-gcm bob.pem", true),
+        ("cms -encrypt -aes256 -keyid bob.pem", true),
+        ("cms -encrypt -aes256 -keyid carol.pem bob.pem", true),
+        ("cms -encrypt -aes256 -keyid eve.pem", true),
+        ("cms -encrypt -aes-256-gcm -keyid -recip bob.pem -keyopt rsa_padding_mode:oaep", true),
         ("cms -encrypt -aes256 eve.pem", true),
         ("cms -encrypt -aes256 -recip bob.pem -keyopt rsa_padding_mode:oaep", true),
         ("cms -encrypt -aes256 -recip bob.pem -keyopt rsa_padding_mode:oaep -keyopt rsa_oaep_md:sha256", true),
@@ -140,6 +154,11 @@ fn opens_what_openssl_encrypts() {
             Err(error) => assert!(!opens && error.code() == "cipher", "{arguments}: {error}"),
         }
     }
+    let named = receive(&files.openssl("smime -encrypt -des3 bob.pem", &signed)).unwrap_err().to_string();
+    assert!(
+        named.starts_with("the cipher 3DES-CBC (1.2.840.113549.3.7) is not accepted; accepted are AES-CBC"),
+        "{named}"
+    );
 }
 
 #[test]

@@ -88,6 +88,17 @@ pub(super) fn certificate(
     serial: u32,
     key_id: &[u8],
 ) -> X509 {
+    certificate_with(name, key, issuer, serial, Some(key_id))
+}
+
+/// As [`certificate`]; `None`: no subject key identifier.
+pub(super) fn certificate_with(
+    name: &str,
+    key: &PKey<Private>,
+    issuer: Option<(&X509, &PKey<Private>)>,
+    serial: u32,
+    key_id: Option<&[u8]>,
+) -> X509 {
     let mut subject = X509NameBuilder::new().unwrap();
     subject.append_entry_by_text("C", "UK").unwrap();
     subject.append_entry_by_text("O", "Sesame Test").unwrap();
@@ -115,15 +126,17 @@ pub(super) fn certificate(
     }
     builder.append_extension(constraints.build().unwrap()).unwrap();
     builder.append_extension(usage.build().unwrap()).unwrap();
-    let identifier = if key_id.is_empty() {
-        SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None)).unwrap()
-    } else {
-        let value = forge::tlv(4, key_id);
-        let oid = openssl::asn1::Asn1Object::from_str("2.5.29.14").unwrap();
-        let octets = openssl::asn1::Asn1OctetString::new_from_bytes(&value).unwrap();
-        openssl::x509::X509Extension::new_from_der(&oid, false, &octets).unwrap()
-    };
-    builder.append_extension(identifier).unwrap();
+    if let Some(key_id) = key_id {
+        let identifier = if key_id.is_empty() {
+            SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None)).unwrap()
+        } else {
+            let value = forge::tlv(4, key_id);
+            let oid = openssl::asn1::Asn1Object::from_str("2.5.29.14").unwrap();
+            let octets = openssl::asn1::Asn1OctetString::new_from_bytes(&value).unwrap();
+            openssl::x509::X509Extension::new_from_der(&oid, false, &octets).unwrap()
+        };
+        builder.append_extension(identifier).unwrap();
+    }
     let signing_key = issuer.map_or(key, |(_, key)| key);
     builder.sign(signing_key, MessageDigest::sha256()).unwrap();
     builder.build()

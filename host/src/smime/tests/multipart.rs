@@ -47,6 +47,16 @@ fn reads_every_spelling_of_the_headers() {
         &message.replace("boundary=\"b\"", "protocol=\"application/pkcs7-signature\"; micalg=md5; boundary=\"\\b\";"),
     );
     opens(&message.replace("x-pkcs7-signature", "PKCS7-Signature; name=\"smime.p7s\""));
+    opens(&message.replace("multipart/signed;", "multipart/signed (by \"some\" tool (1.0));"));
+    opens(&message.replace("boundary=\"b\"", "(c) boundary (d) = \"b\" (e)"));
+    opens(&message.replace("boundary=\"b\"", "boundary*0=\"\"; boundary*1*=%62"));
+    opens(&message.replace("boundary=\"b\"", "boundary*=us-ascii'en'b"));
+    opens(&message.replace("Encoding: base64", "Encoding: base64 (RFC 2045)"));
+    opens(&message.replace("Encoding: base64", "Encoding:\n (folded) BASE64"));
+    for micalg in ["sha-256", "SHA256", "sha1", "unknown", "sha-256, sha-512", "rsa-sha256", ""] {
+        opens(&message.replace("boundary=\"b\"", &format!("micalg=\"{micalg}\"; boundary=b; x=\"\\\"(\"")));
+    }
+    opens(&message.replace("; boundary", "; protocol=\"application/pgp-signature\"; boundary"));
     opens(&message.replace("--b\nContent-Type: text", "Some preamble\n-- b\n\n--b \t\nContent-Type: text"));
     opens(&format!("{message}An epilogue, with --b inside a line\n"));
 }
@@ -56,6 +66,8 @@ fn reads_opaque_messages_in_every_spelling() {
     let body = base64::engine::general_purpose::STANDARD.encode(super::forge::SignedForge::new(&pki().alice).der());
     for kind in [
         "application/pkcs7-mime",
+        "application/pkcs7-mime; smime-type=enveloped-data",
+        "application/pkcs7-mime (opaque); smime-type (type) = signed-data; name=smime.p7m",
         "Application/X-PKCS7-MIME; name=\"smime.p7m\"; smime-type=signed-data",
         "application/pkcs7-mime;\n smime-type=\"signed-data\"",
     ] {
@@ -64,6 +76,27 @@ fn reads_opaque_messages_in_every_spelling() {
     let binary =
         [b"Content-Type: application/pkcs7-mime\n\n", &super::forge::SignedForge::new(&pki().alice).der()[..]].concat();
     assert!(receive(&binary).is_ok());
+}
+
+#[test]
+fn white_space_and_strays_in_base64_change_nothing() {
+    let message = message();
+    let (head, body) = message.rsplit_once("base64\n\n").unwrap();
+    let (text, tail) = body.split_at(body.find("\n--b--").unwrap());
+    for cut in ["\n\n", " ", "\n \n", "\t", "\r\n\r\n", "!", "*\n\n."] {
+        let broken: String =
+            text.as_bytes().chunks(100).map(|line| std::str::from_utf8(line).unwrap()).take(1).collect();
+        let rest = &text[broken.len()..];
+        opens(&format!("{head}base64\n\n{broken}{cut}{rest}{tail}"));
+    }
+    let strays = "!".repeat(17);
+    let refused = receive(format!("{head}base64\n\n{strays}{text}{tail}").as_bytes()).unwrap_err();
+    assert_eq!(refused.code(), "mime");
+    assert!(refused.to_string().contains("17 characters that are not of its alphabet, the first is '!'"), "{refused}");
+    // In the signed part nothing else would notice that a character is lost.
+    let part = "Content-Transfer-Encoding: base64\r\n\r\naGVs\r\n\r\nbG 8=\r\n";
+    assert_eq!(payload_of(part), "hello");
+    assert_eq!(refusal(message_over(&part.replace("aGVs", "aG!Vs")).as_bytes()), "mime");
 }
 
 #[test]
@@ -112,7 +145,11 @@ fn what_is_not_signed_says_so() {
     ] {
         assert_eq!(refusal(raw.as_bytes()), "unsigned");
     }
-    assert_eq!(refusal(b""), "unsigned");
+    for empty in [&b""[..], b"\n", b" \r\n\t\r\n"] {
+        let error = receive(empty).unwrap_err();
+        assert_eq!(error.code(), "empty");
+        assert!(error.to_string().contains("JMS MapMessage"), "{error}");
+    }
     assert_eq!(refusal(b"hello"), "mime");
 }
 
@@ -149,6 +186,17 @@ fn text_signed_without_canonical_line_ends_is_exact() {
     let signature = signature(part.as_bytes());
     let message = format!("{HEAD}--b\n{part}\n--b\n{SIGNATURE_HEAD}{signature}\n--b--\n");
     assert_eq!(receive(message.as_bytes()).unwrap().payload(), b"line\nline\n");
+}
+
+#[test]
+fn text_signed_with_lf_and_sent_with_crlf_is_what_was_signed() {
+    let part = "Content-Type: text/plain\n\nline\nline\n";
+    let signature = signature(part.as_bytes());
+    let message = format!("{HEAD}--b\n{part}\n--b\n{SIGNATURE_HEAD}{signature}\n--b--\n").replace('\n', "\r\n");
+    assert_eq!(receive(message.as_bytes()).unwrap().payload(), b"line\nline\n");
+    assert_eq!(refusal(message.replace("line\r\nline", "line\r\nl1ne").as_bytes()), "signature");
+    // Line ends of both kinds are neither.
+    assert_eq!(refusal(message.replace("line\r\nline", "line\nline").as_bytes()), "signature");
 }
 
 #[test]

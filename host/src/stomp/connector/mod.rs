@@ -155,7 +155,7 @@ impl Connector {
     async fn pause(&mut self) {
         self.failures = self.failures.saturating_add(1);
         let pause = pause_after(self.failures, &self.timing);
-        tracing::debug!(seconds = pause.as_secs_f32(), "waiting before the next attempt");
+        tracing::debug!(pause = %crate::duration::words(pause), "waiting before the next attempt");
         sleep(pause).await;
     }
 }

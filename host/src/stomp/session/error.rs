@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::duration::words;
 use crate::stomp::decode::FrameError;
 use crate::stomp::encode::EncodeError;
 use crate::stomp::quote::quoted;
@@ -39,7 +40,7 @@ pub enum OpenError {
     #[error("broker closed the connection before CONNECTED")]
     EndOfStream,
     /// Nothing came.
-    #[error("no CONNECTED within {} s", after.as_secs_f32())]
+    #[error("no CONNECTED within {}", words(*.after))]
     NotConnectedInTime {
         /// The deadline.
         after: Duration,
@@ -116,7 +117,7 @@ pub enum Closed {
         receipt_id: Option<String>,
     },
     /// Nothing came for longer than twice the agreed interval.
-    #[error("no heart-beat from the broker for {} s", silent_for.as_secs_f32())]
+    #[error("no heart-beat from the broker for {}", words(*.silent_for))]
     HeartBeatMissed {
         /// How long nothing came.
         silent_for: Duration,
@@ -125,19 +126,19 @@ pub enum Closed {
     #[error("broker broke the protocol")]
     Protocol(#[from] ProtocolError),
     /// A RECEIPT did not come.
-    #[error("no RECEIPT within {} s", after.as_secs_f32())]
+    #[error("no RECEIPT within {}", words(*.after))]
     ReceiptTimeout {
         /// The deadline.
         after: Duration,
     },
     /// A frame came too slowly.
-    #[error("a frame was still incomplete after {} s", after.as_secs_f32())]
+    #[error("a frame was still incomplete after {}", words(*.after))]
     FrameTooSlow {
         /// The deadline.
         after: Duration,
     },
     /// The broker stopped reading.
-    #[error("broker read nothing for {} s", after.as_secs_f32())]
+    #[error("broker read nothing for {}", words(*.after))]
     WriteStalled {
         /// The deadline.
         after: Duration,
@@ -173,7 +174,7 @@ pub enum SessionError {
         message: String,
     },
     /// The RECEIPT of this frame did not come. The session is over; the broker may have the message or not.
-    #[error("no RECEIPT within {} s", after.as_secs_f32())]
+    #[error("no RECEIPT within {}", words(*.after))]
     TimedOut {
         /// The deadline.
         after: Duration,

@@ -34,7 +34,7 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// A file cannot be read.
-    #[error("cannot read {}: {kind}", file.display())]
+    #[error("cannot read {}: {}", file.display(), crate::cause::io_words(*kind))]
     Unreadable {
         /// The file.
         file: PathBuf,

@@ -44,7 +44,7 @@ const SECOND_READ: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
     /// The file cannot be read.
-    #[error("cannot read list of signers {}: {kind}; create it with one distinguished name a line", file.display())]
+    #[error("cannot read list of signers {}: {}; create it with one distinguished name a line", file.display(), crate::cause::io_words(*kind))]
     Unreadable {
         /// The file.
         file: PathBuf,

@@ -11,9 +11,10 @@ use openssl::x509::{X509, X509PurposeId, X509StoreContext, X509VerifyResult};
 use super::error::PathError;
 use super::{CertPath, MAX_DEPTH, Role, Signer, leaf, seconds, serial_hex, unix};
 use crate::trust::DistinguishedName;
-use crate::trust::algorithm::{SignatureAlgorithm, weak_key};
+use crate::trust::algorithm::{SignatureAlgorithm, kind_of_certificate, weak_key};
 use crate::trust::crls::{Crl, CrlMode};
 use crate::trust::der::{self, Reader};
+use crate::trust::oids;
 use crate::trust::policy;
 use crate::trust::store::TrustStore;
 
@@ -250,7 +251,8 @@ impl Search<'_> {
     fn check_against(&self, crl: &Crl, link: &Link, issuer: &Link) -> Result<u64, PathError> {
         let (issuer, file) = (issuer.subject.clone(), crl.file.clone());
         if !crl.algorithm.strength.accepted(self.store.settings().allow_sha1_digest) {
-            let reason = format!("it is signed with {}", crl.algorithm.name);
+            let accepted = oids::accepted::CERTIFICATE_SIGNATURES;
+            let reason = format!("it is signed with {}; accepted are {accepted}", crl.algorithm.name);
             return Err(PathError::CrlUnusable { issuer, file, reason });
         }
         if serial_content(&link.der).is_none_or(|serial| crl.lists(serial)) {
@@ -302,7 +304,10 @@ fn check_key(link: &Link) -> Option<PathError> {
     let subject = link.subject.clone();
     match link.certificate.public_key() {
         Ok(key) => weak_key(&key).map(|key| PathError::WeakKey { subject, key }),
-        Err(_) => Some(PathError::WeakKey { subject, key: "a kind that is not supported".to_owned() }),
+        Err(_) => {
+            let key = kind_of_certificate(&link.der).unwrap_or_else(|| "a kind that is not supported".to_owned());
+            Some(PathError::WeakKey { subject, key })
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{NameError, Role, readable};
 use crate::trust::DistinguishedName;
+use crate::trust::oids::accepted;
 
 /// Why a certificate is not accepted. Each variant has a stable [`code`](PathError::code).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +98,7 @@ pub enum PathError {
         file: PathBuf,
     },
     /// A key that is too short or of a refused kind.
-    #[error("the key of {subject} is too weak: {key}")]
+    #[error("the key of {subject} is not accepted: {key}; accepted are {}", accepted::KEYS)]
     WeakKey {
         /// The certificate with the key.
         subject: DistinguishedName,
@@ -105,7 +106,10 @@ pub enum PathError {
         key: String,
     },
     /// A signature over SHA-1 or MD5.
-    #[error("the certificate of {subject} is signed with {algorithm}")]
+    #[error(
+        "the certificate of {subject} is signed with {algorithm}; accepted are {}",
+        accepted::CERTIFICATE_SIGNATURES
+    )]
     WeakSignature {
         /// The certificate with the signature.
         subject: DistinguishedName,

@@ -10,6 +10,7 @@
 //! because a resumed session skips the verifier; no ALPN is offered. The provider is chosen here and never taken from the
 //! process.
 
+mod constraints;
 mod names;
 mod signatures;
 #[cfg(test)]
@@ -136,8 +137,9 @@ impl BrokerVerifier {
     ) -> Result<(), BrokerRefused> {
         let leaf = X509::from_der(leaf).map_err(|_| BrokerRefused::Unreadable)?;
         let issuers: Vec<X509> = issuers.iter().filter_map(|der| X509::from_der(der).ok()).collect();
-        self.trust.snapshot().check_path(&leaf, &issuers, Role::Broker, at)?;
-        names::check(&leaf, name, self.allow_cn)
+        let path = self.trust.snapshot().check_path(&leaf, &issuers, Role::Broker, at)?;
+        names::check(&leaf, name, self.allow_cn)?;
+        Ok(constraints::check(&path, name)?)
     }
 }
 

@@ -350,3 +350,64 @@ fn signed_struct(scheme: u16, signature: &[u8]) -> DigitallySignedStruct {
     bytes.extend(signature);
     DigitallySignedStruct::read(&mut Reader::init(&bytes)).unwrap()
 }
+
+/// `NameConstraints` with these DNS subtrees.
+fn name_constraints(permitted: &[&str], excluded: &[&str]) -> (String, bool, Vec<u8>) {
+    use crate::trust::der::{SEQUENCE, encode};
+    let subtrees = |tag, bases: &[&str]| match bases {
+        [] => Vec::new(),
+        bases => {
+            let subtree = |base: &&str| encode(SEQUENCE, &encode(0x82, base.as_bytes()));
+            encode(tag, &bases.iter().flat_map(subtree).collect::<Vec<u8>>())
+        }
+    };
+    let both = [subtrees(0xa0, permitted), subtrees(0xa1, excluded)].concat();
+    ("2.5.29.30".to_owned(), true, encode(SEQUENCE, &both))
+}
+
+#[test]
+fn a_wildcard_does_not_reach_a_name_that_its_authority_may_not_use() {
+    let verdict = |permitted: &[&str], excluded: &[&str], dns: &str| {
+        let mut request = Request::authority("/O=Test CA/CN=Constrained");
+        request.extensions.push(name_constraints(permitted, excluded));
+        let root = Authority::root(&request).unwrap();
+        let world = World::new();
+        world.directory.add_authority(&root.own.certificate).unwrap();
+        world.verdict_on(&root.issue(&broker(|request| request.dns = vec![dns.to_owned()])).unwrap())
+    };
+    assert_eq!(verdict(&["example.org"], &[], NAME), "good");
+    assert_eq!(verdict(&[], &["example.net"], "*.example.org"), "good");
+    assert_eq!(verdict(&[], &["secret.example.org"], "*.example.org"), "good", "for a name that is not excluded");
+    assert_eq!(verdict(&[], &[NAME], "*.example.org"), "invalid");
+    assert_eq!(verdict(&[], &["MQ.Example.ORG"], "*.example.org"), "invalid");
+    assert_eq!(verdict(&[], &[NAME], NAME), "invalid");
+    assert_eq!(verdict(&[], &["example.org"], "*.example.org"), "invalid");
+    assert_eq!(verdict(&[NAME], &[], "*.example.org"), "invalid");
+}
+
+#[test]
+fn a_common_name_with_a_service_keeps_to_the_name_constraints_too() {
+    let verdict = |excluded: &str| {
+        let mut request = Request::authority("/O=Test CA/CN=Constrained");
+        request.extensions.push(name_constraints(&[], &[excluded]));
+        let root = Authority::root(&request).unwrap();
+        let mut world = World::new();
+        world.allow_cn = true;
+        world.directory.add_authority(&root.own.certificate).unwrap();
+        let request = broker(|request| {
+            request.dns.clear();
+            request.encoded_subject = Some(host_name());
+        });
+        world.verdict_on(&root.issue(&request).unwrap())
+    };
+    assert_eq!(verdict("example.net"), "good");
+    assert_eq!(verdict(NAME), "invalid");
+}
+
+/// `CN=host/mq.example.org`, as old grid certificates have it.
+fn host_name() -> Vec<u8> {
+    let mut name = openssl::x509::X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("O", "Test").unwrap();
+    name.append_entry_by_text("CN", &format!("host/{NAME}")).unwrap();
+    name.build().to_der().unwrap()
+}
