@@ -263,6 +263,7 @@ mod tests {
             broker: "mq:1".to_owned(),
             pipeline: String::new(),
             stages: Vec::new(),
+            routes: Vec::new(),
             elements: Vec::new(),
             digest: String::new(),
             detail: Some("why".to_owned()),

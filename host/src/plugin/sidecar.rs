@@ -10,6 +10,9 @@ use super::limits::Limits;
 use crate::config::{ConfigErrors, Flow, OnError, PluginSettings};
 use crate::message::Direction;
 
+/// The keys of a side-car that say which messages a stage sees.
+const FILTER_KEYS: [&str; 5] = ["channels", "direction", "destination", "signer", "content-type"];
+
 /// The settings of one stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SideCar {
@@ -68,6 +71,21 @@ impl SideCar {
     /// Every mistake in it, each with its line, its key and the remedy.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
         PluginSettings::parse_side_car(text, file).map(|settings| Self::from(&settings))
+    }
+
+    /// Of a text with mistakes the keys that say which messages the stage sees, each that is right by itself; nothing where
+    /// there is none. The others are at their defaults: the stage is enabled.
+    #[must_use]
+    pub fn understood(text: &str, file: &Path) -> Option<Self> {
+        let table: toml::Table = text.parse().ok()?;
+        let mut kept = toml::Table::new();
+        for (key, value) in table.into_iter().filter(|(key, _)| FILTER_KEYS.contains(&key.as_str())) {
+            let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if Self::parse(&alone.to_string(), file).is_ok() {
+                kept.insert(key, value);
+            }
+        }
+        Self::parse(&kept.to_string(), file).ok().filter(|_| !kept.is_empty())
     }
 }
 

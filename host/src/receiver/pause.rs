@@ -1,6 +1,8 @@
-//! The pause of a channel whose plugin fails for every message; senders and receivers pause alike.
+//! The pause of a channel whose plugin fails for every message, and the wait for one that is compiled; senders and receivers
+//! pause alike.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -20,6 +22,33 @@ pub(crate) async fn wait_for_plugin(pipeline: &ArcSwap<Pipeline>, shutdown: &Shu
             () = tokio::time::sleep((pause.until - now).min(LOOK)) => {}
             () = shutdown.draining() => return,
         }
+    }
+}
+
+/// Waits until no plugin that applies to every message of `destination` is being compiled, or a stop is asked for.
+pub(crate) async fn wait_for_compiler(pipeline: &ArcSwap<Pipeline>, destination: &str, shutdown: &Shutdown) {
+    while pipeline.load().holds(destination).is_some() {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = shutdown.draining() => return,
+        }
+    }
+}
+
+/// Why messages of a channel wait, so that each reason is said once in a back-off and not once for each message.
+#[derive(Debug, Default)]
+pub(crate) struct Waits(Mutex<HashMap<String, Instant>>);
+
+impl Waits {
+    /// Whether a reason was not said within the last `pause`.
+    pub(crate) fn is_news(&self, reason: &str, now: Instant, pause: Duration) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|_, until| *until > now);
+        let news = !said.contains_key(reason);
+        if news {
+            said.insert(reason.to_owned(), now + pause);
+        }
+        news
     }
 }
 

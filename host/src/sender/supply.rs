@@ -2,7 +2,8 @@
 //!
 //! A batch is locked, read and run through the pipeline on blocking threads; what is refused goes to the reject queue
 //! first, then the pipeline's answers are made durable together, and only then is a message [`Prepared`]. While a plugin
-//! fails for every message nothing is taken up; then one element at a time is tried.
+//! fails for every message nothing is taken up; then one element at a time is tried. While a plugin that applies to every
+//! message is being compiled nothing is taken up either, however long that takes.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -56,6 +57,10 @@ impl Sender {
                 pass = None;
                 continue;
             }
+            if !self.plugins_are_ready(&ready, &shutdown).await {
+                pass = None;
+                continue;
+            }
             let (rest, names) = self.next_names(pass.take()).await;
             pass = rest;
             let (prepared, taken) = self.prepare(names, &shutdown).await;
@@ -71,11 +76,40 @@ impl Sender {
         }
     }
 
+    /// Whether messages may be taken up now: the pipeline knows what lies in the folder, and no plugin that applies to every
+    /// message is being compiled. Where not, it was waited for that.
+    async fn plugins_are_ready(self: &Arc<Self>, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> bool {
+        let sender = Arc::clone(self);
+        let known = tokio::task::spawn_blocking(move || sender.current.ensure()).await.unwrap_or(false);
+        let wait = async {
+            if known {
+                self.wait_for_plugins(shutdown).await;
+            } else {
+                tokio::time::sleep(JOURNAL_PAUSE).await;
+            }
+        };
+        if known && self.pipeline.load().holds(&self.settings.destination).is_none() {
+            return true;
+        }
+        tokio::select! {
+            () = wait => {}
+            () = ready.closed() => {}
+            () = shutdown.draining() => {}
+        }
+        false
+    }
+
     /// Waits until it is worth looking at the queue again; false where the sender is not to stay.
     async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
         if stay != Stay::Watch {
-            if !self.settling.swap(false, Ordering::Relaxed) {
+            let compiling = self.pipeline.load().is_compiling();
+            let awaited = compiling && locked(&self.put_off).for_plugins() > 0;
+            let held = self.pipeline.load().holds(&self.settings.destination).is_some();
+            if !self.settling.swap(false, Ordering::Relaxed) && !awaited && !held {
                 return false;
+            }
+            if awaited {
+                self.wake_in(ready, shutdown).await;
             }
             // What is being written now is part of what is queued.
             tokio::time::sleep(SETTLING_LOOK).await;
@@ -86,6 +120,16 @@ impl Sender {
             () = tokio::time::sleep(self.next_look()) => true,
             () = shutdown.draining() => false,
             () = ready.closed() => false,
+        }
+    }
+
+    /// Waits a moment, or until the pipeline is another.
+    async fn wake_in(&self, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) {
+        tokio::select! {
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(self.settings.poll.min(JOURNAL_PAUSE)) => {}
+            () = shutdown.draining() => {}
+            () = ready.closed() => {}
         }
     }
 
@@ -189,7 +233,7 @@ impl Sender {
         let mut kept = Vec::with_capacity(examined.len());
         for one in examined {
             if let Examined::PartlyRefused { element, row, refused, .. } = &one
-                && !self.refuse_parts(&element.name().to_string(), &row.key.id, refused).await
+                && !self.refuse_parts(&element.name().to_string(), (&row.key.id, &row.pipeline), refused).await
             {
                 continue;
             }
@@ -206,23 +250,36 @@ impl Sender {
             }
             Examined::PartlyRefused { element, content, row, refused } => {
                 if row.outputs.is_empty() {
-                    self.all_parts_refused(element, row.key, &refused).await;
+                    self.all_parts_refused(element, (row.key, &row.pipeline), &refused).await;
                 } else {
                     return Some(self.prepared(element, &content, row));
                 }
             }
             Examined::Refused(refusal) => self.refuse(refusal).await,
-            Examined::Dropped { element, key, finding, plugin } => {
-                self.drop_message(element, key, &finding, &plugin).await;
+            Examined::Dropped { element, key, finding, plugin, pipeline } => {
+                self.drop_message(element, (key, &pipeline), &finding, &plugin).await;
             }
             Examined::PutOff { element, attempt, after, waits_for, reason } => {
                 self.put_off(&element, attempt, after, waits_for);
-                tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                if waits_for == WaitsFor::Attempt {
+                    tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                } else {
+                    self.say_waiting(&reason);
+                }
                 self.fate(&element, None, "waiting", Some(&reason));
             }
             Examined::NotOurs => {}
         }
         None
+    }
+
+    /// Says once for each plugin and back-off why messages wait for it.
+    fn say_waiting(&self, reason: &str) {
+        let pause = crate::receiver::back_off(&self.settings.repetition, 0);
+        if self.waits.is_news(reason, Instant::now(), pause) {
+            let messages = locked(&self.put_off).for_plugins();
+            tracing::warn!(channel = %self.name, messages, reason, "messages wait for a plugin; they stay in outgoing");
+        }
     }
 
     /// Notes what became of the removal of the element `name`; false where it is still there, and then it is put off.

@@ -14,6 +14,14 @@ impl Pipeline {
     pub fn assemble(stages: &[Standing], settings: PipelineSettings, before: Option<&Self>) -> Self {
         let mut stages: Vec<Stage> = stages.iter().filter_map(|standing| stage(standing, &settings)).collect();
         for stage in &mut stages {
+            let named = before.into_iter().flat_map(|before| &before.stages).find(|old| old.name == stage.name);
+            if let Some(old) = named {
+                stage.last_error = Arc::clone(&old.last_error);
+            }
+            if let State::Missing(reason) | State::Broken(reason) = &stage.state {
+                stage.last_error.note_news(reason);
+            }
+            stage.trouble.iter().for_each(|reason| stage.last_error.note_news(reason));
             let same = before.into_iter().flat_map(|before| &before.stages).find(|old| old.is_same(stage));
             if let Some(old) = same {
                 stage.statistics = Arc::clone(&old.statistics);
@@ -48,7 +56,8 @@ fn stage(standing: &Standing, settings: &PipelineSettings) -> Option<Stage> {
     let side_car = standing.side_car.clone().unwrap_or_default();
     let concerned = side_car.filter.concerns(&settings.channel, settings.direction);
     let trouble = standing.trouble.clone();
-    concerned.then(|| Stage { trouble, ..Stage::new(standing.name.clone(), side_car, state) })
+    let loading = standing.loading;
+    concerned.then(|| Stage { trouble, loading, ..Stage::new(standing.name.clone(), side_car, state) })
 }
 
 #[cfg(test)]
