@@ -96,5 +96,5 @@ pub(crate) fn ponderous() -> Vec<u8> {
 
 /// Put at the end of a component it makes its compilation take some seconds, and changes nothing else.
 pub(crate) fn slow_section() -> Vec<u8> {
-    module_section(40)
+    module_section(200)
 }

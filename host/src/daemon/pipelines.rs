@@ -89,6 +89,8 @@ pub(super) struct Live {
     posts: Vec<Post>,
     /// Whether it was said that status files cannot be written.
     unwritable: AtomicBool,
+    /// The same of a journal.
+    unrecorded: AtomicBool,
     turn: Mutex<Turn>,
     /// The version of the shelf's state that the pipelines were put together from; 0 where they are to be put together again.
     applied: AtomicU64,
@@ -357,9 +359,19 @@ impl Made {
 
 impl Live {
     pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, posts: Vec<Post>) -> Self {
-        let unwritable = AtomicBool::new(false);
+        let (unwritable, unrecorded) = (AtomicBool::new(false), AtomicBool::new(false));
         let (turn, applied, wake) = (Mutex::new(Turn::New), AtomicU64::new(0), Arc::new(Notify::new()));
-        Self { shared: shared.clone(), config: config.clone(), wanted, posts, unwritable, turn, applied, wake }
+        Self {
+            shared: shared.clone(),
+            config: config.clone(),
+            wanted,
+            posts,
+            unwritable,
+            unrecorded,
+            turn,
+            applied,
+            wake,
+        }
     }
 
     /// Has the channels ask before they let a message meet their pipeline.
@@ -404,6 +416,7 @@ impl Live {
             return false;
         }
         *turn = Turn::Running;
+        self.unrecorded.store(false, Ordering::Relaxed);
         self.applied.store(stand.version, Ordering::Release);
         true
     }
@@ -418,12 +431,15 @@ impl Live {
         if (first || changed || made.remembered != known.remembered)
             && let Err(error) = record(&post.spool.journal, &post.channel, &made)
         {
-            let error = crate::cause::chain(&error);
-            tracing::error!(
-                channel = post.channel,
-                error,
-                "cannot write the journal; until it can be written, messages wait for the plugins                  that changed",
-            );
+            if !self.unrecorded.swap(true, Ordering::Relaxed) {
+                let error = crate::cause::chain(&error);
+                tracing::error!(
+                    channel = post.channel,
+                    error,
+                    "cannot write the journal, so the plugins that changed are not in service; \
+                     until it can be written, no message is taken up",
+                );
+            }
             return false;
         }
         let (pipeline, (stages, remembered)) = made.apart();

@@ -107,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn of_a_text_with_mistakes_the_keys_hold_that_say_which_messages_it_is_for() {
+        let understood = |text| SideCar::understood(text, Path::new("a.toml")).map(|side_car| side_car.filter);
+        let text =
+            "enabled = false\ndeadline = 5\ndestination = \"/queue/a\"\ndirection = \"sideways\"\n[config]\nx = 1\n";
+        let expected = Filter { destination: Some(vec!["/queue/a".to_owned()]), ..Filter::default() };
+        assert_eq!(understood(text), Some(expected));
+        assert!(SideCar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake ends no stage");
+        assert_eq!(understood("deadline = 5"), None);
+        assert_eq!(understood("destination = \"/queue/a"), None, "no TOML says nothing");
+    }
+
+    #[test]
     fn reads_every_key() {
         let pin = "ab".repeat(32);
         let text = format!(

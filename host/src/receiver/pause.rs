@@ -67,3 +67,16 @@ pub(crate) fn say_pause(channel: &Arc<str>, pause: &Pause) {
 fn moment(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).map_or_else(|_| "unknown".to_owned(), |at| format!("{at:.0}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_messages_wait_is_said_once_in_a_back_off() {
+        let (waits, now, pause) = (Waits::default(), Instant::now(), Duration::from_secs(5));
+        let said = |reason, after| waits.is_news(reason, now + Duration::from_secs(after), pause);
+        assert!(said("a is broken", 0) && said("b is broken", 1));
+        assert!(!said("a is broken", 4) && said("a is broken", 5) && !said("b is broken", 5));
+    }
+}

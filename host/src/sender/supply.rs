@@ -28,6 +28,16 @@ const SETTLING_LOOK: Duration = Duration::from_millis(200);
 /// How long a sender waits when its journal cannot be written.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether messages may be taken up.
+enum Plugins {
+    /// The pipeline knows what lies in the plugin folder, and none of that holds all messages.
+    Ready,
+    /// One that applies to every message was compiled, or is still where a stop was asked for.
+    Compiled,
+    /// The pipeline cannot be brought up to date now.
+    Unknown,
+}
+
 /// A pass through the queue.
 struct Pass {
     scan: Scan,
@@ -43,7 +53,7 @@ impl Sender {
     /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
     pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
         let mut pass = None;
-        let mut taken_up = 0;
+        let (mut taken_up, mut replaced) = (0, 0);
         while !shutdown.asked() && !ready.is_closed() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
                 say_pause(&self.name, &pause);
@@ -57,9 +67,16 @@ impl Sender {
                 pass = None;
                 continue;
             }
-            if !self.plugins_are_ready(&ready, &shutdown).await {
-                pass = None;
-                continue;
+            match self.plugins(&ready, &shutdown).await {
+                Plugins::Ready => {}
+                Plugins::Unknown if stay != Stay::Watch => return,
+                Plugins::Unknown | Plugins::Compiled => {
+                    pass = None;
+                    continue;
+                }
+            }
+            if pass.is_none() {
+                replaced = locked(&self.put_off).replaced();
             }
             let (rest, names) = self.next_names(pass.take()).await;
             pass = rest;
@@ -70,33 +87,33 @@ impl Sender {
                     return;
                 }
             }
-            if pass.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
+            // What waited for a plugin that was replaced meanwhile is tried again at once.
+            let idle = pass.is_none() && std::mem::take(&mut taken_up) == 0;
+            if idle && locked(&self.put_off).replaced() == replaced && !self.pause(&ready, stay, &shutdown).await {
                 return;
             }
         }
     }
 
-    /// Whether messages may be taken up now: the pipeline knows what lies in the folder, and no plugin that applies to every
-    /// message is being compiled. Where not, it was waited for that.
-    async fn plugins_are_ready(self: &Arc<Self>, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> bool {
+    /// Whether messages may be taken up now. Where a plugin that applies to every message is being compiled, that is waited
+    /// for.
+    async fn plugins(self: &Arc<Self>, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> Plugins {
         let sender = Arc::clone(self);
-        let known = tokio::task::spawn_blocking(move || sender.current.ensure()).await.unwrap_or(false);
-        let wait = async {
-            if known {
-                self.wait_for_plugins(shutdown).await;
-            } else {
-                tokio::time::sleep(JOURNAL_PAUSE).await;
+        if !tokio::task::spawn_blocking(move || sender.current.ensure()).await.unwrap_or(false) {
+            tokio::select! {
+                () = tokio::time::sleep(JOURNAL_PAUSE) => {}
+                () = shutdown.draining() => {}
             }
-        };
-        if known && self.pipeline.load().holds(&self.settings.destination).is_none() {
-            return true;
+            return Plugins::Unknown;
+        }
+        if self.pipeline.load().holds(&self.settings.destination).is_none() {
+            return Plugins::Ready;
         }
         tokio::select! {
-            () = wait => {}
+            () = self.wait_for_plugins(shutdown) => {}
             () = ready.closed() => {}
-            () = shutdown.draining() => {}
         }
-        false
+        Plugins::Compiled
     }
 
     /// Waits until it is worth looking at the queue again; false where the sender is not to stay.

@@ -259,7 +259,7 @@ impl Shelf {
     /// folder, and nothing of a stage that does not serve has changed. Costs a few calls of `stat`.
     #[must_use]
     pub fn is_current(&self, wanted: &Wanted, version: u64) -> bool {
-        let mut slots = locked(&self.slots);
+        let slots = locked(&self.slots);
         if slots.version != version {
             return false;
         }
@@ -270,12 +270,13 @@ impl Shelf {
                 return false;
             }
         }
-        // Most of the time all serve, and then nothing is looked at one by one.
-        if slots.of_folder(wanted).all(|(_, slot)| slot.serves()) && slots.named.values().all(Slot::serves) {
-            return true;
-        }
-        let places = slots.places(wanted);
-        places.iter().all(|place| slots.slot(place).is_some_and(|slot| slot.serves() || slot.has(&self.facts(place))))
+        let unchanged = |slot: &Slot, stem: &Path| slot.serves() || slot.has(&Facts::of(stem));
+        slots.of_folder(wanted).all(|(stem, slot)| unchanged(slot, stem))
+            && wanted
+                .named
+                .iter()
+                .filter_map(|stage| Some((stage, stage.stem()?)))
+                .all(|(stage, stem)| slots.named.get(&stage.key()).is_some_and(|slot| unchanged(slot, &stem)))
     }
 
     /// Reads the settings of stages that are not judged yet: what they apply to waits for them.
