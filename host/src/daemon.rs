@@ -28,9 +28,9 @@ mod pipelines;
 mod status;
 
 pub use notify::Systemd;
-pub(crate) use pipelines::directory;
 use pipelines::{Holder, Live, Post};
 pub use pipelines::{Made, pipeline};
+pub(crate) use pipelines::{compiling, directory};
 pub use status::Status;
 
 /// A channel that cannot be set up, and why.
@@ -144,6 +144,7 @@ impl Daemon {
         }
         shared.shelf.report(stand);
         let live = Arc::new(Live::new(shared, config, wanted(config, selection), posts));
+        live.keep();
         Ok(Self { shared: shared.clone(), config: config.clone(), senders, receivers, live })
     }
 
@@ -180,6 +181,8 @@ impl Daemon {
         }
         if stay == Stay::Watch {
             others.spawn(pipelines::watch(Arc::clone(&self.live), shutdown.clone()));
+        } else {
+            others.spawn(pipelines::compile(Arc::clone(&self.live), shutdown.clone()));
         }
         let refresh = self.shortest_refresh();
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));

@@ -63,6 +63,7 @@ pub fn start(settings: &Log) -> Result<Logging, LogError> {
     let opened = plugin_log.open(&settings.plugin_log);
     let (subscriber, own, plugins) = subscriber(settings, io::stderr, plugin_log.clone());
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)?;
+    crate::plugin::log_is_at(&settings.plugin_log);
     report(&opened);
     Ok(Logging { own, plugins, plugin_log })
 }
@@ -94,6 +95,7 @@ impl Logging {
         // A handle only fails once its subscriber is gone, and then nobody listens.
         let _ = self.own.reload(own_targets(settings.level));
         let _ = self.plugins.reload(plugin_targets(settings.level));
+        crate::plugin::log_is_at(&settings.plugin_log);
         report(&self.plugin_log.open(&settings.plugin_log));
     }
 }

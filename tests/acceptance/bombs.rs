@@ -58,3 +58,43 @@ pub(crate) fn many_functions(count: usize) -> Vec<u8> {
         body
     }))
 }
+
+/// The section of a component that holds a module of so many functions, each of which takes a while to compile.
+fn module_section(functions: usize) -> Vec<u8> {
+    fn number(mut value: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let low = (value & 0x7f) as u8;
+            value >>= 7;
+            if value == 0 {
+                bytes.push(low);
+                return bytes;
+            }
+            bytes.push(low | 0x80);
+        }
+    }
+    let section = |id: u8, content: Vec<u8>| [vec![id], number(content.len()), content].concat();
+    // One local of type i32, then: local = local * local + i, again and again.
+    let step = |i: usize| [0x20, 0, 0x20, 0, 0x6c, 0x41, (i % 64) as u8, 0x6a, 0x21, 0];
+    let function = [vec![1, 1, 0x7f], (0..20_000).flat_map(step).collect(), vec![0x0b]].concat();
+    let declared = [number(functions), vec![0; functions]].concat();
+    let bodies: Vec<u8> = (0..functions).flat_map(|_| [number(function.len()), function.clone()].concat()).collect();
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, vec![1, 0x60, 0, 0]),
+        section(3, declared),
+        section(10, [number(functions), bodies].concat()),
+    ]
+    .concat();
+    section(1, module)
+}
+
+/// A component whose compilation takes many seconds, and which is no plugin in the end.
+pub(crate) fn ponderous() -> Vec<u8> {
+    [b"\0asm\x0d\0\x01\0".to_vec(), module_section(300)].concat()
+}
+
+/// Put at the end of a component it makes its compilation take some seconds, and changes nothing else.
+pub(crate) fn slow_section() -> Vec<u8> {
+    module_section(200)
+}

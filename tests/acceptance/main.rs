@@ -29,6 +29,7 @@ mod sesame;
 mod bad_input;
 mod broker_faults;
 mod commands;
+mod compiling;
 mod configuration;
 mod destinations;
 mod full_disk;

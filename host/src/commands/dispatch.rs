@@ -43,6 +43,13 @@ pub(super) fn say(line: &str) {
     eprintln!("{line}");
 }
 
+/// Says which plugins of a channel are compiled first, so that nobody wonders what takes so long.
+pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
+    for plugin in crate::daemon::compiling(shared, config, channel) {
+        say(&format!("sesame: compiling plugin {plugin}, which no cache holds yet; this can take a minute"));
+    }
+}
+
 fn run(cli: Cli) -> anyhow::Result<u8> {
     let Cli { common, command } = cli;
     match command {

@@ -16,7 +16,7 @@ use super::queue::add::{Added, add};
 use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::{self, Config, Kind, Selection};
-use crate::daemon::{Daemon, Shared, Signals, stop_on_signals};
+use crate::daemon::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::journal::{Journal, Step};
 use crate::sender::Stay;
 use crate::shutdown;
@@ -143,10 +143,9 @@ async fn send(
             return Ok(None);
         }
         if Instant::now() >= end {
-            return Ok(Some(format!(
-                "not sent within {} by the Sesame that holds the queue",
-                crate::duration::words(deadline)
-            )));
+            let compiling = compiling_there(&sender.state, &selection.senders);
+            let within = crate::duration::words(deadline);
+            return Ok(Some(format!("not sent within {within} by the Sesame that holds the queue{compiling}")));
         }
     }
 }
@@ -188,6 +187,16 @@ async fn wait(sender: &config::Sender, messages: &[Added], end: Instant) -> bool
         }
         tokio::time::sleep(LOOK.min(end.saturating_duration_since(now))).await;
     }
+}
+
+/// What the Sesame that holds the queue of these channels is compiling, as the end of a sentence.
+fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
+    let status = Status::read(state).ok().flatten().filter(|status| status.running);
+    let reports = status.into_iter().flat_map(|status| status.channels);
+    let stages = reports.filter(|report| channels.contains(&report.channel)).flat_map(|report| report.stages);
+    let waits: Vec<String> =
+        stages.filter(|stage| !stage.serves && stage.state == "compiling").map(|s| s.name).collect();
+    if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
 }
 
 /// Whether nobody holds a lock file.
@@ -266,6 +275,7 @@ mod tests {
             broker: "mq:1".to_owned(),
             pipeline: String::new(),
             stages: Vec::new(),
+            routes: Vec::new(),
             elements: Vec::new(),
             digest: String::new(),
             detail: Some("why".to_owned()),

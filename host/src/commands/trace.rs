@@ -141,6 +141,9 @@ fn print(told: &Told) {
     for stage in &step.stages {
         output::line(&format!("    plugin    {}", stage_line(stage)));
     }
+    if !step.routes.is_empty() {
+        output::line(&format!("    routes    {}", step.routes.join(", ")));
+    }
     if !step.signer.is_empty() {
         output::line(&format!("    signer    {}", step.signer));
     }
@@ -183,7 +186,7 @@ fn json_of(told: &Told) -> Value {
     json!({
         "at": output::time(step.at), "what": step.what, "channel": step.channel, "id": step.id,
         "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
-        "stages": step.stages,
+        "stages": step.stages, "routes": step.routes,
         "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,
     })
 }

@@ -3,9 +3,19 @@
 //! Start at [`Live::renew`]. What stages there are is found out by the plugin module's shelf and roster; here a channel's
 //! pipeline is put together from them, what it stands for is made durable, and only then is it swapped in. Messages that
 //! are in work finish on the one they began with. All of it blocks and runs where no signal and no heart-beat waits for it.
+//!
+//! # No message passes a plugin that is not ready yet
+//! Senders and receivers call [`Live::ensure`] after they took a message up and before they load the pipeline: where the shelf
+//! has learnt anything since the pipelines were put together, or a file has come into the folder, they are put together
+//! again first, with every component that is not compiled yet as a stage that holds its messages. So a message that came
+//! after a plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it is
+//! compiled. Where this cannot be made durable, no message is taken up.
+//!
+//! Pipelines are put together under one lock from how the shelf stands at that moment, so that a late look never brings
+//! back an earlier state.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +30,8 @@ use crate::config::{self, Config};
 use crate::journal::{Journal, JournalError, PipelineStage, StageRow};
 use crate::message::Direction;
 use crate::plugin::{
-    ChannelReport, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, Remembered, SideCar, Stand, Standing,
-    TOTAL_TIME, Wanted, roster,
+    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, Remembered, SideCar, Stand,
+    Standing, TOTAL_TIME, Wanted, roster,
 };
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -79,7 +89,13 @@ pub(super) struct Live {
     posts: Vec<Post>,
     /// Whether it was said that status files cannot be written.
     unwritable: AtomicBool,
+    /// The same of a journal.
+    unrecorded: AtomicBool,
     turn: Mutex<Turn>,
+    /// The version of the shelf's state that the pipelines were put together from; 0 where they are to be put together again.
+    applied: AtomicU64,
+    /// Wakes what compiles.
+    wake: Arc<Notify>,
 }
 
 /// Whose turn it is to write what stages there are: a daemon takes over the journals of the one it replaces, which may still
@@ -112,6 +128,15 @@ pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Dire
         None => Vec::new(),
     };
     made(config, &stand, (channel, direction), &remembered, None)
+}
+
+/// The plugins of a channel that have to be compiled before [`pipeline`] answers.
+pub(crate) fn compiling(shared: &Shared, config: &Config, channel: &str) -> Vec<String> {
+    let wanted = wanted(config, |name| name == channel);
+    let stand = shared.shelf.look(&wanted, Effort::Quick);
+    let named = wanted.named.iter().map(|stage| stand.named(stage));
+    let all = stand.folder().iter().cloned().chain(named);
+    all.filter(Standing::is_compiling).map(|standing| standing.name().to_owned()).collect()
 }
 
 /// The directory with lock and journal of a channel.
@@ -297,6 +322,13 @@ impl Holder {
         }
     }
 
+    fn current(&self) -> &Current {
+        match self {
+            Self::Sender(sender) => sender.current(),
+            Self::Receiver(receiver) => receiver.current(),
+        }
+    }
+
     fn adopt(&self, pipeline: Arc<Pipeline>) {
         match self {
             Self::Sender(sender) => sender.adopt(pipeline),
@@ -331,9 +363,27 @@ impl Made {
 
 impl Live {
     pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, posts: Vec<Post>) -> Self {
-        let unwritable = AtomicBool::new(false);
-        let turn = Mutex::new(Turn::New);
-        Self { shared: shared.clone(), config: config.clone(), wanted, posts, unwritable, turn }
+        let (unwritable, unrecorded) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (turn, applied, wake) = (Mutex::new(Turn::New), AtomicU64::new(0), Arc::new(Notify::new()));
+        Self {
+            shared: shared.clone(),
+            config: config.clone(),
+            wanted,
+            posts,
+            unwritable,
+            unrecorded,
+            turn,
+            applied,
+            wake,
+        }
+    }
+
+    /// Has the channels ask before they let a message meet their pipeline.
+    pub(super) fn keep(self: &Arc<Self>) {
+        for post in &self.posts {
+            let live = Arc::downgrade(self);
+            post.holder.current().keep(move || live.upgrade().is_some_and(|live| live.ensure()));
+        }
     }
 
     /// Nothing is written or put into service from here on, also by a look that is still under way.
@@ -345,18 +395,34 @@ impl Live {
     fn renew(&self) -> Option<Duration> {
         let stand = self.shared.shelf.look(&self.wanted, Effort::Full);
         self.shared.shelf.report(&stand);
+        self.apply();
+        stand.soon
+    }
+
+    /// Makes sure that the pipelines know every plugin that lies in the folder; false where that is not possible now, and
+    /// then no message is to be taken up.
+    pub(super) fn ensure(&self) -> bool {
+        let version = self.applied.load(Ordering::Acquire);
+        (version != 0 && self.shared.shelf.is_current(&self.wanted, version)) || self.apply()
+    }
+
+    /// Puts the pipelines together as the shelf stands now. True where all of them are in service.
+    fn apply(&self) -> bool {
         let mut turn = locked(&self.turn);
         if *turn == Turn::Over {
-            return None;
+            return false;
         }
+        let stand = self.shared.shelf.glance(&self.wanted);
         let first = *turn == Turn::New;
-        *turn = Turn::Running;
-        for post in &self.posts {
-            if !self.renew_channel(post, &stand, first) && first {
-                *turn = Turn::New;
-            }
+        let done = self.posts.iter().filter(|post| self.renew_channel(post, &stand, first)).count();
+        if done < self.posts.len() {
+            self.applied.store(0, Ordering::Release);
+            return false;
         }
-        stand.soon
+        *turn = Turn::Running;
+        self.unrecorded.store(false, Ordering::Relaxed);
+        self.applied.store(stand.version, Ordering::Release);
+        true
     }
 
     /// Answers whether the journal knows of it.
@@ -369,16 +435,37 @@ impl Live {
         if (first || changed || made.remembered != known.remembered)
             && let Err(error) = record(&post.spool.journal, &post.channel, &made)
         {
-            let error = crate::cause::chain(&error);
-            tracing::error!(channel = post.channel, error, "cannot write the journal; the pipeline in use stays");
+            if !self.unrecorded.swap(true, Ordering::Relaxed) {
+                let error = crate::cause::chain(&error);
+                tracing::error!(
+                    channel = post.channel,
+                    error,
+                    "cannot write the journal, so the plugins that changed are not in service; \
+                     until it can be written, no message is taken up",
+                );
+            }
             return false;
         }
         let (pipeline, (stages, remembered)) = made.apart();
         *known = Known { remembered, stages };
         drop(known);
         if changed {
-            tracing::info!(channel = post.channel, pipeline = pipeline.hash(), "pipeline in service");
-            post.holder.adopt(pipeline);
+            let compiling: Vec<&str> =
+                pipeline.stages().filter(|stage| stage.condition == "compiling").map(|stage| stage.name).collect();
+            let (channel, hash) = (&post.channel, pipeline.hash());
+            match compiling.as_slice() {
+                [] => tracing::info!(channel, pipeline = hash, "pipeline in service"),
+                plugins => {
+                    tracing::info!(
+                        channel,
+                        pipeline = hash,
+                        plugins = plugins.join(" "),
+                        "a plugin is being compiled; the messages it applies to wait until it serves",
+                    );
+                    self.wake.notify_one();
+                }
+            }
+            post.holder.adopt(Arc::clone(&pipeline));
         }
         true
     }
@@ -410,8 +497,16 @@ pub(super) async fn watch(live: Arc<Live>, shutdown: Shutdown) {
     let _ = tokio::task::spawn_blocking(move || live.publish(false)).await;
 }
 
+/// The same for senders that quit when their queues are empty: what came into the folder meanwhile is compiled.
+pub(super) async fn compile(live: Arc<Live>, shutdown: Shutdown) {
+    tokio::select! {
+        () = live.wake.notified() => renew(&live, &Notify::new(), &shutdown).await,
+        () = shutdown.draining() => {}
+    }
+}
+
 async fn renew(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
-    let wake = Arc::new(Notify::new());
+    let wake = Arc::clone(&live.wake);
     let mut watcher = None;
     while !shutdown.asked() {
         // A folder that is made later, or made anew, is noticed by looking at it.
@@ -435,7 +530,11 @@ async fn renew(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
 async fn tell(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
     while !shutdown.asked() {
         let busy = Arc::clone(live);
-        let _ = tokio::task::spawn_blocking(move || busy.publish(true)).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            busy.ensure();
+            busy.publish(true);
+        })
+        .await;
         tokio::select! {
             () = told.notified() => {}
             () = tokio::time::sleep(RESCAN) => {}

@@ -201,6 +201,18 @@ impl Journal {
     }
 }
 
+/// The routes of a row's outputs, each once.
+pub(super) fn routes(outputs: &str) -> Vec<String> {
+    let outputs: Vec<StoredOutput> = serde_json::from_str(outputs).unwrap_or_default();
+    let mut routes: Vec<String> = Vec::new();
+    for route in outputs.into_iter().flat_map(|output| output.routes) {
+        if !routes.contains(&route) {
+            routes.push(route);
+        }
+    }
+    routes
+}
+
 fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Option<Prepared>> {
     let row = db
         .prepare_cached(

@@ -174,6 +174,23 @@ fn attempts_at_a_message_end_with_what_the_pipeline_made_of_it() {
 }
 
 #[test]
+fn the_trace_of_what_was_sent_names_its_routes_and_reads_rows_that_name_none() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let output =
+        |routes: &[&str]| Output { routes: routes.iter().map(|r| (*r).to_owned()).collect(), ..Output::default() };
+    let sent = |text: &str| Sent { key: key(text), broker: "mq1".to_owned(), at: SystemTime::now() };
+    journal.record_prepared("c", &[prepared("a", vec![output(&["x", "y"]), output(&["y", "default"])])]).unwrap();
+    journal.record_prepared("c", &[prepared("b", vec![output(&[])])]).unwrap();
+    journal.record_sent("c", &[sent("a"), sent("b")]).unwrap();
+    let routes = |text: &str| journal.trace(&id(text)).unwrap().pop().unwrap().routes;
+    assert_eq!(routes("a"), ["x", "y", "default"]);
+    assert_eq!(routes("b"), [] as [&str; 0]);
+    rusqlite::Connection::open(scratch.path()).unwrap().execute("UPDATE outgoing SET outputs = ''", []).unwrap();
+    assert_eq!(routes("a"), [] as [&str; 0]);
+}
+
+#[test]
 fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
     let scratch = Scratch::new();
     let journal = scratch.open();

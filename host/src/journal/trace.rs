@@ -27,6 +27,8 @@ pub struct Step {
     pub pipeline: String,
     /// The stages that the hash stands for, where that is remembered.
     pub stages: Vec<PipelineStage>,
+    /// The routes that plugins chose for what was sent; empty where they chose none.
+    pub routes: Vec<String>,
     /// The elements, old and new.
     pub elements: Vec<String>,
     /// SHA-256 of the content (of the message as it came where it was rejected), in hexadecimal.
@@ -42,7 +44,7 @@ const RECEIVED: &str = "SELECT committed, disposition, id, signer, broker, pipel
 const REJECTED: &str = "SELECT committed, reason, id, signer, broker, pipeline, elements, digest, detail,
     payload_bytes, times FROM rejected";
 const OUTGOING: &str = "SELECT coalesce(finished, prepared), state, id, attempts, broker, pipeline, element, digest,
-    reason FROM outgoing";
+    reason, outputs FROM outgoing";
 /// The id itself, or what begins with it and a dot; `/` follows `.` in ASCII.
 const THIS_ID: &str = "WHERE channel = ?1 AND (id = ?2 OR (id > ?2 || '.' AND id < ?2 || '/'))";
 
@@ -95,6 +97,7 @@ fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Ste
         broker: text(db, row.get(4)?)?,
         pipeline: text(db, row.get(5)?)?,
         stages: Vec::new(),
+        routes: Vec::new(),
         elements: elements.lines().map(str::to_owned).collect(),
         digest: hex(&digest),
         detail: row.get(8)?,
@@ -141,6 +144,9 @@ fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
         3 => "refused",
         _ => "gone",
     };
+    // A text that cannot be understood is of a Sesame that this one does not know.
+    let outputs: Option<String> = row.get(9)?;
+    step.routes = super::sender::routes(outputs.as_deref().unwrap_or_default());
     let attempts: u32 = row.get(3)?;
     if attempts > 0 && step.detail.is_none() {
         step.detail = Some(format!("{attempts} failed attempts"));

@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
@@ -78,6 +79,8 @@ pub struct StageSource {
     pub(super) source: Source,
     /// The settings, or all that is wrong with them.
     pub(super) side_car: Result<SideCar, String>,
+    /// Of settings with mistakes what could be understood of the messages they are for.
+    pub(super) understood: Option<SideCar>,
     /// The side-car's file, which need not exist; none where the configuration has the settings.
     pub(super) side_car_file: Option<PathBuf>,
     /// The side-car's bytes, where the file exists and could be read.
@@ -95,18 +98,21 @@ impl StageSource {
             let names: Vec<&str> = super::builtin::names().collect();
             let missing = || Source::Missing(format!("there is no such stock plugin; there are: {}", names.join(", ")));
             let source = super::builtin::find(stock).map_or_else(missing, Source::BuiltIn);
-            let side_car = Ok(settings.unwrap_or_default());
-            return Self { name: name.to_owned(), source, side_car, side_car_file: None, written: None, named: true };
+            return Self::configured(name.to_owned(), source, settings.unwrap_or_default());
         }
         let path = PathBuf::from(name);
         let file = path.with_extension("toml");
         let (name, source) = (file_name(&path), Source::File(path));
         match settings {
-            Some(settings) => {
-                Self { name, source, side_car: Ok(settings), side_car_file: None, written: None, named: true }
-            }
+            Some(settings) => Self::configured(name, source, settings),
             None => Self::with_side_car(name, source, file, true),
         }
+    }
+
+    /// With settings of the configuration.
+    fn configured(name: String, source: Source, settings: SideCar) -> Self {
+        let side_car = Ok(settings);
+        Self { name, source, side_car, understood: None, side_car_file: None, written: None, named: true }
     }
 
     /// With the side-car in `file`.
@@ -116,7 +122,10 @@ impl StageSource {
             Ok(Some(bytes)) => (parse_side_car(&bytes, &file), Some(bytes)),
             Err(error) => (Err(error), None),
         };
-        Self { name, source, side_car, side_car_file: Some(file), written, named }
+        let mistaken = written.as_deref().filter(|_| side_car.is_err());
+        let text = mistaken.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let understood = text.and_then(|text| SideCar::understood(text, &file));
+        Self { name, source, side_car, understood, side_car_file: Some(file), written, named }
     }
 
     /// What the stage is called: `builtin:NAME` or the name of the file.
@@ -258,6 +267,29 @@ pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
 /// The bytes of a component.
 pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, String> {
     read_file(path, MAX_COMPONENT_BYTES)
+}
+
+/// What the file system says of the folder itself. It is the same only as long as no name comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DirectoryFacts(Option<((u64, u64), [(i64, u64); 2])>);
+
+impl DirectoryFacts {
+    /// Looks at a folder; one that cannot be looked at has no facts.
+    pub(super) fn of(folder: &Path) -> Self {
+        let stat = rustix::fs::stat(folder).ok();
+        Self(stat.map(|stat| {
+            ((stat.st_dev, stat.st_ino), [(stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)])
+        }))
+    }
+
+    /// Whether the last change was so long before `now` that the next one has another time, however coarse the clock.
+    pub(super) fn is_older_than(&self, now: SystemTime, age: Duration) -> bool {
+        let old = |(seconds, nanoseconds): &(i64, u64)| {
+            let since = Duration::new(u64::try_from(*seconds).ok()?, u32::try_from(*nanoseconds).ok()?);
+            Some(now.duration_since(UNIX_EPOCH.checked_add(since)?).ok()? >= age)
+        };
+        self.0.as_ref().is_none_or(|(_, times)| times.iter().all(|time| old(time) == Some(true)))
+    }
 }
 
 fn check_owner(stat: &Stat) -> Result<(), String> {

@@ -5,9 +5,26 @@
 //! A line is cut at 2,000 characters, an instance may write 200 lines and the side-car's number of bytes; what comes
 //! after that is counted, and the count is the last line.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
 use super::bindings::log::{Host, Level};
 use super::state::HostState;
 use super::text::clean;
+
+/// Where the log of plugins is, as far as it is known.
+static PLACE: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// From now on texts that send an operator to the log of plugins name this file.
+pub fn log_is_at(file: &Path) {
+    *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+}
+
+/// The log of plugins as a text names it.
+pub(super) fn place() -> String {
+    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    place.as_ref().map_or_else(|| "the plugin's log".to_owned(), |file| format!("its log, {},", file.display()))
+}
 
 /// The tracing target of everything guests log.
 pub const TARGET: &str = "sesame::plugin_log";

@@ -74,7 +74,7 @@ pub enum Fault {
     #[error("refused its configuration, {0:?}: change its [config]")]
     ConfigRefused(String),
     /// `failure::internal`, in the plugin's words.
-    #[error("reports a fault of its own, {0:?}: see the plugin's log and documentation")]
+    #[error("reports a fault of its own, {0:?}: see {log} and its documentation", log = super::host_log::place())]
     Internal(String),
     /// It could not be loaded.
     #[error("{0}")]

@@ -25,6 +25,7 @@ mod builtin;
 mod compile;
 mod component;
 mod contract;
+mod current;
 mod engine;
 mod filter;
 mod folder;
@@ -52,9 +53,10 @@ pub use self::compile::{
 };
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
 pub use self::contract::SERVED as CONTRACTS_SERVED;
+pub use self::current::Current;
 pub use self::filter::Filter;
 pub use self::folder::{FolderError, StageSource, passed_over, read as read_folder};
-pub use self::host_log::TARGET as LOG_TARGET;
+pub use self::host_log::{TARGET as LOG_TARGET, log_is_at};
 pub use self::instance::Fault;
 pub use self::limits::Limits;
 pub use self::pipeline::{

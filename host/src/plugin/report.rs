@@ -1,5 +1,7 @@
 //! What is told of the stages of a channel: by the running program in its status file, and by `sesame plugin list`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Pipeline, StageInfo};
@@ -27,6 +29,12 @@ pub struct StageReport {
     pub state: String,
     /// What is wrong and what to do, where something is.
     pub reason: Option<String>,
+    /// Since when a file of it is compiled, in milliseconds since 1970; an earlier one may serve until then.
+    pub compiling_since: Option<u64>,
+    /// When it failed last or could not be loaded, in milliseconds since 1970.
+    pub last_error_at: Option<u64>,
+    /// Why, in the words of the log.
+    pub last_error: Option<String>,
     /// Whether messages are put to it: `false` where they wait or pass it by.
     pub serves: bool,
     /// The author's name for what serves.
@@ -61,12 +69,26 @@ impl ChannelReport {
             let state = standing.ended()?.to_owned();
             Some(StageReport { name: standing.name().to_owned(), state, ..StageReport::default() })
         });
+        let mut told: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
+        for stage in &mut told {
+            let standing = stages.iter().find(|standing| standing.name() == stage.name);
+            let loading = standing.and_then(|standing| standing.loading);
+            // That an earlier one serves until then is no reason for another pipeline.
+            if let Some(since) = loading.filter(|_| stage.serves) {
+                (stage.state, stage.compiling_since) = ("compiling".to_owned(), Some(milliseconds(since)));
+                stage.reason = Some("is being replaced by a file that is being compiled".to_owned());
+            }
+        }
         Self {
             channel: channel.to_owned(),
             pipeline: pipeline.hash().to_owned(),
-            stages: pipeline.stages().map(|stage| StageReport::from(&stage)).chain(ended).collect(),
+            stages: told.into_iter().chain(ended).collect(),
         }
     }
+}
+
+fn milliseconds(at: SystemTime) -> u64 {
+    u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<&StageInfo<'_>> for StageReport {
@@ -77,6 +99,9 @@ impl From<&StageInfo<'_>> for StageReport {
             name: stage.name.to_owned(),
             state: stage.condition.to_owned(),
             reason: stage.state.as_ref().err().copied().or(stage.trouble).map(str::to_owned),
+            compiling_since: stage.loading.filter(|_| ready.is_none()).map(milliseconds),
+            last_error_at: stage.last_error.as_ref().map(|(at, _)| milliseconds(*at)),
+            last_error: stage.last_error.as_ref().map(|(_, text)| text.clone()),
             serves: ready.is_some(),
             title: ready.map(|ready| ready.description.name.clone()),
             version: ready.map(|ready| ready.description.version.clone()),

@@ -43,6 +43,8 @@ pub fn roster(folder: &Path, stand: &[Standing], remembered: &[Remembered]) -> (
                 has_side_car: known.side_car,
                 trouble: None,
                 tombstone: None,
+                loading: None,
+                judged: true,
             }),
             Some(standing) => {
                 let stale = standing.tombstone.is_some() && standing.tombstone == known.tombstone;
@@ -60,7 +62,9 @@ pub fn roster(folder: &Path, stand: &[Standing], remembered: &[Remembered]) -> (
         }
     }
     stages.sort_by(|a, b| stem(&a.name).cmp(stem(&b.name)));
-    let kept = stages.iter().filter(|standing| standing.ended().is_none()).map(remember).collect();
+    let is_known = |standing: &Standing| remembered.iter().any(|known| known.name == standing.name);
+    let stays = |standing: &&Standing| standing.ended().is_none() && (standing.judged || is_known(standing));
+    let kept = stages.iter().filter(stays).map(remember).collect();
     (stages, kept)
 }
 
@@ -120,7 +124,8 @@ mod tests {
     fn standing(name: &str, condition: Condition, tombstone: Option<&str>) -> Standing {
         let side_car = Some(SideCar::default());
         let (name, tombstone) = (name.to_owned(), tombstone.map(str::to_owned));
-        Standing { name, side_car, condition, has_side_car: false, trouble: None, tombstone }
+        let (has_side_car, trouble, loading, judged) = (false, None, None, true);
+        Standing { name, side_car, condition, has_side_car, trouble, tombstone, loading, judged }
     }
 
     fn known(name: &str, tombstone: Option<&str>) -> Remembered {

@@ -10,6 +10,9 @@ use super::limits::Limits;
 use crate::config::{ConfigErrors, Flow, OnError, PluginSettings};
 use crate::message::Direction;
 
+/// The keys of a side-car that say which messages a stage sees.
+const FILTER_KEYS: [&str; 5] = ["channels", "direction", "destination", "signer", "content-type"];
+
 /// The settings of one stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SideCar {
@@ -69,6 +72,21 @@ impl SideCar {
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
         PluginSettings::parse_side_car(text, file).map(|settings| Self::from(&settings))
     }
+
+    /// Of a text with mistakes the keys that say which messages the stage sees, each that is right by itself; nothing where
+    /// there is none. The others are at their defaults: the stage is enabled.
+    #[must_use]
+    pub fn understood(text: &str, file: &Path) -> Option<Self> {
+        let table: toml::Table = text.parse().ok()?;
+        let mut kept = toml::Table::new();
+        for (key, value) in table.into_iter().filter(|(key, _)| FILTER_KEYS.contains(&key.as_str())) {
+            let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if Self::parse(&alone.to_string(), file).is_ok() {
+                kept.insert(key, value);
+            }
+        }
+        Self::parse(&kept.to_string(), file).ok().filter(|_| !kept.is_empty())
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +104,18 @@ mod tests {
         assert_eq!(parse("").unwrap(), SideCar::default());
         assert_eq!(parse("direction = \"both\"").unwrap(), SideCar::default());
         assert_eq!(SideCar::default().limits, Limits::default());
+    }
+
+    #[test]
+    fn of_a_text_with_mistakes_the_keys_hold_that_say_which_messages_it_is_for() {
+        let understood = |text| SideCar::understood(text, Path::new("a.toml")).map(|side_car| side_car.filter);
+        let text =
+            "enabled = false\ndeadline = 5\ndestination = \"/queue/a\"\ndirection = \"sideways\"\n[config]\nx = 1\n";
+        let expected = Filter { destination: Some(vec!["/queue/a".to_owned()]), ..Filter::default() };
+        assert_eq!(understood(text), Some(expected));
+        assert!(SideCar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake ends no stage");
+        assert_eq!(understood("deadline = 5"), None);
+        assert_eq!(understood("destination = \"/queue/a"), None, "no TOML says nothing");
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Receiver {
                 if shutdown.asked() {
                     return;
                 }
-                if self.pipeline.load().pause(Instant::now()).is_some() {
+                if self.pipeline.load().pause(Instant::now()).is_some() || self.is_held() {
                     break;
                 }
                 progress |= self.retry(element).await;
@@ -130,8 +130,8 @@ impl Receiver {
             return false;
         }
         if let Disposition::Deferred { next, attempt } = decision.disposition {
-            let reason = decision.facts.reason;
-            tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
+            let reason = decision.facts.reason.unwrap_or_default();
+            self.say_still_deferred(&element, attempt, &reason);
             if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, attempt) {
                 tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot write the journal");
             }
@@ -159,6 +159,16 @@ impl Receiver {
         }
     }
 
+    /// One line for a message whose attempt was counted, and one for all that wait for the same plugin.
+    fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
+        if attempt > element.attempt {
+            tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
+        } else if self.waits.is_news(reason, Instant::now(), self.settings.repetition.back_off_min) {
+            let messages = self.waiting().len();
+            tracing::warn!(channel = %self.name, messages, reason, "messages still deferred");
+        }
+    }
+
     fn decide_again(&self, element: &DeferredElement, attempt: u32) -> Option<Decided> {
         let raw = match self.read_sealed(&element.element) {
             Ok(Some(raw)) => raw,
@@ -181,6 +191,9 @@ impl Receiver {
         };
         let id = element.id.as_str();
         let header_id = (id != crate::message::MessageId::absent().as_str()).then_some(id);
+        if !self.current.ensure() {
+            return None;
+        }
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
         let mut snapshot = self.snapshot();
         snapshot.held = Arc::default();

@@ -27,8 +27,13 @@ const ROOM_CHECK: Duration = Duration::from_secs(1);
 const SHOWN_FINDINGS: usize = 10;
 /// The largest prefetch that brokers take.
 const WIDEST: u32 = 65_535;
+/// How often a delivery looks whether the plugin that it waits for is compiled.
+const COMPILER_LOOK: Duration = Duration::from_millis(100);
 /// How long a DISCONNECT may take.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+
+/// No decision is made now: the plugins that lie in the folder are not known or not compiled.
+struct NotNow;
 
 /// What of a delivery is needed after its decision.
 struct Origin {
@@ -45,7 +50,7 @@ struct Origin {
 /// A delivery whose decision is being made.
 struct InWork {
     origin: Origin,
-    decision: JoinHandle<Result<Decided, JoinError>>,
+    decision: JoinHandle<Result<Option<Decided>, JoinError>>,
 }
 
 /// What the commit engine answered for one delivery.
@@ -102,6 +107,8 @@ struct Intake<'a> {
     ahead: u32,
     /// Those of them that are larger than we read and never acknowledged.
     left: u32,
+    /// Asked to stop, decisions that wait for a compiler are given up.
+    shutdown: Shutdown,
     /// Why no more deliveries are taken, and the session ends when those in work are done with.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
@@ -134,6 +141,7 @@ impl Receiver {
             prefetch,
             ahead,
             left: 0,
+            shutdown: shutdown.clone(),
             leaving: None,
             answers: mpsc::unbounded_channel(),
             fitness,
@@ -190,6 +198,15 @@ impl Receiver {
                 None
             }
         }
+    }
+
+    /// A decision with the plugins that lie in the folder by now; nothing where they are not known, or hold every message.
+    fn decide_now(&self, received: &Received<'_>, held: Arc<HashSet<String>>) -> Result<Decided, NotNow> {
+        if !self.current.ensure() || self.is_held() {
+            return Err(NotNow);
+        }
+        let snapshot = super::Snapshot { held, ..self.snapshot() };
+        Ok(super::decide_or_fail(&self.spool.deaths, received, &snapshot))
     }
 
     /// Signers whose later messages wait behind a deferred one.
@@ -333,30 +350,49 @@ impl Intake<'_> {
         self.leaving = Some(Ended::Crowded);
     }
 
-    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Decided, JoinError>> {
-        let receiver = Arc::clone(self.receiver);
-        let mut snapshot = self.receiver.snapshot();
-        snapshot.held = Arc::clone(&self.held);
-        let workers = Arc::clone(&self.receiver.workers);
-        let (raw, id, headers) = (origin.raw.clone(), origin.header_id.clone(), origin.headers.clone());
-        let at = origin.at;
+    /// Decides with the plugins that lie in the folder by now. Where one of them that applies to every message is still
+    /// compiled, that is waited for; nothing is decided where a stop is asked for meanwhile.
+    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Option<Decided>, JoinError>> {
+        let (receiver, held) = (Arc::clone(self.receiver), Arc::clone(&self.held));
+        let (raw, id) = (origin.raw.clone(), origin.header_id.clone());
+        let (headers, at) = (Arc::new(origin.headers.clone()), origin.at);
+        let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
-            let permit = workers.acquire_owned().await;
-            let decided = tokio::task::spawn_blocking(move || {
-                let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
-                super::decide_or_fail(&receiver.spool.deaths, &received, &snapshot)
-            })
-            .await;
-            drop(permit);
-            decided
+            loop {
+                let permit = Arc::clone(&receiver.workers).acquire_owned().await;
+                let (busy, raw, id) = (Arc::clone(&receiver), raw.clone(), id.clone());
+                let (headers, held) = (Arc::clone(&headers), Arc::clone(&held));
+                let decided = tokio::task::spawn_blocking(move || {
+                    let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
+                    busy.decide_now(&received, held)
+                });
+                let decided = decided.await?;
+                drop(permit);
+                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.is_held()) {
+                    return Ok(decided.ok());
+                }
+                if shutdown.asked() {
+                    return Ok(None);
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(COMPILER_LOOK) => {}
+                    () = shutdown.draining() => {}
+                }
+                receiver.wait_for_plugins(&shutdown).await;
+            }
         })
     }
 
     /// Sends the decision at the front to the commit engine.
-    fn submit(&mut self, decided: Result<Decided, JoinError>) {
+    fn submit(&mut self, decided: Result<Option<Decided>, JoinError>) {
         let Some(InWork { origin, .. }) = self.in_work.pop_front() else { return };
         let (mut decision, raw_digest) = match decided {
-            Ok(decided) => decided,
+            Ok(Some(decided)) => decided,
+            Ok(None) => {
+                // A stop was asked for while a plugin was compiled: the broker keeps it.
+                self.leaving = Some(Ended::Paused);
+                return;
+            }
             Err(error) => {
                 // The runtime is going down. The delivery is not acknowledged; the broker keeps it.
                 tracing::debug!(channel = %self.receiver.name, error = %error, "decision abandoned");
@@ -415,7 +451,7 @@ impl Intake<'_> {
 }
 
 /// The decision of the delivery at the front; pending for ever where there is none.
-async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Decided, JoinError>> {
+async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>, JoinError>> {
     match in_work.front_mut() {
         Some(first) => Some((&mut first.decision).await.flatten()),
         None => std::future::pending().await,

@@ -5,7 +5,8 @@
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
 //! messages, and storing is tried again after five seconds. A plugin that fails for every message pauses it too, until the
 //! plugin answers for one or is replaced: what was decided before is stored and acknowledged, the session is closed, and
-//! then one message at a time is tried. (An UNSUBSCRIBE would not do: RabbitMQ answers ACKs after it with ERROR.)
+//! then one message at a time is tried. While a plugin that applies to every message is compiled, no session is begun, and
+//! the deliveries of one that was begun wait in memory, unacknowledged. (An UNSUBSCRIBE would not do: RabbitMQ answers ACKs after it with ERROR.)
 //!
 //! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
 
@@ -20,17 +21,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
 pub(crate) use decide::{milliseconds, targets};
 pub(crate) use intake::log_findings;
-pub(crate) use pause::{say_pause, wait_for_plugin};
+pub(crate) use pause::{Waits, say_pause, wait_for_compiler, wait_for_plugin};
 
 use crate::channel::{Identity, Link, OpenSpool};
 use crate::config;
 use crate::message::content_digest;
-use crate::plugin::Pipeline;
+use crate::plugin::{Current, Pipeline};
 use crate::shutdown::Shutdown;
 use crate::smime::OpenPolicy;
 use crate::spool::{CommitError, Deaths, Stored};
@@ -49,10 +50,10 @@ pub struct Receiver {
     identity: Identity,
     lists: Arc<SignerListsSource>,
     pipeline: ArcSwap<Pipeline>,
+    current: Current,
+    waits: Waits,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
-    /// Tells of a new pipeline.
-    adopted: Notify,
     tried: Mutex<deferred::Tried>,
     /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
     spare: AtomicU32,
@@ -135,9 +136,10 @@ impl Receiver {
             identity: parts.identity,
             lists: parts.lists,
             pipeline: ArcSwap::new(parts.pipeline),
+            current: Current::default(),
+            waits: Waits::default(),
             spool: parts.spool,
             workers: parts.workers,
-            adopted: Notify::new(),
             tried: Mutex::default(),
             spare: AtomicU32::new(0),
             stream_suspected: AtomicBool::new(false),
@@ -160,17 +162,22 @@ impl Receiver {
     /// deferred because a plugin could not answer for any are tried again.
     pub fn adopt(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
-        self.adopted.notify_one();
     }
 
-    /// Waits until no plugin has to be compiled; the broker keeps the messages until then.
+    /// What makes sure that the pipeline knows every plugin that lies in the folder.
+    #[must_use]
+    pub fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Whether a plugin that applies to every message is being compiled.
+    fn is_held(&self) -> bool {
+        self.pipeline.load().holds(&self.settings.destination).is_some()
+    }
+
+    /// Waits until no plugin has to be compiled that applies to every message; the broker keeps the messages until then.
     async fn wait_for_plugins(&self, shutdown: &Shutdown) {
-        while self.pipeline.load().is_compiling() && !shutdown.asked() {
-            tokio::select! {
-                () = self.adopted.notified() => {}
-                () = shutdown.draining() => {}
-            }
-        }
+        wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
     }
 
     /// What a message is judged by now.
@@ -181,12 +188,15 @@ impl Receiver {
 
     /// Receives until a stop is asked for. Broker and disk may come and go.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        self.wait_for_plugins(&shutdown).await;
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
                 say_pause(&self.name, &pause);
                 wait_for_plugin(&self.pipeline, &shutdown).await;
+                continue;
+            }
+            if self.is_held() {
+                self.wait_for_plugins(&shutdown).await;
                 continue;
             }
             if let Some(free) = self.too_little_room() {

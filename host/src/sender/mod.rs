@@ -36,7 +36,8 @@ pub use window::{Blame, Ending, Window};
 use crate::channel::{Connected, Identity, Link, OpenSpool};
 use crate::config;
 use crate::message::MessageId;
-use crate::plugin::Pipeline;
+use crate::plugin::{Current, Pipeline};
+use crate::receiver::{Waits, wait_for_compiler};
 use crate::shutdown::Shutdown;
 use crate::smime::SealError;
 use crate::spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
@@ -100,6 +101,8 @@ pub struct Sender {
     identity: Identity,
     recipient: Option<Arc<RecipientSource>>,
     pipeline: ArcSwap<Pipeline>,
+    current: Current,
+    waits: Waits,
     outgoing: Outgoing,
     state: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
@@ -190,6 +193,8 @@ impl Sender {
             identity: parts.identity,
             recipient: parts.recipient,
             pipeline: ArcSwap::new(parts.pipeline),
+            current: Current::default(),
+            waits: Waits::default(),
             outgoing: parts.outgoing,
             state: parts.state,
             workers: parts.workers,
@@ -225,15 +230,15 @@ impl Sender {
         self.wake.notify_one();
     }
 
-    /// Waits until no plugin has to be compiled; what is queued stays where it is.
+    /// What makes sure that the pipeline knows every plugin that lies in the folder.
+    #[must_use]
+    pub fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Waits until no plugin has to be compiled that applies to every message; what is queued stays where it is.
     async fn wait_for_plugins(&self, shutdown: &Shutdown) {
-        while self.pipeline.load().is_compiling() && !shutdown.asked() {
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.settings.poll) => {}
-                () = shutdown.draining() => {}
-            }
-        }
+        wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
     }
 
     /// From now on `fates` is told of each message.

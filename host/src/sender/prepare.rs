@@ -77,7 +77,7 @@ pub(super) enum Examined {
     /// Never to be sent.
     Refused(Refusal),
     /// Dropped by a plugin on purpose.
-    Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String },
+    Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String, pipeline: String },
     /// Not to be sent now.
     PutOff { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
     /// Locked by somebody else, gone, or left alone while the channel pauses.
@@ -103,7 +103,9 @@ impl Sender {
         let mut examined = Vec::with_capacity(names.len());
         for name in names {
             // The rest comes with the next pass.
-            if in_hand > IN_HAND_BYTES || shutdown.asked() || self.pipeline.load().pause(Instant::now()).is_some() {
+            let pipeline = self.pipeline.load();
+            let held = pipeline.pause(Instant::now()).is_some() || pipeline.holds(&self.settings.destination).is_some();
+            if in_hand > IN_HAND_BYTES || shutdown.asked() || held {
                 break;
             }
             let one = catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::PutOff {
@@ -163,6 +165,10 @@ impl Sender {
     }
 
     fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
+        // After the content was read: a plugin that was in the folder before the message was in the queue is known from here.
+        if !self.current.ensure() {
+            return Examined::NotOurs;
+        }
         let replaced = locked(&self.put_off).replaced();
         let pipeline = self.pipeline.load();
         let name = element.name().to_string();
@@ -186,7 +192,8 @@ impl Sender {
         let work = match self.state.deaths.begin(&self.name, &key.digest) {
             Ok(work) => work,
             Err(killer) => {
-                return Examined::Refused(Refusal::new(element, key, content, KILLED_HANDLER, killer.to_string()));
+                let refusal = Refusal::new(element, key, content, KILLED_HANDLER, killer.to_string());
+                return Examined::Refused(refusal.by(pipeline.hash()));
             }
         };
         let outcome = pipeline.run(&input, &content);
@@ -196,53 +203,53 @@ impl Sender {
 
     /// What the pipeline's outcome means for an element.
     fn judge(&self, outcome: Outcome, taken: Taken<'_>) -> Examined {
-        let Taken { element, key, content, attempt, replaced, pipeline } = taken;
-        let name = element.name().to_string();
-        match outcome {
-            Outcome::Pass { outputs, refused, findings } => {
-                crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
-                let outputs = outputs.into_iter().map(output).collect();
-                let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
-                if refused.is_empty() {
-                    return Examined::Ready { element, content, row, fresh: true };
-                }
-                Examined::PartlyRefused { element, content, row, refused }
-            }
-            Outcome::Dropped { finding, plugin } => Examined::Dropped { element, key, finding, plugin },
-            Outcome::Invalid { findings, plugin } => {
-                let why = format!("{plugin}: {}", summary(&findings));
-                Examined::Refused(Refusal::new(element, key, content, "plugin-invalid", why).with_findings(findings))
-            }
+        let name = taken.element.name().to_string();
+        let (outputs, refused, findings) = match outcome {
+            Outcome::Pass { outputs, refused, findings } => (outputs, refused, findings),
             Outcome::Retry { after, reason, plugin } => {
-                self.postpone(element, key, content, after, format!("{plugin}: {reason}"), attempt)
+                return self.postpone(taken, after, format!("{plugin}: {reason}"));
             }
-            Outcome::Failed { error, .. } => match error.blame {
-                Blame::Message => self.postpone(element, key, content, None, error.to_string(), attempt),
-                Blame::Plugin => Examined::PutOff {
-                    element: name,
-                    attempt: 0,
-                    after: None,
-                    waits_for: WaitsFor::Plugin(replaced),
-                    reason: error.to_string(),
-                },
-                Blame::Nobody => Examined::NotOurs,
-            },
+            Outcome::Failed { error, .. } => {
+                return match error.blame {
+                    Blame::Message => self.postpone(taken, None, error.to_string()),
+                    Blame::Plugin => Examined::PutOff {
+                        element: name,
+                        attempt: 0,
+                        after: None,
+                        waits_for: WaitsFor::Plugin(taken.replaced),
+                        reason: error.to_string(),
+                    },
+                    Blame::Nobody => Examined::NotOurs,
+                };
+            }
+            Outcome::Dropped { finding, plugin } => {
+                let Taken { element, key, pipeline, .. } = taken;
+                return Examined::Dropped { element, key, finding, plugin, pipeline: pipeline.to_owned() };
+            }
+            Outcome::Invalid { findings, plugin } => {
+                let Taken { element, key, content, pipeline, .. } = taken;
+                let why = format!("{plugin}: {}", summary(&findings));
+                let refusal = Refusal::new(element, key, content, "plugin-invalid", why).with_findings(findings);
+                return Examined::Refused(refusal.by(pipeline));
+            }
+        };
+        let Taken { element, key, content, pipeline, .. } = taken;
+        crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
+        let outputs = outputs.into_iter().map(output).collect();
+        let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
+        if refused.is_empty() {
+            return Examined::Ready { element, content, row, fresh: true };
         }
+        Examined::PartlyRefused { element, content, row, refused }
     }
 
     /// Puts an element off, or refuses it after the last attempt that is counted.
-    fn postpone(
-        &self,
-        element: LockedElement,
-        key: PreparedKey,
-        content: Arc<Vec<u8>>,
-        after: Option<Duration>,
-        reason: String,
-        attempt: u32,
-    ) -> Examined {
+    fn postpone(&self, taken: Taken<'_>, after: Option<Duration>, reason: String) -> Examined {
+        let Taken { element, key, content, attempt, pipeline, .. } = taken;
         if attempt >= self.settings.repetition.attempts {
             let why = format!("after {attempt} attempts: {reason}");
-            return Examined::Refused(Refusal::new(element, key, content, "attempts-exhausted", why));
+            let refusal = Refusal::new(element, key, content, "attempts-exhausted", why);
+            return Examined::Refused(refusal.by(pipeline));
         }
         if let Err(error) = self.state.journal.count_attempts(&self.name, &[key.digest]) {
             tracing::error!(channel = %self.name, error = crate::cause::chain(&error), "cannot write the journal");

@@ -65,6 +65,11 @@ impl PutOff {
         self.waits.values_mut().filter(|wait| !wait.counted).for_each(|wait| wait.until = now);
     }
 
+    /// How many wait for a plugin and not for their next attempt.
+    pub(super) fn for_plugins(&self) -> usize {
+        self.waits.values().filter(|wait| !wait.counted).count()
+    }
+
     /// When the next of those that wait at `now` may go.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         self.waits.values().map(|wait| wait.until).filter(|until| *until > now).min()

@@ -28,6 +28,8 @@ pub(super) struct Refusal {
     code: &'static str,
     why: String,
     findings: Vec<Finding>,
+    /// Hash of the pipeline that ran; empty where none did.
+    pipeline: String,
 }
 
 impl Refusal {
@@ -38,7 +40,7 @@ impl Refusal {
         code: &'static str,
         why: String,
     ) -> Self {
-        Self { element, key, content, code, why, findings: Vec::new() }
+        Self { element, key, content, code, why, findings: Vec::new(), pipeline: String::new() }
     }
 
     /// An element that is empty or too large to be sent.
@@ -55,6 +57,12 @@ impl Refusal {
         Ok(Self::new(element, key, content, code, crate::cause::chain(error)))
     }
 
+    /// The pipeline that the message met.
+    pub(super) fn by(mut self, pipeline: &str) -> Self {
+        pipeline.clone_into(&mut self.pipeline);
+        self
+    }
+
     pub(super) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings = findings;
         self
@@ -64,10 +72,11 @@ impl Refusal {
 impl Sender {
     /// Refuses an element. Where the reject queue cannot be written, the element stays and is put off.
     pub(super) async fn refuse(&self, refusal: Refusal) {
-        let Refusal { element, key, content, code, why, findings } = refusal;
+        let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
         let error = format!("{code}: {why}");
         let name = element.name().to_string();
-        let commit = self.rejection(&key.id, (code, &why), &content, &findings);
+        let mut commit = self.rejection(&key.id, (code, &why), &content, &findings);
+        commit.facts.pipeline = pipeline;
         match self.commit(commit).await {
             Ok(stored) => {
                 tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
@@ -122,10 +131,15 @@ impl Sender {
     }
 
     /// Ends a message all of whose parts are in the reject queue.
-    pub(super) async fn all_parts_refused(&self, element: LockedElement, key: PreparedKey, refused: &[Refused]) {
+    pub(super) async fn all_parts_refused(
+        &self,
+        element: LockedElement,
+        (key, pipeline): (PreparedKey, &str),
+        refused: &[Refused],
+    ) {
         let name = element.name().to_string();
         let reason = format!("all {} parts were refused", refused.len());
-        match self.commit(self.end_without_element(&key, &reason)).await {
+        match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
                 let _ = self.state.journal.record_refused(&self.name, &name, &key, &reason);
                 self.remove_settled(element, Settled::Refused(stored));
@@ -135,11 +149,17 @@ impl Sender {
     }
 
     /// Puts the refused parts of a message into the reject queue; false where that is not possible now.
-    pub(super) async fn refuse_parts(&self, element: &str, id: &MessageId, refused: &[Refused]) -> bool {
+    pub(super) async fn refuse_parts(
+        &self,
+        element: &str,
+        (id, pipeline): (&MessageId, &str),
+        refused: &[Refused],
+    ) -> bool {
         for part in refused {
             let id = &id.part(part.part);
             let error = format!("{}: {}", part.plugin, summary(&part.findings));
-            let commit = self.rejection(id, ("plugin-invalid", &error), &part.payload, &part.findings);
+            let mut commit = self.rejection(id, ("plugin-invalid", &error), &part.payload, &part.findings);
+            pipeline.clone_into(&mut commit.facts.pipeline);
             if let Err(failure) = self.commit(commit).await {
                 self.cannot_set_aside(element, &failure);
                 return false;
@@ -152,10 +172,16 @@ impl Sender {
     }
 
     /// Notes a message that a plugin dropped, and removes its element.
-    pub(super) async fn drop_message(&self, element: LockedElement, key: PreparedKey, finding: &Finding, plugin: &str) {
+    pub(super) async fn drop_message(
+        &self,
+        element: LockedElement,
+        (key, pipeline): (PreparedKey, &str),
+        finding: &Finding,
+        plugin: &str,
+    ) {
         let name = element.name().to_string();
         let reason = format!("dropped by {plugin}: {finding}");
-        match self.commit(self.end_without_element(&key, &reason)).await {
+        match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
                 tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
                 self.fate(&name, Some(&key.id), "dropped", Some(&reason));
@@ -179,9 +205,10 @@ impl Sender {
     }
 
     /// Ends a message of which nothing is written, and the count of its attempts.
-    fn end_without_element(&self, key: &PreparedKey, reason: &str) -> Commit {
+    fn end_without_element(&self, (key, pipeline): (&PreparedKey, &str), reason: &str) -> Commit {
         let mut facts = Facts::at(SystemTime::now());
         facts.reason = Some(reason.to_owned());
+        pipeline.clone_into(&mut facts.pipeline);
         let mut commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
         commit.raw_digest = Some(key.digest);
         commit

@@ -2,7 +2,8 @@
 //!
 //! A batch is locked, read and run through the pipeline on blocking threads; what is refused goes to the reject queue
 //! first, then the pipeline's answers are made durable together, and only then is a message [`Prepared`]. While a plugin
-//! fails for every message nothing is taken up; then one element at a time is tried.
+//! fails for every message nothing is taken up; then one element at a time is tried. While a plugin that applies to every
+//! message is being compiled nothing is taken up either, however long that takes.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -27,6 +28,16 @@ const SETTLING_LOOK: Duration = Duration::from_millis(200);
 /// How long a sender waits when its journal cannot be written.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Whether messages may be taken up.
+enum Plugins {
+    /// The pipeline knows what lies in the plugin folder, and none of that holds all messages.
+    Ready,
+    /// One that applies to every message was compiled, or is still where a stop was asked for.
+    Compiled,
+    /// The pipeline cannot be brought up to date now.
+    Unknown,
+}
+
 /// A pass through the queue.
 struct Pass {
     scan: Scan,
@@ -42,7 +53,7 @@ impl Sender {
     /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
     pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
         let mut pass = None;
-        let mut taken_up = 0;
+        let (mut taken_up, mut replaced) = (0, 0);
         while !shutdown.asked() && !ready.is_closed() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
                 say_pause(&self.name, &pause);
@@ -56,6 +67,17 @@ impl Sender {
                 pass = None;
                 continue;
             }
+            match self.plugins(&ready, &shutdown).await {
+                Plugins::Ready => {}
+                Plugins::Unknown if stay != Stay::Watch => return,
+                Plugins::Unknown | Plugins::Compiled => {
+                    pass = None;
+                    continue;
+                }
+            }
+            if pass.is_none() {
+                replaced = locked(&self.put_off).replaced();
+            }
             let (rest, names) = self.next_names(pass.take()).await;
             pass = rest;
             let (prepared, taken) = self.prepare(names, &shutdown).await;
@@ -65,17 +87,46 @@ impl Sender {
                     return;
                 }
             }
-            if pass.is_none() && std::mem::take(&mut taken_up) == 0 && !self.pause(&ready, stay, &shutdown).await {
+            // What waited for a plugin that was replaced meanwhile is tried again at once.
+            let idle = pass.is_none() && std::mem::take(&mut taken_up) == 0;
+            if idle && locked(&self.put_off).replaced() == replaced && !self.pause(&ready, stay, &shutdown).await {
                 return;
             }
         }
     }
 
+    /// Whether messages may be taken up now. Where a plugin that applies to every message is being compiled, that is waited
+    /// for.
+    async fn plugins(self: &Arc<Self>, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> Plugins {
+        let sender = Arc::clone(self);
+        if !tokio::task::spawn_blocking(move || sender.current.ensure()).await.unwrap_or(false) {
+            tokio::select! {
+                () = tokio::time::sleep(JOURNAL_PAUSE) => {}
+                () = shutdown.draining() => {}
+            }
+            return Plugins::Unknown;
+        }
+        if self.pipeline.load().holds(&self.settings.destination).is_none() {
+            return Plugins::Ready;
+        }
+        tokio::select! {
+            () = self.wait_for_plugins(shutdown) => {}
+            () = ready.closed() => {}
+        }
+        Plugins::Compiled
+    }
+
     /// Waits until it is worth looking at the queue again; false where the sender is not to stay.
     async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
         if stay != Stay::Watch {
-            if !self.settling.swap(false, Ordering::Relaxed) {
+            let compiling = self.pipeline.load().is_compiling();
+            let awaited = compiling && locked(&self.put_off).for_plugins() > 0;
+            let held = self.pipeline.load().holds(&self.settings.destination).is_some();
+            if !self.settling.swap(false, Ordering::Relaxed) && !awaited && !held {
                 return false;
+            }
+            if awaited {
+                self.wake_in(ready, shutdown).await;
             }
             // What is being written now is part of what is queued.
             tokio::time::sleep(SETTLING_LOOK).await;
@@ -86,6 +137,16 @@ impl Sender {
             () = tokio::time::sleep(self.next_look()) => true,
             () = shutdown.draining() => false,
             () = ready.closed() => false,
+        }
+    }
+
+    /// Waits a moment, or until the pipeline is another.
+    async fn wake_in(&self, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) {
+        tokio::select! {
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(self.settings.poll.min(JOURNAL_PAUSE)) => {}
+            () = shutdown.draining() => {}
+            () = ready.closed() => {}
         }
     }
 
@@ -189,7 +250,7 @@ impl Sender {
         let mut kept = Vec::with_capacity(examined.len());
         for one in examined {
             if let Examined::PartlyRefused { element, row, refused, .. } = &one
-                && !self.refuse_parts(&element.name().to_string(), &row.key.id, refused).await
+                && !self.refuse_parts(&element.name().to_string(), (&row.key.id, &row.pipeline), refused).await
             {
                 continue;
             }
@@ -206,23 +267,36 @@ impl Sender {
             }
             Examined::PartlyRefused { element, content, row, refused } => {
                 if row.outputs.is_empty() {
-                    self.all_parts_refused(element, row.key, &refused).await;
+                    self.all_parts_refused(element, (row.key, &row.pipeline), &refused).await;
                 } else {
                     return Some(self.prepared(element, &content, row));
                 }
             }
             Examined::Refused(refusal) => self.refuse(refusal).await,
-            Examined::Dropped { element, key, finding, plugin } => {
-                self.drop_message(element, key, &finding, &plugin).await;
+            Examined::Dropped { element, key, finding, plugin, pipeline } => {
+                self.drop_message(element, (key, &pipeline), &finding, &plugin).await;
             }
             Examined::PutOff { element, attempt, after, waits_for, reason } => {
                 self.put_off(&element, attempt, after, waits_for);
-                tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                if waits_for == WaitsFor::Attempt {
+                    tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                } else {
+                    self.say_waiting(&reason);
+                }
                 self.fate(&element, None, "waiting", Some(&reason));
             }
             Examined::NotOurs => {}
         }
         None
+    }
+
+    /// Says once for each plugin and back-off why messages wait for it.
+    fn say_waiting(&self, reason: &str) {
+        let pause = crate::receiver::back_off(&self.settings.repetition, 0);
+        if self.waits.is_news(reason, Instant::now(), pause) {
+            let messages = locked(&self.put_off).for_plugins();
+            tracing::warn!(channel = %self.name, messages, reason, "messages wait for a plugin; they stay in outgoing");
+        }
     }
 
     /// Notes what became of the removal of the element `name`; false where it is still there, and then it is put off.

@@ -7,12 +7,14 @@ use std::time::SystemTime;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
+use super::super::dispatch::say_compiling;
 use super::super::output;
+use super::super::plugin::list::{Told, told_by_daemon};
 use super::Found;
 use crate::cause::chain;
 use crate::channel::{JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
-use crate::daemon::{Shared, pipeline};
+use crate::daemon::{Shared, directory as directory_of, pipeline};
 use crate::journal::Journal;
 use crate::message::Direction;
 use crate::spool::{Outgoing, SpoolError, SpoolLock};
@@ -155,6 +157,7 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
     let receivers = config.receivers.keys().map(|name| (format!("receive.{name}"), name, Direction::Inbound));
     let mut found = Vec::new();
     for (subject, name, direction) in senders.chain(receivers) {
+        say_compiling(shared, config, name);
         match pipeline(shared, config, name, direction) {
             Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.state {
                 Ok(ready) => {
@@ -162,21 +165,38 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
                     let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);
                     Found::ok(subject.clone(), text)
                 }
-                Err(reason) => Found::error(
-                    subject.clone(),
-                    format!(
-                        "plugin {} {reason}; until it is mended, the messages it should see are deferred",
-                        stage.name
-                    ),
-                ),
+                Err(reason) => {
+                    let meaning = meaning(config, (name, direction), stage.name);
+                    Found::error(subject.clone(), format!("plugin {} {reason}; {meaning}", stage.name))
+                }
             })),
-            Err(SetupError::Plugins(errors)) => {
-                found.extend(errors.iter().map(|error| Found::error(subject.clone(), chain(error))));
-            }
+            Err(SetupError::Plugins(errors)) => found.extend(errors.iter().map(|error| {
+                let meaning = meaning(config, (name, direction), &error.plugin);
+                Found::error(subject.clone(), format!("{}; {meaning}", chain(error)))
+            })),
             Err(error) => found.push(Found::error(subject, chain(&error))),
         }
     }
     found
+}
+
+/// What a plugin that cannot be loaded means for messages: a Sesame that runs may serve on with an earlier file.
+fn meaning(config: &Config, (channel, direction): (&str, Direction), plugin: &str) -> String {
+    let waits = || "until it is fixed, the messages it applies to wait".to_owned();
+    let told =
+        directory_of(config, channel, direction).and_then(|directory| told_by_daemon(directory, channel).ok()?);
+    let Some(Told { report, source: Some((process, _)) }) = told else {
+        return waits();
+    };
+    let stage = report.stages.into_iter().find(|stage| stage.name == plugin && stage.serves);
+    stage.map_or_else(waits, |stage| {
+        let (version, sha256) = (stage.version.unwrap_or_default(), stage.sha256.unwrap_or_default());
+        let short = sha256.get(..12).unwrap_or(&sha256);
+        format!(
+            "the last good one stays in service (version {version}, SHA-256 {short}, process {process}), and a restart would not \
+             find it"
+        )
+    })
 }
 
 /// Queues and spools: there, writable, on a file system that keeps its word, and who holds them.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
+use crate::commands::dispatch::say_compiling;
 use crate::config::Config;
 use crate::daemon::{Shared, pipeline};
 use crate::journal::Disposition;
@@ -25,6 +26,7 @@ pub(in crate::commands) fn receiver_snapshot(
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(settings)?;
+    say_compiling(shared, config, channel);
     let pipeline = Arc::new(pipeline(shared, config, channel, Direction::Inbound)?.pipeline);
     Ok(snapshot(&Arc::from(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
 }

@@ -1,6 +1,7 @@
 //! What a sender would do with content.
 
 use super::{Explanation, Product, placeholder, plain_input, stages};
+use crate::commands::dispatch::say_compiling;
 use crate::config::{self, Config};
 use crate::daemon::{Shared, pipeline};
 use crate::message::Direction;
@@ -30,6 +31,7 @@ pub(super) fn explain(
     let shared = Shared::start(config)?;
     let seal = sealing(&shared, sender)?;
     let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
+    say_compiling(&shared, config, channel);
     let pipeline = pipeline(&shared, config, channel, Direction::Outbound)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();

@@ -2,13 +2,13 @@
 //! how old that is is said; where none runs, the stages are looked at as a start would find them.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::List;
 use crate::cause::chain;
-use crate::commands::dispatch::{say, select};
+use crate::commands::dispatch::{say, say_compiling, select};
 use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
 use crate::daemon::{Shared, Status, directory, pipeline};
@@ -23,10 +23,10 @@ const HEADINGS: [&str; 12] =
     ["CHANNEL", "PLUGIN", "STATE", "VERSION", "SHA-256", "ROLES", "POWERS", "CALLS", "REJECTS", "ERRORS", "P50", "P99"];
 
 /// What is told of one channel, and by whom.
-struct Told {
-    report: ChannelReport,
+pub(in crate::commands) struct Told {
+    pub(in crate::commands) report: ChannelReport,
     /// The process that told it and how long ago; nothing where none runs.
-    source: Option<(u32, Duration)>,
+    pub(in crate::commands) source: Option<(u32, Duration)>,
 }
 
 pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
@@ -73,6 +73,7 @@ impl Looker<'_> {
             self.shared = Some(Shared::start(self.config).map_err(|error| chain(&error))?);
         }
         let Some(shared) = &self.shared else { return Err("plugins cannot be run".to_owned()) };
+        say_compiling(shared, self.config, channel);
         let made = pipeline(shared, self.config, channel, direction).map_err(|error| chain(&error))?;
         Ok(Told { report: ChannelReport::of(channel, &made.pipeline, &made.stages), source: None })
     }
@@ -80,7 +81,7 @@ impl Looker<'_> {
 
 /// What the Sesame that runs a channel says of it; nothing where none runs. Of a file that cannot be read it is not known
 /// whether one does.
-fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
+pub(in crate::commands) fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
     let shown = directory.display();
     let status = Status::read(directory).map_err(|error| {
         format!("cannot read what a running Sesame tells in {shown}, {error}: run this as its user")
@@ -108,6 +109,9 @@ fn print(told: &[Told]) {
             if let Some(reason) = &stage.reason {
                 output::line(&format!("{channel}: plugin {} {reason}{}", stage.name, consequence(stage)));
             }
+            if let Some(line) = last_error(stage) {
+                output::line(&format!("{channel}: plugin {} {line}", stage.name));
+            }
         }
         match &one.source {
             Some((process, age)) => {
@@ -127,6 +131,28 @@ fn consequence(stage: &StageReport) -> &'static str {
     }
 }
 
+/// The last failure, where it is not what is wrong now.
+fn last_error(stage: &StageReport) -> Option<String> {
+    let (at, error) = (stage.last_error_at?, stage.last_error.as_ref()?);
+    let told = stage.reason.as_ref() == Some(error);
+    (!told).then(|| format!("last failed at {}: it {error}", output::time(moment(at))))
+}
+
+/// The state, and for how long where that may end by itself.
+fn state(stage: &StageReport) -> String {
+    match stage.compiling_since {
+        None => stage.state.clone(),
+        Some(since) => {
+            let age = SystemTime::now().duration_since(moment(since)).unwrap_or_default();
+            format!("{} ({})", stage.state, output::age(age))
+        }
+    }
+}
+
+fn moment(milliseconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(milliseconds)
+}
+
 fn row(channel: &str, stage: &StageReport) -> [String; 12] {
     let or_dash =
         |text: &Option<String>| text.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
@@ -134,7 +160,7 @@ fn row(channel: &str, stage: &StageReport) -> [String; 12] {
     [
         channel.to_owned(),
         stage.name.clone(),
-        stage.state.clone(),
+        state(stage),
         or_dash(&stage.version),
         sha256,
         or_dash(&stage.roles),

@@ -7,7 +7,7 @@
 mod bench;
 mod build;
 mod inspect;
-mod list;
+pub(super) mod list;
 mod new;
 mod remove;
 mod sign;

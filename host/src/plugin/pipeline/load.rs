@@ -1,6 +1,7 @@
 //! From sources to stages: everything about a plugin that can be wrong before the first message is found here, `init`
 //! with its configuration included.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -36,10 +37,8 @@ impl Pipeline {
     pub fn load(plugins: &Plugins, settings: PipelineSettings) -> Result<Self, Vec<PluginError>> {
         let mut errors = Vec::new();
         let mut stages = Vec::new();
-        // Before anything that a side-car says is believed.
-        let sources = settings.stages.iter().map(|source| plugins.provenance().vouch(source));
-        for source in sources.filter(|source| source.is_enabled()) {
-            let Some(stage) = load_stage(plugins, &source, &settings) else { continue };
+        for source in &settings.stages {
+            let Some(stage) = load_stage(plugins, source, &settings) else { continue };
             if let (State::Broken(reason), true) = (&stage.state, source.named) {
                 errors.push(PluginError { plugin: stage.name.clone(), reason: reason.clone() });
             }
@@ -59,33 +58,58 @@ impl Pipeline {
     }
 }
 
-/// The stage, or nothing if it does not concern the channel.
-fn load_stage(plugins: &Plugins, source: &StageSource, settings: &PipelineSettings) -> Option<Stage> {
-    let name = source.name.clone();
-    let side_car = match &source.side_car {
-        Ok(side_car) => side_car.clone(),
-        // Nothing is known of what it should have seen, so it is everything.
-        Err(mistakes) => {
-            let state = State::Broken(format!("has a side-car that cannot be used, {mistakes}"));
-            return Some(Stage::new(name, SideCar::default(), state));
-        }
+/// The stage, or nothing if it is disabled or does not concern the channel.
+fn load_stage(plugins: &Plugins, source: &StageSource, pipeline: &PipelineSettings) -> Option<Stage> {
+    let (source, side_car) = settings(plugins, source, &pipeline.channels);
+    let (side_car, mistake) = match side_car {
+        Ok(side_car) => (side_car, None),
+        // Of one that was never understood nothing is known of what it should have seen, so it is everything.
+        Err(Mistaken { understood, reason }) => (understood.unwrap_or_default(), Some(reason)),
     };
-    if let Some(reason) = unknown_channel(&side_car.filter, &settings.channels) {
-        let everything = SideCar { filter: Filter { channels: None, ..side_car.filter.clone() }, ..side_car };
-        return Some(Stage::new(name, everything, State::Broken(reason)));
-    }
-    if !side_car.filter.concerns(&settings.channel, settings.direction) {
+    if !side_car.enabled || !side_car.filter.concerns(&pipeline.channel, pipeline.direction) {
         return None;
     }
-    let state = match load_component(plugins, source, &side_car) {
-        Ok(loaded) => State::Ready(loaded),
-        Err(reason) => State::Broken(reason),
+    let loaded = mistake.map_or_else(|| load_component(plugins, &source, &side_car), Err);
+    let state = loaded.map_or_else(State::Broken, State::Ready);
+    Some(Stage::new(source.name.clone(), side_car, state))
+}
+
+/// Why the settings of a stage cannot be used.
+pub(in crate::plugin) struct Mistaken {
+    /// What holds of them nevertheless: the messages that the stage is meant for. Nothing where that is not known.
+    pub(in crate::plugin) understood: Option<SideCar>,
+    /// What is wrong and what to do, as words that follow the plugin's name.
+    pub(in crate::plugin) reason: String,
+}
+
+/// The settings of a stage as they hold among these channels, and the stage with them. The daemon, `sesame check` and the
+/// commands for authors judge by this and by [`load_component`].
+pub(in crate::plugin) fn settings<'a>(
+    plugins: &Plugins,
+    source: &'a StageSource,
+    channels: &[String],
+) -> (Cow<'a, StageSource>, Result<SideCar, Mistaken>) {
+    // Before anything that a side-car says is believed.
+    let source = plugins.provenance().vouch(source);
+    let side_car = match &source.side_car {
+        Err(mistakes) => Err(Mistaken {
+            understood: source.understood.clone(),
+            reason: format!("has a side-car that cannot be used, {mistakes}"),
+        }),
+        Ok(side_car) => match unknown_channel(&side_car.filter, channels) {
+            // What the other keys say is what it is meant for.
+            Some(reason) if side_car.enabled => {
+                let filter = Filter { channels: None, ..side_car.filter.clone() };
+                Err(Mistaken { understood: Some(SideCar { filter, ..side_car.clone() }), reason })
+            }
+            _ => Ok(side_car.clone()),
+        },
     };
-    Some(Stage::new(name, side_car, state))
+    (source, side_car)
 }
 
 /// Why a filter names no channel that there is.
-pub(in crate::plugin) fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
+fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
     let unknown = filter.channels.iter().flatten().find(|name| !channels.contains(name))?;
     Some(format!(
         "names the channel {unknown:?} in its side-car, and there is none: the channels are {}",

@@ -16,7 +16,8 @@
 //!   only `defer` reaches the caller, as [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches
 //!   him.
 //! - A stage that could not be loaded is a stage that cannot answer: the messages it should have seen get
-//!   [`Outcome::Failed`], whatever its `on-error` says.
+//!   [`Outcome::Failed`], whatever its `on-error` says. So do those of a stage that is being compiled, and this is no
+//!   failure of the stage: no attempt is counted, and where it applies to all messages nothing is taken up.
 //! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before he
 //!   takes a message up, and [`StageError::blame`] says what a failure means for its message.
 
@@ -37,8 +38,8 @@ use super::instance::Fault;
 use crate::message::{Direction, Finding, MessageId};
 
 pub use self::load::PluginError;
-pub(super) use self::load::{load_component, unknown_channel};
-use self::stage::{Stage, State};
+pub(super) use self::load::{Mistaken, load_component, settings};
+use self::stage::Stage;
 pub use self::statistics::Figures;
 
 /// Longest time one message may be in the pipeline of its channel.
@@ -234,6 +235,10 @@ pub struct StageInfo<'a> {
     pub trouble: Option<&'a str>,
     /// What it did so far in this channel.
     pub figures: Figures,
+    /// Since when a file of it is compiled, where one is.
+    pub loading: Option<SystemTime>,
+    /// When it could not answer last, or could not be loaded, and why.
+    pub last_error: Option<(SystemTime, String)>,
 }
 
 /// A stage that was loaded.
@@ -291,7 +296,14 @@ impl Pipeline {
     /// Whether a stage has to be compiled before its messages can be taken up.
     #[must_use]
     pub fn is_compiling(&self) -> bool {
-        self.stages.iter().any(|stage| matches!(stage.state, State::Compiling))
+        self.stages.iter().any(Stage::is_compiling)
+    }
+
+    /// The plugin that is being compiled and applies to every message of the channel's `destination`, if one is: until it
+    /// serves nothing is to be taken up, and [`Pipeline::run`] asks no plugin and blames nobody.
+    #[must_use]
+    pub fn holds(&self, destination: &str) -> Option<&str> {
+        self.stages.iter().find(|stage| stage.holds(destination)).map(|stage| stage.name.as_str())
     }
 
     /// The stages that cannot answer, each with the reason; a folder's broken plugin is found here.

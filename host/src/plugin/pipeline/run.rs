@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::health::Failed;
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
-use super::{Input, Outcome, Output, Pause, Pipeline, Refused};
+use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
 use crate::config::OnError;
 use crate::message::{Direction, Finding, Severity};
 use crate::plugin::answer::{AnswerError, Bounds, MAX_PARTS, note};
@@ -69,7 +69,12 @@ impl Pipeline {
             }
         }
         if let (Some(error), Some(stage)) = (failed, self.stages.get(answered)) {
-            error.blame = stage.health.failed(Failed::of(input, payload), &error.fault, now);
+            error.blame = match stage.is_compiling() {
+                // Waiting for a compiler is no failure: nothing pauses, nothing is counted.
+                true if stage.holds(input.destination) => Blame::Nobody,
+                true => Blame::Plugin,
+                false => stage.health.failed(Failed::of(input, payload), &error.fault, now),
+            };
         }
     }
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::health::Health;
-use super::statistics::{Ending, Statistics};
+use super::statistics::{Ending, LastError, Statistics};
 use super::{Blame, ReadyStage, StageError, StageInfo};
 use crate::config::OnError;
 use crate::message::{Finding, hex};
@@ -15,7 +15,7 @@ use crate::plugin::answer::{self, AnswerError, Bounds};
 use crate::plugin::bindings::transformer::{Output, Part, Verdict};
 use crate::plugin::bindings::types::{Failure, Message};
 use crate::plugin::component::Loaded;
-use crate::plugin::filter::Filter;
+use crate::plugin::filter::{Facts, Filter};
 use crate::plugin::instance::{Fault, Running};
 use crate::plugin::limits::Limits;
 use crate::plugin::sidecar::SideCar;
@@ -35,6 +35,10 @@ pub(super) struct Stage {
     /// What is wrong with the file that lies there now, while the last good one serves.
     pub(super) trouble: Option<String>,
     pub(super) statistics: Arc<Statistics>,
+    /// The last failure, also of an earlier component or configuration under this name.
+    pub(super) last_error: Arc<LastError>,
+    /// Since when a file of it is compiled, where one is.
+    pub(super) loading: Option<SystemTime>,
     /// The most memory one instance held, bytes.
     pub(super) peak_memory: AtomicU64,
 }
@@ -129,7 +133,7 @@ impl From<Failure> for Stop {
 }
 
 /// Why a stage that is being compiled cannot answer.
-const COMPILING: &str = "is being compiled; messages wait for it";
+const COMPILING: &str = "is being compiled and tried; the messages it applies to wait until it serves";
 
 fn ending(answer: &Result<Answer, Stop>) -> Ending {
     match answer {
@@ -143,9 +147,21 @@ fn ending(answer: &Result<Answer, Stop>) -> Ending {
 impl Stage {
     pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
         let SideCar { filter, on_error, limits, config, .. } = side_car;
-        let (trouble, health, statistics) = (None, Arc::default(), Arc::default());
         let (config, peak_memory) = (config.to_string(), AtomicU64::new(0));
-        Self { name, filter, on_error, limits, config, state, health, trouble, statistics, peak_memory }
+        Self {
+            name,
+            filter,
+            on_error,
+            limits,
+            config,
+            state,
+            health: Arc::default(),
+            trouble: None,
+            statistics: Arc::default(),
+            last_error: Arc::default(),
+            loading: None,
+            peak_memory,
+        }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
@@ -169,7 +185,20 @@ impl Stage {
             State::Ready(_) | State::Broken(_) => "broken",
         };
         let trouble = self.trouble.as_deref();
-        StageInfo { name: &self.name, state, condition, trouble, figures: self.statistics.figures() }
+        let (figures, last_error) = (self.statistics.figures(), self.last_error.get());
+        StageInfo { name: &self.name, state, condition, trouble, figures, loading: self.loading, last_error }
+    }
+
+    /// Whether it is being compiled and applies to every message of its channel that goes to or came from `destination`.
+    pub(super) fn holds(&self, destination: &str) -> bool {
+        let filter = &self.filter;
+        let all = filter.signer.is_none() && filter.content_type.is_none();
+        let facts = Facts { destination, signer: &[], content_type: None };
+        self.is_compiling() && all && filter.matches(&facts)
+    }
+
+    pub(super) fn is_compiling(&self) -> bool {
+        matches!(self.state, State::Compiling)
     }
 
     /// Whether it is the same component under the same name with the same configuration.
@@ -208,6 +237,9 @@ impl Stage {
             Err(Fault::Host(clean(text, 400)).into())
         });
         self.statistics.count(ending(&answer), started.elapsed());
+        if let Err(Stop::Fault(fault)) = &answer {
+            self.last_error.note(fault.to_string());
+        }
         answer
     }
 

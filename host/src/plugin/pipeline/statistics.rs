@@ -6,11 +6,35 @@
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 /// Buckets for each doubling.
 const STEPS: u64 = 4;
 const BUCKETS: usize = 124;
+
+/// The last failure of a stage.
+#[derive(Debug, Default)]
+pub(super) struct LastError(Mutex<Option<(SystemTime, String)>>);
+
+impl LastError {
+    /// Takes note of a failure of now.
+    pub(super) fn note(&self, text: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((SystemTime::now(), text));
+    }
+
+    /// The same where it is not the one that is known.
+    pub(super) fn note_news(&self, text: &str) {
+        if self.get().is_none_or(|(_, known)| known != text) {
+            self.note(text.to_owned());
+        }
+    }
+
+    /// When and what it was.
+    pub(super) fn get(&self) -> Option<(SystemTime, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

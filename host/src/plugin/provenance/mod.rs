@@ -132,7 +132,10 @@ impl Provenance {
     pub(super) fn vouch<'a>(&self, source: &'a StageSource) -> Cow<'a, StageSource> {
         match self.side_car(source) {
             Ok(()) => Cow::Borrowed(source),
-            Err(error) => Cow::Owned(StageSource { side_car: Err(error.to_string()), ..source.clone() }),
+            Err(error) => {
+                let side_car = Err(error.to_string());
+                Cow::Owned(StageSource { side_car, understood: None, ..source.clone() })
+            }
         }
     }
 

@@ -3,7 +3,19 @@
 //!
 //! Start at [`Shelf::look`]. It is called again and again while the program runs: it looks at the file system, judges what
 //! has changed (read once, compile, probe, describe, check, `init`), and answers with a [`Stand`] of all stages. Nothing here
-//! chooses a thread or touches a pipeline in use.
+//! chooses a thread or touches a pipeline in use. [`Shelf::glance`] looks without judging: it takes no time, also while
+//! another thread compiles.
+//!
+//! # What is guaranteed
+//! A component counts from the moment its name, `NAME.wasm`, is in the folder. Until it is judged it is a stage that is
+//! compiling: the messages wait to which its side-car applies, as the file reads now; where that cannot be read, all
+//! messages. So it is with a file that comes back, with one that begins an ended stage again, and with a side-car that changes
+//! while its component is compiled, however long that takes. Where an earlier component serves, that one goes on.
+//!
+//! A caller that asks [`Shelf::is_current`] after it took a message up, and glances again where the answer is no, has not
+//! missed a component that was there before the message: the answer is yes only where the directory has the times and the
+//! inode that it had before it was listed last, those were two seconds old by then, and no file of a stage that does not
+//! serve has changed. This holds on local file systems; a network file system may show a new name late.
 //!
 //! # Policy
 //! - Files that may still be being written are left alone for a second, and those that were put in place by a rename for a
@@ -11,7 +23,8 @@
 //!   before anything is said of it.
 //! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
 //!   together take effect together.
-//! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer.
+//! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer; of a
+//!   side-car with mistakes the filter holds that could be understood, unless nobody vouches for it.
 //! - One that is signed and serves is asked about every minute: once its signer is revoked or off the list, it is a stage
 //!   that cannot answer.
 //! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
@@ -39,8 +52,8 @@ pub(super) use self::slot::side_car_gone;
 use self::slot::{Slot, Verdict};
 pub(super) use self::standing::Condition;
 pub use self::standing::Standing;
-use super::folder::{self, FolderError, Source, StageSource};
-use super::pipeline::{load_component, unknown_channel};
+use super::folder::{self, DirectoryFacts, FolderError, Source, StageSource};
+use super::pipeline::{Mistaken, load_component, settings};
 use super::plugins::Plugins;
 use super::sidecar::SideCar;
 
@@ -82,6 +95,17 @@ pub enum Effort {
     Full,
 }
 
+/// After so long a change of a directory shows in its times, whatever else happens.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// A plugin folder as it was when it was listed last.
+#[derive(Debug)]
+struct Listed {
+    facts: DirectoryFacts,
+    /// Whether the directory had not changed for long enough that its times tell of the next change.
+    settled: bool,
+}
+
 /// What channels want to run.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -113,6 +137,8 @@ pub struct Stand {
     pub soon: Option<Duration>,
     /// Whether a stage changed while it was loaded for the first time, so that nothing good is known of it.
     pub unsettled: bool,
+    /// Which of the shelf's states it shows, see [`Shelf::is_current`].
+    pub version: u64,
 }
 
 impl Stand {
@@ -156,7 +182,10 @@ pub struct Shelf {
 
 #[derive(Debug, Default)]
 struct Slots {
-    folder: Option<PathBuf>,
+    /// The folders that were looked at: a reload builds a daemon with another one beside that which runs.
+    folders: BTreeMap<PathBuf, Listed>,
+    /// Counts what was learnt.
+    version: u64,
     channels: Vec<String>,
     stages: BTreeMap<PathBuf, Slot>,
     named: BTreeMap<String, Slot>,
@@ -193,7 +222,7 @@ impl Shelf {
     #[must_use]
     pub fn look(&self, wanted: &Wanted, effort: Effort) -> Stand {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
-        let (jobs, mut stand) = self.survey(wanted);
+        let (jobs, mut stand) = self.survey(wanted, true);
         let asked = if effort == Effort::Full { self.ask_who_vouches(wanted) } else { Vec::new() };
         let judge = |job: Job| (self.judge(&job.place, wanted, effort), job);
         let mut judged: Vec<(Verdict, Job)> = jobs.into_iter().map(judge).collect();
@@ -202,11 +231,13 @@ impl Shelf {
         judged.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
         let mut slots = locked(&self.slots);
         for (verdict, job) in judged {
+            slots.version += 1;
             if let Some(slot) = slots.slot(&job.place).filter(|slot| slot.has(&job.facts)) {
                 slot.take(verdict);
             }
         }
         for (place, facts, withdrawn) in asked {
+            slots.version += u64::from(withdrawn.is_some());
             if let Some(slot) = slots.slot(&place).filter(|slot| slot.has(&facts)) {
                 slot.take_vouching(withdrawn);
             }
@@ -214,6 +245,48 @@ impl Shelf {
         slots.show(wanted, &mut stand);
         drop(slots);
         stand
+    }
+
+    /// Looks at the files without judging them: what is not judged yet is found to be compiling. Takes no time to speak of.
+    #[must_use]
+    pub fn glance(&self, wanted: &Wanted) -> Stand {
+        let (_, mut stand) = self.survey(wanted, false);
+        locked(&self.slots).show(wanted, &mut stand);
+        stand
+    }
+
+    /// Whether a [`Stand`] of this version still shows what there is: nothing was learnt since, no component was put into the
+    /// folder, and nothing of a stage that does not serve has changed. Costs a few calls of `stat`.
+    #[must_use]
+    pub fn is_current(&self, wanted: &Wanted, version: u64) -> bool {
+        let slots = locked(&self.slots);
+        if slots.version != version {
+            return false;
+        }
+        if let Some(folder) = &wanted.folder {
+            let now = DirectoryFacts::of(folder);
+            let same = slots.folders.get(folder).is_some_and(|listed| listed.settled && listed.facts == now);
+            if !same {
+                return false;
+            }
+        }
+        let unchanged = |slot: &Slot, stem: &Path| slot.serves() || slot.has(&Facts::of(stem));
+        slots.of_folder(wanted).all(|(stem, slot)| unchanged(slot, stem))
+            && wanted
+                .named
+                .iter()
+                .filter_map(|stage| Some((stage, stage.stem()?)))
+                .all(|(stage, stem)| slots.named.get(&stage.key()).is_some_and(|slot| unchanged(slot, &stem)))
+    }
+
+    /// Reads the settings of stages that are not judged yet: what they apply to waits for them.
+    fn preview(&self, wanted: &Wanted, slots: &mut Slots) {
+        for place in slots.places(wanted) {
+            let Some(slot) = slots.slot(&place).filter(|slot| slot.wants_preview()) else { continue };
+            let (_, side_car) = settings(&self.plugins, &source(&place), &wanted.channels);
+            let side_car = side_car.map_or_else(|mistaken| mistaken.understood, Some);
+            slot.preview(side_car, tombstone(&place));
+        }
     }
 
     /// Asks again about stages that serve: why nobody vouches for one any more.
@@ -234,35 +307,24 @@ impl Shelf {
     }
 
     /// Finds out which stages are to be judged now.
-    fn survey(&self, wanted: &Wanted) -> (Vec<Job>, Stand) {
+    fn survey(&self, wanted: &Wanted, judging: bool) -> (Vec<Job>, Stand) {
         let mut stand = Stand::default();
         let mut slots = locked(&self.slots);
         let slots = &mut *slots;
-        let new_folder = wanted.folder.is_some() && slots.folder != wanted.folder;
-        if new_folder {
-            slots.stages.clear();
-            slots.folder.clone_from(&wanted.folder);
-        }
-        if slots.channels != wanted.channels {
+        if judging && slots.channels != wanted.channels {
             slots.channels.clone_from(&wanted.channels);
             slots.stages.values_mut().chain(slots.named.values_mut()).for_each(Slot::doubt);
         }
-        match wanted.folder.as_deref().map(stems).transpose() {
-            Ok(None) => {}
-            Ok(Some(stems)) => {
-                for stem in stems {
-                    let fresh = || Slot::new(file_name(&stem), false, new_folder);
-                    slots.stages.entry(stem.clone()).or_insert_with(fresh);
-                }
-                slots.stages.iter_mut().for_each(|(stem, slot)| slot.see(Facts::of(stem)));
-                slots.stages.retain(|_, slot| !slot.is_nothing());
-            }
-            Err(error) => stand.unusable = Some(Arc::new(error)),
-        }
+        let listed = wanted.folder.as_deref().map_or(Ok(()), |folder| slots.list(folder));
+        stand.unusable = listed.err().map(Arc::new);
         let usable = stand.unusable.is_none();
         for stage in &wanted.named {
             let slot = slots.named.entry(stage.key()).or_insert_with(|| named_slot(stage));
-            slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default());
+            slots.version += u64::from(slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default()));
+        }
+        self.preview(wanted, slots);
+        if !judging {
+            return (Vec::new(), stand);
         }
         let clock = Instant::now();
         let all = slots.stages.values_mut().chain(slots.named.values_mut());
@@ -282,18 +344,12 @@ impl Shelf {
 
     /// Everything about a stage that can be wrong before the first message is found here.
     fn judge(&self, place: &Place, wanted: &Wanted, effort: Effort) -> Verdict {
-        let source = source(place);
-        let tombstone = match place {
-            Place::Folder(stem) => folder::tombstone(stem),
-            Place::Named(_) => None,
-        };
-        // Before anything that a side-car says is believed.
-        let source = self.plugins.provenance().vouch(&source);
-        let side_car = match &source.side_car {
-            Ok(side_car) if !side_car.enabled => return Verdict::Disabled,
-            Ok(side_car) => Ok(side_car.clone()),
-            Err(mistakes) => Err(format!("has a side-car that cannot be used, {mistakes}")),
-        };
+        let files = source(place);
+        let (source, side_car) = settings(&self.plugins, &files, &wanted.channels);
+        if side_car.as_ref().is_ok_and(|side_car| !side_car.enabled) {
+            return Verdict::Disabled;
+        }
+        let tombstone = tombstone(place);
         if let Some(remedy) = gone(place, &source) {
             return tombstone.map_or(Verdict::Missing(format!("is missing: {remedy}")), Verdict::Removed);
         }
@@ -301,13 +357,13 @@ impl Shelf {
             |side_car: Option<SideCar>, reason| Verdict::Broken { side_car, reason, tombstone: tombstone.clone() };
         let side_car = match side_car {
             Ok(side_car) => side_car,
-            Err(reason) => return broken(None, reason),
+            Err(Mistaken { understood, reason }) => return broken(understood, reason),
         };
-        if let Some(reason) = unknown_channel(&side_car.filter, &wanted.channels) {
-            return broken(None, reason);
-        }
-        if effort == Effort::Quick && !self.is_compiled(&source) {
-            return Verdict::Compiling { side_car, tombstone };
+        if !self.is_compiled(&source) {
+            if effort == Effort::Quick {
+                return Verdict::Compiling { side_car, tombstone };
+            }
+            tracing::info!(plugin = source.name, "compiling a plugin; until it serves the messages it applies to wait");
         }
         match load_component(&self.plugins, &source, &side_car) {
             Ok(loaded) => Verdict::Good { side_car, loaded, tombstone },
@@ -341,6 +397,8 @@ impl Shelf {
             (Condition::Broken(reason) | Condition::Missing(reason), _) => {
                 self.say(about, &standing.name, Some(&waiting(&standing.name, reason)));
             }
+            // What was wrong before may be so still.
+            (Condition::Compiling, _) => {}
             // Whether a tombstone ends it is for each channel to say.
             _ => self.say(about, "", None),
         }
@@ -369,6 +427,29 @@ impl Shelf {
 }
 
 impl Slots {
+    /// Takes note of the files of a folder as they are now.
+    fn list(&mut self, folder: &Path) -> Result<(), FolderError> {
+        let facts = DirectoryFacts::of(folder);
+        let settled = facts.is_older_than(SystemTime::now(), SETTLED);
+        let stems = stems(folder)?;
+        let first = self.folders.insert(folder.to_owned(), Listed { facts, settled }).is_none();
+        for stem in stems {
+            let fresh = || Slot::new(file_name(&stem), false, first);
+            self.stages.entry(stem.clone()).or_insert_with(fresh);
+        }
+        let own = self.stages.iter_mut().filter(|(stem, _)| stem.parent() == Some(folder));
+        let news = own.filter_map(|(stem, slot)| slot.see(Facts::of(stem)).then_some(())).count();
+        self.version += news as u64;
+        self.stages.retain(|_, slot| !slot.is_nothing());
+        Ok(())
+    }
+
+    /// The stages of the folder that is wanted.
+    fn of_folder<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a PathBuf, &'a Slot)> {
+        let folder = wanted.folder.as_deref();
+        self.stages.iter().filter(move |(stem, _)| folder.is_some() && stem.parent() == folder)
+    }
+
     fn slot(&mut self, place: &Place) -> Option<&mut Slot> {
         match place {
             Place::Folder(stem) => self.stages.get_mut(stem),
@@ -377,7 +458,7 @@ impl Slots {
     }
 
     fn places(&self, wanted: &Wanted) -> Vec<Place> {
-        let folder = self.stages.keys().filter(|_| wanted.folder.is_some()).cloned().map(Place::Folder);
+        let folder = self.of_folder(wanted).map(|(stem, _)| Place::Folder(stem.clone()));
         folder.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect()
     }
 
@@ -388,7 +469,9 @@ impl Slots {
         let (mut moving, mut longest) = (false, Duration::ZERO);
         for place in self.places(wanted) {
             let Some(slot) = self.slot(&place) else { continue };
-            slot.end_patience(pace, clock);
+            let acted = slot.end_patience(pace, clock);
+            self.version += u64::from(acted);
+            let Some(slot) = self.slot(&place) else { continue };
             if !slot.is_judged() {
                 let whole = slot.is_whole(pace, now, clock);
                 moving |= !whole;
@@ -411,15 +494,22 @@ impl Slots {
     }
 
     fn show(&self, wanted: &Wanted, stand: &mut Stand) {
+        stand.version = self.version;
         let named = wanted.named.iter().map(NamedStage::key);
-        let folder = self.stages.values().filter(|_| wanted.folder.is_some());
+        let folder = self.of_folder(wanted).map(|(_, slot)| slot);
         if folder.chain(named.clone().filter_map(|key| self.named.get(&key))).any(Slot::is_unsettled) {
             (stand.unsettled, stand.soon) = (true, Some(SOON));
         }
-        if wanted.folder.is_some() {
-            stand.folder = self.stages.values().filter_map(Slot::standing).collect();
-        }
+        stand.folder = self.of_folder(wanted).filter_map(|(_, slot)| slot.standing()).collect();
         stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
+    }
+}
+
+/// The text of the tombstone of a stage of the folder.
+fn tombstone(place: &Place) -> Option<String> {
+    match place {
+        Place::Folder(stem) => folder::tombstone(stem),
+        Place::Named(_) => None,
     }
 }
 

@@ -32,6 +32,15 @@ pub(super) enum Verdict {
     Removed(String),
 }
 
+/// What the files of a stage that is not judged yet say of themselves.
+#[derive(Debug)]
+struct Preview {
+    facts: Facts,
+    /// The settings, or what could be understood of them; nothing where that is nothing.
+    side_car: Option<SideCar>,
+    tombstone: Option<String>,
+}
+
 /// A place on the shelf.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -39,7 +48,10 @@ pub(super) struct Slot {
     named: bool,
     facts: Facts,
     since: Instant,
+    /// The same moment by the clock on the wall.
+    seen: SystemTime,
     judged: bool,
+    preview: Option<Preview>,
     /// Judge as it is, without waiting for anything.
     at_once: bool,
     /// A bad finding that is not acted on yet.
@@ -66,7 +78,9 @@ impl Slot {
             named,
             facts,
             since,
+            seen: SystemTime::now(),
             judged,
+            preview: None,
             at_once,
             held,
             shown,
@@ -83,11 +97,14 @@ impl Slot {
         Self { configured: true, ..self }
     }
 
-    /// Takes note of the files as they are now.
-    pub(super) fn see(&mut self, facts: Facts) {
-        if facts != self.facts {
+    /// Takes note of the files as they are now; true where that is news.
+    pub(super) fn see(&mut self, facts: Facts) -> bool {
+        let news = facts != self.facts;
+        if news {
             (self.facts, self.since, self.judged, self.held) = (facts, Instant::now(), false, None);
+            self.seen = SystemTime::now();
         }
+        news
     }
 
     /// What was found may not hold any more.
@@ -169,7 +186,9 @@ impl Slot {
 
     /// Acts on what was found.
     pub(super) fn take(&mut self, verdict: Verdict) {
-        let first = std::mem::replace(&mut self.at_once, false);
+        // What was judged before as it lies there has had its time.
+        let again = self.judged_by == self.facts && self.shown.is_some();
+        let first = std::mem::replace(&mut self.at_once, false) || again;
         self.judged = !matches!(verdict, Verdict::Compiling { .. });
         (self.judged_at, self.judged_by) = (Instant::now(), self.facts);
         self.vouched_at = self.judged_at;
@@ -184,7 +203,7 @@ impl Slot {
             Verdict::Good { side_car, loaded, tombstone } => self.serve(side_car, loaded, tombstone),
             Verdict::Compiling { side_car, tombstone } => {
                 self.at_once = true;
-                if self.good().is_none() {
+                if !self.serves() && !again {
                     self.show(Some(side_car), Condition::Compiling, tombstone);
                 }
             }
@@ -208,11 +227,13 @@ impl Slot {
         self.has_side_car && !ended && !self.facts.has_side_car()
     }
 
-    /// Acts on a bad finding that has stood for long enough.
-    pub(super) fn end_patience(&mut self, pace: &Pace, clock: Instant) {
-        if self.since(clock) >= pace.patience {
+    /// Acts on a bad finding that has stood for long enough; true where there was one.
+    pub(super) fn end_patience(&mut self, pace: &Pace, clock: Instant) -> bool {
+        let over = self.held.is_some() && self.since(clock) >= pace.patience;
+        if over {
             self.give_up();
         }
+        over
     }
 
     fn give_up(&mut self) {
@@ -248,7 +269,8 @@ impl Slot {
     fn show(&mut self, side_car: Option<SideCar>, condition: Condition, tombstone: Option<String>) {
         self.held = None;
         let (name, has_side_car) = (self.name.clone(), self.has_side_car);
-        self.shown = Some(Standing { name, side_car, condition, has_side_car, trouble: None, tombstone });
+        let (trouble, loading, judged) = (None, None, true);
+        self.shown = Some(Standing { name, side_car, condition, has_side_car, trouble, tombstone, loading, judged });
     }
 
     fn known_side_car(&self) -> Option<SideCar> {
@@ -265,11 +287,61 @@ impl Slot {
         self.shown.is_none() && (self.named || self.at_once)
     }
 
-    /// How the stage stands; nothing while a file that came later is not judged. One that was to be judged at once cannot
-    /// answer until it is: without it messages would pass unchecked.
+    /// Whether the component that lies there is not judged yet, or not for good. Being judged again without a change of
+    /// the files does not count.
+    fn is_loading(&self) -> bool {
+        let unjudged = !self.judged && (self.facts != self.judged_by || self.shown.is_none());
+        let compiling = matches!(&self.shown, Some(Standing { condition: Condition::Compiling, .. }));
+        self.facts.has_component() && (unjudged || compiling || self.held.is_some())
+    }
+
+    /// Whether its settings are to be read before they are judged: a stage that does not serve holds back what they say.
+    pub(super) fn wants_preview(&self) -> bool {
+        let known = self.preview.as_ref().is_some_and(|preview| preview.facts == self.facts);
+        self.is_loading() && !self.serves() && !known
+    }
+
+    /// Takes note of what the files say of themselves.
+    pub(super) fn preview(&mut self, side_car: Option<SideCar>, tombstone: Option<String>) {
+        self.preview = Some(Preview { facts: self.facts, side_car, tombstone });
+    }
+
+    /// Whether a stage serves, whatever lies there now.
+    pub(super) fn serves(&self) -> bool {
+        self.good().is_some()
+    }
+
+    /// A stage whose component lies there and is not judged yet, and in place of which nothing serves: the messages that its
+    /// files ask for wait.
+    fn awaited(&self) -> Option<Standing> {
+        let preview = self.preview.as_ref().filter(|preview| preview.facts == self.facts);
+        let side_car = preview.and_then(|preview| preview.side_car.clone());
+        let ends = side_car.as_ref().is_some_and(|side_car| !side_car.enabled);
+        if !self.is_loading() || self.serves() || self.is_unsettled() || ends {
+            return None;
+        }
+        let own = self.facts.has_side_car() || self.configured;
+        // Without its settings it is judged by those it had.
+        let lost = self.has_side_car && !own && self.shown.is_some();
+        Some(Standing {
+            name: self.name.clone(),
+            side_car: if lost { self.known_side_car() } else { side_car },
+            condition: Condition::Compiling,
+            has_side_car: self.has_side_car || (own && !self.configured),
+            trouble: None,
+            tombstone: preview.and_then(|preview| preview.tombstone.clone()),
+            loading: Some(self.seen),
+            judged: self.shown.as_ref().is_some_and(|standing| standing.ended().is_none() && standing.judged),
+        })
+    }
+
+    /// How the stage stands. One that was to be judged at once cannot answer until it is, and one that came later is loading
+    /// from the moment its component is seen: without either, messages would pass unchecked.
     pub(super) fn standing(&self) -> Option<Standing> {
         let unsettled = || Standing::unloaded(self.name.clone(), "was changed while it was being loaded");
-        self.shown.clone().or_else(|| self.is_unsettled().then(unsettled))
+        let loading = (self.is_loading() && self.serves()).then_some(self.seen);
+        let shown = || self.shown.clone().map(|standing| Standing { loading, ..standing });
+        self.awaited().or_else(shown).or_else(|| self.is_unsettled().then(unsettled))
     }
 }
 

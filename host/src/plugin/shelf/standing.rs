@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::plugin::component::Loaded;
 use crate::plugin::sidecar::SideCar;
@@ -19,6 +20,10 @@ pub struct Standing {
     pub(in crate::plugin) trouble: Option<String>,
     /// The text of the tombstone that lies there.
     pub(in crate::plugin) tombstone: Option<String>,
+    /// Since when a file of it waits to be compiled and judged, whether or not an earlier one serves until then.
+    pub(in crate::plugin) loading: Option<SystemTime>,
+    /// Whether anything was found out about it: of one that was only seen nothing stays when its file goes.
+    pub(in crate::plugin) judged: bool,
 }
 
 /// What a stage can do.
@@ -62,7 +67,8 @@ impl Standing {
     /// One of which nothing is known yet: it cannot answer, whatever the message.
     pub(in crate::plugin) fn unloaded(name: String, reason: &str) -> Self {
         let condition = Condition::Broken(reason.to_owned());
-        Self { name, side_car: None, condition, has_side_car: false, trouble: None, tombstone: None }
+        let (has_side_car, trouble, tombstone) = (false, None, None);
+        Self { name, side_car: None, condition, has_side_car, trouble, tombstone, loading: None, judged: true }
     }
 
     /// The name of the file, or `builtin:NAME`.

@@ -55,13 +55,13 @@ impl Scene {
         fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
+    fn wanted(&self) -> Wanted {
+        let folder = Some(self.folder.path().to_owned());
+        Wanted { folder, named: Vec::new(), channels: vec!["central".to_owned()] }
+    }
+
     fn stand(&self, effort: Effort) -> Stand {
-        let wanted = Wanted {
-            folder: Some(self.folder.path().to_owned()),
-            named: Vec::new(),
-            channels: vec!["central".to_owned()],
-        };
-        self.shelf.look(&wanted, effort)
+        self.shelf.look(&self.wanted(), effort)
     }
 
     /// `NAME state`, with a `!` where the file that lies there is no good.
@@ -159,7 +159,8 @@ fn a_file_that_is_still_changing_is_left_alone_and_others_wait_for_it() {
     std::thread::sleep(Duration::from_millis(200));
     scene.put("b.wasm", "part");
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!((scene.look().len(), scene.serving()), (1, first), "a.wasm is whole and waits for b.wasm");
+    assert_eq!(scene.look(), ["a.wasm ready", "b.wasm compiling"]);
+    assert_eq!(scene.serving(), first, "a.wasm is whole and waits for b.wasm");
     assert!(scene.stand(Effort::Full).soon.is_some());
     scene.put("b.wasm", component(3));
     std::thread::sleep(Duration::from_millis(400));
@@ -172,7 +173,7 @@ fn nothing_is_said_at_once_of_a_file_that_may_become_good() {
     let scene = Scene::new(Pace { patience: Duration::from_millis(300), ..BRISK });
     scene.look();
     scene.put("a.wasm", &component(1)[..100]);
-    assert_eq!(scene.look(), [] as [&str; 0]);
+    assert_eq!(scene.look(), ["a.wasm compiling"], "what it should see waits");
     scene.put("a.wasm", component(1));
     assert_eq!(scene.look(), ["a.wasm ready"]);
     scene.put("a.wasm", &component(2)[..100]);
@@ -205,6 +206,116 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
     assert_eq!(word(Effort::Full), ["ready", "broken"]);
     let after = pipeline();
     assert!(!after.is_compiling() && !after.is_same(&before) && after.is_same(&pipeline()));
+}
+
+/// The filter with which a stage that is not judged yet holds messages back, and whether it is compiling.
+fn glanced(scene: &Scene) -> (&'static str, Option<crate::plugin::Filter>) {
+    let stand = scene.shelf.glance(&scene.wanted());
+    let standing = &stand.folder()[0];
+    (standing.condition.word(), standing.side_car.as_ref().map(|side_car| side_car.filter.clone()))
+}
+
+#[test]
+fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_side_car_as_it_reads_now() {
+    let scene = Scene::looked();
+    let only = |direction| Some(crate::plugin::Filter { direction: Some(direction), ..Default::default() });
+    scene.put("a.toml", "direction = \"inbound\"");
+    scene.put("a.wasm", component(1));
+    assert_eq!(glanced(&scene), ("compiling", only(Direction::Inbound)));
+    scene.put("a.toml", "direction = \"outbound\"");
+    assert_eq!(glanced(&scene), ("compiling", only(Direction::Outbound)));
+    scene.put("a.toml", "\0");
+    assert_eq!(glanced(&scene), ("compiling", None), "one that cannot be read applies to everything");
+    scene.put("a.toml", "destination = \"/queue/a\"\nchannels = [\"nowhere\"]\ndeadline = 5\n");
+    let (word, filter) = glanced(&scene);
+    let filter = filter.unwrap();
+    assert_eq!((word, filter.destination), ("compiling", Some(vec!["/queue/a".to_owned()])));
+    scene.put("a.toml", "enabled = false");
+    assert!(scene.shelf.glance(&scene.wanted()).folder().is_empty());
+    scene.put("a.toml", "");
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+}
+
+#[test]
+fn a_component_that_is_back_or_begins_an_ended_stage_again_is_compiling() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    scene.look();
+    scene.take("a.wasm");
+    assert_eq!(scene.look(), ["a.wasm missing"]);
+    scene.put("a.wasm", component(2));
+    assert_eq!(glanced(&scene).0, "compiling");
+    scene.put("a.toml", "enabled = false");
+    assert_eq!(scene.look(), ["a.wasm disabled"]);
+    scene.put("a.toml", "");
+    assert_eq!(glanced(&scene).0, "compiling");
+    scene.put("a.toml", "enabled = false");
+    assert_eq!(scene.look(), ["a.wasm disabled"]);
+    scene.take("a.toml");
+    scene.take("a.wasm");
+    scene.put("a.removed", "ended");
+    assert_eq!(scene.look(), ["a.wasm removed"]);
+    scene.put("a.wasm", component(2));
+    assert_eq!(glanced(&scene).0, "compiling");
+}
+
+#[test]
+fn a_replacement_that_is_not_judged_yet_leaves_the_good_one_in_service_and_says_since_when() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    assert_eq!(scene.look(), ["a.wasm ready"]);
+    assert!(scene.shelf.glance(&scene.wanted()).folder()[0].loading.is_none());
+    scene.put("a.wasm", component(2));
+    let stand = scene.shelf.glance(&scene.wanted());
+    assert_eq!((stand.folder()[0].condition.word(), stand.folder()[0].loading.is_some()), ("ready", true));
+    scene.look();
+    assert!(scene.shelf.glance(&scene.wanted()).folder()[0].loading.is_none());
+}
+
+#[test]
+fn a_component_that_goes_before_it_was_judged_leaves_nothing_behind() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", component(1));
+    let stand = scene.shelf.glance(&scene.wanted());
+    let (stages, remembered) = crate::plugin::roster(scene.folder.path(), stand.folder(), &[]);
+    assert_eq!((stages.len(), remembered.len()), (1, 0));
+    scene.take("a.wasm");
+    assert!(scene.shelf.glance(&scene.wanted()).folder().is_empty());
+}
+
+#[test]
+fn a_state_of_the_shelf_is_current_until_a_name_comes_or_a_stage_that_does_not_serve_changes() {
+    let scene = Scene::looked();
+    scene.put("a.wasm", "nonsense");
+    scene.look();
+    let settled = || {
+        let ago = std::process::Command::new("touch").args(["-d", "1 hour ago"]).arg(scene.folder.path()).status();
+        assert!(ago.unwrap().success());
+    };
+    let wanted = scene.wanted();
+    let version = scene.shelf.glance(&wanted).version;
+    assert!(!scene.shelf.is_current(&wanted, version), "the folder has changed too lately to tell by its times");
+    // The time of the last change of the inode cannot be set back.
+    settled();
+    std::thread::sleep(SETTLED);
+    let version = scene.shelf.glance(&wanted).version;
+    assert!(scene.shelf.is_current(&wanted, version) && !scene.shelf.is_current(&wanted, version + 1));
+    fs::write(scene.folder.path().join("a.wasm"), component(1)).unwrap();
+    assert!(!scene.shelf.is_current(&wanted, version), "a broken stage changed where it lies");
+    scene.look();
+    let version = scene.shelf.glance(&wanted).version;
+    assert!(scene.shelf.is_current(&wanted, version));
+    scene.put("b.wasm", component(2));
+    assert!(!scene.shelf.is_current(&wanted, version), "a name came");
+}
+
+#[test]
+fn a_broken_stage_that_is_judged_again_is_not_compiling_meanwhile() {
+    let scene = Scene::new(Pace { patience: Duration::from_secs(60), again: Duration::ZERO, ..BRISK });
+    scene.put("a.wasm", "nonsense");
+    assert_eq!(scene.look(), ["a.wasm broken"], "at the first look nothing is waited for");
+    assert_eq!(glanced(&scene).0, "broken");
+    assert_eq!(scene.look(), ["a.wasm broken"]);
 }
 
 #[test]

@@ -1,0 +1,192 @@
+//! Plugins that take long to compile: from the moment a component is in the folder, nothing passes it that it should see,
+//! and what it does not apply to goes on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::bombs;
+use crate::harness::eventually;
+use crate::peers::Kind;
+use crate::peers::broker::shared;
+use crate::peers::guests::component;
+use crate::plugins::{behaving, bodies, install, one_in};
+use crate::queues;
+use crate::reloads::{becomes, file, listed, put};
+use crate::sesame::{Pair, Way};
+
+/// Refuses every message of these tests.
+const NOBODY: &str = "[config]\nsites = [\"NOWHERE\"]\n";
+
+fn pair() -> Pair {
+    Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "")
+}
+
+/// A good plugin that no cache holds and whose compilation takes some seconds: it carries a module that nothing uses.
+fn laden(guest: &str) -> Vec<u8> {
+    let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let custom = [vec![0, 18, 1, b'x'], unique.to_le_bytes().to_vec()].concat();
+    [std::fs::read(component(guest)).unwrap(), bombs::slow_section(), custom].concat()
+}
+
+#[test]
+fn nothing_leaves_past_a_plugin_that_is_still_compiled_and_all_of_it_meets_the_plugin() {
+    let (pair, broker) = (pair(), shared(Kind::RabbitMq));
+    let mut sender = pair.sender.start(&["send", "--watch"]);
+    queues::add(&pair.outgoing(), b"Site: FIRST\n");
+    eventually("the first message", || (broker.waiting(&pair.destination) == 1).then_some(()));
+    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.wasm", laden("sites"));
+    for number in 0..10 {
+        queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
+    }
+    let told = becomes(&pair.sender, "sites.wasm", "compiling");
+    assert!(told["compiling-since"].is_u64() && told["serves"] == false, "{told}");
+    pair.sender.run(&["plugin", "list"]).expect(0).says("compiling (").says("wait until it serves");
+    assert_eq!((broker.waiting(&pair.destination), queues::count(&pair.sender.refused("cpu"))), (1, 0));
+    eventually("all ten refused", || (queues::count(&pair.sender.refused("cpu")) == 10).then_some(()));
+    assert_eq!(broker.waiting(&pair.destination), 1);
+    // As the author would see it: since the refusals are few, each is named; that messages wait is said once.
+    let waits = sender.log().matches("is being compiled").count();
+    assert!((1..4).contains(&waits), "{waits} lines:\n{}", sender.log());
+    assert_eq!(sender.stop(), 0);
+    let refused = queues::elements(&pair.sender.refused("cpu")).pop().unwrap();
+    pair.sender.run(&["trace", &refused.id()]).expect(0).says("rejected").says("sites.wasm 0.1.0 SHA-256 ");
+}
+
+#[test]
+fn sending_once_waits_for_the_compiler_and_says_so() {
+    let (pair, broker) = (pair(), shared(Kind::RabbitMq));
+    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.wasm", laden("sites"));
+    for number in 0..10 {
+        queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
+    }
+    pair.sender.run(&["send"]).expect(1).says("compiling a plugin").says("10 rejected");
+    assert_eq!(broker.waiting(&pair.destination), 0);
+    put(&pair.sender, "sites.wasm", laden("sites"));
+    let file = pair.sender.folder.write("message", "Site: X\n");
+    let path = file.to_str().unwrap();
+    let said = "compiling plugin sites.wasm";
+    pair.sender.run(&["explain", "cpu", path]).expect(1).says(said).says("verdict: rejected");
+    put(&pair.sender, "sites.wasm", laden("sites"));
+    pair.sender.run(&["publish", "cpu", path]).expect(1).says("compiling a plugin").says("rejected");
+}
+
+#[test]
+fn a_receiver_stores_nothing_past_a_plugin_that_is_still_compiled() {
+    let pair = pair();
+    let mut receiver = pair.receiver.start(&["receive"]);
+    let _sender = pair.sender.start(&["send", "--watch"]);
+    queues::add(&pair.outgoing(), b"Site: FIRST\n");
+    one_in(&pair.incoming());
+    put(&pair.receiver, "sites.toml", NOBODY);
+    put(&pair.receiver, "sites.wasm", laden("sites"));
+    for number in 0..10 {
+        queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
+    }
+    becomes(&pair.receiver, "sites.wasm", "compiling");
+    eventually("all ten refused", || (queues::count(&pair.reject()) == 10).then_some(()));
+    assert_eq!(queues::count(&pair.incoming()), 1);
+    assert_eq!(queues::count(&pair.receiver.queue("central", "deferred")), 0);
+    assert_eq!(receiver.log().matches(" subscribed ").count(), 1, "{}", receiver.log());
+    // A stop waits for no compiler.
+    put(&pair.receiver, "again.toml", NOBODY);
+    put(&pair.receiver, "again.wasm", laden("sites"));
+    queues::add(&pair.outgoing(), b"Site: LAST\n");
+    becomes(&pair.receiver, "again.wasm", "compiling");
+    let asked = Instant::now();
+    assert_eq!(receiver.stop(), 0);
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?} to stop", asked.elapsed());
+    assert_eq!(queues::count(&pair.incoming()), 1);
+}
+
+#[test]
+fn messages_that_a_compiling_plugin_does_not_apply_to_go_on_as_its_side_car_reads_now() {
+    let pair = pair();
+    let _receiver = pair.receiver.start(&["receive"]);
+    let _sender = pair.sender.start(&["send", "--watch"]);
+    put(&pair.receiver, "sites.toml", format!("signer = [\"/CN=somebody.else\"]\n{NOBODY}"));
+    put(&pair.receiver, "sites.wasm", laden("sites"));
+    queues::add(&pair.outgoing(), b"Site: OTHERS\n");
+    assert_eq!(one_in(&pair.incoming()).text("body"), "Site: OTHERS\n");
+    assert_eq!(listed(&pair.receiver, "sites.wasm").unwrap()["state"], "compiling");
+    // While it is compiled, its settings begin to name all signers.
+    put(&pair.receiver, "sites.toml", NOBODY);
+    queues::add(&pair.outgoing(), b"Site: MINE\n");
+    assert_eq!(one_in(&pair.reject()).text("body"), "Site: MINE\n");
+    assert_eq!(bodies(&pair.incoming()), ["Site: OTHERS\n"]);
+}
+
+#[test]
+fn a_start_with_a_cold_cache_sends_nothing_before_its_plugin_serves() {
+    let (pair, broker) = (pair(), shared(Kind::RabbitMq));
+    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.wasm", laden("sites"));
+    (0..10).for_each(|number| drop(queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes())));
+    let mut sender = pair.sender.start(&["send", "--watch"]);
+    becomes(&pair.sender, "sites.wasm", "compiling");
+    // The file changes once more while it is compiled: what comes of the first is of no use.
+    put(&pair.sender, "sites.wasm", laden("sites"));
+    eventually("all ten refused", || (queues::count(&pair.sender.refused("cpu")) == 10).then_some(()));
+    assert_eq!(broker.waiting(&pair.destination), 0);
+    assert_eq!(sender.stop(), 0);
+}
+
+#[test]
+fn check_and_the_running_sesame_say_the_same_of_a_broken_replacement() {
+    let pair = pair();
+    install(&pair.receiver, "sites", NOBODY);
+    let mut receiver = pair.receiver.start(&["receive"]);
+    let good = becomes(&pair.receiver, "sites.wasm", "ready");
+    std::fs::write(file(&pair.receiver, "sites.wasm"), "nonsense").unwrap();
+    let broken = becomes(&pair.receiver, "sites.wasm", "broken");
+    let reason = broken["reason"].as_str().unwrap();
+    let short = &good["sha256"].as_str().unwrap()[..12];
+    let serves = format!("{reason}; the last good one stays in service (version 0.1.0, SHA-256 {short}");
+    pair.receiver.run(&["check"]).says(&serves);
+    assert!(receiver.log().contains(&format!("{reason}; the last good one stays in service")), "{}", receiver.log());
+    let at = broken["last-error-at"].as_u64().unwrap();
+    assert_eq!(broken["last-error"], *reason);
+    // It is told still when it was mended, with the time at which it was so.
+    std::fs::write(file(&pair.receiver, "sites.wasm"), std::fs::read(component("sites")).unwrap()).unwrap();
+    let mended = becomes(&pair.receiver, "sites.wasm", "ready");
+    assert_eq!((&mended["last-error"], mended["last-error-at"].as_u64()), (&broken["last-error"], Some(at)));
+    pair.receiver.run(&["plugin", "list"]).expect(0).says("plugin sites.wasm last failed at ").says(reason);
+    assert_eq!(receiver.stop(), 0);
+    std::fs::write(file(&pair.receiver, "sites.wasm"), "nonsense").unwrap();
+    pair.receiver.run(&["check"]).says("until it is fixed, the messages it applies to wait");
+}
+
+#[test]
+fn messages_that_wait_for_a_plugin_are_told_of_once_in_a_back_off() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "back-off-min = \"30s\"\n", "");
+    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.wasm", "nonsense");
+    (0..20).for_each(|number| drop(queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes())));
+    let mut sender = pair.sender.start(&["send", "--watch"]);
+    let waits = "messages wait for a plugin";
+    eventually("a word about the plugin", || sender.log().contains(waits).then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(sender.log().matches(waits).count(), 1, "{}", sender.log());
+    assert_eq!(sender.stop(), 0);
+    // A plugin's own fault sends the operator to a file that there is.
+    let pair = behaving("[config]\nvalidate = \"internal\"\ntext = \"no table\"\n", "");
+    let _receiver = crate::plugins::deliver(&pair, &["a\n"]);
+    let error = one_in(&pair.receiver.queue("central", "deferred")).text("error");
+    let named = error.split("see its log, ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    assert!(std::path::Path::new(named).is_file(), "{error}");
+}
+
+#[test]
+fn trace_names_the_routes_of_what_was_sent() {
+    let (broker, second) = (shared(Kind::RabbitMq), crate::sesame::own_destination());
+    let pair = Pair::on(broker, Way::Plain, &format!("[send.cpu.route]\ncloud = \"{second}\"\n"), "");
+    install(&pair.sender, "behaviour", "[config]\nroute = [\"cloud\", \"default\"]\n");
+    let id = queues::add(&pair.outgoing(), b"both\n");
+    pair.sender.run(&["send"]).expect(0);
+    pair.sender.run(&["trace", &id]).expect(0).says("routes    cloud, default");
+    let told = pair.sender.run(&["trace", &id, "--json"]).expect(0).output;
+    let step: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    assert_eq!((step["what"].as_str(), &step["routes"]), (Some("sent"), &serde_json::json!(["cloud", "default"])));
+}
