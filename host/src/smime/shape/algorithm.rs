@@ -375,6 +375,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_number_up_to_65535_is_read_in_its_der_form(number: u16) {
+            let octets = number.to_be_bytes();
+            let digits: Vec<u8> = octets.into_iter().skip_while(|&octet| octet == 0).collect();
+            let sign = digits.first().is_none_or(|&octet| octet >= 0x80).then_some(0);
+            let form: Vec<u8> = sign.into_iter().chain(digits).collect();
+            proptest::prop_assert_eq!(unsigned(&form), Some(usize::from(number)));
+        }
+    }
+
     #[test]
     fn oaep_needs_its_parameters_and_no_label() {
         assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 0])).key_transport(), Ok(()));

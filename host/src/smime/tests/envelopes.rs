@@ -262,3 +262,27 @@ fn the_size_is_checked_before_and_after_decryption() {
     assert_eq!(receive_by(&longer, &small).unwrap_err().code(), "too-large");
     assert_eq!(receive_by(&vec![b'x'; 600_000], &small).unwrap_err().code(), "too-large");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_damaged_envelope_is_refused_or_keeps_to_the_limits(
+        changes in proptest::collection::vec((0_usize..400, proptest::prelude::any::<u8>()), 1..6),
+        cut in 0_usize..400,
+    ) {
+        let recipients = [
+            key_transport_by_key(&[7; 20], &algorithm(RSA)),
+            key_transport(pki().carol.certificate(), &algorithm(RSA)),
+        ];
+        let mut der = envelope(&recipients, &aes_256_cbc(), None);
+        for (at, value) in changes {
+            let at = at % der.len();
+            der[at] = value;
+        }
+        der.truncate(der.len() - cut.min(der.len()));
+        if let Ok(Cms::Enveloped(found)) = shape::inspect(&der) {
+            proptest::prop_assert!(matches!(found.recipients.len(), 1..=shape::MAX_RECIPIENTS));
+        }
+    }
+}
