@@ -3,7 +3,7 @@
 #
 # Expected: `topic://NAME` and `queue://NAME` are how ActiveMQ writes destinations in its URIs, composite destinations and
 #   logs, so the one is the topic and the other the queue NAME, or both are refused.
-# Seen: ActiveMQ 5.17.2 keeps a message to `topic://a` until somebody subscribes, as a queue of that whole name; one to
+# Seen: ActiveMQ 5.17.2 keeps a message to `topic://a` until a client subscribes, as a queue of that whole name; one to
 #   `queue://b` never reaches `/queue/b`. Two subscribers of `topic://c` share its messages instead of getting each all.
 # Sesame: sends to neither (host/src/stomp/destination.rs); docs/destinations.md lists every form on both brokers.
 #

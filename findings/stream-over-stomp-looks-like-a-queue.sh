@@ -5,7 +5,7 @@
 #   ACK, as queues do; what is sent while no receiver is connected waits.
 # Seen: RabbitMQ 3.10.8, `/amq/queue/NAME` of a stream: two SENDs before the SUBSCRIBE are never delivered, the two after it
 #   are, and the ACKed ones are in the stream as before. Nothing is refused as long as a prefetch is given; only the header
-#   x-stream-offset of a delivery tells, and a publisher may write such a header into a classic queue as well.
+#   x-stream-offset of a delivery shows it, and a publisher may write such a header into a classic queue as well.
 # Sesame: asks for the type of the queue first and refuses a stream, for senders and receivers
 #   (host/src/stomp/rabbitmq.rs, host/src/receiver/destination.rs).
 #

@@ -211,7 +211,7 @@ fn a_sender_cannot_stop_a_receiver_with_the_header_of_a_stream() {
 
 #[test]
 fn what_may_be_from_a_stream_is_neither_stored_nor_acknowledged() {
-    // A broker that hides its name and cannot be asked: only the header tells.
+    // A broker that hides its name and cannot be asked: only the header shows it.
     let broker = Scripted::playing(|mut peer| {
         peer.frame();
         peer.say("CONNECTED\nversion:1.2\n\n\0");

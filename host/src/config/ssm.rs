@@ -278,8 +278,8 @@ impl Ssm<'_> {
     fn messaging(&mut self, channel: &str, receives: bool, to: &mut Translation) {
         if let Some(Value { text, line }) = self.needed("messaging", "destination", "/queue/global.accounting.cpu") {
             to.put(line, ("messaging", "destination"), &format!("{channel}.destination"), &quoted(&text));
-            // What a topic means to a receiver is told in a note: nothing that is held here is lost by it. To one a sender
-            // may not send, for its messages would be removed and nowhere.
+            // A note says what a topic means to a receiver; nothing stored here is lost by it. A sender may not send to one:
+            // its messages would be removed and nowhere.
             if receives && Destination::parse(&text).promise() == Promise::Nothing {
                 to.add(&format!("{channel}.allow-topic"), "true");
             }

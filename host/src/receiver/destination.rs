@@ -32,7 +32,7 @@ impl Fitness {
 }
 
 impl Receiver {
-    /// Asks the broker what the destination is, where it can tell.
+    /// Asks the broker what the destination is, where it answers.
     pub(super) async fn look_at_destination(&self, link: &Connected) -> Fitness {
         let destination = &self.settings.destination;
         let server = link.session.server();

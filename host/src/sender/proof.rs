@@ -3,10 +3,10 @@
 //! RabbitMQ confirms a SEND to a queue that is not there: to `/amq/queue/NAME` always, to `/queue/NAME` once the queue was
 //! deleted while the session is open. So what RabbitMQ is sent is proved twice, each time on a connection beside the
 //! session (see [`rabbitmq`]): the queue is there before the first SEND of a session, and it is there after the RECEIPTs
-//! whose elements are to be removed. What is between the two was stored, unless somebody deleted the queue and made it
-//! again in between, and with that everything that was in it.
+//! whose elements are to be removed. What is between the two was stored, unless the queue was deleted and declared
+//! again in between, which deletes everything in it.
 //!
-//! ActiveMQ makes the queue anew for every SEND that misses it: its RECEIPT is proof enough.
+//! ActiveMQ makes a missing queue again for each SEND: its RECEIPT is proof enough.
 //!
 //! # Limits
 //! A second look is made at the earliest five seconds after the last one, at the end of a session and when many messages
@@ -308,8 +308,8 @@ async fn look(sender: &Sender, link: &Connected, destination: &Destination, name
 impl Sender {
     /// Says once for each state of things that a `/queue/` destination is not proved.
     fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
-        let mut told = super::locked(&self.unproved);
-        if told.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {
+        let mut warned = super::locked(&self.unproved);
+        if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {
             tracing::warn!(
                 channel = %self.name, destination = %destination, broker, error = why,
                 "messages confirmed after this queue is deleted would be lost",

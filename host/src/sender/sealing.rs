@@ -42,7 +42,7 @@ impl Seal {
         Ok(self.sealer.overhead(id, self.to.as_deref())?.properties())
     }
 
-    /// How large plain text of this length is on the wire, at most, in bytes; `None` where that cannot be told.
+    /// How large plain text of this length is on the wire, at most, in bytes; `None` where that is unknown.
     pub(crate) fn text_size(&self, id: &MessageId, payload: usize) -> Option<usize> {
         self.sealer.overhead(id, self.to.as_deref()).ok().map(|overhead| overhead.text_size(payload))
     }

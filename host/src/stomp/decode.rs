@@ -8,7 +8,7 @@
 //! by our memory. There are two exceptions. An ERROR whose body is too long is given with an empty body, because its
 //! `message` header is what an operator needs and the connection ends with it anyway. The body of a MESSAGE that is
 //! announced as too long is thrown away as it comes, so that one such message does not keep the connection from every
-//! other. Where no length is announced nobody knows when the body ends, if it does: one byte over the limit is an error.
+//! other. Where no length is announced the body may never end: one byte over the limit is an error.
 //!
 //! # Strictness
 //! Known commands of the peer's side only; a header line needs a name and a colon; an undefined escape is fatal

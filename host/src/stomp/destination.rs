@@ -106,7 +106,7 @@ impl Destination {
     }
 
     /// Whether a part of the name, between dots, is `*` or `>`: ActiveMQ gives a message for such a name to every queue that
-    /// fits at that moment; where none does, only who listens to the same wildcard is sure to get it.
+    /// fits at that moment; where none does, only a receiver of the same wildcard is sure to get it.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         let name = |one: &str| {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_told_apart_and_only_queues_promise_anything() {
+    fn every_form_is_recognised_and_only_queues_promise_anything() {
         for (text, form, promise) in [
             ("/queue/global.accounting.cpu", Form::Queue, Promise::Held),
             ("/queue/a%2Fb", Form::Queue, Promise::Held),

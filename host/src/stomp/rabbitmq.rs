@@ -6,7 +6,7 @@
 //!
 //! # How a queue is asked about
 //! By a SUBSCRIBE that is refused whatever the queue: with `x-stream-offset`, which only a stream takes. The refusal
-//! tells what there is; no consumer is added, no message is touched, and an `auto-delete` queue stays. A stream takes the
+//! says what there is; no consumer is added, no message is touched, and an `auto-delete` queue stays. A stream takes the
 //! subscription; `prefetch-count:-1` sees to it that it delivers nothing, and the connection is closed at once. Either way
 //! it costs a connection of its own, since RabbitMQ ends one after an ERROR.
 //!
@@ -16,7 +16,7 @@
 //! | `PRECONDITION_FAILED - invalid arg 'x-stream-offset' … of queue type rabbit_classic_queue` | there is, of that type |
 //! | `PRECONDITION_FAILED - inequivalent arg` | `/queue/NAME`: there is, and it was declared with arguments |
 //! | RECEIPT | it is a stream |
-//! | `ACCESS_REFUSED` | this user may not read from the queue and so is not told |
+//! | `ACCESS_REFUSED` | this user may not read from the queue and gets no answer |
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub enum QueueState {
         /// The broker's words, fit to be shown.
         words: String,
     },
-    /// This user is not told.
+    /// This user gets no answer.
     Denied {
         /// The broker's words, fit to be shown.
         words: String,
@@ -124,7 +124,7 @@ pub fn names(words: &str, destination: &Destination) -> bool {
     name.is_some_and(|name| words.contains(&format!("queue '{}'", name.replace("%2F", "/"))))
 }
 
-/// What to do about words of RabbitMQ that meet whoever uses `destination`, where there is something to do.
+/// What to do about words of RabbitMQ about the use of `destination`, where there is something to do.
 #[must_use]
 pub fn remedy(destination: &Destination, words: &str) -> Option<String> {
     match read_words(words) {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn brokers_are_told_apart_by_their_server_header() {
+    fn brokers_are_recognised_by_their_server_header() {
         assert!(is_rabbitmq("RabbitMQ/3.10.8") && !is_rabbitmq("ActiveMQ/5.17.2") && !is_rabbitmq(""));
         assert!(
             is_activemq("ActiveMQ/5.17.2") && is_activemq("ActiveMQ-Artemis/2.40.0 ActiveMQ Artemis Messaging Engine")

@@ -149,7 +149,7 @@ impl Broker {
         converse_until(self.place.plain, frames, words, silence)
     }
 
-    /// Sends a message as somebody who is not Sesame; further headers are one `name:value` a line.
+    /// Sends a message as a client that is not Sesame; further headers are one `name:value` a line.
     pub(crate) fn put(&self, destination: &str, headers: &str, body: &str) {
         let send = format!("SEND\ndestination:{destination}\npersistent:true\nreceipt:sent\n{headers}\n{body}\0");
         let answer = self.converse_until(&send, &["receipt-id:sent"], patience());

@@ -60,7 +60,7 @@ fn wanted(config: &Config) -> Vec<Wanted<'_>> {
     list
 }
 
-/// Who presents itself to a broker; what is wrong with it was told before.
+/// The identity presented to a broker; `None` where it was reported as broken before.
 pub(super) fn identity_of(shared: &Shared, credential: &Credential, trust: &Trust) -> Option<Identity> {
     shared.registry.identity(credential, trust).ok()
 }

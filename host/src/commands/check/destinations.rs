@@ -33,7 +33,7 @@ pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
     let mut found = Vec::new();
     for channel in channels(config) {
         let Some(broker) = config.brokers.get(channel.broker) else { continue };
-        // What is wrong with an identity or a broker was told before.
+        // A broken identity or broker was reported before.
         let Some(identity) = identity_of(shared, channel.credential, channel.trust) else { continue };
         let Some((link, connected)) = connect(broker, &identity, shared).await else { continue };
         let server = connected.session.server().to_owned();

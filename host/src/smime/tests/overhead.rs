@@ -80,7 +80,7 @@ fn the_bound_holds_for_the_longest_names_and_every_cipher() {
 }
 
 #[test]
-fn the_size_of_text_is_told_without_the_text() {
+fn the_size_of_text_is_known_without_the_text() {
     let pki = pki();
     let id = MessageId::parse("6b031234/6b03126398f937").unwrap();
     for recipient in [None, Some(&pki.bob)] {
