@@ -339,7 +339,7 @@ pub struct QueuePurge {
 /// `sesame trace`.
 #[derive(Args, Debug)]
 pub struct Trace {
-    /// The message id, as log lines and `empa-id` give it.
+    /// The message id, as log lines and `empa-id` give it; or the name of an element or of a file, with or without its path.
     #[arg(value_name = "ID")]
     pub id: String,
     /// Only in this channel.

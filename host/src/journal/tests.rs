@@ -279,3 +279,23 @@ fn a_later_format_is_refused() {
     scratch.open().write(|db| db.pragma_update(None, "user_version", 99)).unwrap();
     assert!(matches!(Journal::open(&scratch.path()).unwrap_err(), JournalError::TooNew { found: 99, .. }));
 }
+
+#[test]
+fn ids_are_found_by_element_and_by_file_name() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let hash = "a".repeat(64);
+    let of_file = format!("{hash}-01234567");
+    for text in ["m1", "m10", &of_file, "report.txt-89abcdef", "report.txt-89abcdef0"] {
+        store(&journal, text, SystemTime::now());
+    }
+    journal.record_prepared("s", &[prepared("out-1", Vec::new())]).unwrap();
+    let found = |ids: std::collections::BTreeSet<String>| ids.into_iter().collect::<Vec<_>>();
+    assert_eq!(found(journal.ids_of_element("incoming/00000000/m1").unwrap()), ["m1"]);
+    assert_eq!(found(journal.ids_of_element("00000000/m1").unwrap()), ["m1"]);
+    assert_eq!(found(journal.ids_of_element("00000000/m").unwrap()), [""; 0]);
+    assert_eq!(found(journal.ids_of_element("out-1").unwrap()), ["out-1"]);
+    assert_eq!(found(journal.ids_of_file(&hash).unwrap()), [of_file.as_str()]);
+    assert_eq!(found(journal.ids_of_file("report.txt").unwrap()), ["report.txt-89abcdef"]);
+    assert_eq!(found(journal.ids_of_file("report").unwrap()), [""; 0]);
+}

@@ -1,5 +1,6 @@
 //! The story of one message id: every step the journal knows, oldest first.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, Row, params};
@@ -78,6 +79,67 @@ impl Journal {
         steps.sort_by_key(|step| step.at);
         Ok(steps)
     }
+}
+
+/// How many ids an element or a file name may lead to.
+const MOST_FOUND: usize = 100;
+/// Ids of rows one of whose elements ends with `?1` or `?2`, which begin with a line end and a slash.
+const BY_ELEMENT: &str = "instr(char(10) || elements || char(10), ?1) OR instr(char(10) || elements || char(10), ?2)";
+/// Ids made of a plain file's name: the name or its hash, a dash and eight digits; `.` follows `-` in ASCII.
+const BY_FILE: &str = "id > ?1 || '-' AND id < ?1 || '.' AND length(id) = length(?1) + 9";
+
+impl Journal {
+    /// Ids of messages one of whose elements is named `element`: an element of an outgoing queue, or one of another queue with
+    /// or without the queue's name before it. The first 100.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn ids_of_element(&self, element: &str) -> Result<BTreeSet<String>, JournalError> {
+        self.read(|db| {
+            let mut found = BTreeSet::new();
+            let (line, below) = (format!("\n{element}\n"), format!("/{element}\n"));
+            for table in ["received", "rejected"] {
+                collect(
+                    db,
+                    &format!("SELECT DISTINCT id FROM {table} WHERE {BY_ELEMENT}"),
+                    [&line, &below],
+                    &mut found,
+                )?;
+            }
+            collect(db, "SELECT DISTINCT id FROM outgoing WHERE element = ?1", [element], &mut found)?;
+            Ok(found)
+        })
+    }
+
+    /// Ids that a sender makes of a plain file whose name, or the hash that stands for it, is `stem`. The first 100.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn ids_of_file(&self, stem: &str) -> Result<BTreeSet<String>, JournalError> {
+        self.read(|db| {
+            let mut found = BTreeSet::new();
+            for table in ["received", "rejected", "outgoing"] {
+                collect(db, &format!("SELECT DISTINCT id FROM {table} WHERE {BY_FILE}"), [stem], &mut found)?;
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn collect(
+    db: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+    found: &mut BTreeSet<String>,
+) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(query)?;
+    for id in statement.query_map(parameters, |row| row.get::<_, String>(0))? {
+        if found.len() >= MOST_FOUND {
+            break;
+        }
+        found.insert(id?);
+    }
+    Ok(())
 }
 
 fn is_part(whole: &str, id: &str) -> bool {

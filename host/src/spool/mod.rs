@@ -33,6 +33,7 @@ pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
 pub use outgoing::{
     ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, Outgoing, ReadError, Removal, Scan, Waiting,
+    id_stem,
 };
 pub use queue::{Element, ElementError, ElementPath, Elements, LockedQueueElement, Purged, Queue};
 

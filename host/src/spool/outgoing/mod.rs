@@ -231,20 +231,27 @@ fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.') || name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// The message id of an element. That of a `dirq` is its name. A plain file's name is used where it is fit for an id and an
-/// SSM receiver cannot mistake it for a content encoding; inode and time are hashed in, because sites reuse names.
+/// What the message id of a plain file begins with: its name where that is fit for an id and an SSM receiver cannot mistake it
+/// for a content encoding, else the SHA-256 of the name in hexadecimal.
+#[must_use]
+pub fn id_stem(name: &[u8]) -> String {
+    let fit = |text: &&str| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let lower = text.to_ascii_lowercase();
+        text.len() <= 200 && text.bytes().all(legal) && !lower.contains("base64") && !lower.contains("quoted-printable")
+    };
+    std::str::from_utf8(name).ok().filter(fit).map_or_else(|| hex(&content_digest(name)), str::to_owned)
+}
+
+/// The message id of an element. That of a `dirq` is its name. To [`id_stem`] of a plain file's name inode
+/// and time are hashed in, because sites reuse names.
 fn message_id(format: Format, name: &ElementName, identity: &Identity) -> MessageId {
     let bytes = name.0.as_bytes();
     let text = std::str::from_utf8(bytes).ok();
     if let (Format::Dirq, Some(text)) = (format, text) {
         return MessageId::from_peer(text);
     }
-    let fit = |text: &&str| {
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        let lower = text.to_ascii_lowercase();
-        text.len() <= 200 && text.bytes().all(legal) && !lower.contains("base64") && !lower.contains("quoted-printable")
-    };
-    let stem = text.filter(fit).map_or_else(|| hex(&content_digest(bytes)), str::to_owned);
+    let stem = id_stem(bytes);
     let mut unique = bytes.to_vec();
     unique.push(0);
     unique.extend_from_slice(&identity.inode.to_be_bytes());
