@@ -203,3 +203,21 @@ fn send_reports_each_message_as_json() {
 fn the_program_says_its_version() {
     Site::of("sender.example.org").run(&["--version"]).expect(0).says("sesame 0.");
 }
+
+#[test]
+fn an_unchanged_warning_is_said_once_a_day_by_runs_that_cron_starts() {
+    let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain);
+    let site = site.sending("cpu", &own_destination(), "");
+    let warning = "without TLS";
+    site.run(&["send"]).expect(0).says(warning);
+    let second = site.run(&["send"]).expect(0).all();
+    assert!(!second.contains(warning) && !second.contains("file system"), "{second}");
+    // What is wrong is said each time, and check says everything each time.
+    for _ in 0..2 {
+        site.run(&["check"]).says(warning);
+    }
+    queues::add(&site.outgoing("cpu"), b" ");
+    site.run(&["send"]).expect(1).says("message rejected");
+    std::fs::remove_file(site.outgoing("cpu").with_extension("state").join("warned")).unwrap();
+    site.run(&["send"]).expect(0).says(warning);
+}
