@@ -22,7 +22,7 @@ mod quote;
 pub mod session;
 
 pub use budget::{MemoryBudget, Reservation};
-pub use connector::{Address, ConnectError, Connector, Timing};
+pub use connector::{Address, ConnectError, Connector, OwnCertificate, Timing};
 pub use decode::{FrameError, Limits};
 pub use encode::EncodeError;
 pub use frame::{Command, Frame, Headers, Version};
