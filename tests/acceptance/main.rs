@@ -34,6 +34,7 @@ mod full_disk;
 mod languages;
 mod messages_cross;
 mod one_owner;
+mod own_certificates;
 mod peers_stand;
 mod plugin_faults;
 mod plugins;
