@@ -22,6 +22,7 @@ mod quote;
 pub mod session;
 
 pub use budget::{MemoryBudget, Reservation};
+pub(crate) use connector::tls_failure;
 pub use connector::{Address, ConnectError, Connector, OwnCertificate, Timing};
 pub use decode::{FrameError, Limits};
 pub use encode::EncodeError;

@@ -24,6 +24,7 @@ use super::session::{Session, SessionOptions};
 
 pub use self::address::{Address, InvalidAddress};
 pub use self::error::ConnectError;
+pub(crate) use self::words::failure as tls_failure;
 
 /// The deadlines and pauses of a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

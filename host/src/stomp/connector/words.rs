@@ -34,7 +34,7 @@ pub(super) fn alert(alert: AlertDescription) -> String {
 }
 
 /// Why TLS failed.
-pub(super) fn failure(error: &Error) -> String {
+pub(crate) fn failure(error: &Error) -> String {
     use PeerIncompatible as P;
     match error {
         Error::AlertReceived(received) => alert(*received),
