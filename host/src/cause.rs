@@ -19,8 +19,18 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
+/// The text of one error. What OpenSSL, rustls and Rust's own kinds of I/O error write for developers (numbers, source lines,
+/// names of enumerations) is said in words.
 fn in_words(error: &(dyn Error + 'static)) -> String {
-    match error.downcast_ref::<io::Error>() {
+    if let Some(stack) = error.downcast_ref::<openssl::error::ErrorStack>() {
+        return crate::trust::openssl_reasons(stack);
+    }
+    let input_output = error.downcast_ref::<io::Error>();
+    let inside = input_output.and_then(io::Error::get_ref);
+    if let Some(tls) = error.downcast_ref::<rustls::Error>().or_else(|| inside?.downcast_ref()) {
+        return crate::stomp::tls_failure(tls);
+    }
+    match input_output {
         // Neither the system's words nor anybody's own: only the kind.
         Some(error) if error.raw_os_error().is_none() && error.get_ref().is_none() => io_words(error.kind()),
         _ => error.to_string(),
@@ -92,5 +102,18 @@ mod tests {
     fn causes_follow_their_error() {
         let error = Outer(std::io::Error::other("disk on fire"));
         assert_eq!(chain(&error), "cannot read the queue: disk on fire");
+    }
+
+    #[test]
+    fn openssl_and_rustls_speak_in_words() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot sign the message")]
+        struct Signing(#[source] openssl::error::ErrorStack);
+        let error = Signing(openssl::x509::X509::from_pem(b"no certificate").unwrap_err());
+        assert!(error.source().unwrap().to_string().contains("error:"), "{error:?}");
+        assert_eq!(chain(&error), "cannot sign the message: no start line");
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::InternalError);
+        let words = chain(&Outer(std::io::Error::other(alert)));
+        assert!(words.starts_with("cannot read the queue: TLS alert internal_error: "), "{words}");
     }
 }

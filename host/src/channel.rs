@@ -20,7 +20,8 @@ use crate::spool::{
     CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns,
 };
 use crate::stomp::{
-    Address, Connector, HeartBeat, Limits, Login, MemoryBudget, QueueState, Session, SessionOptions, Timing, rabbitmq,
+    Address, Connector, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, QueueState, Session, SessionOptions,
+    Timing, rabbitmq,
 };
 use crate::trust::{
     self, CredentialError, CredentialSource, CrlMode, ListError, RecipientError, RecipientSource, Refreshed,
@@ -394,7 +395,12 @@ impl Link {
         };
         let options = session_options(broker, memory)?;
         let timing = Timing { attempt: broker.connect_timeout, ..Timing::default() };
-        let connector = Connector::new(broker.hosts.clone(), tls, options).with_timing(timing);
+        let mut connector = Connector::new(broker.hosts.clone(), tls, options).with_timing(timing);
+        if broker.tls {
+            let own = Arc::clone(&identity.credential);
+            let faults = move || trust::tls::client_faults(&own.current(), SystemTime::now());
+            connector = connector.with_own_certificate(OwnCertificate::new(faults));
+        }
         Ok(Self {
             connector: AsyncMutex::new(connector),
             cumulative: AtomicBool::new(false),

@@ -37,6 +37,7 @@ mod languages;
 mod messages_cross;
 mod one_owner;
 mod other_senders;
+mod own_certificates;
 mod peers_stand;
 mod plugin_faults;
 mod plugins;

@@ -73,7 +73,7 @@ pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
         report.take(vec![Found::error("configuration", text)]);
     }
     report.take(config.warnings().into_iter().map(|text| Found::warning("configuration", text)).collect());
-    for look in [local::credentials, local::trust, local::recipients, local::lists, local::queues] {
+    for look in [local::credentials, local::trust, local::recipients, local::sealing, local::lists, local::queues] {
         report.take(look(config));
     }
     report.take(local::plugin_folders(config));

@@ -292,7 +292,12 @@ impl Flight<'_> {
     async fn unsealable(&self, prepared: Prepared, error: &SealError) {
         let Prepared { element, key, .. } = prepared;
         if error.is_message_fault() {
-            self.sender.refuse_element(element, key, "unsealable", crate::cause::chain(error)).await;
+            self.sender.refuse_element(element, key, error.code(), crate::cause::chain(error)).await;
+        } else if error.stops_the_channel() {
+            // It ended between preparing and sealing. The error is said once, by `fitness`, and this message goes with the
+            // others when it is over.
+            let reason = crate::cause::chain(error);
+            self.sender.fate(&element.name().to_string(), Some(&key.id), "waiting", Some(&reason));
         } else {
             self.sender.hold(&element, &key, error);
         }

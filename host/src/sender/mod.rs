@@ -7,8 +7,10 @@
 //! # Refusals
 //! A message that can never be sent (empty, too large, not sealable, found invalid by a plugin, refused by the broker
 //! again and again) goes to the reject queue with the reason, durable before its element is removed; the rest go on.
-//! A message whose plugin cannot answer stays in outgoing and is tried again after its back-off.
+//! A message whose plugin cannot answer stays in outgoing and is tried again after its back-off. While nothing can be
+//! sealed, for a fault of a certificate, all messages stay; see `fitness`.
 
+mod fitness;
 mod flight;
 mod prepare;
 mod probe;
@@ -110,6 +112,8 @@ pub struct Sender {
     window: Mutex<Window>,
     put_off: Mutex<PutOff>,
     wake: Arc<Notify>,
+    /// Why nothing can be sealed now.
+    unfit: Mutex<Option<fitness::Unfit>>,
     fates: Mutex<Option<std::sync::mpsc::Sender<Fate>>>,
     /// A file was seen that may still be being written.
     settling: AtomicBool,
@@ -202,6 +206,7 @@ impl Sender {
             window: Mutex::new(window),
             put_off: Mutex::default(),
             wake: Arc::new(Notify::new()),
+            unfit: Mutex::default(),
             fates: Mutex::default(),
             settling: AtomicBool::new(false),
             sent: AtomicU64::new(0),
@@ -276,6 +281,13 @@ impl Sender {
                 if stay == Stay::Watch || !self.wait_for_suspects(&shutdown).await {
                     break;
                 }
+                continue;
+            }
+            if self.fitness().await.is_err() {
+                if stay != Stay::Watch {
+                    break;
+                }
+                self.wait_to_be_fit(&shutdown).await;
                 continue;
             }
             let link = tokio::select! {
@@ -361,6 +373,8 @@ impl Sender {
             Ok(waiting) => (waiting as u64, gave_up),
             Err(error) => (0, gave_up.or_else(|| Some(crate::cause::chain(&error)))),
         };
+        // What ended a run that was not to stay.
+        let gave_up = gave_up.or_else(|| self.unfit().filter(|_| waiting > 0));
         Summary {
             sent: self.sent.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),

@@ -1,13 +1,14 @@
 //! How a channel seals and where its outputs go: for the sender, and for `sesame explain`.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::channel::Identity;
 use crate::config;
 use crate::message::MessageId;
 use crate::smime::{Peer, SealError, SealPolicy, Sealed, Sealer, ToSeal};
 use crate::stomp::Destination;
-use crate::trust::RecipientCertificate;
+use crate::trust::{Credential, OwnFault, RecipientCertificate, Role, Trust};
 
 /// What seals the messages of a channel, from one state of credential and recipient.
 pub(crate) struct Seal {
@@ -17,8 +18,11 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
+    /// Judges certificate and recipient as they are now: what they seal would be refused otherwise.
+    ///
     /// # Errors
-    /// [`SealError`] where key, recipient and settings do not go together.
+    /// [`SealError`] where key, recipient and settings do not go together, or where our certificate or the recipient's is
+    /// not good now.
     pub(crate) fn new(
         settings: &config::Sender,
         identity: &Identity,
@@ -31,7 +35,10 @@ impl Seal {
         let max_payload = usize::try_from(settings.max_payload).unwrap_or(usize::MAX);
         let policy = SealPolicy { peer, cipher: None, max_payload };
         let to = recipient.as_deref().and_then(addressee);
-        Ok(Self { sealer: Sealer::new(identity.credential.current(), recipient, policy)?, to })
+        let (credential, now) = (identity.credential.current(), SystemTime::now());
+        check_own(&credential, &identity.trust, now)?;
+        recipient.as_ref().map_or(Ok(()), |to| to.check(&identity.trust, now)).map_err(SealError::Recipient)?;
+        Ok(Self { sealer: Sealer::new(credential, recipient, policy)?, to })
     }
 
     /// What plugins are told of sealing, so that they can tell how large a message will be on the wire.
@@ -53,6 +60,18 @@ impl Seal {
     /// [`SealError`].
     pub(crate) fn seal(&self, id: &MessageId, content_type: Option<&str>, payload: &[u8]) -> Result<Sealed, SealError> {
         self.sealer.seal(&ToSeal { id, to: self.to.as_deref(), content_type, payload })
+    }
+}
+
+/// A fault of our certificate that other parties find as well; what only our CA directory says against it is no reason to
+/// hold messages back, for the receiver has a directory of its own.
+fn check_own(credential: &Credential, trust: &Trust, now: SystemTime) -> Result<(), SealError> {
+    let checked = trust.snapshot().check_own(credential.certificate(), credential.chain(), Role::MessageSigner, now);
+    match checked {
+        Err(OwnFault { error: fault, elsewhere: true }) => {
+            Err(SealError::OwnCertificate { file: credential.files().0.to_owned(), fault })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -78,6 +78,17 @@ impl Sender {
             if pass.is_none() {
                 replaced = locked(&self.put_off).replaced();
             }
+            if self.fitness().await.is_err() {
+                if stay != Stay::Watch {
+                    return;
+                }
+                tokio::select! {
+                    () = self.wait_to_be_fit(&shutdown) => {}
+                    () = ready.closed() => return,
+                }
+                pass = None;
+                continue;
+            }
             let (rest, names) = self.next_names(pass.take()).await;
             pass = rest;
             let (prepared, taken) = self.prepare(names, &shutdown).await;

@@ -1,7 +1,7 @@
 //! Asks the lists of signers whether an opened message may go on.
 
 use super::open::Opened;
-use crate::trust::{Listing, SignerLists};
+use crate::trust::{Listing, SignerList, SignerLists};
 
 /// A message whose signer may report: only such a message reaches a plugin or the incoming queue.
 ///
@@ -71,10 +71,10 @@ impl Unauthorised {
         }
     }
 
-    /// The line that would authorise this signer, in RFC 4514 form, which every name has.
+    /// The line that would authorise this signer; see [`SignerList::line_for`].
     #[must_use]
     pub fn offered_line(&self) -> String {
-        self.opened.signer().subject.rfc4514()
+        SignerList::line_for(&self.opened.signer().subject)
     }
 }
 
@@ -98,7 +98,6 @@ mod tests {
     use super::super::Peer;
     use super::super::tests::{TEXT, pki, receive, seal};
     use super::*;
-    use crate::trust::SignerList;
 
     const ALICE: &str = "/C=UK/O=Sesame Test/CN=alice.example.org";
 
@@ -130,7 +129,7 @@ mod tests {
         let refused = authorise(opened(), &lists("/C=UK/CN=other", "")).unwrap_err();
         assert_eq!(refused.code(), "unlisted");
         assert_eq!(refused.opened.payload(), TEXT);
-        assert_eq!(refused.offered_line(), "CN=alice.example.org,O=Sesame Test,C=UK");
-        assert!(authorise(*refused.opened, &lists("CN=alice.example.org,O=Sesame Test,C=UK", "")).is_ok());
+        assert_eq!(refused.offered_line(), ALICE);
+        assert!(authorise(*refused.opened, &lists(ALICE, "")).is_ok());
     }
 }

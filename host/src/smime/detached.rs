@@ -10,11 +10,10 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use openssl::cms::{CMSOptions, CmsContentInfo};
-use openssl::pkey::Id;
 use openssl::stack::Stack;
 
 use super::open::{self, OpenError};
-use super::seal::SealError;
+use super::seal::{self, SealError};
 use super::shape::{self, Cms, Digest, ShapeError};
 use crate::trust::{Credential, Role, Signer, TrustStore};
 
@@ -23,9 +22,7 @@ use crate::trust::{Credential, Role, Signer, TrustStore};
 /// # Errors
 /// [`SealError::SigningKey`] for a key that is neither RSA nor EC, [`SealError::Openssl`].
 pub fn sign_detached(credential: &Credential, content: &[u8]) -> Result<Vec<u8>, SealError> {
-    if !matches!(credential.key().id(), Id::RSA | Id::EC) {
-        return Err(SealError::SigningKey);
-    }
+    seal::check_signing_key(credential)?;
     let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
     let signed = Stack::new().and_then(|mut issuers| {
         for issuer in credential.chain() {

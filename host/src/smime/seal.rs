@@ -11,13 +11,17 @@
 //! |---|---|---|
 //! | printable ASCII, tab and LF | as it is | as it is |
 //! | the same, mentioning an encrypted media type, sent unencrypted | quoted-printable, `/` encoded | as it is |
-//! | anything else: CR, NUL, form feed, UTF-8, binary | quoted-printable | base64 |
+//! | other UTF-8: CR, NUL, form feed, letters beyond ASCII | quoted-printable | base64 |
+//! | what is not UTF-8 | refused | base64 |
 //!
 //! All of these come out of [`open`](super::open()) byte for byte. An SSM receiver takes white space off the end of plain
-//! text, as it does with text from an SSM sender; content in quoted-printable it keeps exactly.
+//! text, as it does with text from an SSM sender; content in quoted-printable it keeps exactly, the line ends of other
+//! conventions and NUL included. What is not UTF-8 it cannot read at all: SSM 4.0.0 decodes the content as UTF-8 before
+//! it looks at the verdict on the signature, and rejects the message (`ssm/crypto.py`, `verify`).
 //!
 //! Blank content is refused: an SSM receiver cannot read it, and an empty message once stood for a failure to sign.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use openssl::cms::{CMSOptions, CmsContentInfo};
@@ -29,7 +33,7 @@ use openssl::x509::X509;
 
 use super::{Overhead, encoding, mime};
 use crate::message::{MessageId, hex};
-use crate::trust::{Credential, RecipientCertificate};
+use crate::trust::{Credential, PathError, RecipientCertificate, RecipientError};
 
 /// Words that an SSM receiver looks for anywhere in the headers of the signed part.
 const ENCODING_WORDS: [&str; 2] = ["quoted-printable", "base64"];
@@ -97,6 +101,15 @@ pub enum SealError {
         /// The limit.
         limit: usize,
     },
+    /// Content that an SSM receiver cannot read.
+    #[error(
+        "the content is not UTF-8 text (at byte {at}), and an SSM receiver reads nothing else; set peer = \"sesame\" if the \
+         receiver is a Sesame, which takes any bytes"
+    )]
+    NotText {
+        /// Where the first byte stands that is not UTF-8, from 0.
+        at: usize,
+    },
     /// A header value cannot stand in the signed part.
     #[error(
         "cannot write {header} {value:?} into the signed part: it is not plain text or mentions a transfer encoding"
@@ -108,12 +121,34 @@ pub enum SealError {
         value: String,
     },
     /// The key cannot sign for this.
-    #[error("cannot sign with this kind of key: only RSA and EC keys are used")]
-    SigningKey,
+    #[error(
+        "cannot sign with the key of {}: only RSA and EC keys can sign messages, and this is {kind}; ask your authority \
+         for a certificate with an RSA key of 2048 bits or more",
+        file.display()
+    )]
+    SigningKey {
+        /// Our certificate.
+        file: PathBuf,
+        /// What kind of key it has.
+        kind: &'static str,
+    },
+    /// No receiver would accept what our certificate signs.
+    #[error("own certificate {}: {fault}{}", file.display(), remedy(fault))]
+    OwnCertificate {
+        /// Our certificate.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: PathError,
+    },
+    /// Nothing may be encrypted for the recipient.
+    #[error("{0}; put the receiver's current certificate there")]
+    Recipient(RecipientError),
     /// The recipient's key cannot be used for the peer.
-    #[error("cannot encrypt for this recipient: {reason}")]
+    #[error("cannot encrypt for {}: {reason}", file.display())]
     RecipientKey {
-        /// Why not.
+        /// The recipient's certificate.
+        file: PathBuf,
+        /// Why not, and what to do.
         reason: &'static str,
     },
     /// The cipher cannot be used for the peer.
@@ -137,7 +172,44 @@ impl SealError {
     /// Whether the message itself is at fault, and not a key or a setting: such a message goes to reject.
     #[must_use]
     pub fn is_message_fault(&self) -> bool {
-        matches!(self, Self::Blank | Self::TooLarge { .. } | Self::HeaderValue { .. })
+        matches!(self, Self::Blank | Self::TooLarge { .. } | Self::NotText { .. } | Self::HeaderValue { .. })
+    }
+
+    /// Whether the channel can seal no message at all until a key, a certificate, a CRL or a setting changes, or time
+    /// passes.
+    #[must_use]
+    pub fn stops_the_channel(&self) -> bool {
+        matches!(
+            self,
+            Self::SigningKey { .. }
+                | Self::OwnCertificate { .. }
+                | Self::Recipient(_)
+                | Self::RecipientKey { .. }
+                | Self::CipherForPeer
+        )
+    }
+
+    /// A word that stays the same from release to release, for the reject queue and scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotText { .. } => "not-text",
+            _ => "unsealable",
+        }
+    }
+}
+
+/// What to do about a certificate of our own.
+fn remedy(fault: &PathError) -> &'static str {
+    match fault {
+        PathError::Expired { .. } => "; have it renewed",
+        PathError::NotYetValid { .. } => "; wait until then, or correct the clock",
+        PathError::Revoked { .. } => "; have a new one issued",
+        PathError::Namespace { .. } => "; have one issued with a name that the policy covers, or correct the policy",
+        PathError::KeyUsage { .. } => "; have one issued with digitalSignature",
+        PathError::ExtendedKeyUsage { .. } => "; have one issued with clientAuth and serverAuth",
+        PathError::Proxy { .. } | PathError::CaAsLeaf { .. } => "; use a host certificate",
+        _ => "; have a new one issued",
     }
 }
 
@@ -202,10 +274,8 @@ impl Sealer {
         recipient: Option<Arc<RecipientCertificate>>,
         policy: SealPolicy,
     ) -> Result<Self, SealError> {
-        if !matches!(credential.key().id(), Id::RSA | Id::EC) {
-            return Err(SealError::SigningKey);
-        }
-        let recipient = recipient.map(|recipient| Envelope::new(recipient.certificate(), &policy)).transpose()?;
+        check_signing_key(&credential)?;
+        let recipient = recipient.map(|recipient| Envelope::new(&recipient, &policy)).transpose()?;
         Ok(Self { credential, recipient, policy })
     }
 
@@ -220,6 +290,9 @@ impl Sealer {
         }
         if is_blank(message.payload) {
             return Err(SealError::Blank);
+        }
+        if self.policy.peer == Peer::Ssm && !is_plain_text(message.payload) {
+            std::str::from_utf8(message.payload).map_err(|error| SealError::NotText { at: error.valid_up_to() })?;
         }
         let signed = self.sign(message)?;
         let bytes = match &self.recipient {
@@ -298,7 +371,8 @@ impl Sealer {
 }
 
 impl Envelope {
-    fn new(certificate: &X509, policy: &SealPolicy) -> Result<Self, SealError> {
+    fn new(recipient: &RecipientCertificate, policy: &SealPolicy) -> Result<Self, SealError> {
+        let certificate = recipient.certificate();
         let openssl = |source| SealError::Openssl { verb: "read the recipient certificate for", source };
         let cipher = policy.cipher.unwrap_or(match policy.peer {
             Peer::Ssm => SealCipher::Aes256Cbc,
@@ -309,11 +383,13 @@ impl Envelope {
         }
         let reason = match (certificate.public_key().map_err(openssl)?.id(), policy.peer) {
             (Id::RSA, _) | (Id::EC, Peer::Sesame) => None,
-            (Id::EC, Peer::Ssm) => Some("an SSM receiver cannot decrypt with an EC key"),
-            _ => Some("its key is neither RSA nor EC"),
+            (Id::EC, Peer::Ssm) => {
+                Some("an SSM receiver cannot decrypt with an EC key; set peer = \"sesame\" if the receiver is a Sesame")
+            }
+            _ => Some("its key is neither RSA nor EC; the receiver needs a certificate with an RSA key"),
         };
         if let Some(reason) = reason {
-            return Err(SealError::RecipientKey { reason });
+            return Err(SealError::RecipientKey { file: recipient.file().to_owned(), reason });
         }
         let mut certificates = Stack::new().map_err(openssl)?;
         certificates.push(certificate.clone()).map_err(openssl)?;
@@ -375,6 +451,19 @@ fn append_header(header: &'static str, value: &str, text: &mut Vec<u8>) -> Resul
     text.extend_from_slice(value.as_bytes());
     text.push(b'\n');
     Ok(())
+}
+
+/// Whether the key can sign: RSA with PKCS#1 v1.5, or EC.
+pub(super) fn check_signing_key(credential: &Credential) -> Result<(), SealError> {
+    let kind = match credential.key().id() {
+        Id::RSA | Id::EC => return Ok(()),
+        Id::ED25519 => "an Ed25519 key",
+        Id::ED448 => "an Ed448 key",
+        Id::RSA_PSS => "an RSA key for PSS alone",
+        Id::DSA => "a DSA key",
+        _ => "of another kind",
+    };
+    Err(SealError::SigningKey { file: credential.files().0.to_owned(), kind })
 }
 
 /// Nothing but what Python's `str.strip` takes away.

@@ -26,7 +26,8 @@ pub mod rabbitmq;
 pub mod session;
 
 pub use budget::{MemoryBudget, Reservation};
-pub use connector::{Address, ConnectError, Connector, Timing};
+pub(crate) use connector::tls_failure;
+pub use connector::{Address, ConnectError, Connector, OwnCertificate, Timing};
 pub use decode::{FrameError, Limits};
 pub use destination::{Destination, Form, Promise};
 pub use encode::EncodeError;

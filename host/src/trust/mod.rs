@@ -40,8 +40,9 @@ pub use crls::CrlMode;
 pub use der::MalformedDer;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
 pub use names::{DistinguishedName, NameError};
+pub(crate) use path::reasons as openssl_reasons;
 pub use path::{CertPath, PathError, Role, Signer};
-pub use store::{CrlSummary, Trust, TrustError, TrustSettings, TrustStore};
+pub use store::{CrlSummary, OwnFault, Trust, TrustError, TrustSettings, TrustStore};
 
 /// What a look at files that may have changed came to.
 #[derive(Debug)]

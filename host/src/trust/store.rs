@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use openssl::error::ErrorStack;
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Ref};
 
 use super::anchors::{self, Authority, BrokenCrl, Material};
 use super::crls::{Crl, CrlMode};
@@ -69,6 +69,16 @@ pub enum TrustError {
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is wrong with a certificate of our own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct OwnFault {
+    /// The fault.
+    pub error: PathError,
+    /// Whether others refuse the certificate for it as well; see [`PathError::holds_elsewhere`].
+    pub elsewhere: bool,
 }
 
 /// A CRL, as `check` reports it.
@@ -157,7 +167,7 @@ impl TrustStore {
         role: Role,
         at: SystemTime,
     ) -> Result<CertPath, PathError> {
-        let der = leaf.to_der().map_err(|error| PathError::OpenSsl(error.to_string()))?;
+        let der = leaf.to_der().map_err(|error| PathError::OpenSsl(path::reasons(&error)))?;
         let key = (openssl::sha::sha256(&der), role);
         let at = path::seconds(at);
         let now = at.max(path::seconds(SystemTime::now()));
@@ -174,6 +184,19 @@ impl TrustStore {
         }
         remembered.insert(key, path.clone());
         Ok(path)
+    }
+
+    /// Judges a certificate of our own as those will to whom we show it.
+    ///
+    /// # Errors
+    /// What is wrong with it, and whether others will say so too.
+    pub fn check_own(&self, leaf: &X509Ref, issuers: &[X509], role: Role, at: SystemTime) -> Result<(), OwnFault> {
+        let leaf = leaf.to_owned();
+        let Err(error) = self.check_path(&leaf, issuers, role, at) else { return Ok(()) };
+        path::check_alone(&leaf, role, path::seconds(at)).map_err(|error| OwnFault { error, elsewhere: true })?;
+        let subject = DistinguishedName::from_x509(leaf.subject_name());
+        let elsewhere = subject.is_ok_and(|subject| error.holds_elsewhere(&subject));
+        Err(OwnFault { error, elsewhere })
     }
 
     /// The certificate that `der` encodes: as it was parsed before, where a path for `role` was found good for it.

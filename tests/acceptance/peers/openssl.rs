@@ -55,6 +55,11 @@ pub(crate) fn strangers() -> &'static Pki {
     PKI.get_or_init(|| Pki::found("Unknown CA"))
 }
 
+/// How `genpkey` is told of an RSA-2048 key.
+pub(crate) const RSA_2048: &[&str] = &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+/// How it is told of a P-256 key.
+pub(crate) const P_256: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
 const CONFIGURATION: &str = r"
 [ca]
 default_ca = this
@@ -155,7 +160,61 @@ impl Pki {
         host
     }
 
+    /// A new certificate of `name` with extensions of its own: `changes` are lines of the section `host` of the
+    /// configuration and what stands in their place; `dates` are arguments of `openssl ca`; the key is what `genpkey` is
+    /// told.
+    pub(crate) fn special(&self, name: &str, key: &[&str], changes: &[(&str, &str)], dates: &[&str]) -> Host {
+        let mut hosts = self.hosts.lock().unwrap();
+        let label = format!("special-{}", hosts.len());
+        let mut section = CONFIGURATION.split("[host]\n").nth(1).unwrap().to_owned();
+        for (line, instead) in changes {
+            assert!(section.contains(line), "there is no line {line:?}");
+            section = section.replace(line, instead);
+        }
+        let extensions = self.folder.join("hosts").join(format!("{label}.cnf"));
+        std::fs::write(&extensions, format!("[host]\n{section}")).unwrap();
+        let extensions = extensions.display().to_string();
+        let host = self.make_as(&label, name, key, &[&["-extfile", extensions.as_str()], dates].concat());
+        hosts.insert(label, host.clone());
+        host
+    }
+
+    /// Issues the authority again, for the same name and key with another serial number, as its only anchor.
+    pub(crate) fn issue_authority_again(&self) {
+        self.run(
+            "",
+            &["x509", "-in", "ca.pem", "-signkey", "ca-key.pem", "-set_serial", "99", "-days", "60", "-clrext"],
+            &["-extfile", "ca.cnf", "-extensions", "authority", "-out", "again.pem"],
+        );
+        let hash = std::fs::read_to_string(self.folder.join("hash")).unwrap();
+        std::fs::rename(self.folder.join("again.pem"), self.anchors().join(format!("{hash}.0"))).unwrap();
+    }
+
+    /// Publishes a signing policy of the authority `CN=name` that covers these patterns.
+    pub(crate) fn publish_policy(&self, name: &str, patterns: &str) {
+        let hash = std::fs::read_to_string(self.folder.join("hash")).unwrap();
+        let text = format!(
+            "access_id_CA X509 '/C=UK/O=Sesame/CN={name}'\npos_rights globus CA:sign\ncond_subjects globus '\"{patterns}\"'\n"
+        );
+        let new = self.folder.join("new-policy");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.anchors().join(format!("{hash}.signing_policy"))).unwrap();
+    }
+
     fn make(&self, label: &str, name: &str, key: Key, validity: Validity) -> Host {
+        let how: &[&str] = match key {
+            Key::Rsa2048 => RSA_2048,
+            Key::Rsa4096 => &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
+            Key::P256 => P_256,
+        };
+        let dates: &[&str] = match validity {
+            Validity::Now => &["-days", "30"],
+            Validity::Over => &["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"],
+        };
+        self.make_as(label, name, how, dates)
+    }
+
+    fn make_as(&self, label: &str, name: &str, how: &[&str], more: &[&str]) -> Host {
         let base = self.folder.join("hosts").join(label);
         let file = |suffix: &str| format!("{}.{suffix}", base.display());
         let subject = format!("/C=UK/O=Sesame/OU=Hosts/CN={name}");
@@ -163,19 +222,10 @@ impl Pki {
             "localhost" => "DNS:localhost, IP:127.0.0.1".to_owned(),
             other => format!("DNS:{}", other.replace([' ', '/'], "-")),
         };
-        let how: &[&str] = match key {
-            Key::Rsa2048 => &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
-            Key::Rsa4096 => &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
-            Key::P256 => &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        };
         let (private, request, certificate) = (file("key.pem"), file("csr"), file("pem"));
         self.run("", &["genpkey", "-out", &private], how);
         let escaped = subject.replace("CN=host/", "CN=host\\/");
         self.run("", &["req", "-new", "-config", "ca.cnf", "-key", &private, "-subj", &escaped, "-out", &request], &[]);
-        let dates: &[&str] = match validity {
-            Validity::Now => &["-days", "30"],
-            Validity::Over => &["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"],
-        };
         let arguments = [
             "ca",
             "-batch",
@@ -189,7 +239,7 @@ impl Pki {
             "-out",
             &certificate,
         ];
-        self.run(&alternatives, &arguments, dates);
+        self.run(&alternatives, &arguments, more);
         Host { certificate: certificate.into(), key: private.into(), subject }
     }
 

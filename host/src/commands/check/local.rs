@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -12,13 +13,19 @@ use super::super::output;
 use super::super::plugin::list::{Told, told_by_daemon};
 use super::Found;
 use crate::cause::chain;
-use crate::channel::{JOURNAL, LOCK, SetupError, trust_settings};
+use crate::channel::{Identity, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
 use crate::daemon::{Shared, directory as directory_of, pipeline};
 use crate::journal::Journal;
 use crate::message::Direction;
+use crate::sender::Seal;
+use crate::smime::SealError;
 use crate::spool::{Outgoing, SpoolError, SpoolLock};
-use crate::trust::{Credential, RecipientCertificate, Role, SignerListsSource, Trust, TrustStore, Unlisted};
+use crate::trust::tls::client_faults;
+use crate::trust::{
+    Credential, CredentialSource, OwnFault, PathError, RecipientCertificate, Role, SignerListsSource, Trust,
+    TrustStore, Unlisted,
+};
 
 /// What each channel presents itself with, and what it believes in; the same pair once.
 fn identities(config: &Config) -> Vec<(&config::Credential, &config::Trust)> {
@@ -33,12 +40,42 @@ fn identities(config: &Config) -> Vec<(&config::Credential, &config::Trust)> {
     list
 }
 
-/// Own certificates and keys, each once: readable, matching, valid, and trusted by our own anchors.
-pub(super) fn credentials(config: &Config) -> Vec<Found> {
-    identities(config).into_iter().flat_map(|(credential, trust)| check_credential(credential, trust)).collect()
+/// What a channel does with its certificate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uses {
+    /// Signs messages with it.
+    signs: bool,
+    /// Decrypts with it.
+    decrypts: bool,
+    /// Comes with it to a broker over TLS.
+    connects: bool,
 }
 
-fn check_credential(section: &config::Credential, trust: &config::Trust) -> Vec<Found> {
+/// What all channels with this pair of settings do with the certificate.
+fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Uses {
+    let tls = |broker: &String| config.brokers.get(broker).is_some_and(|broker| broker.tls);
+    let mut uses = Uses::default();
+    for sender in config.senders.values().filter(|sender| (&sender.credential, &sender.trust) == identity) {
+        uses.signs = true;
+        uses.connects |= tls(&sender.broker);
+    }
+    for receiver in config.receivers.values().filter(|receiver| (&receiver.credential, &receiver.trust) == identity) {
+        uses.decrypts = true;
+        uses.connects |= tls(&receiver.broker);
+    }
+    uses
+}
+
+/// Own certificates and keys, each once: readable, matching, valid, good for what they are used for, and trusted by our own
+/// anchors.
+pub(super) fn credentials(config: &Config) -> Vec<Found> {
+    let identities = identities(config).into_iter();
+    identities
+        .flat_map(|(credential, trust)| check_credential(credential, trust, uses(config, (credential, trust))))
+        .collect()
+}
+
+fn check_credential(section: &config::Credential, trust: &config::Trust, uses: Uses) -> Vec<Found> {
     let now = SystemTime::now();
     let credential = match Credential::load(&section.certificate, &section.key) {
         Ok(credential) => credential,
@@ -50,18 +87,77 @@ fn check_credential(section: &config::Credential, trust: &config::Trust) -> Vec<
     let mut found = vec![Found::ok("credential", format!("{file} is {subject}, valid until {until}; the key fits"))];
     if credential.expires_in(now).is_none() {
         let text = format!("{file} has expired ({until}): have it renewed; Sesame takes the new files up by itself");
-        found = vec![Found::error("credential", text)];
-    } else if let Some(warning) = credential.warning(now) {
-        found.push(Found::warning("credential", warning));
+        return vec![Found::error("credential", text)];
     }
+    found.extend(credential.warning(now).map(|warning| Found::warning("credential", warning)));
     if let Ok(store) = TrustStore::load(&trust_settings(trust)) {
-        let leaf = credential.certificate().to_owned();
-        if let Err(error) = store.check_path(&leaf, credential.chain(), Role::MessageSigner, now) {
-            let why = chain(&error);
-            let text = format!(
-                "{file} would not be accepted by our own trust anchors, so perhaps not by the receiver's: {why}"
-            );
-            found.push(Found::warning("credential", text));
+        found.extend(own_faults(&credential, &store, uses));
+    }
+    if uses.connects
+        && let Some(faults) = client_faults(&credential, now)
+    {
+        found.push(Found::warning("credential", format!("a broker may refuse the TLS connection: {faults}")));
+    }
+    found
+}
+
+/// What our own anchors, CRLs and policies say of our certificate: an error where others will say so too. A fault that
+/// every use has is said once.
+fn own_faults(credential: &Credential, store: &TrustStore, uses: Uses) -> Vec<Found> {
+    let file = credential.files().0.display();
+    let mut found = Vec::new();
+    let mut known: Option<PathError> = None;
+    for (used, role, consequence) in [
+        (
+            uses.signs,
+            Role::MessageSigner,
+            "receivers would reject what it signs, so no message is sent until this is fixed",
+        ),
+        (uses.decrypts, Role::Recipient, "senders may not encrypt for it; signed messages are received all the same"),
+    ] {
+        if !used {
+            continue;
+        }
+        let checked = store.check_own(credential.certificate(), credential.chain(), role, SystemTime::now());
+        let Err(OwnFault { error, elsewhere }) = checked else { continue };
+        if known.as_ref() == Some(&error) {
+            continue;
+        }
+        let why = chain(&error);
+        found.push(match (elsewhere, role) {
+            (true, Role::MessageSigner) => Found::error("credential", format!("{file}: {why}; {consequence}")),
+            (true, _) => Found::warning("credential", format!("{file}: {why}; {consequence}")),
+            (false, _) => Found::warning(
+                "credential",
+                format!(
+                    "{file} would not be accepted by our own trust anchors, so perhaps not by the receiver's: {why}"
+                ),
+            ),
+        });
+        known = Some(error);
+    }
+    found
+}
+
+/// Whether each sender can seal at all: kinds of keys, and what the peer can read. What is wrong with a certificate itself
+/// stands with the credential or the recipient.
+pub(super) fn sealing(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, sender) in &config.senders {
+        let (Ok(credential), Ok(trust)) = (
+            CredentialSource::load(&sender.credential.certificate, &sender.credential.key).map(Arc::new),
+            Trust::load(&trust_settings(&sender.trust)).map(Arc::new),
+        ) else {
+            continue;
+        };
+        let recipient = sender.recipient_certificate.as_ref();
+        let recipient = recipient.map(|file| RecipientCertificate::load(file, &trust, None)).transpose();
+        let Ok(recipient) = recipient else { continue };
+        let identity = Identity { trust, credential };
+        match Seal::new(sender, &identity, recipient.map(Arc::new)) {
+            Err(SealError::OwnCertificate { .. } | SealError::Recipient(_)) | Ok(_) => {}
+            Err(error) => found
+                .push(Found::error(format!("send.{name}"), format!("no message can ever be sent: {}", chain(&error)))),
         }
     }
     found

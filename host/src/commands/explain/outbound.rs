@@ -7,6 +7,7 @@ use crate::daemon::{Shared, pipeline};
 use crate::message::Direction;
 use crate::plugin::{Input, Output};
 use crate::sender::{Seal, destinations};
+use crate::smime::SealError;
 
 /// Room for the command and the headers of a frame, in bytes.
 const FRAME_HEADERS: usize = 4096;
@@ -29,7 +30,15 @@ pub(super) fn explain(
     }
     explanation.passed("content", format!("{} bytes; the id is given when it is queued", content.len()));
     let shared = Shared::start(config)?;
-    let seal = sealing(&shared, sender)?;
+    let seal = match sealing(&shared, sender)? {
+        Ok(seal) => seal,
+        Err(error) if error.stops_the_channel() => {
+            let reason = crate::cause::chain(&error);
+            explanation.failed("seal", reason.clone());
+            return Ok(explanation.end("waiting", reason));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
     say_compiling(&shared, config, channel);
     let pipeline = pipeline(&shared, config, channel, Direction::Outbound)?.pipeline;
@@ -55,13 +64,13 @@ pub(super) fn explain(
     Ok(explanation)
 }
 
-fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Seal> {
+fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Result<Seal, SealError>> {
     let identity = shared.registry.identity(&sender.credential, &sender.trust)?;
     let recipient = match &sender.recipient_certificate {
         Some(file) => Some(shared.registry.recipient(file, &identity)?.current()),
         None => None,
     };
-    Ok(Seal::new(sender, &identity, recipient)?)
+    Ok(Seal::new(sender, &identity, recipient))
 }
 
 /// Seals one output for each of its destinations; answers why that cannot be done.
@@ -78,7 +87,7 @@ fn place(
     notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
     for destination in destinations(sender, &output.routes) {
         let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
-        let sealed = sealed.map_err(|error| format!("seal: {}", crate::cause::chain(&error)))?;
+        let sealed = sealed.map_err(|error| format!("{}: {}", error.code(), crate::cause::chain(&error)))?;
         let wire = sealed.bytes().len();
         if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
             return Err(format!("too-large: {wire} bytes on the wire do not fit in max-frame, {max_frame}"));

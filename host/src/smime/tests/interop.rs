@@ -219,10 +219,10 @@ fn an_ssm_receiver_gets_the_text() {
         b"\n\n  leading\n%%\n------ dashes\n.\nFrom me",
         "Universit\u{e4}t, \u{2028}\n".as_bytes(),
         b"crlf\r\nlone\rcr, form\x0cfeed and a final line end\r\n",
-        b"\x00\x01\xFF\x1c\n ",
-        b"= at the end =\n\n\xE9",
+        "\0\u{1}\u{ff}\u{1c}\n ".as_bytes(),
+        "= at the end =\n\n\u{e9}".as_bytes(),
         b"mentions application/x-pkcs7-mime and Content-Type: application/pkcs7-mime",
-        b"one\n\ntwo\n \t\n\xE9 \n\n",
+        "one\n\ntwo\n \t\n\u{e9} \n\n".as_bytes(),
         b"tabs\tand blanks \nat line ends\t\n.",
     ];
     for payload in cases {

@@ -43,7 +43,7 @@ fn awkward_content_is_exact() {
         b"\n\n leading",
         b"crlf\r\nlone\rcr\n",
         b"nul\0here\n",
-        b"form\x0cfeed\x1c\x1d\x85",
+        b"form\x0cfeed\x1c\x1d\x0b\x7f",
         "Universit\u{e4}t \u{2028}".as_bytes(),
         b"------\n--\n.\nFrom me\n%%\n",
         b"Content-Transfer-Encoding: base64\n\nYWJj\n",
@@ -54,7 +54,8 @@ fn awkward_content_is_exact() {
         &long,
     ];
     for payload in cases {
-        for peer in [Peer::Ssm, Peer::Sesame] {
+        let text = std::str::from_utf8(payload).is_ok();
+        for peer in [Peer::Ssm, Peer::Sesame].into_iter().filter(|peer| text || *peer == Peer::Sesame) {
             there_and_back(&pki().eve, None, peer, payload);
             there_and_back(&pki().eve, Some(&pki().bob), peer, payload);
         }
@@ -67,7 +68,7 @@ proptest! {
     #[test]
     fn any_bytes_come_back(payload in proptest::collection::vec(any::<u8>(), 1..2000), ssm in any::<bool>()) {
         prop_assume!(!crate::smime::seal::is_blank(&payload));
-        let peer = if ssm { Peer::Ssm } else { Peer::Sesame };
+        let peer = if ssm && std::str::from_utf8(&payload).is_ok() { Peer::Ssm } else { Peer::Sesame };
         there_and_back(&pki().eve, None, peer, &payload);
     }
 
@@ -120,13 +121,39 @@ fn seal_refuses_what_no_receiver_could_use() {
 }
 
 #[test]
+fn only_text_in_utf8_is_sealed_for_an_ssm_receiver() {
+    let pki = pki();
+    let id = MessageId::parse("a").unwrap();
+    for recipient in [None, Some(&*pki.bob)] {
+        let sealed = |peer, payload| {
+            sealer(&pki.alice, recipient, peer).seal(&ToSeal { id: &id, to: None, content_type: None, payload })
+        };
+        for (payload, at) in
+            [(&b"Site: Universit\xe4t\n"[..], 15), (b"\x1f\x8b\x08", 1), (b"a\xed\xa0\x80", 1), (b"a\xc0\x80", 1)]
+        {
+            let error = sealed(Peer::Ssm, payload).unwrap_err();
+            assert!(matches!(error, SealError::NotText { at: found } if found == at), "{error:?}");
+            assert!(error.is_message_fault() && error.code() == "not-text", "{error}");
+            assert!(error.to_string().contains("peer = \"sesame\""), "{error}");
+            assert!(sealed(Peer::Sesame, payload).is_ok());
+        }
+        for payload in ["Universit\u{e4}t\n", "nul \0 and \u{feff}\r", "\u{10ffff}"] {
+            assert!(sealed(Peer::Ssm, payload.as_bytes()).is_ok(), "{payload:?}");
+        }
+    }
+}
+
+#[test]
 fn a_sealer_is_refused_what_its_peer_cannot_read() {
     let pki = pki();
     let new = |signer: &Arc<Credential>, recipient: &Credential, peer, cipher| {
         let policy = SealPolicy { peer, cipher, max_payload: LIMIT };
         Sealer::new(signer.clone(), Some(super::recipient(recipient)), policy).err()
     };
-    assert!(matches!(new(&pki.dave, &pki.bob, Peer::Sesame, None), Some(SealError::SigningKey)));
+    assert!(matches!(
+        new(&pki.dave, &pki.bob, Peer::Sesame, None),
+        Some(SealError::SigningKey { kind: "an Ed25519 key", .. })
+    ));
     assert!(matches!(new(&pki.alice, &pki.eve, Peer::Ssm, None), Some(SealError::RecipientKey { .. })));
     assert!(matches!(new(&pki.alice, &pki.dave, Peer::Sesame, None), Some(SealError::RecipientKey { .. })));
     let gcm = Some(SealCipher::Aes256Gcm);

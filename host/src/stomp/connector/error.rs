@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::AlertDescription;
 
+use super::words;
 use crate::stomp::quote::quoted;
 use crate::stomp::session::OpenError;
 
@@ -77,28 +78,30 @@ pub enum ConnectError {
         peer: SocketAddr,
     },
     /// We did not accept the broker's certificate.
-    #[error("certificate of {peer} refused")]
+    #[error("certificate of {peer} refused: {reason}")]
     CertificateRefused {
         /// The address tried.
         peer: SocketAddr,
-        /// Why.
-        source: rustls::Error,
+        /// Why, and what to do, in the words of the verifier.
+        reason: String,
     },
     /// The broker did not accept ours, or wants one.
-    #[error("{peer} refused our certificate: TLS alert {alert:?}")]
+    #[error("{peer} refused our certificate: {}{}", words::alert(*alert), advised(advice.as_deref()))]
     ClientCertificateRefused {
         /// The address tried.
         peer: SocketAddr,
         /// Its word for why.
         alert: AlertDescription,
+        /// What we know to be wrong with our certificate, and what to do.
+        advice: Option<String>,
     },
     /// Any other failure of TLS, such as no common version.
-    #[error("TLS with {peer} failed")]
+    #[error("TLS with {peer} failed: {}", words::failure(error))]
     Tls {
         /// The address tried.
         peer: SocketAddr,
-        /// What failed.
-        source: rustls::Error,
+        /// What failed. Not a source: its own text is in rustls' debug form.
+        error: rustls::Error,
     },
     /// The connection failed.
     #[error("connection to {peer} failed")]
@@ -151,18 +154,40 @@ impl ConnectError {
         use rustls::Error as E;
         match source {
             E::AlertReceived(alert) if is_about_our_certificate(alert) => {
-                Self::ClientCertificateRefused { peer, alert }
+                Self::ClientCertificateRefused { peer, alert, advice: None }
             }
             E::InvalidCertificate(_) | E::NoCertificatesPresented | E::General(_) => {
-                Self::CertificateRefused { peer, source }
+                Self::CertificateRefused { peer, reason: words::failure(&source) }
             }
             E::InvalidMessage(_) if answer.starts_with(b"HTTP") => Self::WebServer { peer },
             E::InvalidMessage(_) if !answer.is_empty() && !is_tls(answer) => {
                 Self::NotTls { peer, answer: quoted(answer) }
             }
-            source => Self::Tls { peer, source },
+            error => Self::Tls { peer, error },
         }
     }
+
+    /// The same error with what we know to be wrong with our own certificate. A `handshake_failure` is laid to it as well:
+    /// brokers on Erlang answer nothing else to a certificate that lacks clientAuth.
+    pub(super) fn advise(self, known: impl FnOnce() -> Option<String>) -> Self {
+        let (peer, alert) = match self {
+            Self::ClientCertificateRefused { peer, alert, .. } => (peer, alert),
+            Self::Tls { peer, error: rustls::Error::AlertReceived(alert @ AlertDescription::HandshakeFailure) } => {
+                (peer, alert)
+            }
+            other => return other,
+        };
+        match known() {
+            None if alert == AlertDescription::HandshakeFailure => {
+                Self::Tls { peer, error: rustls::Error::AlertReceived(alert) }
+            }
+            advice => Self::ClientCertificateRefused { peer, alert, advice },
+        }
+    }
+}
+
+fn advised(advice: Option<&str>) -> String {
+    advice.map_or_else(String::new, |advice| format!("; {advice}"))
 }
 
 fn is_hang_up(error: &io::Error) -> bool {

@@ -13,6 +13,7 @@ mod address;
 mod dial;
 mod error;
 mod opening;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use super::session::{Session, SessionOptions};
 
 pub use self::address::{Address, InvalidAddress};
 pub use self::error::ConnectError;
+pub(crate) use self::words::failure as tls_failure;
 
 /// The deadlines and pauses of a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,24 @@ impl Default for Timing {
     }
 }
 
+/// Says what is known to be wrong with our certificate as a TLS client, if anything, when a broker refuses it.
+#[derive(Clone)]
+pub struct OwnCertificate(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+
+impl OwnCertificate {
+    /// Asks `known` at each refusal.
+    #[must_use]
+    pub fn new(known: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(known))
+    }
+}
+
+impl std::fmt::Debug for OwnCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnCertificate")
+    }
+}
+
 /// Opens sessions with the first broker of a list that answers.
 #[derive(Debug)]
 pub struct Connector {
@@ -58,6 +78,7 @@ pub struct Connector {
     tls: Option<Arc<rustls::ClientConfig>>,
     options: SessionOptions,
     timing: Timing,
+    own: Option<OwnCertificate>,
     failures: u32,
     opened: Option<Instant>,
     broker: Option<Address>,
@@ -69,7 +90,7 @@ impl Connector {
     #[must_use]
     pub fn new(brokers: Vec<Address>, tls: Option<Arc<rustls::ClientConfig>>, options: SessionOptions) -> Self {
         let timing = Timing::default();
-        Self { brokers, tls, options, timing, failures: 0, opened: None, broker: None }
+        Self { brokers, tls, options, timing, own: None, failures: 0, opened: None, broker: None }
     }
 
     /// The same with other deadlines and pauses.
@@ -83,7 +104,15 @@ impl Connector {
     #[must_use]
     pub fn to(&self, broker: &str) -> Option<Self> {
         let broker = self.brokers.iter().find(|known| known.to_string() == broker)?;
-        Some(Self::new(vec![broker.clone()], self.tls.clone(), self.options.clone()).with_timing(self.timing))
+        let one = Self::new(vec![broker.clone()], self.tls.clone(), self.options.clone()).with_timing(self.timing);
+        Some(Self { own: self.own.clone(), ..one })
+    }
+
+    /// The same with somebody to ask when a broker refuses our certificate.
+    #[must_use]
+    pub fn with_own_certificate(mut self, own: OwnCertificate) -> Self {
+        self.own = Some(own);
+        self
     }
 
     /// The broker that the last session was opened with.
@@ -146,7 +175,10 @@ impl Connector {
                     self.broker = Some(broker.clone());
                     return Ok(session);
                 }
-                Err(errors) => failures.extend(errors.into_iter().map(|error| (broker.clone(), error))),
+                Err(errors) => {
+                    let known = || self.own.as_ref().and_then(|own| (own.0)());
+                    failures.extend(errors.into_iter().map(|error| (broker.clone(), error.advise(known))));
+                }
             }
         }
         Err(failures)

@@ -89,6 +89,20 @@ async fn says_why_there_is_no_tls() {
     assert!(matches!(alert, ConnectError::ClientCertificateRefused { alert, .. } if alert == wanted), "{alert:?}");
     let old = failure(answering(b"\x15\x03\x03\x00\x02\x02\x46").await, Some(tls())).await;
     assert!(matches!(old, ConnectError::Tls { .. }), "{old:?}");
+    assert!(old.to_string().contains("TLS alert protocol_version: it speaks neither"), "{old}");
+}
+
+#[tokio::test]
+async fn a_bare_handshake_failure_is_laid_to_what_our_certificate_lacks() {
+    let answer = b"\x15\x03\x03\x00\x02\x02\x28";
+    let unknown = failure(answering(answer).await, Some(tls())).await.to_string();
+    assert!(unknown.contains("TLS alert handshake_failure: it shares no cipher with us"), "{unknown}");
+    let own = OwnCertificate::new(|| Some("host.pem lacks clientAuth".to_owned()));
+    let mut connector = Connector::new(vec![answering(answer).await], Some(tls()), options()).with_own_certificate(own);
+    let failures = connector.connect_once().await.map(|_| ()).unwrap_err();
+    let known = failures[0].1.to_string();
+    assert!(known.contains("refused our certificate: TLS alert handshake_failure"), "{known}");
+    assert!(known.ends_with("; host.pem lacks clientAuth"), "{known}");
 }
 
 #[tokio::test]

@@ -27,11 +27,11 @@ use std::sync::Arc;
 
 use openssl::hash::{MessageDigest, hash};
 use openssl::sha::Sha256;
-use openssl::x509::{X509, X509VerifyResult};
+use openssl::x509::X509;
 
 use super::crls::{Crl, CrlError, CrlMode};
 use super::names::DistinguishedName;
-use super::path::is_authority;
+use super::path::{OTHER_KEY_IDENTIFIER, is_authority};
 use super::policy;
 use super::store::{TrustError, TrustSettings};
 
@@ -296,8 +296,7 @@ impl Loader<'_> {
         if !self.seen.insert(openssl::sha::sha256(&der)) {
             return;
         }
-        let verdict = certificate.issued(&certificate);
-        let self_signed = verdict == X509VerifyResult::OK || verdict.as_raw() == NO_CERT_SIGN;
+        let self_signed = is_self_signed(&certificate);
         self.material.authorities.push(Authority { certificate, der, subject, file: file.to_owned(), self_signed });
     }
 
@@ -392,6 +391,17 @@ impl Loader<'_> {
             self.warn(format!("signing policy {} does not name its authority, which is closed by it", file.display()));
             self.material.closed.insert(hash, file);
         }
+    }
+}
+
+/// Whether a path may end here. An authority key identifier that names an edition before counts for nothing where the
+/// certificate's own key made the signature.
+fn is_self_signed(certificate: &X509) -> bool {
+    let verdict = certificate.issued(certificate);
+    let own_signature = || certificate.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false));
+    match verdict.as_raw() {
+        0 | NO_CERT_SIGN => true,
+        raw => OTHER_KEY_IDENTIFIER.contains(&raw) && own_signature(),
     }
 }
 

@@ -254,10 +254,12 @@ pub enum RecipientError {
     },
 }
 
-/// The certificate of whom we encrypt for; it was found good when it was read.
+/// The certificate of whom we encrypt for. Whether it is to be trusted is asked before each use, see
+/// [`RecipientCertificate::check`].
 #[derive(Debug)]
 pub struct RecipientCertificate {
     certificate: X509,
+    issuers: Vec<X509>,
     facts: Signer,
     file: PathBuf,
 }
@@ -268,6 +270,16 @@ impl RecipientCertificate {
     /// # Errors
     /// Why it cannot be used, naming the file.
     pub fn load(file: &Path, trust: &Trust, own: Option<&Credential>) -> Result<Self, RecipientError> {
+        let read = Self::read(file, own)?;
+        read.check(trust, SystemTime::now())?;
+        Ok(read)
+    }
+
+    /// Reads the first certificate of a file.
+    ///
+    /// # Errors
+    /// Why it cannot be anyone's to encrypt for, naming the file.
+    fn read(file: &Path, own: Option<&Credential>) -> Result<Self, RecipientError> {
         let mut certificates = read_certificates(file)?.into_iter();
         let no_certificate = || CredentialError::NoCertificate { file: file.into() };
         let certificate = certificates.next().ok_or_else(no_certificate)?;
@@ -276,10 +288,16 @@ impl RecipientCertificate {
         if own.is_some_and(|own| own.facts.certificate_der == facts.certificate_der) {
             return Err(RecipientError::Own { file: file.into() });
         }
-        let issuers: Vec<X509> = certificates.collect();
-        let path = trust.snapshot().check_path(&certificate, &issuers, Role::Recipient, SystemTime::now());
-        path.map_err(|source| RecipientError::Path { file: file.into(), source })?;
-        Ok(Self { certificate, facts, file: file.into() })
+        Ok(Self { certificate, issuers: certificates.collect(), facts, file: file.into() })
+    }
+
+    /// Checks the certificate as the clock and the trust store are now.
+    ///
+    /// # Errors
+    /// Why nothing may be encrypted for it.
+    pub fn check(&self, trust: &Trust, now: SystemTime) -> Result<(), RecipientError> {
+        let path = trust.snapshot().check_path(&self.certificate, &self.issuers, Role::Recipient, now);
+        path.map(|_| ()).map_err(|source| RecipientError::Path { file: self.file.clone(), source })
     }
 
     /// The certificate.
@@ -318,14 +336,15 @@ pub struct RecipientSource {
 }
 
 impl RecipientSource {
-    /// Reads the certificate for the first time.
+    /// Reads the certificate for the first time. One that is not to be trusted now is read all the same: it holds back the
+    /// messages for it, and neither the program nor its other channels.
     ///
     /// # Errors
-    /// As [`RecipientCertificate::load`].
+    /// What stands in the way of any use of the file.
     pub fn load(file: &Path, trust: Arc<Trust>, own: Option<Arc<CredentialSource>>) -> Result<Self, RecipientError> {
         let seen = Mutex::new(FileState::of(file));
         let credential = own.as_ref().map(|own| own.current());
-        let certificate = RecipientCertificate::load(file, &trust, credential.as_deref())?;
+        let certificate = RecipientCertificate::read(file, credential.as_deref())?;
         Ok(Self { file: file.into(), trust, own, current: ArcSwap::from_pointee(certificate), seen })
     }
 
@@ -352,16 +371,6 @@ impl RecipientSource {
             }
             Err(error) => Refreshed::KeptLastGood(error),
         }
-    }
-
-    /// Checks the current certificate again, as the clock and the trust store are now.
-    ///
-    /// # Errors
-    /// Why it is not to be trusted any more.
-    pub fn check(&self) -> Result<(), RecipientError> {
-        let current = self.current();
-        let path = self.trust.snapshot().check_path(&current.certificate, &[], Role::Recipient, SystemTime::now());
-        path.map(|_| ()).map_err(|source| RecipientError::Path { file: self.file.clone(), source })
     }
 }
 

@@ -156,13 +156,20 @@ fn a_recipient_must_be_trusted_and_another() {
     let (expired, _) = world.write(&world.issue(|r| r.not_after = -1), "expired");
     assert!(matches!(load(&expired), RecipientError::Path { source: PathError::Expired { .. }, .. }));
     let stranger = Authority::root(&Request::authority("/CN=Stranger")).unwrap();
+    assert!(
+        RecipientSource::load(&expired, Arc::clone(&trust), None).is_ok(),
+        "it holds messages back, not the program"
+    );
     let (foreign, _) = world.write(&stranger.issue(&Request::host("/CN=x")).unwrap(), "foreign");
     assert!(matches!(load(&foreign), RecipientError::Path { source: PathError::Untrusted { .. }, .. }));
     fs::copy(&expired, &file).unwrap();
     assert!(matches!(source.refresh(), Refreshed::KeptLastGood(RecipientError::Path { .. })));
-    assert_eq!(source.check(), Ok(()));
+    assert_eq!(source.current().check(&trust, SystemTime::now()), Ok(()));
     let crl = world.root.crl(&[&recipient.certificate], &CrlRequest::default()).unwrap();
     directory.add_crl(&world.root.own.certificate, &crl).unwrap();
     trust.refresh();
-    assert!(matches!(source.check(), Err(RecipientError::Path { source: PathError::Revoked { .. }, .. })));
+    assert!(matches!(
+        source.current().check(&trust, SystemTime::now()),
+        Err(RecipientError::Path { source: PathError::Revoked { .. }, .. })
+    ));
 }

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A byte order mark, CRLF and blanks around a line do no harm. A comment behind a name is part of the name. A line that
-//! is not a name is reported with its number and left out.
+//! is not a name is reported with its number and left out; so is one that was meant for another tool: a pattern, an issuer
+//! without quotes, `subject=` before the name. `*` stands for itself alone, since names match exactly.
 //!
 //! # Policy
 //! Names match as structures, exactly. A banned signer is refused even where the other list has it. A list is read again
@@ -39,6 +40,9 @@ use super::path::Signer;
 
 /// The pause between the two reads of a file that changed.
 const SECOND_READ: Duration = Duration::from_millis(100);
+
+/// What stands before an issuer, however it was written.
+const ISSUER: [&str; 6] = [" issuer=", "\tissuer=", " Issuer=", "\tIssuer=", " ISSUER=", "\tISSUER="];
 
 /// Why a list cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,6 +107,26 @@ pub enum LineFault {
     /// The issuer it asks for is not a name.
     #[error("issuer: {0}")]
     Issuer(NameError),
+    /// An issuer without quotes, with which the whole line would be one long name.
+    #[error("the issuer needs double quotes; write: \"{subject}\" issuer=\"{issuer}\"")]
+    BareIssuer {
+        /// What stands before it.
+        subject: String,
+        /// What stands behind `issuer=`.
+        issuer: String,
+    },
+    /// What other tools print or want before a name.
+    #[error("write the name alone, without {0}")]
+    Prefix(String),
+    /// A pattern, where names match exactly.
+    #[error("{0} is a pattern, and names match exactly: write one line for each signer")]
+    Pattern(&'static str),
+    /// `*.` at the beginning of a common name, as in the certificate of a web server.
+    #[error("* stands for itself: this matches only a certificate with that very common name")]
+    Star,
+    /// `/` at the end.
+    #[error("the / at the end is taken as part of the last value")]
+    EndsInSlash,
     /// Quotes do not match, or something stands behind the name.
     #[error("expected \"NAME\" or \"NAME\" issuer=\"NAME\"")]
     Quotes,
@@ -112,6 +136,9 @@ pub enum LineFault {
     /// A name in RFC 4514 form that begins at the country.
     #[error("RFC 4514 form begins with the most specific part; taken as written")]
     Reversed,
+    /// A name in slash form that ends at the country.
+    #[error("slash form begins with the country; taken as written")]
+    ReversedSlash,
     /// ` #` inside a name.
     #[error("a comment needs a line of its own; taken as part of the name")]
     Comment,
@@ -120,7 +147,7 @@ pub enum LineFault {
 impl LineFault {
     /// Whether the line is used all the same.
     fn is_used(&self) -> bool {
-        matches!(self, Self::Reversed | Self::Comment)
+        matches!(self, Self::Reversed | Self::ReversedSlash | Self::Comment | Self::Star | Self::EndsInSlash)
     }
 }
 
@@ -182,16 +209,28 @@ impl SignerList {
     fn add(&mut self, line: &[u8]) -> Result<(), LineFault> {
         let line = std::str::from_utf8(line).map_err(|_| LineFault::NotUtf8)?;
         let (subject, issuer) = split(line)?;
+        for text in [Some(subject), issuer].into_iter().flatten() {
+            pattern(text).map_or(Ok(()), Err)?;
+        }
         let name = DistinguishedName::parse(subject)?;
         let issuer = issuer.map(DistinguishedName::parse).transpose().map_err(LineFault::Issuer)?;
+        let doubt = doubtful(subject, &name);
         let issuers = self.names.entry(name).or_default();
         if !issuers.contains(&issuer) {
             issuers.push(issuer);
         }
-        if looks_reversed(subject) {
-            return Err(LineFault::Reversed);
-        }
-        if subject.contains(" #") { Err(LineFault::Comment) } else { Ok(()) }
+        doubt.map_or(Ok(()), Err)
+    }
+
+    /// The line that lists a name, for a file that SSM and APEL's tools may read as well: the slash form where it is read
+    /// as this name and nothing else, else the RFC 4514 form, which every name has.
+    #[must_use]
+    pub fn line_for(name: &DistinguishedName) -> String {
+        let unambiguous = |line: &String| {
+            let list = Self::from_text(line);
+            list.wrong.is_empty() && list.names.get(name).is_some_and(|issuers| issuers.contains(&None))
+        };
+        name.slash().filter(unambiguous).unwrap_or_else(|| name.rfc4514())
     }
 
     /// Whether a line has this subject, with this issuer or any.
@@ -230,14 +269,40 @@ impl SignerList {
     }
 }
 
+/// What makes a line a pattern, which matches nothing here.
+fn pattern(text: &str) -> Option<LineFault> {
+    let found = match text {
+        _ if text.contains('*') && text.replace("CN=*.", "CN=").contains('*') => "*",
+        _ if text.contains(".+") => ".+",
+        _ if text.starts_with('^') => "^",
+        _ if text.ends_with('$') => "$",
+        _ => return None,
+    };
+    Some(LineFault::Pattern(found))
+}
+
+/// What makes it doubtful that a line, taken as it is written, is the name that was meant.
+fn doubtful(subject: &str, name: &DistinguishedName) -> Option<LineFault> {
+    match subject {
+        _ if looks_reversed(name) && subject.starts_with('/') => Some(LineFault::ReversedSlash),
+        _ if looks_reversed(name) => Some(LineFault::Reversed),
+        _ if subject.contains(" #") => Some(LineFault::Comment),
+        _ if subject.contains('*') => Some(LineFault::Star),
+        _ if subject.starts_with('/') && subject.ends_with('/') => Some(LineFault::EndsInSlash),
+        _ => None,
+    }
+}
+
 /// Splits a line into the name and the issuer it asks for.
 fn split(line: &str) -> Result<(&str, Option<&str>), LineFault> {
     let (subject, rest) = if line.starts_with('"') {
         quoted(line)?
+    } else if line.starts_with('\'') {
+        return Err(LineFault::Quotes);
     } else {
         match line.find(" issuer=\"") {
             Some(at) => line.split_at(at),
-            None => (line, ""),
+            None => (bare(line)?, ""),
         }
     };
     let rest = rest.trim_ascii();
@@ -246,6 +311,19 @@ fn split(line: &str) -> Result<(&str, Option<&str>), LineFault> {
     }
     let (issuer, rest) = quoted(rest.strip_prefix("issuer=").ok_or(LineFault::Quotes)?)?;
     if rest.trim_ascii().is_empty() { Ok((subject.trim_ascii(), Some(issuer))) } else { Err(LineFault::Quotes) }
+}
+
+/// A line without quotes is a name alone.
+fn bare(line: &str) -> Result<&str, LineFault> {
+    let begins = |known: &&&str| line.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
+    if let Some(prefix) = ["subject=", "subject:", "issuer=", "dn:", "dn="].iter().find(begins) {
+        return Err(LineFault::Prefix((*prefix).to_owned()));
+    }
+    let Some(at) = ISSUER.iter().find_map(|word| line.find(word)) else { return Ok(line) };
+    let (subject, issuer) = line.split_at(at);
+    let subject = subject.trim_ascii().to_owned();
+    let issuer = issuer.trim_ascii().get("issuer=".len()..).unwrap_or_default().trim_ascii().to_owned();
+    Err(LineFault::BareIssuer { subject, issuer })
 }
 
 /// Takes text in double quotes, inside which a backslash protects the next character, and what follows it.

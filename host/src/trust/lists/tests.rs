@@ -260,3 +260,67 @@ fn an_unreadable_list_is_told_from_a_missing_one() {
         assert_eq!(error, ListError::Unreadable { file, kind: ErrorKind::PermissionDenied });
     }
 }
+
+/// What is said of the only line of a list, and how many names it counts.
+fn said(line: &str) -> (String, usize) {
+    let list = SignerList::from_text(line);
+    (list.wrong_lines().first().map(ToString::to_string).unwrap_or_default(), list.len())
+}
+
+#[test]
+fn an_issuer_without_quotes_is_no_part_of_the_name() {
+    let right = "/C=UK/CN=a\" issuer=\"/C=UK/CN=CA";
+    for line in ["/C=UK/CN=a issuer=/C=UK/CN=CA", "/C=UK/CN=a\tissuer=/C=UK/CN=CA", "/C=UK/CN=a Issuer= /C=UK/CN=CA"] {
+        let (words, names) = said(line);
+        assert_eq!(names, 0, "{line}");
+        assert_eq!(words, format!("line 1: the issuer needs double quotes; write: \"{right}\""));
+    }
+    assert_eq!(said(&format!("\"{right}\"")), (String::new(), 1));
+    assert_eq!(said("CN=a,C=UK issuer=CN=CA,C=UK").1, 0);
+}
+
+#[test]
+fn patterns_count_as_no_signer_and_are_told() {
+    for line in
+        ["/C=UK/O=eScience/*", "/C=UK/CN=*", "CN=*,O=eScience,C=UK", "/C=UK/CN=.*", "/C=UK/CN=.+", "^/C=UK/CN=a$", "*"]
+    {
+        let (words, names) = said(line);
+        assert!(names == 0 && words.contains("is a pattern, and names match exactly"), "{line}: {words}");
+    }
+    let (words, names) = said("/C=UK/CN=*.example.org");
+    assert!(names == 1 && words.contains("* stands for itself"), "{words}");
+}
+
+#[test]
+fn lines_of_other_tools_are_told() {
+    for (line, words, names) in [
+        ("subject=/C=UK/CN=a", "without subject=", 0),
+        ("subject= /C=UK/CN=a", "without subject=", 0),
+        ("subject=C = UK, CN = a", "without subject=", 0),
+        ("dn: CN=a,C=UK", "without dn:", 0),
+        ("'/C=UK/CN=a'", "expected \"NAME\"", 0),
+        ("/CN=a/O=b/C=UK", "slash form begins with the country", 1),
+        ("/C=UK/CN=a/", "the / at the end", 1),
+        ("/C=UK/CN=a\t# comment", "U+0009", 0),
+    ] {
+        let (said, count) = said(line);
+        assert!(said.contains(words) && count == names, "{line}: {said}, {count} names");
+    }
+}
+
+#[test]
+fn the_line_for_a_name_is_the_slash_line_where_that_is_read_as_the_name() {
+    for (line, offered) in [
+        (SITE, SITE),
+        ("/C=UK/O=eScience/CN=host/ce.example.org", "/C=UK/O=eScience/CN=host/ce.example.org"),
+        ("CN=a/O=b,C=UK", "CN=a/O\\=b,C=UK"),
+        ("CN=x issuer\\=y,C=UK", "CN=x issuer\\=y,C=UK"),
+        ("CN=a #b,C=UK", "CN=a #b,C=UK"),
+        ("UID=1+CN=a,C=UK", "UID=1+CN=a,C=UK"),
+    ] {
+        let name = name(line);
+        let written = SignerList::line_for(&name);
+        assert_eq!(written, offered);
+        assert!(SignerList::from_text(&written).contains(&name, &name), "{written}");
+    }
+}

@@ -35,9 +35,10 @@ fn ends_at_the_root(rdns: &[Vec<Attribute>]) -> bool {
     root(rdns.last()) && !root(rdns.first())
 }
 
-/// Whether a comma form without blanks begins at the country, so that it probably runs the wrong way round.
-pub(crate) fn looks_reversed(text: &str) -> bool {
-    !text.starts_with('/') && parse(text).is_ok_and(|name| ends_at_the_root(&name.rdns))
+/// Whether a name probably runs the wrong way round, as a comma form without blanks that begins at the country does, and a
+/// slash form that ends there.
+pub(crate) fn looks_reversed(name: &DistinguishedName) -> bool {
+    ends_at_the_root(&name.rdns)
 }
 
 struct Scanner<'a> {

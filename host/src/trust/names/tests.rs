@@ -137,8 +137,8 @@ fn comma_forms_are_read_in_their_order() {
     ] {
         assert_eq!(parse(text), expected, "{text}");
     }
-    assert!(looks_reversed("C=UK,O=X,CN=y"));
-    assert!(!looks_reversed("CN=y,O=X,C=UK"));
+    assert!(looks_reversed(&DistinguishedName::parse("C=UK,O=X,CN=y").unwrap()));
+    assert!(!looks_reversed(&DistinguishedName::parse("CN=y,O=X,C=UK").unwrap()));
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use openssl::stack::Stack;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::X509VerifyParam;
-use openssl::x509::{X509, X509PurposeId, X509StoreContext, X509VerifyResult};
+use openssl::x509::{X509, X509KeyUsage, X509PurposeId, X509StoreContext, X509VerifyResult};
 
 use super::error::PathError;
-use super::{CertPath, MAX_DEPTH, Role, Signer, leaf, seconds, serial_hex, unix};
+use super::{CertPath, MAX_DEPTH, Role, Signer, detached, leaf, seconds, serial_hex, unix};
 use crate::trust::DistinguishedName;
 use crate::trust::algorithm::{SignatureAlgorithm, kind_of_certificate, weak_key};
 use crate::trust::crls::{Crl, CrlMode};
@@ -24,6 +24,14 @@ const BUDGET: usize = 64;
 const CLOCK_SKEW: u64 = 300;
 /// `check` levels of OpenSSL: 112 bits of security, or none where SHA-1 is allowed (our own rules hold in both).
 const AUTH_LEVEL: i32 = 2;
+/// `X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT`, and the same `_LOCALLY`: OpenSSL takes what we offer for no issuer.
+const NO_ISSUER: [i32; 2] = [2, 20];
+/// `X509_V_ERR_AKID_SKID_MISMATCH` and `X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH`.
+pub(crate) const OTHER_KEY_IDENTIFIER: [i32; 2] = [30, 31];
+/// `X509_V_ERR_INVALID_CA`, as OpenSSL 1.1 and 3 number it.
+const INVALID_CA: [i32; 2] = [24, 79];
+/// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`.
+const NO_CERT_SIGN: i32 = 32;
 
 /// A certificate with what the rules ask of it, read once.
 #[derive(Clone)]
@@ -47,8 +55,14 @@ impl Link {
     }
 }
 
-fn openssl_error(error: openssl::error::ErrorStack) -> PathError {
-    PathError::OpenSsl(error.to_string())
+pub(super) fn openssl_error(error: openssl::error::ErrorStack) -> PathError {
+    PathError::OpenSsl(reasons(&error))
+}
+
+/// What OpenSSL gives as reasons, without the numbers and source lines of its own error text.
+pub(crate) fn reasons(error: &openssl::error::ErrorStack) -> String {
+    let reasons: Vec<&str> = error.errors().iter().filter_map(openssl::error::Error::reason).collect();
+    if reasons.is_empty() { "OpenSSL gives no reason".to_owned() } else { reasons.join("; ") }
 }
 
 /// Looks for a path from `leaf` to an anchor that keeps every rule.
@@ -154,7 +168,7 @@ impl Search<'_> {
         let mut fresh_until = u64::MAX;
         let mut errors = Vec::new();
         for (index, link) in path.iter().enumerate() {
-            errors.extend(self.check_validity(link));
+            errors.extend(check_validity(link, self.at));
             errors.extend(check_key(link));
             let Some(issuer) = path.get(index + 1) else { continue };
             errors.extend(self.check_signature(link));
@@ -183,15 +197,6 @@ impl Search<'_> {
             self.note(error);
         }
         None
-    }
-
-    fn check_validity(&self, link: &Link) -> Option<PathError> {
-        let (not_before, not_after) = (unix(link.certificate.not_before()), unix(link.certificate.not_after()));
-        let subject = || link.subject.clone();
-        if self.at > not_after {
-            return Some(PathError::Expired { subject: subject(), not_after });
-        }
-        (self.at < not_before).then(|| PathError::NotYetValid { subject: subject(), not_before })
     }
 
     fn check_signature(&self, link: &Link) -> Option<PathError> {
@@ -268,36 +273,109 @@ impl Search<'_> {
         }
     }
 
-    /// Lets OpenSSL judge exactly this path: its anchor alone is trusted, its issuers alone are offered.
+    /// Lets OpenSSL judge exactly this path. Where it takes an issuer for none because of the authority key identifier
+    /// alone, it judges the same path without such identifiers; see [`detached`].
     fn check_by_openssl(&self, path: &[Link]) -> Result<(), PathError> {
-        let (Some(first), Some(anchor)) = (path.first(), path.last()) else { return Ok(()) };
+        let own: Vec<X509> = path.iter().map(|link| link.certificate.clone()).collect();
+        let verdict = self.verify_by_openssl(&own)?;
+        let (result, depth) = if NO_ISSUER.contains(&verdict.0.as_raw()) {
+            check_issuers(path)?;
+            self.verify_by_openssl(&detached::without_identifiers(path.iter().map(|link| link.der.as_slice()))?)?
+        } else {
+            verdict
+        };
+        if result == X509VerifyResult::OK {
+            return Ok(());
+        }
+        let place = usize::try_from(depth).unwrap_or(0);
+        let Some(link) = path.get(place).or(path.first()) else { return Ok(()) };
+        let subject = link.subject.clone();
+        let lacks = link.certificate.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::KEY_CERT_SIGN));
+        Err(match result.as_raw() {
+            NO_CERT_SIGN => PathError::IssuerKeyUsage { issuer: subject },
+            raw if place > 0 && lacks && INVALID_CA.contains(&raw) => PathError::IssuerKeyUsage { issuer: subject },
+            _ => PathError::Invalid { subject, reason: words(result) },
+        })
+    }
+
+    /// OpenSSL's verdict on a path, and where it stopped: the last certificate alone is trusted, those between alone are
+    /// offered as issuers.
+    fn verify_by_openssl(&self, path: &[X509]) -> Result<(X509VerifyResult, u32), PathError> {
+        let (Some(first), Some(anchor)) = (path.first(), path.last()) else { return Ok((X509VerifyResult::OK, 0)) };
         let mut param = X509VerifyParam::new().map_err(openssl_error)?;
         param.set_time(i64::try_from(self.at).unwrap_or(i64::MAX));
         param.set_depth(i32::try_from(MAX_DEPTH).unwrap_or(i32::MAX));
         param.set_auth_level(if self.store.settings().allow_sha1_digest { 0 } else { AUTH_LEVEL });
         param.set_purpose(X509PurposeId::ANY).map_err(openssl_error)?;
         let mut builder = X509StoreBuilder::new().map_err(openssl_error)?;
-        builder.add_cert(anchor.certificate.clone()).map_err(openssl_error)?;
+        builder.add_cert(anchor.clone()).map_err(openssl_error)?;
         builder.set_param(&param).map_err(openssl_error)?;
         let anchors = builder.build();
         let mut issuers = Stack::new().map_err(openssl_error)?;
-        for link in path.iter().skip(1).take(path.len().saturating_sub(2)) {
-            issuers.push(link.certificate.clone()).map_err(openssl_error)?;
+        for issuer in path.iter().skip(1).take(path.len().saturating_sub(2)) {
+            issuers.push(issuer.clone()).map_err(openssl_error)?;
         }
         let mut context = X509StoreContext::new().map_err(openssl_error)?;
-        let (result, depth) = context
-            .init(&anchors, &first.certificate, &issuers, |context| {
+        context
+            .init(&anchors, first, &issuers, |context| {
                 context.verify_cert()?;
                 Ok((context.error(), context.error_depth()))
             })
-            .map_err(openssl_error)?;
-        if result == X509VerifyResult::OK {
-            return Ok(());
-        }
-        let place = usize::try_from(depth).unwrap_or(0);
-        let subject = path.get(place).unwrap_or(first).subject.clone();
-        Err(PathError::Invalid { subject, reason: result.error_string().to_owned() })
+            .map_err(openssl_error)
     }
+}
+
+/// Why OpenSSL takes a certificate of the path for no issuer of the one before it; a key identifier is no reason.
+fn check_issuers(path: &[Link]) -> Result<(), PathError> {
+    for (link, issuer) in path.iter().zip(path.iter().skip(1)) {
+        let verdict = issuer.certificate.issued(&link.certificate);
+        match verdict.as_raw() {
+            0 => {}
+            raw if OTHER_KEY_IDENTIFIER.contains(&raw) => {}
+            NO_CERT_SIGN => return Err(PathError::IssuerKeyUsage { issuer: issuer.subject.clone() }),
+            _ => return Err(PathError::Invalid { subject: link.subject.clone(), reason: words(verdict) }),
+        }
+    }
+    Ok(())
+}
+
+/// A verdict of OpenSSL as an operator can use it: its own words, and what they mean where those are not plain.
+fn words(result: X509VerifyResult) -> String {
+    let own = result.error_string();
+    let meaning = match result.as_raw() {
+        24 => "an issuer is not a certificate authority",
+        25 => "an issuer allows fewer authorities below it",
+        34 => "it has a critical extension that is not known here",
+        43 => "an issuer demands a certificate policy that it does not have",
+        47 => "a name constraint of an issuer does not permit its names",
+        48 => "a name constraint of an issuer excludes one of its names",
+        51..=53 => "an issuer has a name constraint of a kind that cannot be checked",
+        _ => return own.to_owned(),
+    };
+    format!("{meaning} ({own})")
+}
+
+/// Holds a certificate to the rules that no anchor, CRL or policy takes part in: what fails here fails for everyone.
+///
+/// # Errors
+/// The first rule it breaks.
+pub(crate) fn check_alone(leaf: &X509, role: Role, at: u64) -> Result<(), PathError> {
+    let link = Link::new(leaf, false)?;
+    if leaf::is_proxy(&link.der, &link.subject, &link.issuer) {
+        return Err(PathError::Proxy { subject: link.subject });
+    }
+    check_validity(&link, at).map_or(Ok(()), Err)?;
+    check_key(&link).map_or(Ok(()), Err)?;
+    leaf::check_role(&link.certificate, &link.der, &link.subject, role)
+}
+
+fn check_validity(link: &Link, at: u64) -> Option<PathError> {
+    let (not_before, not_after) = (unix(link.certificate.not_before()), unix(link.certificate.not_after()));
+    let subject = || link.subject.clone();
+    if at > not_after {
+        return Some(PathError::Expired { subject: subject(), not_after });
+    }
+    (at < not_before).then(|| PathError::NotYetValid { subject: subject(), not_before })
 }
 
 fn check_key(link: &Link) -> Option<PathError> {

@@ -47,6 +47,12 @@ pub enum PathError {
         /// The issuer.
         issuer: DistinguishedName,
     },
+    /// An issuer's key usage lacks keyCertSign.
+    #[error("the key usage of {issuer} does not allow it to sign certificates (no keyCertSign)")]
+    IssuerKeyUsage {
+        /// The issuer.
+        issuer: DistinguishedName,
+    },
     /// A rule of RFC 5280 is broken: path length, name constraints, an unknown critical extension and the like.
     #[error("certificate of {subject}: {reason}")]
     Invalid {
@@ -213,7 +219,7 @@ impl PathError {
             Self::TooDeep { .. } => "depth",
             Self::TooManyPaths { .. } => "path-budget",
             Self::IssuerNotCa { .. } => "chain",
-            Self::Invalid { .. } => "invalid",
+            Self::IssuerKeyUsage { .. } | Self::Invalid { .. } => "invalid",
             Self::Revoked { .. } => "revoked",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not-yet-valid",
@@ -245,13 +251,34 @@ impl PathError {
             Self::WeakSignature { .. } => 4,
             Self::Namespace { .. } => 5,
             Self::CaAsLeaf { .. } | Self::KeyUsage { .. } | Self::ExtendedKeyUsage { .. } => 6,
-            Self::IssuerNotCa { .. } | Self::Invalid { .. } => 7,
+            Self::IssuerNotCa { .. } | Self::IssuerKeyUsage { .. } | Self::Invalid { .. } => 7,
             Self::CrlStale { .. } | Self::CrlNotYetValid { .. } => 8,
             Self::CrlMissing { .. } | Self::CrlUnusable { .. } | Self::PolicyUnusable { .. } => 9,
             Self::TooDeep { .. } | Self::TooManyPaths { .. } => 10,
             Self::BadSignature { .. } => 11,
             Self::Untrusted { .. } => 12,
             Self::Unreadable(_) | Self::OpenSsl(_) => 13,
+        }
+    }
+
+    /// Whether other parties refuse the certificate with this subject as well, and not only we with our CA directory:
+    /// what is wrong with the certificate itself, and what its authority said of it by CRL and signing policy. An anchor
+    /// we lack, an issuer that our directory holds in an expired edition, or a CRL that was not renewed here says nothing
+    /// of the directories of others; a signature over SHA-1 is accepted where a setting allows it.
+    #[must_use]
+    pub fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
+        match self {
+            Self::Proxy { .. }
+            | Self::Revoked { .. }
+            | Self::Namespace { .. }
+            | Self::CaAsLeaf { .. }
+            | Self::KeyUsage { .. }
+            | Self::ExtendedKeyUsage { .. } => true,
+            Self::Expired { subject, .. }
+            | Self::NotYetValid { subject, .. }
+            | Self::WeakKey { subject, .. }
+            | Self::Invalid { subject, .. } => subject == leaf,
+            _ => false,
         }
     }
 

@@ -15,15 +15,19 @@
 //! - a proxy certificate (RFC 3820 and its predecessors) is refused;
 //! - the leaf's usages fit the [`Role`].
 //!
+//! Authority key identifiers help nobody and harm nobody: RFC 5280 section 6 does not use them for validation, and after an
+//! authority was issued again with the same name and key they name the edition before. Name, key and signature decide.
+//!
 //! Host certificates of grid authorities sign messages although they lack emailProtection, so the purpose is checked by
 //! our own rules and not by OpenSSL's `smimesign`.
 //!
 //! Where several things are wrong, the error tells the one an operator gets furthest with; see [`PathError::rank`].
 
-pub(crate) use build::check;
+pub(crate) use build::{OTHER_KEY_IDENTIFIER, check, check_alone, reasons};
 pub(crate) use leaf::is_authority;
 
 mod build;
+mod detached;
 mod error;
 mod leaf;
 #[cfg(test)]

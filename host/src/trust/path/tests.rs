@@ -1,5 +1,6 @@
 //! Certificates that must be accepted and, case by case, those that must not.
 
+mod identifiers;
 mod revocation;
 
 use std::fs;

@@ -36,6 +36,7 @@ use super::path::seconds;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
+const AUTHORITY_KEY_IDENTIFIER: &str = "2.5.29.35";
 const KEY_USAGE: &str = "2.5.29.15";
 const PROXY_CERT_INFO: &str = "1.3.6.1.5.5.7.1.14";
 
@@ -118,7 +119,7 @@ pub struct Request {
     pub version_one: bool,
     /// A proxy certificate of RFC 3820.
     pub proxy: bool,
-    /// Further extensions: OID, whether critical, DER value.
+    /// Further extensions: OID, whether critical, DER value. An authority key identifier among them replaces the usual one.
     pub extensions: Vec<(String, bool, Vec<u8>)>,
 }
 
@@ -312,7 +313,9 @@ fn build(
 fn add_extensions(builder: &mut X509Builder, request: &Request, issuer: Option<&Issued>) -> Result<(), ErrorStack> {
     let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
     builder.append_extension(identifier)?;
-    if let Some(issuer) = issuer.filter(|issuer| issuer.certificate.subject_key_id().is_some()) {
+    let own_identifier = request.extensions.iter().any(|(oid, ..)| oid == AUTHORITY_KEY_IDENTIFIER);
+    let issuer = issuer.filter(|issuer| !own_identifier && issuer.certificate.subject_key_id().is_some());
+    if let Some(issuer) = issuer {
         let context = builder.x509v3_context(Some(&issuer.certificate), None);
         let identifier = AuthorityKeyIdentifier::new().keyid(false).build(&context)?;
         builder.append_extension(identifier)?;

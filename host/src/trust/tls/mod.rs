@@ -10,13 +10,13 @@
 //! because a resumed session skips the verifier; no ALPN is offered. The provider is chosen here and never taken from the
 //! process.
 
+mod client;
 mod constraints;
 mod names;
 mod signatures;
 #[cfg(test)]
 mod tests;
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
 
+pub use client::client_faults;
+
 use super::path::{PathError, Role};
 use super::{Credential, CredentialSource, Trust};
 
@@ -35,10 +37,13 @@ use super::{Credential, CredentialSource, Trust};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerRefused {
     /// The certificate is not to be trusted.
-    #[error("{0}")]
+    #[error("{}{}", .0, remedy(.0))]
     Path(#[from] PathError),
     /// The certificate is not for the name we connect to.
-    #[error("the certificate is not for {wanted}, but for {}", shown(presented))]
+    #[error(
+        "the certificate is not for {wanted}, but for {}; name the broker so in hosts, or have its certificate reissued",
+        shown(presented)
+    )]
     WrongName {
         /// The name or address we connect to.
         wanted: String,
@@ -47,14 +52,15 @@ pub enum BrokerRefused {
     },
     /// The name stands in the common name alone.
     #[error(
-        "the certificate has {wanted} as common name only and no subject alternative name; set allow-cn to accept that"
+        "the certificate has {wanted} as common name only and no subject alternative name; set allow-cn = true in the \
+         section of the broker to accept that"
     )]
     CommonNameOnly {
         /// The name we connect to.
         wanted: String,
     },
     /// The certificate cannot be read.
-    #[error("cannot read the certificate")]
+    #[error("the certificate cannot be read; the broker needs a well-formed one")]
     Unreadable,
 }
 
@@ -73,21 +79,28 @@ impl BrokerRefused {
             Self::Unreadable => "unreadable",
         }
     }
+}
 
-    /// Finds the refusal in an error of rustls or of a stream, so that an operator reads our words and not rustls'.
-    #[must_use]
-    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) = error.downcast_ref() {
-                return other.0.downcast_ref();
-            }
-            next = match error.downcast_ref::<std::io::Error>() {
-                Some(io) => io.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-                None => error.source(),
-            };
+/// What to do about a broker's certificate that is not to be trusted, where that is certain.
+fn remedy(error: &PathError) -> &'static str {
+    match error {
+        PathError::Untrusted { .. } => "; add that authority to trust.anchors if you trust it",
+        PathError::BadSignature { .. } => "; see whether trust.anchors holds the authority's current certificate",
+        PathError::Expired { .. } => "; it must be renewed there, or the clock here is wrong",
+        PathError::NotYetValid { .. } => "; one of the two clocks is wrong",
+        PathError::Revoked { .. } => "; the broker needs a new certificate",
+        PathError::ExtendedKeyUsage { .. } => "; the broker needs a certificate with serverAuth",
+        PathError::KeyUsage { .. } => "; the broker needs a certificate with digitalSignature or keyEncipherment",
+        PathError::WeakKey { .. } => {
+            "; the broker needs a certificate with an RSA key of 2048 bits or more, or an EC key"
         }
-        None
+        PathError::WeakSignature { .. } => "; the broker needs a certificate signed with SHA-256",
+        PathError::Proxy { .. } => "; the broker needs a host certificate",
+        PathError::CrlStale { .. } | PathError::CrlMissing { .. } | PathError::CrlUnusable { .. } => {
+            "; fetch the revocation lists again (fetch-crl)"
+        }
+        PathError::CrlNotYetValid { .. } => "; see whether the clock here is right",
+        _ => "",
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::trust::throwaway::{Authority, Constraints, CrlRequest, Digest, Directory, Issued, KeyKind, Request};
-use crate::trust::{CrlMode, TrustSettings};
+use crate::trust::{CrlMode, TrustSettings, der};
 
 const NAME: &str = "mq.example.org";
 
@@ -69,7 +69,15 @@ fn broker(change: impl FnOnce(&mut Request)) -> Request {
 fn outcome(result: &Result<Seen, std::io::Error>) -> String {
     match result {
         Ok(_) => "good".to_owned(),
-        Err(error) => BrokerRefused::find(error).map_or_else(|| format!("other: {error}"), |r| r.code().to_owned()),
+        Err(error) => find(error).map_or_else(|| format!("other: {error}"), |refused| refused.code().to_owned()),
+    }
+}
+
+/// Our verifier's refusal in an error of a stream.
+fn find(error: &std::io::Error) -> Option<&BrokerRefused> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -271,12 +279,70 @@ fn a_common_name_counts_only_where_it_is_allowed() {
 }
 
 #[test]
-fn refusals_read_as_sentences() {
+fn refusals_say_why_and_what_to_do() {
     let world = World::new();
-    let issued = world.root.issue(&broker(|r| r.dns = vec!["other.example.org".into()])).unwrap();
-    let error = connect(&world.config(None), &Server::new(&issued), NAME).unwrap_err();
-    let refused = BrokerRefused::find(&error).unwrap();
-    assert_eq!(refused.to_string(), "the certificate is not for mq.example.org, but for other.example.org");
+    let said = |issued: &Issued| {
+        let error = connect(&world.config(None), &Server::new(issued), NAME).unwrap_err();
+        find(&error).unwrap().to_string()
+    };
+    let words = |change: fn(&mut Request)| said(&world.root.issue(&broker(change)).unwrap());
+    assert_eq!(
+        words(|r| r.dns = vec!["other.example.org".into()]),
+        "the certificate is not for mq.example.org, but for other.example.org; name the broker so in hosts, or have its \
+         certificate reissued"
+    );
+    assert!(words(|r| r.dns.clear()).contains("set allow-cn = true"));
+    let expired = words(|r| (r.not_before, r.not_after) = (-7200, -3600));
+    let until = jiff::Timestamp::now().as_second() - 3600;
+    let day = jiff::Timestamp::from_second(until).unwrap().to_string();
+    assert!(expired.contains("expired on ") && expired.contains(&day[..10]), "{expired}");
+    assert!(words(|r| r.purposes = vec!["clientAuth".into()]).ends_with("needs a certificate with serverAuth"));
+    assert!(
+        words(|r| r.digest = Digest::Sha1).contains("with SHA-1; the broker needs a certificate signed with SHA-256")
+    );
+    let stranger = Authority::root(&Request::authority("/O=Stranger/CN=Root")).unwrap();
+    let strange = said(&stranger.issue(&broker(|_| {})).unwrap());
+    assert_eq!(
+        strange,
+        "no trust anchor for issuer /O=Stranger/CN=Root; add that authority to trust.anchors if you trust it"
+    );
+}
+
+#[test]
+fn a_broker_under_an_authority_issued_again_is_accepted() {
+    let world = World::new();
+    let root = world.root.own.certificate.issuer_name().to_der().unwrap();
+    // AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }, of an edition of the root that is not there.
+    let name = der::encode(0xa1, &der::encode(0xa4, &root));
+    let value = der::encode(der::SEQUENCE, &[name, der::encode(0x82, &[0x63])].concat());
+    let identifier = ("2.5.29.35".to_owned(), false, value);
+    assert_eq!(world.verdict(|r| r.extensions.push(identifier.clone())), "good");
+    let namesake = Authority::root(&Request::authority("/O=Test CA/CN=Root")).unwrap();
+    let forged = namesake.issue(&broker(|r| r.extensions.push(identifier))).unwrap();
+    assert_eq!(world.verdict_on(&forged), "bad-signature");
+}
+
+#[test]
+fn what_a_client_certificate_lacks_is_named() {
+    let world = World::new();
+    let faults = |change: fn(&mut Request)| {
+        let mut request = Request { key: KeyKind::P256, ..Request::host("/O=Test/CN=client") };
+        change(&mut request);
+        let issued = world.root.issue(&request).unwrap();
+        let (certificate, key) = issued.write(world.temporary.path(), "client").unwrap();
+        client_faults(&Credential::load(&certificate, &key).unwrap(), SystemTime::now()).unwrap_or_default()
+    };
+    assert_eq!(faults(|_| {}), "");
+    assert_eq!(faults(|r| r.purposes = vec!["anyExtendedKeyUsage".into()]), "");
+    assert_eq!(faults(|r| (r.purposes.clear(), r.key_usage = None).1), "");
+    let server = faults(|r| r.purposes = vec!["serverAuth".into()]);
+    assert!(server.contains("client.pem lacks clientAuth in its extended key usage"), "{server}");
+    let encipherment = faults(|r| r.key_usage = Some(openssl::x509::X509KeyUsage::KEY_ENCIPHERMENT));
+    assert!(encipherment.contains("lacks digitalSignature in its key usage"), "{encipherment}");
+    let old = faults(|r| r.extensions.push(("2.16.840.1.113730.1.1".to_owned(), false, vec![3, 2, 6, 0x40])));
+    assert!(old.contains("\"SSL client\" in its Netscape certificate type"), "{old}");
+    assert_eq!(faults(|r| r.extensions.push(("2.16.840.1.113730.1.1".to_owned(), false, vec![3, 2, 6, 0xc0]))), "");
+    assert!(faults(|r| r.not_after = -1).contains("expired on"));
 }
 
 #[test]
