@@ -31,6 +31,7 @@ mod broker_faults;
 mod commands;
 mod configuration;
 mod full_disk;
+mod hostile;
 mod languages;
 mod messages_cross;
 mod one_owner;
