@@ -25,7 +25,7 @@ fn ours() -> PathBuf {
 
 /// The corpus, and every so many of it once more with the word before it at which the plugins transform.
 fn messages(mutations: usize, every: usize) -> Vec<Hostile> {
-    println!("seed {}, {mutations} mutations", corpus::SEED);
+    eprintln!("seed {}, {mutations} mutations", corpus::SEED);
     let mut all = corpus::corpus(mutations);
     let echoes =
         all.iter().step_by(every).map(|(name, payload)| (format!("{name}-echo"), [b"echo:", &payload[..]].concat()));
@@ -124,7 +124,7 @@ fn content_never_makes_a_plugin_in_c_fail() {
 #[test]
 fn content_never_makes_a_stock_plugin_fail() {
     let messages = corpus::corpus(IN_THE_HOST);
-    println!("seed {}", corpus::SEED);
+    eprintln!("seed {}", corpus::SEED);
     let rules = "[rename]\nVO = \"Group\"\nSite = \"SiteName\"\n[set]\nSite = \"X\"\n[map.VO]\nx = \"y\"\n";
     for (name, config) in [
         ("any-record", "strict = true\nunknown-types = \"pass\"\n"),

@@ -150,6 +150,11 @@ fn normalised_durations_are_cut_off_and_finite() {
     let v03 = message("1", "2").replace("normalised-summary-message: v0.4", "summary-job-message: v0.3");
     assert_eq!(errors(&v03), NOTHING);
     assert_eq!(errors(&format!("{v03}ServiceLevelType: hepspec\n")), ["normalised.unknown-field"]);
+    // As AUDITOR's APEL plugin 0.11.2 writes a job that ended within a second.
+    let fraction = findings(&format!("{v03}EarliestEndTime: 1696118400.5\n"), false);
+    let [finding] = fraction.as_slice() else { panic!("{fraction:?}") };
+    assert_eq!((finding.code.as_str(), finding.value.as_deref()), ("normalised.bad-time", Some("1696118400.5")));
+    assert!(finding.text.starts_with("must be whole seconds"), "{}", finding.text);
 }
 
 #[test]
