@@ -26,8 +26,8 @@ from wit_world.imports.types import (
     Context, Delay, Direction, Failure_Internal, Failure_Invalid, Failure_Retry, Finding, Message, Severity, Signer,
 )
 
-# Everything is imported while the component is built: when it runs there are no files to import from. `json` reads bytes in
-# any of these encodings.
+# Everything is imported while the component is built: when it runs there are no files to import from. `json` reads bytes
+# in any of these encodings.
 import encodings.utf_8_sig, encodings.utf_16, encodings.utf_16_be, encodings.utf_16_le  # noqa: E401
 import encodings.utf_32, encodings.utf_32_be, encodings.utf_32_le  # noqa: E401
 
@@ -69,8 +69,8 @@ _HEADER = 4096
 
 
 def _text(value, most=None):
-    """Text that the host takes: single surrogates become U+FFFD; with `most`, one character more than is kept, so that the
-    host shows that it was cut."""
+    """Text that the host takes: single surrogates become U+FFFD; with `most`, one character more than is kept, so that
+    the host shows that it was cut."""
     try:
         text = value if isinstance(value, str) else str(value)
     except ValueError:  # a whole number of more digits than Python writes
@@ -127,7 +127,8 @@ def info(code, text, *, record=None, field=None, value=None):
 
 @dataclasses.dataclass
 class Replaced:
-    """New content for the message, bytes or text. `headers` are STOMP headers to set; None for the media type: as it was."""
+    """New content for the message, bytes or text. `headers` are STOMP headers to set; None for the media type: as it
+    was."""
 
     payload: typing.Union[bytes, str]
     content_type: typing.Optional[str] = None
@@ -156,8 +157,8 @@ class Dropped:
 
 
 def _import_no_more():
-    """From now on an import of what was not imported before raises, and does not look for a file. A message may ask for one
-    by the name of its encoding."""
+    """From now on an import of what was not imported before raises, and does not look for a file. A message may ask for
+    one by the name of its encoding."""
     sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"]
 
 

@@ -36,14 +36,15 @@ function verdict(call) {
 
 lifecycle.init('{}');
 for (const file of files) {
-  const message = { payload: new Uint8Array(readFileSync(file)) };
+  const payload = new Uint8Array(readFileSync(file));
+  const message = { payload, context: { messageId: 'm', properties: [] } };
   for (const [role, call] of [['validate', validator.validate], ['transform', transformer.transform]]) {
     try {
       const [said, size] = verdict(() => call(message));
       if (size > 2_000_000 + 4 * message.payload.length) throw new Error(`hands back ${size} bytes`);
-      console.log(basename(file), said);
+      process.stdout.write(`${basename(file)} ${said}\n`);
     } catch (wrong) {
-      console.error(`${basename(file)}: ${role} fails: ${JSON.stringify(wrong?.message ?? wrong).slice(0, 300)}`);
+      process.stderr.write(`${basename(file)}: ${role} fails: ${JSON.stringify(wrong?.message ?? wrong).slice(0, 300)}\n`);
       process.exit(1);
     }
   }
