@@ -365,7 +365,8 @@ def _unreadable(failed):
     while step is not None and step.tb_next is not None:
         step = step.tb_next
     module = step.tb_frame.f_globals.get("__name__", "") if step is not None else ""
-    if isinstance(failed, Exception) and module.split(".")[0] in ("json", "xml"):
+    reads = module in ("json", "json.decoder", "json.scanner") or module.startswith("xml.")
+    if reads and isinstance(failed, Exception) and not isinstance(failed, ImportError):
         return error("message.malformed", f"cannot be read: {failed}")
     return None
 
