@@ -8,18 +8,72 @@
  *
  * Every message gets a fresh instance: what a plugin keeps is gone with it. There are no files, network, clocks or
  * random numbers that a plugin may rely on; "now" is `message.context.receivedAt`, milliseconds since 1970.
+ *
+ * What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `ask`), and text
+ * that is handed back is made fit for the host, which takes well-formed Unicode alone (see `fit`).
  */
 
 import * as host from 'sesame:plugin/log@{{contract}}';
 
-const write = (level) => (text) => (host.write ?? host.default.write)(level, String(text));
+// What the host keeps of a finding's code, text, field and value, of a log line, and how many findings.
+const KEPT = { code: 128, sentence: 1000, field: 200, value: 1000, line: 2000, findings: 200 };
+// The longest value of a transport header, in bytes.
+const HEADER = 4096;
+
+/** Any value as text. Objects as JSON: what a message holds may have a `toString` of its own that is no function. */
+function shown(value) {
+  if (typeof value === 'string') return value;
+  try {
+    return typeof value === 'object' && value !== null && !(value instanceof Error) ? JSON.stringify(value) : String(value);
+  } catch {
+    return `[${typeof value}]`;
+  }
+}
+
+/**
+ * Text that the host takes: single surrogates, which JSON can write and UTF-8 cannot, become U+FFFD; with `most`, a little
+ * more than is kept, so that the host shows that it was cut.
+ */
+function fit(value, most = Infinity) {
+  const text = shown(value) ?? '';
+  const cut = text.length > 2 * most + 2 ? text.slice(0, 2 * most + 2) : text;
+  return /[\ud800-\udfff]/.test(cut) ? cut.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g, whole) : cut;
+}
+
+const whole = (units) => (units.length === 2 ? units : '\ufffd');
+const optional = (value, most) => (value === null || value === undefined ? null : fit(value, most));
+/** A number for a field of 32 bits; null for anything else. */
+const number = (value, least) => (Number.isInteger(value) && value >= least && value < 2 ** 32 ? value : null);
+
+const write = (level) => (text) => (host.write ?? host.default.write)(level, fit(text, KEPT.line));
 
 /** The plugin's log. */
 export const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 
-const finding = (severity) => (code, text, { record = null, field = null, value = null } = {}) => ({
-  severity, code, text, field, properties: [], recordNumber: record, value: value === null ? null : String(value),
+const made = (severity, code, text, record, field, value) => ({
+  severity,
+  code: fit(code, KEPT.code),
+  text: fit(text, KEPT.sentence),
+  recordNumber: number(record, 1),
+  field: optional(field, KEPT.field),
+  value: optional(value, KEPT.value),
+  properties: [],
 });
+
+const finding = (severity) => (code, text, { record = null, field = null, value = null } = {}) =>
+  made(severity, code, text, record, field, value);
+
+/** A finding as the host takes it, whoever made it. */
+const fitted = (found) => made(found.severity, found.code, found.text, found.recordNumber, found.field, found.value);
+
+/** As many findings as the host keeps; the last one counts the others. */
+function fittedAll(given) {
+  if (given.length <= KEPT.findings) return given.map(fitted);
+  const others = given.slice(KEPT.findings - 1);
+  const severity = ['error', 'warning', 'info'].find((one) => others.some((found) => found.severity === one));
+  const more = made(severity, 'message.more-findings', `${others.length} more findings are not listed`);
+  return [...given.slice(0, KEPT.findings - 1).map(fitted), more];
+}
 
 /**
  * A finding that makes the message invalid. Records count from 1; what was in the message belongs into `value`, which
@@ -34,7 +88,7 @@ export const info = finding('info');
 /** Thrown: the message is bad and stays bad; the same as returning these findings. */
 export class Invalid extends Error {
   constructor(...findings) {
-    super(findings.map((found) => found.text).join('; '));
+    super(findings.slice(0, 3).map((found) => found.text).join('; '));
     this.findings = findings;
   }
 }
@@ -63,32 +117,29 @@ export const dropped = (found) => ({ dropped: found });
 export const text = (message) => decodeUtf8(message.payload);
 export const bytes = (content) => (typeof content === 'string' ? encodeUtf8(content) : content);
 
-// The engine has neither TextDecoder nor TextEncoder.
+// The engine has neither TextDecoder nor TextEncoder. Both ways go in pieces, so that a large message takes little more
+// than its own size.
 const AT_ONCE = 4096;
 
-function joined(units) {
-  const pieces = [];
-  for (let at = 0; at < units.length; at += AT_ONCE) {
-    pieces.push(String.fromCharCode.apply(null, units.slice(at, at + AT_ONCE)));
-  }
-  return pieces.join('');
-}
+const piece = (codes) => String.fromCharCode.apply(null, codes);
 
-/** The code point at `at` and the length of its bytes; U+FFFD for a byte that is part of none. */
+const LEAST = [0, 0, 0x80, 0x800, 0x10000];
+
+/** The code point at `at`; -1 for a byte that is part of none. */
 function decodeOne(payload, at) {
   const lead = payload[at];
-  if (lead < 0x80) return [lead, 1];
+  if (lead < 0x80) return lead;
   const length = lead >= 0xf0 && lead < 0xf5 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xc2 && lead < 0xe0 ? 2 : 0;
   let point = lead & (0x7f >> length);
   for (let next = 1; next < length; next += 1) {
     const byte = payload[at + next];
-    if ((byte & 0xc0) !== 0x80) return [0xfffd, 1];
+    if ((byte & 0xc0) !== 0x80) return -1;
     point = (point << 6) | (byte & 0x3f);
   }
-  const least = [0, 0, 0x80, 0x800, 0x10000][length];
-  const legal = length && point >= least && point <= 0x10ffff && !(point >= 0xd800 && point < 0xe000);
-  return legal ? [point, length] : [0xfffd, 1];
+  return length && point >= LEAST[length] && point <= 0x10ffff && (point < 0xd800 || point >= 0xe000) ? point : -1;
 }
+
+const width = (point) => (point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4);
 
 function isAscii(bytes) {
   for (let at = 0; at < bytes.length; at += 1) if (bytes[at] >= 0x80) return false;
@@ -97,55 +148,142 @@ function isAscii(bytes) {
 
 function decodeUtf8(payload) {
   const bytes = payload instanceof Uint8Array ? payload : Uint8Array.from(payload);
-  if (isAscii(bytes)) return joined(bytes);
-  const units = [];
+  const pieces = [];
   for (let at = 0; at < bytes.length; ) {
-    const [point, length] = decodeOne(bytes, at);
-    if (point < 0x10000) units.push(point);
-    else units.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
-    at += length;
+    const next = bytes.subarray(at, at + AT_ONCE);
+    if (isAscii(next)) {
+      pieces.push(piece(next));
+      at += next.length;
+      continue;
+    }
+    const codes = [];
+    for (const end = Math.min(at + AT_ONCE, bytes.length); at < end; ) {
+      const point = decodeOne(bytes, at);
+      if (point < 0) codes.push(0xfffd);
+      else if (point < 0x10000) codes.push(point);
+      else codes.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
+      at += point < 0 ? 1 : width(point);
+    }
+    pieces.push(piece(codes));
   }
-  return joined(units);
+  return pieces.join('');
+}
+
+/** The code point at `at`; U+FFFD for half of a pair of surrogates. */
+function pointAt(content, at) {
+  const unit = content.charCodeAt(at);
+  if (unit < 0xd800 || unit >= 0xe000) return unit;
+  const next = unit < 0xdc00 ? content.charCodeAt(at + 1) : 0;
+  return next >= 0xdc00 && next < 0xe000 ? 0x10000 + ((unit - 0xd800) << 10) + (next - 0xdc00) : 0xfffd;
+}
+
+const units = (point) => (point < 0x10000 ? 1 : 2);
+
+function sizeInUtf8(content) {
+  let size = 0;
+  for (let at = 0, point = 0; at < content.length; at += units(point)) {
+    point = pointAt(content, at);
+    size += width(point);
+  }
+  return size;
 }
 
 function encodeUtf8(content) {
-  const encoded = [];
-  for (const character of content) {
-    const point = character.codePointAt(0);
-    if (point < 0x80) encoded.push(point);
-    else if (point < 0x800) encoded.push(0xc0 | (point >> 6), 0x80 | (point & 0x3f));
-    else if (point < 0x10000) {
-      const whole = point >= 0xd800 && point < 0xe000 ? 0xfffd : point;
-      encoded.push(0xe0 | (whole >> 12), 0x80 | ((whole >> 6) & 0x3f), 0x80 | (whole & 0x3f));
+  const encoded = new Uint8Array(sizeInUtf8(content));
+  let to = 0;
+  for (let at = 0; at < content.length; ) {
+    let point = pointAt(content, at);
+    at += units(point);
+    const bytes = width(point);
+    if (bytes === 1) {
+      encoded[to] = point;
     } else {
-      encoded.push(0xf0 | (point >> 18), 0x80 | ((point >> 12) & 0x3f), 0x80 | ((point >> 6) & 0x3f), 0x80 | (point & 0x3f));
+      for (let last = bytes - 1; last > 0; last -= 1) {
+        encoded[to + last] = 0x80 | (point & 0x3f);
+        point >>= 6;
+      }
+      encoded[to] = ((0xf00 >> bytes) & 0xff) | point;
+    }
+    to += bytes;
+  }
+  return encoded;
+}
+
+// How deep JSON may nest. The engine's own reader would go on until the host's stack ends, which no plugin can
+// catch; no record nests deeper than ten.
+const DEEPEST = 200;
+
+/** Thrown where a message cannot be read: it is invalid, unless the plugin catches it. */
+class Unreadable extends SyntaxError {
+  constructor(code, text) {
+    super(text);
+    this.findings = [error(code, text)];
+  }
+}
+
+/** Whether brackets nest too deeply in what would be read as JSON. */
+function isDeep(json) {
+  let depth = 0;
+  for (let at = 0; at < json.length; at += 1) {
+    const one = json.charCodeAt(at);
+    if (one === 0x22) {
+      for (at += 1; at < json.length && json.charCodeAt(at) !== 0x22; at += 1) if (json.charCodeAt(at) === 0x5c) at += 1;
+    } else if (one === 0x5b || one === 0x7b) {
+      depth += 1;
+      if (depth > DEEPEST) return true;
+    } else if (one === 0x5d || one === 0x7d) {
+      depth -= 1;
     }
   }
-  return Uint8Array.from(encoded);
+  return false;
+}
+
+const parse = JSON.parse;
+JSON.parse = (source, reviver) => {
+  const json = shown(source);
+  if (isDeep(json)) throw new Unreadable('message.too-deep', `nests deeper than ${DEEPEST} levels`);
+  try {
+    return parse(json, reviver);
+  } catch (failed) {
+    throw failed instanceof SyntaxError ? new Unreadable('message.malformed', `is not JSON: ${failed.message}`) : failed;
+  }
+};
+
+/** A header; a line end or another control character in its value becomes U+FFFD. */
+function header([name, value]) {
+  const text = fit(value, HEADER).replace(/[\x00-\x1f\x7f-\x9f]/g, '\ufffd');
+  if (sizeInUtf8(text) > HEADER) {
+    const long = `gives a header that is longer than the ${HEADER} bytes of one`;
+    throw new Invalid(error('message.header-too-long', long, { field: name }));
+  }
+  return [fit(name), text];
 }
 
 const output = ({ payload, contentType = null, headers = {} }) => ({
-  payload: bytes(payload), contentType, setHeaders: Object.entries(headers), properties: [],
+  payload: bytes(payload),
+  contentType: optional(contentType, 255),
+  setHeaders: Object.entries(headers ?? {}).map(header),
+  properties: [],
 });
 
-const refusedPart = (given) => (given && given.length ? given : null);
+const refusedPart = (given) => (given && given.length ? fittedAll([...given]) : null);
 
 function verdict(answer) {
   if (answer === undefined || answer === null) return { tag: 'unchanged' };
   if (answer.replaced) return { tag: 'replaced', val: output(answer.replaced) };
-  if (answer.dropped) return { tag: 'dropped', val: answer.dropped };
+  if (answer.dropped) return { tag: 'dropped', val: fitted(answer.dropped) };
   if (answer.split) {
     return { tag: 'split', val: answer.split.map((one) => ({ content: output(one), refused: refusedPart(one.refused) })) };
   }
   throw new TypeError('transform returned something else than nothing, replaced, split or dropped');
 }
 
-const invalid = (findings) => ({ contract: { tag: 'invalid', val: findings } });
+const invalid = (findings) => ({ contract: { tag: 'invalid', val: fittedAll([...findings]) } });
 
 function checked(findings) {
   const given = [...(findings ?? [])];
   if (given.some((found) => found.severity === 'error')) throw invalid(given);
-  return given;
+  return fittedAll(given);
 }
 
 function transformed(answer) {
@@ -155,19 +293,24 @@ function transformed(answer) {
 
 /** The error in one line with the place where it was thrown. */
 function place(failed) {
-  if (!(failed instanceof Error)) return `thrown: ${String(failed)}`;
-  const where = /([^()\s/]+:\d+(?::\d+)?)\)?/.exec(failed.stack ?? '');
-  return `${where ? `${where[1]}: ` : ''}${failed.name}: ${failed.message}`;
+  if (!(failed instanceof Error)) return `thrown: ${fit(failed, KEPT.sentence)}`;
+  const where = /([^()\s/]+:\d+(?::\d+)?)\)?/.exec(fit(failed.stack, KEPT.line));
+  return `${where ? `${where[1]}: ` : ''}${failed.name}: ${fit(failed.message, KEPT.sentence)}`;
 }
 
-/** Calls the plugin; whatever it throws becomes a failure of the contract. */
+/**
+ * Calls the plugin; whatever it throws becomes a failure of the contract. That a message cannot be read is the message's
+ * fault and not the plugin's.
+ */
 function ask(call) {
   try {
     return call();
   } catch (failed) {
     if (failed?.contract) throw failed.contract;
-    if (failed instanceof Invalid) throw invalid(failed.findings).contract;
-    if (failed instanceof Retry) throw { tag: 'retry', val: { after: failed.after, reason: failed.message } };
+    if (failed instanceof Invalid || failed instanceof Unreadable) throw invalid(failed.findings).contract;
+    if (failed instanceof Retry) {
+      throw { tag: 'retry', val: { after: number(failed.after, 0), reason: fit(failed.message, KEPT.sentence) } };
+    }
     throw { tag: 'internal', val: place(failed) };
   }
 }
@@ -194,6 +337,6 @@ export function plugin({ name, version, summary, configSchema, init, validate, t
     },
     validator: { validate: (message) => ask(() => checked(validate(message, config))) },
     transformer: { transform: (message) => ask(() => transformed(transform(message, config))) },
-    router: { route: (message) => ask(() => [...(route(message, config) ?? [])]) },
+    router: { route: (message) => ask(() => [...(route(message, config) ?? [])].map((name) => fit(name))) },
   };
 }

@@ -7,10 +7,15 @@ A plugin is a class with a docstring, a `VERSION`, perhaps a dataclass `Config`,
 
 Every message gets a fresh instance: what a plugin keeps is gone with it. There are no files, network, clocks or random
 numbers, nor anything to import from: imports belong at the top of the module. "Now" is `message.context.received_at`, milliseconds since 1970.
+
+What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `_ask`), and text
+that is handed back is made fit for the host, which takes well-formed Unicode alone (see `_text`).
 """
 
 import dataclasses
 import json
+import re
+import sys
 import types as python_types
 import typing
 
@@ -21,7 +26,11 @@ from wit_world.imports.types import (
     Context, Delay, Direction, Failure_Internal, Failure_Invalid, Failure_Retry, Finding, Message, Severity, Signer,
 )
 
-# Everything is imported while the component is built: when it runs there are no files to import from.
+# Everything is imported while the component is built: when it runs there are no files to import from. `json` reads bytes
+# in any of these encodings.
+import encodings.utf_8_sig, encodings.utf_16, encodings.utf_16_be, encodings.utf_16_le  # noqa: E401
+import encodings.utf_32, encodings.utf_32_be, encodings.utf_32_le  # noqa: E401
+
 try:
     from wit_world.exports import transformer as _transformer
 except ImportError:
@@ -49,9 +58,55 @@ class Retry(Exception):
         self.reason, self.after = reason, after
 
 
+# Characters that the host keeps of a finding's code, text, field and value, of a log line, and how many findings.
+_CODE, _SENTENCE, _FIELD, _VALUE, _LINE, _FINDINGS = 128, 1000, 200, 1000, 2000, 200
+_U32 = 2**32 - 1
+# Half of a pair of surrogates, which JSON can write alone and UTF-8 cannot.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# What no transport header can hold, and its longest value in bytes.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_HEADER = 4096
+
+
+def _text(value, most=None):
+    """Text that the host takes: single surrogates become U+FFFD; with `most`, one character more than is kept, so that
+    the host shows that it was cut."""
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"<{type(value).__name__}>"
+    return _SURROGATE.sub("\ufffd", text if most is None else text[: most + 1])
+
+
+def _optional(value, most):
+    return None if value is None else _text(value, most)
+
+
+def _number(value, least):
+    """A number for a field of 32 bits; None for anything else."""
+    return value if isinstance(value, int) and least <= value <= _U32 else None
+
+
 def _finding(severity, code, text, record, field, value):
-    value = None if value is None else str(value)
-    return Finding(severity, code, text, record, field, value, [])
+    record, field = _number(record, 1), _optional(field, _FIELD)
+    return Finding(severity, _text(code, _CODE), _text(text, _SENTENCE), record, field, _optional(value, _VALUE), [])
+
+
+def _fit(found):
+    """A finding as the host takes it, whoever made it."""
+    return _finding(found.severity, found.code, found.text, found.record_number, found.field, found.value)
+
+
+def _findings(given):
+    """As many findings as the host keeps; the last one counts the others."""
+    given = list(given or [])
+    if len(given) <= _FINDINGS:
+        return [_fit(found) for found in given]
+    kept, others = given[: _FINDINGS - 1], given[_FINDINGS - 1 :]
+    weights = [Severity.ERROR, Severity.WARNING, Severity.INFO]
+    severity = next(weight for weight in weights if any(found.severity is weight for found in others))
+    text = f"{len(others)} more findings are not listed"
+    return [_fit(found) for found in kept] + [_finding(severity, "message.more-findings", text, None, None, None)]
 
 
 def error(code, text, *, record=None, field=None, value=None):
@@ -72,9 +127,10 @@ def info(code, text, *, record=None, field=None, value=None):
 
 @dataclasses.dataclass
 class Replaced:
-    """New content for the message. `headers` are STOMP headers to set; None for the media type: as it was."""
+    """New content for the message, bytes or text. `headers` are STOMP headers to set; None for the media type: as it
+    was."""
 
-    payload: bytes
+    payload: typing.Union[bytes, str]
     content_type: typing.Optional[str] = None
     headers: dict = dataclasses.field(default_factory=dict)
 
@@ -100,6 +156,12 @@ class Dropped:
     finding: Finding
 
 
+def _import_no_more():
+    """From now on an import of what was not imported before raises, and does not look for a file. A message may ask for
+    one by the name of its encoding."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") != "PathFinder"]
+
+
 class Plugin:
     """Base of a plugin. `Config` is a dataclass; `self.config` is one, made from the operator's `[config]`."""
 
@@ -113,22 +175,22 @@ class Plugin:
 
 def debug(text):
     """Writes to the plugin's log, for the author."""
-    _log.write(_log.Level.DEBUG, str(text))
+    _log.write(_log.Level.DEBUG, _text(text, _LINE))
 
 
 def log_info(text):
     """Writes to the plugin's log, about normal work."""
-    _log.write(_log.Level.INFO, str(text))
+    _log.write(_log.Level.INFO, _text(text, _LINE))
 
 
 def warn(text):
     """Writes to the plugin's log, for an operator who should look."""
-    _log.write(_log.Level.WARN, str(text))
+    _log.write(_log.Level.WARN, _text(text, _LINE))
 
 
 def log_error(text):
     """Writes to the plugin's log, for an operator who must act."""
-    _log.write(_log.Level.ERROR, str(text))
+    _log.write(_log.Level.ERROR, _text(text, _LINE))
 
 
 _SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -207,24 +269,129 @@ def _place(error):
         if file != "sesame_plugin.py":
             place = f"{file}, line {step.tb_lineno}: "
         step = step.tb_next
-    return f"{place}{type(error).__name__}: {error}"
+    return f"{place}{type(error).__name__}: {_text(error)}"
+
+
+# How deep JSON and XML may nest. The interpreter's own readers would go on until the host's stack ends, which no plugin
+# can catch; no record nests deeper than ten.
+_DEEPEST = 200
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NO_BRACKET = re.compile(r"[^\[\]{}]++")
+_MARKUP = re.compile(
+    r"""<(?:!--.*?--|!\[CDATA\[.*?\]\]|\?.*?\?|/?[^<>"'!?](?:[^<>"']++|"[^"]*+"|'[^']*+')*+)>""", re.DOTALL
+)
+
+
+def _json_is_deep(text):
+    """Whether brackets nest too deeply in what would be read as JSON."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    # Pairs are taken out from the inside; each turn takes one level, and at C's speed.
+    rest = _NO_BRACKET.sub("", _STRING.sub("", text))
+    for _ in range(_DEEPEST):
+        shorter = rest.replace("[]", "").replace("{}", "")
+        if shorter == rest:
+            break
+        rest = shorter
+    return len(rest) > _DEEPEST
+
+
+def _xml_is_deep(text):
+    """Whether elements nest too deeply in what would be read as XML."""
+    if text.count("<") <= _DEEPEST:
+        return False
+    depth = 0
+    for found in _MARKUP.finditer(text):
+        tag = found.group()
+        if tag.startswith("</"):
+            depth -= 1
+        elif not tag.startswith(("<!", "<?")) and not tag.endswith("/>"):
+            depth += 1
+            if depth > _DEEPEST:
+                return True
+    return False
+
+
+def _too_deep():
+    return Invalid(error("message.too-deep", f"nests deeper than {_DEEPEST} levels"))
+
+
+_raw_decode = json.JSONDecoder.raw_decode
+
+
+def _bounded_decode(self, s, idx=0):
+    if _json_is_deep(s):
+        raise _too_deep()
+    return _raw_decode(self, s, idx)
+
+
+# For `json.load`, `json.loads` and every decoder made of the class.
+json.JSONDecoder.raw_decode = _bounded_decode
+
+
+def _check_xml(data):
+    # Latin-1 keeps every byte apart, and those of markup are ASCII.
+    if _xml_is_deep(data if isinstance(data, str) else bytes(data).decode("latin-1")):
+        raise _too_deep()
+
+
+def _bound_xml():
+    """Bounds what the plugin reads by ElementTree, where it imported that."""
+    tree = sys.modules.get("xml.etree.ElementTree")
+    if tree is None:
+        return
+
+    class XMLParser(tree.XMLParser):
+        def feed(self, data):
+            _check_xml(data)
+            return super().feed(data)
+
+    tree.XMLParser = XMLParser
+
+
+def _unreadable(failed):
+    """The finding about a message that one of the interpreter's own readers could not read; None if it is anything else
+    that was raised."""
+    if isinstance(failed, UnicodeError):
+        return error("message.not-utf8", "is not well-formed text in the encoding it was read in")
+    if isinstance(failed, json.JSONDecodeError):
+        return error("message.malformed", f"is not JSON: {failed.msg} (line {failed.lineno}, column {failed.colno})")
+    expat = sys.modules.get("xml.parsers.expat")
+    tree = sys.modules.get("xml.etree.ElementTree")
+    if expat and isinstance(failed, expat.ExpatError) or tree and isinstance(failed, tree.ParseError):
+        return error("message.malformed", f"is not XML: {failed}")
+    # Also: a number of too many digits, an encoding that there is not.
+    step = failed.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    module = step.tb_frame.f_globals.get("__name__", "") if step is not None else ""
+    reads = module in ("json", "json.decoder", "json.scanner") or module.startswith("xml.")
+    if reads and isinstance(failed, Exception) and not isinstance(failed, ImportError):
+        return error("message.malformed", f"cannot be read: {failed}")
+    return None
 
 
 def _invalid(findings):
-    return Err(Failure_Invalid(list(findings)))
+    return Err(Failure_Invalid(_findings(findings)))
 
 
 def _ask(call, message):
-    """Calls the plugin; whatever it raises becomes a failure of the contract."""
+    """Calls the plugin; whatever it raises becomes a failure of the contract. That a message cannot be read is the
+    message's fault and not the plugin's."""
     try:
+        if message.payload[:1024].lstrip()[:1] == b"<":
+            _check_xml(message.payload)
         return call(message)
     except Err:
         raise
     except Invalid as refused:
         raise _invalid(refused.findings) from None
     except Retry as later:
-        raise Err(Failure_Retry(Delay(later.after, later.reason))) from None
+        raise Err(Failure_Retry(Delay(_number(later.after, 0), _text(later.reason, _SENTENCE)))) from None
     except BaseException as failed:
+        found = _unreadable(failed)
+        if found is not None:
+            raise _invalid([found]) from None
         raise Err(Failure_Internal(_place(failed))) from None
 
 
@@ -232,23 +399,37 @@ def _checked(findings):
     findings = list(findings or [])
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise _invalid(findings)
-    return findings
+    return _findings(findings)
+
+
+def _payload(content):
+    return _text(content).encode() if isinstance(content, str) else bytes(content)
+
+
+def _header(name, value):
+    """A header; a line end or another control character in its value becomes U+FFFD."""
+    value = _CONTROL.sub("\ufffd", _text(value))
+    if len(value.encode()) > _HEADER:
+        text = f"gives a header that is longer than the {_HEADER} bytes of one"
+        raise Invalid(error("message.header-too-long", text, field=name))
+    return _text(name), value
 
 
 def _transformed(answer):
     made = _transformer
 
     def output(part):
-        return made.Output(bytes(part.payload), part.content_type, list(part.headers.items()), [])
+        headers = [_header(name, value) for name, value in part.headers.items()]
+        return made.Output(_payload(part.payload), _optional(part.content_type, 255), headers, [])
 
     change, findings = answer if isinstance(answer, tuple) else (answer, [])
     if change is None:
         verdict = made.Verdict_Unchanged()
     elif isinstance(change, Split):
-        parts = [made.Part(output(part), getattr(part, "refused", None) or None) for part in change.parts]
+        parts = [made.Part(output(part), _findings(getattr(part, "refused", None)) or None) for part in change.parts]
         verdict = made.Verdict_Split(parts)
     elif isinstance(change, Dropped):
-        verdict = made.Verdict_Dropped(change.finding)
+        verdict = made.Verdict_Dropped(_fit(change.finding))
     elif isinstance(change, Replaced):
         verdict = made.Verdict_Replaced(output(change))
     else:
@@ -259,6 +440,7 @@ def _transformed(answer):
 def export(plugin, *roles):
     """The classes that the component exports: `Lifecycle`, then one for each role that is named."""
     made = []
+    _bound_xml()
 
     class Lifecycle:
         def describe(self):
@@ -267,6 +449,7 @@ def export(plugin, *roles):
             return lifecycle.Description(plugin.NAME or plugin.__name__, plugin.VERSION, summary, schema, [])
 
         def init(self, config):
+            _import_no_more()
             try:
                 table = json.loads(config)
                 if plugin.Config is None and table:
@@ -288,7 +471,7 @@ def export(plugin, *roles):
 
     class Router:
         def route(self, message):
-            return _ask(lambda message: list(made[0].route(message) or []), message)
+            return _ask(lambda message: [_text(name) for name in made[0].route(message) or []], message)
 
     known = {"validator": Validator, "transformer": Transformer, "router": Router}
     return tuple([Lifecycle] + [known[role] for role in roles])

@@ -69,7 +69,7 @@ static C: Language = Language {
 };
 
 /// The path of the tools that `tests/setup` installed, before everybody's.
-fn tools() -> std::ffi::OsString {
+pub(crate) fn tools() -> std::ffi::OsString {
     let named = std::env::var_os("SESAME_TEST_TOOLS").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
     let cache = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
@@ -81,7 +81,7 @@ fn tools() -> std::ffi::OsString {
 
 /// A command as an author runs it. What cargo builds is kept from run to run, apart from the other tests' plugins, of which
 /// one has the same name.
-fn author(folder: &Path, program: &str) -> Command {
+pub(crate) fn author(folder: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("authors");
     command.current_dir(folder).env("PATH", tools()).env("CARGO_TARGET_DIR", target).env("XDG_CACHE_HOME", caches());
@@ -89,12 +89,12 @@ fn author(folder: &Path, program: &str) -> Command {
     command
 }
 
-fn sesame(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn sesame(folder: &Path, arguments: &[&str]) -> Output {
     author(folder, program().to_str().unwrap()).args(arguments).output().unwrap()
 }
 
 #[track_caller]
-fn done(output: Output) -> String {
+pub(crate) fn done(output: Output) -> String {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{said}", output.status);
     said
@@ -178,7 +178,7 @@ impl Language {
 }
 
 /// Makes a validator's world one of all roles, as the guide says.
-fn add_roles(world: &Path) {
+pub(crate) fn add_roles(world: &Path) {
     let text = std::fs::read_to_string(world).unwrap();
     let line = text.lines().find(|line| line.contains("include sesame:plugin/validator-plugin@")).unwrap();
     let more = ["transformer", "router"].map(|role| line.replace("validator", role));

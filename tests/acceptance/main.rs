@@ -33,6 +33,7 @@ mod compiling;
 mod configuration;
 mod destinations;
 mod full_disk;
+mod hostile;
 mod languages;
 mod messages_cross;
 mod one_owner;

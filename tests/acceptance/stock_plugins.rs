@@ -1,8 +1,10 @@
 //! The stock plugins in the path of real messages: what record teams and sites switch on by a name.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use crate::harness::eventually;
+use crate::harness::{Folder, eventually};
+use crate::languages::{done, sesame};
 use crate::peers::Kind;
 use crate::peers::broker::shared;
 use crate::peers::python;
@@ -105,6 +107,41 @@ fn types_of_records_have_queues_of_their_own() {
     let _receiver = pair.receiver.start(&["receive"]);
     assert_eq!(one_in(&pair.receiver.queue("central", "incoming-cloud")).text("body"), cloud);
     assert_eq!(one_in(&pair.incoming()).text("body"), job_message_text(1));
+}
+
+/// The messages that `plugin-sdk/tests/records` keeps with their verdicts, through the component and with its configuration.
+#[test]
+fn any_record_and_salvage_records_have_the_verdicts_of_the_loader() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for plugin in ["any-record", "salvage-records"] {
+        let component = sources.join(format!("plugins/{plugin}.wasm"));
+        for setting in ["refuse", "pass"] {
+            let folder = Folder::new("verdicts");
+            for entry in std::fs::read_dir(sources.join("plugin-sdk/tests/records/verdicts")).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                let unknown = name.ends_with(".not-recognised");
+                let expected = match (unknown, name.ends_with(".accept")) {
+                    (false, true) => "verdict = \"accepted\"\n".to_owned(),
+                    (true, _) if setting == "pass" => finding("accepted", "warning", "message.type-not-recognised"),
+                    (true, _) => finding("invalid", "error", "message.type-not-recognised"),
+                    (false, false) if name.starts_with("job") => finding("invalid", "error", "job.missing-field"),
+                    (false, false) => finding("invalid", "error", "message.inexact-header"),
+                };
+                folder.write(&format!("cases/{name}/message"), std::fs::read(&path).unwrap());
+                folder.write(&format!("cases/{name}/expected.toml"), expected);
+                folder.write(&format!("cases/{name}/config.toml"), format!("unknown-types = \"{setting}\"\n"));
+            }
+            let cases = folder.join("cases");
+            let arguments = ["plugin", "test", component.to_str().unwrap(), cases.to_str().unwrap()];
+            let said = done(sesame(folder.path(), &arguments));
+            assert!(said.contains("20 passed, 0 failed"), "{plugin}, {setting}: {said}");
+        }
+    }
+}
+
+fn finding(verdict: &str, severity: &str, code: &str) -> String {
+    format!("verdict = {verdict:?}\n[[finding]]\nseverity = {severity:?}\ncode = {code:?}\n")
 }
 
 fn job_message_text(number: u32) -> String {

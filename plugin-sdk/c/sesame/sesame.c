@@ -13,6 +13,7 @@
 
 struct sesame_part {
     sesame_part *next;
+    sesame_answer *answer;
     uint8_t *content;
     size_t length;
     const char *content_type;
@@ -52,21 +53,17 @@ static void *grown(void *list, size_t count, size_t size) {
     return memory;
 }
 
-static char *formatted(const char *format, va_list arguments) {
-    va_list again;
-    va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
-    char *text = sesame_allocate((size_t)(length < 0 ? 0 : length) + 1);
-    if (length > 0) vsnprintf(text, (size_t)length + 1, format, again);
-    va_end(again);
-    return text;
-}
+/// What the host keeps of a finding's code, text, field and value, of a log line, and of anything else, in characters.
+enum { CODE = 128, SENTENCE = 1000, FIELD = 200, VALUE = 1000, LINE = 2000, ALL = 0x7fffffff };
+/// The longest value of a transport header, in bytes.
+enum { HEADER = 4096 };
 
-/// A copy: the bindings free all that is handed back.
-static sesame_text text_of(const char *text) {
-    sesame_text made;
-    contract_string_dup(&made, text);
-    return made;
+/// A text of printf's making, as much of it as the host keeps of any: a message may hold more than memory has room for.
+static char *formatted(const char *format, va_list arguments) {
+    enum { ROOM = 4 * (LINE + 1) + 1 };
+    char *text = sesame_allocate(ROOM);
+    if (vsnprintf(text, ROOM, format, arguments) < 0) *text = 0;
+    return text;
 }
 
 /// How many bytes the character at `at` has, 0 where there is none in UTF-8.
@@ -82,35 +79,54 @@ static size_t character(const uint8_t *at, size_t rest) {
     return overlong || beyond ? 0 : length;
 }
 
-/// The host takes nothing but UTF-8: other bytes of a value become question marks.
-static sesame_text value_of(const void *bytes, size_t length) {
-    uint8_t *copy = memcpy(sesame_allocate(length), bytes, length);
-    for (size_t at = 0; at < length;) {
-        size_t step = character(copy + at, length - at);
-        if (!step) copy[at] = '?';
+/// A copy, for the bindings free all that is handed back, of one character more than `most`, so that the host shows that it
+/// was cut. The host takes nothing but UTF-8: each byte that is part of no character becomes U+FFFD, and in a header's value
+/// so does a control character.
+static sesame_text copy_of(const void *bytes, size_t length, size_t most, bool header) {
+    const uint8_t *from = bytes;
+    size_t room = 0, end = 0;
+    for (size_t count = 0; end < length && count <= most; count++) {
+        size_t step = character(from + end, length - end);
+        room += step ? step : 1;
+        end += step ? step : 1;
+        room += 2;
+    }
+    uint8_t *copy = sesame_allocate(room), *out = copy;
+    for (size_t at = 0; at < end;) {
+        size_t step = character(from + at, end - at);
+        bool control = from[at] < 0x20 || from[at] == 0x7f || (from[at] == 0xc2 && step == 2 && from[at + 1] < 0xa0);
+        if (!step || (header && control)) out = (uint8_t *)memcpy(out, "\xef\xbf\xbd", 3) + 3;
+        else out = (uint8_t *)memcpy(out, from + at, step) + step;
         at += step ? step : 1;
     }
-    sesame_text made = {copy, length};
+    sesame_text made = {copy, (size_t)(out - copy)};
     return made;
+}
+
+static sesame_text text_of(const char *text, size_t most) {
+    return copy_of(text, strlen(text), most, false);
 }
 
 static void fill(sesame_finding *finding, uint8_t severity, const char *code, const char *text) {
     memset(finding, 0, sizeof *finding);
     finding->severity = severity;
-    finding->code = text_of(code);
-    finding->text = text_of(text);
+    finding->code = text_of(code, CODE);
+    finding->text = text_of(text, SENTENCE);
 }
 
 static sesame_finding *add(sesame_answer *answer, uint8_t severity, const char *code, const char *format, va_list list) {
     if (answer->count == answer->room) {
-        // Findings that were handed out must not move, for whoever holds one may still add to it; the host keeps 200.
+        // Findings that were handed out must not move, for whoever holds one may still add to it; the host keeps 200. An
+        // error among the others has made the message invalid all the same.
         static sesame_finding surplus;
         if (answer->findings) return &surplus;
         answer->room = 1000;
         answer->findings = sesame_allocate(answer->room * sizeof *answer->findings);
     }
     sesame_finding *finding = &answer->findings[answer->count++];
-    fill(finding, severity, code, formatted(format, list));
+    char *text = formatted(format, list);
+    fill(finding, severity, code, text);
+    free(text);
     return finding;
 }
 
@@ -142,8 +158,8 @@ sesame_finding *sesame_in_record(sesame_finding *finding, uint32_t number) {
 
 sesame_finding *sesame_in_field(sesame_finding *finding, const char *field, const void *value, size_t length) {
     finding->field.is_some = finding->value.is_some = true;
-    finding->field.val = text_of(field);
-    finding->value.val = value_of(value, length);
+    finding->field.val = text_of(field, FIELD);
+    finding->value.val = copy_of(value, length, VALUE, false);
     return finding;
 }
 
@@ -166,6 +182,7 @@ void sesame_fail(sesame_answer *answer, const char *format, ...) {
 
 static sesame_part *add_part(sesame_answer *answer, enum change change, const void *content, size_t length) {
     sesame_part *part = sesame_allocate(sizeof *part);
+    part->answer = answer;
     part->content = memcpy(sesame_allocate(length), content, length);
     part->length = length;
     if (answer->last && change == SPLIT) answer->last->next = part;
@@ -191,10 +208,16 @@ sesame_finding *sesame_refuse(sesame_part *part, const char *code, const char *t
 }
 
 void sesame_set_header(sesame_part *part, const char *name, const char *value) {
+    sesame_text kept = copy_of(value, strlen(value), HEADER, true);
+    if (kept.len > HEADER) {
+        const char *text = "gives a header that is longer than the 4096 bytes of one";
+        sesame_in_field(sesame_error(part->answer, "message.header-too-long", "%s", text), name, value, 0);
+        return;
+    }
     part->headers = grown(part->headers, part->header_count, sizeof *part->headers);
     contract_tuple2_string_string_t *header = &part->headers[part->header_count++];
-    header->f0 = text_of(name);
-    header->f1 = text_of(value);
+    header->f0 = text_of(name, ALL);
+    header->f1 = kept;
 }
 
 void sesame_set_content_type(sesame_part *part, const char *content_type) {
@@ -209,7 +232,7 @@ sesame_finding *sesame_drop(sesame_answer *answer, const char *code, const char 
 
 void sesame_route_to(sesame_answer *answer, const char *name) {
     answer->routes = grown(answer->routes, answer->route_count, sizeof *answer->routes);
-    answer->routes[answer->route_count++] = text_of(name);
+    answer->routes[answer->route_count++] = text_of(name, ALL);
 }
 
 const sesame_text *sesame_property(const sesame_plugin_types_properties_t *properties, const char *name) {
@@ -242,9 +265,12 @@ bool sesame_starts(const sesame_text *text, const char *word) {
 void sesame_log(sesame_plugin_log_level_t level, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    sesame_text text = text_of(formatted(format, list));
+    char *line = formatted(format, list);
     va_end(list);
+    sesame_text text = text_of(line, LINE);
     sesame_plugin_log_write(level, &text);
+    free(text.ptr);
+    free(line);
 }
 
 noreturn void sesame_panic_at(const char *file, int line, const char *format, ...) {
@@ -261,12 +287,12 @@ noreturn void sesame_panic_at(const char *file, int line, const char *format, ..
 
 void exports_sesame_plugin_lifecycle_describe(exports_sesame_plugin_lifecycle_description_t *description) {
     memset(description, 0, sizeof *description);
-    description->name = text_of(sesame_this_plugin.name);
-    description->version = text_of(sesame_this_plugin.version);
-    description->summary = text_of(sesame_this_plugin.summary);
+    description->name = text_of(sesame_this_plugin.name, ALL);
+    description->version = text_of(sesame_this_plugin.version, ALL);
+    description->summary = text_of(sesame_this_plugin.summary, ALL);
     if (sesame_this_plugin.config_schema) {
         description->config_schema.is_some = true;
-        description->config_schema.val = text_of(sesame_this_plugin.config_schema);
+        description->config_schema.val = text_of(sesame_this_plugin.config_schema, ALL);
     }
 }
 
@@ -275,7 +301,7 @@ bool exports_sesame_plugin_lifecycle_init(contract_string_t *config, contract_st
     const sesame_config *read = sesame_read_config(config, &wrong);
     if (!wrong) wrong = sesame_init(read);
     if (!wrong) return true;
-    *error = text_of(wrong);
+    *error = text_of(wrong, ALL);
     return false;
 }
 
@@ -286,11 +312,11 @@ static bool goes_on(sesame_answer *answer, sesame_plugin_types_failure_t *failur
         failure->tag = SESAME_PLUGIN_TYPES_FAILURE_RETRY;
         failure->val.retry.after.is_some = answer->after > 0;
         failure->val.retry.after.val = answer->after;
-        failure->val.retry.reason = text_of(answer->reason);
+        failure->val.retry.reason = text_of(answer->reason, SENTENCE);
         return false;
     case FAILED:
         failure->tag = SESAME_PLUGIN_TYPES_FAILURE_INTERNAL;
-        failure->val.internal = text_of(answer->reason);
+        failure->val.internal = text_of(answer->reason, SENTENCE);
         return false;
     case ANSWERED:
         if (!answer->invalid) return true;
@@ -321,7 +347,7 @@ static exports_sesame_plugin_transformer_output_t output(const sesame_part *part
     made.payload.ptr = part->content;
     made.payload.len = part->length;
     made.content_type.is_some = part->content_type != NULL;
-    if (part->content_type) made.content_type.val = text_of(part->content_type);
+    if (part->content_type) made.content_type.val = text_of(part->content_type, ALL);
     made.set_headers.ptr = part->headers;
     made.set_headers.len = part->header_count;
     return made;

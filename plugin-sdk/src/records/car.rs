@@ -26,7 +26,10 @@
 //!
 //! # Strict
 //! What EMI's document has as mandatory: record identity, submit host, machine, queue, local user, status,
-//! infrastructure, middleware and service level. Texts and numbers fit the database's columns.
+//! infrastructure and service level. Texts and numbers fit the database's columns. The document has `Middleware` as
+//! mandatory too, and producers do not agree on it: UNICORE writes a name in it, ARC 6.17 has an empty element with the
+//! attributes `name`, `version` and `description`, and the consumer's own writer leaves it out. As no consumer reads it,
+//! each of these is good.
 //!
 //! Source: EMI's Compute Accounting Record; APEL's `car_parser.py` and `job.py`.
 
@@ -68,7 +71,7 @@ const TABLE: Table = Table {
         line("GlobalUserName", Text, Optional, 255),
         line("Group", Text, Optional, 255),
         line("Status", Text, Strict, 255),
-        line("Middleware", Text, Strict, 255),
+        line("Middleware", Other, Optional, 0),
         attribute("Infrastructure", "type", Text, Strict, 20),
         attribute("Infrastructure", "description", Text, Optional, 100),
         line("WallDuration", Duration, Mandatory, MOST),

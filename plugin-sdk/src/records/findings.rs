@@ -27,13 +27,27 @@ impl Findings {
 
     /// Adds what `make` makes, which is not called for a finding that is only counted.
     pub fn add(&mut self, severity: Severity, make: impl FnOnce() -> Finding) {
-        if self.kept.len() < Self::LIMIT {
-            self.kept.push(Finding { severity, ..make() });
-        } else if severity == Severity::Error {
-            self.errors_left_out += 1;
-        } else {
-            self.others_left_out += 1;
+        if self.has_room(severity) {
+            self.keep(Finding { severity, ..make() });
         }
+    }
+
+    /// Whether another finding is kept; otherwise it is counted. Apart from [`Findings::add`], of which there is one for each
+    /// place that calls it.
+    #[inline(never)]
+    fn has_room(&mut self, severity: Severity) -> bool {
+        let left_out = match severity {
+            _ if self.kept.len() < Self::LIMIT => return true,
+            Severity::Error => &mut self.errors_left_out,
+            _ => &mut self.others_left_out,
+        };
+        *left_out += 1;
+        false
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, finding: Finding) {
+        self.kept.push(finding);
     }
 
     /// Adds a finding.

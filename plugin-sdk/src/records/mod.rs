@@ -40,10 +40,13 @@ pub mod wire;
 mod words;
 pub mod xml;
 
+use std::borrow::Cow;
+use std::collections::BinaryHeap;
+
 pub use findings::Findings;
 pub(crate) use findings::{listed, quoted};
 pub use recognise::{check_json, check_xml};
-pub use setting::{Setting, answer};
+pub use setting::{AllTypes, Setting, answer};
 
 use crate::Finding;
 
@@ -56,6 +59,16 @@ pub struct Rules {
     pub strict: bool,
 }
 
+/// Code of the finding that a message is of no type that the consumer recognises; the finding's value is the type that was
+/// found: a header line, a JSON `Type`, or the namespace of an XML root element.
+///
+/// A message whose type cannot be read, such as malformed JSON, has a finding of another code, and so does one of a type
+/// that the consumer recognises and does not support.
+pub const TYPE_NOT_RECOGNISED: &str = "message.type-not-recognised";
+
+/// What [`TYPE_NOT_RECOGNISED`] ends with.
+const NOT_RECOGNISED: &str = "type-not-recognised";
+
 /// Checks a message of any format, which is recognised as the consumer recognises it: by how its stripped text begins.
 #[must_use]
 pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
@@ -66,25 +79,39 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
     }
 }
 
-/// The values that an earlier one is equal to, with their places.
-fn twins<'v>(values: &'v [std::borrow::Cow<'_, str>]) -> Vec<(usize, &'v str)> {
-    // A table of places in `values`, twice as large as they are many, addressed by a hash of the value (FNV-1a).
-    let size = (values.len() * 2).next_power_of_two();
-    let mut table: Vec<Option<usize>> = vec![None; size];
-    let mut twins = Vec::new();
-    for (index, value) in values.iter().enumerate() {
-        let hash = value.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let mut at = hash as usize % size;
-        while let Some(Some(earlier)) = table.get(at).copied() {
-            if values.get(earlier) == Some(value) {
-                twins.push((index, &**value));
-                break;
-            }
-            at = (at + 1) % size;
-        }
-        if let Some(slot @ None) = table.get_mut(at) {
-            *slot = Some(index);
+/// For each value whether an earlier one is equal to it.
+fn repeated(values: &[Cow<'_, str>]) -> Vec<bool> {
+    // Put in order and not into a table of hashes: whoever writes a message could choose values that share a hash, and a
+    // hundred thousand of them would take their square of steps. Of equal values the first comes out last.
+    let mut ordered = BinaryHeap::from_iter(values.iter().enumerate().map(|(index, value)| (&**value, index)));
+    let mut repeated = vec![false; values.len()];
+    while let Some((value, index)) = ordered.pop() {
+        if let Some(at) = repeated.get_mut(index) {
+            *at = ordered.peek().is_some_and(|(next, _)| *next == value);
         }
     }
-    twins
+    repeated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_but_the_first_of_equal_values_are_repeated() {
+        let values = ["b", "a", "b", "", "c", "b", "a", ""].map(Cow::Borrowed);
+        assert_eq!(repeated(&values), [false, false, true, false, false, true, true, true]);
+        assert_eq!(repeated(&[]), [false; 0]);
+    }
+
+    #[test]
+    fn values_that_share_a_hash_take_no_longer() {
+        // With the same low bits of their FNV-1a hash, which a table of hashes would put into one place.
+        let hash = |text: &str| {
+            text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+        };
+        let shared = (0_u32..).map(|number| format!("{number:x}")).filter(|text| hash(text) & 0xff == 0);
+        let values: Vec<Cow<'_, str>> = shared.take(60_000).map(Cow::Owned).collect();
+        assert!(!repeated(&values).contains(&true));
+    }
 }

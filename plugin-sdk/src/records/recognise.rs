@@ -1,8 +1,9 @@
 //! Which format a message in XML or JSON is of, as the consumer tells it: XML by the namespace of the root, JSON by its
 //! `Type`.
 
+use super::report::broken;
 use super::xml::{self, Document};
-use super::{Rules, accelerator, accelerator_summary, car, star, usage_json};
+use super::{NOT_RECOGNISED, Rules, accelerator, accelerator_summary, car, json, star, usage_json};
 use crate::Finding;
 
 /// All findings about a message whose stripped text begins with `<`.
@@ -26,9 +27,15 @@ pub fn check_json(payload: &[u8], rules: &Rules) -> Vec<Finding> {
         Ok(document) => document,
         Err(findings) => return findings,
     };
-    match usage_json::type_of(&document).as_deref() {
+    let kind = document.root().and_then(|root| root.get("Type"));
+    match kind.filter(|kind| kind.kind() == json::Kind::Text).map(|kind| kind.text()).as_deref() {
+        Some(accelerator::TYPE) => accelerator::check_document(&document, rules),
         Some(accelerator_summary::TYPE) => accelerator_summary::check_document(&document, rules),
-        _ => accelerator::check_document(&document, rules),
+        _ => {
+            let text = "the JSON object has no Type that the consumer recognises";
+            let value = kind.map(|kind| kind.text());
+            vec![broken("message", NOT_RECOGNISED, None, Some("Type"), value.as_deref(), text)]
+        }
     }
 }
 
@@ -43,16 +50,19 @@ pub(super) fn xml_of<'a>(payload: &'a [u8], namespace: &str) -> Result<Document<
 
 fn not_recognised(document: &Document<'_>) -> Finding {
     let found = document.root_namespace();
-    let (code, text) = match found {
+    let (format, rule, text) = match found {
         star::NAMESPACE | car::NAMESPACE => {
-            ("xml.wrong-format", "the message has records of another format than expected")
+            ("xml", "wrong-format", "the message has records of another format than expected")
         }
         car::AGGREGATED => {
-            ("xml.not-supported", "the message has aggregated records, which the consumer does not support")
+            ("xml", "not-supported", "the message has aggregated records, which the consumer does not support")
         }
-        _ => ("xml.not-recognised", "the root element's namespace is of no format that the consumer recognises"),
+        _ => {
+            let text = "the root element's namespace is of no format that the consumer recognises";
+            ("message", NOT_RECOGNISED, text)
+        }
     };
-    Finding::error(code, text).in_field("namespace-uri(/*)", super::quoted(found))
+    broken(format, rule, None, Some("namespace-uri(/*)"), Some(found), text)
 }
 
 #[cfg(test)]
@@ -71,8 +81,8 @@ mod tests {
             (with(star::NAMESPACE), "star.no-record"),
             (with(car::NAMESPACE), "car.no-record"),
             (with(car::AGGREGATED), "xml.not-supported"),
-            (with("http://example.org/"), "xml.not-recognised"),
-            ("<a/>".to_owned(), "xml.not-recognised"),
+            (with("http://example.org/"), "message.type-not-recognised"),
+            ("<a/>".to_owned(), "message.type-not-recognised"),
             (format!("<!-- -->{}", with(star::NAMESPACE)), "xml.not-recognised"),
             (format!("<?p?>{}", with(star::NAMESPACE)), "xml.not-recognised"),
             (format!("<!DOCTYPE a>{}", with(star::NAMESPACE)), "xml.malformed"),
@@ -87,6 +97,29 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_is_not_recognised_is_named() {
+        let rules = Rules { now: 0, strict: false };
+        for (message, value) in [
+            ("{\"Type\": \"APEL Public IP message\"}", Some("APEL Public IP message")),
+            ("{\"Type\": {\"a\": 1}}", Some("{\"a\": 1}")),
+            ("{\"header\": {\"a\": \"b\"}, \"body\": \"text\"}", None),
+            ("<a xmlns='urn:a'/>", Some("urn:a")),
+            ("<a/>", Some("")),
+            ("APEL-energy-message: v0.1\nSite: x", Some("APEL-energy-message: v0.1")),
+            ("[{\"Type\": \"a\"}]", Some("[{\"Type\": \"a\"}]")),
+            ("hello", Some("hello")),
+        ] {
+            let findings = super::super::check(message.as_bytes(), &rules);
+            let [finding] = findings.as_slice() else { panic!("{message}: {findings:?}") };
+            assert_eq!(
+                (finding.code.as_str(), finding.value.as_deref()),
+                (super::super::TYPE_NOT_RECOGNISED, value),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
     fn json_is_told_by_its_type() {
         let rules = Rules { now: 0, strict: false };
         let with = |kind: &str| format!("{{\"Type\": {kind}, \"Version\": \"0.1\", \"UsageRecords\": []}}");
@@ -96,9 +129,9 @@ mod tests {
                 with("\"APEL-accelerator-summary-message\""),
                 &["accelerator-summary.not-accepted", "accelerator-summary.no-record"],
             ),
-            (with("\"APEL Public IP message\""), &["accelerator.wrong-type"]),
-            (with("1"), &["accelerator.wrong-type"]),
-            ("{}".to_owned(), &["accelerator.wrong-type"]),
+            (with("\"APEL Public IP message\""), &["message.type-not-recognised"]),
+            (with("1"), &["message.type-not-recognised"]),
+            ("{}".to_owned(), &["message.type-not-recognised"]),
             ("{".to_owned(), &["json.malformed"]),
             ("[]".to_owned(), &["json.not-json"]),
         ] {

@@ -133,10 +133,13 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
             identities.push(fields.value("RecordIdentity", "recordId").unwrap_or_default());
         }
     });
-    for (index, twin) in super::twins(&identities).into_iter().filter(|(_, twin)| !twin.is_empty()) {
+    for (index, repeated) in super::repeated(&identities).into_iter().enumerate() {
+        let Some(identity) = identities.get(index).filter(|identity| repeated && !identity.is_empty()) else {
+            continue;
+        };
         let text = "the record identity stands twice in the message; the consumer keeps the last";
         let field = "sr:RecordIdentity/@sr:recordId";
-        Report::new(&mut findings, "star", index).error("duplicate-record", field, Some(twin), text);
+        Report::new(&mut findings, "star", index).error("duplicate-record", field, Some(identity), text);
     }
     findings.finish()
 }

@@ -38,7 +38,7 @@ pub use text::escape;
 pub const MAX_DEPTH: usize = 980;
 
 /// How many attributes an element has at most, and how many namespaces are declared at one place.
-pub const MAX_NAMES: usize = 1000;
+pub const MAX_NAMES: usize = 100;
 
 /// Why a text is no document that the consumer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -222,6 +222,10 @@ const HEADERS: &[&str] = &[
     "APEL-individual-job-message :v0.4:",
     "APEL-individual-job-message:\tv0.4",
     "APEL-individual-job-message: v0.4\t",
+    "APEL-individual-job-message: v0.3\u{a0}\u{1f}",
+    "APEL-normalised-summary-message: v0.4\t",
+    "APEL-summary-job-message: v0.4\u{3000}",
+    "APEL-cloud-message: v0.4 \t",
     "APEL-individual-job-message: v0.3 extra",
     "APEL-summary-job-message:v0.2",
     "APEL-summary-job-message: v0.2 ",
@@ -312,8 +316,9 @@ fn change(draft: &mut Draft, dice: &mut Dice) {
     if record.is_empty() {
         return;
     }
-    match dice.below(16) {
+    match dice.below(17) {
         0 => drop(record.remove(field)),
+        16 => without_level(record, dice),
         1 => record.insert(dice.below(record.len() + 1), record[field].clone()),
         2..=6 => record[field].1 = dice.one_of(VALUES).to_owned(),
         7 => {
@@ -328,6 +333,17 @@ fn change(draft: &mut Draft, dice: &mut Dice) {
         13 => draft.line_end = dice.one_of(SPACES),
         14 => record.reverse(),
         _ => extremes(record, field, dice),
+    }
+}
+
+/// Takes the service level away, or the value of it.
+fn without_level(record: &mut Vec<(String, String)>, dice: &mut Dice) {
+    let null = dice.one_of(&["", "None", "null", "-"]);
+    if null == "-" {
+        record.retain(|(key, _)| !key.starts_with("ServiceLevel"));
+    }
+    for (_, value) in record.iter_mut().filter(|(key, _)| key.starts_with("ServiceLevel")) {
+        null.clone_into(value);
     }
 }
 

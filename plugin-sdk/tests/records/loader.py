@@ -196,6 +196,7 @@ def check_job(record, now):
     if level is None:
         if benchmark != "None":
             raise Refused("benchmark without value")
+        record["ServiceLevelType"], record["ServiceLevel"] = "custom", 1
     elif benchmark == "None" or benchmark.lower() not in BENCHMARKS:
         raise Refused("bad benchmark")
     if record["EndTime"] < record["StartTime"]:
@@ -221,11 +222,20 @@ def check_summary(record, now):
             raise Refused("negative " + key)
 
 
+def check(name, kind, record, now):
+    complete(kind, record)
+    if name.startswith("job"):
+        check_job(record, now)
+    elif name.startswith(("summary", "normalised")):
+        check_summary(record, now)
+
+
 def load(payload, now):
     text = payload.decode("utf-8").strip()
     if text[:1] in ("<", "{"):
         raise Refused("no text format")
     first, *rest = text.splitlines()
+    first = first.strip()
     colon = first.index(":")
     name = BY_LINE.get(first) or BY_TYPE.get(first[:colon].strip())
     if name is None:
@@ -239,11 +249,9 @@ def load(payload, now):
         record = {}
         for line in chunk.strip().splitlines():
             take(kind, record, line)
-        complete(kind, record)
-        if name.startswith("job"):
-            check_job(record, now)
-        elif name.startswith(("summary", "normalised")):
-            check_summary(record, now)
+        # Once when the record is made and once before it is stored: what the first time puts in, the second one checks.
+        for _ in range(2):
+            check(name, kind, record, now)
 
 
 def verdict(payload, now):

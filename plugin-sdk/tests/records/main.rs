@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use cases::{Dice, GOOD, NOW, SPACES, VALUES};
 use model::{Question, ask, hex};
 use sesame_plugin::records::text::{self, cloud, cloud_summary, job, normalised, summary, sync};
-use sesame_plugin::records::{Rules, python};
+use sesame_plugin::records::{self, AllTypes, Rules, python};
 use sesame_plugin::{Finding, Severity};
 
 /// How many messages of each format are compared.
@@ -47,6 +47,32 @@ fn verdicts_are_those_of_the_loader() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), CASES * 9, wrong[..wrong.len().min(5)].join("\n\n"));
+}
+
+/// `verdicts/`: the verdict is the end of a file's name. `accept` and `reject` are those of the loader of APEL 2.5.0.
+#[test]
+fn kept_messages_have_the_verdicts_of_their_names() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/records/verdicts");
+    let rules = Rules { now: 1_780_000_000, strict: false };
+    let mut seen = [0; 3];
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        let payload = std::fs::read(&path).expect("a file");
+        let verdict = path.extension().expect("a verdict").to_str().expect("ASCII");
+        let refused = records::check(&payload, &rules);
+        let passed = AllTypes { strict: false, pass_unknown: true }.check(&payload, &rules);
+        let unknown = refused.iter().any(|finding| finding.code == records::TYPE_NOT_RECOGNISED);
+        let found = (is_valid(&refused), is_valid(&passed), unknown);
+        let (at, expected) = match verdict {
+            "accept" => (0, (true, true, false)),
+            "reject" => (1, (false, false, false)),
+            "not-recognised" => (2, (false, true, true)),
+            other => panic!("{other} is no verdict"),
+        };
+        seen[at] += 1;
+        assert_eq!(found, expected, "{}: {refused:?}", path.display());
+    }
+    assert_eq!(seen, [8, 5, 7], "a file is missing or not counted here");
 }
 
 /// Texts made of odd values, digits, signs and white space.

@@ -5,29 +5,30 @@
 //! good records go on in one message and the bad ones into the reject queue in another, both with the header; findings
 //! count records as they stood in the message that came. A record that is good alone and not beside the others, such as
 //! one that repeats an identifier, is a bad one. Where the fault is not in single records, as in a wrong header, or none is
-//! good, the whole message is invalid. With `strict = true` in its `[config]` records are also refused
-//! for what the documents demand and the loader does not check.
+//! good, the whole message is invalid. Its `[config]` is that of `builtin:any-record`: `strict = true` also refuses records
+//! for what the documents demand and the loader does not check, and `unknown-types = "pass"` lets a message of no known
+//! type on.
 
 use sesame_plugin::records::shape::Shape;
-use sesame_plugin::records::{Findings, Setting, check};
+use sesame_plugin::records::{AllTypes, Findings};
 use sesame_plugin::{Failure, Finding, Message, Output, Part, Plugin, Severity, Transformed, Transformer, Verdict};
 
 /// How often the good records are looked at together; each time takes out at least one.
 const MAX_ROUNDS: usize = 50;
 
-struct SalvageRecords(Setting);
+struct SalvageRecords(AllTypes);
 
 impl Plugin for SalvageRecords {
-    type Config = Setting;
+    type Config = AllTypes;
     const NAME: &'static str = "salvage-records";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str = "Sends the good records of a message on and refuses the bad ones.";
 
     fn config_schema() -> Option<String> {
-        Some(Setting::SCHEMA.to_owned())
+        Some(AllTypes::SCHEMA.to_owned())
     }
 
-    fn new(setting: Setting) -> Result<Self, String> {
+    fn new(setting: AllTypes) -> Result<Self, String> {
         Ok(Self(setting))
     }
 }
@@ -35,7 +36,7 @@ impl Plugin for SalvageRecords {
 impl Transformer for SalvageRecords {
     fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
         let rules = self.0.rules(message);
-        salvage(&message.payload, &|payload| check(payload, &rules))
+        salvage(&message.payload, &|payload| self.0.check(payload, &rules))
     }
 }
 

@@ -7,7 +7,10 @@ use super::*;
 const HEADER: &str = "APEL-individual-job-message: v0.3\n";
 
 fn job(site: &str, id: u32, end: u32) -> String {
-    format!("Site: {site}\nLocalJobId: {id}\nWallDuration: 10\nCpuDuration: 9\nStartTime: 1700000000\nEndTime: {end}\n")
+    format!(
+        "Site: {site}\nLocalJobId: {id}\nWallDuration: 10\nCpuDuration: 9\nStartTime: 1700000000\nEndTime: {end}\n\
+         ServiceLevelType: hepspec\nServiceLevel: 10\n"
+    )
 }
 
 fn jobs(records: &[String]) -> String {
@@ -16,7 +19,7 @@ fn jobs(records: &[String]) -> String {
 
 fn transform(payload: &str) -> Result<Transformed, Failure> {
     let message = Message::sample(Direction::Outbound, payload);
-    SalvageRecords(Setting::default()).transform(&message)
+    SalvageRecords(AllTypes::default()).transform(&message)
 }
 
 /// What goes on, what does not, and the numbers of the records of its findings.

@@ -168,10 +168,15 @@ impl Rules {
 
     fn apply(&self, record: &mut Record<'_>, findings: &mut Vec<Finding>) {
         let mut there: Vec<String> = record.fields().iter().map(|field| field.name.to_string()).collect();
+        // Each new name with whether the record has it already: asked once, for a record may have a hundred thousand fields.
+        let new_names = |(old, new): &(String, String)| (old.clone(), (new.clone(), there.contains(new)));
+        let renames: Entries<(String, bool)> = self.rename.iter().map(new_names).collect();
         for index in 0..there.len() {
             let Some(old) = there.get(index) else { break };
-            if let Some(new) = find(&self.rename, old) {
-                if there.contains(new) {
+            if let Some((new, taken)) = find(&renames, old) {
+                if *taken && findings.len() >= MAX_FINDINGS {
+                    continue;
+                } else if *taken {
                     let finding = Finding::warning(
                         "set-fields.name-taken",
                         format!("{old} was not renamed: the record has {new}"),
@@ -184,8 +189,7 @@ impl Rules {
         }
         // With the new names, which no field had before.
         for (index, name) in there.iter_mut().enumerate() {
-            let taken = |new: &String| record.fields().iter().any(|field| field.name == *new);
-            if let Some(new) = find(&self.rename, name).filter(|new| !taken(new)) {
+            if let Some((new, false)) = find(&renames, name) {
                 name.clone_from(new);
             }
             let null = record.fields().get(index).is_none_or(|field| field.null);

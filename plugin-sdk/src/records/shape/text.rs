@@ -63,7 +63,7 @@ fn header(payload: &[u8]) -> Range<usize> {
 
 /// The kind that the header line names. The loader wants a summary's header letter for letter; that is for a check to say.
 pub(super) fn kind(payload: &[u8]) -> Kind {
-    let line = payload.get(header(payload)).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
+    let line = payload.get(header(payload)).and_then(|line| std::str::from_utf8(line).ok()).map_or("", strip);
     let (name, rest) = line.split_once(':').unwrap_or((line, ""));
     match (strip(name), version(rest)) {
         ("APEL-individual-job-message", _) => Kind::Job,

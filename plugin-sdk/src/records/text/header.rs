@@ -3,8 +3,8 @@
 use super::table::Table;
 use super::{cloud, cloud_summary, job, normalised, summary, sync};
 use crate::Finding;
-use crate::records::python;
-use crate::records::quoted;
+use crate::records::report::broken;
+use crate::records::{NOT_RECOGNISED, python};
 
 /// A format of text records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,16 +76,14 @@ pub fn decode(payload: &[u8]) -> Result<&str, Vec<Finding>> {
     }
 }
 
-/// Recognises the format of a stripped text.
+/// Recognises the format of a stripped text. White space at the end of the header line is not part of it.
 ///
 /// # Errors
-/// The first line has no colon, or is the header of no format.
+/// The first line is the header of no format.
 pub fn header(text: &str) -> Result<Header<'_>, Vec<Finding>> {
     let mut lines = python::lines(text);
-    let line = lines.next().unwrap_or_default();
-    let Some((kind, rest)) = line.split_once(':') else {
-        return Err(unknown("message.no-header", "the first line has no colon, so it is no header line", line));
-    };
+    let line = python::strip(lines.next().unwrap_or_default());
+    let (kind, rest) = line.split_once(':').unwrap_or((line, ""));
     let format = match line {
         "APEL-summary-job-message: v0.2" | "APEL-summary-job-message: v0.4" => Format::Summary,
         "APEL-summary-job-message: v0.3" | "APEL-normalised-summary-message: v0.4" => Format::NormalisedSummary,
@@ -96,21 +94,28 @@ pub fn header(text: &str) -> Result<Header<'_>, Vec<Finding>> {
             "APEL-cloud-summary-message" => Format::CloudSummary,
             "APEL-summary-job-message" | "APEL-normalised-summary-message" => {
                 let text = "the header line of a summary must be exact, as in APEL-summary-job-message: v0.2";
-                return Err(unknown("message.inexact-header", text, line));
+                return Err(unknown("inexact-header", text, line));
             }
-            _ => return Err(unknown("message.unknown-type", "the header line names no known type of message", line)),
+            _ => {
+                let text = "the first line is the header of no type of message that the consumer recognises";
+                return Err(unknown(NOT_RECOGNISED, text, line));
+            }
         },
     };
+    if kind.len() == line.len() {
+        let text = "the header line has no colon and version after the type of message";
+        return Err(unknown("no-header", text, line));
+    }
     Ok(Header { format, version: version(rest), body: lines.rest() })
 }
 
-/// The version that a header line has behind its first colon.
+/// The version that a header line, stripped, has behind its first colon.
 pub(in crate::records) fn version(rest: &str) -> &str {
     python::trim(rest, |c| c == ':' || c == ' ')
 }
 
-fn unknown(code: &str, text: &str, line: &str) -> Vec<Finding> {
-    vec![Finding { value: Some(quoted(line).to_owned()), ..Finding::error(code, text) }]
+fn unknown(rule: &str, text: &str, line: &str) -> Vec<Finding> {
+    vec![broken("message", rule, None, None, Some(line), text)]
 }
 
 #[cfg(test)]
@@ -135,6 +140,7 @@ mod tests {
             ("APEL-sync-message: whatever", Format::Sync, "whatever"),
             ("APEL-cloud-message:v0.2", Format::Cloud, "v0.2"),
             ("APEL-cloud-summary-message: v0.4\u{1c}", Format::CloudSummary, "v0.4"),
+            ("APEL-sync-message: v0.1 \t", Format::Sync, "v0.1"),
             ("APEL-summary-job-message: v0.2", Format::Summary, "v0.2"),
             ("APEL-summary-job-message: v0.4", Format::Summary, "v0.4"),
             ("APEL-summary-job-message: v0.3", Format::NormalisedSummary, "v0.3"),
@@ -145,14 +151,35 @@ mod tests {
     }
 
     #[test]
+    fn white_space_after_a_header_line_is_not_part_of_it() {
+        for (line, format) in [
+            ("APEL-individual-job-message: v0.4", Format::Job),
+            ("APEL-summary-job-message: v0.4", Format::Summary),
+            ("APEL-normalised-summary-message: v0.4", Format::NormalisedSummary),
+            ("APEL-sync-message: v0.4", Format::Sync),
+            ("APEL-cloud-message: v0.4", Format::Cloud),
+            ("APEL-cloud-summary-message: v0.4", Format::CloudSummary),
+        ] {
+            for space in ["", " ", "\t", " \t ", "\u{a0}", "\u{3000}", "\u{1f}"] {
+                for end in ["\n", "\r\n", "\u{2028}"] {
+                    assert_eq!(format_of(&format!("{line}{space}{end}Site: x")), Ok((format, "v0.4")), "{space:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn other_headers_are_refused_by_name() {
         for (line, code) in [
             (" \r\n", "message.empty"),
             ("APEL-sync-message", "message.no-header"),
-            ("\u{feff}APEL-sync-message: v0.1", "message.unknown-type"),
-            ("apel-sync-message: v0.1", "message.unknown-type"),
+            ("APEL-summary-job-message \nSite: x", "message.inexact-header"),
+            ("no header", "message.type-not-recognised"),
+            ("\u{feff}APEL-sync-message: v0.1", "message.type-not-recognised"),
+            ("apel-sync-message: v0.1", "message.type-not-recognised"),
             ("APEL-summary-job-message:v0.2", "message.inexact-header"),
-            ("APEL-summary-job-message: v0.2 \nSite: x", "message.inexact-header"),
+            ("APEL-summary-job-message: v0.2 .", "message.inexact-header"),
+            ("APEL-summary-job-message : v0.2", "message.inexact-header"),
             ("APEL-normalised-summary-message: v0.3", "message.inexact-header"),
         ] {
             assert_eq!(format_of(line), Err(vec![code.to_owned()]), "{line:?}");

@@ -18,10 +18,14 @@
 //! | InfrastructureDescription | | client, element and batch system, `APEL-CREAM-PBS` | |
 //! | InfrastructureType | | `grid` or `local` | |
 //! | MemoryReal, MemoryVirtual | | | kB |
-//! | ServiceLevelType, ServiceLevel | D | benchmark (`si2k`, `hepspec`, `hepscore23`) and the node's result; both or neither | |
+//! | ServiceLevelType, ServiceLevel | M | benchmark (`si2k`, `hepspec`, `hepscore23`) and the node's result | |
 //!
-//! In version 0.4 ServiceLevel is a table of benchmarks, see [`Benchmarked`], and cannot be left out. ServiceLevelType is
-//! accepted there as long as it says the same. SubmitHostType and UpdateTime are ignored.
+//! In version 0.4 ServiceLevel is a table of benchmarks, see [`Benchmarked`]; ServiceLevelType may be missing there, and is
+//! accepted as long as it says the same. SubmitHostType and UpdateTime are ignored.
+//!
+//! The loader's own code calls the service level optional, and gives a record without one the benchmark `custom`. It then
+//! checks each record a second time before storing it, and refuses `custom`: a record without a service level never gets
+//! into the database (APEL 2.5.0).
 //!
 //! Source: the consumer's JobRecord and JobRecord04; EGI's documentation of grid accounting.
 
@@ -83,9 +87,9 @@ record! {
         memory_virtual: Option<i64> = Field::integer("MemoryVirtual").limit(Limit::Int);
         /// ServiceLevelType; in version 0.4 the benchmark that the consumer keeps
         service_level_type: Option<&'a str> =
-            Field::text("ServiceLevelType").limit(Limit::Characters(50)).demanded().presence(Presence::WrittenBeforeV04);
+            Field::text("ServiceLevelType").limit(Limit::Characters(50)).presence(Presence::WrittenBeforeV04);
         /// ServiceLevel
-        service_level: Option<Benchmarked<'a, f64>> = Field::level("ServiceLevel").demanded();
+        service_level: Option<Benchmarked<'a, f64>> = Field::level("ServiceLevel");
     }
 }
 
@@ -149,7 +153,7 @@ fn check_record(row: &Row<'_>, rules: &Rules, report: &mut Report<'_>) {
     }
 }
 
-/// Before version 0.4: benchmark and value come together or not at all.
+/// Before version 0.4: benchmark and value, both.
 fn level(row: &Row<'_>, report: &mut Report<'_>) {
     let (kind, level) = (row.value(LEVEL_TYPE), row.value(LEVEL));
     let no_level = matches!(level, Value::Absent | Value::Null);
@@ -158,7 +162,14 @@ fn level(row: &Row<'_>, report: &mut Report<'_>) {
             report.error("level-without-value", "ServiceLevelType", &kind, "needs a ServiceLevel beside it");
         }
         Value::Text(kind) => known_benchmark(kind, report),
-        _ if no_level => {}
+        _ if no_level => {
+            report.error(
+                "missing-field",
+                "ServiceLevel",
+                &"",
+                "is missing, or null; the consumer refuses a job without",
+            );
+        }
         _ => report.error("level-without-type", "ServiceLevel", &"", "needs a ServiceLevelType beside it"),
     }
 }

@@ -5,9 +5,7 @@
 //! number separated by one colon. No name may come twice in the same spelling. The consumer keeps one pair: the first of
 //! `hepscore23`, `hepspec` and `si2k`, in any case, that is there.
 
-use std::collections::BinaryHeap;
-
-use crate::records::python;
+use crate::records::{python, repeated};
 
 /// A value that is plain in older versions of a format and a table of benchmarks in version 0.4.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,27 +61,13 @@ pub(super) fn read(text: &str) -> Result<(&'static str, f64), BadTable> {
                 *slot = Some(value);
             }
         }
-        names.push(name);
+        names.push(name.into());
     }
-    if any_twice(names) {
+    if names.len() > 1 && repeated(&names).contains(&true) {
         return Err(BadTable::Doubled);
     }
     let kept = KNOWN.into_iter().zip(found).find_map(|(known, value)| Some((known, value?)));
     kept.ok_or(BadTable::Unknown)
-}
-
-fn any_twice(names: Vec<&str>) -> bool {
-    if names.len() < 2 {
-        return false;
-    }
-    // In order, so that a table of a hundred thousand names does not take their square of steps.
-    let mut ordered = BinaryHeap::from(names);
-    while let Some(name) = ordered.pop() {
-        if ordered.peek() == Some(&name) {
-            return true;
-        }
-    }
-    false
 }
 
 #[cfg(test)]

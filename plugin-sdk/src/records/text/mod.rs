@@ -7,8 +7,8 @@
 //! case-sensitive; of a key that comes twice the last value counts, and every one must be good. Empty, `none` and `null`
 //! in any case are no value. The message as a whole is stripped first, and must be UTF-8.
 //!
-//! The header is a type, a colon and a version. Jobs, sync and cloud records are known by the type alone, whatever the
-//! version; summaries by the whole line, to the last space:
+//! The header is a type, a colon and a version; white space after them is not part of it. Jobs, sync and cloud records
+//! are known by the type alone, whatever the version; summaries by the whole line, which has one space in it:
 //!
 //! | header | module |
 //! |---|---|

@@ -19,6 +19,9 @@
 //! In version 0.4 the two normalised durations are tables of benchmarks, see [`Benchmarked`], of which the consumer must
 //! take the same benchmark; ServiceLevelType is accepted, but before a table it must say the same. UpdateTime is ignored.
 //!
+//! End times are whole seconds. AUDITOR's APEL plugin 0.11.2 writes the fraction of a job that ended within a second,
+//! `EarliestEndTime: 1716199200.5`, and the loader rejects the message with all its records.
+//!
 //! Source: the consumer's NormalisedSummaryRecord and NormalisedSummaryRecord04; EGI's documentation of grid accounting,
 //! whose note that durations are in hours neither its own table nor any program follows.
 

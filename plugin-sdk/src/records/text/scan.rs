@@ -153,7 +153,7 @@ fn plain(kind: Kind, text: &str) -> Option<Value<'_>> {
 fn must_be(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Integer | Kind::Count => ("bad-integer", "must be a whole number"),
-        Kind::Time => ("bad-time", "must be seconds since 1970 or a time such as 2024-01-31T12:00:00Z"),
+        Kind::Time => ("bad-time", "must be whole seconds since 1970 or a time such as 2024-01-31T12:00:00Z"),
         Kind::Text | Kind::Number | Kind::Level => ("bad-number", "must be a number"),
     }
 }

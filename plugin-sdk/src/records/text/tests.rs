@@ -77,7 +77,9 @@ fn what_was_measured_of_records_holds() {
         (JOB.replace("hepspec", "custom"), Some("job.unknown-benchmark")),
         (JOB.replace("ServiceLevelType: hepspec\n", ""), Some("job.level-without-type")),
         (JOB.replace("ServiceLevel: 11.5\n", ""), Some("job.level-without-value")),
-        (JOB.replace("ServiceLevelType: hepspec\nServiceLevel: 11.5\n", ""), None),
+        (JOB.replace("ServiceLevelType: hepspec\nServiceLevel: 11.5\n", ""), Some("job.missing-field")),
+        (JOB.replace("hepspec", "null").replace("11.5", "None"), Some("job.missing-field")),
+        (JOB.replace("ServiceLevelType: hepspec\n", "").replace("11.5", "null"), Some("job.missing-field")),
         (JOB.replace("11.5", "nan"), None),
     ] {
         let found = errors(&job(|_| record.clone()));
@@ -88,11 +90,11 @@ fn what_was_measured_of_records_holds() {
 #[test]
 fn what_was_measured_of_messages_holds() {
     assert_eq!(errors(""), ["message.empty"]);
-    assert_eq!(errors("\n\n%%"), ["message.no-header"]);
+    assert_eq!(errors("\n\n%%"), ["message.type-not-recognised"]);
     assert_eq!(errors("APEL-individual-job-message: v0.3\n"), NOTHING);
     assert_eq!(errors("APEL-summary-job-message:v0.2\n"), ["message.inexact-header"]);
     assert_eq!(errors("APEL-sync-message: v0.1\nSite: x\nMonth: 99\nYear: -1\nNumberOfJobs: 0\n"), NOTHING);
-    assert_eq!(errors("{\"Type\": \"x\"}"), ["message.unknown-type"]);
+    assert_eq!(errors("{\"Type\": \"x\"}"), ["message.type-not-recognised"]);
     assert_eq!(errors(&format!("\n \n{}", job(|record| record))), NOTHING);
 }
 
@@ -148,6 +150,11 @@ fn normalised_durations_are_cut_off_and_finite() {
     let v03 = message("1", "2").replace("normalised-summary-message: v0.4", "summary-job-message: v0.3");
     assert_eq!(errors(&v03), NOTHING);
     assert_eq!(errors(&format!("{v03}ServiceLevelType: hepspec\n")), ["normalised.unknown-field"]);
+    // As AUDITOR's APEL plugin 0.11.2 writes a job that ended within a second.
+    let fraction = findings(&format!("{v03}EarliestEndTime: 1696118400.5\n"), false);
+    let [finding] = fraction.as_slice() else { panic!("{fraction:?}") };
+    assert_eq!((finding.code.as_str(), finding.value.as_deref()), ("normalised.bad-time", Some("1696118400.5")));
+    assert!(finding.text.starts_with("must be whole seconds"), "{}", finding.text);
 }
 
 #[test]
@@ -180,7 +187,6 @@ fn all_findings_are_reported_within_bounds() {
 fn strict_rules_add_what_documents_and_database_demand() {
     for (record, expected) in [
         (JOB.replace("SubmitHost: ce\n", ""), "job.demanded-field"),
-        (JOB.replace("ServiceLevelType: hepspec\nServiceLevel: 11.5\n", ""), "job.demanded-field"),
         (JOB.replace("UKI-TEST", &"x".repeat(256)), "job.too-long"),
         (format!("{JOB}InfrastructureType: cloud\n"), "job.bad-infrastructure-type"),
         (JOB.replace("WallDuration: 5", "WallDuration: -5"), "job.out-of-range"),
