@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::plugin::component::check_form;
+use crate::plugin::surface::check_form;
 use crate::plugin::limits::Meter;
 use crate::plugin::{Limits, MAX_COMPONENT_BYTES};
 
