@@ -81,7 +81,7 @@ fn tools() -> std::ffi::OsString {
 
 /// A command as an author runs it. What cargo builds is kept from run to run, apart from the other tests' plugins, of which
 /// one has the same name.
-fn author(folder: &Path, program: &str) -> Command {
+pub(crate) fn author(folder: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("authors");
     command.current_dir(folder).env("PATH", tools()).env("CARGO_TARGET_DIR", target).env("XDG_CACHE_HOME", caches());
@@ -89,12 +89,12 @@ fn author(folder: &Path, program: &str) -> Command {
     command
 }
 
-fn sesame(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn sesame(folder: &Path, arguments: &[&str]) -> Output {
     author(folder, program().to_str().unwrap()).args(arguments).output().unwrap()
 }
 
 #[track_caller]
-fn done(output: Output) -> String {
+pub(crate) fn done(output: Output) -> String {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{said}", output.status);
     said
