@@ -74,7 +74,11 @@ impl Asked {
         let (page, output) = (table(heading), self.output("all"));
         let found: Vec<(&str, &str)> = output.lines().filter_map(|line| line.split_once('\t')).collect();
         for ((call, answer), (found_call, found_answer)) in page.iter().zip(&found) {
-            assert_eq!((call.as_str(), answer.as_str()), (*found_call, *found_answer), "docs/plugin-calls.md, {heading}");
+            assert_eq!(
+                (call.as_str(), answer.as_str()),
+                (*found_call, *found_answer),
+                "docs/plugin-calls.md, {heading}"
+            );
         }
         assert_eq!(page.len(), found.len(), "docs/plugin-calls.md, {heading}: rows are missing or left over");
         assert!(found.len() >= at_least, "{}", found.len());
@@ -162,6 +166,12 @@ fn everyday_calls_in_rust_answer_what_the_page_says() {
 }
 
 #[test]
+fn everyday_calls_in_c_answer_what_the_page_says() {
+    let (_project, component) = project("c", "plugin.c");
+    Asked::new("calls-c-cases", &component).answers_as_the_page_says("C", 20);
+}
+
+#[test]
 fn what_a_plugin_prints_is_in_its_log_within_the_limit_of_the_log() {
     let asked = Asked::new("calls-log", &guests::component("calls"));
     asked.case("all", "all", "1");
@@ -223,7 +233,7 @@ const NOT_CALLED: [&str; 4] =
 
 /// Asks the guest that calls everything, with this environment and these files around it.
 fn ask_everything(marker: &str) -> String {
-    let asked = Asked::new(&format!("stand-ins-{marker}"), &guests::component("stand-ins"));
+    let asked = Asked::new("stand-ins", &guests::component("stand-ins"));
     asked.case("all", "all", "0001");
     asked.folder.write("etc/passwd", marker);
     let (component, cases) = (asked.component.to_str().unwrap(), asked.folder.join("cases"));

@@ -254,7 +254,8 @@ impl Loaded {
 
     fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
         let limits = Limits { memory: 512 << 20, ..Limits::default() };
-        let state = HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
+        let state =
+            HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
         let mut store = Store::new(engine, state);
         let probe = |fault: Fault| ComponentError::Probe(fault.to_string());
         let instance = instance::first(self, &mut store, &limits).map_err(probe)?;

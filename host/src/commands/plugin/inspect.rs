@@ -101,7 +101,10 @@ fn schema(text: Option<&str>) -> Vec<String> {
 }
 
 fn json_of(file: &Path, inspection: &Inspection, signature: Signature) -> Value {
-    let imports = inspection.imports.iter().map(|import| json!({ "name": import.name, "granted": import.grant != crate::plugin::Grant::Refused }));
+    let imports = inspection
+        .imports
+        .iter()
+        .map(|import| json!({ "name": import.name, "granted": import.grant != crate::plugin::Grant::Refused }));
     let mut value = json!({
         "file": file.to_string_lossy(), "size": inspection.size, "sha256": hex(&inspection.sha256),
         "signature-beside": signature == Signature::Beside, "contract": inspection.contracts,

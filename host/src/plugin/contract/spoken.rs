@@ -78,8 +78,7 @@ impl Named {
     fn with_all_functions(name: &str, interfaces: &[(&str, &'static [&'static str])]) -> Option<Self> {
         let rest = name.strip_prefix(CONTRACT)?;
         let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
-        let mut named =
-            Self { interface: clean(interface, 100), version: clean(version, 40), functions: Vec::new() };
+        let mut named = Self { interface: clean(interface, 100), version: clean(version, 40), functions: Vec::new() };
         let functions = named.known(interfaces).unwrap_or_default();
         named.functions = functions.iter().map(|name| (*name).to_owned()).collect();
         Some(named)

@@ -129,7 +129,9 @@ fn a_core_module_is_told_which_system_it_was_built_for() {
     assert_eq!(module("__wbindgen_placeholder__"), ComponentError::ForJavaScript);
     assert_eq!(module("gojs"), ComponentError::ForJavaScript);
     assert_eq!(module("env"), ComponentError::CoreModule);
-    assert!(ComponentError::Preview1.to_string().contains("for WASI 0.1 (preview1), not a component: build it for wasm32"));
+    assert!(
+        ComponentError::Preview1.to_string().contains("for WASI 0.1 (preview1), not a component: build it for wasm32")
+    );
 }
 
 #[test]

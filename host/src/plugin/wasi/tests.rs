@@ -7,8 +7,8 @@ use super::bindings::wasi::io::{poll, streams};
 use super::bindings::wasi::random::{insecure, insecure_seed, random};
 use super::bindings::wasi::sockets::{instance_network, ip_name_lookup, network, tcp_create_socket, udp_create_socket};
 use super::clocks::Pollable;
-use super::streams::Output;
 use super::interfaces::INTERFACES;
+use super::streams::Output;
 use super::*;
 use crate::plugin::limits::{GrowthRefused, Meter};
 
@@ -228,7 +228,8 @@ fn nothing_behind_the_stand_ins_names_the_system() {
         include_str!("sockets.rs"),
         include_str!("streams.rs"),
     ];
-    for word in ["std::time", "std::fs", "std::env", "std::net", "Instant::", "SystemTime", "rustix", "tokio", "rand::"] {
+    for word in ["std::time", "std::fs", "std::env", "std::net", "Instant::", "SystemTime", "rustix", "tokio", "rand::"]
+    {
         for source in sources {
             assert!(!source.contains(word), "{word}");
         }

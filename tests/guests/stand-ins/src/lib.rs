@@ -128,7 +128,8 @@ fn directory(to: &mut Answers, root: &Descriptor) {
 
 fn below(to: &mut Answers, root: &Descriptor, path: &str) {
     let now = NewTimestamp::Now;
-    for (how, access) in [(Open::empty(), Access::READ), (Open::CREATE, Access::WRITE), (Open::EXCLUSIVE, Access::READ)] {
+    for (how, access) in [(Open::empty(), Access::READ), (Open::CREATE, Access::WRITE), (Open::EXCLUSIVE, Access::READ)]
+    {
         to.of("descriptor.open-at", root.open_at(Path::empty(), path, how, access).err());
     }
     to.of("descriptor.create-directory-at", root.create_directory_at(path));
