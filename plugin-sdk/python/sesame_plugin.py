@@ -308,9 +308,6 @@ def export(plugin, *roles):
             return lifecycle.Description(plugin.NAME or plugin.__name__, plugin.VERSION, summary, schema, [])
 
         def init(self, config):
-            if "random" in sys.modules:
-                # Its state is that of the build, and would be the same for every message.
-                sys.modules["random"].seed(os.urandom(16))
             try:
                 table = json.loads(config)
                 if plugin.Config is None and table:

@@ -87,6 +87,7 @@ shutil.copy("a", "b")
 os.environ.get("HOME")
 os.getenv("PATH", "none")
 sys.argv
+sys.version_info[:2]
 sys.stdin.read()
 input()
 socket.socket()

@@ -12,8 +12,12 @@ fn component(imports: &[&str], exports: &[&str]) -> Vec<u8> {
     let mut types = ComponentTypeSection::new();
     types.instance(&InstanceType::new());
     let (mut section, mut exported) = (ComponentImportSection::new(), ComponentExportSection::new());
-    imports.iter().for_each(|name| drop(section.import(*name, ComponentTypeRef::Instance(0))));
-    exports.iter().for_each(|name| drop(exported.export(*name, ComponentExportKind::Instance, 0, None)));
+    for name in imports {
+        section.import(*name, ComponentTypeRef::Instance(0));
+    }
+    for name in exports {
+        exported.export(*name, ComponentExportKind::Instance, 0, None);
+    }
     let mut component = wasm_encoder::Component::new();
     component.section(&types).section(&section).section(&exported);
     component.finish()
