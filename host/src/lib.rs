@@ -16,7 +16,7 @@
 //! 2. Only [`spool`] writes messages to disk; only [`smime`] and [`trust`] call OpenSSL; only [`plugin`] names wasmtime.
 //! 3. A message is always in at least one durable place: our spool or the broker.
 //! 4. Bytes from the network reach a plugin only after their signer was verified and authorised.
-//! 5. A plugin sees only what `wit/` lists: no files, no sockets, no environment, no clock.
+//! 5. A plugin sees only what `wit/` lists: no files, no sockets, no environment, no clock; stand-ins answer for them.
 //!
 //! # Proof types
 //! | type | made only by | needed by |

@@ -6,8 +6,9 @@
  *
  *     export const { lifecycle, validator } = plugin({ name: 'sites', ..., validate(message, config) { ... } });
  *
- * Every message gets a fresh instance: what a plugin keeps is gone with it. There are no files, network, clocks or
- * random numbers that a plugin may rely on; "now" is `message.context.receivedAt`, milliseconds since 1970.
+ * Every message gets a fresh instance: what a plugin keeps is gone with it. The clock stands at the message's
+ * `receivedAt`, random numbers are the same on every attempt, there are no files and no network; what is written with
+ * `console` goes to the plugin's log.
  *
  * What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `ask`), and text
  * that is handed back is made fit for the host, which takes well-formed Unicode alone (see `fit`).
@@ -49,6 +50,33 @@ const write = (level) => (text) => (host.write ?? host.default.write)(level, fit
 
 /** The plugin's log. */
 export const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+
+const line = (level) => (...values) => write(level)(values.map(shown).join(' '));
+
+// The engine has no console.
+globalThis.console = {
+  debug: line('debug'), log: line('info'), info: line('info'), warn: line('warn'), error: line('error'), trace: line('debug'),
+};
+
+/** What the engine took from the machine on which the component was built, and would keep for every message. */
+function begin() {
+  const clock = performance.now.bind(performance);
+  const origin = clock();
+  globalThis.performance = { now: () => clock() - origin, timeOrigin: Date.now() };
+}
+
+/** Random numbers that follow from the message, so that the next attempt gets the same (splitmix32 over FNV-1a). */
+function reseed(key) {
+  let state = 0x811c9dc5;
+  for (const unit of key) state = Math.imul(state ^ unit.codePointAt(0), 0x01000193);
+  const next = () => {
+    state = (state + 0x9e3779b9) | 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return (mixed ^ (mixed >>> 15)) >>> 0;
+  };
+  Math.random = () => (next() * 0x200000 + (next() >>> 11)) / 0x20000000000000;
+}
 
 const made = (severity, code, text, record, field, value) => ({
   severity,
@@ -302,7 +330,9 @@ function place(failed) {
  * Calls the plugin; whatever it throws becomes a failure of the contract. That a message cannot be read is the message's
  * fault and not the plugin's.
  */
-function ask(call) {
+function ask(message, name, call) {
+  const { messageId, properties } = message.context;
+  reseed([name, messageId, ...properties.filter(([key]) => key === 'part').map(([, part]) => part)].join(' '));
   try {
     return call();
   } catch (failed) {
@@ -325,6 +355,7 @@ export function plugin({ name, version, summary, configSchema, init, validate, t
         configSchema: configSchema === undefined ? null : JSON.stringify(configSchema),
       }),
       init(json) {
+        begin();
         config = JSON.parse(json);
         let wrong;
         try {
@@ -335,8 +366,8 @@ export function plugin({ name, version, summary, configSchema, init, validate, t
         if (typeof wrong === 'string') throw wrong;
       },
     },
-    validator: { validate: (message) => ask(() => checked(validate(message, config))) },
-    transformer: { transform: (message) => ask(() => transformed(transform(message, config))) },
-    router: { route: (message) => ask(() => [...(route(message, config) ?? [])].map((name) => fit(name))) },
+    validator: { validate: (message) => ask(message, name, () => checked(validate(message, config))) },
+    transformer: { transform: (message) => ask(message, name, () => transformed(transform(message, config))) },
+    router: { route: (message) => ask(message, name, () => [...(route(message, config) ?? [])].map((route) => fit(route))) },
   };
 }

@@ -5,15 +5,21 @@ A plugin is a class with a docstring, a `VERSION`, perhaps a dataclass `Config`,
 
     Lifecycle, Validator = export(Sites, "validator")
 
-Every message gets a fresh instance: what a plugin keeps is gone with it. There are no files, network, clocks or random
-numbers, nor anything to import from: imports belong at the top of the module. "Now" is `message.context.received_at`, milliseconds since 1970.
+Every message gets a fresh instance: what a plugin keeps is gone with it. The clock stands at the message's `received_at`, random
+numbers are the same on every attempt, there are no files and no network; what is printed goes to the plugin's log. Imports
+belong at the top of a module: when the plugin runs there is nothing to import from.
 
 What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `_ask`), and text
 that is handed back is made fit for the host, which takes well-formed Unicode alone (see `_text`).
 """
 
 import dataclasses
+import encodings
+import importlib
 import json
+import linecache
+import os
+import pkgutil
 import re
 import sys
 import types as python_types
@@ -26,11 +32,14 @@ from wit_world.imports.types import (
     Context, Delay, Direction, Failure_Internal, Failure_Invalid, Failure_Retry, Finding, Message, Severity, Signer,
 )
 
-# Everything is imported while the component is built: when it runs there are no files to import from. `json` reads bytes
-# in any of these encodings.
-import encodings.utf_8_sig, encodings.utf_16, encodings.utf_16_be, encodings.utf_16_le  # noqa: E401
-import encodings.utf_32, encodings.utf_32_be, encodings.utf_32_le  # noqa: E401
-
+# Everything is imported while the component is built: when it runs there are no files to import from. That goes for what
+# the standard library itself imports only when it is called: `strptime` its parser, `decode` its codec.
+_LATE = ["_strptime", "calendar", "importlib.resources", "locale", "stringprep", "tokenize", "traceback", "unicodedata", "warnings"]
+for _name in _LATE + ["encodings." + module.name for module in pkgutil.iter_modules(encodings.__path__)]:
+    try:
+        importlib.import_module(_name)
+    except ImportError:
+        pass  # A codec of another system.
 try:
     from wit_world.exports import transformer as _transformer
 except ImportError:
@@ -261,15 +270,41 @@ def _read_object(config, table, key):
     return config(**{name: _read(kinds[name], value, name) for name, value in table.items()})
 
 
+_SOURCES = {}
+
+
+def _keep_sources():
+    """Keeps the lines of the plugin's own modules, which are not there to be read when it runs."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None) or ""
+        if file and not file.startswith(os.path.dirname(json.__path__[0]) + "/") and not file.endswith(__name__ + ".py"):
+            _SOURCES[file] = linecache.getlines(file)
+
+
+def _call(step):
+    """The words of the source that were at work in this step of a traceback."""
+    code = step.tb_frame.f_code
+    positions = list(code.co_positions())[step.tb_lasti // 2]
+    line, last, start, end = positions
+    lines = _SOURCES.get(code.co_filename, [])
+    if line is None or not 0 < line <= len(lines):
+        return ""
+    text = lines[line - 1]
+    if line == last and start is not None:
+        text = text.encode()[start:end].decode("utf-8", "replace")
+    return f", in {text.strip()}"
+
+
 def _place(error):
-    """The exception in one line with the place where it was raised. `traceback` would look for the source."""
-    place, step = "", error.__traceback__
+    """The exception in one line with the place where it was raised, and the call. `traceback` would look for the source."""
+    place, call, step = "", "", error.__traceback__
     while step is not None:
         file = step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
-        if file != "sesame_plugin.py":
-            place = f"{file}, line {step.tb_lineno}: "
+        if step.tb_frame.f_code.co_filename in _SOURCES or not place and file != "sesame_plugin.py":
+            place, call = f"{file}, line {step.tb_lineno}: ", _call(step)
         step = step.tb_next
-    return f"{place}{type(error).__name__}: {_text(error)}"
+    hint = "; import it at the top of the module" if isinstance(error, ModuleNotFoundError) else ""
+    return f"{place}{type(error).__name__}: {_text(error)}{hint}{call}"
 
 
 # How deep JSON and XML may nest. The interpreter's own readers would go on until the host's stack ends, which no plugin
@@ -440,6 +475,7 @@ def _transformed(answer):
 def export(plugin, *roles):
     """The classes that the component exports: `Lifecycle`, then one for each role that is named."""
     made = []
+    _keep_sources()
     _bound_xml()
 
     class Lifecycle:

@@ -276,18 +276,18 @@ fn a_missing_tool_is_named_with_how_to_install_it() {
 }
 
 #[test]
-fn an_author_s_mistake_in_c_is_shown_by_the_compiler_and_a_clock_is_refused() {
+fn an_author_s_mistake_in_c_is_shown_by_the_compiler_and_a_socket_is_refused() {
     let folder = Folder::new("mistakes");
-    done(sesame(folder.path(), &["plugin", "new", "clock", "--lang", "c"]));
-    let project = folder.join("clock");
+    done(sesame(folder.path(), &["plugin", "new", "socket", "--lang", "c"]));
+    let project = folder.join("socket");
     let main = project.join("plugin.c");
     let source = std::fs::read_to_string(&main).unwrap();
-    let timed = source.replace("#include <string.h>", "#include <string.h>\n#include <time.h>");
-    let timed = timed.replace("bool named = false;", "bool named = time(NULL) == 0;");
-    std::fs::write(&main, timed).unwrap();
+    let wired = source.replace("#include <string.h>", "#include <string.h>\n#include <sys/socket.h>");
+    let wired = wired.replace("bool named = false;", "bool named = shutdown(0, SHUT_RD) == 0;");
+    std::fs::write(&main, wired).unwrap();
     let said = sesame(&project, &["plugin", "build"]);
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("clocks or random numbers, which no plugin is granted"), "{said}");
+    assert!(said.contains("it uses more of the system than `sesame/system.c` answers, such as sockets"), "{said}");
     std::fs::write(&main, "mistake").unwrap();
     let said = sesame(&project, &["plugin", "build"]);
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
@@ -297,15 +297,23 @@ fn an_author_s_mistake_in_c_is_shown_by_the_compiler_and_a_clock_is_refused() {
 #[test]
 fn a_component_that_wants_too_much_is_inspected_without_being_trusted() {
     let folder = Folder::new("inspect");
-    let component = guests::component("files");
+    // It wants an interface of which this host knows nothing: another name of the same length, which keeps every offset.
+    let mut bytes = std::fs::read(guests::component("files")).unwrap();
+    let (from, to) = (b"wasi:filesystem/", b"wasi:filescheme/");
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    let component = folder.write("files.wasm", bytes);
     let arguments = ["plugin", "inspect", component.to_str().unwrap()];
     let output = sesame(folder.path(), &arguments);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for expected in ["wasi:filesystem/", ": NOT granted", "verdict      would be refused: it wants wasi:", "sha256"] {
+    for expected in ["wasi:filescheme/", ": NOT granted", "verdict      would be refused: it wants wasi:", "sha256"] {
         assert!(said.contains(expected), "{expected} not in\n{said}");
     }
     let json = sesame(folder.path(), &[&arguments[..], &["--json"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert!(json["refused"].as_str().unwrap().contains("wasi:filesystem/"), "{json}");
+    assert!(json["refused"].as_str().unwrap().contains("wasi:filescheme/"), "{json}");
 }

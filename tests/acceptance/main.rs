@@ -28,6 +28,7 @@ mod sesame;
 
 mod bad_input;
 mod broker_faults;
+mod calls;
 mod commands;
 mod compiling;
 mod configuration;

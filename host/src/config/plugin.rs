@@ -61,6 +61,8 @@ pub struct PluginSettings {
     pub max_output: u64,
     /// `log-limit`: what it may log for one message, in bytes.
     pub max_log: u64,
+    /// `true` refuses the plugin if it imports what would be answered by a stand-in: clocks, random numbers, files, network.
+    pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
     /// The plugin's own table.
@@ -81,6 +83,7 @@ impl Default for PluginSettings {
             memory: defaults::PLUGIN_MEMORY,
             max_output: defaults::PLUGIN_OUTPUT,
             max_log: defaults::PLUGIN_LOG_VOLUME,
+            deny_stand_ins: false,
             sha256: None,
             config: serde_json::Map::new(),
         }
@@ -118,6 +121,7 @@ impl PluginSettings {
             memory: section.size("memory", mib..=4 * gib).unwrap_or(default.memory),
             max_output: section.size("output-limit", 1..=gib).unwrap_or(default.max_output),
             max_log: section.size("log-limit", 0..=16 * mib).unwrap_or(default.max_log),
+            deny_stand_ins: section.flag("deny-stand-ins").unwrap_or(default.deny_stand_ins),
             sha256: section.parsed("sha256", "write the digits in double quotes", sha256),
             config: section.json("config").unwrap_or_default(),
         };
@@ -149,7 +153,8 @@ impl PluginSettings {
             .duration("deadline", self.deadline)
             .size("memory", self.memory)
             .size("output-limit", self.max_output)
-            .size("log-limit", self.max_log);
+            .size("log-limit", self.max_log)
+            .flag("deny-stand-ins", self.deny_stand_ins);
         if let Some(sha256) = &self.sha256 {
             writer.text("sha256", &crate::message::hex(sha256));
         }

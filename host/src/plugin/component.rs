@@ -1,8 +1,8 @@
 //! From the bytes of a file to a component that is ready to be instantiated: everything that can be known about a
 //! plugin before it sees a message is found out here, and a plugin that is refused is refused with the reason.
 //!
-//! The order: form of the bytes, compilation, imports by name, linking, exports by name, one trial instance (a wrong
-//! type in an export shows only there), `describe`.
+//! The order: form of the bytes and names of imports and exports (`surface`), compilation, functions of what is imported
+//! and exported, linking, one trial instance (a wrong type in an export shows only there), `describe`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::contract::{self, CONTRACT, Exports, SERVED, Spoken};
+use super::contract::{self, Exports, SERVED, Spoken};
 use super::engine::Ticker;
 use super::host_log::PluginLog;
 use super::instance::{self, Fault};
 use super::limits::{Limits, Meter};
 use super::schema::{ConfigError, Schema, SchemaError};
-use super::state::{GRANTED_WASI, HostState};
+use super::state::HostState;
 use super::text::clean;
+use super::wasi::{Facts, Grant, grant_of};
 
 /// Largest component that is read.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
@@ -32,11 +33,38 @@ pub enum ComponentError {
     #[error("is larger than {} MB: build it optimised and without debug information", MAX_COMPONENT_BYTES >> 20)]
     TooLarge,
     /// A core module where a component belongs.
-    #[error("is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it")]
+    #[error(
+        "is a core WebAssembly module, not a component: build it for wasm32-wasip2, or make a component of it with \
+         `wasm-tools component new`"
+    )]
     CoreModule,
-    /// Native code.
+    /// A core module for WASI 0.1.
+    #[error(
+        "is a core WebAssembly module for WASI 0.1 (preview1), not a component: build it for wasm32-wasip2, or make a \
+         component of it with `wasm-tools component new --adapt` and the reactor adapter of wasmtime"
+    )]
+    Preview1,
+    /// A core module that a page or node runs.
+    #[error("is a core WebAssembly module for JavaScript, not a component: build it for wasm32-wasip2")]
+    ForJavaScript,
+    /// Native code, as `wasmtime compile` and our own cache have it.
     #[error("is compiled code, which is never loaded from here: give the .wasm component it was made from")]
     Compiled,
+    /// Packed.
+    #[error("is packed with {0}: unpack it with {1} first")]
+    Packed(&'static str, &'static str),
+    /// WAT.
+    #[error("is WebAssembly as text: make the component of it with `wasm-tools parse`")]
+    Text,
+    /// What a browser was given instead.
+    #[error("is a web page or XML, not a component: the download went wrong, fetch it again")]
+    WebPage,
+    /// A certificate, key or signature.
+    #[error("is a PEM file, such as a certificate or the signature of a plugin: give the component, NAME.wasm")]
+    Pem,
+    /// What git keeps in place of a large file.
+    #[error("is a pointer of git-lfs, not the component: fetch the file itself with `git lfs pull`")]
+    LfsPointer,
     /// Something else.
     #[error("is not a WebAssembly component: it does not begin with the bytes of one")]
     NotWasm,
@@ -46,9 +74,32 @@ pub enum ComponentError {
     /// Compilation outside the process failed for another reason than the component.
     #[error("was not compiled: {0}")]
     Compile(String),
-    /// Imports outside the contract.
+    /// WASI 0.3, or calls that may wait.
+    #[error("was built for WASI 0.3 or with async; build it without, for WASI 0.2 and with functions that return")]
+    Async,
+    /// The outer half of a composition.
     #[error(
-        "wants {}, which Sesame never grants: build it without files, network, clocks and random numbers",
+        "imports {}, which a plugin exports: it needs composing with the plugin that it wraps, \
+         `wac plug --plug INNER.wasm OUTER.wasm -o PLUGIN.wasm`",
+        .0.join(", ")
+    )]
+    NeedsComposing(Vec<String>),
+    /// A program of its own.
+    #[error(
+        "is a command (it exports wasi:cli/run), not a plugin: export sesame:plugin/lifecycle and a role, as \
+         `sesame plugin new` shows"
+    )]
+    Command,
+    /// A server.
+    #[error(
+        "answers HTTP requests (a component of wasi:http), it is not a plugin: export sesame:plugin/lifecycle and a role, \
+         as `sesame plugin new` shows"
+    )]
+    HttpServer,
+    /// Imports that nothing answers.
+    #[error(
+        "wants {}, which Sesame never grants: build it without, or compose it with a component that exports what it wants \
+         (`wac plug`)",
         .0.join(", ")
     )]
     Ungranted(Vec<String>),
@@ -144,16 +195,15 @@ pub struct Powers {
     pub log: bool,
     /// It has the interfaces of WASI that a standard library needs: an empty environment, exit, standard streams.
     pub wasi: bool,
+    /// It has stand-ins for clocks, random numbers, files or network.
+    pub stand_ins: bool,
 }
 
 impl fmt::Display for Powers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.log, self.wasi) {
-            (false, false) => "none",
-            (true, false) => "log",
-            (false, true) => "WASI stdio",
-            (true, true) => "log, WASI stdio",
-        })
+        let names = [(self.log, "log"), (self.wasi, "WASI stdio"), (self.stand_ins, "stand-ins")];
+        let present: Vec<&str> = names.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+        f.write_str(if present.is_empty() { "none".to_owned() } else { present.join(", ") }.as_str())
     }
 }
 
@@ -180,7 +230,6 @@ impl Loaded {
         sha256: [u8; 32],
     ) -> Result<Self, ComponentError> {
         let engine = component.engine();
-        check_imports(component, engine)?;
         let spoken = Spoken::read(component)?;
         let wrong = |e: wasmtime::Error| ComponentError::WrongType(one_line(&e));
         let pre = linker.instantiate_pre(component).map_err(wrong)?;
@@ -205,7 +254,8 @@ impl Loaded {
 
     fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
         let limits = Limits { memory: 512 << 20, ..Limits::default() };
-        let state = HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log));
+        let state =
+            HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
         let mut store = Store::new(engine, state);
         let probe = |fault: Fault| ComponentError::Probe(fault.to_string());
         let instance = instance::first(self, &mut store, &limits).map_err(probe)?;
@@ -220,64 +270,15 @@ impl Loaded {
     }
 }
 
-/// Tells by the first bytes whether this can be a component at all.
-///
-/// # Errors
-/// [`ComponentError`] says what it is instead.
-pub(super) fn check_form(bytes: &[u8]) -> Result<(), ComponentError> {
-    if bytes.len() as u64 > MAX_COMPONENT_BYTES {
-        return Err(ComponentError::TooLarge);
-    }
-    if Engine::detect_precompiled(bytes).is_some() || bytes.starts_with(b"\x7fELF") {
-        return Err(ComponentError::Compiled);
-    }
-    match bytes.get(..8) {
-        Some(b"\0asm\x0d\0\x01\0") => Ok(()),
-        Some(b"\0asm\x01\0\0\0") => Err(ComponentError::CoreModule),
-        _ if bytes.is_empty() => Err(ComponentError::Empty),
-        _ => Err(ComponentError::NotWasm),
-    }
-}
-
 /// An error of wasmtime in one line, without the list of frames that stands before the cause of a trap.
 pub(super) fn one_line(error: &wasmtime::Error) -> String {
     let words = error.chain().map(ToString::to_string).filter(|words| !words.contains("wasm backtrace:"));
     super::text::clean_lines(&words.collect::<Vec<_>>().join(": "), 400)
 }
 
-/// Whether an import is one of those that a plugin may have.
-pub(super) fn is_granted(name: &str) -> bool {
-    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-    name.starts_with(CONTRACT) || (GRANTED_WASI.contains(&interface) && version.starts_with("0.2."))
-}
-
-fn check_imports(component: &Component, engine: &Engine) -> Result<(), ComponentError> {
-    let ungranted: Vec<String> = component
-        .component_type()
-        .imports(engine)
-        .filter(|(name, _)| !is_granted(name))
-        .map(|(name, _)| clean(name, 200))
-        .collect();
-    if ungranted.is_empty() { Ok(()) } else { Err(ComponentError::Ungranted(ungranted)) }
-}
-
 fn powers(component: &Component, engine: &Engine) -> Powers {
     let kind = component.component_type();
     let asks = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
-    Powers { log: asks("sesame:plugin/log@"), wasi: asks("wasi:") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_what_a_file_is_by_its_first_bytes() {
-        assert_eq!(check_form(b""), Err(ComponentError::Empty));
-        assert_eq!(check_form(b"\0as"), Err(ComponentError::NotWasm));
-        assert_eq!(check_form(b"#!/bin/sh\n"), Err(ComponentError::NotWasm));
-        assert_eq!(check_form(b"\0asm\x01\0\0\0"), Err(ComponentError::CoreModule));
-        assert_eq!(check_form(b"\x7fELF\x02\x01\x01\0"), Err(ComponentError::Compiled));
-        assert_eq!(check_form(b"\0asm\x0d\0\x01\0"), Ok(()));
-    }
+    let stand_ins = kind.imports(engine).any(|(name, _)| matches!(grant_of(name), Grant::StandIn(_)));
+    Powers { log: asks("sesame:plugin/log@"), wasi: asks("wasi:"), stand_ins }
 }

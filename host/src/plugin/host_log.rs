@@ -1,4 +1,4 @@
-//! The `log` import: what a guest writes, sent to the tracing target [`TARGET`], which the log set-up keeps apart from
+//! The plugin's log: what a guest writes through the `log` import or to its standard streams, sent to the tracing target [`TARGET`], which the log set-up keeps apart from
 //! the program's own log, because a guest may name users in it.
 //!
 //! # Limits
@@ -48,7 +48,7 @@ impl PluginLog {
         Self { plugin: plugin.to_owned(), id: id.to_owned(), bytes_left: bytes, lines_left: LINES, unwritten: 0 }
     }
 
-    fn write(&mut self, level: Level, text: &str) {
+    pub(super) fn write(&mut self, level: Level, text: &str) {
         let size = text.len().min(LINE) as u64;
         if self.lines_left == 0 || self.bytes_left < size {
             self.unwritten += 1;

@@ -15,6 +15,7 @@ use super::host_log::PluginLog;
 use super::limits::{GrowthRefused, Limits, Meter};
 use super::state::HostState;
 use super::text::clean_lines;
+use super::wasi::{Exit, Facts};
 
 /// A plugin could not answer. The text says what happened and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,17 +132,22 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Makes an instance and hands it its configuration. `payload` is the size of the message it is for, `id` its id.
+    /// Makes an instance and hands it its configuration; `message` is the one it is for, none when a plugin is loaded.
     pub(super) fn start(
         loaded: &'a Loaded,
         plugin: &str,
-        id: &str,
+        message: Option<&Message>,
         limits: &Limits,
-        payload: usize,
         config: &str,
     ) -> Result<Self, Fault> {
+        let payload = message.map_or(0, |message| message.payload.len());
         let limits = Limits { memory: limits.memory_for(payload), ..*limits };
-        let state = HostState::new(Meter::new(limits.memory), PluginLog::new(plugin, id, limits.log));
+        let id = message.map_or("", |message| message.context.message_id.as_str());
+        let facts = match message {
+            Some(message) => Facts::of_message(loaded.sha256, &message.context),
+            None => Facts::of_load(loaded.sha256),
+        };
+        let state = HostState::new(Meter::new(limits.memory), PluginLog::new(plugin, id, limits.log), facts);
         let mut store = Store::new(loaded.pre.engine(), state);
         prepare(&mut store, &limits);
         let instance = loaded.pre.instantiate(&mut store).map_err(|e| fault(&e, &store, &limits))?;
@@ -231,7 +237,7 @@ fn fault(error: &wasmtime::Error, store: &Store<HostState>, limits: &Limits) -> 
         };
     }
     let said = store.data().stderr.panic_text();
-    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+    if let Some(exit) = error.downcast_ref::<Exit>() {
         return Fault::Exited { code: exit.0, said };
     }
     match error.downcast_ref::<Trap>() {

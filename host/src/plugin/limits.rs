@@ -82,6 +82,11 @@ impl Meter {
         Self { limit, memory: 0, entries: 0 }
     }
 
+    /// Whether so many bytes could be in its memory at all, before they are made for it.
+    pub(super) fn would_hold(&self, bytes: u64) -> Result<(), GrowthRefused> {
+        if bytes <= self.limit { Ok(()) } else { Err(GrowthRefused::Memory { limit: self.limit, wanted: bytes }) }
+    }
+
     /// Bytes of all memories; they never shrink.
     pub(super) fn memory(&self) -> u64 {
         self.memory

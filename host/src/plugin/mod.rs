@@ -11,9 +11,9 @@
 //! message and the caller acts on it. Beside its cache it writes one file, the hashes of signed plugins that it adopted.
 //!
 //! # Powers
-//! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or
-//! environment: `state` links what there is, interface by interface, and a component that imports anything else is
-//! refused by name.
+//! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or environment.
+//! What a language's runtime imports of them is answered by stand-ins that follow from the message alone (`wasi`); a
+//! component that imports anything else is refused by name (`surface`).
 //!
 //! # Limits
 //! Time, memory, stack, size of the answer and volume of the log for each call (`limits`); all stages together for each
@@ -43,7 +43,9 @@ mod shelf;
 mod sidecar;
 mod state;
 mod stderr;
+mod surface;
 mod text;
+mod wasi;
 
 pub use self::answer::AnswerError;
 pub use self::bindings::CONTRACT_VERSION;
@@ -72,3 +74,4 @@ pub use self::roster::{Remembered, roster};
 pub use self::schema::{ConfigError, SchemaError, Violation};
 pub use self::shelf::{Effort, NamedStage, Shelf, Stand, Standing, Wanted};
 pub use self::sidecar::SideCar;
+pub use self::wasi::Grant;

@@ -11,10 +11,11 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use super::compile::{CompileSettings, Compiler, Trust};
-use super::component::{ComponentError, Loaded, check_form, one_line};
+use super::component::{ComponentError, Loaded, one_line};
 use super::engine::{Class, Ticker, engine};
 use super::provenance::{Provenance, ProvenanceSettings};
 use super::state::{HostState, link};
+use super::surface::Surface;
 
 pub use self::inspect::{Import, Inspection};
 
@@ -125,9 +126,9 @@ impl Plugins {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).and_then(Weak::upgrade)
     }
 
-    /// The compiled component, and the engine it is for.
+    /// The compiled component, and the engine it is for. What can be none is refused before.
     fn compile(&self, bytes: &[u8], sha256: &[u8; 32], trust: Trust) -> Result<(Component, &Machine), ComponentError> {
-        check_form(bytes)?;
+        Surface::read(bytes)?.judge()?;
         let machine = self.machine(bytes);
         Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust)?, machine))
     }

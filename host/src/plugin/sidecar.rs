@@ -24,6 +24,8 @@ pub struct SideCar {
     pub on_error: OnError,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it is refused for what would be answered by a stand-in.
+    pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
     /// The plugin's own table, as JSON.
@@ -58,6 +60,7 @@ impl From<&PluginSettings> for SideCar {
                 output: settings.max_output,
                 log: settings.max_log,
             },
+            deny_stand_ins: settings.deny_stand_ins,
             sha256: settings.sha256,
             config: serde_json::Value::Object(settings.config.clone()),
         }
@@ -134,6 +137,7 @@ mod tests {
             memory = "128MiB"
             output-limit = 1000
             log-limit = "1KiB"
+            deny-stand-ins = true
             sha256 = "{pin}"
             [config]
             sites = ["UKI-TEST"]
@@ -152,6 +156,7 @@ mod tests {
         assert_eq!(side_car.on_error, OnError::Reject);
         let limits = Limits { deadline: Duration::from_millis(250), memory: 128 << 20, output: 1000, log: 1024 };
         assert_eq!(side_car.limits, limits);
+        assert!(side_car.deny_stand_ins);
         assert_eq!(side_car.sha256, Some([0xab; 32]));
         let expected = serde_json::json!({"sites": ["UKI-TEST"], "inner": {"factor": 1.5, "on": true}});
         assert_eq!(side_car.config, expected);

@@ -78,7 +78,7 @@ fn lines(file: &Path, inspection: &Inspection, signature: Signature) -> Vec<Stri
         tell("summary", &description.summary);
     }
     for import in &inspection.imports {
-        let word = if import.granted { "granted" } else { "NOT granted" };
+        let word = import.grant.words();
         tell("import", &format!("{}: {word}", import.name));
     }
     match &inspection.found {
@@ -101,7 +101,10 @@ fn schema(text: Option<&str>) -> Vec<String> {
 }
 
 fn json_of(file: &Path, inspection: &Inspection, signature: Signature) -> Value {
-    let imports = inspection.imports.iter().map(|import| json!({ "name": import.name, "granted": import.granted }));
+    let imports = inspection
+        .imports
+        .iter()
+        .map(|import| json!({ "name": import.name, "granted": import.grant != crate::plugin::Grant::Refused }));
     let mut value = json!({
         "file": file.to_string_lossy(), "size": inspection.size, "sha256": hex(&inspection.sha256),
         "signature-beside": signature == Signature::Beside, "contract": inspection.contracts,

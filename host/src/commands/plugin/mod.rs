@@ -240,8 +240,8 @@ fn settings_beside(file: &Path) -> anyhow::Result<SideCar> {
         return Ok(SideCar::default());
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let SideCar { limits, config, .. } = SideCar::parse(&text, &path)?;
-    Ok(SideCar { limits, config, ..SideCar::default() })
+    let SideCar { limits, deny_stand_ins, config, .. } = SideCar::parse(&text, &path)?;
+    Ok(SideCar { limits, deny_stand_ins, config, ..SideCar::default() })
 }
 
 /// A pipeline of this component alone.

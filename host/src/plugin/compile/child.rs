@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::artefact::Artefact;
-use crate::plugin::component::{ComponentError, MAX_COMPONENT_BYTES, check_form, one_line};
+use crate::plugin::component::{ComponentError, MAX_COMPONENT_BYTES, one_line};
 use crate::plugin::engine::{Class, engine};
+use crate::plugin::surface::check_form;
 use crate::plugin::text::clean_lines;
 
 /// The hidden subcommand.

@@ -74,6 +74,16 @@ impl Named {
         Some(Self { interface: clean(interface, 100), version: clean(version, 40), functions })
     }
 
+    /// One of which the name is all that is known.
+    fn with_all_functions(name: &str, interfaces: &[(&str, &'static [&'static str])]) -> Option<Self> {
+        let rest = name.strip_prefix(CONTRACT)?;
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        let mut named = Self { interface: clean(interface, 100), version: clean(version, 40), functions: Vec::new() };
+        let functions = named.known(interfaces).unwrap_or_default();
+        named.functions = functions.iter().map(|name| (*name).to_owned()).collect();
+        Some(named)
+    }
+
     fn known(&self, interfaces: &[(&str, &'static [&'static str])]) -> Option<&'static [&'static str]> {
         interfaces.iter().find(|(name, _)| *name == self.interface).map(|(_, functions)| *functions)
     }
@@ -93,6 +103,16 @@ impl Spoken {
         let imports = kind.imports(engine).filter_map(|(name, item)| Named::read(name, &item.ty, engine));
         let exports = kind.exports(engine).filter_map(|(name, item)| Named::read(name, &item.ty, engine));
         Self::of(&imports.collect::<Vec<_>>(), &exports.collect::<Vec<_>>())
+    }
+
+    /// The same before the component is compiled, when only the names of its interfaces are known.
+    ///
+    /// # Errors
+    /// A version that is not served, two versions in one component, and interfaces that this host does not know.
+    pub(in crate::plugin) fn check_names(imports: &[String], exports: &[String]) -> Result<(), ComponentError> {
+        let imports = imports.iter().filter_map(|name| Named::with_all_functions(name, &IMPORTS));
+        let exports = exports.iter().filter_map(|name| Named::with_all_functions(name, &EXPORTS));
+        Self::of(&imports.collect::<Vec<_>>(), &exports.collect::<Vec<_>>()).map(drop)
     }
 
     fn of(imports: &[Named], exports: &[Named]) -> Result<Self, ComponentError> {

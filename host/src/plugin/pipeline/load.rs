@@ -16,6 +16,7 @@ use crate::plugin::folder::{Source, StageSource, read_component};
 use crate::plugin::instance::Running;
 use crate::plugin::plugins::Plugins;
 use crate::plugin::sidecar::SideCar;
+use crate::plugin::surface::Surface;
 
 /// A plugin that the operator named cannot be loaded: the program does not start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -138,11 +139,26 @@ pub(in crate::plugin) fn load_component(
         Source::Missing(why) => return Err(format!("cannot be loaded, {why}")),
     };
     check_pin(bytes, side_car)?;
+    if side_car.deny_stand_ins {
+        deny_stand_ins(bytes)?;
+    }
     let loaded = plugins.load(bytes, trust).map_err(|error| error.to_string())?;
     loaded.check_config(&side_car.config).map_err(|error| error.to_string())?;
     let config = side_car.config.to_string();
-    Running::start(&loaded, &source.name, "", &side_car.limits, 0, &config).map_err(|fault| fault.to_string())?;
+    Running::start(&loaded, &source.name, None, &side_car.limits, &config).map_err(|fault| fault.to_string())?;
     Ok(loaded)
+}
+
+fn deny_stand_ins(bytes: &[u8]) -> Result<(), String> {
+    let imports = Surface::read(bytes).map_err(|error| error.to_string())?.stand_ins();
+    if imports.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "wants {}, which its sidecar refuses with `deny-stand-ins`: build it without files, network, clocks and random \
+         numbers, or take the key away",
+        imports.join(", ")
+    ))
 }
 
 fn check_pin(bytes: &[u8], side_car: &SideCar) -> Result<(), String> {

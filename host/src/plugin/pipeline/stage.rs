@@ -244,8 +244,7 @@ impl Stage {
     }
 
     fn ask_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
-        let (id, size) = (message.context.message_id.as_str(), message.payload.len());
-        let mut running = Running::start(loaded, &self.name, id, &self.limits, size, &self.config)?;
+        let mut running = Running::start(loaded, &self.name, Some(message), &self.limits, &self.config)?;
         let answer = self.ask_running(&mut running, message, bounds);
         self.peak_memory.fetch_max(running.memory(), Ordering::Relaxed);
         answer

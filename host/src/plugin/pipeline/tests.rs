@@ -391,9 +391,6 @@ fn a_stage_sees_only_what_its_side_car_lets_through() {
 #[test]
 fn unfit_components_are_refused_with_the_reason() {
     let reasons = [
-        ("files", "plugin files.wasm wants wasi:clocks/"),
-        ("files", "wasi:filesystem/preopens@0.2"),
-        ("files", ", which Sesame never grants"),
         ("no-lifecycle", "does not export sesame:plugin/lifecycle, as every plugin must"),
         ("no-role", "exports no role"),
         ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9 and 1.x"),
@@ -403,6 +400,19 @@ fn unfit_components_are_refused_with_the_reason() {
         let error = load_error(stage(name, ""));
         assert!(error.contains(reason), "{reason:?} not in {error:?}");
     }
+}
+
+#[test]
+fn stand_ins_are_refused_by_name_where_the_sidecar_denies_them() {
+    for guest in ["clocks", "files", "sockets"] {
+        let loaded = load(vec![stage(guest, "")]);
+        assert!(loaded.stages().next().unwrap().state.unwrap().powers.stand_ins, "{guest}");
+        let error = load_error(stage(guest, "deny-stand-ins = true"));
+        assert!(error.contains("wants wasi:clocks/"), "{error}");
+        assert!(error.contains(", which its sidecar refuses with `deny-stand-ins`: build it without"), "{error}");
+    }
+    // What a standard library needs is no stand-in.
+    load(vec![stage("behaviour", "deny-stand-ins = true")]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! A component looked at without trusting it: checked and compiled as any other, and of its code only `describe` is run.
+//! A component looked at without trusting it: its imports are judged first, then it is checked and compiled as any other, and
+//! of its code only `describe` is run.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
 use super::{Machine, Plugins};
 use crate::plugin::compile::Trust;
-use crate::plugin::component::{ComponentError, Description, Loaded, Roles, is_granted};
-use crate::plugin::contract::CONTRACT;
+use crate::plugin::component::{ComponentError, Description, Loaded, Roles};
+use crate::plugin::surface::Surface;
 use crate::plugin::text::clean;
+use crate::plugin::wasi::{Grant, grant_of};
 
 /// What a component is and wants.
 #[derive(Clone, Debug)]
@@ -16,7 +18,7 @@ pub struct Inspection {
     pub size: usize,
     /// Its hash, which a side-car may pin.
     pub sha256: [u8; 32],
-    /// What it imports; empty where it was refused before that could be seen.
+    /// What it imports; empty where the file is no component.
     pub imports: Vec<Import>,
     /// The versions of the contract its imports and exports name.
     pub contracts: Vec<String>,
@@ -29,8 +31,8 @@ pub struct Inspection {
 pub struct Import {
     /// The interface, made fit to print.
     pub name: String,
-    /// Whether this host grants it.
-    pub granted: bool,
+    /// What the component gets for it.
+    pub grant: Grant,
 }
 
 impl Plugins {
@@ -47,16 +49,17 @@ impl Plugins {
     }
 
     fn inspect_from(&self, bytes: &[u8], trust: Trust) -> Inspection {
-        let sha256: [u8; 32] = Sha256::digest(bytes).into();
-        let (imports, contracts) = (Vec::new(), Vec::new());
-        let compiled = self.compile(bytes, &sha256, trust);
-        let (component, machine) = match compiled {
-            Ok(compiled) => compiled,
-            Err(error) => return Inspection { size: bytes.len(), sha256, imports, contracts, found: Err(error) },
+        let (size, sha256) = (bytes.len(), Sha256::digest(bytes).into());
+        let surface = match Surface::read(bytes) {
+            Ok(surface) => surface,
+            Err(error) => {
+                return Inspection { size, sha256, imports: Vec::new(), contracts: Vec::new(), found: Err(error) };
+            }
         };
-        let found = self.describe(&component, machine, sha256);
-        let (imports, contracts) = (imports_of(&component), contracts_of(&component));
-        Inspection { size: bytes.len(), sha256, imports, contracts, found }
+        let compiled = self.compile(bytes, &sha256, trust);
+        let found = compiled.and_then(|(component, machine)| self.describe(&component, machine, sha256));
+        let imports = surface.imports.iter().map(|name| Import { name: clean(name, 200), grant: grant_of(name) });
+        Inspection { size, sha256, imports: imports.collect(), contracts: surface.contracts(), found }
     }
 
     fn describe(
@@ -68,22 +71,4 @@ impl Plugins {
         let loaded = Loaded::link(component, &machine.linker, &self.ticker, sha256)?;
         Ok((loaded.roles(), loaded.description.clone()))
     }
-}
-
-fn imports_of(component: &Component) -> Vec<Import> {
-    let kind = component.component_type();
-    let imports = kind.imports(component.engine());
-    imports.map(|(name, _)| Import { name: clean(name, 200), granted: is_granted(name) }).collect()
-}
-
-fn contracts_of(component: &Component) -> Vec<String> {
-    let kind = component.component_type();
-    let imports = kind.imports(component.engine()).map(|(name, _)| name.to_owned());
-    let exports = kind.exports(component.engine()).map(|(name, _)| name.to_owned());
-    let contract = imports.chain(exports).filter(|name| name.starts_with(CONTRACT));
-    let mut versions: Vec<String> =
-        contract.filter_map(|name| name.split_once('@').map(|(_, version)| clean(version, 40))).collect();
-    versions.sort();
-    versions.dedup();
-    versions
 }

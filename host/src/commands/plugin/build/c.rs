@@ -110,8 +110,8 @@ fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
         Ok(component) => Ok(component),
         // The module wants something of a system that `system.c` does not answer.
         Err(error) if format!("{error:#}").contains("wasi_snapshot_preview1") => bail!(
-            "it uses the system beyond standard error, such as files, clocks or random numbers, which no plugin is \
-             granted: {error:#}"
+            "it uses more of the system than `sesame/system.c` answers, such as sockets: {error:#}; \
+             docs/plugin-calls.md says what a plugin has"
         ),
         Err(error) => Err(error),
     }

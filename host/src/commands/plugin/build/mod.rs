@@ -105,7 +105,7 @@ fn python(folder: &Path, made: &Path) -> anyhow::Result<()> {
     let remedy = Language::Python.preparation();
     let componentize = tool("componentize-py", folder, Some(".venv/bin"), remedy)?;
     let mut build = Command::new(componentize);
-    build.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "--stub-wasi", "plugin"]);
+    build.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "plugin"]);
     finish(build.arg("--output").arg(made).current_dir(folder), "componentize-py")
 }
 
@@ -113,7 +113,7 @@ fn javascript(folder: &Path, made: &Path) -> anyhow::Result<()> {
     let componentize = tool("componentize-qjs", folder, Some("node_modules/.bin"), Language::Js.preparation())?;
     tool("node", folder, None, "install node 18 or newer: apt install nodejs npm")?;
     let mut build = Command::new(componentize);
-    build.args(["--wit", "wit", "--js", "plugin.js", "--world", WORLD, "--sync", "--stub-wasi"]);
+    build.args(["--wit", "wit", "--js", "plugin.js", "--world", WORLD, "--sync"]);
     finish(build.arg("--output").arg(made).current_dir(folder).stdout(Stdio::null()), "componentize-qjs")
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::*;
-use crate::plugin::component::check_form;
 use crate::plugin::limits::Meter;
+use crate::plugin::surface::check_form;
 use crate::plugin::{Limits, MAX_COMPONENT_BYTES};
 
 /// What the machine may take longer than a limit says, for it has other things to do.
