@@ -102,7 +102,7 @@ fn a_receiver_stores_nothing_past_a_plugin_that_is_still_compiled() {
 }
 
 #[test]
-fn messages_that_a_compiling_plugin_does_not_apply_to_go_on_as_its_side_car_reads_now() {
+fn messages_that_a_compiling_plugin_does_not_apply_to_go_on_as_its_sidecar_reads_now() {
     let pair = pair();
     let _receiver = pair.receiver.start(&["receive"]);
     let _sender = pair.sender.start(&["send", "--watch"]);
@@ -148,10 +148,10 @@ fn check_and_the_running_sesame_say_the_same_of_a_broken_replacement() {
     assert!(receiver.log().contains(&format!("{reason}; the last good one stays in service")), "{}", receiver.log());
     let at = broken["last-error-at"].as_u64().unwrap();
     assert_eq!(broken["last-error"], *reason);
-    // It is told still when it was mended, with the time at which it was so.
+    // It is still listed when the file is fixed, with the time of the error.
     std::fs::write(file(&pair.receiver, "sites.wasm"), std::fs::read(component("sites")).unwrap()).unwrap();
-    let mended = becomes(&pair.receiver, "sites.wasm", "ready");
-    assert_eq!((&mended["last-error"], mended["last-error-at"].as_u64()), (&broken["last-error"], Some(at)));
+    let fixed = becomes(&pair.receiver, "sites.wasm", "ready");
+    assert_eq!((&fixed["last-error"], fixed["last-error-at"].as_u64()), (&broken["last-error"], Some(at)));
     pair.receiver.run(&["plugin", "list"]).expect(0).says("plugin sites.wasm last failed at ").says(reason);
     assert_eq!(receiver.stop(), 0);
     std::fs::write(file(&pair.receiver, "sites.wasm"), "nonsense").unwrap();

@@ -212,7 +212,8 @@ fn a_file_that_is_no_plugin_holds_up_its_own_messages_and_no_others() {
         sender.run(&["send"]).expect(0);
         let mut receiver = site.start(&["receive"]);
         one_in(&site.queue("free", "incoming"));
-        eventually("a word about the file", || receiver.log().contains(guest).then_some(()));
+        let said = format!("until then the messages it should see wait plugin=\"{guest}.wasm\"");
+        eventually("a word about the file", || receiver.log().contains(&said).then_some(()));
         assert_eq!(queues::count(&site.queue("checked", "incoming")), 0, "{guest}: a message passed unchecked");
         assert_eq!(receiver.stop(), 0, "{guest}");
         let check = site.run(&["check"]);
@@ -222,7 +223,7 @@ fn a_file_that_is_no_plugin_holds_up_its_own_messages_and_no_others() {
             all.lines().find_map(|line| line.split_once(&format!("plugin {guest}.wasm "))).unwrap_or_else(|| {
                 panic!("{guest}: check does not name it:\n{all}");
             });
-        let reason = sentence.1.split("; until it is mended").next().unwrap();
+        let reason = sentence.1.split("; until it is fixed").next().unwrap();
         assert!(receiver.log().contains(reason), "{guest}: the log does not say what check says: {reason}");
     }
 }

@@ -271,15 +271,23 @@ pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, String> {
 
 /// What the file system says of the folder itself. It is the same only as long as no name comes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DirectoryFacts(Option<((u64, u64), [(i64, u64); 2])>);
+pub(super) struct DirectoryFacts {
+    /// Device and inode; none of a folder that cannot be looked at.
+    place: Option<(u64, u64)>,
+    /// When its names and its inode changed, in seconds and nanoseconds.
+    changed: [(i64, u64); 2],
+}
 
 impl DirectoryFacts {
-    /// Looks at a folder; one that cannot be looked at has no facts.
+    /// Looks at a folder.
     pub(super) fn of(folder: &Path) -> Self {
-        let stat = rustix::fs::stat(folder).ok();
-        Self(stat.map(|stat| {
-            ((stat.st_dev, stat.st_ino), [(stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)])
-        }))
+        match rustix::fs::stat(folder) {
+            Err(_) => Self { place: None, changed: [(0, 0); 2] },
+            Ok(stat) => Self {
+                place: Some((stat.st_dev, stat.st_ino)),
+                changed: [(stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)],
+            },
+        }
     }
 
     /// Whether the last change was so long before `now` that the next one has another time, however coarse the clock.
@@ -288,7 +296,7 @@ impl DirectoryFacts {
             let since = Duration::new(u64::try_from(*seconds).ok()?, u32::try_from(*nanoseconds).ok()?);
             Some(now.duration_since(UNIX_EPOCH.checked_add(since)?).ok()? >= age)
         };
-        self.0.as_ref().is_none_or(|(_, times)| times.iter().all(|time| old(time) == Some(true)))
+        self.changed.iter().all(|time| old(time) == Some(true))
     }
 }
 

@@ -116,10 +116,13 @@ impl Plugins {
         Ok(loaded)
     }
 
-    /// Whether the component in `bytes` is in use or in the cache, so that loading it takes no time to speak of.
+    /// Whether the component in `bytes` is in use or in the cache, or no component at all, so that loading or refusing it
+    /// takes no time to speak of.
     pub(super) fn is_compiled(&self, bytes: &[u8]) -> bool {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
-        self.known(&sha256).is_some() || self.compiler.has(&self.machine(bytes).engine, &sha256)
+        check_form(bytes).is_err()
+            || self.known(&sha256).is_some()
+            || self.compiler.has(&self.machine(bytes).engine, &sha256)
     }
 
     fn known(&self, sha256: &[u8; 32]) -> Option<Arc<Loaded>> {

@@ -10,7 +10,7 @@ use super::limits::Limits;
 use crate::config::{ConfigErrors, Flow, OnError, PluginSettings};
 use crate::message::Direction;
 
-/// The keys of a side-car that say which messages a stage sees.
+/// The keys of a sidecar that say which messages a stage sees.
 const FILTER_KEYS: [&str; 5] = ["channels", "direction", "destination", "signer", "content-type"];
 
 /// The settings of one stage.

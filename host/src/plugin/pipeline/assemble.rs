@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_error_and_its_time_stay_when_the_plugin_is_mended() {
+    fn the_last_error_and_its_time_stay_when_the_plugin_is_fixed() {
         let before = pipeline(1, None);
         let (at, error) = before.stages[0].last_error.get().unwrap();
         assert_eq!(error, "is broken");

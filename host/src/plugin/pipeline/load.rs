@@ -90,7 +90,7 @@ pub(in crate::plugin) fn settings<'a>(
     source: &'a StageSource,
     channels: &[String],
 ) -> (Cow<'a, StageSource>, Result<SideCar, Mistaken>) {
-    // Before anything that a side-car says is believed.
+    // Before anything that a sidecar says is believed.
     let source = plugins.provenance().vouch(source);
     let side_car = match &source.side_car {
         Err(mistakes) => Err(Mistaken {

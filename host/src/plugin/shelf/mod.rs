@@ -8,8 +8,8 @@
 //!
 //! # What is guaranteed
 //! A component counts from the moment its name, `NAME.wasm`, is in the folder. Until it is judged it is a stage that is
-//! compiling: the messages wait to which its side-car applies, as the file reads now; where that cannot be read, all
-//! messages. So it is with a file that comes back, with one that begins an ended stage again, and with a side-car that changes
+//! compiling: the messages wait to which its sidecar applies, as the file reads now; where that cannot be read, all
+//! messages. So it is with a file that comes back, with one that begins an ended stage again, and with a sidecar that changes
 //! while its component is compiled, however long that takes. Where an earlier component serves, that one goes on.
 //!
 //! A caller that asks [`Shelf::is_current`] after it took a message up, and glances again where the answer is no, has not
@@ -24,7 +24,7 @@
 //! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
 //!   together take effect together.
 //! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer; of a
-//!   side-car with mistakes the filter holds that could be understood, unless nobody vouches for it.
+//!   sidecar with mistakes the filter holds that could be understood, unless its signature is refused.
 //! - One that is signed and serves is asked about every minute: once its signer is revoked or off the list, it is a stage
 //!   that cannot answer.
 //! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
