@@ -2,7 +2,7 @@
 //!
 //! Before anything is taken up, our own certificate is judged as a receiver would judge it, and the recipient's as it was
 //! when it was configured: expired, not yet valid, revoked, outside the signing policy, not for this use, a key that the
-//! peer cannot work with. A message sealed with such a certificate would leave and be rejected where nobody can repair it.
+//! peer cannot work with. A message sealed with such a certificate would leave and be rejected where no one can repair it.
 //! So everything stays in outgoing, one error says why, and no message is rejected; when the files, the CRL or the clock
 //! have changed, the messages go.
 //!

@@ -108,7 +108,7 @@ impl Connector {
         Some(Self { own: self.own.clone(), ..one })
     }
 
-    /// The same with somebody to ask when a broker refuses our certificate.
+    /// The same, and errors name what is known of our certificate when a broker refuses it.
     #[must_use]
     pub fn with_own_certificate(mut self, own: OwnCertificate) -> Self {
         self.own = Some(own);

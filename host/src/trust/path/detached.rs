@@ -4,7 +4,7 @@
 //! OpenSSL takes an issuer for none where the identifier names another serial number or issuer, as it does after an
 //! authority was issued again for the same name and key, and then says "unable to get local issuer certificate".
 //!
-//! [`without_identifiers`] writes the path anew without the two key identifier extensions, so that OpenSSL judges
+//! [`without_identifiers`] writes the path again without the two key identifier extensions, so that OpenSSL judges
 //! everything else in it: constraints, critical extensions, path lengths, usages, validity. As that breaks the
 //! signatures, the copies are signed with a key of the moment. **Callers must have checked the signatures, the signature
 //! algorithms and the strength of every key in the original path**; the copies prove nothing about them and leave this

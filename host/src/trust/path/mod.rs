@@ -15,7 +15,7 @@
 //! - a proxy certificate (RFC 3820 and its predecessors) is refused;
 //! - the leaf's usages fit the [`Role`].
 //!
-//! Authority key identifiers help nobody and harm nobody: RFC 5280 section 6 does not use them for validation, and after an
+//! Authority key identifiers decide nothing: RFC 5280 section 6 does not use them for validation, and after an
 //! authority was issued again with the same name and key they name the edition before. Name, key and signature decide.
 //!
 //! Host certificates of grid authorities sign messages although they lack emailProtection, so the purpose is checked by

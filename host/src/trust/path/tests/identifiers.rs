@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }` (RFC 5280 4.2.1.1) of a certificate that nobody has.
+/// `AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }` (RFC 5280 4.2.1.1) of a certificate that does not exist.
 fn elsewhere(name: &X509Ref) -> (String, bool, Vec<u8>) {
     let name = der::encode(0xa1, &der::encode(0xa4, &name.issuer_name().to_der().unwrap()));
     let serial = der::encode(0x82, &[0x63]);
