@@ -9,7 +9,7 @@ pub enum Grant {
     Contract,
     /// What a language's standard library needs; what it is.
     Linked(&'static str),
-    /// A stand-in, which a side-car can refuse; what it answers.
+    /// A stand-in, which a sidecar can refuse; what it answers.
     StandIn(&'static str),
     /// Nothing: the component is refused.
     Refused,
