@@ -345,13 +345,18 @@ function ask(message, name, call) {
   }
 }
 
+const KEYS = 'name, version, summary, configSchema, init, validate, transform, route';
+
 /** The interfaces that the component exports: `lifecycle`, and one for each role there is a function for. */
-export function plugin({ name, version, summary, configSchema, init, validate, transform, route }) {
+export function plugin({ name, version, summary, configSchema, init, validate, transform, route, ...unknown }) {
+  const [misspelt] = Object.keys(unknown);
+  if (misspelt) throw new TypeError(`plugin(): unknown key ${misspelt}; known: ${KEYS}`);
+  const functions = Object.entries({ validate, transform, route }).filter(([, given]) => given).map(([key]) => key);
   let config = {};
   return {
     lifecycle: {
       describe: () => ({
-        name, version, summary, properties: [],
+        name, version, summary, properties: [['functions', functions.join(' ')]],
         configSchema: configSchema === undefined ? null : JSON.stringify(configSchema),
       }),
       init(json) {

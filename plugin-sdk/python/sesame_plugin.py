@@ -472,6 +472,11 @@ def _transformed(answer):
     return made.Transformed(verdict, _checked(findings))
 
 
+def _is_function(plugin, name):
+    """Whether `sesame plugin build` compares this with the roles that are exported."""
+    return not name.startswith("_") and name != "Config" and callable(getattr(plugin, name))
+
+
 def export(plugin, *roles):
     """The classes that the component exports: `Lifecycle`, then one for each role that is named."""
     made = []
@@ -482,7 +487,8 @@ def export(plugin, *roles):
         def describe(self):
             summary = (plugin.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
             schema = None if plugin.Config is None else json.dumps(_object_schema(plugin.Config))
-            return lifecycle.Description(plugin.NAME or plugin.__name__, plugin.VERSION, summary, schema, [])
+            functions = [("functions", " ".join(name for name in dir(plugin) if _is_function(plugin, name)))]
+            return lifecycle.Description(plugin.NAME or plugin.__name__, plugin.VERSION, summary, schema, functions)
 
         def init(self, config):
             _import_no_more()

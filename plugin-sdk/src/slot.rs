@@ -36,7 +36,55 @@ pub fn ask<P: Plugin, T>(slot: &'static Slot<P>, call: impl FnOnce(&P) -> Result
     })
 }
 
+/// Whether a plugin implements a role, for [`crate::export!`]: the inherent constant of a plugin that does comes before the
+/// one of this trait.
+pub trait Lacks {
+    /// The plugin is no [`crate::Validator`].
+    const VALIDATOR: bool = false;
+    /// The plugin is no [`crate::Transformer`].
+    const TRANSFORMER: bool = false;
+    /// The plugin is no [`crate::Router`].
+    const ROUTER: bool = false;
+}
+
+/// See [`Lacks`].
+pub struct Implements<P>(std::marker::PhantomData<P>);
+
+impl<P> Lacks for Implements<P> {}
+
+impl<P: crate::Validator> Implements<P> {
+    /// The plugin is a [`crate::Validator`].
+    pub const VALIDATOR: bool = true;
+}
+
+impl<P: crate::Transformer> Implements<P> {
+    /// The plugin is a [`crate::Transformer`].
+    pub const TRANSFORMER: bool = true;
+}
+
+impl<P: crate::Router> Implements<P> {
+    /// The plugin is a [`crate::Router`].
+    pub const ROUTER: bool = true;
+}
+
+/// Whether a role is among those that are exported; `==` on texts is not for constants.
+#[must_use]
+pub const fn is_exported(role: &str, exported: &[&str]) -> bool {
+    let mut at = 0;
+    while at < exported.len() {
+        // The names of the roles differ in their first letter.
+        if exported[at].as_bytes()[0] == role.as_bytes()[0] {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
 /// Exports a plugin with the roles that are named: `export!(MyPlugin: validator, transformer, router);`
+///
+/// The exports are there in a component only: no linker of another system takes their names (`…@1.0.0#validate`, which
+/// looks like the version of a symbol), and tests on the author's machine need none.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty : $($role:ident),+ $(,)?) => {
@@ -54,8 +102,28 @@ macro_rules! export {
                 }
             }
             use $crate::bindings;
+            #[cfg(target_family = "wasm")]
             bindings::lifecycle_world::export_lifecycle!(Exported with_types_in bindings::lifecycle_world);
+            #[cfg(not(target_family = "wasm"))]
+            const _: (fn() -> bindings::lifecycle::Description, fn(String) -> Result<(), String>) =
+                (<Exported as bindings::lifecycle::Guest>::describe, <Exported as bindings::lifecycle::Guest>::init);
             $($crate::export!(@role $role);)+
+            const _: () = {
+                use $crate::slot::{Implements, Lacks as _, is_exported};
+                const EXPORTED: &[&str] = &[$(::core::stringify!($role)),+];
+                assert!(
+                    !Implements::<$plugin>::VALIDATOR || is_exported("validator", EXPORTED),
+                    "the plugin implements Validator, and export! does not name validator"
+                );
+                assert!(
+                    !Implements::<$plugin>::TRANSFORMER || is_exported("transformer", EXPORTED),
+                    "the plugin implements Transformer, and export! does not name transformer"
+                );
+                assert!(
+                    !Implements::<$plugin>::ROUTER || is_exported("router", EXPORTED),
+                    "the plugin implements Router, and export! does not name router"
+                );
+            };
         };
     };
     (@role validator) => {
@@ -64,7 +132,11 @@ macro_rules! export {
                 $crate::slot::ask(&PLUGIN, |plugin| $crate::Validator::validate(plugin, &message))
             }
         }
+        #[cfg(target_family = "wasm")]
         bindings::validator_world::export_validator!(Exported with_types_in bindings::validator_world);
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn($crate::Message) -> Result<Vec<$crate::Finding>, $crate::Failure> =
+            <Exported as bindings::validator::Guest>::validate;
     };
     (@role transformer) => {
         impl $crate::bindings::transformer::Guest for Exported {
@@ -72,7 +144,11 @@ macro_rules! export {
                 $crate::slot::ask(&PLUGIN, |plugin| $crate::Transformer::transform(plugin, &message))
             }
         }
+        #[cfg(target_family = "wasm")]
         bindings::transformer_world::export_transformer!(Exported with_types_in bindings::transformer_world);
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn($crate::Message) -> Result<$crate::Transformed, $crate::Failure> =
+            <Exported as bindings::transformer::Guest>::transform;
     };
     (@role router) => {
         impl $crate::bindings::router::Guest for Exported {
@@ -80,6 +156,10 @@ macro_rules! export {
                 $crate::slot::ask(&PLUGIN, |plugin| $crate::Router::route(plugin, &message))
             }
         }
+        #[cfg(target_family = "wasm")]
         bindings::router_world::export_router!(Exported with_types_in bindings::router_world);
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn($crate::Message) -> Result<Vec<String>, $crate::Failure> =
+            <Exported as bindings::router::Guest>::route;
     };
 }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use crate::harness::{Folder, eventually};
 use crate::peers::Kind;
 use crate::peers::broker::shared;
-use crate::peers::guests;
+use crate::peers::{guests, tools as installed};
 use crate::queues::{self, Element};
 use crate::sesame::{Pair, Site, Way, caches, program};
 
@@ -70,10 +70,7 @@ static C: Language = Language {
 
 /// The path of the tools that `tests/setup` installed, before everybody's.
 pub(crate) fn tools() -> std::ffi::OsString {
-    let named = std::env::var_os("SESAME_TEST_TOOLS").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
-    let cache = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from);
-    let tools = named.unwrap_or_else(|| cache().join("sesame-tests")).join("bin");
+    let tools = installed().join("bin");
     let sesame = program().parent().unwrap().to_owned();
     let others = std::env::var_os("PATH").unwrap();
     std::env::join_paths([sesame, tools].into_iter().chain(std::env::split_paths(&others))).unwrap()
@@ -86,6 +83,9 @@ pub(crate) fn author(folder: &Path, program: &str) -> Command {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("authors");
     command.current_dir(folder).env("PATH", tools()).env("CARGO_TARGET_DIR", target).env("XDG_CACHE_HOME", caches());
     command.env_remove("RUSTFLAGS");
+    // What the guide has an author fetch is there already.
+    command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", installed().join("wheels"));
+    command.env("npm_config_offline", "true").env("npm_config_cache", installed().join("npm"));
     command
 }
 
@@ -240,6 +240,99 @@ fn every_answer_in_c_and_a_panic_with_its_place() {
     C.answers_and_gives_up_with_its_words();
 }
 
+/// A copy of a built project in a folder of another name, reached through a link.
+fn moved(language: &Language, folder: &Folder) -> PathBuf {
+    let project = folder.join("My Sites (copy)");
+    done(Command::new("cp").arg("-a").arg(language.project()).arg(&project).output().unwrap());
+    let built = std::fs::read_dir(&project).unwrap().map(|entry| entry.unwrap().path());
+    built.filter(|path| path.extension().is_some_and(|end| end == "wasm")).for_each(|path| {
+        std::fs::remove_file(path).unwrap();
+    });
+    let link = folder.join("LINK");
+    std::os::unix::fs::symlink(&project, &link).unwrap();
+    link
+}
+
+#[test]
+fn a_project_in_a_moved_folder_builds_the_component_of_its_own_name() {
+    for language in [&RUST, &PYTHON, &JAVASCRIPT, &C] {
+        let folder = Folder::new("moved");
+        let project = moved(language, &folder);
+        let said = done(sesame(&project, &["plugin", "build"]));
+        assert!(said.contains("/My Sites (copy)/sites.wasm, "), "{}: {said}", language.word);
+        assert!(said.contains(" bytes: validator\n"), "{}: {said}", language.word);
+        assert!(project.join("sites.wasm").is_file());
+    }
+}
+
+#[test]
+fn debian_s_own_node_18_builds_a_plugin() {
+    let folder = Folder::new("node-18");
+    let project = moved(&JAVASCRIPT, &folder);
+    let path = std::env::split_paths(&tools()).collect::<Vec<_>>();
+    let path = std::env::join_paths([installed().join("debian-node/bin")].into_iter().chain(path)).unwrap();
+    let version = author(&project, "sh").args(["-c", "node --version"]).env("PATH", &path).output().unwrap();
+    assert!(done(version).starts_with("v18.20."));
+    let build = author(&project, program().to_str().unwrap()).args(["plugin", "build"]).env("PATH", &path).output();
+    assert!(done(build.unwrap()).contains("built "));
+    assert!(done(sesame(&project, &["plugin", "test", "sites.wasm", "cases"])).contains("4 passed, 0 failed"));
+}
+
+/// Builds a project after `from` in its main file was replaced by `to`: what is said, and no component is left that an
+/// author could take for the new one.
+fn refused_build(language: &Language, from: &str, to: &str) -> String {
+    let folder = Folder::new("mistaken");
+    let project = moved(language, &folder);
+    let main = project.join(language.main);
+    let source = std::fs::read_to_string(&main).unwrap();
+    assert!(source.contains(from), "{}", language.word);
+    std::fs::write(&main, source.replacen(from, to, 1)).unwrap();
+    let output = sesame(&project, &["plugin", "build"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!project.join("sites.wasm").exists(), "{said}");
+    said
+}
+
+#[test]
+fn a_role_function_that_the_component_does_not_export_is_an_error_of_the_build() {
+    let router = "impl sesame_plugin::Router for Sites {\n    fn route(&self, _: &Message) -> Result<Vec<String>, \
+                  Failure> {\n        Ok(Vec::new())\n    }\n}\n\nexport!(";
+    let transform = "void sesame_transform(const sesame_message *message, sesame_answer *answer) {}\n\n/// A finding";
+    for (language, from, to, expected) in [
+        (&RUST, "export!(", router, "the plugin implements Router, and export! does not name router"),
+        (
+            &PYTHON,
+            "    def validate(",
+            "    def transform(self, message):\n        return None\n\n    def validate(",
+            "has a function `transform`, and the component does not export the role transformer",
+        ),
+        (
+            &JAVASCRIPT,
+            "  validate,\n",
+            "  validate,\n  route: () => [],\n",
+            "has a function `route`, and the component does not export the role router",
+        ),
+        (&C, "/// A finding", transform, "wit/world.wit does not include transformer-plugin"),
+    ] {
+        let said = refused_build(language, from, to);
+        assert!(said.contains(expected), "{}: {said}", language.word);
+    }
+}
+
+#[test]
+fn a_misspelt_role_function_is_an_error_of_the_build() {
+    for (language, from, to, expected) in [
+        (&RUST, "    fn validate(", "    fn validates(", "method `validates` is not a member of trait"),
+        (&PYTHON, "    def validate(", "    def validates(", "no function `validate`; is `validates` meant?"),
+        (&JAVASCRIPT, "  validate,\n", "  validates: validate,\n", "unknown key validates; known: name"),
+        (&C, "void sesame_validate(", "void sesame_validates(", "undefined symbol: sesame_validate"),
+    ] {
+        let said = refused_build(language, from, to);
+        assert!(said.contains(expected), "{}: {said}", language.word);
+    }
+}
+
 #[test]
 fn a_case_that_fails_is_shown_as_a_difference() {
     let cases = Folder::new("cases");
@@ -263,8 +356,8 @@ fn a_missing_tool_is_named_with_how_to_install_it() {
     let folder = Folder::new("no-tools");
     for (language, remedy) in [
         ("rust", "cargo is not installed: install Rust"),
-        ("python", "componentize-py is not installed: python3 -m venv .venv"),
-        ("js", "componentize-qjs is not installed: npm install"),
+        ("python", "-r requirements.txt (Debian: apt install python3-venv)"),
+        ("js", "componentize-qjs is not installed: npm install (Debian, for npm: apt install nodejs npm)"),
         ("c", "neither clang nor zig is installed: apt install clang lld"),
     ] {
         done(sesame(folder.path(), &["plugin", "new", language, "--lang", language]));

@@ -163,6 +163,8 @@ pub struct Description {
     pub summary: String,
     /// JSON Schema of its configuration, as the plugin gave it. The configuration was held against it before `init`.
     pub config_schema: Option<String>,
+    /// More facts by name, as the plugin gave them.
+    pub properties: Vec<(String, String)>,
 }
 
 /// The roles a component has, found by its exports. They are called in this order.
@@ -266,6 +268,7 @@ impl Loaded {
             version: clean(&d.version, 64),
             summary: clean(&d.summary, 400),
             config_schema: d.config_schema,
+            properties: d.properties,
         })
     }
 }

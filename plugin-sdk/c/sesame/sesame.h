@@ -33,9 +33,21 @@ const char *sesame_init(const sesame_config *config);
 
 /// One function for each role that `wit/world.wit` exports. A finding of severity error makes the message invalid; an
 /// answer without one accepts it.
+#if defined SESAME_VALIDATOR || !defined SESAME_WORLD
 void sesame_validate(const sesame_message *message, sesame_answer *answer);
+#else
+extern const char sesame_validate; // wit/world.wit does not include validator-plugin
+#endif
+#if defined SESAME_TRANSFORMER || !defined SESAME_WORLD
 void sesame_transform(const sesame_message *message, sesame_answer *answer);
+#else
+extern const char sesame_transform; // wit/world.wit does not include transformer-plugin
+#endif
+#if defined SESAME_ROUTER || !defined SESAME_WORLD
 void sesame_route(const sesame_message *message, sesame_answer *answer);
+#else
+extern const char sesame_route; // wit/world.wit does not include router-plugin
+#endif
 
 // Findings, for every role.
 

@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
 }
 
 /// The bytes of a file, or of the stock plugin `builtin:NAME`.
-fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
     if let Some(found) = file.to_str().and_then(stock_component) {
         let names = || stock_plugins().collect::<Vec<_>>().join(", ");
         return found

@@ -85,7 +85,7 @@ pub struct Build {
     /// The project.
     #[arg(value_name = "FOLDER", default_value = ".")]
     pub folder: PathBuf,
-    /// The component to write [default: FOLDER/NAME.wasm, NAME being the folder's].
+    /// The component to write [default: FOLDER/NAME.wasm, NAME being the project's].
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

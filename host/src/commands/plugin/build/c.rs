@@ -34,6 +34,8 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Resul
         "-I",
         "build",
     ]);
+    // With this, a function of a role that the world lacks is an error of the compiler.
+    compile.arg("-DSESAME_WORLD");
     compile.args(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
     compile.args(sources(folder)?).arg("-o").arg(scratch.join(MODULE)).current_dir(folder);
     finish(&mut compile, "the C compiler")

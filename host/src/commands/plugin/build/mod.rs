@@ -2,9 +2,13 @@
 //! says; which tool is missing, and how it is installed, the error says.
 //!
 //! The tools are found in the project first (`.venv`, `node_modules`), then in `PATH`, and what they print goes to the
-//! terminal. C needs a compiler alone: its bindings and the component are made here, in `c`.
+//! terminal. C needs a compiler alone: its bindings and the component are made here, in `c`. A component is put in place once
+//! `judge` has found that a host would take it.
 
 mod c;
+mod judge;
+mod name;
+mod node;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -37,7 +41,7 @@ pub(super) fn run(arguments: &Build) -> anyhow::Result<u8> {
     let language = language(&folder)?;
     let target = match &arguments.output {
         Some(file) => std::path::absolute(file)?,
-        None => folder.join(name_of(&folder)?).with_extension("wasm"),
+        None => folder.join(format!("{}.wasm", name::of(&folder, language)?)),
     };
     let scratch = folder.join("build");
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
@@ -45,21 +49,18 @@ pub(super) fn run(arguments: &Build) -> anyhow::Result<u8> {
     match language {
         Language::Rust => rust(&folder, &made)?,
         Language::Python => python(&folder, &made)?,
-        Language::Js => javascript(&folder, &made)?,
+        Language::Js => node::build(&folder, &made)?,
         Language::C => c::build(&folder, &scratch, &made)?,
     }
+    let roles = judge::judge(&made)?;
     // Plugins that others may write to are refused, so the mode does not depend on the umask.
     fs::set_permissions(&made, fs::Permissions::from_mode(0o644))?;
     fs::rename(&made, &target)
         .or_else(|_| fs::copy(&made, &target).map(drop))
         .with_context(|| format!("cannot write {}", target.display()))?;
     let size = fs::metadata(&target)?.len();
-    output::line(&format!("built {}, {size} bytes", target.display()));
+    output::line(&format!("built {}, {size} bytes: {roles}", target.display()));
     Ok(EXIT_DONE)
-}
-
-fn name_of(folder: &Path) -> anyhow::Result<&OsStr> {
-    folder.file_name().with_context(|| format!("{} has no name of its own: give one with --output", folder.display()))
 }
 
 fn language(folder: &Path) -> anyhow::Result<Language> {
@@ -73,7 +74,7 @@ fn language(folder: &Path) -> anyhow::Result<Language> {
 fn rust(folder: &Path, made: &Path) -> anyhow::Result<()> {
     const TARGET: &str = "wasm32-wasip2";
     let cargo = tool("cargo", folder, None, "install Rust 1.95 or newer with rustup")?;
-    let mut ask = Command::new("rustc");
+    let mut ask = Command::new(tool("rustc", folder, None, "install Rust 1.95 or newer with rustup")?);
     ask.args(["--print", "target-libdir", "--target", TARGET]).current_dir(folder).stderr(Stdio::inherit());
     let answer = ask.output().context("cannot run rustc")?;
     let library = PathBuf::from(String::from_utf8_lossy(&answer.stdout).trim());
@@ -102,19 +103,21 @@ fn built_by_cargo(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
 }
 
 fn python(folder: &Path, made: &Path) -> anyhow::Result<()> {
-    let remedy = Language::Python.preparation();
-    let componentize = tool("componentize-py", folder, Some(".venv/bin"), remedy)?;
-    let mut build = Command::new(componentize);
+    let remedy = format!("{} (Debian: apt install python3-venv)", Language::Python.preparation());
+    let componentize = tool("componentize-py", folder, Some(".venv/bin"), &remedy)?;
+    // The script of a virtual environment names its interpreter by the path at which it was made, and is useless once the
+    // project is moved; the interpreter beside it finds its packages from where it lies.
+    let interpreter = folder.join(".venv/bin/python");
+    let mut build = match componentize.starts_with(folder) && interpreter.is_file() {
+        true => {
+            let mut command = Command::new(interpreter);
+            command.args(["-c", "import sys, componentize_py; sys.exit(componentize_py.script())"]);
+            command
+        }
+        false => Command::new(componentize),
+    };
     build.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "plugin"]);
     finish(build.arg("--output").arg(made).current_dir(folder), "componentize-py")
-}
-
-fn javascript(folder: &Path, made: &Path) -> anyhow::Result<()> {
-    let componentize = tool("componentize-qjs", folder, Some("node_modules/.bin"), Language::Js.preparation())?;
-    tool("node", folder, None, "install node 18 or newer: apt install nodejs npm")?;
-    let mut build = Command::new(componentize);
-    build.args(["--wit", "wit", "--js", "plugin.js", "--world", WORLD, "--sync"]);
-    finish(build.arg("--output").arg(made).current_dir(folder).stdout(Stdio::null()), "componentize-qjs")
 }
 
 /// Runs a tool to its end; it has said itself what is wrong.
