@@ -15,7 +15,7 @@ use super::component::{ComponentError, Loaded, one_line};
 use super::engine::{Class, Ticker, engine};
 use super::provenance::{Provenance, ProvenanceSettings};
 use super::state::{HostState, link};
-use super::surface::Surface;
+use super::surface::{Surface, check_form};
 
 pub use self::inspect::{Import, Inspection};
 
