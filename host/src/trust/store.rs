@@ -21,8 +21,6 @@ use super::{Refreshed, path::readable};
 
 /// Paths that were found good are remembered up to this number.
 const REMEMBERED_PATHS: usize = 4096;
-/// An anchor that expires within this time is worth a warning.
-const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 
 /// Where trust comes from and how strict it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,18 +252,7 @@ impl TrustStore {
     pub fn warnings(&self, now: SystemTime) -> Vec<String> {
         let now = path::seconds(now);
         let mut list = self.warnings.clone();
-        for authority in self.authorities.iter().filter(|authority| authority.self_signed) {
-            let not_after = path::unix(authority.certificate.not_after());
-            if not_after < now + EXPIRY_WARNING.as_secs() {
-                let word = if not_after < now { "expired" } else { "expires" };
-                list.push(format!(
-                    "trust anchor {} ({}) {word} on {}",
-                    authority.subject,
-                    authority.file.display(),
-                    readable(not_after)
-                ));
-            }
-        }
+        list.extend(self.authorities.iter().filter_map(|authority| authority.validity_warning(now)));
         list.extend(self.crl_mode_warning());
         for crl in self.crls() {
             match crl.next_update {

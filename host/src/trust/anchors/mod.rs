@@ -24,6 +24,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use openssl::hash::{MessageDigest, hash};
 use openssl::sha::Sha256;
@@ -31,10 +32,12 @@ use openssl::x509::X509;
 
 use super::crls::{Crl, CrlError, CrlMode};
 use super::names::DistinguishedName;
-use super::path::{OTHER_KEY_IDENTIFIER, is_authority};
+use super::path::{self, OTHER_KEY_IDENTIFIER, is_authority};
 use super::policy;
 use super::store::{TrustError, TrustSettings};
 
+/// An authority that expires within this time is worth a warning.
+const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 const MAX_CERTIFICATE_FILE: u64 = 16 << 20;
 const MAX_CRL_FILE: u64 = 64 << 20;
 /// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`: a self-signed host certificate may lack the right to sign others.
@@ -49,6 +52,28 @@ pub(crate) struct Authority {
     pub(crate) file: PathBuf,
     /// A path may end here.
     pub(crate) self_signed: bool,
+}
+
+impl Authority {
+    /// Where the certificate ended, ends soon or is not valid yet: with what to do. Those of subordinate authorities too, since
+    /// what they issued is refused then. `now` is in seconds since 1970.
+    pub(super) fn validity_warning(&self, now: u64) -> Option<String> {
+        let (from, until) = (path::unix(self.certificate.not_before()), path::unix(self.certificate.not_after()));
+        let what = if self.self_signed { "trust anchor" } else { "subordinate authority" };
+        let named = format!("{what} {} ({})", self.subject, self.file.display());
+        if until < now {
+            Some(format!(
+                "{named} expired on {}: put the renewed one in its place, or remove it",
+                path::readable(until)
+            ))
+        } else if from > now {
+            Some(format!("{named} is not valid before {}: is the clock right?", path::readable(from)))
+        } else if until < now + EXPIRY_WARNING.as_secs() {
+            Some(format!("{named} expires on {}", path::readable(until)))
+        } else {
+            None
+        }
+    }
 }
 
 /// A CRL file that cannot be used.

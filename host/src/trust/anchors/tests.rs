@@ -202,3 +202,26 @@ fn a_million_revocations_are_held_and_found() {
     assert!(!crl.lists(&0x00ff_ffff_u32.to_be_bytes()));
     assert!(!crl.is_signed_by(&root.own.certificate));
 }
+
+#[test]
+fn an_expired_subordinate_authority_is_named_and_so_is_one_that_is_not_valid_yet() {
+    let world = World::new();
+    let directory = Directory::create(world.directory.path()).unwrap();
+    directory.add_authority(&world.root.own.certificate).unwrap();
+    let below = |name: &str, not_before, not_after| {
+        let request = Request { not_before, not_after, ..Request::authority(&format!("/C=UK/O=CA/CN={name}")) };
+        directory.add_authority(&world.root.intermediate(&request).unwrap().own.certificate).unwrap()
+    };
+    let day = 86_400;
+    let ended = below("Ended", -20 * day, -day);
+    below("Good", -20 * day, 100 * day);
+    assert_eq!(world.warnings().len(), 1, "{:?}", world.warnings());
+    let warning = &world.warnings()[0];
+    assert!(warning.starts_with("subordinate authority ") && warning.contains("expired on"), "{warning}");
+    assert!(warning.contains(&*ended.to_string_lossy()) && warning.ends_with("or remove it"), "{warning}");
+    below("Soon", -day, 3 * day);
+    below("Later", day, 100 * day);
+    let warnings = world.warnings().join("\n");
+    assert!(warnings.contains("CN=Soon") && warnings.contains("is not valid before"), "{warnings}");
+    assert_eq!(world.warnings().len(), 3, "{warnings}");
+}
