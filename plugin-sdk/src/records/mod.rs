@@ -81,7 +81,7 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 
 /// For each value whether an earlier one is equal to it.
 fn repeated(values: &[Cow<'_, str>]) -> Vec<bool> {
-    // Put in order and not into a table of hashes: whoever writes a message could choose values that share a hash, and a
+    // Put in order and not into a table of hashes: the author of a message could choose values that share a hash, and a
     // hundred thousand of them would take their square of steps. Of equal values the first comes out last.
     let mut ordered = BinaryHeap::from_iter(values.iter().enumerate().map(|(index, value)| (&**value, index)));
     let mut repeated = vec![false; values.len()];
