@@ -31,6 +31,7 @@ mod broker_faults;
 mod commands;
 mod compiling;
 mod configuration;
+mod delivery_limits;
 mod destinations;
 mod full_disk;
 mod languages;
