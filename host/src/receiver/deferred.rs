@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::intake::{commit_of, log_line, log_settled};
+use super::intake::commit_of;
+use super::lines::{log_line, log_settled};
 use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
 use crate::config::DeferredOrder;
 use crate::journal::{DeferredElement, Disposition};

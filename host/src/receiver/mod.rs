@@ -14,6 +14,7 @@ mod decide;
 mod deferred;
 mod destination;
 mod intake;
+mod lines;
 mod pause;
 mod ready;
 
@@ -26,7 +27,7 @@ use tokio::sync::Semaphore;
 
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
 pub(crate) use decide::{milliseconds, targets};
-pub(crate) use intake::log_findings;
+pub(crate) use lines::log_findings;
 pub(crate) use pause::{Waits, say_pause, wait_for_compiler, wait_for_plugin};
 
 use crate::channel::{Identity, Link, OpenSpool};
