@@ -12,13 +12,13 @@ use crate::sesame::{Pair, Way};
 
 /// A small journaled file system in a file, mounted while the value lives.
 #[derive(Debug)]
-struct Disk {
+pub(crate) struct Disk {
     mounted: PathBuf,
     _folder: Folder,
 }
 
 impl Disk {
-    fn mounted_at(path: &Path, mebibytes: u64) -> Self {
+    pub(crate) fn mounted_at(path: &Path, mebibytes: u64) -> Self {
         let folder = Folder::new("disk");
         let image = folder.join("image");
         std::fs::File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
@@ -28,7 +28,7 @@ impl Disk {
     }
 
     /// Takes all but `kibibytes` of what is free.
-    fn fill(&self, kibibytes: u64) -> PathBuf {
+    pub(crate) fn fill(&self, kibibytes: u64) -> PathBuf {
         let stat = rustix::fs::statvfs(&self.mounted).unwrap();
         let free = stat.f_bavail * stat.f_frsize;
         let ballast = self.mounted.join("ballast");

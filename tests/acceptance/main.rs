@@ -32,6 +32,7 @@ mod calls;
 mod commands;
 mod compiling;
 mod configuration;
+mod delivery_limits;
 mod destinations;
 mod full_disk;
 mod hostile;

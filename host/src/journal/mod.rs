@@ -37,7 +37,7 @@ pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, 
 pub use retention::Expired;
 pub use sender::{Output, Prepared, PreparedKey, Sent};
 pub use stages::{PipelineStage, StageRow};
-pub use trace::Step;
+pub use trace::{Published, Step};
 
 /// How long a statement waits for another connection, such as that of `sesame trace`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -180,6 +180,17 @@ impl Journal {
             return Ok(());
         }
         Err(JournalError::Inconsistent { path: self.path.clone(), finding })
+    }
+
+    /// Whether the journal can be written now: one page is, and synced. Nothing in it changes.
+    ///
+    /// # Errors
+    /// [`JournalError`]; where another program holds the write lock, after ten seconds.
+    pub fn probe(&self) -> Result<(), JournalError> {
+        self.write(|db| {
+            let format: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            db.pragma_update(None, "user_version", format)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

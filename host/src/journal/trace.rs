@@ -1,6 +1,6 @@
 //! The story of one message id: every step the journal knows, oldest first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::SystemTime;
 
 use rusqlite::{Connection, Row, params};
@@ -214,4 +214,60 @@ fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
         step.detail = Some(format!("{attempts} failed attempts"));
     }
     Ok(step)
+}
+
+/// A received message as its line in the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The channel it came by.
+    pub channel: String,
+    /// Its id.
+    pub id: String,
+    /// The verified signer; empty where nothing was verified.
+    pub signer: String,
+    /// `stored`, `deferred`, `dropped` or `rejected`.
+    pub outcome: &'static str,
+    /// Where its elements are, relative to the spool, separated by spaces.
+    pub elements: String,
+    /// Why, where it was not stored.
+    pub reason: Option<String>,
+}
+
+impl Journal {
+    /// The messages that any of these elements belong to. Reads the whole journal: for a start after a crash.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn published(&self, elements: &HashSet<&str>) -> Result<Vec<Published>, JournalError> {
+        self.read(|db| {
+            let mut statement = db.prepare(
+                "SELECT c.text, m.id, coalesce(s.text, ''), m.disposition, m.elements, m.reason FROM
+                    (SELECT channel, id, signer, disposition, elements, reason FROM received
+                     UNION ALL SELECT channel, id, signer, 4, elements, detail FROM rejected) m
+                 JOIN name c ON c.number = m.channel LEFT JOIN name s ON s.number = m.signer",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let text: String = row.get(4)?;
+                let mine: Vec<&str> = text.lines().filter(|line| elements.contains(line)).collect();
+                if !mine.is_empty() {
+                    found.push(Published {
+                        channel: row.get(0)?,
+                        id: row.get(1)?,
+                        signer: row.get(2)?,
+                        outcome: match row.get::<_, i64>(3)? {
+                            1 => "stored",
+                            2 => "deferred",
+                            3 => "dropped",
+                            _ => "rejected",
+                        },
+                        elements: mine.join(" "),
+                        reason: row.get(5)?,
+                    });
+                }
+            }
+            Ok(found)
+        })
+    }
 }

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::intake::{commit_of, log_line, log_settled};
+use super::intake::commit_of;
+use super::lines::{log_line, log_settled};
 use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
 use crate::config::DeferredOrder;
 use crate::journal::{DeferredElement, Disposition};
 use crate::plugin::Pipeline;
 use crate::shutdown::Shutdown;
-use crate::spool::{ElementError, ElementPath};
+use crate::spool::{CommitError, ElementError, ElementPath, Stored};
 
 /// How often the deferred queue is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -141,15 +142,16 @@ impl Receiver {
         let mut commit = commit_of(decision, raw_digest, true);
         commit.resolves = Some(element.element);
         let (sender, answer) = oneshot::channel();
-        let done = Box::new(move |stored| {
-            let _ = sender.send(stored);
+        let channel = Arc::clone(&self.name);
+        let done = Box::new(move |stored: Result<Stored, CommitError>| {
+            if let Ok(stored) = &stored {
+                log_settled(&channel, &line, stored);
+            }
+            let _ = sender.send(stored.map(drop));
         });
         self.spool.engine.submit_with(commit, done);
         match answer.await {
-            Ok(Ok(stored)) => {
-                log_settled(&self.name, &line, &stored);
-                true
-            }
+            Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::error!(channel = %self.name, error = %crate::cause::chain(&error), "cannot store a deferred message");
                 tokio::time::sleep(STORAGE_PAUSE).await;

@@ -10,21 +10,18 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::destination::Fitness;
-use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now};
+use super::lines::{LogLine, log_line, log_settled};
+use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
 use crate::channel::Connected;
 use crate::journal::{Disposition, JournalError};
-use crate::log::said;
-use crate::message::{Finding, Severity};
 use crate::shutdown::Shutdown;
-use crate::spool::{Commit, CommitError, Outcome, Stored};
+use crate::spool::{Commit, CommitError, Stored};
 use crate::stomp::{
     AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription, rabbitmq,
 };
 
 /// How often the room on the disk is looked at.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
-/// Findings of one message that are logged; all of them stand beside a message that is refused.
-const SHOWN_FINDINGS: usize = 10;
 /// The largest prefetch that brokers take.
 const WIDEST: u32 = 65_535;
 /// How often a delivery looks whether the plugin that it waits for is compiled.
@@ -53,24 +50,35 @@ struct InWork {
     decision: JoinHandle<Result<Option<Decided>, JoinError>>,
 }
 
-/// What the commit engine answered for one delivery.
-struct Answer {
+/// A delivery that the commit engine works on.
+struct Submitted {
     token: AckToken,
-    stored: Result<Stored, CommitError>,
-    line: LogLine,
+    id: String,
     signer: String,
     /// Whether it was to be deferred.
     deferring: bool,
+    /// Of the message as it came.
+    bytes: u64,
+}
+
+/// What the commit engine answered for one delivery.
+struct Answer {
+    submitted: Submitted,
+    stored: Result<Stored, CommitError>,
 }
 
 /// Answers for one delivery, also when the engine died without a word.
-struct Reply(Option<(mpsc::UnboundedSender<Answer>, AckToken, LogLine, String, bool)>);
+struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Arc<str>);
 
 impl Reply {
+    /// The line is written here and not by the session, which may be over: then the message comes again as a duplicate and
+    /// gets no other line.
     fn give(&mut self, stored: Result<Stored, CommitError>) {
-        if let Some((answers, token, line, signer, deferring)) = self.0.take() {
-            // The session may be over; then the message comes again and is recognised.
-            let _ = answers.send(Answer { token, stored, line, signer, deferring });
+        if let Some((answers, submitted, line)) = self.0.take() {
+            if let Ok(stored) = &stored {
+                log_settled(&self.1, &line, stored);
+            }
+            let _ = answers.send(Answer { submitted, stored });
         }
     }
 }
@@ -81,23 +89,15 @@ impl Drop for Reply {
     }
 }
 
-/// What the log says of a message when it is durable.
-pub(super) struct LogLine {
-    pub(super) id: String,
-    pub(super) signer: String,
-    pub(super) disposition: Disposition,
-    pub(super) reason: String,
-    pub(super) plugin: String,
-    pub(super) findings: Vec<Finding>,
-    pub(super) attempt: u32,
-}
-
 /// The state of one session.
 struct Intake<'a> {
     receiver: &'a Arc<Receiver>,
     link: &'a Connected,
     in_work: VecDeque<InWork>,
     uncommitted: usize,
+    uncommitted_bytes: u64,
+    /// Warnings about messages that were delivered often.
+    warned: usize,
     held: Arc<HashSet<String>>,
     /// Signers of messages whose deferral is not durable yet.
     deferring: Vec<String>,
@@ -136,6 +136,8 @@ impl Receiver {
             link,
             in_work: VecDeque::new(),
             uncommitted: 0,
+            uncommitted_bytes: 0,
+            warned: 0,
             held,
             deferring: Vec::new(),
             prefetch,
@@ -147,12 +149,16 @@ impl Receiver {
             fitness,
         };
         let ended = intake.run(subscription, shutdown).await;
-        // As much room again: where there are many, few sessions are enough.
-        self.spare.store(intake.left.saturating_mul(2), Ordering::Relaxed);
-        match &ended {
+        // Much more room: where there are many, few sessions are enough, and each counts as a delivery of all of them.
+        self.spare.store(intake.left.saturating_mul(4), Ordering::Relaxed);
+        if matches!(ended, Ended::Storage(_) | Ended::LowSpace(_)) {
+            self.faults.needs(intake.room_for_all());
+        }
+        match ended {
             Ended::Closed => {
                 let reason = link.session.closed().await;
-                if too_long_for_us(&reason) {
+                let too_long = too_long_for_us(&reason);
+                if too_long {
                     tracing::error!(
                         channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
                         "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that \
@@ -163,12 +169,13 @@ impl Receiver {
                     channel = %self.name, broker = %link.broker, error = %crate::cause::chain(&*reason),
                     "connection to the broker lost",
                 );
+                if too_long { Ended::TooLong } else { Ended::Closed }
             }
-            _ => {
+            ended => {
                 link.session.disconnect(DISCONNECT_GRACE).await;
+                ended
             }
         }
-        ended
     }
 
     async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Fitness, Option<Subscription>) {
@@ -262,7 +269,7 @@ impl Intake<'_> {
                 _ = room.tick(), if self.leaving.is_none() => {
                     self.look_at_held().await;
                     self.look_at_plugins();
-                    if let Some(free) = self.receiver.too_little_room() {
+                    if let Some(free) = self.receiver.too_little_room(0) {
                         return Ended::LowSpace(free);
                     }
                 }
@@ -280,6 +287,35 @@ impl Intake<'_> {
             self.leaving = Some(Ended::Paused);
         } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_trial() {
             self.leaving = Some(Ended::TrialOver);
+        }
+    }
+
+    /// Room for all that the broker delivers again after this session, in bytes.
+    fn room_for_all(&self) -> u64 {
+        let waiting: u64 = self.in_work.iter().map(|work| work.origin.raw.len() as u64).sum();
+        let messages = (self.in_work.len() + self.uncommitted) as u64;
+        ready::room_for(messages, waiting + self.uncommitted_bytes)
+    }
+
+    /// One line for a message that the broker has delivered so often that it may delete it.
+    fn warn_of_deliveries(&mut self, delivery: &Delivery) {
+        let Some(deliveries) = ready::deliveries_to_warn_of(delivery.headers.text(ready::DELIVERY_COUNT)) else {
+            return;
+        };
+        let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
+        if self.warned == ready::WARNINGS || !self.receiver.faults.is_first_warning(&id, deliveries) {
+            return;
+        }
+        self.warned += 1;
+        let (channel, queue, broker) = (&self.receiver.name, &self.receiver.settings.destination, &self.link.broker);
+        tracing::warn!(
+            %channel, id = ?id, destination = %queue, %broker, deliveries,
+            "the broker delivered this message so often without an ACK and deletes it at the queue's delivery limit \
+             (RabbitMQ 4: 20 by default): fix what the lines before say, or raise `delivery-limit` by a policy, or name a \
+             dead-letter exchange there",
+        );
+        if self.warned == ready::WARNINGS {
+            tracing::warn!(%channel, destination = %queue, %broker, "more such messages of this session are not named");
         }
     }
 
@@ -302,6 +338,7 @@ impl Intake<'_> {
 
     /// Takes a delivery up: its decision is made on a blocking thread.
     fn take(&mut self, delivery: Delivery) {
+        self.warn_of_deliveries(&delivery);
         if let Some(bytes) = delivery.oversized {
             self.leave_with_broker(&delivery, bytes);
             return;
@@ -423,9 +460,12 @@ impl Intake<'_> {
         let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
         let commit = commit_of(decision, raw_digest, origin.redelivered);
         let answers = self.answers.0.clone();
-        let (token, memory) = (origin.token, origin.memory);
+        let (id, bytes) = (line.id.clone(), origin.raw.len() as u64);
+        let submitted = Submitted { token: origin.token, id, signer, deferring, bytes };
+        let memory = origin.memory;
         self.uncommitted += 1;
-        let mut reply = Reply(Some((answers, token, line, signer, deferring)));
+        self.uncommitted_bytes += bytes;
+        let mut reply = Reply(Some((answers, submitted, line)), Arc::clone(&self.receiver.name));
         let done = Box::new(move |stored| {
             drop(memory);
             reply.give(stored);
@@ -434,17 +474,18 @@ impl Intake<'_> {
     }
 
     /// Acknowledges what is durable.
-    fn settle(&mut self, answer: Answer) -> Result<(), CommitError> {
-        self.uncommitted -= 1;
-        if answer.deferring
-            && let Some(at) = self.deferring.iter().position(|signer| *signer == answer.signer)
+    fn settle(&mut self, Answer { submitted, stored }: Answer) -> Result<(), CommitError> {
+        if submitted.deferring
+            && let Some(at) = self.deferring.iter().position(|signer| *signer == submitted.signer)
         {
             self.deferring.swap_remove(at);
         }
-        let stored = answer.stored?;
-        log_settled(&self.receiver.name, &answer.line, &stored);
-        if let Err(error) = acknowledge(answer.token, &stored) {
-            tracing::debug!(channel = %self.receiver.name, id = %answer.line.id, error = %error, "ACK not sent");
+        let stored = stored?;
+        self.uncommitted -= 1;
+        self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(submitted.bytes);
+        self.receiver.faults.stored();
+        if let Err(error) = acknowledge(submitted.token, &stored) {
+            tracing::debug!(channel = %self.receiver.name, id = %submitted.id, error = %error, "ACK not sent");
         }
         Ok(())
     }
@@ -501,71 +542,5 @@ pub(super) fn commit_of(decision: Decision, raw_digest: [u8; 32], redelivered: b
         again: false,
         raw_digest: Some(raw_digest),
         resolves: None,
-    }
-}
-
-pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
-    LogLine {
-        id: decision.key.id.to_string(),
-        signer: decision.signer.as_ref().map(super::signer_field).unwrap_or_default(),
-        disposition: decision.disposition.clone(),
-        reason: reason(decision),
-        plugin: decision.plugin.clone().unwrap_or_default(),
-        findings: decision.findings.clone(),
-        attempt,
-    }
-}
-
-/// The reason in words, led by its code where it has one.
-fn reason(decision: &Decision) -> String {
-    let why = decision.facts.reason.clone().unwrap_or_default();
-    match &decision.disposition {
-        Disposition::Rejected { code } => format!("{code}: {why}"),
-        _ => why,
-    }
-}
-
-/// One line for each thing that plugins found, without the values.
-pub(crate) fn log_findings(channel: &str, id: &str, findings: &[Finding]) {
-    for finding in findings.iter().take(SHOWN_FINDINGS) {
-        match finding.severity {
-            Severity::Info => tracing::info!(channel, id, %finding, "plugin finding"),
-            Severity::Warning | Severity::Error => tracing::warn!(channel, id, %finding, "plugin finding"),
-        }
-    }
-}
-
-/// One line for what became of a message.
-pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
-    let (id, signer, plugin) = (line.id.as_str(), said(&line.signer), said(&line.plugin));
-    let Outcome::New { elements, conflict } = stored.outcome() else {
-        tracing::info!(channel, id, signer, "message received before; duplicate dropped");
-        return;
-    };
-    if *conflict {
-        tracing::warn!(channel, id, signer, "the signer sent other content under this id too; both are kept");
-    }
-    log_findings(channel, id, &line.findings);
-    log_disposition(channel, line, (id, signer, plugin), &elements.join(" "));
-}
-
-fn log_disposition(
-    channel: &str,
-    line: &LogLine,
-    (id, signer, plugin): (&str, Option<&str>, Option<&str>),
-    elements: &str,
-) {
-    let element = said(elements);
-    let reason = said(&line.reason).map(tracing::field::display);
-    match &line.disposition {
-        Disposition::Stored => tracing::info!(channel, id, signer, element, "message stored"),
-        Disposition::Dropped => tracing::info!(channel, id, signer, plugin, reason, "message dropped"),
-        Disposition::Rejected { .. } => {
-            tracing::warn!(channel, id, signer, plugin, element, reason, "message rejected");
-        }
-        Disposition::Deferred { .. } => {
-            let attempt = line.attempt;
-            tracing::warn!(channel, id, signer, plugin, element, attempt, reason, "message deferred");
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
 //! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
-//! messages, and storing is tried again after five seconds. A plugin that fails for every message pauses it too, until the
+//! messages, and no other is begun before a probe on this machine shows that storing works (`ready.rs`). A plugin that fails for every message pauses it too, until the
 //! plugin answers for one or is replaced: what was decided before is stored and acknowledged, the session is closed, and
 //! then one message at a time is tried. While a plugin that applies to every message is compiled, no session is begun, and
 //! the deliveries of one that was begun wait in memory, unacknowledged. (An UNSUBSCRIBE would not do: RabbitMQ answers ACKs after it with ERROR.)
@@ -14,7 +14,9 @@ mod decide;
 mod deferred;
 mod destination;
 mod intake;
+mod lines;
 mod pause;
+mod ready;
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
@@ -25,7 +27,7 @@ use tokio::sync::Semaphore;
 
 pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
 pub(crate) use decide::{milliseconds, targets};
-pub(crate) use intake::log_findings;
+pub(crate) use lines::log_findings;
 pub(crate) use pause::{Waits, say_pause, wait_for_compiler, wait_for_plugin};
 
 use crate::channel::{Identity, Link, OpenSpool};
@@ -57,6 +59,8 @@ pub struct Receiver {
     tried: Mutex<deferred::Tried>,
     /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
     spare: AtomicU32,
+    /// What keeps deliveries from being stored, as far as is known.
+    faults: ready::Faults,
     /// A delivery looked as if the destination were a stream.
     stream_suspected: AtomicBool,
 }
@@ -113,6 +117,8 @@ enum Ended {
     Storage(CommitError),
     /// Too little room is left.
     LowSpace(u64),
+    /// A message does not fit, and the session cannot go on past it.
+    TooLong,
     /// A plugin failed for every message.
     Paused,
     /// The plugin that was on trial answers again: a session with the full prefetch is wanted.
@@ -142,6 +148,7 @@ impl Receiver {
             workers: parts.workers,
             tried: Mutex::default(),
             spare: AtomicU32::new(0),
+            faults: ready::Faults::default(),
             stream_suspected: AtomicBool::new(false),
         }
     }
@@ -199,8 +206,12 @@ impl Receiver {
                 self.wait_for_plugins(&shutdown).await;
                 continue;
             }
-            if let Some(free) = self.too_little_room() {
-                self.pause(&Ended::LowSpace(free), &shutdown).await;
+            let unready = tokio::select! {
+                unready = self.unready() => unready,
+                () = shutdown.draining() => break,
+            };
+            if let Some(unready) = unready {
+                self.pause(&unready, STORAGE_PAUSE, &shutdown).await;
                 continue;
             }
             let link = tokio::select! {
@@ -211,30 +222,40 @@ impl Receiver {
                 Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Suspect => {
                 }
                 Ended::Shutdown => break,
-                ended => self.pause(&ended, &shutdown).await,
+                ended => self.pause(&ended, self.faults.rest(), &shutdown).await,
             }
         }
         let _ = retries.await;
     }
 
-    /// The bytes that are free, if they are too few.
-    fn too_little_room(&self) -> Option<u64> {
+    /// The bytes that are free, if they are fewer than `min-free` and these.
+    fn too_little_room(&self, beside: u64) -> Option<u64> {
         let free = crate::spool::free_bytes(&self.settings.spool).ok()?;
-        (free < self.settings.storage.min_free).then_some(free)
+        (free < self.settings.storage.min_free.saturating_add(beside)).then_some(free)
     }
 
-    async fn pause(&self, ended: &Ended, shutdown: &Shutdown) {
+    /// Says why nothing can be stored, and waits.
+    async fn pause(&self, ended: &Ended, rest: Duration, shutdown: &Shutdown) {
         let spool = self.settings.spool.display();
         match ended {
-            Ended::Storage(error) => tracing::error!(
-                channel = %self.name, spool = %spool, error = %crate::cause::chain(error),
-                "cannot store messages; the broker keeps them until storing works again",
-            ),
-            Ended::LowSpace(free) => tracing::error!(
-                channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
-                "too little room on the disk; the broker keeps the messages until there is more",
-            ),
-            Ended::Unreadable => {}
+            Ended::Storage(error) => {
+                let error = crate::cause::chain(error);
+                if self.waits.is_news(&error, Instant::now(), ready::SAY_AGAIN) {
+                    tracing::error!(
+                        channel = %self.name, spool = %spool, error,
+                        "cannot store messages; the broker keeps them until storing works again",
+                    );
+                }
+            }
+            Ended::LowSpace(free) => {
+                if self.waits.is_news("too little room", Instant::now(), ready::SAY_AGAIN) {
+                    tracing::error!(
+                        channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
+                        "too little room on the disk; the broker keeps the messages until there is more",
+                    );
+                }
+            }
+            Ended::Unreadable | Ended::TooLong => {}
             Ended::Closed
             | Ended::Refused
             | Ended::Paused
@@ -244,7 +265,7 @@ impl Receiver {
             | Ended::Shutdown => return,
         }
         tokio::select! {
-            () = tokio::time::sleep(STORAGE_PAUSE) => {}
+            () = tokio::time::sleep(rest) => {}
             () = shutdown.draining() => {}
         }
     }

@@ -138,6 +138,18 @@ impl Broker {
         assert!(answer.contains("RECEIPT") && !answer.contains("ERROR"), "cannot make {destination}: {answer}");
     }
 
+    /// Makes a quorum queue of RabbitMQ with a delivery limit.
+    pub(crate) fn declare_quorum(&self, name: &str, limit: u32) {
+        rabbitmq::declare_quorum(&self.place, name, limit);
+    }
+
+    /// Connects, subscribes and is cut off without an ACK; gives what came.
+    pub(crate) fn cut_off(&self, destination: &str) -> String {
+        let frames =
+            format!("SUBSCRIBE\nid:1\ndestination:{destination}\nack:client-individual\nprefetch-count:100\n\n\0");
+        self.converse_until(&frames, &[], Duration::from_millis(500))
+    }
+
     /// Deletes a queue of RabbitMQ and all that is in it.
     pub(crate) fn delete_queue(&self, name: &str) {
         rabbitmq::delete_queue(&self.place, name);

@@ -87,6 +87,19 @@ pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
     list.lines().find_map(depth).unwrap_or(0)
 }
 
+/// Makes a quorum queue that deletes a message when it was delivered more than `limit` times without an ACK.
+pub(crate) fn declare_quorum(place: &Place, name: &str, limit: u32) {
+    let arguments = format!(r#"[{{<<"x-queue-type">>,longstr,<<"quorum">>}},{{<<"x-delivery-limit">>,long,{limit}}}]"#);
+    let queue = format!(r#"rabbit_misc:r(<<"/">>, queue, <<"{name}">>)"#);
+    ctl(
+        place,
+        &[
+            "eval",
+            &format!(r#"{{new, _}} = rabbit_amqqueue:declare({queue}, true, false, {arguments}, none, <<"test">>)."#),
+        ],
+    );
+}
+
 /// Deletes a queue with what is in it.
 pub(crate) fn delete_queue(place: &Place, name: &str) {
     ctl(place, &["delete_queue", name]);

@@ -38,9 +38,11 @@
 //! sync is tried again on them. The engine stays usable; the next batch is written to new files. When the *journal*
 //! fails, the transaction may or may not come back after a crash, so the drafts are kept until a later transaction has
 //! settled it. When publishing fails, the messages are committed: the engine tries to publish them before the next batch
-//! and once a second, their submitters are told the error, and the redelivery is answered as a duplicate.
+//! and once a second, their submitters are told the error, and the redelivery is answered as a duplicate. Their lines in
+//! the log come from `late.rs` then, or from the next start.
 
 mod batch;
+mod late;
 mod publish;
 mod recovery;
 mod sync;
@@ -61,6 +63,10 @@ use super::{SpoolError, SpoolLock, names};
 use crate::journal::{Disposition, Facts, Journal, JournalError, Key};
 pub use recovery::Recovered;
 pub use sync::SyncMethod;
+
+/// How large the element of a probe is, in bytes.
+const PROBE_LEAST: usize = 4 << 10;
+const PROBE_MOST: usize = 1 << 20;
 
 /// An element to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -352,6 +358,28 @@ impl CommitEngine {
     #[must_use]
     pub fn queue(&self, path: &Path) -> Option<Arc<Queue>> {
         self.shared.queue(path)
+    }
+
+    /// Whether messages that take `room` bytes on the disk could be stored now: in each queue an element is written, synced
+    /// and removed, and the journal is written to. Blocks, for ten seconds where another program holds the journal's lock.
+    ///
+    /// # Errors
+    /// What a commit would meet.
+    pub fn probe(&self, room: u64) -> Result<(), CommitError> {
+        let queues: Vec<_> =
+            self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let bytes = usize::try_from(room).unwrap_or(PROBE_MOST).clamp(PROBE_LEAST, PROBE_MOST);
+        for queue in queues {
+            let failed = |error| CommitError::sort(queue.path(), error);
+            if super::free_bytes(queue.path()).map_err(failed)? < room {
+                return Err(CommitError::StorageFull { path: queue.path().to_owned() });
+            }
+            queue.probe(bytes).map_err(failed)?;
+        }
+        self.shared.journal.probe().map_err(|error| match error {
+            JournalError::Full { path } => CommitError::StorageFull { path },
+            other => CommitError::Journal(Arc::new(other)),
+        })
     }
 
     /// Submits a message; never blocks. The caller limits how much is submitted and not yet answered.

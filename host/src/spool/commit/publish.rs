@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::batch::Written;
-use super::{CommitError, Job, Outcome, Shared, Stored};
-use crate::journal::{BatchResult, Decision, Entry, JournalError, Move, PendingBatch};
+use super::{CommitError, Job, Outcome, Shared, Stored, late};
+use crate::journal::{BatchResult, Decision, Entry, JournalError, Move, PendingBatch, Published};
 use crate::spool::failpoint::failpoint;
 use crate::spool::queue::{ElementPath, Queue, discard_draft};
 use crate::spool::{SpoolError, disk};
@@ -22,8 +22,8 @@ pub(super) struct Publisher {
     shared: Arc<Shared>,
     /// Batches that are wholly published; the next transaction forgets them.
     finished: Vec<i64>,
-    /// Committed batches that could not be published yet.
-    stuck: Vec<PendingBatch>,
+    /// Committed batches that could not be published yet, and what to say of them when they are.
+    stuck: Vec<(PendingBatch, Vec<Published>)>,
     /// Drafts of transactions that failed. They may still come true after a crash, until a later transaction has been
     /// written over them.
     doubtful: Vec<PathBuf>,
@@ -53,7 +53,7 @@ impl Publisher {
         }
     }
 
-    fn commit(&mut self, batch: Vec<Written>) {
+    pub(super) fn commit(&mut self, batch: Vec<Written>) {
         let moves: Vec<Vec<Move>> = batch.iter().map(|written| self.moves(written)).collect();
         match self.record(&batch, &moves) {
             Err(error) => {
@@ -122,9 +122,13 @@ impl Publisher {
             }
             Err(error) => {
                 tracing::error!(error = %error, messages = batch.len(), "committed messages are not yet published");
-                // After a failed sync of a directory the row stays for the next start: a second sync proves nothing.
-                if !matches!(error, CommitError::Sync { .. }) {
-                    self.stuck.push(pending);
+                let lines = late::lines(&batch, &result.decisions, &self.shared);
+                // After a failed sync of a directory the row stays for the next start: a second sync proves nothing. All is
+                // in its place by then.
+                if matches!(error, CommitError::Sync { .. }) {
+                    late::say(&lines);
+                } else {
+                    self.stuck.push((pending, lines));
                 }
                 batch.into_iter().for_each(|written| (written.job.done)(Err(error.clone())));
             }
@@ -156,15 +160,16 @@ impl Publisher {
         }
     }
 
-    fn publish_stuck(&mut self) {
-        for pending in std::mem::take(&mut self.stuck) {
+    pub(super) fn publish_stuck(&mut self) {
+        for (pending, lines) in std::mem::take(&mut self.stuck) {
             match finish(&self.shared, &pending) {
                 Ok(_) => {
                     tracing::info!(elements = pending.moves.len(), "committed messages are published now");
+                    late::say(&lines);
                     self.finished.push(pending.batch);
                 }
-                Err(CommitError::Sync { .. }) => {}
-                Err(_) => self.stuck.push(pending),
+                Err(CommitError::Sync { .. }) => late::say(&lines),
+                Err(_) => self.stuck.push((pending, lines)),
             }
         }
     }

@@ -41,6 +41,7 @@ pub(super) fn recover(shared: &Shared) -> Result<Recovered, CommitError> {
     for batch in &pending {
         failpoint!("R18").map_err(|error| CommitError::sort(&shared.settings.root, error))?;
         let places = finish(shared, batch)?;
+        super::late::say_recovered(shared, batch, &places);
         recovered.published += places.iter().filter(|place| matches!(place, Place::Published(_))).count();
     }
     let finished: Vec<i64> = pending.iter().map(|batch| batch.batch).collect();

@@ -1,5 +1,7 @@
 //! Tests of the commit engine: decisions, batches, every state a crash can leave, every step failed or killed.
 
+mod late;
+
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
@@ -557,4 +559,28 @@ fn a_purge_beside_the_writer_harms_nothing() {
 fn names_of_elements_are_read_back() {
     assert!(ElementPath::parse("00000000/6b03126398f937").is_some());
     assert!(ElementPath::parse("00000000/6b03126398f937.new").is_none());
+}
+
+#[test]
+fn a_probe_tells_what_a_commit_would_meet_and_leaves_nothing() {
+    let turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    engine.probe(0).unwrap();
+    assert!(matches!(engine.probe(1 << 60), Err(CommitError::StorageFull { .. })));
+    for point in ["R05", "R06", "R07"] {
+        turn.set(&format!("{point}=err"));
+        assert!(engine.probe(0).is_err(), "{point}");
+    }
+    turn.set("");
+    engine.probe(10_000).unwrap();
+    assert_eq!((spool.drafts(), bodies(spool.root(), "incoming").len()), (0, 0));
+    assert_eq!(elements_of(&engine.submit(store(spool.root(), "a", "one")).wait().unwrap()).len(), 1);
+    let other = rusqlite::Connection::open(spool.root().join("journal")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(engine.probe(0), Err(CommitError::Journal(_))), "the journal is locked");
+    other.execute_batch("ROLLBACK").unwrap();
+    engine.probe(0).unwrap();
+    std::fs::remove_dir_all(spool.root().join("deferred")).unwrap();
+    assert!(matches!(engine.probe(0), Err(CommitError::SpoolMissing { .. })));
 }

@@ -80,6 +80,15 @@ impl Queue {
         if durable { disk::sync(&directory) } else { Ok(()) }
     }
 
+    /// Writes, syncs and removes what an element with so many bytes consists of. It takes no place in the queue.
+    pub(crate) fn probe(&self, bytes: usize) -> io::Result<()> {
+        let temporary = self.temporary().join(format!("{}{NEW_SUFFIX}", names::fresh_element()));
+        disk::make_directory(&temporary, self.modes.directory)?;
+        let written = self.write_fields(&temporary, &[("body", vec![b'x'; bytes])], true);
+        discard_draft(&temporary);
+        written
+    }
+
     /// The directory that holds elements being written.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.path.join("temporary")
