@@ -331,8 +331,10 @@ function place(failed) {
  * fault and not the plugin's.
  */
 function ask(message, name, call) {
-  const { messageId, properties } = message.context;
-  reseed([name, messageId, ...properties.filter(([key]) => key === 'part').map(([, part]) => part)].join(' '));
+  const { messageId, properties, receivedAt } = message.context;
+  // All messages without an id would get the same numbers.
+  const id = messageId === 'noid' ? `noid ${receivedAt}` : messageId;
+  reseed([name, id, ...properties.filter(([key]) => key === 'part').map(([, part]) => part)].join(' '));
   try {
     return call();
   } catch (failed) {

@@ -16,8 +16,10 @@ that is handed back is made fit for the host, which takes well-formed Unicode al
 import dataclasses
 import encodings
 import importlib
+import itertools
 import json
 import linecache
+import operator
 import os
 import pkgutil
 import re
@@ -312,23 +314,26 @@ def _place(error):
 _DEEPEST = 200
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKET = re.compile(r"[^\[\]{}]++")
+# What does not end takes the rest: looking for its end at each of many beginnings would take quadratic time.
 _MARKUP = re.compile(
-    r"""<(?:!--.*?--|!\[CDATA\[.*?\]\]|\?.*?\?|/?[^<>"'!?](?:[^<>"']++|"[^"]*+"|'[^']*+')*+)>""", re.DOTALL
+    r"""<(?:!--.*?(?:-->|\Z)|!\[CDATA\[.*?(?:\]\]>|\Z)|\?.*?(?:\?>|\Z)"""
+    r"""|/?[^<>"'!?](?:[^<>"']++|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z))""",
+    re.DOTALL,
 )
+_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def _json_is_deep(text):
     """Whether brackets nest too deeply in what would be read as JSON."""
     if text.count("[") + text.count("{") <= _DEEPEST:
         return False
-    # Pairs are taken out from the inside; each turn takes one level, and at C's speed.
     rest = _NO_BRACKET.sub("", _STRING.sub("", text))
-    for _ in range(_DEEPEST):
-        shorter = rest.replace("[]", "").replace("{}", "")
-        if shorter == rest:
-            break
-        rest = shorter
-    return len(rest) > _DEEPEST
+
+    def depths():
+        return itertools.accumulate(map(_STEP.__getitem__, rest), initial=0)
+
+    # Above the lowest depth before it, for a reader may begin behind brackets that close nothing. All at C's speed.
+    return max(map(operator.sub, depths(), itertools.accumulate(depths(), min))) > _DEEPEST
 
 
 def _xml_is_deep(text):
@@ -414,7 +419,7 @@ def _ask(call, message):
     """Calls the plugin; whatever it raises becomes a failure of the contract. That a message cannot be read is the
     message's fault and not the plugin's."""
     try:
-        if message.payload[:1024].lstrip()[:1] == b"<":
+        if message.payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
             _check_xml(message.payload)
         return call(message)
     except Err:

@@ -14,6 +14,8 @@ const EXPORTED: [&str; 4] = ["lifecycle", "validator", "transformer", "router"];
 
 /// Components inside components are looked into so deep.
 const DEPTH: u32 = 32;
+/// How many names a refusal lists.
+const NAMED: usize = 20;
 
 /// The first bytes of what is now and then taken for a component, and what it is.
 static FORMS: [(&[u8], ComponentError); 13] = [
@@ -103,7 +105,8 @@ impl Surface {
             return Err(ComponentError::Async);
         }
         let wanted = |name: &&String| is_of_contract(name, &EXPORTED);
-        let composed: Vec<String> = self.imports.iter().filter(wanted).map(|name| clean(name, 200)).collect();
+        let composed: Vec<String> =
+            self.imports.iter().filter(wanted).take(NAMED).map(|name| clean(name, 200)).collect();
         if !composed.is_empty() {
             return Err(ComponentError::NeedsComposing(composed));
         }
@@ -117,7 +120,7 @@ impl Surface {
             }
         }
         let refused = self.imports.iter().filter(|name| grant_of(name) == Grant::Refused);
-        let refused: Vec<String> = refused.map(|name| clean(name, 200)).collect();
+        let refused: Vec<String> = refused.take(NAMED).map(|name| clean(name, 200)).collect();
         if !refused.is_empty() {
             return Err(ComponentError::Ungranted(refused));
         }

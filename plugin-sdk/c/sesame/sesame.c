@@ -114,11 +114,13 @@ static void fill(sesame_finding *finding, uint8_t severity, const char *code, co
     finding->text = text_of(text, SENTENCE);
 }
 
+/// Stands for all findings beyond those that are kept.
+static sesame_finding surplus;
+
 static sesame_finding *add(sesame_answer *answer, uint8_t severity, const char *code, const char *format, va_list list) {
     if (answer->count == answer->room) {
         // Findings that were handed out must not move, for whoever holds one may still add to it; the host keeps 200. An
         // error among the others has made the message invalid all the same.
-        static sesame_finding surplus;
         if (answer->findings) return &surplus;
         answer->room = 1000;
         answer->findings = sesame_allocate(answer->room * sizeof *answer->findings);
@@ -157,6 +159,7 @@ sesame_finding *sesame_in_record(sesame_finding *finding, uint32_t number) {
 }
 
 sesame_finding *sesame_in_field(sesame_finding *finding, const char *field, const void *value, size_t length) {
+    if (finding == &surplus) return finding;
     finding->field.is_some = finding->value.is_some = true;
     finding->field.val = text_of(field, FIELD);
     finding->value.val = copy_of(value, length, VALUE, false);

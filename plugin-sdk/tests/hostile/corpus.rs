@@ -141,6 +141,8 @@ fn json(add: &mut dyn FnMut(&str, Vec<u8>)) {
     let record = "{\"SiteName\":\"\\ud800\"},".repeat(20_000);
     let kind = r#""Type":"APEL-accelerator-message","Version":"0.1""#;
     add("json-records", format!("{{{kind},\"UsageRecords\":[{record}{{}}]}}").into());
+    let tower = format!("{}{},", "[".repeat(198), "]".repeat(198));
+    add("json-towers", format!("[{}0]", tower.repeat(500)).into());
     let fields: String = (0..30_000).map(|number| format!("\"VO\":{number},")).collect();
     add("json-fields", format!("{{{kind},\"UsageRecords\":[{{{fields}\"SiteName\":\"S\"}}]}}").into());
 }
@@ -166,6 +168,11 @@ fn xml(add: &mut dyn FnMut(&str, Vec<u8>)) {
         add(&format!("xml-{name}"), payload.as_bytes().to_vec());
     }
     add("xml-latin-1", b"<a>\xe9</a>".to_vec());
+    // Beginnings without an end, which take quadratic time where the end is looked for at each.
+    for (name, begin) in [("comments", "<!--"), ("sections", "<![CDATA["), ("instructions", "<?")] {
+        add(&format!("xml-unended-{name}"), begin.repeat(30_000).into_bytes());
+    }
+    add("xml-after-blanks", [" ".repeat(2_000), "<a>".repeat(5_000)].concat().into_bytes());
     for depth in [150, 199, 200, 201, 979, 985, 100_000] {
         add(&format!("xml-{depth}-deep"), format!("{}1{}", "<a>".repeat(depth), "</a>".repeat(depth)).into());
         add(&format!("xml-{depth}-open"), "<a>".repeat(depth).into());

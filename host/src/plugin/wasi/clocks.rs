@@ -153,9 +153,13 @@ impl Chance {
     }
 }
 
+/// Random bytes that one call gives: no deadline ends a call of the host.
+const AT_ONCE: u64 = 16 << 20;
+
 impl HostState {
     fn random_bytes(&mut self, stream: Stream, length: u64) -> wasmtime::Result<Vec<u8>> {
         self.meter.would_hold(length)?;
+        wasmtime::ensure!(length <= AT_ONCE, "asks for more than {AT_ONCE} random bytes at once");
         let length = usize::try_from(length)?;
         let mut bytes = Vec::with_capacity(length.next_multiple_of(32));
         while bytes.len() < length {

@@ -15,6 +15,8 @@ use crate::plugin::state::HostState;
 
 /// The most bytes that the fields of one message, or one other part of a request, may have.
 const ROOM: usize = 64 << 10;
+/// What a pair of name and value takes besides its bytes: empty pairs cost the host memory too, and time to go through.
+const PAIR: usize = 64;
 
 type Pair = (String, Vec<u8>);
 
@@ -57,8 +59,9 @@ impl Fields {
     }
 
     fn add(&mut self, name: &str, value: Vec<u8>) -> Result<(), HeaderError> {
-        let held: usize = self.0.iter().map(|(name, value)| name.len() + value.len() + 1).sum();
-        if held + name.len() + value.len() + 1 > ROOM {
+        let size = |name: &str, value: &[u8]| name.len() + value.len() + PAIR;
+        let held: usize = self.0.iter().map(|(name, value)| size(name, value)).sum();
+        if held + size(name, &value) > ROOM {
             return Err(HeaderError::Forbidden);
         }
         self.0.push((name.to_owned(), value));
