@@ -94,6 +94,10 @@ impl Receiver {
     fn probe(&self) -> Option<Ended> {
         let room = self.faults.room.load(Ordering::Relaxed);
         if let Some(free) = self.too_little_room(room) {
+            // A disk that never has that much must not end the channel: after some pauses `min-free` alone decides.
+            if self.too_little_room(0).is_none() {
+                self.faults.needs(room / 2);
+            }
             return Some(Ended::LowSpace(free));
         }
         if let Err(error) = self.spool.engine.probe(room) {

@@ -72,6 +72,8 @@ struct Flight<'a> {
     alone: VecDeque<Prepared>,
     /// A suspect that goes next, if the broker takes what goes ahead of it.
     probe: Option<Probe>,
+    /// A suspect is under way, and nothing goes beside it.
+    lone: bool,
     in_flight: HashMap<u64, InFlight>,
     answers: JoinSet<Answer>,
     proofs: Proofs,
@@ -94,6 +96,7 @@ impl Sender {
             sealing: VecDeque::new(),
             alone: VecDeque::new(),
             probe: None,
+            lone: false,
             in_flight: HashMap::new(),
             answers: JoinSet::new(),
             proofs: Proofs::new(self, link),
@@ -204,6 +207,7 @@ impl Flight<'_> {
             && self.bytes < IN_WORK_BYTES
             && self.alone.is_empty()
             && self.probe.is_none()
+            && !self.lone
             && self.removals.len() < REMOVALS
             && self.proofs.has_room()
     }
@@ -220,18 +224,26 @@ impl Flight<'_> {
 
     /// Sends a probe ahead of the next suspect, once nothing else is under way.
     async fn start_alone(&mut self) {
-        if self.nothing_under_way()
-            && let Some(suspect) = self.alone.pop_front()
+        if !self.nothing_under_way() {
+            return;
+        }
+        self.lone = false;
+        if let Some(suspect) = self.alone.pop_front()
             && self.admits(&suspect).await
         {
+            locked(&self.sender.window).probe_sent(&suspect.element.name().to_string(), Instant::now());
             self.probe = Some(Probe::send(&self.link.session, suspect).await);
         }
     }
 
     fn probed(&mut self, probed: Probed) {
-        if let Probed::Taken(suspect) = probed {
-            locked(&self.sender.window).probe_taken(&suspect.element.name().to_string());
-            self.seal(suspect);
+        match probed {
+            Probed::Taken(suspect) => {
+                locked(&self.sender.window).probe_taken(&suspect.element.name().to_string());
+                self.lone = true;
+                self.seal(suspect);
+            }
+            Probed::Refused { bytes } => self.bytes = self.bytes.saturating_sub(bytes),
         }
     }
 
@@ -370,8 +382,6 @@ impl Flight<'_> {
             _ if self.refused.is_some() => Ending::Named,
             Closed::Error { .. } => Ending::Error,
             Closed::ByUs => return,
-            // A destination is refused, whatever is sent to it.
-            closed if self.sender.remedy(&crate::cause::chain(closed)).is_some() => return,
             _ => Ending::Break,
         };
         let suspects: Vec<u64> = match self.refused {

@@ -277,8 +277,9 @@ impl Sender {
         let mut gave_up = None;
         let (mut before, mut progress) = (self.taken(), Instant::now());
         while !shutdown.asked() {
+            let began = Instant::now();
             if !self.wait_for_work(stay, &shutdown).await {
-                if stay == Stay::Watch || !self.wait_for_suspects(&shutdown).await {
+                if stay == Stay::Watch || !self.wait_for_suspects(began, &shutdown).await {
                     break;
                 }
                 continue;
@@ -303,15 +304,19 @@ impl Sender {
             let ended = self.serve(&link, stay, &shutdown).await;
             let taken = self.taken();
             if taken != before {
-                (before, progress) = (taken, Instant::now());
-                self.link.served().await;
+                before = taken;
+                // What is confirmed for a queue that is gone is no progress.
+                if !matches!(ended, Ended::QueueGone) {
+                    progress = Instant::now();
+                    self.link.served().await;
+                }
             }
             match &ended {
                 Ended::Lost(reason) => self.report_lost(reason, &link.broker),
                 Ended::QueueGone => drop(link.session.disconnect(DISCONNECT_GRACE).await),
                 Ended::ByUs => {
                     link.session.disconnect(DISCONNECT_GRACE).await;
-                    if stay != Stay::Watch && !self.wait_for_suspects(&shutdown).await {
+                    if stay != Stay::Watch && !self.wait_for_suspects(began, &shutdown).await {
                         break;
                     }
                     continue;
@@ -401,9 +406,9 @@ impl Sender {
     }
 
     /// Without `--watch`: waits for elements that the broker refused, as long as their trial is not over; false when
-    /// there are none.
-    async fn wait_for_suspects(&self, shutdown: &Shutdown) -> bool {
-        let release = locked(&self.window).trial_goes_on(Instant::now());
+    /// there are none. One that may go since a moment after `since` was passed over by the session that began then.
+    async fn wait_for_suspects(&self, since: Instant, shutdown: &Shutdown) -> bool {
+        let release = locked(&self.window).trial_goes_on(since);
         let Some(release) = release else { return false };
         tokio::select! {
             () = tokio::time::sleep_until(release.into()) => true,

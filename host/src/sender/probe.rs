@@ -27,7 +27,10 @@ pub(super) enum Probed {
     /// The broker has every probe: the suspect may go.
     Taken(Prepared),
     /// It does not, or the session is over: nothing is known of the suspect, which is unlocked.
-    Refused,
+    Refused {
+        /// Its content.
+        bytes: usize,
+    },
 }
 
 impl Probe {
@@ -56,14 +59,15 @@ impl Probe {
 /// What became of the probe under way, if there is one; pending for ever where there is none. Cancel-safe.
 pub(super) async fn answer(probe: &mut Option<Probe>) -> Probed {
     let Some(waiting) = probe else { return std::future::pending().await };
-    while let Some(taken) = waiting.next().await {
+    let mut taken = true;
+    while let Some(answer) = waiting.next().await {
+        taken = answer;
         if !taken {
-            *probe = None;
-            return Probed::Refused;
+            break;
         }
     }
     match probe.take() {
-        Some(probe) => Probed::Taken(probe.suspect),
-        None => Probed::Refused,
+        Some(Probe { suspect, .. }) if taken => Probed::Taken(suspect),
+        ended => Probed::Refused { bytes: ended.map_or(0, |probe| probe.suspect.bytes) },
     }
 }

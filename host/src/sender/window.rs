@@ -10,6 +10,8 @@
 //! took something else of this channel after the first of them: a broker that refuses everything is the broker's trouble,
 //! and then elements wait. That something is another message, or the probe that goes ahead of every try of a suspect
 //! (`probe`), so that a message is found out that is alone in its queue, within one run of `sesame send`.
+//! An empty probe does not stand for messages in general: a full queue may take it and no other. So probes alone convict
+//! one element, and the next one only after the broker took a message.
 //! Between its tries a suspect is held back, 1 s doubled up to 5 minutes; up to 4 s where the last probe was taken.
 
 use std::collections::HashMap;
@@ -54,6 +56,7 @@ struct Suspect {
     failures: u32,
     weight: u32,
     receipts_at_first: u64,
+    messages_at_first: u64,
     /// The broker took a probe right before the last try.
     probed: bool,
     until: Instant,
@@ -66,6 +69,10 @@ pub struct Window {
     size: usize,
     in_row: usize,
     receipts: u64,
+    /// Receipts of messages, those of probes not counted.
+    messages: u64,
+    /// An element was refused on the word of probes alone since the last receipt of a message.
+    probes_spent: bool,
     suspects: HashMap<String, Suspect>,
 }
 
@@ -74,7 +81,7 @@ impl Window {
     #[must_use]
     pub fn new(max: usize) -> Self {
         let max = max.max(1);
-        Self { max, size: max, in_row: 0, receipts: 0, suspects: HashMap::new() }
+        Self { max, size: max, in_row: 0, receipts: 0, messages: 0, probes_spent: false, suspects: HashMap::new() }
     }
 
     /// How many SENDs may be in flight now.
@@ -118,7 +125,7 @@ impl Window {
         self.suspects.values().map(|suspect| suspect.until).filter(|until| now < *until).min()
     }
 
-    /// When the next suspect may go whose trial is not over; a suspect that failed six times while the broker took nothing
+    /// When the next suspect may go, if that is after `now`, whose trial is not over; a suspect that failed six times while the broker took nothing
     /// else is left for later.
     #[must_use]
     pub fn trial_goes_on(&self, now: Instant) -> Option<Instant> {
@@ -133,11 +140,20 @@ impl Window {
     /// A RECEIPT came for `element`.
     pub fn receipt(&mut self, element: &str) {
         self.receipts += 1;
+        self.messages += 1;
+        self.probes_spent = false;
         self.suspects.remove(element);
         self.in_row += 1;
         if self.size < self.max && self.in_row >= self.size {
             self.size = (self.size * 2).min(self.max);
             self.in_row = 0;
+        }
+    }
+
+    /// A probe goes ahead of the suspect `element`. Where the session ends over the probe, other suspects come first.
+    pub fn probe_sent(&mut self, element: &str, now: Instant) {
+        if let Some(suspect) = self.suspects.get_mut(element) {
+            suspect.until = now + LONGEST_PROBED_HOLD;
         }
     }
 
@@ -169,11 +185,12 @@ impl Window {
     }
 
     fn blame(&mut self, element: &str, ending: Ending, now: Instant) -> Blame {
-        let receipts = self.receipts;
+        let (receipts, messages) = (self.receipts, self.messages);
         let suspect = self.suspects.entry(element.to_owned()).or_insert(Suspect {
             failures: 0,
             weight: 0,
             receipts_at_first: receipts,
+            messages_at_first: messages,
             probed: false,
             until: now,
         });
@@ -181,11 +198,14 @@ impl Window {
         let weight = if ending == Ending::Break { ERROR_FAILURES } else { BREAK_FAILURES };
         let others_pass = receipts > suspect.receipts_at_first;
         suspect.weight = if others_pass { suspect.weight + weight } else { weight };
-        let longest = if suspect.probed { LONGEST_PROBED_HOLD } else { LONGEST_HOLD };
+        let quick = suspect.probed && suspect.failures <= BREAK_FAILURES;
+        let longest = if quick { LONGEST_PROBED_HOLD } else { LONGEST_HOLD };
         let hold = FIRST_HOLD.saturating_mul(1 << (suspect.failures - 1).min(16)).min(longest);
         suspect.until = now + hold;
         let worn_out = suspect.weight >= ERROR_FAILURES * BREAK_FAILURES;
-        if worn_out && others_pass {
+        let by_message = messages > suspect.messages_at_first;
+        if worn_out && others_pass && (by_message || !self.probes_spent) {
+            self.probes_spent |= !by_message;
             return Blame::Refuse(element.to_owned());
         }
         Blame::Hold(element.to_owned())
@@ -266,6 +286,34 @@ mod tests {
             assert_eq!(tries, failures, "{ending:?}");
             assert!(now - begun <= Duration::from_secs(31), "{ending:?}: {:?}", now - begun);
         }
+    }
+
+    #[test]
+    fn probes_alone_convict_one_element_until_a_message_is_taken() {
+        let mut window = Window::new(1);
+        let now = Instant::now();
+        let convicted = |window: &mut Window, name: &str| {
+            (0..20).any(|_| {
+                window.probe_taken(name);
+                window.broke(&[name.to_owned()], Ending::Break, now) == Blame::Refuse(name.to_owned())
+            })
+        };
+        assert!(convicted(&mut window, "a"));
+        window.forget("a");
+        assert!(!convicted(&mut window, "b"), "a queue that is full takes probes too");
+        window.receipt("c");
+        assert!(convicted(&mut window, "b"));
+    }
+
+    #[test]
+    fn a_suspect_whose_probe_ends_the_session_lets_others_go_first() {
+        let mut window = Window::new(1);
+        let now = Instant::now();
+        window.broke(&names(7..8), Ending::Break, now);
+        let later = now + Duration::from_secs(60);
+        assert!(!window.holds("7", later));
+        window.probe_sent("7", later);
+        assert!(window.holds("7", later));
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //! By a SUBSCRIBE that is refused whatever the queue: with `x-stream-offset`, which only a stream takes. The refusal
 //! says what there is; no consumer is added, no message is touched, and an `auto-delete` queue stays. A stream takes the
 //! subscription; `prefetch-count:-1` sees to it that it delivers nothing, and the connection is closed at once. Either way
-//! it costs a connection of its own, since RabbitMQ ends one after an ERROR.
+//! it costs a connection of its own, since RabbitMQ ends one after an ERROR. A RabbitMQ before 3.10 takes the subscription for
+//! every queue; there it says only whether the queue is there, and an `auto-delete` queue without other consumers goes.
 //!
 //! | answer | meaning |
 //! |---|---|
@@ -61,6 +62,15 @@ pub fn is_rabbitmq(server: &str) -> bool {
     server.starts_with("RabbitMQ/")
 }
 
+/// Whether a RabbitMQ refuses arguments that the type of a queue does not know: since 3.10
+/// ([rabbitmq-server#4572](https://github.com/rabbitmq/rabbitmq-server/pull/4572)). Before, every queue takes
+/// `x-stream-offset`, so that a stream cannot be told from another queue.
+fn judges_arguments(server: &str) -> bool {
+    let mut parts = server.trim_start_matches("RabbitMQ/").split('.').map(|part| part.parse().unwrap_or(u32::MAX));
+    let version = (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(u32::MAX));
+    version >= (3, 10)
+}
+
 /// Whether a `server` header is that of ActiveMQ, Classic or Artemis.
 #[must_use]
 pub fn is_activemq(server: &str) -> bool {
@@ -76,6 +86,10 @@ pub async fn look_at_queue(session: &Session, destination: &str) -> QueueState {
     match asked {
         Ok(_) => {
             session.disconnect(GRACE).await;
+            if known && !judges_arguments(session.server()) {
+                // A queue that is missing is NOT_FOUND there too.
+                return QueueState::There { kind: "unknown".to_owned() };
+            }
             if known {
                 return QueueState::Stream;
             }
@@ -196,6 +210,19 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rabbitmq_before_3_10_cannot_tell_a_stream() {
+        for (server, judges) in [
+            ("RabbitMQ/3.8.9", false),
+            ("RabbitMQ/3.9.13", false),
+            ("RabbitMQ/3.10.8", true),
+            ("RabbitMQ/4.0.2", true),
+            ("RabbitMQ/x", true),
+        ] {
+            assert_eq!(judges_arguments(server), judges, "{server}");
+        }
+    }
 
     const MISSING: &str = "not_found: NOT_FOUND - no queue 'a' in vhost '/'";
     const QUORUM: &str = "precondition_failed: PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 'a' in vhost \
