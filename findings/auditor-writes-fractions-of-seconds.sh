@@ -17,7 +17,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 timeout 300 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check --no-input \
-    auditor-apel-plugin==0.11.2 python-auditor==0.11.2 >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
+    auditor-apel-plugin==0.11.2 python-auditor==0.11.2 >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 2; }
 timeout 60 "$folder/venv/bin/python" - <<'EOF'
 import sqlite3
 import sys

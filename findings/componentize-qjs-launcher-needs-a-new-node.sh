@@ -13,7 +13,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/debian-root"
 debian_root nodejs=18.20.4+dfsg-1~deb12u3
-npm install --loglevel error --no-audit --no-fund --prefix "$ROOT/p" componentize-qjs@0.4.5 >/dev/null </dev/null
+npm install --loglevel error --no-audit --no-fund --prefix "$ROOT/p" componentize-qjs@0.4.5 >/dev/null </dev/null || exit 2
 package=/p/node_modules/componentize-qjs
 # The messages go through a file: in the folder there are no terminals and pipes of this shell to lean on.
 status=0

@@ -24,7 +24,7 @@ for driver in btrfs overlay; do
 done
 work=$ROOT/work
 mkdir -p "$work"/{plain,btrfs,overlay,lower,upper,index}
-python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$work/python" dirq==1.8
+python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$work/python" dirq==1.8 || exit 2
 cat >"$work/queue.py" <<'PYTHON'
 import sys
 from dirq.queue import Queue

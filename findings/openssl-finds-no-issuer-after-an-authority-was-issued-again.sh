@@ -52,7 +52,7 @@ echo "new edition: $new"
 echo "new edition, identifier with the key alone: $short"
 
 python3 -m venv venv
-venv/bin/pip --quiet --disable-pip-version-check install cryptography==45.0.7
+venv/bin/pip --quiet --disable-pip-version-check install cryptography==45.0.7 || exit 2
 other=$(venv/bin/python - <<'PYTHON'
 import cryptography
 from cryptography import x509

@@ -9,6 +9,7 @@
 # Sesame: refuses it as `cipher`, with what to use instead (host/src/smime/shape/algorithm.rs, docs/smime.md).
 #
 # Output on 2026-11-28:
+#   node v20.20.2
 #   pkijs 4.0.0
 #   pkijs AES-CBC: 2.16.840.1.101.3.4.1.42, parameters OCTET STRING; pkijs decrypts it to content
 #   pkijs AES-GCM: 2.16.840.1.101.3.4.1.46, parameters OCTET STRING; pkijs decrypts it to content
@@ -23,7 +24,8 @@ inside sh -ec 'cd /work
     openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj "/O=Example/CN=recipient" -days 30' 2>/dev/null
 cd "$ROOT/work"
 echo '{"private": true, "type": "module"}' >package.json
-npm install --silent --no-audit --no-fund --ignore-scripts pkijs@4.0.0
+npm install --silent --no-audit --no-fund --ignore-scripts pkijs@4.0.0 || exit 2
+echo "node $(node --version)"
 cat >finding.mjs <<'JS'
 import { readFileSync, writeFileSync } from "node:fs";
 import { webcrypto } from "node:crypto";

@@ -22,7 +22,7 @@ mkdir "$ROOT/work"
 inside sh -ec 'cd /work
     openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj "/O=Example/CN=signer" -days 30' 2>/dev/null
 cd "$ROOT/work"
-python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$ROOT/python" cryptography==50.0.2
+python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$ROOT/python" cryptography==50.0.2 || exit 2
 PYTHONPATH=$ROOT/python python3 - <<'PY'
 import cryptography
 from cryptography import x509

@@ -55,6 +55,7 @@ OTHER=$(free_port)
 openssl s_server -quiet -accept "127.0.0.1:$OTHER" -cert broker.pem -key broker.key -CAfile ca.pem -Verify 2 \
     -verify_return_error >/dev/null 2>&1 &
 other=$!
+trap 'kill "$other" 2>/dev/null || true; debian_root_remove' EXIT
 sleep 1
 openssl_says=$(answer "$OTHER" server)
 kill "$other"

@@ -10,6 +10,7 @@
 #   docs/smime.md).
 #
 # Output on 2026-11-28:
+#   node v20.20.2
 #   node-forge 1.4.3: over the order that came: true, over the DER encoding: false
 #   pkijs 4.0.0: over the order that came: true, over the DER encoding: false
 set -euo pipefail
@@ -17,7 +18,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 echo '{"private": true, "type": "module"}' >package.json
-npm install --silent --no-audit --no-fund --ignore-scripts node-forge@1.4.3 pkijs@4.0.0 asn1js@4.0.0
+npm install --silent --no-audit --no-fund --ignore-scripts node-forge@1.4.3 pkijs@4.0.0 asn1js@4.0.0 || exit 2
+echo "node $(node --version)"
 cat >finding.mjs <<'JS'
 import { createVerify, webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -409,13 +409,14 @@ fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Ve
 /// as `openssl smime -sign -binary` signs, or else over the content with LF line ends: Python's cryptography 50.0.2 signs
 /// those with `Binary` and sends CRLF. Gives back exactly what was signed.
 fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u8]) -> Result<Vec<u8>, OpenError> {
-    let with_lf = encoding::to_lf(as_it_came);
     let verified = |content: &[u8]| verify(signature, signer, Some(content));
     match verified(&canonical) {
         Ok(_) => Ok(canonical),
         Err(_) if canonical != as_it_came && verified(as_it_came).is_ok() => Ok(as_it_came.to_vec()),
-        Err(error) if with_lf == as_it_came => Err(error),
-        Err(_) => verified(&with_lf).map(|_| with_lf),
+        Err(error) => match encoding::to_lf(as_it_came) {
+            with_lf if with_lf == as_it_came => Err(error),
+            with_lf => verified(&with_lf).map(|_| with_lf),
+        },
     }
 }
 

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::{MimeError, short};
 
+/// The most parameters of a media type; each is compared with all before it.
+const MAX_PARAMETERS: usize = 64;
+
 /// The most sections that a parameter may come in.
 const MAX_SECTIONS: usize = 20;
 
@@ -29,6 +32,9 @@ impl Media {
         let kind = format!("{left}/{right}").to_ascii_lowercase();
         let mut parameters: Vec<(String, String)> = Vec::new();
         while !rest.trim_matches([';', ' ', '\t']).is_empty() {
+            if parameters.len() == MAX_PARAMETERS {
+                return Err(wrong());
+            }
             let (name, after) = rest.split_once('=').ok_or_else(wrong)?;
             let name = name.trim_matches([';', ' ', '\t']).to_ascii_lowercase();
             let (value, after) = parameter(after.trim_start()).ok_or_else(wrong)?;

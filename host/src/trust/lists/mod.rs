@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A byte order mark, CRLF and blanks around a line do no harm. A comment behind a name is part of the name. A line that
-//! is not a name is reported with its number and left out; so is one that was meant for another tool: a pattern, an issuer
-//! without quotes, `subject=` before the name. `*` stands for itself alone, since names match exactly.
+//! is not a name is reported with its number and left out; so is one that was meant for another tool: an issuer without
+//! quotes, `subject=` before the name. What looks like a pattern is reported and taken as that very name: names match exactly.
 //!
 //! # Policy
 //! Names match as structures, exactly. A banned signer is refused even where the other list has it. A list is read again
@@ -119,7 +119,7 @@ pub enum LineFault {
     #[error("write the name alone, without {0}")]
     Prefix(String),
     /// A pattern, where names match exactly.
-    #[error("{0} is a pattern, and names match exactly: write one line for each signer")]
+    #[error("{0} is a pattern, and names match exactly: taken as that very name; write one line for each signer")]
     Pattern(&'static str),
     /// `*.` at the beginning of a common name, as in the certificate of a web server.
     #[error("* stands for itself: this matches only a certificate with that very common name")]
@@ -147,7 +147,10 @@ pub enum LineFault {
 impl LineFault {
     /// Whether the line is used all the same.
     fn is_used(&self) -> bool {
-        matches!(self, Self::Reversed | Self::ReversedSlash | Self::Comment | Self::Star | Self::EndsInSlash)
+        matches!(
+            self,
+            Self::Reversed | Self::ReversedSlash | Self::Comment | Self::Pattern(_) | Self::Star | Self::EndsInSlash
+        )
     }
 }
 
@@ -209,12 +212,11 @@ impl SignerList {
     fn add(&mut self, line: &[u8]) -> Result<(), LineFault> {
         let line = std::str::from_utf8(line).map_err(|_| LineFault::NotUtf8)?;
         let (subject, issuer) = split(line)?;
-        for text in [Some(subject), issuer].into_iter().flatten() {
-            pattern(text).map_or(Ok(()), Err)?;
-        }
+        // Names match exactly, and a name may hold such characters: left out, a ban of one would end.
+        let pattern = [Some(subject), issuer].into_iter().flatten().find_map(pattern);
         let name = DistinguishedName::parse(subject)?;
         let issuer = issuer.map(DistinguishedName::parse).transpose().map_err(LineFault::Issuer)?;
-        let doubt = doubtful(subject, &name);
+        let doubt = pattern.or_else(|| doubtful(subject, &name));
         let issuers = self.names.entry(name).or_default();
         if !issuers.contains(&issuer) {
             issuers.push(issuer);
@@ -269,7 +271,7 @@ impl SignerList {
     }
 }
 
-/// What makes a line a pattern, which matches nothing here.
+/// What makes a line look like a pattern, which it is not here.
 fn pattern(text: &str) -> Option<LineFault> {
     let found = match text {
         _ if text.contains('*') && text.replace("CN=*.", "CN=").contains('*') => "*",

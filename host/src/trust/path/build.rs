@@ -73,18 +73,46 @@ pub(crate) fn check(
     role: Role,
     at: u64,
 ) -> Result<CertPath, PathError> {
+    judge_all(store, leaf, untrusted, (role, at)).map_err(|failure| failure.best)
+}
+
+/// Why no path is good.
+pub(crate) struct Failure {
+    /// The most useful reason against any of the paths.
+    pub(crate) best: PathError,
+    /// The most useful of those that every other reader of the certificate will find too: that of another path must not hide it.
+    pub(crate) elsewhere: Option<PathError>,
+}
+
+impl From<PathError> for Failure {
+    fn from(best: PathError) -> Self {
+        Self { best, elsewhere: None }
+    }
+}
+
+/// As [`check`], with what is wrong elsewhere too.
+pub(crate) fn judge_all(
+    store: &TrustStore,
+    leaf: &X509,
+    untrusted: &[X509],
+    (role, at): (Role, u64),
+) -> Result<CertPath, Failure> {
     let mut first = Link::new(leaf, false)?;
     if leaf::is_proxy(&first.der, &first.subject, &first.issuer) {
-        return Err(PathError::Proxy { subject: first.subject });
+        return Err(PathError::Proxy { subject: first.subject }.into());
     }
     first.anchor = store.authorities(&first.subject).any(|known| known.self_signed && known.der == first.der);
     let helpers = untrusted.iter().filter_map(|certificate| Link::new(certificate, false).ok()).collect();
     let now = at.max(seconds(SystemTime::now()));
-    let mut search = Search { store, helpers, role, at, now, spent: 0, best: None };
+    let subject = first.subject.clone();
+    let mut search = Search { store, helpers, role, at, now, spent: 0, best: None, subject, elsewhere: None };
     let mut path = vec![first];
     match search.extend(&mut path) {
         Some(good) => Ok(good),
-        None => Err(search.best.unwrap_or(PathError::TooManyPaths { limit: BUDGET })),
+        None => {
+            let best = search.best.unwrap_or(PathError::TooManyPaths { limit: BUDGET });
+            Err(Failure { best, elsewhere: search.elsewhere })
+        }
     }
 }
 
@@ -98,6 +126,10 @@ struct Search<'a> {
     spent: usize,
     /// The most useful reason against the paths seen so far.
     best: Option<PathError>,
+    /// The subject of the leaf.
+    subject: DistinguishedName,
+    /// See [`Failure::elsewhere`].
+    elsewhere: Option<PathError>,
 }
 
 impl Search<'_> {
@@ -158,6 +190,11 @@ impl Search<'_> {
     }
 
     fn note(&mut self, error: PathError) {
+        if error.holds_elsewhere(&self.subject)
+            && self.elsewhere.as_ref().is_none_or(|known| error.rank() < known.rank())
+        {
+            self.elsewhere = Some(error.clone());
+        }
         if self.best.as_ref().is_none_or(|best| error.rank() < best.rank()) {
             self.best = Some(error);
         }

@@ -19,6 +19,7 @@ use openssl::x509::X509;
 
 use super::build::openssl_error;
 use super::error::PathError;
+use crate::trust::NameError;
 use crate::trust::der::{self, MalformedDer, Reader};
 
 const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x0e];
@@ -54,7 +55,8 @@ fn new_key() -> Result<PKey<Private>, PathError> {
 /// One copy, signed by `signing`; an issuer carries the key `own` in place of its real one, so that the copy below it
 /// verifies.
 fn copy(certificate: &[u8], own: Option<&PKey<Private>>, signing: &PKey<Private>) -> Result<X509, PathError> {
-    let malformed = |error: MalformedDer| PathError::OpenSsl(error.to_string());
+    // A certificate that only OpenSSL can read is its owner's fault, not ours.
+    let malformed = |_: MalformedDer| PathError::Unreadable(NameError::Malformed);
     let algorithm = der::encode(der::SEQUENCE, &der::encode(der::OID, ECDSA_SHA256));
     let public = own.map(|key| key.public_key_to_der()).transpose().map_err(openssl_error)?;
     let body = body(certificate, public.as_deref(), &algorithm).map_err(malformed)?;
@@ -62,7 +64,7 @@ fn copy(certificate: &[u8], own: Option<&PKey<Private>>, signing: &PKey<Private>
     let mut bits = vec![0];
     bits.extend(signer.sign_oneshot_to_vec(&body).map_err(openssl_error)?);
     let whole = [body, algorithm, der::encode(der::BIT_STRING, &bits)].concat();
-    X509::from_der(&der::encode(der::SEQUENCE, &whole)).map_err(openssl_error)
+    X509::from_der(&der::encode(der::SEQUENCE, &whole)).map_err(|_| PathError::Unreadable(NameError::Malformed))
 }
 
 /// `TBSCertificate` (RFC 5280 4.1) with another signature algorithm, perhaps another key, and fewer extensions.

@@ -23,7 +23,7 @@
 //!
 //! Where several things are wrong, the error tells the one an operator gets furthest with; see [`PathError::rank`].
 
-pub(crate) use build::{OTHER_KEY_IDENTIFIER, check, check_alone, reasons};
+pub(crate) use build::{OTHER_KEY_IDENTIFIER, check, check_alone, judge_all, reasons};
 pub(crate) use leaf::is_authority;
 
 mod build;
