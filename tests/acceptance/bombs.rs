@@ -94,6 +94,12 @@ pub(crate) fn ponderous() -> Vec<u8> {
     [b"\0asm\x0d\0\x01\0".to_vec(), module_section(300)].concat()
 }
 
+/// A component with everything that a plugin has, and a bomb in it that nothing uses.
+pub(crate) fn laid_in(plugin: &[u8], bomb: &[u8]) -> Vec<u8> {
+    let sections = bomb.strip_prefix(b"\0asm\x0d\0\x01\0").unwrap();
+    [plugin, sections].concat()
+}
+
 /// Put at the end of a component it makes its compilation take some seconds, and changes nothing else.
 pub(crate) fn slow_section() -> Vec<u8> {
     module_section(200)

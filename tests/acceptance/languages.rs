@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::harness::{Folder, eventually};
 use crate::peers::Kind;
@@ -100,6 +100,13 @@ pub(crate) fn done(output: Output) -> String {
     said
 }
 
+/// Held from the writing of a project to the end of its build: cargo tells projects of one name in one target folder by the
+/// times of their files alone.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Language {
     /// The commands of the guide under this language's heading.
     fn commands(&self) -> String {
@@ -115,6 +122,7 @@ impl Language {
     fn project(&self) -> &Path {
         self.built.get_or_init(|| {
             let folder = Folder::for_the_run(&format!("plugin-{}", self.word));
+            let _turn = turn();
             let said = done(author(&folder, "sh").args(["-euc", &self.commands()]).output().unwrap());
             for expected in ["4 passed, 0 failed", "roles        validator", "verdict      can be used", "P99"] {
                 assert!(said.contains(expected), "{}: {expected} not in\n{said}", self.word);
@@ -149,6 +157,7 @@ impl Language {
     fn answers_and_gives_up_with_its_words(&self) {
         self.project();
         let folder = Folder::for_the_run(&format!("plugin-{}-gives-up", self.word));
+        let turn = turn();
         done(sesame(&folder, &["plugin", "new", "sites", "--lang", self.word]));
         let project = folder.join("sites");
         let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/authors");
@@ -172,6 +181,7 @@ impl Language {
         std::fs::write(case.join("expected.toml"), format!("verdict = \"failed\"\nreason = {:?}\n", self.words))
             .unwrap();
         done(sesame(&project, &["plugin", "build"]));
+        drop(turn);
         let said = done(sesame(&project, &["plugin", "test", "sites.wasm", "cases"]));
         assert!(said.contains(&format!("{expected} passed, 0 failed")), "{said}");
     }
@@ -258,6 +268,7 @@ fn a_project_in_a_moved_folder_builds_the_component_of_its_own_name() {
     for language in [&RUST, &PYTHON, &JAVASCRIPT, &C] {
         let folder = Folder::new("moved");
         let project = moved(language, &folder);
+        let _turn = turn();
         let said = done(sesame(&project, &["plugin", "build"]));
         assert!(said.contains("/My Sites (copy)/sites.wasm, "), "{}: {said}", language.word);
         assert!(said.contains(" bytes: validator\n"), "{}: {said}", language.word);
@@ -283,6 +294,7 @@ fn debian_s_own_node_18_builds_a_plugin() {
 fn refused_build(language: &Language, from: &str, to: &str) -> String {
     let folder = Folder::new("mistaken");
     let project = moved(language, &folder);
+    let _turn = turn();
     let main = project.join(language.main);
     let source = std::fs::read_to_string(&main).unwrap();
     assert!(source.contains(from), "{}", language.word);

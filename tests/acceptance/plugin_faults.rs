@@ -11,6 +11,7 @@ use crate::checker::Workload;
 use crate::harness::{Child, eventually, patience};
 use crate::peers::Kind;
 use crate::peers::broker::shared;
+use crate::peers::guests::component;
 use crate::plugins::{behaving, bodies, deliver, install, one_in};
 use crate::queues;
 use crate::sesame::{Pair, Site, Way, own_destination, program};
@@ -352,7 +353,8 @@ fn a_component_that_is_dear_to_compile_costs_a_child_its_allowance_and_no_more()
 #[test]
 fn a_bomb_in_the_plugin_folder_is_refused_by_name_and_the_channel_beside_it_works() {
     let pair = behaving("channels = [\"central\"]\n", "");
-    let component = bombs::one_huge_function(10 << 20);
+    let plugin = std::fs::read(component("sites")).unwrap();
+    let component = bombs::laid_in(&plugin, &bombs::one_huge_function(10 << 20));
     pair.receiver.folder.write("plugins.d/90-bomb.wasm", component);
     pair.receiver.run(&["check"]).says("plugin 90-bomb.wasm cannot be compiled");
 }

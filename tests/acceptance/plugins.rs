@@ -205,7 +205,8 @@ fn a_file_that_is_no_plugin_holds_up_its_own_messages_and_no_others() {
             built => std::fs::read(component(built)).unwrap(),
         };
         site.folder.write(&format!("plugins.d/{guest}.wasm"), content);
-        site.folder.write(&format!("plugins.d/{guest}.toml"), "channels = [\"checked\"]\n");
+        let sidecar = "channels = [\"checked\"]\ndeny-stand-ins = true\n";
+        site.folder.write(&format!("plugins.d/{guest}.toml"), sidecar);
         for channel in ["one", "two"] {
             queues::add(&sender.outgoing(channel), b"Site: X\n");
         }
