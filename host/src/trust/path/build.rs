@@ -84,9 +84,9 @@ pub(crate) struct Failure {
     pub(crate) elsewhere: Option<PathError>,
 }
 
-impl From<PathError> for Failure {
+impl From<PathError> for Box<Failure> {
     fn from(best: PathError) -> Self {
-        Self { best, elsewhere: None }
+        Box::new(Failure { best, elsewhere: None })
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn judge_all(
     leaf: &X509,
     untrusted: &[X509],
     (role, at): (Role, u64),
-) -> Result<CertPath, Failure> {
+) -> Result<CertPath, Box<Failure>> {
     let mut first = Link::new(leaf, false)?;
     if leaf::is_proxy(&first.der, &first.subject, &first.issuer) {
         return Err(PathError::Proxy { subject: first.subject }.into());
@@ -111,7 +111,7 @@ pub(crate) fn judge_all(
         Some(good) => Ok(good),
         None => {
             let best = search.best.unwrap_or(PathError::TooManyPaths { limit: BUDGET });
-            Err(Failure { best, elsewhere: search.elsewhere })
+            Err(Box::new(Failure { best, elsewhere: search.elsewhere }))
         }
     }
 }
