@@ -281,15 +281,22 @@ fn an_issuer_without_quotes_is_no_part_of_the_name() {
 
 #[test]
 fn patterns_are_told_and_stand_for_nothing_but_themselves() {
-    for line in ["/C=UK/CN=*", "CN=*,O=eScience,C=UK", "/C=UK/CN=.*", "/C=UK/CN=.+", "/C=UK/CN=robot*1", "/C=UK/CN=a$"]
-    {
+    for line in [
+        "/C=UK/O=eScience/*",
+        "/C=UK/CN=*",
+        "CN=*,O=eScience,C=UK",
+        "/C=UK/CN=.*",
+        "/C=UK/CN=.+",
+        "/C=UK/CN=robot*1",
+        "/C=UK/CN=a$",
+    ] {
         let (words, names) = said(line);
         assert!(names == 1 && words.contains("is a pattern, and names match exactly"), "{line}: {words}");
         let list = SignerList::from_text(line);
         assert!(list.contains(&name(line), &name("/O=CA")), "{line}: a ban of that name holds");
         assert!(!list.contains(&name("/C=UK/CN=robot1"), &name("/O=CA")), "{line}");
     }
-    for line in ["/C=UK/O=eScience/*", "^/C=UK/CN=a$", "*"] {
+    for line in ["^/C=UK/CN=a$", "*"] {
         assert_eq!(said(line).1, 0, "{line}");
     }
     let (words, names) = said("/C=UK/CN=*.example.org");

@@ -298,7 +298,7 @@ fn refusals_say_why_and_what_to_do() {
     assert!(expired.contains("expired on ") && expired.contains(&day[..10]), "{expired}");
     assert!(words(|r| r.purposes = vec!["clientAuth".into()]).ends_with("needs a certificate with serverAuth"));
     let weak = words(|r| r.digest = Digest::Sha1);
-    assert!(weak.contains("with SHA-1; accepted are "), "{weak}");
+    assert!(weak.contains("with SHA-1 (1.2.840.10045.4.1); accepted are "), "{weak}");
     assert!(weak.ends_with("; the broker needs a certificate signed with SHA-256"), "{weak}");
     let stranger = Authority::root(&Request::authority("/O=Stranger/CN=Root")).unwrap();
     let strange = said(&stranger.issue(&broker(|_| {})).unwrap());
