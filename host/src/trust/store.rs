@@ -193,10 +193,12 @@ impl TrustStore {
         let Err(error) = self.check_path(&leaf, issuers, role, at) else { return Ok(()) };
         path::check_alone(&leaf, role, path::seconds(at)).map_err(|error| OwnFault { error, elsewhere: true })?;
         let failure = path::judge_all(self, &leaf, issuers, (role, path::seconds(at)));
-        match failure.err().and_then(|failure| failure.elsewhere) {
-            Some(error) => Err(OwnFault { error, elsewhere: true }),
-            None => Err(OwnFault { error, elsewhere: false }),
+        if let Some(error) = failure.err().and_then(|failure| failure.elsewhere) {
+            return Err(OwnFault { error, elsewhere: true });
         }
+        let subject = DistinguishedName::from_x509(leaf.subject_name());
+        let elsewhere = subject.is_ok_and(|subject| error.holds_elsewhere(&subject));
+        Err(OwnFault { error, elsewhere })
     }
 
     /// The certificate that `der` encodes: as it was parsed before, where a path for `role` was found good for it.

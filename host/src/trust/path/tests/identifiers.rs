@@ -150,3 +150,18 @@ fn an_anchor_that_has_expired_here_says_nothing_of_other_directories() {
     let fault = world.store().check_own(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()).unwrap_err();
     assert_eq!((fault.error.code(), fault.elsewhere), ("expired", false));
 }
+
+#[test]
+fn a_fault_that_every_reader_finds_is_not_hidden_by_an_expired_edition_of_the_authority() {
+    let world = World::new();
+    let day = 86_400;
+    let ended = again(&world.root, &Request { not_before: -20 * day, not_after: -day, ..Request::authority(ROOT) });
+    world.directory.add_authority(&ended.own.certificate).unwrap();
+    let leaf = world.root.issue(&host(|_| {})).unwrap();
+    let fault = || world.store().check_own(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now());
+    assert!(fault().is_ok());
+    world.directory.add_policy(&world.root.own.certificate, &["/C=FR/*"]).unwrap();
+    assert_eq!(world.code(&leaf), "expired", "the most useful reason is another");
+    let fault = fault().unwrap_err();
+    assert_eq!((fault.error.code(), fault.elsewhere), ("namespace", true));
+}
