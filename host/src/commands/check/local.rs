@@ -223,7 +223,7 @@ pub(super) fn lists(config: &Config) -> Vec<Found> {
             Ok(source) => {
                 let lists = source.current();
                 let (file, banned) = (receiver.authorised.display(), lists.banned.len());
-                let authorised = output::count(lists.authorised.len(), "signer");
+                let authorised = output::count(lists.authorised.signers(), "signer");
                 found.push(Found::ok(subject.clone(), format!("{authorised} authorised in {file}, {banned} banned")));
                 let warnings = lists.authorised.warnings().into_iter().chain(lists.banned.warnings());
                 found.extend(warnings.map(|warning| Found::warning(subject.clone(), warning)));

@@ -248,6 +248,13 @@ impl SignerList {
         self.names.len()
     }
 
+    /// How many of its names are meant as such: those that look like patterns are not.
+    #[must_use]
+    pub fn signers(&self) -> usize {
+        let patterns = self.wrong.iter().filter(|line| matches!(line.reason, LineFault::Pattern(_))).count();
+        self.names.len().saturating_sub(patterns)
+    }
+
     /// Whether it holds no name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
