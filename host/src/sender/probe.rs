@@ -49,7 +49,7 @@ impl Probe {
         Self { suspect, answers }
     }
 
-    /// Waits for the next answer; the probe comes back while there are more.
+    /// Whether the broker took the next probe, once it says so; `None` when all have been answered.
     async fn next(&mut self) -> Option<bool> {
         let answer = self.answers.join_next().await?;
         Some(matches!(answer, Ok(Ok(_receipt))))

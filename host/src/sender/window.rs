@@ -125,8 +125,8 @@ impl Window {
         self.suspects.values().map(|suspect| suspect.until).filter(|until| now < *until).min()
     }
 
-    /// When the next suspect may go, if that is after `now`, whose trial is not over; a suspect that failed six times while the broker took nothing
-    /// else is left for later.
+    /// When the next suspect may go, if that is after `now`, whose trial is not over; a suspect that failed six times while
+    /// the broker took nothing else is left for later.
     #[must_use]
     pub fn trial_goes_on(&self, now: Instant) -> Option<Instant> {
         self.suspects

@@ -21,6 +21,7 @@
 
 use std::time::Duration;
 
+use super::connector::chain;
 use super::destination::{Destination, Form};
 use super::session::{Session, SessionError, Subscribe};
 
@@ -195,16 +196,6 @@ fn declared_otherwise(destination: &Destination, words: &str) -> String {
         ),
         None => format!("the queue of {destination} was declared otherwise ({words})"),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line
 }
 
 #[cfg(test)]
