@@ -12,7 +12,7 @@ use crate::peers::guests;
 use crate::sesame::program;
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The calls under a heading of the page, and what it says that they answer.

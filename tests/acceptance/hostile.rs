@@ -20,7 +20,7 @@ const NATIVE: usize = 300;
 const IN_THE_HOST: usize = 40;
 
 fn ours() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/authors/hostile")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/authors/hostile")
 }
 
 /// The corpus, and every so many of it once more with the word before it at which the plugins transform.
@@ -85,7 +85,7 @@ fn in_the_host(component: &Path, config: &str, messages: &[Hostile]) {
 #[test]
 fn content_never_makes_a_plugin_in_python_fail() {
     let folder = Folder::new("hostile-python");
-    let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk/python");
+    let helper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk/python");
     let mut python = author(folder.path(), "python3");
     over_files(python.arg("-B").arg(ours().join("run.py")).arg(helper), &folder);
     let project = project(&folder, "python", "plugin.py");
@@ -134,7 +134,7 @@ fn content_never_makes_a_stock_plugin_fail() {
         ("pseudonymise", "key = \"0123456789abcdef\"\n"),
         ("set-fields", rules),
     ] {
-        let component = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/{name}.wasm"));
+        let component = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/{name}.wasm"));
         in_the_host(&component, config, &messages);
     }
 }

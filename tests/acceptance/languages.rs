@@ -110,7 +110,7 @@ fn turn() -> MutexGuard<'static, ()> {
 impl Language {
     /// The commands of the guide under this language's heading.
     fn commands(&self) -> String {
-        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk/README.md");
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk/README.md");
         let guide = std::fs::read_to_string(guide).unwrap();
         let (_, section) = guide.split_once(&format!("{}\n", self.heading)).unwrap();
         let (_, commands) = section.split_once("```sh\n").unwrap();
@@ -160,7 +160,7 @@ impl Language {
         let turn = turn();
         done(sesame(&folder, &["plugin", "new", "sites", "--lang", self.word]));
         let project = folder.join("sites");
-        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/authors");
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/authors");
         let (main, cases) = (project.join(self.main), project.join("cases"));
         let mut expected = 5;
         if let Some((from, to)) = self.gives_up {

@@ -12,7 +12,7 @@ use crate::sesame::{Site, Way, recipient};
 
 /// The verdicts of `docs/smime.md`: `accepted`, or the code of the refusal.
 fn documented() -> BTreeMap<String, String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/smime.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/smime.md");
     let text = std::fs::read_to_string(page).unwrap();
     let code = |cell: &str| cell.split('`').nth(1).map(str::to_owned);
     let row = |line: &str| {

@@ -17,7 +17,7 @@ use crate::sesame::{Site, Way, encrypted_for, own_destination, recipient};
 const RECORD: &[u8] = b"APEL-summary-job-message: v0.2\nSite: UKI-TEST\n%%\n";
 
 fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/reject").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/reject").canonicalize().unwrap()
 }
 
 /// Name and message of each case.

@@ -18,7 +18,7 @@ fn asking() -> Asking {
     let site = Site::of("sender.example.org").at(&["127.0.0.1:1"], Way::Plain, "");
     let site = site.sending("cpu", "/queue/sesame.test", "");
     let component = site.folder.join("plugins.d/10-a.wasm");
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/contracts/1.0.0/every-role.wasm");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/contracts/1.0.0/every-role.wasm");
     fs::copy(kept, &component).unwrap();
     let side_car = site.folder.write("plugins.d/10-a.toml", "[config]\nmark = \"a\"\n");
     site.folder.write("plugin-signers", format!("{}\n", site.host.subject));

@@ -112,7 +112,7 @@ fn types_of_records_have_queues_of_their_own() {
 /// The messages that `plugin-sdk/tests/records` keeps with their verdicts, through the component and with its configuration.
 #[test]
 fn any_record_and_salvage_records_have_the_verdicts_of_the_loader() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for plugin in ["any-record", "salvage-records"] {
         let component = sources.join(format!("plugins/{plugin}.wasm"));
         for setting in ["refuse", "pass"] {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use ::sesame::demo::broker::Broker;
+use ::testkit::broker::Broker;
 
 use crate::crypto::text;
 use crate::harness::Folder;

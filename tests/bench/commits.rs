@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Instant, SystemTime};
 
-use ::sesame::journal::{Disposition, Facts, Journal, Key};
-use ::sesame::message::{MessageId, content_digest};
-use ::sesame::spool::{Commit, CommitEngine, CommitSettings, NewElement, Outcome, SpoolLock};
+use ::message::{MessageId, content_digest};
+use ::spool::journal::{Disposition, Facts, Journal, Key};
+use ::spool::{Commit, CommitEngine, CommitSettings, NewElement, Outcome, SpoolLock};
 
 use crate::clock::own_cpu;
 use crate::crypto::text;
@@ -59,7 +59,7 @@ fn commit_all(root: &Path, batch: usize, count: usize) -> (f64, f64) {
             under_way -= 1;
         }
         let sender = sender.clone();
-        let done = Box::new(move |outcome: Result<::sesame::spool::Stored, _>| {
+        let done = Box::new(move |outcome: Result<::spool::Stored, _>| {
             assert!(matches!(outcome.unwrap().outcome(), Outcome::New { .. }), "a duplicate");
             sender.send(()).unwrap();
         });

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::sesame::message::MessageId;
-use ::sesame::smime::{OpenPolicy, Peer, SealPolicy, Sealed, Sealer, ToSeal, open};
-use ::sesame::trust::throwaway::{Authority, Directory, KeyKind, Request};
-use ::sesame::trust::{Credential, RecipientCertificate, Trust, TrustSettings};
+use ::message::MessageId;
+use ::smime::{OpenPolicy, Peer, SealPolicy, Sealed, Sealer, ToSeal, open};
+use ::testkit::pki::{Authority, Directory, KeyKind, Request};
+use ::trust::{Credential, RecipientCertificate, Trust, TrustSettings};
 use openssl::pkey::{Id, PKeyRef, Private};
 use openssl::rsa::Padding;
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::sesame::journal::Journal;
-use ::sesame::spool::{Deaths, Turns};
+use ::spool::journal::Journal;
+use ::spool::{Deaths, Turns};
 
 use crate::end_to_end::Sites;
 use crate::harness::Folder;

@@ -9,8 +9,8 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use ::sesame::message::{Direction, MessageId};
-use ::sesame::plugin::{
+use ::message::{Direction, MessageId};
+use ::plugins::{
     CompileSettings, Input, Outcome, Pipeline, PipelineSettings, Plugins, SignerFacts, StageSource, TOTAL_TIME,
 };
 

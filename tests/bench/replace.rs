@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ::sesame::demo::broker::Broker;
-use ::sesame::stomp::frame::Headers;
+use ::stomp::frame::Headers;
+use ::testkit::broker::Broker;
 
 use crate::crypto::text;
 use crate::harness::Folder;

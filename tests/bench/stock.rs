@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use ::sesame::message::Direction;
-use ::sesame::plugin::{Plugins, StageSource};
+use ::message::Direction;
+use ::plugins::{Plugins, StageSource};
 
 use crate::pipeline::{one_call, pipeline_of};
 use crate::report::{Goal, Report};
@@ -33,7 +33,7 @@ pub(crate) fn measure(report: &mut Report, plugins: &Plugins) {
 
 /// Each built component beside its sources, with its size in kB.
 fn sizes() -> Vec<(String, f64)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files
         .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
@@ -46,7 +46,7 @@ fn sizes() -> Vec<(String, f64)> {
 
 /// The demo's job records, as often as they fit.
 pub(crate) fn job_message(size: usize) -> Vec<u8> {
-    let sample = include_str!("../../host/src/demo/samples/cpu-jobs.txt");
+    let sample = include_str!("../../host/sesame/src/demo/samples/cpu-jobs.txt");
     let (head, records) = sample.split_once('\n').unwrap();
     let mut message = format!("{head}\n");
     let records = records.split_inclusive("%%\n").filter(|record| record.contains("Site: "));
@@ -61,7 +61,7 @@ pub(crate) fn job_message(size: usize) -> Vec<u8> {
 
 /// The demo's storage records, as often as they fit, each under an identity of its own.
 fn storage_message(size: usize) -> Vec<u8> {
-    let sample = include_str!("../../host/src/demo/samples/storage.xml");
+    let sample = include_str!("../../host/sesame/src/demo/samples/storage.xml");
     let (head, rest) = sample.split_at(sample.find("<sr:StorageUsageRecord>").unwrap());
     let (records, tail) = rest.split_at(rest.rfind("</sr:StorageUsageRecords>").unwrap());
     let mut message = head.to_owned();
@@ -76,7 +76,7 @@ fn storage_message(size: usize) -> Vec<u8> {
 
 /// The demo's accelerator records until there are so many, which is the most that a message may hold.
 fn accelerator_message(count: usize) -> Vec<u8> {
-    let sample = include_str!("../../host/src/demo/samples/accelerator.json");
+    let sample = include_str!("../../host/sesame/src/demo/samples/accelerator.json");
     let mut message: serde_json::Value = serde_json::from_str(sample).unwrap();
     let records = message["UsageRecords"].as_array().unwrap().clone();
     message["UsageRecords"] = records.into_iter().cycle().take(count).collect();

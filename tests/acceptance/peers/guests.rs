@@ -13,7 +13,7 @@ pub(crate) fn component(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = Folder::for_the_run("guests");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/build");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/build");
         let mut command = Command::new(script);
         if std::env::var_os("SESAME_GUEST_TARGET_DIR").is_none() {
             command.env("SESAME_GUEST_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("guests"));

@@ -187,7 +187,7 @@ fn add_link(command: &mut Command, link: &Link<'_>) {
 
 fn script(name: &str) -> Command {
     let mut command = Command::new(interpreter());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/acceptance/python");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/acceptance/python");
     command.args(["-B", "-W", "ignore"]).arg(folder.join(name));
     command
 }

@@ -27,7 +27,7 @@ pub(crate) fn write_all(folder: &Path, signer: &Host, recipient: &Host, stranger
 }
 
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/acceptance/smime_tools").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/acceptance/smime_tools").join(name)
 }
 
 #[track_caller]

@@ -1,0 +1,199 @@
+//! What the modules say to each other about a message: its id, its direction and what was found in it.
+//!
+//! Nothing here touches a socket, a disk or a key. The proof types live with the module that makes them (`Receipt` in
+//! `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`).
+
+pub mod cause;
+pub mod daily;
+pub mod duration;
+pub mod text;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The longest message id that is taken as it came, in bytes.
+const MAX_ID_BYTES: usize = 255;
+
+/// The identity of a message: what travels as `empa-id` and, inside the signed part, as `Sesame-Message-Id`.
+///
+/// Made of `[0-9A-Za-z._/-]`, 1 to 255 bytes. The same on every attempt to send one message.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MessageId(String);
+
+/// A text that cannot be a message id.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("message id {0:?} is not 1 to 255 of the characters 0-9 A-Z a-z . _ / -")]
+pub struct InvalidMessageId(String);
+
+impl MessageId {
+    /// Takes `text` as an id if it is well formed.
+    ///
+    /// # Errors
+    /// [`InvalidMessageId`] where the text is empty, too long or holds another character.
+    pub fn parse(text: &str) -> Result<Self, InvalidMessageId> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-');
+        if text.is_empty() || text.len() > MAX_ID_BYTES || !text.bytes().all(legal) {
+            return Err(InvalidMessageId(text.chars().take(80).collect()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id of a message that arrived without one.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self("noid".to_owned())
+    }
+
+    /// Takes the id a peer sent; one that is not well formed is replaced by `x-` and a hash of it, so that a redelivery
+    /// gets the same.
+    #[must_use]
+    pub fn from_peer(text: &str) -> Self {
+        Self::parse(text).unwrap_or_else(|_| {
+            let digest = hex(&Sha256::digest(text.as_bytes()));
+            Self(format!("x-{}", digest.get(..32).unwrap_or(&digest)))
+        })
+    }
+
+    /// The id of part `number` (from 1) of a split message.
+    #[must_use]
+    pub fn part(&self, number: usize) -> Self {
+        Self(format!("{}.{number}", self.0))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for MessageId {
+    type Error = InvalidMessageId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<MessageId> for String {
+    fn from(id: MessageId) -> Self {
+        id.0
+    }
+}
+
+/// Which way a message goes through the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Before signing and encryption.
+    Outbound,
+    /// After decryption, verification and authorisation.
+    Inbound,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The message cannot be used as it is.
+    Error,
+    /// The message was used, and somebody should look.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+/// One thing found in a message, worded for the operator who must act on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Stable and machine-readable, such as `job.negative-wall-duration`.
+    pub code: String,
+    /// Without personal data.
+    pub text: String,
+    /// Position of the record in the message, from 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record_number: Option<u32>,
+    /// Field name or XPath.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<String>,
+    /// What was in the message; kept only beside the message, never logged.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    /// One line without the value: `job.negative-wall-duration: record 3, WallDuration: below zero`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.code)?;
+        if let Some(number) = self.record_number {
+            write!(f, "record {number}, ")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// SHA-256 of a message's content: what tells two messages with one id apart.
+#[must_use]
+pub fn content_digest(payload: &[u8]) -> [u8; 32] {
+    Sha256::digest(payload).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_a_dirq_name_and_refuses_control_characters() {
+        assert_eq!(MessageId::parse("6b031234/6b03126398f937").unwrap().as_str(), "6b031234/6b03126398f937");
+        for bad in ["", "a b", "a\nb", "\u{e9}", "a:b"] {
+            assert!(MessageId::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(MessageId::parse(&"a".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn gives_a_malformed_id_the_same_replacement_each_time() {
+        let first = MessageId::from_peer("a\nb");
+        assert_eq!(first, MessageId::from_peer("a\nb"));
+        assert_ne!(first, MessageId::from_peer("a\nc"));
+        assert_eq!(first.as_str().len(), 34);
+    }
+
+    #[test]
+    fn a_finding_reads_as_one_line_without_its_value() {
+        let finding = Finding {
+            severity: Severity::Error,
+            code: "job.negative-wall-duration".into(),
+            text: "below zero".into(),
+            record_number: Some(3),
+            field: Some("WallDuration".into()),
+            value: Some("-5".into()),
+        };
+        assert_eq!(finding.to_string(), "job.negative-wall-duration: record 3, WallDuration: below zero");
+    }
+}

@@ -1,0 +1,313 @@
+//! The stages of one channel, in order, and what they make of a message.
+//!
+//! A [`Pipeline`] never changes once it is loaded: a reload loads another and the caller swaps the two, so that a
+//! message in work finishes on the one it began with. Calls block; they belong on threads with at least 2 MiB of
+//! stack that no heart-beat waits for.
+//!
+//! # Policy
+//! - A stage is asked in a fresh instance for each message, and for each part of one: validator, then transformer, then
+//!   router, whichever it has. What one stage makes of a message is what the next one sees.
+//! - Parts of a split go through the later stages one by one. A part that is refused there joins the refused parts; the
+//!   rest go on. A part that is dropped is gone. `retry` or a fault for one part is that for the whole message: all
+//!   parts take effect or none does.
+//! - Routes are the union of what all routers say.
+//! - A stage that fails falls under its `on-error`, which is applied here: `pass` goes on without the stage and
+//!   leaves a warning among the findings, `reject` answers [`Outcome::Invalid`] with the finding `plugin.failed`, and
+//!   only `defer` reaches the caller, as [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches
+//!   him.
+//! - A stage that could not be loaded is a stage that cannot answer: the messages it should have seen get
+//!   [`Outcome::Failed`], whatever its `on-error` says. So do those of a stage that is being compiled, and this is no
+//!   failure of the stage: no attempt is counted, and where it applies to all messages nothing is taken up.
+//! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before he
+//!   takes a message up, and [`StageError::blame`] says what a failure means for its message.
+
+mod assemble;
+mod health;
+mod load;
+mod run;
+mod stage;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::component::{Description, Powers, Roles};
+use super::folder::StageSource;
+use super::instance::Fault;
+use message::{Direction, Finding, MessageId};
+
+pub use self::load::PluginError;
+pub(super) use self::load::{Mistaken, load_component, settings};
+use self::stage::Stage;
+pub use self::statistics::Figures;
+
+/// Longest time one message may be in the pipeline of its channel.
+pub const TOTAL_TIME: Duration = Duration::from_secs(60);
+
+/// What a pipeline is made from.
+#[derive(Clone, Debug)]
+pub struct PipelineSettings {
+    /// The stages, in order.
+    pub stages: Vec<StageSource>,
+    /// The channel.
+    pub channel: String,
+    /// The names of all channels, so that a side-car that names none of them is found out.
+    pub channels: Vec<String>,
+    /// The channel's direction.
+    pub direction: Direction,
+    /// The names of the channel's routes, without `default`.
+    pub routes: Vec<String>,
+    /// Largest payload that may leave the pipeline.
+    pub max_payload: usize,
+    /// Longest time for one message, [`TOTAL_TIME`] if in doubt.
+    pub total_time: Duration,
+}
+
+/// The loaded stages of one channel.
+#[derive(Debug)]
+pub struct Pipeline {
+    stages: Vec<Stage>,
+    channel: String,
+    direction: Direction,
+    routes: Vec<String>,
+    max_payload: usize,
+    total_time: Duration,
+    hash: String,
+}
+
+/// The facts about a message that plugins are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Its id.
+    pub message_id: &'a MessageId,
+    /// Where it goes to or came from.
+    pub destination: &'a str,
+    /// Media type of the signed part.
+    pub content_type: Option<&'a str>,
+    /// The verified signer of an inbound message.
+    pub signer: Option<&'a SignerFacts>,
+    /// When it was first taken up, milliseconds since 1970.
+    pub received_at: u64,
+    /// From 1.
+    pub attempt: u32,
+    /// Headers as the broker sent them.
+    pub transport_headers: &'a [(String, String)],
+    /// Further facts; the pipeline adds `max-payload-bytes`, and `part` to a part of a split.
+    pub properties: &'a [(String, String)],
+}
+
+/// A verified signer as plugins see him.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignerFacts {
+    /// Subject DN, RFC 4514.
+    pub subject: String,
+    /// Subject DN in slash form, if that is unambiguous.
+    pub subject_slash: Option<String>,
+    /// Issuer DN, RFC 4514.
+    pub issuer: String,
+    /// Serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// End of validity, seconds since 1970.
+    pub not_after: u64,
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+}
+
+/// What a pipeline makes of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It goes on, as one message or several, or not at all if every part of a split was refused.
+    Pass {
+        /// What goes on, in order. Empty only if `refused` is not.
+        outputs: Vec<Output>,
+        /// Parts that go to the reject queue in the same commit.
+        refused: Vec<Refused>,
+        /// Warnings and notes for the log and the journal.
+        findings: Vec<Finding>,
+    },
+    /// It ends here on purpose.
+    Dropped {
+        /// Why, for the audit log.
+        finding: Finding,
+        /// Who said so.
+        plugin: String,
+    },
+    /// It is bad and stays bad: reject.
+    Invalid {
+        /// At least one.
+        findings: Vec<Finding>,
+        /// Who said so.
+        plugin: String,
+    },
+    /// A plugin cannot tell yet: defer.
+    Retry {
+        /// At least so long.
+        after: Option<Duration>,
+        /// In the plugin's words.
+        reason: String,
+        /// Who said so.
+        plugin: String,
+    },
+    /// A plugin could not answer and its `on-error` is `defer`, or it could not be loaded: defer.
+    Failed {
+        /// Which one.
+        plugin: String,
+        /// What happened and what to do.
+        error: StageError,
+    },
+}
+
+/// One message that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The new content; `None`: as it came.
+    pub payload: Option<Vec<u8>>,
+    /// The new media type; `None`: as it was.
+    pub content_type: Option<String>,
+    /// Headers to set, each name once.
+    pub headers: Vec<(String, String)>,
+    /// Names of routes; none: the default route.
+    pub routes: Vec<String>,
+    /// Number of this part among all of a split message, from 1, refused ones counted; `None`: it was not split.
+    pub part: Option<usize>,
+}
+
+/// A part of a split that goes to the reject queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Its content.
+    pub payload: Vec<u8>,
+    /// Its media type, where it is known.
+    pub content_type: Option<String>,
+    /// At least one.
+    pub findings: Vec<Finding>,
+    /// Who refused it.
+    pub plugin: String,
+    /// Number of this part among all of the message, from 1.
+    pub part: usize,
+}
+
+/// A stage could not answer: the plugin and what happened, as one sentence for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("plugin {plugin} {fault}")]
+pub struct StageError {
+    /// The name of the stage.
+    pub plugin: String,
+    /// What happened, and what to do.
+    pub fault: Fault,
+    /// Against whom it is held.
+    pub blame: Blame,
+}
+
+/// Against whom the failure of a stage is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The message: the plugin answers for others. It counts as an attempt.
+    Message,
+    /// The plugin: the message waits, and no attempt is counted.
+    Plugin,
+    /// Nobody: the channel pauses, and the message stays where it is as if it had never been taken up.
+    Nobody,
+}
+
+/// Why a channel pauses: a plugin failed for every message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The failure that was the last straw.
+    pub error: StageError,
+    /// When it began.
+    pub since: SystemTime,
+    /// When the plugin is tried again.
+    pub until: Instant,
+}
+
+/// A stage as lists and checks show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageInfo<'a> {
+    /// The name of the file, or `builtin:NAME`.
+    pub name: &'a str,
+    /// What it is, or why it cannot answer.
+    pub state: Result<ReadyStage<'a>, &'a str>,
+    /// `ready`, `compiling`, `missing` or `broken`, in one word.
+    pub condition: &'static str,
+    /// What is wrong with the file that lies there now, while the last good one serves.
+    pub trouble: Option<&'a str>,
+    /// What it did so far in this channel.
+    pub figures: Figures,
+    /// Since when a file of it is compiled, where one is.
+    pub loading: Option<SystemTime>,
+    /// When it could not answer last, or could not be loaded, and why.
+    pub last_error: Option<(SystemTime, String)>,
+}
+
+/// A stage that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyStage<'a> {
+    /// What it does.
+    pub roles: Roles,
+    /// What it asked for and was granted.
+    pub powers: Powers,
+    /// What it says of itself.
+    pub description: &'a Description,
+    /// SHA-256 of the component, hexadecimal.
+    pub sha256: String,
+    /// The version of the contract that it was built for.
+    pub contract: &'a str,
+    /// The most memory one of its instances held for a message so far, bytes.
+    pub peak_memory: u64,
+}
+
+impl Pipeline {
+    /// What the journal remembers with every message: a hash over the stages' components, settings and configuration.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Why the channel is to pause now, if it is: nothing is to be taken up until then, and then one message at a time as
+    /// long as [`Pipeline::is_on_trial`]. Until then [`Pipeline::run`] asks no plugin and blames nobody.
+    #[must_use]
+    pub fn pause(&self, now: Instant) -> Option<Pause> {
+        self.stages.iter().find_map(|stage| {
+            let open = stage.health.resting(now)?;
+            let error = StageError { blame: Blame::Nobody, ..stage.error(open.fault) };
+            Some(Pause { error, since: open.since, until: open.until })
+        })
+    }
+
+    /// Whether a plugin failed for every message and has not answered since.
+    #[must_use]
+    pub fn is_on_trial(&self) -> bool {
+        self.stages.iter().any(|stage| stage.health.is_open())
+    }
+
+    /// Whether a plugin failed for the last message it was asked about, so that it is worth asking about another.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.stages.iter().any(|stage| stage.health.is_doubtful())
+    }
+
+    /// The stages, in order.
+    pub fn stages(&self) -> impl Iterator<Item = StageInfo<'_>> {
+        self.stages.iter().map(Stage::info)
+    }
+
+    /// Whether a stage has to be compiled before its messages can be taken up.
+    #[must_use]
+    pub fn is_compiling(&self) -> bool {
+        self.stages.iter().any(Stage::is_compiling)
+    }
+
+    /// The plugin that is being compiled and applies to every message of the channel's `destination`, if one is: until it
+    /// serves nothing is to be taken up, and [`Pipeline::run`] asks no plugin and blames nobody.
+    #[must_use]
+    pub fn holds(&self, destination: &str) -> Option<&str> {
+        self.stages.iter().find(|stage| stage.holds(destination)).map(|stage| stage.name.as_str())
+    }
+
+    /// The stages that cannot answer, each with the reason; a folder's broken plugin is found here.
+    pub fn broken(&self) -> impl Iterator<Item = StageError> {
+        self.stages.iter().filter_map(Stage::broken)
+    }
+}

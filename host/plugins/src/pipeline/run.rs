@@ -1,0 +1,320 @@
+//! One message on its way through the stages.
+
+use std::time::Instant;
+
+use super::health::Failed;
+use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
+use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
+use crate::answer::{AnswerError, Bounds, MAX_PARTS, note};
+use crate::bindings::types::{self, Message};
+use crate::filter::Facts;
+use crate::instance::Fault;
+use crate::settings::OnError;
+use message::{Direction, Finding, Severity};
+
+impl Pipeline {
+    /// Runs a message through all stages that concern it. Blocks; call it on a thread of its own.
+    #[must_use]
+    pub fn run(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
+        if let Some(Pause { error, .. }) = self.pause(Instant::now()) {
+            return Outcome::Failed { plugin: error.plugin.clone(), error };
+        }
+        let mut asked = Vec::with_capacity(self.stages.len());
+        let mut outcome = self.pass(input, payload, &mut asked);
+        self.learn(&mut outcome, &asked, input, payload);
+        outcome
+    }
+
+    /// Takes the message through the stages, and notes of each that was reached whether it was asked.
+    fn pass(&self, input: &Input<'_>, payload: &[u8], asked: &mut Vec<bool>) -> Outcome {
+        let names = signer_names(input);
+        let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
+        if !self.stages.iter().any(|stage| stage.filter.matches(&facts)) {
+            let output = Output { payload: None, content_type: None, headers: vec![], routes: vec![], part: None };
+            return Outcome::Pass { outputs: vec![output], refused: vec![], findings: vec![] };
+        }
+        let mut work = Work {
+            pipeline: self,
+            input,
+            started: Instant::now(),
+            leaves: vec![Leaf::new(self.message(input, payload))],
+            findings: Vec::new(),
+            dropped: None,
+        };
+        for stage in &self.stages {
+            let passed = work.pass_through(stage);
+            asked.push(!matches!(passed, Ok(false)));
+            if let Err(outcome) = passed {
+                return *outcome;
+            }
+        }
+        work.finish()
+    }
+
+    /// Notes how each stage fared. A failure learns here whom it is held against.
+    fn learn(&self, outcome: &mut Outcome, asked: &[bool], input: &Input<'_>, payload: &[u8]) {
+        let now = Instant::now();
+        let failed = match outcome {
+            Outcome::Failed { error, .. } => Some(error),
+            _ => None,
+        };
+        let answered = asked.len() - usize::from(failed.is_some());
+        for (at, stage) in self.stages.iter().enumerate() {
+            if at < answered && asked.get(at) == Some(&true) {
+                if stage.health.answered() {
+                    tracing::info!(channel = %self.channel, plugin = %stage.name, "the plugin answers again");
+                }
+            } else if failed.is_none() {
+                stage.health.passed_by(now);
+            }
+        }
+        if let (Some(error), Some(stage)) = (failed, self.stages.get(answered)) {
+            error.blame = match stage.is_compiling() {
+                // Waiting for a compiler is no failure: nothing pauses, nothing is counted.
+                true if stage.holds(input.destination) => Blame::Nobody,
+                true => Blame::Plugin,
+                false => stage.health.failed(Failed::of(input, payload), &error.fault, now),
+            };
+        }
+    }
+
+    fn message(&self, input: &Input<'_>, payload: &[u8]) -> Message {
+        let mut properties = input.properties.to_vec();
+        properties.push(("max-payload-bytes".to_owned(), self.max_payload.to_string()));
+        let context = types::Context {
+            direction: match self.direction {
+                Direction::Outbound => types::Direction::Outbound,
+                Direction::Inbound => types::Direction::Inbound,
+            },
+            message_id: input.message_id.as_str().to_owned(),
+            channel: self.channel.clone(),
+            destination: input.destination.to_owned(),
+            content_type: input.content_type.map(str::to_owned),
+            signer: input.signer.map(signer),
+            received_at: input.received_at,
+            attempt: input.attempt,
+            transport_headers: input.transport_headers.to_vec(),
+            properties,
+        };
+        Message { context, payload: payload.to_vec() }
+    }
+}
+
+fn signer(facts: &super::SignerFacts) -> types::Signer {
+    let slash = facts.subject_slash.iter().map(|dn| ("subject-slash".to_owned(), dn.clone()));
+    types::Signer {
+        subject: facts.subject.clone(),
+        issuer: facts.issuer.clone(),
+        serial: facts.serial.clone(),
+        not_after: facts.not_after,
+        certificate: facts.certificate.clone(),
+        properties: slash.collect(),
+    }
+}
+
+/// Both forms of the signer's name, for the filters.
+fn signer_names<'a>(input: &Input<'a>) -> Vec<&'a str> {
+    let forms = input.signer.map(|signer| [Some(signer.subject.as_str()), signer.subject_slash.as_deref()]);
+    forms.into_iter().flatten().flatten().collect()
+}
+
+/// The message, or one part of it, between two stages.
+struct Leaf {
+    message: Message,
+    changed: bool,
+    retyped: bool,
+    is_part: bool,
+    headers: Vec<(String, String)>,
+    routes: Vec<String>,
+    /// Set once it was refused, and then no stage sees it any more.
+    refused: Option<(Vec<Finding>, String)>,
+}
+
+impl Leaf {
+    fn new(message: Message) -> Self {
+        Self {
+            message,
+            changed: false,
+            retyped: false,
+            is_part: false,
+            headers: Vec::new(),
+            routes: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// What became of this leaf in one stage; headers set earlier are kept unless they are set again.
+    fn replaced(&self, piece: Piece) -> Self {
+        let mut headers = self.headers.clone();
+        for (name, value) in piece.headers {
+            headers.retain(|(earlier, _)| !earlier.eq_ignore_ascii_case(&name));
+            headers.push((name, value));
+        }
+        let mut leaf = Self {
+            retyped: self.retyped || piece.message.context.content_type != self.message.context.content_type,
+            changed: true,
+            is_part: self.is_part,
+            headers,
+            routes: self.routes.clone(),
+            refused: None,
+            message: piece.message,
+        };
+        leaf.add_routes(piece.routes);
+        leaf
+    }
+
+    fn refused(&self, piece: RefusedPiece, plugin: &str) -> Self {
+        let piece_of = Piece { message: piece.message, headers: Vec::new(), routes: Vec::new() };
+        Self { refused: Some((piece.findings, plugin.to_owned())), ..self.replaced(piece_of) }
+    }
+
+    fn add_routes(&mut self, routes: Vec<String>) {
+        for route in routes {
+            if !self.routes.contains(&route) {
+                self.routes.push(route);
+            }
+        }
+    }
+
+    /// Tells later stages which part this is.
+    fn mark(&mut self, number: usize) {
+        self.is_part = true;
+        self.message.context.properties.retain(|(name, _)| name != "part");
+        self.message.context.properties.push(("part".to_owned(), number.to_string()));
+    }
+}
+
+/// All that is known of one message while it is in the pipeline.
+struct Work<'a> {
+    pipeline: &'a Pipeline,
+    input: &'a Input<'a>,
+    started: Instant,
+    leaves: Vec<Leaf>,
+    findings: Vec<Finding>,
+    dropped: Option<(Finding, String)>,
+}
+
+type Ended = Box<Outcome>;
+
+impl Work<'_> {
+    /// Puts everything that concerns it to the stage; false where nothing does.
+    fn pass_through(&mut self, stage: &Stage) -> Result<bool, Ended> {
+        let names = signer_names(self.input);
+        let mut asked = false;
+        for leaf in std::mem::take(&mut self.leaves) {
+            let content_type = leaf.message.context.content_type.as_deref();
+            let facts = Facts { destination: self.input.destination, signer: &names, content_type };
+            if leaf.refused.is_some() || !stage.filter.matches(&facts) {
+                self.leaves.push(leaf);
+            } else {
+                asked = true;
+                self.ask(stage, leaf)?;
+            }
+            if self.leaves.len() > MAX_PARTS {
+                let error = stage.error(Fault::AnswerRefused(AnswerError::TooManyParts));
+                return Err(Box::new(Outcome::Failed { plugin: stage.name.clone(), error }));
+            }
+        }
+        Ok(asked)
+    }
+
+    fn ask(&mut self, stage: &Stage, leaf: Leaf) -> Result<(), Ended> {
+        let limit = self.pipeline.total_time;
+        if self.started.elapsed() > limit {
+            let error = stage.error(Fault::TotalTime { limit });
+            return Err(Box::new(Outcome::Failed { plugin: stage.name.clone(), error }));
+        }
+        let pipeline = self.pipeline;
+        let bounds =
+            Bounds { max_payload: pipeline.max_payload, output: stage.limits.output, routes: &pipeline.routes };
+        match stage.ask(&leaf.message, &bounds) {
+            Ok(answer) => {
+                self.take(stage, leaf, answer);
+                Ok(())
+            }
+            Err(Stop::Invalid(findings)) => self.refuse(stage, leaf, findings),
+            Err(Stop::Retry { after, reason }) => {
+                Err(Box::new(Outcome::Retry { after, reason, plugin: stage.name.clone() }))
+            }
+            Err(Stop::Fault(fault)) => self.fail(stage, leaf, fault),
+        }
+    }
+
+    fn take(&mut self, stage: &Stage, mut leaf: Leaf, answer: Answer) {
+        self.findings.extend(answer.findings);
+        match answer.change {
+            Change::Kept(routes) => {
+                leaf.add_routes(routes);
+                self.leaves.push(leaf);
+            }
+            Change::Replaced(piece) => self.leaves.push(leaf.replaced(*piece)),
+            Change::Split(pieces) => {
+                for (at, piece) in pieces.into_iter().enumerate() {
+                    let mut part = match piece {
+                        Ok(piece) => leaf.replaced(piece),
+                        Err(piece) => leaf.refused(piece, &stage.name),
+                    };
+                    part.mark(at + 1);
+                    self.leaves.push(part);
+                }
+            }
+            Change::Dropped(finding) => {
+                if leaf.is_part {
+                    self.findings.push(finding.clone());
+                }
+                self.dropped = Some((finding, stage.name.clone()));
+            }
+        }
+    }
+
+    /// A whole message ends as invalid, a part joins the refused ones.
+    fn refuse(&mut self, stage: &Stage, mut leaf: Leaf, findings: Vec<Finding>) -> Result<(), Ended> {
+        if !leaf.is_part {
+            return Err(Box::new(Outcome::Invalid { findings, plugin: stage.name.clone() }));
+        }
+        leaf.refused = Some((findings, stage.name.clone()));
+        self.leaves.push(leaf);
+        Ok(())
+    }
+
+    fn fail(&mut self, stage: &Stage, leaf: Leaf, fault: Fault) -> Result<(), Ended> {
+        let error = stage.error(fault);
+        let broken = !matches!(stage.state, State::Ready(_));
+        match stage.on_error {
+            OnError::Pass if !broken => {
+                self.findings.push(note(Severity::Warning, "plugin.failed", error.to_string()));
+                self.leaves.push(leaf);
+                Ok(())
+            }
+            OnError::Reject if !broken => {
+                let finding = note(Severity::Error, "plugin.failed", error.to_string());
+                self.refuse(stage, leaf, vec![finding])
+            }
+            _ => Err(Box::new(Outcome::Failed { plugin: stage.name.clone(), error })),
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        if let (true, Some((finding, plugin))) = (self.leaves.is_empty(), self.dropped) {
+            return Outcome::Dropped { finding, plugin };
+        }
+        let (mut outputs, mut refused) = (Vec::new(), Vec::new());
+        for (at, leaf) in self.leaves.into_iter().enumerate() {
+            let part = at + 1;
+            let Message { context, payload } = leaf.message;
+            match leaf.refused {
+                Some((findings, plugin)) => {
+                    refused.push(Refused { payload, content_type: context.content_type, findings, plugin, part });
+                }
+                None => outputs.push(Output {
+                    payload: leaf.changed.then_some(payload),
+                    content_type: context.content_type.filter(|_| leaf.retyped),
+                    headers: leaf.headers,
+                    routes: leaf.routes,
+                    part: leaf.is_part.then_some(part),
+                }),
+            }
+        }
+        Outcome::Pass { outputs, refused, findings: self.findings }
+    }
+}

@@ -1,0 +1,328 @@
+//! One stage: its settings and its component, and one question put to it.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::health::Health;
+use super::statistics::{Ending, LastError, Statistics};
+use super::{Blame, ReadyStage, StageError, StageInfo};
+use crate::answer::{self, AnswerError, Bounds};
+use crate::bindings::transformer::{Output, Part, Verdict};
+use crate::bindings::types::{Failure, Message};
+use crate::component::Loaded;
+use crate::filter::{Facts, Filter};
+use crate::instance::{Fault, Running};
+use crate::limits::Limits;
+use crate::settings::OnError;
+use crate::sidecar::SideCar;
+use crate::text::{clean, clean_lines};
+use message::{Finding, hex};
+
+/// A stage of a pipeline.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) name: String,
+    pub(super) filter: Filter,
+    pub(super) on_error: OnError,
+    pub(super) limits: Limits,
+    /// The plugin's configuration, JSON.
+    pub(super) config: String,
+    pub(super) state: State,
+    pub(super) health: Arc<Health>,
+    /// What is wrong with the file that lies there now, while the last good one serves.
+    pub(super) trouble: Option<String>,
+    pub(super) statistics: Arc<Statistics>,
+    /// The last failure, also of an earlier component or configuration under this name.
+    pub(super) last_error: Arc<LastError>,
+    /// Since when a file of it is compiled, where one is.
+    pub(super) loading: Option<SystemTime>,
+    /// The most memory one instance held, bytes.
+    pub(super) peak_memory: AtomicU64,
+}
+
+/// Whether a stage can answer.
+pub(super) enum State {
+    Ready(Arc<Loaded>),
+    /// It will be able to, once it is compiled.
+    Compiling,
+    /// Its file is gone; what to do.
+    Missing(String),
+    Broken(String),
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(loaded) => write!(f, "Ready({})", hex(&loaded.sha256)),
+            Self::Compiling => f.write_str("Compiling"),
+            Self::Missing(reason) => write!(f, "Missing({reason:?})"),
+            Self::Broken(reason) => write!(f, "Broken({reason:?})"),
+        }
+    }
+}
+
+/// What a stage says about one message, every word of it checked.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) findings: Vec<Finding>,
+    pub(super) change: Change,
+}
+
+/// What becomes of the message.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// It stays, with these routes.
+    Kept(Vec<String>),
+    Replaced(Box<Piece>),
+    Split(Vec<Result<Piece, RefusedPiece>>),
+    Dropped(Finding),
+}
+
+/// New content and its routes.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) message: Message,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) routes: Vec<String>,
+}
+
+/// Content that goes to the reject queue.
+#[derive(Debug)]
+pub(super) struct RefusedPiece {
+    pub(super) message: Message,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Why a stage did not let a message on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Invalid(Vec<Finding>),
+    Retry { after: Option<Duration>, reason: String },
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<AnswerError> for Stop {
+    fn from(error: AnswerError) -> Self {
+        Self::Fault(Fault::AnswerRefused(error))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Invalid(findings) => match answer::refusal(findings) {
+                Ok(findings) => Self::Invalid(findings),
+                Err(error) => error.into(),
+            },
+            Failure::Retry(delay) => Self::Retry {
+                after: delay.after.map(|millis| Duration::from_millis(millis.into())),
+                reason: clean_lines(&delay.reason, 1000),
+            },
+            Failure::Internal(text) => Self::Fault(Fault::Internal(clean_lines(&text, 1000))),
+        }
+    }
+}
+
+/// Why a stage that is being compiled cannot answer.
+const COMPILING: &str = "is being compiled and tried; the messages it applies to wait until it serves";
+
+fn ending(answer: &Result<Answer, Stop>) -> Ending {
+    match answer {
+        Ok(_) => Ending::Answered,
+        Err(Stop::Invalid(_)) => Ending::Rejected,
+        Err(Stop::Retry { .. }) => Ending::Retry,
+        Err(Stop::Fault(_)) => Ending::Failed,
+    }
+}
+
+impl Stage {
+    pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
+        let SideCar { filter, on_error, limits, config, .. } = side_car;
+        let (config, peak_memory) = (config.to_string(), AtomicU64::new(0));
+        Self {
+            name,
+            filter,
+            on_error,
+            limits,
+            config,
+            state,
+            health: Arc::default(),
+            trouble: None,
+            statistics: Arc::default(),
+            last_error: Arc::default(),
+            loading: None,
+            peak_memory,
+        }
+    }
+
+    pub(super) fn info(&self) -> StageInfo<'_> {
+        let peak_memory = self.peak_memory.load(Ordering::Relaxed);
+        let state = match &self.state {
+            State::Ready(loaded) => Ok(ReadyStage {
+                roles: loaded.roles(),
+                powers: loaded.powers,
+                description: &loaded.description,
+                sha256: hex(&loaded.sha256),
+                contract: &loaded.spoken.version,
+                peak_memory,
+            }),
+            State::Compiling => Err(COMPILING),
+            State::Missing(reason) | State::Broken(reason) => Err(reason.as_str()),
+        };
+        let condition = match &self.state {
+            State::Ready(_) if self.trouble.is_none() => "ready",
+            State::Compiling => "compiling",
+            State::Missing(_) => "missing",
+            State::Ready(_) | State::Broken(_) => "broken",
+        };
+        let trouble = self.trouble.as_deref();
+        let (figures, last_error) = (self.statistics.figures(), self.last_error.get());
+        StageInfo { name: &self.name, state, condition, trouble, figures, loading: self.loading, last_error }
+    }
+
+    /// Whether it is being compiled and applies to every message of its channel that goes to or came from `destination`.
+    pub(super) fn holds(&self, destination: &str) -> bool {
+        let filter = &self.filter;
+        let all = filter.signer.is_none() && filter.content_type.is_none();
+        let facts = Facts { destination, signer: &[], content_type: None };
+        self.is_compiling() && all && filter.matches(&facts)
+    }
+
+    pub(super) fn is_compiling(&self) -> bool {
+        matches!(self.state, State::Compiling)
+    }
+
+    /// Whether it is the same component under the same name with the same configuration.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let component = |stage: &Self| match &stage.state {
+            State::Ready(loaded) => Some(loaded.sha256),
+            _ => None,
+        };
+        self.name == other.name && self.config == other.config && component(self) == component(other)
+    }
+
+    /// Whether besides it is asked about the same messages on the same terms, so that its failures of before still count.
+    pub(super) fn has_terms_of(&self, other: &Self) -> bool {
+        self.filter == other.filter && self.on_error == other.on_error && self.limits == other.limits
+    }
+
+    pub(super) fn broken(&self) -> Option<StageError> {
+        let reason = self.info().state.err()?.to_owned();
+        Some(self.error(Fault::Broken(reason)))
+    }
+
+    pub(super) fn error(&self, fault: Fault) -> StageError {
+        StageError { plugin: self.name.clone(), fault, blame: Blame::Plugin }
+    }
+
+    /// Puts one message to the stage. A panic of the host's own on the way ends this question and not the process.
+    pub(super) fn ask(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
+        let State::Ready(loaded) = &self.state else {
+            return Err(self.broken().map_or_else(|| Fault::Host("no state".into()), |e| e.fault).into());
+        };
+        let started = Instant::now();
+        let asked = catch_unwind(AssertUnwindSafe(|| self.ask_instance(loaded, message, bounds)));
+        let answer = asked.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+            Err(Fault::Host(clean(text, 400)).into())
+        });
+        self.statistics.count(ending(&answer), started.elapsed());
+        if let Err(Stop::Fault(fault)) = &answer {
+            self.last_error.note(fault.to_string());
+        }
+        answer
+    }
+
+    fn ask_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
+        let mut running = Running::start(loaded, &self.name, Some(message), &self.limits, &self.config)?;
+        let answer = self.ask_running(&mut running, message, bounds);
+        self.peak_memory.fetch_max(running.memory(), Ordering::Relaxed);
+        answer
+    }
+
+    fn ask_running(&self, running: &mut Running<'_>, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
+        let mut findings = match running.validate(message)? {
+            Some(verdict) => answer::findings(verdict?),
+            None => Vec::new(),
+        };
+        let verdict = match running.transform(message)? {
+            Some(transformed) => {
+                let transformed = transformed?;
+                findings.extend(answer::findings(transformed.findings));
+                transformed.verdict
+            }
+            None => Verdict::Unchanged,
+        };
+        let change = self.change(running, message, verdict, bounds)?;
+        Ok(Answer { findings, change })
+    }
+
+    fn change(
+        &self,
+        running: &mut Running<'_>,
+        message: &Message,
+        verdict: Verdict,
+        bounds: &Bounds<'_>,
+    ) -> Result<Change, Stop> {
+        Ok(match verdict {
+            Verdict::Unchanged => Change::Kept(routes(running, message, bounds)?),
+            Verdict::Replaced(output) => {
+                answer::output(&output, bounds)?;
+                Change::Replaced(Box::new(piece(running, message, output, bounds)?))
+            }
+            Verdict::Split(parts) => {
+                answer::parts(&parts, bounds)?;
+                let parts = parts.into_iter().map(|part| split_part(running, message, part, bounds));
+                Change::Split(parts.collect::<Result<_, Stop>>()?)
+            }
+            Verdict::Dropped(finding) => Change::Dropped(answer::finding(finding)),
+        })
+    }
+}
+
+fn routes(running: &mut Running<'_>, message: &Message, bounds: &Bounds<'_>) -> Result<Vec<String>, Stop> {
+    match running.route(message)? {
+        Some(routes) => Ok(answer::routes(routes?, bounds)?),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn piece(running: &mut Running<'_>, message: &Message, output: Output, bounds: &Bounds<'_>) -> Result<Piece, Stop> {
+    let (message, headers) = changed(message, output);
+    let routes = routes(running, &message, bounds)?;
+    Ok(Piece { message, headers, routes })
+}
+
+fn split_part(
+    running: &mut Running<'_>,
+    message: &Message,
+    part: Part,
+    bounds: &Bounds<'_>,
+) -> Result<Result<Piece, RefusedPiece>, Stop> {
+    match part.refused {
+        None => piece(running, message, part.content, bounds).map(Ok),
+        Some(findings) => {
+            let (message, _) = changed(message, part.content);
+            Ok(Err(RefusedPiece { message, findings: answer::refusal(findings)? }))
+        }
+    }
+}
+
+/// The message with new content, and the headers to set.
+fn changed(message: &Message, output: Output) -> (Message, Vec<(String, String)>) {
+    let mut context = message.context.clone();
+    if let Some(content_type) = output.content_type {
+        context.content_type = Some(content_type);
+    }
+    (Message { context, payload: output.payload }, output.set_headers)
+}

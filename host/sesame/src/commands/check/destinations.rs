@@ -1,0 +1,198 @@
+//! Asks every broker what the destinations of its channels are: a queue that is not there, a stream, a queue that was
+//! declared with arguments; and compares the largest message with the largest frame that RabbitMQ takes.
+//!
+//! Nothing is sent or received, and no queue is declared that is not there.
+
+use super::Found;
+use super::brokers::identity_of;
+use crate::channel::{Connected, Identity, Link};
+use crate::config::{self, Broker, Config, Credential, Trust};
+use crate::daemon::Shared;
+use crate::sender::Seal;
+use message::MessageId;
+use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
+
+/// The frame that RabbitMQ takes at most unless `stomp.max_frame_size` says otherwise, since 3.12.2
+/// (rabbitmq-server pull request 8802), in bytes.
+const RABBITMQ_FRAME: usize = 4 << 20;
+/// Room for the headers of a frame, in bytes.
+const FRAME_HEADERS: usize = 4096;
+
+/// What is looked at with one connection.
+struct Channel<'a> {
+    subject: String,
+    broker: &'a str,
+    credential: &'a Credential,
+    trust: &'a Trust,
+    destinations: Vec<&'a Destination>,
+    sender: Option<&'a config::Sender>,
+}
+
+/// Looks at the destinations of all channels whose broker answers.
+pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
+    let mut found = Vec::new();
+    for channel in channels(config) {
+        let Some(broker) = config.brokers.get(channel.broker) else { continue };
+        // A broken identity or broker was reported before.
+        let Some(identity) = identity_of(shared, channel.credential, channel.trust) else { continue };
+        let Some((link, connected)) = connect(broker, &identity, shared).await else { continue };
+        let server = connected.session.server().to_owned();
+        for destination in &channel.destinations {
+            found.extend(look(&channel, destination, &link, &connected).await);
+        }
+        connected.session.disconnect(super::brokers::DISCONNECT_GRACE).await;
+        if rabbitmq::is_rabbitmq(&server)
+            && let Some(sender) = channel.sender
+        {
+            found.extend(largest_frame(&channel.subject, sender, &identity, shared, &server));
+        }
+    }
+    found
+}
+
+fn channels(config: &Config) -> Vec<Channel<'_>> {
+    let senders = config.senders.iter().map(|(name, sender)| Channel {
+        subject: format!("send.{name}"),
+        broker: &sender.broker,
+        credential: &sender.credential,
+        trust: &sender.trust,
+        destinations: std::iter::once(&sender.destination).chain(sender.routes.values()).collect(),
+        sender: Some(sender),
+    });
+    let receivers = config.receivers.iter().map(|(name, receiver)| Channel {
+        subject: format!("receive.{name}"),
+        broker: &receiver.broker,
+        credential: &receiver.credential,
+        trust: &receiver.trust,
+        destinations: vec![&receiver.destination],
+        sender: None,
+    });
+    senders.chain(receivers).collect()
+}
+
+async fn connect(broker: &Broker, identity: &Identity, shared: &Shared) -> Option<(Link, Connected)> {
+    let link = Link::new(broker, identity, shared.registry.memory()).ok()?;
+    let connected = link.connect_once().await.ok()?;
+    Some((link, connected))
+}
+
+async fn look(channel: &Channel<'_>, destination: &Destination, link: &Link, connected: &Connected) -> Option<Found> {
+    let server = connected.session.server();
+    let subject = channel.subject.clone();
+    if rabbitmq::is_activemq(server) {
+        return (destination.form() == Form::AmqQueue).then(|| {
+            let text = format!("{destination} is a form of RabbitMQ; {server} takes all of it for the name of a queue");
+            Found::warning(subject, text)
+        });
+    }
+    if !rabbitmq::is_rabbitmq(server) && destination.form() != Form::AmqQueue {
+        return None;
+    }
+    let passive = destination.without_declaring()?;
+    let mut state = link.look_at_queue(connected, &passive).await;
+    if matches!(state, QueueState::There { .. }) && destination.form() == Form::Queue {
+        // It is there, so this declares nothing new; it shows whether it could.
+        state = link.look_at_queue(connected, destination).await;
+    }
+    Some(judge(channel, destination, &state))
+}
+
+fn judge(channel: &Channel<'_>, destination: &Destination, state: &QueueState) -> Found {
+    let subject = channel.subject.clone();
+    let declares = destination.promise() == Promise::Held;
+    match (state, state.complaint(destination)) {
+        (QueueState::Missing, _) if declares => {
+            let text =
+                format!("{destination} is not declared yet; the first that uses it declares it as a durable queue");
+            Found::ok(subject, text)
+        }
+        (QueueState::There { kind }, _) => Found::ok(subject, format!("{destination} is a {kind} queue")),
+        (QueueState::Denied { .. }, Some(why)) if declares && channel.sender.is_some() => Found::warning(subject, why),
+        (QueueState::Unclear { .. }, Some(why)) => Found::warning(subject, why),
+        (_, why) => Found::error(subject, why.unwrap_or_default()),
+    }
+}
+
+/// Whether the largest message that is sent fits in a frame of RabbitMQ.
+fn largest_frame(
+    subject: &str,
+    sender: &config::Sender,
+    identity: &Identity,
+    shared: &Shared,
+    server: &str,
+) -> Option<Found> {
+    let recipient = match &sender.recipient_certificate {
+        Some(file) => Some(shared.registry.recipient(file, identity).ok()?.current()),
+        None => None,
+    };
+    let id = MessageId::parse("00000000/00000000000000").ok()?;
+    let seal = Seal::new(sender, identity, recipient).ok()?;
+    let wire = |payload: u64| seal.text_size(&id, usize::try_from(payload).unwrap_or(usize::MAX));
+    too_large_for_rabbitmq(sender.max_payload, wire, server).map(|text| Found::warning(subject, text))
+}
+
+fn too_large_for_rabbitmq(max_payload: u64, wire: impl Fn(u64) -> Option<usize>, server: &str) -> Option<String> {
+    let fits = |payload: u64| wire(payload).is_some_and(|bytes| bytes.saturating_add(FRAME_HEADERS) <= RABBITMQ_FRAME);
+    let largest = wire(max_payload)?;
+    if fits(max_payload) {
+        return None;
+    }
+    let (mut low, mut high) = (0, max_payload);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    // A round figure leaves room for text that signing has to encode.
+    let advised = low / 10_000 * 10_000;
+    Some(format!(
+        "a message of max-payload = {max_payload} bytes is {largest} on the wire, and RabbitMQ takes frames of \
+         {RABBITMQ_FRAME} since 3.12.2 unless stomp.max_frame_size in rabbitmq.conf allows more (this is {server}): set \
+         max-payload = {advised}, or have the broker's limit raised"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_limit_is_judged_by_what_it_becomes_on_the_wire() {
+        let encrypted = |payload: u64| Some(usize::try_from((payload + 4000).div_ceil(48) * 65).unwrap());
+        assert_eq!(too_large_for_rabbitmq(3_000_000, encrypted, "RabbitMQ/4.1.0"), None);
+        let text = too_large_for_rabbitmq(3_500_000, encrypted, "RabbitMQ/4.1.0").unwrap();
+        assert!(text.contains("max-payload = 3090000") && text.contains("RabbitMQ/4.1.0"), "{text}");
+        assert!(text.contains("4194304") && text.contains("3.12.2") && text.contains("stomp.max_frame_size"), "{text}");
+        let signed = |payload: u64| Some(usize::try_from(payload + 4000).unwrap());
+        assert_eq!(too_large_for_rabbitmq(3_500_000, signed, "RabbitMQ/4.1.0"), None);
+        assert!(too_large_for_rabbitmq(4 << 20, signed, "RabbitMQ/4.1.0").is_some());
+    }
+
+    #[test]
+    fn each_state_of_a_queue_is_judged_by_who_uses_it() {
+        let config = super::super::super::queue::Site::new().config.clone();
+        let all = channels(&config);
+        let sender = all.iter().find(|channel| channel.sender.is_some()).unwrap();
+        let receiver = all.iter().find(|channel| channel.sender.is_none()).unwrap();
+        let (queue, named) = (Destination::parse("/queue/a"), Destination::parse("/amq/queue/a"));
+        let level = |channel: &Channel<'_>, destination, state: &QueueState| judge(channel, destination, state).level;
+        use super::super::Level::{Error, Ok, Warning};
+        let denied = QueueState::Denied { words: "ACCESS_REFUSED".to_owned() };
+        let otherwise = QueueState::DeclaredOtherwise { words: "inequivalent arg 'x-max-length'".to_owned() };
+        for (state, expected) in [
+            (QueueState::There { kind: "quorum".to_owned() }, [Ok, Ok, Ok, Ok]),
+            (QueueState::Missing, [Ok, Error, Ok, Error]),
+            (QueueState::Stream, [Error; 4]),
+            (otherwise, [Error; 4]),
+            (denied, [Warning, Error, Error, Error]),
+            (QueueState::Unclear { why: "no answer".to_owned() }, [Warning; 4]),
+        ] {
+            let found = [
+                level(sender, &queue, &state),
+                level(sender, &named, &state),
+                level(receiver, &queue, &state),
+                level(receiver, &named, &state),
+            ];
+            assert_eq!(found, expected, "{state:?}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `sesame plugin list`: the stages of each channel. A running Sesame tells what it runs in a file beside its journal, and
+//! how old that is is said; where none runs, the stages are looked at as a start would find them.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::List;
+use crate::commands::dispatch::{say, say_compiling, select};
+use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
+use crate::config::{Config, Kind};
+use crate::daemon::{Shared, Status, directory, pipeline};
+use message::Direction;
+use message::cause::chain;
+use plugins::{ChannelReport, StageReport};
+
+/// A status file is written every two seconds; one that is older than this was left by a Sesame that died.
+const STALE: Duration = Duration::from_secs(30);
+/// Digits of a hash that are shown to people.
+const SHORT_HASH: usize = 12;
+const HEADINGS: [&str; 12] =
+    ["CHANNEL", "PLUGIN", "STATE", "VERSION", "SHA-256", "ROLES", "POWERS", "CALLS", "REJECTS", "ERRORS", "P50", "P99"];
+
+/// What is told of one channel, and by whom.
+pub(in crate::commands) struct Told {
+    pub(in crate::commands) report: ChannelReport,
+    /// The process that told it and how long ago; nothing where none runs.
+    pub(in crate::commands) source: Option<(u32, Duration)>,
+}
+
+pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
+    let selection = match select(config, &arguments.channels, Kind::Any) {
+        Ok(selection) => selection,
+        Err(status) => return Ok(status),
+    };
+    let senders = selection.senders.iter().map(|name| (name, Direction::Outbound));
+    let receivers = selection.receivers.iter().map(|name| (name, Direction::Inbound));
+    let mut looker = Looker { config, shared: None };
+    let mut told = Vec::new();
+    let mut status = EXIT_DONE;
+    for (channel, direction) in senders.chain(receivers) {
+        match looker.tell(channel, direction) {
+            Ok(one) => told.push(one),
+            Err(error) => {
+                say(&format!("sesame: channel {channel}: {error}"));
+                status = EXIT_FAILED;
+            }
+        }
+    }
+    if arguments.json {
+        told.iter().for_each(|one| output::json(&json_of(one)));
+    } else {
+        print(&told);
+    }
+    Ok(status)
+}
+
+/// Finds out about channels; plugins are set up only where no Sesame runs.
+struct Looker<'a> {
+    config: &'a Config,
+    shared: Option<Shared>,
+}
+
+impl Looker<'_> {
+    fn tell(&mut self, channel: &str, direction: Direction) -> Result<Told, String> {
+        if let Some(directory) = directory(self.config, channel, direction)
+            && let Some(told) = told_by_daemon(directory, channel)?
+        {
+            return Ok(told);
+        }
+        if self.shared.is_none() {
+            self.shared = Some(Shared::start(self.config).map_err(|error| chain(&error))?);
+        }
+        let Some(shared) = &self.shared else { return Err("plugins cannot be run".to_owned()) };
+        say_compiling(shared, self.config, channel);
+        let made = pipeline(shared, self.config, channel, direction).map_err(|error| chain(&error))?;
+        Ok(Told { report: ChannelReport::of(channel, &made.pipeline, &made.stages), source: None })
+    }
+}
+
+/// What the Sesame that runs a channel says of it; nothing where none runs. Of a file that cannot be read it is not known
+/// whether one does.
+pub(in crate::commands) fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
+    let shown = directory.display();
+    let status = Status::read(directory).map_err(|error| {
+        format!("cannot read what a running Sesame tells in {shown}, {error}: run this as its user")
+    })?;
+    let Some(status) = status else { return Ok(None) };
+    let age = status.age();
+    if !status.running || age > STALE {
+        return Ok(None);
+    }
+    let report = status.channels.into_iter().find(|report| report.channel == channel);
+    Ok(report.map(|report| Told { report, source: Some((status.process, age)) }))
+}
+
+fn print(told: &[Told]) {
+    let mut table = output::Table::new(&HEADINGS);
+    for one in told {
+        for stage in &one.report.stages {
+            table.row(row(&one.report.channel, stage));
+        }
+    }
+    table.print();
+    for one in told {
+        let channel = &one.report.channel;
+        for stage in &one.report.stages {
+            if let Some(reason) = &stage.reason {
+                output::line(&format!("{channel}: plugin {} {reason}{}", stage.name, consequence(stage)));
+            }
+            if let Some(line) = last_error(stage) {
+                output::line(&format!("{channel}: plugin {} {line}", stage.name));
+            }
+        }
+        match &one.source {
+            Some((process, age)) => {
+                output::line(&format!("{channel}: told by Sesame (process {process}) {} ago", output::age(*age)))
+            }
+            None => output::line(&format!("{channel}: no Sesame runs; this is what a start would find")),
+        }
+    }
+}
+
+/// What a stage that is not as it should be means for messages.
+fn consequence(stage: &StageReport) -> &'static str {
+    match (stage.serves, stage.state.as_str()) {
+        (true, _) => "; the last good one stays in service",
+        (false, "broken" | "missing") => "; until then the messages it should see wait",
+        (false, _) => "",
+    }
+}
+
+/// The last failure, where it is not what is wrong now.
+fn last_error(stage: &StageReport) -> Option<String> {
+    let (at, error) = (stage.last_error_at?, stage.last_error.as_ref()?);
+    let told = stage.reason.as_ref() == Some(error);
+    (!told).then(|| format!("last failed at {}: it {error}", output::time(moment(at))))
+}
+
+/// The state, and for how long where that may end by itself.
+fn state(stage: &StageReport) -> String {
+    match stage.compiling_since {
+        None => stage.state.clone(),
+        Some(since) => {
+            let age = SystemTime::now().duration_since(moment(since)).unwrap_or_default();
+            format!("{} ({})", stage.state, output::age(age))
+        }
+    }
+}
+
+fn moment(milliseconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(milliseconds)
+}
+
+fn row(channel: &str, stage: &StageReport) -> [String; 12] {
+    let or_dash =
+        |text: &Option<String>| text.clone().filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
+    let sha256 = stage.sha256.as_deref().and_then(|hash| hash.get(..SHORT_HASH)).unwrap_or("-").to_owned();
+    [
+        channel.to_owned(),
+        stage.name.clone(),
+        state(stage),
+        or_dash(&stage.version),
+        sha256,
+        or_dash(&stage.roles),
+        or_dash(&stage.powers),
+        stage.calls.to_string(),
+        stage.rejects.to_string(),
+        stage.errors.to_string(),
+        span(stage.p50_us),
+        span(stage.p99_us),
+    ]
+}
+
+/// A time as people read it.
+fn span(micros: Option<u64>) -> String {
+    match micros {
+        None => "-".to_owned(),
+        Some(micros) if micros < 10_000 => format!("{micros} us"),
+        Some(micros) if micros < 10_000_000 => format!("{} ms", micros / 1000),
+        Some(micros) => format!("{} s", micros / 1_000_000),
+    }
+}
+
+fn json_of(told: &Told) -> Value {
+    let process = told.source.map(|(process, _)| process);
+    let age = told.source.map(|(_, age)| age.as_secs_f64());
+    let ChannelReport { channel, pipeline, stages } = &told.report;
+    json!({ "channel": channel, "pipeline": pipeline, "process": process, "age-seconds": age, "stages": stages })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        let shown = [None, Some(95), Some(12_300), Some(61_000_000)].map(span);
+        assert_eq!(shown, ["-", "95 us", "12 ms", "61 s"]);
+    }
+
+    #[test]
+    fn a_status_file_that_cannot_be_read_does_not_say_that_no_sesame_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(told_by_daemon(folder.path(), "central"), Ok(None)));
+        std::fs::write(folder.path().join("plugins.json"), "{\"written\":1").unwrap();
+        let error = told_by_daemon(folder.path(), "central").err().unwrap();
+        assert!(error.starts_with("cannot read what a running Sesame tells in "), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let stage = StageReport { name: "a.wasm".into(), state: "missing".into(), ..StageReport::default() };
+        let shown = row("central", &stage);
+        assert_eq!(shown[..7], ["central", "a.wasm", "missing", "-", "-", "-", "-"]);
+    }
+}

@@ -1,0 +1,375 @@
+//! `sesame publish`: queue messages and send them at once.
+//!
+//! A message is in the outgoing queue, durable, before its id is printed; whatever goes wrong after that, it stays there and
+//! is sent by the next `sesame send` or `run`. Where another Sesame holds the queue, that one sends, and this process waits.
+//! The ids go to standard output, what becomes of the messages to standard error, so that a script can take the one
+//! without the other.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::dispatch::{runtime, say, select};
+use super::queue::add::{Added, add};
+use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
+use crate::channel::{JOURNAL, LOCK};
+use crate::config::{self, Config, Kind, Selection};
+use crate::daemon::{Daemon, Shared, Signals, Status, stop_on_signals};
+use crate::sender::Stay;
+use crate::shutdown;
+use spool::journal::{Journal, Step};
+use spool::{Outgoing, SpoolLock};
+
+/// How often a queue that another Sesame holds is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a queue must be free before it is taken over: a Sesame that is being restarted comes back.
+const TAKE_OVER: Duration = Duration::from_secs(2);
+/// How long the journal of another Sesame may take to tell what became of an element that is gone.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    /// The broker has it.
+    Sent { broker: String },
+    /// It was refused, or a part of it.
+    Rejected { reason: String },
+    /// A plugin dropped it on purpose.
+    Dropped { reason: String },
+    /// It waits in outgoing.
+    Waiting,
+    /// It is gone from outgoing, and the journal does not say yet how.
+    Settling,
+}
+
+/// How often the journal is looked at for a message that left the queue, and how long between.
+const SETTLING_LOOKS: u32 = 40;
+const SETTLING_PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
+    let selection = match select(config, std::slice::from_ref(&arguments.channel), Kind::Send) {
+        Ok(selection) => selection,
+        Err(status) => return Ok(status),
+    };
+    let Some(sender) = config.senders.get(&arguments.channel) else { return Ok(EXIT_FAILED) };
+    crate::log::start(&config.log)?;
+    super::queue::warn_if_root(&sender.queue);
+    let (messages, unread) = queue(sender, arguments)?;
+    if messages.is_empty() {
+        return Ok(EXIT_FAILED);
+    }
+    let runtime = runtime().context("cannot start threads")?;
+    let sending = send(config, sender, &selection, arguments.deadline, &messages);
+    let why = runtime.block_on(sending);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let why = match why {
+        Ok(why) => why,
+        Err(error) => Some(format!("{error:#}")),
+    };
+    let mut sent = 0;
+    for message in &messages {
+        let fate = settled(sender, message);
+        sent += usize::from(matches!(fate, Fate::Sent { .. }));
+        report(sender, message, &fate, why.as_deref(), arguments.json);
+    }
+    Ok(if sent == messages.len() && unread == 0 { EXIT_DONE } else { EXIT_FAILED })
+}
+
+/// What became of a message, once the journal says so: a running Sesame notes it a moment after the element is gone.
+fn settled(sender: &config::Sender, message: &Added) -> Fate {
+    for _ in 0..SETTLING_LOOKS {
+        match fate(sender, message) {
+            Ok(Fate::Settling) => std::thread::sleep(SETTLING_PAUSE),
+            Ok(fate) => return fate,
+            Err(_) => return Fate::Settling,
+        }
+    }
+    Fate::Settling
+}
+
+/// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
+fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Added>, usize)> {
+    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let mut messages = Vec::new();
+    let mut unread = 0;
+    for file in &arguments.files {
+        match add(&outgoing, sender, file) {
+            Ok(added) => {
+                if !arguments.json {
+                    output::line(added.id.as_str());
+                }
+                messages.push(added);
+            }
+            Err(error) => {
+                unread += 1;
+                say(&format!("sesame: {error:#}; nothing of it was queued"));
+            }
+        }
+    }
+    Ok((messages, unread))
+}
+
+/// Sends what is queued, or waits for the Sesame that does. Answers why messages may be left.
+async fn send(
+    config: &Config,
+    sender: &config::Sender,
+    selection: &Selection,
+    deadline: Duration,
+    messages: &[Added],
+) -> anyhow::Result<Option<String>> {
+    let end = Instant::now() + deadline;
+    let mut told = false;
+    loop {
+        let left = if told { end.saturating_duration_since(Instant::now()) } else { deadline };
+        let shared = Shared::start(config)?;
+        match Daemon::build(config, selection, &shared) {
+            Ok(daemon) => return send_ourselves(config, &daemon, left).await,
+            Err(errors) if errors.iter().all(|error| error.error.is_held()) => {
+                if !told {
+                    let holder: Vec<String> = errors.iter().map(|error| error.error.to_string()).collect();
+                    say(&format!("sesame: {}, which sends the queue; waiting for it", holder.join("; ")));
+                    told = true;
+                }
+            }
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(|error| message::cause::chain(error)).collect();
+                return Ok(Some(errors.join("; ")));
+            }
+        }
+        drop(shared);
+        if wait(sender, messages, end).await {
+            return Ok(None);
+        }
+        if Instant::now() >= end {
+            let compiling = compiling_there(&sender.state, &selection.senders);
+            let within = message::duration::words(deadline);
+            return Ok(Some(format!("not sent within {within} by the Sesame that holds the queue{compiling}")));
+        }
+    }
+}
+
+async fn send_ourselves(config: &Config, daemon: &Daemon, left: Duration) -> anyhow::Result<Option<String>> {
+    let signals = Signals::listen().context("cannot listen to signals")?;
+    let (switch, shutdown) = shutdown::switch();
+    let stopper = async move { stop_on_signals(signals, &switch, config.limits.grace, || {}).await };
+    let summaries = tokio::select! {
+        summaries = daemon.run(Stay::UntilEmpty(left), &shutdown) => summaries,
+        () = stopper => return Ok(Some("stopped".to_owned())),
+    };
+    let stopped = shutdown.asked().then(|| "stopped as asked".to_owned());
+    Ok(summaries.into_iter().find_map(|(_, summary)| summary.gave_up).or(stopped))
+}
+
+/// Waits until every message is decided (true), or the time is over or the queue is free for us (false).
+async fn wait(sender: &config::Sender, messages: &[Added], end: Instant) -> bool {
+    let (mut gone_since, mut free_since) = (None, None);
+    let mut open: Vec<&Added> = messages.iter().collect();
+    loop {
+        let mut fates = Vec::with_capacity(open.len());
+        open.retain(|message| {
+            let fate = fate(sender, message).unwrap_or(Fate::Settling);
+            let undecided = matches!(fate, Fate::Waiting | Fate::Settling);
+            fates.push(fate);
+            undecided
+        });
+        if open.is_empty() {
+            return true;
+        }
+        let now = Instant::now();
+        if !fates.contains(&Fate::Waiting) && now.duration_since(*gone_since.get_or_insert(now)) >= SETTLING {
+            return true;
+        }
+        free_since = if is_free(&sender.state.join(LOCK)) { free_since.or(Some(now)) } else { None };
+        if now >= end || free_since.is_some_and(|since| now.duration_since(since) >= TAKE_OVER) {
+            return false;
+        }
+        tokio::time::sleep(LOOK.min(end.saturating_duration_since(now))).await;
+    }
+}
+
+/// What the Sesame that holds the queue of these channels is compiling, as the end of a sentence.
+fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
+    let status = Status::read(state).ok().flatten().filter(|status| status.running);
+    let reports = status.into_iter().flat_map(|status| status.channels);
+    let stages = reports.filter(|report| channels.contains(&report.channel)).flat_map(|report| report.stages);
+    let waits: Vec<String> =
+        stages.filter(|stage| !stage.serves && stage.state == "compiling").map(|s| s.name).collect();
+    if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
+}
+
+/// Whether nobody holds a lock file.
+fn is_free(lock: &std::path::Path) -> bool {
+    SpoolLock::acquire(lock).is_ok()
+}
+
+/// What became of a message, by the queue and the journal.
+fn fate(sender: &config::Sender, message: &Added) -> anyhow::Result<Fate> {
+    if sender.queue.join(message.element.as_os_str()).symlink_metadata().is_ok() {
+        return Ok(Fate::Waiting);
+    }
+    let journal = sender.state.join(JOURNAL);
+    if !journal.exists() {
+        return Ok(Fate::Settling);
+    }
+    Ok(told(&Journal::open_to_read(&journal)?.trace(&message.id)?))
+}
+
+/// What the journal tells of a message. One refused part makes the message refused.
+fn told(steps: &[Step]) -> Fate {
+    let last = |what: &[&str]| steps.iter().rev().find(|step| what.contains(&step.what));
+    let reason = |step: &Step| step.detail.clone().unwrap_or_else(|| "no reason is known".to_owned());
+    if let Some(step) = last(&["rejected", "refused"]) {
+        return Fate::Rejected { reason: reason(step) };
+    }
+    if let Some(step) = last(&["dropped"]) {
+        return Fate::Dropped { reason: reason(step) };
+    }
+    last(&["sent"]).map_or(Fate::Settling, |step| Fate::Sent { broker: step.broker.clone() })
+}
+
+fn report(sender: &config::Sender, message: &Added, fate: &Fate, why: Option<&str>, as_json: bool) {
+    let outgoing: PathBuf = sender.queue.join(message.element.as_os_str());
+    let (word, place, reason) = match fate {
+        Fate::Sent { .. } => ("sent", None, None),
+        Fate::Settling => ("unknown", None, Some("it left the queue and the journal does not say how; see the log")),
+        Fate::Rejected { reason } => ("rejected", Some(sender.reject.clone()), Some(reason.as_str())),
+        Fate::Dropped { reason } => ("dropped", None, Some(reason.as_str())),
+        Fate::Waiting => ("waiting", Some(outgoing), Some(why.unwrap_or("it was put off; the log says why"))),
+    };
+    let broker = if let Fate::Sent { broker } = fate { broker.as_str() } else { "" };
+    if as_json {
+        output::json(&json!({
+            "file": message.file, "id": message.id, "element": message.element.to_string(), "state": word,
+            "broker": (!broker.is_empty()).then_some(broker), "reason": reason,
+            "path": place.map(|place| place.to_string_lossy().into_owned()),
+        }));
+        return;
+    }
+    let id = &message.id;
+    let line = match (place, reason) {
+        (Some(place), Some(reason)) => format!("message {id} {word}: {reason}; it lies in {}", place.display()),
+        (None, Some(reason)) => format!("message {id} {word}: {reason}"),
+        _ if broker.is_empty() => format!("message {id} sent"),
+        _ => format!("message {id} sent through {broker}"),
+    };
+    say(&output::escape(&line));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use super::*;
+    use testkit::broker::Broker;
+
+    fn step(what: &'static str, id: &str) -> Step {
+        Step {
+            at: SystemTime::UNIX_EPOCH,
+            what,
+            channel: "cpu".to_owned(),
+            id: id.to_owned(),
+            signer: String::new(),
+            broker: "mq:1".to_owned(),
+            pipeline: String::new(),
+            stages: Vec::new(),
+            routes: Vec::new(),
+            elements: Vec::new(),
+            digest: String::new(),
+            detail: Some("why".to_owned()),
+            payload_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_refused_part_is_told_although_the_rest_was_sent() {
+        let reason = "why".to_owned();
+        assert_eq!(told(&[step("rejected", "a.1"), step("sent", "a")]), Fate::Rejected { reason: reason.clone() });
+        assert_eq!(told(&[step("prepared", "a"), step("sent", "a")]), Fate::Sent { broker: "mq:1".to_owned() });
+        assert_eq!(told(&[step("dropped", "a")]), Fate::Dropped { reason });
+        assert_eq!(told(&[step("prepared", "a")]), Fate::Settling);
+    }
+
+    #[test]
+    fn a_message_that_nobody_took_up_waits() {
+        let site = super::super::queue::Site::new();
+        let (folder, config) = (&site.folder, &site.config);
+        let sender = &config.senders["cpu"];
+        let file = folder.path().join("record");
+        std::fs::write(&file, "a: 1\n").unwrap();
+        let arguments = Publish {
+            channel: "cpu".to_owned(),
+            files: vec![file, Path::new("/no/such/file").to_owned()],
+            deadline: Duration::from_secs(1),
+            json: true,
+        };
+        let (messages, unread) = queue(sender, &arguments).unwrap();
+        assert_eq!((messages.len(), unread), (1, 1));
+        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
+        std::fs::remove_file(sender.queue.join(messages[0].element.as_os_str())).unwrap();
+        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Settling);
+    }
+    /// A broker, and the configuration with its address.
+    async fn with_broker(site: &super::super::queue::Site) -> (Broker, Config) {
+        let broker = Broker::start(None).await.unwrap();
+        let mut config = site.config.clone();
+        let address = config::Address { host: "127.0.0.1".to_owned(), port: broker.address().port() };
+        config.brokers.get_mut("egi").unwrap().hosts = vec![address];
+        (broker, config)
+    }
+
+    fn queued(config: &Config, content: &str) -> Vec<Added> {
+        let sender = &config.senders["cpu"];
+        let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).unwrap();
+        let file = sender.queue.with_extension("file");
+        std::fs::write(&file, content).unwrap();
+        vec![add(&outgoing, sender, &file).unwrap()]
+    }
+
+    #[test]
+    fn sends_by_itself_or_waits_for_the_one_that_holds_the_queue() {
+        let site = super::super::queue::Site::new();
+        let runtime = runtime().unwrap();
+        runtime.block_on(async {
+            let (broker, config) = with_broker(&site).await;
+            let sender = &config.senders["cpu"];
+            let selection = config.select(&["cpu".to_owned()], Kind::Send).unwrap();
+            let first = queued(&config, "a: 1\n");
+            let why = send(&config, sender, &selection, Duration::from_secs(20), &first).await.unwrap();
+            assert_eq!(why, None);
+            assert!(matches!(fate(sender, &first[0]).unwrap(), Fate::Sent { .. }));
+
+            let shared = Shared::start(&config).unwrap();
+            let daemon = Daemon::build(&config, &selection, &shared).unwrap();
+            let (switch, shutdown) = shutdown::switch();
+            let running = tokio::spawn(async move { daemon.run(Stay::Watch, &shutdown).await });
+            let second = queued(&config, "a: 2\n");
+            let why = send(&config, sender, &selection, Duration::from_secs(20), &second).await.unwrap();
+            assert_eq!(why, None);
+            assert!(matches!(fate(sender, &second[0]).unwrap(), Fate::Sent { .. }));
+            assert_eq!(broker.depth("/queue/cpu"), 2);
+            switch.press();
+            running.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn gives_up_at_the_deadline_and_says_so() {
+        let site = super::super::queue::Site::new();
+        let (config, sender) = (&site.config, &site.config.senders["cpu"]);
+        let selection = config.select(&["cpu".to_owned()], Kind::Send).unwrap();
+        let messages = queued(config, "a: 1\n");
+        let runtime = runtime().unwrap();
+        let second = Duration::from_secs(1);
+        let why = runtime.block_on(send(config, sender, &selection, second, &messages)).unwrap();
+        assert!(why.is_some_and(|why| why.contains("no broker could be reached")));
+        std::fs::create_dir_all(&sender.state).unwrap();
+        let held = SpoolLock::acquire(&sender.state.join(LOCK)).unwrap();
+        let why = runtime.block_on(send(config, sender, &selection, second, &messages)).unwrap();
+        assert!(why.is_some_and(|why| why.contains("not sent within 1 s")));
+        drop(held);
+        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
+    }
+}

@@ -1,0 +1,247 @@
+//! `sesame trace`: what happened to a message, step by step, in every journal of the configuration.
+//!
+//! Reading needs no lock and goes on beside a running Sesame. An element is said to be there or gone by looking at the
+//! disk: the programs that consume a queue tell nobody.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::dispatch::{say, select};
+use super::{EXIT_DONE, EXIT_FAILED, Trace, output};
+use crate::channel::JOURNAL;
+use crate::config::{Config, Kind};
+use message::MessageId;
+use spool::journal::{Journal, JournalError, PipelineStage, Step};
+use spool::{Format, Outgoing, id_stem};
+
+/// Characters of a pipeline's hash that are shown to people.
+const SHORT_HASH: usize = 12;
+
+/// An element of a step and whether it still lies there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Whereabouts {
+    element: String,
+    /// The directory or file.
+    path: PathBuf,
+    there: bool,
+}
+
+/// What led to a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FoundBy {
+    /// The message id.
+    Id,
+    /// The name of an element.
+    Element,
+    /// The name of a plain file, or the hash that stands for it.
+    File,
+}
+
+impl FoundBy {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Element => "element",
+            Self::File => "file name",
+        }
+    }
+}
+
+/// A step and where its elements are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    step: Step,
+    by: FoundBy,
+    elements: Vec<Whereabouts>,
+}
+
+pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
+    if let Some(channel) = &arguments.channel
+        && let Err(status) = select(config, std::slice::from_ref(channel), Kind::Any)
+    {
+        return Ok(status);
+    }
+    let typed = arguments.id.trim();
+    let id = MessageId::from_peer(typed);
+    let channel = arguments.channel.as_deref();
+    let journals = journals(config, channel);
+    let mut told = Vec::new();
+    let mut read = Vec::new();
+    let mut status = EXIT_DONE;
+    for (path, root) in journals.iter().filter(|(path, _)| path.exists()) {
+        let asked = Journal::open_to_read(path).and_then(|journal| search(&journal, typed, &bases(config, root)));
+        match asked {
+            Ok(steps) => told.extend(steps.into_iter().map(|(step, by)| tell(config, step, by, root))),
+            Err(error) => {
+                say(&format!("sesame: {}", message::cause::chain(&error)));
+                status = EXIT_FAILED;
+            }
+        }
+        read.push(path.display().to_string());
+    }
+    told.retain(|told| channel.is_none_or(|channel| told.step.channel == channel));
+    told.sort_by_key(|told| told.step.at);
+    let waiting = waiting(config, channel, &id);
+    if told.is_empty() && waiting.is_empty() {
+        let looked = if read.is_empty() { "there is no journal yet".to_owned() } else { read.join(", ") };
+        bail!(
+            "no journal knows message {id}, nor an element or file of that name, and no outgoing queue holds it (looked in: {looked})"
+        );
+    }
+    for told in &told {
+        if arguments.json { output::json(&json_of(told)) } else { print(told) }
+    }
+    for (channel, path) in &waiting {
+        if arguments.json {
+            output::json(&json!({ "what": "waiting", "channel": channel, "id": id, "path": path.to_string_lossy() }));
+        } else {
+            output::line(&format!(
+                "now                       waiting in outgoing  channel {channel}  {}",
+                path.display()
+            ));
+        }
+    }
+    Ok(status)
+}
+
+/// The journals of the configuration, each once, with the directory that its elements are named from.
+fn journals(config: &Config, channel: Option<&str>) -> BTreeMap<PathBuf, PathBuf> {
+    let wanted = |name: &str| channel.is_none_or(|channel| channel == name);
+    let senders = config.senders.iter().filter(|(name, _)| wanted(name)).map(|(_, sender)| &sender.state);
+    let receivers = config.receivers.iter().filter(|(name, _)| wanted(name)).map(|(_, receiver)| &receiver.spool);
+    senders.chain(receivers).map(|root| (root.join(JOURNAL), root.clone())).collect()
+}
+
+/// The directories that elements are named from, where the steps of the journal in `root` may be.
+fn bases(config: &Config, root: &Path) -> Vec<PathBuf> {
+    let queues = config.senders.values().filter(|sender| sender.state == root).map(|sender| sender.queue.clone());
+    queues.chain([root.to_owned()]).collect()
+}
+
+/// All steps of the message whose id was typed, else of the messages whose element or file was; with what led to each.
+fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step, FoundBy)>, JournalError> {
+    let by_id = journal.trace(&MessageId::from_peer(typed))?;
+    if !by_id.is_empty() {
+        return Ok(by_id.into_iter().map(|step| (step, FoundBy::Id)).collect());
+    }
+    let path = Path::new(typed);
+    let element = bases.iter().find_map(|base| path.strip_prefix(base).ok()).unwrap_or(path);
+    let mut ids: BTreeMap<String, FoundBy> = BTreeMap::new();
+    for id in journal.ids_of_element(&element.to_string_lossy())? {
+        ids.insert(id, FoundBy::Element);
+    }
+    // The name itself, or the hash that stands for one in ids.
+    let stem = id_stem(path.file_name().unwrap_or(path.as_os_str()).as_bytes());
+    for id in journal.ids_of_file(&stem)? {
+        ids.entry(id).or_insert(FoundBy::File);
+    }
+    let mut found = Vec::new();
+    for (id, by) in ids {
+        found.extend(journal.trace(&MessageId::from_peer(&id))?.into_iter().map(|step| (step, by)));
+    }
+    Ok(found)
+}
+
+/// Looks where the elements of a step are.
+fn tell(config: &Config, step: Step, by: FoundBy, root: &Path) -> Told {
+    // A sender's steps name elements of its queue; what it refused is named like everything else that was committed.
+    let own = matches!(step.what, "prepared" | "sent" | "refused" | "gone");
+    let base = config.senders.get(&step.channel).filter(|_| own).map_or(root, |sender| sender.queue.as_path());
+    let elements = step.elements.iter().map(|element| {
+        let path = base.join(element);
+        Whereabouts { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
+    });
+    Told { elements: elements.collect(), step, by }
+}
+
+/// Outgoing elements of this id, whether they were taken up yet or not.
+fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
+        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)) else { continue };
+        let file = match outgoing.format() {
+            Format::Dirq => Some(id.as_str()),
+            // The file's name, a dash and eight digits.
+            Format::Directory => id.as_str().rsplit_once('-').map(|(stem, _)| stem),
+        };
+        let Some(element) = file.and_then(|file| outgoing.name(file).ok()) else { continue };
+        let path = sender.queue.join(element.as_os_str());
+        let same = || match outgoing.format() {
+            Format::Dirq => path.symlink_metadata().is_ok(),
+            Format::Directory => {
+                matches!(outgoing.lock(&element), Ok(Some(locked)) if locked.message_id() == *id)
+            }
+        };
+        if same() {
+            found.push((name.clone(), path));
+        }
+    }
+    found
+}
+
+fn print(told: &Told) {
+    let step = &told.step;
+    output::line(&format!("{}  {}  {}", output::time(step.at), step.what, headline(step)));
+    if told.by != FoundBy::Id {
+        output::line(&format!("    found by  {}", told.by.word()));
+    }
+    for element in &told.elements {
+        let word = if element.there { "still there" } else { "gone" };
+        output::line(&format!("    element   {} ({word}: {})", element.element, element.path.display()));
+    }
+    for stage in &step.stages {
+        output::line(&format!("    plugin    {}", stage_line(stage)));
+    }
+    if !step.routes.is_empty() {
+        output::line(&format!("    routes    {}", step.routes.join(", ")));
+    }
+    if !step.signer.is_empty() {
+        output::line(&format!("    signer    {}", step.signer));
+    }
+    if let Some(reason) = &step.detail {
+        output::line(&format!("    reason    {reason}"));
+    }
+    output::line(&format!("    content   SHA-256 {}", step.digest));
+}
+
+/// A stage that the message met: its name, its author's version, its component.
+fn stage_line(stage: &PipelineStage) -> String {
+    if stage.sha256.is_empty() {
+        return format!("{} (could not answer)", stage.name);
+    }
+    format!("{} {} SHA-256 {}", stage.name, stage.version, stage.sha256)
+}
+
+/// What fits on the first line of a step.
+fn headline(step: &Step) -> String {
+    let mut line = format!("{}  channel {}", step.id, step.channel);
+    if !step.broker.is_empty() {
+        line.push_str(&format!("  broker {}", step.broker));
+    }
+    if !step.pipeline.is_empty() {
+        line.push_str(&format!("  pipeline {}", step.pipeline.get(..SHORT_HASH).unwrap_or(&step.pipeline)));
+    }
+    if step.payload_bytes > 0 {
+        line.push_str(&format!("  {} bytes", step.payload_bytes));
+    }
+    line
+}
+
+fn json_of(told: &Told) -> Value {
+    let Told { step, by, elements } = told;
+    let elements: Vec<Value> = elements
+        .iter()
+        .map(|one| json!({ "element": one.element, "path": one.path.to_string_lossy(), "there": one.there }))
+        .collect();
+    let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    json!({
+        "at": output::time(step.at), "what": step.what, "channel": step.channel, "id": step.id,
+        "found-by": by.word(), "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
+        "stages": step.stages, "routes": step.routes,
+        "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,
+    })
+}

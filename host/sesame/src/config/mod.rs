@@ -1,0 +1,286 @@
+//! The configuration: one TOML file, read into a typed tree, or refused with all its mistakes at once.
+//!
+//! Start at [`Config::load`]. The tree mirrors the file: `[credential]` is [`Config::credential`], `[send.cpu]` is
+//! `config.senders["cpu"]`, and a key is the name of its field in kebab-case. Defaults stand in `defaults.rs` and, for the
+//! operator, in `conf/sesame.toml`.
+//!
+//! # Policy
+//! A mistake is never guessed away: an unknown key, a value of the wrong kind or out of range, a missing key, a file that
+//! is not there and two sections that contradict each other are all reported, each with its line and the remedy, and the
+//! program does not start. On a reload the same holds and the configuration in use stays.
+//!
+//! What a file *contains* (certificates, DN lists, plugins) is judged by the module that uses it, not here.
+
+mod broker;
+mod channel;
+mod check;
+mod defaults;
+mod process;
+mod receiver;
+mod sender;
+mod ssm;
+mod values;
+mod warnings;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use broker::{Broker, Login, LoginError};
+pub use channel::{Repetition, Stage, Storage};
+pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
+pub use plugins::{Flow, OnError, PluginSettings};
+pub use process::{Credential, Crls, Journal, Level, Limits, Log, LogFormat, Plugins, Trust};
+pub use receiver::{DeferredOrder, Encryption, Receiver, Unlisted};
+pub use sender::{Format, Peer, Sender};
+pub use settings::values::parse_duration;
+pub use settings::{ConfigErrors, Files, Mistake};
+pub use values::Address;
+
+use channel::Surroundings;
+use settings::{Document, Section, Writer, complain};
+
+/// The largest configuration file that is read, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// A whole configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Ours, for every channel that has none of its own.
+    pub credential: Credential,
+    /// Whose certificates are believed, by every channel that does not say otherwise.
+    pub trust: Trust,
+    /// Where plugins come from.
+    pub plugins: Plugins,
+    /// The record of what was stored.
+    pub journal: Journal,
+    /// What is logged.
+    pub log: Log,
+    /// What the process may take.
+    pub limits: Limits,
+    /// `[broker.NAME]`, by name.
+    pub brokers: BTreeMap<String, Broker>,
+    /// `[send.NAME]`, by name.
+    pub senders: BTreeMap<String, Sender>,
+    /// `[receive.NAME]`, by name; no sender has one of these names.
+    pub receivers: BTreeMap<String, Receiver>,
+    /// `[plugin.NAME]`, by name as in a pipeline.
+    pub plugin: BTreeMap<String, PluginSettings>,
+    /// What files of SSM's say and Sesame does not do.
+    pub notes: Vec<String>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file of Sesame's.
+    Own(PathBuf),
+    /// Files of SSM's.
+    Ssm {
+        /// `sender.cfg`, `receiver.cfg`: each is a channel.
+        files: Vec<PathBuf>,
+        /// The list of those who may send.
+        dns: PathBuf,
+        /// A file of Sesame's for what holds for all channels.
+        own: Option<PathBuf>,
+    },
+}
+
+impl Source {
+    /// Reads the configuration and looks at the files that it names.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        match self {
+            Self::Own(file) => Config::load(file),
+            Self::Ssm { files, dns, own } => ssm::load(files, dns, own.as_deref()),
+        }
+    }
+}
+
+/// Which channels a command is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// Names of senders.
+    pub senders: Vec<String>,
+    /// Names of receivers.
+    pub receivers: Vec<String>,
+}
+
+/// Which kinds of channels a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `[send.NAME]`.
+    Send,
+    /// `[receive.NAME]`.
+    Receive,
+    /// Either.
+    Any,
+}
+
+/// Channel names of the command line that do not fit the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// No channel has this name.
+    #[error("there is no channel {name:?}{}", hint(.known))]
+    Unknown {
+        /// As it was given.
+        name: String,
+        /// The channels that there are.
+        known: Vec<String>,
+    },
+    /// The channel is of the other kind.
+    #[error("channel {name:?} is a [{section}.{name}], which this command does not take")]
+    OtherKind {
+        /// As it was given.
+        name: String,
+        /// `send` or `receive`.
+        section: &'static str,
+    },
+    /// The configuration has no channel for this command.
+    #[error("no channel is configured: add a section [{section}.NAME]")]
+    None {
+        /// `send` or `receive`.
+        section: &'static str,
+    },
+}
+
+fn hint(known: &[String]) -> String {
+    match known {
+        [] => ", nor any other".to_owned(),
+        some => format!("; there is {}", some.join(", ")),
+    }
+}
+
+impl Config {
+    /// Reads the file at `path` and looks at the files that it names.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let remedy = "put the configuration there or name another with --config FILE";
+        let text = read_file(path, remedy)
+            .map_err(|(problem, remedy)| ConfigErrors::new(vec![Mistake::of_file(path, complain(problem, remedy))]))?;
+        Self::parse(&text, path, Files::Check)
+    }
+
+    /// Reads a configuration from `text`; `file` is what the mistakes name.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn parse(text: &str, file: &Path, files: Files) -> Result<Self, ConfigErrors> {
+        let document = Document::new(file, text, files);
+        let table = document.parse(text)?;
+        let root = document.root(&table);
+        let config = Self::read(&root);
+        check::check(&config, &root);
+        document.mistakes()?;
+        Ok(config)
+    }
+
+    fn read(root: &Section<'_, '_>) -> Self {
+        let mut config = Self {
+            credential: Credential::read(&root.section("credential"), &Credential::default()),
+            trust: Trust::read(&root.section("trust"), &Trust::default()),
+            plugins: Plugins::read(&root.section("plugins")),
+            journal: Journal::read(&root.section("journal")),
+            log: Log::read(&root.section("log")),
+            limits: Limits::read(&root.section("limits")),
+            ..Self::default()
+        };
+        config.read_channels(root);
+        root.finish();
+        config
+    }
+
+    fn read_channels(&mut self, root: &Section<'_, '_>) {
+        let brokers = root.sections("broker");
+        let around = Surroundings {
+            brokers: brokers.iter().map(|(name, _)| name.clone()).collect(),
+            credential: &self.credential,
+            trust: &self.trust,
+            journal: &self.journal,
+        };
+        let read = |(name, section): (String, Section<'_, '_>)| Some((name, Broker::read(&section)?));
+        self.brokers = brokers.into_iter().filter_map(read).collect();
+        let read = |(name, section): (String, Section<'_, '_>)| Some((name, Sender::read(&section, &around)?));
+        self.senders = root.sections("send").into_iter().filter_map(read).collect();
+        let read = |(name, section): (String, Section<'_, '_>)| Some((name, Receiver::read(&section, &around)?));
+        self.receivers = root.sections("receive").into_iter().filter_map(read).collect();
+        let read = |(name, section): (String, Section<'_, '_>)| (name, PluginSettings::read(&section));
+        self.plugin = root.sections("plugin").into_iter().map(read).collect();
+    }
+
+    /// The whole configuration with every default spelled out, as TOML that reads back equal.
+    #[must_use]
+    pub fn effective_toml(&self) -> String {
+        let mut writer = Writer::default();
+        self.credential.write(writer.section(&["credential"]));
+        self.trust.write(writer.section(&["trust"]));
+        self.plugins.write(writer.section(&["plugins"]));
+        self.journal.write(writer.section(&["journal"]));
+        self.log.write(writer.section(&["log"]));
+        self.limits.write(writer.section(&["limits"]));
+        for (name, broker) in &self.brokers {
+            broker.write(writer.section(&["broker", name]));
+        }
+        let general = (&self.credential, &self.trust);
+        for (name, sender) in &self.senders {
+            sender.write(&mut writer, name, general);
+        }
+        for (name, receiver) in &self.receivers {
+            receiver.write(&mut writer, name, general);
+        }
+        for (name, settings) in &self.plugin {
+            settings.write(&mut writer, name);
+        }
+        writer.finish()
+    }
+
+    /// The channels that `names` choose among those of `kind`; no names choose all.
+    ///
+    /// # Errors
+    /// [`SelectionError`] for the first name that does not fit, or where there is nothing to choose.
+    pub fn select(&self, names: &[String], kind: Kind) -> Result<Selection, SelectionError> {
+        let (send, receive) = (kind != Kind::Receive, kind != Kind::Send);
+        for name in names {
+            let (sender, receiver) = (self.senders.contains_key(name), self.receivers.contains_key(name));
+            if !sender && !receiver {
+                let known = self.senders.keys().chain(self.receivers.keys()).cloned().collect();
+                return Err(SelectionError::Unknown { name: name.clone(), known });
+            }
+            if !(sender && send || receiver && receive) {
+                let section = if sender { "send" } else { "receive" };
+                return Err(SelectionError::OtherKind { name: name.clone(), section });
+            }
+        }
+        let chosen = |name: &&String| names.is_empty() || names.contains(*name);
+        let selection = Selection {
+            senders: self.senders.keys().filter(chosen).filter(|_| send).cloned().collect(),
+            receivers: self.receivers.keys().filter(chosen).filter(|_| receive).cloned().collect(),
+        };
+        if selection.senders.is_empty() && selection.receivers.is_empty() {
+            return Err(SelectionError::None { section: if send { "send" } else { "receive" } });
+        }
+        Ok(selection)
+    }
+}
+
+fn read_file(path: &Path, remedy: &'static str) -> Result<String, (String, &'static str)> {
+    use std::io::Read as _;
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => ("does not exist".to_owned(), remedy),
+        std::io::ErrorKind::InvalidData => ("is not UTF-8 text".to_owned(), "save it as UTF-8"),
+        _ => (format!("cannot be read: {error}"), remedy),
+    };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if length as u64 > MAX_FILE {
+        return Err((format!("is larger than {MAX_FILE} bytes"), "name a configuration file"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,343 @@
+//! The sections that hold for the whole process: credential, trust, plugins, journal, log and limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::defaults;
+use settings::Section;
+use settings::complain;
+use settings::{Writer, word};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+const CENTURY: Duration = DAY.saturating_mul(36_500);
+
+/// `[credential]`: our certificate and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// PEM: our certificate, then any intermediate ones.
+    pub certificate: PathBuf,
+    /// PEM, readable by its owner alone.
+    pub key: PathBuf,
+}
+
+impl Default for Credential {
+    fn default() -> Self {
+        Self { certificate: defaults::CERTIFICATE.into(), key: defaults::KEY.into() }
+    }
+}
+
+impl Credential {
+    /// Reads the section; what it lacks is as in `general`.
+    pub(super) fn read(section: &Section<'_, '_>, general: &Self) -> Self {
+        let one_without_the_other = section.has("certificate") != section.has("key");
+        let credential = Self {
+            certificate: section.path("certificate").unwrap_or_else(|| general.certificate.clone()),
+            key: section.path("key").unwrap_or_else(|| general.key.clone()),
+        };
+        if one_without_the_other {
+            let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
+            let problem = format!("stands without its {missing}");
+            section.complain(there, complain(problem, format!("add {missing} = \"/path/to/file.pem\" beside it")));
+        }
+        section.finish();
+        credential
+    }
+
+    /// Reports files that cannot be read; called where a channel uses this credential.
+    pub(super) fn check_files(&self, section: &Section<'_, '_>) {
+        section.readable_file("certificate", &self.certificate);
+        section.readable_file("key", &self.key);
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.path("certificate", &self.certificate).path("key", &self.key);
+    }
+}
+
+/// What a missing or stale certificate revocation list means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crls {
+    /// Every certification authority must have a current list.
+    Require,
+    /// A list that is there must be current; one that is not there is not missed.
+    IfPresent,
+    /// Lists are not looked at.
+    Ignore,
+}
+
+const CRLS: &[(&str, Crls)] = &[("require", Crls::Require), ("if-present", Crls::IfPresent), ("ignore", Crls::Ignore)];
+
+/// `[trust]`: whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// Hashed CA directories or PEM files.
+    pub anchors: Vec<PathBuf>,
+    /// Policy for certificate revocation lists.
+    pub crls: Crls,
+    /// Whether `.signing_policy` files are obeyed where they are present.
+    pub signing_policy: bool,
+    /// Whether a message signed with SHA-1 is accepted.
+    pub allow_sha1_digest: bool,
+    /// How often certificates, lists and anchors are looked at for changes.
+    pub refresh: Duration,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self {
+            anchors: vec![defaults::ANCHORS.into()],
+            crls: Crls::IfPresent,
+            signing_policy: defaults::SIGNING_POLICY,
+            allow_sha1_digest: defaults::ALLOW_SHA1_DIGEST,
+            refresh: defaults::REFRESH,
+        }
+    }
+}
+
+impl Trust {
+    /// Reads the section; what it lacks is as in `general`.
+    pub(super) fn read(section: &Section<'_, '_>, general: &Self) -> Self {
+        let trust = Self {
+            anchors: section.paths("anchors").unwrap_or_else(|| general.anchors.clone()),
+            crls: section.choice("crls", CRLS).unwrap_or(general.crls),
+            signing_policy: section.flag("signing-policy").unwrap_or(general.signing_policy),
+            allow_sha1_digest: section.flag("allow-sha1-digest").unwrap_or(general.allow_sha1_digest),
+            refresh: section.duration("refresh", SECOND..=DAY).unwrap_or(general.refresh),
+        };
+        section.finish();
+        trust
+    }
+
+    /// Reports anchors that are not there; called where a channel uses this trust.
+    pub(super) fn check_files(&self, section: &Section<'_, '_>) {
+        for anchor in &self.anchors {
+            section.existing("anchors", anchor);
+        }
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        let anchors: Vec<String> = self.anchors.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        match anchors.as_slice() {
+            [one] => writer.text("anchors", one),
+            several => writer.list("anchors", several),
+        };
+        writer
+            .text("crls", word(CRLS, self.crls))
+            .flag("signing-policy", self.signing_policy)
+            .flag("allow-sha1-digest", self.allow_sha1_digest)
+            .duration("refresh", self.refresh);
+    }
+}
+
+/// `[plugins]`: where plugins come from, and where what was compiled is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugins {
+    /// Components and their side-car files. Need not exist.
+    pub folder: PathBuf,
+    /// Compiled components; private to Sesame.
+    pub cache: PathBuf,
+    /// The list of those whose signatures on plugins count.
+    pub signers: PathBuf,
+    /// Whether a plugin without a signature is refused.
+    pub require_signed: bool,
+    /// The file of what was adopted; private to Sesame.
+    pub adopted: PathBuf,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            folder: defaults::PLUGIN_FOLDER.into(),
+            cache: defaults::PLUGIN_CACHE.into(),
+            signers: defaults::PLUGIN_SIGNERS.into(),
+            require_signed: defaults::REQUIRE_SIGNED,
+            adopted: defaults::PLUGINS_ADOPTED.into(),
+        }
+    }
+}
+
+impl Plugins {
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let plugins = Self {
+            folder: section.path("folder").unwrap_or(default.folder),
+            cache: section.path("cache").unwrap_or(default.cache),
+            signers: section.path("signers").unwrap_or(default.signers),
+            require_signed: section.flag("require-signed").unwrap_or(default.require_signed),
+            adopted: section.path("adopted").unwrap_or(default.adopted),
+        };
+        if section.has("folder") {
+            section.existing("folder", &plugins.folder);
+        }
+        if plugins.require_signed || section.has("signers") {
+            section.readable_file("signers", &plugins.signers);
+        }
+        if plugins.adopted.starts_with(&plugins.folder) {
+            let problem = format!("{} lies in the plugin folder", plugins.adopted.display());
+            section.complain("adopted", complain(problem, "choose a file outside it, private to Sesame"));
+        }
+        if plugins.cache.starts_with(&plugins.folder) {
+            let problem = format!("{} lies in the plugin folder", plugins.cache.display());
+            section.complain("cache", complain(problem, "choose a directory outside it, private to Sesame"));
+        }
+        section.finish();
+        plugins
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        // A folder that is named must exist; the default one need not.
+        if self.folder != Self::default().folder || self.folder.exists() {
+            writer.path("folder", &self.folder);
+        }
+        writer.path("cache", &self.cache);
+        // As with the folder.
+        if self.signers != Self::default().signers || self.signers.exists() {
+            writer.path("signers", &self.signers);
+        }
+        writer.flag("require-signed", self.require_signed).path("adopted", &self.adopted);
+    }
+}
+
+/// `[journal]`: the record of what was stored, which makes redelivery harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// How long a row is kept.
+    pub retention: Duration,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { retention: defaults::JOURNAL_RETENTION }
+    }
+}
+
+impl Journal {
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let retention = section.duration("retention", HOUR..=CENTURY).unwrap_or(defaults::JOURNAL_RETENTION);
+        section.finish();
+        Self { retention }
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.duration("retention", self.retention);
+    }
+}
+
+/// The least serious kind of line that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// An operator must act.
+    Error,
+    /// Refused or tried again.
+    Warn,
+    /// One line for each change of state.
+    Info,
+    /// What led there.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+const LEVELS: &[(&str, Level)] = &[
+    ("error", Level::Error),
+    ("warn", Level::Warn),
+    ("info", Level::Info),
+    ("debug", Level::Debug),
+    ("trace", Level::Trace),
+];
+
+impl Level {
+    /// The word that stands in the configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        word(LEVELS, self)
+    }
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For reading.
+    Text,
+    /// One JSON object on a line.
+    Json,
+}
+
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// `[log]`: what is said on standard error, and where plugins may speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least serious kind of line that is written.
+    pub level: Level,
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// What plugins say, in a file of its own with mode 0600: it may hold personal data.
+    pub plugin_log: PathBuf,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Level::Info, format: LogFormat::Text, plugin_log: defaults::PLUGIN_LOG.into() }
+    }
+}
+
+impl Log {
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let log = Self {
+            level: section.choice("level", LEVELS).unwrap_or(default.level),
+            format: section.choice("format", LOG_FORMATS).unwrap_or(default.format),
+            plugin_log: section.path("plugin-log").unwrap_or(default.plugin_log),
+        };
+        section.finish();
+        log
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer
+            .text("level", self.level.as_str())
+            .text("format", word(LOG_FORMATS, self.format))
+            .path("plugin-log", &self.plugin_log);
+    }
+}
+
+/// `[limits]`: what the whole process may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Message bodies held in memory at once, in bytes, over all channels.
+    pub memory: u64,
+    /// How long a stop waits for what is in work.
+    pub grace: Duration,
+    /// Threads of each channel that seal, open and run plugins; absent: one for each processor.
+    pub workers: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: defaults::MEMORY, grace: defaults::GRACE, workers: None }
+    }
+}
+
+impl Limits {
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let limits = Self {
+            memory: section.size("memory", defaults::MIB..=1024 * defaults::GIB).unwrap_or(default.memory),
+            grace: section.duration("grace", MILLISECOND..=HOUR).unwrap_or(default.grace),
+            workers: section.number("workers", 1..=256),
+        };
+        section.finish();
+        limits
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.size("memory", self.memory).duration("grace", self.grace);
+        if let Some(workers) = self.workers {
+            writer.number("workers", workers);
+        }
+    }
+}

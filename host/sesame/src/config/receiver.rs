@@ -1,0 +1,191 @@
+//! `[receive.NAME]`: a destination whose messages are opened, checked and stored on disk.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::channel::{self, Repetition, Stage, Storage, Surroundings};
+use super::defaults;
+use super::process::{Credential, DAY, Trust};
+use super::values;
+use settings::Section;
+use settings::Writer;
+use settings::word;
+use settings::{Complaint, complain};
+use stomp::Destination;
+
+/// What becomes of a message whose signer is on no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlisted {
+    /// It goes to the reject queue.
+    Reject,
+    /// It is acknowledged and forgotten, but for one line in log and journal.
+    Drop,
+}
+
+const UNLISTED: &[(&str, Unlisted)] = &[("reject", Unlisted::Reject), ("drop", Unlisted::Drop)];
+
+/// Whether messages must come encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Signed is enough.
+    Optional,
+    /// What came unencrypted is refused.
+    Required,
+}
+
+const ENCRYPTION: &[(&str, Encryption)] = &[("optional", Encryption::Optional), ("required", Encryption::Required)];
+
+/// What waits behind a deferred message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeferredOrder {
+    /// The later messages of the same signer on this channel.
+    Signer,
+    /// Nothing.
+    None,
+}
+
+const DEFERRED_ORDER: &[(&str, DeferredOrder)] = &[("signer", DeferredOrder::Signer), ("none", DeferredOrder::None)];
+
+/// A channel that receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// Name of a `[broker.NAME]`.
+    pub broker: String,
+    /// STOMP destination to subscribe to.
+    pub destination: Destination,
+    /// Whether the destination may be something else than a queue.
+    pub allow_topic: bool,
+    /// DN list: whose messages are stored.
+    pub authorised: PathBuf,
+    /// DN list that wins over `authorised`.
+    pub banned: Option<PathBuf>,
+    /// What becomes of everybody else's messages.
+    pub unlisted: Unlisted,
+    /// `incoming`, `reject`, `deferred`, the routes' queues and the journal lie here.
+    pub spool: PathBuf,
+    /// Deliveries that are not acknowledged yet.
+    pub prefetch: u32,
+    /// Whether messages must come encrypted.
+    pub encryption: Encryption,
+    /// Messages signed longer ago are refused; by default the journal's retention.
+    pub max_age: Duration,
+    /// The largest content that is stored, in bytes.
+    pub max_payload: u64,
+    /// Stages in order; absent: the plugin folder, else `builtin:passthrough`.
+    pub pipeline: Option<Vec<Stage>>,
+    /// What waits behind a deferred message.
+    pub deferred_order: DeferredOrder,
+    /// How often a deferred message is tried.
+    pub repetition: Repetition,
+    /// How long refused messages are kept; absent: for ever.
+    pub reject_retention: Option<Duration>,
+    /// Rights and room of what is written.
+    pub storage: Storage,
+    /// Names of queue directories in the spool, by route name.
+    pub routes: BTreeMap<String, String>,
+    /// What decrypts, and presents us to the broker.
+    pub credential: Credential,
+    /// Whose certificates are believed.
+    pub trust: Trust,
+}
+
+/// What else lies in a spool.
+const TAKEN: &[&str] = &["reject", "deferred", "journal"];
+
+impl Receiver {
+    pub(super) fn read(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Self> {
+        let allow_topic = section.flag("allow-topic").unwrap_or(defaults::ALLOW_TOPIC);
+        let broker = channel::read_broker(section, around);
+        let destination = channel::read_destination(section, |text| values::destination(text, allow_topic));
+        let authorised = section.path("authorised");
+        let authorised =
+            section.required("authorised", authorised, "add authorised = \"/etc/sesame/dns\", a list of DNs");
+        let spool = section.required("spool", section.path("spool"), "add spool = \"/var/spool/apel\"");
+        let (credential, trust) = channel::read_identity(section, around);
+        let receiver = Self {
+            broker: String::new(),
+            destination: Destination::parse(""),
+            allow_topic,
+            authorised: PathBuf::new(),
+            banned: section.path("banned"),
+            unlisted: section.choice("unlisted", UNLISTED).unwrap_or(Unlisted::Reject),
+            spool: PathBuf::new(),
+            prefetch: section.number("prefetch", 1..=10_000).unwrap_or(defaults::PREFETCH),
+            encryption: section.choice("encryption", ENCRYPTION).unwrap_or(Encryption::Optional),
+            max_age: Self::read_max_age(section, around),
+            max_payload: channel::read_max_payload(section),
+            pipeline: channel::read_pipeline(section),
+            deferred_order: section.choice("deferred-order", DEFERRED_ORDER).unwrap_or(DeferredOrder::Signer),
+            repetition: Repetition::read(section),
+            reject_retention: section.retention("reject-retention").flatten(),
+            storage: Storage::read(section),
+            routes: channel::read_routes(section, queue_name),
+            credential,
+            trust,
+        };
+        section.finish();
+        let receiver =
+            Self { broker: broker?, destination: destination?, authorised: authorised?, spool: spool?, ..receiver };
+        receiver.check(section);
+        Some(receiver)
+    }
+
+    /// A replay must be recognised by the journal or refused for its age, so the age may not be the longer of the two.
+    fn read_max_age(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Duration {
+        let retention = around.journal.retention;
+        let age = section.duration("max-age", Duration::from_secs(1)..=DAY.saturating_mul(36_500));
+        if age.is_some_and(|age| age > retention) {
+            let kept = settings::values::show_duration(retention);
+            let problem = format!("is longer than the journal is kept, \"{kept}\": a replay would be stored again");
+            section.complain("max-age", complain(problem, "lower it, or raise retention in [journal]"));
+        }
+        age.unwrap_or(retention)
+    }
+
+    fn check(&self, section: &Section<'_, '_>) {
+        section.readable_file("authorised", &self.authorised);
+        if let Some(banned) = &self.banned {
+            if *banned == self.authorised {
+                let remedy = "give it a file of its own, or remove the key";
+                section.complain("banned", complain("is the list of authorised signers", remedy));
+            }
+            section.readable_file("banned", banned);
+        }
+        section.directory("spool", &self.spool);
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer, name: &str, general: (&Credential, &Trust)) {
+        writer
+            .section(&["receive", name])
+            .text("broker", &self.broker)
+            .text("destination", &self.destination)
+            .flag("allow-topic", self.allow_topic)
+            .path("authorised", &self.authorised)
+            .path_if("banned", self.banned.as_ref())
+            .text("unlisted", word(UNLISTED, self.unlisted))
+            .path("spool", &self.spool)
+            .number("prefetch", self.prefetch)
+            .text("encryption", word(ENCRYPTION, self.encryption))
+            .duration("max-age", self.max_age)
+            .size("max-payload", self.max_payload)
+            .list_if("pipeline", self.pipeline.as_ref())
+            .text("deferred-order", word(DEFERRED_ORDER, self.deferred_order))
+            .retention("reject-retention", self.reject_retention);
+        self.repetition.write(writer);
+        self.storage.write(writer);
+        channel::write_below(writer, ["receive", name], (&self.credential, &self.trust), general, &self.routes);
+    }
+}
+
+/// A route's target: the name of a directory beside `incoming`.
+fn queue_name(text: &str) -> Result<String, Complaint> {
+    let remedy = "write the name of a directory in the spool, such as \"incoming-cloud\"";
+    if !channel::is_name(text) {
+        return Err(complain(format!("{text:?} cannot be the name of a queue directory"), remedy));
+    }
+    if TAKEN.iter().any(|taken| text == *taken || text.starts_with("journal.")) {
+        return Err(complain(format!("{text:?} is used for something else in the spool"), remedy));
+    }
+    Ok(text.to_owned())
+}

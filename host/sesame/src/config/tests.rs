@@ -1,0 +1,331 @@
+//! What an operator reads: each folder of `cases/` is a wrong configuration and, in `error.txt`, the exact text.
+//!
+//! `SESAME_WRITE_EXPECTED=1` writes the texts anew, to be read before they are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::parse(text, Path::new("sesame.toml"), Files::Ignore)
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+const CHANNELS: &str = r#"
+[broker.egi]
+hosts = ["mq.example.org:61614"]
+[send.cpu]
+broker = "egi"
+queue = "/var/spool/apel/outgoing"
+destination = "/queue/cpu"
+[receive.central]
+broker = "egi"
+destination = "/queue/cpu"
+authorised = "/etc/sesame/dns"
+spool = "/var/spool/apel"
+"#;
+
+#[test]
+fn every_mistake_is_told_with_its_line_its_key_and_the_remedy() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in fs::read_dir(folder("src/config/cases")).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = fs::read_to_string(case.join("sesame.toml")).unwrap();
+        let told = match parse(&text) {
+            Ok(_) => "accepted".to_owned(),
+            Err(errors) => format!("{errors}\n"),
+        };
+        let expected = case.join("error.txt");
+        if std::env::var_os("SESAME_WRITE_EXPECTED").is_some() {
+            fs::write(&expected, &told).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != told {
+            wrong.push(format!("{}:\n{told}", case.display()));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count >= 30, "only {count} cases were found");
+}
+
+#[test]
+fn the_effective_configuration_reads_back_equal() {
+    let more = r#"
+[send.cpu.credential]
+certificate = "/etc/sesame/cpu \"1\".pem"
+key = "/etc/sesame/cpu.key"
+[send.cpu.trust]
+crls = "require"
+anchors = ["/a", "/b"]
+[send.cpu.route]
+cloud = "/queue/cloud"
+[receive.central.route]
+cloud = "incoming-cloud"
+[plugin."builtin:passthrough"]
+channels = ["cpu"]
+deadline = "250ms"
+[plugin."builtin:passthrough".config]
+sites = ["UKI-TEST", "\u00e9\n\"\\"]
+limit = 0x10
+share = 0.25
+since = 2026-11-22
+nested = { deep = { er = true }, list = [1, [2]] }
+"#;
+    let config = parse(&format!("{CHANNELS}{more}")).unwrap();
+    let printed = config.effective_toml();
+    assert_eq!(parse(&printed).unwrap(), config, "{printed}");
+    assert_eq!(config.senders["cpu"].trust.refresh, config.trust.refresh);
+    assert_eq!(config.receivers["central"].credential, config.credential);
+    assert_eq!(config.plugin["builtin:passthrough"].config["limit"], 16);
+    assert_eq!(parse(&Config::default().effective_toml()).unwrap(), Config::default());
+}
+
+#[test]
+fn what_takes_a_restart_is_told_by_key() {
+    let config = parse(CHANNELS).unwrap();
+    let more = r#"
+[plugins]
+folder = "/a"
+cache = "/b"
+require-signed = true
+[limits]
+grace = "3s"
+workers = 3
+[log]
+level = "debug"
+format = "json"
+"#;
+    let later = parse(&format!("{CHANNELS}{more}")).unwrap();
+    let keys = ["plugins.cache", "plugins.require-signed", "limits.grace", "limits.workers", "log.format"];
+    assert_eq!(config.needs_restart(&later), keys);
+    assert_eq!(config.needs_restart(&config), [""; 0]);
+}
+
+#[test]
+fn what_follows_from_other_keys_is_worked_out() {
+    let config = parse(&format!("[journal]\nretention = \"30d\"\n{CHANNELS}")).unwrap();
+    let sender = &config.senders["cpu"];
+    assert_eq!(sender.state, Path::new("/var/spool/apel/outgoing.state"));
+    assert_eq!(sender.reject, Path::new("/var/spool/apel/outgoing.reject"));
+    assert_eq!(config.receivers["central"].max_age, config.journal.retention);
+}
+
+#[test]
+fn files_that_are_not_there_are_told_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        CHANNELS.replace("/var/spool/apel", "/nowhere/spool").replace("/etc/sesame", &dir.path().to_string_lossy());
+    let more = format!(
+        "[credential]\ncertificate = {:?}\nkey = {:?}\n[trust]\nanchors = \"/nowhere/ca\"\n",
+        dir.path(),
+        dir.path().join("k")
+    );
+    let text = format!("{text}{more}[plugins]\nfolder = \"/nowhere/plugins.d\"\n");
+    let errors = Config::parse(&text, Path::new("sesame.toml"), Files::Check).unwrap_err();
+    let keys: Vec<(&str, usize)> = errors.mistakes().iter().map(|m| (m.key.as_str(), m.line.unwrap())).collect();
+    let expected = [
+        ("send.cpu.queue", 6),
+        ("receive.central.authorised", 11),
+        ("receive.central.spool", 12),
+        ("credential.certificate", 14),
+        ("credential.key", 15),
+        ("trust.anchors", 17),
+        ("plugins.folder", 19),
+    ];
+    assert_eq!(keys, expected, "{errors}");
+    assert!(
+        errors.to_string().contains("certificate: ") && errors.to_string().contains(" is not a file; "),
+        "{errors}"
+    );
+}
+
+#[test]
+fn queues_that_are_one_through_a_symbolic_link_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("real")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
+    let queue = |name: &str, path: &str| {
+        format!("[send.{name}]\nbroker = \"egi\"\ndestination = \"/queue/a\"\nqueue = {:?}\n", dir.path().join(path))
+    };
+    let text = format!("[broker.egi]\nhosts = [\"a:1\"]\n{}{}", queue("one", "real/queue"), queue("two", "link/queue"));
+    assert!(parse(&text).is_ok());
+    let errors = Config::parse(&text, Path::new("sesame.toml"), Files::Check).unwrap_err().to_string();
+    assert!(errors.contains("is in the way of queue of [send.one]"), "{errors}");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_not_text_is_one_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sesame.toml");
+    let told = Config::load(&path).unwrap_err().to_string();
+    assert_eq!(
+        told,
+        format!("{}: does not exist; put the configuration there or name another with --config FILE", path.display())
+    );
+    fs::write(&path, b"\xff\xfe").unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("is not UTF-8 text; save it as UTF-8"));
+}
+
+#[test]
+fn channels_are_chosen_by_name_and_kind() {
+    let config = parse(CHANNELS).unwrap();
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let all = config.select(&[], Kind::Any).unwrap();
+    assert_eq!((all.senders, all.receivers), (names(&["cpu"]), names(&["central"])));
+    let senders = config.select(&[], Kind::Send).unwrap();
+    assert_eq!((senders.senders, senders.receivers), (names(&["cpu"]), names(&[])));
+    let told = |name: &str, kind| config.select(&names(&[name]), kind).unwrap_err().to_string();
+    assert_eq!(told("gpu", Kind::Any), "there is no channel \"gpu\"; there is cpu, central");
+    assert_eq!(told("cpu", Kind::Receive), "channel \"cpu\" is a [send.cpu], which this command does not take");
+    let told = Config::default().select(&[], Kind::Receive).unwrap_err().to_string();
+    assert_eq!(told, "no channel is configured: add a section [receive.NAME]");
+}
+
+#[test]
+fn a_plugin_section_has_the_keys_of_a_side_car() {
+    let digest = "e3".repeat(32);
+    let section = format!(
+        "[plugin.\"builtin:passthrough\"]\nsigner = \"/C=UK/*\"\ndestination = [\"/queue/*\"]\ncontent-type = \"Text/Plain\"\n\
+        output-limit = \"1MiB\"\nlog-limit = 0\nsha256 = {digest:?}\n"
+    );
+    let config = parse(&format!("{CHANNELS}{section}")).unwrap();
+    let settings = &config.plugin["builtin:passthrough"];
+    assert_eq!(settings.signers.as_deref(), Some(&["/C=UK/*".to_owned()][..]));
+    assert_eq!(settings.content_types.as_deref(), Some(&["text/plain".to_owned()][..]));
+    assert_eq!((settings.max_log, settings.sha256), (0, Some([0xe3; 32])));
+    assert_eq!(parse(&config.effective_toml()).unwrap(), config);
+    let errors = parse(&format!("{CHANNELS}{section}").replace("e3e3", "e3z3")).unwrap_err().to_string();
+    assert!(errors.contains("is not a SHA-256; write the 64 hexadecimal digits"), "{errors}");
+}
+
+#[test]
+fn a_file_that_ends_early_never_stops_the_program_with_a_panic() {
+    let text = shipped_in_use();
+    for end in (0..text.len()).step_by(13) {
+        let _ = parse(text.get(..end).unwrap_or(&text));
+    }
+}
+
+fn shipped() -> String {
+    fs::read_to_string(folder("../../conf/sesame.toml")).unwrap()
+}
+
+/// The shipped configuration with its settings in use: "#key = value" without the "#".
+fn shipped_in_use() -> String {
+    let setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
+    let text = shipped();
+    let lines = text.lines().map(|line| if setting(line) { line.split_at(1).1 } else { line });
+    lines.filter(|line| !line.starts_with("login-file")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_shipped_configuration_is_the_defaults() {
+    assert_eq!(parse(&shipped()).unwrap(), Config::default());
+}
+
+#[test]
+fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
+    let mut config = parse(&shipped_in_use()).unwrap();
+    config.limits.workers = None;
+    config.brokers.values_mut().for_each(|broker| broker.login = None);
+    for sender in config.senders.values_mut() {
+        (sender.recipient_certificate, sender.pipeline) = (None, None);
+        sender.routes.clear();
+    }
+    for receiver in config.receivers.values_mut() {
+        (receiver.banned, receiver.pipeline) = (None, None);
+        receiver.routes.clear();
+    }
+    for settings in config.plugin.values_mut() {
+        (settings.channels, settings.signers, settings.destinations) = (None, None, None);
+        (settings.content_types, settings.sha256) = (None, None);
+    }
+    let named = CHANNELS.replace("/queue/cpu", "/queue/global.accounting.cpu");
+    let named = named.replace("[\"mq.example.org:61614\"]", "[\"mq1.example.org:61614\", \"mq2.example.org:61614\"]");
+    let defaults = parse(&format!("{named}[plugin.\"builtin:passthrough\"]\n")).unwrap();
+    assert_eq!(config.effective_toml(), defaults.effective_toml());
+    assert_eq!(config, defaults);
+}
+
+#[test]
+fn the_shipped_configuration_has_every_key_and_no_other() {
+    let text = shipped_in_use() + "\n";
+    let document = Document::new(Path::new("sesame.toml"), &text, Files::Ignore);
+    let table = document.parse(&text).unwrap();
+    Config::read(&document.root(&table));
+    let elsewhere = |key: &String| key.starts_with("send.NAME.credential") || key.starts_with("send.NAME.trust");
+    let read: BTreeSet<String> = document.asked().into_iter().filter(|key| !elsewhere(key)).collect();
+    let mut written = keys(&text.parse().unwrap(), "");
+    written.insert("broker.NAME.login-file".to_owned());
+    assert_eq!(read, written);
+}
+
+fn keys(table: &toml::Table, section: &str) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for (key, value) in table {
+        let named = ["broker", "send", "receive", "plugin"].contains(&section);
+        let key = match section {
+            "" => key.clone(),
+            _ => format!("{section}.{}", if named { "NAME" } else { key }),
+        };
+        match value {
+            toml::Value::Table(inner) if !key.ends_with(".route") && !key.ends_with(".config") => {
+                keys.extend(self::keys(inner, &key));
+                if !named {
+                    keys.insert(key);
+                }
+            }
+            _ => _ = keys.insert(key),
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_shipped_key_has_a_sentence() {
+    let text = shipped();
+    let mut said = false;
+    for line in text.lines() {
+        let setting = line.trim_start_matches('#');
+        match line.starts_with("# ") {
+            true => said = true,
+            false if setting.is_empty() => said = false,
+            false => assert!(said, "{line}"),
+        }
+    }
+}
+
+#[test]
+fn the_shipped_unit_starts_sesame_as_it_wants_to_be_started() {
+    use clap::Parser as _;
+    let unit = fs::read_to_string(folder("../../conf/sesame.service")).unwrap();
+    let settings: BTreeMap<&str, &str> = unit.lines().filter_map(|line| line.split_once('=')).collect();
+    let command = crate::commands::Cli::try_parse_from(settings["ExecStart"].split(' ')).unwrap();
+    assert_eq!(command.common.config.as_deref(), Some(Path::new(CONFIGURATION)));
+    assert!(matches!(command.command, crate::commands::Command::Run(_)));
+    assert_eq!((settings["Type"], settings["ExecReload"]), ("notify", "/bin/kill -HUP $MAINPID"));
+    assert!(settings["RestartPreventExitStatus"].contains(&crate::commands::EXIT_CONFIGURATION.to_string()));
+    let stop = parse_duration(settings["TimeoutStopSec"]).unwrap();
+    assert!(stop > Config::default().limits.grace + Duration::from_secs(5));
+    assert!(settings.contains_key("WatchdogSec"));
+}
+
+#[test]
+fn warns_of_what_is_allowed_and_unwise() {
+    let text = format!("[trust]\ncrls = \"ignore\"\n{}", CHANNELS.replace("hosts", "tls = false\nhosts"));
+    let warnings = parse(&text).unwrap().warnings();
+    assert!(
+        warnings.contains(&"broker.egi.tls: messages travel to mq.example.org:61614 without TLS".to_owned()),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings.contains(&"send.cpu.trust: a revoked certificate is accepted, for crls = \"ignore\"".to_owned()),
+        "{warnings:?}"
+    );
+}

@@ -1,0 +1,129 @@
+//! Values with a form of their own: addresses of brokers and destinations.
+
+use settings::{Complaint, complain};
+pub use stomp::Address;
+use stomp::{Destination, Form, Promise};
+
+/// Reads `host:port`, `[2001:db8::1]:port`.
+pub(super) fn address(text: &str) -> Result<Address, Complaint> {
+    let remedy = "write \"mq.example.org:61614\"";
+    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.ends_with(':')) else {
+        return Err(complain(format!("{text:?} has no port"), remedy));
+    };
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    if host.is_empty() {
+        return Err(complain(format!("{text:?} has no host"), remedy));
+    }
+    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':')) {
+        return Err(complain(format!("{host:?} is not a host name or an address"), remedy));
+    }
+    match port.parse() {
+        Ok(port) if port > 0 => Ok(Address { host: host.to_owned(), port }),
+        _ => Err(complain(format!("{port:?} is not a port"), "write a number from 1 to 65535 after the host")),
+    }
+}
+
+const EXAMPLE: &str = "name a queue such as \"/queue/global.accounting.cpu\"";
+
+/// Checks a destination that is sent to: what a RECEIPT is worth decides, see [`Destination::promise`]. A wildcard is never
+/// sent to.
+pub(super) fn sender_destination(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
+    let destination = destination(text, allow_topic)?;
+    if destination.has_wildcard() {
+        let problem = format!("{text:?} has a wildcard, and a broker confirms a message that no receiver may get");
+        return Err(complain(problem, EXAMPLE));
+    }
+    Ok(destination)
+}
+
+/// Checks a STOMP destination that is subscribed to.
+///
+/// Queues are `/queue/NAME` (RabbitMQ, ActiveMQ) and `/amq/queue/NAME` (RabbitMQ). Anything else may be a topic, which both
+/// brokers acknowledge while nobody listens; a comma makes a list of destinations on ActiveMQ.
+pub(super) fn destination(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
+    let example = EXAMPLE;
+    if text.trim().is_empty() {
+        return Err(complain("is empty", example));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(complain(format!("{text:?} holds a line end or another control character"), example));
+    }
+    if text.len() > 1024 {
+        return Err(complain(format!("is {} bytes long, the limit is 1024", text.len()), example));
+    }
+    let destination = Destination::parse(text);
+    if destination.form() == Form::Nameless {
+        return Err(complain(format!("{text:?} has no name"), example));
+    }
+    if allow_topic || destination.promise() != Promise::Nothing {
+        return Ok(destination);
+    }
+    let problem = format!("{text:?} is not a queue, and a broker confirms a message that nobody will get");
+    Err(complain(problem, format!("{example}, or set allow-topic = true on this channel")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_need_host_and_port() {
+        assert_eq!(address("mq1.example.org:61614").unwrap().to_string(), "mq1.example.org:61614");
+        let six = address("[2001:db8::1]:61614").unwrap();
+        assert_eq!((six.host.as_str(), six.to_string().as_str()), ("2001:db8::1", "[2001:db8::1]:61614"));
+        for bad in ["mq", "mq:", ":1", "mq:0", "mq:70000", "mq:stomp", "m q:1", "mq\n:1", "", "[]:1", "::1"] {
+            assert!(address(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_queues_are_destinations_unless_topics_are_allowed() {
+        for queue in ["/queue/a", "/amq/queue/a"] {
+            assert_eq!(destination(queue, false).unwrap().as_str(), queue);
+        }
+        for other in ["/topic/a", "a", "/queue/a,/topic/b", "/exchange/a", "queue://a", "/temp-queue/a"] {
+            assert!(destination(other, false).is_err(), "{other}");
+            assert!(destination(other, true).is_ok(), "{other}");
+        }
+        for bad in ["", " ", "/queue/", "/topic/", "/queue/a\nb", "/queue/\0", "/queue/a\u{7f}"] {
+            assert!(destination(bad, true).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_the_page_is_taken_as_the_page_says() {
+        let page = include_str!("../../../../docs/destinations.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .skip_while(|line| !line.starts_with("| destination |"))
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert!(rows.len() >= 20, "{rows:?}");
+        for row in rows {
+            let text = row[0].trim_matches('`').replace("NAME", "a");
+            let taken = |taken: [bool; 2]| match taken {
+                [true, true] => "yes",
+                [false, true] => "allow-topic",
+                [false, false] => "never",
+                [true, false] => "only without",
+            };
+            let sends = taken([false, true].map(|allowed| sender_destination(&text, allowed).is_ok()));
+            let proved = Destination::parse(&text).promise() == Promise::HeldIfProved;
+            let sends = if sends == "yes" && proved { "if proved" } else { sends };
+            let receives = taken([false, true].map(|allowed| destination(&text, allowed).is_ok()));
+            assert_eq!([sends, receives], [row[3], row[4]], "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_to_a_wildcard_whatever_is_allowed() {
+        for wild in ["/queue/a.>", "/queue/*", "/topic/a.*", "queue://>", "/queue/a,/queue/b.>"] {
+            let complaint = sender_destination(wild, true).unwrap_err();
+            assert!(complaint.problem.contains("wildcard"), "{wild}: {}", complaint.problem);
+        }
+        assert!(destination("/queue/a.>", false).is_ok(), "a receiver may listen to several queues of ActiveMQ");
+        assert!(sender_destination("/queue/a.b>", false).is_ok());
+    }
+}

@@ -1,0 +1,139 @@
+//! What a daemon does beside its channels: look for arrivals, re-read files, let old rows go.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use notify::event::AccessKind;
+use notify::{EventKind, RecursiveMode, Watcher as _};
+
+use crate::channel::{OpenSpool, Registry};
+use crate::config::Config;
+use crate::sender::Sender;
+use crate::shutdown::Shutdown;
+use spool::{Modes, Queue, SpoolError};
+
+/// How often old journal rows and kept queues are looked at.
+const RETENTION_LOOK: Duration = Duration::from_secs(3600);
+/// Journal rows looked at in one step, so that no commit waits long.
+const RETENTION_STEP: usize = 1000;
+
+/// Wakes a sender when the kernel tells of something new in its queue. The sender looks by itself from time to time, so a
+/// watch that cannot be had, or loses a notice, costs only time.
+pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
+    let wake = sender.waker();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Our own looking is told too: to wake for that would never end.
+        let looked_at =
+            event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
+        if !looked_at {
+            wake.notify_one();
+        }
+    });
+    let mut watcher = match watcher {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is looked through from time to time");
+            return;
+        }
+    };
+    if let Err(error) = watcher.watch(sender.queue(), RecursiveMode::Recursive) {
+        tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is looked through from time to time");
+        return;
+    }
+    shutdown.draining().await;
+}
+
+/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of what expires, at start and once a day.
+pub(super) async fn refresh(registry: Arc<Registry>, every: Duration, shutdown: Shutdown) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let mut warned: Option<SystemTime> = None;
+    while !shutdown.asked() {
+        let registry = Arc::clone(&registry);
+        let now = SystemTime::now();
+        let warn = warned.is_none_or(|at| now.duration_since(at).is_ok_and(|since| since >= DAY));
+        if warn {
+            warned = Some(now);
+        }
+        let done = tokio::task::spawn_blocking(move || {
+            registry.refresh();
+            if warn {
+                registry.warn_of_expiry();
+            }
+        });
+        let _ = done.await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = shutdown.draining() => return,
+        }
+    }
+}
+
+/// Lets journal rows go that are older than the retention, in small steps, and purges the queues whose retention is set.
+pub(super) async fn retention(config: Config, spools: Vec<Arc<OpenSpool>>, shutdown: Shutdown) {
+    while !shutdown.asked() {
+        let (config, spools) = (config.clone(), spools.clone());
+        let stop = shutdown.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            for spool in &spools {
+                expire(spool, config.journal.retention, &stop);
+            }
+            purge_queues(&config);
+        });
+        let _ = done.await;
+        tokio::select! {
+            () = tokio::time::sleep(RETENTION_LOOK) => {}
+            () = shutdown.draining() => return,
+        }
+    }
+}
+
+fn expire(spool: &OpenSpool, retention: Duration, shutdown: &Shutdown) {
+    let Some(before) = SystemTime::now().checked_sub(retention) else { return };
+    while !shutdown.asked() {
+        match spool.journal.expire(before, RETENTION_STEP) {
+            Ok(expired) if expired.round => return,
+            Ok(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(error) => {
+                tracing::error!(journal = %spool.journal.path().display(), error = %message::cause::chain(&error), "cannot let old rows go");
+                return;
+            }
+        }
+    }
+}
+
+fn purge_queues(config: &Config) {
+    let senders = config.senders.values().map(|channel| (channel.reject.clone(), channel.reject_retention));
+    let rejects = config.receivers.values().map(|channel| (channel.spool.join("reject"), channel.reject_retention));
+    for (path, retention) in senders.chain(rejects) {
+        let Some(retention) = retention else { continue };
+        let Ok(queue) = Queue::open(&path, Modes::default()) else { continue };
+        match remove_older(&queue, retention) {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::info!(queue = %path.display(), removed, "old messages removed, as the configuration says")
+            }
+            Err(error) => {
+                tracing::error!(queue = %path.display(), error = message::cause::chain(&error), "cannot remove old messages");
+            }
+        }
+    }
+}
+
+/// Removes the elements that have been in `queue` for longer than `age`; answers how many.
+///
+/// # Errors
+/// [`SpoolError`] for the first one that cannot be removed.
+pub(crate) fn remove_older(queue: &Queue, age: Duration) -> Result<usize, SpoolError> {
+    let now = SystemTime::now();
+    let mut removed = 0;
+    for element in queue.elements()? {
+        let element = element?;
+        let put = std::fs::metadata(queue.element(&element)).and_then(|facts| facts.modified());
+        let old = put.is_ok_and(|put| now.duration_since(put).is_ok_and(|since| since >= age));
+        if old && let Some(locked) = queue.lock(&element)? {
+            locked.remove()?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

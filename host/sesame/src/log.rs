@@ -1,0 +1,404 @@
+//! Logging: lines on standard error, and what plugins say in a file of its own.
+//!
+//! Start at [`start`]. Everything else in the program only uses the macros of `tracing`.
+//!
+//! # Policy
+//! - One event is one line. Whatever came from outside, a control character is written as an escape sequence, so that nobody
+//!   can forge a line or speak to the terminal.
+//! - Plugins speak with target [`PLUGIN_TARGET`], which never reaches standard error: their words may hold personal data and
+//!   go to a file that its owner alone may read.
+//! - A log that cannot be written stops nothing: the lines are lost and the messages flow on.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry, reload};
+
+use crate::config::{Level, Log, LogFormat};
+
+/// The target of what plugins log.
+pub const PLUGIN_TARGET: &str = "sesame::plugin_log";
+
+/// The log while the program runs.
+#[derive(Clone)]
+pub struct Logging {
+    own: reload::Handle<Targets, Registry>,
+    plugins: reload::Handle<Targets, Registry>,
+    plugin_log: PluginLog,
+}
+
+/// Why the log is not what the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Somebody set up a log before.
+    #[error("the log was started before")]
+    StartedBefore,
+    /// What plugins say is lost until this is mended.
+    #[error("cannot open the plugin log {}", .file.display())]
+    PluginLog {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Starts the log for the whole process: lines on standard error, plugins in `settings.plugin_log`.
+///
+/// # Errors
+/// [`LogError::StartedBefore`]. That the plugin log cannot be opened is logged and does not stop the program.
+pub fn start(settings: &Log) -> Result<Logging, LogError> {
+    let plugin_log = PluginLog::default();
+    let opened = plugin_log.open(&settings.plugin_log);
+    let (subscriber, own, plugins) = subscriber(settings, io::stderr, plugin_log.clone());
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)?;
+    plugins::log_is_at(&settings.plugin_log);
+    report(&opened);
+    Ok(Logging { own, plugins, plugin_log })
+}
+
+/// Starts the log for a command at a terminal: lines on standard error, no plugin log.
+///
+/// # Errors
+/// [`LogError::StartedBefore`].
+pub fn start_for_command(level: Level) -> Result<(), LogError> {
+    let settings = Log { level, ..Log::default() };
+    let (subscriber, ..) = subscriber(&settings, io::stderr, io::sink);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
+}
+
+/// Starts the log for an author who tries a plugin: what it logs goes to standard error too.
+///
+/// # Errors
+/// [`LogError::StartedBefore`].
+pub fn start_for_author(level: Level) -> Result<(), LogError> {
+    let settings = Log { level, ..Log::default() };
+    let (subscriber, ..) = subscriber(&settings, io::sink, io::stderr);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
+}
+
+impl Logging {
+    /// Takes over level and plugin log of a configuration that was read again, and opens that file anew, as after a rotation.
+    /// The shape of the lines stays until the next start.
+    pub fn apply(&self, settings: &Log) {
+        // A handle only fails once its subscriber is gone, and then nobody listens.
+        let _ = self.own.reload(own_targets(settings.level));
+        let _ = self.plugins.reload(plugin_targets(settings.level));
+        plugins::log_is_at(&settings.plugin_log);
+        report(&self.plugin_log.open(&settings.plugin_log));
+    }
+}
+
+fn report(opened: &Result<(), LogError>) {
+    if let Err(LogError::PluginLog { file, source }) = opened {
+        let file = file.display();
+        tracing::warn!(error = %source, "cannot open the plugin log {file}: what plugins say is lost");
+    }
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Our own lines as the level says; libraries only when something is wrong.
+fn own_targets(level: Level) -> Targets {
+    let libraries = filter(level).min(LevelFilter::WARN);
+    Targets::new()
+        .with_default(libraries)
+        .with_target("sesame", filter(level))
+        .with_target(PLUGIN_TARGET, LevelFilter::OFF)
+}
+
+fn plugin_targets(level: Level) -> Targets {
+    Targets::new().with_target(PLUGIN_TARGET, filter(level))
+}
+
+type Handle = reload::Handle<Targets, Registry>;
+
+fn subscriber<O, P>(settings: &Log, own: O, plugins: P) -> (impl Subscriber + Send + Sync + use<O, P>, Handle, Handle)
+where
+    O: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    P: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let (own_filter, own_handle) = reload::Layer::new(own_targets(settings.level));
+    let (plugin_filter, plugin_handle) = reload::Layer::new(plugin_targets(settings.level));
+    let layers = vec![
+        lines(settings.format, own).with_filter(own_filter).boxed(),
+        lines(settings.format, plugins).with_filter(plugin_filter).boxed(),
+    ];
+    (tracing_subscriber::registry().with(layers), own_handle, plugin_handle)
+}
+
+fn lines<S, W>(format: LogFormat, out: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).log_internal_errors(false);
+    let out = OneLine { out, format };
+    match format {
+        LogFormat::Text => layer.with_writer(out).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_writer(out).boxed(),
+    }
+}
+
+/// Makes writers that keep each event on one line.
+struct OneLine<W> {
+    out: W,
+    format: LogFormat,
+}
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
+    type Writer = Line<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        Line { out: self.out.make_writer(), format: self.format }
+    }
+}
+
+/// Writes one event, which `tracing` hands over whole and with its line end.
+struct Line<W> {
+    out: W,
+    format: LogFormat,
+}
+
+impl<W: Write> Write for Line<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = escape(text.strip_suffix('\n').unwrap_or(&text), self.format) + "\n";
+        let _ = self.out.write_all(line.as_bytes());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.out.flush();
+        Ok(())
+    }
+}
+
+/// The text without control characters and without those that turn the direction of writing.
+fn escape(text: &str, format: LogFormat) -> String {
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match (c, format) {
+            (c, LogFormat::Json) if unsafe_to_print(c) => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            (c, LogFormat::Text) if unsafe_to_print(c) => escaped.extend(c.escape_default()),
+            (c, _) => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn unsafe_to_print(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The file of what plugins say: appended to, mode 0600, and never through a symbolic link.
+#[derive(Clone, Default)]
+struct PluginLog {
+    file: Arc<Mutex<Option<File>>>,
+}
+
+impl PluginLog {
+    /// Opens `path` in place of what was open; on failure what was open stays.
+    fn open(&self, path: &Path) -> Result<(), LogError> {
+        let file = open_private(path).map_err(|source| LogError::PluginLog { file: path.to_owned(), source })?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    }
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    use std::os::unix::fs::DirBuilderExt as _;
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        std::fs::DirBuilder::new().mode(0o750).create(folder)?;
+    }
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let private = Mode::RUSR | Mode::WUSR;
+    let file = rustix::fs::open(path, flags, private)?;
+    rustix::fs::fchmod(&file, private)?;
+    Ok(File::from(file))
+}
+
+impl Write for PluginLog {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(file) => file.write(line),
+            None => Ok(line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for PluginLog {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use message::text::said;
+
+    use super::*;
+
+    /// What was written, for a test to read.
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'w> MakeWriter<'w> for Buffer {
+        type Writer = Self;
+
+        fn make_writer(&'w self) -> Self {
+            self.clone()
+        }
+    }
+
+    impl Buffer {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    fn logged(settings: &Log, speak: impl FnOnce()) -> (String, String) {
+        let (own, plugins) = (Buffer::default(), Buffer::default());
+        let (subscriber, ..) = subscriber(settings, own.clone(), plugins.clone());
+        tracing::subscriber::with_default(subscriber, speak);
+        (own.text(), plugins.text())
+    }
+
+    #[test]
+    fn text_from_outside_stays_on_one_line() {
+        let hostile = "a\nINFO forged\r\u{1b}[31m\u{9b}\u{202e}\u{7f}\0";
+        let speak = || {
+            let span = tracing::info_span!(target: "sesame", "message", id = hostile);
+            let _entered = span.enter();
+            tracing::info!(target: "sesame", error = hostile, other = %hostile, "{hostile}");
+        };
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let (own, _) = logged(&Log { format, ..Log::default() }, speak);
+            assert_eq!(own.lines().count(), 1, "{own}");
+            assert!(!own.trim_end_matches('\n').chars().any(unsafe_to_print), "{own:?}");
+            if format == LogFormat::Json {
+                let line: serde_json::Value = serde_json::from_str(&own).unwrap();
+                assert_eq!(line["other"], hostile);
+                assert_eq!(line["spans"][0]["id"], hostile);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_field_is_left_out() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let (own, _) = logged(&Log { format, ..Log::default() }, || {
+                let reason = said("").map(tracing::field::display);
+                tracing::warn!(target: "sesame", signer = said(""), plugin = said("p"), reason, "message rejected");
+            });
+            assert!(own.contains("plugin") && !own.contains("signer") && !own.contains("reason"), "{own}");
+        }
+    }
+
+    #[test]
+    fn what_plugins_say_never_reaches_our_own_log() {
+        let (own, plugins) = logged(&Log::default(), || {
+            tracing::info!(target: PLUGIN_TARGET, plugin = "x", "a user's name");
+            tracing::info!(target: "sesame::sender", "message sent");
+        });
+        assert!(own.contains("message sent") && !own.contains("name"), "{own}");
+        assert!(plugins.contains("name") && !plugins.contains("message sent"), "{plugins}");
+    }
+
+    #[test]
+    fn the_level_holds_for_us_and_libraries_only_warn() {
+        let (own, _) = logged(&Log { level: Level::Debug, ..Log::default() }, || {
+            tracing::debug!(target: "sesame::stomp", "ours");
+            tracing::debug!(target: "rustls::client", "theirs");
+            tracing::warn!(target: "rustls::client", "their warning");
+            tracing::trace!(target: "sesame::stomp", "too fine");
+        });
+        assert!(own.contains("ours") && own.contains("their warning"), "{own}");
+        assert!(!own.contains("theirs") && !own.contains("too fine"), "{own}");
+    }
+
+    #[test]
+    fn the_level_can_change_while_running() {
+        let own = Buffer::default();
+        let (subscriber, handle, plugins) = subscriber(&Log::default(), own.clone(), io::sink);
+        let folder = tempfile::tempdir().unwrap();
+        let logging = Logging { own: handle, plugins, plugin_log: PluginLog::default() };
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "sesame", "before");
+            logging.apply(&Log { level: Level::Debug, plugin_log: folder.path().join("p.log"), ..Log::default() });
+            tracing::debug!(target: "sesame", "after");
+        });
+        assert!(own.text().contains("after") && !own.text().contains("before"));
+    }
+
+    #[test]
+    fn the_plugin_log_is_private_and_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log/plugins.log");
+        let mut log = PluginLog::default();
+        log.open(&path).unwrap();
+        log.write_all(b"one\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        log.open(&path).unwrap();
+        log.write_all(b"two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let link = folder.path().join("link.log");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(log.open(&link), Err(LogError::PluginLog { .. })));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_stops_nothing() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+        }
+        let (subscriber, ..) = subscriber(&Log::default(), || Full, io::sink);
+        tracing::subscriber::with_default(subscriber, || tracing::error!(target: "sesame", "disk full"));
+    }
+}

@@ -1,0 +1,492 @@
+//! From the bytes of a delivery to a decision: open → authorise → pipeline.
+//!
+//! One function that touches no socket, queue or journal. It gets the bytes and a [`Snapshot`] of everything that may
+//! change while the program runs, and answers with a [`Decision`]: what becomes of the message and which elements are to
+//! be written. `sesame explain` calls it and writes nothing.
+//!
+//! # Elements
+//! `body`, `signer` and `empaid` always; on reject and deferred also `error`, `sealed` (the message as it came) and
+//! `findings` (JSON). `body` is the readable content once the signer is authorised, else the message as it came.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::config;
+use message::{Finding, MessageId, Severity, content_digest};
+use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
+use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
+use spool::journal::{Disposition, Facts, Key};
+use spool::{KILLED_HANDLER, Killer, NewElement};
+use trust::{Credential, Signer, SignerLists, TrustStore};
+
+/// What SSM writes in `signer` where no signer was verified.
+const NO_SIGNER: &str = "Not available.";
+
+/// A delivery, as far as a decision needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// The body of the MESSAGE.
+    pub raw: &'a [u8],
+    /// The `empa-id` header.
+    pub header_id: Option<&'a str>,
+    /// The transport's headers.
+    pub headers: &'a [(String, String)],
+    /// When it was first received.
+    pub at: SystemTime,
+    /// 1 on the first try.
+    pub attempt: u32,
+}
+
+/// Everything that decides and may be replaced while the program runs.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// The channel's configuration.
+    pub settings: Arc<config::Receiver>,
+    /// Anchors, CRLs, policies.
+    pub trust: Arc<TrustStore>,
+    /// What decrypts.
+    pub credentials: Vec<Arc<Credential>>,
+    /// Who may send.
+    pub lists: Arc<SignerLists>,
+    /// The plugins.
+    pub pipeline: Arc<Pipeline>,
+    /// Rules for opening.
+    pub policy: OpenPolicy,
+    /// Signers, by [`Key::signer`], of whom a message is deferred: their later ones wait behind it.
+    pub held: Arc<HashSet<String>>,
+}
+
+/// What becomes of a message.
+#[derive(Debug)]
+pub struct Decision {
+    /// What the journal knows it by.
+    pub key: Key,
+    /// Whether it is stored, deferred, dropped or rejected.
+    pub disposition: Disposition,
+    /// What is written.
+    pub elements: Vec<NewElement>,
+    /// What the journal's row tells.
+    pub facts: Facts,
+    /// The verified signer.
+    pub signer: Option<Signer>,
+    /// What was found in it.
+    pub findings: Vec<Finding>,
+    /// The plugin that decided, where one did.
+    pub plugin: Option<String>,
+    /// Whether it came encrypted; `None` where it could not be opened.
+    pub encrypted: Option<bool>,
+    /// Whether it only waits behind a deferred message of the same signer.
+    pub held_back: bool,
+    /// Whether the channel pauses for a plugin that fails for every message: the message is better left where it is.
+    pub paused: bool,
+}
+
+/// Decides about one message. Never panics on anything `received` may hold.
+#[must_use]
+pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
+    let draft = Draft { received, snapshot, now };
+    let opened = match smime::open(received.raw, &snapshot.credentials, &snapshot.trust, &snapshot.policy, received.at)
+    {
+        Ok(opened) => opened,
+        Err(error) if error.is_ours() => return draft.undecidable(error.code(), &message::cause::chain(&error)),
+        Err(error) => return draft.unopened(error.code(), &message::cause::chain(&error)),
+    };
+    match smime::authorise(opened, &snapshot.lists) {
+        Ok(authorised) => draft.authorised(&authorised),
+        Err(refused) => draft.unauthorised(refused),
+    }
+}
+
+/// What becomes of a message on which the process died again and again: the reject queue keeps it as it came.
+#[must_use]
+pub(super) fn given_up(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, killer: Killer) -> Decision {
+    Draft { received, snapshot, now }.unopened(KILLED_HANDLER, &killer.to_string())
+}
+
+/// What becomes of a message on which a worker panicked, which is our own fault: the reject queue keeps it whole.
+#[must_use]
+pub(super) fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
+    let why = "Sesame failed on this message; please report it with the element's `sealed` and the log";
+    Draft { received, snapshot, now }.unopened("internal-error", why)
+}
+
+struct Draft<'a> {
+    received: &'a Received<'a>,
+    snapshot: &'a Snapshot,
+    now: SystemTime,
+}
+
+impl Draft<'_> {
+    fn queue(&self, name: &str) -> PathBuf {
+        self.snapshot.settings.spool.join(name)
+    }
+
+    fn header_id(&self) -> MessageId {
+        self.received.header_id.map_or_else(MessageId::absent, MessageId::from_peer)
+    }
+
+    fn facts(&self, payload_bytes: usize) -> Facts {
+        let mut facts = Facts::at(self.received.at);
+        facts.payload_bytes = payload_bytes as u64;
+        facts.wire_bytes = self.received.raw.len() as u64;
+        facts
+    }
+
+    fn key(&self, id: MessageId, signer: &str, digest: [u8; 32]) -> Key {
+        Key { channel: self.snapshot.channel.to_string(), id, signer: signer.to_owned(), digest }
+    }
+
+    /// The message could not be opened: nothing is known about who sent it.
+    fn unopened(&self, code: &str, why: &str) -> Decision {
+        let id = self.header_id();
+        let raw = self.received.raw;
+        let mut facts = self.facts(0);
+        facts.reason = Some(why.to_owned());
+        let refusal =
+            Refusal { id: &id, signer: NO_SIGNER, body: raw, error: &format!("{code}: {why}"), findings: &[] };
+        Decision {
+            elements: vec![self.set_aside("reject", &refusal)],
+            key: self.key(id, "", content_digest(raw)),
+            disposition: Disposition::Rejected { code: code.to_owned() },
+            facts,
+            signer: None,
+            findings: Vec::new(),
+            plugin: None,
+            encrypted: None,
+            held_back: false,
+            paused: false,
+        }
+    }
+
+    /// The message cannot be judged for a fault on our side, such as a CRL that is out of date: it waits until that is
+    /// mended, and no attempt is counted. Nothing of it is believed in the meantime.
+    fn undecidable(&self, code: &str, why: &str) -> Decision {
+        let mut decision = self.unopened(code, why);
+        let error = format!("{code}: {why}");
+        let body = self.received.raw;
+        let refusal = Refusal { id: &decision.key.id, signer: NO_SIGNER, body, error: &error, findings: &[] };
+        decision.elements = vec![self.set_aside("deferred", &refusal)];
+        let pause = self.pause_for_us();
+        let attempt = self.received.attempt - 1;
+        decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
+        decision
+    }
+
+    /// The signer was verified and is banned or not listed.
+    fn unauthorised(&self, refused: Unauthorised) -> Decision {
+        let code = refused.code();
+        let why = match refused.reason {
+            UnauthorisedReason::Banned => refused.to_string(),
+            UnauthorisedReason::Unlisted => {
+                format!("{refused}; to authorise, add the line: {}", refused.offered_line())
+            }
+        };
+        let opened = &refused.opened;
+        let id = opened.signed_id().cloned().unwrap_or_else(|| self.header_id());
+        let signer = opened.signer().clone();
+        let drop = self.snapshot.settings.unlisted == config::Unlisted::Drop;
+        let mut facts = self.facts(opened.payload().len());
+        facts.reason = Some(why.clone());
+        let refusal = Refusal {
+            id: &id,
+            signer: &signer_field(&signer),
+            body: self.received.raw,
+            error: &format!("{code}: {why}"),
+            findings: &[],
+        };
+        let elements = if drop { Vec::new() } else { vec![self.set_aside("reject", &refusal)] };
+        let disposition = Disposition::Rejected { code: code.to_owned() };
+        Decision {
+            elements,
+            key: self.key(id, &signer_key(&signer), content_digest(opened.payload())),
+            disposition,
+            facts,
+            encrypted: Some(opened.encrypted()),
+            held_back: false,
+            paused: false,
+            signer: Some(signer),
+            findings: Vec::new(),
+            plugin: None,
+        }
+    }
+
+    /// The signer is on the list: the plugins decide.
+    fn authorised(&self, authorised: &Authorised) -> Decision {
+        let message = authorised.message();
+        let id = message.signed_id().cloned().unwrap_or_else(|| self.header_id());
+        let signer = message.signer();
+        let payload = message.payload();
+        let mut facts = self.facts(payload.len());
+        facts.pipeline = self.snapshot.pipeline.hash().to_owned();
+        let mut decision = Decision {
+            key: self.key(id.clone(), &signer_key(signer), content_digest(payload)),
+            disposition: Disposition::Stored,
+            elements: Vec::new(),
+            facts,
+            signer: Some(signer.clone()),
+            findings: Vec::new(),
+            plugin: None,
+            encrypted: Some(message.encrypted()),
+            held_back: false,
+            paused: false,
+        };
+        if self.snapshot.held.contains(&decision.key.signer) {
+            // Whether it is the plugin or that other message can be learnt from this one; the answer has no effect.
+            let doubtful = self.snapshot.pipeline.is_doubtful();
+            let tried = doubtful.then(|| self.run_pipeline(authorised, &id));
+            decision.paused = tried.as_ref().is_some_and(is_pause);
+            self.hold_back(message, &id, &mut decision);
+            return decision;
+        }
+        let outcome = self.run_pipeline(authorised, &id);
+        self.settle(outcome, message, &id, &mut decision);
+        decision
+    }
+
+    /// Puts a message behind a deferred one of the same signer, before any plugin sees it.
+    fn hold_back(&self, message: &Opened, id: &MessageId, decision: &mut Decision) {
+        let signer = signer_field(message.signer());
+        let error = "held-back: a message of the same signer is deferred";
+        let refusal = Refusal { id, signer: &signer, body: message.payload(), error, findings: &[] };
+        decision.elements = vec![self.set_aside("deferred", &refusal)];
+        decision.disposition = Disposition::Deferred { next: self.now, attempt: 0 };
+        decision.facts.reason = Some(error.to_owned());
+        decision.held_back = true;
+    }
+
+    fn run_pipeline(&self, authorised: &Authorised, id: &MessageId) -> Outcome {
+        let message = authorised.message();
+        let facts = signer_facts(message.signer());
+        let input = Input {
+            message_id: id,
+            destination: &self.snapshot.settings.destination,
+            content_type: message.content_type(),
+            signer: Some(&facts),
+            received_at: milliseconds(self.received.at),
+            attempt: self.received.attempt,
+            transport_headers: self.received.headers,
+            properties: &[],
+        };
+        self.snapshot.pipeline.run(&input, message.payload())
+    }
+
+    fn settle(&self, outcome: Outcome, message: &Opened, id: &MessageId, decision: &mut Decision) {
+        let signer = signer_field(message.signer());
+        let payload = message.payload();
+        let refusal = |error: &str, findings: &[Finding], queue: &str| -> NewElement {
+            self.set_aside(queue, &Refusal { id, signer: &signer, body: payload, error, findings })
+        };
+        match outcome {
+            Outcome::Pass { outputs, refused, findings } => {
+                decision.elements = self.outputs(&outputs, message, id);
+                decision.elements.extend(self.refused_parts(&refused, message, id));
+                if outputs.is_empty() && !refused.is_empty() {
+                    decision.disposition = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+                }
+                decision.findings = findings;
+                decision.findings.extend(refused.into_iter().flat_map(|part| part.findings));
+            }
+            Outcome::Dropped { finding, plugin } => {
+                decision.disposition = Disposition::Dropped;
+                decision.facts.reason = Some(format!("dropped by {plugin}: {finding}"));
+                decision.findings = vec![finding];
+                decision.plugin = Some(plugin);
+            }
+            Outcome::Invalid { findings, plugin } => {
+                let why = format!("{plugin}: {}", summary(&findings));
+                decision.elements = vec![refusal(&format!("plugin-invalid: {why}"), &findings, "reject")];
+                decision.disposition = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+                decision.facts.reason = Some(why);
+                decision.findings = findings;
+                decision.plugin = Some(plugin);
+            }
+            Outcome::Retry { after, reason, plugin } => {
+                let error = format!("plugin-retry: {plugin}: {reason}");
+                self.defer(&error, after, true, &refusal, decision);
+                decision.plugin = Some(plugin);
+            }
+            Outcome::Failed { plugin, error } => {
+                decision.paused = error.blame == Blame::Nobody;
+                let counts = error.blame == Blame::Message;
+                let error = format!("plugin-failed: {error}");
+                self.defer(&error, None, counts, &refusal, decision);
+                decision.plugin = Some(plugin);
+            }
+        }
+    }
+
+    /// The pause of a message that waits for a fault of ours: as long as it has waited so far, so that pauses double.
+    fn pause_for_us(&self) -> Duration {
+        let repetition = &self.snapshot.settings.repetition;
+        let waited = self.now.duration_since(self.received.at).unwrap_or_default();
+        waited.clamp(repetition.back_off_min, repetition.back_off_max)
+    }
+
+    /// Defers, or rejects after the last attempt. An attempt that failed for another reason than the message does not
+    /// count.
+    fn defer(
+        &self,
+        error: &str,
+        after: Option<Duration>,
+        counts: bool,
+        refusal: &dyn Fn(&str, &[Finding], &str) -> NewElement,
+        decision: &mut Decision,
+    ) {
+        let repetition = &self.snapshot.settings.repetition;
+        let attempt = self.received.attempt;
+        if counts && attempt >= repetition.attempts {
+            let why = format!("after {attempt} attempts: {error}");
+            decision.elements = vec![refusal(&format!("attempts-exhausted: {why}"), &[], "reject")];
+            decision.disposition = Disposition::Rejected { code: "attempts-exhausted".to_owned() };
+            decision.facts.reason = Some(why);
+            return;
+        }
+        let pause = if counts { back_off(repetition, attempt) } else { self.pause_for_us() };
+        let pause = pause.max(after.unwrap_or_default());
+        decision.elements = vec![refusal(error, &[], "deferred")];
+        let attempt = if counts { attempt } else { attempt - 1 };
+        decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
+        decision.facts.reason = Some(error.to_owned());
+    }
+
+    fn outputs(&self, outputs: &[Output], message: &Opened, id: &MessageId) -> Vec<NewElement> {
+        let signer = signer_field(message.signer());
+        let mut elements = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let part = output.part.map_or_else(|| id.clone(), |number| id.part(number));
+            let body = output.payload.as_deref().unwrap_or_else(|| message.payload());
+            for queue in targets(&self.snapshot.settings, &output.routes) {
+                elements.push(NewElement {
+                    queue,
+                    fields: vec![
+                        ("body", body.to_vec()),
+                        ("signer", signer.clone().into_bytes()),
+                        ("empaid", part.as_str().as_bytes().to_vec()),
+                    ],
+                });
+            }
+        }
+        elements
+    }
+
+    fn refused_parts(&self, refused: &[Refused], message: &Opened, id: &MessageId) -> Vec<NewElement> {
+        let signer = signer_field(message.signer());
+        let element = |part: &Refused| {
+            let error = format!("plugin-invalid: {}: {}", part.plugin, summary(&part.findings));
+            let body = part.payload.as_slice();
+            let id = &id.part(part.part);
+            self.set_aside("reject", &Refusal { id, signer: &signer, body, error: &error, findings: &part.findings })
+        };
+        refused.iter().map(element).collect()
+    }
+
+    fn set_aside(&self, queue: &str, refusal: &Refusal<'_>) -> NewElement {
+        NewElement {
+            queue: self.queue(queue),
+            fields: vec![
+                ("body", refusal.body.to_vec()),
+                ("signer", refusal.signer.as_bytes().to_vec()),
+                ("empaid", refusal.id.as_str().as_bytes().to_vec()),
+                ("error", refusal.error.as_bytes().to_vec()),
+                ("findings", findings_json(refusal.findings)),
+                ("sealed", self.received.raw.to_vec()),
+            ],
+        }
+    }
+}
+
+/// Whether no plugin was asked because the channel pauses.
+fn is_pause(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { error, .. } if error.blame == Blame::Nobody)
+}
+
+struct Refusal<'a> {
+    id: &'a MessageId,
+    signer: &'a str,
+    body: &'a [u8],
+    error: &'a str,
+    findings: &'a [Finding],
+}
+
+/// The queues of an output: those of its routes, else incoming; each once.
+pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<PathBuf> {
+    let incoming = settings.spool.join("incoming");
+    let queue =
+        |route: &String| settings.routes.get(route).map_or_else(|| incoming.clone(), |name| settings.spool.join(name));
+    let mut targets: Vec<PathBuf> = routes.iter().map(queue).collect();
+    if targets.is_empty() {
+        targets.push(incoming);
+    }
+    targets.sort();
+    targets.dedup();
+    targets
+}
+
+/// The pause after attempt number `attempt`, doubled from one to the next.
+#[must_use]
+pub fn back_off(repetition: &config::Repetition, attempt: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+    repetition.back_off_min.saturating_mul(doubled).min(repetition.back_off_max)
+}
+
+/// The findings as JSON, for the field of that name.
+#[must_use]
+pub fn findings_json(findings: &[Finding]) -> Vec<u8> {
+    serde_json::to_vec(findings).unwrap_or_else(|_| b"[]".to_vec())
+}
+
+/// The first error among the findings in one line, and how many more there are.
+#[must_use]
+pub fn summary(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let Some(first) = errors.clone().next().or_else(|| findings.first()) else {
+        return "no finding".to_owned();
+    };
+    match findings.len() {
+        1 => first.to_string(),
+        several => format!("{first} (and {} more)", several - 1),
+    }
+}
+
+/// The signer as the DN list writes it: slash form where that is unambiguous, else RFC 4514.
+#[must_use]
+pub fn signer_field(signer: &Signer) -> String {
+    signer.subject.slash().unwrap_or_else(|| signer.subject.rfc4514())
+}
+
+/// What tells one signer from another in the journal: subject and issuer, as a DN list writes them.
+fn signer_key(signer: &Signer) -> String {
+    format!("{} issuer={}", signer.subject.line(), signer.issuer.line())
+}
+
+/// The signer as plugins see him.
+fn signer_facts(signer: &Signer) -> SignerFacts {
+    SignerFacts {
+        subject: signer.subject.rfc4514(),
+        subject_slash: signer.subject.slash(),
+        issuer: signer.issuer.rfc4514(),
+        serial: signer.serial.clone(),
+        not_after: signer.not_after,
+        certificate: signer.certificate_der.clone(),
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub(crate) fn milliseconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The queue directories of a channel, made at start.
+#[must_use]
+pub fn queues(settings: &config::Receiver) -> Vec<PathBuf> {
+    let spool: &Path = &settings.spool;
+    let mut queues: Vec<PathBuf> = ["incoming", "reject", "deferred"].iter().map(|name| spool.join(name)).collect();
+    queues.extend(settings.routes.values().map(|name| spool.join(name)));
+    queues.sort();
+    queues.dedup();
+    queues
+}

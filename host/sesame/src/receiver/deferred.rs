@@ -1,0 +1,238 @@
+//! Deferred messages: tried again when they are due, from `open` on, with today's lists and CRLs.
+//!
+//! Nothing on disk is trusted as "already authorised": what is read back is `sealed`, the message as it came. With
+//! `deferred-order = "signer"` only the oldest deferred message of each signer is tried, and the next one as soon as that
+//! is decided. Where that one fails and it is not known whether the plugin works at all, the plugin is asked about messages
+//! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::intake::commit_of;
+use super::lines::{log_line, log_settled};
+use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
+use crate::config::DeferredOrder;
+use crate::shutdown::Shutdown;
+use plugins::Pipeline;
+use spool::journal::{DeferredElement, Disposition};
+use spool::{CommitError, ElementError, ElementPath, Stored};
+
+/// How often the deferred queue is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+/// The largest element that is read back, in bytes.
+const DEFERRED_LIMIT: u64 = 1 << 30;
+/// Messages that wait behind a failed one and about which a plugin is asked to see whether it works at all.
+const TRIALS: usize = 8;
+
+/// The elements that were tried with plugins that work, since those were replaced or answered again. Each is freed by that
+/// once: one that cannot be judged for another reason, such as a CRL that is out of date, then waits until it is due.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    pipeline: Weak<Pipeline>,
+    elements: HashSet<String>,
+}
+
+impl Tried {
+    /// Begins anew with other plugins, and while it is not known whether they work; forgets what does not wait any more.
+    fn look_at(&mut self, pipeline: &Arc<Pipeline>, waiting: &[DeferredElement]) {
+        if pipeline.is_doubtful() || self.pipeline.as_ptr() != Arc::as_ptr(pipeline) {
+            *self = Self { pipeline: Arc::downgrade(pipeline), elements: HashSet::new() };
+        }
+        if !self.elements.is_empty() {
+            let waiting: HashSet<&str> = waiting.iter().map(|element| element.element.as_str()).collect();
+            self.elements.retain(|element| waiting.contains(element.as_str()));
+        }
+    }
+}
+
+impl Receiver {
+    /// Tries deferred messages again as they fall due, until a stop is asked for.
+    pub(super) async fn retry_deferred(self: Arc<Self>, shutdown: Shutdown) {
+        while !shutdown.asked() {
+            let mut progress = false;
+            let receiver = Arc::clone(&self);
+            let due = tokio::task::spawn_blocking(move || receiver.due()).await.unwrap_or_default();
+            for element in due {
+                if shutdown.asked() {
+                    return;
+                }
+                if self.pipeline.load().pause(Instant::now()).is_some() || self.is_held() {
+                    break;
+                }
+                progress |= self.retry(element).await;
+            }
+            if progress {
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = shutdown.draining() => return,
+            }
+        }
+    }
+
+    fn waiting(&self) -> Vec<DeferredElement> {
+        self.spool.journal.deferred(&self.name).unwrap_or_else(|error| {
+            tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot read the journal");
+            Vec::new()
+        })
+    }
+
+    /// The deferred messages to be tried now. One of a verified signer with no attempt counted waits for a plugin and not for
+    /// its own sake: it is due, once, as soon as the plugins were replaced or answer again.
+    fn due(&self) -> Vec<DeferredElement> {
+        let mut waiting = self.waiting();
+        let pipeline = self.pipeline.load_full();
+        let mut tried = self.tried();
+        tried.look_at(&pipeline, &waiting);
+        if self.settings.deferred_order == DeferredOrder::Signer {
+            waiting.sort_by(|a, b| (a.received, &a.element).cmp(&(b.received, &b.element)));
+            let mut seen = HashSet::new();
+            waiting.retain(|element| element.signer.is_empty() || seen.insert(element.signer.clone()));
+        }
+        let now = SystemTime::now();
+        // A time that is far ahead was set while the clock was wrong.
+        let far = now + self.settings.repetition.back_off_max.max(DAY);
+        let well = !pipeline.is_doubtful();
+        let waits = |element: &DeferredElement| element.attempt == 0 && !element.signer.is_empty();
+        let freed = |element: &DeferredElement| well && waits(element) && !tried.elements.contains(&element.element);
+        waiting.retain(|element| freed(element) || element.next <= now || element.next > far);
+        waiting
+    }
+
+    fn tried(&self) -> std::sync::MutexGuard<'_, Tried> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries one message again; true if it left the deferred queue.
+    async fn retry(self: &Arc<Self>, element: DeferredElement) -> bool {
+        let receiver = Arc::clone(self);
+        let Ok(permit) = Arc::clone(&self.workers).acquire_owned().await else { return false };
+        let name = element.element.clone();
+        let attempt = element.attempt + 1;
+        let well = !self.pipeline.load().is_doubtful();
+        let decided = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let decided = receiver.decide_again(&element, attempt);
+            receiver.ask_about_others(&element);
+            decided.map(|decided| (decided, element))
+        });
+        let decided = decided.await;
+        // One that failed with plugins that did not work was not tried, though they may have answered for another since.
+        if well && !self.pipeline.load().is_doubtful() {
+            self.tried().elements.insert(name);
+        }
+        let Ok(Some(((decision, raw_digest), element))) = decided else { return false };
+        if decision.paused {
+            return false;
+        }
+        if let Disposition::Deferred { next, attempt } = decision.disposition {
+            let reason = decision.facts.reason.unwrap_or_default();
+            self.say_still_deferred(&element, attempt, &reason);
+            if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, attempt) {
+                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot write the journal");
+            }
+            return false;
+        }
+        let line = log_line(&decision, attempt);
+        let mut commit = commit_of(decision, raw_digest, true);
+        commit.resolves = Some(element.element);
+        let (sender, answer) = oneshot::channel();
+        let channel = Arc::clone(&self.name);
+        let done = Box::new(move |stored: Result<Stored, CommitError>| {
+            if let Ok(stored) = &stored {
+                log_settled(&channel, &line, stored);
+            }
+            let _ = sender.send(stored.map(drop));
+        });
+        self.spool.engine.submit_with(commit, done);
+        match answer.await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot store a deferred message");
+                tokio::time::sleep(STORAGE_PAUSE).await;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// One line for a message whose attempt was counted, and one for all that wait for the same plugin.
+    fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
+        if attempt > element.attempt {
+            tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
+        } else if self.waits.is_news(reason, Instant::now(), self.settings.repetition.back_off_min) {
+            let messages = self.waiting().len();
+            tracing::warn!(channel = %self.name, messages, reason, "messages still deferred");
+        }
+    }
+
+    fn decide_again(&self, element: &DeferredElement, attempt: u32) -> Option<Decided> {
+        let raw = match self.read_sealed(&element.element) {
+            Ok(Some(raw)) => raw,
+            Ok(None) => {
+                tracing::error!(channel = %self.name, id = %element.id, element = %element.element, "a deferred element has no `sealed`: use sesame queue purge");
+                self.look_later(element);
+                return None;
+            }
+            Err(ElementError::Gone { .. }) => {
+                tracing::warn!(channel = %self.name, id = %element.id, element = %element.element, "deferred element is gone");
+                let _ = self.spool.journal.forget_deferred(&self.name, &element.element);
+                return None;
+            }
+            Err(error) => {
+                let error = message::cause::chain(&error);
+                tracing::error!(channel = %self.name, id = %element.id, error, "cannot read a deferred message");
+                self.look_later(element);
+                return None;
+            }
+        };
+        let id = element.id.as_str();
+        let header_id = (id != message::MessageId::absent().as_str()).then_some(id);
+        if !self.current.ensure() {
+            return None;
+        }
+        let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
+        let mut snapshot = self.snapshot();
+        snapshot.held = Arc::default();
+        Some(decide_or_fail(&self.spool.deaths, &received, &snapshot))
+    }
+
+    /// Asks the plugins about messages that wait behind `failed` until one is answered for, or the breaker opens. What they
+    /// say has no effect.
+    fn ask_about_others(&self, failed: &DeferredElement) {
+        let pipeline = self.pipeline.load();
+        let undecided = || pipeline.is_doubtful() && !pipeline.is_on_trial();
+        if self.settings.deferred_order != DeferredOrder::Signer || !undecided() {
+            return;
+        }
+        let behind = self.waiting().into_iter().filter(|other| other.element != failed.element);
+        for other in behind.filter(|other| other.signer == failed.signer).take(TRIALS) {
+            if !undecided() {
+                return;
+            }
+            let _ = self.decide_again(&other, other.attempt + 1);
+        }
+    }
+
+    /// Puts off an element that cannot be read now, without counting an attempt.
+    fn look_later(&self, element: &DeferredElement) {
+        let next = SystemTime::now() + self.settings.repetition.back_off_max;
+        if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, element.attempt) {
+            tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot write the journal");
+        }
+    }
+
+    /// The message as it came, of an element that the journal names `deferred/DIRECTORY/NAME`.
+    fn read_sealed(&self, element: &str) -> Result<Option<Vec<u8>>, ElementError> {
+        let path = self.settings.spool.join("deferred");
+        let place = element.strip_prefix("deferred/").and_then(ElementPath::parse);
+        let (Some(queue), Some(place)) = (self.spool.engine.queue(&path), place) else { return Ok(None) };
+        let mut fields = queue.read(&place, DEFERRED_LIMIT)?.fields;
+        Ok(fields.remove("sealed"))
+    }
+}

@@ -1,0 +1,546 @@
+//! One session of a receiver: deliveries in, decisions to the commit engine in order, ACKs out.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+
+use super::destination::Fitness;
+use super::lines::{LogLine, log_line, log_settled};
+use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
+use crate::channel::Connected;
+use crate::shutdown::Shutdown;
+use spool::journal::{Disposition, JournalError};
+use spool::{Commit, CommitError, Stored};
+use stomp::{
+    AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription, rabbitmq,
+};
+
+/// How often the room on the disk is looked at.
+const ROOM_CHECK: Duration = Duration::from_secs(1);
+/// The largest prefetch that brokers take.
+const WIDEST: u32 = 65_535;
+/// How often a delivery looks whether the plugin that it waits for is compiled.
+const COMPILER_LOOK: Duration = Duration::from_millis(100);
+/// How long a DISCONNECT may take.
+const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+
+/// No decision is made now: the plugins that lie in the folder are not known or not compiled.
+struct NotNow;
+
+/// What of a delivery is needed after its decision.
+struct Origin {
+    token: AckToken,
+    raw: Bytes,
+    redelivered: bool,
+    header_id: Option<String>,
+    headers: Vec<(String, String)>,
+    at: SystemTime,
+    broker: String,
+    memory: Option<Reservation>,
+}
+
+/// A delivery whose decision is being made.
+struct InWork {
+    origin: Origin,
+    decision: JoinHandle<Result<Option<Decided>, JoinError>>,
+}
+
+/// A delivery that the commit engine works on.
+struct Submitted {
+    token: AckToken,
+    id: String,
+    signer: String,
+    /// Whether it was to be deferred.
+    deferring: bool,
+    /// Of the message as it came.
+    bytes: u64,
+}
+
+/// What the commit engine answered for one delivery.
+struct Answer {
+    submitted: Submitted,
+    stored: Result<Stored, CommitError>,
+}
+
+/// Answers for one delivery, also when the engine died without a word.
+struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Arc<str>);
+
+impl Reply {
+    /// The line is written here and not by the session, which may be over: then the message comes again as a duplicate and
+    /// gets no other line.
+    fn give(&mut self, stored: Result<Stored, CommitError>) {
+        if let Some((answers, submitted, line)) = self.0.take() {
+            if let Ok(stored) = &stored {
+                log_settled(&self.1, &line, stored);
+            }
+            let _ = answers.send(Answer { submitted, stored });
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.give(Err(CommitError::Stopped));
+    }
+}
+
+/// The state of one session.
+struct Intake<'a> {
+    receiver: &'a Arc<Receiver>,
+    link: &'a Connected,
+    in_work: VecDeque<InWork>,
+    uncommitted: usize,
+    uncommitted_bytes: u64,
+    /// Warnings about messages that were delivered often.
+    warned: usize,
+    held: Arc<HashSet<String>>,
+    /// Signers of messages whose deferral is not durable yet.
+    deferring: Vec<String>,
+    /// Deliveries that are worked on at once; one while a plugin is on trial.
+    prefetch: u32,
+    /// Deliveries that the broker sends without an ACK, at most.
+    ahead: u32,
+    /// Those of them that are larger than we read and never acknowledged.
+    left: u32,
+    /// Asked to stop, decisions that wait for a compiler are given up.
+    shutdown: Shutdown,
+    /// Why no more deliveries are taken, and the session ends when those in work are done with.
+    leaving: Option<Ended>,
+    answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
+    /// Whether the destination is known to keep messages until their ACK.
+    fitness: Fitness,
+}
+
+impl Receiver {
+    /// Works on one session until it ends.
+    pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
+        let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
+        let prefetch = if self.pipeline.load().is_on_trial() { 1 } else { self.settings.prefetch };
+        let ahead = prefetch.saturating_add(self.spare.load(Ordering::Relaxed)).min(WIDEST);
+        let (fitness, subscription) = tokio::select! {
+            subscribed = self.look_and_subscribe(link, ahead) => subscribed,
+            () = shutdown.draining() => return Ended::Shutdown,
+        };
+        let Some(subscription) = subscription else { return Ended::Refused };
+        tracing::info!(
+            channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
+            "subscribed",
+        );
+        let mut intake = Intake {
+            receiver: self,
+            link,
+            in_work: VecDeque::new(),
+            uncommitted: 0,
+            uncommitted_bytes: 0,
+            warned: 0,
+            held,
+            deferring: Vec::new(),
+            prefetch,
+            ahead,
+            left: 0,
+            shutdown: shutdown.clone(),
+            leaving: None,
+            answers: mpsc::unbounded_channel(),
+            fitness,
+        };
+        let ended = intake.run(subscription, shutdown).await;
+        // Much more room: where there are many, few sessions are enough, and each counts as a delivery of all of them.
+        self.spare.store(intake.left.saturating_mul(4), Ordering::Relaxed);
+        if matches!(ended, Ended::Storage(_) | Ended::LowSpace(_)) {
+            self.faults.needs(intake.room_for_all());
+        }
+        match ended {
+            Ended::Closed => {
+                let reason = link.session.closed().await;
+                let too_long = too_long_for_us(&reason);
+                if too_long {
+                    tracing::error!(
+                        channel = %self.name, broker = %link.broker, error = %message::cause::chain(&*reason),
+                        "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that \
+                         message there",
+                    );
+                }
+                tracing::warn!(
+                    channel = %self.name, broker = %link.broker, error = %message::cause::chain(&*reason),
+                    "connection to the broker lost",
+                );
+                if too_long { Ended::TooLong } else { Ended::Closed }
+            }
+            ended => {
+                link.session.disconnect(DISCONNECT_GRACE).await;
+                ended
+            }
+        }
+    }
+
+    async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Fitness, Option<Subscription>) {
+        let fitness = self.look_at_destination(link).await;
+        let subscription = if fitness == Fitness::Unfit { None } else { self.subscribe(link, prefetch).await };
+        (fitness, subscription)
+    }
+
+    async fn subscribe(&self, link: &Connected, prefetch: u32) -> Option<Subscription> {
+        let mut wanted = Subscribe::new(self.settings.destination.as_str()).with_prefetch(prefetch);
+        if self.link.cumulative_acks() {
+            wanted.mode = AckMode::Client;
+        }
+        match link.session.subscribe(&wanted).await {
+            Ok(subscription) => Some(subscription),
+            Err(error) => {
+                if wanted.fall_back(&error) {
+                    self.link.use_cumulative_acks();
+                }
+                let words = error.broker_text().unwrap_or_default();
+                let remedy = rabbitmq::remedy(&self.settings.destination, &words);
+                tracing::error!(
+                    channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
+                    error = remedy.unwrap_or_else(|| message::cause::chain(&error)), "cannot subscribe",
+                );
+                self.link.penalise();
+                None
+            }
+        }
+    }
+
+    /// A decision with the plugins that lie in the folder by now; nothing where they are not known, or hold every message.
+    fn decide_now(&self, received: &Received<'_>, held: Arc<HashSet<String>>) -> Result<Decided, NotNow> {
+        if !self.current.ensure() || self.is_held() {
+            return Err(NotNow);
+        }
+        let snapshot = super::Snapshot { held, ..self.snapshot() };
+        Ok(super::decide_or_fail(&self.spool.deaths, received, &snapshot))
+    }
+
+    /// Signers whose later messages wait behind a deferred one.
+    pub(super) fn held_signers(&self) -> Result<Arc<HashSet<String>>, JournalError> {
+        if self.settings.deferred_order == crate::config::DeferredOrder::None {
+            return Ok(Arc::default());
+        }
+        let waiting = self.spool.journal.deferred(&self.name)?;
+        Ok(Arc::new(waiting.into_iter().map(|element| element.signer).collect()))
+    }
+
+    /// The same on a blocking thread; `None` where the journal cannot be read, which is said.
+    async fn look_for_held(self: &Arc<Self>) -> Option<Arc<HashSet<String>>> {
+        let receiver = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || receiver.held_signers()).await {
+            Ok(Ok(held)) => Some(held),
+            Ok(Err(error)) => {
+                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot read the journal");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+impl Intake<'_> {
+    async fn run(&mut self, mut subscription: Subscription, shutdown: &Shutdown) -> Ended {
+        let mut room = tokio::time::interval(ROOM_CHECK);
+        loop {
+            if self.in_work.is_empty()
+                && self.uncommitted == 0
+                && let Some(ended) = self.leaving.take()
+            {
+                return ended;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.stopping() => return Ended::Shutdown,
+                Some(answer) = self.answers.1.recv() => {
+                    if let Err(error) = self.settle(answer) {
+                        return Ended::Storage(error);
+                    }
+                }
+                Some(decision) = front(&mut self.in_work) => {
+                    self.submit(decision);
+                    self.look_at_plugins();
+                }
+                () = shutdown.draining(), if self.leaving.is_none() => self.leaving = Some(Ended::Shutdown),
+                delivery = subscription.next(), if self.leaving.is_none() && self.has_room() => match delivery {
+                    Some(delivery) => self.take(delivery),
+                    None => return Ended::Closed,
+                },
+                _ = room.tick(), if self.leaving.is_none() => {
+                    self.look_at_held().await;
+                    self.look_at_plugins();
+                    if let Some(free) = self.receiver.too_little_room(0) {
+                        return Ended::LowSpace(free);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves the session where a plugin fails for every message, or has stopped doing so.
+    fn look_at_plugins(&mut self) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let pipeline = self.receiver.pipeline.load();
+        if pipeline.pause(Instant::now()).is_some() {
+            self.leaving = Some(Ended::Paused);
+        } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_trial() {
+            self.leaving = Some(Ended::TrialOver);
+        }
+    }
+
+    /// Room for all that the broker delivers again after this session, in bytes.
+    fn room_for_all(&self) -> u64 {
+        let waiting: u64 = self.in_work.iter().map(|work| work.origin.raw.len() as u64).sum();
+        let messages = (self.in_work.len() + self.uncommitted) as u64;
+        ready::room_for(messages, waiting + self.uncommitted_bytes)
+    }
+
+    /// One line for a message that the broker has delivered so often that it may delete it.
+    fn warn_of_deliveries(&mut self, delivery: &Delivery) {
+        let Some(deliveries) = ready::deliveries_to_warn_of(delivery.headers.text(ready::DELIVERY_COUNT)) else {
+            return;
+        };
+        let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
+        if self.warned == ready::WARNINGS || !self.receiver.faults.is_first_warning(&id, deliveries) {
+            return;
+        }
+        self.warned += 1;
+        let (channel, queue, broker) = (&self.receiver.name, &self.receiver.settings.destination, &self.link.broker);
+        tracing::warn!(
+            %channel, id = ?id, destination = %queue, %broker, deliveries,
+            "the broker delivered this message so often without an ACK and deletes it at the queue's delivery limit \
+             (RabbitMQ 4: 20 by default): fix what the lines before say, or raise `delivery-limit` by a policy, or name a \
+             dead-letter exchange there",
+        );
+        if self.warned == ready::WARNINGS {
+            tracing::warn!(%channel, destination = %queue, %broker, "more such messages of this session are not named");
+        }
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.receiver.settings.deferred_order == crate::config::DeferredOrder::Signer
+    }
+
+    /// Learns which signers still have a deferred message; those whose deferral is on its way to the disk have.
+    async fn look_at_held(&mut self) {
+        let Some(mut held) = self.receiver.look_for_held().await else { return };
+        if !self.deferring.is_empty() {
+            Arc::make_mut(&mut held).extend(self.deferring.iter().cloned());
+        }
+        self.held = held;
+    }
+
+    fn has_room(&self) -> bool {
+        self.in_work.len() + self.uncommitted < self.prefetch as usize
+    }
+
+    /// Takes a delivery up: its decision is made on a blocking thread.
+    fn take(&mut self, delivery: Delivery) {
+        self.warn_of_deliveries(&delivery);
+        if let Some(bytes) = delivery.oversized {
+            self.leave_with_broker(&delivery, bytes);
+            return;
+        }
+        if self.fitness.is_doubted_by(&delivery) {
+            self.receiver.stream_suspected.store(true, Ordering::Relaxed);
+            self.leaving.get_or_insert(Ended::Suspect);
+            return;
+        }
+        if is_ping(&delivery) {
+            if let Err(error) = acknowledge_ping(delivery) {
+                tracing::debug!(channel = %self.receiver.name, error = %error, "ACK not sent");
+            }
+            return;
+        }
+        let origin = origin(delivery, &self.link.broker);
+        let decision = self.decide(&origin);
+        self.in_work.push_back(InWork { origin, decision });
+    }
+
+    /// A message that is larger than we read: the broker has the only copy, so it stays there, and the others go on. Where
+    /// such messages are all that the broker sends without an ACK, it has to be asked for more.
+    fn leave_with_broker(&mut self, delivery: &Delivery, bytes: u64) {
+        let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
+        tracing::error!(
+            channel = %self.receiver.name, id = ?id, broker = %self.link.broker, bytes,
+            "message is larger than max-frame and stays with the broker: raise max-frame in [broker], and max-payload of the \
+             channel, or remove the message there",
+        );
+        self.left += 1;
+        if self.left < self.ahead || self.leaving.is_some() {
+            return;
+        }
+        let (channel, broker, messages) = (&self.receiver.name, &self.link.broker, self.left);
+        if self.ahead == WIDEST {
+            tracing::error!(
+                channel = %channel, %broker, messages,
+                "messages larger than max-frame hold up the channel, for brokers send no more beside them: remove them there",
+            );
+            return;
+        }
+        tracing::warn!(
+            channel = %channel, %broker, messages,
+            "messages larger than max-frame take up the whole prefetch: subscribing anew with a larger one",
+        );
+        self.leaving = Some(Ended::Crowded);
+    }
+
+    /// Decides with the plugins that lie in the folder by now. Where one of them that applies to every message is still
+    /// compiled, that is waited for; nothing is decided where a stop is asked for meanwhile.
+    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Option<Decided>, JoinError>> {
+        let (receiver, held) = (Arc::clone(self.receiver), Arc::clone(&self.held));
+        let (raw, id) = (origin.raw.clone(), origin.header_id.clone());
+        let (headers, at) = (Arc::new(origin.headers.clone()), origin.at);
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            loop {
+                let permit = Arc::clone(&receiver.workers).acquire_owned().await;
+                let (busy, raw, id) = (Arc::clone(&receiver), raw.clone(), id.clone());
+                let (headers, held) = (Arc::clone(&headers), Arc::clone(&held));
+                let decided = tokio::task::spawn_blocking(move || {
+                    let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
+                    busy.decide_now(&received, held)
+                });
+                let decided = decided.await?;
+                drop(permit);
+                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.is_held()) {
+                    return Ok(decided.ok());
+                }
+                if shutdown.asked() {
+                    return Ok(None);
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(COMPILER_LOOK) => {}
+                    () = shutdown.draining() => {}
+                }
+                receiver.wait_for_plugins(&shutdown).await;
+            }
+        })
+    }
+
+    /// Sends the decision at the front to the commit engine.
+    fn submit(&mut self, decided: Result<Option<Decided>, JoinError>) {
+        let Some(InWork { origin, .. }) = self.in_work.pop_front() else { return };
+        let (mut decision, raw_digest) = match decided {
+            Ok(Some(decided)) => decided,
+            Ok(None) => {
+                // A stop was asked for while a plugin was compiled: the broker keeps it.
+                self.leaving = Some(Ended::Paused);
+                return;
+            }
+            Err(error) => {
+                // The runtime is going down. The delivery is not acknowledged; the broker keeps it.
+                tracing::debug!(channel = %self.receiver.name, error = %error, "decision abandoned");
+                return;
+            }
+        };
+        if decision.paused || matches!(self.leaving, Some(Ended::Paused)) {
+            // Left with the broker, and so is all that came after it: what is stored first must have come first.
+            self.leaving = Some(Ended::Paused);
+            return;
+        }
+        if decision.disposition == Disposition::Stored
+            && self.held.contains(&decision.key.signer)
+            && !decision.held_back
+        {
+            // Decided before a message of the same signer was deferred: it waits behind that one.
+            let decision = self.decide(&origin);
+            self.in_work.push_front(InWork { origin, decision });
+            return;
+        }
+        let signer = decision.key.signer.clone();
+        if matches!(decision.disposition, Disposition::Deferred { .. }) && self.keeps_order() && !signer.is_empty() {
+            self.deferring.push(signer.clone());
+            Arc::make_mut(&mut self.held).insert(signer.clone());
+        }
+        decision.facts.broker = origin.broker;
+        let line = log_line(&decision, 1);
+        let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
+        let commit = commit_of(decision, raw_digest, origin.redelivered);
+        let answers = self.answers.0.clone();
+        let (id, bytes) = (line.id.clone(), origin.raw.len() as u64);
+        let submitted = Submitted { token: origin.token, id, signer, deferring, bytes };
+        let memory = origin.memory;
+        self.uncommitted += 1;
+        self.uncommitted_bytes += bytes;
+        let mut reply = Reply(Some((answers, submitted, line)), Arc::clone(&self.receiver.name));
+        let done = Box::new(move |stored| {
+            drop(memory);
+            reply.give(stored);
+        });
+        self.receiver.spool.engine.submit_with(commit, done);
+    }
+
+    /// Acknowledges what is durable.
+    fn settle(&mut self, Answer { submitted, stored }: Answer) -> Result<(), CommitError> {
+        if submitted.deferring
+            && let Some(at) = self.deferring.iter().position(|signer| *signer == submitted.signer)
+        {
+            self.deferring.swap_remove(at);
+        }
+        let stored = stored?;
+        self.uncommitted -= 1;
+        self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(submitted.bytes);
+        self.receiver.faults.stored();
+        if let Err(error) = acknowledge(submitted.token, &stored) {
+            tracing::debug!(channel = %self.receiver.name, id = %submitted.id, error = %error, "ACK not sent");
+        }
+        Ok(())
+    }
+}
+
+/// The decision of the delivery at the front; pending for ever where there is none.
+async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>, JoinError>> {
+    match in_work.front_mut() {
+        Some(first) => Some((&mut first.decision).await.flatten()),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a session ended because a message is larger than we take; it will be delivered again.
+fn too_long_for_us(reason: &Closed) -> bool {
+    matches!(
+        reason,
+        Closed::Protocol(ProtocolError::Frame(
+            FrameError::BodyTooLong { .. } | FrameError::HeadersTooLong { .. } | FrameError::HeaderTooLong { .. }
+        ))
+    )
+}
+
+/// An empty message by which old receivers kept their connection up. One with a body is a message like any other.
+fn is_ping(delivery: &Delivery) -> bool {
+    delivery.headers.bytes("empa-id") == Some(b"ping") && delivery.body.is_empty()
+}
+
+fn origin(delivery: Delivery, broker: &str) -> Origin {
+    let redelivered = delivery.redelivered();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: Vec<(String, String)> =
+        delivery.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
+    Origin {
+        redelivered,
+        header_id: delivery.headers.bytes("empa-id").map(text),
+        headers,
+        at: now(),
+        broker: broker.to_owned(),
+        token: delivery.token,
+        raw: delivery.body,
+        memory: delivery.memory,
+    }
+}
+
+/// A decision as the commit engine takes it.
+pub(super) fn commit_of(decision: Decision, raw_digest: [u8; 32], redelivered: bool) -> Commit {
+    Commit {
+        key: decision.key,
+        disposition: decision.disposition,
+        elements: decision.elements,
+        facts: decision.facts,
+        redelivered,
+        again: false,
+        raw_digest: Some(raw_digest),
+        resolves: None,
+    }
+}

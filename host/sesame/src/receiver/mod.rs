@@ -1,0 +1,323 @@
+//! The receiving side of a channel: broker → open → authorise → pipeline → incoming, then ACK.
+//!
+//! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
+//! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
+//! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
+//! messages, and no other is begun before a probe on this machine shows that storing works (`ready.rs`). A plugin that fails for every message pauses it too, until the
+//! plugin answers for one or is replaced: what was decided before is stored and acknowledged, the session is closed, and
+//! then one message at a time is tried. While a plugin that applies to every message is compiled, no session is begun, and
+//! the deliveries of one that was begun wait in memory, unacknowledged. (An UNSUBSCRIBE would not do: RabbitMQ answers ACKs after it with ERROR.)
+//!
+//! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
+
+mod decide;
+mod deferred;
+mod destination;
+mod intake;
+mod lines;
+mod pause;
+mod ready;
+
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
+pub(crate) use decide::{milliseconds, targets};
+pub(crate) use lines::log_findings;
+pub(crate) use pause::{Waits, say_pause, wait_for_compiler, wait_for_plugin};
+
+use crate::channel::{Identity, Link, OpenSpool};
+use crate::config;
+use crate::shutdown::Shutdown;
+use message::content_digest;
+use plugins::{Current, Pipeline};
+use smime::OpenPolicy;
+use spool::{CommitError, Deaths, Stored};
+use stomp::{AckToken, Delivery, SessionError};
+use trust::SignerListsSource;
+
+/// How long a channel pauses when nothing can be stored.
+const STORAGE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A channel that receives.
+#[derive(Debug)]
+pub struct Receiver {
+    name: Arc<str>,
+    settings: Arc<config::Receiver>,
+    link: Link,
+    identity: Identity,
+    lists: Arc<SignerListsSource>,
+    pipeline: ArcSwap<Pipeline>,
+    current: Current,
+    waits: Waits,
+    spool: Arc<OpenSpool>,
+    workers: Arc<Semaphore>,
+    tried: Mutex<deferred::Tried>,
+    /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
+    spare: AtomicU32,
+    /// What keeps deliveries from being stored, as far as is known.
+    faults: ready::Faults,
+    /// A delivery looked as if the destination were a stream.
+    stream_suspected: AtomicBool,
+}
+
+/// What a [`Receiver`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The channel's name.
+    pub name: String,
+    /// Its configuration.
+    pub settings: config::Receiver,
+    /// The way to the broker.
+    pub link: Link,
+    /// What decrypts, and whom we believe.
+    pub identity: Identity,
+    /// Who may send.
+    pub lists: Arc<SignerListsSource>,
+    /// The plugins.
+    pub pipeline: Arc<Pipeline>,
+    /// Queues, journal and commit engine.
+    pub spool: Arc<OpenSpool>,
+    /// Limits how many messages are worked on at once.
+    pub workers: Arc<Semaphore>,
+}
+
+/// Acknowledges a delivery. [`Stored`] is the proof that it is durable; nothing else may acknowledge.
+///
+/// ```compile_fail
+/// # async fn f(token: stomp::AckToken) {
+/// sesame::receiver::acknowledge(token, ()).unwrap();
+/// # }
+/// ```
+///
+/// # Errors
+/// [`SessionError`] where the session is over; the broker then delivers again and the journal recognises it.
+pub fn acknowledge(token: AckToken, _proof: &Stored) -> Result<(), SessionError> {
+    token.acknowledge()
+}
+
+/// Acknowledges a ping, which holds nothing that could be stored.
+fn acknowledge_ping(ping: Delivery) -> Result<(), SessionError> {
+    ping.token.acknowledge()
+}
+
+/// Why a session was given up by us.
+enum Ended {
+    /// The broker or the network ended it.
+    Closed,
+    /// The broker does not let us subscribe.
+    Refused,
+    /// The journal cannot be read now.
+    Unreadable,
+    /// Nothing can be stored now.
+    Storage(CommitError),
+    /// Too little room is left.
+    LowSpace(u64),
+    /// A message does not fit, and the session cannot go on past it.
+    TooLong,
+    /// A plugin failed for every message.
+    Paused,
+    /// The plugin that was on trial answers again: a session with the full prefetch is wanted.
+    TrialOver,
+    /// Messages that are too large for us take up the prefetch: a session with a larger one is wanted.
+    Crowded,
+    /// The destination may be a stream: the broker is asked before the next session.
+    Suspect,
+    /// A stop was asked for.
+    Shutdown,
+}
+
+impl Receiver {
+    /// A receiver made of its parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            name: parts.name.into(),
+            settings: Arc::new(parts.settings),
+            link: parts.link,
+            identity: parts.identity,
+            lists: parts.lists,
+            pipeline: ArcSwap::new(parts.pipeline),
+            current: Current::default(),
+            waits: Waits::default(),
+            spool: parts.spool,
+            workers: parts.workers,
+            tried: Mutex::default(),
+            spare: AtomicU32::new(0),
+            faults: ready::Faults::default(),
+            stream_suspected: AtomicBool::new(false),
+        }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The pipeline that new messages go through.
+    #[must_use]
+    pub fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// From now on new messages go through `pipeline`; those in work finish on the one they began with. Messages that were
+    /// deferred because a plugin could not answer for any are tried again.
+    pub fn adopt(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.store(pipeline);
+    }
+
+    /// What makes sure that the pipeline knows every plugin that lies in the folder.
+    #[must_use]
+    pub fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Whether a plugin that applies to every message is being compiled.
+    fn is_held(&self) -> bool {
+        self.pipeline.load().holds(&self.settings.destination).is_some()
+    }
+
+    /// Waits until no plugin has to be compiled that applies to every message; the broker keeps the messages until then.
+    async fn wait_for_plugins(&self, shutdown: &Shutdown) {
+        wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
+    }
+
+    /// What a message is judged by now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        snapshot(&self.name, &self.settings, &self.identity, &self.lists, &self.pipeline.load())
+    }
+
+    /// Receives until a stop is asked for. Broker and disk may come and go.
+    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
+        while !shutdown.asked() {
+            if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
+                say_pause(&self.name, &pause);
+                wait_for_plugin(&self.pipeline, &shutdown).await;
+                continue;
+            }
+            if self.is_held() {
+                self.wait_for_plugins(&shutdown).await;
+                continue;
+            }
+            let unready = tokio::select! {
+                unready = self.unready() => unready,
+                () = shutdown.draining() => break,
+            };
+            if let Some(unready) = unready {
+                self.pause(&unready, STORAGE_PAUSE, &shutdown).await;
+                continue;
+            }
+            let link = tokio::select! {
+                link = self.link.connect() => link,
+                () = shutdown.draining() => break,
+            };
+            match self.serve(&link, &shutdown).await {
+                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Suspect => {
+                }
+                Ended::Shutdown => break,
+                ended => self.pause(&ended, self.faults.rest(), &shutdown).await,
+            }
+        }
+        let _ = retries.await;
+    }
+
+    /// The bytes that are free, if they are fewer than `min-free` and these.
+    fn too_little_room(&self, beside: u64) -> Option<u64> {
+        let free = spool::free_bytes(&self.settings.spool).ok()?;
+        (free < self.settings.storage.min_free.saturating_add(beside)).then_some(free)
+    }
+
+    /// Says why nothing can be stored, and waits.
+    async fn pause(&self, ended: &Ended, rest: Duration, shutdown: &Shutdown) {
+        let spool = self.settings.spool.display();
+        match ended {
+            Ended::Storage(error) => {
+                let error = message::cause::chain(error);
+                if self.waits.is_news(&error, Instant::now(), ready::SAY_AGAIN) {
+                    tracing::error!(
+                        channel = %self.name, spool = %spool, error,
+                        "cannot store messages; the broker keeps them until storing works again",
+                    );
+                }
+            }
+            Ended::LowSpace(free) => {
+                if self.waits.is_news("too little room", Instant::now(), ready::SAY_AGAIN) {
+                    tracing::error!(
+                        channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
+                        "too little room on the disk; the broker keeps the messages until there is more",
+                    );
+                }
+            }
+            Ended::Unreadable | Ended::TooLong => {}
+            Ended::Closed
+            | Ended::Refused
+            | Ended::Paused
+            | Ended::TrialOver
+            | Ended::Crowded
+            | Ended::Suspect
+            | Ended::Shutdown => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = shutdown.draining() => {}
+        }
+    }
+}
+
+/// What messages of a channel are judged by, from the current state of its sources.
+#[must_use]
+pub fn snapshot(
+    name: &Arc<str>,
+    settings: &Arc<config::Receiver>,
+    identity: &Identity,
+    lists: &SignerListsSource,
+    pipeline: &Arc<Pipeline>,
+) -> Snapshot {
+    let credential = identity.credential.current();
+    let policy = OpenPolicy {
+        encryption_required: settings.encryption == config::Encryption::Required,
+        allow_sha1: settings.trust.allow_sha1_digest,
+        max_payload: usize::try_from(settings.max_payload).unwrap_or(usize::MAX),
+        max_age: Some(settings.max_age),
+        names: vec![credential.facts().subject.rfc4514()],
+    };
+    Snapshot {
+        channel: Arc::clone(name),
+        settings: Arc::clone(settings),
+        trust: identity.trust.snapshot(),
+        credentials: vec![credential],
+        lists: lists.current(),
+        pipeline: Arc::clone(pipeline),
+        policy,
+        held: Arc::default(),
+    }
+}
+
+/// A decision, and the SHA-256 of the message as it came.
+type Decided = (Decision, [u8; 32]);
+
+/// [`decide`], with a panic turned into a rejection of the one message that caused it, and with an eye on messages that
+/// take the process down. Blocks.
+fn decide_or_fail(deaths: &Deaths, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
+    let digest = content_digest(received.raw);
+    let work = match deaths.begin(&snapshot.channel, &digest) {
+        Ok(work) => work,
+        Err(killer) => return (decide::given_up(received, snapshot, now(), killer), digest),
+    };
+    let now = now();
+    let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(received, snapshot, now)));
+    drop(work);
+    (decided.unwrap_or_else(|_| decide::failed(received, snapshot, now)), digest)
+}
+
+/// Now, for everything that a decision compares with dates.
+fn now() -> SystemTime {
+    SystemTime::now()
+}

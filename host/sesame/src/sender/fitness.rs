@@ -1,0 +1,80 @@
+//! Whether the channel can seal at all now.
+//!
+//! Before anything is taken up, our own certificate is judged as a receiver would judge it, and the recipient's as it was
+//! when it was configured: expired, not yet valid, revoked, outside the signing policy, not for this use, a key that the
+//! peer cannot work with. A message sealed with such a certificate would leave and be rejected where no one can repair it.
+//! So everything stays in outgoing, one error says why, and no message is rejected; when the files, the CRL or the clock
+//! have changed, the messages go.
+//!
+//! What only our own CA directory says (an anchor that is not there, an old edition of an issuer, a CRL that was not
+//! fetched) holds nothing back, for the receiver judges by its own; `sesame check` says it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Sender, locked};
+use crate::shutdown::Shutdown;
+
+/// How often a channel that cannot seal looks again.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the reason is repeated while it lasts.
+const REPEAT: Duration = Duration::from_secs(86_400);
+
+/// Why the channel cannot seal, as it was said last.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    why: String,
+    said: Instant,
+}
+
+impl Sender {
+    /// Asks whether the channel can seal now, and says once why not.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    pub(super) async fn fitness(self: &Arc<Self>) -> Result<(), String> {
+        let sender = Arc::clone(self);
+        let judged = tokio::task::spawn_blocking(move || sender.sealing().map(drop)).await;
+        match judged {
+            Ok(Err(error)) if error.stops_the_channel() => {
+                let why = message::cause::chain(&error);
+                self.say_unfit(&why);
+                Err(why)
+            }
+            // Anything else is said of the message that meets it.
+            _ => {
+                if locked(&self.unfit).take().is_some() {
+                    tracing::info!(channel = %self.name, "messages can be sealed again");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn say_unfit(&self, why: &str) {
+        let mut unfit = locked(&self.unfit);
+        let known = unfit.as_ref().is_some_and(|known| known.why == why && known.said.elapsed() < REPEAT);
+        if !known {
+            tracing::error!(
+                channel = %self.name, reason = why,
+                "no message can be sealed; all stay in outgoing and go by themselves once this is fixed",
+            );
+            *unfit = Some(Unfit { why: why.to_owned(), said: Instant::now() });
+        }
+    }
+
+    /// Waits until the channel can seal again, or a stop is asked for.
+    pub(super) async fn wait_to_be_fit(self: &Arc<Self>, shutdown: &Shutdown) {
+        while !shutdown.asked() && self.fitness().await.is_err() {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = shutdown.draining() => return,
+            }
+        }
+    }
+
+    /// Why the channel could not seal when it was asked last.
+    pub(super) fn unfit(&self) -> Option<String> {
+        locked(&self.unfit).as_ref().map(|unfit| unfit.why.clone())
+    }
+}

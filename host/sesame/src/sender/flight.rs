@@ -1,0 +1,452 @@
+//! One session of a sender: prepared messages in, SENDs out, elements removed on their RECEIPTs.
+//!
+//! A task of its own (`supply`) prepares batches ahead of the window; messages are sealed on blocking threads, several at a time, and
+//! leave in order. Removals are collected and done together, one sync for each directory.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::prepare::Prepared;
+use super::probe::{self, Probe, Probed};
+use super::proof::{Answer as Look, Proofs, Proved};
+use super::{Blame, Ended, Ending, Seal, Sender, Settled, Stay, locked, remove};
+use crate::channel::Connected;
+use crate::shutdown::Shutdown;
+use smime::SealError;
+use spool::LockedElement;
+use spool::journal::{PreparedKey, Sent};
+use stomp::{Closed, Destination, Receipt, SendFailure, SendFrame};
+
+/// Prepared messages that wait to be sealed.
+const READY: usize = 16;
+/// Elements that are removed together.
+const BATCH: usize = 64;
+/// Batches that are being removed at once; a disk that is slower than the broker slows the channel down.
+const REMOVALS: usize = 4;
+/// Content that waits between preparation and RECEIPT, in bytes.
+const IN_WORK_BYTES: usize = 48 << 20;
+/// How long receipts are collected before elements are removed.
+const REMOVAL_DELAY: Duration = Duration::from_millis(5);
+
+/// A message that is sealed, all its parts.
+struct Sealed {
+    prepared: Prepared,
+    frames: Result<Vec<SendFrame>, SealError>,
+}
+
+/// A message some of whose parts wait for their RECEIPT.
+struct InFlight {
+    element: LockedElement,
+    key: PreparedKey,
+    outstanding: usize,
+    receipts: Vec<Receipt>,
+    needs: Vec<Destination>,
+    bytes: usize,
+}
+
+/// A message with all its receipts.
+pub(super) struct Done {
+    element: LockedElement,
+    key: PreparedKey,
+    receipts: Vec<Receipt>,
+    at: SystemTime,
+    /// The destinations for which a receipt is no proof that a queue holds the message.
+    pub(super) needs: Vec<Destination>,
+}
+
+/// What the receipt of one SEND came to, with the element's number in flight.
+type Answer = (u64, Result<Receipt, SendFailure>);
+
+/// The state of one session.
+struct Flight<'a> {
+    sender: &'a Arc<Sender>,
+    link: &'a Connected,
+    sealing: VecDeque<JoinHandle<Option<Sealed>>>,
+    alone: VecDeque<Prepared>,
+    /// A suspect that goes next, if the broker takes what goes ahead of it.
+    probe: Option<Probe>,
+    /// A suspect is under way, and nothing goes beside it.
+    lone: bool,
+    in_flight: HashMap<u64, InFlight>,
+    answers: JoinSet<Answer>,
+    proofs: Proofs,
+    done: Vec<Proved>,
+    removals: JoinSet<()>,
+    bytes: usize,
+    next: u64,
+    /// Receipts are missing for a reason that is not the broker's as a whole.
+    refused: Option<u64>,
+}
+
+impl Sender {
+    /// Works on one session; answers why it ended.
+    pub(super) async fn serve(self: &Arc<Self>, link: &Connected, stay: Stay, shutdown: &Shutdown) -> Ended {
+        let (prepared, mut ready) = mpsc::channel(READY);
+        let preparing = tokio::spawn(Arc::clone(self).supply(prepared, stay, shutdown.clone()));
+        let mut flight = Flight {
+            sender: self,
+            link,
+            sealing: VecDeque::new(),
+            alone: VecDeque::new(),
+            probe: None,
+            lone: false,
+            in_flight: HashMap::new(),
+            answers: JoinSet::new(),
+            proofs: Proofs::new(self, link),
+            done: Vec::new(),
+            removals: JoinSet::new(),
+            bytes: 0,
+            next: 0,
+            refused: None,
+        };
+        let ended = flight.run(&mut ready, shutdown).await;
+        drop(ready);
+        tokio::select! {
+            proved = flight.proofs.finish() => flight.done.extend(proved),
+            () = shutdown.stopping() => {}
+        }
+        flight.remove_done();
+        flight.finish().await;
+        if let Ended::Lost(closed) = &ended {
+            flight.blame(closed).await;
+        }
+        // What was prepared and not sent is unlocked when the task ends and its channel is dropped.
+        if shutdown.is_now() {
+            preparing.abort();
+        }
+        let _ = preparing.await;
+        ended
+    }
+}
+
+impl Flight<'_> {
+    async fn run(&mut self, ready: &mut mpsc::Receiver<Prepared>, shutdown: &Shutdown) -> Ended {
+        let mut drained = false;
+        let mut draining = false;
+        loop {
+            self.start_alone().await;
+            let last = (drained || draining) && self.is_idle();
+            if last && self.done.is_empty() && self.proofs.is_idle() {
+                return Ended::ByUs;
+            }
+            let removal_due = !self.done.is_empty();
+            tokio::select! {
+                biased;
+                () = shutdown.stopping() => return Ended::ByUs,
+                closed = self.link.session.closed() => {
+                    self.take_answers().await;
+                    return Ended::Lost(closed);
+                }
+                Some(answer) = self.answers.join_next(), if !self.answers.is_empty() => {
+                    if let Ok(answer) = answer {
+                        self.answered(answer);
+                    }
+                }
+                sealed = front(&mut self.sealing), if self.may_send() => {
+                    self.sealing.pop_front();
+                    if let Some(sealed) = sealed {
+                        tokio::select! {
+                            biased;
+                            () = shutdown.stopping() => return Ended::ByUs,
+                            () = self.send(sealed) => {}
+                        }
+                    }
+                }
+                probed = probe::answer(&mut self.probe), if self.probe.is_some() => self.probed(probed),
+                prepared = ready.recv(), if !drained && !draining && self.may_seal() => match prepared {
+                    Some(prepared) => self.take(prepared),
+                    None => drained = true,
+                },
+                () = shutdown.draining(), if !draining => {
+                    draining = true;
+                    self.alone.clear();
+                }
+                look = self.proofs.next(last) => match look {
+                    Look::Proved(proved) => self.done.extend(proved),
+                    Look::Gone(proved) => {
+                        self.done.extend(proved);
+                        return Ended::QueueGone;
+                    }
+                },
+                () = tokio::time::sleep(REMOVAL_DELAY), if removal_due => self.remove_done(),
+                Some(_) = self.removals.join_next(), if !self.removals.is_empty() => {}
+            }
+            if self.done.len() >= BATCH {
+                self.remove_done();
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.nothing_under_way() && self.alone.is_empty()
+    }
+
+    fn nothing_under_way(&self) -> bool {
+        self.sealing.is_empty() && self.in_flight.is_empty() && self.probe.is_none()
+    }
+
+    fn window(&self) -> usize {
+        locked(&self.sender.window).size()
+    }
+
+    fn may_send(&self) -> bool {
+        !self.sealing.is_empty() && self.in_flight.len() < self.window()
+    }
+
+    fn may_seal(&self) -> bool {
+        let ahead = self.sender.threads * 2;
+        self.sealing.len() < ahead
+            && self.in_flight.len() + self.sealing.len() < self.window() + ahead
+            && self.bytes < IN_WORK_BYTES
+            && self.alone.is_empty()
+            && self.probe.is_none()
+            && !self.lone
+            && self.removals.len() < REMOVALS
+            && self.proofs.has_room()
+    }
+
+    /// Takes a prepared message up: a suspect waits until it can go alone.
+    fn take(&mut self, prepared: Prepared) {
+        self.bytes += prepared.bytes;
+        if locked(&self.sender.window).goes_alone(&prepared.element.name().to_string()) {
+            self.alone.push_back(prepared);
+        } else {
+            self.seal(prepared);
+        }
+    }
+
+    /// Sends a probe ahead of the next suspect, once nothing else is under way.
+    async fn start_alone(&mut self) {
+        if !self.nothing_under_way() {
+            return;
+        }
+        self.lone = false;
+        if let Some(suspect) = self.alone.pop_front()
+            && self.admits(&suspect).await
+        {
+            locked(&self.sender.window).probe_sent(&suspect.element.name().to_string(), Instant::now());
+            self.probe = Some(Probe::send(&self.link.session, suspect).await);
+        }
+    }
+
+    fn probed(&mut self, probed: Probed) {
+        match probed {
+            Probed::Taken(suspect) => {
+                locked(&self.sender.window).probe_taken(&suspect.element.name().to_string());
+                self.lone = true;
+                self.seal(suspect);
+            }
+            Probed::Refused { bytes } => self.bytes = self.bytes.saturating_sub(bytes),
+        }
+    }
+
+    fn seal(&mut self, prepared: Prepared) {
+        let sender = Arc::clone(self.sender);
+        let workers = Arc::clone(&sender.workers);
+        self.sealing.push_back(tokio::spawn(async move {
+            let permit = workers.acquire_owned().await;
+            let sealed = tokio::task::spawn_blocking(move || sender.seal(prepared)).await;
+            drop(permit);
+            sealed.ok()
+        }));
+    }
+
+    /// Sends the parts of a sealed message.
+    async fn send(&mut self, sealed: Sealed) {
+        let Sealed { prepared, frames } = sealed;
+        let frames = match frames {
+            Ok(frames) => frames,
+            Err(error) => {
+                self.bytes = self.bytes.saturating_sub(prepared.bytes);
+                self.unsealable(prepared, &error).await;
+                return;
+            }
+        };
+        if !self.admits(&prepared).await {
+            return;
+        }
+        let needs = self.proofs.needs(&prepared);
+        let number = self.next;
+        self.next += 1;
+        for frame in frames {
+            match self.link.session.send(frame).await {
+                Ok(pending) => {
+                    self.answers.spawn(async move { (number, pending.await) });
+                }
+                Err(failure) => {
+                    self.answers.spawn(std::future::ready((number, Err(failure))));
+                }
+            }
+        }
+        let Prepared { element, key, parts, bytes } = prepared;
+        let outstanding = parts.len();
+        let message = InFlight { element, key, outstanding, receipts: Vec::new(), needs, bytes };
+        self.in_flight.insert(number, message);
+    }
+
+    /// Whether every destination of a message holds what it is sent; where one does not, the message waits.
+    async fn admits(&mut self, prepared: &Prepared) -> bool {
+        let Err(why) = self.proofs.admit(prepared).await else { return true };
+        self.bytes = self.bytes.saturating_sub(prepared.bytes);
+        self.sender.wait_for_destination(prepared, &why);
+        false
+    }
+
+    /// A message that cannot be sealed goes to the reject queue if that is its own fault; if it is that of a key or a
+    /// setting, it waits until somebody mends that.
+    async fn unsealable(&self, prepared: Prepared, error: &SealError) {
+        let Prepared { element, key, .. } = prepared;
+        if error.is_message_fault() {
+            self.sender.refuse_element(element, key, error.code(), message::cause::chain(error)).await;
+        } else if error.stops_the_channel() {
+            // It ended between preparing and sealing. The error is said once, by `fitness`, and this message goes with the
+            // others when it is over.
+            let reason = message::cause::chain(error);
+            self.sender.fate(&element.name().to_string(), Some(&key.id), "waiting", Some(&reason));
+        } else {
+            self.sender.hold(&element, &key, error);
+        }
+    }
+
+    /// Takes the answer to one SEND.
+    fn answered(&mut self, (number, answer): Answer) {
+        let Some(message) = self.in_flight.get_mut(&number) else { return };
+        match answer {
+            Ok(receipt) => {
+                message.outstanding -= 1;
+                message.receipts.push(receipt);
+                if message.outstanding == 0
+                    && let Some(message) = self.in_flight.remove(&number)
+                {
+                    self.complete(message);
+                }
+            }
+            Err(SendFailure::Refused { .. }) => self.refused = Some(number),
+            Err(SendFailure::Unsendable(error)) => {
+                if let Some(message) = self.in_flight.remove(&number) {
+                    self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.sender.hold(&message.element, &message.key, &error);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn complete(&mut self, message: InFlight) {
+        let InFlight { element, key, receipts, needs, bytes, .. } = message;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        locked(&self.sender.window).receipt(&element.name().to_string());
+        let done = Done { element, key, receipts, at: SystemTime::now(), needs };
+        self.done.extend(self.proofs.take(done));
+    }
+
+    /// Takes the answers that are there when the session has ended.
+    async fn take_answers(&mut self) {
+        while let Some(answer) = self.answers.join_next().await {
+            if let Ok(answer) = answer {
+                self.answered(answer);
+            }
+        }
+    }
+
+    /// Removes the elements whose receipts are all there, on a blocking thread.
+    fn remove_done(&mut self) {
+        if self.done.is_empty() {
+            return;
+        }
+        let mut done = std::mem::take(&mut self.done);
+        let (sender, broker) = (Arc::clone(self.sender), Arc::clone(&self.link.broker));
+        self.removals.spawn_blocking(move || {
+            // One look may have proved many: their locks go batch by batch, not after the last.
+            while !done.is_empty() {
+                let batch = done.drain(..done.len().min(BATCH)).collect();
+                sender.remove_sent(batch, &broker);
+            }
+        });
+    }
+
+    async fn finish(&mut self) {
+        while self.removals.join_next().await.is_some() {}
+    }
+
+    /// Finds out which element it was that broke the connection, if it was one.
+    async fn blame(&mut self, closed: &Closed) {
+        let ending = match closed {
+            _ if self.refused.is_some() => Ending::Named,
+            Closed::Error { .. } => Ending::Error,
+            Closed::ByUs => return,
+            _ => Ending::Break,
+        };
+        let suspects: Vec<u64> = match self.refused {
+            Some(number) => vec![number],
+            None => self.in_flight.keys().copied().collect(),
+        };
+        let name = |number: &u64| self.in_flight.get(number).map(|message| message.element.name().to_string());
+        let names: Vec<String> = suspects.iter().filter_map(name).collect();
+        let blame = locked(&self.sender.window).broke(&names, ending, Instant::now());
+        if let Blame::Refuse(_) = blame
+            && let Some(message) = suspects.first().and_then(|number| self.in_flight.remove(number))
+        {
+            let why = format!("the broker does not take it: {}", message::cause::chain(closed));
+            self.sender.refuse_element(message.element, message.key, "broker-refused", why).await;
+        }
+    }
+}
+
+impl Sender {
+    /// Signs and encrypts every part of a message.
+    fn seal(&self, prepared: Prepared) -> Sealed {
+        let sealed = catch_unwind(AssertUnwindSafe(|| self.sealing().and_then(|seal| frames(&seal, &prepared))));
+        Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
+    }
+
+    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is put off: it will be
+    /// sent again, from what was prepared.
+    fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
+        let mut settled = Vec::with_capacity(done.len());
+        let mut notes = Vec::with_capacity(done.len());
+        for (Done { element, key, receipts, at, .. }, held) in done {
+            let name = element.name().to_string();
+            tracing::info!(channel = %self.name, id = %key.id, element = name, broker, "message sent");
+            self.fate(&name, Some(&key.id), "sent", None);
+            notes.push((name, Sent { key, broker: broker.to_owned(), at }));
+            settled.push((element, Settled::Sent(receipts, held)));
+        }
+        self.sent.fetch_add(settled.len() as u64, Ordering::Relaxed);
+        let mut sent = Vec::with_capacity(notes.len());
+        for ((name, note), removal) in notes.into_iter().zip(remove(settled)) {
+            if self.removed(&name, removal) {
+                sent.push(note);
+            }
+        }
+        if let Err(error) = self.state.journal.record_sent(&self.name, &sent) {
+            let error = message::cause::chain(&error);
+            tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages were sent");
+        }
+    }
+}
+
+fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError> {
+    let frames = prepared.parts().iter().map(|part| {
+        let sealed = seal.seal(&part.id, part.content_type.as_deref(), &part.payload)?;
+        let mut headers = vec![("empa-id".to_owned(), part.id.to_string())];
+        headers.extend(part.headers.iter().cloned());
+        Ok(SendFrame { destination: part.destination.to_string(), headers, body: Bytes::from(sealed.into_bytes()) })
+    });
+    frames.collect()
+}
+
+/// What is sealed at the front; pending for ever where there is nothing.
+async fn front(sealing: &mut VecDeque<JoinHandle<Option<Sealed>>>) -> Option<Sealed> {
+    match sealing.front_mut() {
+        Some(first) => first.await.ok().flatten(),
+        None => std::future::pending().await,
+    }
+}

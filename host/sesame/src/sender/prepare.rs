@@ -1,0 +1,307 @@
+//! From elements to prepared messages: lock, read, pipeline, and make the pipeline's answer durable.
+//!
+//! The pipeline runs once for an element's content. Its answer, `unchanged` included, is in the journal before the first
+//! SEND, and every retry starts from there: a plugin that was replaced in between cannot send records twice under other
+//! ids.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::receiver::summary;
+use crate::shutdown::Shutdown;
+use message::{Finding, MessageId, content_digest};
+use plugins::{Blame, Input, Outcome, Refused};
+use spool::journal::{JournalError, Output, Prepared as Row, PreparedKey};
+use spool::{ElementName, KILLED_HANDLER, LockedElement, ReadError};
+use stomp::Destination;
+
+use super::put_off::WaitsFor;
+use super::refuse::Refusal;
+use super::{Sender, locked};
+
+/// Content that one thread of a batch reads at most before it is sent on, in bytes.
+const IN_HAND_BYTES: usize = 8 << 20;
+
+/// A message whose content and ways are decided and durable. Made only here; sealing needs it.
+///
+/// ```compile_fail
+/// fn twice(prepared: &sesame::sender::Prepared) -> sesame::sender::Prepared {
+///     prepared.clone()
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) element: LockedElement,
+    pub(super) key: PreparedKey,
+    pub(super) parts: Vec<Part>,
+    pub(super) bytes: usize,
+}
+
+impl Prepared {
+    /// The message's id.
+    #[must_use]
+    pub fn id(&self) -> &MessageId {
+        &self.key.id
+    }
+
+    /// What is to be sent, one SEND each.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+}
+
+/// One SEND of a message.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its id: the message's, or `ID.N` of a split one.
+    pub id: MessageId,
+    /// Where it goes.
+    pub destination: Destination,
+    /// The content.
+    pub payload: Arc<Vec<u8>>,
+    /// Its media type, where a plugin named one.
+    pub content_type: Option<String>,
+    /// Further headers that a plugin set.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What became of one element when it was examined.
+pub(super) enum Examined {
+    /// To be sent; `fresh` where the journal does not know it yet.
+    Ready { element: LockedElement, content: Arc<Vec<u8>>, row: Row, fresh: bool },
+    /// To be sent in part: these parts go to the reject queue first.
+    PartlyRefused { element: LockedElement, content: Arc<Vec<u8>>, row: Row, refused: Vec<Refused> },
+    /// Never to be sent.
+    Refused(Refusal),
+    /// Dropped by a plugin on purpose.
+    Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String, pipeline: String },
+    /// Not to be sent now.
+    PutOff { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
+    /// Locked by somebody else, gone, or left alone while the channel pauses.
+    NotOurs,
+}
+
+/// An element that the pipeline was asked about.
+struct Taken<'a> {
+    element: LockedElement,
+    key: PreparedKey,
+    content: Arc<Vec<u8>>,
+    attempt: u32,
+    /// How often plugins had been replaced before.
+    replaced: u64,
+    /// The pipeline's hash.
+    pipeline: &'a str,
+}
+
+impl Sender {
+    /// Examines elements on a blocking thread: nothing is written yet.
+    pub(super) fn examine(&self, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
+        let mut in_hand = 0;
+        let mut examined = Vec::with_capacity(names.len());
+        for name in names {
+            // The rest comes with the next pass.
+            let pipeline = self.pipeline.load();
+            let held = pipeline.pause(Instant::now()).is_some() || pipeline.holds(&self.settings.destination).is_some();
+            if in_hand > IN_HAND_BYTES || shutdown.asked() || held {
+                break;
+            }
+            let one = catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::PutOff {
+                element: name.to_string(),
+                attempt: 1,
+                after: None,
+                waits_for: WaitsFor::Attempt,
+                reason: "Sesame failed on this message; please report it with the log".to_owned(),
+            });
+            if let Examined::Ready { content, .. } | Examined::PartlyRefused { content, .. } = &one {
+                in_hand += content.len();
+            }
+            examined.push(one);
+        }
+        examined
+    }
+
+    fn examine_one(&self, name: &ElementName) -> Examined {
+        let element = match self.outgoing.lock(name) {
+            Ok(Some(element)) => element,
+            Ok(None) => {
+                self.settling.fetch_or(self.outgoing.is_settling(name), Ordering::Relaxed);
+                return Examined::NotOurs;
+            }
+            Err(error) => return self.unreadable(name.to_string(), &error),
+        };
+        let content = match element.read(self.settings.max_payload) {
+            Ok(content) => Arc::new(content),
+            Err(ReadError::Changed { .. }) => return Examined::NotOurs,
+            Err(error @ (ReadError::Empty { .. } | ReadError::TooLarge { .. })) => {
+                return match Refusal::unread(element, &error) {
+                    Ok(refusal) => Examined::Refused(refusal),
+                    Err(error) => self.unreadable(name.to_string(), &error),
+                };
+            }
+            Err(error) => return self.unreadable(name.to_string(), &error),
+        };
+        let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
+        if content.iter().all(u8::is_ascii_whitespace) {
+            return Examined::Refused(Refusal::new(element, key, content, "empty", "the message is blank".to_owned()));
+        }
+        match self.known(&key) {
+            Ok(Some(row)) => Examined::Ready { element, content, row, fresh: false },
+            Ok(None) => self.run_pipeline(element, key, content),
+            Err(error) => self.unreadable(name.to_string(), &error),
+        }
+    }
+
+    fn unreadable(&self, element: String, error: &(dyn std::error::Error + 'static)) -> Examined {
+        let waits_for = WaitsFor::Attempt;
+        Examined::PutOff { element, attempt: 1, after: None, waits_for, reason: message::cause::chain(error) }
+    }
+
+    fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
+        let mut rows = self.state.journal.prepared(&self.name, std::slice::from_ref(key))?;
+        Ok(rows.pop().flatten())
+    }
+
+    fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
+        // After the content was read: a plugin that was in the folder before the message was in the queue is known from here.
+        if !self.current.ensure() {
+            return Examined::NotOurs;
+        }
+        let replaced = locked(&self.put_off).replaced();
+        let pipeline = self.pipeline.load();
+        let name = element.name().to_string();
+        let attempt = match self.state.journal.attempts(&self.name, &key.digest) {
+            Ok((before, _)) => before + 1,
+            Err(error) => return self.unreadable(name, &error),
+        };
+        // Without them a plugin counts with more than any channel adds; what is wrong with the keys is said on sealing.
+        let mut properties = self.sealing().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
+        properties.push(("element".to_owned(), name.clone()));
+        let input = Input {
+            message_id: &key.id,
+            destination: &self.settings.destination,
+            content_type: None,
+            signer: None,
+            received_at: crate::receiver::milliseconds(self.first_taken_up(&name)),
+            attempt,
+            transport_headers: &[],
+            properties: &properties,
+        };
+        let work = match self.state.deaths.begin(&self.name, &key.digest) {
+            Ok(work) => work,
+            Err(killer) => {
+                let refusal = Refusal::new(element, key, content, KILLED_HANDLER, killer.to_string());
+                return Examined::Refused(refusal.by(pipeline.hash()));
+            }
+        };
+        let outcome = pipeline.run(&input, &content);
+        drop(work);
+        self.judge(outcome, Taken { element, key, content, attempt, replaced, pipeline: pipeline.hash() })
+    }
+
+    /// What the pipeline's outcome means for an element.
+    fn judge(&self, outcome: Outcome, taken: Taken<'_>) -> Examined {
+        let name = taken.element.name().to_string();
+        let (outputs, refused, findings) = match outcome {
+            Outcome::Pass { outputs, refused, findings } => (outputs, refused, findings),
+            Outcome::Retry { after, reason, plugin } => {
+                return self.postpone(taken, after, format!("{plugin}: {reason}"));
+            }
+            Outcome::Failed { error, .. } => {
+                return match error.blame {
+                    Blame::Message => self.postpone(taken, None, error.to_string()),
+                    Blame::Plugin => Examined::PutOff {
+                        element: name,
+                        attempt: 0,
+                        after: None,
+                        waits_for: WaitsFor::Plugin(taken.replaced),
+                        reason: error.to_string(),
+                    },
+                    Blame::Nobody => Examined::NotOurs,
+                };
+            }
+            Outcome::Dropped { finding, plugin } => {
+                let Taken { element, key, pipeline, .. } = taken;
+                return Examined::Dropped { element, key, finding, plugin, pipeline: pipeline.to_owned() };
+            }
+            Outcome::Invalid { findings, plugin } => {
+                let Taken { element, key, content, pipeline, .. } = taken;
+                let why = format!("{plugin}: {}", summary(&findings));
+                let refusal = Refusal::new(element, key, content, "plugin-invalid", why).with_findings(findings);
+                return Examined::Refused(refusal.by(pipeline));
+            }
+        };
+        let Taken { element, key, content, pipeline, .. } = taken;
+        crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
+        let outputs = outputs.into_iter().map(output).collect();
+        let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
+        if refused.is_empty() {
+            return Examined::Ready { element, content, row, fresh: true };
+        }
+        Examined::PartlyRefused { element, content, row, refused }
+    }
+
+    /// Puts an element off, or refuses it after the last attempt that is counted.
+    fn postpone(&self, taken: Taken<'_>, after: Option<Duration>, reason: String) -> Examined {
+        let Taken { element, key, content, attempt, pipeline, .. } = taken;
+        if attempt >= self.settings.repetition.attempts {
+            let why = format!("after {attempt} attempts: {reason}");
+            let refusal = Refusal::new(element, key, content, "attempts-exhausted", why);
+            return Examined::Refused(refusal.by(pipeline));
+        }
+        if let Err(error) = self.state.journal.count_attempts(&self.name, &[key.digest]) {
+            tracing::error!(channel = %self.name, error = message::cause::chain(&error), "cannot write the journal");
+        }
+        let waits_for = WaitsFor::Attempt;
+        Examined::PutOff { element: element.name().to_string(), attempt, after, waits_for, reason }
+    }
+
+    /// Makes the answers of the pipeline durable in one transaction.
+    pub(super) fn record(&self, examined: &[Examined]) -> Result<(), JournalError> {
+        let rows: Vec<Row> = examined
+            .iter()
+            .filter_map(|one| match one {
+                Examined::Ready { row, fresh: true, .. } => Some(row.clone()),
+                // One of which nothing goes on is not prepared, it is done with.
+                Examined::PartlyRefused { row, .. } if !row.outputs.is_empty() => Some(row.clone()),
+                _ => None,
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.state.journal.record_prepared(&self.name, &rows)
+    }
+
+    /// The message that goes out, once its row is durable.
+    pub(super) fn prepared(&self, element: LockedElement, content: &Arc<Vec<u8>>, row: Row) -> Prepared {
+        let mut parts = Vec::new();
+        for output in row.outputs {
+            let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
+            let payload = output.payload.map_or_else(|| Arc::clone(content), Arc::new);
+            for destination in super::destinations(&self.settings, &output.routes) {
+                parts.push(Part {
+                    id: id.clone(),
+                    destination,
+                    payload: Arc::clone(&payload),
+                    content_type: output.content_type.clone(),
+                    headers: output.headers.clone(),
+                });
+            }
+        }
+        let bytes = parts.iter().map(|part| part.payload.len()).sum();
+        Prepared { element, key: row.key, parts, bytes }
+    }
+}
+
+fn output(output: plugins::Output) -> Output {
+    Output {
+        payload: output.payload,
+        content_type: output.content_type,
+        headers: output.headers,
+        routes: output.routes,
+        part: output.part,
+    }
+}

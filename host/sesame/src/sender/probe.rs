@@ -1,0 +1,73 @@
+//! What goes ahead of a suspect: an empty message that every receiver ignores.
+//!
+//! A broker that refuses a message says so by ERROR or by hanging up, and does both for reasons of its own as well. Before
+//! a suspect is sent again, alone, the broker is asked to take an empty message with the id `ping` for each destination of
+//! it; receivers of SSM 2.0.0 sent these to keep their connections, and SSM and Sesame ignore them. Where the broker takes
+//! the probe and breaks over the suspect, the suspect is at fault.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::prepare::Prepared;
+use stomp::{Receipt, SendFailure, SendFrame, Session};
+
+/// The message id that receivers ignore together with an empty body (EMPA, as SSM 2.0.0 to 2.1.0 sent it).
+const PING: &str = "ping";
+
+/// A suspect whose probes wait for their receipts.
+pub(super) struct Probe {
+    suspect: Prepared,
+    answers: JoinSet<Result<Receipt, SendFailure>>,
+}
+
+/// What came of a probe.
+pub(super) enum Probed {
+    /// The broker has every probe: the suspect may go.
+    Taken(Prepared),
+    /// It does not, or the session is over: nothing is known of the suspect, which is unlocked.
+    Refused {
+        /// Its content.
+        bytes: usize,
+    },
+}
+
+impl Probe {
+    /// Sends one probe to each destination of `suspect`.
+    pub(super) async fn send(session: &Session, suspect: Prepared) -> Self {
+        let destinations: BTreeSet<&str> = suspect.parts().iter().map(|part| part.destination.as_str()).collect();
+        let mut answers = JoinSet::new();
+        for destination in destinations {
+            let headers = vec![("empa-id".to_owned(), PING.to_owned())];
+            let frame = SendFrame { destination: destination.to_owned(), headers, body: Bytes::new() };
+            match session.send(frame).await {
+                Ok(pending) => drop(answers.spawn(pending)),
+                Err(failure) => drop(answers.spawn(std::future::ready(Err(failure)))),
+            }
+        }
+        Self { suspect, answers }
+    }
+
+    /// Whether the broker took the next probe, once it says so; `None` when all have been answered.
+    async fn next(&mut self) -> Option<bool> {
+        let answer = self.answers.join_next().await?;
+        Some(matches!(answer, Ok(Ok(_receipt))))
+    }
+}
+
+/// What became of the probe under way, if there is one; pending for ever where there is none. Cancel-safe.
+pub(super) async fn answer(probe: &mut Option<Probe>) -> Probed {
+    let Some(waiting) = probe else { return std::future::pending().await };
+    let mut taken = true;
+    while let Some(answer) = waiting.next().await {
+        taken = answer;
+        if !taken {
+            break;
+        }
+    }
+    match probe.take() {
+        Some(Probe { suspect, .. }) if taken => Probed::Taken(suspect),
+        ended => Probed::Refused { bytes: ended.map_or(0, |probe| probe.suspect.bytes) },
+    }
+}

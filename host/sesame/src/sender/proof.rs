@@ -1,0 +1,342 @@
+//! Whether a RECEIPT means that a queue holds the message.
+//!
+//! RabbitMQ confirms a SEND to a queue that is not there: to `/amq/queue/NAME` always, to `/queue/NAME` once the queue was
+//! deleted while the session is open. So what RabbitMQ is sent is proved twice, each time on a connection beside the
+//! session (see [`rabbitmq`]): the queue is there before the first SEND of a session, and it is there after the RECEIPTs
+//! whose elements are to be removed. What is between the two was stored, unless the queue was deleted and declared
+//! again in between, which deletes everything in it.
+//!
+//! ActiveMQ makes a missing queue again for each SEND: its RECEIPT is proof enough.
+//!
+//! # Limits
+//! A second look is made at the earliest five seconds after the last one, at the end of a session and when many messages
+//! wait for it. Where RabbitMQ does not answer for a `/queue/` destination (this user may not read from it, or may not have a
+//! second connection), a warning says so and the RECEIPT counts, for the SEND declared the queue.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use super::flight::Done;
+use super::{Prepared, Sender};
+use crate::channel::Connected;
+use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
+
+/// The shortest time between two looks at the queues of a session.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Messages that may wait for a look before it is made at once.
+const IMPATIENT: usize = 256;
+/// Messages that may wait for a look; no more are sent before it.
+const MOST: usize = 1024;
+/// How long what is wrong with a destination is believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+/// How long one look may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the last one may take.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// Looks that may fail at the end of a session.
+const LAST_LOOKS: u32 = 2;
+
+/// The proof that queues hold all parts of a message. Nothing else makes one:
+///
+/// ```compile_fail
+/// let forged = sesame::sender::Held(());
+/// ```
+#[derive(Debug)]
+pub struct Held(());
+
+/// A message with all its receipts, and the proof that these mean something.
+pub(super) type Proved = (Done, Held);
+
+/// Which looks a destination needs on a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looks {
+    /// None: a RECEIPT is proof, or the configuration allows that it is none.
+    None,
+    /// Before the first SEND and after RECEIPTs; without an answer nothing is sent.
+    Strict,
+    /// The same; without an answer a RECEIPT counts, for the SEND declares the queue.
+    Lenient,
+}
+
+fn looks(destination: &Destination, server: &str) -> Looks {
+    match (destination.promise(), rabbitmq::is_rabbitmq(server)) {
+        (Promise::Held, true) => Looks::Lenient,
+        (Promise::HeldIfProved, _) if !rabbitmq::is_activemq(server) => Looks::Strict,
+        _ => Looks::None,
+    }
+}
+
+/// What a first look at a destination came to.
+#[derive(Debug)]
+enum Known {
+    /// The queue is there.
+    Fit,
+    /// The broker cannot be asked: its RECEIPT counts as it is.
+    Unasked,
+    Unfit {
+        why: String,
+        until: Instant,
+    },
+}
+
+/// A second look that goes on.
+struct Asked {
+    batch: Vec<Done>,
+    answer: JoinHandle<Vec<(Destination, QueueState)>>,
+}
+
+/// What a second look came to.
+pub(super) enum Answer {
+    /// These may be removed; the rest, if any, waits for the next look.
+    Proved(Vec<Proved>),
+    /// These may be removed; of the rest a queue is gone, and the session with it.
+    Gone(Vec<Proved>),
+}
+
+/// What is known of the destinations of one session.
+pub(super) struct Proofs {
+    sender: Arc<Sender>,
+    link: Connected,
+    known: HashMap<Destination, Known>,
+    waiting: Vec<Done>,
+    asked: Option<Asked>,
+    last: Option<Instant>,
+    failed: u32,
+}
+
+impl Proofs {
+    pub(super) fn new(sender: &Arc<Sender>, link: &Connected) -> Self {
+        let (sender, link) = (Arc::clone(sender), link.clone());
+        Self { sender, link, known: HashMap::new(), waiting: Vec::new(), asked: None, last: None, failed: 0 }
+    }
+
+    fn looks(&self, destination: &Destination) -> Looks {
+        looks(destination, self.link.session.server())
+    }
+
+    /// The destinations of a message that the broker is asked about.
+    fn asked_about(&self, prepared: &Prepared) -> BTreeSet<Destination> {
+        let all = prepared.parts().iter().map(|part| &part.destination);
+        all.filter(|destination| self.looks(destination) != Looks::None).cloned().collect()
+    }
+
+    /// The destinations of a message, once it was admitted, that need a second look.
+    pub(super) fn needs(&self, prepared: &Prepared) -> Vec<Destination> {
+        let mut all: Vec<Destination> = self.asked_about(prepared).into_iter().collect();
+        all.retain(|destination| !matches!(self.known.get(destination), Some(Known::Unasked)));
+        all
+    }
+
+    /// Makes sure that every destination of a message holds what it is sent.
+    ///
+    /// # Errors
+    /// What is wrong with one, and what to do. It is logged when it is found out, not for every message.
+    pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
+        for destination in self.asked_about(prepared) {
+            match self.known.get(&destination) {
+                Some(Known::Fit | Known::Unasked) => {}
+                Some(Known::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
+                _ => self.first_look(destination).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn first_look(&mut self, destination: Destination) -> Result<(), String> {
+        let state = look(&self.sender, &self.link, &destination, &destination).await;
+        let fit = match &state {
+            QueueState::Denied { .. } | QueueState::Unclear { .. } => self.looks(&destination) == Looks::Lenient,
+            state => state.complaint(&destination).is_none(),
+        };
+        let complaint = state.complaint(&destination);
+        let channel = &self.sender.name;
+        match complaint {
+            Some(why) if !fit => {
+                tracing::error!(
+                    channel = %channel, destination = %destination, broker = %self.link.broker, error = why,
+                    "nothing is sent to this destination; its messages stay in outgoing",
+                );
+                let until = Instant::now() + BELIEVED;
+                self.known.insert(destination, Known::Unfit { why: why.clone(), until });
+                Err(why)
+            }
+            Some(why) => {
+                self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
+                self.known.insert(destination, Known::Unasked);
+                Ok(())
+            }
+            None => {
+                self.known.insert(destination, Known::Fit);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a message with all its receipts; gives it back where the receipts are proof enough.
+    pub(super) fn take(&mut self, done: Done) -> Option<Proved> {
+        if done.needs.is_empty() {
+            return Some((done, Held(())));
+        }
+        self.waiting.push(done);
+        None
+    }
+
+    /// Whether no message waits for a look. At the end of a session not for ever.
+    pub(super) fn is_idle(&self) -> bool {
+        self.asked.is_none() && (self.waiting.is_empty() || self.failed >= LAST_LOOKS)
+    }
+
+    /// Whether more messages may be sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() + self.asked.as_ref().map_or(0, |asked| asked.batch.len()) < MOST
+    }
+
+    /// When the next look is due; `None` while there is none to make. `last` says that no more receipts are to come.
+    fn due(&self, last: bool) -> Option<Instant> {
+        if self.waiting.is_empty() || self.asked.is_some() || (last && self.failed >= LAST_LOOKS) {
+            return None;
+        }
+        let hurry = self.failed == 0 && (last || self.waiting.len() >= IMPATIENT);
+        let earliest = self.last.filter(|_| !hurry).map(|last| last + PAUSE);
+        Some(earliest.unwrap_or_else(Instant::now))
+    }
+
+    /// Makes the next look when it is due, and waits for its answer. Cancel-safe.
+    pub(super) async fn next(&mut self, last: bool) -> Answer {
+        if let Some(due) = self.due(last) {
+            tokio::time::sleep_until(due.into()).await;
+            self.ask();
+        }
+        let Some(asked) = &mut self.asked else { return std::future::pending().await };
+        let found = (&mut asked.answer).await.unwrap_or_default();
+        self.answered(found)
+    }
+
+    fn ask(&mut self) {
+        let batch = std::mem::take(&mut self.waiting);
+        let destinations: BTreeSet<Destination> = batch.iter().flat_map(|done| done.needs.iter().cloned()).collect();
+        let (sender, link) = (Arc::clone(&self.sender), self.link.clone());
+        let answer = tokio::spawn(async move {
+            let mut found = Vec::new();
+            for destination in destinations {
+                // Not the destination itself: that would declare what is gone.
+                let named = destination.without_declaring().unwrap_or_else(|| destination.to_string());
+                let state = look(&sender, &link, &destination, &named).await;
+                found.push((destination, state));
+            }
+            found
+        });
+        self.asked = Some(Asked { batch, answer });
+    }
+
+    fn answered(&mut self, found: Vec<(Destination, QueueState)>) -> Answer {
+        let batch = self.asked.take().map(|asked| asked.batch).unwrap_or_default();
+        self.last = Some(Instant::now());
+        let (mut gone, mut unclear) = (false, found.is_empty());
+        let mut fit = BTreeSet::new();
+        for (destination, state) in found {
+            let lenient = self.looks(&destination) == Looks::Lenient;
+            match (&state, state.complaint(&destination)) {
+                (_, None) => drop(fit.insert(destination)),
+                (QueueState::Denied { .. }, Some(why)) if lenient => {
+                    self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
+                    fit.insert(destination);
+                }
+                (QueueState::Denied { .. } | QueueState::Unclear { .. }, Some(why)) => {
+                    unclear = true;
+                    tracing::warn!(
+                        channel = %self.sender.name, destination = %destination, broker = %self.link.broker, error = why,
+                        "confirmed messages stay in outgoing until it is known that the queue is there",
+                    );
+                }
+                (_, Some(why)) => {
+                    gone = true;
+                    self.report_gone(&destination, &batch, &why);
+                }
+            }
+        }
+        self.failed = if unclear { self.failed + 1 } else { 0 };
+        let (proved, rest): (Vec<Done>, Vec<Done>) =
+            batch.into_iter().partition(|done| done.needs.iter().all(|needed| fit.contains(needed)));
+        let proved = proved.into_iter().map(|done| (done, Held(()))).collect();
+        if gone {
+            return Answer::Gone(proved);
+        }
+        self.waiting.extend(rest);
+        Answer::Proved(proved)
+    }
+
+    fn report_gone(&self, destination: &Destination, batch: &[Done], why: &str) {
+        let messages = batch.iter().filter(|done| done.needs.contains(destination)).count();
+        tracing::error!(
+            channel = %self.sender.name, destination = %destination, broker = %self.link.broker, messages, error = why,
+            "the broker confirmed messages that no queue may hold; they stay in outgoing and are sent again",
+        );
+    }
+
+    /// The last look of a session that is over, which its broker may be too; what it does not prove is sent again.
+    pub(super) async fn finish(&mut self) -> Vec<Proved> {
+        self.failed = 0;
+        let mut proved = Vec::new();
+        let looks = async {
+            while !self.is_idle() {
+                let (Answer::Proved(some) | Answer::Gone(some)) = self.next(true).await;
+                proved.extend(some);
+                if self.failed > 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_PATIENCE, looks).await;
+        self.waiting.clear();
+        proved
+    }
+}
+
+/// Asks for `named`, the queue of `destination`.
+async fn look(sender: &Sender, link: &Connected, destination: &Destination, named: &str) -> QueueState {
+    let asked = sender.link.look_at_queue(link, named);
+    let state = tokio::time::timeout(PATIENCE, asked).await;
+    let state = state.unwrap_or_else(|_| QueueState::Unclear { why: "the broker does not answer".to_owned() });
+    tracing::debug!(channel = %sender.name, %destination, named, ?state, "looked at a queue");
+    state
+}
+
+impl Sender {
+    /// Says once for each state of things that a `/queue/` destination is not proved.
+    fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
+        let mut warned = super::locked(&self.unproved);
+        if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {
+            tracing::warn!(
+                channel = %self.name, destination = %destination, broker, error = why,
+                "messages confirmed after this queue is deleted would be lost",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_look_depends_on_the_broker() {
+        let looks = |text: &str, server: &str| looks(&Destination::parse(text), server);
+        let (rabbitmq, activemq, unnamed) = ("RabbitMQ/3.10.8", "ActiveMQ/5.17.2", "");
+        assert_eq!(looks("/queue/a", rabbitmq), Looks::Lenient);
+        assert_eq!(looks("/amq/queue/a", rabbitmq), Looks::Strict);
+        assert_eq!(looks("/amq/queue/a", unnamed), Looks::Strict, "RabbitMQ may hide its name");
+        for (text, server) in [
+            ("/queue/a", activemq),
+            ("/queue/a", unnamed),
+            ("/amq/queue/a", activemq),
+            ("/topic/a", rabbitmq),
+            ("/exchange/a", rabbitmq),
+        ] {
+            assert_eq!(looks(text, server), Looks::None, "{text} {server}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What is never sent: into the reject queue with its reason, durable before its element is removed.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use tokio::sync::oneshot;
+
+use crate::receiver::{findings_json, summary};
+use message::{Finding, MessageId, content_digest};
+use plugins::Refused;
+use spool::journal::{Disposition, Facts, Key, PreparedKey};
+use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
+
+use super::prepare::Prepared;
+use super::put_off::WaitsFor;
+use super::{Sender, Settled, remove};
+
+/// The largest content that is put into a reject queue, in bytes; a larger file stays where it is.
+const LARGEST_SET_ASIDE: u64 = 1 << 30;
+
+/// An element that is refused, and why.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) element: LockedElement,
+    key: PreparedKey,
+    content: Arc<Vec<u8>>,
+    code: &'static str,
+    why: String,
+    findings: Vec<Finding>,
+    /// Hash of the pipeline that ran; empty where none did.
+    pipeline: String,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        element: LockedElement,
+        key: PreparedKey,
+        content: Arc<Vec<u8>>,
+        code: &'static str,
+        why: String,
+    ) -> Self {
+        Self { element, key, content, code, why, findings: Vec::new(), pipeline: String::new() }
+    }
+
+    /// An element that is empty or too large to be sent.
+    ///
+    /// # Errors
+    /// [`ReadError`] where it cannot be read for the reject queue either.
+    pub(super) fn unread(element: LockedElement, error: &ReadError) -> Result<Self, ReadError> {
+        let (code, content) = match error {
+            ReadError::Empty { .. } => ("empty", Vec::new()),
+            _ => ("too-large", element.read(LARGEST_SET_ASIDE)?),
+        };
+        let content = Arc::new(content);
+        let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
+        Ok(Self::new(element, key, content, code, message::cause::chain(error)))
+    }
+
+    /// The pipeline that the message met.
+    pub(super) fn by(mut self, pipeline: &str) -> Self {
+        pipeline.clone_into(&mut self.pipeline);
+        self
+    }
+
+    pub(super) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings = findings;
+        self
+    }
+}
+
+impl Sender {
+    /// Refuses an element. Where the reject queue cannot be written, the element stays and is put off.
+    pub(super) async fn refuse(&self, refusal: Refusal) {
+        let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
+        let error = format!("{code}: {why}");
+        let name = element.name().to_string();
+        let mut commit = self.rejection(&key.id, (code, &why), &content, &findings);
+        commit.facts.pipeline = pipeline;
+        match self.commit(commit).await {
+            Ok(stored) => {
+                tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+                self.fate(&name, Some(&key.id), "rejected", Some(&error));
+                let _ = self.state.journal.record_refused(&self.name, &name, &key, &error);
+                super::locked(&self.put_off).remove(&name);
+                super::locked(&self.window).forget(&name);
+                self.remove_settled(element, Settled::Refused(stored));
+            }
+            Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    fn remove_settled(&self, element: LockedElement, settled: Settled) {
+        let name = element.name().to_string();
+        for removal in remove(vec![(element, settled)]) {
+            self.removed(&name, removal);
+        }
+    }
+
+    /// Refuses a message that was prepared and cannot be sent; its content is read again.
+    pub(super) async fn refuse_element(
+        &self,
+        element: LockedElement,
+        key: PreparedKey,
+        code: &'static str,
+        why: String,
+    ) {
+        match element.read(LARGEST_SET_ASIDE) {
+            Ok(content) => self.refuse(Refusal::new(element, key, Arc::new(content), code, why)).await,
+            Err(error) => self.hold(&element, &key, &error),
+        }
+    }
+
+    /// Leaves a message in outgoing for a while, for a fault that is not its own.
+    pub(super) fn hold(&self, element: &LockedElement, key: &PreparedKey, error: &(dyn std::error::Error + 'static)) {
+        let name = element.name().to_string();
+        let error = message::cause::chain(error);
+        tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
+        self.fate(&name, Some(&key.id), "waiting", Some(&error));
+        self.put_off(&name, 1, None, WaitsFor::Attempt);
+    }
+
+    /// Leaves a message in outgoing because its destination holds nothing now; that was logged when it was found out.
+    pub(super) fn wait_for_destination(&self, prepared: &Prepared, why: &str) {
+        let Prepared { element, key, .. } = prepared;
+        let name = element.name().to_string();
+        tracing::debug!(channel = %self.name, id = %key.id, element = name, why, "message waits for its destination");
+        self.fate(&name, Some(&key.id), "waiting", Some(why));
+        self.put_off(&name, 1, None, WaitsFor::Attempt);
+    }
+
+    /// Ends a message all of whose parts are in the reject queue.
+    pub(super) async fn all_parts_refused(
+        &self,
+        element: LockedElement,
+        (key, pipeline): (PreparedKey, &str),
+        refused: &[Refused],
+    ) {
+        let name = element.name().to_string();
+        let reason = format!("all {} parts were refused", refused.len());
+        match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
+            Ok(stored) => {
+                let _ = self.state.journal.record_refused(&self.name, &name, &key, &reason);
+                self.remove_settled(element, Settled::Refused(stored));
+            }
+            Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    /// Puts the refused parts of a message into the reject queue; false where that is not possible now.
+    pub(super) async fn refuse_parts(
+        &self,
+        element: &str,
+        (id, pipeline): (&MessageId, &str),
+        refused: &[Refused],
+    ) -> bool {
+        for part in refused {
+            let id = &id.part(part.part);
+            let error = format!("{}: {}", part.plugin, summary(&part.findings));
+            let mut commit = self.rejection(id, ("plugin-invalid", &error), &part.payload, &part.findings);
+            pipeline.clone_into(&mut commit.facts.pipeline);
+            if let Err(failure) = self.commit(commit).await {
+                self.cannot_set_aside(element, &failure);
+                return false;
+            }
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(channel = %self.name, %id, element, reason = %error, "part rejected");
+            self.fate(element, Some(id), "rejected", Some(&error));
+        }
+        true
+    }
+
+    /// Notes a message that a plugin dropped, and removes its element.
+    pub(super) async fn drop_message(
+        &self,
+        element: LockedElement,
+        (key, pipeline): (PreparedKey, &str),
+        finding: &Finding,
+        plugin: &str,
+    ) {
+        let name = element.name().to_string();
+        let reason = format!("dropped by {plugin}: {finding}");
+        match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
+            Ok(stored) => {
+                tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
+                self.fate(&name, Some(&key.id), "dropped", Some(&reason));
+                self.remove_settled(element, Settled::Dropped(stored));
+            }
+            Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    fn cannot_set_aside(&self, element: &str, failure: &CommitError) {
+        let error = message::cause::chain(failure);
+        tracing::error!(
+            channel = %self.name, element, reject = %self.settings.reject.display(), %error,
+            "cannot write to the reject queue; the message stays in outgoing",
+        );
+        self.put_off(element, 1, None, WaitsFor::Attempt);
+    }
+
+    fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {
+        Key { channel: self.name.to_string(), id: id.clone(), signer: String::new(), digest }
+    }
+
+    /// Ends a message of which nothing is written, and the count of its attempts.
+    fn end_without_element(&self, (key, pipeline): (&PreparedKey, &str), reason: &str) -> Commit {
+        let mut facts = Facts::at(SystemTime::now());
+        facts.reason = Some(reason.to_owned());
+        pipeline.clone_into(&mut facts.pipeline);
+        let mut commit = Commit::new(self.key(&key.id, key.digest), Disposition::Dropped, Vec::new(), facts);
+        commit.raw_digest = Some(key.digest);
+        commit
+    }
+
+    fn rejection(&self, id: &MessageId, (code, why): (&str, &str), body: &[u8], findings: &[Finding]) -> Commit {
+        let digest = content_digest(body);
+        let element = NewElement {
+            queue: self.settings.reject.clone(),
+            fields: vec![
+                ("body", body.to_vec()),
+                ("signer", b"Not available.".to_vec()),
+                ("empaid", id.as_str().as_bytes().to_vec()),
+                ("error", format!("{code}: {why}").into_bytes()),
+                ("findings", findings_json(findings)),
+            ],
+        };
+        let mut facts = Facts::at(SystemTime::now());
+        facts.payload_bytes = body.len() as u64;
+        facts.reason = Some(why.to_owned());
+        let disposition = Disposition::Rejected { code: code.to_owned() };
+        let mut commit = Commit::new(self.key(id, digest), disposition, vec![element], facts);
+        // A crash before the element was removed must not make a second copy.
+        commit.redelivered = true;
+        commit.raw_digest = Some(digest);
+        commit
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Stored, CommitError> {
+        let (sender, answer) = oneshot::channel();
+        let done = Box::new(move |outcome| {
+            let _ = sender.send(outcome);
+        });
+        self.state.engine.submit_with(commit, done);
+        answer.await.unwrap_or(Err(CommitError::Stopped))
+    }
+}

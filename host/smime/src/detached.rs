@@ -1,0 +1,80 @@
+//! Detached signatures over files, as plugins have them: made and verified by the very code that messages are.
+//!
+//! # On disk
+//! `FILE.p7s`: a CMS SignedData over the bytes of `FILE`, without them, DER or PEM (`CMS` or `PKCS7`). What
+//! `openssl cms -sign -binary -outform DER -in FILE -signer … -inkey …` writes is one. The rules of [`shape`](super::shape)
+//! hold: one signature with signed attributes, over SHA-256 or better, and the signer's certificate in it.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use openssl::cms::{CMSOptions, CmsContentInfo};
+use openssl::stack::Stack;
+
+use super::open::{self, OpenError};
+use super::seal::{self, SealError};
+use super::shape::{self, Cms, Digest, ShapeError};
+use trust::{Credential, Role, Signer, TrustStore};
+
+/// Signs `content` as `credential`, whose issuers go along. The signature is DER.
+///
+/// # Errors
+/// [`SealError::SigningKey`] for a key that is neither RSA nor EC, [`SealError::Openssl`].
+pub fn sign_detached(credential: &Credential, content: &[u8]) -> Result<Vec<u8>, SealError> {
+    seal::check_signing_key(credential)?;
+    let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
+    let signed = Stack::new().and_then(|mut issuers| {
+        for issuer in credential.chain() {
+            issuers.push(issuer.clone())?;
+        }
+        let (certificate, key) = (credential.certificate(), credential.key());
+        CmsContentInfo::sign(Some(certificate), Some(key), Some(&issuers), Some(content), flags)?.to_der()
+    });
+    signed.map_err(SealError::openssl("sign"))
+}
+
+/// Verifies `signature` over `content`, and that its one signer could be trusted with `role` at the time `at`. Revocation
+/// is judged as of now.
+///
+/// # Errors
+/// [`OpenError`], as for a message.
+pub fn verify_detached(
+    signature: &[u8],
+    content: &[u8],
+    trust: &TrustStore,
+    role: Role,
+    at: SystemTime,
+) -> Result<Signer, OpenError> {
+    let der = from_pem(signature)?;
+    let Cms::Signed(message) = shape::inspect(&der)? else {
+        return Err(ShapeError::Structure { what: "an envelope in the place of a signature" }.into());
+    };
+    if message.content.is_some() {
+        return Err(ShapeError::Structure { what: "the signature brings its content along" }.into());
+    }
+    let (signer, others) = open::certificates(&message, trust, role)?;
+    open::verify(&der, &signer, Some(content))?;
+    if matches!(message.digest, Digest::Md5 | Digest::Sha1) {
+        return Err(OpenError::WeakDigest { digest: message.digest });
+    }
+    let path = trust.check_path(&signer, &others, role, at).map_err(OpenError::Path)?;
+    open::check_time(message.signing_time, None, SystemTime::now())?;
+    Ok(path.signer().clone())
+}
+
+/// What is inside the first PEM block; the bytes themselves where there is none.
+fn from_pem(signature: &[u8]) -> Result<Vec<u8>, ShapeError> {
+    let unreadable = ShapeError::Structure { what: "PEM that cannot be read" };
+    let Some(text) = std::str::from_utf8(signature).ok().filter(|text| text.contains("-----BEGIN ")) else {
+        return Ok(signature.to_vec());
+    };
+    for label in ["CMS", "PKCS7"] {
+        let block = text.split_once(&format!("-----BEGIN {label}-----")).map(|(_, rest)| rest);
+        if let Some((inside, _)) = block.and_then(|rest| rest.split_once(&format!("-----END {label}-----"))) {
+            let packed: String = inside.split_ascii_whitespace().collect();
+            return STANDARD.decode(packed).map_err(|_| unreadable);
+        }
+    }
+    Err(unreadable)
+}

@@ -1,0 +1,558 @@
+//! Opens a message: decrypts it if it is enveloped, verifies its one signature, and validates the signer's path.
+//!
+//! # Order
+//! size → MIME → shape of the CMS message → decryption → MIME and shape of what was inside → signature → digest policy →
+//! certification path → signing time → content. A message is judged by the first thing that is wrong.
+//!
+//! # Who signed
+//! The certificate that the SignerInfo names, found among those in the message: by issuer and serial number or by key
+//! identifier, in exactly the same octets. If two different ones match, the message is refused. `CMS_verify` is given that
+//! certificate alone, so that no other can have made the signature, and the path is validated for it. Nothing else in the
+//! message says who signed.
+//!
+//! # What an attacker learns
+//! AES-CBC is malleable. Everything that goes wrong between the decryption of such an envelope and the verification of the
+//! signature inside it is the one error [`OpenError::Crypto`], whatever it was. AES-GCM tells by itself whether the
+//! ciphertext was touched; there the errors say what they are. What was wrong inside,
+//! [`diagnose`](super::diagnose()) shows to the operator only.
+//!
+//! # For whom
+//! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension, never
+//! by trying keys. A certificate without that extension is found by no key identifier: to compute one would be to guess
+//! which of the methods of RFC 5280 section 4.2.1.2 the sender used.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use openssl::cms::{CMSOptions, CmsContentInfo};
+use openssl::pkey::{Id, PKeyRef, Public};
+use openssl::stack::Stack;
+use openssl::x509::X509;
+
+use super::encoding;
+use super::mime::{self, Entity, MimeError, Part, SignedParts};
+use super::seal::is_blank;
+use super::shape::{self, Cms, ContentCipher, Digest, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
+use message::duration;
+use message::{MessageId, hex};
+use trust::oids::accepted;
+use trust::{Credential, PathError, Role, Signer, TrustStore};
+
+/// How far ahead of our clock a signing time may be.
+const MAX_SKEW: Duration = Duration::from_secs(86_400);
+/// What headers, certificates and signature may add to a message, in bytes.
+const WIRE_ALLOWANCE: usize = 512 * 1024;
+
+/// What a channel accepts.
+#[derive(Clone, Debug)]
+pub struct OpenPolicy {
+    /// Refuse what came unencrypted.
+    pub encryption_required: bool,
+    /// Accept SHA-1 as message digest. MD5 never is.
+    pub allow_sha1: bool,
+    /// The largest payload, in bytes. A message is refused before decryption if it is so large that no payload within the
+    /// limit can need it.
+    pub max_payload: usize,
+    /// The oldest signing time; none: any. A message without one is accepted.
+    pub max_age: Option<Duration>,
+    /// Our names: a message that says for whom it is must name one of them. None: not checked.
+    pub names: Vec<String>,
+}
+
+/// Why a message was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The message or its payload is over the limit.
+    #[error("the message is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit that was passed.
+        limit: usize,
+    },
+    /// The MIME around the CMS message.
+    #[error(transparent)]
+    Mime(#[from] MimeError),
+    /// The CMS message itself.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The envelope could not be decrypted, or what is inside is not a well signed message.
+    #[error("cannot decrypt the message")]
+    Crypto,
+    /// The message has no content at all.
+    #[error(
+        "the message is empty; over STOMP a JMS MapMessage or ObjectMessage arrives like this: send a TextMessage or \
+         BytesMessage"
+    )]
+    Empty,
+    /// The envelope is for others; seen without any key.
+    #[error("cannot decrypt the message: it is encrypted for {recipients}, and ours has {ours}")]
+    NotForUs {
+        /// Serial numbers and key identifiers of the recipients, in hexadecimal.
+        recipients: String,
+        /// The same of our certificates.
+        ours: String,
+    },
+    /// The channel wants encryption.
+    #[error("the message is not encrypted, and this channel requires it")]
+    NotEncrypted,
+    /// The signer's certificate is not in the message.
+    #[error(
+        "the signer's certificate is not in the message; the sender must send it along (openssl without -nocerts, Python \
+         cryptography without NoCerts)"
+    )]
+    NoCertificate,
+    /// Two certificates in the message go by the signer's name and number.
+    #[error("two different certificates in the message are named as the signer's")]
+    AmbiguousCertificate,
+    /// The signer's key cannot have made a signature that counts.
+    #[error("the signer's key is not acceptable: {reason}")]
+    SignerKey {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The signature does not fit content and certificate.
+    #[error("the signature does not verify: the message was changed, or the certificate is not the signer's")]
+    Signature,
+    /// The message digest is too weak.
+    #[error("the signature uses the weak digest {}; accepted are {}", digest.name(), accepted::DIGESTS)]
+    WeakDigest {
+        /// Which.
+        digest: Digest,
+    },
+    /// The signer's certificate is not to be trusted.
+    #[error("cannot trust the signer's certificate")]
+    Path(#[source] PathError),
+    /// The signing time is too long ago.
+    #[error("the message was signed more than {} ago, which is the limit of max-age", duration::words(*.limit))]
+    TooOld {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The signing time is to come.
+    #[error("the message was signed in the future")]
+    Future,
+    /// The signed addressee is somebody else.
+    #[error("the message was signed for {to:?}, which is none of our names")]
+    Misdirected {
+        /// As it came.
+        to: String,
+    },
+    /// The payload is empty or white space.
+    #[error("the content is empty or blank")]
+    Blank,
+}
+
+impl OpenError {
+    /// A stable word for logs, journal and reject queue. One word for everything that keeps a message from being decrypted.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too-large",
+            Self::Empty => "empty",
+            Self::Mime(error) => error.code(),
+            Self::Shape(error) => error.code(),
+            Self::Crypto | Self::NotForUs { .. } => "crypto",
+            Self::NotEncrypted => "not-encrypted",
+            Self::NoCertificate => "no-cert",
+            Self::AmbiguousCertificate => "ambiguous-cert",
+            Self::SignerKey { .. } => "weak-key",
+            Self::Signature => "signature",
+            Self::WeakDigest { .. } => "weak-digest",
+            Self::Path(PathError::Untrusted { .. } | PathError::BadSignature { .. }) => "signer-untrusted",
+            Self::Path(error) => error.code(),
+            Self::TooOld { .. } => "too-old",
+            Self::Future => "future",
+            Self::Misdirected { .. } => "misdirected",
+            Self::Blank => "blank",
+        }
+    }
+
+    /// Whether the fault lies on our side, such as a stale CRL: the same message may be good once it is mended.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Path(error) if error.is_ours())
+    }
+}
+
+/// A message whose signature and certification path were verified; its signer is not yet authorised.
+///
+/// Made by [`open`] only:
+///
+/// ```compile_fail
+/// let opened = sesame_smime::Opened { payload: b"forged".to_vec() };
+/// ```
+///
+/// and not copied:
+///
+/// ```compile_fail
+/// fn twice(opened: sesame_smime::Opened) -> (sesame_smime::Opened, sesame_smime::Opened) {
+///     (opened.clone(), opened)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Opened {
+    payload: Vec<u8>,
+    content_type: Option<String>,
+    signed_id: Option<MessageId>,
+    signed_to: Option<String>,
+    signer: Signer,
+    signing_time: Option<SystemTime>,
+    digest: Digest,
+    encrypted: bool,
+}
+
+impl Opened {
+    /// The content, byte for byte as it was sealed.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The content, without the facts about it.
+    #[must_use]
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
+    /// The media type that the signed part says, as it came.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// The message id inside the signed part; it wins over the frame's header.
+    #[must_use]
+    pub fn signed_id(&self) -> Option<&MessageId> {
+        self.signed_id.as_ref()
+    }
+
+    /// For whom the message was signed, if it says so.
+    #[must_use]
+    pub fn signed_to(&self) -> Option<&str> {
+        self.signed_to.as_deref()
+    }
+
+    /// Who signed.
+    #[must_use]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// When, as the signer says.
+    #[must_use]
+    pub fn signing_time(&self) -> Option<SystemTime> {
+        self.signing_time
+    }
+
+    /// The digest that the signature is over.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether the message came in an envelope.
+    #[must_use]
+    pub fn encrypted(&self) -> bool {
+        self.encrypted
+    }
+}
+
+/// Opens a message as it came from the broker, with any of our `credentials`, judged as of `at`.
+///
+/// # Errors
+/// [`OpenError`], each with a stable [`code`](OpenError::code).
+pub fn open(
+    raw: &[u8],
+    credentials: &[Arc<Credential>],
+    trust: &TrustStore,
+    policy: &OpenPolicy,
+    at: SystemTime,
+) -> Result<Opened, OpenError> {
+    let limit = wire_limit(policy.max_payload);
+    if raw.len() > limit {
+        return Err(OpenError::TooLarge { limit });
+    }
+    if raw.trim_ascii().is_empty() {
+        return Err(OpenError::Empty);
+    }
+    let plain;
+    let (verified, encrypted) = match take_apart(raw)? {
+        Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
+        Outer::Cms(message) => match shape::inspect(&message)? {
+            Cms::Signed(signed) => (verify_opaque(&message, &signed, trust)?, false),
+            Cms::Enveloped(envelope) => {
+                plain = decrypt(&message, &envelope, credentials)?;
+                let authenticated = envelope.cipher == ContentCipher::Aes256Gcm;
+                let inside = verify_inside(&plain, trust);
+                (inside.map_err(|error| if authenticated { error } else { OpenError::Crypto })?, true)
+            }
+        },
+    };
+    judge(verified, encrypted, trust, policy, at)
+}
+
+/// Both encodings of an enveloped base64 or quoted-printable part: three or 4/3 times, and then 4/3 and line ends.
+fn wire_limit(max_payload: usize) -> usize {
+    max_payload.saturating_mul(9).div_ceil(2).saturating_add(WIRE_ALLOWANCE)
+}
+
+pub(super) enum Outer<'a> {
+    Detached(SignedParts<'a>),
+    Cms(Cow<'a, [u8]>),
+}
+
+pub(super) fn take_apart(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
+    let entity = Entity::read(raw)?;
+    let media = entity.media()?;
+    if media.kind == "multipart/signed" {
+        mime::split_signed(&entity, &media).map(Outer::Detached)
+    } else if media.is_cms() {
+        entity.cms().map(Outer::Cms)
+    } else {
+        Err(media.unsigned())
+    }
+}
+
+pub(super) fn decrypt(
+    message: &[u8],
+    envelope: &Enveloped<'_>,
+    credentials: &[Arc<Credential>],
+) -> Result<Vec<u8>, OpenError> {
+    for credential in credentials {
+        let certificate = credential.certificate();
+        let der = certificate.to_der().map_err(|_| OpenError::Crypto)?;
+        let Ok(by_serial) = shape::certificate_id(&der) else { continue };
+        let by_key = certificate.subject_key_id().map(|id| SignerId::KeyId(id.as_slice()));
+        let meant = |recipient: &&SignerId<'_>| **recipient == by_serial || Some(**recipient) == by_key;
+        match envelope.recipients.iter().filter(meant).count() {
+            0 => {}
+            1 => {
+                let envelope = CmsContentInfo::from_der(message).map_err(|_| OpenError::Crypto)?;
+                return envelope.decrypt(credential.key(), &certificate.to_owned()).map_err(|_| OpenError::Crypto);
+            }
+            // By number and by key identifier: as with the same one twice, OpenSSL would try the first alone.
+            count => return Err(ShapeError::Recipients { count }.into()),
+        }
+    }
+    Err(not_for_us(envelope, credentials))
+}
+
+/// Says for whom an envelope is and who we are: nothing of it needs a key.
+fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> OpenError {
+    let recipient = |id: &SignerId<'_>| match id {
+        SignerId::IssuerSerial { serial, .. } => format!("the certificate with serial number {}", hex(serial)),
+        SignerId::KeyId(id) => format!("the key with subject key identifier {}", hex(id.get(..64).unwrap_or(id))),
+    };
+    let ours = |credential: &Arc<Credential>| {
+        let certificate = credential.certificate();
+        let der = certificate.to_der().unwrap_or_default();
+        let serial = match shape::certificate_id(&der) {
+            Ok(SignerId::IssuerSerial { serial, .. }) => hex(serial),
+            _ => "that cannot be read".to_owned(),
+        };
+        match certificate.subject_key_id() {
+            Some(id) => format!("serial number {serial} and subject key identifier {}", hex(id.as_slice())),
+            None => format!("serial number {serial} and no subject key identifier"),
+        }
+    };
+    OpenError::NotForUs {
+        recipients: envelope.recipients.iter().map(recipient).collect::<Vec<_>>().join(", "),
+        ours: credentials.iter().map(ours).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// What the signature was verified to cover, and by whom it was made.
+pub(super) struct Verified<'a> {
+    signed: Vec<u8>,
+    /// The same with LF line ends, where it came so.
+    with_lf: Option<&'a [u8]>,
+    signer: X509,
+    /// The other certificates of the message.
+    others: Vec<X509>,
+    digest: Digest,
+    signing_time: Option<SystemTime>,
+}
+
+pub(super) fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
+    match take_apart(plain)? {
+        Outer::Detached(parts) => verify_detached(&parts, trust),
+        Outer::Cms(message) => match shape::inspect(&message)? {
+            Cms::Signed(signed) => verify_opaque(&message, &signed, trust),
+            Cms::Enveloped(_) => Err(ShapeError::Structure { what: "an envelope inside an envelope" }.into()),
+        },
+    }
+}
+
+fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
+    let Cms::Signed(message) = shape::inspect(&parts.signature)? else {
+        return Err(ShapeError::Structure { what: "an envelope in the place of a signature" }.into());
+    };
+    let announced = parts.micalg.as_deref().unwrap_or_default().replace('-', "");
+    if !announced.eq_ignore_ascii_case(&message.digest.name().replace('-', "")) {
+        tracing::debug!(announced, used = message.digest.name(), "the message announces another digest than it uses");
+    }
+    let (signer, others) = certificates(&message, trust, Role::MessageSigner)?;
+    let canonical = encoding::to_crlf(parts.content);
+    let signed = match &message.content {
+        None => detached(&parts.signature, &signer, canonical, parts.content)?,
+        // The signature brings the content once more, as some Python senders let it.
+        Some(own) if *own == canonical => verify(&parts.signature, &signer, None)?,
+        Some(_) => {
+            return Err(ShapeError::Structure { what: "the signature repeats the content, but not exactly" }.into());
+        }
+    };
+    let with_lf = (!parts.content.contains(&b'\r')).then_some(parts.content);
+    Ok(Verified { signed, with_lf, signer, others, digest: message.digest, signing_time: message.signing_time })
+}
+
+/// Verifies a detached signature over the canonical form, or else over the content as it came: without canonical line ends,
+/// as `openssl smime -sign -binary` signs, or else over the content with LF line ends: Python's cryptography 50.0.2 signs
+/// those with `Binary` and sends CRLF. Gives back exactly what was signed.
+fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u8]) -> Result<Vec<u8>, OpenError> {
+    let verified = |content: &[u8]| verify(signature, signer, Some(content));
+    match verified(&canonical) {
+        Ok(_) => Ok(canonical),
+        Err(_) if canonical != as_it_came && verified(as_it_came).is_ok() => Ok(as_it_came.to_vec()),
+        Err(error) => match encoding::to_lf(as_it_came) {
+            with_lf if with_lf == as_it_came => Err(error),
+            with_lf => verified(&with_lf).map(|_| with_lf),
+        },
+    }
+}
+
+fn verify_opaque(der: &[u8], message: &SignedMessage<'_>, trust: &TrustStore) -> Result<Verified<'static>, OpenError> {
+    if message.content.is_none() {
+        return Err(ShapeError::Structure { what: "a signature without the content it is for" }.into());
+    }
+    let (signer, others) = certificates(message, trust, Role::MessageSigner)?;
+    let signed = verify(der, &signer, None)?;
+    let SignedMessage { digest, signing_time, .. } = *message;
+    Ok(Verified { signed, with_lf: None, signer, others, digest, signing_time })
+}
+
+/// The certificate that the SignerInfo names, and the others.
+pub(super) fn certificates(
+    message: &SignedMessage<'_>,
+    trust: &TrustStore,
+    role: Role,
+) -> Result<(X509, Vec<X509>), OpenError> {
+    let unreadable = |_| ShapeError::Structure { what: "a certificate that cannot be read" };
+    let mut signer: Option<(&[u8], X509)> = None;
+    let mut others = Vec::new();
+    for &der in &message.certificates {
+        let certificate = trust.certificate(der, role).map_err(unreadable)?;
+        match &signer {
+            _ if !names(&message.signer, der, &certificate)? => others.push(certificate),
+            Some((same, _)) if *same == der => {}
+            Some(_) => return Err(OpenError::AmbiguousCertificate),
+            None => signer = Some((der, certificate)),
+        }
+    }
+    let (_, signer) = signer.ok_or(OpenError::NoCertificate)?;
+    let key = signer.public_key().map_err(unreadable)?;
+    check_key(&key, message.key)?;
+    Ok((signer, others))
+}
+
+fn names(id: &SignerId<'_>, der: &[u8], certificate: &X509) -> Result<bool, ShapeError> {
+    match id {
+        SignerId::IssuerSerial { .. } => Ok(shape::certificate_id(der)? == *id),
+        SignerId::KeyId(wanted) => Ok(certificate.subject_key_id().is_some_and(|found| found.as_slice() == *wanted)),
+    }
+}
+
+/// The key must be of the kind the signature algorithm says, and an RSA key must not have an exponent that signs nothing.
+pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), OpenError> {
+    let refused = |reason| OpenError::SignerKey { reason };
+    let fits = match key.id() {
+        Id::RSA | Id::RSA_PSS => matches!(kind, KeyKind::Rsa | KeyKind::RsaPss(_)),
+        Id::EC => kind == KeyKind::Ec,
+        Id::ED25519 => kind == KeyKind::Ed25519,
+        _ => false,
+    };
+    if !fits {
+        return Err(refused("it is not of the kind that the signature algorithm needs"));
+    }
+    if let KeyKind::RsaPss(octets) = kind {
+        // RFC 8017, section 9.1.1: the encoded message is one bit shorter than the modulus.
+        if octets > usize::try_from(key.bits()).unwrap_or_default().saturating_sub(1).div_ceil(8) {
+            return Err(refused("it is too short for the digest and the salt of the RSA-PSS signature"));
+        }
+    }
+    if key.id() == Id::RSA {
+        let exponent = key.rsa().map_err(|_| refused("it cannot be read"))?.e().to_vec();
+        if matches!(exponent.as_slice(), [] | [1]) || exponent.last().is_some_and(|octet| octet % 2 == 0) {
+            return Err(refused("its public exponent is 1 or even"));
+        }
+    }
+    Ok(())
+}
+
+/// Verifies with this certificate and no other, and gives back the content of an opaque message.
+pub(super) fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> Result<Vec<u8>, OpenError> {
+    // The path is validated afterwards, by `trust`, for this very certificate.
+    let flags = CMSOptions::NOINTERN | CMSOptions::NO_SIGNER_CERT_VERIFY | CMSOptions::BINARY;
+    let mut content = Vec::new();
+    let output = if detached.is_none() { Some(&mut content) } else { None };
+    let verified = Stack::new().and_then(|mut alone| {
+        alone.push(signer.clone())?;
+        CmsContentInfo::from_der(message)?.verify(Some(&alone), None, detached, output, flags)
+    });
+    verified.map_err(|_| OpenError::Signature)?;
+    Ok(content)
+}
+
+/// Applies everything that is policy to a message whose signature is good.
+fn judge(
+    verified: Verified<'_>,
+    encrypted: bool,
+    trust: &TrustStore,
+    policy: &OpenPolicy,
+    at: SystemTime,
+) -> Result<Opened, OpenError> {
+    let Verified { signed, with_lf, signer, others, digest, signing_time } = verified;
+    if policy.encryption_required && !encrypted {
+        return Err(OpenError::NotEncrypted);
+    }
+    if digest == Digest::Md5 || (digest == Digest::Sha1 && !policy.allow_sha1) {
+        return Err(OpenError::WeakDigest { digest });
+    }
+    let path = trust.check_path(&signer, &others, Role::MessageSigner, at).map_err(OpenError::Path)?;
+    check_time(signing_time, policy.max_age, at)?;
+    let part = Part::read(&signed, with_lf)?;
+    if part.nested {
+        return Err(ShapeError::Structure { what: "a signed or encrypted message inside the signed one" }.into());
+    }
+    if let Some(to) = part.to.as_ref().filter(|to| !policy.names.is_empty() && !policy.names.contains(to)) {
+        return Err(OpenError::Misdirected { to: to.chars().take(200).collect() });
+    }
+    if part.payload.len() > policy.max_payload {
+        return Err(OpenError::TooLarge { limit: policy.max_payload });
+    }
+    if is_blank(&part.payload) {
+        return Err(OpenError::Blank);
+    }
+    Ok(Opened {
+        payload: part.payload,
+        content_type: part.content_type,
+        signed_id: part.message_id.as_deref().map(MessageId::from_peer),
+        signed_to: part.to,
+        signer: path.signer().clone(),
+        signing_time,
+        digest,
+        encrypted,
+    })
+}
+
+pub(super) fn check_time(
+    signed: Option<SystemTime>,
+    max_age: Option<Duration>,
+    at: SystemTime,
+) -> Result<(), OpenError> {
+    let Some(signed) = signed else { return Ok(()) };
+    match (at.duration_since(signed), max_age) {
+        (Ok(age), Some(limit)) if age > limit => Err(OpenError::TooOld { limit }),
+        (Err(ahead), _) if ahead.duration() > MAX_SKEW => Err(OpenError::Future),
+        _ => Ok(()),
+    }
+}

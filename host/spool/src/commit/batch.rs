@@ -1,0 +1,154 @@
+//! The first stage: collect messages, write their elements, make them durable.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use super::{CommitError, Job, NewElement, Shared, SyncMethod};
+use crate::failpoint::failpoint;
+use crate::queue::{Draft, Queue, discard_draft};
+
+/// When nothing comes for so long, a batch closes early.
+const IDLE: Duration = Duration::from_micros(300);
+
+/// Threads that write the elements of a batch, when the file system is synced as a whole.
+const WRITERS: usize = 2;
+
+/// Threads that write and sync the elements of a batch one by one: enough that the file system groups their syncs.
+const SYNCING_WRITERS: usize = 32;
+
+/// Where one element of a message was written.
+pub(super) struct WrittenElement {
+    pub(super) queue: Arc<Queue>,
+    pub(super) draft: Draft,
+}
+
+/// A message whose elements are written.
+pub(super) struct Written {
+    pub(super) job: Job,
+    pub(super) elements: Vec<WrittenElement>,
+}
+
+/// Collects, writes and hands on batches until the engine is dropped.
+pub(super) fn write_batches(shared: &Shared, incoming: &Receiver<Job>, written: &SyncSender<Vec<Written>>) {
+    while let Ok(first) = incoming.recv() {
+        let jobs = collect(shared, incoming, first);
+        match write_batch(shared, &jobs) {
+            Ok(elements) => {
+                let batch = jobs.into_iter().zip(elements).map(|(job, elements)| Written { job, elements });
+                // The other stage ends only by a panic; then every ticket is closed.
+                if written.send(batch.collect()).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, messages = jobs.len(), "messages could not be written");
+                jobs.into_iter().for_each(|job| (job.done)(Err(error.clone())));
+            }
+        }
+    }
+}
+
+fn collect(shared: &Shared, incoming: &Receiver<Job>, first: Job) -> Vec<Job> {
+    let settings = &shared.settings;
+    let deadline = Instant::now() + settings.batch_delay;
+    let mut bytes = first.commit.bytes();
+    let mut jobs = vec![first];
+    while jobs.len() < settings.batch_messages && bytes < settings.batch_bytes {
+        let wait = deadline.saturating_duration_since(Instant::now()).min(IDLE);
+        match incoming.recv_timeout(wait) {
+            Ok(job) => {
+                bytes = bytes.saturating_add(job.commit.bytes());
+                jobs.push(job);
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    jobs
+}
+
+/// Writes every element of a batch and syncs. On failure nothing of it stays.
+fn write_batch(shared: &Shared, jobs: &[Job]) -> Result<Vec<Vec<WrittenElement>>, CommitError> {
+    let mut queues: HashMap<PathBuf, Arc<Queue>> = HashMap::new();
+    let mut tasks = Vec::new();
+    for (job, element) in jobs.iter().enumerate().flat_map(|(n, job)| job.commit.elements.iter().map(move |e| (n, e))) {
+        let unknown = || CommitError::UnknownQueue { path: element.queue.clone() };
+        let queue = shared.queue(&element.queue).ok_or_else(unknown)?;
+        queues.entry(element.queue.clone()).or_insert_with(|| Arc::clone(&queue));
+        tasks.push(Task { job, element, queue });
+    }
+    let mut written = write_all(shared, &tasks);
+    let failure = written.iter_mut().find_map(|slot| slot.as_mut().err().map(|error| error.clone()));
+    let queues: Vec<_> = queues.into_values().collect();
+    let result = match failure {
+        Some(error) => Err(error),
+        None if tasks.is_empty() => Ok(()),
+        None => shared.syncer.sync(&queues).map_err(|(path, source)| match source.kind() {
+            io::ErrorKind::NotFound => CommitError::SpoolMissing { path },
+            _ => CommitError::Sync { path, source: Arc::new(source) },
+        }),
+    };
+    let result =
+        result.and_then(|()| failpoint!("R08").map_err(|error| CommitError::sort(&shared.settings.root, error)));
+    let mut elements: Vec<Vec<WrittenElement>> = jobs.iter().map(|_| Vec::new()).collect();
+    for (task, draft) in tasks.into_iter().zip(written) {
+        match (draft, &result, elements.get_mut(task.job)) {
+            (Ok(draft), Ok(()), Some(slot)) => slot.push(WrittenElement { queue: task.queue, draft }),
+            (Ok(draft), ..) => discard_draft(&draft.temporary),
+            (Err(_), ..) => {}
+        }
+    }
+    result.map(|()| elements)
+}
+
+/// One element of one message of the batch.
+struct Task<'a> {
+    job: usize,
+    element: &'a NewElement,
+    queue: Arc<Queue>,
+}
+
+/// Writes the elements, on several threads where that pays. The answers stand in the order of the tasks.
+fn write_all(shared: &Shared, tasks: &[Task<'_>]) -> Vec<Result<Draft, CommitError>> {
+    let durable = shared.syncer.by_file();
+    let write = |task: &Task<'_>| {
+        task.queue.draft(&task.element.fields, durable).map_err(|error| CommitError::sort(&task.element.queue, error))
+    };
+    let threads = match shared.settings.sync {
+        SyncMethod::FileSystem => WRITERS,
+        SyncMethod::Files => SYNCING_WRITERS,
+    };
+    if tasks.len() < 2 * WRITERS {
+        return tasks.iter().map(write).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(task) = tasks.get(n) else { return done };
+            let draft = write(task);
+            if draft.is_err() {
+                // The batch has failed: nobody needs to write the rest of it.
+                next.store(tasks.len(), Ordering::Relaxed);
+            }
+            done.push((n, draft));
+        }
+    };
+    let mut found: Vec<Option<Result<Draft, CommitError>>> = tasks.iter().map(|_| None).collect();
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads.min(tasks.len())).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        all.extend(helpers.into_iter().filter_map(|helper| helper.join().ok()).flatten());
+        for (n, draft) in all {
+            if let Some(slot) = found.get_mut(n) {
+                *slot = Some(draft);
+            }
+        }
+    });
+    found.into_iter().map(|draft| draft.unwrap_or(Err(CommitError::Stopped))).collect()
+}

@@ -1,0 +1,69 @@
+//! The lines of messages that became durable when whoever submitted them had got an error, or was gone with the process.
+//!
+//! Their redelivery is a duplicate and says so; without these lines nothing in the log would say where they went.
+
+use std::collections::HashSet;
+
+use super::Shared;
+use super::batch::Written;
+use super::publish::Place;
+use crate::journal::{Decision, Disposition, PendingBatch, Published};
+use message::text::said;
+
+/// What is to be said of the messages of a batch once they are published.
+pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) -> Vec<Published> {
+    let new = batch.iter().zip(decisions).filter(|(_, decision)| matches!(decision, Decision::New { .. }));
+    let line = |written: &Written| {
+        let commit = &written.job.commit;
+        let elements = written.elements.iter().map(|element| element.queue.element(&element.draft.target));
+        Published {
+            channel: commit.key.channel.clone(),
+            id: commit.key.id.to_string(),
+            signer: commit.key.signer.clone(),
+            outcome: outcome(&commit.disposition),
+            elements: elements.map(|path| shared.relative(&path)).collect::<Vec<_>>().join(" "),
+            reason: commit.facts.reason.clone(),
+        }
+    };
+    new.map(|(written, _)| line(written)).collect()
+}
+
+fn outcome(disposition: &Disposition) -> &'static str {
+    match disposition {
+        Disposition::Stored => "stored",
+        Disposition::Deferred { .. } => "deferred",
+        Disposition::Dropped => "dropped",
+        Disposition::Rejected { .. } => "rejected",
+    }
+}
+
+/// One line for each message.
+pub(super) fn say(lines: &[Published]) {
+    for line in lines {
+        let Published { channel, id, signer, elements, reason, .. } = line;
+        let (signer, element) = (said(signer), said(elements));
+        let reason = reason.as_deref().map(tracing::field::display);
+        match line.outcome {
+            "stored" => tracing::info!(%channel, %id, signer, element, "message stored"),
+            "dropped" => tracing::info!(%channel, %id, signer, reason, "message dropped"),
+            "deferred" => tracing::warn!(%channel, %id, signer, element, reason, "message deferred"),
+            _ => tracing::warn!(%channel, %id, signer, element, reason, "message rejected"),
+        }
+    }
+}
+
+/// The lines of what recovery has published, out of the journal. What had its place before the process died has its line.
+pub(super) fn say_recovered(shared: &Shared, batch: &PendingBatch, places: &[Place]) {
+    let published = batch.moves.iter().zip(places).filter(|(_, place)| matches!(place, Place::Published(_)));
+    let elements: HashSet<&str> = published.map(|(step, _)| step.to.as_str()).collect();
+    if elements.is_empty() {
+        return;
+    }
+    match shared.journal.published(&elements) {
+        Ok(lines) => say(&lines),
+        Err(error) => tracing::warn!(
+            error = %message::cause::chain(&error), elements = elements.len(),
+            "cannot say which messages were published from an earlier run",
+        ),
+    }
+}

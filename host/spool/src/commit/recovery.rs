@@ -1,0 +1,71 @@
+//! At start, under the spool's lock: finish what was committed, sweep what was not.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use super::publish::{Place, finish};
+use super::{CommitError, Shared};
+use crate::failpoint::failpoint;
+use crate::journal::PendingBatch;
+
+/// What recovery did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Committed elements that were not yet in their queue.
+    pub published: usize,
+    /// Elements that were never committed; their messages come again.
+    pub swept: usize,
+}
+
+/// Refuses to start where committed elements wait in a queue that is not there: making the queue anew would lose them,
+/// and what is usually missing is a mount.
+pub(super) fn refuse_missing(shared: &Shared) -> Result<(), CommitError> {
+    for pending in read_pending(shared)? {
+        for step in &pending.moves {
+            let queue: PathBuf =
+                shared.settings.root.join(&step.to).parent().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+            if !queue.is_dir() {
+                return Err(CommitError::SpoolMissing { path: queue });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Brings the spool to a state without drafts and without pending rows. Dying in it at any point and starting again comes
+/// to the same.
+pub(super) fn recover(shared: &Shared) -> Result<Recovered, CommitError> {
+    let mut recovered = Recovered::default();
+    let pending = read_pending(shared)?;
+    for batch in &pending {
+        failpoint!("R18").map_err(|error| CommitError::sort(&shared.settings.root, error))?;
+        let places = finish(shared, batch)?;
+        super::late::say_recovered(shared, batch, &places);
+        recovered.published += places.iter().filter(|place| matches!(place, Place::Published(_))).count();
+    }
+    let finished: Vec<i64> = pending.iter().map(|batch| batch.batch).collect();
+    shared.journal.finish(&finished).map_err(|error| CommitError::Journal(Arc::new(error)))?;
+    recovered.swept = sweep(shared)?;
+    Ok(recovered)
+}
+
+fn read_pending(shared: &Shared) -> Result<Vec<PendingBatch>, CommitError> {
+    shared.journal.pending().map_err(|error| CommitError::Journal(Arc::new(error)))
+}
+
+/// Removes every draft that no pending row names.
+fn sweep(shared: &Shared) -> Result<usize, CommitError> {
+    let pending = read_pending(shared)?;
+    let kept: HashSet<PathBuf> =
+        pending.iter().flat_map(|batch| &batch.moves).map(|step| shared.settings.root.join(&step.from)).collect();
+    let queues: Vec<_> = shared.queues.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+    let mut swept = 0;
+    for queue in queues {
+        let temporary = queue.temporary();
+        swept += queue
+            .sweep(|name| kept.contains(&temporary.join(name)))
+            .map_err(|error| CommitError::sort(queue.path(), error))?;
+    }
+    Ok(swept)
+}

@@ -1,0 +1,586 @@
+//! Tests of the commit engine: decisions, batches, every state a crash can leave, every step failed or killed.
+
+mod late;
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+use std::time::SystemTime;
+
+use super::*;
+use crate::ElementPath;
+use crate::failpoint::{Scenario, scenario};
+use message::{MessageId, content_digest};
+
+/// A spool in a temporary directory.
+struct Spool {
+    folder: tempfile::TempDir,
+}
+
+impl Spool {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn journal(&self) -> Arc<Journal> {
+        Arc::new(Journal::open(&self.root().join("journal")).unwrap())
+    }
+
+    fn start(&self) -> Result<CommitEngine, CommitError> {
+        start(self.root())
+    }
+
+    fn bodies(&self, queue: &str) -> Vec<String> {
+        bodies(self.root(), queue)
+    }
+
+    fn drafts(&self) -> usize {
+        drafts(self.root())
+    }
+}
+
+fn start(root: &Path) -> Result<CommitEngine, CommitError> {
+    let lock = Arc::new(SpoolLock::acquire(&root.join("lock")).unwrap());
+    let journal = Arc::new(Journal::open(&root.join("journal")).map_err(|e| CommitError::Journal(Arc::new(e)))?);
+    let queues = ["incoming", "deferred", "reject"].map(|name| root.join(name)).to_vec();
+    CommitEngine::start(lock, journal, CommitSettings::new(root, queues))
+}
+
+/// The bodies in a queue, sorted; panics at half an element.
+fn bodies(root: &Path, queue: &str) -> Vec<String> {
+    let queue = Queue::open(&root.join(queue), Modes::default()).unwrap();
+    let mut bodies: Vec<String> = queue
+        .elements()
+        .unwrap()
+        .map(|element| {
+            let fields = queue.read(&element.unwrap(), 1 << 20).unwrap().fields;
+            assert_eq!(fields.keys().collect::<Vec<_>>(), ["body", "empaid", "signer"]);
+            String::from_utf8(fields["body"].clone()).unwrap()
+        })
+        .collect();
+    bodies.sort();
+    bodies
+}
+
+fn drafts(root: &Path) -> usize {
+    ["incoming", "deferred", "reject"]
+        .iter()
+        .map(|queue| std::fs::read_dir(root.join(queue).join("temporary")).map_or(0, Iterator::count))
+        .sum()
+}
+
+fn key(id: &str, content: &str) -> Key {
+    Key {
+        channel: "central".to_owned(),
+        id: MessageId::parse(id).unwrap(),
+        signer: "/C=UK/O=X/CN=host".to_owned(),
+        digest: content_digest(content.as_bytes()),
+    }
+}
+
+fn element(root: &Path, queue: &str, body: &str) -> NewElement {
+    let fields = vec![
+        ("body", body.as_bytes().to_vec()),
+        ("signer", b"/C=UK/O=X/CN=host".to_vec()),
+        ("empaid", b"some id".to_vec()),
+    ];
+    NewElement { queue: root.join(queue), fields }
+}
+
+fn commit(root: &Path, queue: &str, id: &str, body: &str, disposition: Disposition) -> Commit {
+    let elements = vec![element(root, queue, body)];
+    Commit::new(key(id, body), disposition, elements, Facts::at(SystemTime::now()))
+}
+
+fn store(root: &Path, id: &str, body: &str) -> Commit {
+    commit(root, "incoming", id, body, Disposition::Stored)
+}
+
+fn elements_of(stored: &Stored) -> Vec<String> {
+    match stored.outcome() {
+        Outcome::New { elements, .. } => elements.clone(),
+        Outcome::Duplicate => panic!("a duplicate"),
+    }
+}
+
+fn rejected(root: &Path, body: &str, redelivered: bool) -> Commit {
+    let disposition = Disposition::Rejected { code: "signer-unlisted".to_owned() };
+    Commit { redelivered, raw_digest: Some(content_digest(b"raw")), ..commit(root, "reject", "a", body, disposition) }
+}
+
+#[test]
+fn a_message_is_stored_with_all_its_fields_and_told_where() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let stored = engine.submit(store(spool.root(), "a", "one")).wait().unwrap();
+    let [name] = &elements_of(&stored)[..] else { panic!() };
+    assert!(name.starts_with("incoming/00000000/"), "{name}");
+    assert!(spool.root().join(name).join("body").is_file());
+    assert_eq!(spool.bodies("incoming"), ["one"]);
+    assert_eq!(spool.drafts(), 0);
+}
+
+#[test]
+fn two_copies_side_by_side_are_stored_once() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let tickets: Vec<Ticket> =
+        (0..200).map(|n| engine.submit(store(spool.root(), &format!("{}", n % 50), "x"))).collect();
+    let outcomes: Vec<Stored> = tickets.into_iter().map(|ticket| ticket.wait().unwrap()).collect();
+    let new = outcomes.iter().filter(|stored| matches!(stored.outcome(), Outcome::New { .. })).count();
+    assert_eq!((new, spool.bodies("incoming").len(), spool.drafts()), (50, 50, 0));
+}
+
+#[test]
+fn other_content_under_the_same_id_is_stored_and_flagged() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let conflict = |stored: Stored| matches!(stored.outcome(), Outcome::New { conflict: true, .. });
+    assert!(!conflict(engine.submit(store(spool.root(), "a", "one")).wait().unwrap()));
+    assert!(conflict(engine.submit(store(spool.root(), "a", "two")).wait().unwrap()));
+    assert_eq!(spool.bodies("incoming"), ["one", "two"]);
+}
+
+#[test]
+fn a_message_without_an_id_is_a_duplicate_only_when_redelivered() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    for (redelivered, expected) in [(false, 1), (false, 2), (true, 2)] {
+        let commit = Commit { redelivered, ..store(spool.root(), "noid", "same") };
+        let _ = engine.submit(commit).wait().unwrap();
+        assert_eq!(spool.bodies("incoming").len(), expected);
+    }
+}
+
+#[test]
+fn an_operator_can_store_once_more() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let _ = engine.submit(store(spool.root(), "a", "one")).wait().unwrap();
+    let again = Commit { again: true, ..store(spool.root(), "a", "one") };
+    assert!(matches!(engine.submit(again).wait().unwrap().outcome(), Outcome::New { .. }));
+    assert_eq!(spool.bodies("incoming").len(), 2);
+}
+
+#[test]
+fn a_fan_out_is_stored_whole() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let mut commit = store(spool.root(), "a", "one");
+    commit.elements.push(element(spool.root(), "deferred", "two"));
+    assert_eq!(elements_of(&engine.submit(commit).wait().unwrap()).len(), 2);
+    assert_eq!((spool.bodies("incoming"), spool.bodies("deferred")), (vec!["one".into()], vec!["two".into()]));
+}
+
+#[test]
+fn a_rejected_message_is_not_seen_but_its_redelivery_is_not_stored_twice() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let _ = engine.submit(rejected(spool.root(), "x", false)).wait().unwrap();
+    assert_eq!(engine.submit(rejected(spool.root(), "x", true)).wait().unwrap().outcome(), &Outcome::Duplicate);
+    assert_eq!(spool.bodies("reject").len(), 1);
+    let _ = engine.submit(rejected(spool.root(), "x", false)).wait().unwrap();
+    assert_eq!(spool.bodies("reject").len(), 2);
+    // Listed now: new.
+    let stored = engine.submit(store(spool.root(), "a", "x")).wait().unwrap();
+    assert!(matches!(stored.outcome(), Outcome::New { .. }));
+}
+
+#[test]
+fn a_dropped_message_is_seen_and_leaves_no_element() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let dropped = Commit::new(key("a", "x"), Disposition::Dropped, Vec::new(), Facts::at(SystemTime::now()));
+    assert_eq!(elements_of(&engine.submit(dropped).wait().unwrap()), Vec::<String>::new());
+    assert_eq!(engine.submit(store(spool.root(), "a", "x")).wait().unwrap().outcome(), &Outcome::Duplicate);
+    assert!(spool.bodies("incoming").is_empty());
+}
+
+fn deferred() -> Disposition {
+    Disposition::Deferred { next: SystemTime::now(), attempt: 1 }
+}
+
+#[test]
+fn a_deferred_message_becomes_stored_and_leaves_the_deferred_queue() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let waiting = engine.submit(commit(spool.root(), "deferred", "a", "x", deferred())).wait().unwrap();
+    let journal = &engine.shared.journal;
+    let [row] = &journal.deferred("central").unwrap()[..] else { panic!() };
+    assert_eq!(vec![row.element.clone()], elements_of(&waiting));
+    assert!(journal.has_deferred("central", "/C=UK/O=X/CN=host").unwrap());
+    // Delivered again meanwhile: a duplicate.
+    assert_eq!(engine.submit(store(spool.root(), "a", "x")).wait().unwrap().outcome(), &Outcome::Duplicate);
+    let stored = Commit { resolves: Some(row.element.clone()), ..store(spool.root(), "a", "x") };
+    assert!(matches!(engine.submit(stored).wait().unwrap().outcome(), Outcome::New { .. }));
+    assert_eq!((spool.bodies("incoming").len(), spool.bodies("deferred").len()), (1, 0));
+    assert!(journal.deferred("central").unwrap().is_empty());
+    assert_eq!(engine.submit(store(spool.root(), "a", "x")).wait().unwrap().outcome(), &Outcome::Duplicate);
+}
+
+#[test]
+fn a_deferred_message_that_is_rejected_in_the_end_was_not_seen() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let waiting = engine.submit(commit(spool.root(), "deferred", "a", "x", deferred())).wait().unwrap();
+    let refused = Commit { resolves: elements_of(&waiting).pop(), ..rejected(spool.root(), "x", false) };
+    let _ = engine.submit(refused).wait().unwrap();
+    assert_eq!((spool.bodies("reject").len(), spool.bodies("deferred").len()), (1, 0));
+    let stored = engine.submit(store(spool.root(), "a", "x")).wait().unwrap();
+    assert!(matches!(stored.outcome(), Outcome::New { .. }));
+}
+
+#[test]
+fn our_own_mistakes_are_told_at_once() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let mut bad = store(spool.root(), "a", "x");
+    bad.elements[0].fields.push(("../body", Vec::new()));
+    assert!(matches!(engine.submit(bad).wait().unwrap_err(), CommitError::Invalid { .. }));
+    let mut bad = store(spool.root(), "a", "x");
+    bad.elements[0].queue = spool.root().join("elsewhere");
+    assert!(matches!(engine.submit(bad).wait().unwrap_err(), CommitError::UnknownQueue { .. }));
+}
+
+#[test]
+fn a_removed_queue_is_reported_and_not_made_anew() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    std::fs::rename(spool.root().join("incoming"), spool.root().join("away")).unwrap();
+    let error = engine.submit(store(spool.root(), "a", "x")).wait().unwrap_err();
+    assert!(matches!(error, CommitError::SpoolMissing { .. }), "{error}");
+    assert!(!spool.root().join("incoming").exists());
+    std::fs::rename(spool.root().join("away"), spool.root().join("incoming")).unwrap();
+    let _ = engine.submit(store(spool.root(), "a", "x")).wait().unwrap();
+}
+
+#[test]
+fn a_place_taken_by_another_program_is_left_to_it() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let queue = engine.queue(&spool.root().join("incoming")).unwrap();
+    let draft = queue.draft(&element(spool.root(), "incoming", "ours").fields, false).unwrap();
+    std::fs::create_dir_all(queue.element(&draft.target)).unwrap();
+    let place = queue.publish(&draft.temporary, &draft.target, &mut BTreeSet::new()).unwrap().unwrap();
+    assert_ne!(place, draft.target);
+    assert!(queue.element(&place).join("body").is_file());
+}
+
+/// Makes the state `(draft, row, visible)` on disk for one message and answers what stands under the visible name.
+fn make_state(spool: &Spool, draft: bool, row: bool, visible: bool) -> PathBuf {
+    drop(spool.start().unwrap());
+    let queue = Queue::open(&spool.root().join("incoming"), Modes::default()).unwrap();
+    let written = queue.draft(&element(spool.root(), "incoming", "ours").fields, false).unwrap();
+    let target = queue.element(&written.target);
+    let relative = |path: &Path| path.strip_prefix(spool.root()).unwrap().to_str().unwrap().to_owned();
+    if row {
+        let moves = [crate::journal::Move { from: relative(&written.temporary), to: relative(&target) }];
+        let (key, facts) = (key("a", "ours"), Facts::at(SystemTime::now()));
+        let entry = crate::journal::Entry {
+            key: &key,
+            disposition: &Disposition::Stored,
+            facts: &facts,
+            moves: &moves,
+            redelivered: false,
+            again: false,
+            raw_digest: None,
+            resolves: None,
+        };
+        spool.journal().commit(&[entry], &[]).unwrap();
+    }
+    if !draft {
+        std::fs::remove_dir_all(&written.temporary).unwrap();
+    }
+    if visible {
+        std::fs::create_dir_all(&target).unwrap();
+        for (name, bytes) in element(spool.root(), "incoming", "theirs").fields {
+            std::fs::write(target.join(name), bytes).unwrap();
+        }
+    }
+    target
+}
+
+#[test]
+fn every_state_a_crash_can_leave_has_the_recovery_of_the_table() {
+    let _turn = scenario("");
+    for state in 0..8 {
+        let (draft, row, visible) = (state & 1 != 0, state & 2 != 0, state & 4 != 0);
+        let spool = Spool::new();
+        make_state(&spool, draft, row, visible);
+        let mut expected: Vec<&str> = Vec::new();
+        expected.extend((draft && row).then_some("ours"));
+        expected.extend(visible.then_some("theirs"));
+        for round in 0..2 {
+            let engine = spool.start().unwrap();
+            let recovered = engine.recovered();
+            assert_eq!(spool.bodies("incoming"), expected, "{draft} {row} {visible}");
+            assert_eq!((spool.drafts(), spool.journal().pending().unwrap().len()), (0, 0));
+            let first = round == 0;
+            assert_eq!(recovered.published, usize::from(first && draft && row));
+            assert_eq!(recovered.swept, usize::from(first && draft && !row));
+        }
+        // Seen exactly where the row was.
+        let engine = spool.start().unwrap();
+        let again = engine.submit(store(spool.root(), "a", "ours")).wait().unwrap();
+        assert_eq!(again.outcome() == &Outcome::Duplicate, row);
+    }
+}
+
+#[test]
+fn recovery_refuses_to_make_a_queue_anew_that_committed_elements_wait_in() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    make_state(&spool, true, true, false);
+    std::fs::rename(spool.root().join("incoming"), spool.root().join("away")).unwrap();
+    assert!(matches!(spool.start().unwrap_err(), CommitError::SpoolMissing { .. }));
+    std::fs::rename(spool.root().join("away"), spool.root().join("incoming")).unwrap();
+    drop(spool.start().unwrap());
+    assert_eq!(spool.bodies("incoming"), ["ours"]);
+}
+
+const STEPS: [&str; 3] = ["fan-out", "deferred", "resolved"];
+
+/// What the step tests do: a fan-out, a deferred message and its resolution. Calls `tell` for each that was answered as
+/// stored, as a receiver would acknowledge it.
+fn script(root: &Path, mut tell: impl FnMut(&'static str)) {
+    let Ok(engine) = start(root) else { return };
+    let mut fan_out = store(root, "a", "one");
+    fan_out.elements.push(element(root, "incoming", "two"));
+    if engine.submit(fan_out).wait().is_ok() {
+        tell(STEPS[0]);
+    }
+    let Ok(waiting) = engine.submit(commit(root, "deferred", "b", "three", deferred())).wait() else { return };
+    tell(STEPS[1]);
+    let Outcome::New { elements, .. } = waiting.outcome() else { return };
+    let stored = Commit { resolves: elements.first().cloned(), ..store(root, "b", "three") };
+    if engine.submit(stored).wait().is_ok() {
+        tell(STEPS[2]);
+    }
+}
+
+/// What must hold after a fault at any step, once the spool was recovered and the broker delivered again.
+fn check_after_fault(root: &Path, told: &[&str], context: &str) {
+    drop(start(root).unwrap_or_else(|error| panic!("{context}: {error}")));
+    let incoming = bodies(root, "incoming");
+    if told.contains(&"fan-out") {
+        assert!(incoming.contains(&"one".to_owned()) && incoming.contains(&"two".to_owned()), "{context}");
+    }
+    if told.contains(&"resolved") {
+        assert!(incoming.contains(&"three".to_owned()), "{context}");
+    }
+    // A message is in one place: never in both, and never in neither once it was told.
+    let places = incoming.iter().filter(|body| *body == "three").count() + bodies(root, "deferred").len();
+    assert!(places <= 1 && (places == 1 || !told.contains(&"deferred")), "{context}: {places}");
+    assert_eq!(drafts(root), 0, "{context}");
+    // Delivered again, as the broker does with what was not acknowledged.
+    let engine = start(root).unwrap();
+    let mut fan_out = store(root, "a", "one");
+    fan_out.elements.push(element(root, "incoming", "two"));
+    let _ = engine.submit(fan_out).wait().unwrap();
+    let resolves = engine.shared.journal.deferred("central").unwrap().pop().map(|row| row.element);
+    let _ = engine.submit(Commit { resolves, ..store(root, "b", "three") }).wait().unwrap();
+    drop(engine);
+    assert_eq!(bodies(root, "incoming"), ["one", "three", "two"], "{context}");
+    assert!(bodies(root, "deferred").is_empty(), "{context}");
+}
+
+fn count_steps(turn: &Scenario) -> u64 {
+    let spool = Spool::new();
+    turn.set("");
+    let mut told = Vec::new();
+    script(spool.root(), |step| told.push(step));
+    assert_eq!(told, STEPS);
+    turn.hits("step")
+}
+
+#[test]
+fn a_failure_at_any_step_loses_nothing_and_doubles_nothing() {
+    let turn = scenario("");
+    let steps = count_steps(&turn);
+    assert!(steps > 50, "{steps}");
+    for step in 1..=steps {
+        let spool = Spool::new();
+        turn.set(&format!("step@{step}=err"));
+        let mut told = Vec::new();
+        script(spool.root(), |step| told.push(step));
+        turn.set("");
+        check_after_fault(spool.root(), &told, &format!("step {step} of {steps} failed"));
+    }
+}
+
+/// The child of the kill tests; does nothing on its own.
+#[test]
+fn child_of_the_kill_tests() {
+    let Some(root) = std::env::var_os("SESAME_TEST_SPOOL") else { return };
+    script(Path::new(&root), |told| println!("told {told}"));
+}
+
+/// Runs the script in a child that dies at a point; answers what it told before, or `None` where it did not die.
+fn run_killed(root: &Path, points: &str) -> Option<Vec<&'static str>> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--nocapture",
+            concat!(module_path!(), "::child_of_the_kill_tests").split_once("::").unwrap().1,
+        ])
+        .env("SESAME_TEST_SPOOL", root)
+        .env("SESAME_FAILPOINTS", points)
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return None;
+    }
+    assert!(output.status.signal().is_some(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    Some(STEPS.into_iter().filter(|step| text.contains(&format!("told {step}"))).collect())
+}
+
+#[test]
+fn a_death_at_any_named_point_loses_nothing_and_doubles_nothing() {
+    let _turn = scenario("");
+    for point in ["R05", "R06", "R07", "R08", "R09", "R10", "R11", "R12", "R13"] {
+        for hit in 1..=3 {
+            let spool = Spool::new();
+            let told = run_killed(spool.root(), &format!("{point}@{hit}=abort"));
+            let told = told.unwrap_or_else(|| panic!("{point}@{hit} was not reached"));
+            check_after_fault(spool.root(), &told, &format!("killed at {point}, time {hit}"));
+        }
+    }
+}
+
+#[test]
+fn a_death_inside_recovery_is_recovered_from() {
+    let _turn = scenario("");
+    for points in ["R18@1=abort", "R11@1=abort", "R12@1=abort", "R13@1=abort"] {
+        let spool = Spool::new();
+        let told = run_killed(spool.root(), "R10@2=abort").unwrap();
+        assert_eq!(told, ["fan-out"]);
+        for _ in 0..5 {
+            assert!(run_killed(spool.root(), points).is_some(), "{points}");
+        }
+        check_after_fault(spool.root(), &told, points);
+    }
+}
+
+#[test]
+fn a_death_at_any_step_loses_nothing_and_doubles_nothing() {
+    let turn = scenario("");
+    let steps = count_steps(&turn);
+    let next = std::sync::atomic::AtomicU64::new(1);
+    let work = || {
+        loop {
+            let step = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if step > steps {
+                break;
+            }
+            let spool = Spool::new();
+            if let Some(told) = run_killed(spool.root(), &format!("step@{step}=abort")) {
+                check_after_fault(spool.root(), &told, &format!("killed at step {step} of {steps}"));
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+}
+
+#[test]
+fn the_engine_goes_on_after_a_failed_batch() {
+    let turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    for (n, point) in ["R06", "R08", "R09", "R10", "R12"].iter().enumerate() {
+        let id = format!("m{n}");
+        turn.set(&format!("{point}@1=err"));
+        let error = engine.submit(store(spool.root(), &id, &id)).wait();
+        assert!(error.is_err(), "{point}");
+        let _ = engine.submit(store(spool.root(), &id, &id)).wait().unwrap();
+        assert_eq!(spool.bodies("incoming").len(), n + 1, "{point}");
+    }
+    turn.set("");
+    drop(engine);
+    drop(spool.start().unwrap());
+    assert_eq!((spool.bodies("incoming").len(), spool.drafts()), (5, 0));
+}
+
+#[test]
+fn drafts_of_a_failed_transaction_are_kept_until_a_later_one_settles_it() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let other = rusqlite::Connection::open(spool.root().join("journal")).unwrap();
+    other.execute_batch("ALTER TABLE pending RENAME TO away").unwrap();
+    let error = engine.submit(store(spool.root(), "a", "one")).wait().unwrap_err();
+    assert!(matches!(error, CommitError::Journal(_)) && !error.is_damage(), "{error}");
+    assert_eq!((spool.drafts(), spool.bodies("incoming").len()), (1, 0));
+    other.execute_batch("ALTER TABLE away RENAME TO pending").unwrap();
+    let _ = engine.submit(store(spool.root(), "a", "one")).wait().unwrap();
+    assert_eq!((spool.drafts(), spool.bodies("incoming").len()), (0, 1));
+}
+
+#[test]
+fn a_purge_beside_the_writer_harms_nothing() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let queue = spool.root().join("incoming");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // What a dirq purge does to directories that are empty at the moment, the last one not spared.
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = std::fs::remove_dir(queue.join("00000000"));
+            }
+        });
+        for n in 0..100 {
+            let name = elements_of(&engine.submit(store(spool.root(), &format!("p{n}"), "x")).wait().unwrap()).pop();
+            std::fs::remove_dir_all(spool.root().join(name.unwrap())).unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn names_of_elements_are_read_back() {
+    assert!(ElementPath::parse("00000000/6b03126398f937").is_some());
+    assert!(ElementPath::parse("00000000/6b03126398f937.new").is_none());
+}
+
+#[test]
+fn a_probe_tells_what_a_commit_would_meet_and_leaves_nothing() {
+    let turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    engine.probe(0).unwrap();
+    assert!(matches!(engine.probe(1 << 60), Err(CommitError::StorageFull { .. })));
+    for point in ["R05", "R06", "R07"] {
+        turn.set(&format!("{point}=err"));
+        assert!(engine.probe(0).is_err(), "{point}");
+    }
+    turn.set("");
+    engine.probe(10_000).unwrap();
+    assert_eq!((spool.drafts(), bodies(spool.root(), "incoming").len()), (0, 0));
+    assert_eq!(elements_of(&engine.submit(store(spool.root(), "a", "one")).wait().unwrap()).len(), 1);
+    let other = rusqlite::Connection::open(spool.root().join("journal")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(engine.probe(0), Err(CommitError::Journal(_))), "the journal is locked");
+    other.execute_batch("ROLLBACK").unwrap();
+    engine.probe(0).unwrap();
+    std::fs::remove_dir_all(spool.root().join("deferred")).unwrap();
+    assert!(matches!(engine.probe(0), Err(CommitError::SpoolMissing { .. })));
+}

@@ -1,0 +1,408 @@
+//! The commit point of the receiving side: one transaction for each batch.
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use super::attempts::{clear, forget_seen};
+use super::schema::{Kind, known, number, optional_number};
+use super::{Journal, JournalError, integer, milliseconds, moment};
+use message::MessageId;
+
+/// What tells one received message from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The channel it came by.
+    pub channel: String,
+    /// Its id; [`MessageId::absent`] where it had none.
+    pub id: MessageId,
+    /// The verified signer, as the DN list writes it; empty where nothing was verified.
+    pub signer: String,
+    /// SHA-256 of the verified content; of a message that could not be opened, of the message as it came.
+    pub digest: [u8; 32],
+}
+
+/// What becomes of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It goes to incoming or where the router said.
+    Stored,
+    /// It waits in the deferred queue for its next attempt.
+    Deferred {
+        /// When to try again.
+        next: SystemTime,
+        /// How many attempts it has had.
+        attempt: u32,
+    },
+    /// A plugin or the setting `unlisted` dropped it: a row, no element.
+    Dropped,
+    /// It goes to the reject queue and does not count as seen.
+    Rejected {
+        /// Stable word for the reason, such as `signer-untrusted`.
+        code: String,
+    },
+}
+
+impl Disposition {
+    fn as_integer(&self) -> i64 {
+        match self {
+            Self::Stored => 1,
+            Self::Deferred { .. } => 2,
+            Self::Dropped => 3,
+            Self::Rejected { .. } => 4,
+        }
+    }
+}
+
+/// What the row tells beside the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// When the delivery was complete.
+    pub received: SystemTime,
+    /// Of the content, in bytes.
+    pub payload_bytes: u64,
+    /// Of the message as it came, in bytes.
+    pub wire_bytes: u64,
+    /// Which broker it came from; may be empty.
+    pub broker: String,
+    /// Hash of the pipeline that passed it; empty where none ran.
+    pub pipeline: String,
+    /// Words for the operator; no personal data.
+    pub reason: Option<String>,
+}
+
+impl Facts {
+    /// Facts of a message received at `received`, all else empty.
+    #[must_use]
+    pub fn at(received: SystemTime) -> Self {
+        Self { received, payload_bytes: 0, wire_bytes: 0, broker: String::new(), pipeline: String::new(), reason: None }
+    }
+}
+
+/// A rename that publishes one element, relative to the spool where the queue stands in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The finished element under its temporary name.
+    pub from: String,
+    /// Its place in the queue.
+    pub to: String,
+}
+
+/// One message of a batch.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// Its key.
+    pub key: &'a Key,
+    /// What becomes of it.
+    pub disposition: &'a Disposition,
+    /// What else the row tells.
+    pub facts: &'a Facts,
+    /// Its elements.
+    pub moves: &'a [Move],
+    /// The broker said that it may have been delivered before.
+    pub redelivered: bool,
+    /// The operator asked for it once more, past the duplicate check.
+    pub again: bool,
+    /// SHA-256 of the message as it came; decides whether a redelivery was rejected before.
+    pub raw_digest: Option<&'a [u8; 32]>,
+    /// The deferred element this message was read from, removed when the new state is published.
+    pub resolves: Option<&'a str>,
+}
+
+/// What the transaction decided for one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is new; its elements are to be published.
+    New {
+        /// Same signer and id were seen before with other content.
+        conflict: bool,
+    },
+    /// It was seen before; what was written for it is to be dropped.
+    Duplicate,
+}
+
+/// What a batch still has to do after its commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingBatch {
+    /// Its number.
+    #[serde(skip)]
+    pub batch: i64,
+    /// Elements to publish.
+    pub moves: Vec<Move>,
+    /// Deferred elements to remove after that.
+    pub removals: Vec<String>,
+}
+
+/// The answer of [`Journal::commit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchResult {
+    /// The batch's number; `None` where nothing has to be published or removed.
+    pub batch: Option<i64>,
+    /// One for each entry, in order.
+    pub decisions: Vec<Decision>,
+}
+
+impl Journal {
+    /// Commits a batch. When this answers, every message in it is decided for good; its elements must have been durable
+    /// before. `finished` are earlier batches that are wholly published.
+    ///
+    /// # Errors
+    /// [`JournalError`]. The batch may then be in doubt: see [`Journal::is_pending`].
+    pub fn commit(&self, entries: &[Entry<'_>], finished: &[i64]) -> Result<BatchResult, JournalError> {
+        self.write(|db| {
+            let now = milliseconds(SystemTime::now());
+            for batch in finished {
+                db.prepare_cached("DELETE FROM pending WHERE batch = ?1")?.execute([batch])?;
+            }
+            let mut pending = PendingBatch::default();
+            let mut decisions = Vec::with_capacity(entries.len());
+            for entry in entries {
+                let decision = decide(db, entry, now)?;
+                if matches!(decision, Decision::New { .. }) {
+                    pending.moves.extend_from_slice(entry.moves);
+                }
+                // A deferred element goes even where its message turns out to be a duplicate.
+                pending.removals.extend(entry.resolves.map(str::to_owned));
+                decisions.push(decision);
+            }
+            Ok(BatchResult { batch: note_pending(db, &pending)?, decisions })
+        })
+    }
+
+    /// The batches that may not be wholly published, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn pending(&self) -> Result<Vec<PendingBatch>, JournalError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT batch, moves FROM pending ORDER BY batch")?
+                .query_map([], |row| {
+                    let text: String = row.get(1)?;
+                    let parsed: PendingBatch = serde_json::from_str(&text).map_err(|error| {
+                        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
+                    })?;
+                    Ok(PendingBatch { batch: row.get(0)?, ..parsed })
+                })?
+                .collect()
+        })
+    }
+
+    /// Whether a temporary element belongs to a committed batch: what to ask after a commit that failed, once a later one
+    /// has succeeded.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn is_pending(&self, from: &str) -> Result<bool, JournalError> {
+        Ok(self.pending()?.iter().any(|batch| batch.moves.iter().any(|step| step.from == from)))
+    }
+
+    /// Forgets batches that are wholly published.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn finish(&self, finished: &[i64]) -> Result<(), JournalError> {
+        if finished.is_empty() {
+            return Ok(());
+        }
+        self.commit(&[], finished).map(|_| ())
+    }
+
+    /// Forgets that `key` was seen: its elements were lost before they could be published.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn forget(&self, key: &Key) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, &key.channel)?;
+            let signer = number(db, Kind::Signer, &key.signer)?;
+            db.prepare_cached("DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
+                .execute(params![channel, key.id.as_str(), signer, key.digest])?;
+            Ok(())
+        })
+    }
+
+    /// Whether `key` was seen, and how it stands: for `explain` and for tests, never to decide about a duplicate.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn seen(&self, key: &Key) -> Result<Option<SystemTime>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, &key.channel)? else { return Ok(None) };
+            let Some(signer) = known(db, Kind::Signer, &key.signer)? else { return Ok(None) };
+            db.prepare_cached(
+                "SELECT committed FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4",
+            )?
+            .query_row(params![channel, key.id.as_str(), signer, key.digest], |row| Ok(moment(row.get(0)?)))
+            .optional()
+        })
+    }
+}
+
+fn note_pending(db: &Connection, pending: &PendingBatch) -> rusqlite::Result<Option<i64>> {
+    if pending.moves.is_empty() && pending.removals.is_empty() {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(pending).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    db.prepare_cached("INSERT INTO pending (moves) VALUES (?1)")?.execute([text])?;
+    Ok(Some(db.last_insert_rowid()))
+}
+
+/// The numbers a row stands under.
+struct Numbers {
+    channel: i64,
+    signer: i64,
+    broker: Option<i64>,
+    pipeline: Option<i64>,
+}
+
+fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Decision> {
+    let numbers = Numbers {
+        channel: number(db, Kind::Channel, &entry.key.channel)?,
+        signer: number(db, Kind::Signer, &entry.key.signer)?,
+        broker: optional_number(db, Kind::Broker, &entry.facts.broker)?,
+        pipeline: optional_number(db, Kind::Pipeline, &entry.facts.pipeline)?,
+    };
+    if let Some(raw) = entry.raw_digest {
+        clear(db, numbers.channel, raw)?;
+    }
+    if let Some(element) = entry.resolves {
+        if matches!(entry.disposition, Disposition::Rejected { .. }) {
+            forget_seen(db, numbers.channel, element)?;
+        }
+        db.prepare_cached("DELETE FROM deferred WHERE channel = ?1 AND element = ?2")?
+            .execute(params![numbers.channel, element])?;
+    }
+    if let Disposition::Rejected { code } = entry.disposition {
+        if is_decided(db, &numbers, entry)? {
+            return Ok(Decision::Duplicate);
+        }
+        return reject(db, &numbers, entry, code, now);
+    }
+    let decision = see(db, &numbers, entry, now)?;
+    if let (Disposition::Deferred { next, attempt }, Decision::New { .. }) = (entry.disposition, &decision) {
+        defer(db, &numbers, entry, *next, *attempt)?;
+    }
+    Ok(decision)
+}
+
+/// Whether the message was stored, deferred or dropped before: the first verdict holds, and a copy that comes when lists or
+/// plugins have changed is not rejected beside it.
+fn is_decided(db: &Connection, numbers: &Numbers, entry: &Entry<'_>) -> rusqlite::Result<bool> {
+    let key = entry.key;
+    if entry.again || (key.id == MessageId::absent() && !entry.redelivered) {
+        return Ok(false);
+    }
+    db.prepare_cached("SELECT 1 FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
+        .exists(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])
+}
+
+fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Decision> {
+    let key = entry.key;
+    let nameless = key.id == MessageId::absent();
+    let conflict = !nameless
+        && db
+            .prepare_cached("SELECT 1 FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest <> ?4")?
+            .exists(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])?;
+    // What may take the place of an existing row: an operator's order, a message without an id that is not a redelivery
+    // (two equal ones are two), and the outcome of a deferred message.
+    let once_more = entry.again || (nameless && !entry.redelivered && entry.resolves.is_none());
+    let rule = match (once_more, entry.resolves) {
+        (true, _) => {
+            "DO UPDATE SET committed = excluded.committed, disposition = excluded.disposition,
+             elements = elements || char(10) || excluded.elements, pipeline = excluded.pipeline, reason = excluded.reason"
+        }
+        (false, Some(_)) => {
+            "DO UPDATE SET committed = excluded.committed, disposition = excluded.disposition,
+             elements = excluded.elements, pipeline = excluded.pipeline, reason = excluded.reason
+             WHERE received.disposition = 2"
+        }
+        (false, None) => "DO NOTHING",
+    };
+    let sql = format!(
+        "INSERT INTO received (channel, id, signer, digest, disposition, received, committed, payload_bytes, wire_bytes,
+            broker, pipeline, elements, reason, conflict)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (channel, id, signer, digest) {rule}"
+    );
+    let changed = db.prepare_cached(&sql)?.execute(params![
+        numbers.channel,
+        key.id.as_str(),
+        numbers.signer,
+        key.digest,
+        entry.disposition.as_integer(),
+        milliseconds(entry.facts.received),
+        now,
+        integer(entry.facts.payload_bytes),
+        integer(entry.facts.wire_bytes),
+        numbers.broker,
+        numbers.pipeline,
+        elements(entry.moves),
+        entry.facts.reason,
+        conflict,
+    ])?;
+    Ok(if changed == 0 { Decision::Duplicate } else { Decision::New { conflict } })
+}
+
+fn reject(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, code: &str, now: i64) -> rusqlite::Result<Decision> {
+    let digest = entry.raw_digest.unwrap_or(&entry.key.digest);
+    let rule = if entry.redelivered && !entry.again {
+        "DO NOTHING"
+    } else {
+        "DO UPDATE SET committed = excluded.committed, times = times + 1, detail = excluded.detail,
+         elements = substr(elements || char(10) || excluded.elements, -4000)"
+    };
+    let sql = format!(
+        "INSERT INTO rejected (channel, id, digest, reason, signer, received, committed, payload_bytes, wire_bytes,
+            broker, pipeline, elements, detail, times)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 1)
+         ON CONFLICT (channel, id, digest, reason) {rule}"
+    );
+    let changed = db.prepare_cached(&sql)?.execute(params![
+        numbers.channel,
+        entry.key.id.as_str(),
+        digest,
+        code,
+        numbers.signer,
+        milliseconds(entry.facts.received),
+        now,
+        integer(entry.facts.payload_bytes),
+        integer(entry.facts.wire_bytes),
+        numbers.broker,
+        numbers.pipeline,
+        elements(entry.moves),
+        entry.facts.reason,
+    ])?;
+    Ok(if changed == 0 { Decision::Duplicate } else { Decision::New { conflict: false } })
+}
+
+fn defer(
+    db: &Connection,
+    numbers: &Numbers,
+    entry: &Entry<'_>,
+    next: SystemTime,
+    attempt: u32,
+) -> rusqlite::Result<()> {
+    for step in entry.moves {
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO deferred (channel, element, id, signer, digest, received, next, attempt)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            numbers.channel,
+            step.to,
+            entry.key.id.as_str(),
+            numbers.signer,
+            entry.key.digest,
+            milliseconds(entry.facts.received),
+            milliseconds(next),
+            attempt,
+        ])?;
+    }
+    Ok(())
+}
+
+/// The elements of a row, one a line.
+fn elements(moves: &[Move]) -> String {
+    moves.iter().map(|step| step.to.as_str()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,317 @@
+//! The sending side: what the pipeline made of an element, kept until every part has its receipt.
+//!
+//! The pipeline runs once for an element. Its outputs are made durable before the first SEND, and every retry seals from
+//! them; `unchanged` is recorded too, as an output without a payload. Nothing here ever justifies the removal of an
+//! element after a restart: `sent` is for the audit trail, written after the element was removed.
+
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use super::attempts::clear;
+use super::schema::{Kind, known, number, optional_number, text};
+use super::{Journal, JournalError, milliseconds};
+use message::MessageId;
+
+const PREPARED: i64 = 1;
+const SENT: i64 = 2;
+const REFUSED: i64 = 3;
+const GONE: i64 = 4;
+
+/// Which content an entry is about: an element's name may be used again for other content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PreparedKey {
+    /// The id of the element's message.
+    pub id: MessageId,
+    /// SHA-256 of what was read.
+    pub digest: [u8; 32],
+}
+
+/// One output of the pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The content; `None` where it is the element as it was read.
+    pub payload: Option<Vec<u8>>,
+    /// Its media type, if the pipeline named one.
+    pub content_type: Option<String>,
+    /// Further header lines.
+    pub headers: Vec<(String, String)>,
+    /// Where it goes; empty for the channel's own destination.
+    pub routes: Vec<String>,
+    /// Its number among the parts of a split message, from 1; `None` where it was not split.
+    pub part: Option<usize>,
+}
+
+/// What the pipeline made of an element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The message and its content.
+    pub key: PreparedKey,
+    /// The element in the queue.
+    pub element: String,
+    /// In order; output `n` of several is sent as part `n` of the id.
+    pub outputs: Vec<Output>,
+    /// Hash of the pipeline that ran.
+    pub pipeline: String,
+    /// How often sending it was begun and failed.
+    pub attempts: u32,
+}
+
+/// A message whose every part has its receipt and whose element was removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The message and its content.
+    pub key: PreparedKey,
+    /// The broker that answered the receipts.
+    pub broker: String,
+    /// When the last receipt came.
+    pub at: SystemTime,
+}
+
+/// An output as its row keeps it; `payload` is a row of the table of that name.
+#[derive(Serialize, Deserialize)]
+struct StoredOutput {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<usize>,
+}
+
+impl Journal {
+    /// What was prepared for each of these messages, where it is still to be sent.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn prepared(&self, channel: &str, keys: &[PreparedKey]) -> Result<Vec<Option<Prepared>>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(vec![None; keys.len()]) };
+            keys.iter().map(|key| load(db, channel, key)).collect()
+        })
+    }
+
+    /// Makes what the pipeline answered durable, before the first SEND, and ends the counts of attempts at these messages. One
+    /// transaction for the whole batch.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn record_prepared(&self, channel: &str, batch: &[Prepared]) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            batch.iter().try_for_each(|prepared| {
+                save(db, channel, prepared)?;
+                clear(db, channel, &prepared.key.digest)
+            })
+        })
+    }
+
+    /// Notes messages as sent, after their elements were removed, and frees the outputs kept for them.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn record_sent(&self, channel: &str, batch: &[Sent]) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            for sent in batch {
+                let broker = optional_number(db, Kind::Broker, &sent.broker)?;
+                finish(db, channel, &sent.key, SENT, milliseconds(sent.at), broker, None)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes a message as refused, after it was put into the reject queue.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn record_refused(
+        &self,
+        channel: &str,
+        element: &str,
+        key: &PreparedKey,
+        reason: &str,
+    ) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            let now = milliseconds(SystemTime::now());
+            db.prepare_cached(
+                "INSERT INTO outgoing (channel, id, element, digest, state, outputs, payloads, attempts, prepared)
+                 VALUES (?1, ?2, ?3, ?4, 1, '[]', '', 0, ?5) ON CONFLICT (channel, id, digest) DO NOTHING",
+            )?
+            .execute(params![channel, key.id.as_str(), element, key.digest, now])?;
+            finish(db, channel, key, REFUSED, now, None, Some(reason))
+        })
+    }
+
+    /// Counts a failed attempt to send each message and answers the new counts; 0 for one that is not prepared.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn count_send_attempts(&self, channel: &str, keys: &[PreparedKey]) -> Result<Vec<u32>, JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            let mut statement = db.prepare_cached(
+                "UPDATE outgoing SET attempts = attempts + 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND state = 1
+                 RETURNING attempts",
+            )?;
+            keys.iter()
+                .map(|key| {
+                    statement
+                        .query_row(params![channel, key.id.as_str(), key.digest], |row| row.get(0))
+                        .optional()
+                        .map(Option::unwrap_or_default)
+                })
+                .collect()
+        })
+    }
+
+    /// The prepared messages of a channel that are not noted as sent, with their elements: at start, those whose element
+    /// is gone are passed to [`Journal::record_gone`].
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn unfinished(&self, channel: &str) -> Result<Vec<(String, PreparedKey)>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            db.prepare_cached("SELECT element, id, digest FROM outgoing WHERE channel = ?1 AND state = 1")?
+                .query_map([channel], |row| {
+                    let id: String = row.get(1)?;
+                    Ok((row.get(0)?, PreparedKey { id: MessageId::from_peer(&id), digest: row.get(2)? }))
+                })?
+                .collect()
+        })
+    }
+
+    /// Notes prepared messages whose element is no longer there, and frees the outputs kept for them.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn record_gone(&self, channel: &str, keys: &[PreparedKey]) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            let now = milliseconds(SystemTime::now());
+            keys.iter().try_for_each(|key| finish(db, channel, key, GONE, now, None, None))
+        })
+    }
+}
+
+/// The routes of a row's outputs, each once.
+pub(super) fn routes(outputs: &str) -> Vec<String> {
+    let outputs: Vec<StoredOutput> = serde_json::from_str(outputs).unwrap_or_default();
+    let mut routes: Vec<String> = Vec::new();
+    for route in outputs.into_iter().flat_map(|output| output.routes) {
+        if !routes.contains(&route) {
+            routes.push(route);
+        }
+    }
+    routes
+}
+
+fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Option<Prepared>> {
+    let row = db
+        .prepare_cached(
+            "SELECT element, outputs, pipeline, attempts FROM outgoing
+             WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND state = 1",
+        )?
+        .query_row(params![channel, key.id.as_str(), key.digest], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((element, outputs, pipeline, attempts)) = row else { return Ok(None) };
+    let stored: Vec<StoredOutput> = serde_json::from_str(&outputs)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
+    let outputs = stored.into_iter().map(|output| load_output(db, output)).collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Prepared { key: key.clone(), element, outputs, pipeline: text(db, pipeline)?, attempts }))
+}
+
+fn load_output(db: &Connection, stored: StoredOutput) -> rusqlite::Result<Output> {
+    let payload = match stored.payload {
+        None => None,
+        Some(number) => Some(
+            db.prepare_cached("SELECT bytes FROM payload WHERE number = ?1")?.query_row([number], |row| row.get(0))?,
+        ),
+    };
+    Ok(Output {
+        payload,
+        content_type: stored.content_type,
+        headers: stored.headers,
+        routes: stored.routes,
+        part: stored.part,
+    })
+}
+
+fn save(db: &Connection, channel: i64, prepared: &Prepared) -> rusqlite::Result<()> {
+    let mut numbers = Vec::new();
+    let mut outputs = Vec::with_capacity(prepared.outputs.len());
+    for output in &prepared.outputs {
+        let payload = match &output.payload {
+            None => None,
+            Some(bytes) => {
+                db.prepare_cached("INSERT INTO payload (bytes) VALUES (?1)")?.execute([bytes])?;
+                numbers.push(db.last_insert_rowid().to_string());
+                Some(db.last_insert_rowid())
+            }
+        };
+        outputs.push(StoredOutput {
+            payload,
+            content_type: output.content_type.clone(),
+            headers: output.headers.clone(),
+            routes: output.routes.clone(),
+            part: output.part,
+        });
+    }
+    let outputs = serde_json::to_string(&outputs).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    free_payloads(db, channel, &prepared.key)?;
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO outgoing (channel, id, element, digest, state, outputs, payloads, attempts, prepared,
+            pipeline) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        channel,
+        prepared.key.id.as_str(),
+        prepared.element,
+        prepared.key.digest,
+        PREPARED,
+        outputs,
+        numbers.join(","),
+        prepared.attempts,
+        milliseconds(SystemTime::now()),
+        optional_number(db, Kind::Pipeline, &prepared.pipeline)?,
+    ])?;
+    Ok(())
+}
+
+fn free_payloads(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<()> {
+    let numbers: Option<String> = db
+        .prepare_cached("SELECT payloads FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+        .query_row(params![channel, key.id.as_str(), key.digest], |row| row.get(0))
+        .optional()?;
+    for number in numbers.iter().flat_map(|list| list.split(',')).filter_map(|number| number.parse::<i64>().ok()) {
+        db.prepare_cached("DELETE FROM payload WHERE number = ?1")?.execute([number])?;
+    }
+    Ok(())
+}
+
+fn finish(
+    db: &Connection,
+    channel: i64,
+    key: &PreparedKey,
+    state: i64,
+    at: i64,
+    broker: Option<i64>,
+    reason: Option<&str>,
+) -> rusqlite::Result<()> {
+    free_payloads(db, channel, key)?;
+    db.prepare_cached(
+        "UPDATE outgoing SET state = ?4, finished = ?5, broker = ?6, reason = ?7, payloads = ''
+         WHERE channel = ?1 AND id = ?2 AND digest = ?3",
+    )?
+    .execute(params![channel, key.id.as_str(), key.digest, state, at, broker, reason])?;
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! The story of one message id: every step the journal knows, oldest first.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::SystemTime;
+
+use rusqlite::{Connection, Row, params};
+
+use super::schema::{Kind, names, text};
+use super::{Journal, JournalError, PipelineStage, moment};
+use message::{MessageId, hex};
+
+/// One thing that happened to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When.
+    pub at: SystemTime,
+    /// What: `stored`, `deferred`, `dropped`, `rejected`, `prepared`, `sent`, `refused` or `gone`.
+    pub what: &'static str,
+    /// By which channel.
+    pub channel: String,
+    /// The id, which may be a part (`ID.2`) of the one asked for.
+    pub id: String,
+    /// The signer; empty where none is known.
+    pub signer: String,
+    /// The broker; empty where none is known.
+    pub broker: String,
+    /// Hash of the pipeline; empty where none ran.
+    pub pipeline: String,
+    /// The stages that the hash stands for, where that is remembered.
+    pub stages: Vec<PipelineStage>,
+    /// The routes that plugins chose for what was sent; empty where they chose none.
+    pub routes: Vec<String>,
+    /// The elements, old and new.
+    pub elements: Vec<String>,
+    /// SHA-256 of the content (of the message as it came where it was rejected), in hexadecimal.
+    pub digest: String,
+    /// Reason and warnings in words.
+    pub detail: Option<String>,
+    /// Size of the content, where known.
+    pub payload_bytes: u64,
+}
+
+const RECEIVED: &str = "SELECT committed, disposition, id, signer, broker, pipeline, elements, digest, reason,
+    payload_bytes, conflict FROM received";
+const REJECTED: &str = "SELECT committed, reason, id, signer, broker, pipeline, elements, digest, detail,
+    payload_bytes, times FROM rejected";
+const OUTGOING: &str = "SELECT coalesce(finished, prepared), state, id, attempts, broker, pipeline, element, digest,
+    reason, outputs FROM outgoing";
+/// The id itself, or what begins with it and a dot; `/` follows `.` in ASCII.
+const THIS_ID: &str = "WHERE channel = ?1 AND (id = ?2 OR (id > ?2 || '.' AND id < ?2 || '/'))";
+
+impl Journal {
+    /// All steps of `id` and of its parts, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn trace(&self, id: &MessageId) -> Result<Vec<Step>, JournalError> {
+        let mut steps = self.read(|db| {
+            let mut steps = Vec::new();
+            for (number, channel) in names(db, Kind::Channel)? {
+                for (table, make) in [
+                    (RECEIVED, received as fn(&Connection, &str, &Row<'_>) -> rusqlite::Result<Step>),
+                    (REJECTED, rejected),
+                    (OUTGOING, outgoing),
+                ] {
+                    let mut statement = db.prepare_cached(&format!("{table} {THIS_ID}"))?;
+                    let rows = statement.query_map(params![number, id.as_str()], |row| make(db, &channel, row))?;
+                    for step in rows {
+                        steps.push(step?);
+                    }
+                }
+            }
+            Ok(steps)
+        })?;
+        for step in steps.iter_mut().filter(|step| !step.pipeline.is_empty()) {
+            step.stages = self.pipeline(&step.pipeline)?.unwrap_or_default();
+        }
+        steps.retain(|step| step.id == id.as_str() || is_part(id.as_str(), &step.id));
+        steps.sort_by_key(|step| step.at);
+        Ok(steps)
+    }
+}
+
+/// How many ids an element or a file name may lead to.
+const MOST_FOUND: usize = 100;
+/// Ids of rows one of whose elements ends with `?1` or `?2`, which begin with a line end and a slash.
+const BY_ELEMENT: &str = "instr(char(10) || elements || char(10), ?1) OR instr(char(10) || elements || char(10), ?2)";
+/// Ids made of a plain file's name: the name or its hash, a dash and eight digits; `.` follows `-` in ASCII.
+const BY_FILE: &str = "id > ?1 || '-' AND id < ?1 || '.' AND length(id) = length(?1) + 9";
+
+impl Journal {
+    /// Ids of messages one of whose elements is named `element`: an element of an outgoing queue, or one of another queue with
+    /// or without the queue's name before it. The first 100.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn ids_of_element(&self, element: &str) -> Result<BTreeSet<String>, JournalError> {
+        self.read(|db| {
+            let mut found = BTreeSet::new();
+            let (line, below) = (format!("\n{element}\n"), format!("/{element}\n"));
+            for table in ["received", "rejected"] {
+                collect(
+                    db,
+                    &format!("SELECT DISTINCT id FROM {table} WHERE {BY_ELEMENT}"),
+                    [&line, &below],
+                    &mut found,
+                )?;
+            }
+            collect(db, "SELECT DISTINCT id FROM outgoing WHERE element = ?1", [element], &mut found)?;
+            Ok(found)
+        })
+    }
+
+    /// Ids that a sender makes of a plain file whose name, or the hash that stands for it, is `stem`. The first 100.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn ids_of_file(&self, stem: &str) -> Result<BTreeSet<String>, JournalError> {
+        self.read(|db| {
+            let mut found = BTreeSet::new();
+            for table in ["received", "rejected", "outgoing"] {
+                collect(db, &format!("SELECT DISTINCT id FROM {table} WHERE {BY_FILE}"), [stem], &mut found)?;
+            }
+            Ok(found)
+        })
+    }
+}
+
+fn collect(
+    db: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+    found: &mut BTreeSet<String>,
+) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(query)?;
+    for id in statement.query_map(parameters, |row| row.get::<_, String>(0))? {
+        if found.len() >= MOST_FOUND {
+            break;
+        }
+        found.insert(id?);
+    }
+    Ok(())
+}
+
+fn is_part(whole: &str, id: &str) -> bool {
+    let number = id.strip_prefix(whole).and_then(|rest| rest.strip_prefix('.'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+}
+
+fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let elements: String = row.get(6)?;
+    let digest: Vec<u8> = row.get(7)?;
+    Ok(Step {
+        at: moment(row.get(0)?),
+        what: "stored",
+        channel: channel.to_owned(),
+        id: row.get(2)?,
+        signer: String::new(),
+        broker: text(db, row.get(4)?)?,
+        pipeline: text(db, row.get(5)?)?,
+        stages: Vec::new(),
+        routes: Vec::new(),
+        elements: elements.lines().map(str::to_owned).collect(),
+        digest: hex(&digest),
+        detail: row.get(8)?,
+        payload_bytes: 0,
+    })
+}
+
+fn received(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let mut step = common(db, channel, row)?;
+    step.what = match row.get(1)? {
+        1 => "stored",
+        2 => "deferred",
+        _ => "dropped",
+    };
+    step.signer = text(db, row.get(3)?)?;
+    step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
+    if row.get(10)? {
+        let warning = "the signer sent other content under this id too";
+        step.detail = Some(step.detail.map_or_else(|| warning.to_owned(), |detail| format!("{detail}; {warning}")));
+    }
+    Ok(step)
+}
+
+fn rejected(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let mut step = common(db, channel, row)?;
+    step.what = "rejected";
+    step.signer = text(db, row.get(3)?)?;
+    step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
+    let code: String = row.get(1)?;
+    let times: u32 = row.get(10)?;
+    let mut detail = step.detail.take().map_or_else(|| code.clone(), |detail| format!("{code}: {detail}"));
+    if times > 1 {
+        detail.push_str(&format!(" ({times} times)"));
+    }
+    step.detail = Some(detail);
+    Ok(step)
+}
+
+fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
+    let mut step = common(db, channel, row)?;
+    step.what = match row.get(1)? {
+        1 => "prepared",
+        2 => "sent",
+        3 => "refused",
+        _ => "gone",
+    };
+    // A text that cannot be understood is of a Sesame that this one does not know.
+    let outputs: Option<String> = row.get(9)?;
+    step.routes = super::sender::routes(outputs.as_deref().unwrap_or_default());
+    let attempts: u32 = row.get(3)?;
+    if attempts > 0 && step.detail.is_none() {
+        step.detail = Some(format!("{attempts} failed attempts"));
+    }
+    Ok(step)
+}
+
+/// A received message as its line in the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The channel it came by.
+    pub channel: String,
+    /// Its id.
+    pub id: String,
+    /// The verified signer; empty where nothing was verified.
+    pub signer: String,
+    /// `stored`, `deferred`, `dropped` or `rejected`.
+    pub outcome: &'static str,
+    /// Where its elements are, relative to the spool, separated by spaces.
+    pub elements: String,
+    /// Why, where it was not stored.
+    pub reason: Option<String>,
+}
+
+impl Journal {
+    /// The messages that any of these elements belong to. Reads the whole journal: for a start after a crash.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn published(&self, elements: &HashSet<&str>) -> Result<Vec<Published>, JournalError> {
+        self.read(|db| {
+            let mut statement = db.prepare(
+                "SELECT c.text, m.id, coalesce(s.text, ''), m.disposition, m.elements, m.reason FROM
+                    (SELECT channel, id, signer, disposition, elements, reason FROM received
+                     UNION ALL SELECT channel, id, signer, 4, elements, detail FROM rejected) m
+                 JOIN name c ON c.number = m.channel LEFT JOIN name s ON s.number = m.signer",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let text: String = row.get(4)?;
+                let mine: Vec<&str> = text.lines().filter(|line| elements.contains(line)).collect();
+                if !mine.is_empty() {
+                    found.push(Published {
+                        channel: row.get(0)?,
+                        id: row.get(1)?,
+                        signer: row.get(2)?,
+                        outcome: match row.get::<_, i64>(3)? {
+                            1 => "stored",
+                            2 => "deferred",
+                            3 => "dropped",
+                            _ => "rejected",
+                        },
+                        elements: mine.join(" "),
+                        reason: row.get(5)?,
+                    });
+                }
+            }
+            Ok(found)
+        })
+    }
+}

@@ -1,0 +1,346 @@
+//! Locking and reading one element.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW};
+
+use super::{
+    ElementName, FOREIGN_LOCK_AGE, ForeignKind, Format, Inner, LOCK_SUFFIX, OUR_NANOSECONDS, Outgoing, message_id,
+};
+use crate::failpoint::failpoint;
+use crate::{SpoolError, disk, names};
+use message::MessageId;
+
+/// What tells whether a file is still the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its inode.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its modification time in nanoseconds since 1970.
+    pub modified: i128,
+}
+
+impl Identity {
+    pub(super) fn of(facts: &Stat) -> Self {
+        Self { inode: facts.st_ino, size: u64::try_from(facts.st_size).unwrap_or(0), modified: modified(facts) }
+    }
+}
+
+/// The modification time in nanoseconds since 1970.
+pub(super) fn modified(facts: &Stat) -> i128 {
+    i128::from(facts.st_mtime) * 1_000_000_000 + i128::from(facts.st_mtime_nsec)
+}
+
+fn changed(facts: &Stat) -> i128 {
+    i128::from(facts.st_ctime) * 1_000_000_000 + i128::from(facts.st_ctime_nsec)
+}
+
+/// Why one element cannot be taken up or read. `Changed` means later; the others stay until somebody acts.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It has no content.
+    #[error("element {element} is empty")]
+    Empty {
+        /// Which one.
+        element: ElementName,
+    },
+    /// It is larger than allowed. Nothing of it was read.
+    #[error("element {element} has {size} bytes, more than {limit}")]
+    TooLarge {
+        /// Which one.
+        element: ElementName,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A symbolic link, a directory, a FIFO or a device has the name of an element.
+    #[error("element {element} is not a regular file")]
+    NotRegular {
+        /// Which one.
+        element: ElementName,
+        /// What it is.
+        kind: ForeignKind,
+    },
+    /// It is not readable for this user.
+    #[error("cannot read element {element}")]
+    Unreadable {
+        /// Which one.
+        element: ElementName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It cannot be locked: the directory is not writable, or the kernel forbids links to the files of others.
+    #[error("cannot lock element {element}: give the queue and its files to the user Sesame runs as")]
+    NotLockable {
+        /// Which one.
+        element: ElementName,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It was written to since it was locked.
+    #[error("element {element} is being changed")]
+    Changed {
+        /// Which one.
+        element: ElementName,
+    },
+}
+
+/// Proof that an element is locked by this process; dropping it unlocks. Made only by [`Outgoing::lock`].
+///
+/// ```compile_fail
+/// fn twice(locked: &sesame_spool::LockedElement) -> sesame_spool::LockedElement {
+///     locked.clone()
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it unlocks the element"]
+pub struct LockedElement {
+    pub(super) inner: Arc<Inner>,
+    pub(super) name: ElementName,
+    pub(super) identity: Identity,
+    file: File,
+}
+
+impl Outgoing {
+    /// Locks an element. `None`: it is gone, somebody else has it, or it is still being written.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the element can never be taken up as it is.
+    pub fn lock(&self, name: &ElementName) -> Result<Option<LockedElement>, ReadError> {
+        let inner = &self.inner;
+        if inner.held().contains(name) {
+            return Ok(None);
+        }
+        let Some(file) = open(inner, name)? else { return Ok(None) };
+        let facts = stat(&file, name)?;
+        let whole = {
+            let mut watched = inner.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            watched.is_whole(name, &Identity::of(&facts), changed(&facts))
+        };
+        // Two threads of ours may want it at once: only one gets to insert it.
+        if !whole || !inner.held().insert(name.clone()) {
+            return Ok(None);
+        }
+        let locked = match inner.format {
+            Format::Dirq => take_lock(inner, name, &file),
+            Format::Directory => Ok(true),
+        };
+        if !matches!(locked, Ok(true)) {
+            inner.held().remove(name);
+            return locked.map(|_| None);
+        }
+        let mut element =
+            LockedElement { inner: Arc::clone(inner), name: name.clone(), identity: Identity::of(&facts), file };
+        element.identity = Identity::of(&stat(&element.file, name)?);
+        failpoint!("S01").map_err(|source| ReadError::Unreadable { element: name.clone(), source })?;
+        Ok(Some(element))
+    }
+
+    /// Whether the element was left by [`Outgoing::lock`] because it may still be being written; it can be taken in two
+    /// seconds at the latest if it is not. Who drains a queue and quits waits for these.
+    #[must_use]
+    pub fn is_settling(&self, name: &ElementName) -> bool {
+        self.inner.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(name)
+    }
+
+    /// Whether this process holds the element's lock.
+    #[must_use]
+    pub fn holds(&self, name: &ElementName) -> bool {
+        self.inner.held().contains(name)
+    }
+}
+
+impl LockedElement {
+    /// Which one.
+    #[must_use]
+    pub fn name(&self) -> &ElementName {
+        &self.name
+    }
+
+    /// Its size in bytes, when it was locked.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.identity.size
+    }
+
+    /// What its removal will be compared with.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The id of its message, the same on every attempt.
+    #[must_use]
+    pub fn message_id(&self) -> MessageId {
+        message_id(self.inner.format, &self.name, &self.identity)
+    }
+
+    /// Reads the content, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read(&self, limit: u64) -> Result<Vec<u8>, ReadError> {
+        let element = || self.name.clone();
+        let unreadable = |source| ReadError::Unreadable { element: element(), source };
+        let size = self.identity.size;
+        if size > limit {
+            return Err(ReadError::TooLarge { element: element(), size, limit });
+        }
+        if self.moved_on()? {
+            return Err(ReadError::Changed { element: element() });
+        }
+        if size == 0 {
+            return Err(ReadError::Empty { element: element() });
+        }
+        let mut bytes =
+            vec![0; usize::try_from(size).map_err(|_| ReadError::TooLarge { element: element(), size, limit })?];
+        match self.file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(ReadError::Changed { element: element() });
+            }
+            other => other.map_err(unreadable)?,
+        }
+        if self.moved_on()? { Err(ReadError::Changed { element: element() }) } else { Ok(bytes) }
+    }
+
+    fn moved_on(&self) -> Result<bool, ReadError> {
+        Ok(Identity::of(&stat(&self.file, &self.name)?) != self.identity)
+    }
+}
+
+impl Drop for LockedElement {
+    fn drop(&mut self) {
+        if self.inner.format == Format::Dirq {
+            // A lock that stays is taken over by the next owner of the queue.
+            let _ = disk::unlink(&lock_path(&self.inner.place(&self.name)));
+        }
+        self.inner.held().remove(&self.name);
+    }
+}
+
+/// The lock of the element at `path`.
+pub(super) fn lock_path(path: &Path) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(LOCK_SUFFIX);
+    text.into()
+}
+
+fn stat(file: &File, name: &ElementName) -> Result<Stat, ReadError> {
+    rustix::fs::fstat(file).map_err(|error| ReadError::Unreadable { element: name.clone(), source: error.into() })
+}
+
+/// Opens a regular file for reading, and nothing else: opening a device can already do harm, and a FIFO would block.
+fn open(inner: &Inner, name: &ElementName) -> Result<Option<File>, ReadError> {
+    let path = inner.place(name);
+    let unreadable = |error: rustix::io::Errno| match error {
+        rustix::io::Errno::NOENT => Ok(None),
+        other => Err(ReadError::Unreadable { element: name.clone(), source: other.into() }),
+    };
+    let facts = match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(facts) => facts,
+        Err(error) => return unreadable(error),
+    };
+    let kind = match FileType::from_raw_mode(facts.st_mode) {
+        FileType::RegularFile => None,
+        FileType::Symlink => Some(ForeignKind::Link),
+        FileType::Directory => Some(ForeignKind::Directory),
+        _ => Some(ForeignKind::Special),
+    };
+    if let Some(kind) = kind {
+        return Err(ReadError::NotRegular { element: name.clone(), kind });
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(error) => return unreadable(error),
+    };
+    if FileType::from_raw_mode(stat(&file, name)?.st_mode) != FileType::RegularFile {
+        return Err(ReadError::NotRegular { element: name.clone(), kind: ForeignKind::Special });
+    }
+    Ok(Some(file))
+}
+
+/// Makes the hard link that is the lock, and marks it as ours by its time. False where somebody else has it.
+fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, ReadError> {
+    let path = inner.place(name);
+    let lock = lock_path(&path);
+    let not_lockable = |source| ReadError::NotLockable { element: name.clone(), source };
+    // The mark comes before the lock, which is the same inode: a process that dies between the two leaves a marked element
+    // and never a lock of ours that looks like somebody else's. Where there is a lock already, its time is not touched.
+    if matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        mark_time(file);
+    }
+    if !link_lock(inner, &path, &lock).map_err(not_lockable)? {
+        return Ok(false);
+    }
+    mark_time(file);
+    // Somebody may have removed or replaced the element before the link was made.
+    let inode = |path: &Path| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|facts| facts.st_ino);
+    let mine = stat(file, name)?.st_ino;
+    if inode(&path) == Ok(mine) && inode(&lock) == Ok(mine) {
+        return Ok(true);
+    }
+    disk::unlink(&lock).map_err(not_lockable)?;
+    Ok(false)
+}
+
+fn link_lock(inner: &Inner, path: &Path, lock: &Path) -> io::Result<bool> {
+    for _ in 0..2 {
+        match disk::link(path, lock) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Err(_) if is_stale(inner, lock)? => disk::unlink(lock)?,
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a lock may be taken over: one of ours, left by a process that died, as we own the queue now; or one of somebody
+/// else that is older than anybody honours.
+pub(super) fn is_stale(inner: &Inner, lock: &Path) -> io::Result<bool> {
+    let facts = match rustix::fs::statat(CWD, lock, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(facts) => facts,
+        Err(rustix::io::Errno::NOENT) => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    let ours = inner.lock.is_some() && i64::try_from(facts.st_mtime_nsec) == Ok(OUR_NANOSECONDS);
+    let age = names::seconds_now().saturating_sub(u64::try_from(facts.st_mtime).unwrap_or(0));
+    Ok(ours || age >= FOREIGN_LOCK_AGE.as_secs())
+}
+
+/// Sets the time of the lock, for those who judge its age, and with it our mark. Where the file belongs to another user
+/// the mark cannot be set and the time perhaps can; then the lock is as that of any other program.
+fn mark_time(file: &File) {
+    // A second back, so that the mark is never in the future.
+    let seconds = i64::try_from(names::seconds_now()).unwrap_or(0).saturating_sub(1);
+    let time = Timespec { tv_sec: seconds, tv_nsec: OUR_NANOSECONDS };
+    if rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time }).is_err() {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let _ = rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now });
+    }
+}
+
+impl From<ReadError> for SpoolError {
+    /// For commands, which show an error and go on.
+    fn from(error: ReadError) -> Self {
+        let (element, source) = match error {
+            ReadError::Unreadable { element, source } | ReadError::NotLockable { element, source } => (element, source),
+            ReadError::Empty { ref element }
+            | ReadError::TooLarge { ref element, .. }
+            | ReadError::NotRegular { ref element, .. }
+            | ReadError::Changed { ref element } => (element.clone(), io::Error::other(error.to_string())),
+        };
+        Self::Io { action: "read element", path: element.as_os_str().into(), source }
+    }
+}

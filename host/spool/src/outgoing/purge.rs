@@ -1,0 +1,86 @@
+//! House-keeping of an outgoing queue.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::element::is_stale;
+use super::scan::directory_numbers;
+use super::{Format, HIDDEN_PREFIX, Inner, LOCK_SUFFIX, Outgoing, TEMPORARY_SUFFIX};
+use crate::failpoint::failpoint;
+use crate::{Purged, SpoolError, disk, names};
+
+/// Age at which a temporary file is surely not being written any more. `dirq` itself takes 5 minutes, which loses the
+/// file of a slow producer.
+const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
+
+impl Outgoing {
+    /// Removes temporary files older than 24 hours, locks without an element, and empty intermediate directories but the
+    /// last. Never touches an element.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub fn purge(&self) -> Result<Purged, SpoolError> {
+        let inner = &*self.inner;
+        let mut purged = Purged::default();
+        if inner.format == Format::Directory {
+            purge_files(inner, &inner.path, &mut purged)?;
+            return Ok(purged);
+        }
+        let mut directories = directory_numbers(&inner.path, |_| ())?;
+        for directory in &directories {
+            purge_files(inner, &inner.path.join(format!("{directory:08x}")), &mut purged)?;
+        }
+        directories.pop();
+        for directory in directories {
+            let path = inner.path.join(format!("{directory:08x}"));
+            match disk::remove_empty(&path) {
+                Ok(()) => purged.directories += 1,
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(error) => return Err(SpoolError::io("remove directory", &path)(error)),
+            }
+        }
+        Ok(purged)
+    }
+}
+
+fn purge_files(inner: &Inner, directory: &Path, purged: &mut Purged) -> Result<(), SpoolError> {
+    let wanted = |name: &[u8]| match inner.format {
+        Format::Dirq => is_volatile(name),
+        // Temporary names of others in a plain directory are their business.
+        Format::Directory => name.starts_with(HIDDEN_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes()),
+    };
+    let found = match disk::sorted_names(directory, wanted) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(SpoolError::io("list", directory))?,
+    };
+    for name in found {
+        let path = directory.join(&name);
+        let failed = |error| SpoolError::io("purge", &path)(error);
+        failpoint!("S12").map_err(failed)?;
+        if let Some(element) = name.as_bytes().strip_suffix(LOCK_SUFFIX.as_bytes()) {
+            let element = directory.join(std::ffi::OsStr::from_bytes(element));
+            let orphan = element.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            if orphan && is_stale(inner, &path).map_err(failed)? {
+                disk::unlink(&path).map_err(failed)?;
+                purged.locks += 1;
+            }
+        } else if older(&path) {
+            disk::unlink(&path).map_err(failed)?;
+            purged.leftovers += 1;
+        }
+    }
+    Ok(())
+}
+
+/// A lock or temporary file of a `dirq`: the name of an element with one of the two suffixes.
+fn is_volatile(name: &[u8]) -> bool {
+    let stem = name.strip_suffix(LOCK_SUFFIX.as_bytes()).or_else(|| name.strip_suffix(TEMPORARY_SUFFIX.as_bytes()));
+    stem.is_some_and(names::is_element)
+}
+
+fn older(path: &Path) -> bool {
+    let modified = path.symlink_metadata().and_then(|facts| facts.modified());
+    modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age >= TEMPORARY_AGE))
+}

@@ -1,0 +1,199 @@
+//! Removing what was sent, and never what came in its place.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD};
+
+use super::element::Identity;
+use super::{ASIDE_SUFFIX, ElementName, Format, HIDDEN_PREFIX, Inner, LockedElement};
+use crate::failpoint::failpoint;
+use crate::{SpoolError, disk, names};
+
+/// How much of a plain file's name an aside name keeps, in bytes.
+const KEPT_NAME: usize = 150;
+
+/// What a removal came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The element is gone, durably.
+    Removed,
+    /// Its content had changed since it was read; what is there now waits under this name as a new element.
+    Restored(ElementName),
+    /// Somebody else had removed it.
+    Gone,
+}
+
+impl LockedElement {
+    /// Removes the element durably. For the sender, which holds a receipt for it.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`]; the element is then still there or comes back at the next start.
+    #[cfg(test)]
+    pub(crate) fn remove(self) -> Result<Removal, SpoolError> {
+        Self::remove_all(vec![self]).pop().unwrap_or(Ok(Removal::Gone))
+    }
+
+    /// Removes many elements, each directory being synced once. The answers stand in the order of the elements.
+    pub fn remove_all(elements: Vec<Self>) -> Vec<Result<Removal, SpoolError>> {
+        let mut touched = BTreeSet::new();
+        let mut removals: Vec<_> = elements.iter().map(|element| element.take_away(&mut touched)).collect();
+        // Unlocks. A power cut from here on can bring elements back without their locks: they are then sent again.
+        drop(elements);
+        for path in touched {
+            if let Err(error) = disk::absent_is_fine(disk::sync_directory(&path)) {
+                // Which removal it belongs to does not matter: the message may come again, and is recognised.
+                if let Some(slot) = removals.iter_mut().find(|removal| removal.is_ok()) {
+                    *slot = Err(SpoolError::io("sync directory", &path)(error));
+                }
+            }
+        }
+        removals
+    }
+
+    fn take_away(&self, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
+        let path = self.inner.place(&self.name);
+        let aside = aside_path(&self.inner, &self.name, &self.identity);
+        let failed = |error| SpoolError::io("remove element", &path)(error);
+        // A scan must not take the aside for one that a dead process left.
+        let _guard = Guard::new(&self.inner, &aside);
+        match disk::rename_new(&path, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removal::Gone),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Left by a process that died with the very same content in hand.
+                settle(&self.inner, &aside, touched)?;
+                disk::rename_new(&path, &aside).map_err(failed)?;
+            }
+            other => other.map_err(failed)?,
+        }
+        failpoint!("S08").map_err(failed)?;
+        touched.extend(path.parent().map(Path::to_owned));
+        let removal = settle(&self.inner, &aside, touched)?;
+        failpoint!("S09").map_err(failed)?;
+        Ok(removal)
+    }
+}
+
+/// Marks an aside as being in work for as long as it lives.
+struct Guard<'a> {
+    inner: &'a Inner,
+    name: ElementName,
+}
+
+impl<'a> Guard<'a> {
+    fn new(inner: &'a Inner, aside: &Path) -> Self {
+        let name = ElementName(aside.as_os_str().to_owned());
+        inner.held().insert(name.clone());
+        Self { inner, name }
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.inner.held().remove(&self.name);
+    }
+}
+
+/// Decides about an aside: unlinks it where it is what its name says was sent, restores it as new where it is not.
+fn settle(inner: &Inner, aside: &Path, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
+    let failed = |error: io::Error| SpoolError::io("remove element", aside)(error);
+    let found = match rustix::fs::statat(CWD, aside, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(facts) => Identity::of(&facts),
+        Err(rustix::io::Errno::NOENT) => return Ok(Removal::Gone),
+        Err(error) => return Err(failed(error.into())),
+    };
+    let (sent, name) = parse_aside(inner, aside);
+    if sent == Some(found) {
+        disk::unlink(aside).map_err(failed)?;
+        return Ok(Removal::Removed);
+    }
+    restore(inner, aside, &name, touched).map(Removal::Restored)
+}
+
+/// Settles an aside that a process left when it died. One that this process has in work is left alone.
+pub(super) fn settle_leftover(inner: &Inner, aside: &Path) -> Result<(), SpoolError> {
+    let busy = inner.held().contains(&ElementName(aside.as_os_str().to_owned()));
+    if inner.lock.is_none() || busy {
+        return Ok(());
+    }
+    let mut touched = BTreeSet::new();
+    touched.extend(aside.parent().map(Path::to_owned));
+    settle(inner, aside, &mut touched)?;
+    touched.iter().try_for_each(|path| {
+        disk::absent_is_fine(disk::sync_directory(path)).map_err(SpoolError::io("sync directory", path))
+    })
+}
+
+/// Gives changed content a name under which it is sent as what it is: a new message.
+fn restore(
+    inner: &Inner,
+    aside: &Path,
+    name: &OsStr,
+    touched: &mut BTreeSet<PathBuf>,
+) -> Result<ElementName, SpoolError> {
+    let mut target = match inner.format {
+        Format::Dirq => super::add::fresh_name(inner, touched)?,
+        Format::Directory => ElementName(name.to_owned()),
+    };
+    loop {
+        match disk::rename_new(aside, &inner.place(&target)) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                target = match inner.format {
+                    Format::Dirq => super::add::fresh_name(inner, touched)?,
+                    Format::Directory => {
+                        let mut other = name.to_owned();
+                        other.push(format!("-{}", names::fresh_element()));
+                        ElementName(other)
+                    }
+                };
+            }
+            Err(error) => return Err(SpoolError::io("restore element", aside)(error)),
+        }
+    }
+    touched.extend(inner.place(&target).parent().map(Path::to_owned));
+    Ok(target)
+}
+
+/// Where an element goes while it is removed. The name holds what was read, so that the comparison survives a crash.
+fn aside_path(inner: &Inner, name: &ElementName, identity: &Identity) -> PathBuf {
+    let facts = format!("{}-{}-{}", identity.size, identity.modified, identity.inode);
+    match inner.format {
+        Format::Dirq => {
+            let mut path = inner.place(name).into_os_string();
+            path.push(format!("-{facts}{ASIDE_SUFFIX}"));
+            path.into()
+        }
+        Format::Directory => {
+            let bytes = name.0.as_bytes();
+            let kept = if bytes.len() <= KEPT_NAME { bytes } else { &[] };
+            let mut file = format!("{HIDDEN_PREFIX}{facts}-").into_bytes();
+            file.extend_from_slice(kept);
+            file.extend_from_slice(ASIDE_SUFFIX.as_bytes());
+            inner.path.join(OsString::from_vec(file))
+        }
+    }
+}
+
+/// What an aside name says was read, and the name the file had (a fresh one where that did not fit).
+fn parse_aside(inner: &Inner, aside: &Path) -> (Option<Identity>, OsString) {
+    let fresh = || OsString::from(format!("restored-{}", names::fresh_element()));
+    let file = aside.file_name().unwrap_or_default().as_bytes();
+    let Some(stem) = file.strip_suffix(ASIDE_SUFFIX.as_bytes()) else { return (None, fresh()) };
+    let stem = stem.strip_prefix(HIDDEN_PREFIX.as_bytes()).unwrap_or(stem);
+    let mut parts: Vec<&[u8]> = stem.splitn(4, |byte| *byte == b'-').collect();
+    let name = match inner.format {
+        Format::Dirq => parts.drain(..1.min(parts.len())).next(),
+        Format::Directory => parts.pop(),
+    };
+    let number = |n: usize| parts.get(n).and_then(|part| std::str::from_utf8(part).ok()?.parse::<i128>().ok());
+    let identity = (|| {
+        let size = u64::try_from(number(0)?).ok()?;
+        Some(Identity { size, modified: number(1)?, inode: u64::try_from(number(2)?).ok()? })
+    })();
+    let name = name.filter(|name| !name.is_empty()).map(|name| OsString::from_vec(name.to_vec()));
+    (identity, name.unwrap_or_else(fresh))
+}

@@ -1,0 +1,190 @@
+//! What a session is opened with, and what is asked of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use crate::budget::MemoryBudget;
+use crate::decode::Limits;
+
+/// How a session behaves; the same for every connection of a channel. Clones share the memory budget.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// The `host` header of CONNECT.
+    pub virtual_host: String,
+    /// User name and password, for brokers that ask for them beside or instead of a client certificate.
+    pub login: Option<Login>,
+    /// Heart-beats both ways.
+    pub heart_beat: HeartBeat,
+    /// How long CONNECTED may take.
+    pub connected_timeout: Duration,
+    /// How long a RECEIPT may take, counted from when its frame was written.
+    pub receipt_timeout: Duration,
+    /// How long an incomplete frame may go on at less than a kilobyte a second.
+    pub frame_deadline: Duration,
+    /// What the broker may send.
+    pub limits: Limits,
+    /// Memory for deliveries, shared with other sessions.
+    pub memory: MemoryBudget,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            virtual_host: "/".to_owned(),
+            login: None,
+            heart_beat: HeartBeat::default(),
+            connected_timeout: Duration::from_secs(15),
+            receipt_timeout: Duration::from_secs(60),
+            frame_deadline: Duration::from_secs(120),
+            limits: Limits::default(),
+            memory: MemoryBudget::default(),
+        }
+    }
+}
+
+/// A user name and a password. The password is wiped when dropped and shown by no `Debug`.
+#[derive(Clone)]
+pub struct Login {
+    /// The `login` header.
+    pub name: String,
+    /// The `passcode` header.
+    pub passcode: Zeroizing<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login(not shown)")
+    }
+}
+
+/// The heart-beats we offer. What is kept to is negotiated: in each direction the longer of both sides' intervals, none
+/// if either side says 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartBeat {
+    /// We can send one in this interval; zero for none.
+    pub outgoing: Duration,
+    /// We want one in this interval; zero for none.
+    pub incoming: Duration,
+    /// What is added to twice the incoming interval before the broker is given up.
+    pub grace: Duration,
+    /// The shortest interval kept to, whatever was negotiated.
+    pub shortest: Duration,
+}
+
+impl Default for HeartBeat {
+    /// 10 s both ways, 1 s of grace, never below 500 ms.
+    fn default() -> Self {
+        Self {
+            outgoing: Duration::from_secs(10),
+            incoming: Duration::from_secs(10),
+            grace: Duration::from_secs(1),
+            shortest: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A message to send. The session adds `content-length`, `persistent:true` and `receipt`.
+#[derive(Clone, Debug)]
+pub struct SendFrame {
+    /// Where to.
+    pub destination: String,
+    /// Further headers, such as `empa-id`.
+    pub headers: Vec<(String, String)>,
+    /// The body; not copied.
+    pub body: Bytes,
+}
+
+/// How deliveries of a subscription are acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckMode {
+    /// One by one.
+    ClientIndividual,
+    /// Cumulatively: an ACK covers everything delivered before it, so only the contiguous part that is done is
+    /// acknowledged.
+    Client,
+}
+
+impl AckMode {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientIndividual => "client-individual",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// A subscription to ask for.
+#[derive(Clone, Debug)]
+pub struct Subscribe {
+    /// What to listen to.
+    pub destination: String,
+    /// How many deliveries the broker may have sent and not seen acknowledged (`prefetch-count`,
+    /// `activemq.prefetchSize`); `None` for none at all.
+    pub prefetch: Option<u32>,
+    /// How many bytes likewise, for brokers that count bytes (`consumer-window-size`, Artemis).
+    pub window_bytes: u64,
+    /// The mode to ask for. STOMP 1.0 has only `client`, whatever is asked.
+    pub mode: AckMode,
+    /// Further headers, such as `selector`.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Subscribe {
+    /// A subscription to `destination` with individual acknowledgement, 128 deliveries and 16 MiB ahead.
+    #[must_use]
+    pub fn new(destination: impl Into<String>) -> Self {
+        Self {
+            destination: destination.into(),
+            prefetch: Some(128),
+            window_bytes: 16 * 1024 * 1024,
+            mode: AckMode::ClientIndividual,
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same with another prefetch.
+    #[must_use]
+    pub fn with_prefetch(mut self, prefetch: u32) -> Self {
+        self.prefetch = Some(prefetch);
+        self
+    }
+
+    /// A subscription that asks for a stream and takes nothing: RabbitMQ refuses it for every other queue, see
+    /// [`rabbitmq`](crate::rabbitmq).
+    #[must_use]
+    pub fn to_be_refused(destination: impl Into<String>) -> Self {
+        Self {
+            prefetch: None,
+            window_bytes: 0,
+            headers: vec![("x-stream-offset".to_owned(), "next".to_owned())],
+            ..Self::new(destination)
+        }
+    }
+
+    /// The prefetch as RabbitMQ and as ActiveMQ want it. To the first, 0 means any number and -1 none.
+    pub(super) fn prefetch_counts(&self) -> (String, String) {
+        match self.prefetch {
+            Some(count) => (count.to_string(), count.to_string()),
+            None => ("-1".to_owned(), "0".to_owned()),
+        }
+    }
+
+    /// Changes to [`AckMode::Client`] if `error` says that the broker does not know the individual mode, and says whether
+    /// it did: then the same subscription is worth another attempt on a new session.
+    pub fn fall_back(&mut self, error: &super::SessionError) -> bool {
+        let text = error.broker_text().unwrap_or_default().to_ascii_lowercase();
+        let about_mode = text.contains("client-individual")
+            || text.contains("ack mode")
+            || text.contains("ack-mode")
+            || text.contains("acknowledge mode")
+            || text.contains("acknowledgement mode");
+        let changes = about_mode && self.mode == AckMode::ClientIndividual;
+        if changes {
+            self.mode = AckMode::Client;
+        }
+        changes
+    }
+}

@@ -1,0 +1,30 @@
+//! A TLS server with certificates of a throw-away authority.
+
+use std::sync::Arc;
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{Authority, Issued, ThrowawayError};
+
+impl Authority {
+    /// A broker's side of TLS: its certificate is `own`, and a client certificate of this authority is required.
+    ///
+    /// # Errors
+    /// rustls' or OpenSSL's reason.
+    pub fn server_config(&self, own: &Issued) -> Result<Arc<ServerConfig>, ThrowawayError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(self.own.certificate.to_der()?))?;
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+        let chain = vec![CertificateDer::from(own.certificate.to_der()?)];
+        let key = PrivateKeyDer::from_pem_slice(&own.key.private_key_to_pem_pkcs8()?)?;
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain, key)?;
+        Ok(Arc::new(config))
+    }
+}

@@ -1,0 +1,360 @@
+//! Certificate revocation lists.
+//!
+//! # Policy
+//! Every link of a path is checked, the intermediate authorities too. A CRL counts for an authority when it carries its
+//! name and its signature verifies with its key. Of those that count and cover the certificate, the newest decides.
+//! [`CrlMode::Require`] wants one for every authority; [`CrlMode::IfPresent`] accepts that an authority has none. In both
+//! a CRL that is past its date, or has none, closes the authority, and so does one that is there and cannot be used:
+//! broken, signed by another, weakly signed. Freshness is measured against the clock of today even where a message is
+//! judged by an earlier time.
+//!
+//! Delta and indirect CRLs, and those for some reasons only, are refused with their reason. Of a CRL with an issuing
+//! distribution point the scope is respected (RFC 5280 5.2.5, 6.3.3).
+//!
+//! # In memory
+//! A CRL may hold a million entries. It is kept as the bytes it came as, with the places of its serial numbers sorted for
+//! searching; OpenSSL's own structure would need ten times the room.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use openssl::pkey::{PKey, Public};
+use openssl::sign::Verifier;
+use openssl::x509::{X509Crl, X509KeyUsage, X509Ref};
+
+use super::algorithm::{self, SignatureAlgorithm};
+use super::der::{self, Element, MalformedDer, Reader};
+use super::names::DistinguishedName;
+
+/// How much revocation lists are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CrlMode {
+    /// Every authority in a path must have a fresh CRL.
+    Require,
+    /// A CRL that is there must be fresh; an authority may have none.
+    #[default]
+    IfPresent,
+    /// CRLs are not read.
+    Ignore,
+}
+
+const DELTA_INDICATOR: &[u8] = &[0x55, 0x1d, 0x1b];
+const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
+const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 0x1d];
+const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 0x1f];
+/// Extensions that change nothing in how a CRL is read: number, authority key identifier; reason, hold, invalidity date.
+const HARMLESS: &[&[u8]] =
+    &[&[0x55, 0x1d, 0x14], &[0x55, 0x1d, 0x23], &[0x55, 0x1d, 0x15], &[0x55, 0x1d, 0x17], &[0x55, 0x1d, 0x18]];
+
+/// Why a CRL cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CrlError {
+    #[error("{0}")]
+    Malformed(#[from] MalformedDer),
+    #[error("the issuer's name cannot be read")]
+    Name,
+    #[error("a date cannot be read")]
+    Date,
+    #[error("it is a delta CRL")]
+    Delta,
+    #[error("it is an indirect CRL")]
+    Indirect,
+    #[error("it covers some reasons of revocation only")]
+    SomeReasons,
+    #[error("it has a critical extension that is not supported")]
+    Critical,
+    #[error("its two signature algorithms differ")]
+    Algorithms,
+    #[error("neither a PEM nor a DER CRL")]
+    NotCrl,
+    #[error("it is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("cannot read it: {}", message::cause::io_words(*.0))]
+    Io(std::io::ErrorKind),
+}
+
+/// A revocation list.
+pub(crate) struct Crl {
+    pub(crate) file: PathBuf,
+    pub(crate) issuer: DistinguishedName,
+    pub(crate) this_update: u64,
+    pub(crate) next_update: Option<u64>,
+    pub(crate) algorithm: SignatureAlgorithm,
+    algorithm_oid: Vec<u8>,
+    scope: Scope,
+    der: Vec<u8>,
+    signed: Range<usize>,
+    signature: Range<usize>,
+    /// Where the serial numbers stand, sorted by them.
+    serials: Vec<u32>,
+    /// Whether the key with this digest made the signature.
+    verified: Mutex<HashMap<[u8; 32], bool>>,
+}
+
+/// Which certificates of its issuer a CRL speaks of.
+#[derive(Default)]
+struct Scope {
+    users_only: bool,
+    authorities_only: bool,
+    /// The names of its distribution point, encoded; empty: any.
+    points: Vec<Vec<u8>>,
+}
+
+/// Keys whose verdict is remembered: authorities of one name are few, and certificates that only claim it must not fill
+/// the memory.
+const REMEMBERED_KEYS: usize = 64;
+
+impl Crl {
+    /// Reads a CRL.
+    pub(crate) fn from_der(file: &Path, der: Vec<u8>) -> Result<Self, CrlError> {
+        let outer = Reader::new(&der).take(der::SEQUENCE)?;
+        let mut parts = outer.inside();
+        let (tbs, algorithm, signature) =
+            (parts.take(der::SEQUENCE)?, parts.take(der::SEQUENCE)?, parts.take(der::BIT_STRING)?);
+        parts.end()?;
+        let fields = Fields::read(&tbs)?;
+        if fields.algorithm.raw != algorithm.raw {
+            return Err(CrlError::Algorithms);
+        }
+        let mut serials = fields.serials(&der)?;
+        serials.sort_unstable_by(|&a, &b| serial_at(&der, a).cmp(serial_at(&der, b)));
+        let bits = signature.content.get(1..).filter(|_| signature.content.first() == Some(&0)).ok_or(MalformedDer)?;
+        Ok(Self {
+            file: file.to_owned(),
+            issuer: DistinguishedName::from_der(fields.issuer.raw).map_err(|_| CrlError::Name)?,
+            this_update: time(&fields.this_update)?,
+            next_update: fields.next_update.as_ref().map(time).transpose()?,
+            algorithm: SignatureAlgorithm::from_element(&algorithm)?,
+            algorithm_oid: algorithm.inside().take(der::OID)?.content.to_vec(),
+            scope: fields.scope()?,
+            signed: range(&der, tbs.raw),
+            signature: range(&der, bits),
+            serials,
+            verified: Mutex::default(),
+            der,
+        })
+    }
+
+    /// The authority that a CRL names, even where the CRL itself cannot be used.
+    pub(crate) fn issuer_of(der: &[u8]) -> Option<DistinguishedName> {
+        let tbs = Reader::new(der).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?;
+        let mut fields = tbs.inside();
+        fields.optional(der::INTEGER).ok()?;
+        fields.take(der::SEQUENCE).ok()?;
+        DistinguishedName::from_der(fields.take(der::SEQUENCE).ok()?.raw).ok()
+    }
+
+    /// How many certificates it lists.
+    pub(crate) fn len(&self) -> usize {
+        self.serials.len()
+    }
+
+    /// Whether it lists this serial number, given as the content octets of the certificate's INTEGER.
+    pub(crate) fn lists(&self, serial: &[u8]) -> bool {
+        let serial = without_zeros(serial);
+        self.serials.binary_search_by(|&at| serial_at(&self.der, at).cmp(serial)).is_ok()
+    }
+
+    /// Whether it speaks of this certificate, which its issuer issued.
+    pub(crate) fn covers(&self, certificate: &[u8], is_authority: bool) -> bool {
+        if (self.scope.users_only && is_authority) || (self.scope.authorities_only && !is_authority) {
+            return false;
+        }
+        if self.scope.points.is_empty() {
+            return true;
+        }
+        let points = certificate_points(certificate).unwrap_or_default();
+        points.iter().any(|point| self.scope.points.contains(point))
+    }
+
+    /// Whether this certificate's key made the signature, and may.
+    pub(crate) fn is_signed_by(&self, issuer: &X509Ref) -> bool {
+        if issuer.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::CRL_SIGN)) {
+            return false;
+        }
+        let Ok(key) = issuer.public_key() else { return false };
+        let Ok(encoded) = key.public_key_to_der() else { return false };
+        let digest = openssl::sha::sha256(&encoded);
+        let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if verified.len() >= REMEMBERED_KEYS && !verified.contains_key(&digest) {
+            verified.clear();
+        }
+        *verified.entry(digest).or_insert_with(|| self.verify(&key).unwrap_or(false))
+    }
+
+    fn verify(&self, key: &PKey<Public>) -> Result<bool, openssl::error::ErrorStack> {
+        let signed = self.der.get(self.signed.clone()).unwrap_or_default();
+        let signature = self.der.get(self.signature.clone()).unwrap_or_default();
+        let result = match algorithm::digest(&self.algorithm_oid) {
+            Some(Some(digest)) => Verifier::new(digest, key)?.verify_oneshot(signature, signed),
+            Some(None) => Verifier::new_without_digest(key)?.verify_oneshot(signature, signed),
+            // RSA-PSS with its parameters, which OpenSSL reads.
+            None => X509Crl::from_der(&self.der)?.verify(key),
+        };
+        result.inspect_err(|error| tracing::debug!(file = %self.file.display(), %error, "CRL signature not checked"))
+    }
+}
+
+impl std::fmt::Debug for Crl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crl").field("file", &self.file).field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+/// The fields of `TBSCertList` (RFC 5280 5.1).
+struct Fields<'a> {
+    algorithm: Element<'a>,
+    issuer: Element<'a>,
+    this_update: Element<'a>,
+    next_update: Option<Element<'a>>,
+    revoked: Option<Element<'a>>,
+    extensions: Option<Element<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    fn read(tbs: &Element<'a>) -> Result<Self, CrlError> {
+        let mut reader = tbs.inside();
+        reader.optional(der::INTEGER)?;
+        let algorithm = reader.take(der::SEQUENCE)?;
+        let issuer = reader.take(der::SEQUENCE)?;
+        let this_update = reader.any()?;
+        let next_update = match reader.peek() {
+            Some(der::UTC_TIME | der::GENERALIZED_TIME) => Some(reader.any()?),
+            _ => None,
+        };
+        let revoked = reader.optional(der::SEQUENCE)?;
+        let extensions = reader.optional(0xa0)?;
+        reader.end()?;
+        Ok(Self { algorithm, issuer, this_update, next_update, revoked, extensions })
+    }
+
+    /// Where each entry's serial number stands in `der`.
+    fn serials(&self, der: &[u8]) -> Result<Vec<u32>, CrlError> {
+        let mut places = Vec::new();
+        let Some(revoked) = self.revoked else { return Ok(places) };
+        let mut entries = revoked.inside();
+        while !entries.is_empty() {
+            let mut entry = entries.take(der::SEQUENCE)?.inside();
+            let serial = entry.take(der::INTEGER)?;
+            places.push(u32::try_from(range(der, serial.raw).start).map_err(|_| MalformedDer)?);
+            entry.any()?;
+            if let Some(list) = entry.optional(der::SEQUENCE)? {
+                for extension in der::extensions(&list)? {
+                    match extension.oid {
+                        CERTIFICATE_ISSUER => return Err(CrlError::Indirect),
+                        oid if extension.critical && !HARMLESS.contains(&oid) => return Err(CrlError::Critical),
+                        _ => {}
+                    }
+                }
+            }
+            entry.end()?;
+        }
+        Ok(places)
+    }
+
+    fn scope(&self) -> Result<Scope, CrlError> {
+        let mut scope = Scope::default();
+        let Some(outer) = self.extensions else { return Ok(scope) };
+        for extension in der::extensions(&outer.inside().take(der::SEQUENCE)?)? {
+            match extension.oid {
+                DELTA_INDICATOR => return Err(CrlError::Delta),
+                ISSUING_DISTRIBUTION_POINT => scope = Scope::read(extension.value)?,
+                oid if extension.critical && !HARMLESS.contains(&oid) => return Err(CrlError::Critical),
+                _ => {}
+            }
+        }
+        Ok(scope)
+    }
+}
+
+impl Scope {
+    /// Reads `IssuingDistributionPoint` (RFC 5280 5.2.5).
+    fn read(value: &[u8]) -> Result<Self, CrlError> {
+        let mut scope = Self::default();
+        let mut fields = Reader::new(value).take(der::SEQUENCE)?.inside();
+        while !fields.is_empty() {
+            let field = fields.any()?;
+            let set = field.content != [0];
+            match field.tag {
+                0xa0 => scope.points = full_names(&field)?,
+                0x81 => scope.users_only = set,
+                0x82 => scope.authorities_only = set,
+                0x83 => return Err(CrlError::SomeReasons),
+                0x84 if set => return Err(CrlError::Indirect),
+                0x84 => {}
+                _ => return Err(CrlError::Critical),
+            }
+        }
+        Ok(scope)
+    }
+}
+
+/// The names in `DistributionPointName ::= CHOICE { [0] GeneralNames, [1] relative name }`, encoded.
+fn full_names(point: &Element<'_>) -> Result<Vec<Vec<u8>>, MalformedDer> {
+    let mut names = point.inside().take(0xa0)?.inside();
+    let mut list = Vec::new();
+    while !names.is_empty() {
+        list.push(names.any()?.raw.to_vec());
+    }
+    Ok(list)
+}
+
+/// The names of all distribution points a certificate gives.
+fn certificate_points(certificate: &[u8]) -> Result<Vec<Vec<u8>>, MalformedDer> {
+    let extensions = der::certificate_extensions(certificate)?;
+    let Some(extension) = extensions.iter().find(|extension| extension.oid == CRL_DISTRIBUTION_POINTS) else {
+        return Ok(Vec::new());
+    };
+    let mut points = Reader::new(extension.value).take(der::SEQUENCE)?.inside();
+    let mut list = Vec::new();
+    while !points.is_empty() {
+        let mut point = points.take(der::SEQUENCE)?.inside();
+        if let Some(name) = point.optional(0xa0)? {
+            list.extend(full_names(&name).unwrap_or_default());
+        }
+    }
+    Ok(list)
+}
+
+/// Where a part of `whole` begins and ends in it.
+fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
+}
+
+/// The serial number that stands at `at`, without leading zeros.
+fn serial_at(der: &[u8], at: u32) -> &[u8] {
+    let tail = usize::try_from(at).ok().and_then(|at| der.get(at..)).unwrap_or_default();
+    without_zeros(Reader::new(tail).any().map_or(&[], |element| element.content))
+}
+
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// Seconds since 1970 of a UTCTime or GeneralizedTime in the forms RFC 5280 4.1.2.5 allows.
+fn time(element: &Element<'_>) -> Result<u64, CrlError> {
+    let text = std::str::from_utf8(element.content).map_err(|_| CrlError::Date)?;
+    let (year, rest) = match element.tag {
+        der::UTC_TIME => {
+            let (digits, rest) = text.split_at_checked(2).ok_or(CrlError::Date)?;
+            let year: i16 = digits.parse().map_err(|_| CrlError::Date)?;
+            (if year < 50 { year + 2000 } else { year + 1900 }, rest)
+        }
+        der::GENERALIZED_TIME => {
+            let (digits, rest) = text.split_at_checked(4).ok_or(CrlError::Date)?;
+            (digits.parse().map_err(|_| CrlError::Date)?, rest)
+        }
+        _ => return Err(CrlError::Date),
+    };
+    let digits =
+        rest.strip_suffix('Z').filter(|digits| digits.len() == 10 && digits.is_ascii()).ok_or(CrlError::Date)?;
+    let pair = |at: usize| digits.get(at..at + 2).and_then(|pair| pair.parse::<i8>().ok()).ok_or(CrlError::Date);
+    let moment = jiff::civil::DateTime::new(year, pair(0)?, pair(2)?, pair(4)?, pair(6)?, pair(8)?, 0)
+        .map_err(|_| CrlError::Date)?;
+    let stamp = jiff::tz::TimeZone::UTC.to_timestamp(moment).map_err(|_| CrlError::Date)?;
+    Ok(u64::try_from(stamp.as_second()).unwrap_or(0))
+}

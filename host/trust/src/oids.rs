@@ -1,0 +1,252 @@
+//! Object identifiers by name: the one table of algorithms and content types that a refusal may have to name.
+//!
+//! Being in the table says nothing about being accepted; that is decided where an algorithm is used: in
+//! `algorithm` for certificates, in `smime::shape` for messages. What each of those accepts stands in
+//! [`accepted`], so that a refusal says it in the same words everywhere.
+
+/// What is accepted, in the words of a refusal.
+pub mod accepted {
+    /// Digests of messages.
+    pub const DIGESTS: &str = "SHA-256, SHA-384 and SHA-512";
+    /// Signature algorithms of messages.
+    pub const SIGNATURES: &str =
+        "RSA (PKCS#1 v1.5 or PSS) and ECDSA with SHA-256, SHA-384 or SHA-512, and Ed25519 with SHA-512";
+    /// Signature algorithms of certificates and CRLs.
+    pub(crate) const CERTIFICATE_SIGNATURES: &str =
+        "RSA (PKCS#1 v1.5 or PSS) and ECDSA with SHA-256, SHA-384 or SHA-512, Ed25519 and Ed448";
+    /// Keys of certificates.
+    pub(crate) const KEYS: &str =
+        "RSA of 2048 bits or more, EC of 256 bits or more on a named curve, Ed25519 and Ed448";
+    /// Ciphers of an envelope's content.
+    pub const CIPHERS: &str = "AES-CBC with 128, 192 or 256 bits, and AES-256-GCM";
+    /// How the content's key is encrypted for a recipient.
+    pub const KEY_TRANSPORT: &str = "RSA (PKCS#1 v1.5) and RSA-OAEP with one digest and no label";
+    /// How the content's key is agreed upon with a recipient.
+    pub const KEY_AGREEMENT: &str = "ECDH with the X9.63 key derivation over SHA-1 or SHA-2 and AES key wrap";
+    /// Types of a CMS message.
+    pub const CONTENT_TYPES: &str = "signed data, enveloped data and authenticated enveloped data, over data";
+}
+
+/// Names by dotted form, in the order of the arcs.
+const NAMES: &[(&str, &str)] = &[
+    ("1.0.10118.3.0.55", "Whirlpool"),
+    ("1.2.156.10197.1.104.2", "SM4-CBC"),
+    ("1.2.156.10197.1.301", "SM2"),
+    ("1.2.156.10197.1.401", "SM3"),
+    ("1.2.156.10197.1.501", "SM2 with SM3"),
+    ("1.2.392.200011.61.1.1.1.2", "Camellia-128-CBC"),
+    ("1.2.392.200011.61.1.1.1.3", "Camellia-192-CBC"),
+    ("1.2.392.200011.61.1.1.1.4", "Camellia-256-CBC"),
+    ("1.2.410.200004.1.4", "SEED-CBC"),
+    ("1.2.643.2.2.21", "GOST 28147-89"),
+    ("1.2.643.7.1.1.2.2", "GOST R 34.11-2012 with 256 bits"),
+    ("1.2.643.7.1.1.2.3", "GOST R 34.11-2012 with 512 bits"),
+    ("1.2.840.10040.4.1", "DSA"),
+    ("1.2.840.10040.4.3", "DSA with SHA-1"),
+    ("1.2.840.10045.2.1", "EC public key"),
+    ("1.2.840.10045.4.1", "ECDSA with SHA-1"),
+    ("1.2.840.10045.4.3.1", "ECDSA with SHA-224"),
+    ("1.2.840.10045.4.3.2", "ECDSA with SHA-256"),
+    ("1.2.840.10045.4.3.3", "ECDSA with SHA-384"),
+    ("1.2.840.10045.4.3.4", "ECDSA with SHA-512"),
+    ("1.2.840.10046.2.1", "Diffie-Hellman"),
+    ("1.2.840.113533.7.66.10", "CAST5-CBC"),
+    ("1.2.840.113549.1.1.1", "RSA"),
+    ("1.2.840.113549.1.1.2", "RSA with MD2"),
+    ("1.2.840.113549.1.1.3", "RSA with MD4"),
+    ("1.2.840.113549.1.1.4", "RSA with MD5"),
+    ("1.2.840.113549.1.1.5", "RSA with SHA-1"),
+    ("1.2.840.113549.1.1.7", "RSA-OAEP"),
+    ("1.2.840.113549.1.1.8", "MGF1"),
+    ("1.2.840.113549.1.1.10", "RSA-PSS"),
+    ("1.2.840.113549.1.1.11", "RSA with SHA-256"),
+    ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
+    ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
+    ("1.2.840.113549.1.1.14", "RSA with SHA-224"),
+    ("1.2.840.113549.1.1.15", "RSA with SHA-512/224"),
+    ("1.2.840.113549.1.1.16", "RSA with SHA-512/256"),
+    ("1.2.840.113549.1.7.1", "data"),
+    ("1.2.840.113549.1.7.2", "signed data"),
+    ("1.2.840.113549.1.7.3", "enveloped data"),
+    ("1.2.840.113549.1.7.4", "signed and enveloped data"),
+    ("1.2.840.113549.1.7.5", "digested data"),
+    ("1.2.840.113549.1.7.6", "encrypted data"),
+    ("1.2.840.113549.1.9.16.1.1", "signed receipt"),
+    ("1.2.840.113549.1.9.16.1.2", "authenticated data"),
+    ("1.2.840.113549.1.9.16.1.4", "time stamp"),
+    ("1.2.840.113549.1.9.16.1.9", "compressed data"),
+    ("1.2.840.113549.1.9.16.1.23", "authenticated enveloped data"),
+    ("1.2.840.113549.1.9.16.3.5", "ephemeral-static Diffie-Hellman"),
+    ("1.2.840.113549.1.9.16.3.6", "3DES key wrap"),
+    ("1.2.840.113549.1.9.16.3.7", "RC2 key wrap"),
+    ("1.2.840.113549.1.9.16.3.18", "ChaCha20-Poly1305"),
+    ("1.2.840.113549.2.2", "MD2"),
+    ("1.2.840.113549.2.4", "MD4"),
+    ("1.2.840.113549.2.5", "MD5"),
+    ("1.2.840.113549.3.2", "RC2-CBC"),
+    ("1.2.840.113549.3.4", "RC4"),
+    ("1.2.840.113549.3.7", "3DES-CBC"),
+    ("1.3.6.1.4.1.188.7.1.1.2", "IDEA-CBC"),
+    ("1.3.6.1.4.1.1722.12.2.1.16", "BLAKE2b-512"),
+    ("1.3.6.1.5.5.7.6.30", "RSA-PSS with SHAKE128"),
+    ("1.3.6.1.5.5.7.6.31", "RSA-PSS with SHAKE256"),
+    ("1.3.6.1.5.5.7.6.32", "ECDSA with SHAKE128"),
+    ("1.3.6.1.5.5.7.6.33", "ECDSA with SHAKE256"),
+    ("1.3.14.3.2.7", "DES-CBC"),
+    ("1.3.14.3.2.26", "SHA-1"),
+    ("1.3.14.3.2.29", "RSA with SHA-1"),
+    ("1.3.36.3.2.1", "RIPEMD-160"),
+    ("1.3.36.3.3.1.2", "RSA with RIPEMD-160"),
+    ("1.3.101.110", "X25519"),
+    ("1.3.101.111", "X448"),
+    ("1.3.101.112", "Ed25519"),
+    ("1.3.101.113", "Ed448"),
+    ("1.3.132.1.11.0", "ECDH with SHA-224"),
+    ("1.3.132.1.11.1", "ECDH with SHA-256"),
+    ("1.3.132.1.11.2", "ECDH with SHA-384"),
+    ("1.3.132.1.11.3", "ECDH with SHA-512"),
+    ("1.3.132.1.14.0", "cofactor ECDH with SHA-224"),
+    ("1.3.132.1.14.1", "cofactor ECDH with SHA-256"),
+    ("1.3.132.1.14.2", "cofactor ECDH with SHA-384"),
+    ("1.3.132.1.14.3", "cofactor ECDH with SHA-512"),
+    ("1.3.133.16.840.63.0.2", "ECDH with SHA-1"),
+    ("1.3.133.16.840.63.0.3", "cofactor ECDH with SHA-1"),
+    ("1.3.133.16.840.63.0.16", "ECMQV with SHA-1"),
+    ("2.16.840.1.101.3.4.1.1", "AES-128-ECB"),
+    ("2.16.840.1.101.3.4.1.2", "AES-128-CBC"),
+    ("2.16.840.1.101.3.4.1.3", "AES-128-OFB"),
+    ("2.16.840.1.101.3.4.1.4", "AES-128-CFB"),
+    ("2.16.840.1.101.3.4.1.5", "AES-128 key wrap"),
+    ("2.16.840.1.101.3.4.1.6", "AES-128-GCM"),
+    ("2.16.840.1.101.3.4.1.7", "AES-128-CCM"),
+    ("2.16.840.1.101.3.4.1.21", "AES-192-ECB"),
+    ("2.16.840.1.101.3.4.1.22", "AES-192-CBC"),
+    ("2.16.840.1.101.3.4.1.23", "AES-192-OFB"),
+    ("2.16.840.1.101.3.4.1.24", "AES-192-CFB"),
+    ("2.16.840.1.101.3.4.1.25", "AES-192 key wrap"),
+    ("2.16.840.1.101.3.4.1.26", "AES-192-GCM"),
+    ("2.16.840.1.101.3.4.1.27", "AES-192-CCM"),
+    ("2.16.840.1.101.3.4.1.41", "AES-256-ECB"),
+    ("2.16.840.1.101.3.4.1.42", "AES-256-CBC"),
+    ("2.16.840.1.101.3.4.1.43", "AES-256-OFB"),
+    ("2.16.840.1.101.3.4.1.44", "AES-256-CFB"),
+    ("2.16.840.1.101.3.4.1.45", "AES-256 key wrap"),
+    ("2.16.840.1.101.3.4.1.46", "AES-256-GCM"),
+    ("2.16.840.1.101.3.4.1.47", "AES-256-CCM"),
+    ("2.16.840.1.101.3.4.2.1", "SHA-256"),
+    ("2.16.840.1.101.3.4.2.2", "SHA-384"),
+    ("2.16.840.1.101.3.4.2.3", "SHA-512"),
+    ("2.16.840.1.101.3.4.2.4", "SHA-224"),
+    ("2.16.840.1.101.3.4.2.5", "SHA-512/224"),
+    ("2.16.840.1.101.3.4.2.6", "SHA-512/256"),
+    ("2.16.840.1.101.3.4.2.7", "SHA3-224"),
+    ("2.16.840.1.101.3.4.2.8", "SHA3-256"),
+    ("2.16.840.1.101.3.4.2.9", "SHA3-384"),
+    ("2.16.840.1.101.3.4.2.10", "SHA3-512"),
+    ("2.16.840.1.101.3.4.2.11", "SHAKE128"),
+    ("2.16.840.1.101.3.4.2.12", "SHAKE256"),
+    ("2.16.840.1.101.3.4.3.1", "DSA with SHA-224"),
+    ("2.16.840.1.101.3.4.3.2", "DSA with SHA-256"),
+    ("2.16.840.1.101.3.4.3.9", "ECDSA with SHA3-224"),
+    ("2.16.840.1.101.3.4.3.10", "ECDSA with SHA3-256"),
+    ("2.16.840.1.101.3.4.3.11", "ECDSA with SHA3-384"),
+    ("2.16.840.1.101.3.4.3.12", "ECDSA with SHA3-512"),
+    ("2.16.840.1.101.3.4.3.13", "RSA with SHA3-224"),
+    ("2.16.840.1.101.3.4.3.14", "RSA with SHA3-256"),
+    ("2.16.840.1.101.3.4.3.15", "RSA with SHA3-384"),
+    ("2.16.840.1.101.3.4.3.16", "RSA with SHA3-512"),
+    ("2.16.840.1.101.3.4.3.17", "ML-DSA-44"),
+    ("2.16.840.1.101.3.4.3.18", "ML-DSA-65"),
+    ("2.16.840.1.101.3.4.3.19", "ML-DSA-87"),
+    ("2.16.840.1.101.3.4.4.1", "ML-KEM-512"),
+    ("2.16.840.1.101.3.4.4.2", "ML-KEM-768"),
+    ("2.16.840.1.101.3.4.4.3", "ML-KEM-1024"),
+];
+
+/// What an object identifier is called, with its dotted form: `3DES-CBC (1.2.840.113549.3.7)`. The dotted form alone where
+/// the table does not have it.
+pub fn name(oid: &[u8]) -> String {
+    let dotted = dotted(oid);
+    match NAMES.iter().find(|(known, _)| *known == dotted) {
+        Some((_, name)) => format!("{name} ({dotted})"),
+        None => dotted,
+    }
+}
+
+/// An object identifier in dotted form; hexadecimal where it is not well formed.
+pub(crate) fn dotted(oid: &[u8]) -> String {
+    let mut arcs = Vec::new();
+    let mut value: u64 = 0;
+    for &byte in oid.iter().take(64) {
+        if value >> 56 != 0 {
+            return message::hex(oid.get(..64).unwrap_or(oid));
+        }
+        value = (value << 7) | u64::from(byte & 0x7F);
+        if byte & 0x80 == 0 {
+            if arcs.is_empty() {
+                let root = (value / 40).min(2);
+                arcs.push(root.to_string());
+                value -= root * 40;
+            }
+            arcs.push(value.to_string());
+            value = 0;
+        }
+    }
+    arcs.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The octets of a dotted identifier.
+    fn octets(dotted: &str) -> Vec<u8> {
+        openssl::asn1::Asn1Object::from_str(dotted).unwrap().as_slice().to_vec()
+    }
+
+    #[test]
+    fn every_name_is_found_by_its_octets_and_stands_once() {
+        for (at, (text, name)) in NAMES.iter().enumerate() {
+            assert_eq!(super::name(&octets(text)), format!("{name} ({text})"));
+            assert!(NAMES.iter().skip(at + 1).all(|(other, _)| other != text), "{text} twice");
+        }
+    }
+
+    #[test]
+    fn openssl_knows_the_identifiers_by_the_same_names() {
+        for (text, long) in [
+            ("1.2.840.113549.3.7", "des-ede3-cbc"),
+            ("1.2.840.113549.3.2", "rc2-cbc"),
+            ("1.3.14.3.2.7", "des-cbc"),
+            ("2.16.840.1.101.3.4.2.8", "sha3-256"),
+            ("2.16.840.1.101.3.4.2.10", "sha3-512"),
+            ("2.16.840.1.101.3.4.2.4", "sha224"),
+            ("2.16.840.1.101.3.4.1.6", "aes-128-gcm"),
+            ("2.16.840.1.101.3.4.1.47", "aes-256-ccm"),
+            ("2.16.840.1.101.3.4.3.14", "RSA-SHA3-256"),
+            ("2.16.840.1.101.3.4.3.10", "ecdsa_with_SHA3-256"),
+            ("1.2.840.113549.1.1.10", "rsassaPss"),
+            ("1.2.840.113549.1.9.16.1.9", "id-smime-ct-compressedData"),
+            ("1.3.132.1.11.1", "dhSinglePass-stdDH-sha256kdf-scheme"),
+        ] {
+            assert_eq!(openssl::asn1::Asn1Object::from_str(text).unwrap().nid().long_name().unwrap(), long);
+            assert!(NAMES.iter().any(|(known, _)| *known == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_keeps_its_dotted_form() {
+        assert_eq!(name(&octets("1.2.3.4")), "1.2.3.4");
+        assert_eq!(dotted(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01]), "2.16.840.1.101.3.4.1");
+        assert_eq!(dotted(&[0x2B, 0x65, 0x70]), "1.3.101.112");
+        assert_eq!(name(&[]), "");
+        assert_eq!(dotted(&[0xFF; 80]), "ff".repeat(64));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_octets_have_a_name_of_bounded_length(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            proptest::prop_assert!(name(&octets).len() < 600);
+        }
+    }
+}

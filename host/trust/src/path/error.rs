@@ -1,0 +1,298 @@
+//! Why a certificate is not accepted.
+
+use std::path::PathBuf;
+
+use super::{NameError, Role, readable};
+use crate::DistinguishedName;
+use crate::oids::accepted;
+
+/// Why a certificate is not accepted. Each variant has a stable [`code`](PathError::code).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// A proxy certificate, or one issued by a proxy.
+    #[error("{subject} is a proxy certificate")]
+    Proxy {
+        /// The proxy.
+        subject: DistinguishedName,
+    },
+    /// No trust anchor issued it.
+    #[error("no trust anchor for issuer {issuer}")]
+    Untrusted {
+        /// The name for which no issuer was found.
+        issuer: DistinguishedName,
+    },
+    /// An issuer of that name is known, but it did not make the signature.
+    #[error("{subject} was not signed by the known {issuer}")]
+    BadSignature {
+        /// The certificate whose signature does not verify.
+        subject: DistinguishedName,
+        /// The issuer it names.
+        issuer: DistinguishedName,
+    },
+    /// The path is longer than ten issuers.
+    #[error("the certification path is longer than {limit} issuers")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many ways from the certificate to an anchor were tried.
+    #[error("gave up looking for a certification path after {limit} attempts")]
+    TooManyPaths {
+        /// The limit.
+        limit: usize,
+    },
+    /// An issuer in the path may not issue certificates.
+    #[error("{issuer} is not a certificate authority")]
+    IssuerNotCa {
+        /// The issuer.
+        issuer: DistinguishedName,
+    },
+    /// An issuer's key usage lacks keyCertSign.
+    #[error("the key usage of {issuer} does not allow it to sign certificates (no keyCertSign)")]
+    IssuerKeyUsage {
+        /// The issuer.
+        issuer: DistinguishedName,
+    },
+    /// A rule of RFC 5280 is broken: path length, name constraints, an unknown critical extension and the like.
+    #[error("certificate of {subject}: {reason}")]
+    Invalid {
+        /// The certificate where it was noticed.
+        subject: DistinguishedName,
+        /// What is wrong, in OpenSSL's words.
+        reason: String,
+    },
+    /// A CRL lists it.
+    #[error("{subject} is revoked: serial {serial} is listed in {}", crl.display())]
+    Revoked {
+        /// The revoked certificate.
+        subject: DistinguishedName,
+        /// Its serial number, hexadecimal.
+        serial: String,
+        /// The CRL.
+        crl: PathBuf,
+    },
+    /// Past its validity.
+    #[error("{subject} expired on {}", readable(*not_after))]
+    Expired {
+        /// The expired certificate, the leaf or one of its issuers.
+        subject: DistinguishedName,
+        /// The end of its validity, in seconds since 1970.
+        not_after: u64,
+    },
+    /// Before its validity.
+    #[error("{subject} is not valid before {}", readable(*not_before))]
+    NotYetValid {
+        /// The certificate, the leaf or one of its issuers.
+        subject: DistinguishedName,
+        /// The start of its validity, in seconds since 1970.
+        not_before: u64,
+    },
+    /// The authority's signing policy does not cover the name.
+    #[error("the signing policy of {issuer} does not cover {subject}")]
+    Namespace {
+        /// The authority.
+        issuer: DistinguishedName,
+        /// The name it signed.
+        subject: DistinguishedName,
+    },
+    /// The authority has a signing policy that cannot be read.
+    #[error("cannot read the signing policy of {issuer}, {}", file.display())]
+    PolicyUnusable {
+        /// The authority.
+        issuer: DistinguishedName,
+        /// The policy file.
+        file: PathBuf,
+    },
+    /// A key that is too short or of a refused kind.
+    #[error("the key of {subject} is not accepted: {key}; accepted are {}", accepted::KEYS)]
+    WeakKey {
+        /// The certificate with the key.
+        subject: DistinguishedName,
+        /// What kind of key it is.
+        key: String,
+    },
+    /// A signature over SHA-1 or MD5.
+    #[error(
+        "the certificate of {subject} is signed with {algorithm}; accepted are {}",
+        accepted::CERTIFICATE_SIGNATURES
+    )]
+    WeakSignature {
+        /// The certificate with the signature.
+        subject: DistinguishedName,
+        /// The algorithm.
+        algorithm: String,
+    },
+    /// A certificate authority's own certificate where a host's is wanted.
+    #[error("{subject} is a certificate authority")]
+    CaAsLeaf {
+        /// The authority.
+        subject: DistinguishedName,
+    },
+    /// Its key usage does not allow the role.
+    #[error("the key usage of {subject} does not allow it to be a {}", .role.noun())]
+    KeyUsage {
+        /// The certificate.
+        subject: DistinguishedName,
+        /// What it was to be used for.
+        role: Role,
+    },
+    /// Its extended key usage does not allow the role.
+    #[error("the extended key usage of {subject} does not allow it to be a {}", .role.noun())]
+    ExtendedKeyUsage {
+        /// The certificate.
+        subject: DistinguishedName,
+        /// What it was to be used for.
+        role: Role,
+    },
+    /// The CRL is older than it may be, or has no date by which it must be renewed.
+    #[error("the CRL of {issuer}, {}, {}", file.display(), stale(*.next_update))]
+    CrlStale {
+        /// The authority.
+        issuer: DistinguishedName,
+        /// The CRL.
+        file: PathBuf,
+        /// When it had to be renewed, in seconds since 1970; `None` where it does not say.
+        next_update: Option<u64>,
+    },
+    /// The CRL's date of issue lies in the future.
+    #[error("the CRL of {issuer}, {}, is not valid before {}", file.display(), readable(*this_update))]
+    CrlNotYetValid {
+        /// The authority.
+        issuer: DistinguishedName,
+        /// The CRL.
+        file: PathBuf,
+        /// Its date of issue, in seconds since 1970.
+        this_update: u64,
+    },
+    /// There is no CRL and the setting requires one.
+    #[error("no CRL of {issuer}")]
+    CrlMissing {
+        /// The authority.
+        issuer: DistinguishedName,
+    },
+    /// There is a CRL that cannot be used.
+    #[error("the CRL of {issuer}, {}, cannot be used: {reason}", file.display())]
+    CrlUnusable {
+        /// The authority.
+        issuer: DistinguishedName,
+        /// The CRL.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A name or a certificate that cannot be read.
+    #[error("cannot read the certificate: {0}")]
+    Unreadable(#[from] NameError),
+    /// OpenSSL could not do its work.
+    #[error("cannot check the certificate: {0}")]
+    OpenSsl(String),
+}
+
+fn stale(next_update: Option<u64>) -> String {
+    next_update.map_or_else(
+        || "does not say when it must be renewed".to_owned(),
+        |time| format!("had to be renewed by {}", readable(time)),
+    )
+}
+
+impl Role {
+    /// The role as a noun of a sentence.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::MessageSigner => "signer of messages",
+            Self::Broker => "broker",
+            Self::Recipient => "recipient",
+            Self::PluginSigner => "signer of plugins",
+        }
+    }
+}
+
+impl PathError {
+    /// A word that stays the same from release to release, for journals and scripts.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Proxy { .. } => "proxy",
+            Self::Untrusted { .. } => "untrusted",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::TooDeep { .. } => "depth",
+            Self::TooManyPaths { .. } => "path-budget",
+            Self::IssuerNotCa { .. } => "chain",
+            Self::IssuerKeyUsage { .. } | Self::Invalid { .. } => "invalid",
+            Self::Revoked { .. } => "revoked",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not-yet-valid",
+            Self::Namespace { .. } => "namespace",
+            Self::PolicyUnusable { .. } => "policy-unusable",
+            Self::WeakKey { .. } => "weak-key",
+            Self::WeakSignature { .. } => "weak-signature",
+            Self::CaAsLeaf { .. } => "ca",
+            Self::KeyUsage { .. } => "keyusage",
+            Self::ExtendedKeyUsage { .. } => "eku",
+            Self::CrlStale { .. } => "crl-stale",
+            Self::CrlNotYetValid { .. } => "crl-not-yet-valid",
+            Self::CrlMissing { .. } => "crl-missing",
+            Self::CrlUnusable { .. } => "crl-unusable",
+            Self::Unreadable(_) => "unreadable",
+            Self::OpenSsl(_) => "openssl",
+        }
+    }
+
+    /// How much an operator gains by hearing of this rather than of another thing that is wrong; the lowest is told.
+    /// A revoked certificate is revoked whatever else it is; what the owner of the certificate must mend comes before
+    /// what the keeper of the CA directory must mend; an error of a longer way to an anchor comes before "untrusted".
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Revoked { .. } => 0,
+            Self::Proxy { .. } => 1,
+            Self::Expired { .. } | Self::NotYetValid { .. } => 2,
+            Self::WeakKey { .. } => 3,
+            Self::WeakSignature { .. } => 4,
+            Self::Namespace { .. } => 5,
+            Self::CaAsLeaf { .. } | Self::KeyUsage { .. } | Self::ExtendedKeyUsage { .. } => 6,
+            Self::IssuerNotCa { .. } | Self::IssuerKeyUsage { .. } | Self::Invalid { .. } => 7,
+            Self::CrlStale { .. } | Self::CrlNotYetValid { .. } => 8,
+            Self::CrlMissing { .. } | Self::CrlUnusable { .. } | Self::PolicyUnusable { .. } => 9,
+            Self::TooDeep { .. } | Self::TooManyPaths { .. } => 10,
+            Self::BadSignature { .. } => 11,
+            Self::Untrusted { .. } => 12,
+            Self::Unreadable(_) | Self::OpenSsl(_) => 13,
+        }
+    }
+
+    /// Whether other parties refuse the certificate with this subject as well, and not only we with our CA directory:
+    /// what is wrong with the certificate itself, and what its authority said of it by CRL and signing policy. An anchor
+    /// we lack, an issuer that our directory holds in an expired edition, or a CRL that was not renewed here says nothing
+    /// of the directories of others; a signature over SHA-1 is accepted where a setting allows it.
+    #[must_use]
+    pub fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
+        match self {
+            Self::Proxy { .. }
+            | Self::Revoked { .. }
+            | Self::Namespace { .. }
+            | Self::CaAsLeaf { .. }
+            | Self::KeyUsage { .. }
+            | Self::ExtendedKeyUsage { .. } => true,
+            Self::Expired { subject, .. }
+            | Self::NotYetValid { subject, .. }
+            | Self::WeakKey { subject, .. }
+            | Self::Invalid { subject, .. } => subject == leaf,
+            _ => false,
+        }
+    }
+
+    /// Whether the fault lies in our own CA directory, so that the same certificate may be good once it is mended.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::CrlStale { .. }
+                | Self::CrlNotYetValid { .. }
+                | Self::CrlMissing { .. }
+                | Self::CrlUnusable { .. }
+                | Self::PolicyUnusable { .. }
+                | Self::OpenSsl(_)
+        )
+    }
+}

@@ -1,0 +1,76 @@
+//! The rules for the certificate at the beginning of a path: what it is, and what it may be used for.
+
+use openssl::pkey::Id;
+use openssl::x509::{X509, X509ExtendedKeyUsage, X509KeyUsage};
+
+use super::{PathError, Role};
+use crate::DistinguishedName;
+use crate::der::{self, Reader};
+
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+/// `proxyCertInfo` of RFC 3820, and the one of its drafts.
+const PROXY_CERT_INFO: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x0e];
+const DRAFT_PROXY_CERT_INFO: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x9b, 0x50, 0x01, 0x81, 0x5e];
+
+/// Whether the basic constraints say `CA:TRUE` (RFC 5280 4.2.1.9).
+pub(crate) fn is_authority(certificate: &[u8]) -> bool {
+    let extensions = der::certificate_extensions(certificate).unwrap_or_default();
+    let Some(constraints) = extensions.iter().find(|extension| extension.oid == BASIC_CONSTRAINTS) else {
+        return false;
+    };
+    let flag =
+        Reader::new(constraints.value).take(der::SEQUENCE).and_then(|fields| fields.inside().optional(der::BOOLEAN));
+    flag.is_ok_and(|flag| flag.is_some_and(|flag| flag.content != [0]))
+}
+
+/// Whether it is a proxy certificate: by its extension, or by the name that proxies had before they had one.
+pub(super) fn is_proxy(certificate: &[u8], subject: &DistinguishedName, issuer: &DistinguishedName) -> bool {
+    let extensions = der::certificate_extensions(certificate).unwrap_or_default();
+    let extended = |oid| oid == PROXY_CERT_INFO || oid == DRAFT_PROXY_CERT_INFO;
+    let legacy = matches!(subject.common_name(), Some("proxy" | "limited proxy"));
+    extensions.iter().any(|extension| extended(extension.oid)) || (legacy && subject.extends_by_common_name(issuer))
+}
+
+/// Whether the certificate may be used for the role.
+///
+/// Extended key usage: none, `any`, and for signers and recipients clientAuth, serverAuth or emailProtection, because
+/// that is what grid authorities give to hosts. A broker needs serverAuth; a signer of plugins may have codeSigning.
+/// A broker may be a certificate authority, as a self-signed one of `openssl req -x509` is; nobody else may.
+pub(super) fn check_role(
+    certificate: &X509,
+    der: &[u8],
+    subject: &DistinguishedName,
+    role: Role,
+) -> Result<(), PathError> {
+    if role != Role::Broker && is_authority(der) {
+        return Err(PathError::CaAsLeaf { subject: subject.clone() });
+    }
+    if certificate.key_usage().is_some_and(|usage| !usage.intersects(needed_usage(certificate, role))) {
+        return Err(PathError::KeyUsage { subject: subject.clone(), role });
+    }
+    if certificate.extended_key_usage().is_some_and(|usage| !usage.intersects(accepted_purposes(role))) {
+        return Err(PathError::ExtendedKeyUsage { subject: subject.clone(), role });
+    }
+    Ok(())
+}
+
+/// The key usages of which the certificate must have one, if it has the extension.
+fn needed_usage(certificate: &X509, role: Role) -> X509KeyUsage {
+    let signature = X509KeyUsage::DIGITAL_SIGNATURE;
+    match role {
+        Role::MessageSigner | Role::PluginSigner => signature | X509KeyUsage::NON_REPUDIATION,
+        Role::Broker => signature | X509KeyUsage::KEY_ENCIPHERMENT | X509KeyUsage::KEY_AGREEMENT,
+        Role::Recipient if certificate.public_key().is_ok_and(|key| key.id() == Id::EC) => X509KeyUsage::KEY_AGREEMENT,
+        Role::Recipient => X509KeyUsage::KEY_ENCIPHERMENT,
+    }
+}
+
+fn accepted_purposes(role: Role) -> X509ExtendedKeyUsage {
+    let any = X509ExtendedKeyUsage::ANYEKU;
+    let hosts = any | X509ExtendedKeyUsage::SSL_CLIENT | X509ExtendedKeyUsage::SSL_SERVER | X509ExtendedKeyUsage::SMIME;
+    match role {
+        Role::MessageSigner | Role::Recipient => hosts,
+        Role::Broker => any | X509ExtendedKeyUsage::SSL_SERVER,
+        Role::PluginSigner => hosts | X509ExtendedKeyUsage::CODE_SIGN,
+    }
+}

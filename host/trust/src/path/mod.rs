@@ -1,0 +1,148 @@
+//! Certification paths: from a certificate to a trust anchor, with every rule we hold a certificate to.
+//!
+//! # Policy
+//! A path is looked for among the certificates that came with the leaf and those of the CA directory, by name and
+//! signature, at most [`MAX_DEPTH`] issuers deep and within a fixed budget of attempts. Each path found is then held to
+//! the rules of RFC 5280 by OpenSSL (critical extensions, name constraints, path length, CA flags) and to ours:
+//!
+//! - it ends at a self-signed certificate of the CA directory; the others there only help to build it;
+//! - every certificate in it is within its validity, the anchor too;
+//! - an issuer says `CA:TRUE` in its basic constraints, unless it is the anchor;
+//! - keys: RSA of 2048 bits or more, EC on a named curve of 256 bits or more, Ed25519, Ed448; nothing else;
+//! - signatures below the anchor: SHA-256 or better; SHA-1 only by setting, MD5 never;
+//! - revocation: every link, see `crls`;
+//! - signing policy: every link, see `policy`;
+//! - a proxy certificate (RFC 3820 and its predecessors) is refused;
+//! - the leaf's usages fit the [`Role`].
+//!
+//! Authority key identifiers decide nothing: RFC 5280 section 6 does not use them for validation, and after an
+//! authority was issued again with the same name and key they name the edition before. Name, key and signature decide.
+//!
+//! Host certificates of grid authorities sign messages although they lack emailProtection, so the purpose is checked by
+//! our own rules and not by OpenSSL's `smimesign`.
+//!
+//! Where several things are wrong, the error tells the one an operator gets furthest with; see [`PathError::rank`].
+
+pub(crate) use build::{OTHER_KEY_IDENTIFIER, check, check_alone, judge_all, openssl_error};
+pub(crate) use leaf::is_authority;
+
+mod build;
+mod detached;
+mod error;
+mod leaf;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
+use openssl::x509::{X509, X509Ref};
+
+pub use build::OpensslError;
+pub use error::PathError;
+
+use super::names::{DistinguishedName, NameError};
+
+/// The most issuers between a certificate and its anchor, the anchor included.
+pub(crate) const MAX_DEPTH: usize = 10;
+
+/// What a certificate is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Signs a message.
+    MessageSigner,
+    /// Is the broker at the other end of a TLS connection.
+    Broker,
+    /// Messages are encrypted for it.
+    Recipient,
+    /// Signs a plugin.
+    PluginSigner,
+}
+
+/// Who made a signature, as far as certificates can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The subject of the certificate.
+    pub subject: DistinguishedName,
+    /// The issuer of the certificate.
+    pub issuer: DistinguishedName,
+    /// The serial number in lower-case hexadecimal.
+    pub serial: String,
+    /// The end of the validity, in seconds since 1970.
+    pub not_after: u64,
+    /// The certificate.
+    pub certificate_der: Vec<u8>,
+    /// SHA-256 over the certificate, in lower-case hexadecimal.
+    pub fingerprint: String,
+}
+
+impl Signer {
+    /// Reads the facts from a certificate. Says nothing about whether it is to be trusted.
+    ///
+    /// # Errors
+    /// [`NameError::Malformed`] where the certificate cannot be read.
+    pub fn from_x509(certificate: &X509Ref) -> Result<Self, NameError> {
+        let certificate_der = certificate.to_der().map_err(|_| NameError::Malformed)?;
+        Ok(Self {
+            subject: DistinguishedName::from_x509(certificate.subject_name())?,
+            issuer: DistinguishedName::from_x509(certificate.issuer_name())?,
+            serial: serial_hex(certificate),
+            not_after: unix(certificate.not_after()),
+            fingerprint: hex(&openssl::sha::sha256(&certificate_der)),
+            certificate_der,
+        })
+    }
+}
+
+/// A path that was found good: the leaf first, the anchor last.
+#[derive(Clone, Debug)]
+pub struct CertPath {
+    certificates: Vec<X509>,
+    signer: std::sync::Arc<Signer>,
+    pub(crate) valid_from: u64,
+    pub(crate) valid_until: u64,
+    /// When the first of the CRLs it was checked with needs an update.
+    pub(crate) fresh_until: u64,
+}
+
+impl CertPath {
+    /// The leaf, its issuers in order, and the anchor.
+    #[must_use]
+    pub fn certificates(&self) -> &[X509] {
+        &self.certificates
+    }
+
+    /// The facts about the leaf.
+    #[must_use]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+}
+
+/// Seconds since 1970 of a time; 0 before.
+pub fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// Seconds since 1970 of a time in a certificate; 0 before or if it cannot be read.
+pub(crate) fn unix(time: &Asn1TimeRef) -> u64 {
+    let Ok(epoch) = Asn1Time::from_unix(0) else { return 0 };
+    let Ok(diff) = epoch.diff(time) else { return 0 };
+    u64::try_from(i64::from(diff.days) * 86_400 + i64::from(diff.secs)).unwrap_or(0)
+}
+
+/// A time as operators read it: `2026-11-22T18:00:00Z`.
+pub(crate) fn readable(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), |time| time.to_string())
+}
+
+/// The serial number in lower-case hexadecimal, at least two digits.
+pub(crate) fn serial_hex(certificate: &X509Ref) -> String {
+    let number = certificate.serial_number().to_bn().and_then(|number| number.to_hex_str());
+    number.map_or_else(|_| "unreadable".to_owned(), |text| text.to_lowercase())
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

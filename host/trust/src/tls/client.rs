@@ -1,0 +1,62 @@
+//! What brokers hold against our certificate when we come as a TLS client.
+
+use std::time::SystemTime;
+
+use openssl::x509::{X509ExtendedKeyUsage, X509KeyUsage};
+
+use crate::Credential;
+use crate::der::{self, Reader};
+use crate::path::{readable, seconds, unix};
+
+/// The Netscape certificate type, with which authorities of the last century tell clients from servers.
+const NETSCAPE_TYPE: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x42, 0x01, 0x01];
+/// Its first bit: SSL client.
+const NETSCAPE_CLIENT: u8 = 0x80;
+
+/// What keeps a certificate from use as a TLS client's, and what to do: a clause for each fault, naming the file.
+///
+/// A broker may be lenient; the common ones are not (RFC 5280 4.2.1.3 and 4.2.1.12, RFC 8446 4.4.2.4).
+#[must_use]
+pub fn client_faults(credential: &Credential, now: SystemTime) -> Option<String> {
+    let faults: Vec<String> = [validity(credential, now), usages(credential)].into_iter().flatten().collect();
+    (!faults.is_empty()).then(|| faults.join("; "))
+}
+
+fn validity(credential: &Credential, now: SystemTime) -> Option<String> {
+    let certificate = credential.certificate();
+    let file = credential.files().0.display();
+    let (now, from, until) = (seconds(now), unix(certificate.not_before()), unix(certificate.not_after()));
+    if now > until {
+        return Some(format!("{file} expired on {}: have it renewed", readable(until)));
+    }
+    (now < from).then(|| format!("{file} is not valid before {}: check the clock", readable(from)))
+}
+
+/// What its usages lack for a TLS client.
+fn usages(credential: &Credential) -> Option<String> {
+    let certificate = credential.certificate().to_owned();
+    let file = credential.files().0.display();
+    let mut lacking = Vec::new();
+    let client = X509ExtendedKeyUsage::SSL_CLIENT | X509ExtendedKeyUsage::ANYEKU;
+    if certificate.extended_key_usage().is_some_and(|purposes| !purposes.intersects(client)) {
+        lacking.push("clientAuth in its extended key usage");
+    }
+    if certificate.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::DIGITAL_SIGNATURE)) {
+        lacking.push("digitalSignature in its key usage");
+    }
+    if is_netscape_server(&credential.facts().certificate_der) {
+        lacking.push("\"SSL client\" in its Netscape certificate type");
+    }
+    let lacking = (!lacking.is_empty()).then(|| lacking.join(" and "))?;
+    Some(format!(
+        "{file} lacks {lacking}, which brokers such as RabbitMQ demand of a TLS client: ask your authority for a \
+         certificate with both serverAuth and clientAuth"
+    ))
+}
+
+fn is_netscape_server(certificate: &[u8]) -> bool {
+    let extensions = der::certificate_extensions(certificate).unwrap_or_default();
+    let Some(kind) = extensions.iter().find(|extension| extension.oid == NETSCAPE_TYPE) else { return false };
+    let bits = Reader::new(kind.value).take(der::BIT_STRING).ok();
+    bits.is_some_and(|bits| bits.content.get(1).is_none_or(|first| first & NETSCAPE_CLIENT == 0))
+}

@@ -1,0 +1,117 @@
+//! Whether the authorities of a path may say that a certificate is for the name we connect to (RFC 5280, section 4.2.1.10).
+//!
+//! OpenSSL compares the names *in* the certificate with the name constraints of its issuers. A wildcard is compared as it is
+//! written: `*.example.org` does not lie within an excluded `secret.example.org`, so that the certificate stands, and
+//! RFC 9525 section 6.3 lets it match `secret.example.org` all the same. Neither does OpenSSL look at a common name such as
+//! `host/ce.example.org`, which grid certificates have and `allow-cn` accepts. What counts is the name that is used: the one
+//! we connect to must itself be within what every issuer of the path permits, and in nothing that one of them excludes.
+//! The certificate stays good for its other names.
+
+use rustls::pki_types::ServerName;
+
+use crate::der::{self, MalformedDer, Reader};
+use crate::{CertPath, DistinguishedName, PathError};
+
+const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
+/// `dNSName` of a GeneralName.
+const DNS_NAME: u8 = 0x82;
+
+/// The DNS subtrees of one issuer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Subtrees {
+    permitted: Vec<String>,
+    excluded: Vec<String>,
+}
+
+/// Compares the DNS name we connect to with the name constraints of every issuer in the path. No wildcard matches an
+/// address, so OpenSSL's check is enough there.
+pub(super) fn check(path: &CertPath, name: &ServerName<'_>) -> Result<(), PathError> {
+    let ServerName::DnsName(name) = name else { return Ok(()) };
+    let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
+    for issuer in path.certificates().iter().skip(1) {
+        let refused = |reason: String| match DistinguishedName::from_x509(issuer.subject_name()) {
+            Ok(subject) => PathError::Invalid { subject, reason },
+            Err(error) => PathError::Unreadable(error),
+        };
+        let der = issuer.to_der().map_err(|error| PathError::OpenSsl(error.to_string()))?;
+        let subtrees = Subtrees::of(&der).map_err(|_| refused("its name constraints cannot be read".to_owned()))?;
+        if let Some(base) = subtrees.excluded.iter().find(|base| within(&name, base)) {
+            return Err(refused(format!("its name constraints exclude {base:?}, and {name} with it")));
+        }
+        if !subtrees.permitted.is_empty() && !subtrees.permitted.iter().any(|base| within(&name, base)) {
+            let permitted = subtrees.permitted.join(", ");
+            return Err(refused(format!("its name constraints permit {permitted} only, and not {name}")));
+        }
+    }
+    Ok(())
+}
+
+impl Subtrees {
+    /// `NameConstraints ::= SEQUENCE { permittedSubtrees [0] GeneralSubtrees OPTIONAL, excludedSubtrees [1] … }`.
+    fn of(certificate: &[u8]) -> Result<Self, MalformedDer> {
+        let extensions = der::certificate_extensions(certificate)?;
+        let Some(found) = extensions.iter().find(|extension| extension.oid == NAME_CONSTRAINTS) else {
+            return Ok(Self::default());
+        };
+        let mut fields = Reader::new(found.value).take(der::SEQUENCE)?.inside();
+        let subtrees =
+            Self { permitted: dns_names(fields.optional(0xa0)?)?, excluded: dns_names(fields.optional(0xa1)?)? };
+        fields.end()?;
+        Ok(subtrees)
+    }
+}
+
+/// The DNS names of `SEQUENCE OF SEQUENCE { base GeneralName, … }`, in lower case.
+fn dns_names(subtrees: Option<der::Element<'_>>) -> Result<Vec<String>, MalformedDer> {
+    let mut names = Vec::new();
+    let Some(subtrees) = subtrees else { return Ok(names) };
+    let mut reader = subtrees.inside();
+    while !reader.is_empty() {
+        let base = reader.take(der::SEQUENCE)?.inside().any()?;
+        if base.tag == DNS_NAME {
+            let text = std::str::from_utf8(base.content).map_err(|_| MalformedDer)?;
+            names.push(text.trim_end_matches('.').to_ascii_lowercase());
+        }
+    }
+    Ok(names)
+}
+
+/// Whether a name is the base or below it; a base that begins with a dot has only what is below, and the empty one all.
+fn within(name: &str, base: &str) -> bool {
+    match base.strip_prefix('.') {
+        _ if base.is_empty() => true,
+        Some(_) => name.len() > base.len() && name.ends_with(base),
+        None => name.strip_suffix(base).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subtree_holds_its_base_and_what_is_below() {
+        for (name, base, expected) in [
+            ("secret.example.org", "secret.example.org", true),
+            ("mq.secret.example.org", "secret.example.org", true),
+            ("topsecret.example.org", "secret.example.org", false),
+            ("example.org", "secret.example.org", false),
+            ("mq.example.org", ".example.org", true),
+            ("example.org", ".example.org", false),
+            ("mq.example.org", "", true),
+        ] {
+            assert_eq!(within(name, base), expected, "{name} {base}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_octets_break_the_reader(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120)) {
+            let _ = Subtrees::of(&octets);
+            let mut reader = Reader::new(&octets);
+            if let Ok(element) = reader.any() {
+                let _ = dns_names(Some(element));
+            }
+        }
+    }
+}
