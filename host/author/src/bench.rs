@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
-use super::super::{EXIT_DONE, output};
-use super::{Bench, Way};
+use super::{Bench, Host, Way, output};
 use message::{Direction, MessageId};
 use plugins::{Input, Outcome, Pipeline, PipelineSettings, Plugins, SignerFacts};
+use terminal::EXIT_DONE;
 
-/// Job records, as a site sends them.
-const RECORDS: &str = include_str!("../../demo/samples/cpu-jobs.txt");
 /// The sizes that are measured, in bytes.
 const SIZES: [(&str, usize); 3] = [("100 B", 100), ("10 kB", 10_000), ("1 MB", 1_000_000)];
 /// Calls that are measured, as far as the time allows, and the time.
@@ -37,15 +35,15 @@ struct Figure {
     verdict: String,
 }
 
-pub(super) fn run(arguments: &Bench) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Bench, host: &Host) -> anyhow::Result<u8> {
     let file = &arguments.file;
     let direction = match arguments.direction {
         Way::Inbound => Direction::Inbound,
         Way::Outbound => Direction::Outbound,
     };
-    let settings = super::pipeline_of(file, super::settings_beside(file)?, "bench", direction);
+    let settings = super::pipeline_of(file, super::settings_beside(file)?, "bench", direction, host.max_payload);
     let cache = tempfile::tempdir().context("cannot make a folder for compiled code")?;
-    let plugins = super::plugins(Some(cache.path().join("compiled")))?;
+    let plugins = (host.plugins)(Some(cache.path().join("compiled")))?;
     let (compiling, first) = timed(|| load(&plugins, &settings))?;
     drop(first);
     let (loading, _kept) = timed(|| load(&plugins, &settings))?;
@@ -54,7 +52,7 @@ pub(super) fn run(arguments: &Bench) -> anyhow::Result<u8> {
             let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             vec![(path.display().to_string(), bytes)]
         }
-        None => SIZES.iter().map(|(name, size)| ((*name).to_owned(), records(*size))).collect(),
+        None => SIZES.iter().map(|(name, size)| ((*name).to_owned(), records(host.records, *size))).collect(),
     };
     let mut figures = Vec::new();
     for (name, message) in &messages {
@@ -83,8 +81,8 @@ fn load(plugins: &Plugins, settings: &PipelineSettings) -> anyhow::Result<Pipeli
 }
 
 /// Whole job records of about `size` bytes together, at least one line.
-fn records(size: usize) -> Vec<u8> {
-    let (header, records) = RECORDS.split_once('\n').unwrap_or((RECORDS, ""));
+fn records(sample: &str, size: usize) -> Vec<u8> {
+    let (header, records) = sample.split_once('\n').unwrap_or((sample, ""));
     let mut text = format!("{header}\n");
     for record in records.split_inclusive("%%\n").cycle() {
         if text.len() + record.len() > size {
@@ -203,13 +201,15 @@ fn json_of(compiling: Duration, loading: Duration, figures: &[Figure]) -> Value 
 mod tests {
     use super::*;
 
+    const RECORDS: &str = "APEL-individual-job-message: v0.3\nSite: A\nLocalJobId: 1\n%%\nSite: A\nLocalJobId: 2\n%%\n";
+
     #[test]
     fn messages_are_whole_records_of_about_the_size() {
         for (_, size) in SIZES {
-            let message = String::from_utf8(records(size)).unwrap();
+            let message = String::from_utf8(records(RECORDS, size)).unwrap();
             assert!(message.starts_with("APEL") && message.len() <= size && message.len() > size / 2, "{size}");
         }
-        assert!(records(10_000).ends_with(b"%%\n"));
+        assert!(records(RECORDS, 10_000).ends_with(b"%%\n"));
     }
 
     #[test]
@@ -224,9 +224,9 @@ mod tests {
     fn measures_time_and_memory_of_a_stock_plugin() {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
-        let settings = super::super::pipeline_of(file, plugins::SideCar::default(), "c", Direction::Inbound);
+        let settings = super::super::pipeline_of(file, plugins::SideCar::default(), "c", Direction::Inbound, 1 << 20);
         let pipeline = load(&plugins, &settings).unwrap();
-        let figure = measure(&pipeline, Direction::Inbound, "m", &records(10_000)).unwrap();
+        let figure = measure(&pipeline, Direction::Inbound, "m", &records(RECORDS, 10_000)).unwrap();
         assert!(figure.p50 > Duration::ZERO && figure.p50 <= figure.p99 && figure.memory >= 1 << 16, "{figure:?}");
         assert_eq!(figure.verdict, "passed");
     }

@@ -1,4 +1,9 @@
-//! What commands print: lines, tables and JSON on standard output.
+//! What commands print: lines, tables and JSON on standard output, their own failures on standard error, and the exit
+//! status.
+//!
+//! # Exit status
+//! 0: done, or stopped as asked. 1: failed while running, or something was rejected, deferred or not sent. 2: the command
+//! line is wrong. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
 //!
 //! # Policy
 //! Whatever came from outside may hold control characters, and a terminal obeys them. [`line`] and [`json`] write them as
@@ -12,13 +17,30 @@ use std::time::{Duration, SystemTime};
 
 use message::{Finding, Severity};
 
+/// Done, or stopped as asked.
+pub const EXIT_DONE: u8 = 0;
+/// Failed while running, or something was rejected, deferred or not sent.
+pub const EXIT_FAILED: u8 = 1;
+/// The command line is wrong.
+pub const EXIT_USAGE: u8 = 2;
+/// Another Sesame holds the queue or spool.
+pub const EXIT_HELD: u8 = 75;
+/// The configuration is wrong.
+pub const EXIT_CONFIGURATION: u8 = 78;
+
 /// Prints one line. Whoever reads our output may have read enough, as `head` has: an error is nobody's.
-pub(super) fn line(text: &str) {
+pub fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{}", escape(text));
 }
 
+/// Prints one line on standard error: a command about its own failure.
+#[expect(clippy::print_stderr, reason = "what a command says about its own failure goes to standard error")]
+pub fn say(line: &str) {
+    eprintln!("{line}");
+}
+
 /// Prints a JSON value on one line.
-pub(super) fn json(value: &serde_json::Value) {
+pub fn json(value: &serde_json::Value) {
     line(&value.to_string());
 }
 
@@ -26,14 +48,15 @@ pub(super) fn json(value: &serde_json::Value) {
 ///
 /// # Errors
 /// Where they cannot be written.
-pub(super) fn raw(bytes: &[u8]) -> io::Result<()> {
+pub fn raw(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()
 }
 
 /// The text on one line, without power over a terminal.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_dangerous) {
         return Cow::Borrowed(text);
     }
@@ -55,7 +78,8 @@ fn is_dangerous(c: char) -> bool {
 }
 
 /// Content as lines fit for a terminal. What is not UTF-8 is written as `\xNN`.
-pub(super) fn content(bytes: &[u8]) -> Vec<String> {
+#[must_use]
+pub fn content(bytes: &[u8]) -> Vec<String> {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -67,24 +91,28 @@ pub(super) fn content(bytes: &[u8]) -> Vec<String> {
 }
 
 /// A field of an element as text; what is not UTF-8 is replaced.
-pub(super) fn text(bytes: &[u8]) -> String {
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end().to_owned()
 }
 
 /// A moment in UTC, as ISO 8601 with milliseconds.
-pub(super) fn time(at: SystemTime) -> String {
+#[must_use]
+pub fn time(at: SystemTime) -> String {
     let moment = jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     moment.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 /// A moment given in seconds since 1970, in UTC, without fractions.
-pub(super) fn seconds(since_1970: u64) -> String {
+#[must_use]
+pub fn seconds(since_1970: u64) -> String {
     let moment = i64::try_from(since_1970).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     moment.map_or_else(|| "never".to_owned(), |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// How long ago something was, in its two largest units.
-pub(super) fn age(age: Duration) -> String {
+#[must_use]
+pub fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let Some(first) = units.iter().position(|(length, _)| seconds >= *length) else { return "0s".to_owned() };
@@ -100,17 +128,20 @@ pub(super) fn age(age: Duration) -> String {
 }
 
 /// The age of something that was put there at `since`.
-pub(super) fn age_since(since: SystemTime) -> String {
+#[must_use]
+pub fn age_since(since: SystemTime) -> String {
     age(SystemTime::now().duration_since(since).unwrap_or_default())
 }
 
 /// One word for a number of things: `1 message`, `3 messages`.
-pub(super) fn count(number: usize, thing: &str) -> String {
+#[must_use]
+pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A finding in one line, with what the message says, which is personal data: for the terminal of who asked, never for a log.
-pub(super) fn finding(finding: &Finding) -> String {
+#[must_use]
+pub fn finding(finding: &Finding) -> String {
     let word = match finding.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -122,23 +153,24 @@ pub(super) fn finding(finding: &Finding) -> String {
 
 /// A table for people: columns as wide as their widest cell, the last one without padding.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these headings.
-    pub(super) fn new(headings: &[&str]) -> Self {
+    #[must_use]
+    pub fn new(headings: &[&str]) -> Self {
         Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
     }
 
     /// Adds a row.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.iter().map(|cell| escape(cell).into_owned()).collect());
     }
 
     /// Prints it.
-    pub(super) fn print(&self) {
+    pub fn print(&self) {
         self.lines().iter().for_each(|row| line(row));
     }
 

@@ -17,10 +17,9 @@ use anyhow::{Context as _, ensure};
 
 use self::answer::{Answer, Content};
 use self::case::Case;
-use super::super::dispatch::say;
-use super::super::{EXIT_DONE, EXIT_FAILED, output};
-use super::Test;
+use super::{Host, Test, output};
 use plugins::{Outcome, Pipeline, Plugins, SideCar};
+use terminal::{EXIT_DONE, EXIT_FAILED, say};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +31,17 @@ enum Result {
     Failed(Vec<String>),
 }
 
-pub(super) fn run(arguments: &Test) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
     let names = cases(&arguments.cases)?;
-    let plugins = super::plugins(super::user_cache())?;
+    let plugins = host.start()?;
     let bytes = fs::read(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
     if let Err(error) = plugins.inspect(&bytes).found {
         say(&format!("sesame: {} cannot be tested: it {error}", arguments.file.display()));
         return Ok(EXIT_FAILED);
     }
     let settings = super::settings_beside(&arguments.file)?;
-    let mut bench = Bench { plugins: &plugins, file: &arguments.file, settings, kept: None };
+    let mut bench =
+        Bench { plugins: &plugins, file: &arguments.file, settings, max_payload: host.max_payload, kept: None };
     let (mut passed, mut failed) = (0, 0);
     for folder in names {
         let result = bench.judge(&folder, arguments.update)?;
@@ -87,6 +87,7 @@ struct Bench<'a> {
     plugins: &'a Plugins,
     file: &'a Path,
     settings: SideCar,
+    max_payload: usize,
     /// Keeps the compiled component loaded from one case to the next.
     kept: Option<Pipeline>,
 }
@@ -110,7 +111,8 @@ impl Bench<'_> {
     }
 
     fn ask(&mut self, case: &Case) -> (Answer, Vec<Content>) {
-        let mut settings = super::pipeline_of(self.file, case.settings.clone(), &case.channel, case.direction);
+        let mut settings =
+            super::pipeline_of(self.file, case.settings.clone(), &case.channel, case.direction, self.max_payload);
         settings.routes.clone_from(&case.routes);
         match Pipeline::load(self.plugins, settings) {
             Ok(pipeline) => {
@@ -188,7 +190,8 @@ mod tests {
     fn judge(cases: &Path, name: &str, update: bool) -> anyhow::Result<Result> {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
-        let mut bench = Bench { plugins: &plugins, file, settings: SideCar::default(), kept: None };
+        let mut bench =
+            Bench { plugins: &plugins, file, settings: SideCar::default(), max_payload: 1 << 20, kept: None };
         bench.judge(&cases.join(name), update)
     }
 

@@ -8,16 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::super::dispatch::say;
-use super::super::{EXIT_DONE, output};
-use super::{Language, New};
+use super::{Language, New, output};
 use plugins::CONTRACT_VERSION;
+use terminal::{EXIT_DONE, EXIT_USAGE, say};
 
 /// Every file of the SDK, by its path in the repository.
 static SDK: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
-
-/// Exit status for a wrong command line.
-const EXIT_USAGE: u8 = 2;
 
 impl Language {
     fn word(self) -> &'static str {

@@ -4,10 +4,12 @@
 //! In Rust and C the compiler compares the roles; the helpers of Python and JavaScript list the author's functions in the
 //! property `functions` of the description, separated by spaces.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
+use super::super::Host;
 use plugins::{Description, Inspection, Roles};
 
 /// The property of a description that lists the functions of the author's plugin.
@@ -20,9 +22,9 @@ const ROLES: [(&str, &str); 3] = [("validator", "validate"), ("transformer", "tr
 ///
 /// # Errors
 /// Why a host would refuse it, or which role and function do not go together.
-pub(super) fn judge(component: &Path) -> anyhow::Result<Roles> {
-    let bytes = super::super::inspect::component(component)?;
-    let inspection = super::super::plugins(super::super::user_cache())?.inspect(&bytes);
+pub(super) fn judge(component: &Path, host: &Host) -> anyhow::Result<Roles> {
+    let bytes = fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
+    let inspection = host.start()?.inspect(&bytes);
     verdict(&inspection)
         .with_context(|| format!("no plugin was made; the refused component is {}", component.display()))
 }
@@ -107,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_the_host_would_refuse_is_not_called_built() {
-        let plugins = super::super::super::plugins(None).unwrap();
+        let plugins = plugins::Plugins::start(plugins::CompileSettings::default()).unwrap();
         let error = verdict(&plugins.inspect_trusted(b"#!/bin/sh\n")).unwrap_err().to_string();
         assert!(error.starts_with("the component would be refused: it is not a WebAssembly component"), "{error}");
         let stock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm");

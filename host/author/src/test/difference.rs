@@ -1,6 +1,6 @@
 //! The difference between two texts, for people: `-` what is expected, `+` what came out, and two lines around.
 
-use super::super::super::output;
+use super::super::output;
 
 /// Lines around a difference.
 const AROUND: usize = 2;

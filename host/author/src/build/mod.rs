@@ -18,8 +18,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::super::{EXIT_DONE, output};
-use super::{Build, Language};
+use super::{Build, Host, Language, output};
+use terminal::EXIT_DONE;
 
 /// How a compiler for C is installed on Debian 12.
 pub(super) const CLANG_PACKAGES: &str = "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32";
@@ -35,7 +35,7 @@ const MAIN_FILES: [(&str, Language); 4] = [
 /// The world in `wit/world.wit`.
 const WORLD: &str = "contract";
 
-pub(super) fn run(arguments: &Build) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Build, host: &Host) -> anyhow::Result<u8> {
     let folder = &arguments.folder;
     let folder = folder.canonicalize().with_context(|| format!("cannot open the project {}", folder.display()))?;
     let language = language(&folder)?;
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Build) -> anyhow::Result<u8> {
         Language::Js => node::build(&folder, &made)?,
         Language::C => c::build(&folder, &scratch, &made)?,
     }
-    let roles = judge::judge(&made)?;
+    let roles = judge::judge(&made, host)?;
     // Plugins that others may write to are refused, so the mode does not depend on the umask.
     fs::set_permissions(&made, fs::Permissions::from_mode(0o644))?;
     fs::rename(&made, &target)
@@ -148,7 +148,8 @@ mod tests {
     use super::*;
 
     fn build(folder: &Path) -> anyhow::Result<u8> {
-        run(&Build { folder: folder.to_owned(), output: None })
+        let host = Host { plugins: |_| bail!("no host"), cache: || None, max_payload: 0, records: "" };
+        run(&Build { folder: folder.to_owned(), output: None }, &host)
     }
 
     #[test]
