@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
-pub use deaths::{Deaths, DeathsError, KILLED_HANDLER, Killer, Turns, Work};
+pub use deaths::{Deaths, DeathsError, Killer, Turns, Work};
 pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
