@@ -41,7 +41,7 @@ impl Language {
                 ("wit".to_owned(), "wit"),
                 ("plugin-sdk/src".to_owned(), "sdk/src"),
                 ("plugin-sdk/Cargo.toml".to_owned(), "sdk/Cargo.toml"),
-                ("plugins/Cargo.lock".to_owned(), "Cargo.lock"),
+                ("Cargo.lock".to_owned(), "Cargo.lock"),
             ]),
             Self::Python | Self::Js | Self::C => sources
                 .extend([("wit".to_owned(), "wit/deps/sesame-plugin"), (format!("plugin-sdk/{}", self.word()), "")]),
