@@ -15,7 +15,7 @@ const FOLDERS: [(&str, bool); 6] = [
     ("plugin-sdk/c", true),
     ("plugin-sdk/templates", true),
 ];
-const FILES: [&str; 3] = ["Cargo.lock", "plugin-sdk/Cargo.toml", "plugin-sdk/README.md"];
+const FILES: [&str; 3] = ["Cargo.lock", "docs/src/plugins/guide.md", "plugin-sdk/Cargo.toml"];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..").canonicalize()?;

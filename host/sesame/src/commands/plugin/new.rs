@@ -34,7 +34,7 @@ impl Language {
         let mut sources = vec![
             ("plugin-sdk/templates/every".to_owned(), ""),
             (format!("plugin-sdk/templates/{}", self.word()), ""),
-            ("plugin-sdk/README.md".to_owned(), "GUIDE.md"),
+            ("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"),
         ];
         match self {
             Self::Rust => sources.extend([
