@@ -11,7 +11,7 @@ mod fate;
 pub mod text;
 
 pub use code::Code;
-pub use fate::Fate;
+pub use fate::{Fate, LogLine};
 
 use std::fmt;
 

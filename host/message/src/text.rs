@@ -1,7 +1,7 @@
 //! Text in log lines.
 
-/// The value of a log field; absent, so that the field is left out, where there is nothing to say.
+/// The text; nothing where it is empty, so that a log line leaves the field out.
 #[must_use]
-pub fn said(text: &str) -> Option<&str> {
+pub fn non_empty(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }

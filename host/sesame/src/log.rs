@@ -262,7 +262,7 @@ impl<'w> MakeWriter<'w> for PluginLog {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use message::text::said;
+    use message::text::non_empty;
 
     use super::*;
 
@@ -326,8 +326,8 @@ mod tests {
     fn an_empty_field_is_left_out() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let (own, _) = logged(&Log { format, ..Log::default() }, || {
-                let reason = said("").map(tracing::field::display);
-                tracing::warn!(target: "sesame", signer = said(""), plugin = said("p"), reason, "message rejected");
+                let reason = non_empty("").map(tracing::field::display);
+                tracing::warn!(target: "sesame", signer = non_empty(""), plugin = non_empty("p"), reason, "message rejected");
             });
             assert!(own.contains("plugin") && !own.contains("signer") && !own.contains("reason"), "{own}");
         }

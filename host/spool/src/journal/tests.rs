@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use message::{Code, MessageId, content_digest};
+use message::{Code, Fate, MessageId, content_digest};
 
 struct Scratch {
     folder: tempfile::TempDir,
@@ -198,13 +198,13 @@ fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
         store(&journal, text, SystemTime::now());
     }
     journal.record_prepared("s", &[prepared("a", vec![Output::default()])]).unwrap();
-    journal.record_refused("s", "a.2", &key("a.2"), "too large").unwrap();
+    journal.record_rejected("s", "a.2", &key("a.2"), "too large").unwrap();
     let reader = Journal::open_to_read(&scratch.path()).unwrap();
     let steps = reader.trace(&id("a")).unwrap();
-    let mut told: Vec<(&str, &str)> = steps.iter().map(|step| (step.id.as_str(), step.what)).collect();
+    let mut told: Vec<(&str, &str)> = steps.iter().map(|step| (step.id.as_str(), step.fate.word())).collect();
     told.sort_unstable();
-    assert_eq!(told, [("a", "prepared"), ("a", "stored"), ("a.1", "stored"), ("a.12", "stored"), ("a.2", "refused")]);
-    let stored = steps.iter().find(|step| step.what == "stored").unwrap();
+    assert_eq!(told, [("a", "prepared"), ("a", "stored"), ("a.1", "stored"), ("a.12", "stored"), ("a.2", "rejected")]);
+    let stored = steps.iter().find(|step| step.fate == Fate::Stored).unwrap();
     assert_eq!((stored.broker.as_str(), stored.signer.as_str(), stored.pipeline.as_str()), ("mq1", "/CN=x", "p1"));
     assert_eq!(stored.elements, ["incoming/00000000/a"]);
 }
