@@ -19,6 +19,7 @@ use crate::daemon::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::sender::Stay;
 use crate::shutdown;
 use message::Fate;
+use message::text::escaped_json;
 use spool::journal::{Journal, Step};
 use spool::{Outgoing, SpoolLock};
 
@@ -260,7 +261,7 @@ fn report(sender: &config::Sender, message: &Added, outcome: Outcome, why: Optio
             None => format!("message {id} {fate}"),
         },
     };
-    say(&output::escape(&line));
+    say(&escaped_json(&line));
 }
 
 #[cfg(test)]
