@@ -9,8 +9,9 @@
 //! | [`cause`] | an error and its causes in one line |
 //! | [`duration`] | durations in the units that people use |
 //! | [`daily`] | warnings that are repeated once a day only |
+//! | [`locked`], [`files`] | lock guards; files opened without following links |
 //!
-//! Nothing here touches a socket or a key; only [`daily`] keeps a file. The proof types are defined where they are made:
+//! Nothing here touches a socket or a key; only [`daily`] keeps a file of its own. The proof types are defined where they are made:
 //! `Receipt` in `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`.
 
 pub mod cause;
@@ -18,12 +19,16 @@ pub mod code;
 pub mod daily;
 pub mod duration;
 mod fate;
+pub mod files;
+mod locks;
 pub mod text;
 
 pub use code::Code;
 pub use fate::{Fate, LogLine};
 
 use std::fmt;
+
+pub use self::locks::{locked, locked_exclusive, locked_shared};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

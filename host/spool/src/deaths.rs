@@ -13,7 +13,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use message::{locked, locked_exclusive, locked_shared};
 
 use super::SpoolError;
 use super::in_work::{InWork, Interrupted, WorkMark};
@@ -95,7 +97,7 @@ impl Deaths {
     }
 
     fn suspects(&self) -> MutexGuard<'_, HashMap<Interrupted, u32>> {
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.suspects)
     }
 
     /// Begins work on a message. Blocks while a suspect is worked on, and for a suspect until nothing else is.
@@ -108,8 +110,8 @@ impl Deaths {
             return Err(Killer { deaths });
         }
         let turn = match suspect {
-            Some(_) => Turn::Alone { _guard: self.turns.write().unwrap_or_else(PoisonError::into_inner) },
-            None => Turn::WithOthers { _guard: self.turns.read().unwrap_or_else(PoisonError::into_inner) },
+            Some(_) => Turn::Alone { _guard: locked_exclusive(&self.turns) },
+            None => Turn::WithOthers { _guard: locked_shared(&self.turns) },
         };
         let mark = self.in_work.begin(channel, digest).inspect_err(|error| {
             tracing::debug!(channel, %error, "cannot note what is in work");

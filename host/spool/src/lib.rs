@@ -14,6 +14,8 @@ pub mod commit;
 mod deaths;
 mod disk;
 pub(crate) mod failpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod in_work;
 pub mod journal;
