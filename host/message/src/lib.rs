@@ -5,11 +5,16 @@
 //! `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`).
 
 pub mod cause;
+pub mod code;
 pub mod daily;
 pub mod duration;
+mod fate;
 pub mod files;
 mod locks;
 pub mod text;
+
+pub use code::Code;
+pub use fate::Fate;
 
 use std::fmt;
 

@@ -24,6 +24,8 @@ mod authorise;
 mod detached;
 mod diagnose;
 mod encoding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod mime;
 mod open;
 mod overhead;

@@ -5,7 +5,7 @@
 //!   died without a word is a suspect from the next start on; a stop that was asked for makes no suspects ([`Deaths::end`]).
 //! - A suspect is worked on alone: nothing else is in a plugin or being opened in this process meanwhile, so that the next
 //!   death says who it was. If it lives through that, its deaths are forgiven.
-//! - After three deaths it is not tried any more: [`Killer`], which the caller rejects as [`KILLED_HANDLER`]. The commit of
+//! - After three deaths it is not tried any more: [`Killer`], which the caller rejects as [`Code::CrashLoop`](message::Code::CrashLoop). The commit of
 //!   that ends the journal's count: what an operator takes back from the reject queue is tried anew.
 //!
 //! A message costs two lines appended to a file that is never synced (`in_work`) and one read lock; the journal is written
@@ -21,8 +21,6 @@ use super::SpoolError;
 use super::in_work::{InWork, Interrupted, WorkMark};
 use crate::journal::{Journal, JournalError};
 
-/// Why a message is rejected on which the process died too often.
-pub const KILLED_HANDLER: &str = "killed-handler";
 /// Deaths after which a message is given up.
 const MOST: u32 = 3;
 

@@ -25,6 +25,8 @@ pub mod asn1;
 mod certificate;
 mod credential;
 mod crls;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lists;
 mod names;
 pub mod oids;
