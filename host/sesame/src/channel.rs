@@ -329,7 +329,7 @@ fn paths(paths: &[PathBuf]) -> String {
 }
 
 fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) {
-    let file = message::text::said(file);
+    let file = message::text::non_empty(file);
     match refreshed {
         Refreshed::Unchanged => {}
         Refreshed::Replaced(notes) => {

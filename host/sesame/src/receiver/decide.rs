@@ -85,6 +85,14 @@ pub struct Decision {
     pub paused: bool,
 }
 
+impl Decision {
+    /// Why it was decided so, led by its code.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.disposition.reason(self.facts.reason.as_deref())
+    }
+}
+
 /// Decides about one message. Never panics on anything `received` may hold.
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
@@ -169,6 +177,7 @@ impl Draft<'_> {
         let body = self.received.raw;
         let refusal = Refusal { id: &decision.key.id, signer: NO_SIGNER, body, error: &error, findings: &[] };
         decision.elements = vec![self.set_aside("deferred", &refusal)];
+        decision.facts.reason = Some(error);
         let pause = self.pause_for_us();
         let attempt = self.received.attempt - 1;
         decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };

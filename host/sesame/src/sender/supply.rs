@@ -19,6 +19,7 @@ use super::put_off::WaitsFor;
 use super::{Sender, Stay, locked};
 use crate::receiver::{say_pause, wait_for_plugin};
 use crate::shutdown::Shutdown;
+use message::Fate;
 use spool::{ElementName, Removal, Scan, SpoolError};
 
 /// Elements that are prepared together.
@@ -294,7 +295,7 @@ impl Sender {
                 } else {
                     self.say_waiting(&reason);
                 }
-                self.fate(&element, None, "waiting", Some(&reason));
+                self.fate(&element, None, Fate::Waiting, Some(&reason));
             }
             Examined::NotOurs => {}
         }
