@@ -19,61 +19,39 @@
 //! Time, memory, stack, size of the answer and volume of the log for each call (`limits`); all stages together for each
 //! message (`pipeline`); size of a component, and time and memory of its compilation (`component`, `compile`).
 
-mod answer;
-mod bindings;
-mod builtin;
-mod compile;
+mod catalog;
 mod component;
-mod contract;
-mod current;
-mod engine;
-mod filter;
-mod folder;
-mod host_log;
 mod instance;
-mod limits;
 mod pipeline;
-mod plugins;
-mod provenance;
-mod removal;
-mod report;
-mod roster;
-mod schema;
-mod settings;
-mod shelf;
-mod sidecar;
-mod state;
-mod stderr;
-mod surface;
 mod text;
-mod wasi;
 
-pub use self::answer::AnswerError;
-pub use self::bindings::CONTRACT_VERSION;
-pub use self::builtin::{component as stock_component, names as stock_plugins};
-pub use self::compile::{
+pub use self::catalog::filter::Filter;
+pub use self::catalog::folder::{FolderError, StageSource, passed_over, read as read_folder};
+pub use self::catalog::provenance::beside as signature_of;
+pub use self::catalog::provenance::{ProvenanceSettings, SignatureError};
+pub use self::catalog::remembered::{Remembered, roster};
+pub use self::catalog::removal::{RemovalError, remove};
+pub use self::catalog::settings::{Flow, OnError, PluginSettings};
+pub use self::catalog::sidecar::SideCar;
+pub use self::catalog::{Effort, NamedStage, Shelf, Stand, Standing, Wanted};
+pub use self::component::bindings::CONTRACT_VERSION;
+pub use self::component::builtin::{component as stock_component, names as stock_plugins};
+pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
 };
+pub use self::component::contract::SERVED as CONTRACTS_SERVED;
+pub use self::component::plugins::{Plugins, StartError};
+pub use self::component::schema::{ConfigError, SchemaError, Violation};
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
-pub use self::contract::SERVED as CONTRACTS_SERVED;
-pub use self::current::Current;
-pub use self::filter::Filter;
-pub use self::folder::{FolderError, StageSource, passed_over, read as read_folder};
-pub use self::host_log::{TARGET as LOG_TARGET, log_is_at};
+pub use self::component::{Import, Inspection};
 pub use self::instance::Fault;
-pub use self::limits::Limits;
+pub use self::instance::answer::AnswerError;
+pub use self::instance::host_log::{TARGET as LOG_TARGET, log_is_at};
+pub use self::instance::limits::Limits;
+pub use self::instance::wasi::Grant;
+pub use self::pipeline::current::Current;
+pub use self::pipeline::report::{ChannelReport, StageReport};
 pub use self::pipeline::{
     Blame, Figures, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused,
     SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
-pub use self::plugins::{Import, Inspection, Plugins, StartError};
-pub use self::provenance::beside as signature_of;
-pub use self::provenance::{ProvenanceSettings, SignatureError};
-pub use self::removal::{RemovalError, remove};
-pub use self::report::{ChannelReport, StageReport};
-pub use self::roster::{Remembered, roster};
-pub use self::schema::{ConfigError, SchemaError, Violation};
-pub use self::settings::{Flow, OnError, PluginSettings};
-pub use self::shelf::{Effort, NamedStage, Shelf, Stand, Standing, Wanted};
-pub use self::sidecar::SideCar;
-pub use self::wasi::Grant;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::stage::{Stage, State};
 use super::{Pipeline, PipelineSettings};
-use crate::shelf::{Condition, Standing};
+use crate::catalog::{Condition, Standing};
 
 impl Pipeline {
     /// The pipeline of a channel from these stages, in order; those that do not concern the channel and those that were
@@ -65,7 +65,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::sidecar::SideCar;
+    use crate::catalog::sidecar::SideCar;
     use crate::{Blame, Filter, Input, Outcome, TOTAL_TIME};
     use message::{Direction, MessageId};
 

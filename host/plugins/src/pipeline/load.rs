@@ -8,14 +8,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::stage::{Stage, State};
 use super::{Pipeline, PipelineSettings};
-use crate::compile::Trust;
+use crate::catalog::filter::Filter;
+use crate::catalog::folder::{Source, StageSource, read_component};
+use crate::catalog::sidecar::SideCar;
 use crate::component::Loaded;
-use crate::filter::Filter;
-use crate::folder::{Source, StageSource, read_component};
+use crate::component::compile::Trust;
+use crate::component::plugins::Plugins;
+use crate::component::surface::Surface;
 use crate::instance::Running;
-use crate::plugins::Plugins;
-use crate::sidecar::SideCar;
-use crate::surface::Surface;
 use message::hex;
 
 /// A plugin that the operator named cannot be loaded: the program does not start.
@@ -180,7 +180,7 @@ fn fingerprint(stages: &[Stage], settings: &PipelineSettings) -> String {
         sha.update((text.len() as u64).to_le_bytes());
         sha.update(text);
     };
-    add(super::super::bindings::CONTRACT_VERSION);
+    add(crate::component::bindings::CONTRACT_VERSION);
     settings.routes.iter().for_each(|route| add(route));
     for stage in stages {
         add(&stage.name);

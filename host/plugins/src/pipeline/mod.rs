@@ -22,8 +22,10 @@
 //!   takes a message up, and [`StageError::blame`] says what a failure means for its message.
 
 mod assemble;
+pub(crate) mod current;
 mod health;
 mod load;
+pub(crate) mod report;
 mod run;
 mod stage;
 mod statistics;
@@ -32,9 +34,9 @@ mod tests;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::component::{Description, Powers, Roles};
-use super::folder::StageSource;
-use super::instance::Fault;
+use crate::catalog::folder::StageSource;
+use crate::component::{Description, Powers, Roles};
+use crate::instance::Fault;
 use message::{Direction, Finding, MessageId};
 
 pub use self::load::PluginError;

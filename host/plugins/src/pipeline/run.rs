@@ -5,11 +5,11 @@ use std::time::Instant;
 use super::health::Failed;
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
 use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
-use crate::answer::{AnswerError, Bounds, MAX_PARTS, note};
-use crate::bindings::types::{self, Message};
-use crate::filter::Facts;
+use crate::catalog::filter::Facts;
+use crate::catalog::settings::OnError;
+use crate::component::bindings::types::{self, Message};
 use crate::instance::Fault;
-use crate::settings::OnError;
+use crate::instance::answer::{AnswerError, Bounds, MAX_PARTS, note};
 use message::{Direction, Finding, Severity};
 
 impl Pipeline {

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::*;
-use crate::limits::Meter;
-use crate::surface::check_form;
+use crate::component::surface::check_form;
+use crate::instance::limits::Meter;
 use crate::{Limits, MAX_COMPONENT_BYTES};
 
 /// What the machine may take longer than a limit says, for it has other things to do.
@@ -90,7 +90,7 @@ fn starts_with(body: &[wasm_encoder::Instruction<'_>], copies: u32) -> Vec<u8> {
 
 /// What becomes of an instance of this component with a plugin's limits.
 fn instantiate(component: &[u8]) -> wasmtime::Error {
-    let engine = crate::engine::engine(crate::engine::Class::Small).unwrap();
+    let engine = crate::component::engine::engine(crate::component::engine::Class::Small).unwrap();
     let component = wasmtime::component::Component::new(&engine, component).unwrap();
     let mut store = wasmtime::Store::new(&engine, Meter::new(64 << 20));
     store.limiter(|meter| meter);
@@ -238,7 +238,7 @@ fn refused_or_sound(bytes: &[u8], what: &str) -> bool {
 
 #[test]
 fn a_component_cut_short_anywhere_is_refused() {
-    let whole = crate::builtin::find("passthrough").unwrap();
+    let whole = crate::component::builtin::find("passthrough").unwrap();
     for end in (0..whole.len()).step_by(1 << 10) {
         assert!(refused_or_sound(&whole[..end], &format!("cut at {end}")), "cut at {end} and loaded");
     }
@@ -246,7 +246,7 @@ fn a_component_cut_short_anywhere_is_refused() {
 
 #[test]
 fn a_thousand_flipped_bits_do_no_harm() {
-    let whole = crate::builtin::find("passthrough").unwrap();
+    let whole = crate::component::builtin::find("passthrough").unwrap();
     let mut random = fastrand::Rng::with_seed(9);
     let refused = (0..1_000).filter(|number| {
         let mut flipped = whole.to_vec();

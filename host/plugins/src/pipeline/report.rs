@@ -1,0 +1,119 @@
+//! What is told of the stages of a channel: by the running program in its status file, and by `sesame plugin list`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Standing;
+use crate::pipeline::{Pipeline, StageInfo};
+
+/// A channel and its stages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ChannelReport {
+    /// The channel.
+    pub channel: String,
+    /// The hash of its pipeline.
+    pub pipeline: String,
+    /// Its stages, in order; those that were ended come last.
+    pub stages: Vec<StageReport>,
+}
+
+/// One stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StageReport {
+    /// The name of the file, or `builtin:NAME`.
+    pub name: String,
+    /// `ready`, `compiling`, `broken`, `missing`, `disabled` or `removed`.
+    pub state: String,
+    /// What is wrong and what to do, where something is.
+    pub reason: Option<String>,
+    /// Since when a file of it is compiled, in milliseconds since 1970; an earlier one may serve until then.
+    pub compiling_since: Option<u64>,
+    /// When it failed last or could not be loaded, in milliseconds since 1970.
+    pub last_error_at: Option<u64>,
+    /// Why, in the words of the log.
+    pub last_error: Option<String>,
+    /// Whether messages are put to it: `false` where they wait or pass it by.
+    pub serves: bool,
+    /// The author's name for what serves.
+    pub title: Option<String>,
+    /// The author's version of what serves.
+    pub version: Option<String>,
+    /// SHA-256 of the component that serves, in hexadecimal.
+    pub sha256: Option<String>,
+    /// Its roles.
+    pub roles: Option<String>,
+    /// What it asked for and was granted.
+    pub powers: Option<String>,
+    /// How often it was asked, about a message or a part of one.
+    pub calls: u64,
+    /// How often it found one invalid.
+    pub rejects: u64,
+    /// How often it could not tell yet.
+    pub retries: u64,
+    /// How often it failed.
+    pub errors: u64,
+    /// Half of the calls took no longer, in microseconds.
+    pub p50_us: Option<u64>,
+    /// Of a hundred calls one took longer than this, in microseconds.
+    pub p99_us: Option<u64>,
+}
+
+impl ChannelReport {
+    /// Tells of a channel: the pipeline that is in service, and what was ended of `stages`.
+    #[must_use]
+    pub fn of(channel: &str, pipeline: &Pipeline, stages: &[Standing]) -> Self {
+        let ended = stages.iter().filter_map(|standing| {
+            let state = standing.ended()?.to_owned();
+            Some(StageReport { name: standing.name().to_owned(), state, ..StageReport::default() })
+        });
+        let mut told: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
+        for stage in &mut told {
+            let standing = stages.iter().find(|standing| standing.name() == stage.name);
+            let loading = standing.and_then(|standing| standing.loading);
+            // That an earlier one serves until then is no reason for another pipeline.
+            if let Some(since) = loading.filter(|_| stage.serves) {
+                (stage.state, stage.compiling_since) = ("compiling".to_owned(), Some(milliseconds(since)));
+                stage.reason = Some("is being replaced by a file that is being compiled".to_owned());
+            }
+        }
+        Self {
+            channel: channel.to_owned(),
+            pipeline: pipeline.hash().to_owned(),
+            stages: told.into_iter().chain(ended).collect(),
+        }
+    }
+}
+
+fn milliseconds(at: SystemTime) -> u64 {
+    u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<&StageInfo<'_>> for StageReport {
+    fn from(stage: &StageInfo<'_>) -> Self {
+        let ready = stage.state.as_ref().ok();
+        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            name: stage.name.to_owned(),
+            state: stage.condition.to_owned(),
+            reason: stage.state.as_ref().err().copied().or(stage.trouble).map(str::to_owned),
+            compiling_since: stage.loading.filter(|_| ready.is_none()).map(milliseconds),
+            last_error_at: stage.last_error.as_ref().map(|(at, _)| milliseconds(*at)),
+            last_error: stage.last_error.as_ref().map(|(_, text)| text.clone()),
+            serves: ready.is_some(),
+            title: ready.map(|ready| ready.description.name.clone()),
+            version: ready.map(|ready| ready.description.version.clone()),
+            sha256: ready.map(|ready| ready.sha256.clone()),
+            roles: ready.map(|ready| ready.roles.to_string()),
+            powers: ready.map(|ready| ready.powers.to_string()),
+            calls: stage.figures.calls,
+            rejects: stage.figures.rejects,
+            retries: stage.figures.retries,
+            errors: stage.figures.errors,
+            p50_us: stage.figures.p50.map(micros),
+            p99_us: stage.figures.p99.map(micros),
+        }
+    }
+}
