@@ -1,12 +1,12 @@
 //! Plugins: WebAssembly components that look at messages between decryption and queue, or between queue and encryption.
 //!
 //! Start reading at [`Pipeline`], what the rest of the program uses; then `pipeline/run.rs` (one message on its way),
-//! `pipeline/stage.rs` (one question to one plugin), `shelf` and `roster` (which stages there are, while files come and go),
+//! `pipeline/stage.rs` (one question to one plugin), `shelf` and `with_remembered` (which stages there are, while files come and go),
 //! `instance` (one fresh instance and what can end it), `component` (why a file is refused), `schema` (why a configuration
 //! is), `provenance` (who vouches for a file), `folder` and `sidecar` (what an operator writes). The contract with authors is
 //! `wit/`, its Rust form `bindings`, and what is served of it `contract`.
 //!
-//! This is the only module that names wasmtime. It reads components and side-cars and keeps the cache of compiled
+//! This is the only module that names wasmtime. It reads components and sidecars and keeps the cache of compiled
 //! ones; it writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] says what became of a
 //! message and the caller acts on it. Beside its cache it writes one file, the hashes of signed plugins that it adopted.
 //!
@@ -29,11 +29,11 @@ pub use self::catalog::filter::Filter;
 pub use self::catalog::folder::{FolderError, StageSource, passed_over, read as read_folder};
 pub use self::catalog::provenance::beside as signature_of;
 pub use self::catalog::provenance::{ProvenanceSettings, SignatureError};
-pub use self::catalog::remembered::{Remembered, roster};
+pub use self::catalog::remembered::{Remembered, with_remembered};
 pub use self::catalog::removal::{RemovalError, remove};
 pub use self::catalog::settings::{Flow, OnError, PluginSettings};
-pub use self::catalog::sidecar::SideCar;
-pub use self::catalog::{Effort, NamedStage, Shelf, Stand, Standing, Wanted};
+pub use self::catalog::sidecar::Sidecar;
+pub use self::catalog::{Catalog, Effort, NamedStage, PluginStatus, Snapshot, Wanted};
 pub use self::component::bindings::CONTRACT_VERSION;
 pub use self::component::builtin::{component as stock_component, names as stock_plugins};
 pub use self::component::compile::{

@@ -5,24 +5,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Pace;
 use super::facts::Facts;
-use super::status::{Condition, Standing};
-use crate::catalog::sidecar::SideCar;
+use super::status::{Condition, PluginStatus};
+use crate::catalog::sidecar::Sidecar;
 use crate::component::Loaded;
 
 /// What was found about the files of a stage.
 pub(super) enum Verdict {
     Good {
-        side_car: SideCar,
+        sidecar: Sidecar,
         loaded: Arc<Loaded>,
         tombstone: Option<String>,
     },
     Compiling {
-        side_car: SideCar,
+        sidecar: Sidecar,
         tombstone: Option<String>,
     },
     Broken {
         /// The settings, where they can be understood.
-        side_car: Option<SideCar>,
+        sidecar: Option<Sidecar>,
         reason: String,
         tombstone: Option<String>,
     },
@@ -37,13 +37,13 @@ pub(super) enum Verdict {
 struct Preview {
     facts: Facts,
     /// The settings, or what could be understood of them; nothing where that is nothing.
-    side_car: Option<SideCar>,
+    sidecar: Option<Sidecar>,
     tombstone: Option<String>,
 }
 
 /// A place on the shelf.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Entry {
     name: String,
     named: bool,
     facts: Facts,
@@ -55,23 +55,23 @@ pub(super) struct Slot {
     /// Judge as it is, without waiting for anything.
     at_once: bool,
     /// A bad finding that is not acted on yet.
-    held: Option<(Option<SideCar>, String, Option<String>)>,
-    shown: Option<Standing>,
+    held: Option<(Option<Sidecar>, String, Option<String>)>,
+    shown: Option<PluginStatus>,
     /// When it was judged last, and the files that were there.
     judged_at: Instant,
     judged_by: Facts,
     /// When it was asked last who vouches for it.
-    vouched_at: Instant,
+    signature_checked_at: Instant,
     /// Whether its settings are in a file beside it.
-    has_side_car: bool,
+    has_sidecar: bool,
     /// Whether its settings are in the configuration, so that a file beside it counts for nothing.
     configured: bool,
 }
 
-impl Slot {
+impl Entry {
     pub(super) fn new(name: String, named: bool, at_once: bool) -> Self {
         let (facts, since) = (Facts::default(), Instant::now());
-        let (judged_by, has_side_car, configured) = (facts, false, false);
+        let (judged_by, has_sidecar, configured) = (facts, false, false);
         let (judged, held, shown) = (false, None, None);
         Self {
             name,
@@ -86,8 +86,8 @@ impl Slot {
             shown,
             judged_at: since,
             judged_by,
-            vouched_at: since,
-            has_side_car,
+            signature_checked_at: since,
+            has_sidecar,
             configured,
         }
     }
@@ -117,29 +117,29 @@ impl Slot {
         let bad = self
             .shown
             .as_ref()
-            .is_some_and(|standing| standing.trouble.is_some() || matches!(standing.condition, Condition::Broken(_)));
+            .is_some_and(|status| status.trouble.is_some() || matches!(status.condition, Condition::Broken(_)));
         if bad && self.held.is_none() && clock.saturating_duration_since(self.judged_at) >= pace.again {
             self.judged = false;
         }
     }
 
     /// Whether it serves as it lies there, and nobody was asked for long who vouches for it.
-    pub(super) fn is_to_be_vouched_for(&self, pace: &Pace, clock: Instant) -> bool {
+    pub(super) fn signature_check_due(&self, pace: &Pace, clock: Instant) -> bool {
         let serves = self
             .shown
             .as_ref()
-            .is_some_and(|standing| matches!(standing.condition, Condition::Ready(_)) && standing.trouble.is_none());
+            .is_some_and(|status| matches!(status.condition, Condition::Ready(_)) && status.trouble.is_none());
         let settled = serves && self.judged && self.held.is_none() && self.judged_by == self.facts;
-        settled && clock.saturating_duration_since(self.vouched_at) >= pace.again
+        settled && clock.saturating_duration_since(self.signature_checked_at) >= pace.again
     }
 
     /// Takes note of the answer: why nobody vouches for it any more.
-    pub(super) fn take_vouching(&mut self, withdrawn: Option<String>) {
-        self.vouched_at = Instant::now();
+    pub(super) fn record_signature_check(&mut self, withdrawn: Option<String>) {
+        self.signature_checked_at = Instant::now();
         let Some(reason) = withdrawn else { return };
-        let tombstone = self.shown.as_ref().and_then(|standing| standing.tombstone.clone());
-        self.judged_at = self.vouched_at;
-        self.show(self.known_side_car(), Condition::Broken(reason), tombstone);
+        let tombstone = self.shown.as_ref().and_then(|status| status.tombstone.clone());
+        self.judged_at = self.signature_checked_at;
+        self.show(self.known_sidecar(), Condition::Broken(reason), tombstone);
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -164,7 +164,7 @@ impl Slot {
 
     /// Whether there are no files and never was a stage, or one that was ended.
     pub(super) fn is_nothing(&self) -> bool {
-        let over = self.shown.as_ref().is_none_or(|standing| standing.ended().is_some());
+        let over = self.shown.as_ref().is_none_or(|status| status.ended().is_some());
         !self.named && over && self.facts.is_nothing()
     }
 
@@ -174,7 +174,7 @@ impl Slot {
             return true;
         }
         if !self.facts.has_component() {
-            // A side-car may have been copied before its component.
+            // A sidecar may have been copied before its component.
             return self.since(clock) >= if self.shown.is_some() { pace.vanished } else { pace.patience };
         }
         let since = self.since(clock);
@@ -191,40 +191,39 @@ impl Slot {
         let first = std::mem::replace(&mut self.at_once, false) || again;
         self.judged = !matches!(verdict, Verdict::Compiling { .. });
         (self.judged_at, self.judged_by) = (Instant::now(), self.facts);
-        self.vouched_at = self.judged_at;
-        self.has_side_car |= self.facts.has_side_car() && !self.configured;
+        self.signature_checked_at = self.judged_at;
+        self.has_sidecar |= self.facts.has_sidecar() && !self.configured;
         match verdict {
-            Verdict::Good { tombstone, .. } if self.lacks_side_car(tombstone.as_deref()) => {
-                self.held = Some((self.known_side_car(), side_car_gone(&self.name), tombstone));
+            Verdict::Good { tombstone, .. } if self.lacks_sidecar(tombstone.as_deref()) => {
+                self.held = Some((self.known_sidecar(), sidecar_gone(&self.name), tombstone));
                 if first {
                     self.give_up();
                 }
             }
-            Verdict::Good { side_car, loaded, tombstone } => self.serve(side_car, loaded, tombstone),
-            Verdict::Compiling { side_car, tombstone } => {
+            Verdict::Good { sidecar, loaded, tombstone } => self.serve(sidecar, loaded, tombstone),
+            Verdict::Compiling { sidecar, tombstone } => {
                 self.at_once = true;
                 if !self.serves() && !again {
-                    self.show(Some(side_car), Condition::Compiling, tombstone);
+                    self.show(Some(sidecar), Condition::Compiling, tombstone);
                 }
             }
-            Verdict::Broken { side_car, reason, tombstone } => {
-                self.held = Some((side_car, reason, tombstone));
+            Verdict::Broken { sidecar, reason, tombstone } => {
+                self.held = Some((sidecar, reason, tombstone));
                 if first {
                     self.give_up();
                 }
             }
-            Verdict::Missing(reason) => self.show(self.known_side_car(), Condition::Missing(reason), None),
+            Verdict::Missing(reason) => self.show(self.known_sidecar(), Condition::Missing(reason), None),
             Verdict::Disabled => self.end(Condition::Disabled, None),
             Verdict::Removed(text) => self.end(Condition::Removed, Some(text)),
         }
     }
 
     /// Whether its settings are gone. With a new tombstone it is another stage of the same name, and never had any.
-    fn lacks_side_car(&self, tombstone: Option<&str>) -> bool {
-        let ended = tombstone.is_some_and(|text| {
-            self.shown.as_ref().is_some_and(|standing| standing.tombstone.as_deref() != Some(text))
-        });
-        self.has_side_car && !ended && !self.facts.has_side_car()
+    fn lacks_sidecar(&self, tombstone: Option<&str>) -> bool {
+        let ended = tombstone
+            .is_some_and(|text| self.shown.as_ref().is_some_and(|status| status.tombstone.as_deref() != Some(text)));
+        self.has_sidecar && !ended && !self.facts.has_sidecar()
     }
 
     /// Acts on a bad finding that has stood for long enough; true where there was one.
@@ -237,16 +236,16 @@ impl Slot {
     }
 
     fn give_up(&mut self) {
-        let Some((side_car, reason, tombstone)) = self.held.take() else { return };
+        let Some((sidecar, reason, tombstone)) = self.held.take() else { return };
         match &mut self.shown {
-            Some(standing) if matches!(standing.condition, Condition::Ready(_)) => standing.trouble = Some(reason),
-            _ => self.show(side_car.or_else(|| self.known_side_car()), Condition::Broken(reason), tombstone),
+            Some(status) if matches!(status.condition, Condition::Ready(_)) => status.trouble = Some(reason),
+            _ => self.show(sidecar.or_else(|| self.known_sidecar()), Condition::Broken(reason), tombstone),
         }
     }
 
-    fn serve(&mut self, side_car: SideCar, loaded: Arc<Loaded>, tombstone: Option<String>) {
+    fn serve(&mut self, sidecar: Sidecar, loaded: Arc<Loaded>, tombstone: Option<String>) {
         let (same, mended) = match self.good() {
-            Some((before, Condition::Ready(old))) => (*before == side_car && Arc::ptr_eq(old, &loaded), false),
+            Some((before, Condition::Ready(old))) => (*before == sidecar && Arc::ptr_eq(old, &loaded), false),
             _ => (false, self.shown.is_some()),
         };
         if !same && !self.name.starts_with(crate::component::builtin::PREFIX) {
@@ -254,32 +253,32 @@ impl Slot {
             let sha256 = message::hex(&loaded.sha256);
             tracing::info!(plugin, version, sha256, mended, "plugin in service");
         }
-        self.has_side_car = self.facts.has_side_car() && !self.configured;
-        self.show(Some(side_car), Condition::Ready(loaded), tombstone);
+        self.has_sidecar = self.facts.has_sidecar() && !self.configured;
+        self.show(Some(sidecar), Condition::Ready(loaded), tombstone);
     }
 
     fn end(&mut self, condition: Condition, tombstone: Option<String>) {
-        if self.shown.as_ref().is_some_and(|standing| standing.ended().is_none()) {
+        if self.shown.as_ref().is_some_and(|status| status.ended().is_none()) {
             tracing::info!(plugin = self.name, how = condition.word(), "plugin ended");
         }
-        self.has_side_car = false;
+        self.has_sidecar = false;
         self.show(None, condition, tombstone);
     }
 
-    fn show(&mut self, side_car: Option<SideCar>, condition: Condition, tombstone: Option<String>) {
+    fn show(&mut self, sidecar: Option<Sidecar>, condition: Condition, tombstone: Option<String>) {
         self.held = None;
-        let (name, has_side_car) = (self.name.clone(), self.has_side_car);
+        let (name, has_sidecar) = (self.name.clone(), self.has_sidecar);
         let (trouble, loading, judged) = (None, None, true);
-        self.shown = Some(Standing { name, side_car, condition, has_side_car, trouble, tombstone, loading, judged });
+        self.shown = Some(PluginStatus { name, sidecar, condition, has_sidecar, trouble, tombstone, loading, judged });
     }
 
-    fn known_side_car(&self) -> Option<SideCar> {
-        self.shown.as_ref()?.side_car.clone()
+    fn known_sidecar(&self) -> Option<Sidecar> {
+        self.shown.as_ref()?.sidecar.clone()
     }
 
-    fn good(&self) -> Option<(&SideCar, &Condition)> {
-        let standing = self.shown.as_ref()?;
-        matches!(standing.condition, Condition::Ready(_)).then_some((standing.side_car.as_ref()?, &standing.condition))
+    fn good(&self) -> Option<(&Sidecar, &Condition)> {
+        let status = self.shown.as_ref()?;
+        matches!(status.condition, Condition::Ready(_)).then_some((status.sidecar.as_ref()?, &status.condition))
     }
 
     /// Whether it was to be judged at once, and was not because it changed meanwhile.
@@ -291,7 +290,7 @@ impl Slot {
     /// the files does not count.
     fn is_loading(&self) -> bool {
         let unjudged = !self.judged && (self.facts != self.judged_by || self.shown.is_none());
-        let compiling = matches!(&self.shown, Some(Standing { condition: Condition::Compiling, .. }));
+        let compiling = matches!(&self.shown, Some(PluginStatus { condition: Condition::Compiling, .. }));
         self.facts.has_component() && (unjudged || compiling || self.held.is_some())
     }
 
@@ -302,8 +301,8 @@ impl Slot {
     }
 
     /// Takes note of what the files say of themselves.
-    pub(super) fn preview(&mut self, side_car: Option<SideCar>, tombstone: Option<String>) {
-        self.preview = Some(Preview { facts: self.facts, side_car, tombstone });
+    pub(super) fn preview(&mut self, sidecar: Option<Sidecar>, tombstone: Option<String>) {
+        self.preview = Some(Preview { facts: self.facts, sidecar, tombstone });
     }
 
     /// Whether a stage serves, whatever lies there now.
@@ -313,40 +312,40 @@ impl Slot {
 
     /// A stage whose component lies there and is not judged yet, and in place of which nothing serves: the messages that its
     /// files ask for wait.
-    fn awaited(&self) -> Option<Standing> {
+    fn awaited(&self) -> Option<PluginStatus> {
         let preview = self.preview.as_ref().filter(|preview| preview.facts == self.facts);
-        let side_car = preview.and_then(|preview| preview.side_car.clone());
-        let ends = side_car.as_ref().is_some_and(|side_car| !side_car.enabled);
+        let sidecar = preview.and_then(|preview| preview.sidecar.clone());
+        let ends = sidecar.as_ref().is_some_and(|sidecar| !sidecar.enabled);
         if !self.is_loading() || self.serves() || self.is_unsettled() || ends {
             return None;
         }
-        let own = self.facts.has_side_car() || self.configured;
+        let own = self.facts.has_sidecar() || self.configured;
         // Without its settings it is judged by those it had.
-        let lost = self.has_side_car && !own && self.shown.is_some();
-        Some(Standing {
+        let lost = self.has_sidecar && !own && self.shown.is_some();
+        Some(PluginStatus {
             name: self.name.clone(),
-            side_car: if lost { self.known_side_car() } else { side_car },
+            sidecar: if lost { self.known_sidecar() } else { sidecar },
             condition: Condition::Compiling,
-            has_side_car: self.has_side_car || (own && !self.configured),
+            has_sidecar: self.has_sidecar || (own && !self.configured),
             trouble: None,
             tombstone: preview.and_then(|preview| preview.tombstone.clone()),
             loading: Some(self.seen),
-            judged: self.shown.as_ref().is_some_and(|standing| standing.ended().is_none() && standing.judged),
+            judged: self.shown.as_ref().is_some_and(|status| status.ended().is_none() && status.judged),
         })
     }
 
     /// How the stage stands. One that was to be judged at once cannot answer until it is, and one that came later is loading
     /// from the moment its component is seen: without either, messages would pass unchecked.
-    pub(super) fn standing(&self) -> Option<Standing> {
-        let unsettled = || Standing::unloaded(self.name.clone(), "was changed while it was being loaded");
+    pub(super) fn status(&self) -> Option<PluginStatus> {
+        let unsettled = || PluginStatus::unloaded(self.name.clone(), "was changed while it was being loaded");
         let loading = (self.is_loading() && self.serves()).then_some(self.seen);
-        let shown = || self.shown.clone().map(|standing| Standing { loading, ..standing });
+        let shown = || self.shown.clone().map(|status| PluginStatus { loading, ..status });
         self.awaited().or_else(shown).or_else(|| self.is_unsettled().then(unsettled))
     }
 }
 
 /// What to do about a stage whose component is there and whose settings are gone.
-pub(crate) fn side_car_gone(name: &str) -> String {
+pub(crate) fn sidecar_gone(name: &str) -> String {
     let stem = name.strip_suffix(".wasm").unwrap_or(name);
     format!(
         "has lost its settings: put {stem}.toml back, an empty one if it needs none, or end the stage with `sesame plugin \

@@ -43,8 +43,8 @@ impl Facts {
         matches!(self.0, [Some(_), ..])
     }
 
-    /// Whether there is a side-car.
-    pub(super) fn has_side_car(&self) -> bool {
+    /// Whether there is a sidecar.
+    pub(super) fn has_sidecar(&self) -> bool {
         matches!(self.0, [_, Some(_), ..])
     }
 

@@ -2,10 +2,10 @@
 //! settings.
 //!
 //! # Policy
-//! Whoever can write here runs code on every message, so a folder, component or side-car that others than its owner may
+//! Whoever can write here runs code on every message, so a folder, component or sidecar that others than its owner may
 //! write to is refused, and so is one that belongs to neither root nor the user this program runs as. Symbolic links
 //! are refused because what they lead to is decided elsewhere. Names that begin with a dot are passed over; nothing
-//! else disappears: a file that cannot be read and a side-car whose component is gone are stages that cannot answer.
+//! else disappears: a file that cannot be read and a sidecar whose component is gone are stages that cannot answer.
 //!
 //! `NAME.removed` is a tombstone: the stage NAME was ended on purpose, by `sesame plugin remove`. Its text is different
 //! each time, so that one that was there already when a stage began says nothing about that stage. A component beside it
@@ -20,12 +20,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
-use crate::catalog::sidecar::SideCar;
+use crate::catalog::sidecar::Sidecar;
 use crate::component::MAX_COMPONENT_BYTES;
 use crate::text::clean;
 
-/// Largest side-car that is read.
-const MAX_SIDE_CAR_BYTES: u64 = 1 << 20;
+/// Largest sidecar that is read.
+const MAX_SIDECAR_BYTES: u64 = 1 << 20;
 
 /// A tombstone is one line.
 const MAX_TOMBSTONE_BYTES: u64 = 4 << 10;
@@ -78,12 +78,12 @@ pub struct StageSource {
     pub(crate) name: String,
     pub(crate) source: Source,
     /// The settings, or all that is wrong with them.
-    pub(crate) side_car: Result<SideCar, String>,
+    pub(crate) sidecar: Result<Sidecar, String>,
     /// Of settings with mistakes what could be understood of the messages they are for.
-    pub(crate) understood: Option<SideCar>,
-    /// The side-car's file, which need not exist; none where the configuration has the settings.
-    pub(crate) side_car_file: Option<PathBuf>,
-    /// The side-car's bytes, where the file exists and could be read.
+    pub(crate) understood: Option<Sidecar>,
+    /// The sidecar's file, which need not exist; none where the configuration has the settings.
+    pub(crate) sidecar_file: Option<PathBuf>,
+    /// The sidecar's bytes, where the file exists and could be read.
     pub(crate) written: Option<Vec<u8>>,
     /// A stage that the operator named; a folder's stage is kept even if it cannot be loaded.
     pub(crate) named: bool,
@@ -91,9 +91,9 @@ pub struct StageSource {
 
 impl StageSource {
     /// A plugin named in a pipeline: `builtin:NAME` or the path of a component. `settings` are those of
-    /// `[plugin."NAME"]`; for a file, `None` means the side-car beside it.
+    /// `[plugin."NAME"]`; for a file, `None` means the sidecar beside it.
     #[must_use]
-    pub fn named(name: &str, settings: Option<SideCar>) -> Self {
+    pub fn named(name: &str, settings: Option<Sidecar>) -> Self {
         if let Some(stock) = name.strip_prefix(crate::component::builtin::PREFIX) {
             let names: Vec<&str> = crate::component::builtin::names().collect();
             let missing = || Source::Missing(format!("there is no such stock plugin; there are: {}", names.join(", ")));
@@ -105,27 +105,27 @@ impl StageSource {
         let (name, source) = (file_name(&path), Source::File(path));
         match settings {
             Some(settings) => Self::configured(name, source, settings),
-            None => Self::with_side_car(name, source, file, true),
+            None => Self::with_sidecar(name, source, file, true),
         }
     }
 
     /// With settings of the configuration.
-    fn configured(name: String, source: Source, settings: SideCar) -> Self {
-        let side_car = Ok(settings);
-        Self { name, source, side_car, understood: None, side_car_file: None, written: None, named: true }
+    fn configured(name: String, source: Source, settings: Sidecar) -> Self {
+        let sidecar = Ok(settings);
+        Self { name, source, sidecar, understood: None, sidecar_file: None, written: None, named: true }
     }
 
-    /// With the side-car in `file`.
-    fn with_side_car(name: String, source: Source, file: PathBuf, named: bool) -> Self {
-        let (side_car, written) = match read_side_car(&file) {
-            Ok(None) => (Ok(SideCar::default()), None),
-            Ok(Some(bytes)) => (parse_side_car(&bytes, &file), Some(bytes)),
+    /// With the sidecar in `file`.
+    fn with_sidecar(name: String, source: Source, file: PathBuf, named: bool) -> Self {
+        let (sidecar, written) = match read_sidecar(&file) {
+            Ok(None) => (Ok(Sidecar::default()), None),
+            Ok(Some(bytes)) => (parse_sidecar(&bytes, &file), Some(bytes)),
             Err(error) => (Err(error), None),
         };
-        let mistaken = written.as_deref().filter(|_| side_car.is_err());
+        let mistaken = written.as_deref().filter(|_| sidecar.is_err());
         let text = mistaken.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let understood = text.and_then(|text| SideCar::understood(text, &file));
-        Self { name, source, side_car, understood, side_car_file: Some(file), written, named }
+        let understood = text.and_then(|text| Sidecar::understood(text, &file));
+        Self { name, source, sidecar, understood, sidecar_file: Some(file), written, named }
     }
 
     /// What the stage is called: `builtin:NAME` or the name of the file.
@@ -134,10 +134,10 @@ impl StageSource {
         &self.name
     }
 
-    /// Whether the side-car switches the stage off.
+    /// Whether the sidecar switches the stage off.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.side_car.as_ref().map_or(true, |side_car| side_car.enabled)
+        self.sidecar.as_ref().map_or(true, |sidecar| sidecar.enabled)
     }
 }
 
@@ -220,22 +220,22 @@ pub(crate) fn stage(stem: &Path) -> StageSource {
     let source = if component.symlink_metadata().is_ok() {
         Source::File(component.clone())
     } else {
-        Source::Missing("its component is gone, only the side-car is here: put it back, or remove the side-car".into())
+        Source::Missing("its component is gone, only the sidecar is here: put it back, or remove the sidecar".into())
     };
-    StageSource::with_side_car(file_name(&component), source, beside(stem, ".toml"), false)
+    StageSource::with_sidecar(file_name(&component), source, beside(stem, ".toml"), false)
 }
 
-/// The bytes of the side-car at `path`, if there is one.
-fn read_side_car(path: &Path) -> Result<Option<Vec<u8>>, String> {
+/// The bytes of the sidecar at `path`, if there is one.
+fn read_sidecar(path: &Path) -> Result<Option<Vec<u8>>, String> {
     if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
-    read_file(path, MAX_SIDE_CAR_BYTES).map(Some)
+    read_file(path, MAX_SIDECAR_BYTES).map(Some)
 }
 
-fn parse_side_car(bytes: &[u8], path: &Path) -> Result<SideCar, String> {
+fn parse_sidecar(bytes: &[u8], path: &Path) -> Result<Sidecar, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", path.display()))?;
-    SideCar::parse(text, path).map_err(|errors| {
+    Sidecar::parse(text, path).map_err(|errors| {
         let mistakes: Vec<String> = errors.mistakes().iter().map(ToString::to_string).collect();
         mistakes.join("; ")
     })
@@ -370,18 +370,18 @@ mod tests {
     }
 
     #[test]
-    fn a_side_car_without_its_component_stays_a_stage() {
+    fn a_sidecar_without_its_component_stays_a_stage() {
         let folder = folder(&[("a.toml", b"")]);
         let stages = read(folder.path()).unwrap();
         assert_eq!(stages[0].name(), "a.wasm");
-        assert!(matches!(&stages[0].source, Source::Missing(why) if why.contains("only the side-car is here")));
+        assert!(matches!(&stages[0].source, Source::Missing(why) if why.contains("only the sidecar is here")));
     }
 
     #[test]
-    fn a_side_car_with_mistakes_names_the_file() {
+    fn a_sidecar_with_mistakes_names_the_file() {
         let folder = folder(&[("a.wasm", b"x"), ("a.toml", b"foo = 1\nmemory = true")]);
         let stages = read(folder.path()).unwrap();
-        let error = stages[0].side_car.clone().unwrap_err();
+        let error = stages[0].sidecar.clone().unwrap_err();
         assert!(error.contains("a.toml:2: memory: ") && error.contains("a.toml:1: foo: "), "{error}");
     }
 

@@ -1,9 +1,9 @@
 //! The plugins that lie ready: for each stage what was last seen of its files, the last good component with its last good
-//! side-car, and what is wrong with what lies there now. One for the process; pipelines are put together from it.
+//! sidecar, and what is wrong with what lies there now. One for the process; pipelines are put together from it.
 //!
-//! Start at [`Shelf::look`]. It is called again and again while the program runs: it looks at the file system, judges what
-//! has changed (read once, compile, probe, describe, check, `init`), and answers with a [`Stand`] of all stages. Nothing here
-//! chooses a thread or touches a pipeline in use. [`Shelf::glance`] looks without judging: it takes no time, also while
+//! Start at [`Catalog::look`]. It is called again and again while the program runs: it looks at the file system, judges what
+//! has changed (read once, compile, probe, describe, check, `init`), and answers with a [`Snapshot`] of all stages. Nothing here
+//! chooses a thread or touches a pipeline in use. [`Catalog::glance`] looks without judging: it takes no time, also while
 //! another thread compiles.
 //!
 //! # What is guaranteed
@@ -12,7 +12,7 @@
 //! messages. So it is with a file that comes back, with one that begins an ended stage again, and with a sidecar that changes
 //! while its component is compiled, however long that takes. Where an earlier component serves, that one goes on.
 //!
-//! A caller that asks [`Shelf::is_current`] after it took a message up, and glances again where the answer is no, has not
+//! A caller that asks [`Catalog::is_current`] after it took a message up, and glances again where the answer is no, has not
 //! missed a component that was there before the message: the answer is yes only where the directory has the times and the
 //! inode that it had before it was listed last, those were two seconds old by then, and no file of a stage that does not
 //! serve has changed. This holds on local file systems; a network file system may show a new name late.
@@ -29,9 +29,9 @@
 //!   that cannot answer.
 //! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
 //! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
-//!   was ended: by a tombstone, or by `enabled = false` in its side-car. Only a file that was never a stage, because it was
+//!   was ended: by a tombstone, or by `enabled = false` in its sidecar. Only a file that was never a stage, because it was
 //!   gone before it was found good or bad, leaves nothing behind.
-//! - So is a side-car: one that is gone for two seconds is missed, the settings it had serve on, and a stage that is not in
+//! - So is a sidecar: one that is gone for two seconds is missed, the settings it had serve on, and a stage that is not in
 //!   service without it cannot answer. An empty one takes its place.
 //! - At the first look of the process nothing is waited for: whatever lies there is judged as it is. What changes during
 //!   that look is a stage that cannot answer until the next.
@@ -54,13 +54,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use self::entry::side_car_gone;
-use self::entry::{Slot, Verdict};
+pub(crate) use self::entry::sidecar_gone;
+use self::entry::{Entry, Verdict};
 use self::facts::Facts;
 pub(crate) use self::status::Condition;
-pub use self::status::Standing;
+pub use self::status::PluginStatus;
 use crate::catalog::folder::{DirectoryFacts, FolderError, Source, StageSource};
-use crate::catalog::sidecar::SideCar;
+use crate::catalog::sidecar::Sidecar;
 use crate::component::plugins::Plugins;
 use crate::pipeline::{Mistaken, load_component, settings};
 
@@ -120,7 +120,7 @@ pub struct Wanted {
     pub folder: Option<PathBuf>,
     /// Stages that pipelines list.
     pub named: Vec<NamedStage>,
-    /// The names of all channels, so that a side-car that names none of them is found out.
+    /// The names of all channels, so that a sidecar that names none of them is found out.
     pub channels: Vec<String>,
 }
 
@@ -129,36 +129,36 @@ pub struct Wanted {
 pub struct NamedStage {
     /// `builtin:NAME`, or the path of a component.
     pub name: String,
-    /// The settings of `[plugin."NAME"]`; for a file, `None` means the side-car beside it.
-    pub settings: Option<SideCar>,
+    /// The settings of `[plugin."NAME"]`; for a file, `None` means the sidecar beside it.
+    pub settings: Option<Sidecar>,
 }
 
 /// How all stages stand after a look.
 #[derive(Clone, Debug, Default)]
-pub struct Stand {
-    folder: Vec<Standing>,
-    named: HashMap<String, Standing>,
+pub struct Snapshot {
+    folder: Vec<PluginStatus>,
+    named: HashMap<String, PluginStatus>,
     /// The folder cannot be used now; its stages are as they were.
     pub unusable: Option<Arc<FolderError>>,
     /// When it is worth looking again, if before the usual time.
     pub soon: Option<Duration>,
     /// Whether a stage changed while it was loaded for the first time, so that nothing good is known of it.
     pub unsettled: bool,
-    /// Which of the shelf's states it shows, see [`Shelf::is_current`].
+    /// Which of the shelf's states it shows, see [`Catalog::is_current`].
     pub version: u64,
 }
 
-impl Stand {
+impl Snapshot {
     /// The stages of the folder, in order; also those that were ended, and those that are missing.
     #[must_use]
-    pub fn folder(&self) -> &[Standing] {
+    pub fn folder(&self) -> &[PluginStatus] {
         &self.folder
     }
 
     /// A stage that a pipeline lists; one that was not looked at cannot answer.
     #[must_use]
-    pub fn named(&self, stage: &NamedStage) -> Standing {
-        let unknown = || Standing::unloaded(named_name(stage), "was not looked at: look again");
+    pub fn named(&self, stage: &NamedStage) -> PluginStatus {
+        let unknown = || PluginStatus::unloaded(named_name(stage), "was not looked at: look again");
         self.named.get(&stage.key()).cloned().unwrap_or_else(unknown)
     }
 }
@@ -178,24 +178,24 @@ impl NamedStage {
 
 /// All stages of the process.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct Catalog {
     plugins: Arc<Plugins>,
     pace: Pace,
     /// Held through a full look.
     looking: Mutex<()>,
-    slots: Mutex<Slots>,
+    entries: Mutex<Entries>,
     said: Mutex<HashMap<String, String>>,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
+struct Entries {
     /// The folders that were looked at: a reload builds a daemon with another one beside that which runs.
     folders: BTreeMap<PathBuf, Listed>,
     /// Counts what was learnt.
     version: u64,
     channels: Vec<String>,
-    stages: BTreeMap<PathBuf, Slot>,
-    named: BTreeMap<String, Slot>,
+    stages: BTreeMap<PathBuf, Entry>,
+    named: BTreeMap<String, Entry>,
 }
 
 /// Where a slot is.
@@ -217,95 +217,95 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shelf {
+impl Catalog {
     /// An empty shelf.
     #[must_use]
     pub fn new(plugins: Arc<Plugins>) -> Self {
-        Self { plugins, pace: PACE, looking: Mutex::default(), slots: Mutex::default(), said: Mutex::default() }
+        Self { plugins, pace: PACE, looking: Mutex::default(), entries: Mutex::default(), said: Mutex::default() }
     }
 
     /// Looks at the files, judges what has changed, and says how all stages stand. All that one look finds takes effect
-    /// in one [`Stand`].
+    /// in one [`Snapshot`].
     #[must_use]
-    pub fn look(&self, wanted: &Wanted, effort: Effort) -> Stand {
+    pub fn look(&self, wanted: &Wanted, effort: Effort) -> Snapshot {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
-        let (jobs, mut stand) = self.survey(wanted, true);
-        let asked = if effort == Effort::Full { self.ask_who_vouches(wanted) } else { Vec::new() };
+        let (jobs, mut snapshot) = self.survey(wanted, true);
+        let asked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
         let judge = |job: Job| (self.judge(&job.place, wanted, effort), job);
         let mut judged: Vec<(Verdict, Job)> = jobs.into_iter().map(judge).collect();
         // What changed meanwhile is judged at the next look, and what belongs together with it.
         let all_the_same = judged.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
         judged.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
-        let mut slots = locked(&self.slots);
+        let mut entries = locked(&self.entries);
         for (verdict, job) in judged {
-            slots.version += 1;
-            if let Some(slot) = slots.slot(&job.place).filter(|slot| slot.has(&job.facts)) {
-                slot.take(verdict);
+            entries.version += 1;
+            if let Some(entry) = entries.entry(&job.place).filter(|entry| entry.has(&job.facts)) {
+                entry.take(verdict);
             }
         }
         for (place, facts, withdrawn) in asked {
-            slots.version += u64::from(withdrawn.is_some());
-            if let Some(slot) = slots.slot(&place).filter(|slot| slot.has(&facts)) {
-                slot.take_vouching(withdrawn);
+            entries.version += u64::from(withdrawn.is_some());
+            if let Some(entry) = entries.entry(&place).filter(|entry| entry.has(&facts)) {
+                entry.record_signature_check(withdrawn);
             }
         }
-        slots.show(wanted, &mut stand);
-        drop(slots);
-        stand
+        entries.show(wanted, &mut snapshot);
+        drop(entries);
+        snapshot
     }
 
     /// Looks at the files without judging them: what is not judged yet is found to be compiling. Takes no time to speak of.
     #[must_use]
-    pub fn glance(&self, wanted: &Wanted) -> Stand {
-        let (_, mut stand) = self.survey(wanted, false);
-        locked(&self.slots).show(wanted, &mut stand);
-        stand
+    pub fn snapshot(&self, wanted: &Wanted) -> Snapshot {
+        let (_, mut snapshot) = self.survey(wanted, false);
+        locked(&self.entries).show(wanted, &mut snapshot);
+        snapshot
     }
 
-    /// Whether a [`Stand`] of this version still shows what there is: nothing was learnt since, no component was put into the
+    /// Whether a [`Snapshot`] of this version still shows what there is: nothing was learnt since, no component was put into the
     /// folder, and nothing of a stage that does not serve has changed. Costs a few calls of `stat`.
     #[must_use]
     pub fn is_current(&self, wanted: &Wanted, version: u64) -> bool {
-        let slots = locked(&self.slots);
-        if slots.version != version {
+        let entries = locked(&self.entries);
+        if entries.version != version {
             return false;
         }
         if let Some(folder) = &wanted.folder {
             let now = DirectoryFacts::of(folder);
-            let same = slots.folders.get(folder).is_some_and(|listed| listed.settled && listed.facts == now);
+            let same = entries.folders.get(folder).is_some_and(|listed| listed.settled && listed.facts == now);
             if !same {
                 return false;
             }
         }
-        let unchanged = |slot: &Slot, stem: &Path| slot.serves() || slot.has(&Facts::of(stem));
-        slots.of_folder(wanted).all(|(stem, slot)| unchanged(slot, stem))
+        let unchanged = |entry: &Entry, stem: &Path| entry.serves() || entry.has(&Facts::of(stem));
+        entries.of_folder(wanted).all(|(stem, entry)| unchanged(entry, stem))
             && wanted
                 .named
                 .iter()
                 .filter_map(|stage| Some((stage, stage.stem()?)))
-                .all(|(stage, stem)| slots.named.get(&stage.key()).is_some_and(|slot| unchanged(slot, &stem)))
+                .all(|(stage, stem)| entries.named.get(&stage.key()).is_some_and(|entry| unchanged(entry, &stem)))
     }
 
     /// Reads the settings of stages that are not judged yet: what they apply to waits for them.
-    fn preview(&self, wanted: &Wanted, slots: &mut Slots) {
-        for place in slots.places(wanted) {
-            let Some(slot) = slots.slot(&place).filter(|slot| slot.wants_preview()) else { continue };
-            let (_, side_car) = settings(&self.plugins, &source(&place), &wanted.channels);
-            let side_car = side_car.map_or_else(|mistaken| mistaken.understood, Some);
-            slot.preview(side_car, tombstone(&place));
+    fn preview(&self, wanted: &Wanted, entries: &mut Entries) {
+        for place in entries.places(wanted) {
+            let Some(entry) = entries.entry(&place).filter(|entry| entry.wants_preview()) else { continue };
+            let (_, sidecar) = settings(&self.plugins, &source(&place), &wanted.channels);
+            let sidecar = sidecar.map_or_else(|mistaken| mistaken.understood, Some);
+            entry.preview(sidecar, tombstone(&place));
         }
     }
 
     /// Asks again about stages that serve: why nobody vouches for one any more.
-    fn ask_who_vouches(&self, wanted: &Wanted) -> Vec<(Place, Facts, Option<String>)> {
+    fn recheck_signatures(&self, wanted: &Wanted) -> Vec<(Place, Facts, Option<String>)> {
         let clock = Instant::now();
-        let mut slots = locked(&self.slots);
+        let mut entries = locked(&self.entries);
         let mut due: Vec<(Place, Facts)> = Vec::new();
-        for place in slots.places(wanted) {
-            let slot = slots.slot(&place).filter(|slot| slot.is_to_be_vouched_for(&self.pace, clock));
-            due.extend(slot.map(|slot| slot.facts()).map(|facts| (place, facts)));
+        for place in entries.places(wanted) {
+            let entry = entries.entry(&place).filter(|entry| entry.signature_check_due(&self.pace, clock));
+            due.extend(entry.map(|entry| entry.facts()).map(|facts| (place, facts)));
         }
-        drop(slots);
+        drop(entries);
         let ask = |(place, facts): (Place, Facts)| {
             let withdrawn = self.plugins.provenance().withdrawn(&source(&place));
             (place, facts, withdrawn)
@@ -314,31 +314,31 @@ impl Shelf {
     }
 
     /// Finds out which stages are to be judged now.
-    fn survey(&self, wanted: &Wanted, judging: bool) -> (Vec<Job>, Stand) {
-        let mut stand = Stand::default();
-        let mut slots = locked(&self.slots);
-        let slots = &mut *slots;
-        if judging && slots.channels != wanted.channels {
-            slots.channels.clone_from(&wanted.channels);
-            slots.stages.values_mut().chain(slots.named.values_mut()).for_each(Slot::doubt);
+    fn survey(&self, wanted: &Wanted, judging: bool) -> (Vec<Job>, Snapshot) {
+        let mut snapshot = Snapshot::default();
+        let mut entries = locked(&self.entries);
+        let entries = &mut *entries;
+        if judging && entries.channels != wanted.channels {
+            entries.channels.clone_from(&wanted.channels);
+            entries.stages.values_mut().chain(entries.named.values_mut()).for_each(Entry::doubt);
         }
-        let listed = wanted.folder.as_deref().map_or(Ok(()), |folder| slots.list(folder));
-        stand.unusable = listed.err().map(Arc::new);
-        let usable = stand.unusable.is_none();
+        let listed = wanted.folder.as_deref().map_or(Ok(()), |folder| entries.list(folder));
+        snapshot.unusable = listed.err().map(Arc::new);
+        let usable = snapshot.unusable.is_none();
         for stage in &wanted.named {
-            let slot = slots.named.entry(stage.key()).or_insert_with(|| named_slot(stage));
-            slots.version += u64::from(slot.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default()));
+            let entry = entries.named.entry(stage.key()).or_insert_with(|| named_entry(stage));
+            entries.version += u64::from(entry.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default()));
         }
-        self.preview(wanted, slots);
+        self.preview(wanted, entries);
         if !judging {
-            return (Vec::new(), stand);
+            return (Vec::new(), snapshot);
         }
         let clock = Instant::now();
-        let all = slots.stages.values_mut().chain(slots.named.values_mut());
-        all.for_each(|slot| slot.doubt_what_is_bad(&self.pace, clock));
-        let mut jobs = slots.jobs(wanted, &self.pace, &mut stand);
+        let all = entries.stages.values_mut().chain(entries.named.values_mut());
+        all.for_each(|entry| entry.doubt_what_is_bad(&self.pace, clock));
+        let mut jobs = entries.jobs(wanted, &self.pace, &mut snapshot);
         jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
-        (jobs, stand)
+        (jobs, snapshot)
     }
 
     fn facts(&self, place: &Place) -> Facts {
@@ -352,8 +352,8 @@ impl Shelf {
     /// Everything about a stage that can be wrong before the first message is found here.
     fn judge(&self, place: &Place, wanted: &Wanted, effort: Effort) -> Verdict {
         let files = source(place);
-        let (source, side_car) = settings(&self.plugins, &files, &wanted.channels);
-        if side_car.as_ref().is_ok_and(|side_car| !side_car.enabled) {
+        let (source, sidecar) = settings(&self.plugins, &files, &wanted.channels);
+        if sidecar.as_ref().is_ok_and(|sidecar| !sidecar.enabled) {
             return Verdict::Disabled;
         }
         let tombstone = tombstone(place);
@@ -361,20 +361,20 @@ impl Shelf {
             return tombstone.map_or(Verdict::Missing(format!("is missing: {remedy}")), Verdict::Removed);
         }
         let broken =
-            |side_car: Option<SideCar>, reason| Verdict::Broken { side_car, reason, tombstone: tombstone.clone() };
-        let side_car = match side_car {
-            Ok(side_car) => side_car,
+            |sidecar: Option<Sidecar>, reason| Verdict::Broken { sidecar, reason, tombstone: tombstone.clone() };
+        let sidecar = match sidecar {
+            Ok(sidecar) => sidecar,
             Err(Mistaken { understood, reason }) => return broken(understood, reason),
         };
         if !self.is_compiled(&source) {
             if effort == Effort::Quick {
-                return Verdict::Compiling { side_car, tombstone };
+                return Verdict::Compiling { sidecar, tombstone };
             }
             tracing::info!(plugin = source.name, "compiling a plugin; until it serves the messages it applies to wait");
         }
-        match load_component(&self.plugins, &source, &side_car) {
-            Ok(loaded) => Verdict::Good { side_car, loaded, tombstone },
-            Err(reason) => broken(Some(side_car), reason),
+        match load_component(&self.plugins, &source, &sidecar) {
+            Ok(loaded) => Verdict::Good { sidecar, loaded, tombstone },
+            Err(reason) => broken(Some(sidecar), reason),
         }
     }
 
@@ -387,22 +387,22 @@ impl Shelf {
     }
 
     /// Says what is wrong now, once for each thing, at error level.
-    pub fn report(&self, stand: &Stand) {
-        stand.folder.iter().for_each(|standing| self.report_stage(standing.name(), standing));
-        stand.named.iter().for_each(|(key, standing)| self.report_stage(key, standing));
-        let unusable = stand.unusable.as_ref();
+    pub fn report(&self, snapshot: &Snapshot) {
+        snapshot.folder.iter().for_each(|status| self.report_stage(status.name(), status));
+        snapshot.named.iter().for_each(|(key, status)| self.report_stage(key, status));
+        let unusable = snapshot.unusable.as_ref();
         let unusable = unusable.map(|error| format!("{}; its plugins stay as they are", message::cause::chain(error)));
         self.say("", "", unusable.as_deref());
     }
 
-    fn report_stage(&self, about: &str, standing: &Standing) {
-        match (&standing.condition, &standing.trouble) {
+    fn report_stage(&self, about: &str, status: &PluginStatus) {
+        match (&status.condition, &status.trouble) {
             (Condition::Ready(_), Some(reason)) => {
-                let text = format!("plugin {} {reason}; the last good one stays in service", standing.name);
-                self.say(about, &standing.name, Some(&text));
+                let text = format!("plugin {} {reason}; the last good one stays in service", status.name);
+                self.say(about, &status.name, Some(&text));
             }
             (Condition::Broken(reason) | Condition::Missing(reason), _) => {
-                self.say(about, &standing.name, Some(&waiting(&standing.name, reason)));
+                self.say(about, &status.name, Some(&waiting(&status.name, reason)));
             }
             // What was wrong before may be so still.
             (Condition::Compiling, _) => {}
@@ -412,12 +412,12 @@ impl Shelf {
     }
 
     /// Says once of a stage of a channel that messages wait because of it, where that is not said of the stage itself.
-    pub fn say_waiting(&self, channel: &str, standing: &Standing) {
-        let about = format!("{channel}\n{}", standing.name);
-        let text = standing.unanswering().map(|reason| waiting(&standing.name, reason));
+    pub fn report_waiting(&self, channel: &str, status: &PluginStatus) {
+        let about = format!("{channel}\n{}", status.name);
+        let text = status.unanswering().map(|reason| waiting(&status.name, reason));
         let known = |text: &String| locked(&self.said).iter().any(|(other, said)| *other != about && said == text);
         let text = text.filter(|text| !known(text));
-        self.say(&about, &standing.name, text.as_deref());
+        self.say(&about, &status.name, text.as_deref());
     }
 
     fn say(&self, about: &str, plugin: &str, text: Option<&str>) {
@@ -433,7 +433,7 @@ impl Shelf {
     }
 }
 
-impl Slots {
+impl Entries {
     /// Takes note of the files of a folder as they are now.
     fn list(&mut self, folder: &Path) -> Result<(), FolderError> {
         let facts = DirectoryFacts::of(folder);
@@ -441,23 +441,23 @@ impl Slots {
         let stems = stems(folder)?;
         let first = self.folders.insert(folder.to_owned(), Listed { facts, settled }).is_none();
         for stem in stems {
-            let fresh = || Slot::new(file_name(&stem), false, first);
+            let fresh = || Entry::new(file_name(&stem), false, first);
             self.stages.entry(stem.clone()).or_insert_with(fresh);
         }
         let own = self.stages.iter_mut().filter(|(stem, _)| stem.parent() == Some(folder));
-        let news = own.filter_map(|(stem, slot)| slot.see(Facts::of(stem)).then_some(())).count();
+        let news = own.filter_map(|(stem, entry)| entry.see(Facts::of(stem)).then_some(())).count();
         self.version += news as u64;
-        self.stages.retain(|_, slot| !slot.is_nothing());
+        self.stages.retain(|_, entry| !entry.is_nothing());
         Ok(())
     }
 
     /// The stages of the folder that is wanted.
-    fn of_folder<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a PathBuf, &'a Slot)> {
+    fn of_folder<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a PathBuf, &'a Entry)> {
         let folder = wanted.folder.as_deref();
         self.stages.iter().filter(move |(stem, _)| folder.is_some() && stem.parent() == folder)
     }
 
-    fn slot(&mut self, place: &Place) -> Option<&mut Slot> {
+    fn entry(&mut self, place: &Place) -> Option<&mut Entry> {
         match place {
             Place::Folder(stem) => self.stages.get_mut(stem),
             Place::Named(stage) => self.named.get_mut(&stage.key()),
@@ -470,45 +470,45 @@ impl Slots {
     }
 
     /// The stages that are to be judged now, unless others of the folder are still changing.
-    fn jobs(&mut self, wanted: &Wanted, pace: &Pace, stand: &mut Stand) -> Vec<Job> {
+    fn jobs(&mut self, wanted: &Wanted, pace: &Pace, snapshot: &mut Snapshot) -> Vec<Job> {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let mut jobs = Vec::new();
         let (mut moving, mut longest) = (false, Duration::ZERO);
         for place in self.places(wanted) {
-            let Some(slot) = self.slot(&place) else { continue };
-            let acted = slot.end_patience(pace, clock);
+            let Some(entry) = self.entry(&place) else { continue };
+            let acted = entry.end_patience(pace, clock);
             self.version += u64::from(acted);
-            let Some(slot) = self.slot(&place) else { continue };
-            if !slot.is_judged() {
-                let whole = slot.is_whole(pace, now, clock);
+            let Some(entry) = self.entry(&place) else { continue };
+            if !entry.is_judged() {
+                let whole = entry.is_whole(pace, now, clock);
                 moving |= !whole;
-                longest = longest.max(slot.since(clock));
+                longest = longest.max(entry.since(clock));
                 if whole {
                     let alone = matches!(place, Place::Named(_));
-                    jobs.push(Job { facts: slot.facts(), place, alone });
+                    jobs.push(Job { facts: entry.facts(), place, alone });
                 }
             }
-            if slot.is_held() {
-                stand.soon = Some(SOON);
+            if entry.is_held() {
+                snapshot.soon = Some(SOON);
             }
         }
         jobs.iter_mut().for_each(|job| job.alone |= longest > pace.together);
         if moving {
-            stand.soon = Some(SOON);
+            snapshot.soon = Some(SOON);
             jobs.retain(|job| job.alone);
         }
         jobs
     }
 
-    fn show(&self, wanted: &Wanted, stand: &mut Stand) {
-        stand.version = self.version;
+    fn show(&self, wanted: &Wanted, snapshot: &mut Snapshot) {
+        snapshot.version = self.version;
         let named = wanted.named.iter().map(NamedStage::key);
-        let folder = self.of_folder(wanted).map(|(_, slot)| slot);
-        if folder.chain(named.clone().filter_map(|key| self.named.get(&key))).any(Slot::is_unsettled) {
-            (stand.unsettled, stand.soon) = (true, Some(SOON));
+        let folder = self.of_folder(wanted).map(|(_, entry)| entry);
+        if folder.chain(named.clone().filter_map(|key| self.named.get(&key))).any(Entry::is_unsettled) {
+            (snapshot.unsettled, snapshot.soon) = (true, Some(SOON));
         }
-        stand.folder = self.of_folder(wanted).filter_map(|(_, slot)| slot.standing()).collect();
-        stand.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.standing()?))).collect();
+        snapshot.folder = self.of_folder(wanted).filter_map(|(_, entry)| entry.status()).collect();
+        snapshot.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.status()?))).collect();
     }
 }
 
@@ -558,9 +558,9 @@ fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     }
 }
 
-fn named_slot(stage: &NamedStage) -> Slot {
-    let slot = Slot::new(named_name(stage), true, true);
-    if stage.settings.is_some() { slot.configured() } else { slot }
+fn named_entry(stage: &NamedStage) -> Entry {
+    let entry = Entry::new(named_name(stage), true, true);
+    if stage.settings.is_some() { entry.configured() } else { entry }
 }
 
 fn file_name(stem: &Path) -> String {

@@ -1,4 +1,4 @@
-//! `[plugin.NAME]`: the settings of a plugin that a pipeline lists. The keys are those of a side-car, which `plugin` reads.
+//! `[plugin.NAME]`: the settings of a plugin that a pipeline lists. The keys are those of a sidecar, which `plugin` reads.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -94,11 +94,11 @@ impl Default for PluginSettings {
 }
 
 impl PluginSettings {
-    /// Reads a side-car, which has the keys of `[plugin.NAME]`. `file` is what the mistakes name.
+    /// Reads a sidecar, which has the keys of `[plugin.NAME]`. `file` is what the mistakes name.
     ///
     /// # Errors
     /// All mistakes together.
-    pub fn parse_side_car(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
+    pub fn parse_sidecar(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
         let document = Document::new(file, text, Files::Ignore);
         let table = document.parse(text)?;
         let settings = Self::read(&document.root(&table));

@@ -1,6 +1,6 @@
 //! The settings of one stage, as the pipeline uses them.
 //!
-//! An operator writes them in the side-car `NAME.toml` of `NAME.wasm`, or in `[plugin."NAME"]` of the configuration, which has
+//! An operator writes them in the sidecar `NAME.toml` of `NAME.wasm`, or in `[plugin."NAME"]` of the configuration, which has
 //! the same keys; both are read by [`PluginSettings`].
 
 use std::path::Path;
@@ -17,7 +17,7 @@ const FILTER_KEYS: [&str; 5] = ["channels", "direction", "destination", "signer"
 
 /// The settings of one stage.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SideCar {
+pub struct Sidecar {
     /// A stage that is not enabled is not part of any pipeline.
     pub enabled: bool,
     /// The messages it sees.
@@ -34,13 +34,13 @@ pub struct SideCar {
     pub config: serde_json::Value,
 }
 
-impl Default for SideCar {
+impl Default for Sidecar {
     fn default() -> Self {
         Self::from(&PluginSettings::default())
     }
 }
 
-impl From<&PluginSettings> for SideCar {
+impl From<&PluginSettings> for Sidecar {
     fn from(settings: &PluginSettings) -> Self {
         Self {
             enabled: settings.enabled,
@@ -69,13 +69,13 @@ impl From<&PluginSettings> for SideCar {
     }
 }
 
-impl SideCar {
-    /// Reads the text of the side-car `file`.
+impl Sidecar {
+    /// Reads the text of the sidecar `file`.
     ///
     /// # Errors
     /// Every mistake in it, each with its line, its key and the remedy.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigErrors> {
-        PluginSettings::parse_side_car(text, file).map(|settings| Self::from(&settings))
+        PluginSettings::parse_sidecar(text, file).map(|settings| Self::from(&settings))
     }
 
     /// Of a text with mistakes the keys that say which messages the stage sees, each that is right by itself; nothing where
@@ -100,25 +100,25 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<SideCar, ConfigErrors> {
-        SideCar::parse(text, Path::new("a.toml"))
+    fn parse(text: &str) -> Result<Sidecar, ConfigErrors> {
+        Sidecar::parse(text, Path::new("a.toml"))
     }
 
     #[test]
-    fn an_empty_side_car_is_the_default() {
-        assert_eq!(parse("").unwrap(), SideCar::default());
-        assert_eq!(parse("direction = \"both\"").unwrap(), SideCar::default());
-        assert_eq!(SideCar::default().limits, Limits::default());
+    fn an_empty_sidecar_is_the_default() {
+        assert_eq!(parse("").unwrap(), Sidecar::default());
+        assert_eq!(parse("direction = \"both\"").unwrap(), Sidecar::default());
+        assert_eq!(Sidecar::default().limits, Limits::default());
     }
 
     #[test]
     fn of_a_text_with_mistakes_the_keys_hold_that_say_which_messages_it_is_for() {
-        let understood = |text| SideCar::understood(text, Path::new("a.toml")).map(|side_car| side_car.filter);
+        let understood = |text| Sidecar::understood(text, Path::new("a.toml")).map(|sidecar| sidecar.filter);
         let text =
             "enabled = false\ndeadline = 5\ndestination = \"/queue/a\"\ndirection = \"sideways\"\n[config]\nx = 1\n";
         let expected = Filter { destination: Some(vec!["/queue/a".to_owned()]), ..Filter::default() };
         assert_eq!(understood(text), Some(expected));
-        assert!(SideCar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake ends no stage");
+        assert!(Sidecar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake ends no stage");
         assert_eq!(understood("deadline = 5"), None);
         assert_eq!(understood("destination = \"/queue/a"), None, "no TOML says nothing");
     }
@@ -148,20 +148,20 @@ mod tests {
             on = true
             "#
         );
-        let side_car = parse(&text).unwrap();
-        assert!(!side_car.enabled);
-        assert_eq!(side_car.filter.channels, Some(vec!["central".to_owned()]));
-        assert_eq!(side_car.filter.direction, Some(Direction::Inbound));
-        assert_eq!(side_car.filter.destination, Some(vec!["/queue/*".to_owned()]));
-        assert_eq!(side_car.filter.signer.unwrap().len(), 2);
-        assert_eq!(side_car.filter.content_type, Some(vec!["text/plain".to_owned()]));
-        assert_eq!(side_car.on_error, OnError::Reject);
+        let sidecar = parse(&text).unwrap();
+        assert!(!sidecar.enabled);
+        assert_eq!(sidecar.filter.channels, Some(vec!["central".to_owned()]));
+        assert_eq!(sidecar.filter.direction, Some(Direction::Inbound));
+        assert_eq!(sidecar.filter.destination, Some(vec!["/queue/*".to_owned()]));
+        assert_eq!(sidecar.filter.signer.unwrap().len(), 2);
+        assert_eq!(sidecar.filter.content_type, Some(vec!["text/plain".to_owned()]));
+        assert_eq!(sidecar.on_error, OnError::Reject);
         let limits = Limits { deadline: Duration::from_millis(250), memory: 128 << 20, output: 1000, log: 1024 };
-        assert_eq!(side_car.limits, limits);
-        assert!(side_car.deny_stand_ins);
-        assert_eq!(side_car.sha256, Some([0xab; 32]));
+        assert_eq!(sidecar.limits, limits);
+        assert!(sidecar.deny_stand_ins);
+        assert_eq!(sidecar.sha256, Some([0xab; 32]));
         let expected = serde_json::json!({"sites": ["UKI-TEST"], "inner": {"factor": 1.5, "on": true}});
-        assert_eq!(side_car.config, expected);
+        assert_eq!(sidecar.config, expected);
     }
 
     #[test]

@@ -4,18 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::catalog::sidecar::SideCar;
+use crate::catalog::sidecar::Sidecar;
 use crate::component::Loaded;
 
 /// A stage as a pipeline takes it up.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct PluginStatus {
     pub(crate) name: String,
     /// The settings that hold, or those known last; nothing where none were ever understood.
-    pub(crate) side_car: Option<SideCar>,
+    pub(crate) sidecar: Option<Sidecar>,
     pub(crate) condition: Condition,
     /// Whether its settings are, or were, those of a file beside it, which it is not to do without.
-    pub(crate) has_side_car: bool,
+    pub(crate) has_sidecar: bool,
     /// What is wrong with the file that lies there now, while the last good one serves.
     pub(crate) trouble: Option<String>,
     /// The text of the tombstone that lies there.
@@ -34,7 +34,7 @@ pub(crate) enum Condition {
     /// Its file is gone; what to do.
     Missing(String),
     Broken(String),
-    /// Its side-car ends it.
+    /// Its sidecar ends it.
     Disabled,
     /// A tombstone ends it.
     Removed,
@@ -63,12 +63,12 @@ impl Condition {
     }
 }
 
-impl Standing {
+impl PluginStatus {
     /// One of which nothing is known yet: it cannot answer, whatever the message.
     pub(crate) fn unloaded(name: String, reason: &str) -> Self {
         let condition = Condition::Broken(reason.to_owned());
-        let (has_side_car, trouble, tombstone) = (false, None, None);
-        Self { name, side_car: None, condition, has_side_car, trouble, tombstone, loading: None, judged: true }
+        let (has_sidecar, trouble, tombstone) = (false, None, None);
+        Self { name, sidecar: None, condition, has_sidecar, trouble, tombstone, loading: None, judged: true }
     }
 
     /// The name of the file, or `builtin:NAME`.

@@ -21,7 +21,7 @@ const BRISK: Pace = Pace {
 
 struct Scene {
     folder: tempfile::TempDir,
-    shelf: Shelf,
+    catalog: Catalog,
 }
 
 /// A good component; each number is another.
@@ -34,7 +34,7 @@ fn component(number: u8) -> Vec<u8> {
 impl Scene {
     fn new(pace: Pace) -> Self {
         let plugins = Plugins::start(CompileSettings::default()).unwrap();
-        Self { folder: tempfile::tempdir().unwrap(), shelf: Shelf { pace, ..Shelf::new(plugins) } }
+        Self { folder: tempfile::tempdir().unwrap(), catalog: Catalog { pace, ..Catalog::new(plugins) } }
     }
 
     /// One that has looked at its empty folder already.
@@ -60,23 +60,23 @@ impl Scene {
         Wanted { folder, named: Vec::new(), channels: vec!["central".to_owned()] }
     }
 
-    fn stand(&self, effort: Effort) -> Stand {
-        self.shelf.look(&self.wanted(), effort)
+    fn snapshot(&self, effort: Effort) -> Snapshot {
+        self.catalog.look(&self.wanted(), effort)
     }
 
     /// `NAME state`, with a `!` where the file that lies there is no good.
     fn look(&self) -> Vec<String> {
         // What was found bad is acted on at the next look.
-        drop(self.stand(Effort::Full));
-        let stand = self.stand(Effort::Full);
+        drop(self.snapshot(Effort::Full));
+        let snapshot = self.snapshot(Effort::Full);
         let word =
-            |s: &Standing| format!("{} {}{}", s.name, s.condition.word(), s.trouble.as_ref().map_or("", |_| "!"));
-        stand.folder().iter().map(word).collect()
+            |s: &PluginStatus| format!("{} {}{}", s.name, s.condition.word(), s.trouble.as_ref().map_or("", |_| "!"));
+        snapshot.folder().iter().map(word).collect()
     }
 
     /// The component that serves as a.wasm.
     fn serving(&self) -> [u8; 32] {
-        match &self.stand(Effort::Full).folder()[0].condition {
+        match &self.snapshot(Effort::Full).folder()[0].condition {
             Condition::Ready(loaded) => loaded.sha256,
             other => panic!("{other:?}"),
         }
@@ -96,7 +96,7 @@ fn a_file_that_is_dropped_in_and_replaced_serves() {
 }
 
 #[test]
-fn a_bad_component_or_side_car_leaves_the_good_one_in_service_as_it_was() {
+fn a_bad_component_or_sidecar_leaves_the_good_one_in_service_as_it_was() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.put("a.toml", "direction = \"inbound\"");
@@ -112,8 +112,8 @@ fn a_bad_component_or_side_car_leaves_the_good_one_in_service_as_it_was() {
         scene.put(name, content);
         assert_eq!(scene.look(), ["a.wasm ready!"], "{name}");
         assert_eq!(scene.serving(), first);
-        let side_car = scene.stand(Effort::Full).folder()[0].side_car.clone().unwrap();
-        assert_eq!(side_car.filter.direction, Some(Direction::Inbound));
+        let sidecar = scene.snapshot(Effort::Full).folder()[0].sidecar.clone().unwrap();
+        assert_eq!(sidecar.filter.direction, Some(Direction::Inbound));
     }
     scene.put("a.wasm", component(2));
     scene.put("a.toml", "");
@@ -133,7 +133,7 @@ fn a_new_file_that_is_no_good_is_a_stage_that_cannot_answer() {
 }
 
 #[test]
-fn a_stage_ends_by_a_tombstone_or_its_side_car_and_not_by_going() {
+fn a_stage_ends_by_a_tombstone_or_its_sidecar_and_not_by_going() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
@@ -161,7 +161,7 @@ fn a_file_that_is_still_changing_is_left_alone_and_others_wait_for_it() {
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(scene.look(), ["a.wasm ready", "b.wasm compiling"]);
     assert_eq!(scene.serving(), first, "a.wasm is whole and waits for b.wasm");
-    assert!(scene.stand(Effort::Full).soon.is_some());
+    assert!(scene.snapshot(Effort::Full).soon.is_some());
     scene.put("b.wasm", component(3));
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(scene.look(), ["a.wasm ready", "b.wasm ready"]);
@@ -187,7 +187,7 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
     let scene = Scene::new(BRISK);
     scene.put("a.wasm", component(1));
     scene.put("b.wasm", "nonsense");
-    let word = |effort| scene.stand(effort).folder().iter().map(|s| s.condition.word()).collect::<Vec<_>>();
+    let word = |effort| scene.snapshot(effort).folder().iter().map(|s| s.condition.word()).collect::<Vec<_>>();
     assert_eq!(word(Effort::Quick), ["compiling", "broken"], "what is no component needs no compiler");
     let pipeline = || {
         let settings = PipelineSettings {
@@ -199,7 +199,7 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
             max_payload: 1 << 20,
             total_time: crate::TOTAL_TIME,
         };
-        Pipeline::assemble(scene.stand(Effort::Quick).folder(), settings, None)
+        Pipeline::assemble(scene.snapshot(Effort::Quick).folder(), settings, None)
     };
     let before = pipeline();
     assert!(before.is_compiling());
@@ -210,13 +210,13 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
 
 /// The filter with which a stage that is not judged yet holds messages back, and whether it is compiling.
 fn glanced(scene: &Scene) -> (&'static str, Option<crate::Filter>) {
-    let stand = scene.shelf.glance(&scene.wanted());
-    let standing = &stand.folder()[0];
-    (standing.condition.word(), standing.side_car.as_ref().map(|side_car| side_car.filter.clone()))
+    let snapshot = scene.catalog.snapshot(&scene.wanted());
+    let status = &snapshot.folder()[0];
+    (status.condition.word(), status.sidecar.as_ref().map(|sidecar| sidecar.filter.clone()))
 }
 
 #[test]
-fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_side_car_as_it_reads_now() {
+fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_sidecar_as_it_reads_now() {
     let scene = Scene::looked();
     let only = |direction| Some(crate::Filter { direction: Some(direction), ..Default::default() });
     scene.put("a.toml", "direction = \"inbound\"");
@@ -231,7 +231,7 @@ fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_side_car_as
     let filter = filter.unwrap();
     assert_eq!((word, filter.destination), ("compiling", Some(vec!["/queue/a".to_owned()])));
     scene.put("a.toml", "enabled = false");
-    assert!(scene.shelf.glance(&scene.wanted()).folder().is_empty());
+    assert!(scene.catalog.snapshot(&scene.wanted()).folder().is_empty());
     scene.put("a.toml", "");
     assert_eq!(scene.look(), ["a.wasm ready"]);
 }
@@ -264,23 +264,23 @@ fn a_replacement_that_is_not_judged_yet_leaves_the_good_one_in_service_and_says_
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     assert_eq!(scene.look(), ["a.wasm ready"]);
-    assert!(scene.shelf.glance(&scene.wanted()).folder()[0].loading.is_none());
+    assert!(scene.catalog.snapshot(&scene.wanted()).folder()[0].loading.is_none());
     scene.put("a.wasm", component(2));
-    let stand = scene.shelf.glance(&scene.wanted());
-    assert_eq!((stand.folder()[0].condition.word(), stand.folder()[0].loading.is_some()), ("ready", true));
+    let snapshot = scene.catalog.snapshot(&scene.wanted());
+    assert_eq!((snapshot.folder()[0].condition.word(), snapshot.folder()[0].loading.is_some()), ("ready", true));
     scene.look();
-    assert!(scene.shelf.glance(&scene.wanted()).folder()[0].loading.is_none());
+    assert!(scene.catalog.snapshot(&scene.wanted()).folder()[0].loading.is_none());
 }
 
 #[test]
 fn a_component_that_goes_before_it_was_judged_leaves_nothing_behind() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
-    let stand = scene.shelf.glance(&scene.wanted());
-    let (stages, remembered) = crate::roster(scene.folder.path(), stand.folder(), &[]);
+    let snapshot = scene.catalog.snapshot(&scene.wanted());
+    let (stages, remembered) = crate::with_remembered(scene.folder.path(), snapshot.folder(), &[]);
     assert_eq!((stages.len(), remembered.len()), (1, 0));
     scene.take("a.wasm");
-    assert!(scene.shelf.glance(&scene.wanted()).folder().is_empty());
+    assert!(scene.catalog.snapshot(&scene.wanted()).folder().is_empty());
 }
 
 #[test]
@@ -293,20 +293,20 @@ fn a_state_of_the_shelf_is_current_until_a_name_comes_or_a_stage_that_does_not_s
         assert!(ago.unwrap().success());
     };
     let wanted = scene.wanted();
-    let version = scene.shelf.glance(&wanted).version;
-    assert!(!scene.shelf.is_current(&wanted, version), "the folder has changed too lately to tell by its times");
+    let version = scene.catalog.snapshot(&wanted).version;
+    assert!(!scene.catalog.is_current(&wanted, version), "the folder has changed too lately to tell by its times");
     // The time of the last change of the inode cannot be set back.
     settled();
     std::thread::sleep(SETTLED);
-    let version = scene.shelf.glance(&wanted).version;
-    assert!(scene.shelf.is_current(&wanted, version) && !scene.shelf.is_current(&wanted, version + 1));
+    let version = scene.catalog.snapshot(&wanted).version;
+    assert!(scene.catalog.is_current(&wanted, version) && !scene.catalog.is_current(&wanted, version + 1));
     fs::write(scene.folder.path().join("a.wasm"), component(1)).unwrap();
-    assert!(!scene.shelf.is_current(&wanted, version), "a broken stage changed where it lies");
+    assert!(!scene.catalog.is_current(&wanted, version), "a broken stage changed where it lies");
     scene.look();
-    let version = scene.shelf.glance(&wanted).version;
-    assert!(scene.shelf.is_current(&wanted, version));
+    let version = scene.catalog.snapshot(&wanted).version;
+    assert!(scene.catalog.is_current(&wanted, version));
     scene.put("b.wasm", component(2));
-    assert!(!scene.shelf.is_current(&wanted, version), "a name came");
+    assert!(!scene.catalog.is_current(&wanted, version), "a name came");
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn a_folder_that_cannot_be_trusted_changes_nothing() {
     fs::set_permissions(scene.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     scene.put("b.wasm", component(2));
     assert_eq!(scene.look(), ["a.wasm ready"]);
-    assert!(scene.stand(Effort::Full).unusable.is_some());
+    assert!(scene.snapshot(Effort::Full).unusable.is_some());
 }
 
 #[test]
@@ -335,12 +335,12 @@ fn a_listed_stage_is_reloaded_as_well() {
     let scene = Scene::new(BRISK);
     let stage = NamedStage {
         name: scene.folder.path().join("a.wasm").to_string_lossy().into_owned(),
-        settings: Some(SideCar::default()),
+        settings: Some(Sidecar::default()),
     };
     let wanted = Wanted { folder: None, named: vec![stage.clone()], channels: Vec::new() };
     let look = || {
-        drop(scene.shelf.look(&wanted, Effort::Full));
-        scene.shelf.look(&wanted, Effort::Full).named(&stage)
+        drop(scene.catalog.look(&wanted, Effort::Full));
+        scene.catalog.look(&wanted, Effort::Full).named(&stage)
     };
     assert!(look().unanswering().unwrap().contains("take it out of the pipeline"));
     scene.put("a.wasm", component(1));
@@ -361,47 +361,47 @@ fn what_changes_during_the_first_look_cannot_answer_until_the_next() {
     let named = NamedStage { name: scene.folder.path().join("b.wasm").to_string_lossy().into_owned(), settings: None };
     let wanted = Wanted { folder: Some(scene.folder.path().to_owned()), named: vec![named.clone()], channels: vec![] };
     let looked = AtomicBool::new(false);
-    let stand = std::thread::scope(|scope| {
+    let snapshot = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !looked.load(Ordering::Relaxed) {
                 scene.put("b.toml", "");
             }
         });
-        let stand = scene.shelf.look(&wanted, Effort::Full);
+        let snapshot = scene.catalog.look(&wanted, Effort::Full);
         looked.store(true, Ordering::Relaxed);
-        stand
+        snapshot
     });
-    let unanswering: Vec<_> = stand.folder().iter().map(Standing::unanswering).collect();
+    let unanswering: Vec<_> = snapshot.folder().iter().map(PluginStatus::unanswering).collect();
     assert_eq!(unanswering, [Some("was changed while it was being loaded"); 2]);
-    assert!(stand.named(&named).unanswering().is_some() && stand.unsettled && stand.soon.is_some());
-    let stand = scene.shelf.look(&wanted, Effort::Full);
-    assert!(stand.folder().iter().chain([&stand.named(&named)]).all(|standing| standing.unanswering().is_none()));
-    assert!(!stand.unsettled);
+    assert!(snapshot.named(&named).unanswering().is_some() && snapshot.unsettled && snapshot.soon.is_some());
+    let snapshot = scene.catalog.look(&wanted, Effort::Full);
+    assert!(snapshot.folder().iter().chain([&snapshot.named(&named)]).all(|status| status.unanswering().is_none()));
+    assert!(!snapshot.unsettled);
 }
 
 #[test]
 fn a_listed_stage_that_was_not_looked_at_cannot_answer() {
     let stage = NamedStage { name: "/p/a.wasm".to_owned(), settings: None };
-    assert!(Stand::default().named(&stage).unanswering().is_some());
+    assert!(Snapshot::default().named(&stage).unanswering().is_some());
 }
 
 #[test]
-fn a_side_car_that_is_gone_for_a_moment_is_waited_for() {
+fn a_sidecar_that_is_gone_for_a_moment_is_waited_for() {
     let scene = Scene::new(Pace { vanished: Duration::from_millis(300), ..BRISK });
     scene.put("a.wasm", component(1));
     scene.put("a.toml", "direction = \"inbound\"");
     scene.look();
     scene.take("a.toml");
     assert_eq!(scene.look(), ["a.wasm ready"]);
-    assert!(scene.stand(Effort::Full).soon.is_some());
+    assert!(scene.snapshot(Effort::Full).soon.is_some());
     scene.put("a.toml", "direction = \"outbound\"");
     assert_eq!(scene.look(), ["a.wasm ready"]);
-    let side_car = scene.stand(Effort::Full).folder()[0].side_car.clone().unwrap();
-    assert_eq!(side_car.filter.direction, Some(Direction::Outbound));
+    let sidecar = scene.snapshot(Effort::Full).folder()[0].sidecar.clone().unwrap();
+    assert_eq!(sidecar.filter.direction, Some(Direction::Outbound));
 }
 
 #[test]
-fn a_stage_whose_side_car_is_gone_serves_on_with_its_settings_and_does_not_begin_without_them() {
+fn a_stage_whose_sidecar_is_gone_serves_on_with_its_settings_and_does_not_begin_without_them() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.put("a.toml", "direction = \"inbound\"");
@@ -411,8 +411,8 @@ fn a_stage_whose_side_car_is_gone_serves_on_with_its_settings_and_does_not_begin
     scene.put("a.wasm", component(2));
     assert_eq!(scene.look(), ["a.wasm ready!"]);
     assert_eq!(scene.serving(), first);
-    let side_car = scene.stand(Effort::Full).folder()[0].side_car.clone().unwrap();
-    assert_eq!(side_car.filter.direction, Some(Direction::Inbound));
+    let sidecar = scene.snapshot(Effort::Full).folder()[0].sidecar.clone().unwrap();
+    assert_eq!(sidecar.filter.direction, Some(Direction::Inbound));
     scene.take("a.wasm");
     assert_eq!(scene.look(), ["a.wasm missing"]);
     scene.put("a.wasm", component(1));
@@ -423,12 +423,12 @@ fn a_stage_whose_side_car_is_gone_serves_on_with_its_settings_and_does_not_begin
 
 #[test]
 fn what_is_no_good_is_judged_again_after_a_while_though_its_files_stay() {
-    let broken = || Verdict::Broken { side_car: None, reason: "is not adopted".to_owned(), tombstone: None };
+    let broken = || Verdict::Broken { sidecar: None, reason: "is not adopted".to_owned(), tombstone: None };
     let judged_again = |verdict: Verdict, pace: Pace| {
-        let mut slot = Slot::new("a.wasm".to_owned(), false, true);
-        slot.take(verdict);
-        slot.doubt_what_is_bad(&pace, Instant::now());
-        !slot.is_judged()
+        let mut entry = Entry::new("a.wasm".to_owned(), false, true);
+        entry.take(verdict);
+        entry.doubt_what_is_bad(&pace, Instant::now());
+        !entry.is_judged()
     };
     assert!(!judged_again(broken(), BRISK));
     let at_once = Pace { again: Duration::ZERO, ..BRISK };
@@ -440,13 +440,13 @@ fn what_is_no_good_is_judged_again_after_a_while_though_its_files_stay() {
 fn what_is_wrong_is_said_once_and_again_after_the_stage_ended() {
     let scene = Scene::looked();
     let said = || {
-        scene.shelf.report(&scene.stand(Effort::Full));
-        locked(&scene.shelf.said).len()
+        scene.catalog.report(&scene.snapshot(Effort::Full));
+        locked(&scene.catalog.said).len()
     };
     scene.put("a.wasm", "nonsense");
     scene.look();
     assert_eq!(said(), 1);
-    scene.shelf.say_waiting("central", &scene.stand(Effort::Full).folder()[0]);
+    scene.catalog.report_waiting("central", &scene.snapshot(Effort::Full).folder()[0]);
     assert_eq!(said(), 1, "of the stage it is said already");
     scene.take("a.wasm");
     scene.put("a.removed", "ended");
@@ -459,19 +459,19 @@ fn what_only_a_channel_misses_stays_said_while_the_shelf_finds_nothing_wrong() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
-    let missed = Standing {
+    let missed = PluginStatus {
         condition: Condition::Missing("is missing".to_owned()),
-        ..scene.stand(Effort::Full).folder()[0].clone()
+        ..scene.snapshot(Effort::Full).folder()[0].clone()
     };
-    let said = |standing: &Standing| {
-        scene.shelf.report(&scene.stand(Effort::Full));
-        let before = locked(&scene.shelf.said).len();
-        scene.shelf.say_waiting("central", standing);
-        (before, locked(&scene.shelf.said).len())
+    let said = |status: &PluginStatus| {
+        scene.catalog.report(&scene.snapshot(Effort::Full));
+        let before = locked(&scene.catalog.said).len();
+        scene.catalog.report_waiting("central", status);
+        (before, locked(&scene.catalog.said).len())
     };
     assert_eq!(said(&missed), (0, 1));
     assert_eq!(said(&missed), (1, 1));
-    assert_eq!(said(&scene.stand(Effort::Full).folder()[0]), (1, 0));
+    assert_eq!(said(&scene.snapshot(Effort::Full).folder()[0]), (1, 0));
 }
 
 #[test]
@@ -491,7 +491,7 @@ fn a_plugin_ends_when_nobody_vouches_for_it_any_more() {
     };
     let plugins = Plugins::start_checked(CompileSettings::default(), settings).unwrap();
     let pace = Pace { again: Duration::ZERO, ..BRISK };
-    let scene = Scene { folder: tempfile::tempdir().unwrap(), shelf: Shelf { pace, ..Shelf::new(plugins) } };
+    let scene = Scene { folder: tempfile::tempdir().unwrap(), catalog: Catalog { pace, ..Catalog::new(plugins) } };
     let (certificate, key) = signer.write(home.path(), "signer").unwrap();
     let signature = sign_detached(&Credential::load(&certificate, &key).unwrap(), &component(1)).unwrap();
     list(SIGNER);
@@ -502,8 +502,8 @@ fn a_plugin_ends_when_nobody_vouches_for_it_any_more() {
     assert_eq!(scene.look(), ["a.wasm ready"], "a list that cannot be read says nothing of him");
     list("/C=UK/O=Sesame/CN=somebody.example.org");
     assert_eq!(scene.look(), ["a.wasm broken"]);
-    let stand = scene.stand(Effort::Quick);
-    assert!(stand.folder()[0].unanswering().unwrap().contains("who is not in "), "{stand:?}");
+    let snapshot = scene.snapshot(Effort::Quick);
+    assert!(snapshot.folder()[0].unanswering().unwrap().contains("who is not in "), "{snapshot:?}");
     list(SIGNER);
     assert_eq!(scene.look(), ["a.wasm ready"]);
     let crl = authority.crl(&[&signer.certificate], &CrlRequest::default()).unwrap();

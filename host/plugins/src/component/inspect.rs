@@ -16,7 +16,7 @@ use crate::text::clean;
 pub struct Inspection {
     /// Bytes.
     pub size: usize,
-    /// Its hash, which a side-car may pin.
+    /// Its hash, which a sidecar may pin.
     pub sha256: [u8; 32],
     /// What it imports; empty where the file is no component.
     pub imports: Vec<Import>,

@@ -2,7 +2,7 @@
 //! the program's own log, because a guest may name users in it.
 //!
 //! # Limits
-//! A line is cut at 2,000 characters, an instance may write 200 lines and the side-car's number of bytes; what comes
+//! A line is cut at 2,000 characters, an instance may write 200 lines and the sidecar's number of bytes; what comes
 //! after that is counted, and the count is the last line.
 
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ const TABLE_ENTRIES: usize = 1 << 20;
 /// Core instances, memories and tables inside one component; a Python component has more than twenty.
 const CORE_OBJECTS: usize = 200;
 
-/// What a plugin may use, as its side-car or the defaults say.
+/// What a plugin may use, as its sidecar or the defaults say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest time of one call.

@@ -48,13 +48,13 @@ pub enum Fault {
         said: Option<String>,
     },
     /// The deadline.
-    #[error("took longer than its deadline of {}: raise `deadline` in its side-car or mend the plugin", span(*limit))]
+    #[error("took longer than its deadline of {}: raise `deadline` in its sidecar or mend the plugin", span(*limit))]
     Deadline {
         /// The limit that was reached.
         limit: Duration,
     },
     /// The memory limit.
-    #[error("wanted more memory than its limit of {}: raise `memory` in its side-car or mend the plugin", size(*limit))]
+    #[error("wanted more memory than its limit of {}: raise `memory` in its sidecar or mend the plugin", size(*limit))]
     Memory {
         /// Bytes.
         limit: u64,
@@ -67,7 +67,7 @@ pub enum Fault {
     Stack,
     /// More was handed back than may be.
     #[error(
-        "handed over more than {} in one call, as its answer or as a line for its log: raise `output-limit` in its side-car \
+        "handed over more than {} in one call, as its answer or as a line for its log: raise `output-limit` in its sidecar \
          or mend the plugin",
         size(*limit)
     )]

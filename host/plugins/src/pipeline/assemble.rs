@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::stage::{Stage, State};
 use super::{Pipeline, PipelineSettings};
-use crate::catalog::{Condition, Standing};
+use crate::catalog::{Condition, PluginStatus};
 
 impl Pipeline {
     /// The pipeline of a channel from these stages, in order; those that do not concern the channel and those that were
     /// ended are left out. Stages that are the same as in `before` go on counting, and a breaker of theirs that is open stays open
     /// unless their filter, limits or `on-error` changed.
     #[must_use]
-    pub fn assemble(stages: &[Standing], settings: PipelineSettings, before: Option<&Self>) -> Self {
-        let mut stages: Vec<Stage> = stages.iter().filter_map(|standing| stage(standing, &settings)).collect();
+    pub fn assemble(stages: &[PluginStatus], settings: PipelineSettings, before: Option<&Self>) -> Self {
+        let mut stages: Vec<Stage> = stages.iter().filter_map(|status| stage(status, &settings)).collect();
         for stage in &mut stages {
             let named = before.into_iter().flat_map(|before| &before.stages).find(|old| old.name == stage.name);
             if let Some(old) = named {
@@ -44,8 +44,8 @@ impl Pipeline {
     }
 }
 
-fn stage(standing: &Standing, settings: &PipelineSettings) -> Option<Stage> {
-    let state = match &standing.condition {
+fn stage(status: &PluginStatus, settings: &PipelineSettings) -> Option<Stage> {
+    let state = match &status.condition {
         Condition::Ready(loaded) => State::Ready(Arc::clone(loaded)),
         Condition::Compiling => State::Compiling,
         Condition::Missing(reason) => State::Missing(reason.clone()),
@@ -53,11 +53,11 @@ fn stage(standing: &Standing, settings: &PipelineSettings) -> Option<Stage> {
         Condition::Disabled | Condition::Removed => return None,
     };
     // Of one that was never understood nothing is known of what it should have seen, so it is everything.
-    let side_car = standing.side_car.clone().unwrap_or_default();
-    let concerned = side_car.filter.concerns(&settings.channel, settings.direction);
-    let trouble = standing.trouble.clone();
-    let loading = standing.loading;
-    concerned.then(|| Stage { trouble, loading, ..Stage::new(standing.name.clone(), side_car, state) })
+    let sidecar = status.sidecar.clone().unwrap_or_default();
+    let concerned = sidecar.filter.concerns(&settings.channel, settings.direction);
+    let trouble = status.trouble.clone();
+    let loading = status.loading;
+    concerned.then(|| Stage { trouble, loading, ..Stage::new(status.name.clone(), sidecar, state) })
 }
 
 #[cfg(test)]
@@ -65,16 +65,16 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::catalog::sidecar::SideCar;
+    use crate::catalog::sidecar::Sidecar;
     use crate::{Blame, Filter, Input, Outcome, TOTAL_TIME};
     use message::{Direction, MessageId};
 
     fn pipeline(deadline: u64, before: Option<&Pipeline>) -> Pipeline {
-        let mut side_car = SideCar::default();
-        side_car.limits.deadline = Duration::from_secs(deadline);
-        let mut standing = Standing::unloaded("a.wasm".to_owned(), "is broken");
-        standing.side_car = Some(side_car);
-        Pipeline::assemble(&[standing], settings(), before)
+        let mut sidecar = Sidecar::default();
+        sidecar.limits.deadline = Duration::from_secs(deadline);
+        let mut status = PluginStatus::unloaded("a.wasm".to_owned(), "is broken");
+        status.sidecar = Some(sidecar);
+        Pipeline::assemble(&[status], settings(), before)
     }
 
     fn settings() -> PipelineSettings {
@@ -101,10 +101,13 @@ mod tests {
     }
 
     fn compiling(filter: Filter) -> Pipeline {
-        let side_car = Some(SideCar { filter, ..SideCar::default() });
-        let standing =
-            Standing { side_car, condition: Condition::Compiling, ..Standing::unloaded("a.wasm".to_owned(), "") };
-        Pipeline::assemble(&[standing], settings(), None)
+        let sidecar = Some(Sidecar { filter, ..Sidecar::default() });
+        let status = PluginStatus {
+            sidecar,
+            condition: Condition::Compiling,
+            ..PluginStatus::unloaded("a.wasm".to_owned(), "")
+        };
+        Pipeline::assemble(&[status], settings(), None)
     }
 
     fn outcome(pipeline: &Pipeline, id: &str) -> Option<Blame> {
@@ -151,8 +154,9 @@ mod tests {
         let before = pipeline(1, None);
         let (at, error) = before.stages[0].last_error.get().unwrap();
         assert_eq!(error, "is broken");
-        let standing = Standing { condition: Condition::Compiling, ..Standing::unloaded("a.wasm".to_owned(), "") };
-        let after = Pipeline::assemble(&[standing], settings(), Some(&before));
+        let status =
+            PluginStatus { condition: Condition::Compiling, ..PluginStatus::unloaded("a.wasm".to_owned(), "") };
+        let after = Pipeline::assemble(&[status], settings(), Some(&before));
         assert_eq!(after.stages[0].last_error.get(), Some((at, error)));
         assert_eq!(pipeline(5, Some(&before)).stages[0].last_error.get().unwrap().0, at, "it is the same error still");
     }

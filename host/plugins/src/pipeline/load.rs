@@ -10,7 +10,7 @@ use super::stage::{Stage, State};
 use super::{Pipeline, PipelineSettings};
 use crate::catalog::filter::Filter;
 use crate::catalog::folder::{Source, StageSource, read_component};
-use crate::catalog::sidecar::SideCar;
+use crate::catalog::sidecar::Sidecar;
 use crate::component::Loaded;
 use crate::component::compile::Trust;
 use crate::component::plugins::Plugins;
@@ -61,24 +61,24 @@ impl Pipeline {
 
 /// The stage, or nothing if it is disabled or does not concern the channel.
 fn load_stage(plugins: &Plugins, source: &StageSource, pipeline: &PipelineSettings) -> Option<Stage> {
-    let (source, side_car) = settings(plugins, source, &pipeline.channels);
-    let (side_car, mistake) = match side_car {
-        Ok(side_car) => (side_car, None),
+    let (source, sidecar) = settings(plugins, source, &pipeline.channels);
+    let (sidecar, mistake) = match sidecar {
+        Ok(sidecar) => (sidecar, None),
         // Of one that was never understood nothing is known of what it should have seen, so it is everything.
         Err(Mistaken { understood, reason }) => (understood.unwrap_or_default(), Some(reason)),
     };
-    if !side_car.enabled || !side_car.filter.concerns(&pipeline.channel, pipeline.direction) {
+    if !sidecar.enabled || !sidecar.filter.concerns(&pipeline.channel, pipeline.direction) {
         return None;
     }
-    let loaded = mistake.map_or_else(|| load_component(plugins, &source, &side_car), Err);
+    let loaded = mistake.map_or_else(|| load_component(plugins, &source, &sidecar), Err);
     let state = loaded.map_or_else(State::Broken, State::Ready);
-    Some(Stage::new(source.name.clone(), side_car, state))
+    Some(Stage::new(source.name.clone(), sidecar, state))
 }
 
 /// Why the settings of a stage cannot be used.
 pub(crate) struct Mistaken {
     /// What holds of them nevertheless: the messages that the stage is meant for. Nothing where that is not known.
-    pub(crate) understood: Option<SideCar>,
+    pub(crate) understood: Option<Sidecar>,
     /// What is wrong and what to do, as words that follow the plugin's name.
     pub(crate) reason: String,
 }
@@ -89,36 +89,36 @@ pub(crate) fn settings<'a>(
     plugins: &Plugins,
     source: &'a StageSource,
     channels: &[String],
-) -> (Cow<'a, StageSource>, Result<SideCar, Mistaken>) {
+) -> (Cow<'a, StageSource>, Result<Sidecar, Mistaken>) {
     // Before anything that a sidecar says is believed.
     let source = plugins.provenance().vouch(source);
-    let side_car = match &source.side_car {
+    let sidecar = match &source.sidecar {
         Err(mistakes) => Err(Mistaken {
             understood: source.understood.clone(),
-            reason: format!("has a side-car that cannot be used, {mistakes}"),
+            reason: format!("has a sidecar that cannot be used, {mistakes}"),
         }),
-        Ok(side_car) => match unknown_channel(&side_car.filter, channels) {
+        Ok(sidecar) => match unknown_channel(&sidecar.filter, channels) {
             // What the other keys say is what it is meant for.
-            Some(reason) if side_car.enabled => {
-                let filter = Filter { channels: None, ..side_car.filter.clone() };
-                Err(Mistaken { understood: Some(SideCar { filter, ..side_car.clone() }), reason })
+            Some(reason) if sidecar.enabled => {
+                let filter = Filter { channels: None, ..sidecar.filter.clone() };
+                Err(Mistaken { understood: Some(Sidecar { filter, ..sidecar.clone() }), reason })
             }
-            _ => Ok(side_car.clone()),
+            _ => Ok(sidecar.clone()),
         },
     };
-    (source, side_car)
+    (source, sidecar)
 }
 
 /// Why a filter names no channel that there is.
 fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
     let unknown = filter.channels.iter().flatten().find(|name| !channels.contains(name))?;
     Some(format!(
-        "names the channel {unknown:?} in its side-car, and there is none: the channels are {}",
+        "names the channel {unknown:?} in its sidecar, and there is none: the channels are {}",
         channels.join(", ")
     ))
 }
 
-/// Reads a component once, and finds out with those bytes whether it is what the side-car pins, compiles, links, and takes
+/// Reads a component once, and finds out with those bytes whether it is what the sidecar pins, compiles, links, and takes
 /// its configuration.
 ///
 /// # Errors
@@ -126,7 +126,7 @@ fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
 pub(crate) fn load_component(
     plugins: &Plugins,
     source: &StageSource,
-    side_car: &SideCar,
+    sidecar: &Sidecar,
 ) -> Result<Arc<Loaded>, String> {
     let read;
     let (bytes, trust) = match &source.source {
@@ -138,14 +138,14 @@ pub(crate) fn load_component(
         }
         Source::Missing(why) => return Err(format!("cannot be loaded, {why}")),
     };
-    check_pin(bytes, side_car)?;
-    if side_car.deny_stand_ins {
+    check_pin(bytes, sidecar)?;
+    if sidecar.deny_stand_ins {
         deny_stand_ins(bytes)?;
     }
     let loaded = plugins.load(bytes, trust).map_err(|error| error.to_string())?;
-    loaded.check_config(&side_car.config).map_err(|error| error.to_string())?;
-    let config = side_car.config.to_string();
-    Running::start(&loaded, &source.name, None, &side_car.limits, &config).map_err(|fault| fault.to_string())?;
+    loaded.check_config(&sidecar.config).map_err(|error| error.to_string())?;
+    let config = sidecar.config.to_string();
+    Running::start(&loaded, &source.name, None, &sidecar.limits, &config).map_err(|fault| fault.to_string())?;
     Ok(loaded)
 }
 
@@ -161,11 +161,11 @@ fn deny_stand_ins(bytes: &[u8]) -> Result<(), String> {
     ))
 }
 
-fn check_pin(bytes: &[u8], side_car: &SideCar) -> Result<(), String> {
+fn check_pin(bytes: &[u8], sidecar: &Sidecar) -> Result<(), String> {
     let found: [u8; 32] = Sha256::digest(bytes).into();
-    match side_car.sha256 {
+    match sidecar.sha256 {
         Some(pin) if pin != found => Err(format!(
-            "is not the component its side-car pins: its SHA-256 is {}, `sha256` says {}",
+            "is not the component its sidecar pins: its SHA-256 is {}, `sha256` says {}",
             hex(&found),
             hex(&pin)
         )),

@@ -54,7 +54,7 @@ pub struct PipelineSettings {
     pub stages: Vec<StageSource>,
     /// The channel.
     pub channel: String,
-    /// The names of all channels, so that a side-car that names none of them is found out.
+    /// The names of all channels, so that a sidecar that names none of them is found out.
     pub channels: Vec<String>,
     /// The channel's direction.
     pub direction: Direction,

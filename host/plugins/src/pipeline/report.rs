@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Standing;
+use crate::catalog::PluginStatus;
 use crate::pipeline::{Pipeline, StageInfo};
 
 /// A channel and its stages.
@@ -64,15 +64,15 @@ pub struct StageReport {
 impl ChannelReport {
     /// Tells of a channel: the pipeline that is in service, and what was ended of `stages`.
     #[must_use]
-    pub fn of(channel: &str, pipeline: &Pipeline, stages: &[Standing]) -> Self {
-        let ended = stages.iter().filter_map(|standing| {
-            let state = standing.ended()?.to_owned();
-            Some(StageReport { name: standing.name().to_owned(), state, ..StageReport::default() })
+    pub fn of(channel: &str, pipeline: &Pipeline, stages: &[PluginStatus]) -> Self {
+        let ended = stages.iter().filter_map(|status| {
+            let state = status.ended()?.to_owned();
+            Some(StageReport { name: status.name().to_owned(), state, ..StageReport::default() })
         });
         let mut told: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
         for stage in &mut told {
-            let standing = stages.iter().find(|standing| standing.name() == stage.name);
-            let loading = standing.and_then(|standing| standing.loading);
+            let status = stages.iter().find(|status| status.name() == stage.name);
+            let loading = status.and_then(|status| status.loading);
             // That an earlier one serves until then is no reason for another pipeline.
             if let Some(since) = loading.filter(|_| stage.serves) {
                 (stage.state, stage.compiling_since) = ("compiling".to_owned(), Some(milliseconds(since)));

@@ -11,7 +11,7 @@ use super::statistics::{Ending, LastError, Statistics};
 use super::{Blame, ReadyStage, StageError, StageInfo};
 use crate::catalog::filter::{Facts, Filter};
 use crate::catalog::settings::OnError;
-use crate::catalog::sidecar::SideCar;
+use crate::catalog::sidecar::Sidecar;
 use crate::component::Loaded;
 use crate::component::bindings::transformer::{Output, Part, Verdict};
 use crate::component::bindings::types::{Failure, Message};
@@ -145,8 +145,8 @@ fn ending(answer: &Result<Answer, Stop>) -> Ending {
 }
 
 impl Stage {
-    pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
-        let SideCar { filter, on_error, limits, config, .. } = side_car;
+    pub(super) fn new(name: String, sidecar: Sidecar, state: State) -> Self {
+        let Sidecar { filter, on_error, limits, config, .. } = sidecar;
         let (config, peak_memory) = (config.to_string(), AtomicU64::new(0));
         Self {
             name,

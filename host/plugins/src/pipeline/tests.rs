@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::{AnswerError, CompileSettings, Plugins, SideCar, read_folder};
+use crate::{AnswerError, CompileSettings, Plugins, Sidecar, read_folder};
 use message::Severity;
 
 /// The folder of the built guests: `SESAME_TEST_GUESTS`, or built now.
@@ -51,14 +51,14 @@ fn settings(stages: Vec<StageSource>) -> PipelineSettings {
     }
 }
 
-/// A stage of the guest `behaviour` with a side-car.
-fn behaviour(side_car: &str) -> StageSource {
-    stage("behaviour", side_car)
+/// A stage of the guest `behaviour` with a sidecar.
+fn behaviour(sidecar: &str) -> StageSource {
+    stage("behaviour", sidecar)
 }
 
-fn stage(name: &str, side_car: &str) -> StageSource {
-    let side_car = SideCar::parse(side_car, std::path::Path::new("side-car.toml")).expect("side-car");
-    StageSource::named(guest(name).to_str().unwrap(), Some(side_car))
+fn stage(name: &str, sidecar: &str) -> StageSource {
+    let sidecar = Sidecar::parse(sidecar, std::path::Path::new("sidecar.toml")).expect("sidecar");
+    StageSource::named(guest(name).to_str().unwrap(), Some(sidecar))
 }
 
 fn load(stages: Vec<StageSource>) -> Pipeline {
@@ -85,12 +85,12 @@ fn run(pipeline: &Pipeline, payload: &str) -> Outcome {
     pipeline.run(&input, payload.as_bytes())
 }
 
-fn one(side_car: &str, payload: &str) -> Outcome {
-    run(&load(vec![behaviour(side_car)]), payload)
+fn one(sidecar: &str, payload: &str) -> Outcome {
+    run(&load(vec![behaviour(sidecar)]), payload)
 }
 
-fn failure(side_car: &str) -> StageError {
-    match one(side_car, "payload") {
+fn failure(sidecar: &str) -> StageError {
+    match one(sidecar, "payload") {
         Outcome::Failed { plugin, error } => {
             assert_eq!(plugin, "behaviour.wasm");
             error
@@ -172,7 +172,7 @@ fn tells_a_plugin_all_it_may_know() {
 
 #[test]
 fn a_replaced_message_carries_what_the_plugin_set() {
-    let side_car = r#"
+    let sidecar = r#"
         [config]
         transform = "replace"
         text = "new"
@@ -180,7 +180,7 @@ fn a_replaced_message_carries_what_the_plugin_set() {
         headers = [["site", "UKI"], ["Colour", "red"]]
         route = ["cloud"]
     "#;
-    let (outputs, _, _) = passed(one(side_car, "old"));
+    let (outputs, _, _) = passed(one(sidecar, "old"));
     assert_eq!(
         outputs,
         [Output {
@@ -270,7 +270,7 @@ fn an_endless_loop_ends_at_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(
         error.to_string(),
-        "plugin behaviour.wasm took longer than its deadline of 200 ms: raise `deadline` in its side-car or mend the \
+        "plugin behaviour.wasm took longer than its deadline of 200 ms: raise `deadline` in its sidecar or mend the \
          plugin"
     );
     let error = load_error(behaviour("deadline = \"200ms\"\n[config]\ninit = \"loop\""));
@@ -334,16 +334,16 @@ fn an_answer_that_breaks_the_contract_is_the_plugins_fault() {
 
 #[test]
 fn on_error_decides_what_a_fault_does() {
-    let side_car =
+    let sidecar =
         |rule: &str| format!("on-error = \"{rule}\"\n[config]\nvalidate = \"internal\"\ntext = \"table missing\"");
-    let error = failure(&side_car("defer")).to_string();
+    let error = failure(&sidecar("defer")).to_string();
     assert!(error.contains("reports a fault of its own, \"table missing\""), "{error}");
-    let outcome = one(&side_car("reject"), "x");
+    let outcome = one(&sidecar("reject"), "x");
     assert!(
         matches!(&outcome, Outcome::Invalid { findings, .. } if findings[0].code == "plugin.failed"),
         "{outcome:?}"
     );
-    let (outputs, _, findings) = passed(one(&side_car("pass"), "x"));
+    let (outputs, _, findings) = passed(one(&sidecar("pass"), "x"));
     assert_eq!(outputs, [unchanged()]);
     assert_eq!((findings[0].severity, findings[0].code.as_str()), (Severity::Warning, "plugin.failed"));
 }
@@ -368,7 +368,7 @@ fn talkative_plugins_are_borne() {
 }
 
 #[test]
-fn a_stage_sees_only_what_its_side_car_lets_through() {
+fn a_stage_sees_only_what_its_sidecar_lets_through() {
     for (filter, sees) in [
         ("channels = [\"central\"]", true),
         ("channels = [\"other\"]", false),
@@ -436,7 +436,7 @@ fn damaged_components_are_refused() {
 #[test]
 fn a_pinned_component_must_be_that_one() {
     let error = load_error(stage("sites", &format!("sha256 = \"{}\"", "0".repeat(64))));
-    assert!(error.contains("is not the component its side-car pins: its SHA-256 is "), "{error}");
+    assert!(error.contains("is not the component its sidecar pins: its SHA-256 is "), "{error}");
 }
 
 #[test]
@@ -460,11 +460,13 @@ fn a_broken_plugin_of_the_folder_stops_its_messages_and_no_others() {
 }
 
 #[test]
-fn a_side_car_for_a_channel_that_is_not_there_is_a_mistake() {
+fn a_sidecar_for_a_channel_that_is_not_there_is_a_mistake() {
     let error = load_error(behaviour("channels = [\"centrall\"]"));
-    assert!(error.contains(
-        "names the channel \"centrall\" in its side-car, and there is none: the channels are central, other"
-    ));
+    assert!(
+        error.contains(
+            "names the channel \"centrall\" in its sidecar, and there is none: the channels are central, other"
+        )
+    );
 }
 
 #[test]

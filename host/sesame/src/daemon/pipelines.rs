@@ -1,11 +1,11 @@
 //! The pipelines of running channels: made at start, and replaced while files of the plugin folder come and go.
 //!
-//! Start at [`Live::renew`]. What stages there are is found out by the plugin module's shelf and roster; here a channel's
+//! Start at [`PipelineManager::renew`]. What stages there are is found out by the plugin module's shelf and with_remembered; here a channel's
 //! pipeline is put together from them, what it stands for is made durable, and only then is it swapped in. Messages that
 //! are in work finish on the one they began with. All of it blocks and runs where no signal and no heart-beat waits for it.
 //!
 //! # No message passes a plugin that is not ready yet
-//! Senders and receivers call [`Live::ensure`] after they took a message up and before they load the pipeline: where the shelf
+//! Senders and receivers call [`PipelineManager::ensure`] after they took a message up and before they load the pipeline: where the shelf
 //! has learnt anything since the pipelines were put together, or a file has come into the folder, they are put together
 //! again first, with every component that is not compiled yet as a stage that holds its messages. So a message that came
 //! after a plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it is
@@ -32,8 +32,8 @@ use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{
-    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, Remembered, SideCar, Stand,
-    Standing, TOTAL_TIME, Wanted, roster,
+    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginStatus, Remembered,
+    Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
@@ -49,44 +49,44 @@ const PASSTHROUGH: &str = "builtin:passthrough";
 
 /// A pipeline and what it was made from.
 #[derive(Debug)]
-pub struct Made {
+pub struct BuiltPipeline {
     /// The pipeline.
     pub pipeline: Pipeline,
     /// All stages, also those that do not concern the channel or were ended.
-    pub stages: Vec<Standing>,
+    pub stages: Vec<PluginStatus>,
     remembered: Vec<Remembered>,
 }
 
 /// A channel whose pipeline is kept up to date.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(super) struct ChannelHandle {
     channel: String,
     direction: Direction,
     spool: Arc<OpenSpool>,
     directory: PathBuf,
-    holder: Holder,
-    known: Mutex<Known>,
+    role: Role,
+    known: Mutex<ChannelState>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct ChannelState {
     remembered: Vec<Remembered>,
-    stages: Vec<Standing>,
+    stages: Vec<PluginStatus>,
 }
 
 #[derive(Debug)]
-pub(super) enum Holder {
+pub(super) enum Role {
     Sender(Arc<Sender>),
     Receiver(Arc<Receiver>),
 }
 
 /// The channels of a daemon, with what their stages are found out from.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct PipelineManager {
     shared: Shared,
     config: Config,
     wanted: Wanted,
-    posts: Vec<Post>,
+    handles: Vec<ChannelHandle>,
     /// Whether it was said that status files cannot be written.
     unwritable: AtomicBool,
     /// The same of a journal.
@@ -118,8 +118,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
 /// [`SetupError::Journal`] where it is not known what stages there were.
-pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Direction) -> Result<Made, SetupError> {
-    let stand = look(shared, &wanted(config, |name| name == channel), Effort::Full);
+pub fn pipeline(
+    shared: &Shared,
+    config: &Config,
+    channel: &str,
+    direction: Direction,
+) -> Result<BuiltPipeline, SetupError> {
+    let snapshot = look(shared, &wanted(config, |name| name == channel), Effort::Full);
     let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
     // One that may not be looked at is there: that it cannot be opened is to be told.
     let there = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
@@ -127,16 +132,16 @@ pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Dire
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
         None => Vec::new(),
     };
-    made(config, &stand, (channel, direction), &remembered, None)
+    built(config, &snapshot, (channel, direction), &remembered, None)
 }
 
 /// The plugins of a channel that have to be compiled before [`pipeline`] answers.
 pub(crate) fn compiling(shared: &Shared, config: &Config, channel: &str) -> Vec<String> {
     let wanted = wanted(config, |name| name == channel);
-    let stand = shared.shelf.look(&wanted, Effort::Quick);
-    let named = wanted.named.iter().map(|stage| stand.named(stage));
-    let all = stand.folder().iter().cloned().chain(named);
-    all.filter(Standing::is_compiling).map(|standing| standing.name().to_owned()).collect()
+    let snapshot = shared.catalog.look(&wanted, Effort::Quick);
+    let named = wanted.named.iter().map(|stage| snapshot.named(stage));
+    let all = snapshot.folder().iter().cloned().chain(named);
+    all.filter(PluginStatus::is_compiling).map(|status| status.name().to_owned()).collect()
 }
 
 /// The directory with lock and journal of a channel.
@@ -167,7 +172,7 @@ fn passthrough() -> NamedStage {
 }
 
 fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
-    let settings = config.plugin.get(&stage.to_string()).map(SideCar::from);
+    let settings = config.plugin.get(&stage.to_string()).map(Sidecar::from);
     let name = match stage {
         config::Stage::Builtin(_) => stage.to_string(),
         config::Stage::File(name) => config.plugins.folder.join(format!("{name}.wasm")).to_string_lossy().into_owned(),
@@ -176,29 +181,29 @@ fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
 }
 
 /// Looks at all stages, again where one changed meanwhile: whoever begins with what is found may never look again.
-pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Stand {
-    let mut stand = shared.shelf.look(wanted, effort);
+pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot {
+    let mut snapshot = shared.catalog.look(wanted, effort);
     for _ in 1..LOOKS {
-        let Some(soon) = stand.soon.filter(|_| stand.unsettled) else { break };
+        let Some(soon) = snapshot.soon.filter(|_| snapshot.unsettled) else { break };
         std::thread::sleep(soon);
-        stand = shared.shelf.look(wanted, effort);
+        snapshot = shared.catalog.look(wanted, effort);
     }
-    stand
+    snapshot
 }
 
 /// Looks at all stages for a daemon that is about to start: what is compiled is loaded, what a pipeline lists is waited for
 /// a moment, and the rest is compiled later.
-pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Stand {
-    let stand = look(shared, wanted, Effort::Quick);
-    if !wanted.named.iter().any(|stage| stand.named(stage).is_compiling()) {
-        return stand;
+pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
+    let snapshot = look(shared, wanted, Effort::Quick);
+    if !wanted.named.iter().any(|stage| snapshot.named(stage).is_compiling()) {
+        return snapshot;
     }
-    let (shelf, all) = (Arc::clone(&shared.shelf), wanted.clone());
+    let (catalog, all) = (Arc::clone(&shared.catalog), wanted.clone());
     let (done, ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let _ = done.send(shelf.look(&all, Effort::Full));
+        let _ = done.send(catalog.look(&all, Effort::Full));
     });
-    ready.recv_timeout(START_PATIENCE).unwrap_or_else(|_| shared.shelf.look(wanted, Effort::Quick))
+    ready.recv_timeout(START_PATIENCE).unwrap_or_else(|_| shared.catalog.look(wanted, Effort::Quick))
 }
 
 /// The pipeline of a channel that is about to run; what it stands for is durable.
@@ -207,33 +212,33 @@ pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Stand {
 /// As [`pipeline`].
 pub(super) fn begin(
     config: &Config,
-    stand: &Stand,
+    snapshot: &Snapshot,
     (channel, direction): (&str, Direction),
     journal: &Journal,
-) -> Result<Made, SetupError> {
-    let made = made(config, stand, (channel, direction), &remembered(journal, channel)?, None)?;
-    record(journal, channel, &made)?;
-    Ok(made)
+) -> Result<BuiltPipeline, SetupError> {
+    let built = built(config, snapshot, (channel, direction), &remembered(journal, channel)?, None)?;
+    record(journal, channel, &built)?;
+    Ok(built)
 }
 
-fn made(
+fn built(
     config: &Config,
-    stand: &Stand,
+    snapshot: &Snapshot,
     (channel, direction): (&str, Direction),
     remembered: &[Remembered],
     before: Option<&Pipeline>,
-) -> Result<Made, SetupError> {
+) -> Result<BuiltPipeline, SetupError> {
     let listed = listed(config, channel, direction);
-    if let (None, Some(error)) = (listed, &stand.unusable) {
+    if let (None, Some(error)) = (listed, &snapshot.unusable) {
         return Err(SetupError::PluginFolder(Arc::clone(error)));
     }
-    let made = compose(config, stand, (channel, direction), remembered, before);
-    let unanswering = |standing: &Standing| {
-        let reason = standing.unanswering()?.to_owned();
-        Some(PluginError { plugin: standing.name().to_owned(), reason })
+    let built = compose(config, snapshot, (channel, direction), remembered, before);
+    let unanswering = |status: &PluginStatus| {
+        let reason = status.unanswering()?.to_owned();
+        Some(PluginError { plugin: status.name().to_owned(), reason })
     };
-    let refused: Vec<PluginError> = made.stages.iter().filter(|_| listed.is_some()).filter_map(unanswering).collect();
-    if refused.is_empty() { Ok(made) } else { Err(SetupError::Plugins(refused)) }
+    let refused: Vec<PluginError> = built.stages.iter().filter(|_| listed.is_some()).filter_map(unanswering).collect();
+    if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
 }
 
 fn listed<'a>(config: &'a Config, channel: &str, direction: Direction) -> Option<&'a Vec<config::Stage>> {
@@ -245,26 +250,26 @@ fn listed<'a>(config: &'a Config, channel: &str, direction: Direction) -> Option
 
 fn compose(
     config: &Config,
-    stand: &Stand,
+    snapshot: &Snapshot,
     (channel, direction): (&str, Direction),
     remembered: &[Remembered],
     before: Option<&Pipeline>,
-) -> Made {
-    let (stages, remembered): (Vec<Standing>, _) = match listed(config, channel, direction) {
+) -> BuiltPipeline {
+    let (stages, remembered): (Vec<PluginStatus>, _) = match listed(config, channel, direction) {
         // What the folder held for the channel is remembered in case it is asked for again.
         Some(stages) => {
-            let stages = stages.iter().map(|stage| stand.named(&named_stage(config, stage)));
+            let stages = stages.iter().map(|stage| snapshot.named(&named_stage(config, stage)));
             (stages.collect(), remembered.to_vec())
         }
         None => {
-            let (stages, remembered) = roster(&config.plugins.folder, stand.folder(), remembered);
-            let none = stages.iter().all(|standing| standing.ended() == Some("removed"));
-            let stock = none.then(|| stand.named(&passthrough()));
+            let (stages, remembered) = with_remembered(&config.plugins.folder, snapshot.folder(), remembered);
+            let none = stages.iter().all(|status| status.ended() == Some("removed"));
+            let stock = none.then(|| snapshot.named(&passthrough()));
             (stages.into_iter().chain(stock).collect(), remembered)
         }
     };
     let pipeline = Pipeline::assemble(&stages, settings(config, channel, direction), before);
-    Made { pipeline, stages, remembered }
+    BuiltPipeline { pipeline, stages, remembered }
 }
 
 fn settings(config: &Config, channel: &str, direction: Direction) -> PipelineSettings {
@@ -293,13 +298,13 @@ fn remembered(journal: &Journal, channel: &str) -> Result<Vec<Remembered>, Journ
     Ok(rows.map(|row| Remembered::from_text(row.name, row.filter.as_deref(), row.tombstone)).collect())
 }
 
-fn record(journal: &Journal, channel: &str, made: &Made) -> Result<(), JournalError> {
-    let rows: Vec<StageRow> = made
+fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(), JournalError> {
+    let rows: Vec<StageRow> = built
         .remembered
         .iter()
         .map(|known| StageRow { name: known.name.clone(), filter: known.text(), tombstone: known.tombstone.clone() })
         .collect();
-    let stages: Vec<PipelineStage> = made
+    let stages: Vec<PipelineStage> = built
         .pipeline
         .stages()
         .map(|stage| {
@@ -311,10 +316,10 @@ fn record(journal: &Journal, channel: &str, made: &Made) -> Result<(), JournalEr
             }
         })
         .collect();
-    journal.record_stages(channel, &rows, made.pipeline.hash(), &stages)
+    journal.record_stages(channel, &rows, built.pipeline.hash(), &stages)
 }
 
-impl Holder {
+impl Role {
     fn pipeline(&self) -> Arc<Pipeline> {
         match self {
             Self::Sender(sender) => sender.pipeline(),
@@ -337,39 +342,39 @@ impl Holder {
     }
 }
 
-impl Post {
+impl ChannelHandle {
     /// A channel that runs with the pipeline it began with.
     pub(super) fn new(
         (channel, direction): (&str, Direction),
         (directory, spool): (&Path, Arc<OpenSpool>),
-        holder: Holder,
-        stages: (Vec<Standing>, Vec<Remembered>),
+        role: Role,
+        stages: (Vec<PluginStatus>, Vec<Remembered>),
     ) -> Self {
-        let known = Mutex::new(Known { stages: stages.0, remembered: stages.1 });
-        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), holder, known }
+        let known = Mutex::new(ChannelState { stages: stages.0, remembered: stages.1 });
+        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), role, known }
     }
 
     fn report(&self) -> ChannelReport {
-        ChannelReport::of(&self.channel, &self.holder.pipeline(), &locked(&self.known).stages)
+        ChannelReport::of(&self.channel, &self.role.pipeline(), &locked(&self.known).stages)
     }
 }
 
-impl Made {
+impl BuiltPipeline {
     /// The pipeline, and what the channel has to know of its stages.
-    pub(super) fn apart(self) -> (Arc<Pipeline>, (Vec<Standing>, Vec<Remembered>)) {
+    pub(super) fn into_parts(self) -> (Arc<Pipeline>, (Vec<PluginStatus>, Vec<Remembered>)) {
         (Arc::new(self.pipeline), (self.stages, self.remembered))
     }
 }
 
-impl Live {
-    pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, posts: Vec<Post>) -> Self {
+impl PipelineManager {
+    pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, handles: Vec<ChannelHandle>) -> Self {
         let (unwritable, unrecorded) = (AtomicBool::new(false), AtomicBool::new(false));
         let (turn, applied, wake) = (Mutex::new(Turn::New), AtomicU64::new(0), Arc::new(Notify::new()));
         Self {
             shared: shared.clone(),
             config: config.clone(),
             wanted,
-            posts,
+            handles,
             unwritable,
             unrecorded,
             turn,
@@ -380,9 +385,9 @@ impl Live {
 
     /// Has the channels ask before they let a message meet their pipeline.
     pub(super) fn keep(self: &Arc<Self>) {
-        for post in &self.posts {
-            let live = Arc::downgrade(self);
-            post.holder.current().keep(move || live.upgrade().is_some_and(|live| live.ensure()));
+        for handle in &self.handles {
+            let manager = Arc::downgrade(self);
+            handle.role.current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
         }
     }
 
@@ -393,17 +398,17 @@ impl Live {
 
     /// Looks at the files and puts what has changed into service. Answers when to look again, if soon.
     fn renew(&self) -> Option<Duration> {
-        let stand = self.shared.shelf.look(&self.wanted, Effort::Full);
-        self.shared.shelf.report(&stand);
+        let snapshot = self.shared.catalog.look(&self.wanted, Effort::Full);
+        self.shared.catalog.report(&snapshot);
         self.apply();
-        stand.soon
+        snapshot.soon
     }
 
     /// Makes sure that the pipelines know every plugin that lies in the folder; false where that is not possible now, and
     /// then no message is to be taken up.
     pub(super) fn ensure(&self) -> bool {
         let version = self.applied.load(Ordering::Acquire);
-        (version != 0 && self.shared.shelf.is_current(&self.wanted, version)) || self.apply()
+        (version != 0 && self.shared.catalog.is_current(&self.wanted, version)) || self.apply()
     }
 
     /// Puts the pipelines together as the shelf stands now. True where all of them are in service.
@@ -412,33 +417,34 @@ impl Live {
         if *turn == Turn::Over {
             return false;
         }
-        let stand = self.shared.shelf.glance(&self.wanted);
+        let snapshot = self.shared.catalog.snapshot(&self.wanted);
         let first = *turn == Turn::New;
-        let done = self.posts.iter().filter(|post| self.renew_channel(post, &stand, first)).count();
-        if done < self.posts.len() {
+        let done = self.handles.iter().filter(|handle| self.renew_channel(handle, &snapshot, first)).count();
+        if done < self.handles.len() {
             self.applied.store(0, Ordering::Release);
             return false;
         }
         *turn = Turn::Running;
         self.unrecorded.store(false, Ordering::Relaxed);
-        self.applied.store(stand.version, Ordering::Release);
+        self.applied.store(snapshot.version, Ordering::Release);
         true
     }
 
     /// Answers whether the journal knows of it.
-    fn renew_channel(&self, post: &Post, stand: &Stand, first: bool) -> bool {
-        let before = post.holder.pipeline();
-        let mut known = locked(&post.known);
-        let made = compose(&self.config, stand, (&post.channel, post.direction), &known.remembered, Some(&before));
-        made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(&post.channel, standing));
-        let changed = !made.pipeline.is_same(&before);
-        if (first || changed || made.remembered != known.remembered)
-            && let Err(error) = record(&post.spool.journal, &post.channel, &made)
+    fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
+        let before = handle.role.pipeline();
+        let mut known = locked(&handle.known);
+        let built =
+            compose(&self.config, snapshot, (&handle.channel, handle.direction), &known.remembered, Some(&before));
+        built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(&handle.channel, status));
+        let changed = !built.pipeline.is_same(&before);
+        if (first || changed || built.remembered != known.remembered)
+            && let Err(error) = record(&handle.spool.journal, &handle.channel, &built)
         {
             if !self.unrecorded.swap(true, Ordering::Relaxed) {
                 let error = message::cause::chain(&error);
                 tracing::error!(
-                    channel = post.channel,
+                    channel = handle.channel,
                     error,
                     "cannot write the journal, so the plugins that changed are not in service; \
                      until it can be written, no message is taken up",
@@ -446,13 +452,13 @@ impl Live {
             }
             return false;
         }
-        let (pipeline, (stages, remembered)) = made.apart();
-        *known = Known { remembered, stages };
+        let (pipeline, (stages, remembered)) = built.into_parts();
+        *known = ChannelState { remembered, stages };
         drop(known);
         if changed {
             let compiling: Vec<&str> =
                 pipeline.stages().filter(|stage| stage.condition == "compiling").map(|stage| stage.name).collect();
-            let (channel, hash) = (&post.channel, pipeline.hash());
+            let (channel, hash) = (&handle.channel, pipeline.hash());
             match compiling.as_slice() {
                 [] => tracing::info!(channel, pipeline = hash, "pipeline in service"),
                 plugins => {
@@ -465,20 +471,20 @@ impl Live {
                     self.wake.notify_one();
                 }
             }
-            post.holder.adopt(Arc::clone(&pipeline));
+            handle.role.adopt(Arc::clone(&pipeline));
         }
         true
     }
 
     /// Writes what is to be told of the channels beside the journals.
     fn publish(&self, running: bool) {
-        let mut directories: Vec<&Path> = self.posts.iter().map(|post| post.directory.as_path()).collect();
+        let mut directories: Vec<&Path> = self.handles.iter().map(|handle| handle.directory.as_path()).collect();
         directories.sort();
         directories.dedup();
         let mut failed = false;
         for directory in directories {
-            let posts = self.posts.iter().filter(|post| post.directory == directory);
-            if let Err(error) = Status::now(running, posts.map(Post::report).collect()).write(directory) {
+            let handles = self.handles.iter().filter(|handle| handle.directory == directory);
+            if let Err(error) = Status::now(running, handles.map(ChannelHandle::report).collect()).write(directory) {
                 failed = true;
                 if !self.unwritable.swap(true, Ordering::Relaxed) {
                     let spool = directory.display();
@@ -491,27 +497,27 @@ impl Live {
 }
 
 /// Keeps the pipelines up to date, and tells how they stand, until a stop is asked for.
-pub(super) async fn watch(live: Arc<Live>, shutdown: Shutdown) {
+pub(super) async fn watch(manager: Arc<PipelineManager>, shutdown: Shutdown) {
     let told = Arc::new(Notify::new());
-    tokio::join!(renew(&live, &told, &shutdown), tell(&live, &told, &shutdown));
-    let _ = tokio::task::spawn_blocking(move || live.publish(false)).await;
+    tokio::join!(renew(&manager, &told, &shutdown), tell(&manager, &told, &shutdown));
+    let _ = tokio::task::spawn_blocking(move || manager.publish(false)).await;
 }
 
 /// The same for senders that quit when their queues are empty: what came into the folder meanwhile is compiled.
-pub(super) async fn compile(live: Arc<Live>, shutdown: Shutdown) {
+pub(super) async fn compile(manager: Arc<PipelineManager>, shutdown: Shutdown) {
     tokio::select! {
-        () = live.wake.notified() => renew(&live, &Notify::new(), &shutdown).await,
+        () = manager.wake.notified() => renew(&manager, &Notify::new(), &shutdown).await,
         () = shutdown.draining() => {}
     }
 }
 
-async fn renew(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
-    let wake = Arc::clone(&live.wake);
+async fn renew(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdown) {
+    let wake = Arc::clone(&manager.wake);
     let mut watcher = None;
     while !shutdown.asked() {
         // A folder that is made later, or made anew, is noticed by looking at it.
-        watcher = watcher.or_else(|| live.wanted.folder.as_deref().and_then(|folder| notices(folder, &wake)));
-        let busy = Arc::clone(live);
+        watcher = watcher.or_else(|| manager.wanted.folder.as_deref().and_then(|folder| notices(folder, &wake)));
+        let busy = Arc::clone(manager);
         let round = tokio::task::spawn_blocking(move || busy.renew());
         let soon = tokio::select! {
             soon = round => soon.ok().flatten(),
@@ -527,9 +533,9 @@ async fn renew(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
 }
 
 /// Tells how things stand every few seconds, also while something is being compiled, and soon after each look.
-async fn tell(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
+async fn tell(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdown) {
     while !shutdown.asked() {
-        let busy = Arc::clone(live);
+        let busy = Arc::clone(manager);
         let _ = tokio::task::spawn_blocking(move || {
             busy.ensure();
             busy.publish(true);

@@ -1,4 +1,4 @@
-//! Who vouches for a plugin: detached signatures over its component and its side-car, checked when the plugin is adopted.
+//! Who vouches for a plugin: detached signatures over its component and its sidecar, checked when the plugin is adopted.
 //!
 //! # On disk
 //! Beside `NAME.wasm` lies `NAME.wasm.p7s`, beside `NAME.toml` lies `NAME.toml.p7s`; their form is that of
@@ -7,8 +7,8 @@
 //! # Policy
 //! - A signature that is there must be good, also where none is required: the file is as it was signed, the signer's
 //!   certificate leads to a trust anchor and is not revoked, and the signer is on the list of plugin signers.
-//! - Where signatures are required, a component without one is refused, and so is a side-car without one. A plugin may have
-//!   no side-car; a signature whose side-car is gone is refused.
+//! - Where signatures are required, a component without one is refused, and so is a sidecar without one. A plugin may have
+//!   no sidecar; a signature whose sidecar is gone is refused.
 //! - What was adopted is asked about again while it serves. A signer who was taken off the list, or whose certificate was
 //!   revoked or leads to no trust anchor any more, vouches for it no longer.
 //! - A signature binds the bytes of a file, not its name. A tombstone has none: whoever may write to the folder may end a
@@ -68,7 +68,7 @@ pub enum SignatureError {
         signature: PathBuf,
     },
     /// A signature of a file that is not there.
-    #[error("the signature {} is there and its side-car is not: put the side-car back, or remove the signature", .0.display())]
+    #[error("the signature {} is there and its sidecar is not: put the sidecar back, or remove the signature", .0.display())]
     Orphan(PathBuf),
     /// The signature cannot be read.
     #[error("its signature cannot be used, {0}")]
@@ -127,21 +127,21 @@ impl Provenance {
         Self { settings: Some(settings), trust: Mutex::default() }
     }
 
-    /// The stage with its side-car as it may be used: one that nobody vouches for decides nothing, not even for whom the
+    /// The stage with its sidecar as it may be used: one that nobody vouches for decides nothing, not even for whom the
     /// stage is.
     pub(crate) fn vouch<'a>(&self, source: &'a StageSource) -> Cow<'a, StageSource> {
-        match self.side_car(source) {
+        match self.sidecar(source) {
             Ok(()) => Cow::Borrowed(source),
             Err(error) => {
-                let side_car = Err(error.to_string());
-                Cow::Owned(StageSource { side_car, understood: None, ..source.clone() })
+                let sidecar = Err(error.to_string());
+                Cow::Owned(StageSource { sidecar, understood: None, ..source.clone() })
             }
         }
     }
 
-    fn side_car(&self, source: &StageSource) -> Result<(), SignatureError> {
+    fn sidecar(&self, source: &StageSource) -> Result<(), SignatureError> {
         let Some(settings) = &self.settings else { return Ok(()) };
-        let Some(file) = source.side_car_file.as_ref().filter(|_| source.side_car.is_ok()) else { return Ok(()) };
+        let Some(file) = source.sidecar_file.as_ref().filter(|_| source.sidecar.is_ok()) else { return Ok(()) };
         match &source.written {
             Some(bytes) => self.check(settings, file, bytes),
             None if beside(file).symlink_metadata().is_ok() => Err(SignatureError::Orphan(beside(file))),
@@ -159,12 +159,12 @@ impl Provenance {
     pub(crate) fn withdrawn(&self, source: &StageSource) -> Option<String> {
         let settings = self.settings.as_ref()?;
         let refused = |file: &Path, bytes: &[u8]| self.judge(settings, file, bytes).err();
-        let side_car = source.side_car_file.as_ref().zip(source.written.as_ref());
+        let sidecar = source.sidecar_file.as_ref().zip(source.written.as_ref());
         let component = || match &source.source {
             Source::File(path) => refused(path, &folder::read_component(path).ok()?),
             Source::BuiltIn(_) | Source::Missing(_) => None,
         };
-        let error = side_car.and_then(|(file, bytes)| refused(file, bytes)).or_else(component)?;
+        let error = sidecar.and_then(|(file, bytes)| refused(file, bytes)).or_else(component)?;
         let lasting = matches!(error, SignatureError::Unlisted { .. } | SignatureError::Refused { ours: false, .. });
         lasting.then(|| format!("is not adopted any more, {error}"))
     }

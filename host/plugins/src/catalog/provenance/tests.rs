@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 
 use super::*;
-use crate::{CompileSettings, Pipeline, PipelineSettings, Plugins, SideCar, TOTAL_TIME, read_folder};
+use crate::{CompileSettings, Pipeline, PipelineSettings, Plugins, Sidecar, TOTAL_TIME, read_folder};
 use message::{Direction, hex};
 use smime::sign_detached;
 use testkit::pki::{Authority, CrlRequest, Directory, Issued, KeyKind, Request};
@@ -18,7 +18,7 @@ use trust::Credential;
 const DAY: i64 = 86_400;
 const SIGNER: &str = "/C=UK/O=Sesame/CN=plugins.example.org";
 
-/// A machine with one plugin, `10-a`, and its side-car.
+/// A machine with one plugin, `10-a`, and its sidecar.
 struct Machine {
     home: tempfile::TempDir,
     authority: Authority,
@@ -263,13 +263,13 @@ fn remembers_each_file_once_and_in_private() {
 }
 
 #[test]
-fn a_signature_without_its_side_car_is_refused() {
+fn a_signature_without_its_sidecar_is_refused() {
     let (machine, _) = Machine::signed(Machine::signer);
     fs::remove_file(machine.path("plugins/10-a.toml")).unwrap();
     let said = machine.refusal(false);
-    assert!(said.contains("10-a.toml.p7s is there and its side-car is not: put the side-car back"), "{said}");
+    assert!(said.contains("10-a.toml.p7s is there and its sidecar is not: put the sidecar back"), "{said}");
     fs::remove_file(machine.path("plugins/10-a.toml.p7s")).unwrap();
-    assert_eq!(machine.refusal(true), "", "a plugin may have no side-car");
+    assert_eq!(machine.refusal(true), "", "a plugin may have no sidecar");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn the_operators_own_settings_and_the_stock_plugins_need_no_signature() {
     let component = machine.path("plugins/10-a.wasm");
     let stages = vec![
         StageSource::named("builtin:passthrough", None),
-        StageSource::named(component.to_str().unwrap(), Some(SideCar::default())),
+        StageSource::named(component.to_str().unwrap(), Some(Sidecar::default())),
     ];
     assert!(machine.load(true, stages).is_ok());
     let unsigned = vec![StageSource::named(component.to_str().unwrap(), None)];

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::{
-    CompileSettings, Input, Outcome, Output, Pipeline, PipelineSettings, Plugins, Refused, SideCar, SignerFacts,
+    CompileSettings, Input, Outcome, Output, Pipeline, PipelineSettings, Plugins, Refused, Sidecar, SignerFacts,
     StageSource, TOTAL_TIME,
 };
 use message::{Direction, Finding, MessageId, Severity};
@@ -59,8 +59,8 @@ fn plugins() -> &'static Plugins {
 }
 
 fn stage(component: &Path, mark: &str) -> StageSource {
-    let side_car = SideCar::parse(&format!("[config]\nmark = \"{mark}\""), Path::new("a.toml")).unwrap();
-    StageSource::named(component.to_str().unwrap(), Some(side_car))
+    let sidecar = Sidecar::parse(&format!("[config]\nmark = \"{mark}\""), Path::new("a.toml")).unwrap();
+    StageSource::named(component.to_str().unwrap(), Some(sidecar))
 }
 
 fn load(stages: Vec<StageSource>) -> Result<Pipeline, String> {
@@ -187,9 +187,9 @@ fn serves_two_majors_in_one_pipeline() {
 #[test]
 fn a_limit_holds_for_every_major() {
     for version in MAJORS {
-        let side_car = "output-limit = 10\n[config]\nmark = \"x\"";
-        let side_car = SideCar::parse(side_car, Path::new("a.toml")).unwrap();
-        let pipeline = load(vec![StageSource::named(path(version).to_str().unwrap(), Some(side_car))]).unwrap();
+        let sidecar = "output-limit = 10\n[config]\nmark = \"x\"";
+        let sidecar = Sidecar::parse(sidecar, Path::new("a.toml")).unwrap();
+        let pipeline = load(vec![StageSource::named(path(version).to_str().unwrap(), Some(sidecar))]).unwrap();
         let Outcome::Failed { error, .. } = run(&pipeline, "replace\nmore than ten bytes") else { panic!("{version}") };
         assert!(error.to_string().contains("payloads of 19 bytes together where `output-limit` is 10"), "{error}");
     }

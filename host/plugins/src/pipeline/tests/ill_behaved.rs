@@ -12,15 +12,15 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// How a misbehaviour ended; it did so within its deadline and [`SLACK`].
 #[track_caller]
-fn ended(deadline: Duration, side_car: &str) -> Fault {
-    let pipeline = load(vec![behaviour(&format!("deadline = \"{}ms\"\n{side_car}", deadline.as_millis()))]);
+fn ended(deadline: Duration, sidecar: &str) -> Fault {
+    let pipeline = load(vec![behaviour(&format!("deadline = \"{}ms\"\n{sidecar}", deadline.as_millis()))]);
     let started = Instant::now();
     let outcome = run(&pipeline, "payload");
     let took = started.elapsed();
-    assert!(took < deadline + SLACK, "{side_car}: ended after {took:?}");
+    assert!(took < deadline + SLACK, "{sidecar}: ended after {took:?}");
     match outcome {
         Outcome::Failed { error, .. } => error.fault,
-        other => panic!("{side_car}: {other:?}"),
+        other => panic!("{sidecar}: {other:?}"),
     }
 }
 
@@ -118,9 +118,9 @@ fn tables_and_core_instances_end_at_their_limits() {
 
 #[test]
 fn answers_out_of_all_proportion_are_refused_within_a_second() {
-    let refused = |side_car: &str| match ended(LONG, side_car) {
+    let refused = |sidecar: &str| match ended(LONG, sidecar) {
         Fault::AnswerRefused(error) => error,
-        other => panic!("{side_car}: {other:?}"),
+        other => panic!("{sidecar}: {other:?}"),
     };
     let transform = |how: &str, more: &str| format!("memory = \"1GiB\"\n[config]\ntransform = \"{how}\"\n{more}");
     assert_eq!(refused(&transform("many-headers", "size = 33")), AnswerError::TooManyHeaders);
@@ -143,9 +143,9 @@ fn answers_out_of_all_proportion_are_refused_within_a_second() {
 
 #[test]
 fn a_million_findings_are_cut_or_refused() {
-    let side_car = "memory = \"1GiB\"\n[config]\nvalidate = \"flood-findings\"\nsize = 1000000\ntext = \"t\"";
+    let sidecar = "memory = \"1GiB\"\n[config]\nvalidate = \"flood-findings\"\nsize = 1000000\ntext = \"t\"";
     let started = Instant::now();
-    match one(side_car, "x") {
+    match one(sidecar, "x") {
         Outcome::Pass { findings, .. } => assert_eq!(findings.len(), 201),
         Outcome::Failed { error, .. } => assert!(matches!(error.fault, Fault::OutputTooLarge { .. }), "{error}"),
         other => panic!("{other:?}"),

@@ -224,7 +224,7 @@ mod tests {
     fn measures_time_and_memory_of_a_stock_plugin() {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
-        let settings = super::super::pipeline_of(file, plugins::SideCar::default(), "c", Direction::Inbound);
+        let settings = super::super::pipeline_of(file, plugins::Sidecar::default(), "c", Direction::Inbound);
         let pipeline = load(&plugins, &settings).unwrap();
         let figure = measure(&pipeline, Direction::Inbound, "m", &records(10_000)).unwrap();
         assert!(figure.p50 > Duration::ZERO && figure.p50 <= figure.p99 && figure.memory >= 1 << 16, "{figure:?}");

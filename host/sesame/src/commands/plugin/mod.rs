@@ -24,7 +24,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::EXIT_DONE;
 use crate::config::{Config, Level};
 use message::Direction;
-use plugins::{CompileSettings, PipelineSettings, Plugins, SideCar, StageSource, TOTAL_TIME};
+use plugins::{CompileSettings, PipelineSettings, Plugins, Sidecar, StageSource, TOTAL_TIME};
 
 /// `sesame plugin`.
 #[derive(Args, Debug)]
@@ -234,18 +234,18 @@ fn user_cache() -> Option<PathBuf> {
 
 /// The settings of the side-car beside a component: its limits and its own table. Which messages it sees and what happens
 /// when it fails is for the daemon.
-fn settings_beside(file: &Path) -> anyhow::Result<SideCar> {
+fn settings_beside(file: &Path) -> anyhow::Result<Sidecar> {
     let path = file.with_extension("toml");
     if !path.exists() {
-        return Ok(SideCar::default());
+        return Ok(Sidecar::default());
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let SideCar { limits, deny_stand_ins, config, .. } = SideCar::parse(&text, &path)?;
-    Ok(SideCar { limits, deny_stand_ins, config, ..SideCar::default() })
+    let Sidecar { limits, deny_stand_ins, config, .. } = Sidecar::parse(&text, &path)?;
+    Ok(Sidecar { limits, deny_stand_ins, config, ..Sidecar::default() })
 }
 
 /// A pipeline of this component alone.
-fn pipeline_of(file: &Path, settings: SideCar, channel: &str, direction: Direction) -> PipelineSettings {
+fn pipeline_of(file: &Path, settings: Sidecar, channel: &str, direction: Direction) -> PipelineSettings {
     PipelineSettings {
         stages: vec![StageSource::named(&file.to_string_lossy(), Some(settings))],
         channel: channel.to_owned(),

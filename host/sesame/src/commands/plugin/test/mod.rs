@@ -20,7 +20,7 @@ use self::case::Case;
 use super::super::dispatch::say;
 use super::super::{EXIT_DONE, EXIT_FAILED, output};
 use super::Test;
-use plugins::{Outcome, Pipeline, Plugins, SideCar};
+use plugins::{Outcome, Pipeline, Plugins, Sidecar};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ fn report(folder: &Path, result: &Result) {
 struct Bench<'a> {
     plugins: &'a Plugins,
     file: &'a Path,
-    settings: SideCar,
+    settings: Sidecar,
     /// Keeps the compiled component loaded from one case to the next.
     kept: Option<Pipeline>,
 }
@@ -188,7 +188,7 @@ mod tests {
     fn judge(cases: &Path, name: &str, update: bool) -> anyhow::Result<Result> {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
-        let mut bench = Bench { plugins: &plugins, file, settings: SideCar::default(), kept: None };
+        let mut bench = Bench { plugins: &plugins, file, settings: Sidecar::default(), kept: None };
         bench.judge(&cases.join(name), update)
     }
 
