@@ -33,7 +33,8 @@ pub use self::catalog::remembered::{Remembered, with_remembered};
 pub use self::catalog::removal::{RemovalError, remove};
 pub use self::catalog::settings::{Flow, OnError, PluginSettings};
 pub use self::catalog::sidecar::Sidecar;
-pub use self::catalog::{Catalog, Effort, NamedStage, PluginStatus, Snapshot, Wanted};
+pub use self::catalog::status::{PluginState, PluginStatus};
+pub use self::catalog::{Catalog, Effort, NamedStage, Snapshot, Wanted};
 pub use self::component::bindings::CONTRACT_VERSION;
 pub use self::component::builtin::{component as stock_component, names as stock_plugins};
 pub use self::component::compile::{

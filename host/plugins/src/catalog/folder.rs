@@ -1,15 +1,14 @@
-//! The plugin folder: every `*.wasm` in it is a stage, in the order of the names, with `NAME.toml` beside it as its
-//! settings.
+//! The plugin folder: every `*.wasm` in it is a plugin, in the order of the names, with `NAME.toml` beside it as its settings
+//! (the sidecar).
 //!
 //! # Policy
-//! Whoever can write here runs code on every message, so a folder, component or sidecar that others than its owner may
-//! write to is refused, and so is one that belongs to neither root nor the user this program runs as. Symbolic links
-//! are refused because what they lead to is decided elsewhere. Names that begin with a dot are passed over; nothing
-//! else disappears: a file that cannot be read and a sidecar whose component is gone are stages that cannot answer.
+//! Anyone who can write here runs code on every message. So a folder, component or sidecar is refused if users other than its
+//! owner may write to it, or if it belongs to neither root nor the user of this process. Symbolic links are refused because
+//! their target is decided elsewhere. Names that begin with a dot are ignored; nothing else disappears: a file that cannot be
+//! read and a sidecar whose component is gone are plugins that cannot answer.
 //!
-//! `NAME.removed` is a tombstone: the stage NAME was ended on purpose, by `sesame plugin remove`. Its text is different
-//! each time, so that one that was there already when a stage began says nothing about that stage. A component beside it
-//! wins.
+//! `NAME.removed` marks that the plugin NAME was uninstalled by `sesame plugin remove` (a tombstone). Its text is different each
+//! time, so that one that was there before a plugin says nothing about that plugin. A component beside it wins.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -27,16 +26,16 @@ use crate::text::clean;
 /// Largest sidecar that is read.
 const MAX_SIDECAR_BYTES: u64 = 1 << 20;
 
-/// A tombstone is one line.
+/// A marker is one line.
 const MAX_TOMBSTONE_BYTES: u64 = 4 << 10;
 
-/// The ending of a tombstone.
+/// The ending of a marker.
 pub(crate) const TOMBSTONE: &str = ".removed";
 
-/// The kinds of file that say that there is, or was, a stage.
+/// The kinds of file that show that there is, or was, a plugin.
 const KINDS: [&str; 3] = ["wasm", "toml", "removed"];
 
-/// The endings of all files that belong to one stage.
+/// The endings of all files that belong to one plugin.
 pub(crate) const ENDINGS: [&str; 5] = [".wasm", ".toml", ".wasm.p7s", ".toml.p7s", TOMBSTONE];
 
 /// Why the whole folder is refused.
@@ -56,36 +55,38 @@ pub enum FolderError {
     Unsafe {
         /// The folder.
         path: PathBuf,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         reason: String,
     },
 }
 
-/// Where the component of a stage is.
+/// Where the component of a plugin is.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// Embedded in the program.
     BuiltIn(&'static [u8]),
-    /// A file, read when the pipeline is loaded.
+    /// A file, read when the plugin is loaded.
     File(PathBuf),
-    /// Nowhere; why.
+    /// Nowhere; what to do.
     Missing(String),
 }
 
-/// One stage to be loaded: where its component is and what its settings are.
+/// One plugin to be loaded: where its component is and what its settings are.
 #[derive(Clone, Debug)]
 pub struct StageSource {
     pub(crate) name: String,
     pub(crate) source: Source,
     /// The settings, or all that is wrong with them.
     pub(crate) sidecar: Result<Sidecar, String>,
-    /// Of settings with mistakes what could be understood of the messages they are for.
+    /// Of settings with mistakes, the filter keys that could be understood.
     pub(crate) understood: Option<Sidecar>,
     /// The sidecar's file, which need not exist; none where the configuration has the settings.
     pub(crate) sidecar_file: Option<PathBuf>,
     /// The sidecar's bytes, where the file exists and could be read.
     pub(crate) written: Option<Vec<u8>>,
-    /// A stage that the operator named; a folder's stage is kept even if it cannot be loaded.
+    /// The text of the `NAME.removed` marker, if there is one.
+    pub(crate) tombstone: Option<String>,
+    /// Whether the operator named the plugin; one of the folder stays in the pipeline even if it cannot be loaded.
     pub(crate) named: bool,
 }
 
@@ -96,7 +97,7 @@ impl StageSource {
     pub fn named(name: &str, settings: Option<Sidecar>) -> Self {
         if let Some(stock) = name.strip_prefix(crate::component::builtin::PREFIX) {
             let names: Vec<&str> = crate::component::builtin::names().collect();
-            let missing = || Source::Missing(format!("there is no such stock plugin; there are: {}", names.join(", ")));
+            let missing = || Source::Missing(format!("no such stock plugin (stock plugins: {})", names.join(", ")));
             let source = crate::component::builtin::find(stock).map_or_else(missing, Source::BuiltIn);
             return Self::configured(name.to_owned(), source, settings.unwrap_or_default());
         }
@@ -112,7 +113,16 @@ impl StageSource {
     /// With settings of the configuration.
     fn configured(name: String, source: Source, settings: Sidecar) -> Self {
         let sidecar = Ok(settings);
-        Self { name, source, sidecar, understood: None, sidecar_file: None, written: None, named: true }
+        Self {
+            name,
+            source,
+            sidecar,
+            understood: None,
+            sidecar_file: None,
+            written: None,
+            tombstone: None,
+            named: true,
+        }
     }
 
     /// With the sidecar in `file`.
@@ -125,23 +135,38 @@ impl StageSource {
         let mistaken = written.as_deref().filter(|_| sidecar.is_err());
         let text = mistaken.and_then(|bytes| std::str::from_utf8(bytes).ok());
         let understood = text.and_then(|text| Sidecar::understood(text, &file));
-        Self { name, source, sidecar, understood, sidecar_file: Some(file), written, named }
+        Self { name, source, sidecar, understood, sidecar_file: Some(file), written, tombstone: None, named }
     }
 
-    /// What the stage is called: `builtin:NAME` or the name of the file.
+    /// `builtin:NAME` or the name of the file.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the sidecar switches the stage off.
+    /// Whether the sidecar leaves the plugin enabled.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.sidecar.as_ref().map_or(true, |sidecar| sidecar.enabled)
     }
+
+    /// What to do about a component that does not exist, if it does not.
+    pub(crate) fn missing(&self) -> Option<String> {
+        match &self.source {
+            Source::Missing(remedy) => Some(remedy.clone()),
+            Source::File(path) if path.symlink_metadata().is_err() => {
+                Some(format!("put {} back or remove the plugin from the pipeline", path.display()))
+            }
+            Source::File(_) | Source::BuiltIn(_) => None,
+        }
+    }
 }
 
-/// What the files of the folder's stages begin with, in order: `FOLDER/NAME`.
+fn is_gone(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+/// The paths of the folder's plugins without their endings, in order: `FOLDER/NAME`.
 ///
 /// # Errors
 /// [`FolderError`] when the folder itself cannot be used.
@@ -163,17 +188,17 @@ pub(crate) fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     Ok(stems.into_iter().collect())
 }
 
-/// All stages of the folder, in order, also those that are switched off; not those that were ended.
+/// All plugins of the folder, in order, also those that are disabled, not those that were uninstalled.
 ///
 /// # Errors
-/// [`FolderError`] when the folder itself cannot be used; what is wrong with one file stays with its stage.
+/// [`FolderError`] when the folder itself cannot be used; what is wrong with one file stays with its plugin.
 pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
     let there = |stem: &PathBuf| [".wasm", ".toml"].iter().any(|kind| beside(stem, kind).symlink_metadata().is_ok());
     Ok(stems(folder)?.into_iter().filter(there).map(|stem| stage(&stem)).collect())
 }
 
-/// Files of the folder that are meant for Sesame by their looks and are passed over, each with what to do; none where the
-/// folder cannot be read.
+/// Files of the folder that seem to be meant for Sesame and are ignored, each with what to do; none if the folder cannot be
+/// read.
 #[must_use]
 pub fn passed_over(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
@@ -191,13 +216,16 @@ fn passed_over_name(path: &Path) -> Option<String> {
     let ending = ENDINGS.iter().filter(|ending| lower.ends_with(**ending)).max_by_key(|ending| ending.len())?;
     if !name.ends_with(ending) {
         let (stem, _) = name.split_at(name.len() - ending.len());
-        let text = format!("{} is passed over: endings are lower-case; rename it to {stem}{ending}", path.display());
+        let text = format!("{} is ignored because endings are lower-case: rename it to {stem}{ending}", path.display());
         return Some(text);
     }
     let signed = path.to_str()?.strip_suffix(".p7s")?;
     let gone = !Path::new(signed).exists();
     gone.then(|| {
-        format!("{} signs a file that is not there; put {signed} back or remove the signature", path.display())
+        format!(
+            "{} is the signature of a file that does not exist: put {signed} back or remove the signature",
+            path.display()
+        )
     })
 }
 
@@ -208,26 +236,30 @@ pub(crate) fn beside(stem: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The text of the tombstone of a stage, if one is there that its owner alone may write to.
+/// The text of the marker of a plugin, if there is one that only its owner may write to.
 pub(crate) fn tombstone(stem: &Path) -> Option<String> {
     let bytes = read_file(&beside(stem, TOMBSTONE), MAX_TOMBSTONE_BYTES).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The stage of the files that begin with `stem`.
+/// The plugin of the files that begin with `stem`.
 pub(crate) fn stage(stem: &Path) -> StageSource {
     let component = beside(stem, ".wasm");
-    let source = if component.symlink_metadata().is_ok() {
-        Source::File(component.clone())
-    } else {
-        Source::Missing("its component is gone, only the sidecar is here: put it back, or remove the sidecar".into())
-    };
-    StageSource::with_sidecar(file_name(&component), source, beside(stem, ".toml"), false)
+    let there = component.symlink_metadata().is_ok();
+    let source = if there { Source::File(component.clone()) } else { Source::Missing(back_or_ended(stem)) };
+    let source = StageSource::with_sidecar(file_name(&component), source, beside(stem, ".toml"), false);
+    StageSource { tombstone: tombstone(stem), ..source }
+}
+
+/// What to do about a plugin of the folder whose component is gone.
+pub(crate) fn back_or_ended(stem: &Path) -> String {
+    let name = stem.file_name().map(|name| clean(&name.to_string_lossy(), 200)).unwrap_or_default();
+    format!("put {} back or uninstall the plugin with `sesame plugin remove {name}`", beside(stem, ".wasm").display())
 }
 
 /// The bytes of the sidecar at `path`, if there is one.
 fn read_sidecar(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    if matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+    if is_gone(path) {
         return Ok(None);
     }
     read_file(path, MAX_SIDECAR_BYTES).map(Some)
@@ -269,10 +301,10 @@ pub(crate) fn read_component(path: &Path) -> Result<Vec<u8>, String> {
     read_file(path, MAX_COMPONENT_BYTES)
 }
 
-/// What the file system says of the folder itself. It is the same only as long as no name comes or goes.
+/// The folder itself as the file system shows it. It stays the same only as long as no name comes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DirectoryFacts {
-    /// Device and inode; none of a folder that cannot be looked at.
+    /// Device and inode; none if the folder cannot be looked at.
     place: Option<(u64, u64)>,
     /// When its names and its inode changed, in seconds and nanoseconds.
     changed: [(i64, u64); 2],
@@ -305,11 +337,14 @@ fn check_owner(stat: &Stat) -> Result<(), String> {
     if stat.st_mode & 0o022 != 0 {
         let mode = stat.st_mode & 0o7777;
         return Err(format!(
-            "may be written to by others than its owner (mode {mode:o}): chmod go-w it, after checking it"
+            "is writable by users other than its owner (mode {mode:o}): check it, then run chmod go-w on it"
         ));
     }
     if stat.st_uid != 0 && stat.st_uid != me {
-        return Err(format!("belongs to user {}, who is neither root nor this program's user: chown it", stat.st_uid));
+        return Err(format!(
+            "belongs to user {}, which is neither root nor the user of this process: chown it",
+            stat.st_uid
+        ));
     }
     Ok(())
 }
@@ -354,7 +389,7 @@ mod tests {
         let folder = folder(&[]);
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o775)).unwrap();
         let error = read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("may be written to by others than its owner (mode 775): chmod go-w it"), "{error}");
+        assert!(error.contains("is writable by users other than its owner (mode 775): check it"), "{error}");
     }
 
     #[test]
@@ -370,11 +405,11 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_without_its_component_stays_a_stage() {
+    fn a_sidecar_without_its_component_stays_a_plugin() {
         let folder = folder(&[("a.toml", b"")]);
         let stages = read(folder.path()).unwrap();
         assert_eq!(stages[0].name(), "a.wasm");
-        assert!(matches!(&stages[0].source, Source::Missing(why) if why.contains("only the sidecar is here")));
+        assert!(stages[0].missing().unwrap().contains("a.wasm back or uninstall the plugin"));
     }
 
     #[test]
@@ -388,6 +423,8 @@ mod tests {
     #[test]
     fn an_unknown_stock_plugin_is_missing() {
         let stage = StageSource::named("builtin:nothing", None);
-        assert!(matches!(&stage.source, Source::Missing(why) if why.contains("there are: passthrough, any-record")));
+        assert!(
+            matches!(&stage.source, Source::Missing(why) if why.contains("(stock plugins: passthrough, any-record"))
+        );
     }
 }

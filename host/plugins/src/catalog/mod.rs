@@ -1,51 +1,51 @@
-//! The plugins that lie ready: for each stage what was last seen of its files, the last good component with its last good
-//! sidecar, and what is wrong with what lies there now. One for the process; pipelines are put together from it.
+//! The plugins of the process: for each one the files that were seen last, the last good component with its settings, and
+//! what is wrong with the files that are there now. Pipelines are put together from it.
 //!
-//! Start at [`Catalog::look`]. It is called again and again while the program runs: it looks at the file system, judges what
-//! has changed (read once, compile, probe, describe, check, `init`), and answers with a [`Snapshot`] of all stages. Nothing here
-//! chooses a thread or touches a pipeline in use. [`Catalog::glance`] looks without judging: it takes no time, also while
-//! another thread compiles.
+//! Start at [`Catalog::look`]. The daemon calls it again and again: it looks at the file system, loads what has changed (see
+//! `load`), and returns a [`Snapshot`] of all plugins. Nothing here chooses a thread or changes a pipeline in use.
+//! [`Catalog::snapshot`] looks without loading: it takes next to no time, also while another thread compiles.
 //!
 //! # What is guaranteed
-//! A component counts from the moment its name, `NAME.wasm`, is in the folder. Until it is judged it is a stage that is
-//! compiling: the messages wait to which its sidecar applies, as the file reads now; where that cannot be read, all
-//! messages. So it is with a file that comes back, with one that begins an ended stage again, and with a sidecar that changes
-//! while its component is compiled, however long that takes. Where an earlier component serves, that one goes on.
+//! A component counts from the moment its name, `NAME.wasm`, is in the folder. Until it is loaded it is a plugin that is
+//! compiling: the messages its sidecar names wait, as the file reads now; if that cannot be read, all messages. The same
+//! holds for a file that comes back, for one that starts a disabled or uninstalled plugin again, and for a sidecar that
+//! changes while its component compiles, however long that takes. If an earlier component serves, it goes on.
 //!
-//! A caller that asks [`Catalog::is_current`] after it took a message up, and glances again where the answer is no, has not
-//! missed a component that was there before the message: the answer is yes only where the directory has the times and the
-//! inode that it had before it was listed last, those were two seconds old by then, and no file of a stage that does not
-//! serve has changed. This holds on local file systems; a network file system may show a new name late.
+//! A caller that asks [`Catalog::is_current`] after it took up a message, and takes another snapshot if the answer is no,
+//! has not missed a component that was there before the message: the answer is yes only if the directory has the times and
+//! the inode that it had before it was listed last, those were two seconds old by then, and no file of a plugin that does
+//! not serve has changed. This holds on local file systems; a network file system may show a new name late.
 //!
 //! # Policy
-//! - Files that may still be being written are left alone for a second, and those that were put in place by a rename for a
-//!   fifth of one: what was in service stays. One that is no good is given five seconds in which it may still become good
-//!   before anything is said of it.
-//! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that were copied
+//! - Files that may still be being written are left alone for a second, and files that were renamed into place for 0.2 s;
+//!   what was in service stays. A broken file has five seconds to become good before it is reported.
+//! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that are copied
 //!   together take effect together.
-//! - A file that is no good never replaces a good one. Where there was no good one it is a stage that cannot answer; of a
-//!   sidecar with mistakes the filter holds that could be understood, unless its signature is refused.
-//! - One that is signed and serves is asked about every minute: once its signer is revoked or off the list, it is a stage
-//!   that cannot answer.
-//! - One that is no good is judged again every minute: what it lacked may be a line in a list, a CRL or a free file handle.
-//! - A component that is gone for two seconds is missing, and a stage that cannot answer. It stays one until it is back, or
-//!   was ended: by a tombstone, or by `enabled = false` in its sidecar. Only a file that was never a stage, because it was
-//!   gone before it was found good or bad, leaves nothing behind.
-//! - So is a sidecar: one that is gone for two seconds is missed, the settings it had serve on, and a stage that is not in
-//!   service without it cannot answer. An empty one takes its place.
-//! - At the first look of the process nothing is waited for: whatever lies there is judged as it is. What changes during
-//!   that look is a stage that cannot answer until the next.
+//! - A broken file never replaces a good one. If there was no good one, the plugin cannot answer; the filter keys of a
+//!   sidecar with mistakes apply as far as they could be understood, unless its signature is refused.
+//! - The signatures of a plugin that serves are checked again every minute: once its signer is revoked or off the list, the
+//!   plugin cannot answer.
+//! - A broken plugin is loaded again every minute: the cause may be a list, a CRL or a lack of file handles.
+//! - A component that is gone for two seconds is missing, and its plugin cannot answer until the file is back, or the plugin
+//!   is uninstalled (`NAME.removed`) or disabled (`enabled = false`). Only a file that was never loaded, because it was gone
+//!   before, leaves nothing behind.
+//! - If a sidecar is gone for two seconds, the settings it had serve on, and a plugin that is not in service without it cannot
+//!   answer. An empty file takes its place.
+//! - The first look of the process waits for nothing: the files are loaded as they are. A plugin that changes during that look
+//!   cannot answer until the next.
 
 mod entry;
 mod facts;
 pub(crate) mod filter;
 pub(crate) mod folder;
+pub(crate) mod load;
 pub(crate) mod provenance;
 pub(crate) mod remembered;
 pub(crate) mod removal;
+mod report;
 pub(crate) mod settings;
 pub(crate) mod sidecar;
-mod status;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -54,33 +54,30 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use self::entry::sidecar_gone;
-use self::entry::{Entry, Verdict};
+use self::entry::{Entry, Origin};
 use self::facts::Facts;
-pub(crate) use self::status::Condition;
-pub use self::status::PluginStatus;
-use crate::catalog::folder::{DirectoryFacts, FolderError, Source, StageSource};
-use crate::catalog::sidecar::Sidecar;
+use self::folder::{DirectoryFacts, FolderError, StageSource};
+use self::sidecar::Sidecar;
+use self::status::PluginStatus;
 use crate::component::plugins::Plugins;
-use crate::pipeline::{Mistaken, load_component, settings};
 
 /// How soon to look again while something is changing.
 const SOON: Duration = Duration::from_millis(200);
 
-/// How long a change is waited for.
+/// How long changes are waited for.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// The files of a stage must have stayed as they are for so long,
+    /// The files of a plugin must be unchanged for this long,
     quiet: Duration,
-    /// or for so long where it does not show that they are finished.
+    /// or for this long if they do not show that they are complete.
     settle: Duration,
-    /// A component is missing when it has been gone for so long.
+    /// A component is missing after it has been gone for this long.
     vanished: Duration,
-    /// Files wait for so long for others that are changing.
+    /// Files wait this long for others that are changing.
     together: Duration,
-    /// A file that is no good may still become good for so long before anything is said of it.
+    /// A broken file may become good for this long before it is reported.
     patience: Duration,
-    /// What was found to be no good is judged again after so long: the reason may have been elsewhere.
+    /// Broken files are loaded again, and signatures checked again, after this long: the cause may be elsewhere.
     again: Duration,
 }
 
@@ -96,35 +93,35 @@ const PACE: Pace = Pace {
 /// How much a look may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Loads what is compiled already; the rest is found to be compiling.
+    /// Loads what is compiled already; the rest is compiling.
     Quick,
     /// Compiles, which can take minutes. One such look at a time.
     Full,
 }
 
-/// After so long a change of a directory shows in its times, whatever else happens.
+/// After this long a change of a directory shows in its times, whatever else happens.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// A plugin folder as it was when it was listed last.
+/// A plugin folder as it was listed last.
 #[derive(Debug)]
 struct Listed {
     facts: DirectoryFacts,
-    /// Whether the directory had not changed for long enough that its times tell of the next change.
+    /// Whether the directory was unchanged for long enough that its times show the next change.
     settled: bool,
 }
 
-/// What channels want to run.
+/// The plugins that channels use.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// The plugin folder, if a channel takes its stages from there.
+    /// The plugin folder, if a channel takes its plugins from there.
     pub folder: Option<PathBuf>,
-    /// Stages that pipelines list.
+    /// Plugins that pipelines list.
     pub named: Vec<NamedStage>,
-    /// The names of all channels, so that a sidecar that names none of them is found out.
+    /// The names of all channels, to find a sidecar that names an unknown one.
     pub channels: Vec<String>,
 }
 
-/// A stage that a pipeline lists.
+/// A plugin that a pipeline lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedStage {
     /// `builtin:NAME`, or the path of a component.
@@ -133,83 +130,94 @@ pub struct NamedStage {
     pub settings: Option<Sidecar>,
 }
 
-/// How all stages stand after a look.
+/// All plugins at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     folder: Vec<PluginStatus>,
     named: HashMap<String, PluginStatus>,
-    /// The folder cannot be used now; its stages are as they were.
+    /// Why the folder cannot be used now; its plugins are as they were.
     pub unusable: Option<Arc<FolderError>>,
-    /// When it is worth looking again, if before the usual time.
+    /// When to look again, if before the usual time.
     pub soon: Option<Duration>,
-    /// Whether a stage changed while it was loaded for the first time, so that nothing good is known of it.
+    /// Whether a plugin changed while it was loaded for the first time, so that nothing good is known of it.
     pub unsettled: bool,
-    /// Which of the shelf's states it shows, see [`Catalog::is_current`].
+    /// The version of the catalog that it shows, see [`Catalog::is_current`].
     pub version: u64,
 }
 
 impl Snapshot {
-    /// The stages of the folder, in order; also those that were ended, and those that are missing.
+    /// The plugins of the folder, in order, also those that are disabled, uninstalled or missing.
     #[must_use]
     pub fn folder(&self) -> &[PluginStatus] {
         &self.folder
     }
 
-    /// A stage that a pipeline lists; one that was not looked at cannot answer.
+    /// A plugin that a pipeline lists; one that was not looked at cannot answer.
     #[must_use]
     pub fn named(&self, stage: &NamedStage) -> PluginStatus {
-        let unknown = || PluginStatus::unloaded(named_name(stage), "was not looked at: look again");
+        let unknown = || PluginStatus::broken(named_name(stage), None, "is not loaded yet".to_owned());
         self.named.get(&stage.key()).cloned().unwrap_or_else(unknown)
     }
 }
 
 impl NamedStage {
-    /// The same name with other settings is another stage.
+    /// The same name with other settings is another plugin.
     fn key(&self) -> String {
         format!("{}\n{:?}", self.name, self.settings)
     }
 
-    /// What its files begin with; a stock plugin has none.
+    /// The path of its files without their endings; a stock plugin has none.
     fn stem(&self) -> Option<PathBuf> {
         let file = (!self.name.starts_with(crate::component::builtin::PREFIX)).then_some(self.name.as_str())?;
         Some(PathBuf::from(file.strip_suffix(".wasm").unwrap_or(file)))
     }
 }
 
-/// All stages of the process.
+/// All plugins of the process.
 #[derive(Debug)]
 pub struct Catalog {
     plugins: Arc<Plugins>,
     pace: Pace,
-    /// Held through a full look.
+    /// Held during a full look.
     looking: Mutex<()>,
     entries: Mutex<Entries>,
-    said: Mutex<HashMap<String, String>>,
+    /// The errors that were logged and still hold, by what they are about.
+    reported: Mutex<HashMap<String, String>>,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// The folders that were looked at: a reload builds a daemon with another one beside that which runs.
+    /// The folders that were looked at: a reload may use another one beside that of the running daemon.
     folders: BTreeMap<PathBuf, Listed>,
-    /// Counts what was learnt.
+    /// Incremented with every change.
     version: u64,
     channels: Vec<String>,
     stages: BTreeMap<PathBuf, Entry>,
     named: BTreeMap<String, Entry>,
 }
 
-/// Where a slot is.
+/// Where an entry is.
 #[derive(Clone, Debug)]
 enum Place {
     Folder(PathBuf),
     Named(Box<NamedStage>),
 }
 
-/// A stage to be judged, and what was seen of its files before.
+impl Place {
+    /// The files of the plugin as they are now.
+    fn files(&self) -> StageSource {
+        match self {
+            Self::Folder(stem) => folder::stage(stem),
+            Self::Named(stage) => StageSource::named(&stage.name, stage.settings.clone()),
+        }
+    }
+}
+
+/// A plugin to be loaded, and its files as they were seen before.
 struct Job {
     place: Place,
     facts: Facts,
-    /// Whether it waits no longer for others that are changing.
+    /// Whether it no longer waits for others that are changing.
     alone: bool,
 }
 
@@ -218,32 +226,33 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Catalog {
-    /// An empty shelf.
+    /// An empty catalog.
     #[must_use]
     pub fn new(plugins: Arc<Plugins>) -> Self {
-        Self { plugins, pace: PACE, looking: Mutex::default(), entries: Mutex::default(), said: Mutex::default() }
+        let (looking, entries, reported) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { plugins, pace: PACE, looking, entries, reported }
     }
 
-    /// Looks at the files, judges what has changed, and says how all stages stand. All that one look finds takes effect
-    /// in one [`Snapshot`].
+    /// Looks at the files, loads what has changed, and shows all plugins. All that one look finds takes effect in one
+    /// [`Snapshot`].
     #[must_use]
     pub fn look(&self, wanted: &Wanted, effort: Effort) -> Snapshot {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
         let (jobs, mut snapshot) = self.survey(wanted, true);
-        let asked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
-        let judge = |job: Job| (self.judge(&job.place, wanted, effort), job);
-        let mut judged: Vec<(Verdict, Job)> = jobs.into_iter().map(judge).collect();
-        // What changed meanwhile is judged at the next look, and what belongs together with it.
-        let all_the_same = judged.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
-        judged.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
+        let checked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
+        let load = |job: Job| (load::load(&self.plugins, &job.place.files(), &wanted.channels, effort), job);
+        let mut loaded: Vec<(PluginStatus, Job)> = jobs.into_iter().map(load).collect();
+        // What changed meanwhile is loaded at the next look, together with what belongs to it.
+        let all_the_same = loaded.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
+        loaded.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
         let mut entries = locked(&self.entries);
-        for (verdict, job) in judged {
+        for (status, job) in loaded {
             entries.version += 1;
             if let Some(entry) = entries.entry(&job.place).filter(|entry| entry.has(&job.facts)) {
-                entry.take(verdict);
+                entry.take(status);
             }
         }
-        for (place, facts, withdrawn) in asked {
+        for (place, facts, withdrawn) in checked {
             entries.version += u64::from(withdrawn.is_some());
             if let Some(entry) = entries.entry(&place).filter(|entry| entry.has(&facts)) {
                 entry.record_signature_check(withdrawn);
@@ -254,7 +263,7 @@ impl Catalog {
         snapshot
     }
 
-    /// Looks at the files without judging them: what is not judged yet is found to be compiling. Takes no time to speak of.
+    /// Looks at the files without loading them: what is not loaded yet is compiling. Takes next to no time.
     #[must_use]
     pub fn snapshot(&self, wanted: &Wanted) -> Snapshot {
         let (_, mut snapshot) = self.survey(wanted, false);
@@ -262,8 +271,8 @@ impl Catalog {
         snapshot
     }
 
-    /// Whether a [`Snapshot`] of this version still shows what there is: nothing was learnt since, no component was put into the
-    /// folder, and nothing of a stage that does not serve has changed. Costs a few calls of `stat`.
+    /// Whether a [`Snapshot`] of this version is up to date: the catalog did not change, no component was put into the folder,
+    /// and no file of a plugin that does not serve has changed. Costs a few calls of `stat`.
     #[must_use]
     pub fn is_current(&self, wanted: &Wanted, version: u64) -> bool {
         let entries = locked(&self.entries);
@@ -286,17 +295,16 @@ impl Catalog {
                 .all(|(stage, stem)| entries.named.get(&stage.key()).is_some_and(|entry| unchanged(entry, &stem)))
     }
 
-    /// Reads the settings of stages that are not judged yet: what they apply to waits for them.
+    /// Reads the settings of plugins that are not loaded yet: the messages they name wait.
     fn preview(&self, wanted: &Wanted, entries: &mut Entries) {
         for place in entries.places(wanted) {
             let Some(entry) = entries.entry(&place).filter(|entry| entry.wants_preview()) else { continue };
-            let (_, sidecar) = settings(&self.plugins, &source(&place), &wanted.channels);
-            let sidecar = sidecar.map_or_else(|mistaken| mistaken.understood, Some);
-            entry.preview(sidecar, tombstone(&place));
+            let files = place.files();
+            entry.preview(load::preview(&self.plugins, &files, &wanted.channels), files.tombstone);
         }
     }
 
-    /// Asks again about stages that serve: why nobody vouches for one any more.
+    /// Checks the signatures of plugins that serve, where that is due: why each must not serve any longer, if so.
     fn recheck_signatures(&self, wanted: &Wanted) -> Vec<(Place, Facts, Option<String>)> {
         let clock = Instant::now();
         let mut entries = locked(&self.entries);
@@ -306,21 +314,21 @@ impl Catalog {
             due.extend(entry.map(|entry| entry.facts()).map(|facts| (place, facts)));
         }
         drop(entries);
-        let ask = |(place, facts): (Place, Facts)| {
-            let withdrawn = self.plugins.provenance().withdrawn(&source(&place));
+        let check = |(place, facts): (Place, Facts)| {
+            let withdrawn = self.plugins.provenance().withdrawn(&place.files());
             (place, facts, withdrawn)
         };
-        due.into_iter().map(ask).collect()
+        due.into_iter().map(check).collect()
     }
 
-    /// Finds out which stages are to be judged now.
-    fn survey(&self, wanted: &Wanted, judging: bool) -> (Vec<Job>, Snapshot) {
+    /// Sees which plugins are to be loaded now.
+    fn survey(&self, wanted: &Wanted, loading: bool) -> (Vec<Job>, Snapshot) {
         let mut snapshot = Snapshot::default();
         let mut entries = locked(&self.entries);
         let entries = &mut *entries;
-        if judging && entries.channels != wanted.channels {
+        if loading && entries.channels != wanted.channels {
             entries.channels.clone_from(&wanted.channels);
-            entries.stages.values_mut().chain(entries.named.values_mut()).for_each(Entry::doubt);
+            entries.stages.values_mut().chain(entries.named.values_mut()).for_each(Entry::invalidate);
         }
         let listed = wanted.folder.as_deref().map_or(Ok(()), |folder| entries.list(folder));
         snapshot.unusable = listed.err().map(Arc::new);
@@ -330,12 +338,12 @@ impl Catalog {
             entries.version += u64::from(entry.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default()));
         }
         self.preview(wanted, entries);
-        if !judging {
+        if !loading {
             return (Vec::new(), snapshot);
         }
         let clock = Instant::now();
         let all = entries.stages.values_mut().chain(entries.named.values_mut());
-        all.for_each(|entry| entry.doubt_what_is_bad(&self.pace, clock));
+        all.for_each(|entry| entry.retry_broken(&self.pace, clock));
         let mut jobs = entries.jobs(wanted, &self.pace, &mut snapshot);
         jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
         (jobs, snapshot)
@@ -348,100 +356,17 @@ impl Catalog {
         };
         stem.map(|stem| Facts::of(&stem)).unwrap_or_default()
     }
-
-    /// Everything about a stage that can be wrong before the first message is found here.
-    fn judge(&self, place: &Place, wanted: &Wanted, effort: Effort) -> Verdict {
-        let files = source(place);
-        let (source, sidecar) = settings(&self.plugins, &files, &wanted.channels);
-        if sidecar.as_ref().is_ok_and(|sidecar| !sidecar.enabled) {
-            return Verdict::Disabled;
-        }
-        let tombstone = tombstone(place);
-        if let Some(remedy) = gone(place, &source) {
-            return tombstone.map_or(Verdict::Missing(format!("is missing: {remedy}")), Verdict::Removed);
-        }
-        let broken =
-            |sidecar: Option<Sidecar>, reason| Verdict::Broken { sidecar, reason, tombstone: tombstone.clone() };
-        let sidecar = match sidecar {
-            Ok(sidecar) => sidecar,
-            Err(Mistaken { understood, reason }) => return broken(understood, reason),
-        };
-        if !self.is_compiled(&source) {
-            if effort == Effort::Quick {
-                return Verdict::Compiling { sidecar, tombstone };
-            }
-            tracing::info!(plugin = source.name, "compiling a plugin; until it serves the messages it applies to wait");
-        }
-        match load_component(&self.plugins, &source, &sidecar) {
-            Ok(loaded) => Verdict::Good { sidecar, loaded, tombstone },
-            Err(reason) => broken(Some(sidecar), reason),
-        }
-    }
-
-    /// Whether loading it takes no time to speak of; what cannot be read is refused as quickly.
-    fn is_compiled(&self, source: &StageSource) -> bool {
-        match &source.source {
-            Source::File(path) => folder::read_component(path).map_or(true, |bytes| self.plugins.is_compiled(&bytes)),
-            Source::BuiltIn(_) | Source::Missing(_) => true,
-        }
-    }
-
-    /// Says what is wrong now, once for each thing, at error level.
-    pub fn report(&self, snapshot: &Snapshot) {
-        snapshot.folder.iter().for_each(|status| self.report_stage(status.name(), status));
-        snapshot.named.iter().for_each(|(key, status)| self.report_stage(key, status));
-        let unusable = snapshot.unusable.as_ref();
-        let unusable = unusable.map(|error| format!("{}; its plugins stay as they are", message::cause::chain(error)));
-        self.say("", "", unusable.as_deref());
-    }
-
-    fn report_stage(&self, about: &str, status: &PluginStatus) {
-        match (&status.condition, &status.trouble) {
-            (Condition::Ready(_), Some(reason)) => {
-                let text = format!("plugin {} {reason}; the last good one stays in service", status.name);
-                self.say(about, &status.name, Some(&text));
-            }
-            (Condition::Broken(reason) | Condition::Missing(reason), _) => {
-                self.say(about, &status.name, Some(&waiting(&status.name, reason)));
-            }
-            // What was wrong before may be so still.
-            (Condition::Compiling, _) => {}
-            // Whether a tombstone ends it is for each channel to say.
-            _ => self.say(about, "", None),
-        }
-    }
-
-    /// Says once of a stage of a channel that messages wait because of it, where that is not said of the stage itself.
-    pub fn report_waiting(&self, channel: &str, status: &PluginStatus) {
-        let about = format!("{channel}\n{}", status.name);
-        let text = status.unanswering().map(|reason| waiting(&status.name, reason));
-        let known = |text: &String| locked(&self.said).iter().any(|(other, said)| *other != about && said == text);
-        let text = text.filter(|text| !known(text));
-        self.say(&about, &status.name, text.as_deref());
-    }
-
-    fn say(&self, about: &str, plugin: &str, text: Option<&str>) {
-        let mut said = locked(&self.said);
-        match text {
-            None => drop(said.remove(about)),
-            Some(text) if said.get(about).is_some_and(|before| before == text) => {}
-            Some(text) => {
-                tracing::error!(plugin, "{text}");
-                said.insert(about.to_owned(), text.to_owned());
-            }
-        }
-    }
 }
 
 impl Entries {
-    /// Takes note of the files of a folder as they are now.
+    /// Records the files of a folder as they are now.
     fn list(&mut self, folder: &Path) -> Result<(), FolderError> {
         let facts = DirectoryFacts::of(folder);
         let settled = facts.is_older_than(SystemTime::now(), SETTLED);
         let stems = stems(folder)?;
         let first = self.folders.insert(folder.to_owned(), Listed { facts, settled }).is_none();
         for stem in stems {
-            let fresh = || Entry::new(file_name(&stem), false, first);
+            let fresh = || Entry::new(file_name(&stem), Origin::Folder, first);
             self.stages.entry(stem.clone()).or_insert_with(fresh);
         }
         let own = self.stages.iter_mut().filter(|(stem, _)| stem.parent() == Some(folder));
@@ -451,7 +376,7 @@ impl Entries {
         Ok(())
     }
 
-    /// The stages of the folder that is wanted.
+    /// The plugins of the wanted folder.
     fn of_folder<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a PathBuf, &'a Entry)> {
         let folder = wanted.folder.as_deref();
         self.stages.iter().filter(move |(stem, _)| folder.is_some() && stem.parent() == folder)
@@ -469,7 +394,7 @@ impl Entries {
         folder.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect()
     }
 
-    /// The stages that are to be judged now, unless others of the folder are still changing.
+    /// The plugins to be loaded now, unless others of the folder are still changing.
     fn jobs(&mut self, wanted: &Wanted, pace: &Pace, snapshot: &mut Snapshot) -> Vec<Job> {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let mut jobs = Vec::new();
@@ -488,7 +413,7 @@ impl Entries {
                     jobs.push(Job { facts: entry.facts(), place, alone });
                 }
             }
-            if entry.is_held() {
+            if entry.is_pending() {
                 snapshot.soon = Some(SOON);
             }
         }
@@ -512,45 +437,7 @@ impl Entries {
     }
 }
 
-/// The text of the tombstone of a stage of the folder.
-fn tombstone(place: &Place) -> Option<String> {
-    match place {
-        Place::Folder(stem) => folder::tombstone(stem),
-        Place::Named(_) => None,
-    }
-}
-
-/// The files of a stage as they lie there.
-fn source(place: &Place) -> StageSource {
-    match place {
-        Place::Folder(stem) => folder::stage(stem),
-        Place::Named(stage) => StageSource::named(&stage.name, stage.settings.clone()),
-    }
-}
-
-fn waiting(plugin: &str, reason: &str) -> String {
-    format!("plugin {plugin} {reason}; until then the messages it should see wait")
-}
-
-/// What to do about a component that is not there.
-fn gone(place: &Place, source: &StageSource) -> Option<String> {
-    match (place, &source.source) {
-        (Place::Folder(stem), Source::Missing(_)) => Some(back_or_ended(stem)),
-        (Place::Named(_), Source::Missing(_)) => Some("name another in the pipeline".to_owned()),
-        (Place::Named(_), Source::File(path)) if path.symlink_metadata().is_err() => {
-            Some(format!("put {} back, or take it out of the pipeline", path.display()))
-        }
-        _ => None,
-    }
-}
-
-/// What to do about a stage of the folder whose component is gone.
-pub(crate) fn back_or_ended(stem: &Path) -> String {
-    let name = stem.file_name().map(|name| crate::text::clean(&name.to_string_lossy(), 200)).unwrap_or_default();
-    format!("put {} back, or end the stage with `sesame plugin remove {name}`", folder::beside(stem, ".wasm").display())
-}
-
-/// Only a folder that is not there has no stages: one that cannot be reached must not let messages pass unchecked.
+/// Only a folder that does not exist has no plugins: one that cannot be reached must not let messages pass unchecked.
 fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     match folder.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -559,8 +446,8 @@ fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
 }
 
 fn named_entry(stage: &NamedStage) -> Entry {
-    let entry = Entry::new(named_name(stage), true, true);
-    if stage.settings.is_some() { entry.configured() } else { entry }
+    let origin = if stage.settings.is_some() { Origin::Configured } else { Origin::Listed };
+    Entry::new(named_name(stage), origin, true)
 }
 
 fn file_name(stem: &Path) -> String {

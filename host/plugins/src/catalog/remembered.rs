@@ -9,9 +9,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::catalog::entry::sidecar_gone;
 use crate::catalog::filter::Filter;
+use crate::catalog::folder::back_or_ended;
 use crate::catalog::sidecar::Sidecar;
-use crate::catalog::{Condition, PluginStatus, back_or_ended, sidecar_gone};
+use crate::catalog::status::{PluginState, PluginStatus};
 
 /// Says in the text of a filter that the stage had a sidecar; whoever does not know it passes over it.
 const SIDECAR: &str = "side-car";
@@ -29,7 +31,7 @@ pub struct Remembered {
     pub tombstone: Option<String>,
 }
 
-/// The stages of a channel, in order, and what is to be remembered from now on.
+/// The plugins of a channel, in order, and what is to be remembered from now on.
 #[must_use]
 pub fn with_remembered(
     folder: &Path,
@@ -38,45 +40,40 @@ pub fn with_remembered(
 ) -> (Vec<PluginStatus>, Vec<Remembered>) {
     let mut stages: Vec<PluginStatus> = snapshot.to_vec();
     for known in remembered {
-        let missing = || Condition::Missing(format!("is missing: {}", back_or_ended(&folder.join(stem(&known.name)))));
         match stages.iter_mut().find(|status| status.name == known.name) {
-            None => stages.push(PluginStatus {
-                name: known.name.clone(),
-                sidecar: known.settings(),
-                condition: missing(),
-                has_sidecar: known.sidecar,
-                trouble: None,
-                tombstone: None,
-                loading: None,
-                judged: true,
-            }),
-            Some(status) => {
-                let stale = status.tombstone.is_some() && status.tombstone == known.tombstone;
-                if matches!(status.condition, Condition::Removed) && stale {
-                    status.condition = missing();
-                }
-                if status.sidecar.is_none() {
-                    status.sidecar = known.settings();
-                }
-                let another = status.tombstone.is_some() && !stale;
-                if known.sidecar && !status.has_sidecar && !another && status.ended().is_none() {
-                    miss_sidecar(status, known);
-                }
-            }
+            None => stages.push(PluginStatus { has_sidecar: known.sidecar, ..known.missing(folder) }),
+            Some(status) => merge(status, known, folder),
         }
     }
     stages.sort_by(|a, b| stem(&a.name).cmp(stem(&b.name)));
     let is_known = |status: &PluginStatus| remembered.iter().any(|known| known.name == status.name);
-    let stays = |status: &&PluginStatus| status.ended().is_none() && (status.judged || is_known(status));
+    let stays = |status: &&PluginStatus| !status.state.is_ended() && (status.judged || is_known(status));
     let kept = stages.iter().filter(stays).map(remember).collect();
     (stages, kept)
 }
 
-/// Its component may have begun again while its settings are gone: it is not to run without them.
+/// Corrects the status of a plugin by what is remembered of it.
+fn merge(status: &mut PluginStatus, known: &Remembered, folder: &Path) {
+    let stale = status.tombstone.is_some() && status.tombstone == known.tombstone;
+    if status.state == PluginState::Removed && stale {
+        let PluginStatus { state, reason, .. } = known.missing(folder);
+        (status.state, status.reason) = (state, reason);
+    }
+    if status.sidecar.is_none() {
+        status.sidecar = known.settings();
+    }
+    let another = status.tombstone.is_some() && !stale;
+    if known.sidecar && !status.has_sidecar && !another && !status.state.is_ended() {
+        miss_sidecar(status, known);
+    }
+}
+
+/// Its component may have come back while its settings are gone: it must not serve without them.
 fn miss_sidecar(status: &mut PluginStatus, known: &Remembered) {
     (status.has_sidecar, status.sidecar) = (true, known.settings());
-    if matches!(status.condition, Condition::Ready(_) | Condition::Compiling) {
-        status.condition = Condition::Missing(sidecar_gone(&status.name));
+    if status.serves() || status.is_compiling() {
+        (status.state, status.component) = (PluginState::Missing, None);
+        status.reason = Some(sidecar_gone(&status.name));
     }
 }
 
@@ -110,6 +107,11 @@ impl Remembered {
         Self { name, filter: text.map(Filter::from_text), sidecar, tombstone }
     }
 
+    fn missing(&self, folder: &Path) -> PluginStatus {
+        let reason = format!("is missing: {}", back_or_ended(&folder.join(stem(&self.name))));
+        PluginStatus::missing(self.name.clone(), self.settings(), reason)
+    }
+
     fn settings(&self) -> Option<Sidecar> {
         let filter = self.filter.clone()?;
         Some(Sidecar { filter, ..Sidecar::default() })
@@ -125,11 +127,9 @@ fn stem(name: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn status(name: &str, condition: Condition, tombstone: Option<&str>) -> PluginStatus {
-        let sidecar = Some(Sidecar::default());
-        let (name, tombstone) = (name.to_owned(), tombstone.map(str::to_owned));
-        let (has_sidecar, trouble, loading, judged) = (false, None, None, true);
-        PluginStatus { name, sidecar, condition, has_sidecar, trouble, tombstone, loading, judged }
+    fn status(name: &str, state: PluginState, tombstone: Option<&str>) -> PluginStatus {
+        let (sidecar, tombstone) = (Some(Sidecar::default()), tombstone.map(str::to_owned));
+        PluginStatus { sidecar, tombstone, ..PluginStatus::new(name.to_owned(), state) }
     }
 
     fn known(name: &str, tombstone: Option<&str>) -> Remembered {
@@ -140,13 +140,13 @@ mod tests {
 
     fn look(snapshot: &[PluginStatus], remembered: &[Remembered]) -> (Vec<(String, &'static str)>, Vec<String>) {
         let (stages, kept) = with_remembered(Path::new("/p"), snapshot, remembered);
-        let stages = stages.iter().map(|status| (status.name.clone(), status.condition.word())).collect();
+        let stages = stages.iter().map(|status| (status.name.clone(), status.state.word())).collect();
         (stages, kept.into_iter().map(|known| known.name).collect())
     }
 
     #[test]
     fn what_has_vanished_is_missing_in_its_place_with_its_last_filter() {
-        let snapshot = [status("a.wasm", Condition::Compiling, None), status("c.wasm", Condition::Compiling, None)];
+        let snapshot = [status("a.wasm", PluginState::Compiling, None), status("c.wasm", PluginState::Compiling, None)];
         let (stages, kept) = with_remembered(Path::new("/p"), &snapshot, &[known("b.wasm", None)]);
         let names: Vec<&str> = stages.iter().map(PluginStatus::name).collect();
         assert_eq!(names, ["a.wasm", "b.wasm", "c.wasm"]);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_stage_ends_by_a_tombstone_that_is_new_to_it() {
-        let removed = [status("a.wasm", Condition::Removed, Some("2"))];
+        let removed = [status("a.wasm", PluginState::Removed, Some("2"))];
         let over = (vec![("a.wasm".to_owned(), "removed")], vec![]);
         assert_eq!(look(&removed, &[known("a.wasm", None)]), over);
         assert_eq!(look(&removed, &[known("a.wasm", Some("1"))]), over);
@@ -168,17 +168,17 @@ mod tests {
 
     #[test]
     fn a_stage_ends_by_its_sidecar_and_by_nothing_else() {
-        let (_, kept) = look(&[status("a.wasm", Condition::Disabled, None)], &[known("a.wasm", None)]);
+        let (_, kept) = look(&[status("a.wasm", PluginState::Disabled, None)], &[known("a.wasm", None)]);
         assert_eq!(kept, [] as [String; 0]);
-        for condition in [Condition::Broken("x".to_owned()), Condition::Missing("x".to_owned()), Condition::Compiling] {
-            let (_, kept) = look(&[status("a.wasm", condition, None)], &[]);
+        for state in [PluginState::Broken, PluginState::Missing, PluginState::Compiling] {
+            let (_, kept) = look(&[status("a.wasm", state, None)], &[]);
             assert_eq!(kept, ["a.wasm"]);
         }
     }
 
     #[test]
     fn one_that_cannot_be_understood_sees_what_it_saw_last() {
-        let broken = PluginStatus { sidecar: None, ..status("a.wasm", Condition::Broken("x".to_owned()), None) };
+        let broken = PluginStatus { sidecar: None, ..status("a.wasm", PluginState::Broken, None) };
         let (stages, kept) = with_remembered(Path::new("/p"), &[broken], &[known("a.wasm", None)]);
         assert_eq!(stages[0].sidecar.as_ref().unwrap().filter, known("a.wasm", None).filter.unwrap());
         assert_eq!(kept, [known("a.wasm", None)]);
@@ -187,14 +187,14 @@ mod tests {
     #[test]
     fn one_that_had_a_sidecar_does_not_begin_without_it() {
         let had = Remembered { sidecar: true, ..known("a.wasm", Some("1")) };
-        let snapshot = |tombstone| [status("a.wasm", Condition::Compiling, tombstone)];
+        let snapshot = |tombstone| [status("a.wasm", PluginState::Compiling, tombstone)];
         let (stages, kept) = with_remembered(Path::new("/p"), &snapshot(Some("1")), std::slice::from_ref(&had));
         assert!(stages[0].unanswering().unwrap().contains("put a.toml back"));
         assert_eq!(stages[0].sidecar.as_ref().map(|sidecar| &sidecar.filter), had.filter.as_ref());
         assert_eq!(kept, [Remembered { tombstone: Some("1".to_owned()), ..had.clone() }]);
         let (stages, _) = with_remembered(Path::new("/p"), &snapshot(Some("2")), std::slice::from_ref(&had));
         assert!(stages[0].is_compiling(), "it was ended, and this is another");
-        let back = PluginStatus { has_sidecar: true, ..status("a.wasm", Condition::Compiling, None) };
+        let back = PluginStatus { has_sidecar: true, ..status("a.wasm", PluginState::Compiling, None) };
         assert!(with_remembered(Path::new("/p"), &[back], &[had]).0[0].is_compiling());
     }
 

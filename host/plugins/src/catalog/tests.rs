@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use super::status::PluginState;
 use super::*;
 use crate::{CompileSettings, Pipeline, PipelineSettings, ProvenanceSettings};
 use message::Direction;
@@ -22,6 +23,18 @@ const BRISK: Pace = Pace {
 struct Scene {
     folder: tempfile::TempDir,
     catalog: Catalog,
+}
+
+fn settings(stages: Vec<folder::StageSource>) -> PipelineSettings {
+    PipelineSettings {
+        stages,
+        channel: "central".to_owned(),
+        channels: vec!["central".to_owned()],
+        direction: Direction::Inbound,
+        routes: Vec::new(),
+        max_payload: 1 << 20,
+        total_time: crate::TOTAL_TIME,
+    }
 }
 
 /// A good component; each number is another.
@@ -69,22 +82,21 @@ impl Scene {
         // What was found bad is acted on at the next look.
         drop(self.snapshot(Effort::Full));
         let snapshot = self.snapshot(Effort::Full);
-        let word =
-            |s: &PluginStatus| format!("{} {}{}", s.name, s.condition.word(), s.trouble.as_ref().map_or("", |_| "!"));
+        let word = |s: &PluginStatus| match s.trouble() {
+            Some(_) => format!("{} ready!", s.name),
+            None => format!("{} {}", s.name, s.state),
+        };
         snapshot.folder().iter().map(word).collect()
     }
 
     /// The component that serves as a.wasm.
     fn serving(&self) -> [u8; 32] {
-        match &self.snapshot(Effort::Full).folder()[0].condition {
-            Condition::Ready(loaded) => loaded.sha256,
-            other => panic!("{other:?}"),
-        }
+        self.snapshot(Effort::Full).folder()[0].component.as_ref().unwrap().sha256
     }
 }
 
 #[test]
-fn a_file_that_is_dropped_in_and_replaced_serves() {
+fn a_file_that_is_copied_in_and_replaced_serves() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     assert_eq!(scene.look(), ["a.wasm ready"]);
@@ -122,7 +134,7 @@ fn a_bad_component_or_sidecar_leaves_the_good_one_in_service_as_it_was() {
 }
 
 #[test]
-fn a_new_file_that_is_no_good_is_a_stage_that_cannot_answer() {
+fn a_new_file_that_is_broken_cannot_answer() {
     let scene = Scene::looked();
     scene.put("a.wasm", "nonsense");
     assert_eq!(scene.look(), ["a.wasm broken"]);
@@ -133,7 +145,7 @@ fn a_new_file_that_is_no_good_is_a_stage_that_cannot_answer() {
 }
 
 #[test]
-fn a_stage_ends_by_a_tombstone_or_its_sidecar_and_not_by_going() {
+fn a_plugin_ends_by_a_marker_or_its_sidecar_and_not_by_a_missing_file() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
@@ -169,7 +181,7 @@ fn a_file_that_is_still_changing_is_left_alone_and_others_wait_for_it() {
 }
 
 #[test]
-fn nothing_is_said_at_once_of_a_file_that_may_become_good() {
+fn a_broken_file_is_not_reported_before_it_had_time_to_become_good() {
     let scene = Scene::new(Pace { patience: Duration::from_millis(300), ..BRISK });
     scene.look();
     scene.put("a.wasm", &component(1)[..100]);
@@ -187,20 +199,9 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
     let scene = Scene::new(BRISK);
     scene.put("a.wasm", component(1));
     scene.put("b.wasm", "nonsense");
-    let word = |effort| scene.snapshot(effort).folder().iter().map(|s| s.condition.word()).collect::<Vec<_>>();
+    let word = |effort| scene.snapshot(effort).folder().iter().map(|s| s.state.word()).collect::<Vec<_>>();
     assert_eq!(word(Effort::Quick), ["compiling", "broken"], "what is no component needs no compiler");
-    let pipeline = || {
-        let settings = PipelineSettings {
-            stages: Vec::new(),
-            channel: "central".to_owned(),
-            channels: vec!["central".to_owned()],
-            direction: Direction::Inbound,
-            routes: Vec::new(),
-            max_payload: 1 << 20,
-            total_time: crate::TOTAL_TIME,
-        };
-        Pipeline::assemble(scene.snapshot(Effort::Quick).folder(), settings, None)
-    };
+    let pipeline = || Pipeline::assemble(scene.snapshot(Effort::Quick).folder(), settings(Vec::new()), None);
     let before = pipeline();
     assert!(before.is_compiling());
     assert_eq!(word(Effort::Full), ["ready", "broken"]);
@@ -212,7 +213,7 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
 fn glanced(scene: &Scene) -> (&'static str, Option<crate::Filter>) {
     let snapshot = scene.catalog.snapshot(&scene.wanted());
     let status = &snapshot.folder()[0];
-    (status.condition.word(), status.sidecar.as_ref().map(|sidecar| sidecar.filter.clone()))
+    (status.state.word(), status.sidecar.as_ref().map(|sidecar| sidecar.filter.clone()))
 }
 
 #[test]
@@ -237,7 +238,7 @@ fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_sidecar_as_
 }
 
 #[test]
-fn a_component_that_is_back_or_begins_an_ended_stage_again_is_compiling() {
+fn a_component_that_is_back_or_starts_an_ended_plugin_again_is_compiling() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
@@ -260,20 +261,20 @@ fn a_component_that_is_back_or_begins_an_ended_stage_again_is_compiling() {
 }
 
 #[test]
-fn a_replacement_that_is_not_judged_yet_leaves_the_good_one_in_service_and_says_since_when() {
+fn a_replacement_that_is_not_loaded_yet_leaves_the_good_one_in_service_and_shows_since_when() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     assert_eq!(scene.look(), ["a.wasm ready"]);
     assert!(scene.catalog.snapshot(&scene.wanted()).folder()[0].loading.is_none());
     scene.put("a.wasm", component(2));
     let snapshot = scene.catalog.snapshot(&scene.wanted());
-    assert_eq!((snapshot.folder()[0].condition.word(), snapshot.folder()[0].loading.is_some()), ("ready", true));
+    assert_eq!((snapshot.folder()[0].state.word(), snapshot.folder()[0].loading.is_some()), ("ready", true));
     scene.look();
     assert!(scene.catalog.snapshot(&scene.wanted()).folder()[0].loading.is_none());
 }
 
 #[test]
-fn a_component_that_goes_before_it_was_judged_leaves_nothing_behind() {
+fn a_component_that_is_deleted_before_it_was_loaded_leaves_nothing_behind() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     let snapshot = scene.catalog.snapshot(&scene.wanted());
@@ -284,7 +285,7 @@ fn a_component_that_goes_before_it_was_judged_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_state_of_the_shelf_is_current_until_a_name_comes_or_a_stage_that_does_not_serve_changes() {
+fn a_snapshot_is_current_until_a_file_is_added_or_a_plugin_that_does_not_serve_changes() {
     let scene = Scene::looked();
     scene.put("a.wasm", "nonsense");
     scene.look();
@@ -310,7 +311,7 @@ fn a_state_of_the_shelf_is_current_until_a_name_comes_or_a_stage_that_does_not_s
 }
 
 #[test]
-fn a_broken_stage_that_is_judged_again_is_not_compiling_meanwhile() {
+fn a_broken_plugin_that_is_loaded_again_is_not_compiling_meanwhile() {
     let scene = Scene::new(Pace { patience: Duration::from_secs(60), again: Duration::ZERO, ..BRISK });
     scene.put("a.wasm", "nonsense");
     assert_eq!(scene.look(), ["a.wasm broken"], "at the first look nothing is waited for");
@@ -331,7 +332,7 @@ fn a_folder_that_cannot_be_trusted_changes_nothing() {
 }
 
 #[test]
-fn a_listed_stage_is_reloaded_as_well() {
+fn a_listed_plugin_is_reloaded_as_well() {
     let scene = Scene::new(BRISK);
     let stage = NamedStage {
         name: scene.folder.path().join("a.wasm").to_string_lossy().into_owned(),
@@ -342,14 +343,14 @@ fn a_listed_stage_is_reloaded_as_well() {
         drop(scene.catalog.look(&wanted, Effort::Full));
         scene.catalog.look(&wanted, Effort::Full).named(&stage)
     };
-    assert!(look().unanswering().unwrap().contains("take it out of the pipeline"));
+    assert!(look().unanswering().unwrap().contains("or remove the plugin from the pipeline"));
     scene.put("a.wasm", component(1));
-    assert!(matches!(look().condition, Condition::Ready(_)));
+    assert_eq!(look().state, PluginState::Ready);
     scene.put("a.wasm", "nonsense");
     let kept = look();
-    assert!(matches!(kept.condition, Condition::Ready(_)) && kept.trouble.is_some());
+    assert!(kept.serves() && kept.trouble().is_some());
     scene.take("a.wasm");
-    assert!(matches!(look().condition, Condition::Missing(_)));
+    assert_eq!(look().state, PluginState::Missing);
 }
 
 #[test]
@@ -372,7 +373,7 @@ fn what_changes_during_the_first_look_cannot_answer_until_the_next() {
         snapshot
     });
     let unanswering: Vec<_> = snapshot.folder().iter().map(PluginStatus::unanswering).collect();
-    assert_eq!(unanswering, [Some("was changed while it was being loaded"); 2]);
+    assert_eq!(unanswering, [Some("was changed while it was loaded"); 2]);
     assert!(snapshot.named(&named).unanswering().is_some() && snapshot.unsettled && snapshot.soon.is_some());
     let snapshot = scene.catalog.look(&wanted, Effort::Full);
     assert!(snapshot.folder().iter().chain([&snapshot.named(&named)]).all(|status| status.unanswering().is_none()));
@@ -380,7 +381,7 @@ fn what_changes_during_the_first_look_cannot_answer_until_the_next() {
 }
 
 #[test]
-fn a_listed_stage_that_was_not_looked_at_cannot_answer() {
+fn a_listed_plugin_that_was_not_looked_at_cannot_answer() {
     let stage = NamedStage { name: "/p/a.wasm".to_owned(), settings: None };
     assert!(Snapshot::default().named(&stage).unanswering().is_some());
 }
@@ -401,7 +402,7 @@ fn a_sidecar_that_is_gone_for_a_moment_is_waited_for() {
 }
 
 #[test]
-fn a_stage_whose_sidecar_is_gone_serves_on_with_its_settings_and_does_not_begin_without_them() {
+fn a_plugin_whose_sidecar_is_gone_serves_on_with_its_settings_and_does_not_start_without_them() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.put("a.toml", "direction = \"inbound\"");
@@ -422,60 +423,62 @@ fn a_stage_whose_sidecar_is_gone_serves_on_with_its_settings_and_does_not_begin_
 }
 
 #[test]
-fn what_is_no_good_is_judged_again_after_a_while_though_its_files_stay() {
-    let broken = || Verdict::Broken { sidecar: None, reason: "is not adopted".to_owned(), tombstone: None };
-    let judged_again = |verdict: Verdict, pace: Pace| {
-        let mut entry = Entry::new("a.wasm".to_owned(), false, true);
-        entry.take(verdict);
-        entry.doubt_what_is_bad(&pace, Instant::now());
+fn a_broken_plugin_is_loaded_again_after_a_while_though_its_files_stay() {
+    let broken = || PluginStatus::broken("a.wasm".to_owned(), None, "is not adopted".to_owned());
+    let loaded_again = |status: PluginStatus, pace: Pace| {
+        let mut entry = Entry::new("a.wasm".to_owned(), Origin::Folder, true);
+        entry.take(status);
+        entry.retry_broken(&pace, Instant::now());
         !entry.is_judged()
     };
-    assert!(!judged_again(broken(), BRISK));
+    assert!(!loaded_again(broken(), BRISK));
     let at_once = Pace { again: Duration::ZERO, ..BRISK };
-    assert!(judged_again(broken(), at_once));
-    assert!(!judged_again(Verdict::Disabled, at_once));
+    assert!(loaded_again(broken(), at_once));
+    assert!(!loaded_again(PluginStatus::new("a.wasm".to_owned(), PluginState::Disabled), at_once));
 }
 
 #[test]
-fn what_is_wrong_is_said_once_and_again_after_the_stage_ended() {
+fn an_error_is_logged_once_and_again_after_the_plugin_was_uninstalled() {
     let scene = Scene::looked();
-    let said = || {
+    let reported = || {
         scene.catalog.report(&scene.snapshot(Effort::Full));
-        locked(&scene.catalog.said).len()
+        locked(&scene.catalog.reported).len()
     };
     scene.put("a.wasm", "nonsense");
     scene.look();
-    assert_eq!(said(), 1);
+    assert_eq!(reported(), 1);
     scene.catalog.report_waiting("central", &scene.snapshot(Effort::Full).folder()[0]);
-    assert_eq!(said(), 1, "of the stage it is said already");
+    assert_eq!(reported(), 1, "the error of the plugin itself was logged");
     scene.take("a.wasm");
     scene.put("a.removed", "ended");
     scene.look();
-    assert_eq!(said(), 0);
+    assert_eq!(reported(), 0);
 }
 
 #[test]
-fn what_only_a_channel_misses_stays_said_while_the_shelf_finds_nothing_wrong() {
+fn an_error_of_one_channel_stays_logged_while_the_catalog_finds_nothing_wrong() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
     let missed = PluginStatus {
-        condition: Condition::Missing("is missing".to_owned()),
+        state: PluginState::Missing,
+        component: None,
+        reason: Some("is missing".to_owned()),
         ..scene.snapshot(Effort::Full).folder()[0].clone()
     };
-    let said = |status: &PluginStatus| {
+    let reported = |status: &PluginStatus| {
         scene.catalog.report(&scene.snapshot(Effort::Full));
-        let before = locked(&scene.catalog.said).len();
+        let before = locked(&scene.catalog.reported).len();
         scene.catalog.report_waiting("central", status);
-        (before, locked(&scene.catalog.said).len())
+        (before, locked(&scene.catalog.reported).len())
     };
-    assert_eq!(said(&missed), (0, 1));
-    assert_eq!(said(&missed), (1, 1));
-    assert_eq!(said(&scene.snapshot(Effort::Full).folder()[0]), (1, 0));
+    assert_eq!(reported(&missed), (0, 1));
+    assert_eq!(reported(&missed), (1, 1));
+    assert_eq!(reported(&scene.snapshot(Effort::Full).folder()[0]), (1, 0));
 }
 
 #[test]
-fn a_plugin_ends_when_nobody_vouches_for_it_any_more() {
+fn a_plugin_ends_when_its_signer_is_no_longer_accepted() {
     const SIGNER: &str = "/C=UK/O=Sesame/CN=plugins.example.org";
     let home = tempfile::tempdir().unwrap();
     let authority = Authority::root(&Request::authority("/C=UK/O=Sesame/CN=Test CA")).unwrap();
@@ -509,4 +512,40 @@ fn a_plugin_ends_when_nobody_vouches_for_it_any_more() {
     let crl = authority.crl(&[&signer.certificate], &CrlRequest::default()).unwrap();
     anchors.add_crl(&authority.own.certificate, &crl).unwrap();
     assert_eq!(scene.look(), ["a.wasm broken"]);
+}
+
+/// The sidecar names an unknown channel, is wrong otherwise, and is for one destination.
+const FOR_ONE_DESTINATION: [&str; 2] = [
+    "destination = \"/queue/a\"\nchannels = [\"nope\"]",
+    "destination = \"/queue/a\"\nchannels = [\"nope\"]\ndeadline = 5",
+];
+
+fn answers(pipeline: &Pipeline, destination: &str) -> bool {
+    let input = crate::Input {
+        message_id: &message::MessageId::parse("m/1").unwrap(),
+        destination,
+        content_type: None,
+        signer: None,
+        received_at: 0,
+        attempt: 1,
+        transport_headers: &[],
+        properties: &[],
+    };
+    matches!(pipeline.run(&input, b"x"), crate::Outcome::Pass { .. })
+}
+
+#[test]
+fn a_sidecar_with_an_unknown_channel_holds_the_messages_of_its_destination_and_no_others() {
+    for sidecar in FOR_ONE_DESTINATION {
+        let scene = Scene::new(BRISK);
+        scene.put("a.wasm", component(1));
+        scene.put("a.toml", sidecar);
+        let of_daemon = Pipeline::assemble(scene.snapshot(Effort::Full).folder(), settings(Vec::new()), None);
+        let stages = crate::read_folder(scene.folder.path()).unwrap();
+        let of_command = Pipeline::load(&scene.catalog.plugins, settings(stages)).unwrap();
+        for (pipeline, path) in [(of_daemon, "daemon"), (of_command, "command")] {
+            let found = (answers(&pipeline, "/queue/a"), answers(&pipeline, "/queue/b"));
+            assert_eq!(found, (false, true), "{path}: {sidecar}");
+        }
+    }
 }

@@ -235,6 +235,12 @@ pub(crate) struct Loaded {
     _ticker: Arc<Ticker>,
 }
 
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Loaded({})", message::hex(&self.sha256))
+    }
+}
+
 impl Loaded {
     /// Links `component` and tries it.
     pub(crate) fn link(

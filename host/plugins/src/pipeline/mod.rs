@@ -24,7 +24,6 @@
 mod assemble;
 pub(crate) mod current;
 mod health;
-mod load;
 pub(crate) mod report;
 mod run;
 mod stage;
@@ -35,12 +34,11 @@ mod tests;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::catalog::folder::StageSource;
+use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::{Description, Powers, Roles};
 use crate::instance::Fault;
 use message::{Direction, Finding, MessageId};
 
-pub use self::load::PluginError;
-pub(super) use self::load::{Mistaken, load_component, settings};
 use self::stage::Stage;
 pub use self::statistics::Figures;
 
@@ -76,6 +74,24 @@ pub struct Pipeline {
     max_payload: usize,
     total_time: Duration,
     hash: String,
+}
+
+/// A plugin that the operator named cannot be loaded: the program does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("plugin {plugin} {reason}")]
+pub struct PluginError {
+    /// The name of the stage.
+    pub plugin: String,
+    /// What is wrong with it, and what to do.
+    pub reason: String,
+}
+
+impl PluginError {
+    /// Why a plugin cannot answer, if it cannot.
+    #[must_use]
+    pub fn of(status: &PluginStatus) -> Option<Self> {
+        Some(Self { plugin: status.name().to_owned(), reason: status.unanswering()?.to_owned() })
+    }
 }
 
 /// The facts about a message that plugins are told.
@@ -229,12 +245,12 @@ pub struct Pause {
 pub struct StageInfo<'a> {
     /// The name of the file, or `builtin:NAME`.
     pub name: &'a str,
-    /// What it is, or why it cannot answer.
-    pub state: Result<ReadyStage<'a>, &'a str>,
-    /// `ready`, `compiling`, `missing` or `broken`, in one word.
-    pub condition: &'static str,
-    /// What is wrong with the file that lies there now, while the last good one serves.
-    pub trouble: Option<&'a str>,
+    /// Its state.
+    pub state: PluginState,
+    /// What serves, if anything does.
+    pub ready: Option<ReadyStage<'a>>,
+    /// What is wrong and what to do, or that it is compiled. An earlier component may serve nevertheless.
+    pub reason: Option<&'a str>,
     /// What it did so far in this channel.
     pub figures: Figures,
     /// Since when a file of it is compiled, where one is.

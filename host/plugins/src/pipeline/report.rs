@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::PluginStatus;
+use crate::catalog::status::{PluginState, PluginStatus};
 use crate::pipeline::{Pipeline, StageInfo};
 
 /// A channel and its stages.
@@ -25,8 +25,8 @@ pub struct ChannelReport {
 pub struct StageReport {
     /// The name of the file, or `builtin:NAME`.
     pub name: String,
-    /// `ready`, `compiling`, `broken`, `missing`, `disabled` or `removed`.
-    pub state: String,
+    /// Its state; `ready`, `compiling` and so on in the file.
+    pub state: PluginState,
     /// What is wrong and what to do, where something is.
     pub reason: Option<String>,
     /// Since when a file of it is compiled, in milliseconds since 1970; an earlier one may serve until then.
@@ -65,9 +65,10 @@ impl ChannelReport {
     /// Tells of a channel: the pipeline that is in service, and what was ended of `stages`.
     #[must_use]
     pub fn of(channel: &str, pipeline: &Pipeline, stages: &[PluginStatus]) -> Self {
-        let ended = stages.iter().filter_map(|status| {
-            let state = status.ended()?.to_owned();
-            Some(StageReport { name: status.name().to_owned(), state, ..StageReport::default() })
+        let ended = stages.iter().filter(|status| status.state().is_ended()).map(|status| StageReport {
+            name: status.name().to_owned(),
+            state: status.state(),
+            ..StageReport::default()
         });
         let mut told: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
         for stage in &mut told {
@@ -75,8 +76,8 @@ impl ChannelReport {
             let loading = status.and_then(|status| status.loading);
             // That an earlier one serves until then is no reason for another pipeline.
             if let Some(since) = loading.filter(|_| stage.serves) {
-                (stage.state, stage.compiling_since) = ("compiling".to_owned(), Some(milliseconds(since)));
-                stage.reason = Some("is being replaced by a file that is being compiled".to_owned());
+                (stage.state, stage.compiling_since) = (PluginState::Compiling, Some(milliseconds(since)));
+                stage.reason = Some("a newer file is being compiled".to_owned());
             }
         }
         Self {
@@ -93,12 +94,12 @@ fn milliseconds(at: SystemTime) -> u64 {
 
 impl From<&StageInfo<'_>> for StageReport {
     fn from(stage: &StageInfo<'_>) -> Self {
-        let ready = stage.state.as_ref().ok();
+        let ready = stage.ready.as_ref();
         let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             name: stage.name.to_owned(),
-            state: stage.condition.to_owned(),
-            reason: stage.state.as_ref().err().copied().or(stage.trouble).map(str::to_owned),
+            state: stage.state,
+            reason: stage.reason.map(str::to_owned),
             compiling_since: stage.loading.filter(|_| ready.is_none()).map(milliseconds),
             last_error_at: stage.last_error.as_ref().map(|(at, _)| milliseconds(*at)),
             last_error: stage.last_error.as_ref().map(|(_, text)| text.clone()),

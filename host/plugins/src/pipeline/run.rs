@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::health::Failed;
-use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
+use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, Stop};
 use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
 use crate::catalog::filter::Facts;
 use crate::catalog::settings::OnError;
@@ -279,7 +279,7 @@ impl Work<'_> {
 
     fn fail(&mut self, stage: &Stage, leaf: Leaf, fault: Fault) -> Result<(), Ended> {
         let error = stage.error(fault);
-        let broken = !matches!(stage.state, State::Ready(_));
+        let broken = stage.component.is_none();
         match stage.on_error {
             OnError::Pass if !broken => {
                 self.findings.push(note(Severity::Warning, "plugin.failed", error.to_string()));

@@ -1,6 +1,5 @@
 //! One stage: its settings and its component, and one question put to it.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use super::{Blame, ReadyStage, StageError, StageInfo};
 use crate::catalog::filter::{Facts, Filter};
 use crate::catalog::settings::OnError;
 use crate::catalog::sidecar::Sidecar;
+use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::Loaded;
 use crate::component::bindings::transformer::{Output, Part, Verdict};
 use crate::component::bindings::types::{Failure, Message};
@@ -30,10 +30,12 @@ pub(super) struct Stage {
     pub(super) limits: Limits,
     /// The plugin's configuration, JSON.
     pub(super) config: String,
-    pub(super) state: State,
+    pub(super) state: PluginState,
+    /// What answers. A stage without it fails for every message.
+    pub(super) component: Option<Arc<Loaded>>,
+    /// What is wrong with its files, where something is.
+    pub(super) reason: Option<String>,
     pub(super) health: Arc<Health>,
-    /// What is wrong with the file that lies there now, while the last good one serves.
-    pub(super) trouble: Option<String>,
     pub(super) statistics: Arc<Statistics>,
     /// The last failure, also of an earlier component or configuration under this name.
     pub(super) last_error: Arc<LastError>,
@@ -41,27 +43,6 @@ pub(super) struct Stage {
     pub(super) loading: Option<SystemTime>,
     /// The most memory one instance held, bytes.
     pub(super) peak_memory: AtomicU64,
-}
-
-/// Whether a stage can answer.
-pub(super) enum State {
-    Ready(Arc<Loaded>),
-    /// It will be able to, once it is compiled.
-    Compiling,
-    /// Its file is gone; what to do.
-    Missing(String),
-    Broken(String),
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready(loaded) => write!(f, "Ready({})", hex(&loaded.sha256)),
-            Self::Compiling => f.write_str("Compiling"),
-            Self::Missing(reason) => write!(f, "Missing({reason:?})"),
-            Self::Broken(reason) => write!(f, "Broken({reason:?})"),
-        }
-    }
 }
 
 /// What a stage says about one message, every word of it checked.
@@ -145,48 +126,47 @@ fn ending(answer: &Result<Answer, Stop>) -> Ending {
 }
 
 impl Stage {
-    pub(super) fn new(name: String, sidecar: Sidecar, state: State) -> Self {
-        let Sidecar { filter, on_error, limits, config, .. } = sidecar;
-        let (config, peak_memory) = (config.to_string(), AtomicU64::new(0));
+    pub(super) fn new(status: &PluginStatus) -> Self {
+        let Sidecar { filter, on_error, limits, config, .. } = status.settings();
         Self {
-            name,
+            name: status.name.clone(),
             filter,
             on_error,
             limits,
-            config,
-            state,
+            config: config.to_string(),
+            state: status.state,
+            component: status.component.clone(),
+            reason: status.reason.clone(),
             health: Arc::default(),
-            trouble: None,
             statistics: Arc::default(),
             last_error: Arc::default(),
-            loading: None,
-            peak_memory,
+            loading: status.loading,
+            peak_memory: AtomicU64::new(0),
         }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
-        let peak_memory = self.peak_memory.load(Ordering::Relaxed);
-        let state = match &self.state {
-            State::Ready(loaded) => Ok(ReadyStage {
-                roles: loaded.roles(),
-                powers: loaded.powers,
-                description: &loaded.description,
-                sha256: hex(&loaded.sha256),
-                contract: &loaded.spoken.version,
-                peak_memory,
-            }),
-            State::Compiling => Err(COMPILING),
-            State::Missing(reason) | State::Broken(reason) => Err(reason.as_str()),
-        };
-        let condition = match &self.state {
-            State::Ready(_) if self.trouble.is_none() => "ready",
-            State::Compiling => "compiling",
-            State::Missing(_) => "missing",
-            State::Ready(_) | State::Broken(_) => "broken",
-        };
-        let trouble = self.trouble.as_deref();
-        let (figures, last_error) = (self.statistics.figures(), self.last_error.get());
-        StageInfo { name: &self.name, state, condition, trouble, figures, loading: self.loading, last_error }
+        let ready = self.component.as_ref().map(|loaded| ReadyStage {
+            roles: loaded.roles(),
+            powers: loaded.powers,
+            description: &loaded.description,
+            sha256: hex(&loaded.sha256),
+            contract: &loaded.spoken.version,
+            peak_memory: self.peak_memory.load(Ordering::Relaxed),
+        });
+        StageInfo {
+            name: &self.name,
+            state: self.state,
+            ready,
+            reason: self.reason(),
+            figures: self.statistics.figures(),
+            loading: self.loading,
+            last_error: self.last_error.get(),
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref().or_else(|| self.is_compiling().then_some(COMPILING))
     }
 
     /// Whether it is being compiled and applies to every message of its channel that goes to or came from `destination`.
@@ -198,15 +178,12 @@ impl Stage {
     }
 
     pub(super) fn is_compiling(&self) -> bool {
-        matches!(self.state, State::Compiling)
+        self.state == PluginState::Compiling
     }
 
     /// Whether it is the same component under the same name with the same configuration.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let component = |stage: &Self| match &stage.state {
-            State::Ready(loaded) => Some(loaded.sha256),
-            _ => None,
-        };
+        let component = |stage: &Self| stage.component.as_ref().map(|loaded| loaded.sha256);
         self.name == other.name && self.config == other.config && component(self) == component(other)
     }
 
@@ -216,8 +193,10 @@ impl Stage {
     }
 
     pub(super) fn broken(&self) -> Option<StageError> {
-        let reason = self.info().state.err()?.to_owned();
-        Some(self.error(Fault::Broken(reason)))
+        if self.component.is_some() {
+            return None;
+        }
+        Some(self.error(Fault::Broken(self.reason().unwrap_or("is not loaded").to_owned())))
     }
 
     pub(super) fn error(&self, fault: Fault) -> StageError {
@@ -226,8 +205,8 @@ impl Stage {
 
     /// Puts one message to the stage. A panic of the host's own on the way ends this question and not the process.
     pub(super) fn ask(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
-        let State::Ready(loaded) = &self.state else {
-            return Err(self.broken().map_or_else(|| Fault::Host("no state".into()), |e| e.fault).into());
+        let Some(loaded) = &self.component else {
+            return Err(self.broken().map_or_else(|| Fault::Host("no component".into()), |e| e.fault).into());
         };
         let started = Instant::now();
         let asked = catch_unwind(AssertUnwindSafe(|| self.ask_instance(loaded, message, bounds)));

@@ -118,7 +118,7 @@ fn unchanged() -> Output {
 fn the_stock_pipeline_leaves_everything_as_it_is() {
     let pipeline = load(vec![StageSource::named("builtin:passthrough", None)]);
     assert_eq!(passed(run(&pipeline, "payload")), (vec![unchanged()], vec![], vec![]));
-    let stage = pipeline.stages().next().unwrap().state.unwrap();
+    let stage = pipeline.stages().next().unwrap().ready.unwrap();
     assert_eq!((stage.roles.to_string().as_str(), stage.description.name.as_str()), ("transformer", "passthrough"));
 }
 
@@ -406,7 +406,7 @@ fn unfit_components_are_refused_with_the_reason() {
 fn stand_ins_are_refused_by_name_where_the_sidecar_denies_them() {
     for guest in ["clocks", "files", "sockets"] {
         let loaded = load(vec![stage(guest, "")]);
-        assert!(loaded.stages().next().unwrap().state.unwrap().powers.stand_ins, "{guest}");
+        assert!(loaded.stages().next().unwrap().ready.unwrap().powers.stand_ins, "{guest}");
         let error = load_error(stage(guest, "deny-stand-ins = true"));
         assert!(error.contains("wants wasi:clocks/"), "{error}");
         assert!(error.contains(", which its sidecar refuses with `deny-stand-ins`: build it without"), "{error}");

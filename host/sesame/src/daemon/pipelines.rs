@@ -32,8 +32,8 @@ use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{
-    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginStatus, Remembered,
-    Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
+    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus,
+    Remembered, Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
@@ -233,11 +233,8 @@ fn built(
         return Err(SetupError::PluginFolder(Arc::clone(error)));
     }
     let built = compose(config, snapshot, (channel, direction), remembered, before);
-    let unanswering = |status: &PluginStatus| {
-        let reason = status.unanswering()?.to_owned();
-        Some(PluginError { plugin: status.name().to_owned(), reason })
-    };
-    let refused: Vec<PluginError> = built.stages.iter().filter(|_| listed.is_some()).filter_map(unanswering).collect();
+    let refused: Vec<PluginError> =
+        built.stages.iter().filter(|_| listed.is_some()).filter_map(PluginError::of).collect();
     if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
 }
 
@@ -263,7 +260,7 @@ fn compose(
         }
         None => {
             let (stages, remembered) = with_remembered(&config.plugins.folder, snapshot.folder(), remembered);
-            let none = stages.iter().all(|status| status.ended() == Some("removed"));
+            let none = stages.iter().all(|status| status.state() == PluginState::Removed);
             let stock = none.then(|| snapshot.named(&passthrough()));
             (stages.into_iter().chain(stock).collect(), remembered)
         }
@@ -308,7 +305,7 @@ fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(),
         .pipeline
         .stages()
         .map(|stage| {
-            let ready = stage.state.as_ref().ok();
+            let ready = stage.ready.as_ref();
             PipelineStage {
                 name: stage.name.to_owned(),
                 version: ready.map(|ready| ready.description.version.clone()).unwrap_or_default(),
@@ -456,8 +453,11 @@ impl PipelineManager {
         *known = ChannelState { remembered, stages };
         drop(known);
         if changed {
-            let compiling: Vec<&str> =
-                pipeline.stages().filter(|stage| stage.condition == "compiling").map(|stage| stage.name).collect();
+            let compiling: Vec<&str> = pipeline
+                .stages()
+                .filter(|stage| stage.state == PluginState::Compiling)
+                .map(|stage| stage.name)
+                .collect();
             let (channel, hash) = (&handle.channel, pipeline.hash());
             match compiling.as_slice() {
                 [] => tracing::info!(channel, pipeline = hash, "pipeline in service"),

@@ -127,9 +127,9 @@ impl Provenance {
         Self { settings: Some(settings), trust: Mutex::default() }
     }
 
-    /// The stage with its sidecar as it may be used: one that nobody vouches for decides nothing, not even for whom the
-    /// stage is.
-    pub(crate) fn vouch<'a>(&self, source: &'a StageSource) -> Cow<'a, StageSource> {
+    /// The plugin with its sidecar as it may be used: an unsigned one decides nothing, not even which messages the plugin
+    /// applies to.
+    pub(crate) fn checked<'a>(&self, source: &'a StageSource) -> Cow<'a, StageSource> {
         match self.sidecar(source) {
             Ok(()) => Cow::Borrowed(source),
             Err(error) => {
@@ -141,7 +141,9 @@ impl Provenance {
 
     fn sidecar(&self, source: &StageSource) -> Result<(), SignatureError> {
         let Some(settings) = &self.settings else { return Ok(()) };
-        let Some(file) = source.sidecar_file.as_ref().filter(|_| source.sidecar.is_ok()) else { return Ok(()) };
+        // One that cannot be read says nothing, so its signature does not matter.
+        let read = source.sidecar.is_ok() || source.written.is_some();
+        let Some(file) = source.sidecar_file.as_ref().filter(|_| read) else { return Ok(()) };
         match &source.written {
             Some(bytes) => self.check(settings, file, bytes),
             None if beside(file).symlink_metadata().is_ok() => Err(SignatureError::Orphan(beside(file))),

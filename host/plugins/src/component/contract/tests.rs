@@ -170,7 +170,7 @@ fn takes_every_verdict_from_a_component_of_any_major_version() {
 fn serves_two_majors_in_one_pipeline() {
     let stages = || ["7.0.0", "1.0.0", "7.0.0"].iter().zip(["one", "two", "three"]);
     let pipeline = load(stages().map(|(version, mark)| stage(&path(version), mark)).collect()).unwrap();
-    let contracts: Vec<String> = pipeline.stages().map(|stage| stage.state.unwrap().contract.to_owned()).collect();
+    let contracts: Vec<String> = pipeline.stages().map(|stage| stage.ready.unwrap().contract.to_owned()).collect();
     assert_eq!(contracts, ["7.0.0", "1.0.0", "7.0.0"]);
     // The first splits; the parts pass the second and the third.
     let (outputs, refused, findings) = passed(run(&pipeline, "split\ncloud\nboth\n!no"));
@@ -207,7 +207,7 @@ fn takes_a_component_of_a_newer_minor_version_that_uses_nothing_new() {
     for newer in ["@1.3.0", "@1.0.7"] {
         let pipeline = load_changed(&[("@1.0.0", newer)]).unwrap();
         assert_eq!(passed(run(&pipeline, "replace\nnew")).0, [output("new", None)]);
-        assert_eq!(pipeline.stages().next().unwrap().state.unwrap().contract, &newer[1..]);
+        assert_eq!(pipeline.stages().next().unwrap().ready.unwrap().contract, &newer[1..]);
     }
 }
 

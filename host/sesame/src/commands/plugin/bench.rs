@@ -130,7 +130,7 @@ fn measure(pipeline: &Pipeline, direction: Direction, name: &str, message: &[u8]
     }
     times.sort_unstable();
     ensure!(!times.is_empty(), "nothing was measured");
-    let memory = pipeline.stages().filter_map(|stage| stage.state.ok()).map(|ready| ready.peak_memory).max();
+    let memory = pipeline.stages().filter_map(|stage| stage.ready).map(|ready| ready.peak_memory).max();
     Ok(Figure {
         message: name.to_owned(),
         bytes: message.len(),
