@@ -19,7 +19,7 @@ use crate::sesame::{Pair, Site, Way, own_destination, program};
 /// Panics on every message, and only on those that hold `bad`.
 const ALWAYS: &str = "[config]\nvalidate = \"panic\"\ntext = \"out of cheese\"\n";
 const BAD: &str = "[config]\nvalidate = \"panic\"\nwhen = \"bad\"\ntext = \"out of cheese\"\n";
-const PAUSED: &str = "the channel pauses, for this plugin fails for every message";
+const PAUSED: &str = "channel paused: plugin fails for every message";
 
 /// Waits until the log tells of a pause, with plugin and reason.
 #[track_caller]
@@ -67,7 +67,7 @@ fn a_pause_ends_with_the_first_message_that_is_answered_for() {
     pair.sender.run(&["send"]).expect(0);
     eventually("the good ones to be stored", || (queues::count(&pair.incoming()) == 20).then_some(()));
     eventually("the bad ones to be rejected", || (queues::count(&pair.reject()) == 6).then_some(()));
-    assert!(receiver.log().contains("the plugin answers again"), "{}", receiver.last_words());
+    assert!(receiver.log().contains("plugin answers again"), "{}", receiver.last_words());
 }
 
 #[test]

@@ -1,23 +1,31 @@
-//! Plugins: WebAssembly components that look at messages between decryption and queue, or between queue and encryption.
+//! The plugin host: WebAssembly components that see messages between decryption and queue, or between queue and encryption.
 //!
-//! Start reading at [`Pipeline`], what the rest of the program uses; then `pipeline/run.rs` (one message on its way),
-//! `pipeline/stage.rs` (one question to one plugin), `shelf` and `with_remembered` (which stages there are, while files come and go),
-//! `instance` (one fresh instance and what can end it), `component` (why a file is refused), `schema` (why a configuration
-//! is), `provenance` (who vouches for a file), `folder` and `sidecar` (what an operator writes). The contract with authors is
-//! `wit/`, its Rust form `bindings`, and what is served of it `contract`.
+//! | folder | what it holds | start at |
+//! |---|---|---|
+//! | `catalog` | the plugins of the process while files come and go: the folder, sidecars, signatures, the one loader, what is remembered | [`Catalog`], `catalog/load.rs` |
+//! | `component` | from the bytes of a file to a linked component: why a file is refused, compilation and its cache, the contract's versions, the schema of a configuration | [`Plugins`], `component/mod.rs` |
+//! | `instance` | one fresh instance for one message: limits, log, WASI, checks of the answer | `instance/mod.rs` |
+//! | `pipeline` | the plugins of one channel in order, and what they make of a message | [`Pipeline`], `pipeline/run.rs` |
 //!
-//! This is the only module that names wasmtime. It reads components and sidecars and keeps the cache of compiled
-//! ones; it writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] says what became of a
-//! message and the caller acts on it. Beside its cache it writes one file, the hashes of signed plugins that it adopted.
+//! The contract with authors is `wit/`, its Rust form `component/bindings`.
+//!
+//! This is the only crate that depends on wasmtime. It reads components and sidecars and keeps the cache of compiled ones; it
+//! writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] is what became of a message, and the
+//! caller acts on it. Beside its cache it writes one file, the hashes of accepted signed plugins.
+//!
+//! # The state of a plugin
+//! [`PluginState`] has six words, the same in the log, in `sesame plugin list`, `sesame check` and the status file. A plugin that
+//! cannot answer holds back the messages it applies to, and no others. An earlier good component serves on while a newer file
+//! is broken or compiling.
 //!
 //! # Powers
-//! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or environment.
-//! What a language's runtime imports of them is answered by stand-ins that follow from the message alone (`wasi`); a
-//! component that imports anything else is refused by name (`surface`).
+//! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or environment. What
+//! the runtime of a language imports of them is answered by stand-ins that depend on the message alone (`instance/wasi`); a
+//! component that imports anything else is refused by name (`component/surface`).
 //!
 //! # Limits
-//! Time, memory, stack, size of the answer and volume of the log for each call (`limits`); all stages together for each
-//! message (`pipeline`); size of a component, and time and memory of its compilation (`component`, `compile`).
+//! Time, memory, stack, size of the answer and volume of the log for each call (`instance/limits`); all stages together for each
+//! message (`pipeline`); size of a component, and time and memory of its compilation (`component`, `component/compile`).
 
 mod catalog;
 mod component;

@@ -1,4 +1,4 @@
-//! Text from a guest, made fit for a log, a terminal or a reject file: shortened, and without control characters.
+//! Text from a guest, escaped for a log, a terminal or a reject file: shortened, and without control characters.
 
 /// `text` with control characters and the marks that turn the direction of writing escaped, at most `limit` characters.
 pub(super) fn clean(text: &str, limit: usize) -> String {

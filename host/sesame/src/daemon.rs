@@ -198,7 +198,7 @@ impl Daemon {
         others.spawn(housekeeping::retention(self.config.clone(), self.spools(), shutdown.clone()));
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
         let manager = Arc::clone(&self.manager);
-        let _ = tokio::task::spawn_blocking(move || manager.end()).await;
+        let _ = tokio::task::spawn_blocking(move || manager.stop()).await;
         others.shutdown().await;
         summaries.sort_by(|a, b| a.0.cmp(&b.0));
         summaries

@@ -1,12 +1,12 @@
-//! What the file system says of the files of one stage, so that a change is seen without reading them, and a change that is
-//! still going on is left alone.
+//! The files of one plugin as the file system shows them, so that a change is seen without reading them, and files that are
+//! still changing are left alone.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::catalog::folder::{ENDINGS, beside};
 
-/// The files of a stage, in the order of [`ENDINGS`].
+/// The files of a plugin, in the order of [`ENDINGS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts([Option<FileFacts>; ENDINGS.len()]);
 
@@ -20,7 +20,7 @@ struct FileFacts {
 }
 
 impl Facts {
-    /// Looks at the files that begin with `stem`. One that cannot be looked at is not there.
+    /// Looks at the files that begin with `stem`. One that cannot be looked at does not exist.
     pub(super) fn of(stem: &Path) -> Self {
         Self(ENDINGS.map(|ending| {
             let stat = rustix::fs::lstat(beside(stem, ending)).ok()?;
@@ -53,8 +53,8 @@ impl Facts {
         self.0.iter().zip(&before.0).any(|(now, before)| now.is_none() && before.is_some())
     }
 
-    /// Whether it shows that nobody writes to any of the files any more: none was written for so long, or each was renamed,
-    /// or had its mode or times set, after it was written last.
+    /// Whether the files show that no one writes to them any longer: none was written for this long, or each was renamed, or
+    /// had its mode or times set, after it was written last.
     pub(super) fn are_finished(&self, now: SystemTime, settle: Duration) -> bool {
         self.0.iter().flatten().all(|facts| {
             let old = || now.duration_since(moment(facts.modified)?).ok().map(|age| age >= settle);

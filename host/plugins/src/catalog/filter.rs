@@ -1,13 +1,13 @@
-//! Which messages a stage sees.
+//! The messages a plugin applies to.
 
 use serde::{Deserialize, Serialize};
 
 use message::Direction;
 
-/// The messages a stage is asked about; what is not set lets all through.
+/// The messages a plugin applies to; a key that is not set matches all.
 ///
 /// Patterns are compared whole, letter by letter; `*` stands for any number of characters. A signer is compared in both
-/// forms of his name, RFC 4514 and slash. A content type is compared in lower case and without its parameters; a
+/// forms of the name, RFC 4514 and slash. A content type is compared in lower case and without its parameters; a
 /// message without one matches only where nothing is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -23,7 +23,7 @@ pub struct Filter {
     pub content_type: Option<Vec<String>>,
 }
 
-/// What of a message a filter looks at.
+/// What a filter compares of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) destination: &'a str,
@@ -31,7 +31,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) content_type: Option<&'a str>,
 }
 
-/// How a [`Filter`] is kept in a journal.
+/// A [`Filter`] as a journal stores it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Kept {
@@ -43,7 +43,7 @@ struct Kept {
 }
 
 impl Filter {
-    /// As text, to be remembered.
+    /// As text for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {
         let Self { channels, direction, destination, signer, content_type } = self.clone();
@@ -51,7 +51,7 @@ impl Filter {
         serde_json::to_string(&Kept { channels, inbound, destination, signer, content_type }).unwrap_or_default()
     }
 
-    /// From text that was remembered; a filter that lets everything through where it cannot be understood.
+    /// From the text of the journal; a filter that matches everything if it cannot be understood.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let Ok(kept) = serde_json::from_str::<Kept>(text) else { return Self::default() };

@@ -81,9 +81,7 @@ impl Settings {
     fn read(source: &StageSource, channels: &[String]) -> Self {
         let (sidecar, mistakes) = match &source.sidecar {
             Ok(sidecar) => (Some(sidecar.clone()), None),
-            Err(mistakes) => {
-                (source.understood.clone(), Some(format!("has a sidecar that cannot be used, {mistakes}")))
-            }
+            Err(mistakes) => (source.understood.clone(), Some(format!("has an invalid sidecar: {mistakes}"))),
         };
         let enabled = sidecar.as_ref().filter(|sidecar| sidecar.enabled);
         let Some(unknown) = enabled.and_then(|sidecar| unknown_channel(&sidecar.filter, channels)) else {
@@ -97,10 +95,7 @@ impl Settings {
 /// Why a filter is a mistake among these channels.
 fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
     let unknown = filter.channels.iter().flatten().find(|name| !channels.contains(name))?;
-    Some(format!(
-        "names the channel {unknown:?} in its sidecar, and there is none: the channels are {}",
-        channels.join(", ")
-    ))
+    Some(format!("has a mistake: sidecar names unknown channel {unknown:?} (channels: {})", channels.join(", ")))
 }
 
 /// Whether loading it takes next to no time; what cannot be read is refused as quickly.
@@ -121,7 +116,7 @@ fn component(plugins: &Plugins, source: &StageSource, sidecar: &Sidecar) -> Resu
         Source::BuiltIn(bytes) => (*bytes, Trust::BuiltIn),
         Source::File(path) => {
             read = folder::read_component(path).map_err(|why| format!("cannot be loaded, {why}"))?;
-            plugins.provenance().component(path, &read).map_err(|why| format!("is not adopted, {why}"))?;
+            plugins.provenance().component(path, &read).map_err(|why| format!("is not accepted, {why}"))?;
             (read.as_slice(), Trust::Foreign)
         }
         Source::Missing(why) => return Err(format!("cannot be loaded, {why}")),
@@ -144,7 +139,7 @@ fn deny_stand_ins(bytes: &[u8]) -> Result<(), String> {
     }
     Err(format!(
         "wants {}, which its sidecar refuses with `deny-stand-ins`: build it without files, network, clocks and random \
-         numbers, or take the key away",
+         numbers, or remove the key",
         imports.join(", ")
     ))
 }

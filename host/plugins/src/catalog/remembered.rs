@@ -1,9 +1,9 @@
-//! The stages of a channel that takes them from the folder: what lies there now, and what is remembered of what lay there.
+//! The plugins of a channel that takes them from the folder: those that are there now, and those that the journal remembers.
 //!
 //! # Policy
-//! What once was a stage of the channel stays one until it was ended: by a tombstone that was not there when the stage began,
-//! or by `enabled = false` in its sidecar. One of which no file is left is a stage that cannot answer for the messages that it
-//! saw last. So a folder that was emptied, by mistake or by somebody who wants messages to pass unchecked, holds them back.
+//! A plugin of the channel stays one until it is uninstalled, by a `NAME.removed` marker that was not there when the plugin
+//! was installed, or disabled by `enabled = false` in its sidecar. If its files are gone, it cannot answer for the messages
+//! that it applied to last. So a folder that was emptied, by mistake or to let messages pass unchecked, holds them back.
 
 use std::path::Path;
 
@@ -15,19 +15,19 @@ use crate::catalog::folder::back_or_ended;
 use crate::catalog::sidecar::Sidecar;
 use crate::catalog::status::{PluginState, PluginStatus};
 
-/// Says in the text of a filter that the stage had a sidecar; whoever does not know it passes over it.
+/// The key in the text of a filter that records that the plugin had a sidecar; earlier versions ignore it.
 const SIDECAR: &str = "side-car";
 
-/// What is remembered of a stage, through restarts.
+/// What is remembered of a plugin across restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// The name of its file.
     pub name: String,
-    /// The messages it saw; nothing where its sidecar was never understood, and then it is all of them.
+    /// The messages it applied to; none if its sidecar was never understood, and then it is all of them.
     pub filter: Option<Filter>,
-    /// Whether it had a sidecar, which it is not to do without.
+    /// Whether it had a sidecar, without which it must not serve.
     pub sidecar: bool,
-    /// The tombstone that lay there already, and says nothing about this stage.
+    /// The marker that was there before it, and does not apply to it.
     pub tombstone: Option<String>,
 }
 
@@ -87,7 +87,7 @@ fn remember(status: &PluginStatus) -> Remembered {
 }
 
 impl Remembered {
-    /// Its filter and whether it had a sidecar, as a journal keeps them; nothing where neither is known.
+    /// Its filter and whether it had a sidecar, as a journal stores them; none if neither is known.
     #[must_use]
     pub fn text(&self) -> Option<String> {
         if !self.sidecar {

@@ -1,9 +1,9 @@
-//! Ending a stage of the folder on purpose: its files go and a tombstone stays.
+//! Uninstalling a plugin of the folder: its files are deleted and a `NAME.removed` marker (tombstone) is left.
 //!
 //! # On disk
-//! The component goes first: with a component beside it a tombstone counts for nothing. A death in between leaves a stage
-//! that is missing and holds its messages back, and the same command again ends it. The tombstone is written aside, synced
-//! and renamed; it holds one line for people, which is never the same twice.
+//! The component goes first: a marker beside a component has no effect. A crash in between leaves a plugin that is missing
+//! and holds its messages back; the same command again uninstalls it. The marker is written aside, synced and renamed; it
+//! holds one line of text, which is different each time.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::folder::{ENDINGS, TOMBSTONE, beside};
 
-/// Why a stage cannot be ended.
+/// Why a plugin cannot be uninstalled.
 #[derive(Debug, thiserror::Error)]
 pub enum RemovalError {
     /// The name is not that of a file of the folder.
@@ -27,10 +27,10 @@ pub enum RemovalError {
         #[source]
         source: io::Error,
     },
-    /// The tombstone cannot be written.
-    #[error("cannot write {path}, so the stage is not ended and its messages wait")]
+    /// The marker cannot be written.
+    #[error("cannot write {path}, so the plugin is not uninstalled and its messages wait")]
     Tombstone {
-        /// The tombstone.
+        /// The marker.
         path: PathBuf,
         /// Why.
         #[source]
@@ -38,7 +38,7 @@ pub enum RemovalError {
     },
 }
 
-/// Removes the files of the stage `name` (`NAME` or `NAME.wasm`) and leaves a tombstone. Answers the files that were there.
+/// Deletes the files of the plugin `name` (`NAME` or `NAME.wasm`) and leaves a marker. Returns the files that were there.
 ///
 /// # Errors
 /// [`RemovalError`].
@@ -71,7 +71,7 @@ fn write(folder: &Path, tombstone: &Path, stem: &str) -> io::Result<()> {
     let aside = folder.join(format!(".{stem}.removed.{}", std::process::id()));
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o644).open(&aside)?;
     let now = jiff::Timestamp::now();
-    writeln!(file, "{stem} was ended by `sesame plugin remove` at {now}. A new {stem}.wasm begins it again.")?;
+    writeln!(file, "{stem} was uninstalled by `sesame plugin remove` at {now}. A new {stem}.wasm installs it again.")?;
     // Readable for the user that Sesame runs as, whatever the umask.
     file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
     file.sync_all()?;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaves_a_tombstone_and_nothing_else() {
+    fn leaves_a_marker_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a.wasm", "a.toml", "a.wasm.p7s", "a.b.wasm"] {
             std::fs::write(folder.path().join(name), "x").unwrap();

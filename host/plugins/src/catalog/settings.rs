@@ -1,4 +1,4 @@
-//! `[plugin.NAME]`: the settings of a plugin that a pipeline lists. The keys are those of a sidecar, which `plugin` reads.
+//! `[plugin.NAME]`: the settings of a plugin that a pipeline lists. The keys are those of a sidecar, which this reads too.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ const MEMORY: u64 = 64 * MIB;
 const OUTPUT: u64 = 64 * MIB;
 const LOG_VOLUME: u64 = 16 * KIB;
 
-/// Which way messages go that a plugin sees.
+/// The direction of the messages a plugin applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// Before they are sealed.
@@ -26,7 +26,7 @@ pub enum Flow {
 
 const FLOWS: &[(&str, Flow)] = &[("outbound", Flow::Outbound), ("inbound", Flow::Inbound), ("both", Flow::Both)];
 
-/// What becomes of a message whose plugin failed.
+/// What happens to a message whose plugin failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
     /// It is tried again later.
@@ -42,11 +42,11 @@ const ON_ERROR: &[(&str, OnError)] = &[("defer", OnError::Defer), ("reject", OnE
 /// Settings of one plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSettings {
-    /// `false` ends the stage.
+    /// `false` disables the plugin.
     pub enabled: bool,
-    /// Channels whose messages it sees; absent: all.
+    /// Channels whose messages it applies to; absent: all.
     pub channels: Option<Vec<String>>,
-    /// Which way these messages go.
+    /// The direction of these messages.
     pub direction: Flow,
     /// `signer`: patterns of signer DNs, in slash or RFC 4514 form; absent: all.
     pub signers: Option<Vec<String>>,
@@ -54,7 +54,7 @@ pub struct PluginSettings {
     pub destinations: Option<Vec<String>>,
     /// `content-type`: patterns of media types, in lower case; absent: all.
     pub content_types: Option<Vec<String>>,
-    /// What becomes of a message whose plugin failed.
+    /// What happens to a message whose plugin failed.
     pub on_error: OnError,
     /// Time for one message.
     pub deadline: Duration,
@@ -94,7 +94,7 @@ impl Default for PluginSettings {
 }
 
 impl PluginSettings {
-    /// Reads a sidecar, which has the keys of `[plugin.NAME]`. `file` is what the mistakes name.
+    /// Reads a sidecar, which has the keys of `[plugin.NAME]`. Mistakes name `file`.
     ///
     /// # Errors
     /// All mistakes together.
@@ -131,7 +131,7 @@ impl PluginSettings {
         settings
     }
 
-    /// Reports channels that there are not.
+    /// Reports unknown channels.
     pub fn check_channels(&self, section: &Section<'_, '_>, channels: &BTreeSet<String>) {
         for name in self.channels.iter().flatten().filter(|name| !channels.contains(*name)) {
             let remedy = match nearest(name, channels.iter().map(String::as_str)) {

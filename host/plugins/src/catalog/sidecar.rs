@@ -1,4 +1,4 @@
-//! The settings of one stage, as the pipeline uses them.
+//! The settings of one plugin, as the pipeline uses them.
 //!
 //! An operator writes them in the sidecar `NAME.toml` of `NAME.wasm`, or in `[plugin."NAME"]` of the configuration, which has
 //! the same keys; both are read by [`PluginSettings`].
@@ -12,21 +12,21 @@ use settings::ConfigErrors;
 use crate::catalog::settings::{Flow, OnError, PluginSettings};
 use message::Direction;
 
-/// The keys of a sidecar that say which messages a stage sees.
+/// The keys of a sidecar that select the messages a plugin applies to.
 const FILTER_KEYS: [&str; 5] = ["channels", "direction", "destination", "signer", "content-type"];
 
-/// The settings of one stage.
+/// The settings of one plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar {
-    /// A stage that is not enabled is not part of any pipeline.
+    /// A disabled plugin is not part of any pipeline.
     pub enabled: bool,
-    /// The messages it sees.
+    /// The messages it applies to.
     pub filter: Filter,
     /// What happens when it fails.
     pub on_error: OnError,
     /// What it may use.
     pub limits: Limits,
-    /// Whether it is refused for what would be answered by a stand-in.
+    /// Whether it is refused if it imports what a stand-in answers.
     pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
@@ -78,8 +78,8 @@ impl Sidecar {
         PluginSettings::parse_sidecar(text, file).map(|settings| Self::from(&settings))
     }
 
-    /// Of a text with mistakes the keys that say which messages the stage sees, each that is right by itself; nothing where
-    /// there is none. The others are at their defaults: the stage is enabled.
+    /// Of a text with mistakes, the filter keys that are valid by themselves; none if there is no such key. The others have
+    /// their defaults: the plugin is enabled.
     #[must_use]
     pub fn understood(text: &str, file: &Path) -> Option<Self> {
         let table: toml::Table = text.parse().ok()?;
@@ -112,13 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_text_with_mistakes_the_keys_hold_that_say_which_messages_it_is_for() {
+    fn of_a_text_with_mistakes_the_valid_filter_keys_apply() {
         let understood = |text| Sidecar::understood(text, Path::new("a.toml")).map(|sidecar| sidecar.filter);
         let text =
             "enabled = false\ndeadline = 5\ndestination = \"/queue/a\"\ndirection = \"sideways\"\n[config]\nx = 1\n";
         let expected = Filter { destination: Some(vec!["/queue/a".to_owned()]), ..Filter::default() };
         assert_eq!(understood(text), Some(expected));
-        assert!(Sidecar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake ends no stage");
+        assert!(Sidecar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake disables no plugin");
         assert_eq!(understood("deadline = 5"), None);
         assert_eq!(understood("destination = \"/queue/a"), None, "no TOML says nothing");
     }

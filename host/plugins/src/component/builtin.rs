@@ -33,7 +33,7 @@ pub(crate) fn find(name: &str) -> Option<&'static [u8]> {
     STOCK.iter().find(|(stock, _)| *stock == name).map(|(_, bytes)| *bytes)
 }
 
-/// The component of a plugin that is named as in a pipeline, `builtin:NAME`; nothing where the name is that of a file.
+/// The component of a plugin that is named as in a pipeline, `builtin:NAME`; none if the name is that of a file.
 #[must_use]
 pub fn component(name: &str) -> Option<Option<&'static [u8]>> {
     name.strip_prefix(PREFIX).map(find)

@@ -1,6 +1,6 @@
 //! The engines of the process, and the thread that moves their epochs on.
 //!
-//! There are two, alike but for how the memory of a new instance gets its first content. Small components have it
+//! There are two, which differ only in how the memory of a new instance gets its first content. Small components have it
 //! copied: 45 µs for an instance and a call where mapping it takes 56 µs, and threads do not wait for each other's
 //! mappings. Large ones, interpreters with many megabytes of it, have it mapped.
 //!

@@ -11,18 +11,18 @@ use crate::component::{ComponentError, Description, Loaded, Roles};
 use crate::instance::wasi::{Grant, grant_of};
 use crate::text::clean;
 
-/// What a component is and wants.
+/// What a component is and imports.
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// Bytes.
     pub size: usize,
     /// Its hash, which a sidecar may pin.
     pub sha256: [u8; 32],
-    /// What it imports; empty where the file is no component.
+    /// What it imports; empty if the file is not a component.
     pub imports: Vec<Import>,
     /// The versions of the contract its imports and exports name.
     pub contracts: Vec<String>,
-    /// Its roles and what it says of itself, or why it would be refused.
+    /// Its roles and description, or why it would be refused.
     pub found: Result<(Roles, Description), ComponentError>,
 }
 
@@ -36,7 +36,7 @@ pub struct Import {
 }
 
 impl Plugins {
-    /// Looks at the component in `bytes`, a file of the operator's. This compiles, and can take seconds.
+    /// Looks at the component in `bytes`, a file from the operator. This compiles, and can take seconds.
     #[must_use]
     pub fn inspect(&self, bytes: &[u8]) -> Inspection {
         self.inspect_from(bytes, Trust::Foreign)

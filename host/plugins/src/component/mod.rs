@@ -1,5 +1,5 @@
 //! From the bytes of a file to a component that is ready to be instantiated: everything that can be known about a
-//! plugin before it sees a message is found out here, and a plugin that is refused is refused with the reason.
+//! plugin before it sees a message is checked here, and a refusal gives the reason.
 //!
 //! The order: form of the bytes and names of imports and exports (`surface`), compilation, functions of what is imported
 //! and exported, linking, one trial instance (a wrong type in an export shows only there), `describe`.
@@ -68,7 +68,7 @@ pub enum ComponentError {
     /// WAT.
     #[error("is WebAssembly as text: make the component of it with `wasm-tools parse`")]
     Text,
-    /// What a browser was given instead.
+    /// The page of a failed download.
     #[error("is a web page or XML, not a component: the download went wrong, fetch it again")]
     WebPage,
     /// A certificate, key or signature.
@@ -80,7 +80,7 @@ pub enum ComponentError {
     /// Something else.
     #[error("is not a WebAssembly component: it does not begin with the bytes of one")]
     NotWasm,
-    /// The compiler gave up, with its own words.
+    /// The compiler failed, with its text.
     #[error("cannot be compiled, it is damaged or uses what this host does not support: {0}")]
     Malformed(String),
     /// Compilation outside the process failed for another reason than the component.
@@ -156,7 +156,7 @@ pub enum ComponentError {
     /// None of the three roles.
     #[error("exports no role: a plugin is a validator, a transformer or a router")]
     NoRole,
-    /// What it says its configuration is to look like cannot be used.
+    /// Its configuration schema is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// The trial run went wrong.
@@ -164,7 +164,7 @@ pub enum ComponentError {
     Probe(String),
 }
 
-/// What a plugin says of itself, made fit to print.
+/// How a plugin describes itself, escaped for printing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// The author's name for it.
@@ -173,7 +173,7 @@ pub struct Description {
     pub version: String,
     /// One sentence.
     pub summary: String,
-    /// JSON Schema of its configuration, as the plugin gave it. The configuration was held against it before `init`.
+    /// JSON Schema of its configuration, as the plugin gave it. The configuration was validated against it before `init`.
     pub config_schema: Option<String>,
     /// More facts by name, as the plugin gave them.
     pub properties: Vec<(String, String)>,
@@ -182,7 +182,7 @@ pub struct Description {
 /// The roles a component has, found by its exports. They are called in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
-    /// Says whether a message is good.
+    /// Checks a message.
     pub validator: bool,
     /// Changes, splits or drops.
     pub transformer: bool,
@@ -229,7 +229,7 @@ pub(crate) struct Loaded {
     pub(crate) exports: Box<dyn Exports>,
     pub(crate) spoken: Spoken,
     pub(crate) description: Description,
-    /// What the configuration is held against.
+    /// The schema of the configuration.
     schema: Option<Schema>,
     /// Without the clock no deadline would end a call, so it runs as long as anything that can be called.
     _ticker: Arc<Ticker>,
@@ -263,7 +263,7 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// Holds the plugin's table of the operator's file against the schema, if the plugin gives one.
+    /// Validates the plugin's table against its schema, if it has one.
     pub(crate) fn check_config(&self, config: &serde_json::Value) -> Result<(), ConfigError> {
         self.schema.as_ref().map_or(Ok(()), |schema| schema.check(config))
     }

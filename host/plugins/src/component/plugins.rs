@@ -59,7 +59,7 @@ impl fmt::Debug for Plugins {
 }
 
 impl Plugins {
-    /// Sets up the engines and starts their clock. Signatures of plugins are not looked at.
+    /// Sets up the engines and starts their clock. Signatures of plugins are not checked.
     ///
     /// # Errors
     /// [`StartError`], all of which stop the program.
@@ -67,7 +67,7 @@ impl Plugins {
         Self::with(settings, Provenance::default())
     }
 
-    /// The same, for plugins that are put to messages: their signatures are checked.
+    /// The same, for plugins that process messages: their signatures are checked.
     ///
     /// # Errors
     /// [`StartError`].
@@ -88,7 +88,7 @@ impl Plugins {
         }))
     }
 
-    /// Who vouches for plugins.
+    /// The signature checks.
     pub(crate) fn provenance(&self) -> &Provenance {
         &self.provenance
     }
@@ -100,7 +100,7 @@ impl Plugins {
             return Ok(loaded);
         }
         let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever had the turn before may have compiled this very one.
+        // Another thread may have compiled it while this one waited.
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
@@ -113,7 +113,7 @@ impl Plugins {
     }
 
     /// Whether the component in `bytes` is in use or in the cache, or no component at all, so that loading or refusing it
-    /// takes no time to speak of.
+    /// takes next to no time.
     pub(crate) fn is_compiled(&self, bytes: &[u8]) -> bool {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         check_form(bytes).is_err()

@@ -1,5 +1,5 @@
-//! What a file is, told by its bytes and by the names that a component imports and exports, without compiling anything: a
-//! file that can never be a plugin is refused in milliseconds, with one line that says what it is and what to do.
+//! What a file is, by its bytes and by the names that a component imports and exports, without compiling anything: a file
+//! that cannot be a plugin is refused in milliseconds, with one line that says what it is and what to do.
 
 use wasmparser::{CanonicalFunction, CanonicalOption, Chunk, Parser, Payload};
 use wasmtime::Engine;
@@ -12,12 +12,12 @@ use crate::text::clean;
 /// The roles, and what every plugin exports: what a component imports of these, another one must give it.
 const EXPORTED: [&str; 4] = ["lifecycle", "validator", "transformer", "router"];
 
-/// Components inside components are looked into so deep.
+/// Nested components are read to this depth.
 const DEPTH: u32 = 32;
 /// How many names a refusal lists.
 const NAMED: usize = 20;
 
-/// The first bytes of what is now and then taken for a component, and what it is.
+/// The first bytes of files that are mistaken for components, and what they are.
 static FORMS: [(&[u8], ComponentError); 13] = [
     (b"\x7fELF", ComponentError::Compiled),
     (b"\x1f\x8b", ComponentError::Packed("gzip", "gunzip")),
@@ -169,7 +169,7 @@ fn is_async(function: &CanonicalFunction) -> bool {
     }
 }
 
-/// Tells by the first bytes whether this can be a component at all.
+/// Whether this can be a component at all, by its first bytes.
 ///
 /// # Errors
 /// [`ComponentError`] says what it is instead.

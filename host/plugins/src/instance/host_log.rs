@@ -1,5 +1,5 @@
-//! The plugin's log: what a guest writes through the `log` import or to its standard streams, sent to the tracing target [`TARGET`], which the log set-up keeps apart from
-//! the program's own log, because a guest may name users in it.
+//! The plugin's log: what a guest writes through the `log` import or to its standard streams, sent to the tracing
+//! target [`TARGET`]. The log set-up keeps it apart from the log of the program, because a guest may name users in it.
 //!
 //! # Limits
 //! A line is cut at 2,000 characters, an instance may write 200 lines and the sidecar's number of bytes; what comes
@@ -12,21 +12,21 @@ use crate::component::bindings::log::{Host, Level};
 use crate::instance::state::HostState;
 use crate::text::clean;
 
-/// Where the log of plugins is, as far as it is known.
+/// The file of the log of plugins, once it is known.
 static PLACE: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// From now on texts that send an operator to the log of plugins name this file.
+/// Sets the file that texts name as the log of plugins.
 pub fn log_is_at(file: &Path) {
     *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
 }
 
-/// The log of plugins as a text names it.
+/// The log of plugins, as a phrase.
 pub(crate) fn place() -> String {
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
     place.as_ref().map_or_else(|| "the plugin's log".to_owned(), |file| format!("its log, {},", file.display()))
 }
 
-/// The tracing target of everything guests log.
+/// The tracing target of everything guests log: the one constant that keeps personal data off standard error.
 pub const TARGET: &str = "sesame::plugin_log";
 
 const LINE: usize = 2_000;

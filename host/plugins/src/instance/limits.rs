@@ -1,8 +1,8 @@
-//! What one call of a plugin may use, and the meter that wasmtime asks before a guest grows.
+//! What one call of a plugin may use, and the meter that wasmtime calls before a guest grows.
 //!
 //! # Limits
-//! Time: an epoch deadline, counted anew for `init` and for each role function. Memory: all linear memories of the
-//! instance together, and all tables together. Output: what one call hands back, counted while it is copied out of the
+//! Time: an epoch deadline, counted again for `init` and for each role function. Memory: all linear memories of the
+//! instance together, and all tables together. Output: what one call returns, counted while it is copied out of the
 //! guest and once more, exactly, when it is checked. Stack: one size for the engine. wasmtime's own `StoreLimits` is
 //! not used because it limits each memory for itself, and an interpreter inside a component has several.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long the engine waits between two ticks of the epoch, and so the grain of every deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// Room for names, findings and headers beside the payloads a guest hands back, in bytes.
+/// Room for names, findings and headers beside the payloads a guest returns, in bytes.
 const OUTPUT_ALLOWANCE: u64 = 1 << 20;
 
 /// Entries of all tables of an instance together: calls through function pointers need thousands, not millions.
@@ -20,14 +20,14 @@ const TABLE_ENTRIES: usize = 1 << 20;
 /// Core instances, memories and tables inside one component; a Python component has more than twenty.
 const CORE_OBJECTS: usize = 200;
 
-/// What a plugin may use, as its sidecar or the defaults say.
+/// What a plugin may use: the values of its sidecar, or the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest time of one call.
     pub deadline: Duration,
     /// Bytes of memory of one instance; four times the payload where that is more.
     pub memory: u64,
-    /// Bytes of all payloads that one call hands back.
+    /// Bytes of all payloads that one call returns.
     pub output: u64,
     /// Bytes of log text of one instance.
     pub log: u64,
@@ -62,7 +62,7 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GrowthRefused {
     /// All memories together.
-    #[error("memory limit of {limit} bytes reached: {wanted} bytes wanted")]
+    #[error("memory limit of {limit} bytes reached: {wanted} bytes requested")]
     Memory { limit: u64, wanted: u64 },
     /// All tables together.
     #[error("limit of {TABLE_ENTRIES} table entries reached")]

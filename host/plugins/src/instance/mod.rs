@@ -1,7 +1,6 @@
 //! One fresh instance of a plugin, from `init` to the last role function, for one message or part of one.
 //!
-//! What a guest answers as an error value is a verdict and goes on; what ends it from outside, a trap, the deadline, a
-//! limit, becomes a [`Fault`].
+//! An error value that a guest returns is a verdict. A trap, the deadline or a limit ends the guest and becomes a [`Fault`].
 
 pub(crate) mod answer;
 pub(crate) mod host_log;
@@ -27,48 +26,48 @@ use crate::text::clean_lines;
 /// A plugin could not answer. The text says what happened and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The guest gave up and said why.
-    #[error("stopped with a panic, {text}: mend the plugin, or take it out of the pipeline")]
+    /// The guest panicked.
+    #[error("stopped with a panic, {text}: fix the plugin or remove it from the pipeline")]
     Panicked {
-        /// Its own words, with file and line where the language gives them.
+        /// Its text, with file and line if the language provides them.
         text: String,
     },
-    /// The guest was stopped for a broken rule of the machine.
-    #[error("was stopped: {text}: mend the plugin, or take it out of the pipeline")]
+    /// A trap.
+    #[error("was stopped: {text}: fix the plugin or remove it from the pipeline")]
     Trapped {
-        /// What wasmtime says, with the place where the component has debug information.
+        /// The text of wasmtime, with file and line if the component has debug information.
         text: String,
     },
-    /// The guest left.
-    #[error("called exit({code}) in place of answering{}: mend the plugin", words(said))]
+    /// The guest called `exit`.
+    #[error("called exit({code}) instead of answering{}: fix the plugin", words(said))]
     Exited {
-        /// The status it gave.
+        /// Its exit status.
         code: i32,
         /// What it wrote to standard error.
         said: Option<String>,
     },
     /// The deadline.
-    #[error("took longer than its deadline of {}: raise `deadline` in its sidecar or mend the plugin", span(*limit))]
+    #[error("took longer than its deadline of {}: raise `deadline` in its sidecar or fix the plugin", span(*limit))]
     Deadline {
         /// The limit that was reached.
         limit: Duration,
     },
     /// The memory limit.
-    #[error("wanted more memory than its limit of {}: raise `memory` in its sidecar or mend the plugin", size(*limit))]
+    #[error("wanted more memory than its limit of {}: raise `memory` in its sidecar or fix the plugin", size(*limit))]
     Memory {
         /// Bytes.
         limit: u64,
     },
     /// The table limit.
-    #[error("wanted more table entries than any plugin may have: mend the plugin")]
+    #[error("wanted more table entries than any plugin may have: fix the plugin")]
     Tables,
     /// The stack.
-    #[error("ran out of stack, {} KiB: mend the plugin, it calls itself too deeply", crate::component::engine::GUEST_STACK >> 10)]
+    #[error("ran out of stack, {} KiB: fix the plugin, its recursion is too deep", crate::component::engine::GUEST_STACK >> 10)]
     Stack,
-    /// More was handed back than may be.
+    /// The answer or a log line is too large.
     #[error(
-        "handed over more than {} in one call, as its answer or as a line for its log: raise `output-limit` in its sidecar \
-         or mend the plugin",
+        "returned or logged more than {} in one call: raise `output-limit` in its sidecar \
+         or fix the plugin",
         size(*limit)
     )]
     OutputTooLarge {
@@ -76,35 +75,35 @@ pub enum Fault {
         limit: u64,
     },
     /// The answer breaks the contract.
-    #[error("gave an answer that is refused, {0}: mend the plugin or its configuration")]
+    #[error("gave an invalid answer, {0}: fix the plugin or its configuration")]
     AnswerRefused(crate::instance::answer::AnswerError),
-    /// `init` refused the configuration, in the plugin's words.
+    /// `init` rejected the configuration, with the plugin's text.
     #[error("refused its configuration, {0:?}: change its [config]")]
     ConfigRefused(String),
-    /// `failure::internal`, in the plugin's words.
-    #[error("reports a fault of its own, {0:?}: see {log} and its documentation", log = crate::instance::host_log::place())]
+    /// `failure::internal`, with the plugin's text.
+    #[error("reports an internal error, {0:?}: see {log} and its documentation", log = crate::instance::host_log::place())]
     Internal(String),
     /// It could not be loaded.
     #[error("{0}")]
     Broken(String),
     /// All stages together took too long for one message.
     #[error(
-        "was not asked, because the message had been in the pipeline for {} already: make the plugins faster or the \
-         parts fewer",
+        "was not called because the message was in the pipeline for more than {}: make the plugins faster or the parts \
+         fewer",
         span(*limit)
     )]
     TotalTime {
         /// The limit that was reached.
         limit: Duration,
     },
-    /// Our own bug.
-    #[error("could not be run because of a bug in this program: {0}")]
+    /// A bug of Sesame.
+    #[error("could not run because of a bug in Sesame: {0}")]
     Host(String),
 }
 
 impl Fault {
-    /// Whether the message may be what the plugin fell over. If not, it was never asked about this one: the stage cannot
-    /// answer for any message.
+    /// Whether the message may be the cause. If not, the plugin was not called with it: the stage cannot answer for any
+    /// message.
     #[must_use]
     pub fn may_be_the_message(&self) -> bool {
         !matches!(self, Self::Broken(_) | Self::ConfigRefused(_))

@@ -1,4 +1,4 @@
-//! What stands behind one instance: its meter, its log, its captured standard error, and what it has of WASI.
+//! The host side of one instance: its meter, its log, its captured standard error, and what it has of WASI.
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -31,7 +31,7 @@ impl Drop for HostState {
 
 impl bindings::types::Host for HostState {}
 
-/// Everything a plugin may import, interface by interface, so that what is not written here does not exist for it.
+/// Everything a plugin may import, interface by interface; nothing else exists for it.
 pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;

@@ -1,5 +1,5 @@
 //! Where a guest's standard error goes: into memory, the last few kilobytes of it, because that is where a language's
-//! run-time writes why it gave up. The lines go to the plugin's log as well (`wasi`).
+//! run-time writes why it stopped. The lines go to the plugin's log as well (`wasi`).
 
 /// How much of the end is kept.
 const KEPT: usize = 8 << 10;
@@ -9,7 +9,7 @@ const KEPT: usize = 8 << 10;
 pub(crate) struct Stderr(Vec<u8>);
 
 impl Stderr {
-    /// Why the guest gave up, in one line: from the last "panicked at" on where there is one, else all that is kept.
+    /// Why the guest stopped, in one line: from the last "panicked at" on if there is one, otherwise all that is kept.
     pub(crate) fn panic_text(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.0);
         let text = text.rfind("panicked at ").and_then(|at| text.get(at..)).unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! What is told of the stages of a channel: by the running program in its status file, and by `sesame plugin list`.
+//! The stages of a channel as the status file of the daemon and `sesame plugin list` show them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ pub struct ChannelReport {
     pub channel: String,
     /// The hash of its pipeline.
     pub pipeline: String,
-    /// Its stages, in order; those that were ended come last.
+    /// Its stages, in order; disabled and uninstalled ones come last.
     pub stages: Vec<StageReport>,
 }
 
@@ -33,9 +33,9 @@ pub struct StageReport {
     pub compiling_since: Option<u64>,
     /// When it failed last or could not be loaded, in milliseconds since 1970.
     pub last_error_at: Option<u64>,
-    /// Why, in the words of the log.
+    /// Why, as in the log.
     pub last_error: Option<String>,
-    /// Whether messages are put to it: `false` where they wait or pass it by.
+    /// Whether it is called with messages: `false` if they wait or bypass it.
     pub serves: bool,
     /// The author's name for what serves.
     pub title: Option<String>,
@@ -45,24 +45,24 @@ pub struct StageReport {
     pub sha256: Option<String>,
     /// Its roles.
     pub roles: Option<String>,
-    /// What it asked for and was granted.
+    /// What it imports and is linked with.
     pub powers: Option<String>,
-    /// How often it was asked, about a message or a part of one.
+    /// How often it was called, with a message or a part of one.
     pub calls: u64,
     /// How often it found one invalid.
     pub rejects: u64,
-    /// How often it could not tell yet.
+    /// How often it answered `retry`.
     pub retries: u64,
     /// How often it failed.
     pub errors: u64,
     /// Half of the calls took no longer, in microseconds.
     pub p50_us: Option<u64>,
-    /// Of a hundred calls one took longer than this, in microseconds.
+    /// One of a hundred calls took longer, in microseconds.
     pub p99_us: Option<u64>,
 }
 
 impl ChannelReport {
-    /// Tells of a channel: the pipeline that is in service, and what was ended of `stages`.
+    /// A channel: the pipeline in service, and the disabled and uninstalled ones of `stages`.
     #[must_use]
     pub fn of(channel: &str, pipeline: &Pipeline, stages: &[PluginStatus]) -> Self {
         let ended = stages.iter().filter(|status| status.state().is_ended()).map(|status| StageReport {
@@ -70,11 +70,11 @@ impl ChannelReport {
             state: status.state(),
             ..StageReport::default()
         });
-        let mut told: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
-        for stage in &mut told {
+        let mut reports: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
+        for stage in &mut reports {
             let status = stages.iter().find(|status| status.name() == stage.name);
             let loading = status.and_then(|status| status.loading);
-            // That an earlier one serves until then is no reason for another pipeline.
+            // It is no reason for another pipeline that an earlier one serves until then.
             if let Some(since) = loading.filter(|_| stage.serves) {
                 (stage.state, stage.compiling_since) = (PluginState::Compiling, Some(milliseconds(since)));
                 stage.reason = Some("a newer file is being compiled".to_owned());
@@ -83,7 +83,7 @@ impl ChannelReport {
         Self {
             channel: channel.to_owned(),
             pipeline: pipeline.hash().to_owned(),
-            stages: told.into_iter().chain(ended).collect(),
+            stages: reports.into_iter().chain(ended).collect(),
         }
     }
 }

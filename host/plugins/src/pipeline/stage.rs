@@ -1,4 +1,4 @@
-//! One stage: its settings and its component, and one question put to it.
+//! One stage: its settings, its component, and one call of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -41,11 +41,11 @@ pub(super) struct Stage {
     pub(super) last_error: Arc<LastError>,
     /// Since when a file of it is compiled, where one is.
     pub(super) loading: Option<SystemTime>,
-    /// The most memory one instance held, bytes.
+    /// Peak memory of an instance, bytes.
     pub(super) peak_memory: AtomicU64,
 }
 
-/// What a stage says about one message, every word of it checked.
+/// What a stage answers for one message, checked.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) findings: Vec<Finding>,
@@ -114,7 +114,7 @@ impl From<Failure> for Stop {
 }
 
 /// Why a stage that is being compiled cannot answer.
-const COMPILING: &str = "is being compiled and tried; the messages it applies to wait until it serves";
+const COMPILING: &str = "is being compiled; the messages it applies to wait until it is ready";
 
 fn ending(answer: &Result<Answer, Stop>) -> Ending {
     match answer {
@@ -187,7 +187,7 @@ impl Stage {
         self.name == other.name && self.config == other.config && component(self) == component(other)
     }
 
-    /// Whether besides it is asked about the same messages on the same terms, so that its failures of before still count.
+    /// Whether it also applies to the same messages with the same limits, so that its earlier failures still count.
     pub(super) fn has_terms_of(&self, other: &Self) -> bool {
         self.filter == other.filter && self.on_error == other.on_error && self.limits == other.limits
     }
@@ -203,7 +203,7 @@ impl Stage {
         StageError { plugin: self.name.clone(), fault, blame: Blame::Plugin }
     }
 
-    /// Puts one message to the stage. A panic of the host's own on the way ends this question and not the process.
+    /// Calls the stage with one message. A panic of the host during the call ends the call and not the process.
     pub(super) fn ask(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let Some(loaded) = &self.component else {
             return Err(self.broken().map_or_else(|| Fault::Host("no component".into()), |e| e.fault).into());

@@ -1,18 +1,18 @@
 //! The pipelines of running channels: made at start, and replaced while files of the plugin folder come and go.
 //!
-//! Start at [`PipelineManager::renew`]. What stages there are is found out by the plugin module's shelf and with_remembered; here a channel's
-//! pipeline is put together from them, what it stands for is made durable, and only then is it swapped in. Messages that
-//! are in work finish on the one they began with. All of it blocks and runs where no signal and no heart-beat waits for it.
+//! Start at [`PipelineManager::renew`]. The catalog of the plugins crate knows the plugins; here the pipeline of a channel is
+//! put together from them, its list of plugins is made durable, and only then is it swapped in. Messages in flight finish on
+//! the pipeline they started with. All of it blocks and runs where no signal and no heart-beat waits for it.
 //!
-//! # No message passes a plugin that is not ready yet
-//! Senders and receivers call [`PipelineManager::ensure`] after they took a message up and before they load the pipeline: where the shelf
-//! has learnt anything since the pipelines were put together, or a file has come into the folder, they are put together
-//! again first, with every component that is not compiled yet as a stage that holds its messages. So a message that came
-//! after a plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it is
-//! compiled. Where this cannot be made durable, no message is taken up.
+//! # No message bypasses a plugin that is not ready yet
+//! Senders and receivers call [`PipelineManager::ensure`] after they took up a message and before they load the pipeline: if
+//! the catalog changed since the pipelines were put together, or a file came into the folder, they are put together again
+//! first, with every component that is not compiled yet as a stage that holds its messages. So a message that came after a
+//! plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it compiles. If
+//! this cannot be made durable, no message is taken up.
 //!
-//! Pipelines are put together under one lock from how the shelf stands at that moment, so that a late look never brings
-//! back an earlier state.
+//! Pipelines are put together under one lock from the catalog's snapshot of that moment, so that a late look never brings back
+//! an earlier state.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,13 +37,13 @@ use plugins::{
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
-/// How often the plugin folder is looked at without a notice of the kernel.
+/// How often the plugin folder is scanned without a notice from the kernel.
 const RESCAN: Duration = Duration::from_secs(2);
 /// How long a notice waits for others.
 const GATHER: Duration = Duration::from_millis(50);
-/// How long a start waits for stages that a pipeline lists: a mistake in one is to stop the start.
+/// How long a start waits for plugins that a pipeline lists: a mistake in one must stop the start.
 const START_PATIENCE: Duration = Duration::from_secs(3);
-/// How often a beginning looks at stages that change meanwhile.
+/// How often a start looks at plugins that change meanwhile.
 const LOOKS: u32 = 5;
 const PASSTHROUGH: &str = "builtin:passthrough";
 
@@ -52,7 +52,7 @@ const PASSTHROUGH: &str = "builtin:passthrough";
 pub struct BuiltPipeline {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// All stages, also those that do not concern the channel or were ended.
+    /// All plugins, also those that do not apply to the channel, are disabled or uninstalled.
     pub stages: Vec<PluginStatus>,
     remembered: Vec<Remembered>,
 }
@@ -65,7 +65,7 @@ pub(super) struct ChannelHandle {
     spool: Arc<OpenSpool>,
     directory: PathBuf,
     role: Role,
-    known: Mutex<ChannelState>,
+    state: Mutex<ChannelState>,
 }
 
 #[derive(Debug)]
@@ -80,29 +80,29 @@ pub(super) enum Role {
     Receiver(Arc<Receiver>),
 }
 
-/// The channels of a daemon, with what their stages are found out from.
+/// The channels of a daemon, and what their pipelines are made from.
 #[derive(Debug)]
 pub(super) struct PipelineManager {
     shared: Shared,
     config: Config,
     wanted: Wanted,
     handles: Vec<ChannelHandle>,
-    /// Whether it was said that status files cannot be written.
+    /// Whether it was logged that status files cannot be written.
     unwritable: AtomicBool,
     /// The same of a journal.
     unrecorded: AtomicBool,
     turn: Mutex<Turn>,
-    /// The version of the shelf's state that the pipelines were put together from; 0 where they are to be put together again.
+    /// The version of the catalog that the pipelines were put together from; 0 if that must be repeated.
     applied: AtomicU64,
-    /// Wakes what compiles.
+    /// Wakes the task that compiles.
     wake: Arc<Notify>,
 }
 
-/// Whose turn it is to write what stages there are: a daemon takes over the journals of the one it replaces, which may still
-/// be compiling.
+/// Whether this daemon may write the plugins of its channels: a reload hands the journals over while the old daemon may still
+/// compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// Nothing was written since it runs.
+    /// It wrote nothing yet.
     New,
     Running,
     Over,
@@ -112,12 +112,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The pipeline of a channel as it would be if it started now, for whoever only looks: the stages it lists, else those of the
-/// plugin folder and those that are remembered, else `builtin:passthrough`. Compiles what is not compiled.
+/// The pipeline of a channel as it would be if it started now, for commands that only look: the plugins it lists, else those
+/// of the plugin folder and the remembered ones, else `builtin:passthrough`. Compiles what is not compiled.
 ///
 /// # Errors
 /// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
-/// [`SetupError::Journal`] where it is not known what stages there were.
+/// [`SetupError::Journal`] if the remembered plugins cannot be read.
 pub fn pipeline(
     shared: &Shared,
     config: &Config,
@@ -126,7 +126,7 @@ pub fn pipeline(
 ) -> Result<BuiltPipeline, SetupError> {
     let snapshot = look(shared, &wanted(config, |name| name == channel), Effort::Full);
     let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
-    // One that may not be looked at is there: that it cannot be opened is to be told.
+    // One without permission exists: the error of opening it must be shown.
     let there = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
     let remembered = match journal.filter(there) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
@@ -152,7 +152,7 @@ pub(crate) fn directory<'a>(config: &'a Config, channel: &str, direction: Direct
     }
 }
 
-/// What the chosen channels of a configuration run.
+/// The plugins of the chosen channels of a configuration.
 pub(super) fn wanted(config: &Config, chosen: impl Fn(&str) -> bool) -> Wanted {
     let senders = config.senders.iter().map(|(name, channel)| (name, &channel.pipeline));
     let receivers = config.receivers.iter().map(|(name, channel)| (name, &channel.pipeline));
@@ -180,7 +180,7 @@ fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
     NamedStage { name, settings }
 }
 
-/// Looks at all stages, again where one changed meanwhile: whoever begins with what is found may never look again.
+/// Looks at all plugins, again if one changed meanwhile: the caller may never look again.
 pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot {
     let mut snapshot = shared.catalog.look(wanted, effort);
     for _ in 1..LOOKS {
@@ -191,8 +191,8 @@ pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot
     snapshot
 }
 
-/// Looks at all stages for a daemon that is about to start: what is compiled is loaded, what a pipeline lists is waited for
-/// a moment, and the rest is compiled later.
+/// Looks at all plugins for a daemon that is about to start: compiled ones are loaded, those that a pipeline lists are waited
+/// for a moment, and the rest is compiled later.
 pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
     let snapshot = look(shared, wanted, Effort::Quick);
     if !wanted.named.iter().any(|stage| snapshot.named(stage).is_compiling()) {
@@ -206,7 +206,7 @@ pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
     ready.recv_timeout(START_PATIENCE).unwrap_or_else(|_| shared.catalog.look(wanted, Effort::Quick))
 }
 
-/// The pipeline of a channel that is about to run; what it stands for is durable.
+/// The pipeline of a channel that is about to run, recorded in the journal.
 ///
 /// # Errors
 /// As [`pipeline`].
@@ -253,7 +253,7 @@ fn compose(
     before: Option<&Pipeline>,
 ) -> BuiltPipeline {
     let (stages, remembered): (Vec<PluginStatus>, _) = match listed(config, channel, direction) {
-        // What the folder held for the channel is remembered in case it is asked for again.
+        // The plugins of the folder stay remembered in case the channel uses them again.
         Some(stages) => {
             let stages = stages.iter().map(|stage| snapshot.named(&named_stage(config, stage)));
             (stages.collect(), remembered.to_vec())
@@ -340,24 +340,24 @@ impl Role {
 }
 
 impl ChannelHandle {
-    /// A channel that runs with the pipeline it began with.
+    /// A channel that runs with the pipeline it started with.
     pub(super) fn new(
         (channel, direction): (&str, Direction),
         (directory, spool): (&Path, Arc<OpenSpool>),
         role: Role,
         stages: (Vec<PluginStatus>, Vec<Remembered>),
     ) -> Self {
-        let known = Mutex::new(ChannelState { stages: stages.0, remembered: stages.1 });
-        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), role, known }
+        let state = Mutex::new(ChannelState { stages: stages.0, remembered: stages.1 });
+        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), role, state }
     }
 
     fn report(&self) -> ChannelReport {
-        ChannelReport::of(&self.channel, &self.role.pipeline(), &locked(&self.known).stages)
+        ChannelReport::of(&self.channel, &self.role.pipeline(), &locked(&self.state).stages)
     }
 }
 
 impl BuiltPipeline {
-    /// The pipeline, and what the channel has to know of its stages.
+    /// The pipeline, and its plugins.
     pub(super) fn into_parts(self) -> (Arc<Pipeline>, (Vec<PluginStatus>, Vec<Remembered>)) {
         (Arc::new(self.pipeline), (self.stages, self.remembered))
     }
@@ -380,7 +380,7 @@ impl PipelineManager {
         }
     }
 
-    /// Has the channels ask before they let a message meet their pipeline.
+    /// Has the channels call [`Self::ensure`] before a message enters their pipeline.
     pub(super) fn keep(self: &Arc<Self>) {
         for handle in &self.handles {
             let manager = Arc::downgrade(self);
@@ -388,12 +388,12 @@ impl PipelineManager {
         }
     }
 
-    /// Nothing is written or put into service from here on, also by a look that is still under way.
-    pub(super) fn end(&self) {
+    /// Nothing is written or put into service after this, also by a look that is still in progress.
+    pub(super) fn stop(&self) {
         *locked(&self.turn) = Turn::Over;
     }
 
-    /// Looks at the files and puts what has changed into service. Answers when to look again, if soon.
+    /// Looks at the files and puts what has changed into service. Returns when to look again, if soon.
     fn renew(&self) -> Option<Duration> {
         let snapshot = self.shared.catalog.look(&self.wanted, Effort::Full);
         self.shared.catalog.report(&snapshot);
@@ -401,14 +401,14 @@ impl PipelineManager {
         snapshot.soon
     }
 
-    /// Makes sure that the pipelines know every plugin that lies in the folder; false where that is not possible now, and
-    /// then no message is to be taken up.
+    /// Makes sure that the pipelines know every plugin in the folder; false if that is not possible now, and then no message
+    /// may be taken up.
     pub(super) fn ensure(&self) -> bool {
         let version = self.applied.load(Ordering::Acquire);
         (version != 0 && self.shared.catalog.is_current(&self.wanted, version)) || self.apply()
     }
 
-    /// Puts the pipelines together as the shelf stands now. True where all of them are in service.
+    /// Puts the pipelines together from the catalog as it is now. True if all of them are in service.
     fn apply(&self) -> bool {
         let mut turn = locked(&self.turn);
         if *turn == Turn::Over {
@@ -427,15 +427,15 @@ impl PipelineManager {
         true
     }
 
-    /// Answers whether the journal knows of it.
+    /// Returns whether the journal has it.
     fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
         let before = handle.role.pipeline();
-        let mut known = locked(&handle.known);
+        let mut state = locked(&handle.state);
         let built =
-            compose(&self.config, snapshot, (&handle.channel, handle.direction), &known.remembered, Some(&before));
+            compose(&self.config, snapshot, (&handle.channel, handle.direction), &state.remembered, Some(&before));
         built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(&handle.channel, status));
         let changed = !built.pipeline.is_same(&before);
-        if (first || changed || built.remembered != known.remembered)
+        if (first || changed || built.remembered != state.remembered)
             && let Err(error) = record(&handle.spool.journal, &handle.channel, &built)
         {
             if !self.unrecorded.swap(true, Ordering::Relaxed) {
@@ -443,15 +443,14 @@ impl PipelineManager {
                 tracing::error!(
                     channel = handle.channel,
                     error,
-                    "cannot write the journal, so the plugins that changed are not in service; \
-                     until it can be written, no message is taken up",
+                    "cannot write the journal; changed plugins are not put into service, and no message is taken up until it can be written",
                 );
             }
             return false;
         }
         let (pipeline, (stages, remembered)) = built.into_parts();
-        *known = ChannelState { remembered, stages };
-        drop(known);
+        *state = ChannelState { remembered, stages };
+        drop(state);
         if changed {
             let compiling: Vec<&str> = pipeline
                 .stages()
@@ -466,7 +465,7 @@ impl PipelineManager {
                         channel,
                         pipeline = hash,
                         plugins = plugins.join(" "),
-                        "a plugin is being compiled; the messages it applies to wait until it serves",
+                        "a plugin is being compiled; the messages it applies to wait until it is ready",
                     );
                     self.wake.notify_one();
                 }
@@ -476,7 +475,7 @@ impl PipelineManager {
         true
     }
 
-    /// Writes what is to be told of the channels beside the journals.
+    /// Writes the status files beside the journals.
     fn publish(&self, running: bool) {
         let mut directories: Vec<&Path> = self.handles.iter().map(|handle| handle.directory.as_path()).collect();
         directories.sort();
@@ -488,7 +487,7 @@ impl PipelineManager {
                 failed = true;
                 if !self.unwritable.swap(true, Ordering::Relaxed) {
                     let spool = directory.display();
-                    tracing::warn!(%spool, %error, "cannot write what `sesame plugin list` reads");
+                    tracing::warn!(%spool, %error, "cannot write the status file for `sesame plugin list`");
                 }
             }
         }
@@ -496,14 +495,14 @@ impl PipelineManager {
     }
 }
 
-/// Keeps the pipelines up to date, and tells how they stand, until a stop is asked for.
+/// Keeps the pipelines and the status files up to date until a stop is requested.
 pub(super) async fn watch(manager: Arc<PipelineManager>, shutdown: Shutdown) {
-    let told = Arc::new(Notify::new());
-    tokio::join!(renew(&manager, &told, &shutdown), tell(&manager, &told, &shutdown));
+    let looked = Arc::new(Notify::new());
+    tokio::join!(renew(&manager, &looked, &shutdown), publish(&manager, &looked, &shutdown));
     let _ = tokio::task::spawn_blocking(move || manager.publish(false)).await;
 }
 
-/// The same for senders that quit when their queues are empty: what came into the folder meanwhile is compiled.
+/// The same for senders that quit when their queues are empty: new files of the folder are compiled.
 pub(super) async fn compile(manager: Arc<PipelineManager>, shutdown: Shutdown) {
     tokio::select! {
         () = manager.wake.notified() => renew(&manager, &Notify::new(), &shutdown).await,
@@ -511,11 +510,11 @@ pub(super) async fn compile(manager: Arc<PipelineManager>, shutdown: Shutdown) {
     }
 }
 
-async fn renew(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdown) {
+async fn renew(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
     let wake = Arc::clone(&manager.wake);
     let mut watcher = None;
     while !shutdown.asked() {
-        // A folder that is made later, or made anew, is noticed by looking at it.
+        // A folder that is created later is found by looking.
         watcher = watcher.or_else(|| manager.wanted.folder.as_deref().and_then(|folder| notices(folder, &wake)));
         let busy = Arc::clone(manager);
         let round = tokio::task::spawn_blocking(move || busy.renew());
@@ -523,7 +522,7 @@ async fn renew(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdow
             soon = round => soon.ok().flatten(),
             () = shutdown.draining() => return,
         };
-        told.notify_one();
+        looked.notify_one();
         tokio::select! {
             () = wake.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(soon.unwrap_or(RESCAN)) => {}
@@ -532,8 +531,8 @@ async fn renew(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdow
     }
 }
 
-/// Tells how things stand every few seconds, also while something is being compiled, and soon after each look.
-async fn tell(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdown) {
+/// Writes the status files every few seconds, also while a plugin compiles, and soon after each look.
+async fn publish(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
     while !shutdown.asked() {
         let busy = Arc::clone(manager);
         let _ = tokio::task::spawn_blocking(move || {
@@ -542,18 +541,18 @@ async fn tell(manager: &Arc<PipelineManager>, told: &Notify, shutdown: &Shutdown
         })
         .await;
         tokio::select! {
-            () = told.notified() => {}
+            () = looked.notified() => {}
             () = tokio::time::sleep(RESCAN) => {}
             () = shutdown.draining() => return,
         }
     }
 }
 
-/// Has the kernel tell of changes in the folder; nothing where it cannot, and then they are found by looking.
+/// Watches the folder; none if the kernel cannot, and then changes are found by looking.
 fn notices(folder: &Path, wake: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let wake = Arc::clone(wake);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own looking is told too: to wake for that would never end.
+        // Our own reads cause events too: waking for them would never end.
         let looked_at =
             event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
         if !looked_at {

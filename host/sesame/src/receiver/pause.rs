@@ -52,14 +52,13 @@ impl Waits {
     }
 }
 
-/// Says why the channel pauses, since when, and when the plugin is tried again.
+/// Logs why the channel pauses, since when, and the time of the next attempt.
 pub(crate) fn say_pause(channel: &Arc<str>, pause: &Pause) {
     let rest = pause.until.saturating_duration_since(Instant::now());
     tracing::error!(
         channel = %channel, plugin = %pause.error.plugin, error = %pause.error, since = %moment(pause.since),
         next = %moment(SystemTime::now() + rest),
-        "the channel pauses, for this plugin fails for every message: none is lost or held to blame, and the plugin is \
-         tried again at `next` or when it is replaced",
+        "channel paused: plugin fails for every message; no message is lost; next attempt at `next`",
     );
 }
 

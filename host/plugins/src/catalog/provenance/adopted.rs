@@ -1,10 +1,11 @@
-//! What was adopted once, so that a signer's certificate may expire.
+//! The files that were accepted once, so that a signer's certificate may expire.
 //!
 //! # On disk
 //! One line for each file that was adopted: its SHA-256 in hexadecimal, a blank, and the seconds since 1970 at which that
 //! was. A file that is adopted again a day later or more has another line, because the same bytes may have been signed again
-//! with a certificate that was not valid before. Lines are only ever added, each with one write and a sync; one that was cut short by a crash is passed over. The
-//! file belongs to Sesame alone, 0600: whoever writes to it can make an expired signature good, though never a false one.
+//! with a certificate that was not valid before. Lines are only added, each with one write and a sync; one that was cut
+//! short by a crash is ignored. The file belongs to Sesame alone, mode 0600: anyone who writes to it can make an expired
+//! signature good, though never a false one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};

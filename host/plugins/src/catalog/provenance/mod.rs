@@ -1,22 +1,22 @@
-//! Who vouches for a plugin: detached signatures over its component and its sidecar, checked when the plugin is adopted.
+//! The signatures of plugins: detached, over the component and over the sidecar, checked when the plugin is loaded.
 //!
 //! # On disk
-//! Beside `NAME.wasm` lies `NAME.wasm.p7s`, beside `NAME.toml` lies `NAME.toml.p7s`; their form is that of
-//! [`verify_detached`]. What was adopted is remembered in `adopted`, see that module.
+//! `NAME.wasm.p7s` is beside `NAME.wasm`, `NAME.toml.p7s` beside `NAME.toml`; for their form see [`verify_detached`]. Files whose
+//! signature was good are recorded in `adopted`, see that module.
 //!
 //! # Policy
-//! - A signature that is there must be good, also where none is required: the file is as it was signed, the signer's
-//!   certificate leads to a trust anchor and is not revoked, and the signer is on the list of plugin signers.
+//! - A signature must be good, also where none is required: the file is as it was signed, the signer's certificate leads to
+//!   a trust anchor and is not revoked, and the signer is on the list of plugin signers.
 //! - Where signatures are required, a component without one is refused, and so is a sidecar without one. A plugin may have
 //!   no sidecar; a signature whose sidecar is gone is refused.
-//! - What was adopted is asked about again while it serves. A signer who was taken off the list, or whose certificate was
-//!   revoked or leads to no trust anchor any more, vouches for it no longer.
-//! - A signature binds the bytes of a file, not its name. A tombstone has none: whoever may write to the folder may end a
-//!   stage.
-//! - A certificate may expire after the plugin was adopted: a file whose hash is remembered is judged as of the times at
-//!   which it was adopted, the newest first. Revocation and the list are always judged as of now.
-//! - The stock plugins are part of this program, and `[plugin.NAME]` of the configuration is the operator's own: neither is
-//!   asked for a signature.
+//! - The signatures of a plugin that serves are checked again from time to time. It is withdrawn if its signer was removed
+//!   from the list, or if the certificate was revoked or no longer leads to a trust anchor.
+//! - A signature binds the bytes of a file, not its name. A `NAME.removed` marker has none: anyone who may write to the folder
+//!   may uninstall a plugin.
+//! - A certificate may expire after the plugin was adopted: a file whose hash is recorded is checked as of the times at which
+//!   it was adopted, the newest first. Revocation and the list are always checked as of now.
+//! - The stock plugins are part of this program, and `[plugin.NAME]` of the configuration is written by the operator: neither
+//!   needs a signature.
 
 mod adopted;
 #[cfg(test)]
@@ -39,23 +39,23 @@ use trust::{ListError, PathError, Role, Signer, SignerList, Trust, TrustError, T
 /// Largest signature that is read: a few certificates and one signature.
 const MAX_SIGNATURE_BYTES: u64 = 256 << 10;
 
-/// Whose signatures count, and whether there must be one.
+/// Which signatures count, and whether they are required.
 #[derive(Clone, Debug)]
 pub struct ProvenanceSettings {
-    /// Whose certificates are believed.
+    /// The trust anchors of signers.
     pub trust: TrustSettings,
     /// The list of plugin signers.
     pub signers: PathBuf,
-    /// Refuse what is not signed.
+    /// Refuse unsigned files.
     pub required: bool,
-    /// The file of what was adopted.
+    /// The file with the hashes of adopted files.
     pub adopted: PathBuf,
 }
 
-/// Why nobody vouches for a file of a plugin.
+/// Why a file of a plugin is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// None, and there must be one.
+    /// None, and one is required.
     #[error(
         "{} is not signed, and require-signed is set: put {} beside it, which `sesame plugin sign` makes",
         .file.display(),
@@ -68,7 +68,7 @@ pub enum SignatureError {
         signature: PathBuf,
     },
     /// A signature of a file that is not there.
-    #[error("the signature {} is there and its sidecar is not: put the sidecar back, or remove the signature", .0.display())]
+    #[error("the signature {} exists and its sidecar does not: put the sidecar back or remove the signature", .0.display())]
     Orphan(PathBuf),
     /// The signature cannot be read.
     #[error("its signature cannot be used, {0}")]
@@ -91,12 +91,12 @@ pub enum SignatureError {
         /// Whether that may pass by itself, such as a CRL that is out of date.
         ours: bool,
     },
-    /// Good, but of a signer who is not on the list.
+    /// Good, but the signer is not on the list.
     #[error("{} is signed by {signer}, who is not in {}: add that line if plugins of this signer may run", .file.display(), .list.display())]
     Unlisted {
         /// The file.
         file: PathBuf,
-        /// His name, as a line of the list.
+        /// The name of the signer, as a line of the list.
         signer: String,
         /// The list.
         list: PathBuf,
@@ -116,9 +116,9 @@ fn name(path: &Path) -> String {
 /// Checks the signatures of plugins.
 #[derive(Debug, Default)]
 pub(crate) struct Provenance {
-    /// None: signatures are not looked at, as in tools that run no message.
+    /// None: signatures are not checked, as in tools that process no message.
     settings: Option<ProvenanceSettings>,
-    /// Read when the first signature is met.
+    /// Read with the first signature.
     trust: Mutex<Option<Trust>>,
 }
 
@@ -151,13 +151,13 @@ impl Provenance {
         }
     }
 
-    /// Whether somebody vouches for the component that was read from `file`.
+    /// Whether the component that was read from `file` is accepted.
     pub(crate) fn component(&self, file: &Path, bytes: &[u8]) -> Result<(), SignatureError> {
         self.settings.as_ref().map_or(Ok(()), |settings| self.check(settings, file, bytes))
     }
 
-    /// Why nobody vouches any more for a stage that was adopted, whose files are as they were then. Nothing that may pass by
-    /// itself counts.
+    /// Why a plugin that was adopted is no longer accepted, with the files it had then. Causes that may be temporary do not
+    /// count.
     pub(crate) fn withdrawn(&self, source: &StageSource) -> Option<String> {
         let settings = self.settings.as_ref()?;
         let refused = |file: &Path, bytes: &[u8]| self.judge(settings, file, bytes).err();
@@ -168,21 +168,21 @@ impl Provenance {
         };
         let error = sidecar.and_then(|(file, bytes)| refused(file, bytes)).or_else(component)?;
         let lasting = matches!(error, SignatureError::Unlisted { .. } | SignatureError::Refused { ours: false, .. });
-        lasting.then(|| format!("is not adopted any more, {error}"))
+        lasting.then(|| format!("is no longer accepted, {error}"))
     }
 
-    /// Whether a file may be adopted, which is remembered.
+    /// Whether a file is accepted, which is recorded.
     fn check(&self, settings: &ProvenanceSettings, file: &Path, bytes: &[u8]) -> Result<(), SignatureError> {
         let Some(hash) = self.judge(settings, file, bytes)? else { return Ok(()) };
         let adopted = Adopted::new(&settings.adopted);
         if let Err(error) = adopted.remember(&hash, SystemTime::now()) {
             let file = adopted.file().display().to_string();
-            tracing::warn!(file, %error, "adopted plugin not remembered; it will end with its signer's certificate");
+            tracing::warn!(file, %error, "cannot record the accepted plugin; it is refused once its signer's certificate expires");
         }
         Ok(())
     }
 
-    /// Whether somebody vouches for a file, where that must be; its hash, if the signature is good as of now.
+    /// Whether a file is accepted; its hash if the signature is good as of now.
     fn judge(
         &self,
         settings: &ProvenanceSettings,

@@ -133,7 +133,7 @@ fn what_is_not_signed_is_refused_where_signatures_are_required() {
     assert!(said.contains("10-a.toml is not signed, and require-signed is set: put 10-a.toml.p7s beside it"), "{said}");
     machine.sign(&machine.signer(), "10-a.toml");
     let said = machine.refusal(true);
-    assert!(said.starts_with("plugin 10-a.wasm is not adopted, "), "{said}");
+    assert!(said.starts_with("plugin 10-a.wasm is not accepted, "), "{said}");
     assert!(said.contains("10-a.wasm is not signed, and require-signed is set: put 10-a.wasm.p7s beside it"), "{said}");
     machine.sign(&machine.signer(), "10-a.wasm");
     assert_eq!(machine.refusal(true), "");

@@ -1,10 +1,10 @@
 //! Compiled components, and the one place that turns them into running code.
 //!
 //! # Why `unsafe`
-//! `Component::deserialize` takes native code at its word: whoever writes the bytes decides what this process runs. An
+//! `Component::deserialize` trusts native code: anyone who writes the bytes decides what this process runs. An
 //! [`Artefact`] is therefore made in three ways only: compiled in this process, compiled by a child that is this very
-//! program and told us through a pipe that we opened, or read from the cache folder, which is ours, closed to everybody
-//! else, and whose files carry the digest of what we wrote. There is no safe way to load compiled code, and compiling
+//! program and sent to us through a pipe that we opened, or read from the cache folder, which is ours, closed to other
+//! users, and whose files carry the digest of what we wrote. There is no safe way to load compiled code, and compiling
 //! again at every start would cost a quarter of a minute for a plugin written in Python. wasmtime itself refuses an
 //! artefact of another version or another configuration of the engine.
 

@@ -4,7 +4,7 @@
 //! One file for each component, `SHA256-ENGINE-VERSION.cwasm`: the digest of the component, a digest of everything
 //! about the engine that compiled code depends on, and the version of this program. It holds 32 bytes, the SHA-256 of
 //! the rest, and the compiled code. Files are written aside, synced and renamed; a file that is torn, foreign or open
-//! to others is passed over and written anew. The modification time says when a file was last used, to a day; one that was
+//! to others is ignored and written again. The modification time says when a file was last used, to a day; one that was
 //! not for ninety days is removed when the folder is opened.
 
 use std::fs::{DirBuilder, File};
@@ -23,18 +23,18 @@ use wasmtime::Engine;
 use super::artefact::Artefact;
 use message::hex;
 
-/// Larger than any code that 64 MB of component become.
+/// Larger than the code of any 64 MB component.
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
 
-/// What was not used for so long is removed,
+/// A file that was not used for this long is removed,
 const UNUSED: Duration = Duration::from_secs(90 * 86_400);
-/// and use is noted once in so long.
+/// and use is recorded once in this time.
 const NOTED: Duration = Duration::from_secs(86_400);
 
 /// Why the cache folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It cannot be made, opened, read or written.
+    /// It cannot be created, opened, read or written.
     #[error("cannot use the plugin cache {path}")]
     Unusable {
         /// The folder.
@@ -43,16 +43,20 @@ pub enum CacheError {
         #[source]
         source: io::Error,
     },
-    /// It belongs to somebody else.
-    #[error("the plugin cache {path} belongs to user {owner}, not to this program's user: remove it or name another")]
+    /// It belongs to another user.
+    #[error(
+        "the plugin cache {path} belongs to user {owner}, not to the user of this process: remove it or configure another"
+    )]
     Foreign {
         /// The folder.
         path: PathBuf,
         /// User id of its owner.
         owner: u32,
     },
-    /// Others may look into it or write to it.
-    #[error("the plugin cache {path} is open to others (mode {mode:o}): chmod 700 it, after checking what is in it")]
+    /// Other users may read or write it.
+    #[error(
+        "the plugin cache {path} is open to other users (mode {mode:o}): check its content, then run chmod 700 on it"
+    )]
     Open {
         /// The folder.
         path: PathBuf,
@@ -68,7 +72,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Opens the folder, making it if it is not there, and checks that it is ours alone.
+    /// Opens the folder, creates it if needed, and checks that no other user has access.
     pub(super) fn open(path: &Path) -> Result<Self, CacheError> {
         let unusable = |source| CacheError::Unusable { path: path.to_owned(), source };
         if !path.exists() {
@@ -137,7 +141,7 @@ impl Cache {
         })
     }
 
-    /// Removes files by their name, and how long they were not used; that it fails does no harm.
+    /// Removes files by their name, and how long they were not used; failures do no harm.
     fn forget(&self, goes: impl Fn(&str, &dyn Fn() -> Duration) -> bool) {
         let Ok(entries) = rustix::fs::Dir::read_from(&self.folder) else { return };
         for entry in entries.flatten() {

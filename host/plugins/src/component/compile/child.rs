@@ -28,17 +28,17 @@ const CPU_SECONDS: u64 = 120;
 /// Memory of one compilation.
 const MEMORY: u64 = 2 << 30;
 
-/// How far messages go before the compiler where both want the processor.
+/// The niceness of the compiler: messages have priority.
 const NICE: i32 = 10;
 
-/// After so long the child is killed, however little it did.
+/// The child is killed after this time, however little it did.
 const WALL: Duration = Duration::from_secs(600);
 
-/// Exit status of the child when the component is at fault (`EX_DATAERR`).
+/// Exit status of the child when the component is invalid (`EX_DATAERR`).
 const BAD_COMPONENT: u8 = 65;
 
 /// The subcommand: reads a component from standard input and writes its compiled form to standard output. It prints the
-/// reason to standard error and ends with 65 if the component is at fault, with 1 otherwise.
+/// reason to standard error and ends with 65 if the component is invalid, with 1 otherwise.
 #[must_use]
 #[expect(clippy::print_stderr, reason = "standard error is how the child tells its parent why")]
 pub fn child_main() -> ExitCode {
@@ -89,7 +89,7 @@ fn limit_myself() -> io::Result<()> {
     Ok(())
 }
 
-/// Has `program` compile `component` and takes its answer.
+/// Has `program` compile `component`.
 pub(super) fn compile_in_child(program: &Path, component: &[u8]) -> Result<Artefact, ComponentError> {
     let failed = |error: io::Error| ComponentError::Compile(format!("cannot run {}: {error}", program.display()));
     let mut command = Command::new(program);
@@ -120,7 +120,7 @@ fn refusal(status: ExitStatus, said: &str) -> ComponentError {
     }
 }
 
-/// Feeds the child, reads all it says, and ends it when its time is over.
+/// Writes to the child, reads its output, and kills it when its time is over.
 fn converse(child: &mut Child, component: &[u8]) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {

@@ -31,12 +31,12 @@ pub struct CompileSettings {
     pub program: Option<PathBuf>,
 }
 
-/// Where a component came from decides who may compile it.
+/// Where a component comes from, which decides the process that compiles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// Part of this program: compiled in this process.
     BuiltIn,
-    /// A file of the operator's.
+    /// A file from the operator.
     Foreign,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Compiler {
     program: Option<PathBuf>,
 }
 
-/// Whether the folder of compiled plugins can be used; it is made if it is not there.
+/// Whether the folder of compiled plugins can be used; it is created if it does not exist.
 ///
 /// # Errors
 /// [`CacheError`] with what to do. Without it Sesame works, and compiles plugins at each start.
@@ -64,19 +64,19 @@ impl Compiler {
                     if !message::daily::due(&error) {
                         return;
                     }
-                    tracing::warn!(error, "without its cache Sesame compiles plugins at each start");
+                    tracing::warn!(error, "plugin cache unusable; plugins are compiled at each start");
                 })
                 .ok()
         });
         Self { cache, program: settings.program }
     }
 
-    /// Whether the cache has a file for this component; that it is sound shows when it is read.
+    /// Whether the cache has a file for this component; whether it is intact shows when it is read.
     pub(crate) fn has(&self, engine: &Engine, sha256: &[u8; 32]) -> bool {
         self.cache.as_ref().is_some_and(|cache| cache.has(engine, sha256))
     }
 
-    /// The compiled component. A cache that cannot be written is said so and done without.
+    /// The compiled component. A cache that cannot be written is logged and not used.
     pub(crate) fn compile(
         &self,
         engine: &Engine,
@@ -87,7 +87,7 @@ impl Compiler {
         if let Some(artefact) = self.cache.as_ref().and_then(|cache| cache.find(engine, sha256)) {
             match artefact.load(engine) {
                 Ok(component) => return Ok(component),
-                Err(error) => tracing::warn!(error = one_line(&error), "cached plugin not usable, compiling it again"),
+                Err(error) => tracing::warn!(error = one_line(&error), "cached plugin unusable; compiling it again"),
             }
         }
         let malformed = |error: wasmtime::Error| ComponentError::Malformed(one_line(&error));
@@ -96,7 +96,7 @@ impl Compiler {
             _ => Artefact::compile(engine, bytes).map_err(malformed)?,
         };
         if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep(engine, sha256, &artefact)) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "compiled plugin not kept");
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot cache the compiled plugin");
         }
         artefact.load(engine).map_err(malformed)
     }

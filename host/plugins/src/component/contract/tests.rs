@@ -150,7 +150,7 @@ fn takes_every_verdict_from_a_component_of_any_major_version() {
         }
         for payload in ["internal", "fail"] {
             let Outcome::Failed { error, .. } = run(&pipeline, payload) else { panic!("{version}") };
-            assert!(error.to_string().contains("reports a fault of its own, \"out of order\""), "{error}");
+            assert!(error.to_string().contains("reports an internal error, \"out of order\""), "{error}");
         }
         let dropped = finding(Severity::Info, "not wanted");
         assert_eq!(run(&pipeline, "drop"), Outcome::Dropped { finding: dropped, plugin: plugin() });

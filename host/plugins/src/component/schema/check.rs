@@ -1,4 +1,4 @@
-//! A value held against a [`Schema`].
+//! A value validated against a [`Schema`].
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -12,13 +12,13 @@ use crate::text::clean;
 /// Steps of one check; an honest schema of a hundred keys needs some hundreds.
 const STEPS: u64 = 1_000_000;
 
-/// Schemas that are looked into at once; more means that they go round in a circle.
+/// Nested schemas at once; more means that they refer to each other in a circle.
 const MAX_DEPTH: usize = 200;
 
-/// Violations that are kept; the rest of the list would help nobody.
+/// Violations that are kept; more would not help.
 const KEPT: usize = 1000;
 
-/// The schema does not come to an end on this value.
+/// The check does not end on this value.
 struct Endless;
 
 type Checked<T> = Result<T, Endless>;
@@ -45,8 +45,9 @@ impl<'a> Check<'a> {
                 Ok(self.found)
             }
             Err(Endless) => {
-                let what =
-                    format!("checking this configuration takes more than {STEPS} steps or goes round in a circle");
+                let what = format!(
+                    "checking this configuration takes more than {STEPS} steps or refers to itself in a circle"
+                );
                 Err(SchemaError { what, at: String::new() })
             }
         }
@@ -57,7 +58,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// Whether the value is allowed; if not, why not is found.
+    /// Whether the value is allowed; if not, the violations are recorded.
     fn node(&mut self, id: Id, value: &Value, key: &str) -> Checked<bool> {
         self.spend(1)?;
         if self.depth >= MAX_DEPTH {
@@ -81,7 +82,16 @@ impl<'a> Check<'a> {
 
     fn refuse(&mut self, key: &str, reason: impl Into<String>) -> bool {
         if self.quiet == 0 && self.found.len() < KEPT {
-            self.found.push(Violation { key: key.to_owned(), reason: reason.into() });
+            let subject = if key.is_empty() { "the table" } else { key };
+            self.found.push(Violation { key: key.to_owned(), text: format!("{subject} {}", reason.into()) });
+        }
+        false
+    }
+
+    /// A key that should be there, or should not: the text names it.
+    fn refuse_key(&mut self, key: &str, text: String) -> bool {
+        if self.quiet == 0 && self.found.len() < KEPT {
+            self.found.push(Violation { key: key.to_owned(), text });
         }
         false
     }
@@ -110,7 +120,7 @@ impl<'a> Check<'a> {
             (Rule::Count(what, limit), _) => self.count(*what, *limit, value, key),
             (Rule::Pattern(pattern), Value::String(text)) => {
                 self.spend(text.len() as u64)?;
-                let shown = || format!("does not look like {:?}", clean(pattern.as_str(), 100));
+                let shown = || format!("does not match {:?}", clean(pattern.as_str(), 100));
                 Ok(self.demand(pattern.is_match(text), key, shown))
             }
             (_, Value::Object(table)) if rule.is_about_tables() => self.table(rule, table, value, key),
@@ -136,7 +146,7 @@ impl<'a> Check<'a> {
             if allowed.len() > shown.len() {
                 shown.push("…".to_owned());
             }
-            format!("is {} that is not allowed, there are: {}", Kind::of(value).words(), shown.join(", "))
+            format!("is {} that is not allowed (allowed: {})", Kind::of(value).words(), shown.join(", "))
         }))
     }
 
@@ -174,21 +184,23 @@ impl<'a> Check<'a> {
                 let mut allowed = true;
                 for name in table.keys() {
                     if !self.tried(*id, &Value::String(name.clone()), key)? {
-                        allowed = self.refuse(&below(key, name), "is a key of a form that is not allowed");
+                        allowed = self.refuse(&below(key, name), "is a key whose name is not allowed");
                     }
                 }
                 Ok(allowed)
             }
             Rule::Required(names) => Ok(names.iter().fold(true, |allowed, name| {
-                let lacks = || format!("lacks the key {}", bare(name));
-                self.demand(table.contains_key(name), key, lacks) && allowed
+                let place = below(key, name);
+                let there = table.contains_key(name);
+                (there || self.refuse_key(&place, format!("missing key `{place}`"))) && allowed
             })),
             Rule::DependentRequired(each) => {
                 let mut allowed = true;
                 for (name, needed) in each.iter().filter(|(name, _)| table.contains_key(*name)) {
                     for lacking in needed.iter().filter(|needed| !table.contains_key(*needed)) {
-                        let reason = format!("lacks the key {}, which goes with {}", bare(lacking), bare(name));
-                        allowed = self.refuse(key, reason);
+                        let place = below(key, lacking);
+                        let text = format!("missing key `{place}`, required with `{}`", bare(name));
+                        allowed = self.refuse_key(&place, text);
                     }
                 }
                 Ok(allowed)
@@ -220,7 +232,7 @@ impl<'a> Check<'a> {
             }
             match others {
                 Some(id) if !seen && matches!(self.schema.nodes.get(*id), Some(Node::Always(false))) => {
-                    allowed = self.refuse(&place, unknown(known.keys()));
+                    allowed = self.refuse_key(&place, unknown(&place, known.keys()));
                 }
                 Some(id) if !seen => allowed &= self.node(*id, value, &place)?,
                 _ => {}
@@ -247,7 +259,7 @@ impl<'a> Check<'a> {
                 }
                 let holds = count >= *least && most.is_none_or(|most| count <= most);
                 let most = most.map(|most| format!(" and at most {most}")).unwrap_or_default();
-                let reason = || format!("has {count} entries of a certain form and must have at least {least}{most}");
+                let reason = || format!("has {count} entries that match and must have at least {least}{most}");
                 Ok(self.demand(holds, key, reason))
             }
             Rule::Unique => {
@@ -255,7 +267,7 @@ impl<'a> Check<'a> {
                 self.spend(weight.saturating_mul(items.len() as u64))?;
                 let again = |at: usize, item| items.iter().take(at).any(|before| equal(before, item));
                 let twice = items.iter().enumerate().find(|(at, item)| again(*at, item));
-                Ok(twice.is_none_or(|(at, _)| self.refuse(&format!("{key}[{at}]"), "is there a second time")))
+                Ok(twice.is_none_or(|(at, _)| self.refuse(&format!("{key}[{at}]"), "is a duplicate")))
             }
             _ => Ok(true),
         }
@@ -275,11 +287,13 @@ impl<'a> Check<'a> {
             Rule::OneOf(ids) => match self.fitting(ids, value, key)? {
                 0 => self.none_fits(ids, value, key),
                 1 => Ok(true),
-                several => Ok(self.refuse(key, format!("fits {several} of the forms of which only one may fit"))),
+                several => {
+                    Ok(self.refuse(key, format!("matches {several} of the forms of which exactly one must match")))
+                }
             },
             Rule::Not(id) => {
                 let fits = self.tried(*id, value, key)?;
-                Ok(self.demand(!fits, key, || format!("is {} of a form that is excluded", Kind::of(value).words())))
+                Ok(self.demand(!fits, key, || format!("is {} that is excluded", Kind::of(value).words())))
             }
             Rule::If { condition, then, otherwise } => {
                 let next = if self.tried(*condition, value, key)? { then } else { otherwise };
@@ -303,7 +317,10 @@ impl<'a> Check<'a> {
         let about: Vec<Id> = ids.iter().copied().filter(|id| self.takes(*id, found)).collect();
         match about.as_slice() {
             [id] => self.node(*id, value, key),
-            _ => Ok(self.refuse(key, format!("is {} and has none of the {} forms allowed", found.words(), ids.len()))),
+            _ => {
+                Ok(self
+                    .refuse(key, format!("is {} and matches none of the {} forms allowed", found.words(), ids.len())))
+            }
         }
     }
 
@@ -337,11 +354,11 @@ impl Rule {
     }
 }
 
-fn unknown<'a>(known: impl Iterator<Item = &'a String>) -> String {
+fn unknown<'a>(place: &str, known: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<String> = known.take(30).map(|name| bare(name)).collect();
     match names.as_slice() {
-        [] => "is not a key of this table, which has none".to_owned(),
-        _ => format!("is not a key of this table, there are: {}", names.join(", ")),
+        [] => format!("unknown key `{place}` (known: none)"),
+        _ => format!("unknown key `{place}` (known: {})", names.join(", ")),
     }
 }
 

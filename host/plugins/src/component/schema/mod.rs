@@ -1,13 +1,13 @@
 //! A plugin's `[config]` against the JSON Schema that the plugin gives of it, before `init` sees it.
 //!
-//! [`Schema::read`] takes a schema apart once, when a component is loaded; [`Schema::check`] holds a table against it and
-//! tells every [`Violation`] by key, kind and reason. Values are never told: a secret may be among them.
+//! [`Schema::read`] parses a schema once, when a component is loaded; [`Schema::check`] validates a table against it and
+//! returns every [`Violation`] with key, kind and reason. Values are never shown: a secret may be among them.
 //!
 //! # Dialect
 //! Draft 2020-12 in one document: all of its assertions but `unevaluatedProperties` and `unevaluatedItems`; `$ref` to a
 //! place in the document, by JSON pointer; `definitions` beside `$defs`, and a list under `items`, as earlier drafts have
-//! them. `format` and all that only describes is passed over. A keyword of the dialect that is not checked here is
-//! refused, so that no author believes what does not hold; one that the dialect does not know is passed over.
+//! them. `format` and annotations are ignored. A keyword of the dialect that is not checked here is refused, so that no
+//! author relies on it; one that the dialect does not know is ignored.
 //!
 //! # Limits
 //! The schema comes from the guest, so everything about it is bounded: its size, its depth, the number of its patterns
@@ -32,12 +32,12 @@ use crate::text::clean;
 /// Largest schema that is read.
 const MAX_BYTES: usize = 256 << 10;
 
-/// Violations that are told one by one.
+/// Violations that are shown one by one.
 const TOLD: usize = 10;
 
 /// What is wrong with a schema itself: the plugin's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("gives a configuration schema that cannot be used, {what}{}: mend the plugin", place(.at))]
+#[error("has an invalid configuration schema, {what}{}: fix the plugin", place(.at))]
 pub struct SchemaError {
     /// What is wrong.
     pub what: String,
@@ -54,43 +54,40 @@ fn place(at: &str) -> String {
 pub struct Violation {
     /// The key as it is written in TOML, with the places in lists from 0: `sites[1].name`; empty for the whole table.
     pub key: String,
-    /// What is wrong with it.
-    pub reason: String,
+    /// What is wrong, with the key.
+    pub text: String,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.key.as_str() {
-            "" => write!(f, "the table {}", self.reason),
-            key => write!(f, "{key} {}", self.reason),
-        }
+        f.write_str(&self.text)
     }
 }
 
-/// Why a configuration is not handed to a plugin.
+/// Why a configuration is not given to a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The operator's.
-    #[error("does not take its configuration: {}: change its [config]", told(.0))]
+    /// It does not match the schema.
+    #[error("has an invalid [config]: {}", shown(.0))]
     Refused(Vec<Violation>),
-    /// The plugin's.
+    /// The schema itself is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
 }
 
-fn told(violations: &[Violation]) -> String {
-    let mut told: Vec<String> = violations.iter().take(TOLD).map(ToString::to_string).collect();
+fn shown(violations: &[Violation]) -> String {
+    let mut shown: Vec<String> = violations.iter().take(TOLD).map(ToString::to_string).collect();
     match violations.len().saturating_sub(TOLD) {
         0 => {}
-        more => told.push(format!("and {more} more")),
+        more => shown.push(format!("and {more} more")),
     }
-    told.join("; ")
+    shown.join("; ")
 }
 
 /// The place of a node in [`Schema::nodes`].
 type Id = usize;
 
-/// A schema taken apart.
+/// A parsed schema.
 #[derive(Debug)]
 pub(crate) struct Schema {
     /// The first is the whole.
@@ -106,7 +103,7 @@ enum Node {
     Rules(Vec<Rule>),
 }
 
-/// What one keyword demands, or a few that belong together.
+/// What one keyword requires, or a few that belong together.
 #[derive(Debug)]
 enum Rule {
     Types(Vec<Kind>),
@@ -203,10 +200,10 @@ impl Kind {
 }
 
 impl Schema {
-    /// Takes the text of a schema apart.
+    /// Parses the text of a schema.
     ///
     /// # Errors
-    /// All that makes it useless, and whatever is larger or deeper than any honest one.
+    /// Whatever makes it unusable, and sizes and depths beyond the limits.
     pub(crate) fn read(text: &str) -> Result<Self, SchemaError> {
         let whole = |what: String| SchemaError { what, at: String::new() };
         if text.len() > MAX_BYTES {
@@ -217,10 +214,10 @@ impl Schema {
         read::Reader::new(&json).read()
     }
 
-    /// Holds `config` against the schema.
+    /// Validates `config` against the schema.
     ///
     /// # Errors
-    /// All violations, or that the schema does not come to an end.
+    /// All violations, or that the check does not end.
     pub(crate) fn check(&self, config: &Value) -> Result<(), ConfigError> {
         let violations = check::Check::new(self).whole(config)?;
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::Refused(violations)) }

@@ -31,7 +31,7 @@ const UNCHECKED: [&str; 7] = [
 
 type Read<T> = Result<T, SchemaError>;
 
-/// Takes one document apart.
+/// Parses one document.
 pub(super) struct Reader<'a> {
     document: &'a Value,
     nodes: Vec<Node>,
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         for (keyword, value) in keywords {
             let place = below(at, keyword);
             if UNCHECKED.contains(&keyword.as_str()) {
-                return Err(fault(&format!("Sesame does not check the keyword {keyword}"), at));
+                return Err(fault(&format!("Sesame does not support the keyword {keyword}"), at));
             }
             let rule = match self.simple(keyword, value, &place)? {
                 Some(rule) => Some(rule),
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
     fn reference(&mut self, to: &str, at: &str, depth: usize) -> Read<Id> {
         let Some(pointer) = to.strip_prefix('#').filter(|pointer| pointer.is_empty() || pointer.starts_with('/'))
         else {
-            return Err(fault(&format!("{:?} is not a place in this schema", clean(to, 100)), at));
+            return Err(fault(&format!("{:?} is not a pointer into this schema", clean(to, 100)), at));
         };
         // As in a URI; names that need more than this are not used in schemas.
         let pointer = pointer.replace("%25", "%").replace("%24", "$");
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         built.map_err(|error| {
             let error = error.to_string();
             let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            fault(&format!("a pattern cannot be used, {}", clean(reason, 200)), at)
+            fault(&format!("a pattern is invalid, {}", clean(reason, 200)), at)
         })
     }
 }

@@ -1,15 +1,15 @@
-//! The interfaces of WASI that are linked, and what `plugin inspect` says of each.
+//! The interfaces of WASI that are linked, and what `plugin inspect` shows for each.
 
 use crate::component::contract::CONTRACT;
 
 /// What a component gets for an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// The contract's own.
+    /// An interface of the contract.
     Contract,
-    /// What a language's standard library needs; what it is.
+    /// Needed by the standard library of a language; what the guest gets.
     Linked(&'static str),
-    /// A stand-in, which a sidecar can refuse; what it answers.
+    /// A stand-in, which a sidecar can refuse; what it returns.
     StandIn(&'static str),
     /// Nothing: the component is refused.
     Refused,
@@ -30,8 +30,8 @@ pub(super) const INTERFACES: [(&str, Grant); 29] = [
     ("wasi:cli/terminal-stdin", Grant::Linked("no terminal")),
     ("wasi:cli/terminal-stdout", Grant::Linked("no terminal")),
     ("wasi:cli/terminal-stderr", Grant::Linked("no terminal")),
-    ("wasi:clocks/wall-clock", Grant::StandIn("stands at the message's received-at")),
-    ("wasi:clocks/monotonic-clock", Grant::StandIn("goes on by 1 ms a call; timers end at once")),
+    ("wasi:clocks/wall-clock", Grant::StandIn("fixed at the message's received-at")),
+    ("wasi:clocks/monotonic-clock", Grant::StandIn("advances 1 ms a call; timers end at once")),
     ("wasi:random/random", Grant::StandIn("from message id and component, the same in each attempt")),
     ("wasi:random/insecure", Grant::StandIn("from message id and component, the same in each attempt")),
     ("wasi:random/insecure-seed", Grant::StandIn("from message id and component, the same in each attempt")),
@@ -48,7 +48,7 @@ pub(super) const INTERFACES: [(&str, Grant); 29] = [
     ("wasi:http/outgoing-handler", Grant::StandIn("refuses with HTTP-request-denied")),
 ];
 
-/// What the import `name` gets, by its name alone: whether the contract has it is found out in `contract`.
+/// What the import `name` gets, by its name alone: `contract` checks whether the contract has it.
 pub(crate) fn grant_of(name: &str) -> Grant {
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
     if let Some(interface) = interface.strip_prefix(CONTRACT) {
@@ -62,7 +62,7 @@ pub(crate) fn grant_of(name: &str) -> Grant {
 }
 
 impl Grant {
-    /// As `plugin inspect` says it.
+    /// As `plugin inspect` shows it.
     #[must_use]
     pub fn words(self) -> String {
         match self {

@@ -39,7 +39,7 @@ use crate::instance::state::HostState;
 /// Streams and the like that a guest may hold at once.
 const HANDLES: usize = 256;
 
-/// What the clock says where there is no message, as when a plugin is loaded: 2026-01-01T00:00:00Z, in milliseconds.
+/// What the clock shows where there is no message, as when a plugin is loaded: 2026-01-01T00:00:00Z, in milliseconds.
 const LOADED_AT: u64 = 1_767_225_600_000;
 
 /// All that the answers are made of.
@@ -54,7 +54,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Those of a message. One without an id, of which there are many under the same word, is told by its time as well.
+    /// Those of a message. One without an id, of which there are many under the same word, is distinguished by its time as well.
     pub(crate) fn of_message(component: [u8; 32], context: &crate::component::bindings::types::Context) -> Self {
         let part = context.properties.iter().find(|(name, _)| name == "part");
         let part = part.map(|(_, number)| format!(".{number}")).unwrap_or_default();

@@ -126,7 +126,7 @@ fn print(told: &[Told]) {
 fn consequence(stage: &StageReport) -> &'static str {
     match (stage.serves, stage.state) {
         (true, _) => "; the last good one stays in service",
-        (false, PluginState::Broken | PluginState::Missing) => "; until then the messages it should see wait",
+        (false, PluginState::Broken | PluginState::Missing) => "; until this is fixed, the messages it applies to wait",
         (false, _) => "",
     }
 }
