@@ -9,7 +9,7 @@
 #   absent at the first delivery, then 1, 2, 3. RabbitMQ 4 has a limit of 20 on every quorum queue by default
 #   (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
 # Sesame: probes spool and journal before each session, so that a fault that lasts costs one delivery
-#   (host/src/receiver/ready.rs), and warns from a count of 10.
+#   (host/sesame/src/receiver/ready.rs), and warns from a count of 10.
 #
 # Output on 2026-11-28:
 #   rabbitmq-server 3.10.8-1.1+deb12u1

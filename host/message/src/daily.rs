@@ -13,10 +13,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
+
+use crate::locked;
 
 /// The file's name in a state directory.
 const NAME: &str = "warned";
@@ -64,7 +66,7 @@ impl Warned {
 
     fn due(&self, warning: &str, now: SystemTime) -> bool {
         let now = seconds(now);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = locked(&self.said);
         // A time to come is a clock that was wrong.
         said.retain(|_, at| *at <= now && now - *at < QUIET.as_secs());
         let mut digest = crate::hex(&Sha256::digest(warning.as_bytes()));
@@ -79,7 +81,7 @@ impl Warned {
     /// Replaces the file whole; a directory that is not there yet is not made for it.
     fn keep(&self) -> io::Result<()> {
         let mut text = String::new();
-        for (digest, at) in self.said.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (digest, at) in locked(&self.said).iter() {
             let _ = writeln!(text, "{at} {digest}");
         }
         let aside = self.file.with_extension(format!("{}.tmp", std::process::id()));

@@ -1,14 +1,24 @@
 //! What the modules say to each other about a message: its id, its direction and what was found in it.
 //!
-//! Nothing here touches a socket, a disk or a key. The proof types live with the module that makes them (`Receipt` in
+//! Beside it stands what every crate needs once: [`locked`] and [`files`].
+//! Nothing here touches a socket or a key. The proof types live with the module that makes them (`Receipt` in
 //! `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`).
 
 pub mod cause;
+pub mod code;
 pub mod daily;
 pub mod duration;
+mod fate;
+pub mod files;
+mod locks;
 pub mod text;
 
+pub use code::Code;
+pub use fate::Fate;
+
 use std::fmt;
+
+pub use self::locks::{locked, locked_exclusive, locked_shared};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_a_terminal_would_obey() {
+    fn escapes_what_a_terminal_would_interpret() {
         assert_eq!(clean("a\u{1b}[31mb\nc\td", 100), "a\\u{1b}[31mb\\nc d");
         assert_eq!(clean("a\u{202e}b", 100), "a\\u{202e}b");
     }

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use message::locked;
 use tokio::sync::Mutex as AsyncMutex;
 use zeroize::Zeroizing;
 
@@ -138,10 +139,6 @@ pub struct Registry {
     lists: Mutex<Vec<Arc<SignerListsSource>>>,
     recipients: Mutex<Vec<Arc<RecipientSource>>>,
     spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The settings of the trust module for a `[trust]` section.

@@ -12,8 +12,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use message::locked;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -216,28 +217,26 @@ impl PluginLog {
     /// Opens `path` in place of what was open; on failure what was open stays.
     fn open(&self, path: &Path) -> Result<(), LogError> {
         let file = open_private(path).map_err(|source| LogError::PluginLog { file: path.to_owned(), source })?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        *locked(&self.file) = Some(file);
         Ok(())
     }
 }
 
 fn open_private(path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::{CWD, Mode, OFlags};
     use std::os::unix::fs::DirBuilderExt as _;
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         std::fs::DirBuilder::new().mode(0o750).create(folder)?;
     }
-    let flags =
-        OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let private = Mode::RUSR | Mode::WUSR;
-    let file = rustix::fs::open(path, flags, private)?;
-    rustix::fs::fchmod(&file, private)?;
-    Ok(File::from(file))
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    let file = message::files::open(CWD, path, flags, 0o600)?;
+    rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+    Ok(file)
 }
 
 impl Write for PluginLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        match locked(&self.file).as_mut() {
             Some(file) => file.write(line),
             None => Ok(line.len()),
         }

@@ -25,6 +25,8 @@ mod ber;
 mod detached;
 mod diagnose;
 mod encoding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod mime;
 mod open;
 mod overhead;

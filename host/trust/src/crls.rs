@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use message::locked;
 use openssl::pkey::{PKey, Public};
 use openssl::sign::Verifier;
 use openssl::x509::{X509Crl, X509KeyUsage, X509Ref};
@@ -177,7 +178,7 @@ impl Crl {
         let Ok(key) = issuer.public_key() else { return false };
         let Ok(encoded) = key.public_key_to_der() else { return false };
         let digest = openssl::sha::sha256(&encoded);
-        let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut verified = locked(&self.verified);
         if verified.len() >= REMEMBERED_KEYS && !verified.contains_key(&digest) {
             verified.clear();
         }

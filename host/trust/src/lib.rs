@@ -24,6 +24,8 @@ mod anchors;
 mod credential;
 mod crls;
 pub mod der;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lists;
 mod names;
 pub mod oids;

@@ -51,8 +51,10 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
+
+use message::locked;
 
 use self::entry::{Entry, Origin};
 use self::facts::Facts;
@@ -219,10 +221,6 @@ struct Job {
     facts: Facts,
     /// Whether it no longer waits for others that are changing.
     alone: bool,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Catalog {

@@ -1,7 +1,8 @@
 //! What the log says of broken and missing plugins: each error once, at error level.
 
 use super::status::{PluginState, PluginStatus};
-use super::{Catalog, Snapshot, locked};
+use super::{Catalog, Snapshot};
+use message::locked;
 
 impl Catalog {
     /// Logs what is wrong now and was not logged before.

@@ -77,7 +77,7 @@ impl Scene {
         self.catalog.look(&self.wanted(), effort)
     }
 
-    /// `NAME state`, with a `!` where the file that lies there is no good.
+    /// `NAME state`, with a `!` if the file that is there is broken.
     fn look(&self) -> Vec<String> {
         // What was found bad is acted on at the next look.
         drop(self.snapshot(Effort::Full));
@@ -295,14 +295,17 @@ fn a_snapshot_is_current_until_a_file_is_added_or_a_plugin_that_does_not_serve_c
     };
     let wanted = scene.wanted();
     let version = scene.catalog.snapshot(&wanted).version;
-    assert!(!scene.catalog.is_current(&wanted, version), "the folder has changed too lately to tell by its times");
+    assert!(
+        !scene.catalog.is_current(&wanted, version),
+        "the folder changed too recently for its times to show the next change"
+    );
     // The time of the last change of the inode cannot be set back.
     settled();
     std::thread::sleep(SETTLED);
     let version = scene.catalog.snapshot(&wanted).version;
     assert!(scene.catalog.is_current(&wanted, version) && !scene.catalog.is_current(&wanted, version + 1));
     fs::write(scene.folder.path().join("a.wasm"), component(1)).unwrap();
-    assert!(!scene.catalog.is_current(&wanted, version), "a broken stage changed where it lies");
+    assert!(!scene.catalog.is_current(&wanted, version), "a broken plugin changed in place");
     scene.look();
     let version = scene.catalog.snapshot(&wanted).version;
     assert!(scene.catalog.is_current(&wanted, version));
@@ -502,8 +505,8 @@ fn a_plugin_ends_when_its_signer_is_no_longer_accepted() {
     scene.put("a.wasm.p7s", signature);
     assert_eq!(scene.look(), ["a.wasm ready"]);
     fs::remove_file(home.path().join("signers")).unwrap();
-    assert_eq!(scene.look(), ["a.wasm ready"], "a list that cannot be read says nothing of him");
-    list("/C=UK/O=Sesame/CN=somebody.example.org");
+    assert_eq!(scene.look(), ["a.wasm ready"], "a list that cannot be read says nothing about the signer");
+    list("/C=UK/O=Sesame/CN=another.example.org");
     assert_eq!(scene.look(), ["a.wasm broken"]);
     let snapshot = scene.snapshot(Effort::Quick);
     assert!(snapshot.folder()[0].unanswering().unwrap().contains("who is not in "), "{snapshot:?}");

@@ -6,7 +6,9 @@
 //! after that is counted, and the count is the last line.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use message::locked;
 
 use crate::component::bindings::log::{Host, Level};
 use crate::instance::state::HostState;
@@ -17,12 +19,12 @@ static PLACE: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Sets the file that texts name as the log of plugins.
 pub fn log_is_at(file: &Path) {
-    *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+    *locked(&PLACE) = Some(file.to_owned());
 }
 
 /// The log of plugins, as a phrase.
 pub(crate) fn place() -> String {
-    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = locked(&PLACE);
     place.as_ref().map_or_else(|| "the plugin's log".to_owned(), |file| format!("its log, {},", file.display()))
 }
 

@@ -261,7 +261,7 @@ fn fault(error: &wasmtime::Error, store: &Store<HostState>, limits: &Limits) -> 
     }
 }
 
-/// What wasmtime says, and where it happened as far as the component tells.
+/// The text of wasmtime, with the place if the component has debug information.
 fn with_place(error: &wasmtime::Error) -> String {
     let text = one_line(error);
     let frames = error.downcast_ref::<wasmtime::WasmBacktrace>().map(wasmtime::WasmBacktrace::frames);

@@ -267,7 +267,7 @@ fn an_endless_loop_ends_at_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(
         error.to_string(),
-        "plugin behaviour.wasm took longer than its deadline of 200 ms: raise `deadline` in its sidecar or mend the \
+        "plugin behaviour.wasm took longer than its deadline of 200 ms: raise `deadline` in its sidecar or fix the \
          plugin"
     );
     let error = load_error(behaviour("deadline = \"200ms\"\n[config]\ninit = \"loop\""));
@@ -288,7 +288,7 @@ fn deep_recursion_ends_at_the_stack_limit() {
 
 #[test]
 fn leaving_is_a_fault() {
-    // The guest asks for status 3; its standard library tells the host only that it is not 0.
+    // The guest asks for status 3; its standard library passes on only that it is not 0.
     assert_eq!(failure("[config]\nvalidate = \"exit\"").fault, Fault::Exited { code: 1, said: None });
 }
 

@@ -6,6 +6,7 @@ use super::{Cli, Command, EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD}
 use crate::config::{self, Config, Kind, Selection, Source};
 use crate::daemon::{ChannelError, Daemon, Shared};
 use message::cause;
+pub(super) use terminal::say;
 
 /// Stack of the threads that run plugins, OpenSSL and the disk.
 const THREAD_STACK: usize = 4 << 20;
@@ -36,11 +37,6 @@ fn harden() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-}
-
-#[expect(clippy::print_stderr, reason = "what a command says about its own failure goes to standard error")]
-pub(super) fn say(line: &str) {
-    eprintln!("{line}");
 }
 
 /// Says which plugins of a channel are compiled first, so that nobody wonders what takes so long.

@@ -19,7 +19,7 @@ use super::queue::add::read;
 use super::{EXIT_DONE, EXIT_FAILED, Explain, output};
 use crate::config::{Config, Kind};
 use crate::receiver::milliseconds;
-use message::{Finding, MessageId};
+use message::{Code, Finding, MessageId};
 use plugins::{Input, Outcome, Pipeline};
 
 pub(super) use inbound::{reason_of, receiver_snapshot};
@@ -109,7 +109,7 @@ impl Explanation {
                     self.failed("plugins", format!("{} refuses part {}", part.plugin, part.part));
                     self.findings.extend(part.findings);
                 }
-                if none_left { ("rejected", Some("plugin-invalid".to_owned())) } else { (done, None) }
+                if none_left { ("rejected", Some(Code::PluginInvalid.to_string())) } else { (done, None) }
             }
             Outcome::Dropped { finding, plugin } => {
                 let reason = format!("dropped by {plugin}: {finding}");
@@ -117,12 +117,15 @@ impl Explanation {
                 ("dropped", Some(reason))
             }
             Outcome::Invalid { findings, plugin } => {
-                let reason = format!("plugin-invalid: {plugin}: {}", crate::receiver::summary(&findings));
+                let reason = format!("{plugin}: {}", crate::receiver::summary(&findings));
+                let reason = Code::PluginInvalid.because(&reason);
                 self.findings = findings;
                 ("rejected", Some(reason))
             }
-            Outcome::Retry { reason, plugin, .. } => ("deferred", Some(format!("plugin-retry: {plugin}: {reason}"))),
-            Outcome::Failed { error, .. } => ("deferred", Some(format!("plugin-failed: {error}"))),
+            Outcome::Retry { reason, plugin, .. } => {
+                ("deferred", Some(Code::PluginRetry.because(&format!("{plugin}: {reason}"))))
+            }
+            Outcome::Failed { error, .. } => ("deferred", Some(Code::PluginFailed.because(&error.to_string()))),
         };
         if let Some(reason) = &reason {
             self.failed("plugins", reason.clone());

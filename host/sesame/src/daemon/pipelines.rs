@@ -16,7 +16,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notify::event::AccessKind;
@@ -30,7 +30,7 @@ use crate::config::{self, Config};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
-use message::Direction;
+use message::{Direction, locked};
 use plugins::{
     ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus,
     Remembered, Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
@@ -106,10 +106,6 @@ enum Turn {
     New,
     Running,
     Over,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The pipeline of a channel as it would be if it started now, for commands that only look: the plugins it lists, else those

@@ -7,10 +7,11 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use message::files;
+use rustix::fs::{CWD, OFlags};
 use serde::{Deserialize, Serialize};
 
 use plugins::ChannelReport;
@@ -51,10 +52,8 @@ impl Status {
 
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
         let aside = directory.join(format!(".{FILE}.new"));
-        let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let mut options = File::options();
-        let options = options.write(true).create(true).truncate(true).mode(0o640).custom_flags(no_links);
-        options.open(&aside)?.write_all(&serde_json::to_vec(self)?)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        files::open(CWD, &aside, flags, 0o640)?.write_all(&serde_json::to_vec(self)?)?;
         std::fs::rename(&aside, directory.join(FILE))
     }
 

@@ -6,9 +6,10 @@
 //! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use message::locked;
 use tokio::sync::oneshot;
 
 use super::intake::commit_of;
@@ -105,7 +106,7 @@ impl Receiver {
     }
 
     fn tried(&self) -> std::sync::MutexGuard<'_, Tried> {
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.tried)
     }
 
     /// Tries one message again; true if it left the deferred queue.

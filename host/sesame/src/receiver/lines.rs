@@ -36,7 +36,7 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
 fn reason(decision: &Decision) -> String {
     let why = decision.facts.reason.clone().unwrap_or_default();
     match &decision.disposition {
-        Disposition::Rejected { code } => format!("{code}: {why}"),
+        Disposition::Rejected { code } => code.because(&why),
         _ => why,
     }
 }

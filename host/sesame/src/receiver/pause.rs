@@ -2,10 +2,11 @@
 //! pause alike.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use message::locked;
 
 use crate::shutdown::Shutdown;
 use plugins::{Pause, Pipeline};
@@ -42,7 +43,7 @@ pub(crate) struct Waits(Mutex<HashMap<String, Instant>>);
 impl Waits {
     /// Whether a reason was not said within the last `pause`.
     pub(crate) fn is_news(&self, reason: &str, now: Instant, pause: Duration) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = locked(&self.0);
         said.retain(|_, until| *until > now);
         let news = !said.contains_key(reason);
         if news {

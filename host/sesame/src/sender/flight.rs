@@ -395,7 +395,7 @@ impl Flight<'_> {
             && let Some(message) = suspects.first().and_then(|number| self.in_flight.remove(number))
         {
             let why = format!("the broker does not take it: {}", message::cause::chain(closed));
-            self.sender.refuse_element(message.element, message.key, "broker-refused", why).await;
+            self.sender.refuse_element(message.element, message.key, message::Code::BrokerRefused, why).await;
         }
     }
 }

@@ -23,7 +23,7 @@ mod window;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -39,7 +39,7 @@ use crate::channel::{Connected, Identity, Link, OpenSpool};
 use crate::config;
 use crate::receiver::{Waits, wait_for_compiler};
 use crate::shutdown::Shutdown;
-use message::MessageId;
+use message::{MessageId, locked};
 use plugins::{Current, Pipeline};
 use smime::SealError;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
@@ -179,10 +179,6 @@ enum Ended {
 #[must_use]
 pub fn remove(settled: Vec<(LockedElement, Settled)>) -> Vec<Result<Removal, SpoolError>> {
     LockedElement::remove_all(settled.into_iter().map(|(element, _proof)| element).collect())
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sender {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::oneshot;
 
 use crate::receiver::{findings_json, summary};
-use message::{Finding, MessageId, content_digest};
+use message::{Code, Finding, MessageId, content_digest};
 use plugins::Refused;
 use spool::journal::{Disposition, Facts, Key, PreparedKey};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
@@ -25,7 +25,7 @@ pub(super) struct Refusal {
     pub(super) element: LockedElement,
     key: PreparedKey,
     content: Arc<Vec<u8>>,
-    code: &'static str,
+    code: Code,
     why: String,
     findings: Vec<Finding>,
     /// Hash of the pipeline that ran; empty where none did.
@@ -37,7 +37,7 @@ impl Refusal {
         element: LockedElement,
         key: PreparedKey,
         content: Arc<Vec<u8>>,
-        code: &'static str,
+        code: Code,
         why: String,
     ) -> Self {
         Self { element, key, content, code, why, findings: Vec::new(), pipeline: String::new() }
@@ -49,8 +49,8 @@ impl Refusal {
     /// [`ReadError`] where it cannot be read for the reject queue either.
     pub(super) fn unread(element: LockedElement, error: &ReadError) -> Result<Self, ReadError> {
         let (code, content) = match error {
-            ReadError::Empty { .. } => ("empty", Vec::new()),
-            _ => ("too-large", element.read(LARGEST_SET_ASIDE)?),
+            ReadError::Empty { .. } => (Code::Empty, Vec::new()),
+            _ => (Code::TooLarge, element.read(LARGEST_SET_ASIDE)?),
         };
         let content = Arc::new(content);
         let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
@@ -73,7 +73,7 @@ impl Sender {
     /// Refuses an element. Where the reject queue cannot be written, the element stays and is put off.
     pub(super) async fn refuse(&self, refusal: Refusal) {
         let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
-        let error = format!("{code}: {why}");
+        let error = code.because(&why);
         let name = element.name().to_string();
         let mut commit = self.rejection(&key.id, (code, &why), &content, &findings);
         commit.facts.pipeline = pipeline;
@@ -99,13 +99,7 @@ impl Sender {
     }
 
     /// Refuses a message that was prepared and cannot be sent; its content is read again.
-    pub(super) async fn refuse_element(
-        &self,
-        element: LockedElement,
-        key: PreparedKey,
-        code: &'static str,
-        why: String,
-    ) {
+    pub(super) async fn refuse_element(&self, element: LockedElement, key: PreparedKey, code: Code, why: String) {
         match element.read(LARGEST_SET_ASIDE) {
             Ok(content) => self.refuse(Refusal::new(element, key, Arc::new(content), code, why)).await,
             Err(error) => self.hold(&element, &key, &error),
@@ -158,7 +152,7 @@ impl Sender {
         for part in refused {
             let id = &id.part(part.part);
             let error = format!("{}: {}", part.plugin, summary(&part.findings));
-            let mut commit = self.rejection(id, ("plugin-invalid", &error), &part.payload, &part.findings);
+            let mut commit = self.rejection(id, (Code::PluginInvalid, &error), &part.payload, &part.findings);
             pipeline.clone_into(&mut commit.facts.pipeline);
             if let Err(failure) = self.commit(commit).await {
                 self.cannot_set_aside(element, &failure);
@@ -214,7 +208,7 @@ impl Sender {
         commit
     }
 
-    fn rejection(&self, id: &MessageId, (code, why): (&str, &str), body: &[u8], findings: &[Finding]) -> Commit {
+    fn rejection(&self, id: &MessageId, (code, why): (Code, &str), body: &[u8], findings: &[Finding]) -> Commit {
         let digest = content_digest(body);
         let element = NewElement {
             queue: self.settings.reject.clone(),
@@ -222,14 +216,14 @@ impl Sender {
                 ("body", body.to_vec()),
                 ("signer", b"Not available.".to_vec()),
                 ("empaid", id.as_str().as_bytes().to_vec()),
-                ("error", format!("{code}: {why}").into_bytes()),
+                ("error", code.because(why).into_bytes()),
                 ("findings", findings_json(findings)),
             ],
         };
         let mut facts = Facts::at(SystemTime::now());
         facts.payload_bytes = body.len() as u64;
         facts.reason = Some(why.to_owned());
-        let disposition = Disposition::Rejected { code: code.to_owned() };
+        let disposition = Disposition::Rejected { code };
         let mut commit = Commit::new(self.key(id, digest), disposition, vec![element], facts);
         // A crash before the element was removed must not make a second copy.
         commit.redelivered = true;

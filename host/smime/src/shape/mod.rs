@@ -30,6 +30,7 @@ pub(super) use enveloped::Enveloped;
 pub(super) use signed::{SignedMessage, SignerId, certificate_id};
 
 use super::ber::{self, BerError, Bounds, INTEGER, OID, Reader, SEQUENCE};
+use message::Code;
 use trust::oids::{self, accepted};
 
 /// The most certificates, and the most CRLs, that a message may carry.
@@ -132,24 +133,24 @@ fn spaced(text: &str) -> String {
 }
 
 impl ShapeError {
-    /// A stable word for logs, journal and reject queue.
+    /// Its code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Ber(BerError::Depth | BerError::Elements) => "depth",
-            Self::Ber(_) | Self::Structure { .. } => "shape",
-            Self::Trailing { .. } => "trailing",
-            Self::ContentType { .. } => "content-type",
-            Self::NoSigner => "no-signer",
-            Self::ManySigners { .. } => "many-signers",
-            Self::TooManyCertificates => "too-many-certs",
-            Self::NoSignedAttributes => "no-signed-attrs",
-            Self::SignedAttributes { .. } => "signed-attrs",
-            Self::RecipientType { .. } => "recipient-type",
-            Self::Algorithm { purpose: "key transport" | "key agreement" | "key wrap", .. } => "recipient-type",
-            Self::Algorithm { .. } => "algorithm",
-            Self::Recipients { .. } => "recipients",
-            Self::Cipher { .. } => "cipher",
+            Self::Ber(BerError::Depth | BerError::Elements) => Code::Depth,
+            Self::Ber(_) | Self::Structure { .. } => Code::Shape,
+            Self::Trailing { .. } => Code::Trailing,
+            Self::ContentType { .. } => Code::ContentType,
+            Self::NoSigner => Code::NoSigner,
+            Self::ManySigners { .. } => Code::ManySigners,
+            Self::TooManyCertificates => Code::TooManyCertificates,
+            Self::NoSignedAttributes => Code::NoSignedAttributes,
+            Self::SignedAttributes { .. } => Code::SignedAttributes,
+            Self::RecipientType { .. } => Code::RecipientType,
+            Self::Algorithm { purpose: "key transport" | "key agreement" | "key wrap", .. } => Code::RecipientType,
+            Self::Algorithm { .. } => Code::Algorithm,
+            Self::Recipients { .. } => Code::Recipients,
+            Self::Cipher { .. } => Code::Cipher,
         }
     }
 }

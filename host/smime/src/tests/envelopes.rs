@@ -21,7 +21,7 @@ fn to_bob(plain: &[u8], cipher: Cipher) -> Vec<u8> {
 }
 
 fn shape_code(der: &[u8]) -> &'static str {
-    shape::inspect(der).unwrap_err().code()
+    shape::inspect(der).unwrap_err().code().as_str()
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use message::{MessageId, content_digest};
+use message::{Code, MessageId, content_digest};
 
 struct Scratch {
     folder: tempfile::TempDir,
@@ -128,7 +128,7 @@ fn attempts_and_deaths_are_counted_durably() {
 fn what_was_stored_is_not_rejected_by_a_later_verdict() {
     let place = Scratch::new();
     let (journal, now) = (place.open(), SystemTime::now());
-    let rejected = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+    let rejected = Disposition::Rejected { code: Code::PluginInvalid };
     let new = Decision::New { conflict: false };
     assert_eq!(store(&journal, "a", now), new);
     assert_eq!(decide(&journal, "a", now, &rejected, false), Decision::Duplicate);
@@ -149,7 +149,7 @@ fn a_deferred_message_that_is_given_up_unopened_may_be_sent_again() {
     let key = Key { channel: "c".to_owned(), id: id("a"), signer: String::new(), digest: raw };
     let entry = Entry {
         key: &key,
-        disposition: &Disposition::Rejected { code: "killed-handler".to_owned() },
+        disposition: &Disposition::Rejected { code: Code::CrashLoop },
         facts: &Facts::at(now),
         moves: &[],
         redelivered: true,

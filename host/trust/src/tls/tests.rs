@@ -69,7 +69,17 @@ fn broker(change: impl FnOnce(&mut Request)) -> Request {
 fn outcome(result: &Result<Seen, std::io::Error>) -> String {
     match result {
         Ok(_) => "good".to_owned(),
-        Err(error) => find(error).map_or_else(|| format!("other: {error}"), |refused| refused.code().to_owned()),
+        Err(error) => find(error).map_or_else(|| format!("other: {error}"), |refused| word(refused).to_owned()),
+    }
+}
+
+/// One word for each refusal.
+fn word(refused: &BrokerRefused) -> &'static str {
+    match refused {
+        BrokerRefused::Path(error) => crate::path::tests::word(error),
+        BrokerRefused::WrongName { .. } => "wrong-name",
+        BrokerRefused::CommonNameOnly { .. } => "cn-only",
+        BrokerRefused::Unreadable => "unreadable",
     }
 }
 

@@ -176,7 +176,7 @@ fn a_signature_that_is_there_must_be_good_though_none_is_required() {
 #[test]
 fn the_signer_must_be_on_the_list_and_lead_to_an_anchor() {
     let (machine, _) = Machine::signed(Machine::signer);
-    fs::write(machine.path("signers"), "/C=UK/O=Sesame/CN=somebody.example.org\n").unwrap();
+    fs::write(machine.path("signers"), "/C=UK/O=Sesame/CN=another.example.org\n").unwrap();
     let said = machine.refusal(false);
     assert!(said.contains("is signed by CN=plugins.example.org,O=Sesame,C=UK, who is not in "), "{said}");
     fs::remove_file(machine.path("signers")).unwrap();

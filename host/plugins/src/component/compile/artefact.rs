@@ -37,7 +37,7 @@ impl Artefact {
     /// Makes it a component.
     #[expect(unsafe_code, reason = "loading native code of our own making, see the head of this file")]
     pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the three constructors above are the only ones, and each vouches for the bytes.
+        // SAFETY: the three constructors above are the only ones, and each guarantees where the bytes come from.
         unsafe { Component::deserialize(engine, &self.0) }
     }
 }

@@ -40,7 +40,7 @@ const BAD_COMPONENT: u8 = 65;
 /// The subcommand: reads a component from standard input and writes its compiled form to standard output. It prints the
 /// reason to standard error and ends with 65 if the component is invalid, with 1 otherwise.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "standard error is how the child tells its parent why")]
+#[expect(clippy::print_stderr, reason = "the child reports its error to the parent on standard error")]
 pub fn child_main() -> ExitCode {
     match compile_here() {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,7 +80,7 @@ fn compile_here() -> Result<(), ChildError> {
 fn limit_myself() -> io::Result<()> {
     // Where it is not allowed, the compiler only takes more of the processor.
     let _ = rustix::process::nice(NICE);
-    // Nobody waits for the answer when the thread that asked is gone.
+    // No one waits for the answer when the calling thread is gone.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let limits = [(Resource::Cpu, CPU_SECONDS), (Resource::Data, MEMORY), (Resource::Core, 0), (Resource::Fsize, 0)];
     for (resource, limit) in limits {

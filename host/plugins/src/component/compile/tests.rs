@@ -31,7 +31,7 @@ fn makes_the_folder_private_and_finds_what_it_kept() {
 }
 
 #[test]
-fn passes_over_a_damaged_artefact_and_writes_it_anew() {
+fn ignores_a_damaged_artefact_and_writes_it_again() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");
     let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());

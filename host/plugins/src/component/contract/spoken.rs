@@ -1,5 +1,5 @@
 //! Which version of the contract a component was built for, and whether this host has all that it names, found out from
-//! the names alone: what the linker says of a missing item does not tell its author what to do.
+//! the names alone: the linker's error for a missing item does not say what to do.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;

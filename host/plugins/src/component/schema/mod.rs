@@ -33,7 +33,7 @@ use crate::text::clean;
 const MAX_BYTES: usize = 256 << 10;
 
 /// Violations that are shown one by one.
-const TOLD: usize = 10;
+const SHOWN: usize = 10;
 
 /// What is wrong with a schema itself: the plugin's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +76,8 @@ pub enum ConfigError {
 }
 
 fn shown(violations: &[Violation]) -> String {
-    let mut shown: Vec<String> = violations.iter().take(TOLD).map(ToString::to_string).collect();
-    match violations.len().saturating_sub(TOLD) {
+    let mut shown: Vec<String> = violations.iter().take(SHOWN).map(ToString::to_string).collect();
+    match violations.len().saturating_sub(SHOWN) {
         0 => {}
         more => shown.push(format!("and {more} more")),
     }

@@ -78,7 +78,7 @@ fn tells_ten_violations_and_counts_the_rest() {
 
 #[test]
 fn checks_every_keyword() {
-    // A schema, a value that fits, one that does not, and what is said of it.
+    // A schema, a valid value, an invalid one, and the violation.
     let cases = [
         (json!({"const": 1}), json!(1.0), json!(2), "is a whole number that is not allowed (allowed: 1)"),
         (json!({"minimum": 1}), json!(1), json!(0), "must be at least 1"),

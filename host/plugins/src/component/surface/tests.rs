@@ -1,4 +1,4 @@
-//! What each kind of file that is no plugin is told.
+//! The refusal of each kind of file that is not a plugin.
 
 use wasm_encoder::{
     ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentTypeRef, ComponentTypeSection,

@@ -20,7 +20,7 @@ const BEGIN: u64 = 86_400 * 1_000_000_000;
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pollable {
-    /// Something that never makes anybody wait, such as a stream.
+    /// Always ready, such as a stream.
     Ready,
     /// An instant of monotonic time.
     At(u64),

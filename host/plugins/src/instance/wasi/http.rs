@@ -39,7 +39,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Options;
 
-/// A response to nobody.
+/// A response that is never received.
 #[derive(Debug)]
 pub struct Response {
     headers: Fields,

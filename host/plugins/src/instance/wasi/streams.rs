@@ -13,7 +13,7 @@ use super::clocks::Pollable;
 use crate::component::bindings::log::Level;
 use crate::instance::state::HostState;
 
-/// How much a guest is told it may write at once.
+/// How much a guest may write at once.
 const CHUNK: u64 = 64 << 10;
 
 /// The most bytes of one line that are kept; a line of the log is shorter.
@@ -30,7 +30,7 @@ pub struct Input;
 pub enum Output {
     Stdout,
     Stderr,
-    /// What nobody reads, such as the body of a request that is never sent.
+    /// Discarded, such as the body of a request that is never sent.
     Nowhere,
 }
 

@@ -102,7 +102,7 @@ fn random_numbers_are_those_of_message_id_and_component_and_of_nothing_else() {
         facts(1, "0000/2", None, 5),
         facts(1, "0000/1", Some("1"), 5),
         facts(1, "0000/1", Some("2"), 5),
-        // Messages without an id are told apart by their time.
+        // Messages without an id are distinguished by their time.
         facts(1, "noid", None, 5),
         facts(1, "noid", None, 6),
         Facts::of_load([1; 32]),

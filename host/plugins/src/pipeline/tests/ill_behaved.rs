@@ -128,8 +128,8 @@ fn answers_out_of_all_proportion_are_refused_within_a_second() {
     for (how, size) in [("many-headers", 1_000_000), ("huge", 200_000_000)] {
         let fault = ended(LONG, &transform(how, &format!("size = {size}")));
         let limit = AnswerError::TooManyHeaders;
-        let told = matches!(fault, Fault::OutputTooLarge { .. }) || fault == Fault::AnswerRefused(limit);
-        assert!(told, "{how}: {fault:?}");
+        let reported = matches!(fault, Fault::OutputTooLarge { .. }) || fault == Fault::AnswerRefused(limit);
+        assert!(reported, "{how}: {fault:?}");
     }
     let headers = |name: &str, value: &str| transform("upper", &format!("headers = [[\"{name}\", \"{value}\"]]"));
     for (name, value) in [("a", "b\\nc"), ("a", "b\\u0000"), ("a", "b\\rc")] {

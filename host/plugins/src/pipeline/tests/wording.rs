@@ -1,5 +1,5 @@
 //! What an operator reads when a plugin cannot be used or cannot answer: a folder for each case, with the sidecar, the
-//! name of the guest or the bytes of the file, and `error.txt`. With `SESAME_TEST_WRITE` set the texts are written anew, to be
+//! name of the guest or the bytes of the file, and `error.txt`. With `SESAME_TEST_WRITE` set the texts are rewritten, to be
 //! read before they are committed.
 
 use std::fs;
@@ -18,7 +18,7 @@ impl Case {
         fs::read_to_string(self.0.join(file)).ok()
     }
 
-    /// What is said when the plugin is loaded, or when it is asked about a message.
+    /// The error when the plugin is loaded, or when it is called with a message.
     fn said(&self) -> String {
         let sidecar = self.text("sidecar.toml").unwrap_or_default();
         let source = match self.text("guest") {

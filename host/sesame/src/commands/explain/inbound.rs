@@ -10,7 +10,7 @@ use crate::commands::dispatch::say_compiling;
 use crate::config::Config;
 use crate::daemon::{Shared, pipeline};
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
-use message::Direction;
+use message::{Code, Direction};
 use spool::NewElement;
 use spool::journal::Disposition;
 
@@ -35,7 +35,7 @@ pub(in crate::commands) fn receiver_snapshot(
 pub(in crate::commands) fn reason_of(decision: &Decision) -> Option<String> {
     let reason = decision.facts.reason.clone();
     match &decision.disposition {
-        Disposition::Rejected { code } => Some(reason.map_or_else(|| code.clone(), |why| format!("{code}: {why}"))),
+        Disposition::Rejected { code } => Some(reason.map_or_else(|| code.to_string(), |why| code.because(&why))),
         _ => reason,
     }
 }
@@ -70,11 +70,11 @@ fn decided(snapshot: &Snapshot, content: &[u8]) -> Explanation {
         Disposition::Stored => ("stored", None),
         Disposition::Deferred { .. } => ("deferred", None),
         Disposition::Dropped => ("dropped", None),
-        Disposition::Rejected { code } => ("rejected", Some(code.as_str())),
+        Disposition::Rejected { code } => ("rejected", Some(*code)),
     };
     explanation.verdict = verdict;
     steps(&mut explanation, &decision, code, snapshot);
-    if code == Some("crypto")
+    if code == Some(Code::Crypto)
         && let Some(found) = smime::diagnose(content, &snapshot.credentials, &snapshot.trust)
     {
         explanation.failed("inside", format!("{found} (said here only, never to log, reject queue or network)"));
@@ -83,7 +83,7 @@ fn decided(snapshot: &Snapshot, content: &[u8]) -> Explanation {
 }
 
 /// The steps that a decision went through.
-fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<&str>, snapshot: &Snapshot) {
+fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<Code>, snapshot: &Snapshot) {
     let reason = explanation.reason.clone().unwrap_or_default();
     let Some(signer) = &decision.signer else {
         return explanation.failed("open", reason);
@@ -92,7 +92,7 @@ fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<&str>,
     let (id, bytes) = (&decision.key.id, decision.facts.payload_bytes);
     let name = signer_field(signer);
     explanation.passed("open", format!("{encrypted}, signed by {name}, id {id}, {bytes} bytes of content"));
-    if matches!(code, Some("banned" | "unlisted")) {
+    if matches!(code, Some(Code::Banned | Code::Unlisted)) {
         return explanation.failed("authorise", reason);
     }
     let list = snapshot.settings.authorised.display().to_string();
@@ -124,8 +124,8 @@ fn try_plugins(explanation: &mut Explanation, snapshot: &Snapshot, content: &[u8
         return;
     }
     if content.len() as u64 > settings.max_payload {
-        let reason = format!("{} bytes are more than max-payload, {}", content.len(), settings.max_payload);
-        return explanation.failed("content", format!("{IF_SEALED}: too-large: {reason}"));
+        let size = format!("{} bytes are more than max-payload, {}", content.len(), settings.max_payload);
+        return explanation.failed("content", format!("{IF_SEALED}: {}", Code::TooLarge.because(&size)));
     }
     let id = placeholder();
     let outcome = snapshot.pipeline.run(&plain_input(&id, &settings.destination), content);

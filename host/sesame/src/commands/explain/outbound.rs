@@ -5,7 +5,7 @@ use crate::commands::dispatch::say_compiling;
 use crate::config::{self, Config};
 use crate::daemon::{Shared, pipeline};
 use crate::sender::{Seal, destinations};
-use message::Direction;
+use message::{Code, Direction};
 use plugins::{Input, Output};
 use smime::SealError;
 
@@ -21,10 +21,11 @@ pub(super) fn explain(
     let mut explanation = Explanation::default();
     if content.iter().all(u8::is_ascii_whitespace) {
         explanation.failed("content", "is empty or blank");
-        return Ok(explanation.end("rejected", "empty: the message is empty or blank"));
+        return Ok(explanation.end("rejected", Code::Empty.because("the message is empty or blank")));
     }
     if content.len() as u64 > sender.max_payload {
-        let reason = format!("too-large: {} bytes are more than max-payload, {}", content.len(), sender.max_payload);
+        let size = format!("{} bytes are more than max-payload, {}", content.len(), sender.max_payload);
+        let reason = Code::TooLarge.because(&size);
         explanation.failed("content", reason.clone());
         return Ok(explanation.end("rejected", reason));
     }
@@ -87,10 +88,11 @@ fn place(
     notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
     for destination in destinations(sender, &output.routes) {
         let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
-        let sealed = sealed.map_err(|error| format!("{}: {}", error.code(), message::cause::chain(&error)))?;
+        let sealed = sealed.map_err(|error| error.code().because(&message::cause::chain(&error)))?;
         let wire = sealed.bytes().len();
         if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
-            return Err(format!("too-large: {wire} bytes on the wire do not fit in max-frame, {max_frame}"));
+            let size = format!("{wire} bytes on the wire do not fit in max-frame, {max_frame}");
+            return Err(Code::TooLarge.because(&size));
         }
         let notes = notes.clone();
         let product = Product {

@@ -8,7 +8,7 @@ use super::super::{QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, Trace
 use super::*;
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::Files;
-use message::{MessageId, content_digest};
+use message::{Code, MessageId, content_digest};
 use smime::{Peer, SealPolicy, Sealer, ToSeal};
 use spool::journal::{Disposition, Facts, Journal, Key};
 use spool::{Commit, CommitEngine, CommitSettings, NewElement, Outgoing, SpoolLock};
@@ -129,7 +129,7 @@ fn rejected(config: &Config) -> String {
         ("findings", b"[]".to_vec()),
         ("sealed", sealed(config, "m/1", b"a: 1\n")),
     ];
-    commit(config, "reject", fields, Disposition::Rejected { code: "unlisted".to_owned() })
+    commit(config, "reject", fields, Disposition::Rejected { code: Code::Unlisted })
 }
 
 fn authorise(config: &Config) {
