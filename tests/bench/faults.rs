@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::spool::journal::Journal;
-use ::spool::{Deaths, Turns};
+use ::spool::{CrashLimit, Turns};
 
 use crate::end_to_end::Sites;
 use crate::harness::Folder;
@@ -41,12 +41,12 @@ pub(crate) fn measure(report: &mut Report) {
 fn in_work(folder: &Path) -> f64 {
     const ROUNDS: u32 = 100_000;
     let journal = Arc::new(Journal::open(&folder.join("journal.sqlite")).unwrap());
-    let deaths = Deaths::open(&folder.join("in-work"), journal, Turns::default()).unwrap();
+    let crashes = CrashLimit::open(&folder.join("in-work"), journal, Turns::default()).unwrap();
     let started = Instant::now();
     for number in 0..ROUNDS {
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&number.to_le_bytes());
-        drop(deaths.begin("central", &digest).unwrap());
+        drop(crashes.begin("central", &digest).unwrap());
     }
     started.elapsed().as_secs_f64() / f64::from(ROUNDS)
 }

@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 use crate::config;
 use message::daily::due;
 use spool::journal::{Journal, JournalError};
-use spool::{CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns};
+use spool::{
+    CommitEngine, CommitError, CommitSettings, CrashLimit, CrashLimitError, Modes, SpoolError, SpoolLock, Turns,
+};
 use stomp::{
     Address, Connector, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, QueueState, Session, SessionOptions,
     Timing, rabbitmq,
@@ -31,8 +33,8 @@ use trust::{
 pub const JOURNAL: &str = "journal.sqlite";
 /// Name of the lock file in a spool or state directory.
 pub const LOCK: &str = "lock";
-/// Name of the file in a spool or state directory that says what is in work.
-pub const IN_WORK: &str = "in-work";
+/// Name of the file in a spool or state directory that lists the messages in flight.
+pub const IN_FLIGHT: &str = "in-work";
 /// How long a link rests after the broker refused what was asked of it.
 const PENALTY: Duration = Duration::from_secs(5);
 
@@ -66,9 +68,9 @@ pub enum SetupError {
     /// The commit engine.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// What was in work when the process died last.
+    /// What was in flight when the process crashed last.
     #[error(transparent)]
-    Deaths(#[from] DeathsError),
+    Crashes(#[from] CrashLimitError),
     /// Plugins of a pipeline.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Plugins(Vec<plugins::PluginError>),
@@ -116,8 +118,8 @@ pub struct OpenSpool {
     pub journal: Arc<Journal>,
     /// What writes elements.
     pub engine: CommitEngine,
-    /// The messages on which the process died.
-    pub deaths: Deaths,
+    /// The messages that were in flight during a crash.
+    pub crashes: CrashLimit,
     lock: Arc<SpoolLock>,
 }
 
@@ -264,8 +266,8 @@ impl Registry {
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
         let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
         let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
-        let deaths = Deaths::open(&directory.join(IN_WORK), Arc::clone(&journal), Arc::clone(&self.turns))?;
-        let open = Arc::new(OpenSpool { journal, engine, deaths, lock });
+        let crashes = CrashLimit::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
+        let open = Arc::new(OpenSpool { journal, engine, crashes, lock });
         spools.insert(directory.to_owned(), Arc::clone(&open));
         Ok(open)
     }
@@ -276,9 +278,9 @@ impl Registry {
         locked(&self.spools).values().cloned().collect()
     }
 
-    /// The program ends because it was asked to: no message that is still in work is blamed for that.
+    /// The program stops on request: that does not count as a crash for the messages still in flight.
     pub fn end_work(&self) {
-        self.open_spools().iter().for_each(|spool| spool.deaths.end());
+        self.open_spools().iter().for_each(|spool| spool.crashes.stop());
     }
 
     /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. Keeps the last good state of

@@ -11,13 +11,13 @@
 //! Neither can be cloned nor made outside.
 
 pub mod commit;
-mod deaths;
+mod crashes;
 mod disk;
 pub(crate) mod failpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
-mod in_work;
+mod in_flight;
 pub mod journal;
 mod lock;
 mod names;
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
-pub use deaths::{Deaths, DeathsError, Killer, Turns, Work};
+pub use crashes::{CrashLimit, CrashLimitError, TooManyCrashes, Turns, Work};
 pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
