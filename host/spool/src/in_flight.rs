@@ -83,7 +83,7 @@ impl InFlight {
     /// Notes that work on a message begins; it ends when the mark is dropped.
     ///
     /// # Errors
-    /// The error of the write. The message may be worked on all the same.
+    /// The error of the write. The message may still be worked on.
     pub(super) fn begin(&self, channel: &str, digest: &[u8; 32]) -> io::Result<InFlightMark> {
         let line = format!("{} {}", Self::name(channel), hex(digest));
         self.note('+', &line)?;
@@ -130,7 +130,7 @@ impl Drop for InFlightMark {
 
 fn parse(text: &str) -> Vec<Interrupted> {
     let mut open: Vec<&str> = Vec::new();
-    // A last line without an end was being written during the crash; it counts all the same.
+    // A last line without an end was being written during the crash; it counts too.
     for line in text.lines() {
         if let Some(begun) = line.strip_prefix('+') {
             open.push(begun);

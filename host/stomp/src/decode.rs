@@ -28,7 +28,7 @@ use super::frame::{Command, Frame, Headers, Origin, Version};
 /// Bodies below this many bytes are copied out of the read buffer.
 const COPIED_BELOW: usize = 8 * 1024;
 
-/// What a peer may send at most, in bytes where nothing else is said.
+/// Limits on what a peer may send; in bytes unless noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The command line.
@@ -149,7 +149,7 @@ impl Decoder {
     /// Takes the next event from the front of `buffer`; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`FrameError`]; the decoder is of no use afterwards.
+    /// [`FrameError`]; the decoder cannot be used afterwards.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, FrameError> {
         loop {
             let step = match std::mem::replace(&mut self.phase, Phase::Between) {
@@ -194,7 +194,7 @@ impl Decoder {
         self.in_open_message().then(|| (self.limits.body.saturating_add(1)).saturating_sub(buffered))
     }
 
-    /// How many bytes the frame in work is known to need beyond the `buffered` ones.
+    /// How many bytes the frame in progress is known to need beyond the `buffered` ones.
     #[must_use]
     pub fn missing(&self, buffered: usize) -> usize {
         match &self.phase {

@@ -258,7 +258,7 @@ fn our_own_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn a_removed_queue_is_reported_and_not_made_anew() {
+fn a_removed_queue_is_reported_and_not_created_again() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();

@@ -1,4 +1,4 @@
-//! What a session is opened with, and what is asked of it.
+//! Options of a session and of its requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -126,7 +126,7 @@ pub struct Subscribe {
     pub prefetch: Option<u32>,
     /// How many bytes likewise, for brokers that count bytes (`consumer-window-size`, Artemis).
     pub window_bytes: u64,
-    /// The mode to ask for. STOMP 1.0 has only `client`, whatever is asked.
+    /// The requested mode. STOMP 1.0 has only `client`.
     pub mode: AckMode,
     /// Further headers, such as `selector`.
     pub headers: Vec<(String, String)>,

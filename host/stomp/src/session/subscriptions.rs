@@ -132,7 +132,7 @@ impl Subscriptions {
         entry.acknowledge(ack).map(|id| (number, id))
     }
 
-    /// Fails whoever still waits for a subscription to be taken.
+    /// Fails the callers that still wait for a subscription to be accepted.
     pub(super) fn fail_all(&mut self, error: &SessionError) {
         for entry in self.open.values_mut() {
             if let Some(accepted) = entry.accepted.take() {
