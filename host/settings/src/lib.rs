@@ -19,7 +19,7 @@ pub mod values;
 mod write;
 
 pub use document::{Document, Files, Section};
-pub use json::{from_table, quoted, to_lines};
+pub use json::{quoted, to_lines};
 pub use mistake::{Complaint, ConfigErrors, Mistake, complain, nearest};
 pub use write::{Writer, word};
 

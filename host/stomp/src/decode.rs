@@ -183,14 +183,14 @@ impl Decoder {
 
     /// Whether the bytes in the buffer are the beginning of a MESSAGE body of unannounced length.
     #[must_use]
-    pub fn in_open_message(&self) -> bool {
+    pub(crate) fn in_open_message(&self) -> bool {
         matches!(&self.phase, Phase::Body(Head { command: Command::Message, content_length: None, .. }))
     }
 
     /// How many bytes of the body of a MESSAGE of unannounced length can still count: those up to the limit, and the one
     /// that ends the frame or breaks the limit. `None` where no such body is being read.
     #[must_use]
-    pub fn open_room(&self, buffered: usize) -> Option<usize> {
+    pub(crate) fn open_room(&self, buffered: usize) -> Option<usize> {
         self.in_open_message().then(|| (self.limits.body.saturating_add(1)).saturating_sub(buffered))
     }
 

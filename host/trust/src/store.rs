@@ -288,7 +288,7 @@ impl TrustStore {
 
     /// The authorities of the CA directory of which there is no CRL.
     #[must_use]
-    pub fn without_crl(&self) -> Vec<DistinguishedName> {
+    fn without_crl(&self) -> Vec<DistinguishedName> {
         let mut list: Vec<DistinguishedName> =
             self.by_subject.keys().filter(|subject| !self.crls.contains_key(subject)).cloned().collect();
         list.sort();

@@ -155,7 +155,7 @@ impl Subscribe {
     /// A subscription that asks for a stream and takes nothing: RabbitMQ refuses it for every other queue, see
     /// [`rabbitmq`](crate::rabbitmq).
     #[must_use]
-    pub fn to_be_refused(destination: impl Into<String>) -> Self {
+    pub(crate) fn to_be_refused(destination: impl Into<String>) -> Self {
         Self {
             prefetch: None,
             window_bytes: 0,

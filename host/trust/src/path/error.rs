@@ -266,7 +266,7 @@ impl PathError {
     /// we lack, an issuer that our directory holds in an expired edition, or a CRL that was not renewed here says nothing
     /// about the directories of others; a signature over SHA-1 is accepted where a setting allows it.
     #[must_use]
-    pub fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
+    pub(crate) fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
         match self {
             Self::Proxy { .. }
             | Self::Revoked { .. }
