@@ -27,7 +27,7 @@ pub(crate) fn measure(report: &mut Report) {
     report.note("1,000 messages through RabbitMQ to a receiver whose plugin traps on every tenth");
     let broker = Broker::own(Kind::RabbitMq);
     let folder = Folder::new("figures-faults");
-    report.figure("to remember what is in work, a message", in_work(folder.path()) * 1e6, "us");
+    report.figure("to note a message in flight", in_flight(folder.path()) * 1e6, "us");
     for rule in ["reject", "defer"] {
         let (delivered, set_aside, seconds) = run(&broker, &folder.join(rule), rule);
         let (good, bad) = (MESSAGES - MESSAGES / 10, MESSAGES / 10);
@@ -38,7 +38,7 @@ pub(crate) fn measure(report: &mut Report) {
 }
 
 /// Seconds to note the begin and the end of the work on one message.
-fn in_work(folder: &Path) -> f64 {
+fn in_flight(folder: &Path) -> f64 {
     const ROUNDS: u32 = 100_000;
     let journal = Arc::new(Journal::open(&folder.join("journal.sqlite")).unwrap());
     let crashes = CrashLimit::open(&folder.join("in-work"), journal, Turns::default()).unwrap();

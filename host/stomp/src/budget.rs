@@ -1,7 +1,7 @@
 //! Memory for deliveries, counted in bytes and shared by every session of the process.
 //!
-//! A session takes its share before it reads a body and hands it over inside the delivery; whoever drops the delivery's
-//! [`Reservation`] gives it back. A session that cannot get its share stops reading, and so the broker stops sending.
+//! A session takes its share before it reads a body and hands it over inside the delivery. Dropping the delivery's
+//! [`Reservation`] returns it. A session that cannot get its share stops reading, and so the broker stops sending.
 
 use std::sync::Arc;
 

@@ -63,7 +63,7 @@ impl Default for Limits {
 pub enum Event {
     /// One or more line ends between frames; a whole run in the buffer is one event.
     HeartBeat,
-    /// The head of a frame is whole; its body follows. Whoever budgets memory takes it now.
+    /// The head of a frame is whole; its body follows. A caller that budgets memory reserves it now.
     Head {
         /// The frame's command.
         command: Command,

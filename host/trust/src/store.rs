@@ -76,7 +76,7 @@ fn list(paths: &[PathBuf]) -> String {
 pub struct OwnFault {
     /// The fault.
     pub error: PathError,
-    /// Whether others refuse the certificate for it as well; see [`PathError::holds_elsewhere`].
+    /// Whether others refuse the certificate for it as well; see `PathError::holds_elsewhere`.
     pub elsewhere: bool,
 }
 

@@ -38,7 +38,7 @@ pub enum SetupError {
     /// The commit engine.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// What was in work when the process died last.
+    /// What was in flight when the process crashed last.
     #[error(transparent)]
     Crashes(#[from] CrashLimitError),
     /// Plugins of a pipeline.

@@ -387,7 +387,7 @@ impl CommitEngine {
         self.submit_with(
             commit,
             Box::new(move |outcome| {
-                // Nobody waits for it any more: then it is delivered again and found to be a duplicate.
+                // No one waits for it any more: then it is delivered again and found to be a duplicate.
                 let _ = sender.send(outcome);
             }),
         );

@@ -20,7 +20,7 @@ impl Outgoing {
     }
 
     /// As [`Outgoing::add`], and returns the id that the message is sent under: a sender that runs may have removed the
-    /// element before anybody can look at it.
+    /// element before the caller can look at it.
     ///
     /// # Errors
     /// As [`Outgoing::add`].

@@ -23,7 +23,7 @@ pub enum Removal {
     Removed,
     /// Its content had changed since it was read; the new content waits under this name as a new element.
     Restored(ElementName),
-    /// Somebody else had removed it.
+    /// Another process had removed it.
     Gone,
 }
 

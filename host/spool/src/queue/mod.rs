@@ -87,7 +87,7 @@ pub struct Element {
 /// Why one element could not be read. Its neighbours are not affected.
 #[derive(Debug, thiserror::Error)]
 pub enum ElementError {
-    /// Somebody else removed it.
+    /// Another process removed it.
     #[error("element {element} is gone")]
     Gone {
         /// Which one.

@@ -26,7 +26,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Tells the waiter that the broker took the subscription.
+    /// Reports to the waiter that the broker accepted the subscription.
     pub(super) fn accept(&mut self) {
         if let Some(accepted) = self.accepted.take() {
             let _ = accepted.send(Ok(()));
