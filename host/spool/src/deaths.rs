@@ -82,7 +82,7 @@ impl Deaths {
     pub fn open(path: &Path, journal: Arc<Journal>, turns: Turns) -> Result<Self, DeathsError> {
         let (in_work, interrupted) = InWork::open(path)?;
         for one in &interrupted {
-            let deaths = journal.count_death(&one.channel, &one.digest)?;
+            let deaths = journal.count_crash(&one.channel, &one.digest)?;
             let message = message::hex(&one.digest);
             tracing::warn!(
                 channel = one.channel,
@@ -91,7 +91,7 @@ impl Deaths {
                 "the process died while it worked on a message: it is tried alone, and rejected after {MOST} deaths"
             );
         }
-        let deaths = journal.deaths()?.into_iter();
+        let deaths = journal.crashes()?.into_iter();
         let suspects = deaths.map(|(channel, digest, deaths)| (Interrupted { channel, digest }, deaths)).collect();
         Ok(Self { in_work, journal, suspects: Mutex::new(suspects), turns })
     }
@@ -153,7 +153,7 @@ impl Deaths {
     /// A suspect lived through being worked on alone, or is done with.
     fn forgive(&self, message: &Interrupted) {
         self.suspects().remove(message);
-        if let Err(error) = self.journal.forgive_deaths(&message.channel, &message.digest) {
+        if let Err(error) = self.journal.clear_crashes(&message.channel, &message.digest) {
             tracing::error!(
                 channel = message.channel,
                 error = message::cause::chain(&error),

@@ -1,13 +1,13 @@
-//! The lines of the log about messages that are durable.
+//! The log lines about messages once they are durable.
 
 use super::Decision;
 use message::{Fate, Finding, Severity};
 use spool::{Outcome, Stored};
 
-/// Findings of one message that are logged; all of them stand beside a message that is rejected or deferred.
+/// The most findings of one message that are logged. A rejected message has all of them in its field `findings`.
 const SHOWN_FINDINGS: usize = 10;
 
-/// What the log says of a message when it is durable.
+/// What is logged about a message once it is durable.
 pub(super) struct LogLine {
     pub(super) id: String,
     signer: String,
@@ -30,7 +30,7 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
     }
 }
 
-/// One line for each thing that plugins found, without the values.
+/// One line per finding, without the values.
 pub(crate) fn log_findings(channel: &str, id: &str, findings: &[Finding]) {
     for finding in findings.iter().take(SHOWN_FINDINGS) {
         match finding.severity {
@@ -40,7 +40,7 @@ pub(crate) fn log_findings(channel: &str, id: &str, findings: &[Finding]) {
     }
 }
 
-/// One line for what became of a message.
+/// One line about the fate of a message.
 pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
     let (id, signer) = (line.id.as_str(), line.signer.as_str());
     let said = message::LogLine { channel, id, signer, ..message::LogLine::default() };
@@ -49,7 +49,7 @@ pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
     };
     if *conflict {
         let signer = message::text::non_empty(signer);
-        tracing::warn!(channel, id, signer, "the signer sent other content under this id too; both are kept");
+        tracing::warn!(channel, id, signer, "the signer also sent other content under this id; both are kept");
     }
     log_findings(channel, id, &line.findings);
     let attempt = (line.fate == Fate::Deferred).then_some(line.attempt);
