@@ -64,7 +64,7 @@ fn every_text_is_a_package_of_its_name_and_tools_read_the_folder_as_one() {
     }
 }
 
-/// What is changed, the words it stands for, and the words in their place.
+/// What is changed, the text it replaces, and the new text.
 type Edit = (&'static str, &'static str, &'static str);
 
 const BREAKING: [Edit; 17] = [

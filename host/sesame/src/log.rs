@@ -25,9 +25,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Level, Log, LogFormat};
 use message::text::{escaped, escaped_json};
-
-/// The target of what plugins log.
-pub const PLUGIN_TARGET: &str = "sesame::plugin_log";
+use plugins::LOG_TARGET as PLUGIN_TARGET;
 
 /// The log while the program runs.
 #[derive(Clone)]

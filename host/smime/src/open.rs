@@ -33,11 +33,11 @@ use openssl::x509::X509;
 use super::encoding;
 use super::mime::{self, Entity, MimeError, Part, SignedParts};
 use super::seal::is_blank;
-use super::shape::{self, Cms, ContentCipher, Digest, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
+use super::shape::{self, Cms, ContentCipher, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
 use message::duration;
 use message::{Code, MessageId, hex};
 use trust::oids::accepted;
-use trust::{Credential, PathError, Role, Signer, TrustStore};
+use trust::{Credential, Digest, PathError, Role, Signer, TrustStore};
 
 /// How far ahead of our clock a signing time may be.
 const MAX_SKEW: Duration = Duration::from_secs(86_400);

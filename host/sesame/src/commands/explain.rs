@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::dispatch::select;
 use super::queue::add::read;
 use super::{EXIT_DONE, EXIT_FAILED, Explain, output};
+use crate::channel::milliseconds;
 use crate::config::{Config, Kind};
-use crate::receiver::milliseconds;
 use message::{Code, Fate, Finding, MessageId};
 use plugins::{Input, Outcome, Pipeline};
 
@@ -124,7 +124,7 @@ impl Explanation {
                 (Fate::Dropped, reason)
             }
             Outcome::Invalid { findings, plugin } => {
-                let reason = format!("{plugin}: {}", crate::receiver::summary(&findings));
+                let reason = format!("{plugin}: {}", crate::channel::summary(&findings));
                 self.findings = findings;
                 (Fate::Rejected, Code::PluginInvalid.because(&reason))
             }

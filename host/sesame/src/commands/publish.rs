@@ -15,8 +15,8 @@ use super::queue::add::{Added, add};
 use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::{self, Config, Kind, Selection};
-use crate::daemon::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::sender::Stay;
+use crate::service::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::shutdown;
 use message::Fate;
 use message::text::escaped_json;
@@ -94,7 +94,7 @@ fn settled(sender: &config::Sender, message: &Added) -> Outcome {
 
 /// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
 fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Added>, usize)> {
-    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format))?;
     let mut messages = Vec::new();
     let mut unread = 0;
     for file in &arguments.files {
@@ -197,8 +197,10 @@ fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
     let status = Status::read(state).ok().flatten().filter(|status| status.running);
     let reports = status.into_iter().flat_map(|status| status.channels);
     let stages = reports.filter(|report| channels.contains(&report.channel)).flat_map(|report| report.stages);
-    let waits: Vec<String> =
-        stages.filter(|stage| !stage.serves && stage.state == "compiling").map(|s| s.name).collect();
+    let waits: Vec<String> = stages
+        .filter(|stage| !stage.serves && stage.state == plugins::PluginState::Compiling)
+        .map(|s| s.name)
+        .collect();
     if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
 }
 
@@ -332,7 +334,7 @@ mod tests {
 
     fn queued(config: &Config, content: &str) -> Vec<Added> {
         let sender = &config.senders["cpu"];
-        let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).unwrap();
+        let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format)).unwrap();
         let file = sender.queue.with_extension("file");
         std::fs::write(&file, content).unwrap();
         vec![add(&outgoing, sender, &file).unwrap()]

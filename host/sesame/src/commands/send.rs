@@ -9,8 +9,8 @@ use serde_json::json;
 use super::dispatch::{build, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Send, output};
 use crate::config::{Config, Kind, Source};
-use crate::daemon::{Shared, Signals, stop_on_signals};
 use crate::sender::{FateReport, Stay, Summary};
+use crate::service::{Shared, Signals, stop_on_signals};
 use crate::shutdown;
 use message::daily;
 

@@ -164,7 +164,7 @@ fn locate(config: &Config, step: Step, by: FoundBy, root: &Path) -> Located {
 fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
-        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)) else { continue };
+        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::service::format(sender.format)) else { continue };
         let file = match outgoing.format() {
             Format::Dirq => Some(id.as_str()),
             // The file's name, a dash and eight digits.

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::channel::{back_off, findings_json, milliseconds, summary};
 use crate::config;
-use message::{Code, Finding, MessageId, Severity, content_digest};
+use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Disposition, Facts, Key};
@@ -433,32 +434,6 @@ pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<Pat
     targets
 }
 
-/// The pause after attempt number `attempt`; it doubles with each attempt.
-#[must_use]
-pub fn back_off(repetition: &config::Repetition, attempt: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-    repetition.back_off_min.saturating_mul(doubled).min(repetition.back_off_max)
-}
-
-/// The findings as JSON, for the field `findings`.
-#[must_use]
-pub fn findings_json(findings: &[Finding]) -> Vec<u8> {
-    serde_json::to_vec(findings).unwrap_or_else(|_| b"[]".to_vec())
-}
-
-/// The first error among the findings, and how many more findings there are, in one line.
-#[must_use]
-pub fn summary(findings: &[Finding]) -> String {
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let Some(first) = errors.clone().next().or_else(|| findings.first()) else {
-        return "no finding".to_owned();
-    };
-    match findings.len() {
-        1 => first.to_string(),
-        several => format!("{first} (and {} more)", several - 1),
-    }
-}
-
 /// The signer as the DN list writes it: the slash form if it is unambiguous, otherwise RFC 4514.
 #[must_use]
 pub fn signer_field(signer: &Signer) -> String {
@@ -480,11 +455,6 @@ fn signer_facts(signer: &Signer) -> SignerFacts {
         not_after: signer.not_after,
         certificate: signer.certificate_der.clone(),
     }
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn milliseconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The queue directories of a channel, created at start-up.

@@ -166,7 +166,7 @@ impl Receiver {
     fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
         if attempt > element.attempt {
             tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
-        } else if self.waits.is_news(reason, Instant::now(), self.settings.repetition.back_off_min) {
+        } else if self.waits.is_due(reason, Instant::now(), self.settings.repetition.back_off_min) {
             let messages = self.waiting().len();
             tracing::warn!(channel = %self.name, messages, reason, "messages still deferred");
         }

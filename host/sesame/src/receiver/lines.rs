@@ -1,11 +1,9 @@
 //! The log lines about messages once they are durable.
 
 use super::Decision;
-use message::{Fate, Finding, Severity};
+use crate::channel::log_findings;
+use message::{Fate, Finding};
 use spool::{Outcome, Stored};
-
-/// The most findings of one message that are logged. A rejected message has all of them in its field `findings`.
-const SHOWN_FINDINGS: usize = 10;
 
 /// What is logged about a message once it is durable.
 pub(super) struct LogLine {
@@ -27,16 +25,6 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
         plugin: decision.plugin.clone().unwrap_or_default(),
         findings: decision.findings.clone(),
         attempt,
-    }
-}
-
-/// One line per finding, without the values.
-pub(crate) fn log_findings(channel: &str, id: &str, findings: &[Finding]) {
-    for finding in findings.iter().take(SHOWN_FINDINGS) {
-        match finding.severity {
-            Severity::Info => tracing::info!(channel, id, %finding, "plugin finding"),
-            Severity::Warning | Severity::Error => tracing::warn!(channel, id, %finding, "plugin finding"),
-        }
     }
 }
 

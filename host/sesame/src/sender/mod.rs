@@ -35,9 +35,8 @@ use put_off::{PutOff, WaitsFor};
 pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
 
-use crate::channel::{Connected, Identity, Link, OpenSpool};
+use crate::channel::{Connected, Identity, Link, OpenSpool, Waits, wait_for_compiler};
 use crate::config;
-use crate::receiver::{Waits, wait_for_compiler};
 use crate::shutdown::Shutdown;
 use message::{Fate, MessageId, locked};
 use plugins::{Current, Pipeline};
@@ -463,7 +462,7 @@ impl Sender {
 
     /// Puts an element off after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
     fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>, waits_for: WaitsFor) {
-        let pause = crate::receiver::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
+        let pause = crate::channel::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
         let now = Instant::now();
         locked(&self.put_off).put(element, now, now + pause, waits_for);
     }

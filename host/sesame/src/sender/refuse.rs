@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
-use crate::receiver::{findings_json, summary};
+use crate::channel::{findings_json, summary};
 use message::{Code, Fate, Finding, LogLine, MessageId, content_digest};
 use plugins::Refused;
 use spool::journal::{Disposition, Facts, Key, PreparedKey};

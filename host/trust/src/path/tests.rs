@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::TrustStore;
-use crate::{CrlMode, Refreshed, Trust, TrustSettings, der};
+use crate::{CrlMode, Refreshed, Trust, TrustSettings, asn1};
 use testkit::pki::{Authority, Constraints, CrlRequest, Digest, Directory, Issued, KeyKind, Request};
 
 const ROOT: &str = "/C=UK/O=Test CA/CN=Root";

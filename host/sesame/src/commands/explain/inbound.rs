@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
 use crate::commands::dispatch::say_compiling;
 use crate::config::Config;
-use crate::daemon::{Shared, pipeline};
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
+use crate::service::{Shared, pipeline};
 use message::{Code, Direction, Fate};
 use spool::NewElement;
 

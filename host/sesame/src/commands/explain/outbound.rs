@@ -3,8 +3,8 @@
 use super::{Explanation, Product, placeholder, plain_input, stages};
 use crate::commands::dispatch::say_compiling;
 use crate::config::{self, Config};
-use crate::daemon::{Shared, pipeline};
 use crate::sender::{Seal, destinations};
+use crate::service::{Shared, pipeline};
 use message::{Code, Direction, Fate};
 use plugins::{Input, Output};
 use smime::SealError;
