@@ -126,7 +126,7 @@ impl JournalError {
     }
 }
 
-/// The journal of one spool or of one outgoing queue. Whoever writes it holds the lock of that spool.
+/// The journal of one spool or of one outgoing queue. The process that writes it holds the lock of that spool.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,

@@ -54,7 +54,7 @@ CREATE TABLE deferred (
     received INTEGER NOT NULL, next INTEGER NOT NULL, attempt INTEGER NOT NULL,
     PRIMARY KEY (channel, element)
 ) WITHOUT ROWID;
--- Inbound attempts, by the digest of the message as received. deaths: crashes.
+-- Inbound attempts, by the digest of the message as received.
 CREATE TABLE attempt (
     channel INTEGER NOT NULL, digest BLOB NOT NULL,
     count INTEGER NOT NULL, deaths INTEGER NOT NULL, last INTEGER NOT NULL,
