@@ -46,7 +46,8 @@
 //! blocking threads, so that none of them can hold up a heart-beat.
 
 pub mod channel;
-pub mod commands;
+pub mod cli;
+
 pub mod config;
 pub mod daemon;
 pub mod demo;

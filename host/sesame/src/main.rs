@@ -1,9 +1,9 @@
-//! The program `sesame`: everything is in the library, see `sesame::commands`.
+//! The program `sesame`: everything is in the library, see `sesame::cli`.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    sesame::commands::main(sesame::commands::Cli::parse())
+    sesame::cli::main(sesame::cli::Cli::parse())
 }

@@ -306,9 +306,9 @@ fn the_shipped_unit_starts_sesame_as_it_wants_to_be_started() {
     use clap::Parser as _;
     let unit = fs::read_to_string(folder("../../conf/sesame.service")).unwrap();
     let settings: BTreeMap<&str, &str> = unit.lines().filter_map(|line| line.split_once('=')).collect();
-    let command = crate::commands::Cli::try_parse_from(settings["ExecStart"].split(' ')).unwrap();
+    let command = crate::cli::Cli::try_parse_from(settings["ExecStart"].split(' ')).unwrap();
     assert_eq!(command.common.config.as_deref(), Some(Path::new(CONFIGURATION)));
-    assert!(matches!(command.command, crate::commands::Command::Run(_)));
+    assert!(matches!(command.command, crate::cli::Command::Run(_)));
     assert_eq!((settings["Type"], settings["ExecReload"]), ("notify", "/bin/kill -HUP $MAINPID"));
     assert!(settings["RestartPreventExitStatus"].contains(&terminal::EXIT_CONFIGURATION.to_string()));
     let stop = parse_duration(settings["TimeoutStopSec"]).unwrap();

@@ -19,13 +19,13 @@ const SIGNER: &str = "/C=UK/O=eScience/CN=ce.example.org";
 
 /// A site with the sender `cpu` and the receiver `central`, their certificates and directories; only `SIGNER` is not yet on
 /// the list of signers.
-pub(in crate::commands) struct Site {
-    pub(in crate::commands) folder: tempfile::TempDir,
-    pub(in crate::commands) config: Config,
+pub(in crate::cli) struct Site {
+    pub(in crate::cli) folder: tempfile::TempDir,
+    pub(in crate::cli) config: Config,
 }
 
 impl Site {
-    pub(in crate::commands) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { config: configuration(folder.path()), folder }
     }
@@ -73,7 +73,7 @@ fn configuration(folder: &Path) -> Config {
 }
 
 /// A message as a sender seals it.
-pub(in crate::commands) fn sealed(config: &Config, id: &str, payload: &[u8]) -> Vec<u8> {
+pub(in crate::cli) fn sealed(config: &Config, id: &str, payload: &[u8]) -> Vec<u8> {
     let credential = Credential::load(&config.credential.certificate, &config.credential.key).unwrap();
     let policy = SealPolicy { peer: Peer::Ssm, cipher: None, max_payload: 1 << 20 };
     let sealer = Sealer::new(Arc::new(credential), None, policy).unwrap();
@@ -82,7 +82,7 @@ pub(in crate::commands) fn sealed(config: &Config, id: &str, payload: &[u8]) -> 
 }
 
 /// Any bytes in an envelope for the site's own certificate.
-pub(in crate::commands) fn enveloped(config: &Config, plain: &[u8]) -> Vec<u8> {
+pub(in crate::cli) fn enveloped(config: &Config, plain: &[u8]) -> Vec<u8> {
     use base64::Engine as _;
     use openssl::cms::{CMSOptions, CmsContentInfo};
     let credential = Credential::load(&config.credential.certificate, &config.credential.key).unwrap();

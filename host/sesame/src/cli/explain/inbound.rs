@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
-use crate::commands::dispatch::say_compiling;
+use crate::cli::dispatch::say_compiling;
 use crate::config::Config;
 use crate::daemon::{Shared, pipeline};
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
@@ -18,11 +18,7 @@ use spool::journal::Disposition;
 ///
 /// # Errors
 /// What the receiver itself would not start with.
-pub(in crate::commands) fn receiver_snapshot(
-    config: &Config,
-    channel: &str,
-    shared: &Shared,
-) -> anyhow::Result<Snapshot> {
+pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: &Shared) -> anyhow::Result<Snapshot> {
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(settings)?;
@@ -32,7 +28,7 @@ pub(in crate::commands) fn receiver_snapshot(
 }
 
 /// Why a message was decided so, with the stable word for it.
-pub(in crate::commands) fn reason_of(decision: &Decision) -> Option<String> {
+pub(in crate::cli) fn reason_of(decision: &Decision) -> Option<String> {
     let reason = decision.facts.reason.clone();
     match &decision.disposition {
         Disposition::Rejected { code } => Some(reason.map_or_else(|| code.clone(), |why| format!("{code}: {why}"))),

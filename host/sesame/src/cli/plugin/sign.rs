@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::commands::{EXIT_DONE, output};
+use crate::cli::{EXIT_DONE, output};
 use plugins::{MAX_COMPONENT_BYTES, signature_of};
 use smime::sign_detached;
 use trust::Credential;

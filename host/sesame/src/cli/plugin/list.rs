@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::List;
-use crate::commands::dispatch::{say, say_compiling, select};
-use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
+use crate::cli::dispatch::{say, say_compiling, select};
+use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
 use crate::daemon::{Shared, Status, directory, pipeline};
 use message::Direction;
@@ -23,10 +23,10 @@ const HEADINGS: [&str; 12] =
     ["CHANNEL", "PLUGIN", "STATE", "VERSION", "SHA-256", "ROLES", "POWERS", "CALLS", "REJECTS", "ERRORS", "P50", "P99"];
 
 /// What is told of one channel, and by whom.
-pub(in crate::commands) struct Told {
-    pub(in crate::commands) report: ChannelReport,
+pub(in crate::cli) struct Told {
+    pub(in crate::cli) report: ChannelReport,
     /// The process that told it and how long ago; nothing where none runs.
-    pub(in crate::commands) source: Option<(u32, Duration)>,
+    pub(in crate::cli) source: Option<(u32, Duration)>,
 }
 
 pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
@@ -81,7 +81,7 @@ impl Looker<'_> {
 
 /// What the Sesame that runs a channel says of it; nothing where none runs. Of a file that cannot be read it is not known
 /// whether one does.
-pub(in crate::commands) fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
+pub(in crate::cli) fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
     let shown = directory.display();
     let status = Status::read(directory).map_err(|error| {
         format!("cannot read what a running Sesame tells in {shown}, {error}: run this as its user")

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Remove;
 use crate::channel::JOURNAL;
-use crate::commands::dispatch::say;
-use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
+use crate::cli::dispatch::say;
+use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Stage};
 use crate::daemon::directory;
 use message::Direction;
