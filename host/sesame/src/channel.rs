@@ -22,8 +22,8 @@ use stomp::{
     Timing, rabbitmq,
 };
 use trust::{
-    self, CredentialError, CredentialSource, CrlMode, ListError, RecipientError, RecipientSource, Refreshed,
-    SignerListsSource, Trust, TrustError, TrustSettings, Unlisted,
+    self, CredentialError, CredentialSource, ListError, RecipientError, RecipientSource, Refreshed, SignerListsSource,
+    Trust, TrustError, TrustSettings,
 };
 
 /// Name of the journal in a spool or state directory.
@@ -149,11 +149,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn trust_settings(section: &config::Trust) -> TrustSettings {
     TrustSettings {
         anchors: section.anchors.clone(),
-        crls: match section.crls {
-            config::Crls::Require => CrlMode::Require,
-            config::Crls::IfPresent => CrlMode::IfPresent,
-            config::Crls::Ignore => CrlMode::Ignore,
-        },
+        crls: section.crls,
         signing_policy: section.signing_policy,
         allow_sha1_digest: section.allow_sha1_digest,
     }
@@ -217,11 +213,7 @@ impl Registry {
     /// # Errors
     /// [`SetupError`] naming the file.
     pub fn lists(&self, receiver: &config::Receiver) -> Result<Arc<SignerListsSource>, SetupError> {
-        let unlisted = match receiver.unlisted {
-            config::Unlisted::Reject => Unlisted::Reject,
-            config::Unlisted::Drop => Unlisted::Drop,
-        };
-        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), unlisted)?;
+        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), receiver.unlisted)?;
         let source = Arc::new(source);
         locked(&self.lists).push(Arc::clone(&source));
         Ok(source)

@@ -14,13 +14,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::channel::{Identity, Link, Registry, SetupError};
-use crate::config::{self, Config, Selection};
+use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
 use message::Direction;
 use plugins::{CompileSettings, Effort, Plugins, ProvenanceSettings, Shelf, Stand, StartError, Wanted};
-use spool::{Format, Outgoing};
+use spool::Outgoing;
 
 pub(crate) mod housekeeping;
 mod notify;
@@ -222,7 +222,7 @@ fn sender(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result
     let of = (name, Direction::Outbound);
     let (pipeline, stages) = pipelines::begin(config, stand, of, &state.journal)?.apart();
     let place = (settings.state.clone(), Arc::clone(&state));
-    let outgoing = Outgoing::own(&settings.queue, format(settings.format), state.lock())?;
+    let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
         name: name.to_owned(),
         link: link(config, &settings.broker, &identity, shared)?,
@@ -237,15 +237,6 @@ fn sender(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result
     }));
     let post = Post::new(of, (&place.0, place.1), Holder::Sender(Arc::clone(&sender)), stages);
     Ok((sender, post))
-}
-
-/// The spool module's word for a queue's layout.
-#[must_use]
-pub fn format(format: config::Format) -> Format {
-    match format {
-        config::Format::Dirq => Format::Dirq,
-        config::Format::Directory => Format::Directory,
-    }
 }
 
 fn receiver(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result<(Arc<Receiver>, Post), SetupError> {

@@ -5,12 +5,23 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::dispatch::runtime;
-use super::{Demo, EXIT_DONE, EXIT_FAILED, output};
+use clap::Args;
+
+use super::context::runtime;
+use super::output;
 use crate::demo::{Ending, Scene, Story, play, stage};
+use terminal::{EXIT_DONE, EXIT_FAILED};
+
+/// `sesame demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Leave the files here instead of in a new directory below the temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
 
 pub(super) fn run(arguments: &Demo) -> anyhow::Result<u8> {
-    crate::log::start_for_command(crate::config::Level::Error)?;
+    crate::log::start_for_command(crate::log::Level::Error)?;
     let folder = folder(arguments.folder.as_deref())?;
     let runtime = runtime().context("cannot start threads")?;
     let clean = runtime.block_on(perform(&folder))?;

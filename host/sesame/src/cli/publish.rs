@@ -11,16 +11,36 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::dispatch::{runtime, say, select};
+use clap::Args;
+
+use super::context::{Context, runtime, say, select};
+use super::output;
 use super::queue::add::{Added, add};
-use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
 use crate::channel::{JOURNAL, LOCK};
-use crate::config::{self, Config, Kind, Selection};
+use crate::config::{self, Config, Kind, Selection, parse_duration};
 use crate::daemon::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::sender::Stay;
 use crate::shutdown;
 use spool::journal::{Journal, Step};
 use spool::{Outgoing, SpoolLock};
+use terminal::{EXIT_DONE, EXIT_FAILED};
+
+/// `sesame publish`.
+#[derive(Args, Debug)]
+pub struct Publish {
+    /// A sending channel of the configuration, [send.NAME].
+    #[arg(value_name = "CHANNEL")]
+    pub channel: String,
+    /// Files, one message each; - is standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Give up when no broker could be reached for so long; the messages stay queued.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
+    pub deadline: Duration,
+    /// Print one JSON object for each message.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// How often a queue that another Sesame holds is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -48,7 +68,8 @@ enum Fate {
 const SETTLING_LOOKS: u32 = 40;
 const SETTLING_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Publish, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     let selection = match select(config, std::slice::from_ref(&arguments.channel), Kind::Send) {
         Ok(selection) => selection,
         Err(status) => return Ok(status),
@@ -91,7 +112,7 @@ fn settled(sender: &config::Sender, message: &Added) -> Fate {
 
 /// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
 fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Added>, usize)> {
-    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, sender.format)?;
     let mut messages = Vec::new();
     let mut unread = 0;
     for file in &arguments.files {
@@ -322,7 +343,7 @@ mod tests {
 
     fn queued(config: &Config, content: &str) -> Vec<Added> {
         let sender = &config.senders["cpu"];
-        let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).unwrap();
+        let outgoing = Outgoing::open(&sender.queue, sender.format).unwrap();
         let file = sender.queue.with_extension("file");
         std::fs::write(&file, content).unwrap();
         vec![add(&outgoing, sender, &file).unwrap()]

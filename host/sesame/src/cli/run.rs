@@ -1,4 +1,4 @@
-//! `sesame run` and `sesame receive`: channels until stopped.
+//! `sesame run`: channels until stopped. `receive` and `send --watch` do the same with some of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,30 +7,37 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::dispatch::{made, runtime, select};
-use super::{EXIT_DONE, EXIT_FAILED, Receive, Run};
-use crate::config::{Config, Kind, Source};
+use clap::Args;
+
+use super::context::{Context, made, runtime, select};
+use crate::config::{Config, Kind};
 use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::log::Logging;
 use crate::sender::Stay;
 use crate::shutdown::{self, Shutdown};
+use terminal::{EXIT_DONE, EXIT_FAILED};
 
-pub(super) fn run(config: &Config, source: &Source, arguments: &Run) -> anyhow::Result<u8> {
-    daemon(config, source, &arguments.channels, Kind::Any)
+/// `sesame run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Channels of the configuration; none means all.
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
 }
 
-pub(super) fn receive(config: &Config, source: &Source, arguments: &Receive) -> anyhow::Result<u8> {
-    daemon(config, source, &arguments.channels, Kind::Receive)
+pub(super) fn run(arguments: &Run, context: &Context) -> anyhow::Result<u8> {
+    daemon(context, &arguments.channels, Kind::Any)
 }
 
 /// Runs channels as a daemon.
-pub(super) fn daemon(config: &Config, source: &Source, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+pub(super) fn daemon(context: &Context, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+    let config = context.config()?;
     let logging = crate::log::start(&config.log)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     let runtime = runtime().context("cannot start threads")?;
-    let outcome = runtime.block_on(serve(config.clone(), source.clone(), names.to_vec(), kind, &logging));
+    let outcome = runtime.block_on(serve(config, context.clone(), names.to_vec(), kind, &logging));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
 }
@@ -52,7 +59,7 @@ enum Next {
 
 async fn serve(
     mut config: Config,
-    source: Source,
+    context: Context,
     names: Vec<String>,
     kind: Kind,
     logging: &Logging,
@@ -71,7 +78,7 @@ async fn serve(
     let reload = Arc::new(Notify::new());
     let asked = Arc::clone(&reload);
     let grace = config.limits.grace;
-    let origin = Origin { started: config.clone(), source, names, kind, shared };
+    let origin = Origin { started: config.clone(), context, names, kind, shared };
     let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
@@ -161,7 +168,7 @@ async fn until(time: Option<Instant>) {
 struct Origin {
     /// The configuration that the process was started with.
     started: Config,
-    source: Source,
+    context: Context,
     names: Vec<String>,
     kind: Kind,
     shared: Shared,
@@ -171,7 +178,7 @@ impl Origin {
     /// Reads the configuration again and makes its channels beside those that run, plugins and all. Anything wrong leaves
     /// everything as it is.
     fn read(&self) -> Option<(Config, Daemon)> {
-        let config = match self.source.load() {
+        let config = match self.context.config() {
             Ok(config) => config,
             Err(errors) => {
                 tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");

@@ -2,22 +2,44 @@
 
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::dispatch::{build, runtime, select};
-use super::{EXIT_DONE, EXIT_FAILED, Send, output};
-use crate::config::{Config, Kind, Source};
+use clap::Args;
+
+use super::context::{Context, build, runtime, select};
+use super::output;
+use crate::config::{Config, Kind, parse_duration};
 use crate::daemon::{Shared, Signals, stop_on_signals};
 use crate::sender::{Fate, Stay, Summary};
 use crate::shutdown;
 use message::daily;
+use terminal::{EXIT_DONE, EXIT_FAILED};
 
-pub(super) fn run(config: &Config, source: &Source, arguments: &Send) -> anyhow::Result<u8> {
+/// `sesame send`.
+#[derive(Args, Debug)]
+pub struct Send {
+    /// Channels of the configuration, [send.NAME]; none means all.
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// Stay and send what arrives, until stopped.
+    #[arg(long)]
+    pub watch: bool,
+    /// Give up when no broker could be reached for so long.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration, conflicts_with = "watch")]
+    pub deadline: Duration,
+    /// Print one JSON object for each message and one at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn run(arguments: &Send, context: &Context) -> anyhow::Result<u8> {
     if arguments.watch {
-        return super::run::daemon(config, source, &arguments.channels, Kind::Send);
+        return super::run::daemon(context, &arguments.channels, Kind::Send);
     }
+    let config = &context.config()?;
     crate::log::start(&config.log)?;
     if let Some(state) = first_state(config, &arguments.channels) {
         daily::remember_in(state);

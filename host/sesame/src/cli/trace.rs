@@ -8,15 +8,30 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::dispatch::{say, select};
-use super::{EXIT_DONE, EXIT_FAILED, Trace, output};
+use super::context::{Context, say, select};
+use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
 use message::MessageId;
 use spool::journal::{Journal, JournalError, PipelineStage, Step};
 use spool::{Format, Outgoing, id_stem};
+
+/// `sesame trace`.
+#[derive(Args, Debug)]
+pub struct Trace {
+    /// The message id, as log lines and `empa-id` give it; or the name of an element or of a file, with or without its path.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Only in this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Print one JSON object for each step.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Characters of a pipeline's hash that are shown to people.
 const SHORT_HASH: usize = 12;
@@ -59,7 +74,8 @@ struct Told {
     elements: Vec<Whereabouts>,
 }
 
-pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Trace, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     if let Some(channel) = &arguments.channel
         && let Err(status) = select(config, std::slice::from_ref(channel), Kind::Any)
     {
@@ -162,7 +178,7 @@ fn tell(config: &Config, step: Step, by: FoundBy, root: &Path) -> Told {
 fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
-        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)) else { continue };
+        let Ok(outgoing) = Outgoing::open(&sender.queue, sender.format) else { continue };
         let file = match outgoing.format() {
             Format::Dirq => Some(id.as_str()),
             // The file's name, a dash and eight digits.

@@ -13,15 +13,7 @@ use settings::Writer;
 use settings::word;
 use settings::{Complaint, complain};
 use stomp::Destination;
-
-/// What becomes of a message whose signer is on no list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unlisted {
-    /// It goes to the reject queue.
-    Reject,
-    /// It is acknowledged and forgotten, but for one line in log and journal.
-    Drop,
-}
+use trust::Unlisted;
 
 const UNLISTED: &[(&str, Unlisted)] = &[("reject", Unlisted::Reject), ("drop", Unlisted::Drop)];
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::super::dispatch::say_compiling;
+use super::super::context::say_compiling;
 use super::super::output;
 use super::super::plugin::list::{Told, told_by_daemon};
 use super::Found;
@@ -314,7 +314,7 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
 
 fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
-    let looked = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).and_then(|queue| queue.waiting());
+    let looked = Outgoing::open(&sender.queue, sender.format).and_then(|queue| queue.waiting());
     let mut found = match looked {
         Ok(waiting) => {
             let count = output::count(waiting.count, "message");

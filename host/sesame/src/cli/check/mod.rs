@@ -12,10 +12,27 @@ mod local;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::dispatch::runtime;
-use super::{Check, EXIT_DONE, EXIT_FAILED, output};
+use clap::Args;
+
+use super::context::{Context, runtime};
+use super::output;
 use crate::config::Config;
 use crate::daemon::Shared;
+use terminal::{EXIT_DONE, EXIT_FAILED};
+
+/// `sesame check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Do not try the brokers.
+    #[arg(long)]
+    pub offline: bool,
+    /// Print the whole configuration with every default spelled out; it can be used as a configuration file.
+    #[arg(long)]
+    pub effective: bool,
+    /// Print the findings as JSON.
+    #[arg(long, conflicts_with = "effective")]
+    pub json: bool,
+}
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +79,8 @@ impl Found {
     }
 }
 
-pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     if arguments.effective {
         output::raw(config.effective_toml().as_bytes()).context("cannot write the configuration")?;
         return Ok(EXIT_DONE);

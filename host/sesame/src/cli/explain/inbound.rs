@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
-use crate::cli::dispatch::say_compiling;
+use crate::cli::context::say_compiling;
 use crate::config::Config;
 use crate::daemon::{Shared, pipeline};
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};

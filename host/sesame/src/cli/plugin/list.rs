@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::List;
-use crate::cli::dispatch::{say, say_compiling, select};
+use crate::cli::context::{say, say_compiling, select};
 use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
 use crate::daemon::{Shared, Status, directory, pipeline};

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::EXIT_DONE;
-use crate::config::{Config, Level};
+use super::context::Context;
+use crate::log::Level;
 use plugins::{CompileSettings, Plugins};
 
 /// `sesame plugin`.
@@ -89,44 +89,30 @@ pub struct Sign {
     pub key: Option<PathBuf>,
 }
 
-impl Plugin {
-    /// Whether the command is about a configuration, and not about the files it names alone.
-    pub(super) fn needs_configuration(&self) -> bool {
-        match &self.command {
-            PluginCommand::List(_) | PluginCommand::Remove(_) => true,
-            PluginCommand::Sign(arguments) => arguments.certificate.is_none(),
-            _ => false,
-        }
-    }
-}
-
-/// Runs a subcommand that needs no configuration.
-pub(super) fn run(arguments: &Plugin, level: Option<Level>) -> anyhow::Result<u8> {
-    match arguments.command {
-        #[cfg(feature = "author")]
-        PluginCommand::Author(author::Command::Test(_)) => crate::log::start_for_author(level.unwrap_or(Level::Debug))?,
-        _ => crate::log::start_for_command(level.unwrap_or(Level::Warn))?,
-    }
+pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
     match &arguments.command {
         #[cfg(feature = "author")]
-        PluginCommand::Author(command) => author::run(command, &host()),
-        PluginCommand::Inspect(arguments) => inspect::run(arguments),
+        PluginCommand::Author(command) => {
+            match command {
+                author::Command::Test(_) => crate::log::start_for_author(context.level.unwrap_or(Level::Debug))?,
+                _ => crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?,
+            }
+            author::run(command, &host())
+        }
+        PluginCommand::Inspect(arguments) => {
+            crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;
+            inspect::run(arguments)
+        }
+        PluginCommand::List(arguments) => list::run(&context.config()?, arguments),
+        PluginCommand::Remove(arguments) => remove::run(&context.config()?, arguments),
         PluginCommand::Sign(Sign { files, certificate: Some(certificate), key: Some(key) }) => {
+            crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;
             sign::run(files, certificate, key)
         }
-        PluginCommand::List(_) | PluginCommand::Remove(_) | PluginCommand::Sign(_) => Ok(EXIT_DONE),
-    }
-}
-
-/// Runs a subcommand on a configuration.
-pub(super) fn run_with(config: &Config, arguments: &Plugin) -> anyhow::Result<u8> {
-    match &arguments.command {
-        PluginCommand::List(arguments) => list::run(config, arguments),
-        PluginCommand::Remove(arguments) => remove::run(config, arguments),
         PluginCommand::Sign(Sign { files, .. }) => {
-            sign::run(files, &config.credential.certificate, &config.credential.key)
+            let credential = context.config()?.credential;
+            sign::run(files, &credential.certificate, &credential.key)
         }
-        _ => Ok(EXIT_DONE),
     }
 }
 

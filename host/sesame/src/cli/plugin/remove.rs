@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Remove;
 use crate::channel::JOURNAL;
-use crate::cli::dispatch::say;
+use crate::cli::context::say;
 use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Stage};
 use crate::daemon::directory;

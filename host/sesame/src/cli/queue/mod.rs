@@ -7,6 +7,7 @@
 //! the queue's name may stand before it, as journal and log have it: `reject/00000000/6b03126398f937`.
 
 pub(super) mod add;
+mod arguments;
 mod list;
 mod purge;
 mod retry;
@@ -14,6 +15,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use arguments::*;
 #[cfg(test)]
 pub(super) use tests::{Site, enveloped, sealed};
 
@@ -25,18 +27,16 @@ use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 
-use super::dispatch::{say, select};
-use super::{Aside, QueueCommand};
+use super::context::{Context, say, select};
 use crate::config::{self, Config, Kind, Selection};
 use spool::{ElementPath, Format, Modes, Queue, SpoolError};
 
-/// Exit status for a wrong command line.
-const EXIT_USAGE: u8 = 2;
 /// The largest field that is read for a list, in bytes.
 const LISTED_FIELD: u64 = 64 << 10;
 
 /// Runs `sesame queue`.
-pub(super) fn run(config: &Config, arguments: &super::Queue) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &arguments::Queue, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     match &arguments.command {
         QueueCommand::List(arguments) => list::run(config, arguments),
         QueueCommand::Show(arguments) => show::run(config, arguments),
@@ -69,7 +69,7 @@ pub(super) fn places(config: &Config, selection: &Selection) -> Vec<Place> {
             path: path.to_owned(),
             format,
         };
-        places.push(place("outgoing", &sender.queue, Some(crate::daemon::format(sender.format))));
+        places.push(place("outgoing", &sender.queue, Some(sender.format)));
         places.push(place("reject", &sender.reject, None));
     }
     for (name, receiver) in config.receivers.iter().filter(|(name, _)| selection.receivers.contains(name)) {

@@ -301,7 +301,7 @@ fn a_running_receiver_stores_what_it_is_handed() {
     let shared = crate::daemon::Shared::start(config).unwrap();
     let selection = config.select(&["central".to_owned()], Kind::Receive).unwrap();
     let daemon = crate::daemon::Daemon::build(config, &selection, &shared).unwrap();
-    let runtime = super::super::dispatch::runtime().unwrap();
+    let runtime = super::super::context::runtime().unwrap();
     let (switch, shutdown) = crate::shutdown::switch();
     let running = runtime.spawn(async move { daemon.run(crate::sender::Stay::Watch, &shutdown).await });
     assert_eq!(retry(config, "central", &first, Aside::Reject, false), 0);

@@ -1,7 +1,9 @@
 //! Files as SSM has them, good and bad.
 
 use super::*;
-use crate::config::{Crls, Format, Level};
+use crate::log::Level;
+use spool::Format;
+use trust::CrlMode;
 
 const SENDER: &str = "\
 # Configuration of the sender.
@@ -117,14 +119,14 @@ fn a_receiver_is_known_by_its_sections() {
     assert_eq!((receiver.destination.as_str(), receiver.allow_topic), ("/topic/100%", true));
     assert_eq!(receiver.spool, Path::new("/var/spool/apel/receiver"));
     assert_eq!(receiver.authorised, Path::new("/etc/apel/dns"));
-    assert_eq!(receiver.trust.crls, Crls::Require);
+    assert_eq!(receiver.trust.crls, CrlMode::Require);
     assert!(config.senders.is_empty());
     assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
     assert!(config.notes[0].contains(":16: daemon.pidfile: is not written"), "{:?}", config.notes);
     assert!(config.notes[1].contains("messaging.destination: is not a queue"), "{:?}", config.notes);
     let stated = format!("[receiver]\nprotocol: stomp\n{}", RECEIVER.replace("check_crls = true", "check_crls: no"));
     let config = translated(&stated, "receiver").unwrap();
-    assert_eq!(config.receivers["receiver"].trust.crls, Crls::IfPresent);
+    assert_eq!(config.receivers["receiver"].trust.crls, CrlMode::IfPresent);
     assert!(config.notes[0].contains("check_crls: has no effect"), "{:?}", config.notes);
 }
 

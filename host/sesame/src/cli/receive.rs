@@ -1,0 +1,18 @@
+//! `sesame receive`: receivers until stopped; see `run`.
+
+use clap::Args;
+
+use super::context::Context;
+use crate::config::Kind;
+
+/// `sesame receive`.
+#[derive(Args, Debug)]
+pub struct Receive {
+    /// Channels of the configuration, [receive.NAME]; none means all.
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Receive, context: &Context) -> anyhow::Result<u8> {
+    super::run::daemon(context, &arguments.channels, Kind::Receive)
+}
