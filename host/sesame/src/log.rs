@@ -3,10 +3,10 @@
 //! Start at [`start`]. Everything else in the program only uses the macros of `tracing`.
 //!
 //! # Policy
-//! - One event is one line. Whatever came from outside, a control character is written as an escape sequence, so that nobody
-//!   can forge a line or speak to the terminal.
-//! - Plugins speak with target [`PLUGIN_TARGET`], which never reaches standard error: their words may hold personal data and
-//!   go to a file that its owner alone may read.
+//! - One event is one line. Whatever came from outside, a control character is written as an escape sequence, so that it
+//!   cannot forge a line or control the terminal.
+//! - Plugins log with target [`PLUGIN_TARGET`], which never reaches standard error: it may hold personal data and goes to a
+//!   file that only its owner may read.
 //! - A log that cannot be written stops nothing: the lines are lost and the messages flow on.
 
 use std::fs::File;
@@ -72,10 +72,10 @@ pub struct Logging {
 /// Why the log is not what the configuration says.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Somebody set up a log before.
+    /// A log was set up before.
     #[error("the log was started before")]
     StartedBefore,
-    /// What plugins say is lost until this is mended.
+    /// What plugins log is lost until this is fixed.
     #[error("cannot open the plugin log {}", .file.display())]
     PluginLog {
         /// The file.
@@ -121,10 +121,10 @@ pub fn start_for_author(level: Level) -> Result<(), LogError> {
 }
 
 impl Logging {
-    /// Takes over level and plugin log of a configuration that was read again, and opens that file anew, as after a rotation.
-    /// The shape of the lines stays until the next start.
+    /// Applies level and plugin log of a reloaded configuration, and reopens that file, as after a rotation. The format of
+    /// the lines stays until the next start.
     pub fn apply(&self, settings: &Settings) {
-        // A handle only fails once its subscriber is gone, and then nobody listens.
+        // A handle only fails once its subscriber is gone.
         let _ = self.own.reload(own_targets(settings.level));
         let _ = self.plugins.reload(plugin_targets(settings.level));
         plugins::log_is_at(&settings.plugin_log);
@@ -135,7 +135,7 @@ impl Logging {
 fn report(opened: &Result<(), LogError>) {
     if let Err(LogError::PluginLog { file, source }) = opened {
         let file = file.display();
-        tracing::warn!(error = %source, "cannot open the plugin log {file}: what plugins say is lost");
+        tracing::warn!(error = %source, "cannot open the plugin log {file}: what plugins log is lost");
     }
 }
 

@@ -38,17 +38,17 @@ impl Context {
     }
 }
 
-/// Says which plugins of a channel are compiled first, so that nobody wonders what takes so long.
+/// Prints which plugins of a channel are compiled first, because that takes time.
 pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
     for plugin in crate::daemon::compiling(shared, config, channel) {
-        say(&format!("sesame: compiling plugin {plugin}, which no cache holds yet; this can take a minute"));
+        say(&format!("sesame: compiling plugin {plugin} for the first time; this can take a minute"));
     }
 }
 
 /// The runtime of a command that talks to brokers.
 ///
 /// # Errors
-/// Where threads cannot be had.
+/// Where threads cannot be started.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -59,7 +59,7 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// The channels a command is about; says what is wrong with the names.
+/// The channels that a command names; prints what is wrong with the names.
 pub(super) fn select(config: &Config, names: &[String], kind: Kind) -> Result<Selection, u8> {
     config.select(names, kind).map_err(|error| {
         say(&format!("sesame: {error}"));
@@ -70,12 +70,12 @@ pub(super) fn select(config: &Config, names: &[String], kind: Kind) -> Result<Se
     })
 }
 
-/// Makes the channels; says what is wrong with each.
+/// Builds the channels; prints what is wrong with each.
 pub(super) fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Daemon, u8> {
     made(Daemon::build(config, selection, shared))
 }
 
-/// Channels that were made, or the exit status, with what is wrong said for each.
+/// The channels, or the exit status after printing what is wrong with each.
 pub(super) fn made(daemon: Result<Daemon, Vec<ChannelError>>) -> Result<Daemon, u8> {
     daemon.map_err(|errors| {
         for error in &errors {

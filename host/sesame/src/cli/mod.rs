@@ -1,4 +1,5 @@
-//! The command line: what can be asked of Sesame and with which options. Each command's work is in the file of its name.
+//! The command line. Each command is a file: its options, and a function that runs it. `dispatch` picks the command,
+//! `context` holds what is passed to it.
 //!
 //! The exit status is that of [`terminal`].
 
@@ -29,8 +30,8 @@ use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE
 
 /// Secure messenger for accounting records.
 ///
-/// Takes messages from queues on disk, has plugins check or change them, signs and encrypts them and sends them through a
-/// STOMP broker; receives, decrypts, verifies and authorises what others sent and stores it on disk, exactly once.
+/// A sender takes messages from a queue on disk, runs plugins that check or change them, signs and encrypts them and sends
+/// them through a STOMP broker. A receiver decrypts, verifies and authorises messages and stores each on disk exactly once.
 ///
 /// Start with `sesame demo`: it needs no broker, no certificates and no configuration.
 #[derive(Debug, Parser)]
@@ -39,7 +40,7 @@ pub struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -75,7 +76,7 @@ impl Global {
     }
 }
 
-/// What to do.
+/// A command of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Send all queued messages and exit; with --watch, keep running and send new ones.

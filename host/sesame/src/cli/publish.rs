@@ -1,9 +1,8 @@
 //! `sesame publish`: queue messages and send them at once.
 //!
-//! A message is in the outgoing queue, durable, before its id is printed; whatever goes wrong after that, it stays there and
-//! is sent by the next `sesame send` or `run`. Where another Sesame holds the queue, that one sends, and this process waits.
-//! The ids go to standard output, what becomes of the messages to standard error, so that a script can take the one
-//! without the other.
+//! A message is in the outgoing queue, durable, before its id is printed; after a failure it stays
+//! there and the next `sesame send` or `run` sends it. Where another Sesame holds the queue, that one sends, and this process waits.
+//! The ids go to standard output, the results to standard error.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -28,16 +27,16 @@ use terminal::{EXIT_DONE, EXIT_FAILED};
 /// `sesame publish`.
 #[derive(Args, Debug)]
 pub struct Publish {
-    /// A sending channel of the configuration, [send.NAME].
+    /// Sending channel [send.NAME].
     #[arg(value_name = "CHANNEL")]
     pub channel: String,
-    /// Files, one message each; - is standard input.
+    /// Files, one message each; - for standard input.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Give up when no broker could be reached for so long; the messages stay queued.
+    /// Give up after this long without a broker; the messages stay queued.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
     pub deadline: Duration,
-    /// Print one JSON object for each message.
+    /// Print one JSON object per message.
     #[arg(long)]
     pub json: bool,
 }
@@ -46,7 +45,7 @@ pub struct Publish {
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a queue must be free before it is taken over: a Sesame that is being restarted comes back.
 const TAKE_OVER: Duration = Duration::from_secs(2);
-/// How long the journal of another Sesame may take to tell what became of an element that is gone.
+/// How long the journal of another Sesame may take to show what became of an element that is gone.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// What became of a message.
@@ -125,7 +124,7 @@ fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Ad
             }
             Err(error) => {
                 unread += 1;
-                say(&format!("sesame: {error:#}; nothing of it was queued"));
+                say(&format!("sesame: {error:#}; it was not queued"));
             }
         }
     }
@@ -141,17 +140,17 @@ async fn send(
     messages: &[Added],
 ) -> anyhow::Result<Option<String>> {
     let end = Instant::now() + deadline;
-    let mut told = false;
+    let mut reported = false;
     loop {
-        let left = if told { end.saturating_duration_since(Instant::now()) } else { deadline };
+        let left = if reported { end.saturating_duration_since(Instant::now()) } else { deadline };
         let shared = Shared::start(config)?;
         match Daemon::build(config, selection, &shared) {
             Ok(daemon) => return send_ourselves(config, &daemon, left).await,
             Err(errors) if errors.iter().all(|error| error.error.is_held()) => {
-                if !told {
+                if !reported {
                     let holder: Vec<String> = errors.iter().map(|error| error.error.to_string()).collect();
-                    say(&format!("sesame: {}, which sends the queue; waiting for it", holder.join("; ")));
-                    told = true;
+                    say(&format!("sesame: {}, which sends this queue; waiting for it", holder.join("; ")));
+                    reported = true;
                 }
             }
             Err(errors) => {
@@ -220,7 +219,7 @@ fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
     if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
 }
 
-/// Whether nobody holds a lock file.
+/// Whether a lock file is free.
 fn is_free(lock: &std::path::Path) -> bool {
     SpoolLock::acquire(lock).is_ok()
 }
@@ -234,11 +233,11 @@ fn fate(sender: &config::Sender, message: &Added) -> anyhow::Result<Fate> {
     if !journal.exists() {
         return Ok(Fate::Settling);
     }
-    Ok(told(&Journal::open_to_read(&journal)?.trace(&message.id)?))
+    Ok(fate_of(&Journal::open_to_read(&journal)?.trace(&message.id)?))
 }
 
-/// What the journal tells of a message. One refused part makes the message refused.
-fn told(steps: &[Step]) -> Fate {
+/// The fate of a message by its journal. One refused part makes the message refused.
+fn fate_of(steps: &[Step]) -> Fate {
     let last = |what: &[&str]| steps.iter().rev().find(|step| what.contains(&step.what));
     let reason = |step: &Step| step.detail.clone().unwrap_or_else(|| "no reason is known".to_owned());
     if let Some(step) = last(&["rejected", "refused"]) {
@@ -254,10 +253,10 @@ fn report(sender: &config::Sender, message: &Added, fate: &Fate, why: Option<&st
     let outgoing: PathBuf = sender.queue.join(message.element.as_os_str());
     let (word, place, reason) = match fate {
         Fate::Sent { .. } => ("sent", None, None),
-        Fate::Settling => ("unknown", None, Some("it left the queue and the journal does not say how; see the log")),
+        Fate::Settling => ("unknown", None, Some("it left the queue without a journal entry; see the log")),
         Fate::Rejected { reason } => ("rejected", Some(sender.reject.clone()), Some(reason.as_str())),
         Fate::Dropped { reason } => ("dropped", None, Some(reason.as_str())),
-        Fate::Waiting => ("waiting", Some(outgoing), Some(why.unwrap_or("it was put off; the log says why"))),
+        Fate::Waiting => ("waiting", Some(outgoing), Some(why.unwrap_or("it was postponed; see the log"))),
     };
     let broker = if let Fate::Sent { broker } = fate { broker.as_str() } else { "" };
     if as_json {
@@ -270,7 +269,7 @@ fn report(sender: &config::Sender, message: &Added, fate: &Fate, why: Option<&st
     }
     let id = &message.id;
     let line = match (place, reason) {
-        (Some(place), Some(reason)) => format!("message {id} {word}: {reason}; it lies in {}", place.display()),
+        (Some(place), Some(reason)) => format!("message {id} {word}: {reason}; it is in {}", place.display()),
         (None, Some(reason)) => format!("message {id} {word}: {reason}"),
         _ if broker.is_empty() => format!("message {id} sent"),
         _ => format!("message {id} sent through {broker}"),
@@ -305,16 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_part_is_told_although_the_rest_was_sent() {
+    fn one_refused_part_makes_a_message_rejected() {
         let reason = "why".to_owned();
-        assert_eq!(told(&[step("rejected", "a.1"), step("sent", "a")]), Fate::Rejected { reason: reason.clone() });
-        assert_eq!(told(&[step("prepared", "a"), step("sent", "a")]), Fate::Sent { broker: "mq:1".to_owned() });
-        assert_eq!(told(&[step("dropped", "a")]), Fate::Dropped { reason });
-        assert_eq!(told(&[step("prepared", "a")]), Fate::Settling);
+        assert_eq!(fate_of(&[step("rejected", "a.1"), step("sent", "a")]), Fate::Rejected { reason: reason.clone() });
+        assert_eq!(fate_of(&[step("prepared", "a"), step("sent", "a")]), Fate::Sent { broker: "mq:1".to_owned() });
+        assert_eq!(fate_of(&[step("dropped", "a")]), Fate::Dropped { reason });
+        assert_eq!(fate_of(&[step("prepared", "a")]), Fate::Settling);
     }
 
     #[test]
-    fn a_message_that_nobody_took_up_waits() {
+    fn a_message_that_was_not_taken_up_waits() {
         let site = super::super::queue::Site::new();
         let (folder, config) = (&site.folder, &site.config);
         let sender = &config.senders["cpu"];

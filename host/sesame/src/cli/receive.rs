@@ -1,4 +1,4 @@
-//! `sesame receive`: receivers until stopped; see `run`.
+//! `sesame receive`: runs receivers until stopped; see `run`.
 
 use clap::Args;
 
@@ -8,7 +8,7 @@ use crate::config::Kind;
 /// `sesame receive`.
 #[derive(Args, Debug)]
 pub struct Receive {
-    /// Channels of the configuration, [receive.NAME]; none means all.
+    /// Receiving channels [receive.NAME] [default: all].
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
 }

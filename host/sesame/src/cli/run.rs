@@ -1,4 +1,4 @@
-//! `sesame run`: channels until stopped. `receive` and `send --watch` do the same with some of them.
+//! `sesame run`: runs channels until stopped, as do `receive` and `send --watch`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use terminal::{EXIT_DONE, EXIT_FAILED};
 /// `sesame run`.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// Channels of the configuration; none means all.
+    /// Channels of the configuration [default: all].
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
 }
@@ -42,16 +42,16 @@ pub(super) fn daemon(context: &Context, names: &[String], kind: Kind) -> anyhow:
     outcome
 }
 
-/// How long a stop at once may take.
+/// How long an immediate stop may take.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
-/// Resolves when a stop at once was asked for and something still holds it up, such as a hung disk.
+/// Resolves when an immediate stop is delayed, for instance by a hung disk.
 pub(super) async fn too_late(shutdown: &Shutdown) {
     shutdown.stopping().await;
     tokio::time::sleep(LAST_MOMENT).await;
 }
 
-/// What a reload came to.
+/// What follows a run of the daemon.
 enum Next {
     Stop,
     Reload(Box<(Config, Daemon)>),
@@ -101,15 +101,15 @@ async fn serve(
     }
     origin.shared.registry.end_work();
     if shutdown.is_now() {
-        tracing::warn!("stopped before everything in work was finished; it stays queued");
+        tracing::warn!("stopped before all messages in flight were finished; they stay queued");
         return Ok(EXIT_FAILED);
     }
     tracing::info!("stopped");
     Ok(EXIT_DONE)
 }
 
-/// Runs `daemon` until a stop, or until a reload gives another one; then this one is drained first. What is read again is
-/// read and compiled aside, so that no signal waits for it.
+/// Runs `daemon` until a stop, or until a reload replaces it; then it is drained first. Reading
+/// and compiling run in the background, so that no signal waits for them.
 async fn until_reload(daemon: &Daemon, reload: &Notify, shutdown: &Shutdown, origin: &Origin) -> Next {
     let (own, own_shutdown) = shutdown::switch();
     let running = daemon.run(Stay::Watch, &own_shutdown);
@@ -163,7 +163,7 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// What a daemon is made from again.
+/// What a daemon is built from on a reload.
 #[derive(Clone)]
 struct Origin {
     /// The configuration that the process was started with.
@@ -175,20 +175,20 @@ struct Origin {
 }
 
 impl Origin {
-    /// Reads the configuration again and makes its channels beside those that run, plugins and all. Anything wrong leaves
-    /// everything as it is.
+    /// Reads the configuration again and builds its channels, with their plugins, beside those that run. On a mistake
+    /// nothing changes.
     fn read(&self) -> Option<(Config, Daemon)> {
         let config = match self.context.config() {
             Ok(config) => config,
             Err(errors) => {
-                tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");
+                tracing::error!("configuration not reloaded; the current one stays in use:\n{errors}");
                 return None;
             }
         };
         let selection = match config.select(&self.names, self.kind) {
             Ok(selection) => selection,
             Err(error) => {
-                tracing::error!(%error, "configuration not reloaded, the one in use stays");
+                tracing::error!(%error, "configuration not reloaded; the current one stays in use");
                 return None;
             }
         };
@@ -196,14 +196,14 @@ impl Origin {
             Ok(daemon) => {
                 tracing::info!("configuration reloaded");
                 for key in self.started.needs_restart(&config) {
-                    tracing::warn!(key, "this key was changed since the start; restart Sesame for it to take effect");
+                    tracing::warn!(key, "this key changed since the start; restart Sesame to apply it");
                 }
                 Some((config, daemon))
             }
             Err(errors) => {
                 for error in &errors {
                     let error = message::cause::chain(error);
-                    tracing::error!(error, "configuration not reloaded, the one in use stays");
+                    tracing::error!(error, "configuration not reloaded; the current one stays in use");
                 }
                 None
             }

@@ -22,13 +22,13 @@ use spool::{Format, Outgoing, id_stem};
 /// `sesame trace`.
 #[derive(Args, Debug)]
 pub struct Trace {
-    /// The message id, as log lines and `empa-id` give it; or the name of an element or of a file, with or without its path.
+    /// Message id as in the log and in `empa-id`, or name of an element or file, with or without path.
     #[arg(value_name = "ID")]
     pub id: String,
     /// Only in this channel.
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
-    /// Print one JSON object for each step.
+    /// Print one JSON object per step.
     #[arg(long)]
     pub json: bool,
 }

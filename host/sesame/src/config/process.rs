@@ -41,7 +41,7 @@ impl Credential {
         };
         if one_without_the_other {
             let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
-            let problem = format!("stands without its {missing}");
+            let problem = format!("is set without {missing}");
             section.complain(there, complain(problem, format!("add {missing} = \"/path/to/file.pem\" beside it")));
         }
         section.finish();
@@ -69,7 +69,7 @@ pub struct Trust {
     pub anchors: Vec<PathBuf>,
     /// Policy for certificate revocation lists.
     pub crls: CrlMode,
-    /// Whether `.signing_policy` files are obeyed where they are present.
+    /// Whether `.signing_policy` files are enforced where they are present.
     pub signing_policy: bool,
     /// Whether a message signed with SHA-1 is accepted.
     pub allow_sha1_digest: bool,
@@ -127,7 +127,7 @@ impl Trust {
 /// `[plugins]`: where plugins come from, and where what was compiled is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugins {
-    /// Components and their side-car files. Need not exist.
+    /// Components and their sidecars. Need not exist.
     pub folder: PathBuf,
     /// Compiled components; private to Sesame.
     pub cache: PathBuf,
@@ -168,11 +168,11 @@ impl Plugins {
             section.readable_file("signers", &plugins.signers);
         }
         if plugins.adopted.starts_with(&plugins.folder) {
-            let problem = format!("{} lies in the plugin folder", plugins.adopted.display());
+            let problem = format!("{} is in the plugin folder", plugins.adopted.display());
             section.complain("adopted", complain(problem, "choose a file outside it, private to Sesame"));
         }
         if plugins.cache.starts_with(&plugins.folder) {
-            let problem = format!("{} lies in the plugin folder", plugins.cache.display());
+            let problem = format!("{} is in the plugin folder", plugins.cache.display());
             section.complain("cache", complain(problem, "choose a directory outside it, private to Sesame"));
         }
         section.finish();
@@ -259,7 +259,7 @@ impl Log {
 pub struct Limits {
     /// Message bodies held in memory at once, in bytes, over all channels.
     pub memory: u64,
-    /// How long a stop waits for what is in work.
+    /// How long a stop waits for messages in flight.
     pub grace: Duration,
     /// Threads of each channel that seal, open and run plugins; absent: one for each processor.
     pub workers: Option<u32>,

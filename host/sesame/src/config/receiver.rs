@@ -52,7 +52,7 @@ pub struct Receiver {
     pub authorised: PathBuf,
     /// DN list that wins over `authorised`.
     pub banned: Option<PathBuf>,
-    /// What becomes of everybody else's messages.
+    /// What becomes of messages of other signers.
     pub unlisted: Unlisted,
     /// `incoming`, `reject`, `deferred`, the routes' queues and the journal lie here.
     pub spool: PathBuf,

@@ -110,7 +110,7 @@ impl Sender {
         }
         for (key, path) in [("state", &self.state), ("reject", &self.reject)] {
             if path.starts_with(&self.queue) {
-                let problem = format!("{} lies in the queue itself", path.display());
+                let problem = format!("{} is inside the queue", path.display());
                 section.complain(key, complain(problem, "choose a directory beside the queue, on the same disk"));
             }
         }

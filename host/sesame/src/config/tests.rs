@@ -1,6 +1,6 @@
 //! What an operator reads: each folder of `cases/` is a wrong configuration and, in `error.txt`, the exact text.
 //!
-//! `SESAME_WRITE_EXPECTED=1` writes the texts anew, to be read before they are kept.
+//! `SESAME_WRITE_EXPECTED=1` overwrites the texts; read them before you keep them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,16 +37,16 @@ fn every_mistake_is_told_with_its_line_its_key_and_the_remedy() {
     let mut count = 0;
     for case in fs::read_dir(folder("src/config/cases")).unwrap().map(|entry| entry.unwrap().path()) {
         let text = fs::read_to_string(case.join("sesame.toml")).unwrap();
-        let told = match parse(&text) {
+        let shown = match parse(&text) {
             Ok(_) => "accepted".to_owned(),
             Err(errors) => format!("{errors}\n"),
         };
         let expected = case.join("error.txt");
         if std::env::var_os("SESAME_WRITE_EXPECTED").is_some() {
-            fs::write(&expected, &told).unwrap();
+            fs::write(&expected, &shown).unwrap();
         }
-        if fs::read_to_string(&expected).unwrap_or_default() != told {
-            wrong.push(format!("{}:\n{told}", case.display()));
+        if fs::read_to_string(&expected).unwrap_or_default() != shown {
+            wrong.push(format!("{}:\n{shown}", case.display()));
         }
         count += 1;
     }
@@ -156,7 +156,7 @@ fn queues_that_are_one_through_a_symbolic_link_are_found() {
     let text = format!("[broker.egi]\nhosts = [\"a:1\"]\n{}{}", queue("one", "real/queue"), queue("two", "link/queue"));
     assert!(parse(&text).is_ok());
     let errors = Config::parse(&text, Path::new("sesame.toml"), Files::Check).unwrap_err().to_string();
-    assert!(errors.contains("is in the way of queue of [send.one]"), "{errors}");
+    assert!(errors.contains("overlaps with queue of [send.one]"), "{errors}");
 }
 
 #[test]

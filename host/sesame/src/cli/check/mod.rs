@@ -1,9 +1,8 @@
-//! `sesame check`: what is wrong and how to mend it. Nothing is changed but what a look needs: the lock of a spool is taken
-//! for a moment to see whether it is free.
+//! `sesame check`: what is wrong and how to fix it. It changes nothing, but takes the lock of a spool for a moment to see
+//! whether it is free.
 //!
-//! The configuration was read before this runs; its mistakes end the program with their own lines. `local` looks at the
-//! files, plugins and queues of this machine, `brokers` and
-//! `destinations` at the other end of the wire.
+//! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
+//! machine, `brokers` and `destinations` the other end of the connection.
 
 mod brokers;
 mod destinations;
@@ -23,13 +22,13 @@ use terminal::{EXIT_DONE, EXIT_FAILED};
 /// `sesame check`.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// Do not try the brokers.
+    /// Do not connect to brokers.
     #[arg(long)]
     pub offline: bool,
-    /// Print the whole configuration with every default spelled out; it can be used as a configuration file.
+    /// Print the configuration with all defaults, in the format of a configuration file.
     #[arg(long)]
     pub effective: bool,
-    /// Print the findings as JSON.
+    /// Print the results as JSON.
     #[arg(long, conflicts_with = "effective")]
     pub json: bool,
 }
@@ -39,7 +38,7 @@ pub struct Check {
 enum Level {
     /// As it should be.
     Ok,
-    /// Works, and somebody should look.
+    /// Works, but needs attention.
     Warning,
     /// Does not work.
     Error,
@@ -61,7 +60,7 @@ struct Found {
     level: Level,
     /// The section of the configuration, such as `send.cpu` or `broker.egi`.
     subject: String,
-    /// What is so, or what is wrong and how to mend it.
+    /// What was found, or what is wrong and how to fix it.
     text: String,
 }
 
@@ -201,7 +200,7 @@ mod tests {
         let holder = format!("(process {})", std::process::id());
         assert!(local::queues(config).iter().any(|found| found.text.contains(&holder)));
         drop(held);
-        assert!(local::queues(config).iter().any(|found| found.text.contains("is held by nobody")));
+        assert!(local::queues(config).iter().any(|found| found.text.contains("is free")));
     }
 
     #[test]

@@ -29,10 +29,10 @@ pub(super) use inbound::{reason_of, receiver_snapshot};
 /// `sesame explain`.
 #[derive(Args, Debug)]
 pub struct Explain {
-    /// A channel of the configuration. A sender explains content, a receiver a sealed message or content.
+    /// Channel of the configuration: content for a sender, a sealed message or content for a receiver.
     #[arg(value_name = "CHANNEL")]
     pub channel: String,
-    /// The message; - is standard input.
+    /// File with the message; - for standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print the verdict as JSON.

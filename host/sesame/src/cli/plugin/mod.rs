@@ -1,8 +1,7 @@
-//! `sesame plugin`: what authors of plugins use, and operators who look after them. Each subcommand's work is in the file of
+//! `sesame plugin`: commands for authors of plugins (crate `author`) and for operators. Each subcommand is in the file of
 //! its name.
 //!
-//! What authors use, and `inspect`, reads no configuration and needs none of its user: it runs on an author's machine as on a
-//! server.
+//! The commands for authors and `inspect` read no configuration: they also run on an author's machine.
 
 mod inspect;
 pub(super) mod list;
@@ -23,32 +22,32 @@ use plugins::{CompileSettings, Plugins};
 /// `sesame plugin`.
 #[derive(Args, Debug)]
 pub struct Plugin {
-    /// What to do with a plugin.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: PluginCommand,
 }
 
-/// What to do with a plugin.
+/// A subcommand of `sesame plugin`.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// What authors use.
+    /// Commands for authors.
     #[cfg(feature = "author")]
     #[command(flatten)]
     Author(author::Command),
-    /// Say what a component is and wants before it is trusted with a message.
+    /// Show name, roles, imports and configuration schema of a component without installing it.
     Inspect(Inspect),
-    /// Say what runs in each channel, how it fares, and what is wrong.
+    /// List the plugins of each channel with state, statistics and errors.
     List(List),
-    /// End a plugin of the folder: remove its files and say to every Sesame that this is on purpose.
+    /// Uninstall a plugin: delete its files and leave a NAME.removed marker.
     Remove(Remove),
-    /// Sign components and side-cars: FILE.p7s beside each.
+    /// Sign components and sidecars: write FILE.p7s beside each.
     Sign(Sign),
 }
 
 /// `sesame plugin inspect`.
 #[derive(Args, Debug)]
 pub struct Inspect {
-    /// The component, or builtin:NAME.
+    /// Component file, or builtin:NAME.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print JSON.
@@ -59,10 +58,10 @@ pub struct Inspect {
 /// `sesame plugin list`.
 #[derive(Args, Debug)]
 pub struct List {
-    /// Channels of the configuration; none means all.
+    /// Channels of the configuration [default: all].
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
-    /// Print JSON, one object for each channel.
+    /// Print JSON, one object per channel.
     #[arg(long)]
     pub json: bool,
 }
@@ -70,7 +69,7 @@ pub struct List {
 /// `sesame plugin remove`.
 #[derive(Args, Debug)]
 pub struct Remove {
-    /// NAME of NAME.wasm in the plugin folder.
+    /// Name of the plugin: NAME of NAME.wasm in the plugin folder.
     #[arg(value_name = "NAME")]
     pub name: String,
 }
@@ -78,13 +77,13 @@ pub struct Remove {
 /// `sesame plugin sign`.
 #[derive(Args, Debug)]
 pub struct Sign {
-    /// NAME.wasm and NAME.toml of plugins.
+    /// Files NAME.wasm and NAME.toml of plugins.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// PEM: the signer's certificate, then any intermediate ones [default: that of the configuration's credential].
+    /// Signer's certificate, then any intermediate ones, in PEM [default: [credential] of the configuration].
     #[arg(long, value_name = "FILE", requires = "key")]
     pub certificate: Option<PathBuf>,
-    /// PEM: its key, readable by its owner alone.
+    /// Private key in PEM, readable by its owner only.
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub key: Option<PathBuf>,
 }
@@ -122,7 +121,7 @@ fn plugins(cache: Option<PathBuf>) -> anyhow::Result<Arc<Plugins>> {
     Ok(Plugins::start(CompileSettings { cache, program })?)
 }
 
-/// Where an author's compiled plugins are kept: a private folder in the user's cache. Without one each is compiled anew.
+/// Where an author's compiled plugins are kept: a private folder in the user's cache. Without it each component is compiled again.
 fn user_cache() -> Option<PathBuf> {
     let absolute = |value: Option<OsString>| value.map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = absolute(std::env::var_os("XDG_CACHE_HOME"));
@@ -132,7 +131,7 @@ fn user_cache() -> Option<PathBuf> {
     made.is_ok().then_some(folder)
 }
 
-/// What the commands for authors take from this program.
+/// What this program passes to the commands for authors.
 #[cfg(feature = "author")]
 fn host() -> author::Host {
     author::Host {

@@ -10,36 +10,36 @@ use crate::config::parse_duration;
 /// `sesame queue`.
 #[derive(Args, Debug)]
 pub struct Queue {
-    /// What to do with a queue.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: QueueCommand,
 }
 
-/// What to do with a queue.
+/// A subcommand of `sesame queue`.
 #[derive(Debug, Subcommand)]
 pub enum QueueCommand {
-    /// Say how many messages wait in each queue, and which.
+    /// List the queues with their number of messages, or their messages.
     List(QueueList),
-    /// Print one element: who signed it, why it is there, what is in it.
+    /// Show one element: signer, reason and content.
     Show(QueueShow),
-    /// Put files into a sending channel's outgoing queue.
+    /// Add files to the outgoing queue of a channel.
     Add(QueueAdd),
-    /// Try rejected or deferred messages again.
+    /// Retry rejected or deferred messages.
     Retry(QueueRetry),
-    /// Remove rejected or deferred messages for good.
+    /// Delete rejected or deferred messages.
     Purge(QueuePurge),
 }
 
 /// `sesame queue list`.
 #[derive(Args, Debug)]
 pub struct QueueList {
-    /// Channels of the configuration; none means all.
+    /// Channels of the configuration [default: all].
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
-    /// Only this queue: outgoing, incoming, reject, deferred, or the name of a route's.
+    /// Only this queue: outgoing, incoming, reject, deferred or the queue of a route.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,
-    /// Name every element, not only their number.
+    /// List every element, not only their number.
     #[arg(long, short)]
     pub long: bool,
     /// Print JSON.
@@ -50,16 +50,16 @@ pub struct QueueList {
 /// `sesame queue show`.
 #[derive(Args, Debug)]
 pub struct QueueShow {
-    /// A channel of the configuration.
+    /// Channel of the configuration.
     #[arg(value_name = "CHANNEL")]
     pub channel: String,
-    /// The element as `sesame queue list --long` names it.
+    /// Element name as in `sesame queue list --long`.
     #[arg(value_name = "ELEMENT")]
     pub element: String,
-    /// Only in this queue: outgoing, incoming, reject, deferred, or the name of a route's.
+    /// Only in this queue: outgoing, incoming, reject, deferred or the queue of a route.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,
-    /// Print the content alone, byte for byte.
+    /// Print only the content, byte for byte.
     #[arg(long, conflicts_with = "json")]
     pub body: bool,
     /// Print JSON.
@@ -70,15 +70,15 @@ pub struct QueueShow {
 /// `sesame queue add`.
 #[derive(Args, Debug)]
 pub struct QueueAdd {
-    /// A sending channel of the configuration, [send.NAME].
+    /// Sending channel [send.NAME].
     #[arg(value_name = "CHANNEL")]
     pub channel: String,
-    /// Files, one message each; - is standard input.
+    /// Files, one message each; - for standard input.
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 }
 
-/// A queue that holds what could not go on.
+/// A queue for messages that could not be stored or sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Aside {
     /// Refused for good.
@@ -90,16 +90,16 @@ pub enum Aside {
 /// `sesame queue retry`.
 #[derive(Args, Debug)]
 pub struct QueueRetry {
-    /// A channel of the configuration.
+    /// Channel of the configuration.
     #[arg(value_name = "CHANNEL")]
     pub channel: String,
-    /// Elements as `sesame queue list --long` names them; none means all.
+    /// Element names as in `sesame queue list --long` [default: all].
     #[arg(value_name = "ELEMENT")]
     pub elements: Vec<String>,
-    /// The queue to take them from.
+    /// Queue to take them from.
     #[arg(long, value_enum, default_value = "reject")]
     pub from: Aside,
-    /// Send or store once more what was sent or stored already.
+    /// Also send or store messages that were sent or stored before.
     #[arg(long)]
     pub again: bool,
 }
@@ -107,16 +107,16 @@ pub struct QueueRetry {
 /// `sesame queue purge`.
 #[derive(Args, Debug)]
 pub struct QueuePurge {
-    /// A channel of the configuration.
+    /// Channel of the configuration.
     #[arg(value_name = "CHANNEL")]
     pub channel: String,
-    /// Elements as `sesame queue list --long` names them; none means all that --older-than leaves.
+    /// Element names as in `sesame queue list --long` [default: all that match --older-than].
     #[arg(value_name = "ELEMENT", required_unless_present = "older_than")]
     pub elements: Vec<String>,
-    /// The queue to remove them from.
+    /// Queue to delete them from.
     #[arg(long, value_enum, default_value = "reject")]
     pub from: Aside,
-    /// Only elements that have been there for so long.
+    /// Only elements older than this.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub older_than: Option<Duration>,
 }
