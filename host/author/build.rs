@@ -1,5 +1,6 @@
 //! Embeds what `sesame plugin new` writes: the contract, the SDK with its helpers and templates, and the versions that
-//! the Rust SDK is tested with. Every file below `plugin-sdk` joins by being there, so that nothing need be listed twice.
+//! the Rust SDK is tested with. Every file below `plugin-sdk` joins by being there, so that nothing need be listed
+//! twice.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ const FOLDERS: [(&str, bool); 6] = [
     ("plugin-sdk/c", true),
     ("plugin-sdk/templates", true),
 ];
-const FILES: [&str; 3] = ["plugin-sdk/Cargo.toml", "plugin-sdk/README.md", "plugins/Cargo.lock"];
+const FILES: [&str; 3] = ["Cargo.lock", "docs/src/plugins/guide.md", "plugin-sdk/Cargo.toml"];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../..").canonicalize()?;

@@ -19,7 +19,7 @@ use crate::sesame::{Pair, Site, Way, own_destination, program};
 /// Panics on every message, and only on those that hold `bad`.
 const ALWAYS: &str = "[config]\nvalidate = \"panic\"\ntext = \"out of cheese\"\n";
 const BAD: &str = "[config]\nvalidate = \"panic\"\nwhen = \"bad\"\ntext = \"out of cheese\"\n";
-const PAUSED: &str = "the channel pauses, for this plugin fails for every message";
+const PAUSED: &str = "channel paused: plugin fails for every message";
 
 /// Waits until the log tells of a pause, with plugin and reason.
 #[track_caller]

@@ -30,14 +30,14 @@ impl Language {
         let mut sources = vec![
             ("plugin-sdk/templates/every".to_owned(), ""),
             (format!("plugin-sdk/templates/{}", self.word()), ""),
-            ("plugin-sdk/README.md".to_owned(), "GUIDE.md"),
+            ("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"),
         ];
         match self {
             Self::Rust => sources.extend([
                 ("wit".to_owned(), "wit"),
                 ("plugin-sdk/src".to_owned(), "sdk/src"),
                 ("plugin-sdk/Cargo.toml".to_owned(), "sdk/Cargo.toml"),
-                ("plugins/Cargo.lock".to_owned(), "Cargo.lock"),
+                ("Cargo.lock".to_owned(), "Cargo.lock"),
             ]),
             Self::Python | Self::Js | Self::C => sources
                 .extend([("wit".to_owned(), "wit/deps/sesame-plugin"), (format!("plugin-sdk/{}", self.word()), "")]),

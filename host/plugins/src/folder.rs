@@ -12,13 +12,12 @@
 //! wins.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use message::files::{self, NotOpened};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 
 use super::component::MAX_COMPONENT_BYTES;
 use super::sidecar::SideCar;
@@ -245,18 +244,15 @@ fn parse_side_car(bytes: &[u8], path: &Path) -> Result<SideCar, String> {
 /// its name.
 pub(super) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let shown = path.display();
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file: OwnedFd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| match error {
-        rustix::io::Errno::LOOP => format!("{shown} is a symbolic link: put the file itself here"),
-        error => format!("cannot read {shown}: {}", io::Error::from(error)),
+    let file = files::open_regular(CWD, path).map_err(|error| match error {
+        NotOpened::NotRegular(FileType::Symlink) => format!("{shown} is a symbolic link: put the file itself here"),
+        NotOpened::NotRegular(_) => format!("{shown} is not a regular file"),
+        NotOpened::Io(error) => format!("cannot read {shown}: {error}"),
     })?;
     let stat = rustix::fs::fstat(&file).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(format!("{shown} is not a regular file"));
-    }
     check_owner(&stat).map_err(|reason| format!("{shown} {reason}"))?;
     let mut bytes = Vec::new();
-    let read = File::from(file).take(limit + 1).read_to_end(&mut bytes);
+    let read = file.take(limit + 1).read_to_end(&mut bytes);
     read.map_err(|error| format!("cannot read {shown}: {error}"))?;
     if bytes.len() as u64 > limit {
         return Err(format!("{shown} is larger than {} MB", limit >> 20));

@@ -6,7 +6,9 @@
 //! after that is counted, and the count is the last line.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use message::locked;
 
 use super::bindings::log::{Host, Level};
 use super::state::HostState;
@@ -17,12 +19,12 @@ static PLACE: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// From now on texts that send an operator to the log of plugins name this file.
 pub fn log_is_at(file: &Path) {
-    *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+    *locked(&PLACE) = Some(file.to_owned());
 }
 
 /// The log of plugins as a text names it.
 pub(super) fn place() -> String {
-    let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = locked(&PLACE);
     place.as_ref().map_or_else(|| "the plugin's log".to_owned(), |file| format!("its log, {},", file.display()))
 }
 

@@ -4,8 +4,9 @@ mod inspect;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
+use message::locked;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
@@ -103,14 +104,14 @@ impl Plugins {
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
-        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = locked(&self.compiling);
         // Whoever had the turn before may have compiled this very one.
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
         let (component, machine) = self.compile(bytes, &sha256, trust)?;
         let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
-        let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = locked(&self.loaded);
         all.retain(|_, weak| weak.strong_count() > 0);
         all.insert(sha256, Arc::downgrade(&loaded));
         Ok(loaded)
@@ -126,7 +127,7 @@ impl Plugins {
     }
 
     fn known(&self, sha256: &[u8; 32]) -> Option<Arc<Loaded>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(sha256).and_then(Weak::upgrade)
+        locked(&self.loaded).get(sha256).and_then(Weak::upgrade)
     }
 
     /// The compiled component, and the engine it is for. What can be none is refused before.

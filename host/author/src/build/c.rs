@@ -113,7 +113,7 @@ fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
         // The module wants something of a system that `system.c` does not answer.
         Err(error) if format!("{error:#}").contains("wasi_snapshot_preview1") => bail!(
             "it uses more of the system than `sesame/system.c` answers, such as sockets: {error:#}; \
-             docs/plugin-calls.md says what a plugin has"
+             docs/src/plugins/calls.md says what a plugin has"
         ),
         Err(error) => Err(error),
     }

@@ -1,11 +1,11 @@
-//! The contract's types in Rust, made from `wit/`; here and in `v0_9`, for the major version before, are the only
-//! `bindgen!` of the program.
+//! The contract's types in Rust, made from `wit/`. The program has no other `bindgen!` for it; `made_up` serves the tests.
 //!
 //! The three worlds are joined into one, so that `types` and `log` exist once. Nothing here decides anything: which
 //! exports a component has is found one by one in `contract`, what they answer is checked in `answer`.
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, reason = "generated code")]
 
-pub(super) mod v0_9;
+#[cfg(test)]
+pub(super) mod made_up;
 
 wasmtime::component::bindgen!({
     path: "../../wit",

@@ -10,18 +10,17 @@
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, OFlags};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 use super::artefact::Artefact;
-use message::hex;
+use message::{files, hex};
 
 /// Larger than any code that 64 MB of component become.
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
@@ -64,7 +63,7 @@ pub enum CacheError {
 /// The folder, checked and held open.
 pub(super) struct Cache {
     path: PathBuf,
-    folder: OwnedFd,
+    folder: File,
 }
 
 impl Cache {
@@ -74,8 +73,7 @@ impl Cache {
         if !path.exists() {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| unusable(e.into()))?;
+        let folder = files::open(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(unusable)?;
         let stat = rustix::fs::fstat(&folder).map_err(|e| unusable(e.into()))?;
         if stat.st_uid != rustix::process::geteuid().as_raw() {
             return Err(CacheError::Foreign { path: path.to_owned(), owner: stat.st_uid });
@@ -95,15 +93,13 @@ impl Cache {
 
     /// The compiled form of a component, if a whole one of this engine is here.
     pub(super) fn find(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Artefact> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.folder, file_name(engine, sha256), flags, Mode::empty()).ok()?;
+        let file = files::open_regular(&self.folder, file_name(engine, sha256)).ok()?;
         let stat = rustix::fs::fstat(&file).ok()?;
         let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-        if !ours || FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        if !ours {
             return None;
         }
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).ok()?);
-        let file = File::from(file);
         (&file).take(MAX_ARTEFACT_BYTES).read_to_end(&mut bytes).ok()?;
         if age(stat.st_mtime) > NOTED {
             let _ = file.set_modified(SystemTime::now());
@@ -125,8 +121,7 @@ impl Cache {
     fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let aside = format!("{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&self.folder, &aside, flags, Mode::RUSR | Mode::WUSR)?);
+        let mut file = files::open(&self.folder, &aside, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
         let written = file.write_all(&Sha256::digest(code)).and_then(|()| file.write_all(code));
         let renamed = written.and_then(|()| file.sync_all()).and_then(|()| {
             rustix::fs::renameat(&self.folder, &aside, &self.folder, name)?;

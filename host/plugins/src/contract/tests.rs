@@ -1,8 +1,8 @@
-//! Components built for each released contract, and what became of the contract since, run through whole pipelines.
+//! Components built for each major version of the contract, and for what is not served, run through whole pipelines.
 //!
 //! The components in `tests/data/contracts` are kept as they were built when their contract came out; the source of all
-//! of them is `tests/guests/released`. Versions have the same length in all names, so a component for a version that
-//! does not exist yet is one of these with other digits.
+//! of them is `tests/guests/released`. Versions have the same length in all names, so a component for another version,
+//! and for the major that only these tests serve, is one of these with other digits.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -14,10 +14,43 @@ use crate::{
 };
 use message::{Direction, Finding, MessageId, Severity};
 
-const RELEASED: [&str; 2] = ["0.9.0", "1.0.0"];
+/// The second is made up, and served in tests alone.
+const MAJORS: [&str; 2] = ["1.0.0", "7.0.0"];
 
+fn released() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/contracts/1.0.0/every-role.wasm")
+}
+
+/// The released component with all of `from` replaced by `to` of the same length, which keeps every offset in it.
+fn changed(changes: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = std::fs::read(released()).unwrap();
+    for (from, to) in changes {
+        assert_eq!(from.len(), to.len());
+        let mut found = false;
+        for at in 0..=bytes.len() - from.len() {
+            if bytes[at..].starts_with(from.as_bytes()) {
+                bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+                found = true;
+            }
+        }
+        assert!(found, "{from} is not in the component");
+    }
+    bytes
+}
+
+/// The component for a major version.
 fn path(version: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/data/contracts/{version}/every-role.wasm"))
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    if version == "1.0.0" {
+        return released();
+    }
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("every-role.wasm"), changed(&[("@1.0.0", "@7.0.0")])).unwrap();
+        folder
+    });
+    assert_eq!(version, "7.0.0");
+    folder.path().join("every-role.wasm")
 }
 
 fn plugins() -> &'static Plugins {
@@ -43,7 +76,7 @@ fn load(stages: Vec<StageSource>) -> Result<Pipeline, String> {
     Pipeline::load(plugins(), settings).map_err(|errors| errors[0].to_string())
 }
 
-fn released(version: &str) -> Pipeline {
+fn every_role(version: &str) -> Pipeline {
     load(vec![stage(&path(version), "x")]).unwrap()
 }
 
@@ -88,12 +121,12 @@ fn passed(outcome: Outcome) -> (Vec<Output>, Vec<Refused>, Vec<Finding>) {
 }
 
 #[test]
-fn tells_a_component_of_any_released_contract_all_there_is() {
+fn tells_a_component_of_any_major_version_all_there_is() {
     let facts = "inbound;00000000/00000000000001;central;/queue/test;text/plain;1700000000000 3;\
                  CN=host.example.org,C=UK;CN=ca;1f;2000000000 [48, 0];subject-slash=/C=UK/CN=host.example.org;\
                  site=a,site=b;element=00000000/00000000000001,max-payload-bytes=1048576";
-    for version in RELEASED {
-        let (outputs, _, findings) = passed(run(&released(version), "nothing in particular"));
+    for version in MAJORS {
+        let (outputs, _, findings) = passed(run(&every_role(version), "nothing in particular"));
         assert_eq!((outputs[0].payload.as_ref(), outputs[0].routes.len()), (None, 0), "{version}");
         let expected = [
             finding(Severity::Info, facts),
@@ -105,10 +138,10 @@ fn tells_a_component_of_any_released_contract_all_there_is() {
 }
 
 #[test]
-fn takes_every_verdict_from_a_component_of_any_released_contract() {
+fn takes_every_verdict_from_a_component_of_any_major_version() {
     let plugin = || "every-role.wasm".to_owned();
-    for version in RELEASED {
-        let pipeline = released(version);
+    for version in MAJORS {
+        let pipeline = every_role(version);
         let findings = vec![finding(Severity::Error, "is not good"), finding(Severity::Info, "note")];
         assert_eq!(run(&pipeline, "invalid"), Outcome::Invalid { findings, plugin: plugin() });
         for (payload, after) in [("retry", Some(Duration::from_millis(1500))), ("retry at any time", None)] {
@@ -135,10 +168,10 @@ fn takes_every_verdict_from_a_component_of_any_released_contract() {
 
 #[test]
 fn serves_two_majors_in_one_pipeline() {
-    let stages = || ["0.9.0", "1.0.0", "0.9.0"].iter().zip(["one", "two", "three"]);
+    let stages = || ["7.0.0", "1.0.0", "7.0.0"].iter().zip(["one", "two", "three"]);
     let pipeline = load(stages().map(|(version, mark)| stage(&path(version), mark)).collect()).unwrap();
     let contracts: Vec<String> = pipeline.stages().map(|stage| stage.state.unwrap().contract.to_owned()).collect();
-    assert_eq!(contracts, ["0.9.0", "1.0.0", "0.9.0"]);
+    assert_eq!(contracts, ["7.0.0", "1.0.0", "7.0.0"]);
     // The first splits; the parts pass the second and the third.
     let (outputs, refused, findings) = passed(run(&pipeline, "split\ncloud\nboth\n!no"));
     let texts: Vec<&[u8]> = outputs.iter().filter_map(|output| output.payload.as_deref()).collect();
@@ -153,7 +186,7 @@ fn serves_two_majors_in_one_pipeline() {
 
 #[test]
 fn a_limit_holds_for_every_major() {
-    for version in RELEASED {
+    for version in MAJORS {
         let side_car = "output-limit = 10\n[config]\nmark = \"x\"";
         let side_car = SideCar::parse(side_car, Path::new("a.toml")).unwrap();
         let pipeline = load(vec![StageSource::named(path(version).to_str().unwrap(), Some(side_car))]).unwrap();
@@ -162,30 +195,17 @@ fn a_limit_holds_for_every_major() {
     }
 }
 
-/// A released component with all of `from` replaced by `to` of the same length, which keeps every offset in it.
-fn changed(version: &str, changes: &[(&str, &str)]) -> Result<Pipeline, String> {
-    let mut bytes = std::fs::read(path(version)).unwrap();
-    for (from, to) in changes {
-        assert_eq!(from.len(), to.len());
-        let mut found = false;
-        for at in 0..=bytes.len() - from.len() {
-            if bytes[at..].starts_with(from.as_bytes()) {
-                bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
-                found = true;
-            }
-        }
-        assert!(found, "{from} is not in the component");
-    }
+fn load_changed(changes: &[(&str, &str)]) -> Result<Pipeline, String> {
     let folder = tempfile::tempdir().unwrap();
     let component = folder.path().join("changed.wasm");
-    std::fs::write(&component, bytes).unwrap();
+    std::fs::write(&component, changed(changes)).unwrap();
     load(vec![stage(&component, "x")])
 }
 
 #[test]
 fn takes_a_component_of_a_newer_minor_version_that_uses_nothing_new() {
     for newer in ["@1.3.0", "@1.0.7"] {
-        let pipeline = changed("1.0.0", &[("@1.0.0", newer)]).unwrap();
+        let pipeline = load_changed(&[("@1.0.0", newer)]).unwrap();
         assert_eq!(passed(run(&pipeline, "replace\nnew")).0, [output("new", None)]);
         assert_eq!(pipeline.stages().next().unwrap().state.unwrap().contract, &newer[1..]);
     }
@@ -193,11 +213,11 @@ fn takes_a_component_of_a_newer_minor_version_that_uses_nothing_new() {
 
 #[test]
 fn says_which_contract_a_component_was_built_for_and_which_are_served() {
-    for (version, from, other) in [("1.0.0", "@1.0.0", "2.0.0"), ("0.9.0", "@0.9.0", "0.8.0")] {
-        let error = changed(version, &[(from, &format!("@{other}"))]).unwrap_err();
+    for other in ["2.0.0", "0.9.0"] {
+        let error = load_changed(&[("@1.0.0", &format!("@{other}"))]).unwrap_err();
         let expected = format!(
-            "plugin changed.wasm was built for sesame:plugin@{other}, this host speaks 0.9 and 1.x: build it with the \
-             SDK of a release that speaks the same, or use such a release"
+            "plugin changed.wasm was built for sesame:plugin@{other}, this host speaks 1.x: build it with the SDK of a \
+             release that speaks the same, or use such a release"
         );
         assert_eq!(error, expected);
     }
@@ -208,18 +228,18 @@ fn names_what_a_component_wants_or_has_that_this_host_does_not_know() {
     let cases: [(&[(&str, &str)], &str); 5] = [
         (
             &[("@1.0.0", "@1.3.0"), ("plugin/log@", "plugin/lag@")],
-            "wants sesame:plugin/lag@1.3.0, which this host does not have, it speaks 0.9 and 1.x: use a newer",
+            "wants sesame:plugin/lag@1.3.0, which this host does not have, it speaks 1.x: use a newer",
         ),
         (&[("write", "wrote")], "wants the function wrote of sesame:plugin/log@1.0.0, which this host does not have"),
         (&[("plugin/router@", "plugin/rooter@")], "exports sesame:plugin/rooter@1.0.0, which this host would not call"),
-        (&[("plugin/router@1.0.0", "plugin/router@0.9.0")], "mixes sesame:plugin@1.0.0 and sesame:plugin@0.9.0"),
+        (&[("plugin/router@1.0.0", "plugin/router@7.0.0")], "mixes sesame:plugin@1.0.0 and sesame:plugin@7.0.0"),
         (
             &[("describe", "describo")],
             "does not export the function describe of sesame:plugin/lifecycle@1.0.0: build it from the contract",
         ),
     ];
     for (changes, expected) in cases {
-        let error = changed("1.0.0", changes).unwrap_err();
+        let error = load_changed(changes).unwrap_err();
         assert!(error.contains(expected), "{expected:?} not in {error:?}");
     }
 }

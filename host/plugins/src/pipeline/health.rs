@@ -16,8 +16,10 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
+
+use message::locked;
 
 use super::{Blame, Input};
 use crate::instance::Fault;
@@ -76,7 +78,7 @@ impl Failed {
 
 impl Health {
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     /// The stage answered for a message; true if that closed the breaker.

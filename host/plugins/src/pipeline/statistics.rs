@@ -5,9 +5,11 @@
 //! two thousand seconds on falls into the last one. No lock: a reader may see a call counted and its time not yet.
 
 use std::array;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use message::locked;
 
 /// Buckets for each doubling.
 const STEPS: u64 = 4;
@@ -20,7 +22,7 @@ pub(super) struct LastError(Mutex<Option<(SystemTime, String)>>);
 impl LastError {
     /// Takes note of a failure of now.
     pub(super) fn note(&self, text: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((SystemTime::now(), text));
+        *locked(&self.0) = Some((SystemTime::now(), text));
     }
 
     /// The same where it is not the one that is known.
@@ -32,7 +34,7 @@ impl LastError {
 
     /// When and what it was.
     pub(super) fn get(&self) -> Option<(SystemTime, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 }
 

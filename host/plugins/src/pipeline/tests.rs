@@ -393,7 +393,7 @@ fn unfit_components_are_refused_with_the_reason() {
     let reasons = [
         ("no-lifecycle", "does not export sesame:plugin/lifecycle, as every plugin must"),
         ("no-role", "exports no role"),
-        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9 and 1.x"),
+        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 1.x"),
         ("wrong-type", "has another type than the contract it names, "),
     ];
     for (name, reason) in reasons {

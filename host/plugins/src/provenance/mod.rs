@@ -25,14 +25,14 @@ mod tests;
 use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
 use self::adopted::Adopted;
 use super::folder::{self, Source, StageSource, read_file};
-use message::cause;
+use message::{cause, locked};
 use smime::{OpenError, verify_detached};
 use trust::{ListError, PathError, Role, Signer, SignerList, Trust, TrustError, TrustSettings, TrustStore};
 
@@ -209,7 +209,7 @@ impl Provenance {
     }
 
     fn store(&self, settings: &ProvenanceSettings) -> Result<std::sync::Arc<TrustStore>, SignatureError> {
-        let mut trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trust = locked(&self.trust);
         if let Some(trust) = trust.as_ref() {
             trust.refresh();
             return Ok(trust.snapshot());

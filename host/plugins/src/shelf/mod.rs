@@ -44,8 +44,10 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
+
+use message::locked;
 
 use self::facts::Facts;
 pub(super) use self::slot::side_car_gone;
@@ -204,10 +206,6 @@ struct Job {
     facts: Facts,
     /// Whether it waits no longer for others that are changing.
     alone: bool,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shelf {

@@ -3,8 +3,8 @@
 
 use super::{EXIT_CONFIGURATION, EXIT_HELD, EXIT_USAGE};
 use crate::config::{self, Config, Kind, Selection, Source};
-use crate::daemon::{ChannelError, Daemon, Shared};
 use crate::log::Level;
+use crate::service::{ChannelError, Daemon, Shared};
 use message::cause;
 use settings::ConfigErrors;
 pub(super) use terminal::say;
@@ -40,7 +40,7 @@ impl Context {
 
 /// Prints which plugins of a channel are compiled first, because that takes time.
 pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
-    for plugin in crate::daemon::compiling(shared, config, channel) {
+    for plugin in crate::service::compiling(shared, config, channel) {
         say(&format!("sesame: compiling plugin {plugin} for the first time; this can take a minute"));
     }
 }

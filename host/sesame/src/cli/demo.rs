@@ -10,6 +10,7 @@ use clap::Args;
 use super::context::runtime;
 use super::output;
 use crate::demo::{Ending, Scene, Story, play, stage};
+use message::Fate;
 use terminal::{EXIT_DONE, EXIT_FAILED};
 
 /// `sesame demo`.
@@ -78,9 +79,9 @@ fn print_story(story: &Story, number: usize) {
         sample.content.len(),
         story.id
     ));
-    match story.sending.iter().find(|step| step.what == "rejected") {
+    match story.sending.iter().find(|step| step.fate == Fate::Rejected) {
         Some(refused) => {
-            step("sender", &format!("refused: {}", refused.detail.as_deref().unwrap_or_default()));
+            step("sender", &format!("rejected: {}", refused.detail.as_deref().unwrap_or_default()));
             step("", &format!("kept, with the reason, in {}", refused.elements.join(", ")));
         }
         None => {
@@ -93,11 +94,11 @@ fn print_story(story: &Story, number: usize) {
         step("receiver", &format!("decrypted; signature and certification path verified: {signer}"));
         let elements = received.elements.join(", ");
         let detail = received.detail.as_deref().unwrap_or_default();
-        if received.what == "stored" {
+        if received.fate == Fate::Stored {
             step("", "the signer is authorised; passed the pipeline (builtin:passthrough)");
             step("", &format!("stored durably, then acknowledged: spool/{elements}"));
         } else {
-            step("", &format!("{}: {detail}", received.what));
+            step("", &format!("{}: {detail}", received.fate));
             step("", &format!("kept, with the reason, in spool/{elements}"));
         }
     }

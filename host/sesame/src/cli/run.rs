@@ -11,9 +11,9 @@ use clap::Args;
 
 use super::context::{Context, made, runtime, select};
 use crate::config::{Config, Kind};
-use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::log::Logging;
 use crate::sender::Stay;
+use crate::service::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::shutdown::{self, Shutdown};
 use terminal::{EXIT_DONE, EXIT_FAILED};
 

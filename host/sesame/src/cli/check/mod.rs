@@ -16,7 +16,7 @@ use clap::Args;
 use super::context::{Context, runtime};
 use super::output;
 use crate::config::Config;
-use crate::daemon::Shared;
+use crate::service::Shared;
 use terminal::{EXIT_DONE, EXIT_FAILED};
 
 /// `sesame check`.
