@@ -1,9 +1,7 @@
-//! The program `sesame`: everything is in the library, see `sesame::cli`.
+//! The program `sesame`: see `sesame::cli`.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    sesame::cli::main(sesame::cli::Cli::parse())
+    sesame::cli::main()
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::context::{Context, say};
+use super::context::say;
 use super::{Cli, Command, EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED};
 use message::cause;
 use settings::ConfigErrors;
@@ -38,7 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Check(arguments) => super::check::run(&arguments, &context),
         Command::Queue(arguments) => super::queue::run(&arguments, &context),
         Command::Plugin(arguments) => super::plugin::run(&arguments, &context),
-        Command::Trace(arguments) => super::trace::run(&arguments, &context),
+        Command::Trace(arguments) => super::trace::run(&context.config()?, &arguments),
         Command::Version => {
             terminal::line(concat!("sesame ", env!("CARGO_PKG_VERSION")));
             Ok(EXIT_DONE)

@@ -24,7 +24,7 @@ mod send;
 mod trace;
 
 pub use dispatch::main;
-use queue::{Aside, QueueAdd, QueueCommand, QueueList, QueuePurge, QueueRetry, QueueShow};
+use queue::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow};
 use terminal as output;
 use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE};
 
@@ -94,7 +94,7 @@ pub enum Command {
     /// Check configuration, certificates, plugins and brokers; say how to fix each problem.
     Check(check::Check),
     /// List, show, add, retry and purge queued messages.
-    Queue(queue::Queue),
+    Queue(queue::arguments::Queue),
     /// Create, build, test, inspect, list and remove plugins.
     Plugin(plugin::Plugin),
     /// Show what happened to a message, step by step.
@@ -133,6 +133,7 @@ fn refer_to_global(mut command: clap::Command) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
@@ -214,5 +215,19 @@ mod tests {
     fn purge_needs_elements_or_an_age() {
         assert!(parse("sesame queue purge cpu --older-than 90d --from deferred").is_ok());
         assert!(parse("sesame queue purge cpu 00000000/6b03126398f937").is_ok());
+    }
+
+    #[test]
+    fn the_shipped_unit_runs_a_valid_command_line_and_gives_a_stop_time() {
+        let unit = include_str!("../../../../conf/sesame.service");
+        let settings: BTreeMap<&str, &str> = unit.lines().filter_map(|line| line.split_once('=')).collect();
+        let command = parse(settings["ExecStart"]).unwrap();
+        assert_eq!(command.global.config, Some(config::CONFIGURATION.into()));
+        assert!(matches!(command.command, Command::Run(_)));
+        assert_eq!((settings["Type"], settings["ExecReload"]), ("notify", "/bin/kill -HUP $MAINPID"));
+        assert!(settings["RestartPreventExitStatus"].contains(&EXIT_CONFIGURATION.to_string()));
+        let stop = config::parse_duration(settings["TimeoutStopSec"]).unwrap();
+        assert!(stop > config::Config::default().limits.grace + Duration::from_secs(5));
+        assert!(settings.contains_key("WatchdogSec"));
     }
 }

@@ -11,7 +11,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::context::{Context, say, select};
+use super::context::{say, select};
 use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
@@ -74,8 +74,7 @@ struct Told {
     elements: Vec<Whereabouts>,
 }
 
-pub(super) fn run(arguments: &Trace, context: &Context) -> anyhow::Result<u8> {
-    let config = &context.config()?;
+pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     if let Some(channel) = &arguments.channel
         && let Err(status) = select(config, std::slice::from_ref(channel), Kind::Any)
     {

@@ -2,10 +2,9 @@
 //!
 //! `SESAME_WRITE_EXPECTED=1` overwrites the texts; read them before you keep them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::*;
 
@@ -299,21 +298,6 @@ fn every_shipped_key_has_a_sentence() {
             false => assert!(said, "{line}"),
         }
     }
-}
-
-#[test]
-fn the_shipped_unit_starts_sesame_as_it_wants_to_be_started() {
-    use clap::Parser as _;
-    let unit = fs::read_to_string(folder("../../conf/sesame.service")).unwrap();
-    let settings: BTreeMap<&str, &str> = unit.lines().filter_map(|line| line.split_once('=')).collect();
-    let command = crate::cli::Cli::try_parse_from(settings["ExecStart"].split(' ')).unwrap();
-    assert_eq!(command.common.config.as_deref(), Some(Path::new(CONFIGURATION)));
-    assert!(matches!(command.command, crate::cli::Command::Run(_)));
-    assert_eq!((settings["Type"], settings["ExecReload"]), ("notify", "/bin/kill -HUP $MAINPID"));
-    assert!(settings["RestartPreventExitStatus"].contains(&terminal::EXIT_CONFIGURATION.to_string()));
-    let stop = parse_duration(settings["TimeoutStopSec"]).unwrap();
-    assert!(stop > Config::default().limits.grace + Duration::from_secs(5));
-    assert!(settings.contains_key("WatchdogSec"));
 }
 
 #[test]

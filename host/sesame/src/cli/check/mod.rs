@@ -15,7 +15,6 @@ use clap::Args;
 
 use super::context::{Context, runtime};
 use super::output;
-use crate::config::Config;
 use crate::service::Shared;
 use terminal::{EXIT_DONE, EXIT_FAILED};
 

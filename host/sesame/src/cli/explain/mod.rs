@@ -20,7 +20,7 @@ use super::context::{Context, select};
 use super::queue::add::read;
 use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::milliseconds;
-use crate::config::{Config, Kind};
+use crate::config::Kind;
 use message::{Code, Fate, Finding, MessageId};
 use plugins::{Input, Outcome, Pipeline};
 

@@ -7,7 +7,7 @@
 //! the queue's name may stand before it, as journal and log have it: `reject/00000000/6b03126398f937`.
 
 pub(super) mod add;
-mod arguments;
+pub(super) mod arguments;
 mod list;
 mod purge;
 mod retry;
@@ -15,7 +15,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub use arguments::*;
+use arguments::QueueCommand;
+pub(super) use arguments::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow};
 #[cfg(test)]
 pub(super) use tests::{Site, enveloped, sealed};
 
@@ -27,6 +28,7 @@ use rustix::fs::CWD;
 use super::context::{Context, say, select};
 use crate::config::{self, Config, Kind, Selection};
 use spool::{ElementPath, Format, Modes, Queue, SpoolError};
+use terminal::EXIT_USAGE;
 
 /// The largest field that is read for a list, in bytes.
 const LISTED_FIELD: u64 = 64 << 10;
