@@ -127,7 +127,7 @@ fn measure(pipeline: &Pipeline, direction: Direction, name: &str, message: &[u8]
     }
     times.sort_unstable();
     ensure!(!times.is_empty(), "nothing was measured");
-    let memory = pipeline.stages().filter_map(|stage| stage.state.ok()).map(|ready| ready.peak_memory).max();
+    let memory = pipeline.stages().filter_map(|stage| stage.ready).map(|ready| ready.peak_memory).max();
     Ok(Figure {
         message: name.to_owned(),
         bytes: message.len(),
@@ -223,7 +223,7 @@ mod tests {
     fn measures_time_and_memory_of_a_stock_plugin() {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
-        let settings = super::super::pipeline_of(file, plugins::SideCar::default(), "c", Direction::Inbound, 1 << 20);
+        let settings = super::super::pipeline_of(file, plugins::Sidecar::default(), "c", Direction::Inbound, 1 << 20);
         let pipeline = load(&plugins, &settings).unwrap();
         let figure = measure(&pipeline, Direction::Inbound, "m", &records(RECORDS, 10_000)).unwrap();
         assert!(figure.p50 > Duration::ZERO && figure.p50 <= figure.p99 && figure.memory >= 1 << 16, "{figure:?}");

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 
 use message::Direction;
-use plugins::{PipelineSettings, Plugins, SideCar, StageSource, TOTAL_TIME};
+use plugins::{PipelineSettings, Plugins, Sidecar, StageSource, TOTAL_TIME};
 use terminal as output;
 
 /// A command for authors.
@@ -142,20 +142,20 @@ pub fn run(command: &Command, host: &Host) -> anyhow::Result<u8> {
 
 /// The settings of the sidecar beside a component: its limits and its own table. The filters and on-error matter to the
 /// daemon only.
-fn settings_beside(file: &Path) -> anyhow::Result<SideCar> {
+fn settings_beside(file: &Path) -> anyhow::Result<Sidecar> {
     let path = file.with_extension("toml");
     if !path.exists() {
-        return Ok(SideCar::default());
+        return Ok(Sidecar::default());
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let SideCar { limits, deny_stand_ins, config, .. } = SideCar::parse(&text, &path)?;
-    Ok(SideCar { limits, deny_stand_ins, config, ..SideCar::default() })
+    let Sidecar { limits, deny_stand_ins, config, .. } = Sidecar::parse(&text, &path)?;
+    Ok(Sidecar { limits, deny_stand_ins, config, ..Sidecar::default() })
 }
 
 /// A pipeline of this component alone.
 fn pipeline_of(
     file: &Path,
-    settings: SideCar,
+    settings: Sidecar,
     channel: &str,
     direction: Direction,
     max_payload: usize,

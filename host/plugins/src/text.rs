@@ -1,4 +1,4 @@
-//! Text from a guest, made fit for a log, a terminal or a reject file: shortened, and without control characters.
+//! Text from a guest, escaped for a log, a terminal or a reject file: shortened, and without control characters.
 
 pub(super) use message::text::one_line as clean;
 
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_what_acts_on_a_terminal() {
+    fn escapes_what_a_terminal_would_interpret() {
         assert_eq!(clean("a\u{1b}[31mb\nc\td", 100), "a\\u{1b}[31mb\\nc d");
         assert_eq!(clean("a\u{202e}b\u{61c}", 100), "a\\u{202e}b\\u{61c}");
     }

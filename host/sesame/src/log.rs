@@ -25,8 +25,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
-/// The target of what plugins log.
-pub const PLUGIN_TARGET: &str = "sesame::plugin_log";
+use plugins::LOG_TARGET as PLUGIN_TARGET;
 
 /// The minimum level of the lines that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -210,7 +210,7 @@ mod tests {
     fn pss(parameters: &[u8]) -> (String, Strength) {
         let oid = asn1::encode(asn1::OID, oids::RSA_PSS);
         let identifier = asn1::encode(asn1::SEQUENCE, &[oid.as_slice(), parameters].concat());
-        let element = Reaasn1::der(&identifier).take(asn1::SEQUENCE).unwrap();
+        let element = Reader::der(&identifier).take(asn1::SEQUENCE).unwrap();
         let algorithm = SignatureAlgorithm::from_element(&element).unwrap();
         (algorithm.name, algorithm.strength)
     }
@@ -250,7 +250,7 @@ mod tests {
         let of = |oid: &str| {
             let oid = openssl::asn1::Asn1Object::from_str(oid).unwrap();
             let identifier = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::OID, oid.as_slice()));
-            let element = Reaasn1::der(&identifier).take(asn1::SEQUENCE).unwrap();
+            let element = Reader::der(&identifier).take(asn1::SEQUENCE).unwrap();
             SignatureAlgorithm::from_element(&element).unwrap()
         };
         let sha3 = of("2.16.840.1.101.3.4.3.14");

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use message::{Direction, MessageId};
-use plugins::{Input, SideCar, SignerFacts};
+use plugins::{Input, Sidecar, SignerFacts};
 
 /// 2026-01-01T00:00:00Z.
 const RECEIVED_AT: u64 = 1_767_225_600_000;
@@ -69,7 +69,7 @@ impl TryFrom<toml::value::Datetime> for Moment {
 pub(super) struct Case {
     pub(super) message: Vec<u8>,
     /// The sidecar's settings with the configuration of the case.
-    pub(super) settings: SideCar,
+    pub(super) settings: Sidecar,
     pub(super) channel: String,
     pub(super) direction: Direction,
     pub(super) routes: Vec<String>,
@@ -85,7 +85,7 @@ pub(super) struct Case {
 
 impl Case {
     /// Reads the case in `folder`; `settings` apply unless it has a configuration of its own.
-    pub(super) fn read(folder: &Path, settings: &SideCar) -> anyhow::Result<Self> {
+    pub(super) fn read(folder: &Path, settings: &Sidecar) -> anyhow::Result<Self> {
         let path = folder.join("message");
         let message = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let context: Context = read(&folder.join("context.toml"))?.unwrap_or_default();
@@ -182,7 +182,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("message"), "a: 1\n").unwrap();
         fs::write(home.path().join("context.toml"), context).unwrap();
-        Case::read(home.path(), &SideCar::default())
+        Case::read(home.path(), &Sidecar::default())
     }
 
     #[test]

@@ -18,7 +18,7 @@ use anyhow::{Context as _, ensure};
 use self::answer::{Answer, Content};
 use self::case::Case;
 use super::{Host, Test, output};
-use plugins::{Outcome, Pipeline, Plugins, SideCar};
+use plugins::{Outcome, Pipeline, Plugins, Sidecar};
 use terminal::{EXIT_DONE, EXIT_FAILED, say};
 
 /// The result of a test case.
@@ -86,7 +86,7 @@ fn report(folder: &Path, result: &Result) {
 struct Bench<'a> {
     plugins: &'a Plugins,
     file: &'a Path,
-    settings: SideCar,
+    settings: Sidecar,
     max_payload: usize,
     /// Keeps the compiled component loaded from one case to the next.
     kept: Option<Pipeline>,
@@ -191,7 +191,7 @@ mod tests {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
         let mut bench =
-            Bench { plugins: &plugins, file, settings: SideCar::default(), max_payload: 1 << 20, kept: None };
+            Bench { plugins: &plugins, file, settings: Sidecar::default(), max_payload: 1 << 20, kept: None };
         bench.judge(&cases.join(name), update)
     }
 

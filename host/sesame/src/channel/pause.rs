@@ -59,8 +59,7 @@ pub(crate) fn log_pause(channel: &Arc<str>, pause: &Pause) {
     tracing::error!(
         channel = %channel, plugin = %pause.error.plugin, error = %pause.error, since = %moment(pause.since),
         next = %moment(SystemTime::now() + rest),
-        "channel paused: plugin fails for every message; no message is lost; next attempt at `next` or when the plugin is \
-         replaced",
+        "channel paused: plugin fails for every message; no message is lost; next attempt at `next`",
     );
 }
 

@@ -218,8 +218,10 @@ fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
     let status = Status::read(state).ok().flatten().filter(|status| status.running);
     let reports = status.into_iter().flat_map(|status| status.channels);
     let stages = reports.filter(|report| channels.contains(&report.channel)).flat_map(|report| report.stages);
-    let waits: Vec<String> =
-        stages.filter(|stage| !stage.serves && stage.state == "compiling").map(|s| s.name).collect();
+    let waits: Vec<String> = stages
+        .filter(|stage| !stage.serves && stage.state == plugins::PluginState::Compiling)
+        .map(|s| s.name)
+        .collect();
     if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
 }
 

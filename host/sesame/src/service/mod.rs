@@ -19,7 +19,7 @@ use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
 use message::Direction;
-use plugins::{CompileSettings, Effort, Plugins, ProvenanceSettings, Shelf, Stand, StartError, Wanted};
+use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::Outgoing;
 
 pub(crate) mod housekeeping;
@@ -28,8 +28,8 @@ mod pipelines;
 mod status;
 
 pub use notify::Systemd;
-use pipelines::{Holder, Live, Post};
-pub use pipelines::{Made, pipeline};
+pub use pipelines::{BuiltPipeline, pipeline};
+use pipelines::{ChannelHandle, PipelineManager, Role};
 pub(crate) use pipelines::{compiling, directory};
 pub use status::Status;
 
@@ -52,7 +52,7 @@ pub struct Shared {
     /// What was opened.
     pub registry: Arc<Registry>,
     /// The plugins that lie ready.
-    pub shelf: Arc<Shelf>,
+    pub catalog: Arc<Catalog>,
     /// How many messages each channel works on at once: a channel has threads of its own, so that its slow plugin takes
     /// none from another.
     pub threads: usize,
@@ -65,7 +65,7 @@ pub struct Daemon {
     config: Config,
     senders: Vec<Arc<Sender>>,
     receivers: Vec<Arc<Receiver>>,
-    live: Arc<Live>,
+    manager: Arc<PipelineManager>,
 }
 
 impl Shared {
@@ -78,7 +78,11 @@ impl Shared {
         let program = Some(PathBuf::from("/proc/self/exe"));
         let compile = CompileSettings { program, cache: Some(config.plugins.cache.clone()) };
         let plugins = Plugins::start_checked(compile, provenance(config))?;
-        Ok(Self { registry: Arc::new(Registry::new(&config.limits)), shelf: Arc::new(Shelf::new(plugins)), threads })
+        Ok(Self {
+            registry: Arc::new(Registry::new(&config.limits)),
+            catalog: Arc::new(Catalog::new(plugins)),
+            threads,
+        })
     }
 }
 
@@ -105,8 +109,8 @@ impl Daemon {
     /// # Errors
     /// What is wrong with each channel that cannot be made.
     pub fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
-        let stand = pipelines::look(shared, &wanted(config, selection), Effort::Full);
-        Self::with(config, selection, shared, &stand)
+        let snapshot = pipelines::look(shared, &wanted(config, selection), Effort::Full);
+        Self::with(config, selection, shared, &snapshot)
     }
 
     /// The same for a daemon, which compiles while it runs: channels wait only for plugins of their own.
@@ -114,27 +118,32 @@ impl Daemon {
     /// # Errors
     /// What is wrong with each channel that cannot be made.
     pub fn start(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
-        let stand = pipelines::look_at_start(shared, &wanted(config, selection));
-        Self::with(config, selection, shared, &stand)
+        let snapshot = pipelines::look_at_start(shared, &wanted(config, selection));
+        Self::with(config, selection, shared, &snapshot)
     }
 
-    fn with(config: &Config, selection: &Selection, shared: &Shared, stand: &Stand) -> Result<Self, Vec<ChannelError>> {
-        let (mut senders, mut receivers, mut posts) = (Vec::new(), Vec::new(), Vec::new());
+    fn with(
+        config: &Config,
+        selection: &Selection,
+        shared: &Shared,
+        snapshot: &Snapshot,
+    ) -> Result<Self, Vec<ChannelError>> {
+        let (mut senders, mut receivers, mut handles) = (Vec::new(), Vec::new(), Vec::new());
         let mut errors = Vec::new();
         for name in &selection.senders {
-            match sender(config, name, shared, stand) {
-                Ok((sender, post)) => {
+            match sender(config, name, shared, snapshot) {
+                Ok((sender, handle)) => {
                     senders.push(sender);
-                    posts.push(post);
+                    handles.push(handle);
                 }
                 Err(error) => errors.push(ChannelError { section: "send", channel: name.clone(), error }),
             }
         }
         for name in &selection.receivers {
-            match receiver(config, name, shared, stand) {
-                Ok((receiver, post)) => {
+            match receiver(config, name, shared, snapshot) {
+                Ok((receiver, handle)) => {
                     receivers.push(receiver);
-                    posts.push(post);
+                    handles.push(handle);
                 }
                 Err(error) => errors.push(ChannelError { section: "receive", channel: name.clone(), error }),
             }
@@ -142,10 +151,10 @@ impl Daemon {
         if !errors.is_empty() {
             return Err(errors);
         }
-        shared.shelf.report(stand);
-        let live = Arc::new(Live::new(shared, config, wanted(config, selection), posts));
-        live.keep();
-        Ok(Self { shared: shared.clone(), config: config.clone(), senders, receivers, live })
+        shared.catalog.report(snapshot);
+        let manager = Arc::new(PipelineManager::new(shared, config, wanted(config, selection), handles));
+        manager.keep();
+        Ok(Self { shared: shared.clone(), config: config.clone(), senders, receivers, manager })
     }
 
     /// The channels that send.
@@ -180,16 +189,16 @@ impl Daemon {
             receivers.spawn(Arc::clone(receiver).run(shutdown.clone()));
         }
         if stay == Stay::Watch {
-            others.spawn(pipelines::watch(Arc::clone(&self.live), shutdown.clone()));
+            others.spawn(pipelines::watch(Arc::clone(&self.manager), shutdown.clone()));
         } else {
-            others.spawn(pipelines::compile(Arc::clone(&self.live), shutdown.clone()));
+            others.spawn(pipelines::compile(Arc::clone(&self.manager), shutdown.clone()));
         }
         let refresh = self.shortest_refresh();
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
         others.spawn(housekeeping::retention(self.config.clone(), self.spools(), shutdown.clone()));
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
-        let live = Arc::clone(&self.live);
-        let _ = tokio::task::spawn_blocking(move || live.end()).await;
+        let manager = Arc::clone(&self.manager);
+        let _ = tokio::task::spawn_blocking(move || manager.stop()).await;
         others.shutdown().await;
         summaries.sort_by(|a, b| a.0.cmp(&b.0));
         summaries
@@ -211,7 +220,12 @@ fn link(config: &Config, broker: &str, identity: &Identity, shared: &Shared) -> 
     Link::new(section, identity, shared.registry.memory())
 }
 
-fn sender(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result<(Arc<Sender>, Post), SetupError> {
+fn sender(
+    config: &Config,
+    name: &str,
+    shared: &Shared,
+    snapshot: &Snapshot,
+) -> Result<(Arc<Sender>, ChannelHandle), SetupError> {
     let settings = config.senders.get(name).ok_or_else(|| SetupError::NoChannel(name.to_owned()))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let recipient = match &settings.recipient_certificate {
@@ -220,7 +234,7 @@ fn sender(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result
     };
     let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
     let of = (name, Direction::Outbound);
-    let (pipeline, stages) = pipelines::begin(config, stand, of, &state.journal)?.apart();
+    let (pipeline, stages) = pipelines::begin(config, snapshot, of, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
@@ -235,17 +249,22 @@ fn sender(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
     }));
-    let post = Post::new(of, (&place.0, place.1), Holder::Sender(Arc::clone(&sender)), stages);
-    Ok((sender, post))
+    let handle = ChannelHandle::new(of, (&place.0, place.1), Role::Sender(Arc::clone(&sender)), stages);
+    Ok((sender, handle))
 }
 
-fn receiver(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Result<(Arc<Receiver>, Post), SetupError> {
+fn receiver(
+    config: &Config,
+    name: &str,
+    shared: &Shared,
+    snapshot: &Snapshot,
+) -> Result<(Arc<Receiver>, ChannelHandle), SetupError> {
     let settings = config.receivers.get(name).ok_or_else(|| SetupError::NoChannel(name.to_owned()))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(&settings)?;
     let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage)?;
     let of = (name, Direction::Inbound);
-    let (pipeline, stages) = pipelines::begin(config, stand, of, &spool.journal)?.apart();
+    let (pipeline, stages) = pipelines::begin(config, snapshot, of, &spool.journal)?.into_parts();
     let place = (settings.spool.clone(), Arc::clone(&spool));
     let receiver = Arc::new(Receiver::new(receiver::Parts {
         name: name.to_owned(),
@@ -257,8 +276,8 @@ fn receiver(config: &Config, name: &str, shared: &Shared, stand: &Stand) -> Resu
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
     }));
-    let post = Post::new(of, (&place.0, place.1), Holder::Receiver(Arc::clone(&receiver)), stages);
-    Ok((receiver, post))
+    let handle = ChannelHandle::new(of, (&place.0, place.1), Role::Receiver(Arc::clone(&receiver)), stages);
+    Ok((receiver, handle))
 }
 
 /// The signals a daemon listens to.

@@ -1,18 +1,18 @@
 //! The pipelines of running channels: made at start, and replaced while files of the plugin folder come and go.
 //!
-//! Start at [`Live::renew`]. What stages there are is found out by the plugin module's shelf and roster; here a channel's
-//! pipeline is put together from them, what it stands for is made durable, and only then is it swapped in. Messages that
-//! are in work finish on the one they began with. All of it blocks and runs where no signal and no heart-beat waits for it.
+//! Start at [`PipelineManager::renew`]. The catalog of the plugins crate knows the plugins; here the pipeline of a channel is
+//! put together from them, its list of plugins is made durable, and only then is it swapped in. Messages in flight finish on
+//! the pipeline they started with. All of it blocks and runs where no signal and no heart-beat waits for it.
 //!
-//! # No message passes a plugin that is not ready yet
-//! Senders and receivers call [`Live::ensure`] after they took a message up and before they load the pipeline: where the shelf
-//! has learnt anything since the pipelines were put together, or a file has come into the folder, they are put together
-//! again first, with every component that is not compiled yet as a stage that holds its messages. So a message that came
-//! after a plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it is
-//! compiled. Where this cannot be made durable, no message is taken up.
+//! # No message bypasses a plugin that is not ready yet
+//! Senders and receivers call [`PipelineManager::ensure`] after they took up a message and before they load the pipeline: if
+//! the catalog changed since the pipelines were put together, or a file came into the folder, they are put together again
+//! first, with every component that is not compiled yet as a stage that holds its messages. So a message that came after a
+//! plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it compiles. If
+//! this cannot be made durable, no message is taken up.
 //!
-//! Pipelines are put together under one lock from how the shelf stands at that moment, so that a late look never brings
-//! back an earlier state.
+//! Pipelines are put together under one lock from the catalog's snapshot of that moment, so that a late look never brings back
+//! an earlier state.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,107 +32,112 @@ use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use message::{Direction, locked};
 use plugins::{
-    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, Remembered, SideCar, Stand,
-    Standing, TOTAL_TIME, Wanted, roster,
+    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus,
+    Remembered, Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
-/// How often the plugin folder is looked at without a notice of the kernel.
+/// How often the plugin folder is scanned without a notice from the kernel.
 const RESCAN: Duration = Duration::from_secs(2);
 /// How long a notice waits for others.
 const GATHER: Duration = Duration::from_millis(50);
-/// How long a start waits for stages that a pipeline lists: a mistake in one is to stop the start.
+/// How long a start waits for plugins that a pipeline lists: a mistake in one must stop the start.
 const START_PATIENCE: Duration = Duration::from_secs(3);
-/// How often a beginning looks at stages that change meanwhile.
+/// How often a start looks at plugins that change meanwhile.
 const LOOKS: u32 = 5;
 const PASSTHROUGH: &str = "builtin:passthrough";
 
 /// A pipeline and what it was made from.
 #[derive(Debug)]
-pub struct Made {
+pub struct BuiltPipeline {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// All stages, also those that do not concern the channel or were ended.
-    pub stages: Vec<Standing>,
+    /// All plugins, also those that do not apply to the channel, are disabled or uninstalled.
+    pub stages: Vec<PluginStatus>,
     remembered: Vec<Remembered>,
 }
 
 /// A channel whose pipeline is kept up to date.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(super) struct ChannelHandle {
     channel: String,
     direction: Direction,
     spool: Arc<OpenSpool>,
     directory: PathBuf,
-    holder: Holder,
-    known: Mutex<Known>,
+    role: Role,
+    state: Mutex<ChannelState>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct ChannelState {
     remembered: Vec<Remembered>,
-    stages: Vec<Standing>,
+    stages: Vec<PluginStatus>,
 }
 
 #[derive(Debug)]
-pub(super) enum Holder {
+pub(super) enum Role {
     Sender(Arc<Sender>),
     Receiver(Arc<Receiver>),
 }
 
-/// The channels of a daemon, with what their stages are found out from.
+/// The channels of a daemon, and what their pipelines are made from.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct PipelineManager {
     shared: Shared,
     config: Config,
     wanted: Wanted,
-    posts: Vec<Post>,
-    /// Whether it was said that status files cannot be written.
+    handles: Vec<ChannelHandle>,
+    /// Whether it was logged that status files cannot be written.
     unwritable: AtomicBool,
     /// The same of a journal.
     unrecorded: AtomicBool,
     turn: Mutex<Turn>,
-    /// The version of the shelf's state that the pipelines were put together from; 0 where they are to be put together again.
+    /// The version of the catalog that the pipelines were put together from; 0 if that must be repeated.
     applied: AtomicU64,
-    /// Wakes what compiles.
+    /// Wakes the task that compiles.
     wake: Arc<Notify>,
 }
 
-/// Whose turn it is to write what stages there are: a daemon takes over the journals of the one it replaces, which may still
-/// be compiling.
+/// Whether this daemon may write the plugins of its channels: a reload hands the journals over while the old daemon may still
+/// compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// Nothing was written since it runs.
+    /// It wrote nothing yet.
     New,
     Running,
     Over,
 }
 
-/// The pipeline of a channel as it would be if it started now, for whoever only looks: the stages it lists, else those of the
-/// plugin folder and those that are remembered, else `builtin:passthrough`. Compiles what is not compiled.
+/// The pipeline of a channel as it would be if it started now, for commands that only look: the plugins it lists, else those
+/// of the plugin folder and the remembered ones, else `builtin:passthrough`. Compiles what is not compiled.
 ///
 /// # Errors
 /// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
-/// [`SetupError::Journal`] where it is not known what stages there were.
-pub fn pipeline(shared: &Shared, config: &Config, channel: &str, direction: Direction) -> Result<Made, SetupError> {
-    let stand = look(shared, &wanted(config, |name| name == channel), Effort::Full);
+/// [`SetupError::Journal`] if the remembered plugins cannot be read.
+pub fn pipeline(
+    shared: &Shared,
+    config: &Config,
+    channel: &str,
+    direction: Direction,
+) -> Result<BuiltPipeline, SetupError> {
+    let snapshot = look(shared, &wanted(config, |name| name == channel), Effort::Full);
     let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
-    // One that may not be looked at is there: that it cannot be opened is to be told.
+    // One without permission exists: the error of opening it must be shown.
     let there = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
     let remembered = match journal.filter(there) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
         None => Vec::new(),
     };
-    made(config, &stand, (channel, direction), &remembered, None)
+    built(config, &snapshot, (channel, direction), &remembered, None)
 }
 
 /// The plugins of a channel that have to be compiled before [`pipeline`] answers.
 pub(crate) fn compiling(shared: &Shared, config: &Config, channel: &str) -> Vec<String> {
     let wanted = wanted(config, |name| name == channel);
-    let stand = shared.shelf.look(&wanted, Effort::Quick);
-    let named = wanted.named.iter().map(|stage| stand.named(stage));
-    let all = stand.folder().iter().cloned().chain(named);
-    all.filter(Standing::is_compiling).map(|standing| standing.name().to_owned()).collect()
+    let snapshot = shared.catalog.look(&wanted, Effort::Quick);
+    let named = wanted.named.iter().map(|stage| snapshot.named(stage));
+    let all = snapshot.folder().iter().cloned().chain(named);
+    all.filter(PluginStatus::is_compiling).map(|status| status.name().to_owned()).collect()
 }
 
 /// The directory with lock and journal of a channel.
@@ -143,7 +148,7 @@ pub(crate) fn directory<'a>(config: &'a Config, channel: &str, direction: Direct
     }
 }
 
-/// What the chosen channels of a configuration run.
+/// The plugins of the chosen channels of a configuration.
 pub(super) fn wanted(config: &Config, chosen: impl Fn(&str) -> bool) -> Wanted {
     let senders = config.senders.iter().map(|(name, channel)| (name, &channel.pipeline));
     let receivers = config.receivers.iter().map(|(name, channel)| (name, &channel.pipeline));
@@ -163,7 +168,7 @@ fn passthrough() -> NamedStage {
 }
 
 fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
-    let settings = config.plugin.get(&stage.to_string()).map(SideCar::from);
+    let settings = config.plugin.get(&stage.to_string()).map(Sidecar::from);
     let name = match stage {
         config::Stage::Builtin(_) => stage.to_string(),
         config::Stage::File(name) => config.plugins.folder.join(format!("{name}.wasm")).to_string_lossy().into_owned(),
@@ -171,65 +176,62 @@ fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
     NamedStage { name, settings }
 }
 
-/// Looks at all stages, again where one changed meanwhile: whoever begins with what is found may never look again.
-pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Stand {
-    let mut stand = shared.shelf.look(wanted, effort);
+/// Looks at all plugins, again if one changed meanwhile: the caller may never look again.
+pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot {
+    let mut snapshot = shared.catalog.look(wanted, effort);
     for _ in 1..LOOKS {
-        let Some(soon) = stand.soon.filter(|_| stand.unsettled) else { break };
+        let Some(soon) = snapshot.soon.filter(|_| snapshot.unsettled) else { break };
         std::thread::sleep(soon);
-        stand = shared.shelf.look(wanted, effort);
+        snapshot = shared.catalog.look(wanted, effort);
     }
-    stand
+    snapshot
 }
 
-/// Looks at all stages for a daemon that is about to start: what is compiled is loaded, what a pipeline lists is waited for
-/// a moment, and the rest is compiled later.
-pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Stand {
-    let stand = look(shared, wanted, Effort::Quick);
-    if !wanted.named.iter().any(|stage| stand.named(stage).is_compiling()) {
-        return stand;
+/// Looks at all plugins for a daemon that is about to start: compiled ones are loaded, those that a pipeline lists are waited
+/// for a moment, and the rest is compiled later.
+pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
+    let snapshot = look(shared, wanted, Effort::Quick);
+    if !wanted.named.iter().any(|stage| snapshot.named(stage).is_compiling()) {
+        return snapshot;
     }
-    let (shelf, all) = (Arc::clone(&shared.shelf), wanted.clone());
+    let (catalog, all) = (Arc::clone(&shared.catalog), wanted.clone());
     let (done, ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let _ = done.send(shelf.look(&all, Effort::Full));
+        let _ = done.send(catalog.look(&all, Effort::Full));
     });
-    ready.recv_timeout(START_PATIENCE).unwrap_or_else(|_| shared.shelf.look(wanted, Effort::Quick))
+    ready.recv_timeout(START_PATIENCE).unwrap_or_else(|_| shared.catalog.look(wanted, Effort::Quick))
 }
 
-/// The pipeline of a channel that is about to run; what it stands for is durable.
+/// The pipeline of a channel that is about to run, recorded in the journal.
 ///
 /// # Errors
 /// As [`pipeline`].
 pub(super) fn begin(
     config: &Config,
-    stand: &Stand,
+    snapshot: &Snapshot,
     (channel, direction): (&str, Direction),
     journal: &Journal,
-) -> Result<Made, SetupError> {
-    let made = made(config, stand, (channel, direction), &remembered(journal, channel)?, None)?;
-    record(journal, channel, &made)?;
-    Ok(made)
+) -> Result<BuiltPipeline, SetupError> {
+    let built = built(config, snapshot, (channel, direction), &remembered(journal, channel)?, None)?;
+    record(journal, channel, &built)?;
+    Ok(built)
 }
 
-fn made(
+fn built(
     config: &Config,
-    stand: &Stand,
+    snapshot: &Snapshot,
     (channel, direction): (&str, Direction),
     remembered: &[Remembered],
     before: Option<&Pipeline>,
-) -> Result<Made, SetupError> {
+) -> Result<BuiltPipeline, SetupError> {
     let listed = listed(config, channel, direction);
-    if let (None, Some(error)) = (listed, &stand.unusable) {
+    if let (None, Some(error)) = (listed, &snapshot.unusable) {
         return Err(SetupError::PluginFolder(Arc::clone(error)));
     }
-    let made = compose(config, stand, (channel, direction), remembered, before);
-    let unanswering = |standing: &Standing| {
-        let reason = standing.unanswering()?.to_owned();
-        Some(PluginError { plugin: standing.name().to_owned(), reason })
-    };
-    let refused: Vec<PluginError> = made.stages.iter().filter(|_| listed.is_some()).filter_map(unanswering).collect();
-    if refused.is_empty() { Ok(made) } else { Err(SetupError::Plugins(refused)) }
+    let built = compose(config, snapshot, (channel, direction), remembered, before);
+    let refused: Vec<PluginError> =
+        built.stages.iter().filter(|_| listed.is_some()).filter_map(PluginError::of).collect();
+    if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
 }
 
 fn listed<'a>(config: &'a Config, channel: &str, direction: Direction) -> Option<&'a Vec<config::Stage>> {
@@ -241,26 +243,26 @@ fn listed<'a>(config: &'a Config, channel: &str, direction: Direction) -> Option
 
 fn compose(
     config: &Config,
-    stand: &Stand,
+    snapshot: &Snapshot,
     (channel, direction): (&str, Direction),
     remembered: &[Remembered],
     before: Option<&Pipeline>,
-) -> Made {
-    let (stages, remembered): (Vec<Standing>, _) = match listed(config, channel, direction) {
-        // What the folder held for the channel is remembered in case it is asked for again.
+) -> BuiltPipeline {
+    let (stages, remembered): (Vec<PluginStatus>, _) = match listed(config, channel, direction) {
+        // The plugins of the folder stay remembered in case the channel uses them again.
         Some(stages) => {
-            let stages = stages.iter().map(|stage| stand.named(&named_stage(config, stage)));
+            let stages = stages.iter().map(|stage| snapshot.named(&named_stage(config, stage)));
             (stages.collect(), remembered.to_vec())
         }
         None => {
-            let (stages, remembered) = roster(&config.plugins.folder, stand.folder(), remembered);
-            let none = stages.iter().all(|standing| standing.ended() == Some("removed"));
-            let stock = none.then(|| stand.named(&passthrough()));
+            let (stages, remembered) = with_remembered(&config.plugins.folder, snapshot.folder(), remembered);
+            let none = stages.iter().all(|status| status.state() == PluginState::Removed);
+            let stock = none.then(|| snapshot.named(&passthrough()));
             (stages.into_iter().chain(stock).collect(), remembered)
         }
     };
     let pipeline = Pipeline::assemble(&stages, settings(config, channel, direction), before);
-    Made { pipeline, stages, remembered }
+    BuiltPipeline { pipeline, stages, remembered }
 }
 
 fn settings(config: &Config, channel: &str, direction: Direction) -> PipelineSettings {
@@ -289,17 +291,17 @@ fn remembered(journal: &Journal, channel: &str) -> Result<Vec<Remembered>, Journ
     Ok(rows.map(|row| Remembered::from_text(row.name, row.filter.as_deref(), row.tombstone)).collect())
 }
 
-fn record(journal: &Journal, channel: &str, made: &Made) -> Result<(), JournalError> {
-    let rows: Vec<StageRow> = made
+fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(), JournalError> {
+    let rows: Vec<StageRow> = built
         .remembered
         .iter()
         .map(|known| StageRow { name: known.name.clone(), filter: known.text(), tombstone: known.tombstone.clone() })
         .collect();
-    let stages: Vec<PipelineStage> = made
+    let stages: Vec<PipelineStage> = built
         .pipeline
         .stages()
         .map(|stage| {
-            let ready = stage.state.as_ref().ok();
+            let ready = stage.ready.as_ref();
             PipelineStage {
                 name: stage.name.to_owned(),
                 version: ready.map(|ready| ready.description.version.clone()).unwrap_or_default(),
@@ -307,10 +309,10 @@ fn record(journal: &Journal, channel: &str, made: &Made) -> Result<(), JournalEr
             }
         })
         .collect();
-    journal.record_stages(channel, &rows, made.pipeline.hash(), &stages)
+    journal.record_stages(channel, &rows, built.pipeline.hash(), &stages)
 }
 
-impl Holder {
+impl Role {
     fn pipeline(&self) -> Arc<Pipeline> {
         match self {
             Self::Sender(sender) => sender.pipeline(),
@@ -333,39 +335,39 @@ impl Holder {
     }
 }
 
-impl Post {
-    /// A channel that runs with the pipeline it began with.
+impl ChannelHandle {
+    /// A channel that runs with the pipeline it started with.
     pub(super) fn new(
         (channel, direction): (&str, Direction),
         (directory, spool): (&Path, Arc<OpenSpool>),
-        holder: Holder,
-        stages: (Vec<Standing>, Vec<Remembered>),
+        role: Role,
+        stages: (Vec<PluginStatus>, Vec<Remembered>),
     ) -> Self {
-        let known = Mutex::new(Known { stages: stages.0, remembered: stages.1 });
-        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), holder, known }
+        let state = Mutex::new(ChannelState { stages: stages.0, remembered: stages.1 });
+        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), role, state }
     }
 
     fn report(&self) -> ChannelReport {
-        ChannelReport::of(&self.channel, &self.holder.pipeline(), &locked(&self.known).stages)
+        ChannelReport::of(&self.channel, &self.role.pipeline(), &locked(&self.state).stages)
     }
 }
 
-impl Made {
-    /// The pipeline, and what the channel has to know of its stages.
-    pub(super) fn apart(self) -> (Arc<Pipeline>, (Vec<Standing>, Vec<Remembered>)) {
+impl BuiltPipeline {
+    /// The pipeline, and its plugins.
+    pub(super) fn into_parts(self) -> (Arc<Pipeline>, (Vec<PluginStatus>, Vec<Remembered>)) {
         (Arc::new(self.pipeline), (self.stages, self.remembered))
     }
 }
 
-impl Live {
-    pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, posts: Vec<Post>) -> Self {
+impl PipelineManager {
+    pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, handles: Vec<ChannelHandle>) -> Self {
         let (unwritable, unrecorded) = (AtomicBool::new(false), AtomicBool::new(false));
         let (turn, applied, wake) = (Mutex::new(Turn::New), AtomicU64::new(0), Arc::new(Notify::new()));
         Self {
             shared: shared.clone(),
             config: config.clone(),
             wanted,
-            posts,
+            handles,
             unwritable,
             unrecorded,
             turn,
@@ -374,81 +376,84 @@ impl Live {
         }
     }
 
-    /// Has the channels ask before they let a message meet their pipeline.
+    /// Has the channels call [`Self::ensure`] before a message enters their pipeline.
     pub(super) fn keep(self: &Arc<Self>) {
-        for post in &self.posts {
-            let live = Arc::downgrade(self);
-            post.holder.current().keep(move || live.upgrade().is_some_and(|live| live.ensure()));
+        for handle in &self.handles {
+            let manager = Arc::downgrade(self);
+            handle.role.current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
         }
     }
 
-    /// Nothing is written or put into service from here on, also by a look that is still under way.
-    pub(super) fn end(&self) {
+    /// Nothing is written or put into service after this, also by a look that is still in progress.
+    pub(super) fn stop(&self) {
         *locked(&self.turn) = Turn::Over;
     }
 
-    /// Looks at the files and puts what has changed into service. Answers when to look again, if soon.
+    /// Looks at the files and puts what has changed into service. Returns when to look again, if soon.
     fn renew(&self) -> Option<Duration> {
-        let stand = self.shared.shelf.look(&self.wanted, Effort::Full);
-        self.shared.shelf.report(&stand);
+        let snapshot = self.shared.catalog.look(&self.wanted, Effort::Full);
+        self.shared.catalog.report(&snapshot);
         self.apply();
-        stand.soon
+        snapshot.soon
     }
 
-    /// Makes sure that the pipelines know every plugin that lies in the folder; false where that is not possible now, and
-    /// then no message is to be taken up.
+    /// Makes sure that the pipelines know every plugin in the folder; false if that is not possible now, and then no message
+    /// may be taken up.
     pub(super) fn ensure(&self) -> bool {
         let version = self.applied.load(Ordering::Acquire);
-        (version != 0 && self.shared.shelf.is_current(&self.wanted, version)) || self.apply()
+        (version != 0 && self.shared.catalog.is_current(&self.wanted, version)) || self.apply()
     }
 
-    /// Puts the pipelines together as the shelf stands now. True where all of them are in service.
+    /// Puts the pipelines together from the catalog as it is now. True if all of them are in service.
     fn apply(&self) -> bool {
         let mut turn = locked(&self.turn);
         if *turn == Turn::Over {
             return false;
         }
-        let stand = self.shared.shelf.glance(&self.wanted);
+        let snapshot = self.shared.catalog.snapshot(&self.wanted);
         let first = *turn == Turn::New;
-        let done = self.posts.iter().filter(|post| self.renew_channel(post, &stand, first)).count();
-        if done < self.posts.len() {
+        let done = self.handles.iter().filter(|handle| self.renew_channel(handle, &snapshot, first)).count();
+        if done < self.handles.len() {
             self.applied.store(0, Ordering::Release);
             return false;
         }
         *turn = Turn::Running;
         self.unrecorded.store(false, Ordering::Relaxed);
-        self.applied.store(stand.version, Ordering::Release);
+        self.applied.store(snapshot.version, Ordering::Release);
         true
     }
 
-    /// Answers whether the journal knows of it.
-    fn renew_channel(&self, post: &Post, stand: &Stand, first: bool) -> bool {
-        let before = post.holder.pipeline();
-        let mut known = locked(&post.known);
-        let made = compose(&self.config, stand, (&post.channel, post.direction), &known.remembered, Some(&before));
-        made.stages.iter().for_each(|standing| self.shared.shelf.say_waiting(&post.channel, standing));
-        let changed = !made.pipeline.is_same(&before);
-        if (first || changed || made.remembered != known.remembered)
-            && let Err(error) = record(&post.spool.journal, &post.channel, &made)
+    /// Returns whether the journal has it.
+    fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
+        let before = handle.role.pipeline();
+        let mut state = locked(&handle.state);
+        let built =
+            compose(&self.config, snapshot, (&handle.channel, handle.direction), &state.remembered, Some(&before));
+        built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(&handle.channel, status));
+        let changed = !built.pipeline.is_same(&before);
+        if (first || changed || built.remembered != state.remembered)
+            && let Err(error) = record(&handle.spool.journal, &handle.channel, &built)
         {
             if !self.unrecorded.swap(true, Ordering::Relaxed) {
                 let error = message::cause::chain(&error);
                 tracing::error!(
-                    channel = post.channel,
+                    channel = handle.channel,
                     error,
-                    "cannot write the journal, so the plugins that changed are not in service; \
-                     until it can be written, no message is taken up",
+                    "cannot write the journal; changed plugins are not put into service, and no message is taken up until it can be written",
                 );
             }
             return false;
         }
-        let (pipeline, (stages, remembered)) = made.apart();
-        *known = Known { remembered, stages };
-        drop(known);
+        let (pipeline, (stages, remembered)) = built.into_parts();
+        *state = ChannelState { remembered, stages };
+        drop(state);
         if changed {
-            let compiling: Vec<&str> =
-                pipeline.stages().filter(|stage| stage.condition == "compiling").map(|stage| stage.name).collect();
-            let (channel, hash) = (&post.channel, pipeline.hash());
+            let compiling: Vec<&str> = pipeline
+                .stages()
+                .filter(|stage| stage.state == PluginState::Compiling)
+                .map(|stage| stage.name)
+                .collect();
+            let (channel, hash) = (&handle.channel, pipeline.hash());
             match compiling.as_slice() {
                 [] => tracing::info!(channel, pipeline = hash, "pipeline in service"),
                 plugins => {
@@ -456,29 +461,29 @@ impl Live {
                         channel,
                         pipeline = hash,
                         plugins = plugins.join(" "),
-                        "a plugin is being compiled; the messages it applies to wait until it serves",
+                        "a plugin is being compiled; the messages it applies to wait until it is ready",
                     );
                     self.wake.notify_one();
                 }
             }
-            post.holder.adopt(Arc::clone(&pipeline));
+            handle.role.adopt(Arc::clone(&pipeline));
         }
         true
     }
 
-    /// Writes what is to be told of the channels beside the journals.
+    /// Writes the status files beside the journals.
     fn publish(&self, running: bool) {
-        let mut directories: Vec<&Path> = self.posts.iter().map(|post| post.directory.as_path()).collect();
+        let mut directories: Vec<&Path> = self.handles.iter().map(|handle| handle.directory.as_path()).collect();
         directories.sort();
         directories.dedup();
         let mut failed = false;
         for directory in directories {
-            let posts = self.posts.iter().filter(|post| post.directory == directory);
-            if let Err(error) = Status::now(running, posts.map(Post::report).collect()).write(directory) {
+            let handles = self.handles.iter().filter(|handle| handle.directory == directory);
+            if let Err(error) = Status::now(running, handles.map(ChannelHandle::report).collect()).write(directory) {
                 failed = true;
                 if !self.unwritable.swap(true, Ordering::Relaxed) {
                     let spool = directory.display();
-                    tracing::warn!(%spool, %error, "cannot write what `sesame plugin list` reads");
+                    tracing::warn!(%spool, %error, "cannot write the status file for `sesame plugin list`");
                 }
             }
         }
@@ -486,34 +491,34 @@ impl Live {
     }
 }
 
-/// Keeps the pipelines up to date, and tells how they stand, until a stop is asked for.
-pub(super) async fn watch(live: Arc<Live>, shutdown: Shutdown) {
-    let told = Arc::new(Notify::new());
-    tokio::join!(renew(&live, &told, &shutdown), tell(&live, &told, &shutdown));
-    let _ = tokio::task::spawn_blocking(move || live.publish(false)).await;
+/// Keeps the pipelines and the status files up to date until a stop is requested.
+pub(super) async fn watch(manager: Arc<PipelineManager>, shutdown: Shutdown) {
+    let looked = Arc::new(Notify::new());
+    tokio::join!(renew(&manager, &looked, &shutdown), publish(&manager, &looked, &shutdown));
+    let _ = tokio::task::spawn_blocking(move || manager.publish(false)).await;
 }
 
-/// The same for senders that quit when their queues are empty: what came into the folder meanwhile is compiled.
-pub(super) async fn compile(live: Arc<Live>, shutdown: Shutdown) {
+/// The same for senders that quit when their queues are empty: new files of the folder are compiled.
+pub(super) async fn compile(manager: Arc<PipelineManager>, shutdown: Shutdown) {
     tokio::select! {
-        () = live.wake.notified() => renew(&live, &Notify::new(), &shutdown).await,
+        () = manager.wake.notified() => renew(&manager, &Notify::new(), &shutdown).await,
         () = shutdown.draining() => {}
     }
 }
 
-async fn renew(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
-    let wake = Arc::clone(&live.wake);
+async fn renew(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
+    let wake = Arc::clone(&manager.wake);
     let mut watcher = None;
     while !shutdown.asked() {
-        // A folder that is made later, or made anew, is noticed by looking at it.
-        watcher = watcher.or_else(|| live.wanted.folder.as_deref().and_then(|folder| notices(folder, &wake)));
-        let busy = Arc::clone(live);
+        // A folder that is created later is found by looking.
+        watcher = watcher.or_else(|| manager.wanted.folder.as_deref().and_then(|folder| notices(folder, &wake)));
+        let busy = Arc::clone(manager);
         let round = tokio::task::spawn_blocking(move || busy.renew());
         let soon = tokio::select! {
             soon = round => soon.ok().flatten(),
             () = shutdown.draining() => return,
         };
-        told.notify_one();
+        looked.notify_one();
         tokio::select! {
             () = wake.notified() => tokio::time::sleep(GATHER).await,
             () = tokio::time::sleep(soon.unwrap_or(RESCAN)) => {}
@@ -522,28 +527,28 @@ async fn renew(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
     }
 }
 
-/// Tells how things stand every few seconds, also while something is being compiled, and soon after each look.
-async fn tell(live: &Arc<Live>, told: &Notify, shutdown: &Shutdown) {
+/// Writes the status files every few seconds, also while a plugin compiles, and soon after each look.
+async fn publish(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
     while !shutdown.asked() {
-        let busy = Arc::clone(live);
+        let busy = Arc::clone(manager);
         let _ = tokio::task::spawn_blocking(move || {
             busy.ensure();
             busy.publish(true);
         })
         .await;
         tokio::select! {
-            () = told.notified() => {}
+            () = looked.notified() => {}
             () = tokio::time::sleep(RESCAN) => {}
             () = shutdown.draining() => return,
         }
     }
 }
 
-/// Has the kernel tell of changes in the folder; nothing where it cannot, and then they are found by looking.
+/// Watches the folder; none if the kernel cannot, and then changes are found by looking.
 fn notices(folder: &Path, wake: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let wake = Arc::clone(wake);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own looking is told too: to wake for that would never end.
+        // Our own reads cause events too: waking for them would never end.
         let looked_at =
             event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
         if !looked_at {

@@ -253,13 +253,14 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
     for (subject, name, direction) in senders.chain(receivers) {
         say_compiling(shared, config, name);
         match pipeline(shared, config, name, direction) {
-            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.state {
-                Ok(ready) => {
+            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.ready {
+                Some(ready) => {
                     let (roles, about) = (ready.roles, ready.description);
                     let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);
                     Found::ok(subject.clone(), text)
                 }
-                Err(reason) => {
+                None => {
+                    let reason = stage.reason.unwrap_or_default();
                     let meaning = meaning(config, (name, direction), stage.name);
                     Found::error(subject.clone(), format!("plugin {} {reason}; {meaning}", stage.name))
                 }
