@@ -1,7 +1,7 @@
 //! `sesame trace`: what happened to a message, step by step, in every journal of the configuration.
 //!
 //! Reading needs no lock and goes on beside a running Sesame. An element is said to be there or gone by looking at the
-//! disk: the programs that consume a queue tell nobody.
+//! disk: programs that consume a queue leave no record.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -52,7 +52,7 @@ enum FoundBy {
     Id,
     /// The name of an element.
     Element,
-    /// The name of a plain file, or the hash that stands for it.
+    /// The name of a plain file, or the hash made of it.
     File,
 }
 
@@ -68,7 +68,7 @@ impl FoundBy {
 
 /// A step and where its elements are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+struct Traced {
     step: Step,
     by: FoundBy,
     elements: Vec<Whereabouts>,
@@ -84,13 +84,13 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     let id = MessageId::from_peer(typed);
     let channel = arguments.channel.as_deref();
     let journals = journals(config, channel);
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     let mut read = Vec::new();
     let mut status = EXIT_DONE;
     for (path, root) in journals.iter().filter(|(path, _)| path.exists()) {
         let asked = Journal::open_to_read(path).and_then(|journal| search(&journal, typed, &bases(config, root)));
         match asked {
-            Ok(steps) => told.extend(steps.into_iter().map(|(step, by)| tell(config, step, by, root))),
+            Ok(steps) => found.extend(steps.into_iter().map(|(step, by)| traced(config, step, by, root))),
             Err(error) => {
                 say(&format!("sesame: {}", message::cause::chain(&error)));
                 status = EXIT_FAILED;
@@ -98,17 +98,17 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
         }
         read.push(path.display().to_string());
     }
-    told.retain(|told| channel.is_none_or(|channel| told.step.channel == channel));
-    told.sort_by_key(|told| told.step.at);
+    found.retain(|one| channel.is_none_or(|channel| one.step.channel == channel));
+    found.sort_by_key(|one| one.step.at);
     let waiting = waiting(config, channel, &id);
-    if told.is_empty() && waiting.is_empty() {
+    if found.is_empty() && waiting.is_empty() {
         let looked = if read.is_empty() { "there is no journal yet".to_owned() } else { read.join(", ") };
         bail!(
             "no journal knows message {id}, nor an element or file of that name, and no outgoing queue holds it (looked in: {looked})"
         );
     }
-    for told in &told {
-        if arguments.json { output::json(&json_of(told)) } else { print(told) }
+    for one in &found {
+        if arguments.json { output::json(&json_of(one)) } else { print(one) }
     }
     for (channel, path) in &waiting {
         if arguments.json {
@@ -164,7 +164,7 @@ fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step
 }
 
 /// Looks where the elements of a step are.
-fn tell(config: &Config, step: Step, by: FoundBy, root: &Path) -> Told {
+fn traced(config: &Config, step: Step, by: FoundBy, root: &Path) -> Traced {
     let queue = config.senders.get(&step.channel).map_or(root, |sender| sender.queue.as_path());
     let outgoing = step.outgoing.iter().map(|element| (queue, element));
     let elements = outgoing.chain(step.elements.iter().map(|element| (root, element)));
@@ -172,7 +172,7 @@ fn tell(config: &Config, step: Step, by: FoundBy, root: &Path) -> Told {
         let path = base.join(element);
         Whereabouts { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
     });
-    Told { elements: elements.collect(), step, by }
+    Traced { elements: elements.collect(), step, by }
 }
 
 /// Outgoing elements of this id, whether they were taken up yet or not.
@@ -200,13 +200,13 @@ fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(Strin
     found
 }
 
-fn print(told: &Told) {
-    let step = &told.step;
+fn print(traced: &Traced) {
+    let step = &traced.step;
     output::line(&format!("{}  {}  {}", output::time(step.at), step.fate, headline(step)));
-    if told.by != FoundBy::Id {
-        output::line(&format!("    found by  {}", told.by.word()));
+    if traced.by != FoundBy::Id {
+        output::line(&format!("    found by  {}", traced.by.word()));
     }
-    for element in &told.elements {
+    for element in &traced.elements {
         let word = if element.there { "still there" } else { "gone" };
         output::line(&format!("    element   {} ({word}: {})", element.element, element.path.display()));
     }
@@ -248,8 +248,8 @@ fn headline(step: &Step) -> String {
     line
 }
 
-fn json_of(told: &Told) -> Value {
-    let Told { step, by, elements } = told;
+fn json_of(traced: &Traced) -> Value {
+    let Traced { step, by, elements } = traced;
     let elements: Vec<Value> = elements
         .iter()
         .map(|one| json!({ "element": one.element, "path": one.path.to_string_lossy(), "there": one.there }))

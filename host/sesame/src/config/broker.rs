@@ -13,7 +13,7 @@ use settings::complain;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A broker, or several that stand for one another.
+/// A broker, or several that replace each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
     /// Tried in this order; at least one.

@@ -20,7 +20,7 @@
 //!
 //! # Format
 //! That of Python's `configparser`: `key: value` or `key = value`, sections in square brackets, comments on lines of their
-//! own that begin with `#` or `;`, a line that is indented continues the one before. `%%` stands for a percent sign.
+//! own that begin with `#` or `;`, a line that is indented continues the one before. `%%` is a percent sign.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -31,7 +31,7 @@ spool = "/var/spool/apel"
 "#;
 
 #[test]
-fn every_mistake_is_told_with_its_line_its_key_and_the_remedy() {
+fn every_mistake_names_line_key_and_remedy() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for case in fs::read_dir(folder("src/config/cases")).unwrap().map(|entry| entry.unwrap().path()) {
@@ -162,9 +162,9 @@ fn queues_that_are_one_through_a_symbolic_link_are_found() {
 fn a_file_that_is_not_there_or_not_text_is_one_mistake() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sesame.toml");
-    let told = Config::load(&path).unwrap_err().to_string();
+    let shown = Config::load(&path).unwrap_err().to_string();
     assert_eq!(
-        told,
+        shown,
         format!("{}: does not exist; put the configuration there or name another with --config FILE", path.display())
     );
     fs::write(&path, b"\xff\xfe").unwrap();
@@ -179,15 +179,15 @@ fn channels_are_chosen_by_name_and_kind() {
     assert_eq!((all.senders, all.receivers), (names(&["cpu"]), names(&["central"])));
     let senders = config.select(&[], Kind::Send).unwrap();
     assert_eq!((senders.senders, senders.receivers), (names(&["cpu"]), names(&[])));
-    let told = |name: &str, kind| config.select(&names(&[name]), kind).unwrap_err().to_string();
-    assert_eq!(told("gpu", Kind::Any), "there is no channel \"gpu\"; there is cpu, central");
-    assert_eq!(told("cpu", Kind::Receive), "channel \"cpu\" is a [send.cpu], which this command does not take");
-    let told = Config::default().select(&[], Kind::Receive).unwrap_err().to_string();
-    assert_eq!(told, "no channel is configured: add a section [receive.NAME]");
+    let shown = |name: &str, kind| config.select(&names(&[name]), kind).unwrap_err().to_string();
+    assert_eq!(shown("gpu", Kind::Any), "there is no channel \"gpu\"; there is cpu, central");
+    assert_eq!(shown("cpu", Kind::Receive), "channel \"cpu\" is a [send.cpu], which this command does not take");
+    let shown = Config::default().select(&[], Kind::Receive).unwrap_err().to_string();
+    assert_eq!(shown, "no channel is configured: add a section [receive.NAME]");
 }
 
 #[test]
-fn a_plugin_section_has_the_keys_of_a_side_car() {
+fn a_plugin_section_has_the_keys_of_a_sidecar() {
     let digest = "e3".repeat(32);
     let section = format!(
         "[plugin.\"builtin:passthrough\"]\nsigner = \"/C=UK/*\"\ndestination = [\"/queue/*\"]\ncontent-type = \"Text/Plain\"\n\

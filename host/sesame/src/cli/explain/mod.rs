@@ -160,7 +160,7 @@ impl Explanation {
     }
 }
 
-/// What plugins are told of content that came by no broker and has no signer.
+/// The input of plugins for content that came by no broker and has no signer.
 fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
     Input {
         message_id: id,

@@ -46,7 +46,7 @@ pub(super) fn run(config: &Config, arguments: &QueueAdd) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-/// Adds one file. What a sender would only refuse is refused here, where somebody looks.
+/// Adds one file. What a sender would refuse is refused here, where the operator sees it.
 pub(crate) fn add(outgoing: &Outgoing, sender: &config::Sender, file: &Path) -> anyhow::Result<Added> {
     let name = file.display().to_string();
     let content = read(file, sender.max_payload)?;

@@ -1,6 +1,6 @@
 //! `sesame queue`: look at the queues of the configured channels and act on what lies in them.
 //!
-//! Start with [`places`], which queues there are. Looking needs no lock and disturbs nobody. What changes something locks
+//! Start with [`places`], which queues there are. Reading needs no lock. What changes something locks
 //! each element as `dirq` does, or goes through the commit engine; `retry` says how it works beside a running Sesame.
 //!
 //! Elements are named `DIRECTORY/NAME` as on the disk, in a plain directory by their file name; where a command takes one,
@@ -128,7 +128,7 @@ fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, Spool
     Queue::open(&place.path, modes(storage)).map(Some)
 }
 
-/// Says that what is written now will belong to root, where the queue belongs to somebody else: its owner could not read
+/// Says that what is written now will belong to root, where the queue belongs to another user: its owner could not read
 /// or remove it.
 pub(super) fn warn_if_root(path: &Path) {
     use std::os::unix::fs::MetadataExt as _;
@@ -178,7 +178,7 @@ fn since(queue: &Queue, element: &ElementPath) -> Option<SystemTime> {
     facts.and_then(|facts| facts.modified()).ok()
 }
 
-/// The elements named, or all of the queue where none are; those that cannot be named are told and counted.
+/// The elements named, or all of the queue where none are; names that match none are reported and counted.
 fn elements(place: &Place, queue: &Queue, named: &[String]) -> (Vec<ElementPath>, usize) {
     let mut wrong = 0;
     let mut found = Vec::new();

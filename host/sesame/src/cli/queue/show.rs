@@ -15,7 +15,7 @@ use spool::Outgoing;
 
 /// The largest element that is shown, in bytes.
 const LARGEST: u64 = 1 << 30;
-/// Fields that are shown by name; any other is told by its size.
+/// Fields that are shown by name; any other is shown by its size.
 const KNOWN: &[&str] = &["empaid", "signer", "error"];
 
 /// An element that was found.

@@ -183,8 +183,8 @@ fn what_cannot_be_followed_is_a_mistake() {
         ("[logging]", "[broker]", "22: : section [broker] appears twice"),
         ("[sender]", "sender", "2: : is before the first section"),
     ] {
-        let told = mistakes(&SENDER.replacen(from, to, 1));
-        assert!(told.lines().any(|line| line == expected), "{expected}\nnot in\n{told}");
+        let shown = mistakes(&SENDER.replacen(from, to, 1));
+        assert!(shown.lines().any(|line| line == expected), "{expected}\nnot in\n{shown}");
     }
 }
 

@@ -14,9 +14,9 @@
 //! Where a Sesame holds the spool, the element is handed over to it: one rename, made durable, from `reject/` to
 //! `deferred/`, and then a row in the journal that makes it due now. The running receiver finds the row within a second
 //! and decides the message as any deferred one. That is safe because nothing is copied and each step leaves the message
-//! in exactly one place: after a crash between the two steps it lies in `deferred/` without a row, where nobody touches
+//! in exactly one place: after a crash between the two steps it lies in `deferred/` without a row, where it stays untouched
 //! it until `sesame queue retry --from deferred` writes the row. The other order would be wrong: the receiver takes a row
-//! without an element for a purged one and forgets it. Nothing on the disk is believed: the receiver opens `sealed` anew.
+//! without an element for a purged one and forgets it. Nothing on the disk is believed: the receiver opens `sealed` again.
 //! `--again` makes the journal forget that the message was stored; the receiver then stores it once more.
 //!
 //! A message that the journal knows as stored is not tried without `--again`: it would be found a duplicate.
