@@ -116,7 +116,7 @@ fn attempts_and_deaths_are_counted_durably() {
     let journal = scratch.open();
     assert_eq!(journal.count_attempts("c", &[[1; 32], [2; 32]]).unwrap(), [1, 1]);
     assert_eq!(journal.count_attempts("c", &[[1; 32]]).unwrap(), [2]);
-    assert_eq!(journal.count_death("c", &[1; 32]).unwrap(), 1);
+    assert_eq!(journal.count_crash("c", &[1; 32]).unwrap(), 1);
     drop(journal);
     let journal = scratch.open();
     assert_eq!(journal.attempts("c", &[1; 32]).unwrap(), (2, 1));
