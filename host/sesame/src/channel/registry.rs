@@ -17,7 +17,7 @@ use crate::config;
 use spool::journal::Journal;
 use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
 use stomp::MemoryBudget;
-use trust::{CredentialSource, CrlMode, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings, Unlisted};
+use trust::{CredentialSource, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings};
 
 /// Name of the journal in a spool or state directory.
 pub const JOURNAL: &str = "journal.sqlite";
@@ -72,11 +72,7 @@ pub struct Registry {
 pub fn trust_settings(section: &config::Trust) -> TrustSettings {
     TrustSettings {
         anchors: section.anchors.clone(),
-        crls: match section.crls {
-            config::Crls::Require => CrlMode::Require,
-            config::Crls::IfPresent => CrlMode::IfPresent,
-            config::Crls::Ignore => CrlMode::Ignore,
-        },
+        crls: section.crls,
         signing_policy: section.signing_policy,
         allow_sha1_digest: section.allow_sha1_digest,
     }
@@ -140,11 +136,7 @@ impl Registry {
     /// # Errors
     /// [`SetupError`] naming the file.
     pub fn lists(&self, receiver: &config::Receiver) -> Result<Arc<SignerListsSource>, SetupError> {
-        let unlisted = match receiver.unlisted {
-            config::Unlisted::Reject => Unlisted::Reject,
-            config::Unlisted::Drop => Unlisted::Drop,
-        };
-        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), unlisted)?;
+        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), receiver.unlisted)?;
         let source = Arc::new(source);
         locked(&self.lists).push(Arc::clone(&source));
         Ok(source)

@@ -202,7 +202,7 @@ impl Draft<'_> {
         let opened = &refused.opened;
         let id = opened.signed_id().cloned().unwrap_or_else(|| self.header_id());
         let signer = opened.signer().clone();
-        let drop = self.snapshot.settings.unlisted == config::Unlisted::Drop;
+        let drop = self.snapshot.settings.unlisted == trust::Unlisted::Drop;
         let mut facts = self.facts(opened.payload().len());
         facts.reason = Some(why.clone());
         let refusal = Refusal {

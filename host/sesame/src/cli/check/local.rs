@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::super::dispatch::say_compiling;
+use super::super::context::say_compiling;
 use super::super::output;
-use super::super::plugin::list::{Told, told_by_daemon};
+use super::super::plugin::list::{Listed, listed_by_daemon};
 use super::Found;
 use crate::channel::{Identity, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
@@ -84,9 +84,9 @@ fn check_credential(section: &config::Credential, trust: &config::Trust, uses: U
     let facts = credential.facts();
     let until = output::seconds(facts.not_after);
     let (file, subject) = (section.certificate.display(), facts.subject.line());
-    let mut found = vec![Found::ok("credential", format!("{file} is {subject}, valid until {until}; the key fits"))];
+    let mut found = vec![Found::ok("credential", format!("{file} is {subject}, valid until {until}; the key matches"))];
     if credential.expires_in(now).is_none() {
-        let text = format!("{file} has expired ({until}): have it renewed; Sesame takes the new files up by itself");
+        let text = format!("{file} has expired ({until}): renew it; Sesame loads the new files without a restart");
         return vec![Found::error("credential", text)];
     }
     found.extend(credential.warning(now).map(|warning| Found::warning("credential", warning)));
@@ -197,7 +197,7 @@ pub(super) fn recipients(config: &Config) -> Vec<Found> {
             found.push(Found::ok(subject, "messages are signed and not encrypted: recipient-certificate is not set"));
             continue;
         };
-        // Without anchors nothing can be said of it, and that they are missing was told before.
+        // Missing anchors were reported before.
         let Ok(trust) = Trust::load(&trust_settings(&sender.trust)) else { continue };
         let own = Credential::load(&sender.credential.certificate, &sender.credential.key).ok();
         match RecipientCertificate::load(file, &trust, own.as_ref()) {
@@ -278,9 +278,9 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
 /// What a plugin that cannot be loaded means for messages: a Sesame that runs may serve on with an earlier file.
 fn meaning(config: &Config, (channel, direction): (&str, Direction), plugin: &str) -> String {
     let waits = || "until it is fixed, the messages it applies to wait".to_owned();
-    let told =
-        directory_of(config, channel, direction).and_then(|directory| told_by_daemon(directory, channel).ok()?);
-    let Some(Told { report, source: Some((process, _)) }) = told else {
+    let reported =
+        directory_of(config, channel, direction).and_then(|directory| listed_by_daemon(directory, channel).ok()?);
+    let Some(Listed { report, source: Some((process, _)) }) = reported else {
         return waits();
     };
     let stage = report.stages.into_iter().find(|stage| stage.name == plugin && stage.serves);
@@ -288,8 +288,8 @@ fn meaning(config: &Config, (channel, direction): (&str, Direction), plugin: &st
         let (version, sha256) = (stage.version.unwrap_or_default(), stage.sha256.unwrap_or_default());
         let short = sha256.get(..12).unwrap_or(&sha256);
         format!(
-            "the last good one stays in service (version {version}, SHA-256 {short}, process {process}), and a restart would not \
-             find it"
+            "the last good one stays in service (version {version}, SHA-256 {short}, process {process}), but would be lost on a \
+             restart"
         )
     })
 }
@@ -315,7 +315,7 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
 
 fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
-    let looked = Outgoing::open(&sender.queue, crate::service::format(sender.format)).and_then(|queue| queue.waiting());
+    let looked = Outgoing::open(&sender.queue, sender.format).and_then(|queue| queue.waiting());
     let mut found = match looked {
         Ok(waiting) => {
             let count = output::count(waiting.count, "message");
@@ -351,15 +351,15 @@ fn directory(subject: &str, what: &str, path: &Path) -> Vec<Found> {
     match unwritable(there) {
         Some(error) if there == path => vec![Found::error(subject, format!("{what} {shown} {error}"))],
         Some(error) => {
-            let text = format!("{what} {shown} cannot be made: {} {error}", there.display());
+            let text = format!("{what} {shown} cannot be created: {} {error}", there.display());
             vec![Found::error(subject, text)]
         }
-        None if there == path => vec![Found::ok(subject, format!("{what} {shown} is there"))],
-        None => vec![Found::ok(subject, format!("{what} {shown} will be made at start"))],
+        None if there == path => vec![Found::ok(subject, format!("{what} {shown} exists"))],
+        None => vec![Found::ok(subject, format!("{what} {shown} will be created at start"))],
     }
 }
 
-/// Why this user cannot write to a directory, and how to mend it.
+/// Why this user cannot write to a directory, and how to fix it.
 fn unwritable(path: &Path) -> Option<String> {
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     let error = rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS).err()?;
@@ -379,12 +379,12 @@ fn spool(subject: &str, what: &str, path: &Path, min_free: u64) -> Vec<Found> {
         Ok(free) if free < min_free => found.push(Found::error(
             subject,
             format!(
-                "{} has {free} bytes free, less than min-free, {min_free}: nothing is received until there is more room",
+                "{} has {free} bytes free, less than min-free, {min_free}: nothing is received until more space is free",
                 path.display()
             ),
         )),
         Ok(_) => {}
-        Err(error) => found.push(Found::warning(subject, format!("cannot tell the room in {}: {error}", path.display()))),
+        Err(error) => found.push(Found::warning(subject, format!("cannot find the free space of {}: {error}", path.display()))),
     }
     found.extend(lock(subject, path));
     found.extend(journal(subject, path));
@@ -403,7 +403,7 @@ fn lock(subject: &str, spool: &Path) -> Option<Found> {
         return None;
     }
     match SpoolLock::acquire(&path) {
-        Ok(_) => Some(Found::ok(subject, format!("{} is held by nobody: no Sesame runs on it", spool.display()))),
+        Ok(_) => Some(Found::ok(subject, format!("{} is free: no Sesame runs on it", spool.display()))),
         Err(error @ SpoolError::AlreadyHeld { .. }) => Some(Found::ok(subject, error.to_string())),
         Err(error) => Some(Found::error(subject, chain(&error))),
     }

@@ -1,4 +1,4 @@
-//! `sesame run` and `sesame receive`: channels until stopped.
+//! `sesame run`: runs channels until stopped, as do `receive` and `send --watch`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,44 +7,51 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::dispatch::{made, runtime, select};
-use super::{EXIT_DONE, EXIT_FAILED, Receive, Run};
-use crate::config::{Config, Kind, Source};
+use clap::Args;
+
+use super::context::{Context, made, runtime, select};
+use crate::config::{Config, Kind};
 use crate::log::Logging;
 use crate::sender::Stay;
 use crate::service::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::shutdown::{self, Shutdown};
+use terminal::{EXIT_DONE, EXIT_FAILED};
 
-pub(super) fn run(config: &Config, source: &Source, arguments: &Run) -> anyhow::Result<u8> {
-    daemon(config, source, &arguments.channels, Kind::Any)
+/// `sesame run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Channels of the configuration [default: all].
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
 }
 
-pub(super) fn receive(config: &Config, source: &Source, arguments: &Receive) -> anyhow::Result<u8> {
-    daemon(config, source, &arguments.channels, Kind::Receive)
+pub(super) fn run(arguments: &Run, context: &Context) -> anyhow::Result<u8> {
+    daemon(context, &arguments.channels, Kind::Any)
 }
 
 /// Runs channels as a daemon.
-pub(super) fn daemon(config: &Config, source: &Source, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+pub(super) fn daemon(context: &Context, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+    let config = context.config()?;
     let logging = crate::log::start(&config.log)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     let runtime = runtime().context("cannot start threads")?;
-    let outcome = runtime.block_on(serve(config.clone(), source.clone(), names.to_vec(), kind, &logging));
+    let outcome = runtime.block_on(serve(config, context.clone(), names.to_vec(), kind, &logging));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
 }
 
-/// How long a stop at once may take.
+/// How long an immediate stop may take.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
-/// Resolves when a stop at once was asked for and something still holds it up, such as a hung disk.
+/// Resolves when an immediate stop is delayed, for instance by a hung disk.
 pub(super) async fn too_late(shutdown: &Shutdown) {
     shutdown.stopping().await;
     tokio::time::sleep(LAST_MOMENT).await;
 }
 
-/// What a reload came to.
+/// What follows a run of the daemon.
 enum Next {
     Stop,
     Reload(Box<(Config, Daemon)>),
@@ -52,7 +59,7 @@ enum Next {
 
 async fn serve(
     mut config: Config,
-    source: Source,
+    context: Context,
     names: Vec<String>,
     kind: Kind,
     logging: &Logging,
@@ -71,7 +78,7 @@ async fn serve(
     let reload = Arc::new(Notify::new());
     let asked = Arc::clone(&reload);
     let grace = config.limits.grace;
-    let origin = Origin { started: config.clone(), source, names, kind, shared };
+    let origin = Origin { started: config.clone(), context, names, kind, shared };
     let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
@@ -94,15 +101,15 @@ async fn serve(
     }
     origin.shared.registry.end_work();
     if shutdown.is_now() {
-        tracing::warn!("stopped before everything in work was finished; it stays queued");
+        tracing::warn!("stopped before all messages in flight were finished; they stay queued");
         return Ok(EXIT_FAILED);
     }
     tracing::info!("stopped");
     Ok(EXIT_DONE)
 }
 
-/// Runs `daemon` until a stop, or until a reload gives another one; then this one is drained first. What is read again is
-/// read and compiled aside, so that no signal waits for it.
+/// Runs `daemon` until a stop, or until a reload replaces it; then it is drained first. Reading
+/// and compiling run in the background, so that no signal waits for them.
 async fn until_reload(daemon: &Daemon, reload: &Notify, shutdown: &Shutdown, origin: &Origin) -> Next {
     let (own, own_shutdown) = shutdown::switch();
     let running = daemon.run(Stay::Watch, &own_shutdown);
@@ -156,32 +163,32 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// What a daemon is made from again.
+/// What a daemon is built from on a reload.
 #[derive(Clone)]
 struct Origin {
     /// The configuration that the process was started with.
     started: Config,
-    source: Source,
+    context: Context,
     names: Vec<String>,
     kind: Kind,
     shared: Shared,
 }
 
 impl Origin {
-    /// Reads the configuration again and makes its channels beside those that run, plugins and all. Anything wrong leaves
-    /// everything as it is.
+    /// Reads the configuration again and builds its channels, with their plugins, beside those that run. On a mistake
+    /// nothing changes.
     fn read(&self) -> Option<(Config, Daemon)> {
-        let config = match self.source.load() {
+        let config = match self.context.config() {
             Ok(config) => config,
             Err(errors) => {
-                tracing::error!("configuration not reloaded, the one in use stays:\n{errors}");
+                tracing::error!("configuration not reloaded; the current one stays in use:\n{errors}");
                 return None;
             }
         };
         let selection = match config.select(&self.names, self.kind) {
             Ok(selection) => selection,
             Err(error) => {
-                tracing::error!(%error, "configuration not reloaded, the one in use stays");
+                tracing::error!(%error, "configuration not reloaded; the current one stays in use");
                 return None;
             }
         };
@@ -189,14 +196,14 @@ impl Origin {
             Ok(daemon) => {
                 tracing::info!("configuration reloaded");
                 for key in self.started.needs_restart(&config) {
-                    tracing::warn!(key, "this key was changed since the start; restart Sesame for it to take effect");
+                    tracing::warn!(key, "this key changed since the start; restart Sesame to apply it");
                 }
                 Some((config, daemon))
             }
             Err(errors) => {
                 for error in &errors {
                     let error = message::cause::chain(error);
-                    tracing::error!(error, "configuration not reloaded, the one in use stays");
+                    tracing::error!(error, "configuration not reloaded; the current one stays in use");
                 }
                 None
             }

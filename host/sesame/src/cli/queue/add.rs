@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::super::dispatch::{say, select};
+use super::super::context::{say, select};
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueAdd, output};
 use crate::config::{self, Config, Kind};
 use message::MessageId;
@@ -31,7 +31,7 @@ pub(super) fn run(config: &Config, arguments: &QueueAdd) -> anyhow::Result<u8> {
     let Some(sender) = selection.senders.first().and_then(|name| config.senders.get(name)) else {
         return Ok(EXIT_FAILED);
     };
-    let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, sender.format)?;
     super::warn_if_root(&sender.queue);
     let mut status = EXIT_DONE;
     for file in &arguments.files {

@@ -1,20 +1,22 @@
 //! `sesame publish`: queue messages and send them at once.
 //!
-//! A message is in the outgoing queue, durable, before its id is printed; whatever goes wrong after that, it stays there and
-//! is sent by the next `sesame send` or `run`. Where another Sesame holds the queue, that one sends, and this process waits.
-//! The ids go to standard output, what becomes of the messages to standard error, so that a script can take the one
-//! without the other.
+//! A message is in the outgoing queue, durable, before its id is printed; after a failure it stays
+//! there and the next `sesame send` or `run` sends it. Where another Sesame holds the queue, that one sends, and this process waits.
+//! The ids go to standard output, the results to standard error.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::dispatch::{runtime, say, select};
+use clap::Args;
+
+use super::context::{Context, runtime, say, select};
+use super::output;
 use super::queue::add::{Added, add};
-use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
 use crate::channel::{JOURNAL, LOCK};
-use crate::config::{self, Config, Kind, Selection};
+use crate::config::{self, Config, Kind, Selection, parse_duration};
 use crate::sender::Stay;
 use crate::service::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::shutdown;
@@ -22,6 +24,24 @@ use message::Fate;
 use message::text::escaped_json;
 use spool::journal::{Journal, Step};
 use spool::{Outgoing, SpoolLock};
+use terminal::{EXIT_DONE, EXIT_FAILED};
+
+/// `sesame publish`.
+#[derive(Args, Debug)]
+pub struct Publish {
+    /// Sending channel [send.NAME].
+    #[arg(value_name = "CHANNEL")]
+    pub channel: String,
+    /// Files, one message each; - for standard input.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Give up after this long without a broker; the messages stay queued.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
+    pub deadline: Duration,
+    /// Print one JSON object per message.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// How often a queue that another Sesame holds is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -51,7 +71,8 @@ impl From<Fate> for Outcome {
 const SETTLING_LOOKS: u32 = 40;
 const SETTLING_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Publish, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     let selection = match select(config, std::slice::from_ref(&arguments.channel), Kind::Send) {
         Ok(selection) => selection,
         Err(status) => return Ok(status),
@@ -94,7 +115,7 @@ fn settled(sender: &config::Sender, message: &Added) -> Outcome {
 
 /// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
 fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Added>, usize)> {
-    let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, sender.format)?;
     let mut messages = Vec::new();
     let mut unread = 0;
     for file in &arguments.files {
@@ -123,17 +144,17 @@ async fn send(
     messages: &[Added],
 ) -> anyhow::Result<Option<String>> {
     let end = Instant::now() + deadline;
-    let mut told = false;
+    let mut reported = false;
     loop {
-        let left = if told { end.saturating_duration_since(Instant::now()) } else { deadline };
+        let left = if reported { end.saturating_duration_since(Instant::now()) } else { deadline };
         let shared = Shared::start(config)?;
         match Daemon::build(config, selection, &shared) {
             Ok(daemon) => return send_ourselves(config, &daemon, left).await,
             Err(errors) if errors.iter().all(|error| error.error.is_held()) => {
-                if !told {
+                if !reported {
                     let holder: Vec<String> = errors.iter().map(|error| error.error.to_string()).collect();
-                    say(&format!("sesame: {}, which sends the queue; waiting for it", holder.join("; ")));
-                    told = true;
+                    say(&format!("sesame: {}, which sends this queue; waiting for it", holder.join("; ")));
+                    reported = true;
                 }
             }
             Err(errors) => {
@@ -240,10 +261,10 @@ fn report(sender: &config::Sender, message: &Added, outcome: Outcome, why: Optio
     let (place, reason) = match fate {
         Fate::Rejected => (Some(sender.reject.clone()), reason),
         Fate::Waiting => {
-            let why = why.unwrap_or("it was put off; the log says why");
+            let why = why.unwrap_or("it was postponed; see the log");
             (Some(sender.queue.join(message.element.as_os_str())), Some(why.to_owned()))
         }
-        Fate::Unknown => (None, Some("it left the queue and the journal does not say how; see the log".to_owned())),
+        Fate::Unknown => (None, Some("it left the queue without a journal entry; see the log".to_owned())),
         _ => (None, reason),
     };
     if as_json {
@@ -334,7 +355,7 @@ mod tests {
 
     fn queued(config: &Config, content: &str) -> Vec<Added> {
         let sender = &config.senders["cpu"];
-        let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format)).unwrap();
+        let outgoing = Outgoing::open(&sender.queue, sender.format).unwrap();
         let file = sender.queue.with_extension("file");
         std::fs::write(&file, content).unwrap();
         vec![add(&outgoing, sender, &file).unwrap()]

@@ -1,5 +1,5 @@
 //! `sesame plugin inspect`: what a component is and wants, before it is trusted with a message. Of its code only `describe`
-//! is run, in the sandbox and with the limits of every plugin; a component that would be refused is told why.
+//! is run, in the sandbox and with the limits of every plugin; for a component that would be refused it shows why.
 
 use std::path::Path;
 
@@ -29,9 +29,7 @@ pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
 pub(super) fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
     if let Some(found) = file.to_str().and_then(stock_component) {
         let names = || stock_plugins().collect::<Vec<_>>().join(", ");
-        return found
-            .map(<[u8]>::to_vec)
-            .with_context(|| format!("there is no such stock plugin; there are: {}", names()));
+        return found.map(<[u8]>::to_vec).with_context(|| format!("unknown stock plugin (known: {})", names()));
     }
     let bytes = read_file(file, MAX_COMPONENT_BYTES)
         .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", file.display())))?;
@@ -57,38 +55,38 @@ impl Signature {
     fn words(self) -> &'static str {
         match self {
             Self::Absent => "none beside it",
-            Self::Beside => "beside it; whether it is good, `sesame check` says once it lies in the plugin folder",
+            Self::Beside => "beside it; `sesame check` verifies it once it is in the plugin folder",
         }
     }
 }
 
 fn lines(file: &Path, inspection: &Inspection, signature: Signature) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut tell = |name: &str, text: &str| lines.push(format!("{name:<12} {text}"));
-    tell("file", &format!("{}, {} bytes", file.display(), inspection.size));
-    tell("sha256", &hex(&inspection.sha256));
-    tell("signature", signature.words());
+    let mut add = |name: &str, text: &str| lines.push(format!("{name:<12} {text}"));
+    add("file", &format!("{}, {} bytes", file.display(), inspection.size));
+    add("sha256", &hex(&inspection.sha256));
+    add("signature", signature.words());
     if !inspection.contracts.is_empty() {
         let contracts = inspection.contracts.join(", ");
-        tell("contract", &format!("{contracts} (this host serves {CONTRACTS_SERVED})"));
+        add("contract", &format!("{contracts} (this host serves {CONTRACTS_SERVED})"));
     }
     if let Ok((roles, description)) = &inspection.found {
-        tell("roles", &roles.to_string());
-        tell("name", &format!("{} {}", description.name, description.version));
-        tell("summary", &description.summary);
+        add("roles", &roles.to_string());
+        add("name", &format!("{} {}", description.name, description.version));
+        add("summary", &description.summary);
     }
     for import in &inspection.imports {
         let word = import.grant.words();
-        tell("import", &format!("{}: {word}", import.name));
+        add("import", &format!("{}: {word}", import.name));
     }
     match &inspection.found {
         Ok((_, description)) => {
             for (at, line) in schema(description.config_schema.as_deref()).iter().enumerate() {
-                tell(if at == 0 { "config" } else { "" }, line);
+                add(if at == 0 { "config" } else { "" }, line);
             }
-            tell("verdict", "can be used");
+            add("verdict", "can be used");
         }
-        Err(error) => tell("verdict", &format!("would be refused: it {error}")),
+        Err(error) => add("verdict", &format!("would be refused: it {error}")),
     }
     lines
 }
@@ -142,7 +140,7 @@ mod tests {
     fn a_stock_plugin_is_named_as_in_a_pipeline() {
         assert_eq!(component(Path::new("builtin:passthrough")).unwrap(), stock());
         let error = component(Path::new("builtin:nothing")).unwrap_err().to_string();
-        assert!(error.contains("there are: passthrough"), "{error}");
+        assert!(error.contains("known: passthrough"), "{error}");
     }
 
     #[test]

@@ -1,17 +1,28 @@
-//! `sesame demo`: shows the way of sample messages, and says where the files lie.
+//! `sesame demo`: sends sample messages, shows each step and where the files are.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::dispatch::runtime;
-use super::{Demo, EXIT_DONE, EXIT_FAILED, output};
+use clap::Args;
+
+use super::context::runtime;
+use super::output;
 use crate::demo::{Ending, Scene, Story, play, stage};
 use message::Fate;
+use terminal::{EXIT_DONE, EXIT_FAILED};
+
+/// `sesame demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Folder for the files [default: a new folder in the temporary directory].
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
 
 pub(super) fn run(arguments: &Demo) -> anyhow::Result<u8> {
-    crate::log::start_for_command(crate::config::Level::Error)?;
+    crate::log::start_for_command(crate::log::Level::Error)?;
     let folder = folder(arguments.folder.as_deref())?;
     let runtime = runtime().context("cannot start threads")?;
     let clean = runtime.block_on(perform(&folder))?;
@@ -19,10 +30,10 @@ pub(super) fn run(arguments: &Demo) -> anyhow::Result<u8> {
     Ok(if clean { EXIT_DONE } else { EXIT_FAILED })
 }
 
-/// The folder that was asked for, which must be empty or absent, or a fresh one.
+/// The requested folder, which must be empty or absent, or a fresh one.
 fn folder(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(wanted) = wanted else {
-        let fresh = tempfile::Builder::new().prefix("sesame-demo-").tempdir().context("cannot make a folder")?;
+        let fresh = tempfile::Builder::new().prefix("sesame-demo-").tempdir().context("cannot create a folder")?;
         return Ok(fresh.keep());
     };
     let empty = std::fs::read_dir(wanted).map_or(true, |mut entries| entries.next().is_none());
@@ -37,7 +48,7 @@ async fn perform(folder: &Path) -> anyhow::Result<bool> {
     let mut number = 0;
     let stories = play(&scene, |story| {
         number += 1;
-        tell(story, number);
+        print_story(story, number);
     })
     .await?;
     let ended = |ending: Ending| stories.iter().filter(|story| story.ending == ending).count();
@@ -53,12 +64,12 @@ async fn perform(folder: &Path) -> anyhow::Result<bool> {
 }
 
 fn introduce(scene: &Scene) {
-    output::line(&format!("A broker listens on {} with TLS and asks for client certificates.", scene.broker.address()));
+    output::line(&format!("A broker listens on {} with TLS and requires client certificates.", scene.broker.address()));
     output::line(&format!("{} messages are queued by a site and one by a stranger.", scene.queued.len()));
 }
 
-/// The way of one message, a line for each step.
-fn tell(story: &Story, number: usize) {
+/// The steps of one message, a line each.
+fn print_story(story: &Story, number: usize) {
     let sample = story.sample;
     output::line("");
     output::line(&format!(
@@ -100,18 +111,18 @@ fn step(who: &str, what: &str) {
 fn conclude(scene: &Scene) {
     let folder = scene.folder.display();
     output::line("");
-    output::line(&format!("Everything is left in {folder}:"));
+    output::line(&format!("All files are in {folder}:"));
     for (name, about) in [
-        ("sesame.toml", "the configuration, as a site would write it"),
+        ("sesame.toml", "the configuration of a site"),
         ("dns", "the list of authorised signers"),
-        ("spool/incoming", "what was received, one directory a message: body, signer, empaid"),
-        ("spool/reject", "what was refused on receipt, with `error` and the message as it came"),
-        ("outgoing.reject", "what was refused before sending"),
+        ("spool/incoming", "received messages, one directory each: body, signer, empaid"),
+        ("spool/reject", "messages refused on receipt: `error` and the message as received"),
+        ("outgoing.reject", "messages refused before sending"),
         ("credentials", "throw-away certificates and their authority"),
     ] {
         output::line(&format!("   {name:<16} {about}"));
     }
-    output::line("Look further:");
+    output::line("Try next:");
     let program = std::env::current_exe().map_or_else(|_| "sesame".to_owned(), |path| path.display().to_string());
     let config = scene.folder.join("sesame.toml");
     let config = config.display();

@@ -1,7 +1,7 @@
 //! What a sender would do with content.
 
 use super::{Explanation, Product, placeholder, plain_input, stages};
-use crate::commands::dispatch::say_compiling;
+use crate::cli::context::say_compiling;
 use crate::config::{self, Config};
 use crate::sender::{Seal, destinations};
 use crate::service::{Shared, pipeline};

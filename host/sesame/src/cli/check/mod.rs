@@ -1,9 +1,8 @@
-//! `sesame check`: what is wrong and how to mend it. Nothing is changed but what a look needs: the lock of a spool is taken
-//! for a moment to see whether it is free.
+//! `sesame check`: what is wrong and how to fix it. It changes nothing, but takes the lock of a spool for a moment to see
+//! whether it is free.
 //!
-//! The configuration was read before this runs; its mistakes end the program with their own lines. `local` looks at the
-//! files, plugins and queues of this machine, `brokers` and
-//! `destinations` at the other end of the wire.
+//! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
+//! machine, `brokers` and `destinations` the other end of the connection.
 
 mod brokers;
 mod destinations;
@@ -12,17 +11,33 @@ mod local;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::dispatch::runtime;
-use super::{Check, EXIT_DONE, EXIT_FAILED, output};
-use crate::config::Config;
+use clap::Args;
+
+use super::context::{Context, runtime};
+use super::output;
 use crate::service::Shared;
+use terminal::{EXIT_DONE, EXIT_FAILED};
+
+/// `sesame check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Do not connect to brokers.
+    #[arg(long)]
+    pub offline: bool,
+    /// Print the configuration with all defaults, in the format of a configuration file.
+    #[arg(long)]
+    pub effective: bool,
+    /// Print the results as JSON.
+    #[arg(long, conflicts_with = "effective")]
+    pub json: bool,
+}
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     /// As it should be.
     Ok,
-    /// Works, and somebody should look.
+    /// Works, but needs attention.
     Warning,
     /// Does not work.
     Error,
@@ -44,7 +59,7 @@ struct Found {
     level: Level,
     /// The section of the configuration, such as `send.cpu` or `broker.egi`.
     subject: String,
-    /// What is so, or what is wrong and how to mend it.
+    /// What was found, or what is wrong and how to fix it.
     text: String,
 }
 
@@ -62,7 +77,8 @@ impl Found {
     }
 }
 
-pub(super) fn run(config: &Config, arguments: &Check) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     if arguments.effective {
         output::raw(config.effective_toml().as_bytes()).context("cannot write the configuration")?;
         return Ok(EXIT_DONE);
@@ -175,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_who_holds_a_spool() {
+    fn shows_who_holds_a_spool() {
         let site = Site::new();
         let config = &site.config;
         let lock = config.receivers["central"].spool.join(crate::channel::LOCK);
@@ -183,7 +199,7 @@ mod tests {
         let holder = format!("(process {})", std::process::id());
         assert!(local::queues(config).iter().any(|found| found.text.contains(&holder)));
         drop(held);
-        assert!(local::queues(config).iter().any(|found| found.text.contains("is held by nobody")));
+        assert!(local::queues(config).iter().any(|found| found.text.contains("is free")));
     }
 
     #[test]
@@ -200,7 +216,7 @@ mod tests {
         }
         let texts: Vec<String> = local::plugin_folders(&config).into_iter().map(|found| found.text).collect();
         for expected in
-            ["10-a.WASM is passed over", "rename it to 20-b.toml", "30-c.wasm.p7s signs a file", "chmod 700"]
+            ["10-a.WASM is ignored", "rename it to 20-b.toml", "30-c.wasm.p7s is the signature of a file", "chmod 700"]
         {
             assert_eq!(texts.iter().filter(|text| text.contains(expected)).count(), 1, "{expected}: {texts:?}");
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::super::{QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, Trace, trace};
+use super::super::{QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, trace};
 use super::*;
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::Files;
@@ -19,13 +19,13 @@ const SIGNER: &str = "/C=UK/O=eScience/CN=ce.example.org";
 
 /// A site with the sender `cpu` and the receiver `central`, their certificates and directories; only `SIGNER` is not yet on
 /// the list of signers.
-pub(in crate::commands) struct Site {
-    pub(in crate::commands) folder: tempfile::TempDir,
-    pub(in crate::commands) config: Config,
+pub(in crate::cli) struct Site {
+    pub(in crate::cli) folder: tempfile::TempDir,
+    pub(in crate::cli) config: Config,
 }
 
 impl Site {
-    pub(in crate::commands) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { config: configuration(folder.path()), folder }
     }
@@ -73,7 +73,7 @@ fn configuration(folder: &Path) -> Config {
 }
 
 /// A message as a sender seals it.
-pub(in crate::commands) fn sealed(config: &Config, id: &str, payload: &[u8]) -> Vec<u8> {
+pub(in crate::cli) fn sealed(config: &Config, id: &str, payload: &[u8]) -> Vec<u8> {
     let credential = Credential::load(&config.credential.certificate, &config.credential.key).unwrap();
     let policy = SealPolicy { peer: Peer::Ssm, cipher: None, max_payload: 1 << 20 };
     let sealer = Sealer::new(Arc::new(credential), None, policy).unwrap();
@@ -82,7 +82,7 @@ pub(in crate::commands) fn sealed(config: &Config, id: &str, payload: &[u8]) -> 
 }
 
 /// Any bytes in an envelope for the site's own certificate.
-pub(in crate::commands) fn enveloped(config: &Config, plain: &[u8]) -> Vec<u8> {
+pub(in crate::cli) fn enveloped(config: &Config, plain: &[u8]) -> Vec<u8> {
     use base64::Engine as _;
     use openssl::cms::{CMSOptions, CmsContentInfo};
     let credential = Credential::load(&config.credential.certificate, &config.credential.key).unwrap();
@@ -108,7 +108,7 @@ fn commit(config: &Config, queue: &str, fields: Vec<(&'static str, Vec<u8>)>, di
     let key = Key {
         channel: "central".to_owned(),
         id: MessageId::parse("m/1").unwrap(),
-        signer: "somebody".to_owned(),
+        signer: "a signer".to_owned(),
         digest: content_digest(b"x"),
     };
     let element = NewElement { queue: spool.join(queue), fields };
@@ -235,15 +235,15 @@ fn a_rejected_message_stays_while_it_would_be_rejected_again_and_is_stored_once_
     assert_eq!(count(config, "central", "reject"), 1);
     assert_eq!(retry(config, "central", &element, Aside::Reject, true), 0);
     assert_eq!((count(config, "central", "reject"), count(config, "central", "incoming")), (0, 2));
-    let arguments = Trace { id: "m/1".to_owned(), channel: None, json: true };
+    let arguments = trace::Trace { id: "m/1".to_owned(), channel: None, json: true };
     assert_eq!(trace::run(config, &arguments).unwrap(), 0);
     let journal = Journal::open_to_read(&config.receivers["central"].spool.join(JOURNAL)).unwrap();
     let element = journal.trace(&message::MessageId::from_peer("m/1")).unwrap().pop().unwrap().elements.remove(0);
     let path = config.receivers["central"].spool.join(&element).display().to_string();
     for id in [element.clone(), element.split_once('/').unwrap().1.to_owned(), path] {
-        assert_eq!(trace::run(config, &Trace { id, channel: None, json: false }).unwrap(), 0);
+        assert_eq!(trace::run(config, &trace::Trace { id, channel: None, json: false }).unwrap(), 0);
     }
-    let arguments = Trace { id: "m/2".to_owned(), ..arguments };
+    let arguments = trace::Trace { id: "m/2".to_owned(), ..arguments };
     assert!(trace::run(config, &arguments).unwrap_err().to_string().contains("no journal knows message m/2"));
 }
 
@@ -301,7 +301,7 @@ fn a_running_receiver_stores_what_it_is_handed() {
     let shared = crate::service::Shared::start(config).unwrap();
     let selection = config.select(&["central".to_owned()], Kind::Receive).unwrap();
     let daemon = crate::service::Daemon::build(config, &selection, &shared).unwrap();
-    let runtime = super::super::dispatch::runtime().unwrap();
+    let runtime = super::super::context::runtime().unwrap();
     let (switch, shutdown) = crate::shutdown::switch();
     let running = runtime.spawn(async move { daemon.run(crate::sender::Stay::Watch, &shutdown).await });
     assert_eq!(retry(config, "central", &first, Aside::Reject, false), 0);

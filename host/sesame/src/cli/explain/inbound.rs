@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
-use crate::commands::dispatch::say_compiling;
+use crate::cli::context::say_compiling;
 use crate::config::Config;
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
 use crate::service::{Shared, pipeline};
@@ -17,11 +17,7 @@ use spool::NewElement;
 ///
 /// # Errors
 /// Errors with which the receiver itself would not start.
-pub(in crate::commands) fn receiver_snapshot(
-    config: &Config,
-    channel: &str,
-    shared: &Shared,
-) -> anyhow::Result<Snapshot> {
+pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: &Shared) -> anyhow::Result<Snapshot> {
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(settings)?;

@@ -7,6 +7,7 @@
 //! queue's name before it, as the journal and the log write it: `reject/00000000/6b03126398f937`.
 
 pub(super) mod add;
+pub(super) mod arguments;
 mod list;
 mod purge;
 mod retry;
@@ -14,6 +15,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+use arguments::QueueCommand;
+pub(super) use arguments::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow};
 #[cfg(test)]
 pub(super) use tests::{Site, enveloped, sealed};
 
@@ -22,18 +25,17 @@ use std::time::SystemTime;
 
 use rustix::fs::CWD;
 
-use super::dispatch::{say, select};
-use super::{Aside, QueueCommand};
+use super::context::{Context, say, select};
 use crate::config::{self, Config, Kind, Selection};
 use spool::{ElementPath, Format, Modes, Queue, SpoolError};
+use terminal::EXIT_USAGE;
 
-/// Exit status for a wrong command line.
-const EXIT_USAGE: u8 = 2;
 /// The largest field that is read for a list, in bytes.
 const LISTED_FIELD: u64 = 64 << 10;
 
 /// Runs `sesame queue`.
-pub(super) fn run(config: &Config, arguments: &super::Queue) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &arguments::Queue, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     match &arguments.command {
         QueueCommand::List(arguments) => list::run(config, arguments),
         QueueCommand::Show(arguments) => show::run(config, arguments),
@@ -66,7 +68,7 @@ pub(super) fn places(config: &Config, selection: &Selection) -> Vec<Place> {
             path: path.to_owned(),
             format,
         };
-        places.push(place("outgoing", &sender.queue, Some(crate::service::format(sender.format))));
+        places.push(place("outgoing", &sender.queue, Some(sender.format)));
         places.push(place("reject", &sender.reject, None));
     }
     for (name, receiver) in config.receivers.iter().filter(|(name, _)| selection.receivers.contains(name)) {

@@ -8,15 +8,30 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::dispatch::{say, select};
-use super::{EXIT_DONE, EXIT_FAILED, Trace, output};
+use super::context::{say, select};
+use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
 use message::{Fate, MessageId};
 use spool::journal::{Journal, JournalError, PipelineStage, Step};
 use spool::{Format, Outgoing, id_stem};
+
+/// `sesame trace`.
+#[derive(Args, Debug)]
+pub struct Trace {
+    /// Message id as in the log and in `empa-id`, or name of an element or file, with or without path.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Only in this channel.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Print one JSON object per step.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Characters of a pipeline's hash that are shown.
 const SHORT_HASH: usize = 12;
@@ -164,7 +179,7 @@ fn locate(config: &Config, step: Step, by: FoundBy, root: &Path) -> Located {
 fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
-        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::service::format(sender.format)) else { continue };
+        let Ok(outgoing) = Outgoing::open(&sender.queue, sender.format) else { continue };
         let file = match outgoing.format() {
             Format::Dirq => Some(id.as_str()),
             // The file's name, a dash and eight digits.

@@ -1,11 +1,11 @@
-//! `sesame plugin remove`: ends a stage of the plugin folder, whether a Sesame runs or not.
+//! `sesame plugin remove`: uninstalls a plugin of the plugin folder, whether a Sesame runs or not.
 
 use std::collections::BTreeSet;
 
 use super::Remove;
 use crate::channel::JOURNAL;
-use crate::commands::dispatch::say;
-use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
+use crate::cli::context::say;
+use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Stage};
 use crate::service::directory;
 use message::Direction;
@@ -19,18 +19,18 @@ pub(super) fn run(config: &Config, arguments: &Remove) -> anyhow::Result<u8> {
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let folder = config.plugins.folder.display();
         say(&format!(
-            "sesame: there is no plugin {name:?} in {folder} and no channel remembers one; there are: {known}"
+            "sesame: unknown plugin {name:?}: neither in {folder} nor remembered by a channel (known: {known})"
         ));
         return Ok(EXIT_FAILED);
     }
     for path in plugins::remove(&config.plugins.folder, name)? {
         output::line(&format!("removed {}", path.display()));
     }
-    output::line(&format!("the stage {name} is ended; a running Sesame takes notice within seconds"));
+    output::line(&format!("plugin {name} is uninstalled; a running Sesame notices within seconds"));
     let mut status = EXIT_DONE;
     for channel in listing(config, name) {
         say(&format!(
-            "sesame: the pipeline of channel {channel} still lists {name}, and its messages wait: take it out there and send \
+            "sesame: the pipeline of channel {channel} still lists {name}, and its messages wait: remove it there and send \
              SIGHUP"
         ));
         status = EXIT_FAILED;

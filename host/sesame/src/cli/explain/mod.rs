@@ -10,19 +10,35 @@
 mod inbound;
 mod outbound;
 
+use std::path::PathBuf;
 use std::time::SystemTime;
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::dispatch::select;
+use super::context::{Context, select};
 use super::queue::add::read;
-use super::{EXIT_DONE, EXIT_FAILED, Explain, output};
+use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::milliseconds;
-use crate::config::{Config, Kind};
+use crate::config::Kind;
 use message::{Code, Fate, Finding, MessageId};
 use plugins::{Input, Outcome, Pipeline};
 
 pub(super) use inbound::receiver_snapshot;
+
+/// `sesame explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// Channel of the configuration: content for a sender, a sealed message or content for a receiver.
+    #[arg(value_name = "CHANNEL")]
+    pub channel: String,
+    /// File with the message; - for standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print the verdict as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -61,7 +77,8 @@ struct Explanation {
     products: Vec<Product>,
 }
 
-pub(super) fn run(config: &Config, arguments: &Explain) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Explain, context: &Context) -> anyhow::Result<u8> {
+    let config = &context.config()?;
     let channel = &arguments.channel;
     if let Err(status) = select(config, std::slice::from_ref(channel), Kind::Any) {
         return Ok(status);

@@ -1,23 +1,45 @@
-//! `sesame send`: what is queued, then quit; with `--watch` until stopped.
+//! `sesame send`: sends all queued messages and exits; with `--watch` runs until stopped.
 
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::dispatch::{build, runtime, select};
-use super::{EXIT_DONE, EXIT_FAILED, Send, output};
-use crate::config::{Config, Kind, Source};
+use clap::Args;
+
+use super::context::{Context, build, runtime, select};
+use super::output;
+use crate::config::{Config, Kind, parse_duration};
 use crate::sender::{FateReport, Stay, Summary};
 use crate::service::{Shared, Signals, stop_on_signals};
 use crate::shutdown;
 use message::daily;
+use terminal::{EXIT_DONE, EXIT_FAILED};
 
-pub(super) fn run(config: &Config, source: &Source, arguments: &Send) -> anyhow::Result<u8> {
+/// `sesame send`.
+#[derive(Args, Debug)]
+pub struct Send {
+    /// Sending channels [send.NAME] [default: all].
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// Keep running and send new messages until stopped.
+    #[arg(long)]
+    pub watch: bool,
+    /// Give up after this long without a broker.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration, conflicts_with = "watch")]
+    pub deadline: Duration,
+    /// Print one JSON object per message and one per channel at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub(super) fn run(arguments: &Send, context: &Context) -> anyhow::Result<u8> {
     if arguments.watch {
-        return super::run::daemon(config, source, &arguments.channels, Kind::Send);
+        return super::run::daemon(context, &arguments.channels, Kind::Send);
     }
+    let config = &context.config()?;
     crate::log::start(&config.log)?;
     if let Some(state) = first_state(config, &arguments.channels) {
         daily::remember_in(state);
@@ -34,7 +56,7 @@ pub(super) fn run(config: &Config, source: &Source, arguments: &Send) -> anyhow:
     status
 }
 
-/// Where one-shot runs note which warnings they said: the state directory of the first channel.
+/// Where one-shot runs record which warnings they logged: the state directory of the first channel.
 fn first_state<'a>(config: &'a Config, channels: &[String]) -> Option<&'a Path> {
     let chosen = |name: &str| channels.is_empty() || channels.iter().any(|channel| channel == name);
     config.senders.iter().find(|(name, _)| chosen(name)).map(|(_, sender)| sender.state.as_path())
@@ -51,11 +73,11 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
         Ok(daemon) => daemon,
         Err(status) => return Ok(status),
     };
-    let (told, fates) = mpsc::channel();
+    let (fates_to, fates) = mpsc::channel();
     for sender in daemon.senders().iter().filter(|_| arguments.json) {
-        sender.tell(told.clone());
+        sender.tell(fates_to.clone());
     }
-    drop(told);
+    drop(fates_to);
     let (switch, shutdown) = shutdown::switch();
     let grace = config.limits.grace;
     let stopper = async move { stop_on_signals(signals, &switch, grace, || {}).await };

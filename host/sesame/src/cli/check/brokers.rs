@@ -39,7 +39,7 @@ pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
         let senders = config.senders.values().map(|sender| &sender.broker);
         let receivers = config.receivers.values().map(|receiver| &receiver.broker);
         if !senders.chain(receivers).any(|used| used == name) {
-            found.push(Found::warning(format!("broker.{name}"), "no channel uses it; it was not tried"));
+            found.push(Found::warning(format!("broker.{name}"), "not used by any channel; not checked"));
         }
     }
     found
@@ -68,7 +68,7 @@ pub(super) fn identity_of(shared: &Shared, credential: &Credential, trust: &Trus
 async fn check_one(wanted: &Wanted<'_>, shared: &Shared) -> Vec<Found> {
     let subject = format!("broker.{}", wanted.name);
     let Some(identity) = identity_of(shared, wanted.credential, wanted.trust) else {
-        return vec![Found::error(subject, "not tried, for lack of a credential or of trust anchors: see above")];
+        return vec![Found::error(subject, "not checked: credential or trust anchors are missing, see above")];
     };
     let mut tries = JoinSet::new();
     for (index, address) in wanted.broker.hosts.iter().enumerate() {
@@ -83,14 +83,14 @@ async fn check_one(wanted: &Wanted<'_>, shared: &Shared) -> Vec<Found> {
     let mut answers = tries.join_all().await;
     answers.sort_by_key(|(index, _)| *index);
     let reached = answers.iter().any(|(_, answer)| answer.is_ok());
-    let tell = |(_, answer): (usize, Result<String, String>)| match answer {
+    let found = |(_, answer): (usize, Result<String, String>)| match answer {
         Ok(text) => Found::ok(subject.clone(), text),
         Err(text) if reached => {
             Found::warning(subject.clone(), format!("{text}; another address of this broker answers"))
         }
         Err(text) => Found::error(subject.clone(), text),
     };
-    answers.into_iter().map(tell).collect()
+    answers.into_iter().map(found).collect()
 }
 
 /// What one address answers.

@@ -1,5 +1,5 @@
-//! `sesame plugin list`: the stages of each channel. A running Sesame tells what it runs in a file beside its journal, and
-//! how old that is is said; where none runs, the stages are looked at as a start would find them.
+//! `sesame plugin list`: the stages of each channel. A running Sesame writes its status to a file beside its journal, whose
+//! age is shown; otherwise the stages are those that a start would find.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::List;
-use crate::commands::dispatch::{say, say_compiling, select};
-use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
+use crate::cli::context::{say, say_compiling, select};
+use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
 use crate::service::{Shared, Status, directory, pipeline};
 use message::Direction;
@@ -22,11 +22,11 @@ const SHORT_HASH: usize = 12;
 const HEADINGS: [&str; 12] =
     ["CHANNEL", "PLUGIN", "STATE", "VERSION", "SHA-256", "ROLES", "POWERS", "CALLS", "REJECTS", "ERRORS", "P50", "P99"];
 
-/// What is told of one channel, and by whom.
-pub(in crate::commands) struct Told {
-    pub(in crate::commands) report: ChannelReport,
-    /// The process that told it and how long ago; nothing where none runs.
-    pub(in crate::commands) source: Option<(u32, Duration)>,
+/// The stages of one channel, and where they are from.
+pub(in crate::cli) struct Listed {
+    pub(in crate::cli) report: ChannelReport,
+    /// The process that wrote them and how long ago; absent where none runs.
+    pub(in crate::cli) source: Option<(u32, Duration)>,
 }
 
 pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
@@ -37,11 +37,11 @@ pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
     let senders = selection.senders.iter().map(|name| (name, Direction::Outbound));
     let receivers = selection.receivers.iter().map(|name| (name, Direction::Inbound));
     let mut looker = Looker { config, shared: None };
-    let mut told = Vec::new();
+    let mut all = Vec::new();
     let mut status = EXIT_DONE;
     for (channel, direction) in senders.chain(receivers) {
-        match looker.tell(channel, direction) {
-            Ok(one) => told.push(one),
+        match looker.list(channel, direction) {
+            Ok(one) => all.push(one),
             Err(error) => {
                 say(&format!("sesame: channel {channel}: {error}"));
                 status = EXIT_FAILED;
@@ -49,9 +49,9 @@ pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
         }
     }
     if arguments.json {
-        told.iter().for_each(|one| output::json(&json_of(one)));
+        all.iter().for_each(|one| output::json(&json_of(one)));
     } else {
-        print(&told);
+        print(&all);
     }
     Ok(status)
 }
@@ -63,11 +63,11 @@ struct Looker<'a> {
 }
 
 impl Looker<'_> {
-    fn tell(&mut self, channel: &str, direction: Direction) -> Result<Told, String> {
+    fn list(&mut self, channel: &str, direction: Direction) -> Result<Listed, String> {
         if let Some(directory) = directory(self.config, channel, direction)
-            && let Some(told) = told_by_daemon(directory, channel)?
+            && let Some(listed) = listed_by_daemon(directory, channel)?
         {
-            return Ok(told);
+            return Ok(listed);
         }
         if self.shared.is_none() {
             self.shared = Some(Shared::start(self.config).map_err(|error| chain(&error))?);
@@ -75,16 +75,18 @@ impl Looker<'_> {
         let Some(shared) = &self.shared else { return Err("plugins cannot be run".to_owned()) };
         say_compiling(shared, self.config, channel);
         let made = pipeline(shared, self.config, channel, direction).map_err(|error| chain(&error))?;
-        Ok(Told { report: ChannelReport::of(channel, &made.pipeline, &made.stages), source: None })
+        Ok(Listed { report: ChannelReport::of(channel, &made.pipeline, &made.stages), source: None })
     }
 }
 
-/// What the Sesame that runs a channel says of it; nothing where none runs. Of a file that cannot be read it is not known
-/// whether one does.
-pub(in crate::commands) fn told_by_daemon(directory: &Path, channel: &str) -> Result<Option<Told>, String> {
+/// What the Sesame that runs a channel reports of it; none where none runs.
+///
+/// # Errors
+/// The status file cannot be read, so that it is not known whether one runs.
+pub(in crate::cli) fn listed_by_daemon(directory: &Path, channel: &str) -> Result<Option<Listed>, String> {
     let shown = directory.display();
     let status = Status::read(directory).map_err(|error| {
-        format!("cannot read what a running Sesame tells in {shown}, {error}: run this as its user")
+        format!("cannot read the status of a running Sesame in {shown}, {error}: run this as its user")
     })?;
     let Some(status) = status else { return Ok(None) };
     let age = status.age();
@@ -92,18 +94,18 @@ pub(in crate::commands) fn told_by_daemon(directory: &Path, channel: &str) -> Re
         return Ok(None);
     }
     let report = status.channels.into_iter().find(|report| report.channel == channel);
-    Ok(report.map(|report| Told { report, source: Some((status.process, age)) }))
+    Ok(report.map(|report| Listed { report, source: Some((status.process, age)) }))
 }
 
-fn print(told: &[Told]) {
+fn print(all: &[Listed]) {
     let mut table = output::Table::new(&HEADINGS);
-    for one in told {
+    for one in all {
         for stage in &one.report.stages {
             table.row(row(&one.report.channel, stage));
         }
     }
     table.print();
-    for one in told {
+    for one in all {
         let channel = &one.report.channel;
         for stage in &one.report.stages {
             if let Some(reason) = &stage.reason {
@@ -115,9 +117,9 @@ fn print(told: &[Told]) {
         }
         match &one.source {
             Some((process, age)) => {
-                output::line(&format!("{channel}: told by Sesame (process {process}) {} ago", output::age(*age)))
+                output::line(&format!("{channel}: as of {} ago, from Sesame process {process}", output::age(*age)))
             }
-            None => output::line(&format!("{channel}: no Sesame runs; this is what a start would find")),
+            None => output::line(&format!("{channel}: no Sesame runs; shown is what a start would find")),
         }
     }
 }
@@ -134,8 +136,8 @@ fn consequence(stage: &StageReport) -> &'static str {
 /// The last failure, where it is not what is wrong now.
 fn last_error(stage: &StageReport) -> Option<String> {
     let (at, error) = (stage.last_error_at?, stage.last_error.as_ref()?);
-    let told = stage.reason.as_ref() == Some(error);
-    (!told).then(|| format!("last failed at {}: it {error}", output::time(moment(at))))
+    let shown = stage.reason.as_ref() == Some(error);
+    (!shown).then(|| format!("last failed at {}: it {error}", output::time(moment(at))))
 }
 
 /// The state, and for how long where that may end by itself.
@@ -183,10 +185,10 @@ fn span(micros: Option<u64>) -> String {
     }
 }
 
-fn json_of(told: &Told) -> Value {
-    let process = told.source.map(|(process, _)| process);
-    let age = told.source.map(|(_, age)| age.as_secs_f64());
-    let ChannelReport { channel, pipeline, stages } = &told.report;
+fn json_of(listed: &Listed) -> Value {
+    let process = listed.source.map(|(process, _)| process);
+    let age = listed.source.map(|(_, age)| age.as_secs_f64());
+    let ChannelReport { channel, pipeline, stages } = &listed.report;
     json!({ "channel": channel, "pipeline": pipeline, "process": process, "age-seconds": age, "stages": stages })
 }
 
@@ -203,10 +205,10 @@ mod tests {
     #[test]
     fn a_status_file_that_cannot_be_read_does_not_say_that_no_sesame_runs() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(told_by_daemon(folder.path(), "central"), Ok(None)));
+        assert!(matches!(listed_by_daemon(folder.path(), "central"), Ok(None)));
         std::fs::write(folder.path().join("plugins.json"), "{\"written\":1").unwrap();
-        let error = told_by_daemon(folder.path(), "central").err().unwrap();
-        assert!(error.starts_with("cannot read what a running Sesame tells in "), "{error}");
+        let error = listed_by_daemon(folder.path(), "central").err().unwrap();
+        assert!(error.starts_with("cannot read the status of a running Sesame in "), "{error}");
     }
 
     #[test]

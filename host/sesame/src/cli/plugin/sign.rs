@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::commands::{EXIT_DONE, output};
+use crate::cli::{EXIT_DONE, output};
 use plugins::{MAX_COMPONENT_BYTES, signature_of};
 use smime::sign_detached;
 use trust::Credential;
@@ -23,24 +23,24 @@ pub(super) fn run(files: &[PathBuf], certificate: &Path, key: &Path) -> anyhow::
         output::line(&format!("{} signed by {}", file.display(), credential.facts().subject.rfc4514()));
     }
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
-        let side_car = file.with_extension("toml");
-        if side_car.exists() && !files.contains(&side_car) {
-            output::line(&format!("{} is not signed by this: name it as well", side_car.display()));
+        let sidecar = file.with_extension("toml");
+        if sidecar.exists() && !files.contains(&sidecar) {
+            output::line(&format!("{} is not signed: name it too", sidecar.display()));
         }
     }
-    output::line("to have them accepted: the list named by signers in [plugins] needs the signer's name as a line");
+    output::line("to accept these signatures, add the signer's DN to the file named by signers in [plugins]");
     Ok(EXIT_DONE)
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let known = file.extension().is_some_and(|extension| extension == "wasm" || extension == "toml");
-    anyhow::ensure!(known, "cannot sign {}: only NAME.wasm and NAME.toml of a plugin are looked at", file.display());
+    anyhow::ensure!(known, "cannot sign {}: only NAME.wasm and NAME.toml of a plugin can be signed", file.display());
     let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
-    anyhow::ensure!(size <= MAX_COMPONENT_BYTES, "cannot sign {}: no plugin is so large", file.display());
+    anyhow::ensure!(size <= MAX_COMPONENT_BYTES, "cannot sign {}: it is too large for a plugin", file.display());
     fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// In place of an older one at once, so that a running Sesame never meets half of it.
+/// Replaces an older file atomically, so that a running Sesame never reads half of it.
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -62,7 +62,7 @@ mod tests {
     use trust::{Role, TrustSettings, TrustStore};
 
     #[test]
-    fn signs_component_and_side_car_with_a_key_that_is_private() {
+    fn signs_component_and_sidecar_with_a_private_key_file() {
         let home = tempfile::tempdir().unwrap();
         let authority = Authority::root(&Request::authority("/C=UK/CN=CA")).unwrap();
         let anchors = Directory::create(home.path().join("anchors")).unwrap();
@@ -93,6 +93,6 @@ mod tests {
         let file = home.path().join("payments.txt");
         fs::write(&file, "x").unwrap();
         let error = run(&[file], &certificate, &key).unwrap_err().to_string();
-        assert!(error.contains("payments.txt: only NAME.wasm and NAME.toml of a plugin are looked at"), "{error}");
+        assert!(error.contains("payments.txt: only NAME.wasm and NAME.toml of a plugin can be signed"), "{error}");
     }
 }
