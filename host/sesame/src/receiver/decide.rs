@@ -19,7 +19,7 @@ use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Disposition, Facts, Key};
-use spool::{Killer, NewElement};
+use spool::{NewElement, TooManyCrashes};
 use trust::{Credential, Signer, SignerLists, TrustStore};
 
 /// What SSM writes to `signer` if no signer was verified.
@@ -110,10 +110,15 @@ pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> 
     }
 }
 
-/// The decision about a message on which the process crashed too often: it goes to the reject queue as received.
+/// The decision about a message that reached the crash limit: it goes to the reject queue as received.
 #[must_use]
-pub(super) fn given_up(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, killer: Killer) -> Decision {
-    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &killer.to_string())
+pub(super) fn given_up(
+    received: &Received<'_>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    crashes: TooManyCrashes,
+) -> Decision {
+    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &crashes.to_string())
 }
 
 /// The decision about a message on which a worker panicked, which is our own fault: it goes to the reject queue as received.

@@ -41,11 +41,11 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn count_crash(&self, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
+    pub(crate) fn count_crash(&self, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
         self.write(|db| count(db, channel, digest, 0, 1).map(|(_, crashes)| crashes))
     }
 
-    /// The messages that were in flight when the process crashed: channel, digest and number of crashes.
+    /// The messages that were in flight during a crash: channel, digest and number of crashes.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -61,7 +61,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn clear_crashes(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
+    pub(crate) fn forget_crashes(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
         self.write(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
             db.prepare_cached("UPDATE attempt SET deaths = 0 WHERE channel = ?1 AND digest = ?2")?
