@@ -200,7 +200,7 @@ mod tests {
         }
         let texts: Vec<String> = local::plugin_folders(&config).into_iter().map(|found| found.text).collect();
         for expected in
-            ["10-a.WASM is passed over", "rename it to 20-b.toml", "30-c.wasm.p7s signs a file", "chmod 700"]
+            ["10-a.WASM is ignored", "rename it to 20-b.toml", "30-c.wasm.p7s is the signature of a file", "chmod 700"]
         {
             assert_eq!(texts.iter().filter(|text| text.contains(expected)).count(), 1, "{expected}: {texts:?}");
         }

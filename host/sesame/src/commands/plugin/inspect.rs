@@ -31,7 +31,7 @@ pub(super) fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
         let names = || stock_plugins().collect::<Vec<_>>().join(", ");
         return found
             .map(<[u8]>::to_vec)
-            .with_context(|| format!("there is no such stock plugin; there are: {}", names()));
+            .with_context(|| format!("no such stock plugin (stock plugins: {})", names()));
     }
     let bytes = read_file(file, MAX_COMPONENT_BYTES)
         .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", file.display())))?;
