@@ -21,7 +21,7 @@ const ALWAYS: &str = "[config]\nvalidate = \"panic\"\ntext = \"out of cheese\"\n
 const BAD: &str = "[config]\nvalidate = \"panic\"\nwhen = \"bad\"\ntext = \"out of cheese\"\n";
 const PAUSED: &str = "channel paused: plugin fails for every message";
 
-/// Waits until the log tells of a pause, with plugin and reason.
+/// Waits until the log shows a pause, with plugin and reason.
 #[track_caller]
 fn pauses(child: &Child, channel: &str) {
     let line = eventually("a word about the pause", || {
@@ -146,16 +146,16 @@ fn die_three_times(in_work: &Path, start: impl Fn() -> Child) {
             let open = notes.lines().filter(|line| line.starts_with('+')).filter(open).count();
             (open == 1).then_some(())
         };
-        // Only the deadly one stays in work.
-        eventually(&format!("the deadly message to be in work before death {death}"), deadly);
+        // Only the deadly one stays in flight.
+        eventually(&format!("the deadly message to be in flight before crash {death}"), deadly);
         std::thread::sleep(Duration::from_millis(500));
-        eventually(&format!("only that one to be in work before death {death}"), deadly);
+        eventually(&format!("only that one to be in flight before crash {death}"), deadly);
         child.kill();
     }
 }
 
 #[test]
-fn a_message_that_kills_the_receiver_is_rejected_after_three_deaths() {
+fn a_message_that_kills_the_receiver_is_rejected_after_three_crashes() {
     let pair = behaving(NEVER_BACK, "");
     for body in ["one", "two", "deadly", "four", "five"] {
         queues::add(&pair.outgoing(), body.as_bytes());
@@ -164,7 +164,11 @@ fn a_message_that_kills_the_receiver_is_rejected_after_three_deaths() {
     die_three_times(&pair.receiver.spool("central").join("in-work"), || pair.receiver.start(&["receive"]));
     let mut receiver = pair.receiver.start(&["receive"]);
     let refused = one_in(&pair.reject());
-    assert!(refused.text("error").starts_with("killed-handler: the process died 3 times"), "{}", refused.text("error"));
+    assert!(
+        refused.text("error").starts_with("killed-handler: the process crashed 3 times"),
+        "{}",
+        refused.text("error")
+    );
     assert!(!refused.bytes("sealed").is_empty());
     eventually("the others", || (queues::count(&pair.incoming()) == 4).then_some(()));
     assert_eq!(bodies(&pair.incoming()), ["five", "four", "one", "two"]);
@@ -172,7 +176,7 @@ fn a_message_that_kills_the_receiver_is_rejected_after_three_deaths() {
 }
 
 #[test]
-fn a_message_that_kills_the_sender_is_rejected_after_three_deaths() {
+fn a_message_that_kills_the_sender_is_rejected_after_three_crashes() {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "");
     install(&pair.sender, "behaviour", NEVER_BACK);
     for body in ["one", "two", "deadly", "four", "five"] {
@@ -184,7 +188,7 @@ fn a_message_that_kills_the_sender_is_rejected_after_three_deaths() {
     let mut sender = pair.sender.start(&["send", "--watch"]);
     let refused = one_in(&pair.sender.refused("cpu"));
     assert_eq!(refused.text("body"), "deadly");
-    assert!(refused.text("error").starts_with("killed-handler: the process died"), "{}", refused.text("error"));
+    assert!(refused.text("error").starts_with("killed-handler: the process crashed"), "{}", refused.text("error"));
     let _receiver = pair.receiver.start(&["receive"]);
     eventually("the others", || (queues::count(&pair.incoming()) == 4).then_some(()));
     assert_eq!(sender.stop(), 0);

@@ -24,6 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Level, Log, LogFormat};
+use message::text::{escaped, escaped_json};
 use plugins::LOG_TARGET as PLUGIN_TARGET;
 
 /// The log while the program runs.
@@ -179,7 +180,12 @@ struct Line<W> {
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
-        let line = escape(text.strip_suffix('\n').unwrap_or(&text), self.format) + "\n";
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = match self.format {
+            LogFormat::Text => escaped(text),
+            LogFormat::Json => escaped_json(text),
+        };
+        line.to_mut().push('\n');
         let _ = self.out.write_all(line.as_bytes());
         Ok(event.len())
     }
@@ -188,23 +194,6 @@ impl<W: Write> Write for Line<W> {
         let _ = self.out.flush();
         Ok(())
     }
-}
-
-/// The text without control characters and without those that turn the direction of writing.
-fn escape(text: &str, format: LogFormat) -> String {
-    let mut escaped = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        match (c, format) {
-            (c, LogFormat::Json) if unsafe_to_print(c) => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
-            (c, LogFormat::Text) if unsafe_to_print(c) => escaped.extend(c.escape_default()),
-            (c, _) => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-fn unsafe_to_print(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The file of what plugins say: appended to, mode 0600, and never through a symbolic link.
@@ -259,7 +248,7 @@ impl<'w> MakeWriter<'w> for PluginLog {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use message::text::said;
+    use message::text::{is_unsafe, non_empty};
 
     use super::*;
 
@@ -301,7 +290,7 @@ mod tests {
 
     #[test]
     fn text_from_outside_stays_on_one_line() {
-        let hostile = "a\nINFO forged\r\u{1b}[31m\u{9b}\u{202e}\u{7f}\0";
+        let hostile = "a\nINFO forged\r\u{1b}[31m\u{9b}\u{202e}\u{61c}\u{7f}\0";
         let speak = || {
             let span = tracing::info_span!(target: "sesame", "message", id = hostile);
             let _entered = span.enter();
@@ -310,7 +299,7 @@ mod tests {
         for format in [LogFormat::Text, LogFormat::Json] {
             let (own, _) = logged(&Log { format, ..Log::default() }, speak);
             assert_eq!(own.lines().count(), 1, "{own}");
-            assert!(!own.trim_end_matches('\n').chars().any(unsafe_to_print), "{own:?}");
+            assert!(!own.trim_end_matches('\n').chars().any(is_unsafe), "{own:?}");
             if format == LogFormat::Json {
                 let line: serde_json::Value = serde_json::from_str(&own).unwrap();
                 assert_eq!(line["other"], hostile);
@@ -323,8 +312,8 @@ mod tests {
     fn an_empty_field_is_left_out() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let (own, _) = logged(&Log { format, ..Log::default() }, || {
-                let reason = said("").map(tracing::field::display);
-                tracing::warn!(target: "sesame", signer = said(""), plugin = said("p"), reason, "message rejected");
+                let reason = non_empty("").map(tracing::field::display);
+                tracing::warn!(target: "sesame", signer = non_empty(""), plugin = non_empty("p"), reason, "message rejected");
             });
             assert!(own.contains("plugin") && !own.contains("signer") && !own.contains("reason"), "{own}");
         }

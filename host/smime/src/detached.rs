@@ -1,4 +1,4 @@
-//! Detached signatures over files, as plugins have them: made and verified by the very code that messages are.
+//! Detached signatures over files, as plugins have them: made and verified by the code for messages.
 //!
 //! # On disk
 //! `FILE.p7s`: a CMS SignedData over the bytes of `FILE`, without them, DER or PEM (`CMS` or `PKCS7`). What
@@ -14,8 +14,8 @@ use openssl::stack::Stack;
 
 use super::open::{self, OpenError};
 use super::seal::{self, SealError};
-use super::shape::{self, Cms, Digest, ShapeError};
-use trust::{Credential, Role, Signer, TrustStore};
+use super::shape::{self, Cms, ShapeError};
+use trust::{Credential, Digest, Role, Signer, TrustStore};
 
 /// Signs `content` as `credential`, whose issuers go along. The signature is DER.
 ///

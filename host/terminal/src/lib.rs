@@ -10,11 +10,11 @@
 //! `\u001b`, which is harmless at a terminal and valid inside JSON; so do they with the marks that turn the direction of
 //! text around, which make a name look like another. Only [`raw`] writes bytes as they are, where they were asked for.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
+use message::text::escaped_json;
 use message::{Finding, Severity};
 
 /// Done, or stopped as asked.
@@ -30,7 +30,7 @@ pub const EXIT_CONFIGURATION: u8 = 78;
 
 /// Prints one line. Whoever reads our output may have read enough, as `head` has: an error is nobody's.
 pub fn line(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{}", escape(text));
+    let _ = writeln!(io::stdout().lock(), "{}", escaped_json(text));
 }
 
 /// Prints one line on standard error: a command about its own failure.
@@ -54,29 +54,6 @@ pub fn raw(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// The text on one line, without power over a terminal.
-#[must_use]
-pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_dangerous) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_dangerous(c) {
-            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
-        } else {
-            escaped.push(c);
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-/// Control characters but the tab, line and paragraph separators, and marks of direction.
-fn is_dangerous(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (c.is_control() && c != '\t') || turns
-}
-
 /// Content as lines fit for a terminal. What is not UTF-8 is written as `\xNN`.
 #[must_use]
 pub fn content(bytes: &[u8]) -> Vec<String> {
@@ -87,7 +64,7 @@ pub fn content(bytes: &[u8]) -> Vec<String> {
             let _ = write!(text, "\\x{byte:02x}");
         }
     }
-    text.split_terminator('\n').map(|line| escape(line).into_owned()).collect()
+    text.split_terminator('\n').map(|line| escaped_json(line).into_owned()).collect()
 }
 
 /// A field of an element as text; what is not UTF-8 is replaced.
@@ -166,7 +143,7 @@ impl Table {
 
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|cell| escape(cell).into_owned()).collect());
+        self.rows.push(cells.iter().map(|cell| escaped_json(cell).into_owned()).collect());
     }
 
     /// Prints it.
@@ -195,19 +172,21 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]
     fn nothing_from_outside_speaks_to_the_terminal() {
-        assert_eq!(escape("\u{1b}[2Ja\tb\r\n\u{9b}1m\u{202e}x"), "\\u001b[2Ja\tb\\u000d\\u000a\\u009b1m\\u202ex");
-        assert!(matches!(escape("Zürich"), Cow::Borrowed(_)));
+        assert_eq!(escaped_json("\u{1b}[2Ja\tb\r\n\u{9b}1m\u{202e}x"), "\\u001b[2Ja\tb\\u000d\\u000a\\u009b1m\\u202ex");
+        assert!(matches!(escaped_json("Zürich"), Cow::Borrowed(_)));
     }
 
     #[test]
     fn escaped_json_is_still_json() {
         let value = serde_json::json!({ "error": "a\u{7f}\u{9b}\u{202e}\nb" });
         let shown = value.to_string();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&escape(&shown)).unwrap(), value);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped_json(&shown)).unwrap(), value);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! The character classes are those of Unicode 14 (Python 3.11). Comparisons with the real thing stand in
 //! `tests/records`.
 
+mod decimal;
 mod number;
 mod space;
 mod time;

@@ -20,9 +20,10 @@ fn guests() -> &'static Path {
         if let Some(folder) = std::env::var_os("SESAME_TEST_GUESTS") {
             return folder.into();
         }
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests");
-        let folder = sources.join("target/components");
-        let status = Command::new(sources.join("build")).arg(&folder).status().expect("tests/guests/build runs");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = root.join("target/guests/components");
+        let status =
+            Command::new(root.join("tests/guests/build")).arg(&folder).status().expect("tests/guests/build runs");
         assert!(status.success(), "tests/guests/build failed: the test plugins are missing");
         folder
     })

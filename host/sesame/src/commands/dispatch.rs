@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{Cli, Command, EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD};
 use crate::config::{self, Config, Kind, Selection, Source};
-use crate::daemon::{ChannelError, Daemon, Shared};
+use crate::service::{ChannelError, Daemon, Shared};
 use message::cause;
 pub(super) use terminal::say;
 
@@ -41,7 +41,7 @@ fn harden() {
 
 /// Says which plugins of a channel are compiled first, so that nobody wonders what takes so long.
 pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
-    for plugin in crate::daemon::compiling(shared, config, channel) {
+    for plugin in crate::service::compiling(shared, config, channel) {
         say(&format!("sesame: compiling plugin {plugin}, which no cache holds yet; this can take a minute"));
     }
 }

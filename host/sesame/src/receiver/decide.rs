@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::channel::{back_off, findings_json, milliseconds, summary};
 use crate::config;
-use message::{Code, Finding, MessageId, Severity, content_digest};
+use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Disposition, Facts, Key};
-use spool::{Killer, NewElement};
+use spool::{NewElement, TooManyCrashes};
 use trust::{Credential, Signer, SignerLists, TrustStore};
 
 /// What SSM writes in `signer` where no signer was verified.
@@ -85,6 +86,14 @@ pub struct Decision {
     pub paused: bool,
 }
 
+impl Decision {
+    /// Why it was decided so, led by its code.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.disposition.reason(self.facts.reason.as_deref())
+    }
+}
+
 /// Decides about one message. Never panics on anything `received` may hold.
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
@@ -101,10 +110,15 @@ pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> 
     }
 }
 
-/// What becomes of a message on which the process died again and again: the reject queue keeps it as it came.
+/// The decision on a message that reached the crash limit: the reject queue keeps it as it came.
 #[must_use]
-pub(super) fn given_up(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, killer: Killer) -> Decision {
-    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &killer.to_string())
+pub(super) fn given_up(
+    received: &Received<'_>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    crashes: TooManyCrashes,
+) -> Decision {
+    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &crashes.to_string())
 }
 
 /// What becomes of a message on which a worker panicked, which is our own fault: the reject queue keeps it whole.
@@ -169,6 +183,7 @@ impl Draft<'_> {
         let body = self.received.raw;
         let refusal = Refusal { id: &decision.key.id, signer: NO_SIGNER, body, error: &error, findings: &[] };
         decision.elements = vec![self.set_aside("deferred", &refusal)];
+        decision.facts.reason = Some(error);
         let pause = self.pause_for_us();
         let attempt = self.received.attempt - 1;
         decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
@@ -425,32 +440,6 @@ pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<Pat
     targets
 }
 
-/// The pause after attempt number `attempt`, doubled from one to the next.
-#[must_use]
-pub fn back_off(repetition: &config::Repetition, attempt: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-    repetition.back_off_min.saturating_mul(doubled).min(repetition.back_off_max)
-}
-
-/// The findings as JSON, for the field of that name.
-#[must_use]
-pub fn findings_json(findings: &[Finding]) -> Vec<u8> {
-    serde_json::to_vec(findings).unwrap_or_else(|_| b"[]".to_vec())
-}
-
-/// The first error among the findings in one line, and how many more there are.
-#[must_use]
-pub fn summary(findings: &[Finding]) -> String {
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let Some(first) = errors.clone().next().or_else(|| findings.first()) else {
-        return "no finding".to_owned();
-    };
-    match findings.len() {
-        1 => first.to_string(),
-        several => format!("{first} (and {} more)", several - 1),
-    }
-}
-
 /// The signer as the DN list writes it: slash form where that is unambiguous, else RFC 4514.
 #[must_use]
 pub fn signer_field(signer: &Signer) -> String {
@@ -472,11 +461,6 @@ fn signer_facts(signer: &Signer) -> SignerFacts {
         not_after: signer.not_after,
         certificate: signer.certificate_der.clone(),
     }
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn milliseconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The queue directories of a channel, made at start.

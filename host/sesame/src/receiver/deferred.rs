@@ -166,7 +166,7 @@ impl Receiver {
     fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
         if attempt > element.attempt {
             tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
-        } else if self.waits.is_news(reason, Instant::now(), self.settings.repetition.back_off_min) {
+        } else if self.waits.is_due(reason, Instant::now(), self.settings.repetition.back_off_min) {
             let messages = self.waiting().len();
             tracing::warn!(channel = %self.name, messages, reason, "messages still deferred");
         }
@@ -200,7 +200,7 @@ impl Receiver {
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
         let mut snapshot = self.snapshot();
         snapshot.held = Arc::default();
-        Some(decide_or_fail(&self.spool.deaths, &received, &snapshot))
+        Some(decide_or_fail(&self.spool.crashes, &received, &snapshot))
     }
 
     /// Asks the plugins about messages that wait behind `failed` until one is answered for, or the breaker opens. What they

@@ -15,7 +15,6 @@ mod deferred;
 mod destination;
 mod intake;
 mod lines;
-mod pause;
 mod ready;
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -25,18 +24,16 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
-pub(crate) use decide::{milliseconds, targets};
-pub(crate) use lines::log_findings;
-pub(crate) use pause::{Waits, say_pause, wait_for_compiler, wait_for_plugin};
+pub(crate) use decide::targets;
+pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 
-use crate::channel::{Identity, Link, OpenSpool};
+use crate::channel::{Identity, Link, OpenSpool, Waits, log_pause, wait_for_compiler, wait_for_plugin};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
 use plugins::{Current, Pipeline};
 use smime::OpenPolicy;
-use spool::{CommitError, Deaths, Stored};
+use spool::{CommitError, CrashLimit, Stored};
 use stomp::{AckToken, Delivery, SessionError};
 use trust::SignerListsSource;
 
@@ -198,7 +195,7 @@ impl Receiver {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
-                say_pause(&self.name, &pause);
+                log_pause(&self.name, &pause);
                 wait_for_plugin(&self.pipeline, &shutdown).await;
                 continue;
             }
@@ -240,7 +237,7 @@ impl Receiver {
         match ended {
             Ended::Storage(error) => {
                 let error = message::cause::chain(error);
-                if self.waits.is_news(&error, Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due(&error, Instant::now(), ready::SAY_AGAIN) {
                     tracing::error!(
                         channel = %self.name, spool = %spool, error,
                         "cannot store messages; the broker keeps them until storing works again",
@@ -248,7 +245,7 @@ impl Receiver {
                 }
             }
             Ended::LowSpace(free) => {
-                if self.waits.is_news("too little room", Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due("too little room", Instant::now(), ready::SAY_AGAIN) {
                     tracing::error!(
                         channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                         "too little room on the disk; the broker keeps the messages until there is more",
@@ -305,11 +302,11 @@ type Decided = (Decision, [u8; 32]);
 
 /// [`decide`], with a panic turned into a rejection of the one message that caused it, and with an eye on messages that
 /// take the process down. Blocks.
-fn decide_or_fail(deaths: &Deaths, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
+fn decide_or_fail(crashes: &CrashLimit, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
     let digest = content_digest(received.raw);
-    let work = match deaths.begin(&snapshot.channel, &digest) {
+    let work = match crashes.begin(&snapshot.channel, &digest) {
         Ok(work) => work,
-        Err(killer) => return (decide::given_up(received, snapshot, now(), killer), digest),
+        Err(crashes) => return (decide::given_up(received, snapshot, now(), crashes), digest),
     };
     let now = now();
     let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(received, snapshot, now)));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::receiver::summary;
+use crate::channel::summary;
 use crate::shutdown::Shutdown;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
@@ -190,15 +190,15 @@ impl Sender {
             destination: &self.settings.destination,
             content_type: None,
             signer: None,
-            received_at: crate::receiver::milliseconds(self.first_taken_up(&name)),
+            received_at: crate::channel::milliseconds(self.first_taken_up(&name)),
             attempt,
             transport_headers: &[],
             properties: &properties,
         };
-        let work = match self.state.deaths.begin(&self.name, &key.digest) {
+        let work = match self.state.crashes.begin(&self.name, &key.digest) {
             Ok(work) => work,
-            Err(killer) => {
-                let refusal = Refusal::new(element, key, content, Code::CrashLoop, killer.to_string());
+            Err(crashes) => {
+                let refusal = Refusal::new(element, key, content, Code::CrashLoop, crashes.to_string());
                 return Examined::Refused(refusal.by(pipeline.hash()));
             }
         };
@@ -240,7 +240,7 @@ impl Sender {
             }
         };
         let Taken { element, key, content, pipeline, .. } = taken;
-        crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
+        crate::channel::log_findings(&self.name, key.id.as_str(), &findings);
         let outputs = outputs.into_iter().map(output).collect();
         let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
         if refused.is_empty() {

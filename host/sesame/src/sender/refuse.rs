@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
-use crate::receiver::{findings_json, summary};
-use message::{Code, Finding, MessageId, content_digest};
+use crate::channel::{findings_json, summary};
+use message::{Code, Fate, Finding, LogLine, MessageId, content_digest};
 use plugins::Refused;
 use spool::journal::{Disposition, Facts, Key, PreparedKey};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
@@ -79,10 +79,12 @@ impl Sender {
         commit.facts.pipeline = pipeline;
         match self.commit(commit).await {
             Ok(stored) => {
-                tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
+                let id = key.id.as_str();
+                let line = LogLine { channel: &self.name, id, element: &name, reason: &error, ..LogLine::default() };
+                Fate::Rejected.log(&line);
                 self.rejected.fetch_add(1, Ordering::Relaxed);
-                self.fate(&name, Some(&key.id), "rejected", Some(&error));
-                let _ = self.state.journal.record_refused(&self.name, &name, &key, &error);
+                self.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
+                let _ = self.state.journal.record_rejected(&self.name, &name, &key, &error);
                 super::locked(&self.put_off).remove(&name);
                 super::locked(&self.window).forget(&name);
                 self.remove_settled(element, Settled::Refused(stored));
@@ -111,7 +113,7 @@ impl Sender {
         let name = element.name().to_string();
         let error = message::cause::chain(error);
         tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
-        self.fate(&name, Some(&key.id), "waiting", Some(&error));
+        self.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
 
@@ -120,7 +122,7 @@ impl Sender {
         let Prepared { element, key, .. } = prepared;
         let name = element.name().to_string();
         tracing::debug!(channel = %self.name, id = %key.id, element = name, why, "message waits for its destination");
-        self.fate(&name, Some(&key.id), "waiting", Some(why));
+        self.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
 
@@ -135,7 +137,7 @@ impl Sender {
         let reason = format!("all {} parts were refused", refused.len());
         match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
-                let _ = self.state.journal.record_refused(&self.name, &name, &key, &reason);
+                let _ = self.state.journal.record_rejected(&self.name, &name, &key, &reason);
                 self.remove_settled(element, Settled::Refused(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
@@ -160,7 +162,7 @@ impl Sender {
             }
             self.rejected.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(channel = %self.name, %id, element, reason = %error, "part rejected");
-            self.fate(element, Some(id), "rejected", Some(&error));
+            self.fate(element, Some(id), Fate::Rejected, Some(&error));
         }
         true
     }
@@ -177,8 +179,10 @@ impl Sender {
         let reason = format!("dropped by {plugin}: {finding}");
         match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
-                tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
-                self.fate(&name, Some(&key.id), "dropped", Some(&reason));
+                let (id, reason) = (key.id.as_str(), reason.as_str());
+                let line = LogLine { channel: &self.name, id, plugin, element: &name, reason, ..LogLine::default() };
+                Fate::Dropped.log(&line);
+                self.fate(&name, Some(&key.id), Fate::Dropped, Some(reason));
                 self.remove_settled(element, Settled::Dropped(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),

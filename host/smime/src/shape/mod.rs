@@ -1,9 +1,9 @@
-//! A strict look at a CMS message before any C code parses it: only the shapes that messengers write go further.
+//! A strict check of a CMS message before any C code parses it: only the shapes that messengers write are accepted.
 //!
 //! # What passes
 //! - SignedData over id-data (RFC 5652), detached or with its content, with exactly one SignerInfo that has signed
 //!   attributes: content-type (id-data) and message-digest once each, in DER. Signatures without them are refused, because
-//!   a signature over attributes can otherwise be shown as one over content. The attributes may stand in any order; see
+//!   a signature over attributes can otherwise be shown as one over content. The attributes may be in any order; see
 //!   below.
 //! - EnvelopedData with AES-CBC and AuthEnvelopedData with AES-256-GCM over id-data, for recipients by RSA key transport or
 //!   EC key agreement.
@@ -13,24 +13,24 @@
 //! They are a SET OF, and RFC 5652 section 5.4 has them digested in DER, that is: sorted. node-forge 1.4.3 and pkijs 4.0.0
 //! write and digest them in the order the caller lists them, and node-forge's README lists them unsorted. OpenSSL verifies
 //! over the order that came. We take any order, and the signature must be over the order that came: each attribute is DER
-//! and stands once, so the octets that were signed are the octets that are read, and no order of them says anything else.
+//! and appears once, so the signed octets are the octets that are read, and their order changes nothing.
 //! A signature over the sorted attributes beside unsorted ones is refused as one that does not verify, by us as by OpenSSL:
-//! to take it, there would have to be two readings of one message.
+//! accepting it would give one message two readings.
 //!
-//! [`Bounds`](super::ber::Bounds) hold for depth and number of elements; certificates, embedded CRLs and recipients are
+//! [`Bounds`] hold for depth and number of elements; certificates, embedded CRLs and recipients are
 //! counted. Everything else is refused with a [`ShapeError`], compressed data by design.
 
 mod algorithm;
 mod enveloped;
 mod signed;
 
+pub use algorithm::ContentCipher;
 pub(super) use algorithm::KeyKind;
-pub use algorithm::{ContentCipher, Digest};
 pub(super) use enveloped::Enveloped;
 pub(super) use signed::{SignedMessage, SignerId, certificate_id};
 
-use super::ber::{self, BerError, Bounds, INTEGER, OID, Reader, SEQUENCE};
 use message::Code;
+use trust::asn1::{self, Asn1Error, Bounds, INTEGER, OID, Reader, Rules, SEQUENCE};
 use trust::oids::{self, accepted};
 
 /// The most certificates, and the most CRLs, that a message may carry.
@@ -48,7 +48,7 @@ const OCTETS_PER_ELEMENT: usize = 128;
 pub enum ShapeError {
     /// The structure cannot be read.
     #[error("the CMS structure cannot be read: {0}")]
-    Ber(#[from] BerError),
+    Asn1(#[from] Asn1Error),
     /// There are bytes after the CMS message.
     #[error("{octets} bytes follow the CMS message")]
     Trailing {
@@ -68,7 +68,7 @@ pub enum ShapeError {
         what: &'static str,
     },
     /// The message holds certificates and no signature.
-    #[error("nobody signed the message")]
+    #[error("the message has no signature")]
     NoSigner,
     /// The message has several signatures.
     #[error("the message has {count} signatures instead of one")]
@@ -109,7 +109,7 @@ pub enum ShapeError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// There is no recipient, there are too many, or one stands twice.
+    /// There is no recipient, there are too many, or one appears twice.
     #[error("the message has {count} recipients instead of 1 to {MAX_RECIPIENTS} different ones")]
     Recipients {
         /// How many.
@@ -137,8 +137,8 @@ impl ShapeError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Ber(BerError::Depth | BerError::Elements) => Code::Depth,
-            Self::Ber(_) | Self::Structure { .. } => Code::Shape,
+            Self::Asn1(Asn1Error::Depth | Asn1Error::Elements) => Code::Depth,
+            Self::Asn1(_) | Self::Structure { .. } => Code::Shape,
             Self::Trailing { .. } => Code::Trailing,
             Self::ContentType { .. } => Code::ContentType,
             Self::NoSigner => Code::NoSigner,
@@ -155,7 +155,7 @@ impl ShapeError {
     }
 }
 
-/// What a CMS message is, as far as it can be told without a key.
+/// What a CMS message is, as far as it can be read without a key.
 #[derive(Debug)]
 pub(super) enum Cms<'a> {
     Signed(SignedMessage<'a>),
@@ -165,29 +165,29 @@ pub(super) enum Cms<'a> {
 /// Checks a whole ContentInfo.
 pub(super) fn inspect(message: &[u8]) -> Result<Cms<'_>, ShapeError> {
     let elements = FREE_ELEMENTS + message.len() / OCTETS_PER_ELEMENT;
-    let octets = ber::check(message, Bounds { depth: MAX_DEPTH, elements })?;
+    let octets = asn1::check(message, Rules::Ber, Bounds { depth: MAX_DEPTH, elements })?;
     if octets < message.len() {
         return Err(ShapeError::Trailing { octets: message.len() - octets });
     }
-    let mut info = Reader::new(message).take(SEQUENCE)?.reader();
+    let mut info = Reader::ber(message).take(SEQUENCE)?.inside();
     let kind = info.take(OID)?.content;
-    if ![algorithm::SIGNED_DATA, algorithm::ENVELOPED_DATA, algorithm::AUTH_ENVELOPED_DATA].contains(&kind) {
+    if ![oids::SIGNED_DATA, oids::ENVELOPED_DATA, oids::AUTH_ENVELOPED_DATA].contains(&kind) {
         return Err(ShapeError::ContentType { kind: oids::name(kind) });
     }
-    let mut content = info.take(ber::context(0))?.reader();
+    let mut content = info.take(asn1::context(0))?.inside();
     info.end()?;
     let body = content.take(SEQUENCE)?;
     content.end()?;
     match kind {
-        algorithm::SIGNED_DATA => signed::read(&body).map(Cms::Signed),
-        _ => enveloped::read(&body, kind == algorithm::AUTH_ENVELOPED_DATA).map(Cms::Enveloped),
+        oids::SIGNED_DATA => signed::read(&body).map(Cms::Signed),
+        _ => enveloped::read(&body, kind == oids::AUTH_ENVELOPED_DATA).map(Cms::Enveloped),
     }
 }
 
 /// What a structure is over must be id-data: messages are not nested inside CMS, only through MIME.
 fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
-    const CMS_CONTENT: [&[u8]; 3] = [algorithm::SIGNED_DATA, algorithm::ENVELOPED_DATA, algorithm::AUTH_ENVELOPED_DATA];
-    if oid == algorithm::DATA {
+    const CMS_CONTENT: [&[u8]; 3] = [oids::SIGNED_DATA, oids::ENVELOPED_DATA, oids::AUTH_ENVELOPED_DATA];
+    if oid == oids::DATA {
         Ok(())
     } else if CMS_CONTENT.contains(&oid) {
         Err(ShapeError::Structure { what: "a CMS message directly inside another" })
@@ -196,7 +196,7 @@ fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
     }
 }
 
-/// A version number: one octet, its value checked by nobody but OpenSSL.
+/// A version number: one octet, its value checked by OpenSSL alone.
 fn version(reader: &mut Reader<'_>) -> Result<u8, ShapeError> {
     match reader.take(INTEGER)?.content {
         [number] if *number <= 5 => Ok(*number),

@@ -1,4 +1,4 @@
-//! Encrypted messages as nobody should make them.
+//! Malformed encrypted messages: which are refused, and by which code.
 
 use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::stack::Stack;
@@ -110,12 +110,12 @@ fn cbc_gives_one_answer_to_everything() {
         forge.message()
     };
     let unsigned = b"Content-Type: text/plain\r\n\r\nhello\r\n".to_vec();
-    let nobody = SignedForge { signers: Vec::new(), ..SignedForge::new(alice) }.message();
+    let unsigned = SignedForge { signers: Vec::new(), ..SignedForge::new(alice) }.message();
     let enveloped = to_bob(&SignedForge::new(alice).message(), Cipher::aes_128_cbc());
     for (plain, in_gcm) in [
         (tampered, "signature"),
         (unsigned, "unsigned"),
-        (nobody, "no-signer"),
+        (unsigned, "no-signer"),
         (enveloped, "shape"),
         (vec![7; 99], "mime"),
     ] {
@@ -218,10 +218,10 @@ fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
     let signed = SignedForge::new(&pki().alice).message();
     let with_originator = |originator: &[u8]| {
         let plain = encrypt(&signed, &pki().bob, Cipher::aes_256_cbc());
-        let mut info = crate::ber::Reader::new(&plain).take(0x30).unwrap().reader();
+        let mut info = trust::asn1::Reader::ber(&plain).take(0x30).unwrap().inside();
         info.any().unwrap();
-        let body = info.any().unwrap().reader().any().unwrap();
-        let mut fields = body.reader();
+        let body = info.any().unwrap().inside().any().unwrap();
+        let mut fields = body.inside();
         fields.any().unwrap();
         let rest = &body.content[3..];
         content_info(ID_ENVELOPED, &seq(&[int(2), tlv(0xA0, originator), rest.to_vec()]))

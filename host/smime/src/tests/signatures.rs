@@ -1,4 +1,4 @@
-//! Signed messages as nobody should make them: what is refused, and by which word.
+//! Malformed signed messages: which are refused, and by which code.
 
 use super::forge::*;
 use super::*;
@@ -25,7 +25,7 @@ fn accepts_the_forge_s_honest_message() {
     let opened = receive(&SignedForge::new(&pki().alice).message()).unwrap();
     assert_eq!(opened.payload(), b"hello\n");
     assert_eq!(opened.content_type(), Some("text/plain"));
-    assert_eq!(opened.digest(), shape::Digest::Sha256);
+    assert_eq!(opened.digest(), trust::Digest::Sha256);
     assert!(!opened.encrypted());
     assert_eq!(opened.signing_time(), None);
 }
@@ -186,7 +186,7 @@ fn weak_digests_are_a_matter_of_policy() {
     let lenient = OpenPolicy { allow_sha1: true, ..policy() };
     assert!(receive_by(&sign(SHA1), &lenient).is_ok());
     assert_eq!(receive_by(&sign(MD5), &lenient).unwrap_err().code(), "weak-digest");
-    assert_eq!(receive(&sign(SHA512)).unwrap().digest(), shape::Digest::Sha512);
+    assert_eq!(receive(&sign(SHA512)).unwrap().digest(), trust::Digest::Sha512);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn pss_takes_any_salt_that_the_key_allows_and_one_digest() {
         with_signer(|signer| (signer.signature_algorithm, signer.pss) = (parameters, Some(salt))).message()
     };
     assert!(receive(&sign(pss(SHA256, SHA256, 32), 32)).is_ok());
-    // RSA-2048 with SHA-256 has room for a salt of 222 octets, which is what OpenSSL 3.0 uses where nothing is said.
+    // RSA-2048 with SHA-256 has room for a salt of 222 octets, which is the default of OpenSSL 3.0.
     for salt in [0_u8, 1, 20, 64, 127, 128, 222] {
         assert!(receive(&sign(pss(SHA256, SHA256, salt), i32::from(salt))).is_ok(), "{salt}");
     }

@@ -1,4 +1,5 @@
-//! The lines of messages that became durable when whoever submitted them had got an error, or was gone with the process.
+//! Log lines of messages that became durable after their submitter got an error, or after the process that submitted them
+//! crashed.
 //!
 //! Their redelivery is a duplicate and says so; without these lines nothing in the log would say where they went.
 
@@ -7,10 +8,10 @@ use std::collections::HashSet;
 use super::Shared;
 use super::batch::Written;
 use super::publish::Place;
-use crate::journal::{Decision, Disposition, PendingBatch, Published};
-use message::text::said;
+use crate::journal::{Decision, PendingBatch, Published};
+use message::LogLine;
 
-/// What is to be said of the messages of a batch once they are published.
+/// The log lines of a batch's messages, written once they are published.
 pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) -> Vec<Published> {
     let new = batch.iter().zip(decisions).filter(|(_, decision)| matches!(decision, Decision::New { .. }));
     let line = |written: &Written| {
@@ -20,39 +21,24 @@ pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) 
             channel: commit.key.channel.clone(),
             id: commit.key.id.to_string(),
             signer: commit.key.signer.clone(),
-            outcome: outcome(&commit.disposition),
+            fate: commit.disposition.fate(),
             elements: elements.map(|path| shared.relative(&path)).collect::<Vec<_>>().join(" "),
-            reason: commit.facts.reason.clone(),
+            reason: commit.disposition.reason(commit.facts.reason.as_deref()),
         }
     };
     new.map(|(written, _)| line(written)).collect()
 }
 
-fn outcome(disposition: &Disposition) -> &'static str {
-    match disposition {
-        Disposition::Stored => "stored",
-        Disposition::Deferred { .. } => "deferred",
-        Disposition::Dropped => "dropped",
-        Disposition::Rejected { .. } => "rejected",
-    }
-}
-
 /// One line for each message.
 pub(super) fn say(lines: &[Published]) {
     for line in lines {
-        let Published { channel, id, signer, elements, reason, .. } = line;
-        let (signer, element) = (said(signer), said(elements));
-        let reason = reason.as_deref().map(tracing::field::display);
-        match line.outcome {
-            "stored" => tracing::info!(%channel, %id, signer, element, "message stored"),
-            "dropped" => tracing::info!(%channel, %id, signer, reason, "message dropped"),
-            "deferred" => tracing::warn!(%channel, %id, signer, element, reason, "message deferred"),
-            _ => tracing::warn!(%channel, %id, signer, element, reason, "message rejected"),
-        }
+        let Published { channel, id, signer, elements, reason, fate } = line;
+        let reason = reason.as_deref().unwrap_or_default();
+        fate.log(&LogLine { channel, id, signer, element: elements, reason, ..LogLine::default() });
     }
 }
 
-/// The lines of what recovery has published, out of the journal. What had its place before the process died has its line.
+/// The lines of what recovery has published, out of the journal. What was in place before the crash has its line already.
 pub(super) fn say_recovered(shared: &Shared, batch: &PendingBatch, places: &[Place]) {
     let published = batch.moves.iter().zip(places).filter(|(_, place)| matches!(place, Place::Published(_)));
     let elements: HashSet<&str> = published.map(|(step, _)| step.to.as_str()).collect();
@@ -63,7 +49,7 @@ pub(super) fn say_recovered(shared: &Shared, batch: &PendingBatch, places: &[Pla
         Ok(lines) => say(&lines),
         Err(error) => tracing::warn!(
             error = %message::cause::chain(&error), elements = elements.len(),
-            "cannot say which messages were published from an earlier run",
+            "cannot log which messages of an earlier run were published",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! Durable counts: attempts at inbound messages, deaths while one was in work, and when a deferred one is due.
+//! Durable counts: attempts at inbound messages, crashes while one was in flight, and when a deferred one is due.
 
 use std::time::SystemTime;
 
@@ -39,19 +39,19 @@ impl Journal {
         self.write(|db| digests.iter().map(|digest| count(db, channel, digest, 1, 0).map(|(all, _)| all)).collect())
     }
 
-    /// Counts a death of the process while the message was in work and answers how many there were.
+    /// Counts a crash of the process while the message was in flight and returns how many there were.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn count_death(&self, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
-        self.write(|db| count(db, channel, digest, 0, 1).map(|(_, deaths)| deaths))
+    pub(crate) fn count_crash(&self, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
+        self.write(|db| count(db, channel, digest, 0, 1).map(|(_, crashes)| crashes))
     }
 
-    /// The messages on which the process died: channel, digest, and how often.
+    /// The messages that were in flight during a crash: channel, digest, and how often.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn deaths(&self) -> Result<Vec<(String, [u8; 32], u32)>, JournalError> {
+    pub fn crashes(&self) -> Result<Vec<(String, [u8; 32], u32)>, JournalError> {
         self.read(|db| {
             db.prepare_cached("SELECT channel, digest, deaths FROM attempt WHERE deaths > 0")?
                 .query_map([], |row| Ok((text(db, row.get(0)?)?, row.get(1)?, row.get(2)?)))?
@@ -59,11 +59,11 @@ impl Journal {
         })
     }
 
-    /// Forgets the deaths of a message that was worked on alone and did no harm.
+    /// Forgets the crashes of a message that the process has survived.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn forgive_deaths(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
+    pub(crate) fn forget_crashes(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
         self.write(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
             db.prepare_cached("UPDATE attempt SET deaths = 0 WHERE channel = ?1 AND digest = ?2")?
@@ -72,7 +72,7 @@ impl Journal {
         })
     }
 
-    /// Attempts and deaths counted so far.
+    /// Attempts and crashes counted so far.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -197,7 +197,7 @@ pub(super) fn forget_seen(db: &Connection, channel: i64, element: &str) -> rusql
     Ok(())
 }
 
-fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, deaths: u32) -> rusqlite::Result<(u32, u32)> {
+fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, crashes: u32) -> rusqlite::Result<(u32, u32)> {
     let channel = number(db, Kind::Channel, channel)?;
     db.prepare_cached(
         "INSERT INTO attempt (channel, digest, count, deaths, last) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -205,7 +205,7 @@ fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, deaths: 
          SET count = count + excluded.count, deaths = deaths + excluded.deaths, last = excluded.last
          RETURNING count, deaths",
     )?
-    .query_row(params![channel, digest, tries, deaths, milliseconds(SystemTime::now())], |row| {
+    .query_row(params![channel, digest, tries, crashes, milliseconds(SystemTime::now())], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })
 }

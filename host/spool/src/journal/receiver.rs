@@ -62,12 +62,32 @@ impl Disposition {
         if let Self::Rejected { code } = self { Some(*code) } else { None }
     }
 
+    /// Why, as it is shown everywhere: `why`, after the code of a rejected message.
+    #[must_use]
+    pub fn reason(&self, why: Option<&str>) -> Option<String> {
+        match (self.code(), why) {
+            (Some(code), Some(why)) => Some(code.because(why)),
+            (Some(code), None) => Some(code.to_string()),
+            (None, why) => why.map(str::to_owned),
+        }
+    }
+
     fn as_integer(&self) -> i64 {
         match self {
             Self::Stored => 1,
             Self::Deferred { .. } => 2,
             Self::Dropped => 3,
             Self::Rejected { .. } => 4,
+        }
+    }
+
+    /// What the integer of a row means.
+    pub(super) fn fate_of(integer: i64) -> Fate {
+        match integer {
+            1 => Fate::Stored,
+            2 => Fate::Deferred,
+            3 => Fate::Dropped,
+            _ => Fate::Rejected,
         }
     }
 }

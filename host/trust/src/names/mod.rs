@@ -29,7 +29,7 @@ use std::fmt;
 
 use openssl::x509::X509NameRef;
 
-use super::der::{self, Reader};
+use super::asn1::{self, Asn1Error, Reader};
 
 pub(crate) use comma::looks_reversed;
 pub(crate) use slash::canonical_types;
@@ -68,7 +68,6 @@ pub enum NameError {
     /// A slash form begins with `/`, a known attribute type and `=`.
     #[error("the name does not begin with / and a known attribute type such as /C=")]
     NoType,
-    /// An attribute type nobody knows.
     #[error("unknown attribute type {0:?}")]
     UnknownType(String),
     /// A type without a value.
@@ -77,11 +76,11 @@ pub enum NameError {
     /// A value begins or ends with a blank.
     #[error("the value of {0} begins or ends with a blank")]
     Blank(String),
-    /// A character that does not show: control characters, no-break and zero-width blanks, direction marks.
-    #[error("the name holds U+{0:04X}, a character that does not show")]
+    /// An invisible character: control characters, no-break and zero-width blanks, direction marks.
+    #[error("the name contains U+{0:04X}, an invisible character")]
     Invisible(u32),
     /// A double quote in slash form; such a name is written in RFC 4514 form.
-    #[error("the name holds a double quote, which only the RFC 4514 form can carry")]
+    #[error("the name contains a double quote, which only the RFC 4514 form allows")]
     Quote,
     /// A backslash or `#` that starts no escape of RFC 4514.
     #[error("broken escape in the name")]
@@ -133,16 +132,16 @@ impl DistinguishedName {
     /// # Errors
     /// [`NameError::Malformed`] where the encoding is not that of a name.
     pub fn from_der(bytes: &[u8]) -> Result<Self, NameError> {
-        let mut outer = Reader::new(bytes);
-        let mut sequence = outer.take(der::SEQUENCE)?.inside();
+        let mut outer = Reader::der(bytes);
+        let mut sequence = outer.take(asn1::SEQUENCE)?.inside();
         outer.end()?;
         let mut rdns = Vec::new();
         while !sequence.is_empty() {
-            let mut set = sequence.take(der::SET)?.inside();
+            let mut set = sequence.take(asn1::SET)?.inside();
             let mut attributes = Vec::new();
             while !set.is_empty() {
-                let mut fields = set.take(der::SEQUENCE)?.inside();
-                let oid = Oid::from_content(fields.take(der::OID)?.content).ok_or(NameError::Malformed)?;
+                let mut fields = set.take(asn1::SEQUENCE)?.inside();
+                let oid = Oid(asn1::dotted(fields.take(asn1::OID)?.content).ok_or(NameError::Malformed)?);
                 let value = fields.any()?;
                 fields.end()?;
                 attributes.push(Attribute { oid, value: Value::from_element(value.tag, value.content) });
@@ -251,35 +250,6 @@ impl Value {
 }
 
 impl Oid {
-    /// Decodes the content octets of an OBJECT IDENTIFIER (X.690 8.19); `None` if they are not one.
-    fn from_content(content: &[u8]) -> Option<Self> {
-        let mut arcs = Vec::new();
-        let mut arc: u128 = 0;
-        let mut inside = false;
-        for &byte in content {
-            if !inside && byte == 0x80 {
-                return None;
-            }
-            arc = arc.checked_mul(128)?.checked_add(u128::from(byte & 0x7f))?;
-            inside = byte & 0x80 != 0;
-            if !inside {
-                arcs.push(arc);
-                arc = 0;
-            }
-        }
-        let (&first, rest) = arcs.split_first()?;
-        if inside {
-            return None;
-        }
-        let top = (first / 40).min(2);
-        let mut text = format!("{top}.{}", first - top * 40);
-        for arc in rest {
-            text.push('.');
-            text.push_str(&arc.to_string());
-        }
-        Some(Self(text))
-    }
-
     /// Reads an attribute type: a known name in any case, or a dotted OID.
     fn from_type(text: &str) -> Option<Self> {
         let known = TYPES.iter().find(|(name, _, aliases)| {
@@ -315,7 +285,7 @@ impl Oid {
     }
 }
 
-/// The first character of `text` that does not show, or shows as something else.
+/// The first invisible or misleading character of `text`.
 fn invisible(text: &str) -> Option<char> {
     text.chars().find(|&c| {
         c.is_control()
@@ -327,8 +297,8 @@ fn invisible(text: &str) -> Option<char> {
     })
 }
 
-impl From<der::MalformedDer> for NameError {
-    fn from(_: der::MalformedDer) -> Self {
+impl From<Asn1Error> for NameError {
+    fn from(_: Asn1Error) -> Self {
         Self::Malformed
     }
 }

@@ -1,4 +1,4 @@
-//! What the stand-ins answer, function by function; `tests/acceptance/stand_ins.rs` asks the same through a guest.
+//! What the stand-ins answer, function by function; `tests/acceptance/calls.rs` asks the same through a guest.
 
 use super::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use super::bindings::wasi::filesystem::{preopens, types as files};

@@ -14,8 +14,8 @@ use super::super::plugin::list::{Told, told_by_daemon};
 use super::Found;
 use crate::channel::{Identity, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
-use crate::daemon::{Shared, directory as directory_of, pipeline};
 use crate::sender::Seal;
+use crate::service::{Shared, directory as directory_of, pipeline};
 use message::Direction;
 use message::cause::chain;
 use smime::SealError;
@@ -315,7 +315,7 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
 
 fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
-    let looked = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).and_then(|queue| queue.waiting());
+    let looked = Outgoing::open(&sender.queue, crate::service::format(sender.format)).and_then(|queue| queue.waiting());
     let mut found = match looked {
         Ok(waiting) => {
             let count = output::count(waiting.count, "message");

@@ -10,7 +10,7 @@ use super::List;
 use crate::commands::dispatch::{say, say_compiling, select};
 use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
-use crate::daemon::{Shared, Status, directory, pipeline};
+use crate::service::{Shared, Status, directory, pipeline};
 use message::Direction;
 use message::cause::chain;
 use plugins::{ChannelReport, PluginState, StageReport};

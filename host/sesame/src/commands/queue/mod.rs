@@ -66,7 +66,7 @@ pub(super) fn places(config: &Config, selection: &Selection) -> Vec<Place> {
             path: path.to_owned(),
             format,
         };
-        places.push(place("outgoing", &sender.queue, Some(crate::daemon::format(sender.format))));
+        places.push(place("outgoing", &sender.queue, Some(crate::service::format(sender.format))));
         places.push(place("reject", &sender.reject, None));
     }
     for (name, receiver) in config.receivers.iter().filter(|(name, _)| selection.receivers.contains(name)) {

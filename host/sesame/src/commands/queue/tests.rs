@@ -298,9 +298,9 @@ fn a_running_receiver_stores_what_it_is_handed() {
     let config = &site.config;
     let first = rejected(config);
     authorise(config);
-    let shared = crate::daemon::Shared::start(config).unwrap();
+    let shared = crate::service::Shared::start(config).unwrap();
     let selection = config.select(&["central".to_owned()], Kind::Receive).unwrap();
-    let daemon = crate::daemon::Daemon::build(config, &selection, &shared).unwrap();
+    let daemon = crate::service::Daemon::build(config, &selection, &shared).unwrap();
     let runtime = super::super::dispatch::runtime().unwrap();
     let (switch, shutdown) = crate::shutdown::switch();
     let running = runtime.spawn(async move { daemon.run(crate::sender::Stay::Watch, &shutdown).await });

@@ -4,9 +4,9 @@ use super::*;
 
 /// `AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }` (RFC 5280 4.2.1.1) of a certificate that does not exist.
 fn elsewhere(name: &X509Ref) -> (String, bool, Vec<u8>) {
-    let name = der::encode(0xa1, &der::encode(0xa4, &name.issuer_name().to_der().unwrap()));
-    let serial = der::encode(0x82, &[0x63]);
-    ("2.5.29.35".to_owned(), false, der::encode(der::SEQUENCE, &[name, serial].concat()))
+    let name = asn1::encode(asn1::context(1), &asn1::encode(asn1::context(4), &name.issuer_name().to_der().unwrap()));
+    let serial = asn1::encode(asn1::context_primitive(2), &[0x63]);
+    ("2.5.29.35".to_owned(), false, asn1::encode(asn1::SEQUENCE, &[name, serial].concat()))
 }
 
 /// A host certificate whose identifier names another edition of its issuer.
@@ -81,8 +81,8 @@ fn name_and_signature_decide_as_ever() {
 #[test]
 fn every_other_rule_holds_under_a_foreign_identifier() {
     // NameConstraints { [1] excludedSubtrees { [2] dNSName "example.org" } }
-    let subtree = der::encode(der::SEQUENCE, &der::encode(0x82, b"example.org"));
-    let constraints = der::encode(der::SEQUENCE, &der::encode(0xa1, &subtree));
+    let subtree = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context_primitive(2), b"example.org"));
+    let constraints = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context(1), &subtree));
     let constrained = World::with_root(&Request {
         extensions: vec![("2.5.29.30".to_owned(), true, constraints)],
         ..Request::authority(ROOT)

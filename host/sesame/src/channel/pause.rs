@@ -1,5 +1,4 @@
-//! The pause of a channel whose plugin fails for every message, and the wait for one that is compiled; senders and receivers
-//! pause alike.
+//! When a channel pauses: its plugin fails for every message, or is being compiled.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,13 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use message::locked;
 
+use super::time::moment;
 use crate::shutdown::Shutdown;
 use plugins::{Pause, Pipeline};
 
-/// How often it is looked whether the plugin was replaced.
+/// How often to check whether the plugin was replaced.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits until the plugin that pauses the channel is to be tried again, is replaced, or a stop is asked for.
+/// Waits until the plugin that paused the channel is due for another attempt, is replaced, or a stop is requested.
 pub(crate) async fn wait_for_plugin(pipeline: &ArcSwap<Pipeline>, shutdown: &Shutdown) {
     loop {
         let now = Instant::now();
@@ -26,7 +26,7 @@ pub(crate) async fn wait_for_plugin(pipeline: &ArcSwap<Pipeline>, shutdown: &Shu
     }
 }
 
-/// Waits until no plugin that applies to every message of `destination` is being compiled, or a stop is asked for.
+/// Waits until no plugin that applies to every message of `destination` is being compiled, or a stop is requested.
 pub(crate) async fn wait_for_compiler(pipeline: &ArcSwap<Pipeline>, destination: &str, shutdown: &Shutdown) {
     while pipeline.load().holds(destination).is_some() {
         tokio::select! {
@@ -36,25 +36,25 @@ pub(crate) async fn wait_for_compiler(pipeline: &ArcSwap<Pipeline>, destination:
     }
 }
 
-/// Why messages of a channel wait, so that each reason is said once in a back-off and not once for each message.
+/// Why messages of a channel wait; each reason is logged once per back-off and not once per message.
 #[derive(Debug, Default)]
 pub(crate) struct Waits(Mutex<HashMap<String, Instant>>);
 
 impl Waits {
-    /// Whether a reason was not said within the last `pause`.
-    pub(crate) fn is_news(&self, reason: &str, now: Instant, pause: Duration) -> bool {
-        let mut said = locked(&self.0);
-        said.retain(|_, until| *until > now);
-        let news = !said.contains_key(reason);
-        if news {
-            said.insert(reason.to_owned(), now + pause);
+    /// Whether `reason` is due to be logged: it was not within the last `pause`.
+    pub(crate) fn is_due(&self, reason: &str, now: Instant, pause: Duration) -> bool {
+        let mut logged = locked(&self.0);
+        logged.retain(|_, until| *until > now);
+        let due = !logged.contains_key(reason);
+        if due {
+            logged.insert(reason.to_owned(), now + pause);
         }
-        news
+        due
     }
 }
 
-/// Logs why the channel pauses, since when, and the time of the next attempt.
-pub(crate) fn say_pause(channel: &Arc<str>, pause: &Pause) {
+/// Logs why the channel pauses, since when, and when the next attempt is.
+pub(crate) fn log_pause(channel: &Arc<str>, pause: &Pause) {
     let rest = pause.until.saturating_duration_since(Instant::now());
     tracing::error!(
         channel = %channel, plugin = %pause.error.plugin, error = %pause.error, since = %moment(pause.since),
@@ -63,20 +63,15 @@ pub(crate) fn say_pause(channel: &Arc<str>, pause: &Pause) {
     );
 }
 
-/// A time as the log writes it.
-fn moment(at: SystemTime) -> String {
-    jiff::Timestamp::try_from(at).map_or_else(|_| "unknown".to_owned(), |at| format!("{at:.0}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn why_messages_wait_is_said_once_in_a_back_off() {
+    fn logs_a_reason_once_per_back_off() {
         let (waits, now, pause) = (Waits::default(), Instant::now(), Duration::from_secs(5));
-        let said = |reason, after| waits.is_news(reason, now + Duration::from_secs(after), pause);
-        assert!(said("a is broken", 0) && said("b is broken", 1));
-        assert!(!said("a is broken", 4) && said("a is broken", 5) && !said("b is broken", 5));
+        let due = |reason, after| waits.is_due(reason, now + Duration::from_secs(after), pause);
+        assert!(due("a is broken", 0) && due("b is broken", 1));
+        assert!(!due("a is broken", 4) && due("a is broken", 5) && !due("b is broken", 5));
     }
 }

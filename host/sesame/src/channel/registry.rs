@@ -1,106 +1,32 @@
-//! What channels of one process share: identities (trust, credential), spools with their lock, journal and commit engine,
-//! and the link to a broker.
+//! What channels of one process share: identities (trust, credential) and spools with their lock, journal and commit
+//! engine.
 //!
 //! Start with [`Registry`]: each file and each spool is opened once, however many channels name it. Everything that may
 //! change on disk while the program runs is re-read by [`Registry::refresh`].
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use message::locked;
-use tokio::sync::Mutex as AsyncMutex;
-use zeroize::Zeroizing;
-
-use crate::config;
 use message::daily::due;
-use spool::journal::{Journal, JournalError};
-use spool::{CommitEngine, CommitError, CommitSettings, Deaths, DeathsError, Modes, SpoolError, SpoolLock, Turns};
-use stomp::{
-    Address, Connector, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, QueueState, Session, SessionOptions,
-    Timing, rabbitmq,
-};
-use trust::{
-    self, CredentialError, CredentialSource, CrlMode, ListError, RecipientError, RecipientSource, Refreshed,
-    SignerListsSource, Trust, TrustError, TrustSettings, Unlisted,
-};
+use message::locked;
+
+use super::SetupError;
+use crate::config;
+use spool::journal::Journal;
+use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
+use stomp::MemoryBudget;
+use trust::{CredentialSource, CrlMode, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings, Unlisted};
 
 /// Name of the journal in a spool or state directory.
 pub const JOURNAL: &str = "journal.sqlite";
 /// Name of the lock file in a spool or state directory.
 pub const LOCK: &str = "lock";
-/// Name of the file in a spool or state directory that says what is in work.
-pub const IN_WORK: &str = "in-work";
-/// How long a link rests after the broker refused what was asked of it.
-const PENALTY: Duration = Duration::from_secs(5);
+/// Name of the file in a spool or state directory that lists the messages in flight.
+const IN_FLIGHT: &str = "in-work";
 
-/// Why a channel cannot be set up. All of these stop the program before it has done anything.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// Our certificate or key.
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    /// Anchors and CRLs.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The recipient's certificate.
-    #[error(transparent)]
-    Recipient(#[from] RecipientError),
-    /// A DN list.
-    #[error(transparent)]
-    List(#[from] ListError),
-    /// TLS cannot be set up with what was loaded.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    /// Name and passcode.
-    #[error(transparent)]
-    Login(#[from] config::LoginError),
-    /// A queue or spool.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The commit engine.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// What was in work when the process died last.
-    #[error(transparent)]
-    Deaths(#[from] DeathsError),
-    /// Plugins of a pipeline.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Plugins(Vec<plugins::PluginError>),
-    /// The folder of plugins.
-    #[error(transparent)]
-    PluginFolder(Arc<plugins::FolderError>),
-    /// The configuration names no such broker; it is checked when it is read.
-    #[error("there is no broker {0:?}")]
-    NoBroker(String),
-    /// The configuration has no such channel.
-    #[error("there is no channel {0:?}")]
-    NoChannel(String),
-    /// A directory cannot be made.
-    #[error("cannot make directory {}", .path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-impl SetupError {
-    /// Whether another Sesame holds the queue: exit status 75.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        matches!(self, Self::Spool(SpoolError::AlreadyHeld { .. }))
-    }
-}
-
-/// Who we are and whom we believe.
+/// Our credential, and the trust anchors that signers are checked against.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// Anchors, CRLs, policies.
@@ -109,20 +35,20 @@ pub struct Identity {
     pub credential: Arc<CredentialSource>,
 }
 
-/// A directory that is ours: locked for life, with its journal and the engine that writes to its queues.
+/// A spool or state directory, locked until dropped, with its journal and the engine that writes to its queues.
 #[derive(Debug)]
 pub struct OpenSpool {
     /// The record of what was stored or sent.
     pub journal: Arc<Journal>,
     /// What writes elements.
     pub engine: CommitEngine,
-    /// The messages on which the process died.
-    pub deaths: Deaths,
+    /// Messages that were being processed when the process crashed.
+    pub crashes: CrashLimit,
     lock: Arc<SpoolLock>,
 }
 
 impl OpenSpool {
-    /// The lock that makes it ours.
+    /// The lock on the directory.
     #[must_use]
     pub fn lock(&self) -> Arc<SpoolLock> {
         Arc::clone(&self.lock)
@@ -264,8 +190,8 @@ impl Registry {
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
         let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
         let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
-        let deaths = Deaths::open(&directory.join(IN_WORK), Arc::clone(&journal), Arc::clone(&self.turns))?;
-        let open = Arc::new(OpenSpool { journal, engine, deaths, lock });
+        let crashes = CrashLimit::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
+        let open = Arc::new(OpenSpool { journal, engine, crashes, lock });
         spools.insert(directory.to_owned(), Arc::clone(&open));
         Ok(open)
     }
@@ -276,13 +202,13 @@ impl Registry {
         locked(&self.spools).values().cloned().collect()
     }
 
-    /// The program ends because it was asked to: no message that is still in work is blamed for that.
+    /// The program was asked to stop: messages still in flight do not count as a crash.
     pub fn end_work(&self) {
-        self.open_spools().iter().for_each(|spool| spool.deaths.end());
+        self.open_spools().iter().for_each(|spool| spool.crashes.stop());
     }
 
-    /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. Keeps the last good state of
-    /// what cannot be read, and says so.
+    /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. What cannot be read keeps
+    /// its last good state, with an error in the log.
     pub fn refresh(&self) {
         self.forget_unused();
         for (section, trust) in locked(&self.trusts).iter() {
@@ -308,7 +234,7 @@ impl Registry {
         locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
     }
 
-    /// Warns of certificates that end soon.
+    /// Warns of certificates that expire soon.
     pub fn warn_of_expiry(&self) {
         let now = SystemTime::now();
         for (_, source) in locked(&self.credentials).iter() {
@@ -329,7 +255,7 @@ fn paths(paths: &[PathBuf]) -> String {
 }
 
 fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) {
-    let file = message::text::said(file);
+    let file = message::text::non_empty(file);
     match refreshed {
         Refreshed::Unchanged => {}
         Refreshed::Replaced(notes) => {
@@ -345,7 +271,7 @@ fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Ref
 }
 
 /// Makes a directory, with its parents, unless it is there.
-pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
+fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     let there = path.is_dir();
     let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
@@ -353,132 +279,4 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
     let exact = std::fs::Permissions::from_mode(mode);
     let made = made.and_then(|()| if there { Ok(()) } else { std::fs::set_permissions(path, exact) });
     made.map_err(|source| SetupError::Directory { path: path.to_owned(), source })
-}
-
-/// The way to a broker: where it is, how we present ourselves, and how long to wait between attempts.
-#[derive(Debug)]
-pub struct Link {
-    connector: AsyncMutex<Connector>,
-    cumulative: AtomicBool,
-    rest_until: Mutex<Option<Instant>>,
-}
-
-/// An open session and the broker it is with.
-#[derive(Clone, Debug)]
-pub struct Connected {
-    /// The session.
-    pub session: Session,
-    /// `host:port` of the broker.
-    pub broker: Arc<str>,
-}
-
-fn broker_name(connector: &Connector) -> Arc<str> {
-    connector.broker().map(ToString::to_string).unwrap_or_default().into()
-}
-
-impl Link {
-    /// A link to `broker` for `identity`.
-    ///
-    /// # Errors
-    /// [`SetupError`] where TLS or the login cannot be set up.
-    pub fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, SetupError> {
-        let tls = if broker.tls {
-            let credential = Some(Arc::clone(&identity.credential));
-            Some(trust::tls::client_config(Arc::clone(&identity.trust), credential, broker.allow_cn)?)
-        } else {
-            None
-        };
-        let options = session_options(broker, memory)?;
-        let timing = Timing { attempt: broker.connect_timeout, ..Timing::default() };
-        let mut connector = Connector::new(broker.hosts.clone(), tls, options).with_timing(timing);
-        if broker.tls {
-            let own = Arc::clone(&identity.credential);
-            let faults = move || trust::tls::client_faults(&own.current(), SystemTime::now());
-            connector = connector.with_own_certificate(OwnCertificate::new(faults));
-        }
-        Ok(Self {
-            connector: AsyncMutex::new(connector),
-            cumulative: AtomicBool::new(false),
-            rest_until: Mutex::new(None),
-        })
-    }
-
-    /// Connects, however long it takes. Dropped, it stops.
-    pub async fn connect(&self) -> Connected {
-        let rest = locked(&self.rest_until).take();
-        if let Some(until) = rest {
-            tokio::time::sleep_until(until.into()).await;
-        }
-        let mut connector = self.connector.lock().await;
-        let session = connector.connect().await;
-        Connected { session, broker: broker_name(&connector) }
-    }
-
-    /// Tries each broker once.
-    ///
-    /// # Errors
-    /// What went wrong with each.
-    pub async fn connect_once(&self) -> Result<Connected, Vec<(Address, stomp::ConnectError)>> {
-        let mut connector = self.connector.lock().await;
-        let session = connector.connect_once().await?;
-        Ok(Connected { session, broker: broker_name(&connector) })
-    }
-
-    /// Asks the broker of an open session about the queue of `destination`, on a connection beside it: RabbitMQ ends the one
-    /// that it is asked on.
-    pub async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
-        let beside = self.connector.lock().await.to(&session.broker);
-        let Some(mut beside) = beside else {
-            return QueueState::Unclear { why: format!("{} is not in the list of brokers", session.broker) };
-        };
-        match beside.connect_beside().await {
-            Ok(asked) => rabbitmq::look_at_queue(&asked, destination).await,
-            Err(failures) => {
-                let why: Vec<String> = failures.iter().map(|(_, error)| message::cause::chain(error)).collect();
-                QueueState::Unclear { why: why.join("; ") }
-            }
-        }
-    }
-
-    /// The broker took messages in the last session: if that broke all the same, the next one need not wait long.
-    pub async fn served(&self) {
-        self.connector.lock().await.served();
-    }
-
-    /// The broker refused what was asked of it: the next connection waits a moment.
-    pub fn penalise(&self) {
-        *locked(&self.rest_until) = Some(Instant::now() + PENALTY);
-    }
-
-    /// Whether this broker knows only cumulative ACKs.
-    #[must_use]
-    pub fn cumulative_acks(&self) -> bool {
-        self.cumulative.load(Ordering::Relaxed)
-    }
-
-    /// From now on subscriptions ask for cumulative ACKs.
-    pub fn use_cumulative_acks(&self) {
-        self.cumulative.store(true, Ordering::Relaxed);
-    }
-}
-
-fn session_options(broker: &config::Broker, memory: &MemoryBudget) -> Result<SessionOptions, SetupError> {
-    let login = match &broker.login {
-        None => None,
-        Some(login) => {
-            let (name, passcode) = login.read()?;
-            Some(Login { name, passcode: Zeroizing::new(passcode) })
-        }
-    };
-    let frame = usize::try_from(broker.max_frame).unwrap_or(usize::MAX);
-    Ok(SessionOptions {
-        virtual_host: broker.virtual_host.clone(),
-        login,
-        heart_beat: HeartBeat { outgoing: broker.heart_beat, incoming: broker.heart_beat, ..HeartBeat::default() },
-        connected_timeout: broker.connect_timeout,
-        receipt_timeout: broker.receipt_timeout,
-        limits: Limits { body: frame, ..Limits::default() },
-        memory: memory.clone(),
-        ..SessionOptions::default()
-    })
 }

@@ -1,14 +1,13 @@
-//! Which messages were in work when the process died.
+//! Which messages were in flight when the process crashed.
 //!
-//! A plugin or a library can take the whole process down, and the broker then delivers the same message again. Before a
-//! message is worked on its digest is written to a small file, and struck off afterwards. What stands there at the next
-//! start had a death: the caller counts it in the journal ([`super::Deaths`]), tries such a message
-//! alone, and rejects it after the third.
+//! A plugin or a library can take the whole process down, and the broker then delivers the same message again. Before the
+//! work on a message begins, its digest is appended to a small file, and afterwards struck off. Every message left in the
+//! file at the next start was in flight during a crash: [`super::CrashLimit`] counts it.
 //!
 //! # On disk
-//! Lines `+CHANNEL DIGEST` and `-CHANNEL DIGEST`, never synced: the file only has to survive the process, not the
-//! machine, and a power cut is not the message's fault. Whole lines that make no sense are ignored. The file is cut when
-//! nothing is in work and it has grown to 64 KiB: cutting it each time costs more than a message's two lines.
+//! Lines `+CHANNEL DIGEST` and `-CHANNEL DIGEST`, never synced: the file has to survive the process, not the machine, and a
+//! power cut is not the message's fault. Whole lines of another form are ignored. The file is truncated when no message is
+//! in flight and it has grown to 64 KiB: truncating it each time costs more than a message's two lines.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -20,23 +19,22 @@ use std::sync::{Arc, Mutex};
 use super::SpoolError;
 use message::{hex, locked};
 
-/// Size at which the file is cut when nothing is in work.
+/// Size at which the file is truncated when no message is in flight.
 const CUT_BYTES: u64 = 64 << 10;
-/// Size at which the file is written anew though something is in work.
+/// Size at which the file is rewritten although messages are in flight.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A message that was in work when the process before this one died.
+/// A message that was in flight when the previous process crashed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Interrupted {
-    /// Its channel.
     pub(super) channel: String,
     /// SHA-256 of the message as it came, or of the element's content.
     pub(super) digest: [u8; 32],
 }
 
-/// The file of a spool that says what is in work. A cheap handle; the user holds the spool's lock.
+/// The file of a spool's messages in flight. A cheap handle; the caller holds the spool's lock.
 #[derive(Clone, Debug)]
-pub(super) struct InWork {
+pub(super) struct InFlight {
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -44,14 +42,14 @@ pub(super) struct InWork {
 struct Inner {
     file: File,
     bytes: u64,
-    /// How often each line is open: two copies of a message may be in work at once.
+    /// How often each line is open: two copies of a message may be in flight at once.
     open: HashMap<String, usize>,
-    /// Nothing is noted any more.
-    ended: bool,
+    /// No more lines are written.
+    stopped: bool,
 }
 
-impl InWork {
-    /// Opens the file `path` and answers what was left in it.
+impl InFlight {
+    /// Opens the file `path` and returns the messages left in it.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -63,38 +61,38 @@ impl InWork {
         (&mut file).take(4 * MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         let interrupted = parse(&String::from_utf8_lossy(&bytes));
         file.set_len(0).map_err(failed)?;
-        let inner = Inner { file, bytes: 0, open: HashMap::new(), ended: false };
+        let inner = Inner { file, bytes: 0, open: HashMap::new(), stopped: false };
         Ok((Self { inner: Arc::new(Mutex::new(inner)) }, interrupted))
     }
 
-    /// A channel's name as it stands in the file.
+    /// A channel's name as it is written in the file.
     pub(super) fn name(channel: &str) -> String {
         channel.replace(['\n', ' '], "_")
     }
 
-    /// Forgets what is in work, for good: the program ends because it was asked to.
+    /// Empties the file for good: the program stops on request.
     ///
     /// # Errors
-    /// What the operating system answered.
-    pub(super) fn end(&self) -> io::Result<()> {
+    /// The error of `ftruncate`.
+    pub(super) fn stop(&self) -> io::Result<()> {
         let mut inner = locked(&self.inner);
-        inner.ended = true;
+        inner.stopped = true;
         inner.file.set_len(0)
     }
 
     /// Notes that work on a message begins; it ends when the mark is dropped.
     ///
     /// # Errors
-    /// What the write answered; the message may be worked on all the same.
-    pub(super) fn begin(&self, channel: &str, digest: &[u8; 32]) -> io::Result<WorkMark> {
+    /// The error of the write. The message may still be worked on.
+    pub(super) fn begin(&self, channel: &str, digest: &[u8; 32]) -> io::Result<InFlightMark> {
         let line = format!("{} {}", Self::name(channel), hex(digest));
         self.note('+', &line)?;
-        Ok(WorkMark { work: self.clone(), line })
+        Ok(InFlightMark { work: self.clone(), line })
     }
 
     fn note(&self, sign: char, line: &str) -> io::Result<()> {
         let mut inner = locked(&self.inner);
-        if inner.ended {
+        if inner.stopped {
             return Ok(());
         }
         let count = inner.open.entry(line.to_owned()).or_default();
@@ -118,21 +116,21 @@ impl InWork {
 /// Work on a message; ends when it is dropped.
 #[derive(Debug)]
 #[must_use = "the work ends when it is dropped"]
-pub(super) struct WorkMark {
-    work: InWork,
+pub(super) struct InFlightMark {
+    work: InFlight,
     line: String,
 }
 
-impl Drop for WorkMark {
+impl Drop for InFlightMark {
     fn drop(&mut self) {
-        // A line that stays costs the message one death that was none.
+        // A line that stays counts as a crash that did not happen.
         let _ = self.work.note('-', &self.line);
     }
 }
 
 fn parse(text: &str) -> Vec<Interrupted> {
     let mut open: Vec<&str> = Vec::new();
-    // A last line without its end was being written when the process died; what it says holds all the same.
+    // A last line without an end was being written during the crash; it counts too.
     for line in text.lines() {
         if let Some(begun) = line.strip_prefix('+') {
             open.push(begun);
@@ -140,7 +138,7 @@ fn parse(text: &str) -> Vec<Interrupted> {
             open.remove(place);
         }
     }
-    // Copies of a message that were in work together had one death.
+    // Copies of a message that were in flight together count as one crash.
     open.sort_unstable();
     open.dedup();
     open.into_iter().filter_map(interrupted).collect()
@@ -160,39 +158,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_was_in_work_and_nothing_that_was_done() {
+    fn returns_what_was_in_flight_and_nothing_that_was_done() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in-work");
-        let (work, before) = InWork::open(&path).unwrap();
+        let (work, before) = InFlight::open(&path).unwrap();
         assert!(before.is_empty());
         let done = work.begin("central", &[1; 32]).unwrap();
         std::mem::forget(work.begin("central", &[2; 32]).unwrap());
         let twice = work.begin("central", &[2; 32]).unwrap();
         drop(done);
         drop(twice);
-        let (work, interrupted) = InWork::open(&path).unwrap();
+        let (work, interrupted) = InFlight::open(&path).unwrap();
         assert_eq!(interrupted, [Interrupted { channel: "central".to_owned(), digest: [2; 32] }]);
         drop(work.begin("central", &[3; 32]).unwrap());
-        assert!(InWork::open(&path).unwrap().1.is_empty());
+        assert!(InFlight::open(&path).unwrap().1.is_empty());
         assert_eq!(path.metadata().unwrap().len(), 0);
     }
 
     #[test]
-    fn two_copies_of_a_message_had_one_death() {
+    fn two_copies_of_a_message_count_as_one_crash() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in-work");
-        let (work, _) = InWork::open(&path).unwrap();
+        let (work, _) = InFlight::open(&path).unwrap();
         for digest in [[1; 32], [2; 32], [1; 32]] {
             std::mem::forget(work.begin("central", &digest).unwrap());
         }
-        assert_eq!(InWork::open(&path).unwrap().1.len(), 2);
+        assert_eq!(InFlight::open(&path).unwrap().1.len(), 2);
     }
 
     #[test]
     fn stays_small_and_takes_any_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in-work");
-        let (work, _) = InWork::open(&path).unwrap();
+        let (work, _) = InFlight::open(&path).unwrap();
         for limit in [CUT_BYTES, MAX_BYTES] {
             for _ in 0..10_000 {
                 drop(work.begin("c", &[7; 32]).unwrap());
@@ -200,7 +198,7 @@ mod tests {
             assert!(path.metadata().unwrap().len() <= limit + 200);
             std::mem::forget(work.begin("c", &[9; 32]).unwrap());
         }
-        assert_eq!(InWork::open(&path).unwrap().1.len(), 1);
+        assert_eq!(InFlight::open(&path).unwrap().1.len(), 1);
         for text in ["", "noise", "+c zz\n", "+c 00\n-x", "+\n", "\u{e9}\n+"] {
             assert!(parse(text).is_empty(), "{text:?}");
         }

@@ -38,7 +38,7 @@ fn activemq_killed_twice_in_mid_flow() {
     survives_the_broker(Kind::ActiveMq);
 }
 
-/// The broker is killed with messages in it and nobody to take them.
+/// The broker is killed with messages in it and no receiver.
 fn keeps_what_was_sent(kind: Kind) {
     let broker = Broker::own(kind);
     let pair = Pair::on(&broker, Way::Plain, "", "");
