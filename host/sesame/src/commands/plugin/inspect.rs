@@ -29,9 +29,7 @@ pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
 pub(super) fn component(file: &Path) -> anyhow::Result<Vec<u8>> {
     if let Some(found) = file.to_str().and_then(stock_component) {
         let names = || stock_plugins().collect::<Vec<_>>().join(", ");
-        return found
-            .map(<[u8]>::to_vec)
-            .with_context(|| format!("no such stock plugin (stock plugins: {})", names()));
+        return found.map(<[u8]>::to_vec).with_context(|| format!("no such stock plugin (stock plugins: {})", names()));
     }
     let bytes = read_file(file, MAX_COMPONENT_BYTES)
         .map_err(|error| anyhow::Error::new(error).context(format!("cannot read {}", file.display())))?;
