@@ -275,7 +275,7 @@ fn a_signature_without_its_sidecar_is_refused() {
     let (machine, _) = Machine::signed(Machine::signer);
     fs::remove_file(machine.path("plugins/10-a.toml")).unwrap();
     let said = machine.refusal(false);
-    assert!(said.contains("10-a.toml.p7s is there and its sidecar is not: put the sidecar back"), "{said}");
+    assert!(said.contains("10-a.toml.p7s exists and its sidecar does not: put the sidecar back"), "{said}");
     fs::remove_file(machine.path("plugins/10-a.toml.p7s")).unwrap();
     assert_eq!(machine.refusal(true), "", "a plugin may have no sidecar");
 }
