@@ -152,7 +152,7 @@ impl CrashLimit {
     /// The process survived a suspect, or the suspect is settled.
     fn forget(&self, message: &Interrupted) {
         self.suspects().remove(message);
-        if let Err(error) = self.journal.forget_crashes(&message.channel, &message.digest) {
+        if let Err(error) = self.journal.clear_crashes(&message.channel, &message.digest) {
             tracing::error!(
                 channel = message.channel,
                 error = message::cause::chain(&error),

@@ -47,7 +47,7 @@ pub struct Publish {
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a queue must be free before it is taken over: a Sesame that is being restarted comes back.
 const TAKE_OVER: Duration = Duration::from_secs(2);
-/// How long the journal of another Sesame may take to show what became of an element that is gone.
+/// How long the journal of another Sesame may take to record what became of an element that is gone.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// What became of a message.
@@ -128,7 +128,7 @@ fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Ad
             }
             Err(error) => {
                 unread += 1;
-                say(&format!("sesame: {error:#}; it was not queued"));
+                say(&format!("sesame: {error:#}; not queued"));
             }
         }
     }
@@ -225,7 +225,7 @@ fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
     if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
 }
 
-/// Whether a lock file is free.
+/// Whether no process holds a lock file.
 fn is_free(lock: &std::path::Path) -> bool {
     SpoolLock::acquire(lock).is_ok()
 }
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_not_taken_up_waits() {
+    fn a_message_that_is_not_taken_up_waits() {
         let site = super::super::queue::Site::new();
         let (folder, config) = (&site.folder, &site.config);
         let sender = &config.senders["cpu"];

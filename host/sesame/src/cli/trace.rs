@@ -1,7 +1,7 @@
-//! `sesame trace`: what happened to a message, step by step, in every journal of the configuration.
+//! `sesame trace`: every step of a message, from every journal of the configuration.
 //!
-//! Reading needs no lock and goes on beside a running Sesame. An element is said to be there or gone by looking at the
-//! disk: programs that consume a queue leave no record.
+//! It needs no lock and works beside a running Sesame. Whether an element is still there is looked up on the disk: programs
+//! that consume a queue do not report it.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -33,26 +33,26 @@ pub struct Trace {
     pub json: bool,
 }
 
-/// Characters of a pipeline's hash that are shown to people.
+/// Characters of a pipeline's hash that are shown.
 const SHORT_HASH: usize = 12;
 
-/// An element of a step and whether it still lies there.
+/// An element of a step, and whether it is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Whereabouts {
+struct Place {
     element: String,
     /// The directory or file.
     path: PathBuf,
     there: bool,
 }
 
-/// What led to a step.
+/// How a step was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FoundBy {
     /// The message id.
     Id,
     /// The name of an element.
     Element,
-    /// The name of a plain file, or the hash made of it.
+    /// The name of a plain file, or the hash that replaces it.
     File,
 }
 
@@ -66,12 +66,12 @@ impl FoundBy {
     }
 }
 
-/// A step and where its elements are.
+/// A step with the places of its elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Traced {
+struct Located {
     step: Step,
     by: FoundBy,
-    elements: Vec<Whereabouts>,
+    elements: Vec<Place>,
 }
 
 pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
@@ -88,9 +88,9 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     let mut read = Vec::new();
     let mut status = EXIT_DONE;
     for (path, root) in journals.iter().filter(|(path, _)| path.exists()) {
-        let asked = Journal::open_to_read(path).and_then(|journal| search(&journal, typed, &bases(config, root)));
-        match asked {
-            Ok(steps) => found.extend(steps.into_iter().map(|(step, by)| traced(config, step, by, root))),
+        let steps = Journal::open_to_read(path).and_then(|journal| search(&journal, typed, &bases(config, root)));
+        match steps {
+            Ok(steps) => found.extend(steps.into_iter().map(|(step, by)| locate(config, step, by, root))),
             Err(error) => {
                 say(&format!("sesame: {}", message::cause::chain(&error)));
                 status = EXIT_FAILED;
@@ -102,9 +102,9 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     found.sort_by_key(|one| one.step.at);
     let waiting = waiting(config, channel, &id);
     if found.is_empty() && waiting.is_empty() {
-        let looked = if read.is_empty() { "there is no journal yet".to_owned() } else { read.join(", ") };
+        let searched = if read.is_empty() { "there is no journal yet".to_owned() } else { read.join(", ") };
         bail!(
-            "no journal knows message {id}, nor an element or file of that name, and no outgoing queue holds it (looked in: {looked})"
+            "no journal knows message {id}, or an element or file of that name, and no outgoing queue holds it (searched: {searched})"
         );
     }
     for one in &found {
@@ -125,7 +125,7 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-/// The journals of the configuration, each once, with the directory that its elements are named from.
+/// The journals of the configuration, each once, with the directory that its elements are relative to.
 fn journals(config: &Config, channel: Option<&str>) -> BTreeMap<PathBuf, PathBuf> {
     let wanted = |name: &str| channel.is_none_or(|channel| channel == name);
     let senders = config.senders.iter().filter(|(name, _)| wanted(name)).map(|(_, sender)| &sender.state);
@@ -133,13 +133,13 @@ fn journals(config: &Config, channel: Option<&str>) -> BTreeMap<PathBuf, PathBuf
     senders.chain(receivers).map(|root| (root.join(JOURNAL), root.clone())).collect()
 }
 
-/// The directories that elements are named from, where the steps of the journal in `root` may be.
+/// The directories that the elements of the journal in `root` may be relative to.
 fn bases(config: &Config, root: &Path) -> Vec<PathBuf> {
     let queues = config.senders.values().filter(|sender| sender.state == root).map(|sender| sender.queue.clone());
     queues.chain([root.to_owned()]).collect()
 }
 
-/// All steps of the message whose id was typed, else of the messages whose element or file was; with what led to each.
+/// All steps of the message with the id that was typed, or of the messages with that element or file.
 fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step, FoundBy)>, JournalError> {
     let by_id = journal.trace(&MessageId::from_peer(typed))?;
     if !by_id.is_empty() {
@@ -151,7 +151,7 @@ fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step
     for id in journal.ids_of_element(&element.to_string_lossy())? {
         ids.insert(id, FoundBy::Element);
     }
-    // The name itself, or the hash that stands for one in ids.
+    // The name itself, or the hash that replaces it in ids.
     let stem = id_stem(path.file_name().unwrap_or(path.as_os_str()).as_bytes());
     for id in journal.ids_of_file(&stem)? {
         ids.entry(id).or_insert(FoundBy::File);
@@ -163,19 +163,19 @@ fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step
     Ok(found)
 }
 
-/// Looks where the elements of a step are.
-fn traced(config: &Config, step: Step, by: FoundBy, root: &Path) -> Traced {
+/// Looks up the elements of a step.
+fn locate(config: &Config, step: Step, by: FoundBy, root: &Path) -> Located {
     let queue = config.senders.get(&step.channel).map_or(root, |sender| sender.queue.as_path());
     let outgoing = step.outgoing.iter().map(|element| (queue, element));
     let elements = outgoing.chain(step.elements.iter().map(|element| (root, element)));
     let elements = elements.map(|(base, element)| {
         let path = base.join(element);
-        Whereabouts { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
+        Place { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
     });
-    Traced { elements: elements.collect(), step, by }
+    Located { elements: elements.collect(), step, by }
 }
 
-/// Outgoing elements of this id, whether they were taken up yet or not.
+/// Outgoing elements with this id, whether work on them has begun or not.
 fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
@@ -200,13 +200,13 @@ fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(Strin
     found
 }
 
-fn print(traced: &Traced) {
-    let step = &traced.step;
+fn print(located: &Located) {
+    let step = &located.step;
     output::line(&format!("{}  {}  {}", output::time(step.at), step.fate, headline(step)));
-    if traced.by != FoundBy::Id {
-        output::line(&format!("    found by  {}", traced.by.word()));
+    if located.by != FoundBy::Id {
+        output::line(&format!("    found by  {}", located.by.word()));
     }
-    for element in &traced.elements {
+    for element in &located.elements {
         let word = if element.there { "still there" } else { "gone" };
         output::line(&format!("    element   {} ({word}: {})", element.element, element.path.display()));
     }
@@ -225,15 +225,15 @@ fn print(traced: &Traced) {
     output::line(&format!("    content   SHA-256 {}", step.digest));
 }
 
-/// A stage that the message met: its name, its author's version, its component.
+/// A stage that the message passed through: name, version and component.
 fn stage_line(stage: &PipelineStage) -> String {
     if stage.sha256.is_empty() {
-        return format!("{} (could not answer)", stage.name);
+        return format!("{} (could not be loaded)", stage.name);
     }
     format!("{} {} SHA-256 {}", stage.name, stage.version, stage.sha256)
 }
 
-/// What fits on the first line of a step.
+/// The first line of a step.
 fn headline(step: &Step) -> String {
     let mut line = format!("{}  channel {}", step.id, step.channel);
     if !step.broker.is_empty() {
@@ -248,8 +248,8 @@ fn headline(step: &Step) -> String {
     line
 }
 
-fn json_of(traced: &Traced) -> Value {
-    let Traced { step, by, elements } = traced;
+fn json_of(located: &Located) -> Value {
+    let Located { step, by, elements } = located;
     let elements: Vec<Value> = elements
         .iter()
         .map(|one| json!({ "element": one.element, "path": one.path.to_string_lossy(), "there": one.there }))

@@ -13,10 +13,10 @@ use crate::service::{Shared, pipeline};
 use message::{Code, Direction, Fate};
 use spool::NewElement;
 
-/// What the receiver `channel` judges messages by. Needs neither the spool's lock nor a broker.
+/// Everything that a decision of the receiver `channel` depends on. Needs neither the spool's lock nor a broker.
 ///
 /// # Errors
-/// What the receiver itself would not start with.
+/// Errors with which the receiver itself would not start.
 pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: &Shared) -> anyhow::Result<Snapshot> {
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
@@ -36,7 +36,7 @@ pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow:
     Ok(explanation)
 }
 
-/// Whether the header block speaks of S/MIME. A damaged message is still one.
+/// Whether the header block announces S/MIME; a damaged message counts too.
 fn looks_sealed(content: &[u8]) -> bool {
     let head = content.get(..8192).unwrap_or(content);
     let text = String::from_utf8_lossy(head).to_ascii_lowercase().replace('\r', "");
@@ -58,12 +58,15 @@ fn decided(snapshot: &Snapshot, content: &[u8]) -> Explanation {
     if code == Some(Code::Crypto)
         && let Some(found) = smime::diagnose(content, &snapshot.credentials, &snapshot.trust)
     {
-        explanation.failed("inside", format!("{found} (said here only, never to log, reject queue or network)"));
+        explanation.failed(
+            "inside",
+            format!("{found} (shown here only, never in the log, the reject queue or on the network)"),
+        );
     }
     explanation
 }
 
-/// The steps that a decision went through.
+/// The steps of a decision.
 fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<Code>, snapshot: &Snapshot) {
     let reason = explanation.reason.clone().unwrap_or_default();
     let Some(signer) = &decision.signer else {
@@ -97,7 +100,7 @@ fn product(element: &NewElement) -> Product {
     }
 }
 
-/// Calls the plugins with unsigned content, as if a listed signer had sealed it. The verdict stays the receiver's.
+/// Calls the plugins with unsigned content, as if a listed signer had sealed it. The verdict remains the receiver's.
 fn try_plugins(explanation: &mut Explanation, snapshot: &Snapshot, content: &[u8]) {
     const IF_SEALED: &str = "if this content were sealed by a listed signer";
     let settings = &snapshot.settings;
@@ -130,7 +133,7 @@ mod tests {
     use super::looks_sealed;
 
     #[test]
-    fn knows_smime_by_its_headers_alone() {
+    fn recognises_smime_by_its_headers() {
         assert!(looks_sealed(b"MIME-Version: 1.0\r\nContent-Type: multipart/signed;\r\n boundary=x\r\n\r\nbroken"));
         assert!(looks_sealed(b"Content-Type: application/x-pkcs7-mime\n\nMII"));
         assert!(!looks_sealed(b"APEL-summary-job-message: v0.2\n\nContent-Type: multipart/signed"));

@@ -1,10 +1,10 @@
 //! `sesame explain`: what a channel would do with a message. Nothing is sent or stored.
 //!
-//! A receiver's message goes through `receiver::decide`, the very function that decides deliveries; a sender's content through the
-//! checks, the plugins and the seal of its channel. Neither the spool's lock nor a broker is needed.
+//! A receiver's message goes through `receiver::decide`, the same function that decides about deliveries. A sender's content goes
+//! through the checks, the plugins and the seal of its channel. Neither the spool's lock nor a broker is needed.
 //!
-//! The verdict is always the channel's own: a receiver rejects an unsigned file. What its plugins would answer if that content
-//! came sealed is shown as a step. Why an envelope for us could not be opened is shown here and nowhere else, see
+//! The verdict is always the channel's own: a receiver rejects an unsigned file. What its plugins would answer to that content
+//! if it were sealed is shown as a step. Only this command shows why an envelope for us could not be opened; see
 //! `smime::diagnose`.
 
 mod inbound;
@@ -40,10 +40,10 @@ pub struct Explain {
     pub json: bool,
 }
 
-/// The largest file that is looked at, in bytes.
+/// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
 
-/// One step on a message's way.
+/// One step of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     name: &'static str,
@@ -51,22 +51,22 @@ struct Step {
     text: String,
 }
 
-/// What would be written or sent.
+/// An element or a frame that would be written or sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Product {
     /// The id; that of a part is `ID.N`.
     id: String,
     /// The queue or destination.
     target: String,
-    /// Its content, in bytes.
+    /// Size of the content in bytes.
     bytes: usize,
-    /// On the wire, in bytes.
+    /// Size on the wire in bytes.
     wire: Option<usize>,
-    /// The plugins' headers and media type.
+    /// Headers and media type that plugins set, or the reason.
     notes: Vec<String>,
 }
 
-/// What a channel would do.
+/// What a channel would do with a message.
 #[derive(Clone, Debug, PartialEq)]
 struct Explanation {
     steps: Vec<Step>,
@@ -97,7 +97,7 @@ pub(super) fn run(arguments: &Explain, context: &Context) -> anyhow::Result<u8> 
 }
 
 impl Explanation {
-    /// What becomes of a message that nothing stops.
+    /// Begins with the fate of a message that nothing stops.
     fn new(fate: Fate) -> Self {
         Self { steps: Vec::new(), fate, reason: None, findings: Vec::new(), products: Vec::new() }
     }
@@ -153,14 +153,14 @@ impl Explanation {
         self.reason = Some(reason);
     }
 
-    /// What becomes of a message that the plugins do not decide about now: a receiver defers it with a code, at a sender it
-    /// waits in outgoing.
+    /// The fate of a message that the plugins do not decide about now: a receiver defers it with a code, a sender leaves it in
+    /// outgoing.
     fn not_now(&self, code: Code, why: String) -> (Fate, String) {
         if self.fate == Fate::Sent { (Fate::Waiting, why) } else { (Fate::Deferred, code.because(&why)) }
     }
 }
 
-/// The input of plugins for content that came by no broker and has no signer.
+/// The input of the plugins for content that came from no broker and has no signer.
 fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
     Input {
         message_id: id,
@@ -174,7 +174,7 @@ fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
     }
 }
 
-/// The id that plugins see: the true one is given when an element is taken up.
+/// The id that plugins see: the real one is assigned when an element is queued.
 fn placeholder() -> MessageId {
     MessageId::from_peer("explain")
 }
@@ -282,13 +282,13 @@ mod tests {
             unsigned.contains("the envelope decrypts, and what is inside is refused: the message is not signed"),
             "{unsigned}"
         );
-        assert!(unsigned.contains("text/plain") && unsigned.contains("said here only"), "{unsigned}");
+        assert!(unsigned.contains("text/plain") && unsigned.contains("shown here only"), "{unsigned}");
         let noise: Vec<u8> = (0..400_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert!(explained(&noise).contains("decrypts to bytes that are no message"));
     }
 
     #[test]
-    fn a_sender_tells_the_size_on_the_wire() {
+    fn a_sender_shows_the_size_on_the_wire() {
         let site = Site::new();
         let config = &site.config;
         let sender = &config.senders["cpu"];

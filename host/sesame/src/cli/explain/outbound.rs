@@ -29,7 +29,7 @@ pub(super) fn explain(
         explanation.failed("content", reason.clone());
         return Ok(explanation.end(Fate::Rejected, reason));
     }
-    explanation.passed("content", format!("{} bytes; the id is given when it is queued", content.len()));
+    explanation.passed("content", format!("{} bytes; the id is assigned when it is queued", content.len()));
     let shared = Shared::start(config)?;
     let seal = match sealing(&shared, sender)? {
         Ok(seal) => seal,
@@ -74,7 +74,10 @@ fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Result<Se
     Ok(Seal::new(sender, &identity, recipient))
 }
 
-/// Seals one output for each of its destinations; answers why that cannot be done.
+/// Seals one output for each of its destinations.
+///
+/// # Errors
+/// The reason, led by its code.
 fn place(
     explanation: &mut Explanation,
     sender: &config::Sender,

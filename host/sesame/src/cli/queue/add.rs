@@ -1,4 +1,4 @@
-//! `sesame queue add`: files into an outgoing queue, durable when their names are printed.
+//! `sesame queue add`: puts files into an outgoing queue. They are durable when their names are printed.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -14,11 +14,11 @@ use spool::{ElementName, Outgoing};
 /// A message that was added.
 #[derive(Clone, Debug)]
 pub(crate) struct Added {
-    /// Where it came from; `-` is standard input.
+    /// The file; `-` is standard input.
     pub(crate) file: String,
     /// Its element.
     pub(crate) element: ElementName,
-    /// The id it is sent under.
+    /// The id with which it is sent.
     pub(crate) id: MessageId,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn run(config: &Config, arguments: &QueueAdd) -> anyhow::Result<u8> {
         match add(&outgoing, sender, file) {
             Ok(added) => output::line(&format!("{}  id {}  from {}", added.element, added.id, added.file)),
             Err(error) => {
-                say(&format!("sesame: {error:#}; nothing of it was queued"));
+                say(&format!("sesame: {error:#}; not queued"));
                 status = EXIT_FAILED;
             }
         }
@@ -46,14 +46,14 @@ pub(super) fn run(config: &Config, arguments: &QueueAdd) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-/// Adds one file. What a sender would refuse is refused here, where the operator sees it.
+/// Adds one file. Content that the sender would only reject is refused here, where the user sees it.
 pub(crate) fn add(outgoing: &Outgoing, sender: &config::Sender, file: &Path) -> anyhow::Result<Added> {
     let name = file.display().to_string();
     let content = read(file, sender.max_payload)?;
     if content.iter().all(u8::is_ascii_whitespace) {
         bail!("{name} is empty or blank");
     }
-    // A name that cannot be that of an element is no reason to refuse its content.
+    // If the file's name cannot be an element's name, the element gets another.
     let wanted =
         file.file_name().and_then(|name| name.to_str()).filter(|name| outgoing.name(name).is_ok() && *name != "-");
     let (element, id) = outgoing.add_message(wanted, &content)?;
@@ -71,7 +71,7 @@ pub(crate) fn read(file: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
         open.take(limit.saturating_add(1)).read_to_end(&mut content).with_context(unreadable)?;
     }
     if content.len() as u64 > limit {
-        bail!("{} has more than {limit} bytes, the most that is taken (max-payload)", file.display());
+        bail!("{} has more than {limit} bytes (max-payload)", file.display());
     }
     Ok(content)
 }

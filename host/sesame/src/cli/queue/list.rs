@@ -1,4 +1,4 @@
-//! `sesame queue list`: how much waits in each queue, and which elements.
+//! `sesame queue list`: the number of messages in each queue, or its elements.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use super::{LISTED_FIELD, Place, chosen, field, open, say, since, storage};
 use crate::config::Config;
 use spool::{ElementPath, Foreign, Outgoing, Queue, SpoolError, Waiting};
 
-/// One element, in one line.
+/// The line of one element.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) element: String,
@@ -20,14 +20,14 @@ pub(super) struct Entry {
     pub(super) error: String,
 }
 
-/// A queue in one line.
+/// The line of one queue.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
     pub(super) count: usize,
     pub(super) oldest: Option<SystemTime>,
-    /// Whether the queue was made yet.
+    /// Whether the queue exists yet.
     pub(super) exists: bool,
-    /// What lies in it and is passed over.
+    /// Files in it that are not elements and are ignored.
     pub(super) foreign: Vec<Foreign>,
 }
 
@@ -67,7 +67,7 @@ fn show(place: &Place, summary: &Summary, as_json: bool, table: &mut output::Tab
     let oldest = match summary.oldest {
         Some(since) => output::age_since(since),
         None if summary.exists => "-".to_owned(),
-        None => "not made yet".to_owned(),
+        None => "not created yet".to_owned(),
     };
     let path = place.path.display().to_string();
     for foreign in &summary.foreign {
@@ -76,7 +76,7 @@ fn show(place: &Place, summary: &Summary, as_json: bool, table: &mut output::Tab
     table.row([place.channel.clone(), place.name.clone(), summary.count.to_string(), oldest, path]);
 }
 
-/// How many there are, and since when.
+/// The number of messages, and the age of the oldest.
 pub(super) fn summary(config: &Config, place: &Place) -> Result<Summary, SpoolError> {
     if let Some(format) = place.format {
         let outgoing = Outgoing::open(&place.path, format)?;
@@ -117,7 +117,7 @@ fn list_elements(config: &Config, place: &Place, as_json: bool) -> Result<(), Sp
     Ok(())
 }
 
-/// What a list says of an element with fields.
+/// The line of an element with fields.
 pub(super) fn entry(queue: &Queue, element: &ElementPath) -> Entry {
     let read = |name| field(queue, element, name, LISTED_FIELD).map(|bytes| output::text(&bytes)).unwrap_or_default();
     Entry {

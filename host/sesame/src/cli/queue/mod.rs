@@ -1,10 +1,10 @@
-//! `sesame queue`: look at the queues of the configured channels and act on what lies in them.
+//! `sesame queue`: list the queues of the configured channels, and show, retry or purge their elements.
 //!
-//! Start with [`places`], which queues there are. Reading needs no lock. What changes something locks
-//! each element as `dirq` does, or goes through the commit engine; `retry` says how it works beside a running Sesame.
+//! Start at [`places`], the queues of a configuration. Reading needs no lock. Commands that change something lock each
+//! element as `dirq` does, or go through the commit engine; `retry` explains how it works beside a running Sesame.
 //!
-//! Elements are named `DIRECTORY/NAME` as on the disk, in a plain directory by their file name; where a command takes one,
-//! the queue's name may stand before it, as journal and log have it: `reject/00000000/6b03126398f937`.
+//! Elements are named `DIRECTORY/NAME` as on the disk, in a plain directory by their file name. Commands also accept the
+//! queue's name before it, as the journal and the log write it: `reject/00000000/6b03126398f937`.
 
 pub(super) mod add;
 pub(super) mod arguments;
@@ -54,7 +54,7 @@ pub(super) struct Place {
     pub(super) name: String,
     /// Its directory.
     pub(super) path: PathBuf,
-    /// Of an outgoing queue: its layout. The others have fields.
+    /// The layout of an outgoing queue; elements of the others have fields.
     pub(super) format: Option<Format>,
 }
 
@@ -80,8 +80,8 @@ pub(super) fn places(config: &Config, selection: &Selection) -> Vec<Place> {
     places
 }
 
-/// The queues of the channels in `names` (none means all), perhaps only those called `only`; says what is wrong with the
-/// names and answers the exit status for it.
+/// The queues of the channels in `names` (none means all), or only those named `only`. Reports wrong names and returns the
+/// exit status for them.
 fn chosen(config: &Config, names: &[String], only: Option<&str>) -> Result<Vec<Place>, u8> {
     let selection = select(config, names, Kind::Any)?;
     let places = places(config, &selection);
@@ -91,19 +91,19 @@ fn chosen(config: &Config, names: &[String], only: Option<&str>) -> Result<Vec<P
         let mut known: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
         known.sort_unstable();
         known.dedup();
-        say(&format!("sesame: there is no queue {only:?}; there is {}", known.join(", ")));
+        say(&format!("sesame: no queue {only:?} (queues: {})", known.join(", ")));
         return Err(EXIT_USAGE);
     }
     Ok(wanted)
 }
 
-/// Whether a queue goes by this name: its own, or that of the route which leads there.
+/// Whether this is the name of the queue, or of a route that leads to it.
 fn is_called(config: &Config, place: &Place, name: &str) -> bool {
     let routes = config.receivers.get(&place.channel).map(|receiver| &receiver.routes);
     place.name == name || routes.and_then(|routes| routes.get(name)) == Some(&place.name)
 }
 
-/// The reject or deferred queue of one channel; says what is wrong and answers the exit status for it.
+/// The reject or deferred queue of one channel. Reports what is wrong and returns the exit status for it.
 fn aside(config: &Config, channel: &str, from: Aside) -> Result<Place, u8> {
     let name = match from {
         Aside::Reject => "reject",
@@ -111,8 +111,8 @@ fn aside(config: &Config, channel: &str, from: Aside) -> Result<Place, u8> {
     };
     if from == Aside::Deferred && config.senders.contains_key(channel) {
         say(&format!(
-            "sesame: channel {channel:?} sends, and a sender has no deferred queue: what waits for a plugin stays in \
-             outgoing and is tried again by itself"
+            "sesame: channel {channel:?} is a sender and has no deferred queue: messages that wait for a plugin stay in \
+             outgoing and are tried again by themselves"
         ));
         return Err(EXIT_USAGE);
     }
@@ -120,7 +120,7 @@ fn aside(config: &Config, channel: &str, from: Aside) -> Result<Place, u8> {
     places.into_iter().next().ok_or(EXIT_USAGE)
 }
 
-/// Opens a queue with fields; `None` where it was not made yet.
+/// Opens a queue with fields; `None` if it does not exist yet.
 fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, SpoolError> {
     if !place.path.exists() {
         return Ok(None);
@@ -128,8 +128,7 @@ fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, Spool
     Queue::open(&place.path, modes(storage)).map(Some)
 }
 
-/// Says that what is written now will belong to root, where the queue belongs to another user: its owner could not read
-/// or remove it.
+/// Warns when root writes to a queue of another user, who could then neither read nor remove what is written.
 pub(super) fn warn_if_root(path: &Path) {
     use std::os::unix::fs::MetadataExt as _;
     let owner = path.metadata().map_or(0, |facts| facts.uid());
@@ -146,21 +145,21 @@ fn modes(storage: &config::Storage) -> Modes {
     Modes { directory: storage.directory_mode, file: storage.file_mode }
 }
 
-/// Rights and room of a channel.
+/// The storage settings of a channel: modes and free space.
 fn storage(config: &Config, channel: &str) -> config::Storage {
     let sender = config.senders.get(channel).map(|sender| &sender.storage);
     let receiver = config.receivers.get(channel).map(|receiver| &receiver.storage);
     sender.or(receiver).cloned().unwrap_or_default()
 }
 
-/// An element as an operator names it, with or without its queue.
+/// An element as an operator names it: with or without its queue or path.
 fn element_path(place: &Place, text: &str) -> Option<ElementPath> {
     let bare = text.strip_prefix(&format!("{}/", place.path.display()));
     let bare = bare.or_else(|| text.strip_prefix(&format!("{}/", place.name))).unwrap_or(text);
     ElementPath::parse(bare)
 }
 
-/// One field of an element, of at most `limit` bytes; `None` where it is not there, too large or no plain file.
+/// One field of an element; `None` if it is missing, larger than `limit` bytes or not a regular file.
 fn field(queue: &Queue, element: &ElementPath, name: &str, limit: u64) -> Option<Vec<u8>> {
     read_file(&queue.element(element).join(name), limit).ok().flatten()
 }
@@ -171,14 +170,14 @@ pub(super) fn read_file(path: &Path, limit: u64) -> std::io::Result<Option<Vec<u
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
-/// When an element was put where it is. Its fields are never written again, while its directory changes with every lock.
+/// When an element was put where it is. Its fields are written once; its directory changes with every lock.
 fn since(queue: &Queue, element: &ElementPath) -> Option<SystemTime> {
     let directory = queue.element(element);
     let facts = directory.join("body").symlink_metadata().or_else(|_| directory.symlink_metadata());
     facts.and_then(|facts| facts.modified()).ok()
 }
 
-/// The elements named, or all of the queue where none are; names that match none are reported and counted.
+/// The named elements, or all of the queue if none is named. Reports and counts wrong names.
 fn elements(place: &Place, queue: &Queue, named: &[String]) -> (Vec<ElementPath>, usize) {
     let mut wrong = 0;
     let mut found = Vec::new();
@@ -202,10 +201,10 @@ fn elements(place: &Place, queue: &Queue, named: &[String]) -> (Vec<ElementPath>
     for text in named {
         match element_path(place, text) {
             Some(element) if queue.element(&element).is_dir() => found.push(element),
-            Some(_) => complain(format!("there is no element {text} in {}", place.path.display())),
+            Some(_) => complain(format!("no element {text} in {}", place.path.display())),
             None => complain(format!(
-                "{text:?} is not the name of an element; `sesame queue list --long` names them, such as \
-                 00000000/6b03126398f937"
+                "{text:?} is not the name of an element, such as 00000000/6b03126398f937; `sesame queue list --long` \
+                 lists them"
             )),
         }
     }

@@ -1,8 +1,8 @@
-//! `sesame queue purge`: elements of reject or deferred, gone for good.
+//! `sesame queue purge`: deletes elements of reject or deferred.
 //!
-//! Each element is locked first, as `dirq` does. A deferred message is also forgotten by the journal: it no longer counts
-//! as seen, and its sender may send it again. A crash in between is settled by the receiver, which forgets a deferred
-//! message whose element is gone.
+//! Each element is locked first, as `dirq` does. The journal also forgets a deferred message: it no longer counts as seen,
+//! and its sender may send it again. After a crash between the two, the receiver forgets a deferred message whose element
+//! is gone.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ pub(super) fn run(config: &Config, arguments: &QueuePurge) -> anyhow::Result<u8>
         Err(status) => return Ok(status),
     };
     let Some(queue) = open(&place, &storage(config, &place.channel))? else {
-        output::line(&format!("nothing removed: {} was not made yet", place.path.display()));
+        output::line(&format!("nothing removed: {} does not exist yet", place.path.display()));
         return Ok(if arguments.elements.is_empty() { EXIT_DONE } else { EXIT_FAILED });
     };
     let (mut chosen, mut failed) = elements(&place, &queue, &arguments.elements);
@@ -66,7 +66,7 @@ fn seen(config: &Config, place: &Place) -> anyhow::Result<Option<Seen>> {
 
 fn remove(queue: &Queue, element: &ElementPath, seen: Option<&Seen>) -> anyhow::Result<()> {
     let Some(locked) = queue.lock(element)? else {
-        anyhow::bail!("element {element} is gone or locked by another program; nothing of it was removed");
+        anyhow::bail!("element {element} is gone or locked by another program; not removed");
     };
     locked.remove()?;
     let Some(Seen { journal, channels }) = seen else { return Ok(()) };

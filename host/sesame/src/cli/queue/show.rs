@@ -1,4 +1,4 @@
-//! `sesame queue show`: one element, everything about it.
+//! `sesame queue show`: everything about one element.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use spool::Outgoing;
 
 /// The largest element that is shown, in bytes.
 const LARGEST: u64 = 1 << 30;
-/// Fields that are shown by name; any other is shown by its size.
+/// Fields whose content is shown; of any other only the size is.
 const KNOWN: &[&str] = &["empaid", "signer", "error"];
 
 /// An element that was found.
@@ -37,12 +37,12 @@ pub(super) fn run(config: &Config, arguments: &QueueShow) -> anyhow::Result<u8> 
     let found = find(config, &places, &arguments.element)?;
     let Some(first) = found.first() else {
         let looked: Vec<String> = places.iter().map(|place| place.path.display().to_string()).collect();
-        say(&format!("sesame: there is no element {} in {}", arguments.element, looked.join(", ")));
+        say(&format!("sesame: no element {} in {}", arguments.element, looked.join(", ")));
         return Ok(EXIT_FAILED);
     };
     if found.len() > 1 {
         let names: Vec<&str> = found.iter().map(|found| found.place.name.as_str()).collect();
-        bail!("element {} is in several queues: choose with --queue one of {}", arguments.element, names.join(", "));
+        bail!("element {} is in several queues; choose one with --queue: {}", arguments.element, names.join(", "));
     }
     let body = first.fields.get("body").map(Vec::as_slice).unwrap_or_default();
     if arguments.body {
@@ -55,7 +55,7 @@ pub(super) fn run(config: &Config, arguments: &QueueShow) -> anyhow::Result<u8> 
     Ok(EXIT_DONE)
 }
 
-/// The elements that go by this name.
+/// The elements with this name.
 pub(super) fn find(config: &Config, places: &[Place], text: &str) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     for place in places {
@@ -93,7 +93,7 @@ fn with_fields(config: &Config, place: &Place, text: &str) -> anyhow::Result<Opt
     Ok(Some(Found { place: place.clone(), element: element.to_string(), since: since(&queue, &element), path, fields }))
 }
 
-/// What is shown of an element, a line each.
+/// The lines that are shown of an element.
 pub(super) fn lines(found: &Found) -> Vec<String> {
     let since = found
         .since
@@ -137,7 +137,7 @@ fn json_of(found: &Found) -> Value {
         "findings": findings(found), "bytes": sizes,
     });
     if let Some(fields) = value.as_object_mut() {
-        // Bytes that are no text are in base64, under another name.
+        // Content that is not UTF-8 is in base64, under another name.
         let (name, content) = match std::str::from_utf8(body) {
             Ok(text) => ("body", text.to_owned()),
             Err(_) => ("body-base64", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, body)),

@@ -262,7 +262,7 @@ fn a_running_receiver_is_handed_the_element() {
     let rows = journal.deferred("central").unwrap();
     assert_eq!((rows.len(), rows[0].id.as_str(), rows[0].attempt), (1, "m/1", 0));
     assert!(rows[0].next <= SystemTime::now() && spool.join(&rows[0].element).join("sealed").exists());
-    // Without its row, as a crash leaves it, it stays untouched until it is tried again.
+    // Without its row, as a crash leaves it, it stays until it is retried.
     journal.forget_deferred("central", &rows[0].element).unwrap();
     assert_eq!(retry(config, "central", &rows[0].element, Aside::Deferred, false), 0);
     assert_eq!(journal.deferred("central").unwrap()[0].element, rows[0].element);

@@ -1,25 +1,25 @@
-//! `sesame queue retry`: what lies aside, once more.
+//! `sesame queue retry`: tries messages in reject or deferred again.
 //!
-//! | of a | from | what happens |
+//! | channel | queue | what happens |
 //! |---|---|---|
-//! | sender | reject | its content goes back into outgoing as a new element, under a new id; then the reject element goes |
-//! | receiver | deferred | it is due now; the receiver that runs, or runs next, tries it |
-//! | receiver | reject | it is decided again, from its `sealed`, by today's lists, CRLs and plugins |
+//! | sender | reject | its content goes back into outgoing as a new element with a new id; then the reject element is removed |
+//! | receiver | deferred | it is due now; the running receiver, or the next one to start, tries it |
+//! | receiver | reject | it is decided again from its field `sealed`, with the current lists, CRLs and plugins |
 //!
 //! # Beside a running Sesame
-//! A reject element of a receiver is judged here first, and stays where it is if it would only be rejected again. Else,
-//! where no Sesame holds the spool, this process takes the lock, commits the new decision through the commit engine and
-//! removes the element after that.
+//! This process first decides about a reject element of a receiver, which stays where it is if it would be rejected again.
+//! Otherwise, if no Sesame holds the spool, this process takes the lock, commits the new decision through the commit engine
+//! and then removes the element.
 //!
-//! Where a Sesame holds the spool, the element is handed over to it: one rename, made durable, from `reject/` to
-//! `deferred/`, and then a row in the journal that makes it due now. The running receiver finds the row within a second
-//! and decides the message as any deferred one. That is safe because nothing is copied and each step leaves the message
-//! in exactly one place: after a crash between the two steps it lies in `deferred/` without a row, where it stays untouched
-//! it until `sesame queue retry --from deferred` writes the row. The other order would be wrong: the receiver takes a row
-//! without an element for a purged one and forgets it. Nothing on the disk is believed: the receiver opens `sealed` again.
-//! `--again` makes the journal forget that the message was stored; the receiver then stores it once more.
+//! If a Sesame holds the spool, the element is handed over to it: one durable rename from `reject/` to `deferred/`, and then
+//! a row in the journal that makes it due now. The running receiver finds the row within a second and decides about the
+//! message like any deferred one. This is safe because nothing is copied and each step leaves the message in exactly one
+//! place. After a crash between the two steps it is in `deferred/` without a row and stays there until
+//! `sesame queue retry --from deferred` writes the row. The other order would be wrong: the receiver takes a row without an
+//! element for a purged one and forgets it. Nothing on the disk is trusted: the receiver opens `sealed` again. `--again`
+//! makes the journal forget that the message was stored; the receiver then stores it again.
 //!
-//! A message that the journal knows as stored is not tried without `--again`: it would be found a duplicate.
+//! A message that the journal knows as stored is not tried without `--again`: it would be a duplicate.
 
 mod receiver;
 
@@ -38,12 +38,12 @@ use receiver::Judge;
 /// The largest element that is read back, in bytes.
 const LARGEST: u64 = 1 << 30;
 
-/// What became of one element.
+/// The result for one element.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Retried {
-    /// It is on its way; where.
+    /// It was moved or made due; how.
     Done(String),
-    /// It lies where it lay; why.
+    /// It stays where it is; why.
     Kept(String),
 }
 
@@ -53,14 +53,14 @@ pub(super) fn run(config: &Config, arguments: &QueueRetry) -> anyhow::Result<u8>
         Err(status) => return Ok(status),
     };
     let Some(queue) = open(&place, &storage(config, &place.channel))? else {
-        output::line(&format!("nothing to try again: {} was not made yet", place.path.display()));
+        output::line(&format!("nothing to retry: {} does not exist yet", place.path.display()));
         return Ok(if arguments.elements.is_empty() { EXIT_DONE } else { EXIT_FAILED });
     };
     super::warn_if_root(&place.path);
     let (chosen, wrong) = elements(&place, &queue, &arguments.elements);
     let kept = if chosen.is_empty() {
         if wrong == 0 {
-            output::line(&format!("nothing to try again: {} is empty", place.path.display()));
+            output::line(&format!("nothing to retry: {} is empty", place.path.display()));
         }
         0
     } else if let Some(sender) = config.senders.get(&place.channel) {
@@ -76,7 +76,7 @@ pub(super) fn run(config: &Config, arguments: &QueueRetry) -> anyhow::Result<u8>
     Ok(if wrong + kept == 0 { EXIT_DONE } else { EXIT_FAILED })
 }
 
-/// Tries each element, says what became of it, and counts those that lie where they lay.
+/// Tries each element, prints the result, and counts those that stay where they are.
 fn each(place: &Place, chosen: &[ElementPath], retry: impl Fn(&ElementPath) -> anyhow::Result<Retried>) -> usize {
     let mut kept = 0;
     for element in chosen {
@@ -103,7 +103,7 @@ pub(super) fn send_again(sender: &config::Sender, queue: &Queue, element: &Eleme
         return Ok(Retried::Kept("its content cannot be read".to_owned()));
     };
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Retried::Kept("its content is blank and would be refused again".to_owned()));
+        return Ok(Retried::Kept("its content is blank and would be rejected again".to_owned()));
     }
     let size = body.len() as u64;
     if size > sender.max_payload {
@@ -134,7 +134,7 @@ impl Deferred {
         Ok(Self { journal, rows: rows.into_iter().map(|row| (row.element.clone(), row)).collect() })
     }
 
-    /// Makes a deferred message due now. One that the journal does not know gets its row.
+    /// Makes a deferred message due now. If the journal does not know it, its row is written.
     fn due_now(&self, config: &Config, place: &Place, queue: &Queue, element: &ElementPath) -> anyhow::Result<Retried> {
         let name = format!("deferred/{element}");
         let now = SystemTime::now();
@@ -146,7 +146,7 @@ impl Deferred {
             return judge.note(&self.journal, queue, element);
         };
         self.journal.defer_again(&place.channel, &name, now, row.attempt)?;
-        let mut said = "is due now".to_owned();
+        let mut text = "is due now".to_owned();
         let ordered = config.receivers.get(&place.channel).map(|receiver| receiver.deferred_order);
         let earlier = |other: &&DeferredElement| {
             other.signer == row.signer && (other.received, &other.element) < (row.received, &row.element)
@@ -154,9 +154,9 @@ impl Deferred {
         if ordered == Some(config::DeferredOrder::Signer)
             && let Some(first) = self.rows.values().find(earlier)
         {
-            said.push_str(&format!("; it waits behind {}, an earlier message of the same signer", first.element));
+            text.push_str(&format!("; it waits behind {}, an earlier message of the same signer", first.element));
         }
-        Ok(Retried::Done(said))
+        Ok(Retried::Done(text))
     }
 
     fn belongs_to_another(&self, config: &Config, place: &Place, name: &str) -> anyhow::Result<bool> {

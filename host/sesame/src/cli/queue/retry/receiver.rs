@@ -1,4 +1,4 @@
-//! A receiver's reject elements, decided again.
+//! Decides again about a receiver's reject elements.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use message::{Fate, MessageId, content_digest};
 use spool::journal::{Journal, Key};
 use spool::{Commit, ElementPath, LockedQueueElement, Outcome};
 
-/// Decides messages of one channel as its receiver would.
+/// Decides about messages of one channel as its receiver would.
 pub(super) struct Judge {
     shared: Shared,
     snapshot: Snapshot,
 }
 
-/// How a decision takes effect.
+/// Who puts a decision into effect.
 pub(super) enum Desk {
-    /// The spool is ours.
+    /// This process holds the spool.
     Ours(Arc<OpenSpool>),
-    /// Another Sesame holds it; the message is handed over.
+    /// Another Sesame holds it; the message is handed over to it.
     HandOver(Box<HandOver>),
 }
 
-/// What a handing over needs.
+/// The queue and the journal of a spool that another Sesame holds.
 pub(super) struct HandOver {
     journal: Journal,
     deferred: Queue,
@@ -46,17 +46,17 @@ struct ReadBack {
 }
 
 impl Judge {
-    /// Loads what a receiver judges by. Needs neither the spool's lock nor a broker.
+    /// Loads everything that the receiver's decision depends on. Needs neither the spool's lock nor a broker.
     ///
     /// # Errors
-    /// What the receiver itself would not start with.
+    /// Errors with which the receiver itself would not start.
     pub(super) fn new(config: &Config, channel: &str) -> anyhow::Result<Self> {
         let shared = Shared::start(config)?;
         let snapshot = receiver_snapshot(config, channel, &shared)?;
         Ok(Self { shared, snapshot })
     }
 
-    /// Takes the spool, or finds out who has it.
+    /// Takes the spool, or finds out who holds it.
     ///
     /// # Errors
     /// A spool or journal that cannot be used.
@@ -73,7 +73,7 @@ impl Judge {
         }
     }
 
-    /// Decides a reject element again and has the decision take effect, unless it would only be rejected again.
+    /// Decides again about a reject element and puts the decision into effect, unless it would be rejected again.
     ///
     /// # Errors
     /// What cannot be read or written; the element is then in one of its two queues.
@@ -116,7 +116,7 @@ impl Judge {
 }
 
 impl HandOver {
-    /// Hands a message over to the Sesame that holds the spool; see the module above for the order of the steps.
+    /// Hands a message over to the Sesame that holds the spool; the parent module explains the order of the steps.
     fn take(&self, element: LockedQueueElement<'_>, key: &Key, at: SystemTime, again: bool) -> anyhow::Result<Retried> {
         if !again && self.journal.seen(key)?.is_some() {
             return Ok(stored_before());
@@ -127,22 +127,22 @@ impl HandOver {
         }
         let name = format!("deferred/{place}");
         self.journal.defer_element(key, &name, at, SystemTime::now())?;
-        Ok(Retried::Done(format!("is {name} now and due at once; {}, which decides it", self.holder)))
+        Ok(Retried::Done(format!("is {name} now and due; {}, which decides about it", self.holder)))
     }
 }
 
 fn no_sealed() -> Retried {
-    Retried::Kept("it has no field sealed, the message as it came, to decide about".to_owned())
+    Retried::Kept("it has no field `sealed`, the message as received, to decide about".to_owned())
 }
 
 fn stored_before() -> Retried {
     Retried::Kept(
-        "the journal knows it as stored, deferred or dropped already; --again stores it once more, purge removes it"
+        "the journal knows it as stored, deferred or dropped already; --again stores it again, purge removes it"
             .to_owned(),
     )
 }
 
-/// The message as it came, the id of its element, and when it was received: a field is written once, with the element.
+/// The message as received, the id of its element, and when it was received, which is when the field was written.
 fn read_back(queue: &Queue, element: &ElementPath) -> Option<ReadBack> {
     let path: PathBuf = queue.element(element).join("sealed");
     let at = path.symlink_metadata().and_then(|facts| facts.modified()).ok()?;
@@ -167,7 +167,7 @@ fn commit(
         disposition: decision.disposition,
         elements: decision.elements,
         facts: decision.facts,
-        // A message without an id that was stored meanwhile is the same message.
+        // A message without an id that was stored in the meantime is the same message.
         redelivered: true,
         again,
         raw_digest: Some(content_digest(&read.sealed)),
