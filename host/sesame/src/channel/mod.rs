@@ -1,7 +1,12 @@
 //! What senders and receivers share: back-off, pause, the link to a broker, and what is opened once for the process.
 //!
-//! Start with [`Registry`], which opens credentials, lists and spools, and with [`Link`], which connects. Nothing here
-//! knows whether it serves a sender or a receiver.
+//! A [`Channel`] is a named sender or receiver of the configuration. Start with [`Registry`], which opens credentials,
+//! lists and spools, and with [`Link`], which connects. Only [`Channel`] says whether it is a sender or a receiver.
+
+use std::fmt;
+use std::sync::Arc;
+
+use message::Direction;
 
 mod error;
 mod findings;
@@ -18,3 +23,64 @@ pub(crate) use pause::{Waits, log_pause, wait_for_compiler, wait_for_plugin};
 pub use registry::{Identity, JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
 pub use time::back_off;
 pub(crate) use time::milliseconds;
+
+/// A sender or receiver of the configuration; its name is written to log lines, the journal and status files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Channel {
+    name: Arc<str>,
+    direction: Direction,
+}
+
+impl Channel {
+    /// The channel of a section `[send.NAME]`.
+    #[must_use]
+    pub fn sender(name: &str) -> Self {
+        Self { name: name.into(), direction: Direction::Outbound }
+    }
+
+    /// The channel of a section `[receive.NAME]`.
+    #[must_use]
+    pub fn receiver(name: &str) -> Self {
+        Self { name: name.into(), direction: Direction::Inbound }
+    }
+
+    /// Its name, unique in a configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which way its messages go.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The section of the configuration, such as `send.cpu`.
+    #[must_use]
+    pub fn section(&self) -> String {
+        match self.direction {
+            Direction::Outbound => format!("send.{self}"),
+            Direction::Inbound => format!("receive.{self}"),
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_written_by_its_name_and_found_by_its_section() {
+        let (sender, receiver) = (Channel::sender("cpu"), Channel::receiver("central"));
+        assert_eq!((sender.to_string(), sender.section()), ("cpu".to_owned(), "send.cpu".to_owned()));
+        assert_eq!((receiver.name(), receiver.section()), ("central", "receive.central".to_owned()));
+        assert_ne!(sender.direction(), receiver.direction());
+    }
+}

@@ -1,12 +1,13 @@
 //! When a channel pauses: its plugin fails for every message, or is being compiled.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use message::locked;
 
+use super::Channel;
 use super::time::moment;
 use crate::shutdown::Shutdown;
 use plugins::{Pause, Pipeline};
@@ -54,7 +55,7 @@ impl Waits {
 }
 
 /// Logs why the channel pauses, since when, and when the next attempt is.
-pub(crate) fn log_pause(channel: &Arc<str>, pause: &Pause) {
+pub(crate) fn log_pause(channel: &Channel, pause: &Pause) {
     let rest = pause.until.saturating_duration_since(Instant::now());
     tracing::error!(
         channel = %channel, plugin = %pause.error.plugin, error = %pause.error, since = %moment(pause.since),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{back_off, findings_json, milliseconds, summary};
+use crate::channel::{Channel, back_off, findings_json, milliseconds, summary};
 use crate::config;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
@@ -43,8 +43,8 @@ pub struct Received<'a> {
 /// Everything that a decision depends on and that may be replaced while the program runs.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The channel's name.
-    pub channel: Arc<str>,
+    /// The channel.
+    pub channel: Channel,
     /// The channel's configuration.
     pub settings: Arc<config::Receiver>,
     /// Anchors, CRLs, policies.

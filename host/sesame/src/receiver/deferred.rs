@@ -77,8 +77,8 @@ impl Receiver {
     }
 
     fn waiting(&self) -> Vec<DeferredElement> {
-        self.spool.journal.deferred(&self.name).unwrap_or_else(|error| {
-            tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot read the journal");
+        self.spool.journal.deferred(self.channel.name()).unwrap_or_else(|error| {
+            tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot read the journal");
             Vec::new()
         })
     }
@@ -134,8 +134,8 @@ impl Receiver {
         if let Disposition::Deferred { next, attempt } = decision.disposition {
             let reason = decision.facts.reason.unwrap_or_default();
             self.say_still_deferred(&element, attempt, &reason);
-            if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, attempt) {
-                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot write the journal");
+            if let Err(error) = self.spool.journal.defer_again(self.channel.name(), &element.element, next, attempt) {
+                tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot write the journal");
             }
             return false;
         }
@@ -143,10 +143,10 @@ impl Receiver {
         let mut commit = commit_of(decision, raw_digest, true);
         commit.resolves = Some(element.element);
         let (sender, answer) = oneshot::channel();
-        let channel = Arc::clone(&self.name);
+        let channel = self.channel.clone();
         let done = Box::new(move |stored: Result<Stored, CommitError>| {
             if let Ok(stored) = &stored {
-                log_settled(&channel, &line, stored);
+                log_settled(channel.name(), &line, stored);
             }
             let _ = sender.send(stored.map(drop));
         });
@@ -154,7 +154,7 @@ impl Receiver {
         match answer.await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot store a deferred message");
+                tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot store a deferred message");
                 tokio::time::sleep(STORAGE_PAUSE).await;
                 false
             }
@@ -165,10 +165,10 @@ impl Receiver {
     /// One line for a message whose attempt was counted, and one for all that wait for the same plugin.
     fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
         if attempt > element.attempt {
-            tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
+            tracing::warn!(channel = %self.channel, id = %element.id, attempt, reason, "message still deferred");
         } else if self.waits.is_due(reason, Instant::now(), self.settings.repetition.back_off_min) {
             let messages = self.waiting().len();
-            tracing::warn!(channel = %self.name, messages, reason, "messages still deferred");
+            tracing::warn!(channel = %self.channel, messages, reason, "messages still deferred");
         }
     }
 
@@ -176,18 +176,18 @@ impl Receiver {
         let raw = match self.read_sealed(&element.element) {
             Ok(Some(raw)) => raw,
             Ok(None) => {
-                tracing::error!(channel = %self.name, id = %element.id, element = %element.element, "a deferred element has no `sealed`: use sesame queue purge");
+                tracing::error!(channel = %self.channel, id = %element.id, element = %element.element, "a deferred element has no `sealed`: use sesame queue purge");
                 self.look_later(element);
                 return None;
             }
             Err(ElementError::Gone { .. }) => {
-                tracing::warn!(channel = %self.name, id = %element.id, element = %element.element, "deferred element is gone");
-                let _ = self.spool.journal.forget_deferred(&self.name, &element.element);
+                tracing::warn!(channel = %self.channel, id = %element.id, element = %element.element, "deferred element is gone");
+                let _ = self.spool.journal.forget_deferred(self.channel.name(), &element.element);
                 return None;
             }
             Err(error) => {
                 let error = message::cause::chain(&error);
-                tracing::error!(channel = %self.name, id = %element.id, error, "cannot read a deferred message");
+                tracing::error!(channel = %self.channel, id = %element.id, error, "cannot read a deferred message");
                 self.look_later(element);
                 return None;
             }
@@ -223,8 +223,9 @@ impl Receiver {
     /// Puts off an element that cannot be read now, without counting an attempt.
     fn look_later(&self, element: &DeferredElement) {
         let next = SystemTime::now() + self.settings.repetition.back_off_max;
-        if let Err(error) = self.spool.journal.defer_again(&self.name, &element.element, next, element.attempt) {
-            tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot write the journal");
+        if let Err(error) = self.spool.journal.defer_again(self.channel.name(), &element.element, next, element.attempt)
+        {
+            tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot write the journal");
         }
     }
 

@@ -55,7 +55,7 @@ impl Receiver {
             state => state.complaint(destination),
         };
         tracing::error!(
-            channel = %self.name, destination = %destination, broker = %link.broker,
+            channel = %self.channel, destination = %destination, broker = %link.broker,
             error = complaint.unwrap_or_default(), "cannot receive from this destination; nothing is stored or acknowledged",
         );
         self.link.penalise();

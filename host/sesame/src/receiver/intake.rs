@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::destination::Fitness;
 use super::lines::{LogLine, log_line, log_settled};
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
-use crate::channel::Connected;
+use crate::channel::{Channel, Connected};
 use crate::shutdown::Shutdown;
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
@@ -68,7 +68,7 @@ struct Answer {
 }
 
 /// Answers for one delivery, also when the engine died without a word.
-struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Arc<str>);
+struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Channel);
 
 impl Reply {
     /// The line is written here and not by the session, which may be over: then the message comes again as a duplicate and
@@ -76,7 +76,7 @@ impl Reply {
     fn give(&mut self, stored: Result<Stored, CommitError>) {
         if let Some((answers, submitted, line)) = self.0.take() {
             if let Ok(stored) = &stored {
-                log_settled(&self.1, &line, stored);
+                log_settled(self.1.name(), &line, stored);
             }
             let _ = answers.send(Answer { submitted, stored });
         }
@@ -128,7 +128,7 @@ impl Receiver {
         };
         let Some(subscription) = subscription else { return Ended::Refused };
         tracing::info!(
-            channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
+            channel = %self.channel, destination = %self.settings.destination, broker = %link.broker,
             "subscribed",
         );
         let mut intake = Intake {
@@ -160,13 +160,13 @@ impl Receiver {
                 let too_long = too_long_for_us(&reason);
                 if too_long {
                     tracing::error!(
-                        channel = %self.name, broker = %link.broker, error = %message::cause::chain(&*reason),
+                        channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&*reason),
                         "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that \
                          message there",
                     );
                 }
                 tracing::warn!(
-                    channel = %self.name, broker = %link.broker, error = %message::cause::chain(&*reason),
+                    channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&*reason),
                     "connection to the broker lost",
                 );
                 if too_long { Ended::TooLong } else { Ended::Closed }
@@ -198,7 +198,7 @@ impl Receiver {
                 let words = error.broker_text().unwrap_or_default();
                 let remedy = rabbitmq::remedy(&self.settings.destination, &words);
                 tracing::error!(
-                    channel = %self.name, destination = %self.settings.destination, broker = %link.broker,
+                    channel = %self.channel, destination = %self.settings.destination, broker = %link.broker,
                     error = remedy.unwrap_or_else(|| message::cause::chain(&error)), "cannot subscribe",
                 );
                 self.link.penalise();
@@ -221,7 +221,7 @@ impl Receiver {
         if self.settings.deferred_order == crate::config::DeferredOrder::None {
             return Ok(Arc::default());
         }
-        let waiting = self.spool.journal.deferred(&self.name)?;
+        let waiting = self.spool.journal.deferred(self.channel.name())?;
         Ok(Arc::new(waiting.into_iter().map(|element| element.signer).collect()))
     }
 
@@ -231,7 +231,7 @@ impl Receiver {
         match tokio::task::spawn_blocking(move || receiver.held_signers()).await {
             Ok(Ok(held)) => Some(held),
             Ok(Err(error)) => {
-                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot read the journal");
+                tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot read the journal");
                 None
             }
             Err(_) => None,
@@ -307,7 +307,7 @@ impl Intake<'_> {
             return;
         }
         self.warned += 1;
-        let (channel, queue, broker) = (&self.receiver.name, &self.receiver.settings.destination, &self.link.broker);
+        let (channel, queue, broker) = (&self.receiver.channel, &self.receiver.settings.destination, &self.link.broker);
         tracing::warn!(
             %channel, id = ?id, destination = %queue, %broker, deliveries,
             "the broker delivered this message so often without an ACK and deletes it at the queue's delivery limit \
@@ -350,7 +350,7 @@ impl Intake<'_> {
         }
         if is_ping(&delivery) {
             if let Err(error) = acknowledge_ping(delivery) {
-                tracing::debug!(channel = %self.receiver.name, error = %error, "ACK not sent");
+                tracing::debug!(channel = %self.receiver.channel, error = %error, "ACK not sent");
             }
             return;
         }
@@ -364,7 +364,7 @@ impl Intake<'_> {
     fn leave_with_broker(&mut self, delivery: &Delivery, bytes: u64) {
         let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
         tracing::error!(
-            channel = %self.receiver.name, id = ?id, broker = %self.link.broker, bytes,
+            channel = %self.receiver.channel, id = ?id, broker = %self.link.broker, bytes,
             "message is larger than max-frame and stays with the broker: raise max-frame in [broker], and max-payload of the \
              channel, or remove the message there",
         );
@@ -372,7 +372,7 @@ impl Intake<'_> {
         if self.left < self.ahead || self.leaving.is_some() {
             return;
         }
-        let (channel, broker, messages) = (&self.receiver.name, &self.link.broker, self.left);
+        let (channel, broker, messages) = (&self.receiver.channel, &self.link.broker, self.left);
         if self.ahead == WIDEST {
             tracing::error!(
                 channel = %channel, %broker, messages,
@@ -432,7 +432,7 @@ impl Intake<'_> {
             }
             Err(error) => {
                 // The runtime is going down. The delivery is not acknowledged; the broker keeps it.
-                tracing::debug!(channel = %self.receiver.name, error = %error, "decision abandoned");
+                tracing::debug!(channel = %self.receiver.channel, error = %error, "decision abandoned");
                 return;
             }
         };
@@ -465,7 +465,7 @@ impl Intake<'_> {
         let memory = origin.memory;
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
-        let mut reply = Reply(Some((answers, submitted, line)), Arc::clone(&self.receiver.name));
+        let mut reply = Reply(Some((answers, submitted, line)), self.receiver.channel.clone());
         let done = Box::new(move |stored| {
             drop(memory);
             reply.give(stored);
@@ -485,7 +485,7 @@ impl Intake<'_> {
         self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(submitted.bytes);
         self.receiver.faults.stored();
         if let Err(error) = acknowledge(submitted.token, &stored) {
-            tracing::debug!(channel = %self.receiver.name, id = %submitted.id, error = %error, "ACK not sent");
+            tracing::debug!(channel = %self.receiver.channel, id = %submitted.id, error = %error, "ACK not sent");
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 pub(crate) use decide::targets;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 
-use crate::channel::{Identity, Link, OpenSpool, Waits, log_pause, wait_for_compiler, wait_for_plugin};
+use crate::channel::{Channel, Identity, Link, OpenSpool, Waits, log_pause, wait_for_compiler, wait_for_plugin};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
@@ -43,7 +43,7 @@ const STORAGE_PAUSE: Duration = Duration::from_secs(5);
 /// A channel that receives.
 #[derive(Debug)]
 pub struct Receiver {
-    name: Arc<str>,
+    channel: Channel,
     settings: Arc<config::Receiver>,
     link: Link,
     identity: Identity,
@@ -65,8 +65,8 @@ pub struct Receiver {
 /// What a [`Receiver`] is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// The channel's name.
-    pub name: String,
+    /// The channel.
+    pub channel: Channel,
     /// Its configuration.
     pub settings: config::Receiver,
     /// The way to the broker.
@@ -133,7 +133,7 @@ impl Receiver {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self {
-            name: parts.name.into(),
+            channel: parts.channel,
             settings: Arc::new(parts.settings),
             link: parts.link,
             identity: parts.identity,
@@ -153,7 +153,7 @@ impl Receiver {
     /// The channel's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.channel.name()
     }
 
     /// The pipeline that new messages go through.
@@ -187,7 +187,7 @@ impl Receiver {
     /// What a message is judged by now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        snapshot(&self.name, &self.settings, &self.identity, &self.lists, &self.pipeline.load())
+        snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load())
     }
 
     /// Receives until a stop is asked for. Broker and disk may come and go.
@@ -195,7 +195,7 @@ impl Receiver {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
-                log_pause(&self.name, &pause);
+                log_pause(&self.channel, &pause);
                 wait_for_plugin(&self.pipeline, &shutdown).await;
                 continue;
             }
@@ -239,7 +239,7 @@ impl Receiver {
                 let error = message::cause::chain(error);
                 if self.waits.is_due(&error, Instant::now(), ready::SAY_AGAIN) {
                     tracing::error!(
-                        channel = %self.name, spool = %spool, error,
+                        channel = %self.channel, spool = %spool, error,
                         "cannot store messages; the broker keeps them until storing works again",
                     );
                 }
@@ -247,7 +247,7 @@ impl Receiver {
             Ended::LowSpace(free) => {
                 if self.waits.is_due("too little room", Instant::now(), ready::SAY_AGAIN) {
                     tracing::error!(
-                        channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
+                        channel = %self.channel, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                         "too little room on the disk; the broker keeps the messages until there is more",
                     );
                 }
@@ -271,7 +271,7 @@ impl Receiver {
 /// What messages of a channel are judged by, from the current state of its sources.
 #[must_use]
 pub fn snapshot(
-    name: &Arc<str>,
+    channel: &Channel,
     settings: &Arc<config::Receiver>,
     identity: &Identity,
     lists: &SignerListsSource,
@@ -286,7 +286,7 @@ pub fn snapshot(
         names: vec![credential.facts().subject.rfc4514()],
     };
     Snapshot {
-        channel: Arc::clone(name),
+        channel: channel.clone(),
         settings: Arc::clone(settings),
         trust: identity.trust.snapshot(),
         credentials: vec![credential],
@@ -304,7 +304,7 @@ type Decided = (Decision, [u8; 32]);
 /// take the process down. Blocks.
 fn decide_or_fail(crashes: &CrashLimit, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
     let digest = content_digest(received.raw);
-    let work = match crashes.begin(&snapshot.channel, &digest) {
+    let work = match crashes.begin(snapshot.channel.name(), &digest) {
         Ok(work) => work,
         Err(crashes) => return (decide::given_up(received, snapshot, now(), crashes), digest),
     };

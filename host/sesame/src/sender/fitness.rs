@@ -44,7 +44,7 @@ impl Sender {
             // Anything else is said of the message that meets it.
             _ => {
                 if locked(&self.unfit).take().is_some() {
-                    tracing::info!(channel = %self.name, "messages can be sealed again");
+                    tracing::info!(channel = %self.channel, "messages can be sealed again");
                 }
                 Ok(())
             }
@@ -56,7 +56,7 @@ impl Sender {
         let known = unfit.as_ref().is_some_and(|known| known.why == why && known.said.elapsed() < REPEAT);
         if !known {
             tracing::error!(
-                channel = %self.name, reason = why,
+                channel = %self.channel, reason = why,
                 "no message can be sealed; all stay in outgoing and go by themselves once this is fixed",
             );
             *unfit = Some(Unfit { why: why.to_owned(), said: Instant::now() });

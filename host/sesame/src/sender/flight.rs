@@ -416,7 +416,7 @@ impl Sender {
         for (Done { element, key, receipts, at, .. }, held) in done {
             let name = element.name().to_string();
             let id = key.id.as_str();
-            Fate::Sent.log(&LogLine { channel: &self.name, id, element: &name, broker, ..LogLine::default() });
+            Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
             self.fate(&name, Some(&key.id), Fate::Sent, None);
             notes.push((name, Sent { key, broker: broker.to_owned(), at }));
             settled.push((element, Settled::Sent(receipts, held)));
@@ -428,9 +428,9 @@ impl Sender {
                 sent.push(note);
             }
         }
-        if let Err(error) = self.state.journal.record_sent(&self.name, &sent) {
+        if let Err(error) = self.state.journal.record_sent(self.channel.name(), &sent) {
             let error = message::cause::chain(&error);
-            tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages were sent");
+            tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
         }
     }
 }

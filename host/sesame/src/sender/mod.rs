@@ -35,7 +35,7 @@ use put_off::{PutOff, WaitsFor};
 pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
 
-use crate::channel::{Connected, Identity, Link, OpenSpool, Waits, wait_for_compiler};
+use crate::channel::{Channel, Connected, Identity, Link, OpenSpool, Waits, wait_for_compiler};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::{Fate, MessageId, locked};
@@ -82,7 +82,7 @@ impl Summary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FateReport {
     /// The channel.
-    pub channel: Arc<str>,
+    pub channel: Channel,
     /// The element.
     pub element: String,
     /// The message's id, where it is known.
@@ -96,7 +96,7 @@ pub struct FateReport {
 /// A channel that sends.
 #[derive(Debug)]
 pub struct Sender {
-    name: Arc<str>,
+    channel: Channel,
     settings: Arc<config::Sender>,
     link: Link,
     identity: Identity,
@@ -125,8 +125,8 @@ pub struct Sender {
 /// What a [`Sender`] is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// The channel's name.
-    pub name: String,
+    /// The channel.
+    pub channel: Channel,
     /// Its configuration.
     pub settings: config::Sender,
     /// The way to the broker.
@@ -186,7 +186,7 @@ impl Sender {
     pub fn new(parts: Parts) -> Self {
         let window = Window::new(parts.settings.window as usize);
         Self {
-            name: parts.name.into(),
+            channel: parts.channel,
             settings: Arc::new(parts.settings),
             link: parts.link,
             identity: parts.identity,
@@ -213,7 +213,7 @@ impl Sender {
     /// The channel's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.channel.name()
     }
 
     /// The pipeline that new messages go through.
@@ -250,7 +250,7 @@ impl Sender {
         if let Some(fates) = &*locked(&self.fates) {
             // Whoever listened may have gone.
             let _ = fates.send(FateReport {
-                channel: Arc::clone(&self.name),
+                channel: self.channel.clone(),
                 element: element.to_owned(),
                 id: id.map(ToString::to_string),
                 fate,
@@ -331,9 +331,9 @@ impl Sender {
         let error = message::cause::chain(reason);
         match self.remedy(&error) {
             Some(remedy) => {
-                tracing::error!(channel = %self.name, broker, error = remedy, "the broker refused a destination")
+                tracing::error!(channel = %self.channel, broker, error = remedy, "the broker refused a destination")
             }
-            None => tracing::warn!(channel = %self.name, broker, %error, "connection to the broker lost"),
+            None => tracing::warn!(channel = %self.channel, broker, %error, "connection to the broker lost"),
         }
     }
 
@@ -349,17 +349,17 @@ impl Sender {
         let sender = Arc::clone(self);
         let tidied = tokio::task::spawn_blocking(move || {
             if let Err(error) = sender.outgoing.purge() {
-                tracing::warn!(channel = %sender.name, error = message::cause::chain(&error), "cannot clear the queue of left-overs");
+                tracing::warn!(channel = %sender.channel, error = message::cause::chain(&error), "cannot clear the queue of left-overs");
             }
             let journal = &sender.state.journal;
-            let mut gone = journal.unfinished(&sender.name)?;
+            let mut gone = journal.unfinished(sender.channel.name())?;
             let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
             gone.retain(|(element, _)| sender.queue().join(element).symlink_metadata().is_err_and(|e| missing(&e)));
             let gone: Vec<_> = gone.into_iter().map(|(_, key)| key).collect();
-            if gone.is_empty() { Ok(()) } else { journal.record_gone(&sender.name, &gone) }
+            if gone.is_empty() { Ok(()) } else { journal.record_gone(sender.channel.name(), &gone) }
         });
         if let Ok(Err(error)) = tidied.await {
-            tracing::error!(channel = %self.name, error = message::cause::chain(&error), "cannot tidy the journal");
+            tracing::error!(channel = %self.channel, error = message::cause::chain(&error), "cannot tidy the journal");
         }
     }
 
@@ -435,7 +435,7 @@ impl Sender {
         match looked.await {
             Ok(Ok(found)) => found.is_some(),
             Ok(Err(error)) => {
-                tracing::error!(channel = %self.name, error = %message::cause::chain(&error), "cannot read the outgoing queue");
+                tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot read the outgoing queue");
                 false
             }
             Err(_) => false,

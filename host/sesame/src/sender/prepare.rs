@@ -166,7 +166,7 @@ impl Sender {
     }
 
     fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
-        let mut rows = self.state.journal.prepared(&self.name, std::slice::from_ref(key))?;
+        let mut rows = self.state.journal.prepared(self.channel.name(), std::slice::from_ref(key))?;
         Ok(rows.pop().flatten())
     }
 
@@ -178,7 +178,7 @@ impl Sender {
         let replaced = locked(&self.put_off).replaced();
         let pipeline = self.pipeline.load();
         let name = element.name().to_string();
-        let attempt = match self.state.journal.attempts(&self.name, &key.digest) {
+        let attempt = match self.state.journal.attempts(self.channel.name(), &key.digest) {
             Ok((before, _)) => before + 1,
             Err(error) => return self.unreadable(name, &error),
         };
@@ -195,7 +195,7 @@ impl Sender {
             transport_headers: &[],
             properties: &properties,
         };
-        let work = match self.state.crashes.begin(&self.name, &key.digest) {
+        let work = match self.state.crashes.begin(self.channel.name(), &key.digest) {
             Ok(work) => work,
             Err(crashes) => {
                 let refusal = Refusal::new(element, key, content, Code::CrashLoop, crashes.to_string());
@@ -240,7 +240,7 @@ impl Sender {
             }
         };
         let Taken { element, key, content, pipeline, .. } = taken;
-        crate::channel::log_findings(&self.name, key.id.as_str(), &findings);
+        crate::channel::log_findings(self.channel.name(), key.id.as_str(), &findings);
         let outputs = outputs.into_iter().map(output).collect();
         let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
         if refused.is_empty() {
@@ -257,8 +257,8 @@ impl Sender {
             let refusal = Refusal::new(element, key, content, Code::AttemptsExhausted, why);
             return Examined::Refused(refusal.by(pipeline));
         }
-        if let Err(error) = self.state.journal.count_attempts(&self.name, &[key.digest]) {
-            tracing::error!(channel = %self.name, error = message::cause::chain(&error), "cannot write the journal");
+        if let Err(error) = self.state.journal.count_attempts(self.channel.name(), &[key.digest]) {
+            tracing::error!(channel = %self.channel, error = message::cause::chain(&error), "cannot write the journal");
         }
         let waits_for = WaitsFor::Attempt;
         Examined::PutOff { element: element.name().to_string(), attempt, after, waits_for, reason }
@@ -278,7 +278,7 @@ impl Sender {
         if rows.is_empty() {
             return Ok(());
         }
-        self.state.journal.record_prepared(&self.name, &rows)
+        self.state.journal.record_prepared(self.channel.name(), &rows)
     }
 
     /// The message that goes out, once its row is durable.

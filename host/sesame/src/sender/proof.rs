@@ -152,7 +152,7 @@ impl Proofs {
             state => state.complaint(&destination).is_none(),
         };
         let complaint = state.complaint(&destination);
-        let channel = &self.sender.name;
+        let channel = &self.sender.channel;
         match complaint {
             Some(why) if !fit => {
                 tracing::error!(
@@ -248,7 +248,7 @@ impl Proofs {
                 (QueueState::Denied { .. } | QueueState::Unclear { .. }, Some(why)) => {
                     unclear = true;
                     tracing::warn!(
-                        channel = %self.sender.name, destination = %destination, broker = %self.link.broker, error = why,
+                        channel = %self.sender.channel, destination = %destination, broker = %self.link.broker, error = why,
                         "confirmed messages stay in outgoing until it is known that the queue is there",
                     );
                 }
@@ -272,7 +272,7 @@ impl Proofs {
     fn report_gone(&self, destination: &Destination, batch: &[Done], why: &str) {
         let messages = batch.iter().filter(|done| done.needs.contains(destination)).count();
         tracing::error!(
-            channel = %self.sender.name, destination = %destination, broker = %self.link.broker, messages, error = why,
+            channel = %self.sender.channel, destination = %destination, broker = %self.link.broker, messages, error = why,
             "the broker confirmed messages that no queue may hold; they stay in outgoing and are sent again",
         );
     }
@@ -301,7 +301,7 @@ async fn look(sender: &Sender, link: &Connected, destination: &Destination, name
     let asked = sender.link.look_at_queue(link, named);
     let state = tokio::time::timeout(PATIENCE, asked).await;
     let state = state.unwrap_or_else(|_| QueueState::Unclear { why: "the broker does not answer".to_owned() });
-    tracing::debug!(channel = %sender.name, %destination, named, ?state, "looked at a queue");
+    tracing::debug!(channel = %sender.channel, %destination, named, ?state, "looked at a queue");
     state
 }
 
@@ -311,7 +311,7 @@ impl Sender {
         let mut warned = super::locked(&self.unproved);
         if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {
             tracing::warn!(
-                channel = %self.name, destination = %destination, broker, error = why,
+                channel = %self.channel, destination = %destination, broker, error = why,
                 "messages confirmed after this queue is deleted would be lost",
             );
         }

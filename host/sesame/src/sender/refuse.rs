@@ -80,11 +80,12 @@ impl Sender {
         match self.commit(commit).await {
             Ok(stored) => {
                 let id = key.id.as_str();
-                let line = LogLine { channel: &self.name, id, element: &name, reason: &error, ..LogLine::default() };
+                let line =
+                    LogLine { channel: self.channel.name(), id, element: &name, reason: &error, ..LogLine::default() };
                 Fate::Rejected.log(&line);
                 self.rejected.fetch_add(1, Ordering::Relaxed);
                 self.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
-                let _ = self.state.journal.record_rejected(&self.name, &name, &key, &error);
+                let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &error);
                 super::locked(&self.put_off).remove(&name);
                 super::locked(&self.window).forget(&name);
                 self.remove_settled(element, Settled::Refused(stored));
@@ -112,7 +113,7 @@ impl Sender {
     pub(super) fn hold(&self, element: &LockedElement, key: &PreparedKey, error: &(dyn std::error::Error + 'static)) {
         let name = element.name().to_string();
         let error = message::cause::chain(error);
-        tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
+        tracing::error!(channel = %self.channel, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
         self.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
@@ -121,7 +122,7 @@ impl Sender {
     pub(super) fn wait_for_destination(&self, prepared: &Prepared, why: &str) {
         let Prepared { element, key, .. } = prepared;
         let name = element.name().to_string();
-        tracing::debug!(channel = %self.name, id = %key.id, element = name, why, "message waits for its destination");
+        tracing::debug!(channel = %self.channel, id = %key.id, element = name, why, "message waits for its destination");
         self.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
@@ -137,7 +138,7 @@ impl Sender {
         let reason = format!("all {} parts were refused", refused.len());
         match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
-                let _ = self.state.journal.record_rejected(&self.name, &name, &key, &reason);
+                let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &reason);
                 self.remove_settled(element, Settled::Refused(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
@@ -161,7 +162,7 @@ impl Sender {
                 return false;
             }
             self.rejected.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(channel = %self.name, %id, element, reason = %error, "part rejected");
+            tracing::warn!(channel = %self.channel, %id, element, reason = %error, "part rejected");
             self.fate(element, Some(id), Fate::Rejected, Some(&error));
         }
         true
@@ -180,7 +181,8 @@ impl Sender {
         match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
                 let (id, reason) = (key.id.as_str(), reason.as_str());
-                let line = LogLine { channel: &self.name, id, plugin, element: &name, reason, ..LogLine::default() };
+                let line =
+                    LogLine { channel: self.channel.name(), id, plugin, element: &name, reason, ..LogLine::default() };
                 Fate::Dropped.log(&line);
                 self.fate(&name, Some(&key.id), Fate::Dropped, Some(reason));
                 self.remove_settled(element, Settled::Dropped(stored));
@@ -192,14 +194,14 @@ impl Sender {
     fn cannot_set_aside(&self, element: &str, failure: &CommitError) {
         let error = message::cause::chain(failure);
         tracing::error!(
-            channel = %self.name, element, reject = %self.settings.reject.display(), %error,
+            channel = %self.channel, element, reject = %self.settings.reject.display(), %error,
             "cannot write to the reject queue; the message stays in outgoing",
         );
         self.put_off(element, 1, None, WaitsFor::Attempt);
     }
 
     fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {
-        Key { channel: self.name.to_string(), id: id.clone(), signer: String::new(), digest }
+        Key { channel: self.channel.to_string(), id: id.clone(), signer: String::new(), digest }
     }
 
     /// Ends a message of which nothing is written, and the count of its attempts.

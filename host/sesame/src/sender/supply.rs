@@ -57,7 +57,7 @@ impl Sender {
         let (mut taken_up, mut replaced) = (0, 0);
         while !shutdown.asked() && !ready.is_closed() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
-                log_pause(&self.name, &pause);
+                log_pause(&self.channel, &pause);
                 if stay != Stay::Watch {
                     return;
                 }
@@ -172,7 +172,7 @@ impl Sender {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 let error = message::cause::chain(&error);
-                tracing::error!(channel = %self.name, %error, "cannot read the outgoing queue");
+                tracing::error!(channel = %self.channel, %error, "cannot read the outgoing queue");
                 (None, Vec::new())
             }
             Err(_) => (None, Vec::new()),
@@ -232,7 +232,7 @@ impl Sender {
         let Ok((examined, recorded)) = recorded.await else { return (Vec::new(), 0) };
         if let Err(error) = recorded {
             let error = message::cause::chain(&error);
-            tracing::error!(channel = %self.name, %error, "cannot write the journal; the messages stay in outgoing");
+            tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages stay in outgoing");
             tokio::time::sleep(JOURNAL_PAUSE).await;
             return (Vec::new(), 0);
         }
@@ -291,7 +291,7 @@ impl Sender {
             Examined::PutOff { element, attempt, after, waits_for, reason } => {
                 self.put_off(&element, attempt, after, waits_for);
                 if waits_for == WaitsFor::Attempt {
-                    tracing::warn!(channel = %self.name, element, attempt, reason, "message put off; it stays in outgoing");
+                    tracing::warn!(channel = %self.channel, element, attempt, reason, "message put off; it stays in outgoing");
                 } else {
                     self.say_waiting(&reason);
                 }
@@ -307,7 +307,7 @@ impl Sender {
         let pause = crate::channel::back_off(&self.settings.repetition, 0);
         if self.waits.is_due(reason, Instant::now(), pause) {
             let messages = locked(&self.put_off).for_plugins();
-            tracing::warn!(channel = %self.name, messages, reason, "messages wait for a plugin; they stay in outgoing");
+            tracing::warn!(channel = %self.channel, messages, reason, "messages wait for a plugin; they stay in outgoing");
         }
     }
 
@@ -316,13 +316,13 @@ impl Sender {
         match removal {
             Ok(Removal::Removed | Removal::Gone) => true,
             Ok(Removal::Restored(restored)) => {
-                tracing::warn!(channel = %self.name, element = %restored, "the element was overwritten while it was in work; the new content is queued");
+                tracing::warn!(channel = %self.channel, element = %restored, "the element was overwritten while it was in work; the new content is queued");
                 self.wake.notify_one();
                 true
             }
             Err(error) => {
                 let error = message::cause::chain(&error);
-                tracing::error!(channel = %self.name, element = name, error, "cannot remove an element that is done with; it will be sent again");
+                tracing::error!(channel = %self.channel, element = name, error, "cannot remove an element that is done with; it will be sent again");
                 self.put_off(name, 1, None, WaitsFor::Attempt);
                 false
             }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::channel::{Identity, Link, Registry, SetupError};
+use crate::channel::{Channel, Identity, Link, Registry, SetupError};
 use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
@@ -238,7 +238,7 @@ fn sender(
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
-        name: name.to_owned(),
+        channel: Channel::sender(name),
         link: link(config, &settings.broker, &identity, shared)?,
         settings,
         identity,
@@ -267,7 +267,7 @@ fn receiver(
     let (pipeline, stages) = pipelines::begin(config, snapshot, of, &spool.journal)?.into_parts();
     let place = (settings.spool.clone(), Arc::clone(&spool));
     let receiver = Arc::new(Receiver::new(receiver::Parts {
-        name: name.to_owned(),
+        channel: Channel::receiver(name),
         link: link(config, &settings.broker, &identity, shared)?,
         settings,
         identity,

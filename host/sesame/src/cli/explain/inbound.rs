@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
+use crate::channel::Channel;
 use crate::cli::context::say_compiling;
 use crate::config::Config;
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
@@ -23,7 +24,7 @@ pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: 
     let lists = shared.registry.lists(settings)?;
     say_compiling(shared, config, channel);
     let pipeline = Arc::new(pipeline(shared, config, channel, Direction::Inbound)?.pipeline);
-    Ok(snapshot(&Arc::from(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
+    Ok(snapshot(&Channel::receiver(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
 }
 
 pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {
