@@ -72,6 +72,8 @@
 //! Sockets and timers are asynchronous. Disk, OpenSSL and plugins are plain blocking functions that run on tokio's
 //! blocking threads, so that none of them can hold up a heart-beat.
 
+#[cfg(test)]
+mod architecture;
 pub mod channel;
 pub mod cli;
 pub mod config;
