@@ -5,7 +5,7 @@
 #   logs, so the one is the topic and the other the queue NAME, or both are refused.
 # Seen: ActiveMQ 5.17.2 keeps a message to `topic://a` until a client subscribes, as a queue of that whole name; one to
 #   `queue://b` never reaches `/queue/b`. Two subscribers of `topic://c` share its messages instead of getting each all.
-# Sesame: sends to neither (host/src/stomp/destination.rs); docs/destinations.md lists every form on both brokers.
+# Sesame: sends to neither (host/stomp/src/destination.rs); docs/src/destinations.md lists every form on both brokers.
 #
 # Output on 2026-11-28:
 #   activemq 5.17.2+dfsg-2+deb12u1

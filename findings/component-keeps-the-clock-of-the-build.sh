@@ -13,7 +13,7 @@
 #   second instance: now=-3196 origin=3197 random=0.7185440837178756
 #   every instance has the origin and the random numbers of the build
 # Sesame: the helper for JavaScript lets performance.now() begin at zero and seeds Math.random() from the message
-# (plugin-sdk/js/sesame.js, docs/plugin-calls.md).
+# (plugin-sdk/js/sesame.js, docs/src/plugins/calls.md).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -4,7 +4,7 @@
 # Expected: `engines` in its package.json says node >= 18, so the command `componentize-qjs` runs with Debian 12's node 18.
 # Seen: the launcher is an ES module without an extension, in a package that does not say `"type": "module"`. Node 18 takes it for
 #   CommonJS: SyntaxError. The module that it imports, `cli.mjs`, runs with the same node.
-# Sesame: `sesame plugin build` calls the `.mjs` module that the package lists (host/src/commands/plugin/build/node.rs).
+# Sesame: `sesame plugin build` calls the `.mjs` module that the package lists (host/author/src/build/node.rs).
 #
 # Output on 2026-11-28:
 #   componentize-qjs 0.4.5, engines >=18.0.0; Debian's node 18.20.4+dfsg-1~deb12u3

@@ -5,11 +5,11 @@
 #   connection said nothing about any message, and those that it had only prefetched it never looked at; they stay.
 # Seen: RabbitMQ 3.10.8, quorum queue with x-delivery-limit 3, four messages, a client with prefetch-count 10 that
 #   connects, subscribes and is cut off: at the fourth time all four messages are deleted. No ERROR frame, no RECEIPT, no
-#   header tells the client; the next SUBSCRIBE succeeds and nothing comes. The only sign is the header x-delivery-count,
+#   header says so; the next SUBSCRIBE succeeds and nothing comes. The only sign is the header x-delivery-count,
 #   absent at the first delivery, then 1, 2, 3. RabbitMQ 4 has a limit of 20 on every quorum queue by default
 #   (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
 # Sesame: probes spool and journal before each session, so that a fault that lasts costs one delivery
-#   (host/src/receiver/ready.rs), and warns from a count of 10.
+#   (host/sesame/src/receiver/ready.rs), and warns from a count of 10.
 #
 # Output on 2026-11-28:
 #   rabbitmq-server 3.10.8-1.1+deb12u1

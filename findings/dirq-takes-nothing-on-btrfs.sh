@@ -6,8 +6,8 @@
 # Seen: dirq 1.8 on btrfs, where the link count of a directory is always 1: three elements count as -3, and each `get` after
 #   a successful `lock` raises "not locked". On an overlay whose lower layer holds the queue (a queue directory that came
 #   with a container image) the count is 3 and `get` raises as well. Nothing can be taken from either. On ext4 all is well.
-# Sesame: reads directories instead of link counts (host/src/spool/queue), and warns of a receiver's spool on either file
-#   system, since APEL's loader reads `incoming` with dirq (host/src/spool/guard.rs).
+# Sesame: reads directories instead of link counts (host/spool/src/queue), and warns of a receiver's spool on either file
+#   system, since APEL's loader reads `incoming` with dirq (host/spool/src/guard.rs).
 #
 # Output on 2026-11-28 (dirq 1.8, btrfs-progs 6.2-1+deb12u2, kernel 6.18):
 #   plain: count 3, taken 3, errors 0

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A JMS MapMessage or ObjectMessage reaches a STOMP subscriber of ActiveMQ as a MESSAGE with an empty body and no error.
 #
-# Expected: the broker translates it in some way, or says to one side that it cannot; or a header tells that there was content.
+# Expected: the broker translates it in some way, or says to one side that it cannot; or a header shows that there was content.
 # Seen: ActiveMQ 5.17.2 delivers a MESSAGE with no body and no content-length unless the subscriber asks for a
-#   `transformation`; nothing tells it from an empty TextMessage, and after the ACK the content is gone. TextMessage and
+#   `transformation`; it looks like an empty TextMessage, and after the ACK the content is gone. TextMessage and
 #   BytesMessage arrive with their content.
-# Sesame: an empty body is rejected as `empty`, with a text that names the JMS types (host/src/smime/open.rs), and kept.
+# Sesame: an empty body is rejected as `empty`, with a text that names the JMS types (host/smime/src/open.rs), and kept.
 #
 # Output on 2026-11-28:
 #   ActiveMQ 5.17.2+dfsg-2+deb12u1

@@ -6,7 +6,7 @@
 # Seen: RabbitMQ 3.10.8 delivers the one message again at once, thousands of times in five seconds, and still holds it.
 #   ActiveMQ 5.17.2 delivers it once and moves it to the queue ActiveMQ.DLQ at the first NACK.
 # Sesame: never sends NACK; what cannot be taken is kept in a queue of its own and acknowledged, or left unacknowledged while
-#   the channel pauses (host/src/receiver).
+#   the channel pauses (host/sesame/src/receiver).
 #
 # Output on 2026-11-28:
 #   rabbitmq 3.10.8-1.1+deb12u1: more than 100 deliveries in 5 s: yes; left in the queue: 1; in ActiveMQ.DLQ: 0

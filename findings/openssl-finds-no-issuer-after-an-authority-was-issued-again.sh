@@ -13,7 +13,7 @@
 #     new edition, identifier with the key alone: OK
 #     cryptography 45.0.7, new edition: accepted
 #
-# Sesame: name, key and signature decide (host/src/trust/path/detached.rs), for signers, brokers and recipients.
+# Sesame: name, key and signature decide (host/trust/src/path/detached.rs), for signers, brokers and recipients.
 set -euo pipefail
 . "$(dirname "$0")/lib/debian-root"
 debian_root openssl=3.0.22-1~deb12u2

@@ -6,7 +6,7 @@
 # Seen: pkijs 4.0.0 puts id-aes256-GCM into EnvelopedData; the parameters are a bare OCTET STRING of 16 octets, the nonce,
 #   and the tag is the end of the ciphertext. It decrypts its own; OpenSSL 3.0.22 says "cipher parameter initialisation
 #   error". The same example with AES-CBC is read by OpenSSL.
-# Sesame: refuses it as `cipher`, with what to use instead (host/src/smime/shape/algorithm.rs, docs/smime.md).
+# Sesame: refuses it as `cipher`, with what to use instead (host/smime/src/shape/algorithm.rs, docs/src/smime.md).
 #
 # Output on 2026-11-28:
 #   node v20.20.2

@@ -6,7 +6,7 @@
 #   queues, while it counts that subscriber as an active consumer: an `auto-delete` queue is deleted with its messages when
 #   it leaves, though no message was ever delivered.
 # Sesame: always asks for a prefetch of at least 1 where it receives. Where it only asks what a queue is, it sends -1 beside
-#   a header that makes RabbitMQ refuse the subscription, so that there is no consumer either (host/src/stomp/rabbitmq.rs).
+#   a header that makes RabbitMQ refuse the subscription, so that there is no consumer either (host/stomp/src/rabbitmq.rs).
 #
 # Output on 2026-11-28:
 #   rabbitmq-server 3.10.8-1.1+deb12u1

@@ -7,7 +7,7 @@
 #   first frame of a connection that names it and never again: after the queue was deleted every further SEND of that
 #   connection gets its RECEIPT, and no queue is made.
 # Sesame: asks whether the queue is there before the first SEND of a session and before it removes what was confirmed
-#   (host/src/sender/proof.rs); see docs/destinations.md.
+#   (host/sesame/src/sender/proof.rs); see docs/src/destinations.md.
 #
 # Output on 2026-11-28:
 #   rabbitmq-server 3.10.8-1.1+deb12u1

@@ -5,7 +5,7 @@
 #   may delete its copy, for the queues of both brokers are durable.
 # Seen: RabbitMQ 3.10.8 and ActiveMQ 5.17.2 answer the RECEIPT of 200 SENDs without `persistent:true` and have none of
 #   them after kill -9 and a restart. With the header all 200 are there.
-# Sesame: puts `persistent:true` on every SEND (host/src/stomp/encode.rs) and removes an element on the RECEIPT only.
+# Sesame: puts `persistent:true` on every SEND (host/stomp/src/encode.rs) and removes an element on the RECEIPT only.
 #
 # Output on 2026-11-28:
 #   rabbitmq 3.10.8-1.1+deb12u1: 200 receipts without persistent, 0 messages after kill -9

@@ -7,7 +7,7 @@
 # Seen: RabbitMQ 3.10.8 sends for a queue that is not there (and for one of another type, or declared otherwise) ERROR
 #   without receipt-id, then the RECEIPT, then it closes. A client that skips frames it cannot match, or whose ERROR handler
 #   runs later, takes the subscription for made.
-# Sesame: the first ERROR ends a session whatever follows it (host/src/stomp/session/core.rs).
+# Sesame: the first ERROR ends a session whatever follows it (host/stomp/src/session/core.rs).
 #
 # Output on 2026-11-28:
 #   rabbitmq-server 3.10.8-1.1+deb12u1

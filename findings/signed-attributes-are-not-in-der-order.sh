@@ -6,8 +6,8 @@
 # Seen: with the list of node-forge's own README (content type, message digest, signing time) the signature is over that
 #   unsorted order and does not verify over the DER encoding; pkijs does the same with any order that it is given. OpenSSL
 #   verifies over the order that came, so that such messages pass there and fail in verifiers that go by the RFC.
-# Sesame: takes any order, over the octets that came, each attribute being DER and there once (host/src/smime/shape,
-#   docs/smime.md).
+# Sesame: takes any order, over the octets that came, each attribute being DER and there once (host/smime/src/shape,
+#   docs/src/smime.md).
 #
 # Output on 2026-11-28:
 #   node v20.20.2

@@ -1,17 +1,17 @@
 /**
- * What a plugin for Sesame is written with in JavaScript.
+ * Helper for Sesame plugins in JavaScript.
  *
  * `plugin({...})` takes a name, a version, a summary, perhaps a JSON Schema of the configuration, and one function for
  * each role of `wit/world.wit`; the names it gives back are exported by the plugin's own module:
  *
  *     export const { lifecycle, validator } = plugin({ name: 'sites', ..., validate(message, config) { ... } });
  *
- * Every message gets a fresh instance: what a plugin keeps is gone with it. The clock stands at the message's
+ * Every message gets a fresh instance: a plugin cannot keep state. The clock shows the message's
  * `receivedAt`, random numbers are the same on every attempt, there are no files and no network; what is written with
  * `console` goes to the plugin's log.
  *
- * What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `ask`), and text
- * that is handed back is made fit for the host, which takes well-formed Unicode alone (see `fit`).
+ * What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `ask`), and returned
+ * text is made fit for the host, which accepts only well-formed Unicode (see `fit`).
  */
 
 import * as host from 'sesame:plugin/log@{{contract}}';
@@ -21,7 +21,7 @@ const KEPT = { code: 128, sentence: 1000, field: 200, value: 1000, line: 2000, f
 // The longest value of a transport header, in bytes.
 const HEADER = 4096;
 
-/** Any value as text. Objects as JSON: what a message holds may have a `toString` of its own that is no function. */
+/** Any value as text. Objects as JSON: content of a message may have a `toString` that is not a function. */
 function shown(value) {
   if (typeof value === 'string') return value;
   try {
@@ -91,7 +91,7 @@ const made = (severity, code, text, record, field, value) => ({
 const finding = (severity) => (code, text, { record = null, field = null, value = null } = {}) =>
   made(severity, code, text, record, field, value);
 
-/** A finding as the host takes it, whoever made it. */
+/** A finding as the host accepts it, whether the plugin or the helper made it. */
 const fitted = (found) => made(found.severity, found.code, found.text, found.recordNumber, found.field, found.value);
 
 /** As many findings as the host keeps; the last one counts the others. */
@@ -108,7 +108,7 @@ function fittedAll(given) {
  * the host keeps only beside the message.
  */
 export const error = finding('error');
-/** A finding about a message that is good enough. */
+/** A finding about a message that is accepted. */
 export const warning = finding('warning');
 /** A note. */
 export const info = finding('info');
@@ -121,7 +121,7 @@ export class Invalid extends Error {
   }
 }
 
-/** Thrown: the message cannot be judged yet; it is tried again after at least `after` milliseconds. */
+/** Thrown: the message cannot be decided on yet; it is tried again after at least `after` milliseconds. */
 export class Retry extends Error {
   constructor(reason, after = null) {
     super(reason);

@@ -1,16 +1,16 @@
-"""What a plugin for Sesame is written with in Python.
+"""Helper for Sesame plugins in Python.
 
 A plugin is a class with a docstring, a `VERSION`, perhaps a dataclass `Config`, and one method for each role of
 `wit/world.wit`: `validate`, `transform`, `route`. The last line of its module makes it the component's:
 
     Lifecycle, Validator = export(Sites, "validator")
 
-Every message gets a fresh instance: what a plugin keeps is gone with it. The clock stands at the message's `received_at`, random
+Every message gets a fresh instance: a plugin cannot keep state. The clock shows the message's `received_at`, random
 numbers are the same on every attempt, there are no files and no network; what is printed goes to the plugin's log. Imports
 belong at the top of a module: when the plugin runs there is nothing to import from.
 
-What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `_ask`), and text
-that is handed back is made fit for the host, which takes well-formed Unicode alone (see `_text`).
+What is in a message never makes the plugin fail here: a message that cannot be read is invalid (see `_ask`), and returned
+text is made fit for the host, which accepts only well-formed Unicode (see `_text`).
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ __all__ = [
 
 
 class Invalid(Exception):
-    """The message is bad and stays bad; the same as returning these findings."""
+    """The message is invalid; the same as returning these findings."""
 
     def __init__(self, *findings):
         super().__init__("; ".join(finding.text for finding in findings))
@@ -62,7 +62,7 @@ class Invalid(Exception):
 
 
 class Retry(Exception):
-    """The message cannot be judged yet: it is tried again after at least `after` milliseconds."""
+    """The message cannot be decided on yet: it is tried again after at least `after` milliseconds."""
 
     def __init__(self, reason, after=None):
         super().__init__(reason)
@@ -74,7 +74,7 @@ _CODE, _SENTENCE, _FIELD, _VALUE, _LINE, _FINDINGS = 128, 1000, 200, 1000, 2000,
 _U32 = 2**32 - 1
 # Half of a pair of surrogates, which JSON can write alone and UTF-8 cannot.
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# What no transport header can hold, and its longest value in bytes.
+# What no transport header can contain, and the size limit of its value in bytes.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _HEADER = 4096
 
@@ -104,7 +104,7 @@ def _finding(severity, code, text, record, field, value):
 
 
 def _fit(found):
-    """A finding as the host takes it, whoever made it."""
+    """A finding as the host accepts it, whether the plugin or the helper made it."""
     return _finding(found.severity, found.code, found.text, found.record_number, found.field, found.value)
 
 
@@ -127,7 +127,7 @@ def error(code, text, *, record=None, field=None, value=None):
 
 
 def warning(code, text, *, record=None, field=None, value=None):
-    """A finding about a message that is good enough."""
+    """A finding about a message that is accepted."""
     return _finding(Severity.WARNING, code, text, record, field, value)
 
 
@@ -240,7 +240,7 @@ def _object_schema(config):
 
 
 def _read(kind, value, key):
-    """The value as its annotation wants it. The host has compared it with the schema; this makes dataclasses of tables
+    """The value in the type of its annotation. The host has validated it with the schema; this makes dataclasses of tables
     and catches what no schema was checked for."""
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
@@ -284,7 +284,7 @@ def _keep_sources():
 
 
 def _call(step):
-    """The words of the source that were at work in this step of a traceback."""
+    """The part of the source line that this step of a traceback executed."""
     code = step.tb_frame.f_code
     positions = list(code.co_positions())[step.tb_lasti // 2]
     line, last, start, end = positions

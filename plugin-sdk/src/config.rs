@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 /// A configuration that can be read from JSON. Every type that serde can read is one; give it
-/// `#[serde(deny_unknown_fields)]`, so that an operator's slip of the pen is found.
+/// `#[serde(deny_unknown_fields)]`, so that an operator's typing mistakes are reported.
 pub trait Configuration: Sized {
     /// Reads it.
     ///
@@ -18,7 +18,7 @@ impl<T: DeserializeOwned> Configuration for T {
     }
 }
 
-/// The configuration of a plugin that has none. It costs no JSON parser.
+/// The configuration of a plugin that has none. It needs no JSON parser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoConfig;
 

@@ -1,4 +1,4 @@
-//! What a plugin for Sesame is written with.
+//! The SDK for plugins of Sesame.
 //!
 //! A plugin is a type that implements [`Plugin`] and one or more of [`Validator`], [`Transformer`] and [`Router`],
 //! and one line at the end of its `lib.rs`:
@@ -7,8 +7,8 @@
 //! sesame_plugin::export!(MyPlugin: validator, router);
 //! ```
 //!
-//! Built as a `cdylib` for `wasm32-wasip2` it is a component that can be put into the plugin folder. The contract
-//! itself, with what the host does about each answer, is `wit/plugin.wit`.
+//! Built as a `cdylib` for `wasm32-wasip2` it is a component for the plugin folder. The contract, with what the host
+//! does for each verdict, is `wit/plugin.wit`.
 #![warn(missing_docs)]
 
 #[doc(hidden)]
@@ -48,30 +48,30 @@ pub trait Plugin: Sized + 'static {
     fn new(config: Self::Config) -> Result<Self, String>;
 }
 
-/// Says whether a message is good.
+/// Accepts or refuses a message.
 pub trait Validator: Plugin {
     /// Accepts the message, with any warnings.
     ///
     /// # Errors
-    /// [`Failure`] says whether the message is bad, cannot be judged yet, or the plugin failed.
+    /// [`Failure`] says whether the message is invalid, cannot be decided on yet, or the plugin failed.
     fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure>;
 }
 
 /// Changes, splits or drops a message.
 pub trait Transformer: Plugin {
-    /// Says what becomes of the message.
+    /// Returns the message's replacement, if any.
     ///
     /// # Errors
-    /// [`Failure`] says whether the message is bad, cannot be judged yet, or the plugin failed.
+    /// [`Failure`] says whether the message is invalid, cannot be decided on yet, or the plugin failed.
     fn transform(&self, message: &Message) -> Result<Transformed, Failure>;
 }
 
-/// Chooses where a message goes.
+/// Chooses the destination of a message.
 pub trait Router: Plugin {
     /// Names of routes of the operator's file; none for the default route.
     ///
     /// # Errors
-    /// [`Failure`] says whether the message is bad, cannot be judged yet, or the plugin failed.
+    /// [`Failure`] says whether the message is invalid, cannot be decided on yet, or the plugin failed.
     fn route(&self, message: &Message) -> Result<Vec<String>, Failure>;
 }
 
@@ -82,7 +82,7 @@ impl Finding {
         Self::new(Severity::Error, code, text)
     }
 
-    /// A finding about a message that is good enough.
+    /// A finding about a message that is accepted.
     #[must_use]
     pub fn warning(code: &str, text: impl Into<String>) -> Self {
         Self::new(Severity::Warning, code, text)
@@ -99,7 +99,7 @@ impl Finding {
         Self { record_number: Some(number), ..self }
     }
 
-    /// Names the field, and what was in it: the host keeps `value` only beside the message.
+    /// Names the field and its content: the host stores `value` only with the message.
     #[must_use]
     pub fn in_field(self, field: &str, value: &str) -> Self {
         Self { field: Some(field.to_owned()), value: Some(value.to_owned()), ..self }

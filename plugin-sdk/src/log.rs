@@ -1,4 +1,4 @@
-//! The plugin's log. The host keeps it apart from its own, limits its volume and adds plugin and message id itself.
+//! The plugin's log. The host writes it apart from its own, limits its volume and adds plugin and message id.
 
 use crate::bindings::log::{Level, write};
 
@@ -12,12 +12,12 @@ pub fn info(text: &str) {
     write(Level::Info, text);
 }
 
-/// For the operator, who should look.
+/// For the operator: should be looked at.
 pub fn warn(text: &str) {
     write(Level::Warn, text);
 }
 
-/// For the operator, who must act.
+/// For the operator: needs action.
 pub fn error(text: &str) {
     write(Level::Error, text);
 }

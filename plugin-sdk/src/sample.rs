@@ -3,7 +3,7 @@
 use crate::{Context, Direction, Message};
 
 impl Message {
-    /// A message as a test needs it: taken up at 2026-11-25T00:00:00Z, on its first attempt, without signer, headers and
+    /// A message for a test: accepted at 2026-11-25T00:00:00Z, on its first attempt, without signer, headers and
     /// properties.
     #[must_use]
     pub fn sample(direction: Direction, payload: impl Into<Vec<u8>>) -> Self {

@@ -1,5 +1,5 @@
-//! Where the plugin is between `init` and the role functions, and the macro that exports it. For [`crate::export!`]
-//! only.
+//! Where the plugin is stored between `init` and the role functions, and the macro that exports it. For
+//! [`crate::export!`] only.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
@@ -32,12 +32,12 @@ pub fn init<P: Plugin>(slot: &'static Slot<P>, config: &str) -> Result<(), Strin
 pub fn ask<P: Plugin, T>(slot: &'static Slot<P>, call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T, Failure> {
     slot.with_borrow(|plugin| match plugin {
         Some(plugin) => call(plugin),
-        None => Err(Failure::Internal("asked before init".to_owned())),
+        None => Err(Failure::Internal("called before init".to_owned())),
     })
 }
 
-/// Whether a plugin implements a role, for [`crate::export!`]: the inherent constant of a plugin that does comes before the
-/// one of this trait.
+/// Whether a plugin implements a role, for [`crate::export!`]: the inherent constant of a plugin that does comes before
+/// the one of this trait.
 pub trait Lacks {
     /// The plugin is no [`crate::Validator`].
     const VALIDATOR: bool = false;

@@ -80,7 +80,7 @@ fn extremes_have_the_loaders_verdict() {
     compare(&cases, all);
 }
 
-/// Asks both sides about each case.
+/// Compares both sides for each case.
 fn compare(cases: &[Vec<u8>], check: impl Fn(&[u8], &Rules) -> Vec<Finding>) {
     let rules = Rules { now: NOW, strict: false };
     let answers = ask_loader(cases);

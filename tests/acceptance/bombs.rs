@@ -1,4 +1,4 @@
-//! Components that no compiler makes, built to cost whoever compiles them dearly.
+//! Components that no compiler makes, built to make their compilation expensive.
 
 use wasm_encoder::{
     BlockType, CodeSection, Component, Function, FunctionSection, Instruction as I, Module, ModuleSection, TypeSection,

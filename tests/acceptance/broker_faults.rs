@@ -6,7 +6,7 @@ use crate::checker::Workload;
 use crate::harness::eventually;
 use crate::peers::broker::{BOTH, shared};
 use crate::peers::openssl::{pki, strangers};
-use crate::peers::scripted::{Scripted, header, nobody, relay};
+use crate::peers::scripted::{Scripted, header, relay, unreachable_broker};
 use crate::peers::{Broker, Kind};
 use crate::queues;
 use crate::sesame::{Outcome, Pair, Site, Way, own_destination};
@@ -22,8 +22,8 @@ fn cannot_send(site: Site, addresses: &[&str], way: Way) -> Outcome {
 }
 
 #[test]
-fn nobody_there() {
-    let address = nobody();
+fn no_one_there() {
+    let address = unreachable_broker();
     let start = Instant::now();
     cannot_send(Site::of("sender.example.org"), &[&address], Way::Plain).says(&address);
     assert!(start.elapsed() < Duration::from_secs(20), "the deadline did not hold");

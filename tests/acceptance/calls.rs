@@ -1,5 +1,5 @@
 //! Everyday calls of each language in a plugin, and what every function of WASI answers behind them: the tables of
-//! `docs/plugin-calls.md` are what comes out, and two runs of which nothing real is alike give the same bytes.
+//! `docs/src/plugins/calls.md` are what comes out, and two runs of which nothing real is alike give the same bytes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn repository() -> PathBuf {
 
 /// The calls under a heading of the page, and what it says that they answer.
 fn table(heading: &str) -> Vec<(String, String)> {
-    let page = std::fs::read_to_string(repository().join("docs/plugin-calls.md")).unwrap();
+    let page = std::fs::read_to_string(repository().join("docs/src/plugins/calls.md")).unwrap();
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
@@ -77,10 +77,10 @@ impl Asked {
             assert_eq!(
                 (call.as_str(), answer.as_str()),
                 (*found_call, *found_answer),
-                "docs/plugin-calls.md, {heading}"
+                "docs/src/plugins/calls.md, {heading}"
             );
         }
-        assert_eq!(page.len(), found.len(), "docs/plugin-calls.md, {heading}: rows are missing or left over");
+        assert_eq!(page.len(), found.len(), "docs/src/plugins/calls.md, {heading}: rows are missing or left over");
         assert!(found.len() >= at_least, "{}", found.len());
         assert_eq!(self.output("once"), self.output("again"), "a retry has other random numbers");
         assert_ne!(self.output("once"), self.output("another"), "every message has the same random numbers");

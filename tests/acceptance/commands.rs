@@ -8,7 +8,7 @@ use crate::peers::Kind;
 use crate::peers::broker::shared;
 use crate::peers::openssl::{self, Validity, pki, strangers};
 use crate::peers::python::{self, Frame};
-use crate::peers::scripted::nobody;
+use crate::peers::scripted::unreachable_broker;
 use crate::queues;
 use crate::sesame::{Outcome, Pair, Site, Way, own_destination};
 
@@ -32,14 +32,14 @@ fn check_finds_nothing_wrong_where_nothing_is() {
 }
 
 #[test]
-fn check_says_what_is_wrong_and_how_to_mend_it() {
-    let address = nobody();
+fn check_says_what_is_wrong_and_how_to_fix_it() {
+    let address = unreachable_broker();
     let site = Site::of("sender.example.org").at(&[&address], Way::Tls, "").sending("cpu", "/queue/x", "");
     site.run(&["check"]).expect(1).says(&address);
     site.run(&["check", "--offline"]).expect(0);
 
     let expired = pki().issue("sender.example.org", openssl::Key::Rsa2048, Validity::Over);
-    let site = Site::with(expired).at(&[&nobody()], Way::Tls, "").sending("cpu", "/queue/x", "");
+    let site = Site::with(expired).at(&[&unreachable_broker()], Way::Tls, "").sending("cpu", "/queue/x", "");
     let outcome = site.run(&["check", "--offline"]);
     assert!([1, 78].contains(&outcome.code), "exit status {}", outcome.code);
     outcome.says("expired");
@@ -76,7 +76,7 @@ fn publish_sends_files_and_says_their_ids() {
 
 #[test]
 fn publish_leaves_the_message_queued_when_no_broker_is_there() {
-    let site = Site::of("sender.example.org").at(&[&nobody()], Way::Tls, "").sending("cpu", "/queue/x", "");
+    let site = Site::of("sender.example.org").at(&[&unreachable_broker()], Way::Tls, "").sending("cpu", "/queue/x", "");
     let file = site.folder.write("one", RECORD).display().to_string();
     site.run(&["publish", "cpu", &file, "--deadline", "1s"]).expect(1);
     assert_eq!(queues::outgoing(&site.outgoing("cpu")).len(), 1);

@@ -16,7 +16,7 @@ use crate::reloads::{becomes, file, listed, put};
 use crate::sesame::{Pair, Way};
 
 /// Refuses every message of these tests.
-const NOBODY: &str = "[config]\nsites = [\"NOWHERE\"]\n";
+const NO_SITE: &str = "[config]\nsites = [\"NOWHERE\"]\n";
 
 fn pair() -> Pair {
     Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "")
@@ -35,7 +35,7 @@ fn nothing_leaves_past_a_plugin_that_is_still_compiled_and_all_of_it_meets_the_p
     let mut sender = pair.sender.start(&["send", "--watch"]);
     queues::add(&pair.outgoing(), b"Site: FIRST\n");
     eventually("the first message", || (broker.waiting(&pair.destination) == 1).then_some(()));
-    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.toml", NO_SITE);
     put(&pair.sender, "sites.wasm", laden("sites"));
     for number in 0..10 {
         queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
@@ -58,7 +58,7 @@ fn nothing_leaves_past_a_plugin_that_is_still_compiled_and_all_of_it_meets_the_p
 #[test]
 fn sending_once_waits_for_the_compiler_and_says_so() {
     let (pair, broker) = (pair(), shared(Kind::RabbitMq));
-    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.toml", NO_SITE);
     put(&pair.sender, "sites.wasm", laden("sites"));
     for number in 0..10 {
         queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
@@ -81,7 +81,7 @@ fn a_receiver_stores_nothing_past_a_plugin_that_is_still_compiled() {
     let _sender = pair.sender.start(&["send", "--watch"]);
     queues::add(&pair.outgoing(), b"Site: FIRST\n");
     one_in(&pair.incoming());
-    put(&pair.receiver, "sites.toml", NOBODY);
+    put(&pair.receiver, "sites.toml", NO_SITE);
     put(&pair.receiver, "sites.wasm", laden("sites"));
     for number in 0..10 {
         queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
@@ -92,7 +92,7 @@ fn a_receiver_stores_nothing_past_a_plugin_that_is_still_compiled() {
     assert_eq!(queues::count(&pair.receiver.queue("central", "deferred")), 0);
     assert_eq!(receiver.log().matches(" subscribed ").count(), 1, "{}", receiver.log());
     // A stop waits for no compiler.
-    put(&pair.receiver, "again.toml", NOBODY);
+    put(&pair.receiver, "again.toml", NO_SITE);
     put(&pair.receiver, "again.wasm", laden("sites"));
     queues::add(&pair.outgoing(), b"Site: LAST\n");
     becomes(&pair.receiver, "again.wasm", "compiling");
@@ -107,13 +107,13 @@ fn messages_that_a_compiling_plugin_does_not_apply_to_go_on_as_its_sidecar_reads
     let pair = pair();
     let _receiver = pair.receiver.start(&["receive"]);
     let _sender = pair.sender.start(&["send", "--watch"]);
-    put(&pair.receiver, "sites.toml", format!("signer = [\"/CN=somebody.else\"]\n{NOBODY}"));
+    put(&pair.receiver, "sites.toml", format!("signer = [\"/CN=somebody.else\"]\n{NO_SITE}"));
     put(&pair.receiver, "sites.wasm", laden("sites"));
     queues::add(&pair.outgoing(), b"Site: OTHERS\n");
     assert_eq!(one_in(&pair.incoming()).text("body"), "Site: OTHERS\n");
     assert_eq!(listed(&pair.receiver, "sites.wasm").unwrap()["state"], "compiling");
     // While it is compiled, its settings begin to name all signers.
-    put(&pair.receiver, "sites.toml", NOBODY);
+    put(&pair.receiver, "sites.toml", NO_SITE);
     queues::add(&pair.outgoing(), b"Site: MINE\n");
     assert_eq!(one_in(&pair.reject()).text("body"), "Site: MINE\n");
     assert_eq!(bodies(&pair.incoming()), ["Site: OTHERS\n"]);
@@ -122,7 +122,7 @@ fn messages_that_a_compiling_plugin_does_not_apply_to_go_on_as_its_sidecar_reads
 #[test]
 fn a_start_with_a_cold_cache_sends_nothing_before_its_plugin_serves() {
     let (pair, broker) = (pair(), shared(Kind::RabbitMq));
-    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.toml", NO_SITE);
     put(&pair.sender, "sites.wasm", laden("sites"));
     (0..10).for_each(|number| drop(queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes())));
     let mut sender = pair.sender.start(&["send", "--watch"]);
@@ -137,7 +137,7 @@ fn a_start_with_a_cold_cache_sends_nothing_before_its_plugin_serves() {
 #[test]
 fn check_and_the_running_sesame_say_the_same_of_a_broken_replacement() {
     let pair = pair();
-    install(&pair.receiver, "sites", NOBODY);
+    install(&pair.receiver, "sites", NO_SITE);
     let mut receiver = pair.receiver.start(&["receive"]);
     let good = becomes(&pair.receiver, "sites.wasm", "ready");
     std::fs::write(file(&pair.receiver, "sites.wasm"), "nonsense").unwrap();
@@ -162,7 +162,7 @@ fn check_and_the_running_sesame_say_the_same_of_a_broken_replacement() {
 #[test]
 fn messages_that_wait_for_a_plugin_are_told_of_once_in_a_back_off() {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "back-off-min = \"30s\"\n", "");
-    put(&pair.sender, "sites.toml", NOBODY);
+    put(&pair.sender, "sites.toml", NO_SITE);
     put(&pair.sender, "sites.wasm", "nonsense");
     (0..20).for_each(|number| drop(queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes())));
     let mut sender = pair.sender.start(&["send", "--watch"]);

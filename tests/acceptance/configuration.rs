@@ -1,10 +1,10 @@
 //! Mistakes in the configuration are reported all together, each with its key and a remedy, and end with status 78.
 
-use crate::peers::scripted::nobody;
+use crate::peers::scripted::unreachable_broker;
 use crate::sesame::{Site, Way};
 
 fn sender() -> Site {
-    Site::of("sender.example.org").at(&[&nobody()], Way::Plain, "")
+    Site::of("sender.example.org").at(&[&unreachable_broker()], Way::Plain, "")
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_key_that_others_may_read_is_refused() {
     let own = crate::peers::openssl::copy_into(site.folder.path(), &site.host);
     std::fs::set_permissions(&own.key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let key = own.key.display().to_string();
-    let site = Site::with(own).at(&[&nobody()], Way::Plain, "").sending("cpu", "/queue/x", "");
+    let site = Site::with(own).at(&[&unreachable_broker()], Way::Plain, "").sending("cpu", "/queue/x", "");
     site.run(&["send", "--deadline", "1s"]).expect(78).says(&key).says("chmod");
 }
 

@@ -127,7 +127,7 @@ fn a_plugin_that_fails_for_all_costs_no_message_at_a_delivery_limit() {
     let messages = Workload::queued_in(&pair.outgoing(), 60, 500);
     pair.sender.run(&["send"]).expect(0);
     let mut receiver = pair.receiver.start(&["receive"]);
-    eventually("four pauses", || (count(&receiver, "the channel pauses") > 3).then_some(()));
+    eventually("four pauses", || (count(&receiver, "channel paused") > 3).then_some(()));
     let deferred = pair.receiver.queue("central", "deferred");
     let kept = || queues::count(&deferred) + broker.waiting(&pair.destination);
     eventually("the session to be given back", || (kept() >= 60).then_some(()));

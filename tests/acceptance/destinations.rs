@@ -1,5 +1,5 @@
 //! Nothing is removed on a RECEIPT that does not mean that a queue holds the message, and nothing is received from what
-//! keeps no messages. `docs/destinations.md` is proved row by row against both brokers.
+//! keeps no messages. `docs/src/destinations.md` is proved row by row against both brokers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::peers::{Broker, Kind};
 use crate::queues;
 use crate::sesame::{Site, Way, own_destination};
 
-const PAGE: &str = include_str!("../../docs/destinations.md");
+const PAGE: &str = include_str!("../../docs/src/destinations.md");
 
 /// The name of a queue that no other test uses.
 fn own_name() -> String {

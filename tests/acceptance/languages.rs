@@ -100,8 +100,8 @@ pub(crate) fn done(output: Output) -> String {
     said
 }
 
-/// Held from the writing of a project to the end of its build: cargo tells projects of one name in one target folder by the
-/// times of their files alone.
+/// Held from the writing of a project to the end of its build: cargo distinguishes projects of one name in one target folder by
+/// the times of their files alone.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,7 +153,7 @@ impl Language {
         assert_eq!(one_in(&pair.incoming()).text("body"), "Site: UKI-TEST\n%%\n");
     }
 
-    /// A plugin that gives up is told with its own words and the place; the helper turns every answer into the contract's.
+    /// A plugin that gives up is reported with its own words and the place; the helper turns every answer into the contract's.
     fn answers_and_gives_up_with_its_words(&self) {
         self.project();
         let folder = Folder::for_the_run(&format!("plugin-{}-gives-up", self.word));

@@ -50,5 +50,5 @@ mod signed_plugins;
 mod stands_for_ssm;
 mod stock_plugins;
 mod stops_when_asked;
-mod survives_deaths;
+mod survives_crashes;
 mod trust_changes;

@@ -4,7 +4,7 @@ use crate::checker::Workload;
 use crate::harness::eventually;
 use crate::peers::broker::{BOTH, LOGIN, PASSCODE, shared};
 use crate::peers::openssl::{Key, Validity, pki};
-use crate::peers::scripted::{nobody, relay};
+use crate::peers::scripted::{relay, unreachable_broker};
 use crate::peers::{Kind, python};
 use crate::queues;
 use crate::sesame::{Pair, Site, Way, encrypted_for, own_destination, recipient};
@@ -157,7 +157,7 @@ fn a_broker_is_told_login_and_passcode_from_a_private_file() {
 #[test]
 fn the_second_broker_of_the_list_is_taken_when_the_first_is_away() {
     let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
-    let hosts = [&*nobody(), &*broker.tls()];
+    let hosts = [&*unreachable_broker(), &*broker.tls()];
     let site = Site::of("sender.example.org").at(&hosts, Way::Tls, "").sending("cpu", &destination, "");
     queues::add(&site.outgoing("cpu"), b"Site: X\n");
     site.run(&["send", "--deadline", "30s"]).expect(0);

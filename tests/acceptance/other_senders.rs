@@ -1,4 +1,4 @@
-//! What other S/MIME software writes is accepted or refused as `docs/smime.md` says, case by case.
+//! What other S/MIME software writes is accepted or refused as `docs/src/smime.md` says, case by case.
 //!
 //! Each row of the page's tables names a case; each case is made by the tool itself, or is a message of `openssl` in another
 //! spelling, and a receiver is asked for its verdict. A case without a row fails, and so does a row without a case.
@@ -10,9 +10,9 @@ use crate::peers::openssl::pki;
 use crate::peers::smime_tools;
 use crate::sesame::{Site, Way, recipient};
 
-/// The verdicts of `docs/smime.md`: `accepted`, or the code of the refusal.
+/// The verdicts of `docs/src/smime.md`: `accepted`, or the code of the refusal.
 fn documented() -> BTreeMap<String, String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/smime.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/smime.md");
     let text = std::fs::read_to_string(page).unwrap();
     let code = |cell: &str| cell.split('`').nth(1).map(str::to_owned);
     let row = |line: &str| {

@@ -47,7 +47,7 @@ fn activemq_passes_a_message_over_tls() {
 }
 
 #[test]
-fn a_broker_lets_in_the_hosts_it_knows_and_nobody_else() {
+fn a_broker_lets_in_the_hosts_it_knows_and_no_others() {
     for kind in BOTH {
         let tls = |host: openssl::Host| python::may_connect(&Link { broker: shared(kind).tls(), host: Some(&host) });
         assert!(tls(pki().host("sender.example.org")), "{kind:?} refuses a known host");

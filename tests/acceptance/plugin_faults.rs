@@ -19,9 +19,9 @@ use crate::sesame::{Pair, Site, Way, own_destination, program};
 /// Panics on every message, and only on those that hold `bad`.
 const ALWAYS: &str = "[config]\nvalidate = \"panic\"\ntext = \"out of cheese\"\n";
 const BAD: &str = "[config]\nvalidate = \"panic\"\nwhen = \"bad\"\ntext = \"out of cheese\"\n";
-const PAUSED: &str = "the channel pauses, for this plugin fails for every message";
+const PAUSED: &str = "channel paused: plugin fails for every message";
 
-/// Waits until the log tells of a pause, with plugin and reason.
+/// Waits until the log shows a pause, with plugin and reason.
 #[track_caller]
 fn pauses(child: &Child, channel: &str) {
     let line = eventually("a word about the pause", || {
@@ -67,7 +67,7 @@ fn a_pause_ends_with_the_first_message_that_is_answered_for() {
     pair.sender.run(&["send"]).expect(0);
     eventually("the good ones to be stored", || (queues::count(&pair.incoming()) == 20).then_some(()));
     eventually("the bad ones to be rejected", || (queues::count(&pair.reject()) == 6).then_some(()));
-    assert!(receiver.log().contains("the plugin answers again"), "{}", receiver.last_words());
+    assert!(receiver.log().contains("plugin answers again"), "{}", receiver.last_words());
 }
 
 #[test]
@@ -146,16 +146,16 @@ fn die_three_times(in_work: &Path, start: impl Fn() -> Child) {
             let open = notes.lines().filter(|line| line.starts_with('+')).filter(open).count();
             (open == 1).then_some(())
         };
-        // Only the deadly one stays in work.
-        eventually(&format!("the deadly message to be in work before death {death}"), deadly);
+        // Only the deadly one stays in flight.
+        eventually(&format!("the deadly message to be in flight before crash {death}"), deadly);
         std::thread::sleep(Duration::from_millis(500));
-        eventually(&format!("only that one to be in work before death {death}"), deadly);
+        eventually(&format!("only that one to be in flight before crash {death}"), deadly);
         child.kill();
     }
 }
 
 #[test]
-fn a_message_that_kills_the_receiver_is_rejected_after_three_deaths() {
+fn a_message_that_kills_the_receiver_is_rejected_after_three_crashes() {
     let pair = behaving(NEVER_BACK, "");
     for body in ["one", "two", "deadly", "four", "five"] {
         queues::add(&pair.outgoing(), body.as_bytes());
@@ -172,7 +172,7 @@ fn a_message_that_kills_the_receiver_is_rejected_after_three_deaths() {
 }
 
 #[test]
-fn a_message_that_kills_the_sender_is_rejected_after_three_deaths() {
+fn a_message_that_kills_the_sender_is_rejected_after_three_crashes() {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Plain, "", "");
     install(&pair.sender, "behaviour", NEVER_BACK);
     for body in ["one", "two", "deadly", "four", "five"] {

@@ -11,7 +11,7 @@ use crate::peers::python;
 use crate::queues::{self, Element};
 use crate::sesame::{Pair, Site, Way, own_destination};
 
-/// Puts a component and its side-car into a site's plugin folder.
+/// Puts a component and its sidecar into a site's plugin folder.
 pub(crate) fn install(site: &Site, guest: &str, side_car: &str) {
     std::fs::copy(component(guest), site.folder.join(format!("plugins.d/{guest}.wasm"))).unwrap();
     site.folder.write(&format!("plugins.d/{guest}.toml"), side_car);
@@ -176,7 +176,7 @@ fn a_failing_plugin_may_be_passed_over() {
 }
 
 #[test]
-fn messages_wait_for_a_failing_plugin_to_be_mended() {
+fn messages_wait_for_a_failing_plugin_to_be_fixed() {
     let pair = behaving("[config]\nvalidate = \"panic\"\ntext = \"out of cheese\"\n", "back-off-min = \"100ms\"\n");
     let mut receiver = deliver(&pair, &["one\n", "two\n"]);
     eventually("a word about the plugin", || receiver.log().contains("behaviour").then_some(()));
@@ -213,7 +213,7 @@ fn a_file_that_is_no_plugin_holds_up_its_own_messages_and_no_others() {
         sender.run(&["send"]).expect(0);
         let mut receiver = site.start(&["receive"]);
         one_in(&site.queue("free", "incoming"));
-        let said = format!("until then the messages it should see wait plugin=\"{guest}.wasm\"");
+        let said = format!("until this is fixed, the messages it applies to wait plugin=\"{guest}.wasm\"");
         eventually("a word about the file", || receiver.log().contains(&said).then_some(()));
         assert_eq!(queues::count(&site.queue("checked", "incoming")), 0, "{guest}: a message passed unchecked");
         assert_eq!(receiver.stop(), 0, "{guest}");

@@ -27,7 +27,7 @@ pub(crate) fn outgoing(queue: &Path) -> Vec<PathBuf> {
     folders(queue).iter().flat_map(|folder| entries(folder)).filter(is_element).collect()
 }
 
-/// Locks that nobody removed.
+/// Locks that were not removed.
 pub(crate) fn locks(queue: &Path) -> Vec<PathBuf> {
     let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lck");
     folders(queue).iter().flat_map(|folder| entries(folder)).filter(is_lock).collect()

@@ -166,7 +166,7 @@ fn content_over_the_limit_is_refused() {
 
 #[test]
 fn a_message_for_another_receiver_is_refused() {
-    // Sealed by a sender whose recipient is somebody else, then encrypted again for us by that somebody.
+    // Sealed by a sender whose recipient is another host, then encrypted again for us by that host.
     let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
     let other = pki().host("other.example.org");
     let site = Site::of("sender.example.org").on(broker, Way::Plain);

@@ -63,7 +63,7 @@ fn fate(pair: &Pair, body: &str) -> (&'static str, String) {
     })
 }
 
-/// How a stage stands as `sesame plugin list` tells it.
+/// The status of a stage in `sesame plugin list`.
 pub(crate) fn listed(site: &Site, plugin: &str) -> Option<Value> {
     let told = site.run(&["plugin", "list", "--json"]).expect(0).output;
     let channels: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -216,7 +216,7 @@ fn a_plugin_that_vanished_holds_its_messages_back_until_it_is_ended_or_back() {
     assert_eq!(fate(&pair, "Site: UKI-TEST\n1\n").0, "deferred");
     put_guest(&pair.receiver, "sites", "sites.wasm");
     all_stored(&pair, 2);
-    // Everything goes while nobody looks.
+    // Everything goes while Sesame is stopped.
     assert_eq!(receiver.stop(), 0);
     ["sites.wasm", "sites.toml"].iter().for_each(|name| fs::remove_file(file(&pair.receiver, name)).unwrap());
     let receiver = pair.receiver.start(&["receive"]);
@@ -333,7 +333,7 @@ fn pipelines(spool: &Path) -> (BTreeSet<String>, BTreeSet<String>) {
     (met, known)
 }
 
-/// The generations of the two stages that each message met, as their warnings in the log tell.
+/// The generations of the two stages that each message met, as their warnings in the log show.
 fn generations(log: &str) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
     let mut open = std::collections::BTreeMap::new();

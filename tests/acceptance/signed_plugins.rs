@@ -1,4 +1,4 @@
-//! Who vouches for a plugin: signatures that Sesame makes, and those that `openssl` makes and reads.
+//! Who signs a plugin: signatures that Sesame makes, and those that `openssl` makes and reads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::peers::openssl::{self, pki};
 use crate::sesame::{Site, Way};
 
-/// A site that asks for signatures, with one plugin and its side-car, and a message to explain.
+/// A site that asks for signatures, with one plugin and its sidecar, and a message to explain.
 struct Asking {
     site: Site,
     component: PathBuf,

@@ -1,4 +1,4 @@
-//! Either end may be SSM 4.0.0 without the other noticing; here `openssl smime`, `stomp.py` and `dirq` stand for it.
+//! Either end may be SSM 4.0.0 without the other noticing; here `openssl smime`, `stomp.py` and `dirq` play SSM.
 
 use std::path::PathBuf;
 

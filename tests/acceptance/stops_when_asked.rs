@@ -1,4 +1,4 @@
-//! SIGTERM: what is in work is finished within the grace period; a second one stops at once.
+//! SIGTERM: what is in flight is finished within the grace period; a second one stops at once.
 
 use rustix::process::Signal;
 

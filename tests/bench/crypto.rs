@@ -24,7 +24,7 @@ use crate::report::{Goal, Report, median};
 pub(crate) const SIZES: [(&str, usize); 3] = [("3 kB", 3_000), ("30 kB", 30_000), ("1 MB", 1_000_000)];
 const KEYS: [(&str, KeyKind); 3] =
     [("RSA-2048", KeyKind::Rsa(2048)), ("RSA-4096", KeyKind::Rsa(4096)), ("P-256", KeyKind::P256)];
-/// Rounds of which the median is told, and how long one operation is repeated in a round.
+/// Rounds of which the median is reported, and how long one operation is repeated in a round.
 const ROUNDS: usize = 15;
 const ROUND_SECONDS: f64 = 0.03;
 /// The goal for RSA-2048, 30 kB, signed and encrypted.
@@ -150,7 +150,7 @@ fn bare_operation(key: &PKeyRef<Private>) {
     black_box(context.sign(&[7; 32], Some(&mut signature)).unwrap());
 }
 
-/// CPU seconds of this thread for one call, repeated until the clock has something to tell.
+/// CPU seconds of this thread for one call, repeated until the clock has something to show.
 fn timed(call: &mut dyn FnMut()) -> f64 {
     let start = thread_cpu();
     let mut calls = 0.0;

@@ -72,7 +72,7 @@ fn run(broker: &Broker, root: &Path, number: u32, count: u32) -> Round {
     let destination = format!("/queue/sesame.figures.{number}");
     broker.declare(&destination);
     let sites = Sites::new(broker, &folder, &destination, "");
-    // Plugins are compiled at the first start of each; nobody waits for that again.
+    // Plugins are compiled at the first start of each; no message waits for that again.
     sites.at_once(0..20);
     let (sent, received, first) = sites.one_after_the_other(20..count + 20);
     let (both, second) = sites.at_once(count + 20..2 * count + 20);

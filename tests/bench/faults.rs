@@ -1,7 +1,7 @@
 //! 1,000 messages through RabbitMQ to a receiver whose plugin traps on every tenth: exactly 100 are set aside, 900 delivered.
 //!
 //! Once with `on-error = "reject"`, once with `defer`, where each of the 100 has three attempts before it is rejected. And what
-//! it costs every message that a death of the process in the work on it would be remembered.
+//! it costs every message that a crash of the process during the work on it would be remembered.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! One installation of Sesame to be measured: a configuration, queues where the measurement wants them, and children whose
-//! CPU and memory can be told.
+//! CPU and memory can be measured.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};

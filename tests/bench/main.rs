@@ -1,8 +1,8 @@
-//! Figures: how fast the program is, measured on the machine at hand and held against what it is to reach.
+//! Figures: how fast the program is, measured on the machine at hand and compared with its goals.
 //!
 //! `tests/figures` builds and runs this; words after it choose parts by name (`tests/figures end_to_end`). Each line is a
 //! name, a value with its unit, and where there is one the goal with `reached` or `not reached`, which is computed. Medians
-//! of several runs are told; CPU time is what the kernel counted for the thread or the process. Whatever else the machine
+//! of several runs are reported; CPU time is what the kernel counted for the thread or the process. Whatever else the machine
 //! does disturbs the times of day, so the load stands at the head and the foot.
 //!
 //! | file | part |
@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `SESAME_FIGURES_MESSAGES` | messages that go end to end (2000) |
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
-//! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is told (3) |
+//! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is reported (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
 //! | `SESAME_FIGURES_CUTS` | power cuts (20) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |

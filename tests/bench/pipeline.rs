@@ -1,7 +1,7 @@
 //! The stock pipeline: one call of `builtin:passthrough`, and its share of all that is done for a message.
 //!
 //! The share is CPU of a call, over CPU of the whole process for one message as `end_to_end` has measured it: queue,
-//! pipeline, S/MIME, TLS, journal and the start of the program. It is told only when both were measured.
+//! pipeline, S/MIME, TLS, journal and the start of the program. It is reported only when both were measured.
 //!
 //! And `builtin:job-records` on a job message of 30 kB, everything included: a fresh instance, its configuration, the
 //! message into the guest and the verdict out of it.

@@ -1,7 +1,7 @@
 //! Power cuts: sender and receiver with both their queues on one ext4 image, which stops in mid-flow and keeps only what was
 //! forced to its disk (`EXT4_IOC_SHUTDOWN` without a flush of the log).
 //!
-//! Each time both programs are killed after the cut, the image is mounted again, which replays its log, and both start anew
+//! Each time both programs are killed after the cut, the image is mounted again, which replays its log, and both start again
 //! on what is left. The broker goes on: what it holds and what was confirmed to it must fit what the disk kept. In the end
 //! every message must have been stored once, with its content.
 
@@ -62,7 +62,7 @@ pub(crate) fn measure(report: &mut Report) {
         let account = sites.account(&numbers);
         (lost, twice) = (lost + account.lost, twice + account.twice);
     }
-    report.goal("cuts that lost a file nobody had forced", held_back as f64, "cuts", Goal::AtLeast(1.0));
+    report.goal("cuts that lost a file that no program had synced", held_back as f64, "cuts", Goal::AtLeast(1.0));
     report.figure(
         &format!("on the disk after a cut, of {MESSAGES}, mean"),
         stored_before as f64 / f64::from(cuts),
@@ -86,7 +86,7 @@ fn sites(broker: &Broker, image: &Image) -> Sites {
 }
 
 impl Image {
-    /// From now on nothing reaches the disk under the image. `unforced` is written in the moment before and forced by nobody,
+    /// From now on nothing reaches the disk under the image. `unforced` is written in the moment before and synced by no program,
     /// unless one of the programs does so in that very moment: that it is gone shows that the cut was one.
     fn cut(&self, unforced: &Path) {
         const STOP: &str = "import fcntl, os, struct, sys\n\

@@ -3,9 +3,9 @@
 //!
 //! The broker is the embedded one, in this process; it is given a signed message of 1 kB every two milliseconds, each under an
 //! id of its own. The receiver is a process of its own with the validator `sites` of the tests; every replacement is a component
-//! that was never compiled before. The delay is told by two readings of the machine's clock: when the broker got the message, and
+//! that was never compiled before. The delay is the difference of two readings of the machine's clock: when the broker got the message, and
 //! the moment of commit in the journal. What a replacement adds is the largest delay around one less the median in quiet times;
-//! the largest in quiet times is told beside it, for what the machine does otherwise is in both.
+//! the largest in quiet times is reported beside it, for what the machine does otherwise is in both.
 
 use std::collections::BTreeMap;
 use std::path::Path;

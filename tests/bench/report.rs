@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::clock;
 
-/// What a figure is held against.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
     AtMost(f64),

@@ -1,10 +1,10 @@
-//! An error with its causes in one line, as it is shown at the edge: in the log, on the terminal, in a reject queue.
+//! An error with its causes in one line, for the log, the terminal and the reject queue.
 
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
-/// The error and each of its causes, with `: ` between. A cause whose words its error already repeats is left out.
+/// The error and each of its causes, with `: ` between. A cause that its error already ends with is left out.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = in_words(error);
@@ -19,41 +19,40 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// The text of one error. Rust's own kinds of I/O error (`entity not found`) are put into the system's words. Errors of OpenSSL
-/// and rustls are worded by the crates that call these: `trust::OpensslError`, `stomp::plain_io`.
+/// The text of one error. Rust's own kinds of I/O error (`entity not found`) are replaced by the system's messages. For errors
+/// of OpenSSL and rustls, see the crates that call them: `trust::OpensslError`, `stomp::plain_io`.
 fn in_words(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<io::Error>() {
-        // Neither the system's words nor anybody's own: only the kind.
+        // Only the kind is known: there is neither an error number nor a text.
         Some(error) if error.raw_os_error().is_none() && error.get_ref().is_none() => io_words(error.kind()),
         _ => error.to_string(),
     }
 }
 
-/// A kind of input or output error in the words of the system's own messages, for Rust's (`entity not found`) are known to
-/// no operator.
+/// A kind of input or output error in the words of the system's messages; operators do not know Rust's (`entity not found`).
 #[must_use]
 pub fn io_words(kind: io::ErrorKind) -> String {
     let words = match kind {
         io::ErrorKind::NotFound => "no such file or directory",
         io::ErrorKind::PermissionDenied => "permission denied",
-        io::ErrorKind::AlreadyExists => "the file exists already",
+        io::ErrorKind::AlreadyExists => "the file already exists",
         io::ErrorKind::NotADirectory => "not a directory",
-        io::ErrorKind::IsADirectory => "it is a directory",
+        io::ErrorKind::IsADirectory => "is a directory",
         io::ErrorKind::DirectoryNotEmpty => "the directory is not empty",
         io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
         io::ErrorKind::StorageFull => "no space left on the disk",
         io::ErrorKind::QuotaExceeded => "the disk quota is used up",
         io::ErrorKind::FileTooLarge => "the file is too large",
-        io::ErrorKind::InvalidData => "its content is not what it should be",
+        io::ErrorKind::InvalidData => "the content is not valid",
         io::ErrorKind::InvalidInput => "the name or a parameter is not allowed",
         io::ErrorKind::InvalidFilename => "the name of the file is too long or not allowed",
-        io::ErrorKind::UnexpectedEof => "it ends too early",
+        io::ErrorKind::UnexpectedEof => "unexpected end of the file",
         io::ErrorKind::Interrupted => "interrupted",
         io::ErrorKind::WriteZero => "nothing could be written",
         io::ErrorKind::OutOfMemory => "out of memory",
-        io::ErrorKind::ResourceBusy => "it is in use",
+        io::ErrorKind::ResourceBusy => "in use",
         io::ErrorKind::StaleNetworkFileHandle => "the network file system no longer knows the file",
-        io::ErrorKind::CrossesDevices => "it lies on another file system",
+        io::ErrorKind::CrossesDevices => "on another file system",
         io::ErrorKind::TooManyLinks => "too many links",
         io::ErrorKind::ConnectionRefused => "connection refused",
         io::ErrorKind::ConnectionReset => "connection reset by the peer",
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_in_the_words_of_the_system() {
+    fn kinds_read_as_messages_of_the_system() {
         let missing = Outer(io::ErrorKind::NotFound.into());
         assert_eq!(chain(&missing), "cannot read the queue: no such file or directory");
         for kind in [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists, io::ErrorKind::PermissionDenied] {

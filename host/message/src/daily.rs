@@ -1,85 +1,87 @@
-//! Warnings that are said once a day: a `sesame send` that cron starts every few minutes would repeat the same ones at each
-//! run, and mails would be made of them.
+//! Warnings that are logged once a day. Cron starts `sesame send` every few minutes and mails what it prints; each run would
+//! repeat the same warnings.
 //!
-//! Only warnings about circumstances that stay as they are go through here; errors, and whatever is about a message, are
-//! always said. `sesame check` says all of them each time, and so does a daemon at its start.
+//! Only warnings about lasting conditions are limited here. Errors, and everything about a message, are always logged.
+//! `sesame check` shows every warning each time, and a daemon logs them at its start.
 //!
 //! # On disk
 //! `warned` in the state directory of a sender, mode 0600: lines `SECONDS DIGEST`, the time in seconds since 1970 and the
-//! first 16 hexadecimal digits of the SHA-256 of the warning. A file that cannot be read or written silences nothing.
+//! first 16 hexadecimal digits of the SHA-256 of the warning. If the file cannot be read or written, every warning is logged.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::locked;
+
 /// The file's name in a state directory.
 const NAME: &str = "warned";
-/// How long a warning is not repeated: an hour less than a day, so that a daily job says it each time.
+/// How long a warning is not repeated. An hour less than a day, so that a daily job logs it each time.
 const QUIET: Duration = Duration::from_secs(23 * 3600);
 
 static WARNED: OnceLock<Warned> = OnceLock::new();
 
-/// From now on [`due`] knows what was said by earlier runs with this state directory.
+/// Makes [`due`] take account of earlier runs with this state directory.
 pub fn remember_in(state: &Path) {
     let _ = WARNED.set(Warned::open(&state.join(NAME)));
 }
 
-/// Whether a warning is to be said now. Always so in a process that called no [`remember_in`].
+/// Whether a warning is to be logged now. Always true before [`remember_in`].
 #[must_use]
 pub fn due(warning: &str) -> bool {
     WARNED.get().is_none_or(|warned| warned.due(warning, SystemTime::now()))
 }
 
-/// Writes down what was said.
+/// Saves which warnings were logged, for the next run.
 pub fn keep() {
     if let Some(warned) = WARNED.get()
         && let Err(error) = warned.keep()
     {
-        tracing::debug!(file = %warned.file.display(), %error, "cannot note which warnings were said");
+        tracing::debug!(file = %warned.file.display(), %error, "cannot save which warnings were logged");
     }
 }
 
-/// What was said, and when.
+/// The warnings that were logged, and when.
 #[derive(Debug)]
 struct Warned {
     file: PathBuf,
-    said: Mutex<BTreeMap<String, u64>>,
+    logged: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Warned {
     fn open(file: &Path) -> Self {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        let said = text.lines().filter_map(|line| {
+        let logged = text.lines().filter_map(|line| {
             let (seconds, digest) = line.split_once(' ')?;
             Some((digest.to_owned(), seconds.parse().ok()?))
         });
-        Self { file: file.to_owned(), said: Mutex::new(said.collect()) }
+        Self { file: file.to_owned(), logged: Mutex::new(logged.collect()) }
     }
 
     fn due(&self, warning: &str, now: SystemTime) -> bool {
         let now = seconds(now);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        // A time to come is a clock that was wrong.
-        said.retain(|_, at| *at <= now && now - *at < QUIET.as_secs());
+        let mut logged = locked(&self.logged);
+        // A time in the future was noted while the clock was wrong.
+        logged.retain(|_, at| *at <= now && now - *at < QUIET.as_secs());
         let mut digest = crate::hex(&Sha256::digest(warning.as_bytes()));
         digest.truncate(16);
-        if said.contains_key(&digest) {
+        if logged.contains_key(&digest) {
             return false;
         }
-        said.insert(digest, now);
+        logged.insert(digest, now);
         true
     }
 
-    /// Replaces the file whole; a directory that is not there yet is not made for it.
+    /// Replaces the whole file. The directory is not created for it.
     fn keep(&self) -> io::Result<()> {
         let mut text = String::new();
-        for (digest, at) in self.said.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (digest, at) in locked(&self.logged).iter() {
             let _ = writeln!(text, "{at} {digest}");
         }
         let aside = self.file.with_extension(format!("{}.tmp", std::process::id()));

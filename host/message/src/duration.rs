@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_in_people_s_units() {
+    fn shows_the_two_largest_units() {
         for (milliseconds, expected) in [
             (0, "0 s"),
             (300, "300 ms"),

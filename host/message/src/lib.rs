@@ -1,22 +1,42 @@
-//! What the modules say to each other about a message: its id, its direction and what was found in it.
+//! What every crate shares about a message: its id, its direction, what became of it and why, and how that is shown.
 //!
-//! Nothing here touches a socket, a disk or a key. The proof types live with the module that makes them (`Receipt` in
-//! `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`).
+//! | start at | for |
+//! |---|---|
+//! | [`MessageId`], [`Direction`], [`Finding`] | the identity of a message, its way, what plugins found in it |
+//! | [`Fate`] | what became of it, and the line of the log about it |
+//! | [`code`] | why it was rejected or deferred: the table of all codes |
+//! | [`text`] | foreign text made safe for a log or a terminal |
+//! | [`cause`] | an error and its causes in one line |
+//! | [`duration`] | durations in the units that people use |
+//! | [`daily`] | warnings that are repeated once a day only |
+//! | [`locked`], [`files`] | lock guards; files opened without following links |
+//!
+//! Nothing here touches a socket or a key; only [`daily`] keeps a file of its own. The proof types are defined where they are made:
+//! `Receipt` in `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`.
 
 pub mod cause;
+pub mod code;
 pub mod daily;
 pub mod duration;
+mod fate;
+pub mod files;
+mod locks;
 pub mod text;
 
+pub use code::Code;
+pub use fate::{Fate, LogLine};
+
 use std::fmt;
+
+pub use self::locks::{locked, locked_exclusive, locked_shared};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The longest message id that is taken as it came, in bytes.
+/// The longest message id that is accepted, in bytes.
 const MAX_ID_BYTES: usize = 255;
 
-/// The identity of a message: what travels as `empa-id` and, inside the signed part, as `Sesame-Message-Id`.
+/// The identity of a message: the header `empa-id` and, inside the signed part, `Sesame-Message-Id`.
 ///
 /// Made of `[0-9A-Za-z._/-]`, 1 to 255 bytes. The same on every attempt to send one message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,7 +49,7 @@ pub struct MessageId(String);
 pub struct InvalidMessageId(String);
 
 impl MessageId {
-    /// Takes `text` as an id if it is well formed.
+    /// The text as an id, if it is well formed.
     ///
     /// # Errors
     /// [`InvalidMessageId`] where the text is empty, too long or holds another character.
@@ -47,8 +67,8 @@ impl MessageId {
         Self("noid".to_owned())
     }
 
-    /// Takes the id a peer sent; one that is not well formed is replaced by `x-` and a hash of it, so that a redelivery
-    /// gets the same.
+    /// The id that a peer sent. One that is not well formed is replaced by `x-` and a hash of it, so that a redelivery has
+    /// the same id.
     #[must_use]
     pub fn from_peer(text: &str) -> Self {
         Self::parse(text).unwrap_or_else(|_| {
@@ -63,7 +83,6 @@ impl MessageId {
         Self(format!("{}.{number}", self.0))
     }
 
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -106,21 +125,21 @@ pub enum Direction {
 pub enum Severity {
     /// The message cannot be used as it is.
     Error,
-    /// The message was used, and somebody should look.
+    /// The message was used, but an operator should look at it.
     Warning,
-    /// Worth knowing.
+    /// For information only.
     Info,
 }
 
-/// One thing found in a message, worded for the operator who must act on it.
+/// One thing that a plugin found in a message, worded for the operator who acts on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// Stable and machine-readable, such as `job.negative-wall-duration`.
+    /// Stable and machine-readable, such as `job.negative-wall-duration`; the plugin chooses it.
     pub code: String,
-    /// Without personal data.
+    /// The finding in words, without personal data.
     pub text: String,
     /// Position of the record in the message, from 1.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -128,7 +147,7 @@ pub struct Finding {
     /// Field name or XPath.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub field: Option<String>,
-    /// What was in the message; kept only beside the message, never logged.
+    /// What the message has there. It is kept beside the message only and never logged.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<String>,
 }
@@ -157,7 +176,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// SHA-256 of a message's content: what tells two messages with one id apart.
+/// SHA-256 of a message's content. It distinguishes two messages that have the same id.
 #[must_use]
 pub fn content_digest(payload: &[u8]) -> [u8; 32] {
     Sha256::digest(payload).into()
@@ -168,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_a_dirq_name_and_refuses_control_characters() {
+    fn accepts_a_dirq_name_and_refuses_control_characters() {
         assert_eq!(MessageId::parse("6b031234/6b03126398f937").unwrap().as_str(), "6b031234/6b03126398f937");
         for bad in ["", "a b", "a\nb", "\u{e9}", "a:b"] {
             assert!(MessageId::parse(bad).is_err(), "{bad:?}");
@@ -177,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_a_malformed_id_the_same_replacement_each_time() {
+    fn a_malformed_id_has_the_same_replacement_each_time() {
         let first = MessageId::from_peer("a\nb");
         assert_eq!(first, MessageId::from_peer("a\nb"));
         assert_ne!(first, MessageId::from_peer("a\nc"));

@@ -21,7 +21,7 @@
 //! | [`spool`] | queues on disk, the commit engine, the journal |
 //! | [`plugins`] | the plugin host |
 //! | [`testkit`] | the broker and the PKI of the demo and of the tests |
-//! | this one | configuration, command line, channels, the two roles, the daemon |
+//! | this one | configuration, command line, channels, the two roles, the service |
 //!
 //! # Invariants
 //! Cargo enforces the first two: what a crate does not depend on it cannot name (`cargo tree -p sesame-stomp`).
@@ -48,10 +48,10 @@
 pub mod channel;
 pub mod commands;
 pub mod config;
-pub mod daemon;
 pub mod demo;
 pub mod log;
 pub mod memory;
 pub mod receiver;
 pub mod sender;
+pub mod service;
 pub mod shutdown;

@@ -12,8 +12,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use message::locked;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -23,9 +24,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Level, Log, LogFormat};
-
-/// The target of what plugins log.
-pub const PLUGIN_TARGET: &str = "sesame::plugin_log";
+use message::text::{escaped, escaped_json};
+use plugins::LOG_TARGET as PLUGIN_TARGET;
 
 /// The log while the program runs.
 #[derive(Clone)]
@@ -180,7 +180,12 @@ struct Line<W> {
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
-        let line = escape(text.strip_suffix('\n').unwrap_or(&text), self.format) + "\n";
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = match self.format {
+            LogFormat::Text => escaped(text),
+            LogFormat::Json => escaped_json(text),
+        };
+        line.to_mut().push('\n');
         let _ = self.out.write_all(line.as_bytes());
         Ok(event.len())
     }
@@ -189,23 +194,6 @@ impl<W: Write> Write for Line<W> {
         let _ = self.out.flush();
         Ok(())
     }
-}
-
-/// The text without control characters and without those that turn the direction of writing.
-fn escape(text: &str, format: LogFormat) -> String {
-    let mut escaped = String::with_capacity(text.len() + 1);
-    for c in text.chars() {
-        match (c, format) {
-            (c, LogFormat::Json) if unsafe_to_print(c) => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
-            (c, LogFormat::Text) if unsafe_to_print(c) => escaped.extend(c.escape_default()),
-            (c, _) => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-fn unsafe_to_print(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The file of what plugins say: appended to, mode 0600, and never through a symbolic link.
@@ -218,28 +206,26 @@ impl PluginLog {
     /// Opens `path` in place of what was open; on failure what was open stays.
     fn open(&self, path: &Path) -> Result<(), LogError> {
         let file = open_private(path).map_err(|source| LogError::PluginLog { file: path.to_owned(), source })?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        *locked(&self.file) = Some(file);
         Ok(())
     }
 }
 
 fn open_private(path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::{CWD, Mode, OFlags};
     use std::os::unix::fs::DirBuilderExt as _;
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         std::fs::DirBuilder::new().mode(0o750).create(folder)?;
     }
-    let flags =
-        OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let private = Mode::RUSR | Mode::WUSR;
-    let file = rustix::fs::open(path, flags, private)?;
-    rustix::fs::fchmod(&file, private)?;
-    Ok(File::from(file))
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
+    let file = message::files::open(CWD, path, flags, 0o600)?;
+    rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
+    Ok(file)
 }
 
 impl Write for PluginLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        match locked(&self.file).as_mut() {
             Some(file) => file.write(line),
             None => Ok(line.len()),
         }
@@ -262,7 +248,7 @@ impl<'w> MakeWriter<'w> for PluginLog {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use message::text::said;
+    use message::text::{is_unsafe, non_empty};
 
     use super::*;
 
@@ -304,7 +290,7 @@ mod tests {
 
     #[test]
     fn text_from_outside_stays_on_one_line() {
-        let hostile = "a\nINFO forged\r\u{1b}[31m\u{9b}\u{202e}\u{7f}\0";
+        let hostile = "a\nINFO forged\r\u{1b}[31m\u{9b}\u{202e}\u{61c}\u{7f}\0";
         let speak = || {
             let span = tracing::info_span!(target: "sesame", "message", id = hostile);
             let _entered = span.enter();
@@ -313,7 +299,7 @@ mod tests {
         for format in [LogFormat::Text, LogFormat::Json] {
             let (own, _) = logged(&Log { format, ..Log::default() }, speak);
             assert_eq!(own.lines().count(), 1, "{own}");
-            assert!(!own.trim_end_matches('\n').chars().any(unsafe_to_print), "{own:?}");
+            assert!(!own.trim_end_matches('\n').chars().any(is_unsafe), "{own:?}");
             if format == LogFormat::Json {
                 let line: serde_json::Value = serde_json::from_str(&own).unwrap();
                 assert_eq!(line["other"], hostile);
@@ -326,8 +312,8 @@ mod tests {
     fn an_empty_field_is_left_out() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let (own, _) = logged(&Log { format, ..Log::default() }, || {
-                let reason = said("").map(tracing::field::display);
-                tracing::warn!(target: "sesame", signer = said(""), plugin = said("p"), reason, "message rejected");
+                let reason = non_empty("").map(tracing::field::display);
+                tracing::warn!(target: "sesame", signer = non_empty(""), plugin = non_empty("p"), reason, "message rejected");
             });
             assert!(own.contains("plugin") && !own.contains("signer") && !own.contains("reason"), "{own}");
         }

@@ -1,6 +1,7 @@
 //! Asks the lists of signers whether an opened message may go on.
 
 use super::open::Opened;
+use message::Code;
 use trust::{Listing, SignerList, SignerLists};
 
 /// A message whose signer may report: only such a message reaches a plugin or the incoming queue.
@@ -62,12 +63,12 @@ pub struct Unauthorised {
 }
 
 impl Unauthorised {
-    /// A stable word for logs, journal and reject queue.
+    /// Its code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self.reason {
-            UnauthorisedReason::Banned => "banned",
-            UnauthorisedReason::Unlisted => "unlisted",
+            UnauthorisedReason::Banned => Code::Banned,
+            UnauthorisedReason::Unlisted => Code::Unlisted,
         }
     }
 
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_banned_signer_is_not_though_listed() {
         let refused = authorise(opened(), &lists(ALICE, ALICE)).unwrap_err();
-        assert_eq!((refused.code(), refused.reason), ("banned", UnauthorisedReason::Banned));
+        assert_eq!((refused.code(), refused.reason), (Code::Banned, UnauthorisedReason::Banned));
         assert_eq!(refused.to_string(), format!("the signer {ALICE} is banned"));
     }
 

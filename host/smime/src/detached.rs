@@ -14,8 +14,8 @@ use openssl::stack::Stack;
 
 use super::open::{self, OpenError};
 use super::seal::{self, SealError};
-use super::shape::{self, Cms, Digest, ShapeError};
-use trust::{Credential, Role, Signer, TrustStore};
+use super::shape::{self, Cms, ShapeError};
+use trust::{Credential, Digest, Role, Signer, TrustStore};
 
 /// Signs `content` as `credential`, whose issuers go along. The signature is DER.
 ///

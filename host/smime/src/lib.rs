@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `mime` | headers, the split of `multipart/signed`, the signed part |
 //! | `encoding` | line ends, base64, quoted-printable |
-//! | `ber`, `shape` | the strict look at CMS before any C code parses it |
+//! | `shape` | the strict look at CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
 //! | `diagnose` | what is inside an envelope that was refused, for `sesame explain` alone |
 //! | `detached` | signatures over files, for plugins |
@@ -21,10 +21,11 @@
 //! which both ends refuse. What an SSM peer makes of it is in the documentation of `seal`.
 
 mod authorise;
-mod ber;
 mod detached;
 mod diagnose;
 mod encoding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod mime;
 mod open;
 mod overhead;
@@ -34,11 +35,10 @@ mod shape;
 mod tests;
 
 pub use authorise::{Authorised, Unauthorised, UnauthorisedReason, authorise};
-pub use ber::BerError;
 pub use detached::{sign_detached, verify_detached};
 pub use diagnose::diagnose;
 pub use mime::MimeError;
 pub use open::{OpenError, OpenPolicy, Opened, open};
 pub use overhead::Overhead;
 pub use seal::{Peer, SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};
-pub use shape::{ContentCipher, Digest, MAX_CERTIFICATES, MAX_RECIPIENTS, ShapeError};
+pub use shape::{ContentCipher, MAX_CERTIFICATES, MAX_RECIPIENTS, ShapeError};

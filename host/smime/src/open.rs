@@ -33,11 +33,11 @@ use openssl::x509::X509;
 use super::encoding;
 use super::mime::{self, Entity, MimeError, Part, SignedParts};
 use super::seal::is_blank;
-use super::shape::{self, Cms, ContentCipher, Digest, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
+use super::shape::{self, Cms, ContentCipher, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
 use message::duration;
-use message::{MessageId, hex};
+use message::{Code, MessageId, hex};
 use trust::oids::accepted;
-use trust::{Credential, PathError, Role, Signer, TrustStore};
+use trust::{Credential, Digest, PathError, Role, Signer, TrustStore};
 
 /// How far ahead of our clock a signing time may be.
 const MAX_SKEW: Duration = Duration::from_secs(86_400);
@@ -143,27 +143,26 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// A stable word for logs, journal and reject queue. One word for everything that keeps a message from being decrypted.
+    /// Its code. One for everything that keeps a message from being decrypted.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::TooLarge { .. } => "too-large",
-            Self::Empty => "empty",
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::Empty => Code::Empty,
             Self::Mime(error) => error.code(),
             Self::Shape(error) => error.code(),
-            Self::Crypto | Self::NotForUs { .. } => "crypto",
-            Self::NotEncrypted => "not-encrypted",
-            Self::NoCertificate => "no-cert",
-            Self::AmbiguousCertificate => "ambiguous-cert",
-            Self::SignerKey { .. } => "weak-key",
-            Self::Signature => "signature",
-            Self::WeakDigest { .. } => "weak-digest",
-            Self::Path(PathError::Untrusted { .. } | PathError::BadSignature { .. }) => "signer-untrusted",
+            Self::Crypto | Self::NotForUs { .. } => Code::Crypto,
+            Self::NotEncrypted => Code::NotEncrypted,
+            Self::NoCertificate => Code::NoCertificate,
+            Self::AmbiguousCertificate => Code::AmbiguousCertificate,
+            Self::SignerKey { .. } => Code::WeakKey,
+            Self::Signature => Code::Signature,
+            Self::WeakDigest { .. } => Code::WeakDigest,
             Self::Path(error) => error.code(),
-            Self::TooOld { .. } => "too-old",
-            Self::Future => "future",
-            Self::Misdirected { .. } => "misdirected",
-            Self::Blank => "blank",
+            Self::TooOld { .. } => Code::TooOld,
+            Self::Future => Code::Future,
+            Self::Misdirected { .. } => Code::Misdirected,
+            Self::Blank => Code::Blank,
         }
     }
 

@@ -32,7 +32,7 @@ use openssl::symm::Cipher;
 use openssl::x509::X509;
 
 use super::{Overhead, encoding, mime};
-use message::{MessageId, hex};
+use message::{Code, MessageId, hex};
 use trust::{Credential, OpensslError, PathError, RecipientCertificate, RecipientError};
 
 /// Words that an SSM receiver looks for anywhere in the headers of the signed part.
@@ -194,12 +194,12 @@ impl SealError {
         )
     }
 
-    /// A word that stays the same from release to release, for the reject queue and scripts.
+    /// Its code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::NotText { .. } => "not-text",
-            _ => "unsealable",
+            Self::NotText { .. } => Code::NotText,
+            _ => Code::Unsealable,
         }
     }
 }

@@ -5,7 +5,7 @@
 //!   died without a word is a suspect from the next start on; a stop that was asked for makes no suspects ([`Deaths::end`]).
 //! - A suspect is worked on alone: nothing else is in a plugin or being opened in this process meanwhile, so that the next
 //!   death says who it was. If it lives through that, its deaths are forgiven.
-//! - After three deaths it is not tried any more: [`Killer`], which the caller rejects as [`KILLED_HANDLER`]. The commit of
+//! - After three deaths it is not tried any more: [`Killer`], which the caller rejects as [`Code::CrashLoop`](message::Code::CrashLoop). The commit of
 //!   that ends the journal's count: what an operator takes back from the reject queue is tried anew.
 //!
 //! A message costs two lines appended to a file that is never synced (`in_work`) and one read lock; the journal is written
@@ -13,14 +13,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use message::{locked, locked_exclusive, locked_shared};
 
 use super::SpoolError;
 use super::in_work::{InWork, Interrupted, WorkMark};
 use crate::journal::{Journal, JournalError};
 
-/// Why a message is rejected on which the process died too often.
-pub const KILLED_HANDLER: &str = "killed-handler";
 /// Deaths after which a message is given up.
 const MOST: u32 = 3;
 
@@ -97,7 +97,7 @@ impl Deaths {
     }
 
     fn suspects(&self) -> MutexGuard<'_, HashMap<Interrupted, u32>> {
-        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.suspects)
     }
 
     /// Begins work on a message. Blocks while a suspect is worked on, and for a suspect until nothing else is.
@@ -110,8 +110,8 @@ impl Deaths {
             return Err(Killer { deaths });
         }
         let turn = match suspect {
-            Some(_) => Turn::Alone { _guard: self.turns.write().unwrap_or_else(PoisonError::into_inner) },
-            None => Turn::WithOthers { _guard: self.turns.read().unwrap_or_else(PoisonError::into_inner) },
+            Some(_) => Turn::Alone { _guard: locked_exclusive(&self.turns) },
+            None => Turn::WithOthers { _guard: locked_shared(&self.turns) },
         };
         let mark = self.in_work.begin(channel, digest).inspect_err(|error| {
             tracing::debug!(channel, %error, "cannot note what is in work");

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use message::files;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 
@@ -75,8 +76,7 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
 pub(crate) fn write_new(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<File> {
     failpoint!("R05")?;
     failpoint!("step")?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))?);
+    let mut file = files::open(directory, name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)?;
     if masked(mode) {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
     }

@@ -33,8 +33,10 @@ pub(crate) use active::{Scenario, scenario};
 mod active {
     use std::collections::HashMap;
     use std::io;
-    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::sync::{Mutex, OnceLock};
     use std::time::Duration;
+
+    use message::locked;
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Action {
@@ -79,7 +81,7 @@ mod active {
     /// The injected error.
     pub(crate) fn reached(name: &'static str) -> io::Result<()> {
         let action = {
-            let mut points = points().lock().unwrap_or_else(PoisonError::into_inner);
+            let mut points = locked(points());
             let hit = points.hits.entry(name).or_default();
             *hit += 1;
             let hit = *hit;
@@ -103,7 +105,7 @@ mod active {
     #[cfg(test)]
     impl Drop for Scenario {
         fn drop(&mut self) {
-            *points().lock().unwrap_or_else(PoisonError::into_inner) = Points::default();
+            *locked(points()) = Points::default();
         }
     }
 
@@ -111,12 +113,12 @@ mod active {
     impl Scenario {
         /// Sets the points from here on.
         pub(crate) fn set(&self, list: &str) {
-            *points().lock().unwrap_or_else(PoisonError::into_inner) = parse(list);
+            *locked(points()) = parse(list);
         }
 
         /// How often a point was passed since the last `set`.
         pub(crate) fn hits(&self, name: &str) -> u64 {
-            points().lock().unwrap_or_else(PoisonError::into_inner).hits.get(name).copied().unwrap_or(0)
+            locked(points()).hits.get(name).copied().unwrap_or(0)
         }
     }
 
@@ -124,7 +126,7 @@ mod active {
     #[cfg(test)]
     pub(crate) fn scenario(list: &str) -> Scenario {
         static TURN: Mutex<()> = Mutex::new(());
-        let scenario = Scenario(TURN.lock().unwrap_or_else(PoisonError::into_inner));
+        let scenario = Scenario(locked(&TURN));
         if !list.is_empty() {
             scenario.set(list);
         }

@@ -15,10 +15,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::SpoolError;
-use message::hex;
+use message::{hex, locked};
 
 /// Size at which the file is cut when nothing is in work.
 const CUT_BYTES: u64 = 64 << 10;
@@ -77,7 +77,7 @@ impl InWork {
     /// # Errors
     /// What the operating system answered.
     pub(super) fn end(&self) -> io::Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = locked(&self.inner);
         inner.ended = true;
         inner.file.set_len(0)
     }
@@ -93,7 +93,7 @@ impl InWork {
     }
 
     fn note(&self, sign: char, line: &str) -> io::Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = locked(&self.inner);
         if inner.ended {
             return Ok(());
         }

@@ -14,6 +14,8 @@ pub mod commit;
 mod deaths;
 mod disk;
 pub(crate) mod failpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod in_work;
 pub mod journal;
@@ -28,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
-pub use deaths::{Deaths, DeathsError, KILLED_HANDLER, Killer, Turns, Work};
+pub use deaths::{Deaths, DeathsError, Killer, Turns, Work};
 pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;

@@ -3,12 +3,12 @@
 //! The lock is `flock` on a file that is never removed. The process id in it is only there to be read by people: the
 //! kernel frees the lock when its holder dies, so a left-over file never stops a start.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use message::files;
+use rustix::fs::{CWD, FlockOperation, OFlags};
 
 use super::SpoolError;
 
@@ -19,23 +19,14 @@ pub struct SpoolLock {
     file: File,
 }
 
-/// A lock file is never reached through a symbolic link: opening it cuts it.
-const NO_LINKS: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-
 impl SpoolLock {
     /// Takes the lock file `path`, made with mode 0600 where it is missing.
     ///
     /// # Errors
     /// [`SpoolError::AlreadyHeld`] with the process id of the holder; [`SpoolError::Io`].
     pub fn acquire(path: &Path) -> Result<Self, SpoolError> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(NO_LINKS)
-            .open(path)
+        // Never through a symbolic link: what it points to would be truncated.
+        let mut file = files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600)
             .map_err(SpoolError::io("open lock file", path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

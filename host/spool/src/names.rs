@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const MICROSECONDS: u64 = 1_000_000;
 
 /// Whether `name` is that of an intermediate directory.
-pub(crate) fn is_directory(name: &[u8]) -> bool {
+pub fn is_directory(name: &[u8]) -> bool {
     name.len() == 8 && name.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn is_field(name: &str) -> bool {
 }
 
 /// Reads an element name as the number it stands for, which sorts as the name does.
-pub(crate) fn element_number(name: &[u8]) -> Option<u64> {
+pub fn element_number(name: &[u8]) -> Option<u64> {
     if !is_element(name) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! Destinations: the forms that RabbitMQ and ActiveMQ know, and what a RECEIPT for a SEND to each is worth.
 //!
 //! Both brokers take a destination apart in ways of their own, and both confirm messages that no queue holds. The table
-//! in `docs/destinations.md` lists every form with what each broker does; a test proves it against both.
+//! in `docs/src/destinations.md` lists every form with what each broker does; a test proves it against both.
 //!
 //! Not here: whether a queue is there. That is asked of the broker, see [`rabbitmq`](super::rabbitmq).
 

@@ -1,21 +1,15 @@
 //! Text of a peer made fit for an error message or a log line.
 
+use message::text::escaped;
+
 /// How many bytes of a peer's text are shown.
 pub(crate) const SHOWN: usize = 4096;
 
-/// `text` on one line: cut at [`SHOWN`] bytes, control characters escaped, bytes that are not UTF-8 replaced.
+/// `text` on one line: cut at [`SHOWN`] bytes, unsafe characters escaped, bytes that are not UTF-8 replaced.
 pub(crate) fn quoted(text: &[u8]) -> String {
     let cut = text.get(..SHOWN);
-    let mut line = String::new();
-    for character in String::from_utf8_lossy(cut.unwrap_or(text)).trim().chars() {
-        if character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
+    let shown = String::from_utf8_lossy(cut.unwrap_or(text));
+    let mut line = escaped(shown.trim()).into_owned();
     if cut.is_some_and(|cut| cut.len() < text.len()) {
         line.push('…');
     }
@@ -29,6 +23,7 @@ mod tests {
     #[test]
     fn escapes_control_characters_and_keeps_the_rest() {
         assert_eq!(quoted("a\n\x1b[31mß\u{202e}\0 ".as_bytes()), "a\\n\\u{1b}[31mß\\u{202e}\\u{0}");
+        assert_eq!(quoted("\u{61c}a\u{2066}".as_bytes()), "\\u{61c}a\\u{2066}");
         assert_eq!(quoted(b"\xff"), "\u{fffd}");
     }
 

@@ -13,9 +13,10 @@ mod script;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use message::locked;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -46,11 +47,11 @@ struct Shared {
 
 impl Shared {
     fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.queues)
     }
 
     fn script(&self) -> Script {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.script).clone()
     }
 }
 
@@ -84,7 +85,7 @@ impl Broker {
 
     /// Changes how it misbehaves from now on.
     pub fn script(&self, change: impl FnOnce(&mut Script)) {
-        change(&mut self.shared.script.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut locked(&self.shared.script));
     }
 
     /// Puts a message into a queue, as if somebody had sent it.

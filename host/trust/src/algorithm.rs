@@ -7,15 +7,89 @@
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Public};
 
-use super::der::{self, Element, MalformedDer};
-use super::oids;
+use crate::asn1::{self, Asn1Error, Element, Reader};
+use crate::certificate::TbsCertificate;
+use crate::oids;
 
-const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-const ECDSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01];
-const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
-const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-const ED448: &[u8] = &[0x2b, 0x65, 0x71];
-const SHA2: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
+/// A message digest that is accepted somewhere, or refused by policy after the signature was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Digest {
+    /// Broken; never accepted.
+    Md5,
+    /// Weak; accepted by a setting only.
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+const DIGESTS: [(&[u8], Digest); 5] = [
+    (oids::MD5, Digest::Md5),
+    (oids::SHA1, Digest::Sha1),
+    (oids::SHA256, Digest::Sha256),
+    (oids::SHA384, Digest::Sha384),
+    (oids::SHA512, Digest::Sha512),
+];
+
+impl Digest {
+    /// The digest with this object identifier.
+    #[must_use]
+    pub fn from_oid(oid: &[u8]) -> Option<Self> {
+        DIGESTS.iter().find(|(known, _)| *known == oid).map(|(_, digest)| *digest)
+    }
+
+    /// The digest's length in octets.
+    #[must_use]
+    pub fn octets(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// The name as in `micalg`, such as `sha-256`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha-1",
+            Self::Sha256 => "sha-256",
+            Self::Sha384 => "sha-384",
+            Self::Sha512 => "sha-512",
+        }
+    }
+}
+
+/// The kind of key that makes a signature with a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureKey {
+    /// RSA by PKCS#1 v1.5.
+    Rsa,
+    Ecdsa,
+}
+
+/// Signature algorithms that name their digest.
+const SIGNATURES: [(&[u8], SignatureKey, Digest); 9] = [
+    (oids::RSA_WITH_MD5, SignatureKey::Rsa, Digest::Md5),
+    (oids::RSA_WITH_SHA1, SignatureKey::Rsa, Digest::Sha1),
+    (oids::RSA_WITH_SHA256, SignatureKey::Rsa, Digest::Sha256),
+    (oids::RSA_WITH_SHA384, SignatureKey::Rsa, Digest::Sha384),
+    (oids::RSA_WITH_SHA512, SignatureKey::Rsa, Digest::Sha512),
+    (oids::ECDSA_WITH_SHA1, SignatureKey::Ecdsa, Digest::Sha1),
+    (oids::ECDSA_WITH_SHA256, SignatureKey::Ecdsa, Digest::Sha256),
+    (oids::ECDSA_WITH_SHA384, SignatureKey::Ecdsa, Digest::Sha384),
+    (oids::ECDSA_WITH_SHA512, SignatureKey::Ecdsa, Digest::Sha512),
+];
+
+/// Key and digest of a signature algorithm that names both; `None` for the others (RSA-PSS, Ed25519, Ed448) and for what
+/// is not known.
+#[must_use]
+pub fn signature(oid: &[u8]) -> Option<(SignatureKey, Digest)> {
+    SIGNATURES.iter().find(|(known, ..)| *known == oid).map(|(_, key, digest)| (*key, *digest))
+}
 
 /// How far a signature algorithm is to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,84 +115,73 @@ pub(crate) struct SignatureAlgorithm {
 
 impl SignatureAlgorithm {
     /// Reads `AlgorithmIdentifier ::= SEQUENCE { OID, parameters }`.
-    pub(crate) fn from_element(identifier: &Element<'_>) -> Result<Self, MalformedDer> {
+    pub(crate) fn from_element(identifier: &Element<'_>) -> Result<Self, Asn1Error> {
         let mut fields = identifier.inside();
-        let oid = fields.take(der::OID)?.content;
-        if oid.strip_prefix(RSA) == Some(&[0x0a]) {
+        let oid = fields.take(asn1::OID)?.content;
+        if oid == oids::RSA_PSS {
             let (digest, strength) = pss_digest(fields)?;
             return Ok(Self { name: format!("RSA-PSS with {digest}"), strength });
         }
-        Ok(Self { name: oids::name(oid), strength: plain(oid) })
+        Ok(Self { name: oids::name(oid), strength: strength(oid) })
     }
 
     /// The algorithm in the outer part of a certificate.
-    pub(crate) fn of_certificate(certificate: &[u8]) -> Result<Self, MalformedDer> {
-        let mut fields = der::Reader::new(certificate).take(der::SEQUENCE)?.inside();
-        fields.take(der::SEQUENCE)?;
-        Self::from_element(&fields.take(der::SEQUENCE)?)
+    pub(crate) fn of_certificate(certificate: &[u8]) -> Result<Self, Asn1Error> {
+        let mut fields = Reader::der(certificate).take(asn1::SEQUENCE)?.inside();
+        fields.take(asn1::SEQUENCE)?;
+        Self::from_element(&fields.take(asn1::SEQUENCE)?)
     }
 }
 
-fn plain(oid: &[u8]) -> Strength {
-    use Strength::{Refused, Sha1, Strong};
-    match (oid.strip_prefix(RSA), oid.strip_prefix(ECDSA_SHA2)) {
-        (Some([0x0b..=0x0d]), _) | (_, Some([0x02..=0x04])) => Strong,
-        (Some([0x05]), _) => Sha1,
-        _ if oid == ECDSA_SHA1 => Sha1,
-        _ if oid == ED25519 || oid == ED448 => Strong,
-        _ => Refused,
+/// How far a signature algorithm without parameters is to be trusted.
+fn strength(oid: &[u8]) -> Strength {
+    match signature(oid) {
+        Some((_, Digest::Md5)) => Strength::Refused,
+        Some((_, Digest::Sha1)) => Strength::Sha1,
+        Some((_, Digest::Sha256 | Digest::Sha384 | Digest::Sha512)) => Strength::Strong,
+        None if oid == oids::ED25519 || oid == oids::ED448 => Strength::Strong,
+        None => Strength::Refused,
     }
 }
 
 /// The digest in `RSASSA-PSS-params ::= SEQUENCE { [0] AlgorithmIdentifier DEFAULT sha1, … }` (RFC 4055 3.1).
-fn pss_digest(mut fields: der::Reader<'_>) -> Result<(String, Strength), MalformedDer> {
-    let digest = match fields.optional(der::SEQUENCE)? {
-        Some(parameters) => parameters.inside().optional(0xa0)?,
+fn pss_digest(mut fields: Reader<'_>) -> Result<(String, Strength), Asn1Error> {
+    let digest = match fields.optional(asn1::SEQUENCE)? {
+        Some(parameters) => parameters.inside().optional(asn1::context(0))?,
         None => None,
     };
     let Some(digest) = digest else { return Ok(("SHA-1".to_owned(), Strength::Sha1)) };
-    let oid = digest.inside().take(der::SEQUENCE)?.inside().take(der::OID)?.content;
-    let strong = matches!(oid.strip_prefix(SHA2), Some([0x01..=0x03]));
+    let oid = digest.inside().take(asn1::SEQUENCE)?.inside().take(asn1::OID)?.content;
+    let strong = matches!(Digest::from_oid(oid), Some(Digest::Sha256 | Digest::Sha384 | Digest::Sha512));
     Ok((oids::name(oid), if strong { Strength::Strong } else { Strength::Refused }))
 }
 
-/// The digest of an RSA PKCS#1 or ECDSA signature algorithm, and `None` for Ed25519 and Ed448, which need none.
+/// The digest of an RSA PKCS#1 or ECDSA signature algorithm, and `Some(None)` for Ed25519 and Ed448, which need none.
 pub(crate) fn digest(oid: &[u8]) -> Option<Option<MessageDigest>> {
-    if oid == ED25519 || oid == ED448 {
+    if oid == oids::ED25519 || oid == oids::ED448 {
         return Some(None);
     }
-    if oid == ECDSA_SHA1 {
-        return Some(Some(MessageDigest::sha1()));
+    match signature(oid)?.1 {
+        Digest::Md5 => None,
+        Digest::Sha1 => Some(Some(MessageDigest::sha1())),
+        Digest::Sha256 => Some(Some(MessageDigest::sha256())),
+        Digest::Sha384 => Some(Some(MessageDigest::sha384())),
+        Digest::Sha512 => Some(Some(MessageDigest::sha512())),
     }
-    let digest = match (oid.strip_prefix(RSA), oid.strip_prefix(ECDSA_SHA2)) {
-        (Some([0x05]), _) => MessageDigest::sha1(),
-        (Some([0x0b]), _) | (_, Some([0x02])) => MessageDigest::sha256(),
-        (Some([0x0c]), _) | (_, Some([0x03])) => MessageDigest::sha384(),
-        (Some([0x0d]), _) | (_, Some([0x04])) => MessageDigest::sha512(),
-        _ => return None,
-    };
-    Some(Some(digest))
 }
 
 /// The kind of a key by the algorithm of its SubjectPublicKeyInfo.
 fn kind_of(key: &PKey<Public>) -> Option<String> {
-    kind_in(&der::Reader::new(&key.public_key_to_der().ok()?).take(der::SEQUENCE).ok()?)
+    kind_in(&Reader::der(&key.public_key_to_der().ok()?).take(asn1::SEQUENCE).ok()?)
 }
 
 /// The kind of key in a certificate, also of one that OpenSSL cannot read.
 pub(crate) fn kind_of_certificate(certificate: &[u8]) -> Option<String> {
-    let mut fields =
-        der::Reader::new(certificate).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?.inside();
-    fields.optional(0xa0).ok()?;
-    // Serial number, signature algorithm, issuer, validity, subject (RFC 5280 4.1).
-    for _ in 0..5 {
-        fields.any().ok()?;
-    }
-    kind_in(&fields.take(der::SEQUENCE).ok()?)
+    kind_in(&TbsCertificate::read(Reader::der(certificate)).ok()?.public_key)
 }
 
 fn kind_in(info: &Element<'_>) -> Option<String> {
-    Some(oids::name(info.inside().take(der::SEQUENCE).ok()?.inside().take(der::OID).ok()?.content))
+    Some(oids::name(info.inside().take(asn1::SEQUENCE).ok()?.inside().take(asn1::OID).ok()?.content))
 }
 
 /// Names the key if it is too weak or of a refused kind.
@@ -144,10 +207,10 @@ pub(crate) fn weak_key(key: &PKey<Public>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn strength(parameters: &[u8]) -> (String, Strength) {
-        let oid = der::encode(der::OID, &[RSA, &[0x0a]].concat());
-        let identifier = der::encode(der::SEQUENCE, &[oid.as_slice(), parameters].concat());
-        let element = der::Reader::new(&identifier).take(der::SEQUENCE).unwrap();
+    fn pss(parameters: &[u8]) -> (String, Strength) {
+        let oid = asn1::encode(asn1::OID, oids::RSA_PSS);
+        let identifier = asn1::encode(asn1::SEQUENCE, &[oid.as_slice(), parameters].concat());
+        let element = Reader::der(&identifier).take(asn1::SEQUENCE).unwrap();
         let algorithm = SignatureAlgorithm::from_element(&element).unwrap();
         (algorithm.name, algorithm.strength)
     }
@@ -155,18 +218,19 @@ mod tests {
     #[test]
     fn the_digest_of_pss_is_in_its_parameters() {
         let with = |oid: &[u8]| {
-            let digest = der::encode(der::SEQUENCE, &der::encode(der::OID, oid));
-            der::encode(der::SEQUENCE, &der::encode(0xa0, &digest))
+            let digest = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::OID, oid));
+            asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context(0), &digest))
         };
         assert_eq!(
-            strength(&with(&[SHA2, &[1]].concat())),
+            pss(&with(oids::SHA256)),
             ("RSA-PSS with SHA-256 (2.16.840.1.101.3.4.2.1)".into(), Strength::Strong)
         );
-        let (name, refused) = strength(&with(&[SHA2, &[8]].concat()));
+        let sha3_256 = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x08];
+        let (name, refused) = pss(&with(&sha3_256));
         assert_eq!(name, "RSA-PSS with SHA3-256 (2.16.840.1.101.3.4.2.8)");
         assert_eq!(refused, Strength::Refused);
-        assert_eq!(strength(&der::encode(der::SEQUENCE, &[])).1, Strength::Sha1);
-        assert_eq!(strength(&[]).1, Strength::Sha1);
+        assert_eq!(pss(&asn1::encode(asn1::SEQUENCE, &[])).1, Strength::Sha1);
+        assert_eq!(pss(&[]).1, Strength::Sha1);
     }
 
     #[test]
@@ -185,8 +249,8 @@ mod tests {
     fn what_is_refused_is_named() {
         let of = |oid: &str| {
             let oid = openssl::asn1::Asn1Object::from_str(oid).unwrap();
-            let identifier = der::encode(der::SEQUENCE, &der::encode(der::OID, oid.as_slice()));
-            let element = der::Reader::new(&identifier).take(der::SEQUENCE).unwrap();
+            let identifier = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::OID, oid.as_slice()));
+            let element = Reader::der(&identifier).take(asn1::SEQUENCE).unwrap();
             SignatureAlgorithm::from_element(&element).unwrap()
         };
         let sha3 = of("2.16.840.1.101.3.4.3.14");

@@ -20,12 +20,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use message::locked;
 use openssl::pkey::{PKey, Public};
 use openssl::sign::Verifier;
 use openssl::x509::{X509Crl, X509KeyUsage, X509Ref};
 
 use super::algorithm::{self, SignatureAlgorithm};
-use super::der::{self, Element, MalformedDer, Reader};
+use super::asn1::{self, Asn1Error, Element, Reader, context};
+use super::certificate::{self, extension};
 use super::names::DistinguishedName;
 
 /// How much revocation lists are asked for.
@@ -40,19 +42,20 @@ pub enum CrlMode {
     Ignore,
 }
 
-const DELTA_INDICATOR: &[u8] = &[0x55, 0x1d, 0x1b];
-const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 0x1c];
-const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 0x1d];
-const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 0x1f];
-/// Extensions that change nothing in how a CRL is read: number, authority key identifier; reason, hold, invalidity date.
-const HARMLESS: &[&[u8]] =
-    &[&[0x55, 0x1d, 0x14], &[0x55, 0x1d, 0x23], &[0x55, 0x1d, 0x15], &[0x55, 0x1d, 0x17], &[0x55, 0x1d, 0x18]];
+/// Extensions that change nothing in how a CRL is read.
+const HARMLESS: &[&[u8]] = &[
+    extension::CRL_NUMBER,
+    extension::AUTHORITY_KEY_IDENTIFIER,
+    extension::REASON_CODE,
+    extension::HOLD_INSTRUCTION,
+    extension::INVALIDITY_DATE,
+];
 
 /// Why a CRL cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CrlError {
-    #[error("{0}")]
-    Malformed(#[from] MalformedDer),
+    #[error("not well-formed DER: {0}")]
+    Malformed(#[from] Asn1Error),
     #[error("the issuer's name cannot be read")]
     Name,
     #[error("a date cannot be read")]
@@ -109,27 +112,31 @@ const REMEMBERED_KEYS: usize = 64;
 impl Crl {
     /// Reads a CRL.
     pub(crate) fn from_der(file: &Path, der: Vec<u8>) -> Result<Self, CrlError> {
-        let outer = Reader::new(&der).take(der::SEQUENCE)?;
+        let outer = Reader::der(&der).take(asn1::SEQUENCE)?;
         let mut parts = outer.inside();
         let (tbs, algorithm, signature) =
-            (parts.take(der::SEQUENCE)?, parts.take(der::SEQUENCE)?, parts.take(der::BIT_STRING)?);
+            (parts.take(asn1::SEQUENCE)?, parts.take(asn1::SEQUENCE)?, parts.take(asn1::BIT_STRING)?);
         parts.end()?;
         let fields = Fields::read(&tbs)?;
-        if fields.algorithm.raw != algorithm.raw {
+        if fields.algorithm.whole != algorithm.whole {
             return Err(CrlError::Algorithms);
         }
         let mut serials = fields.serials(&der)?;
         serials.sort_unstable_by(|&a, &b| serial_at(&der, a).cmp(serial_at(&der, b)));
-        let bits = signature.content.get(1..).filter(|_| signature.content.first() == Some(&0)).ok_or(MalformedDer)?;
+        let bits = signature
+            .content
+            .get(1..)
+            .filter(|_| signature.content.first() == Some(&0))
+            .ok_or(Asn1Error::Unexpected)?;
         Ok(Self {
             file: file.to_owned(),
-            issuer: DistinguishedName::from_der(fields.issuer.raw).map_err(|_| CrlError::Name)?,
+            issuer: DistinguishedName::from_der(fields.issuer.whole).map_err(|_| CrlError::Name)?,
             this_update: time(&fields.this_update)?,
             next_update: fields.next_update.as_ref().map(time).transpose()?,
             algorithm: SignatureAlgorithm::from_element(&algorithm)?,
-            algorithm_oid: algorithm.inside().take(der::OID)?.content.to_vec(),
+            algorithm_oid: algorithm.inside().take(asn1::OID)?.content.to_vec(),
             scope: fields.scope()?,
-            signed: range(&der, tbs.raw),
+            signed: range(&der, tbs.whole),
             signature: range(&der, bits),
             serials,
             verified: Mutex::default(),
@@ -139,11 +146,11 @@ impl Crl {
 
     /// The authority that a CRL names, even where the CRL itself cannot be used.
     pub(crate) fn issuer_of(der: &[u8]) -> Option<DistinguishedName> {
-        let tbs = Reader::new(der).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?;
+        let tbs = Reader::der(der).take(asn1::SEQUENCE).ok()?.inside().take(asn1::SEQUENCE).ok()?;
         let mut fields = tbs.inside();
-        fields.optional(der::INTEGER).ok()?;
-        fields.take(der::SEQUENCE).ok()?;
-        DistinguishedName::from_der(fields.take(der::SEQUENCE).ok()?.raw).ok()
+        fields.optional(asn1::INTEGER).ok()?;
+        fields.take(asn1::SEQUENCE).ok()?;
+        DistinguishedName::from_der(fields.take(asn1::SEQUENCE).ok()?.whole).ok()
     }
 
     /// How many certificates it lists.
@@ -177,7 +184,7 @@ impl Crl {
         let Ok(key) = issuer.public_key() else { return false };
         let Ok(encoded) = key.public_key_to_der() else { return false };
         let digest = openssl::sha::sha256(&encoded);
-        let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut verified = locked(&self.verified);
         if verified.len() >= REMEMBERED_KEYS && !verified.contains_key(&digest) {
             verified.clear();
         }
@@ -216,16 +223,16 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn read(tbs: &Element<'a>) -> Result<Self, CrlError> {
         let mut reader = tbs.inside();
-        reader.optional(der::INTEGER)?;
-        let algorithm = reader.take(der::SEQUENCE)?;
-        let issuer = reader.take(der::SEQUENCE)?;
+        reader.optional(asn1::INTEGER)?;
+        let algorithm = reader.take(asn1::SEQUENCE)?;
+        let issuer = reader.take(asn1::SEQUENCE)?;
         let this_update = reader.any()?;
         let next_update = match reader.peek() {
-            Some(der::UTC_TIME | der::GENERALIZED_TIME) => Some(reader.any()?),
+            Some(asn1::UTC_TIME | asn1::GENERALIZED_TIME) => Some(reader.any()?),
             _ => None,
         };
-        let revoked = reader.optional(der::SEQUENCE)?;
-        let extensions = reader.optional(0xa0)?;
+        let revoked = reader.optional(asn1::SEQUENCE)?;
+        let extensions = reader.optional(context(0))?;
         reader.end()?;
         Ok(Self { algorithm, issuer, this_update, next_update, revoked, extensions })
     }
@@ -236,14 +243,14 @@ impl<'a> Fields<'a> {
         let Some(revoked) = self.revoked else { return Ok(places) };
         let mut entries = revoked.inside();
         while !entries.is_empty() {
-            let mut entry = entries.take(der::SEQUENCE)?.inside();
-            let serial = entry.take(der::INTEGER)?;
-            places.push(u32::try_from(range(der, serial.raw).start).map_err(|_| MalformedDer)?);
+            let mut entry = entries.take(asn1::SEQUENCE)?.inside();
+            let serial = entry.take(asn1::INTEGER)?;
+            places.push(u32::try_from(range(der, serial.whole).start).map_err(|_| Asn1Error::Header)?);
             entry.any()?;
-            if let Some(list) = entry.optional(der::SEQUENCE)? {
-                for extension in der::extensions(&list)? {
+            if let Some(list) = entry.optional(asn1::SEQUENCE)? {
+                for extension in certificate::extension_list(&list)? {
                     match extension.oid {
-                        CERTIFICATE_ISSUER => return Err(CrlError::Indirect),
+                        extension::CERTIFICATE_ISSUER => return Err(CrlError::Indirect),
                         oid if extension.critical && !HARMLESS.contains(&oid) => return Err(CrlError::Critical),
                         _ => {}
                     }
@@ -256,11 +263,10 @@ impl<'a> Fields<'a> {
 
     fn scope(&self) -> Result<Scope, CrlError> {
         let mut scope = Scope::default();
-        let Some(outer) = self.extensions else { return Ok(scope) };
-        for extension in der::extensions(&outer.inside().take(der::SEQUENCE)?)? {
+        for extension in certificate::extensions(self.extensions)? {
             match extension.oid {
-                DELTA_INDICATOR => return Err(CrlError::Delta),
-                ISSUING_DISTRIBUTION_POINT => scope = Scope::read(extension.value)?,
+                extension::DELTA_CRL_INDICATOR => return Err(CrlError::Delta),
+                extension::ISSUING_DISTRIBUTION_POINT => scope = Scope::read(extension.value)?,
                 oid if extension.critical && !HARMLESS.contains(&oid) => return Err(CrlError::Critical),
                 _ => {}
             }
@@ -273,12 +279,12 @@ impl Scope {
     /// Reads `IssuingDistributionPoint` (RFC 5280 5.2.5).
     fn read(value: &[u8]) -> Result<Self, CrlError> {
         let mut scope = Self::default();
-        let mut fields = Reader::new(value).take(der::SEQUENCE)?.inside();
+        let mut fields = Reader::der(value).take(asn1::SEQUENCE)?.inside();
         while !fields.is_empty() {
             let field = fields.any()?;
             let set = field.content != [0];
             match field.tag {
-                0xa0 => scope.points = full_names(&field)?,
+                tag if tag == context(0) => scope.points = full_names(&field)?,
                 0x81 => scope.users_only = set,
                 0x82 => scope.authorities_only = set,
                 0x83 => return Err(CrlError::SomeReasons),
@@ -292,26 +298,25 @@ impl Scope {
 }
 
 /// The names in `DistributionPointName ::= CHOICE { [0] GeneralNames, [1] relative name }`, encoded.
-fn full_names(point: &Element<'_>) -> Result<Vec<Vec<u8>>, MalformedDer> {
-    let mut names = point.inside().take(0xa0)?.inside();
+fn full_names(point: &Element<'_>) -> Result<Vec<Vec<u8>>, Asn1Error> {
+    let mut names = point.inside().take(context(0))?.inside();
     let mut list = Vec::new();
     while !names.is_empty() {
-        list.push(names.any()?.raw.to_vec());
+        list.push(names.any()?.whole.to_vec());
     }
     Ok(list)
 }
 
 /// The names of all distribution points a certificate gives.
-fn certificate_points(certificate: &[u8]) -> Result<Vec<Vec<u8>>, MalformedDer> {
-    let extensions = der::certificate_extensions(certificate)?;
-    let Some(extension) = extensions.iter().find(|extension| extension.oid == CRL_DISTRIBUTION_POINTS) else {
+fn certificate_points(certificate: &[u8]) -> Result<Vec<Vec<u8>>, Asn1Error> {
+    let Some(value) = certificate::extension_value(certificate, extension::CRL_DISTRIBUTION_POINTS)? else {
         return Ok(Vec::new());
     };
-    let mut points = Reader::new(extension.value).take(der::SEQUENCE)?.inside();
+    let mut points = Reader::der(value).take(asn1::SEQUENCE)?.inside();
     let mut list = Vec::new();
     while !points.is_empty() {
-        let mut point = points.take(der::SEQUENCE)?.inside();
-        if let Some(name) = point.optional(0xa0)? {
+        let mut point = points.take(asn1::SEQUENCE)?.inside();
+        if let Some(name) = point.optional(context(0))? {
             list.extend(full_names(&name).unwrap_or_default());
         }
     }
@@ -327,7 +332,7 @@ fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
 /// The serial number that stands at `at`, without leading zeros.
 fn serial_at(der: &[u8], at: u32) -> &[u8] {
     let tail = usize::try_from(at).ok().and_then(|at| der.get(at..)).unwrap_or_default();
-    without_zeros(Reader::new(tail).any().map_or(&[], |element| element.content))
+    without_zeros(Reader::der(tail).any().map_or(&[], |element| element.content))
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {
@@ -335,26 +340,8 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// Seconds since 1970 of a UTCTime or GeneralizedTime in the forms RFC 5280 4.1.2.5 allows.
+/// Seconds since 1970 of a date; 0 before.
 fn time(element: &Element<'_>) -> Result<u64, CrlError> {
-    let text = std::str::from_utf8(element.content).map_err(|_| CrlError::Date)?;
-    let (year, rest) = match element.tag {
-        der::UTC_TIME => {
-            let (digits, rest) = text.split_at_checked(2).ok_or(CrlError::Date)?;
-            let year: i16 = digits.parse().map_err(|_| CrlError::Date)?;
-            (if year < 50 { year + 2000 } else { year + 1900 }, rest)
-        }
-        der::GENERALIZED_TIME => {
-            let (digits, rest) = text.split_at_checked(4).ok_or(CrlError::Date)?;
-            (digits.parse().map_err(|_| CrlError::Date)?, rest)
-        }
-        _ => return Err(CrlError::Date),
-    };
-    let digits =
-        rest.strip_suffix('Z').filter(|digits| digits.len() == 10 && digits.is_ascii()).ok_or(CrlError::Date)?;
-    let pair = |at: usize| digits.get(at..at + 2).and_then(|pair| pair.parse::<i8>().ok()).ok_or(CrlError::Date);
-    let moment = jiff::civil::DateTime::new(year, pair(0)?, pair(2)?, pair(4)?, pair(6)?, pair(8)?, 0)
-        .map_err(|_| CrlError::Date)?;
-    let stamp = jiff::tz::TimeZone::UTC.to_timestamp(moment).map_err(|_| CrlError::Date)?;
-    Ok(u64::try_from(stamp.as_second()).unwrap_or(0))
+    let seconds = asn1::seconds_since_1970(element).ok_or(CrlError::Date)?;
+    Ok(u64::try_from(seconds).unwrap_or(0))
 }

@@ -21,9 +21,12 @@
 
 mod algorithm;
 mod anchors;
+pub mod asn1;
+mod certificate;
 mod credential;
 mod crls;
-pub mod der;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lists;
 mod names;
 pub mod oids;
@@ -32,11 +35,12 @@ mod policy;
 mod store;
 pub mod tls;
 
+pub use algorithm::{Digest, SignatureKey, signature};
+pub use certificate::TbsCertificate;
 pub use credential::{
     Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError, RecipientSource,
 };
 pub use crls::CrlMode;
-pub use der::MalformedDer;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
 pub use names::{DistinguishedName, NameError};
 pub use path::{CertPath, OpensslError, PathError, Role, Signer, seconds};

@@ -1,8 +1,57 @@
-//! Object identifiers by name: the one table of algorithms and content types that a refusal may have to name.
+//! Object identifiers of algorithms and content types, and their names: the one table.
 //!
-//! Being in the table says nothing about being accepted; that is decided where an algorithm is used: in
-//! `algorithm` for certificates, in `smime::shape` for messages. What each of those accepts stands in
-//! [`accepted`], so that a refusal says it in the same words everywhere.
+//! [`name`] names an identifier in a refusal. Being in the table does not mean being accepted: `algorithm` decides that
+//! for certificates, `smime::shape` for messages. [`accepted`] has what each accepts, in the words of a refusal.
+
+use crate::asn1::{dotted, oid};
+
+pub const DATA: &[u8] = oid!("1.2.840.113549.1.7.1");
+pub const SIGNED_DATA: &[u8] = oid!("1.2.840.113549.1.7.2");
+pub const ENVELOPED_DATA: &[u8] = oid!("1.2.840.113549.1.7.3");
+pub const AUTH_ENVELOPED_DATA: &[u8] = oid!("1.2.840.113549.1.9.16.1.23");
+
+/// Signed attributes (RFC 5652, section 11).
+pub const CONTENT_TYPE: &[u8] = oid!("1.2.840.113549.1.9.3");
+pub const MESSAGE_DIGEST: &[u8] = oid!("1.2.840.113549.1.9.4");
+pub const SIGNING_TIME: &[u8] = oid!("1.2.840.113549.1.9.5");
+
+pub(crate) const MD5: &[u8] = oid!("1.2.840.113549.2.5");
+pub(crate) const SHA1: &[u8] = oid!("1.3.14.3.2.26");
+pub(crate) const SHA256: &[u8] = oid!("2.16.840.1.101.3.4.2.1");
+pub(crate) const SHA384: &[u8] = oid!("2.16.840.1.101.3.4.2.2");
+pub(crate) const SHA512: &[u8] = oid!("2.16.840.1.101.3.4.2.3");
+
+/// RSA keys, RSA key transport, and RSA signatures whose digest stands elsewhere.
+pub const RSA: &[u8] = oid!("1.2.840.113549.1.1.1");
+pub const RSA_OAEP: &[u8] = oid!("1.2.840.113549.1.1.7");
+pub const MGF1: &[u8] = oid!("1.2.840.113549.1.1.8");
+pub const RSA_PSS: &[u8] = oid!("1.2.840.113549.1.1.10");
+pub const RSA_WITH_MD5: &[u8] = oid!("1.2.840.113549.1.1.4");
+pub const RSA_WITH_SHA1: &[u8] = oid!("1.2.840.113549.1.1.5");
+pub const RSA_WITH_SHA256: &[u8] = oid!("1.2.840.113549.1.1.11");
+pub(crate) const RSA_WITH_SHA384: &[u8] = oid!("1.2.840.113549.1.1.12");
+pub(crate) const RSA_WITH_SHA512: &[u8] = oid!("1.2.840.113549.1.1.13");
+pub const EC_PUBLIC_KEY: &[u8] = oid!("1.2.840.10045.2.1");
+pub const ECDSA_WITH_SHA1: &[u8] = oid!("1.2.840.10045.4.1");
+pub const ECDSA_WITH_SHA256: &[u8] = oid!("1.2.840.10045.4.3.2");
+pub(crate) const ECDSA_WITH_SHA384: &[u8] = oid!("1.2.840.10045.4.3.3");
+pub(crate) const ECDSA_WITH_SHA512: &[u8] = oid!("1.2.840.10045.4.3.4");
+pub const ED25519: &[u8] = oid!("1.3.101.112");
+pub(crate) const ED448: &[u8] = oid!("1.3.101.113");
+
+pub const AES_128_CBC: &[u8] = oid!("2.16.840.1.101.3.4.1.2");
+pub const AES_192_CBC: &[u8] = oid!("2.16.840.1.101.3.4.1.22");
+pub const AES_256_CBC: &[u8] = oid!("2.16.840.1.101.3.4.1.42");
+pub const AES_256_GCM: &[u8] = oid!("2.16.840.1.101.3.4.1.46");
+pub const AES_128_WRAP: &[u8] = oid!("2.16.840.1.101.3.4.1.5");
+pub const AES_192_WRAP: &[u8] = oid!("2.16.840.1.101.3.4.1.25");
+pub const AES_256_WRAP: &[u8] = oid!("2.16.840.1.101.3.4.1.45");
+/// ECDH with the X9.63 key derivation.
+pub const ECDH_WITH_SHA1: &[u8] = oid!("1.3.133.16.840.63.0.2");
+pub const ECDH_WITH_SHA224: &[u8] = oid!("1.3.132.1.11.0");
+pub const ECDH_WITH_SHA256: &[u8] = oid!("1.3.132.1.11.1");
+pub const ECDH_WITH_SHA384: &[u8] = oid!("1.3.132.1.11.2");
+pub const ECDH_WITH_SHA512: &[u8] = oid!("1.3.132.1.11.3");
 
 /// What is accepted, in the words of a refusal.
 pub mod accepted {
@@ -163,37 +212,20 @@ const NAMES: &[(&str, &str)] = &[
     ("2.16.840.1.101.3.4.4.3", "ML-KEM-1024"),
 ];
 
-/// What an object identifier is called, with its dotted form: `3DES-CBC (1.2.840.113549.3.7)`. The dotted form alone where
-/// the table does not have it.
+/// The name of an object identifier, with its dotted form: `3DES-CBC (1.2.840.113549.3.7)`. The dotted form alone where
+/// the table does not have it; hexadecimal where it is not well formed.
 pub fn name(oid: &[u8]) -> String {
-    let dotted = dotted(oid);
+    let Some(dotted) = oid.get(..MAX_OCTETS).is_none().then(|| dotted(oid)).flatten() else {
+        return message::hex(oid.get(..MAX_OCTETS).unwrap_or(oid));
+    };
     match NAMES.iter().find(|(known, _)| *known == dotted) {
         Some((_, name)) => format!("{name} ({dotted})"),
         None => dotted,
     }
 }
 
-/// An object identifier in dotted form; hexadecimal where it is not well formed.
-pub(crate) fn dotted(oid: &[u8]) -> String {
-    let mut arcs = Vec::new();
-    let mut value: u64 = 0;
-    for &byte in oid.iter().take(64) {
-        if value >> 56 != 0 {
-            return message::hex(oid.get(..64).unwrap_or(oid));
-        }
-        value = (value << 7) | u64::from(byte & 0x7F);
-        if byte & 0x80 == 0 {
-            if arcs.is_empty() {
-                let root = (value / 40).min(2);
-                arcs.push(root.to_string());
-                value -= root * 40;
-            }
-            arcs.push(value.to_string());
-            value = 0;
-        }
-    }
-    arcs.join(".")
-}
+/// A longer identifier is nobody's: it is shown in hexadecimal, and not whole.
+const MAX_OCTETS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +241,51 @@ mod tests {
         for (at, (text, name)) in NAMES.iter().enumerate() {
             assert_eq!(super::name(&octets(text)), format!("{name} ({text})"));
             assert!(NAMES.iter().skip(at + 1).all(|(other, _)| other != text), "{text} twice");
+        }
+    }
+
+    #[test]
+    fn constants_have_the_names_of_the_table() {
+        for (oid, expected) in [
+            (DATA, "data"),
+            (SIGNED_DATA, "signed data"),
+            (ENVELOPED_DATA, "enveloped data"),
+            (AUTH_ENVELOPED_DATA, "authenticated enveloped data"),
+            (MD5, "MD5"),
+            (SHA1, "SHA-1"),
+            (SHA256, "SHA-256"),
+            (SHA384, "SHA-384"),
+            (SHA512, "SHA-512"),
+            (RSA, "RSA"),
+            (RSA_OAEP, "RSA-OAEP"),
+            (MGF1, "MGF1"),
+            (RSA_PSS, "RSA-PSS"),
+            (RSA_WITH_MD5, "RSA with MD5"),
+            (RSA_WITH_SHA1, "RSA with SHA-1"),
+            (RSA_WITH_SHA256, "RSA with SHA-256"),
+            (RSA_WITH_SHA384, "RSA with SHA-384"),
+            (RSA_WITH_SHA512, "RSA with SHA-512"),
+            (EC_PUBLIC_KEY, "EC public key"),
+            (ECDSA_WITH_SHA1, "ECDSA with SHA-1"),
+            (ECDSA_WITH_SHA256, "ECDSA with SHA-256"),
+            (ECDSA_WITH_SHA384, "ECDSA with SHA-384"),
+            (ECDSA_WITH_SHA512, "ECDSA with SHA-512"),
+            (ED25519, "Ed25519"),
+            (ED448, "Ed448"),
+            (AES_128_CBC, "AES-128-CBC"),
+            (AES_192_CBC, "AES-192-CBC"),
+            (AES_256_CBC, "AES-256-CBC"),
+            (AES_256_GCM, "AES-256-GCM"),
+            (AES_128_WRAP, "AES-128 key wrap"),
+            (AES_192_WRAP, "AES-192 key wrap"),
+            (AES_256_WRAP, "AES-256 key wrap"),
+            (ECDH_WITH_SHA1, "ECDH with SHA-1"),
+            (ECDH_WITH_SHA224, "ECDH with SHA-224"),
+            (ECDH_WITH_SHA256, "ECDH with SHA-256"),
+            (ECDH_WITH_SHA384, "ECDH with SHA-384"),
+            (ECDH_WITH_SHA512, "ECDH with SHA-512"),
+        ] {
+            assert!(name(oid).starts_with(&format!("{expected} (")), "{expected}: {}", name(oid));
         }
     }
 
@@ -237,10 +314,8 @@ mod tests {
     #[test]
     fn what_is_not_in_the_table_keeps_its_dotted_form() {
         assert_eq!(name(&octets("1.2.3.4")), "1.2.3.4");
-        assert_eq!(dotted(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01]), "2.16.840.1.101.3.4.1");
-        assert_eq!(dotted(&[0x2B, 0x65, 0x70]), "1.3.101.112");
         assert_eq!(name(&[]), "");
-        assert_eq!(dotted(&[0xFF; 80]), "ff".repeat(64));
+        assert_eq!(name(&[0xFF; 80]), "ff".repeat(64));
     }
 
     proptest::proptest! {

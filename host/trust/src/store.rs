@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use message::locked;
 use openssl::error::ErrorStack;
 use openssl::x509::{X509, X509Ref};
 
@@ -209,7 +210,7 @@ impl TrustStore {
     }
 
     fn remembered(&self) -> MutexGuard<'_, HashMap<([u8; 32], Role), CertPath>> {
-        self.good_paths.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.good_paths)
     }
 
     /// The settings it was made with.
@@ -357,7 +358,7 @@ impl Trust {
     ///
     /// The last good store stays when nothing can be read any more.
     pub fn refresh(&self) -> Refreshed<TrustError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&self.seen);
         let before = self.current.load_full();
         let state = anchors::state_of(before.settings());
         if *seen == Some(state) {

@@ -1,5 +1,5 @@
 //! The operator's `[config]`: a small reader of JSON. The host makes the text itself, so it is well formed; what is not
-//! is answered by one sentence. Numbers are those of `strtod`, lists are read where they hold texts alone.
+//! is answered by one sentence. Numbers are those of `strtod`, lists are read if they contain strings only.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static char *write_utf8(char *out, unsigned code) {
     return out;
 }
 
-/// What `\u` stands for; two of them where the first is half of a pair.
+/// What `\u` denotes; two of them where the first is half of a pair.
 static char *read_code(reader *in, char *out) {
     unsigned code = hexadecimal(in);
     if (code >= 0xd800 && code < 0xdc00 && in->at[0] == '\\' && in->at[1] == 'u') {
@@ -115,7 +115,7 @@ static void skip_value(reader *in, int depth) {
     }
 }
 
-/// The texts of the list `json`, none where it holds anything else.
+/// The texts of the list `json`, none if it contains anything else.
 static const char **read_items(const char *json) {
     size_t count = 0;
     const char **items = sesame_allocate((strlen(json) + 1) * sizeof *items);

@@ -1,7 +1,7 @@
-//! What stands between the contract's C form, `contract.h`, and the functions of `sesame.h`.
+//! Connects the contract's C form, `contract.h`, and the functions of `sesame.h`.
 //!
 //! `sesame plugin build` defines SESAME_VALIDATOR, SESAME_TRANSFORMER and SESAME_ROUTER for the roles of the world. The
-//! configuration is read in `config.c`, what the C library asks of a system is in `system.c`.
+//! configuration is read in `config.c`, the system calls of the C library are in `system.c`.
 #include "sesame.h"
 
 #include <stdarg.h>
@@ -79,9 +79,9 @@ static size_t character(const uint8_t *at, size_t rest) {
     return overlong || beyond ? 0 : length;
 }
 
-/// A copy, for the bindings free all that is handed back, of one character more than `most`, so that the host shows that it
-/// was cut. The host takes nothing but UTF-8: each byte that is part of no character becomes U+FFFD, and in a header's value
-/// so does a control character.
+/// A copy, because the bindings free all that is returned, of one character more than `most`, so that the host shows
+/// that it was cut. The host takes nothing but UTF-8: each byte that is part of no character becomes U+FFFD, and in a
+/// header's value so does a control character.
 static sesame_text copy_of(const void *bytes, size_t length, size_t most, bool header) {
     const uint8_t *from = bytes;
     size_t room = 0, end = 0;
@@ -114,12 +114,12 @@ static void fill(sesame_finding *finding, uint8_t severity, const char *code, co
     finding->text = text_of(text, SENTENCE);
 }
 
-/// Stands for all findings beyond those that are kept.
+/// Counts the findings beyond those that are kept.
 static sesame_finding surplus;
 
 static sesame_finding *add(sesame_answer *answer, uint8_t severity, const char *code, const char *format, va_list list) {
     if (answer->count == answer->room) {
-        // Findings that were handed out must not move, for whoever holds one may still add to it; the host keeps 200. An
+        // Findings that were handed out must not move, because the plugin may still add to one; the host keeps 200. An
         // error among the others has made the message invalid all the same.
         if (answer->findings) return &surplus;
         answer->room = 1000;

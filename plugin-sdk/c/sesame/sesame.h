@@ -1,7 +1,7 @@
 //! The contract of Sesame for a plugin written in C. Start at "what a plugin defines"; everything else is called by it.
 //!
 //! `contract.h` is made by `sesame plugin build` from `wit/`; texts in it are UTF-8 with a length and without a zero at
-//! the end. What is handed to a function here is copied. An instance is gone after its message, so nothing need be freed.
+//! the end. Arguments are copied. An instance ends with its message, so nothing needs to be freed.
 #ifndef SESAME_H
 #define SESAME_H
 
@@ -21,7 +21,7 @@ typedef struct sesame_part sesame_part;
 
 // What a plugin defines.
 
-/// What the plugin says of itself. `config_schema` is the JSON Schema of its `[config]`, or NULL.
+/// The description of the plugin. `config_schema` is the JSON Schema of its `[config]`, or NULL.
 typedef struct {
     const char *name, *version, *summary, *config_schema;
 } sesame_description;
@@ -51,7 +51,7 @@ extern const char sesame_route; // wit/world.wit does not include router-plugin
 
 // Findings, for every role.
 
-/// Adds a finding. `format` is that of printf; what was in the message belongs into `sesame_in_field`, not here.
+/// Adds a finding. `format` is that of printf; put content of the message into `sesame_in_field`, not here.
 sesame_finding *sesame_error(sesame_answer *answer, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 sesame_finding *sesame_warning(sesame_answer *answer, const char *code, const char *format, ...)
@@ -61,15 +61,15 @@ sesame_finding *sesame_info(sesame_answer *answer, const char *code, const char 
 
 /// Names the record, counted from 1.
 sesame_finding *sesame_in_record(sesame_finding *finding, uint32_t number);
-/// Names the field and what was in it, which the host keeps only beside the message.
+/// Names the field and its content, which the host stores only with the message.
 sesame_finding *sesame_in_field(sesame_finding *finding, const char *field, const void *value, size_t length);
 
-/// The message cannot be judged yet: it is tried again after at least so many milliseconds.
+/// The message cannot be decided on yet: it is tried again after at least `after` milliseconds.
 void sesame_retry(sesame_answer *answer, uint32_t after, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /// The plugin failed: the operator's `on-error` applies.
 void sesame_fail(sesame_answer *answer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// For a transformer; without a call of these the message stays as it is.
+// For a transformer; without a call of these the message is unchanged.
 
 /// Gives the message new content.
 sesame_part *sesame_replace(sesame_answer *answer, const void *content, size_t length);
@@ -80,7 +80,7 @@ sesame_finding *sesame_refuse(sesame_part *part, const char *code, const char *t
 /// Sets a header or the media type of new content.
 void sesame_set_header(sesame_part *part, const char *name, const char *value);
 void sesame_set_content_type(sesame_part *part, const char *content_type);
-/// Discards the message on purpose.
+/// Discards the message.
 sesame_finding *sesame_drop(sesame_answer *answer, const char *code, const char *text);
 
 // For a router; without a call of this the message takes the default route.
@@ -90,7 +90,7 @@ void sesame_route_to(sesame_answer *answer, const char *name);
 
 // Configuration.
 
-/// The value of a key, or the default where it is absent or of another type; the schema tells the operator about types.
+/// The value of a key, or the default where it is absent or of another type; the schema reports types to the operator.
 const char *sesame_config_text(const sesame_config *config, const char *key, const char *absent);
 double sesame_config_number(const sesame_config *config, const char *key, double absent);
 bool sesame_config_flag(const sesame_config *config, const char *key, bool absent);
@@ -99,7 +99,7 @@ const char *const *sesame_config_list(const sesame_config *config, const char *k
 /// Any value as its JSON text, NULL where it is absent.
 const char *sesame_config_json(const sesame_config *config, const char *key);
 
-// Text, log, giving up.
+// Text, log, panic.
 
 /// Looks up a property; NULL where it is absent.
 const sesame_text *sesame_property(const sesame_plugin_types_properties_t *properties, const char *name);
@@ -112,7 +112,7 @@ bool sesame_starts(const sesame_text *text, const char *word);
 /// Writes a line to the plugin's log; `level` is one of SESAME_PLUGIN_LOG_LEVEL_TRACE, …_DEBUG, _INFO, _WARN, _ERROR.
 void sesame_log(sesame_plugin_log_level_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/// Gives up: the operator reads the text with file and line. `assert` and writing to stderr before `abort` do too.
+/// Fails with a text for the operator, with file and line. `assert` and writing to stderr before `abort` do the same.
 #define sesame_panic(...) sesame_panic_at(__FILE__, __LINE__, __VA_ARGS__)
 noreturn void sesame_panic_at(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,4 +1,4 @@
-//! What the C library asks of a system, answered as the host has it: what is written to standard output and error goes to
+//! The system calls of the C library: what is written to standard output and error goes to
 //! the plugin's log, time and random numbers are those of the message, waiting takes no time, and there are no files, no
 //! environment and no input. Only what a plugin uses becomes part of its component.
 //!

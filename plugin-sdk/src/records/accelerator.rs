@@ -17,13 +17,13 @@
 //! | `Model` | | text |
 //! | `CloudType`, `CloudComputeService` | | ignored |
 //!
-//! What is around the records, and how their values are judged, is told in [`super::usage_json`].
+//! What is around the records, and how their values are checked, is described in [`super::usage_json`].
 //!
 //! # Strict
 //! As there; and the active time is not longer than the available one.
 //!
-//! Source: APEL's `message_schemas.py` and `accelerator.py` as proposed in its pull request 459, which its releases do not
-//! have yet; EGI's documentation of the GPU record.
+//! Source: APEL's `message_schemas.py` and `accelerator.py` as proposed in its pull request 459, which its releases do
+//! not have yet; EGI's documentation of the GPU record.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -74,7 +74,7 @@ pub struct Message<'a> {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the module's table describes them")]
 pub struct Record<'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Its position in the payload, in bytes.
     pub place: Range<usize>,
     pub measurement_month: i64,
     pub measurement_year: i64,
@@ -116,7 +116,7 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
 /// The records of a message.
 ///
 /// # Errors
-/// What makes them unreadable, as [`check`] tells it; a year in the future does not.
+/// Why they are unreadable, with the findings of [`check`]; a year in the future does not.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let records = usage_json::all(payload, &FORMAT, read)?;
     Ok(Message { records })

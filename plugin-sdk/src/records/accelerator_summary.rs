@@ -17,7 +17,7 @@
 //! | `Model` | | text |
 //! | `NumberOfRecords` | yes | 1 or more |
 //!
-//! What is around the records, and how their values are judged, is told in [`super::usage_json`].
+//! What is around the records, and how their values are checked, is described in [`super::usage_json`].
 //!
 //! # No message is accepted
 //! The consumer chooses the reader of these messages by their type, [`TYPE`], but the schema it then holds them against
@@ -25,8 +25,8 @@
 //! invalid, as the consumer does, and lists beside that what would be wrong without this. [`parse`] and [`write()`] are
 //! as for every format.
 //!
-//! Source: APEL's `message_schemas.py`, `record_factory.py` and `accelerator_summary.py` as proposed in its pull request
-//! 459, which its releases do not have yet.
+//! Source: APEL's `message_schemas.py`, `record_factory.py` and `accelerator_summary.py` as proposed in its pull
+//! request 459, which its releases do not have yet.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -76,7 +76,7 @@ pub struct Message<'a> {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the module's table describes them")]
 pub struct Record<'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Its position in the payload, in bytes.
     pub place: Range<usize>,
     pub month: i64,
     pub year: i64,
@@ -118,7 +118,7 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
 /// The records of a message.
 ///
 /// # Errors
-/// What makes them unreadable, as [`check`] tells it; a year in the future does not.
+/// Why they are unreadable, with the findings of [`check`]; a year in the future does not.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let records = usage_json::all(payload, &FORMAT, read)?;
     Ok(Message { records })

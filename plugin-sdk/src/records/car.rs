@@ -1,7 +1,7 @@
 //! Compute accounting records: CAR, in XML, which the consumer stores as job records.
 //!
 //! A message is `urf:UsageRecords` around any number of `urf:UsageRecord`, or one of these alone, in the namespace
-//! [`NAMESPACE`], whatever prefix stands for it. Attributes are in that namespace too: without a prefix they are not seen.
+//! [`NAMESPACE`], whatever its prefix. Attributes are in that namespace too: without a prefix they are not seen.
 //!
 //! | element or attribute | mandatory | value |
 //! |---|---|---|
@@ -16,11 +16,11 @@
 //! | `Infrastructure/@type`, `@description` | | text, such as `grid` |
 //! | `ServiceLevel/@type` and its text | both or neither | `si2k`, `hepspec` or `hepscore23` in any case, and a number |
 //!
-//! Times are ISO 8601, UTC where no zone is given; durations are those of [`iso8601::duration`], and one of another form
-//! is none. The order of elements does not matter, nor does how they are nested; of several with one name the first
-//! counts, and unknown ones are skipped. A value of `none` or `null` in any case is no value. A record must not end before
-//! it starts, nor more than two days from now. Memory is not read. The consumer itself writes the types `vo-group` and
-//! `vo-role`, which it does not read again; [`write()`] writes those it reads.
+//! Times are ISO 8601, UTC where no zone is given; durations are those of [`iso8601::duration`], and one of another
+//! form is none. The order of elements does not matter, nor does how they are nested; of several with one name the
+//! first counts, and unknown ones are skipped. A value of `none` or `null` in any case is no value. A record must not
+//! end before it starts, nor more than two days from now. Memory is not read. The consumer itself writes the types
+//! `vo-group` and `vo-role`, which it does not read again; [`write()`] writes those it reads.
 //!
 //! Records in the namespace of aggregated records ([`AGGREGATED`]) are refused.
 //!
@@ -28,8 +28,8 @@
 //! What EMI's document has as mandatory: record identity, submit host, machine, queue, local user, status,
 //! infrastructure and service level. Texts and numbers fit the database's columns. The document has `Middleware` as
 //! mandatory too, and producers do not agree on it: UNICORE writes a name in it, ARC 6.17 has an empty element with the
-//! attributes `name`, `version` and `description`, and the consumer's own writer leaves it out. As no consumer reads it,
-//! each of these is good.
+//! attributes `name`, `version` and `description`, and the consumer's own writer leaves it out. As no consumer reads
+//! it, each of these is good.
 //!
 //! Source: EMI's Compute Accounting Record; APEL's `car_parser.py` and `job.py`.
 
@@ -53,7 +53,7 @@ pub const AGGREGATED: &str = "http://eu-emi.eu/namespaces/2012/11/aggregatedcomp
 
 pub(super) const RECORD: &str = "UsageRecord";
 
-/// The database is handed numbers as INT.
+/// The database stores numbers as INT.
 const MOST: i64 = i32::MAX as i64;
 
 const TABLE: Table = Table {
@@ -95,12 +95,12 @@ pub struct Message<'a> {
     pub records: Vec<Record<'a>>,
 }
 
-/// One record. Fields are named as their elements are; durations are in seconds, and numbers beyond 64 bits are given as
-/// the nearest end.
+/// One record. Fields are named as their elements are; durations are in seconds, and numbers beyond 64 bits are given
+/// as the nearest end.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the module's table describes them")]
 pub struct Record<'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Its position in the payload, in bytes.
     pub place: Range<usize>,
     /// `RecordIdentity/@recordId`; not read by the consumer.
     pub record_id: Option<Cow<'a, str>>,
@@ -157,7 +157,7 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
 /// The records of a message.
 ///
 /// # Errors
-/// What makes them unreadable, as [`check`] tells it; that a job ends in the future does not.
+/// Why they are unreadable, with the findings of [`check`]; that a job ends in the future does not.
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let document = recognise::xml_of(payload, NAMESPACE)?;
     let offset = xml::offset(payload);
@@ -230,7 +230,7 @@ fn groups<'a>(fields: &Fields<'_, 'a>) -> [Option<Cow<'a, str>>; 3] {
     })
 }
 
-/// The text of the element that holds the processor time.
+/// The text of the element with the processor time.
 fn cpu<'a>(fields: &Fields<'_, 'a>) -> Option<Cow<'a, str>> {
     let first = fields.value("CpuDuration", "")?;
     let mut marked =

@@ -5,7 +5,7 @@ use crate::{Finding, Severity};
 /// The findings of one message, in the order they were made.
 ///
 /// Beyond [`Findings::LIMIT`] they are counted only. Whether there was an error is never lost: the last finding, which
-/// tells the count, is an error if any finding that it stands for was one.
+/// gives the count, is an error if any finding that was left out was one.
 #[derive(Debug, Default)]
 pub struct Findings {
     kept: Vec<Finding>,
@@ -32,8 +32,8 @@ impl Findings {
         }
     }
 
-    /// Whether another finding is kept; otherwise it is counted. Apart from [`Findings::add`], of which there is one for each
-    /// place that calls it.
+    /// Whether another finding is kept; otherwise it is counted. Apart from [`Findings::add`], of which there is one
+    /// for each place that calls it.
     #[inline(never)]
     fn has_room(&mut self, severity: Severity) -> bool {
         let left_out = match severity {
@@ -66,7 +66,7 @@ impl Findings {
     pub fn finish(mut self) -> Vec<Finding> {
         let left_out = self.errors_left_out + self.others_left_out;
         if left_out > 0 {
-            let text = format!("{left_out} more findings are not listed; mend those above first");
+            let text = format!("{left_out} more findings are not listed; fix those above first");
             self.kept.push(match self.errors_left_out {
                 0 => Finding::warning("message.more-findings", text),
                 _ => Finding::error("message.more-findings", text),

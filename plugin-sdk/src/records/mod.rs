@@ -1,8 +1,8 @@
 //! The accounting records that messages carry: read, checked and written as their consumer reads them.
 //!
-//! The consumer is the loader of the central accounting database (APEL's `dbloader`, in Python 3 on a server whose clock
-//! runs on UTC). A check here gives the verdict that loader would give, on any bytes; where it would crash, the message
-//! is invalid. Every format's module has the same three functions:
+//! The consumer is the loader of the central accounting database (APEL's `dbloader`, in Python 3 on a server whose
+//! clock runs on UTC). A check here gives the verdict that loader would give, on any bytes; where it would crash, the
+//! message is invalid. Every format's module has the same three functions:
 //!
 //! | function | gives |
 //! |---|---|
@@ -11,11 +11,11 @@
 //! | `write(&message)` | the text, fields in the order of the consumer's own writer |
 //!
 //! # Where to start
-//! [`check()`] recognises a message of any format. [`text`] holds the formats of `Key: value` lines (jobs, summaries, sync,
-//! cloud); [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`] the JSON
-//! ones; [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers, lines and nulls.
-//! [`shape`] tells what a message of any format holds, cuts it at its records and edits fields in place; [`wire`] says
-//! how large a message will be once it is sealed.
+//! [`check()`] recognises a message of any format. [`text`] has the formats of `Key: value` lines (jobs, summaries,
+//! sync, cloud); [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`]
+//! the JSON ones; [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers, lines and
+//! nulls. [`shape`] recognises the kind of a message, splits it into its records and edits fields in place; [`wire`]
+//! computes the size of a message on the wire.
 //!
 //! # Limits
 //! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
@@ -59,11 +59,11 @@ pub struct Rules {
     pub strict: bool,
 }
 
-/// Code of the finding that a message is of no type that the consumer recognises; the finding's value is the type that was
-/// found: a header line, a JSON `Type`, or the namespace of an XML root element.
+/// Code of the finding that a message is of no type that the consumer recognises; the finding's value is the type that
+/// was found: a header line, a JSON `Type`, or the namespace of an XML root element.
 ///
-/// A message whose type cannot be read, such as malformed JSON, has a finding of another code, and so does one of a type
-/// that the consumer recognises and does not support.
+/// A message whose type cannot be read, such as malformed JSON, has a finding of another code, and so does one of a
+/// type that the consumer recognises and does not support.
 pub const TYPE_NOT_RECOGNISED: &str = "message.type-not-recognised";
 
 /// What [`TYPE_NOT_RECOGNISED`] ends with.

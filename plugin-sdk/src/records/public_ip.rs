@@ -9,7 +9,7 @@
 //! | `IPVersion` | yes | 4 or 6 |
 //! | `IPCount` | yes | whole number |
 //!
-//! What is around the records, and how their values are judged, is told in [`super::usage_json`].
+//! What is around the records, and how their values are checked, is described in [`super::usage_json`].
 //!
 //! # Whose rules
 //! The consumer's loader does not know these messages: it rejects them as of an unsupported type. They are read by a
@@ -59,7 +59,7 @@ pub struct Message<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the module's table describes them")]
 pub struct Record<'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Its position in the payload, in bytes.
     pub place: Range<usize>,
     pub measurement_time: i64,
     pub site_name: Cow<'a, str>,
@@ -95,7 +95,7 @@ pub fn check(payload: &[u8], rules: &Rules) -> Vec<Finding> {
 /// The records of a message.
 ///
 /// # Errors
-/// What makes them unreadable, as [`check`] tells it.
+/// Why they are unreadable, with the findings of [`check`].
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let records = usage_json::all(payload, &FORMAT, read)?;
     Ok(Message { records })

@@ -1,4 +1,4 @@
-//! Which format a message in XML or JSON is of, as the consumer tells it: XML by the namespace of the root, JSON by its
+//! The format of a message in XML or JSON, as the consumer recognises it: XML by the namespace of the root, JSON by its
 //! `Type`.
 
 use super::report::broken;

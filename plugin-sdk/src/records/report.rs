@@ -19,7 +19,7 @@ pub(crate) fn broken(
     Finding { record_number, field, value, ..Finding::error(&format!("{format}.{rule}"), text) }
 }
 
-/// What a format's reader tells its findings about a record to.
+/// Collects a format's findings about one record.
 pub(crate) struct Report<'f> {
     findings: &'f mut Findings,
     /// What codes begin with.

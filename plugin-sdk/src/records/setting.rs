@@ -1,7 +1,7 @@
-//! What the stock validators of records have in common: their settings, and the step from findings to an answer.
+//! What the stock validators of records have in common: their settings, and the step from findings to a verdict.
 //!
-//! The settings are read without a JSON parser, which would be half of such a plugin's size: the host hands over what the
-//! schema allows, and that is next to nothing.
+//! The settings are read without a JSON parser, which would double the size of such a plugin: the schema, which the
+//! host validates, allows two keys with two values each.
 
 use crate::{Configuration, Failure, Finding, Message, Severity};
 
@@ -38,7 +38,7 @@ impl Configuration for AllTypes {
     }
 }
 
-/// Reads a configuration; None if it is anything else than its keys and their values.
+/// Reads a configuration; None if it has anything else than these keys and values.
 fn read(json: &str, all_types: bool) -> Option<AllTypes> {
     let compact: String = json.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let [b'{', .., b'}'] = compact.as_bytes() else { return None };
@@ -56,7 +56,7 @@ fn read(json: &str, all_types: bool) -> Option<AllTypes> {
     Some(read)
 }
 
-/// "Now" is when a message was first taken up, so that its verdict stays the same.
+/// "Now" is when a message was first accepted, so that its verdict stays the same.
 fn rules(strict: bool, message: &Message) -> Rules {
     Rules { now: i64::try_from(message.context.received_at / 1000).unwrap_or(i64::MAX), strict }
 }
@@ -85,7 +85,7 @@ impl Setting {
 
 impl AllTypes {
     /// JSON Schema of the configuration.
-    pub const SCHEMA: &'static str = r#"{"$schema": "https://json-schema.org/draft/2020-12/schema","type": "object","additionalProperties": false,"properties": {"strict": {"type": "boolean","default": false,"description": "Also refuse what the formats' documents and the consumer's database demand and its loader does not check."},"unknown-types": {"enum": ["refuse", "pass"],"default": "refuse","description": "What becomes of a message of a type that the consumer does not recognise: pass lets it on with a warning."}}}"#;
+    pub const SCHEMA: &'static str = r#"{"$schema": "https://json-schema.org/draft/2020-12/schema","type": "object","additionalProperties": false,"properties": {"strict": {"type": "boolean","default": false,"description": "Also refuse what the formats' documents and the consumer's database demand and its loader does not check."},"unknown-types": {"enum": ["refuse", "pass"],"default": "refuse","description": "Refuse a message of a type that the consumer does not recognise, or pass it with a warning."}}}"#;
 
     /// The rules for a message.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Storage accounting records: StAR, GFD.201, in XML.
 //!
 //! A message is `sr:StorageUsageRecords` around any number of `sr:StorageUsageRecord`, or one of these alone, in the
-//! namespace [`NAMESPACE`], whatever prefix stands for it. Attributes are in that namespace too: without a prefix they are
+//! namespace [`NAMESPACE`], whatever its prefix. Attributes are in that namespace too: without a prefix they are
 //! not seen.
 //!
 //! | element or attribute | mandatory | value |
@@ -23,8 +23,8 @@
 //! `null` in any case is no value. The consumer compares no values: an end before its start is taken.
 //!
 //! # Strict
-//! A period ends no earlier than it starts; `StorageMedia` is `disk` or `tape`; numbers are not negative and fit 63 bits;
-//! texts are at most 255 characters; a group attribute has a type and a value; no record identity stands twice.
+//! A period ends no earlier than it starts; `StorageMedia` is `disk` or `tape`; numbers are not negative and fit 63
+//! bits; texts are at most 255 characters; a group attribute has a type and a value; no record identity occurs twice.
 //!
 //! Source: GFD.201; APEL's `star_parser.py` and `storage.py`.
 
@@ -84,7 +84,7 @@ pub struct Message<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the module's table describes them")]
 pub struct Record<'a> {
-    /// Where it stands in the payload, in bytes.
+    /// Its position in the payload, in bytes.
     pub place: Range<usize>,
     pub record_id: Cow<'a, str>,
     pub create_time: iso8601::Time,
@@ -137,7 +137,7 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
         let Some(identity) = identities.get(index).filter(|identity| repeated && !identity.is_empty()) else {
             continue;
         };
-        let text = "the record identity stands twice in the message; the consumer keeps the last";
+        let text = "the record identity occurs twice in the message; the consumer keeps the last";
         let field = "sr:RecordIdentity/@sr:recordId";
         Report::new(&mut findings, "star", index).error("duplicate-record", field, Some(identity), text);
     }
@@ -147,7 +147,7 @@ pub(super) fn check_document(document: &Document<'_>, rules: &Rules) -> Vec<Find
 /// The records of a message.
 ///
 /// # Errors
-/// What makes them unreadable, as [`check`] tells it.
+/// Why they are unreadable, with the findings of [`check`].
 pub fn parse(payload: &[u8]) -> Result<Message<'_>, Vec<Finding>> {
     let document = recognise::xml_of(payload, NAMESPACE)?;
     let offset = xml::offset(payload);

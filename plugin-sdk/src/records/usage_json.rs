@@ -2,7 +2,7 @@
 //! table of fields.
 //!
 //! The consumer checks such a message with a JSON Schema (draft 7) and then fills a record from each object. The schema
-//! asks for the three names above and lets others stand beside them; it says which fields of a record must be there and
+//! asks for the three names above and allows others; it says which fields of a record must be there and
 //! of what type they are. To it, `true` is no number, and a number is whole if its value is, however it is written. It
 //! lets unknown fields pass, but filling the record does not, unless they are ignored by name. A mandatory text of
 //! `none` or `null` in any case, or empty, is refused when the record is filled; so is a number that is an integer too
@@ -82,7 +82,7 @@ pub(crate) const fn field(name: &'static str, content: Content, need: Need) -> F
 
 /// A record that was read: the value of each field that is not null.
 pub(crate) struct Read<'d, 'a> {
-    /// Where it stands, in bytes.
+    /// Its position, in bytes.
     pub(crate) place: Range<usize>,
     value: Value<'d, 'a>,
 }
@@ -110,7 +110,8 @@ pub(crate) fn type_of<'a>(document: &json::Document<'a>) -> Option<Cow<'a, str>>
     document.root()?.get("Type").filter(|kind| kind.kind() == Kind::Text).map(|kind| kind.text())
 }
 
-/// Reads the records one by one, with places in the document. What is wrong becomes findings; `take` is given the others.
+/// Reads the records one by one, with places in the document. What is wrong becomes findings; `take` is given the
+/// others.
 ///
 /// # Errors
 /// Why there are no records at all.
@@ -168,7 +169,7 @@ pub(crate) fn active_within_available(record: &Read<'_, '_>, report: &mut Report
 pub(crate) fn document(payload: &[u8]) -> Result<json::Document<'_>, Vec<Finding>> {
     let text = xml::text_of(payload)?;
     if !text.starts_with('{') {
-        let text = "the message is no JSON object, which these records are sent in";
+        let text = "the message is not a JSON object, the format of these records";
         return Err(vec![Finding::error("json.not-json", text)]);
     }
     json::Document::parse(text).map_err(|fault| xml::malformed("json.malformed", text, fault.rule, fault.at))
@@ -201,7 +202,7 @@ fn check(record: Value<'_, '_>, format: &Format, rules: &Rules, report: &mut Rep
     if record.kind() != Kind::Object {
         return report.error("not-a-record", "UsageRecords", Some(record.source()), "is not an object with fields");
     }
-    // Of a name that stands there twice, the last value counts.
+    // Of a name that occurs twice, the last value counts.
     let mut values = vec![None; format.fields.len()];
     for (name, value) in record.entries() {
         let name = name.text();
@@ -235,7 +236,7 @@ fn check_value(field: &Field, value: Value<'_, '_>, rules: &Rules, report: &mut 
     match field.content {
         Text if value.kind() != Kind::Text => wrong("not-text", "is not a text in quotes"),
         Text if field.need == Mandatory && python::is_null(&text) => {
-            wrong("null-field", "a mandatory field is empty, or has a value that stands for none (none, null)");
+            wrong("null-field", "a mandatory field is empty, or has a value that means null (none, null)");
         }
         Choice(choices) if value.kind() != Kind::Text || !choices.contains(&&*text) => {
             wrong("bad-choice", &format!("is none of {}", listed(choices, ", ")));

@@ -1,8 +1,8 @@
 //! How large a message is on the wire: signed, encrypted where the channel encrypts, and encoded.
 //!
-//! Sealing adds a part that is the same for every content, which the host tells in the context's properties, and writes the
-//! content in one of three ways, which is worked out here from the content itself. What comes out is never less than the
-//! body of the SEND frame, and a few hundred bytes more at most.
+//! Sealing adds a part that is the same for every content, which the host passes in the context's properties, and
+//! writes the content in one of three ways, which is worked out here from the content itself. What comes out is never
+//! less than the body of the SEND frame, and a few hundred bytes more at most.
 //!
 //! | property, outbound | value |
 //! |---|---|
@@ -10,9 +10,9 @@
 //! | `wire-fixed-bytes` | the most that signing adds to the encoded content: MIME headers, boundaries, signature |
 //! | `wire-envelope-bytes` | the most that the envelope adds before it is written as base64; missing where a channel only signs |
 //!
-//! Content of printable ASCII, tabs and line ends travels as it is. Anything else is written in quoted-printable for SSM and
-//! as base64 for Sesame; so is, for SSM and unencrypted, content that mentions an encrypted media type, and then each `/`
-//! takes three bytes.
+//! Content of printable ASCII, tabs and line ends travels as it is. Anything else is written in quoted-printable for
+//! SSM and as base64 for Sesame; so is, for SSM and unencrypted, content that mentions an encrypted media type, and
+//! then each `/` takes three bytes.
 
 mod size;
 
@@ -30,8 +30,8 @@ pub fn size(payload: &[u8], context: &Context) -> usize {
 }
 
 impl Wire {
-    /// What the host says in a context: [`Wire::MOST`] where a host does not say it, and [`Wire::NONE`] for a message that
-    /// came in, which nobody seals.
+    /// What the host says in a context: [`Wire::MOST`] where a host does not say it, and [`Wire::NONE`] for a message
+    /// that came in, which is not sealed.
     #[must_use]
     pub fn of(context: &Context) -> Self {
         if context.direction == Direction::Inbound {

@@ -3,22 +3,22 @@
 //! [`Document::parse`] makes a flat list of elements and their direct text, with the place of each in the source. What
 //! it takes and what it refuses is what Python's `xml.dom.minidom` (expat, with namespaces) takes and refuses of a
 //! text: well-formedness and namespaces by the letter, names of the fourth edition of XML 1.0, and the encoding that
-//! the XML declaration names is of no account, for the text was decoded before. `plugin-sdk/tests` compares both on
+//! the XML declaration names is ignored, because the text was decoded before. `plugin-sdk/tests` compares both on
 //! thousands of documents.
 //!
 //! Two habits of the consumer make it shorter than a whole XML parser. It takes the first node of a document for the
 //! root: one that begins with a document type declaration, a comment or a processing instruction is never recognised.
 //! So entities need not be declared, let alone expanded, and a document type declaration is a [`Fault`]. And it reads
-//! the text of an element from its own text nodes alone: CDATA sections, comments and what stands in nested elements
+//! the text of an element from its own text nodes alone: CDATA sections, comments and the content of nested elements
 //! do not count.
 //!
-//! The crate `roxmltree` was measured against this: it adds 72 kB to a component of 50 kB, where all formats together
-//! must stay below 150 kB, and it takes names of the fifth edition, which the consumer refuses.
+//! The crate `roxmltree` does not replace it: it accepts names of the fifth edition, which the consumer refuses, so
+//! that a verdict would change. It adds 72 kB to a component of 50 kB.
 //!
 //! # Limits
-//! Elements nest at most [`MAX_DEPTH`] deep, for the consumer walks them by recursion and crashes beyond. An element has at
-//! most [`MAX_NAMES`] attributes and namespaces, where the consumer knows no bound. Nothing here recurses; memory is
-//! bounded by a small multiple of the source's length.
+//! Elements nest at most [`MAX_DEPTH`] deep, for the consumer walks them by recursion and crashes beyond. An element
+//! has at most [`MAX_NAMES`] attributes and namespaces, where the consumer knows no bound. Nothing here recurses;
+//! memory is bounded by a small multiple of the source's length.
 
 pub(crate) mod fields;
 mod names;
@@ -56,7 +56,7 @@ pub struct Document<'a> {
     /// Elements and texts, in document order; the first is the root.
     nodes: Vec<Node>,
     attributes: Vec<Attribute>,
-    /// The first stands for no namespace.
+    /// The first means no namespace.
     namespaces: Vec<Cow<'a, str>>,
     opens_with_root: bool,
 }
@@ -95,7 +95,7 @@ pub(crate) struct AttributeAt<'a> {
     pub(crate) text: Cow<'a, str>,
     /// Of the local name, in the source, in bytes.
     pub(crate) name: Range<usize>,
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub(crate) value: Range<usize>,
 }
 
@@ -129,13 +129,13 @@ impl<'a> Document<'a> {
         self.element(0)
     }
 
-    /// The namespace of the root, by which the consumer tells formats apart; empty for none.
+    /// The namespace of the root, by which the consumer recognises formats; empty for none.
     #[must_use]
     pub fn root_namespace(&self) -> &str {
         self.root().map_or("", |root| root.namespace())
     }
 
-    /// Whether nothing but the XML declaration and white space stands before the root.
+    /// Whether nothing but the XML declaration and white space precedes the root.
     #[must_use]
     pub fn opens_with_root(&self) -> bool {
         self.opens_with_root
@@ -179,13 +179,13 @@ impl<'d, 'a> Element<'d, 'a> {
         self.name() == name && self.namespace() == namespace
     }
 
-    /// Whether `other` is in `namespace`, which is this element's. One declaration stands for nearly all elements of a
+    /// Whether `other` is in `namespace`, which is this element's. One declaration applies to nearly all elements of a
     /// document, so that names need not be compared.
     fn shares_namespace(&self, other: &Element<'_, '_>, namespace: &str) -> bool {
         self.tag.namespace == other.tag.namespace || other.namespace() == namespace
     }
 
-    /// Where it stands in the source, in bytes, tags included.
+    /// Its position in the source, in bytes, tags included.
     #[must_use]
     pub fn span(&self) -> Range<usize> {
         self.node.start as usize..self.node.end as usize
@@ -255,14 +255,14 @@ pub fn offset(payload: &[u8]) -> usize {
     text.len() - text.trim_start_matches(python::is_space).len()
 }
 
-/// Reads a message, whatever stands before its root.
+/// Reads a message, whatever precedes its root.
 ///
 /// # Errors
 /// Why it is no XML, or none that is read here.
 pub(crate) fn document(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     let text = text_of(payload)?;
     if !text.starts_with('<') {
-        return Err(vec![Finding::error("xml.not-xml", "the message is no XML, which these records are sent in")]);
+        return Err(vec![Finding::error("xml.not-xml", "the message is not XML, the format of these records")]);
     }
     Document::parse(text).map_err(|fault| malformed("xml.malformed", text, fault.rule, fault.at))
 }
@@ -274,7 +274,7 @@ pub(crate) fn document(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
 pub fn message(payload: &[u8]) -> Result<Document<'_>, Vec<Finding>> {
     let document = document(payload)?;
     if !document.opens_with_root() {
-        let text = "a comment or processing instruction stands before the root element, for which the consumer does \
+        let text = "a comment or processing instruction precedes the root element, for which the consumer does \
                     not recognise the message; take it out";
         return Err(vec![Finding::error("xml.not-recognised", text)]);
     }

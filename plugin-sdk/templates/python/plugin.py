@@ -7,7 +7,7 @@ from sesame_plugin import Plugin, error, export
 
 @dataclass
 class Config:
-    """The operator's `[config]`; its JSON Schema is made from the annotations."""
+    """The operator's `[config]`; its annotations become the JSON Schema."""
 
     sites: list[str]
 

@@ -3,7 +3,7 @@
 /// What the mutations are made from; printed by every test that uses them.
 pub(crate) const SEED: u64 = 22;
 
-/// A message and a name that tells what is odd about it.
+/// A message and a name for what is odd about it.
 pub(crate) type Hostile = (String, Vec<u8>);
 
 /// Random numbers that are the same at every run (xorshift64*).

@@ -21,7 +21,7 @@ impl Dice {
     }
 }
 
-/// When the messages are judged: 2023-11-14T22:13:20Z.
+/// When the messages are checked: 2023-11-14T22:13:20Z.
 pub const NOW: i64 = 1_700_000_000;
 
 /// A good message of each format: its name, its header line and one record.
@@ -94,7 +94,7 @@ pub const GOOD: [(&str, &str, &str); 9] = [
     ),
 ];
 
-/// Values that a reader in another language is likely to judge differently.
+/// Values that a reader in another language is likely to read differently.
 pub const VALUES: &[&str] = &[
     "",
     "None",

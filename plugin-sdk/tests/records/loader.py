@@ -1,6 +1,6 @@
 """A model of the accounting consumer's loader, with Python's own int, float, strip, splitlines and strptime.
 
-It stands beside the Rust code as a second reading of the same rules; only the standard library is used. From standard
+It implements the same rules a second time, beside the Rust code; only the standard library is used. From standard
 input it takes lines of three words, a question, a time in seconds since 1970 and a text in hexadecimal (UTF-8 or not),
 and answers each with a line:
 

@@ -1,4 +1,4 @@
-//! Asks the Python model of the consumer's loader, once for many questions.
+//! Runs the Python model of the consumer's loader, once for many questions.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

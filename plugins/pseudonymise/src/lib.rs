@@ -1,15 +1,15 @@
 //! The stock plugin `builtin:pseudonymise`: withholds the names of users, or puts a keyed hash in their place.
 //!
-//! Fields are found by name in text, JSON and XML records, in whatever case and however deep; nothing else of the message
-//! changes. With a key, the same name gets the same pseudonym in every record, message and format, and nobody without the
-//! key can tell whose it is (HMAC-SHA-256). What is null or already `withheld` stays. A message that cannot be read is
-//! refused, for nobody knows whom it names.
+//! Fields are found by name in text, JSON and XML records, in whatever case and however deep; nothing else of the
+//! message changes. With a key, the same name gets the same pseudonym in every record, message and format, and without
+//! the key it cannot be traced to a user (HMAC-SHA-256). What is null or already `withheld` stays. A message that cannot
+//! be read is refused, because it may name users.
 //!
 //!     [config]
 //!     key-hex = "8f3c…"                 # or key = "at least 16 characters"; without one, names are withheld
 //!     fields = ["GlobalUserName", "LocalUserId", "FQAN"]
 //!
-//! FQANs and groups are kept unless they are listed. A listed XML element that only holds others is left to them.
+//! FQANs and groups are kept unless they are listed. A listed XML element that only contains others is left unchanged.
 
 use hmac::{Hmac, Mac as _};
 use sesame_plugin::records::shape::{Field, edit};
@@ -17,7 +17,7 @@ use sesame_plugin::table::{Table, text, texts, whole};
 use sesame_plugin::{Configuration, Failure, Message, Output, Plugin, Transformed, Transformer, Verdict};
 use sha2::Sha256;
 
-/// What stands in place of a name.
+/// Replaces a name.
 const WITHHELD: &str = "withheld";
 /// What names a user in the formats: text and JSON, CAR, StAR and public IP records.
 const USER_FIELDS: [&str; 4] = ["GlobalUserName", "LocalUserId", "LocalUser", "UserIdentity"];

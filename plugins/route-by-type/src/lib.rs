@@ -1,8 +1,8 @@
 //! The stock plugin `builtin:route-by-type`: chooses a route of the channel by the type of the records.
 //!
 //! The type is read from the header line, the JSON `Type` or the XML namespace; whether the records are right is for a
-//! validator to say. What has no route in the table takes the default route; so does what is of no known type, unless the
-//! table names `unknown`.
+//! validator to say. What has no route in the table takes the default route; so does what is of no known type, unless
+//! the table names `unknown`.
 //!
 //!     [config.routes]
 //!     cloud = "cloud"
@@ -22,7 +22,7 @@ impl Configuration for RouteByType {
         let routes = Table::read(json, |table| table.entries("routes", text))?;
         let known = |(name, route): (String, String)| match Kind::named(&name) {
             Some(kind) => Ok((kind, route)),
-            None => Err(format!("routes: {name:?} is no record type; the types are {}", Kind::names())),
+            None => Err(format!("routes: {name:?} is not a record type; the types are {}", Kind::names())),
         };
         Ok(Self { routes: routes.into_iter().map(known).collect::<Result<_, _>>()? })
     }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_slip_in_the_table_is_named() {
         let error = plugin(r#"{"routes": {"clouds": "x"}}"#).err().unwrap();
-        assert!(error.contains("\"clouds\" is no record type; the types are job, summary"), "{error}");
+        assert!(error.contains("\"clouds\" is not a record type; the types are job, summary"), "{error}");
         assert!(plugin(r#"{"route": {}}"#).is_err());
     }
 }

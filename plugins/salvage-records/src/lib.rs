@@ -1,13 +1,13 @@
-//! The stock plugin `builtin:salvage-records`: sends the good records of a message on and refuses the bad ones with their
-//! findings, in one commit, so that one bad record no longer holds up a thousand.
+//! The stock plugin `builtin:salvage-records`: sends the good records of a message on and refuses the bad ones with
+//! their findings, in one commit, so that one bad record does not hold back a thousand good ones.
 //!
-//! The verdicts are those of `builtin:any-record`, for each record alone; put this plugin in its place, not behind it. The
-//! good records go on in one message and the bad ones into the reject queue in another, both with the header; findings
-//! count records as they stood in the message that came. A record that is good alone and not beside the others, such as
-//! one that repeats an identifier, is a bad one. Where the fault is not in single records, as in a wrong header, or none is
-//! good, the whole message is invalid. Its `[config]` is that of `builtin:any-record`: `strict = true` also refuses records
-//! for what the documents demand and the loader does not check, and `unknown-types = "pass"` lets a message of no known
-//! type on.
+//! The verdicts are those of `builtin:any-record`, for each record alone; put this plugin in its place, not behind it.
+//! The good records go on in one message and the bad ones into the reject queue in another, both with the header;
+//! findings count records as they stood in the message that came. A record that is good alone and not beside the
+//! others, such as one that repeats an identifier, is a bad one. Where the fault is not in single records, as in a
+//! wrong header, or none is good, the whole message is invalid. Its `[config]` is that of `builtin:any-record`: `strict
+//! = true` also refuses records for what the documents demand and the loader does not check, and `unknown-types =
+//! "pass"` lets a message of no known type on.
 
 use sesame_plugin::records::shape::Shape;
 use sesame_plugin::records::{AllTypes, Findings};
@@ -43,7 +43,7 @@ impl Transformer for SalvageRecords {
 /// What the findings of a message are; it is bad if one of them is an error.
 type Check<'c> = &'c dyn Fn(&[u8]) -> Vec<Finding>;
 
-/// The records of a message, told apart.
+/// The records of a message, sorted into good and bad.
 struct Sorted {
     /// For each record whether it is bad.
     bad: Vec<bool>,
@@ -60,7 +60,8 @@ fn salvage(payload: &[u8], check: Check<'_>) -> Result<Transformed, Failure> {
     }
     let Ok(shape) = Shape::cut(payload) else { return Err(Failure::Invalid(findings)) };
     let mut sorted = sort(&shape, check);
-    // What is wrong with the message as a whole is wrong with each of its records, or with no record of those that are good.
+    // What is wrong with the message as a whole is wrong with each of its records, or with no record of those that are
+    // good.
     let Some(good) = sorted.settle(&shape, check) else { return Err(Failure::Invalid(findings)) };
     let refused = Output::new(shape.build(&sorted.indices(true)));
     let parts = vec![
@@ -71,8 +72,8 @@ fn salvage(payload: &[u8], check: Check<'_>) -> Result<Transformed, Failure> {
 }
 
 impl Sorted {
-    /// The message of the good records, once those are taken out that are bad beside the others; None where that does not
-    /// help, and where there is no good record left.
+    /// The message of the good records, once those are taken out that are bad beside the others; None where that does
+    /// not help, and where there is no good record left.
     fn settle(&mut self, shape: &Shape<'_>, check: Check<'_>) -> Option<Vec<u8>> {
         for _ in 0..MAX_ROUNDS {
             let indices = self.indices(false);

@@ -39,7 +39,7 @@ fn invalid(answer: Result<Transformed, Failure>) -> Vec<Finding> {
     }
 }
 
-/// A record is bad that holds `BAD`, and so is a message of more than three.
+/// A record is bad if it contains `BAD`, and so is a message of more than three.
 fn own_check(payload: &[u8]) -> Vec<Finding> {
     let shape = Shape::cut(payload).unwrap();
     let bad = |record: &[u8]| record.windows(3).any(|text| text == b"BAD");
@@ -123,7 +123,7 @@ fn a_record_that_is_bad_beside_another_is_refused() {
     let twins = |payload: &[u8]| {
         let shape = Shape::cut(payload).unwrap();
         let twin = |at: usize| (0..at).any(|before| shape.record(before) == shape.record(at));
-        let finding = |at: usize| Finding::error("own.twin", "stands twice").in_record(number(at));
+        let finding = |at: usize| Finding::error("own.twin", "occurs twice").in_record(number(at));
         (0..shape.len()).filter(|&at| twin(at)).map(finding).collect()
     };
     let payload = format!("{HEADER}a: 1\n%%\na: 2\n%%\na: 1\n%%\n");

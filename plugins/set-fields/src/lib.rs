@@ -1,8 +1,8 @@
 //! The stock plugin `builtin:set-fields`: adds, renames and maps fields of records in text, JSON and XML.
 //!
-//! In this order: `rename` gives a field another name, `map` exchanges certain values for others, `default` writes a field
-//! that is missing or null, `set` writes it in any case. The tables hold for every message; those under `types` for one type
-//! of record, and win. Nothing else of the message changes.
+//! In this order: `rename` gives a field another name, `map` exchanges certain values for others, `default` writes a
+//! field that is missing or null, `set` writes it in any case. The tables apply to every message; those under `types`
+//! for one type of record, and win. Nothing else of the message changes.
 //!
 //!     [config.set]
 //!     InfrastructureDescription = "APEL-HTCONDOR-CE"
@@ -12,9 +12,9 @@
 //!     CloudType = "OpenStack"
 //!
 //! # Names
-//! As in the record: `VO`, in JSON `Outer.Inner` for a member inside another, in XML the name of an element at any depth
-//! without its prefix, or `Element@attribute`. In XML records `VO` also means `Group`, and in CAR `InfrastructureType`,
-//! `InfrastructureDescription` and `ServiceLevelType` mean the attributes that hold these.
+//! As in the record: `VO`, in JSON `Outer.Inner` for a member inside another, in XML the name of an element at any
+//! depth without its prefix, or `Element@attribute`. In XML records `VO` also means `Group`, and in CAR
+//! `InfrastructureType`, `InfrastructureDescription` and `ServiceLevelType` mean the attributes with these values.
 
 use sesame_plugin::records::json::{self, Value};
 use sesame_plugin::records::shape::{Kind, Record, edit};
@@ -49,7 +49,7 @@ impl Literal {
     }
 }
 
-/// Tables as they are written; of two entries for one name the later one holds.
+/// Tables as they are written; of two entries for one name the later one applies.
 type Entries<T> = Vec<(String, T)>;
 
 #[derive(Clone, Default)]
@@ -71,7 +71,7 @@ impl Rules {
     }
 }
 
-/// The entry that holds for a name.
+/// The entry that applies to a name.
 fn find<'t, T>(table: &'t [(String, T)], name: &str) -> Option<&'t T> {
     table.iter().rev().find(|(known, _)| known == name).map(|(_, entry)| entry)
 }
@@ -88,7 +88,7 @@ impl Configuration for SetFields {
             Ok((Rules::read(table)?, types))
         })?;
         if let Some((name, _)) = types.iter().find(|(name, _)| Kind::named(name).is_none()) {
-            return Err(format!("types: {name:?} is no record type, such as job or cloud-summary"));
+            return Err(format!("types: {name:?} is not a record type such as job or cloud-summary"));
         }
         let of_kind = |kind: Kind| {
             let own = find(&types, kind.name()).cloned().unwrap_or_default();
@@ -168,7 +168,8 @@ impl Rules {
 
     fn apply(&self, record: &mut Record<'_>, findings: &mut Vec<Finding>) {
         let mut there: Vec<String> = record.fields().iter().map(|field| field.name.to_string()).collect();
-        // Each new name with whether the record has it already: asked once, for a record may have a hundred thousand fields.
+        // Each new name with whether the record has it already: looked up once, because a record may have a hundred
+        // thousand fields.
         let new_names = |(old, new): &(String, String)| (old.clone(), (new.clone(), there.contains(new)));
         let renames: Entries<(String, bool)> = self.rename.iter().map(new_names).collect();
         for index in 0..there.len() {

@@ -1,11 +1,12 @@
 //! The stock plugin `builtin:site-binding`: a signer may report for its own sites only.
 //!
-//! Every `Site` or `SiteName` of every record must be among the sites that the table has for the signer. Signers are written
-//! as `/C=UK/O=…/CN=…` or as `CN=…,O=…,C=UK`; sites are compared letter for letter. Every occurrence counts, for a consumer
-//! might take the first or the last. A record without a site is refused unless `no-site` is `pass`, and a message whose
-//! records cannot be told apart is refused.
+//! Every `Site` or `SiteName` of every record must be among the sites that the table has for the signer. Signers are
+//! written as `/C=UK/O=…/CN=…` or as `CN=…,O=…,C=UK`; sites are compared letter for letter. Every occurrence counts,
+//! for a consumer might take the first or the last. A record without a site is refused unless `no-site` is `pass`, and
+//! a message whose records cannot be separated is refused.
 //!
-//! Outbound there is no signer but ourselves: what goes out must be of the sites in `own`; without `own` it is not looked at.
+//! Outbound there is no signer but ourselves: what goes out must be of the sites in `own`; without `own` it is not
+//! looked at.
 //!
 //!     [config]
 //!     unlisted = "reject"               # signers that the table does not have; or "pass"
@@ -98,7 +99,7 @@ impl Plugin for SiteBinding {
     fn new(config: Config) -> Result<Self, String> {
         let one = |(dn, sites): (String, Vec<String>)| match dn.contains('=') {
             true => Ok((canonical(&dn), sites)),
-            false => Err(format!("signers: {dn:?} is no DN: write it as /C=UK/O=.../CN=... or CN=...,O=...,C=UK")),
+            false => Err(format!("signers: {dn:?} is not a DN: write it as /C=UK/O=.../CN=... or CN=...,O=...,C=UK")),
         };
         let signers = config.signers.into_iter().map(one).collect::<Result<_, _>>()?;
         Ok(Self { config: Config { signers, ..config } })
@@ -176,8 +177,8 @@ fn is_site(field: &Field<'_>) -> bool {
     field.place != Place::Attribute && (field.name == "Site" || field.name == "SiteName")
 }
 
-/// A DN as it is compared: the slash form as it is, the other without blanks around `,`, `+` and `=` and with attribute types
-/// in capitals. A separator behind a backslash belongs to a value.
+/// A DN as it is compared: the slash form as it is, the other without blanks around `,`, `+` and `=` and with attribute
+/// types in capitals. A separator behind a backslash belongs to a value.
 fn canonical(dn: &str) -> String {
     if dn.starts_with('/') {
         return dn.to_owned();

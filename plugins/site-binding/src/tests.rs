@@ -104,6 +104,6 @@ fn findings_are_bounded() {
 #[test]
 fn a_slip_in_the_table_is_named() {
     let config = Config::from_json(r#"{"signers": {"one": ["A"]}}"#).unwrap();
-    assert!(SiteBinding::new(config).err().unwrap().contains("\"one\" is no DN"));
+    assert!(SiteBinding::new(config).err().unwrap().contains("\"one\" is not a DN"));
     assert!(Config::from_json(r#"{"unlisted": "accept"}"#).is_err());
 }

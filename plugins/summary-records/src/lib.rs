@@ -1,8 +1,9 @@
-//! The stock plugin `builtin:summary-records`: refuses summaries of jobs, normalised or not, that the consumer would reject.
+//! The stock plugin `builtin:summary-records`: refuses summaries of jobs, normalised or not, that the consumer would
+//! reject.
 //!
 //! The verdict is that of the consumer's own loader at the time the message was first taken up. With `strict = true` in
 //! its `[config]` it also refuses what the documents and the consumer's database demand and the loader does not check.
-//! What is checked, field by field, stands in `sesame_plugin::records::text::summary` and `normalised`.
+//! What is checked, field by field, is described in `sesame_plugin::records::text::summary` and `normalised`.
 
 use sesame_plugin::records::text::{self, Format};
 use sesame_plugin::records::{Setting, answer};

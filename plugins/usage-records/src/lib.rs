@@ -2,7 +2,7 @@
 //!
 //! The verdict is that of the consumer's own loader at the time the message was first taken up. With `strict = true` in
 //! its `[config]` it also refuses what the documents and the consumer's database demand and the loader does not check.
-//! What is checked, field by field, stands in `sesame_plugin::records::car`.
+//! What is checked, field by field, is described in `sesame_plugin::records::car`.
 
 use sesame_plugin::records::{Setting, answer, car};
 use sesame_plugin::{Failure, Finding, Message, Plugin, Validator};

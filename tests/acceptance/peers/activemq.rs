@@ -52,7 +52,7 @@ pub(crate) fn command(place: &Place) -> Command {
     command
 }
 
-/// A certificate tells who a host is; who comes without one gives login and passcode, or is the user that sites without
+/// A certificate identifies a host; a client without one gives login and passcode, or is the user that sites without
 /// either are taken for.
 fn configuration(place: &Place) -> String {
     let folder = place.folder.display();

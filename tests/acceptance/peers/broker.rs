@@ -49,7 +49,7 @@ pub(crate) struct Broker {
     kind: Kind,
     place: Place,
     process: Mutex<Option<Child>>,
-    /// RabbitMQ's name service; it outlives the broker's own deaths.
+    /// RabbitMQ's name service; it outlives crashes of the broker.
     _helper: Option<Child>,
     /// Removed with the broker, if it is not the one that all tests share.
     _folder: Option<Folder>,

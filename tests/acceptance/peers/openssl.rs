@@ -1,6 +1,6 @@
 //! A certification authority made with the `openssl` command, and S/MIME as SSM makes and reads it with the same command.
 //!
-//! One PKI serves the whole run. Start at [`pki`]; [`Pki::host`] issues a certificate, [`sign`] and [`encrypt`] stand for
+//! One PKI serves the whole run. Start at [`pki`]; [`Pki::host`] issues a certificate, [`sign`] and [`encrypt`] play
 //! an SSM sender, [`decrypt`] and [`verify`] for an SSM receiver.
 
 use std::collections::HashMap;
@@ -49,15 +49,15 @@ pub(crate) fn pki() -> &'static Pki {
     PKI.get_or_init(|| Pki::found("Sesame Test CA"))
 }
 
-/// A PKI that nobody trusts.
+/// A PKI that no one trusts.
 pub(crate) fn strangers() -> &'static Pki {
     static PKI: OnceLock<Pki> = OnceLock::new();
     PKI.get_or_init(|| Pki::found("Unknown CA"))
 }
 
-/// How `genpkey` is told of an RSA-2048 key.
+/// Arguments of `genpkey` for an RSA-2048 key.
 pub(crate) const RSA_2048: &[&str] = &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
-/// How it is told of a P-256 key.
+/// Its arguments for a P-256 key.
 pub(crate) const P_256: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 const CONFIGURATION: &str = r"
@@ -161,8 +161,8 @@ impl Pki {
     }
 
     /// A new certificate of `name` with extensions of its own: `changes` are lines of the section `host` of the
-    /// configuration and what stands in their place; `dates` are arguments of `openssl ca`; the key is what `genpkey` is
-    /// told.
+    /// configuration and what stands in their place; `dates` are arguments of `openssl ca`; the key is the
+    /// arguments of `genpkey`.
     pub(crate) fn special(&self, name: &str, key: &[&str], changes: &[(&str, &str)], dates: &[&str]) -> Host {
         let mut hosts = self.hosts.lock().unwrap();
         let label = format!("special-{}", hosts.len());

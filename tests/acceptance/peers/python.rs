@@ -110,7 +110,7 @@ pub(crate) fn browse(broker: &str, destination: &str) -> usize {
     String::from_utf8(count).unwrap().trim().parse().unwrap()
 }
 
-/// What an SSM stand-in is told to send.
+/// What an SSM stand-in sends.
 #[derive(Debug)]
 pub(crate) struct SsmSender<'a> {
     pub(crate) link: Link<'a>,

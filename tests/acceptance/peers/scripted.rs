@@ -1,4 +1,4 @@
-//! A broker that says what a test tells it to, for answers that no real broker gives.
+//! A broker that answers what a test wants, for answers that no real broker gives.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -78,8 +78,8 @@ pub(crate) fn header<'a>(frame: &'a str, name: &str) -> Option<&'a str> {
     lines.filter_map(|line| line.split_once(':')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// A port on which nobody listens.
-pub(crate) fn nobody() -> String {
+/// The address of a port on which no one listens.
+pub(crate) fn unreachable_broker() -> String {
     format!("localhost:{}", crate::harness::ports::free())
 }
 

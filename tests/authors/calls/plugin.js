@@ -1,4 +1,4 @@
-// Everyday calls, each with what it answers; `docs/plugin-calls.md` has the same table, and a test compares.
+// Everyday calls, each with what it answers; `docs/src/plugins/calls.md` has the same table, and a test compares.
 
 import { log, plugin, replaced, text } from './sesame.js';
 

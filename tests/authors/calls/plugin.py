@@ -1,4 +1,4 @@
-"""Everyday calls, each with what it answers; `docs/plugin-calls.md` has the same table, and a test compares."""
+"""Everyday calls, each with what it answers; `docs/src/plugins/calls.md` has the same table, and a test compares."""
 
 import asyncio
 import base64
@@ -130,7 +130,7 @@ class Calls(Plugin):
     VERSION = "0.1.0"
 
     def transform(self, message):
-        """Answers all calls; asked for chance, what is random."""
+        """Returns the answers of all calls; for the message `chance`, random ones."""
         asked = message.payload.decode().strip()
         if asked == "chance":
             return Replaced(f"{uuid.uuid4()} {random.random()} {secrets.token_hex(8)}\n".encode())

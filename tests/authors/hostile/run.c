@@ -1,5 +1,5 @@
-/// Runs plugin.c over files without a component. Says `NAME VERDICT` for each file, and fails where an answer holds what the
-/// host does not take or the plugin failed.
+/// Runs plugin.c over files without a component. Says `NAME VERDICT` for each file, and fails where an answer contains
+/// what the host does not take or the plugin failed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

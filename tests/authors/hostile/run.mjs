@@ -1,6 +1,6 @@
 /**
  * Runs plugin.js over files without a component: `run.mjs FOLDER FILE…`, where the folder holds plugin.js, sesame.js and
- * log.js. Says `NAME VERDICT` for each file, and fails where an answer holds what the host does not take or the plugin failed.
+ * log.js. Says `NAME VERDICT` for each file, and fails if an answer contains what the host does not accept, or the plugin failed.
  */
 
 import { readFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 """Runs plugin.py over files without a component: `run.py HELPERS FILE…`. Python must be 3.11 or newer.
 
-What a component's bindings would be is made here: records that hold what they are given. Says `NAME VERDICT` for each
-file, and fails where an answer holds what the host does not take or the plugin failed.
+What a component's bindings would be is made here: records that store what they are given. Says `NAME VERDICT` for each
+file, and fails if an answer contains what the host does not accept, or the plugin failed.
 """
 
 import dataclasses

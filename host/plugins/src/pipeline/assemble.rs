@@ -1,27 +1,47 @@
-//! A pipeline from stages that stand ready, without reading or compiling anything.
+//! The pipeline of a channel from the plugins it uses. One function puts it together, from plugins of the catalog as well as
+//! from files that are loaded for a command.
 
 use std::sync::Arc;
 
-use super::stage::{Stage, State};
-use super::{Pipeline, PipelineSettings};
-use crate::shelf::{Condition, Standing};
+use sha2::{Digest as _, Sha256};
+
+use super::stage::Stage;
+use super::{Pipeline, PipelineSettings, PluginError};
+use crate::catalog::Effort;
+use crate::catalog::load::load;
+use crate::catalog::status::{PluginState, PluginStatus};
+use crate::component::plugins::Plugins;
+use message::hex;
 
 impl Pipeline {
-    /// The pipeline of a channel from these stages, in order; those that do not concern the channel and those that were
-    /// ended are left out. Stages that are the same as in `before` go on counting, and a breaker of theirs that is open stays open
-    /// unless their filter, limits or `on-error` changed.
+    /// Loads the plugins of a channel. This compiles, and can take long.
+    ///
+    /// A plugin of the folder that cannot be loaded stays as a stage that cannot answer, see [`Pipeline::broken`].
+    ///
+    /// # Errors
+    /// Every plugin named in the configuration that applies to the channel and cannot be loaded.
+    pub fn load(plugins: &Plugins, settings: PipelineSettings) -> Result<Self, Vec<PluginError>> {
+        let load = |source| load(plugins, source, &settings.channels, Effort::Full);
+        let stages: Vec<PluginStatus> = settings.stages.iter().map(load).collect();
+        let named = settings.stages.iter().zip(&stages).filter(|(source, _)| source.named).map(|(_, status)| status);
+        let applies = named.filter(|status| applies(status, &settings));
+        let errors: Vec<PluginError> = applies.filter_map(PluginError::of).collect();
+        if errors.is_empty() { Ok(Self::assemble(&stages, settings, None)) } else { Err(errors) }
+    }
+
+    /// The pipeline of a channel from these plugins, in order; those that do not apply to the channel, are disabled or
+    /// uninstalled are left out. Stages that are the same as in `before` keep their statistics, and an open breaker stays
+    /// open unless the plugin's filter, limits or `on-error` changed.
     #[must_use]
-    pub fn assemble(stages: &[Standing], settings: PipelineSettings, before: Option<&Self>) -> Self {
-        let mut stages: Vec<Stage> = stages.iter().filter_map(|standing| stage(standing, &settings)).collect();
+    pub fn assemble(stages: &[PluginStatus], settings: PipelineSettings, before: Option<&Self>) -> Self {
+        let used = stages.iter().filter(|status| applies(status, &settings));
+        let mut stages: Vec<Stage> = used.map(Stage::new).collect();
         for stage in &mut stages {
             let named = before.into_iter().flat_map(|before| &before.stages).find(|old| old.name == stage.name);
             if let Some(old) = named {
                 stage.last_error = Arc::clone(&old.last_error);
             }
-            if let State::Missing(reason) | State::Broken(reason) = &stage.state {
-                stage.last_error.note_news(reason);
-            }
-            stage.trouble.iter().for_each(|reason| stage.last_error.note_news(reason));
+            stage.reason.iter().for_each(|reason| stage.last_error.note_news(reason));
             let same = before.into_iter().flat_map(|before| &before.stages).find(|old| old.is_same(stage));
             if let Some(old) = same {
                 stage.statistics = Arc::clone(&old.statistics);
@@ -30,34 +50,44 @@ impl Pipeline {
                 }
             }
         }
-        Self::of(stages, settings)
+        let hash = fingerprint(&stages, &settings);
+        let PipelineSettings { channel, direction, routes, max_payload, total_time, .. } = settings;
+        Self { stages, channel, direction, routes, max_payload, total_time, hash }
     }
 
-    /// Whether messages fare the same in both, and operators are told the same.
+    /// Whether both treat messages alike and show the same to operators.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let told = |pipeline: &Self| -> Vec<(&'static str, Option<String>, Option<String>)> {
-            let stages = pipeline.stages();
-            stages.map(|s| (s.condition, s.state.err().map(str::to_owned), s.trouble.map(str::to_owned))).collect()
+        let shown = |pipeline: &Self| -> Vec<(PluginState, bool, Option<String>)> {
+            pipeline.stages.iter().map(|stage| (stage.state, stage.component.is_some(), stage.reason.clone())).collect()
         };
-        self.hash == other.hash && told(self) == told(other)
+        self.hash == other.hash && shown(self) == shown(other)
     }
 }
 
-fn stage(standing: &Standing, settings: &PipelineSettings) -> Option<Stage> {
-    let state = match &standing.condition {
-        Condition::Ready(loaded) => State::Ready(Arc::clone(loaded)),
-        Condition::Compiling => State::Compiling,
-        Condition::Missing(reason) => State::Missing(reason.clone()),
-        Condition::Broken(reason) => State::Broken(reason.clone()),
-        Condition::Disabled | Condition::Removed => return None,
+/// Whether a plugin is a stage of the channel. One whose settings were never understood applies to all messages.
+fn applies(status: &PluginStatus, settings: &PipelineSettings) -> bool {
+    let all = || status.sidecar.is_none();
+    let concerned = |filter: &crate::Filter| filter.concerns(&settings.channel, settings.direction);
+    !status.state.is_ended() && (all() || status.sidecar.iter().any(|sidecar| concerned(&sidecar.filter)))
+}
+
+/// Each field with its length, so that no two pipelines read the same.
+fn fingerprint(stages: &[Stage], settings: &PipelineSettings) -> String {
+    let mut sha = Sha256::new();
+    let mut add = |text: &str| {
+        sha.update((text.len() as u64).to_le_bytes());
+        sha.update(text);
     };
-    // Of one that was never understood nothing is known of what it should have seen, so it is everything.
-    let side_car = standing.side_car.clone().unwrap_or_default();
-    let concerned = side_car.filter.concerns(&settings.channel, settings.direction);
-    let trouble = standing.trouble.clone();
-    let loading = standing.loading;
-    concerned.then(|| Stage { trouble, loading, ..Stage::new(standing.name.clone(), side_car, state) })
+    add(crate::component::bindings::CONTRACT_VERSION);
+    settings.routes.iter().for_each(|route| add(route));
+    for stage in stages {
+        add(&stage.name);
+        add(&stage.component.as_ref().map(|component| hex(&component.sha256)).unwrap_or_default());
+        add(&stage.config);
+        add(&format!("{:?}{:?}{:?}", stage.filter, stage.on_error, stage.limits));
+    }
+    hex(&sha.finalize())
 }
 
 #[cfg(test)]
@@ -65,16 +95,15 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::sidecar::SideCar;
+    use crate::catalog::sidecar::Sidecar;
     use crate::{Blame, Filter, Input, Outcome, TOTAL_TIME};
     use message::{Direction, MessageId};
 
     fn pipeline(deadline: u64, before: Option<&Pipeline>) -> Pipeline {
-        let mut side_car = SideCar::default();
-        side_car.limits.deadline = Duration::from_secs(deadline);
-        let mut standing = Standing::unloaded("a.wasm".to_owned(), "is broken");
-        standing.side_car = Some(side_car);
-        Pipeline::assemble(&[standing], settings(), before)
+        let mut sidecar = Sidecar::default();
+        sidecar.limits.deadline = Duration::from_secs(deadline);
+        let status = PluginStatus::broken("a.wasm".to_owned(), Some(sidecar), "is broken".to_owned());
+        Pipeline::assemble(&[status], settings(), before)
     }
 
     fn settings() -> PipelineSettings {
@@ -100,11 +129,12 @@ mod tests {
         assert_eq!(kept(&pipeline(5, Some(&before))), (true, false));
     }
 
-    fn compiling(filter: Filter) -> Pipeline {
-        let side_car = Some(SideCar { filter, ..SideCar::default() });
-        let standing =
-            Standing { side_car, condition: Condition::Compiling, ..Standing::unloaded("a.wasm".to_owned(), "") };
-        Pipeline::assemble(&[standing], settings(), None)
+    fn compiling(sidecar: Option<Sidecar>) -> PluginStatus {
+        PluginStatus { sidecar, ..PluginStatus::new("a.wasm".to_owned(), PluginState::Compiling) }
+    }
+
+    fn compiling_for(filter: Filter) -> Pipeline {
+        Pipeline::assemble(&[compiling(Some(Sidecar { filter, ..Sidecar::default() }))], settings(), None)
     }
 
     fn outcome(pipeline: &Pipeline, id: &str) -> Option<Blame> {
@@ -129,13 +159,13 @@ mod tests {
     #[test]
     fn a_plugin_that_is_being_compiled_holds_what_it_applies_to_however_often_it_is_asked() {
         let texts = |text: &str| Some(vec![text.to_owned()]);
-        let all = compiling(Filter::default());
+        let all = compiling_for(Filter::default());
         assert_eq!((all.holds("/queue/a"), all.holds("/queue/b")), (Some("a.wasm"), Some("a.wasm")));
-        let here = compiling(Filter { destination: texts("/queue/a"), ..Filter::default() });
+        let here = compiling_for(Filter { destination: texts("/queue/a"), ..Filter::default() });
         assert_eq!((here.holds("/queue/a"), here.holds("/queue/b")), (Some("a.wasm"), None));
-        let some = compiling(Filter { content_type: texts("text/plain"), ..Filter::default() });
+        let some = compiling_for(Filter { content_type: texts("text/plain"), ..Filter::default() });
         assert_eq!(some.holds("/queue/a"), None, "others go on");
-        let none = compiling(Filter { content_type: texts("text/xml"), ..Filter::default() });
+        let none = compiling_for(Filter { content_type: texts("text/xml"), ..Filter::default() });
         // More than the failures in a row for which a channel pauses.
         for number in 0..20 {
             let id = format!("m/{number}");
@@ -151,8 +181,7 @@ mod tests {
         let before = pipeline(1, None);
         let (at, error) = before.stages[0].last_error.get().unwrap();
         assert_eq!(error, "is broken");
-        let standing = Standing { condition: Condition::Compiling, ..Standing::unloaded("a.wasm".to_owned(), "") };
-        let after = Pipeline::assemble(&[standing], settings(), Some(&before));
+        let after = Pipeline::assemble(&[compiling(None)], settings(), Some(&before));
         assert_eq!(after.stages[0].last_error.get(), Some((at, error)));
         assert_eq!(pipeline(5, Some(&before)).stages[0].last_error.get().unwrap().0, at, "it is the same error still");
     }

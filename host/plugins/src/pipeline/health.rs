@@ -1,23 +1,25 @@
-//! Whether a plugin or a message is at fault when a stage cannot answer, and the breaker that pauses a channel.
+//! Whether the failure of a stage counts against the plugin or the message, and the breaker that pauses a channel.
 //!
 //! # Policy
 //! - A stage *answers* with any verdict, `retry` included. What `on-error = "reject"` or `"pass"` makes of a failure counts as
-//!   an answer too: such a stage holds nothing up. While a stage works, a failure is held against its message and counts
-//!   as an attempt: it has answered for some message, and fewer than five different messages have failed since.
+//!   an answer too: such a stage holds nothing up. While a stage works, a failure counts against its message, as an attempt:
+//!   the stage has answered for some message, and fewer than five different messages have failed since.
 //! - The breaker opens when five different messages of the channel in a row fail in the same stage: none was answered for,
-//!   and none came through without meeting the stage. A message says nothing new where an attempt at it was counted
-//!   before, or where it failed and the stage then answered for another: its failures count against it alone.
-//! - An open breaker rests: no stage of the pipeline is asked, the channel pauses, and nothing is held against messages.
+//!   and none came through without meeting the stage. A message is no new evidence if an attempt at it was counted
+//!   before, or if it failed and the stage then answered for another: its failures count against it alone.
+//! - An open breaker rests: no stage of the pipeline is called, the channel pauses, and nothing counts against messages.
 //!   After 1 s the channel lets messages through one at a time. The first answer closes the breaker, the failure of
 //!   another message opens it again for twice as long, at most 1 min. The message that was tried is deferred, so that the
-//!   next trial is made with another: a run of bad messages ahead of good ones does not stop the channel for ever.
-//! - All this is known of one pipeline and not kept: a plugin that is replaced or configured anew begins in good health.
+//!   next trial is made with another: a run of bad messages ahead of good ones does not stop the channel forever.
+//! - All this belongs to one pipeline and is not stored: a plugin that is replaced or reconfigured starts healthy.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
+
+use message::locked;
 
 use super::{Blame, Input};
 use crate::instance::Fault;
@@ -27,12 +29,12 @@ const RUN: usize = 5;
 /// The first rest of an open breaker, and the longest.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// Messages that are told apart; the breaker is long open by then.
+/// Messages that are distinguished; the breaker opens long before.
 const REMEMBERED: usize = 256;
 /// The last messages that failed before an answer, which are known to fail by themselves.
 const SUSPECTS: usize = 4 * REMEMBERED;
 
-/// What is known of one stage.
+/// The record of one stage.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<Record>);
 
@@ -76,7 +78,7 @@ impl Failed {
 
 impl Health {
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     /// The stage answered for a message; true if that closed the breaker.
@@ -99,7 +101,7 @@ impl Health {
         }
     }
 
-    /// The stage could not answer for a message: whom that is held against.
+    /// The stage could not answer for a message: what that counts against.
     pub(super) fn failed(&self, failed: Failed, fault: &Fault, now: Instant) -> Blame {
         let mut record = self.record();
         let Failed { message, suspect } = failed;
@@ -134,7 +136,7 @@ impl Health {
         self.record().breaker.is_some()
     }
 
-    /// Whether the stage failed for the last message it was asked about.
+    /// Whether the stage failed for the last message it was called with.
     pub(super) fn is_doubtful(&self) -> bool {
         let record = self.record();
         record.breaker.is_some() || !record.failed.is_empty()
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_between_begins_the_count_anew() {
+    fn an_answer_in_between_restarts_the_count() {
         let (health, now) = (Health::default(), Instant::now());
         for message in 0..100 {
             if message % 4 == 0 {
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_against_anybody_while_the_breaker_rests() {
+    fn nothing_counts_against_a_message_while_the_breaker_rests() {
         let now = Instant::now();
         let health = opened(now);
         for message in 10..100 {

@@ -1,29 +1,30 @@
 //! The stages of one channel, in order, and what they make of a message.
 //!
-//! A [`Pipeline`] never changes once it is loaded: a reload loads another and the caller swaps the two, so that a
-//! message in work finishes on the one it began with. Calls block; they belong on threads with at least 2 MiB of
-//! stack that no heart-beat waits for.
+//! A [`Pipeline`] never changes once it is loaded: a reload loads another and the caller swaps the two, so that a message in
+//! flight finishes on the one it started with. Calls block; they belong on threads with at least 2 MiB of stack that no
+//! heart-beat waits for.
 //!
 //! # Policy
-//! - A stage is asked in a fresh instance for each message, and for each part of one: validator, then transformer, then
+//! - A stage is called in a fresh instance for each message, and for each part of one: validator, then transformer, then
 //!   router, whichever it has. What one stage makes of a message is what the next one sees.
 //! - Parts of a split go through the later stages one by one. A part that is refused there joins the refused parts; the
 //!   rest go on. A part that is dropped is gone. `retry` or a fault for one part is that for the whole message: all
 //!   parts take effect or none does.
-//! - Routes are the union of what all routers say.
+//! - Routes are the union of the routes of all routers.
 //! - A stage that fails falls under its `on-error`, which is applied here: `pass` goes on without the stage and
 //!   leaves a warning among the findings, `reject` answers [`Outcome::Invalid`] with the finding `plugin.failed`, and
 //!   only `defer` reaches the caller, as [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches
-//!   him.
-//! - A stage that could not be loaded is a stage that cannot answer: the messages it should have seen get
-//!   [`Outcome::Failed`], whatever its `on-error` says. So do those of a stage that is being compiled, and this is no
-//!   failure of the stage: no attempt is counted, and where it applies to all messages nothing is taken up.
-//! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before he
-//!   takes a message up, and [`StageError::blame`] says what a failure means for its message.
+//!   the caller.
+//! - A stage that could not be loaded cannot answer: the messages it applies to get [`Outcome::Failed`], whatever its
+//!   `on-error`. So do those of a stage that is compiling, and this is no failure of the stage: no attempt is counted, and if
+//!   it applies to all messages nothing is taken up.
+//! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before it takes
+//!   up a message, and [`StageError::blame`] is what a failure means for its message.
 
 mod assemble;
+pub(crate) mod current;
 mod health;
-mod load;
+pub(crate) mod report;
 mod run;
 mod stage;
 mod statistics;
@@ -32,13 +33,12 @@ mod tests;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::component::{Description, Powers, Roles};
-use super::folder::StageSource;
-use super::instance::Fault;
+use crate::catalog::folder::StageSource;
+use crate::catalog::status::{PluginState, PluginStatus};
+use crate::component::{Description, Powers, Roles};
+use crate::instance::Fault;
 use message::{Direction, Finding, MessageId};
 
-pub use self::load::PluginError;
-pub(super) use self::load::{Mistaken, load_component, settings};
 use self::stage::Stage;
 pub use self::statistics::Figures;
 
@@ -52,7 +52,7 @@ pub struct PipelineSettings {
     pub stages: Vec<StageSource>,
     /// The channel.
     pub channel: String,
-    /// The names of all channels, so that a side-car that names none of them is found out.
+    /// The names of all channels, to find a sidecar that names an unknown one.
     pub channels: Vec<String>,
     /// The channel's direction.
     pub direction: Direction,
@@ -76,7 +76,25 @@ pub struct Pipeline {
     hash: String,
 }
 
-/// The facts about a message that plugins are told.
+/// A plugin that the operator named cannot be loaded: the program does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("plugin {plugin} {reason}")]
+pub struct PluginError {
+    /// The name of the stage.
+    pub plugin: String,
+    /// What is wrong with it, and what to do.
+    pub reason: String,
+}
+
+impl PluginError {
+    /// Why a plugin cannot answer, if it cannot.
+    #[must_use]
+    pub fn of(status: &PluginStatus) -> Option<Self> {
+        Some(Self { plugin: status.name().to_owned(), reason: status.unanswering()?.to_owned() })
+    }
+}
+
+/// The facts about a message that plugins get.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     /// Its id.
@@ -97,7 +115,7 @@ pub struct Input<'a> {
     pub properties: &'a [(String, String)],
 }
 
-/// A verified signer as plugins see him.
+/// A verified signer as plugins see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SignerFacts {
     /// Subject DN, RFC 4514.
@@ -126,32 +144,32 @@ pub enum Outcome {
         /// Warnings and notes for the log and the journal.
         findings: Vec<Finding>,
     },
-    /// It ends here on purpose.
+    /// A plugin dropped it.
     Dropped {
         /// Why, for the audit log.
         finding: Finding,
-        /// Who said so.
+        /// The plugin.
         plugin: String,
     },
     /// It is bad and stays bad: reject.
     Invalid {
         /// At least one.
         findings: Vec<Finding>,
-        /// Who said so.
+        /// The plugin.
         plugin: String,
     },
-    /// A plugin cannot tell yet: defer.
+    /// A plugin cannot decide yet: defer.
     Retry {
-        /// At least so long.
+        /// At least this long.
         after: Option<Duration>,
-        /// In the plugin's words.
+        /// The plugin's text.
         reason: String,
-        /// Who said so.
+        /// The plugin.
         plugin: String,
     },
     /// A plugin could not answer and its `on-error` is `defer`, or it could not be loaded: defer.
     Failed {
-        /// Which one.
+        /// The plugin.
         plugin: String,
         /// What happened and what to do.
         error: StageError,
@@ -182,13 +200,13 @@ pub struct Refused {
     pub content_type: Option<String>,
     /// At least one.
     pub findings: Vec<Finding>,
-    /// Who refused it.
+    /// The plugin that refused it.
     pub plugin: String,
     /// Number of this part among all of the message, from 1.
     pub part: usize,
 }
 
-/// A stage could not answer: the plugin and what happened, as one sentence for the operator.
+/// A stage could not answer: the plugin and what happened, as one sentence for operators.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("plugin {plugin} {fault}")]
 pub struct StageError {
@@ -196,29 +214,29 @@ pub struct StageError {
     pub plugin: String,
     /// What happened, and what to do.
     pub fault: Fault,
-    /// Against whom it is held.
+    /// What it counts against.
     pub blame: Blame,
 }
 
-/// Against whom the failure of a stage is held.
+/// What the failure of a stage counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The message: the plugin answers for others. It counts as an attempt.
     Message,
     /// The plugin: the message waits, and no attempt is counted.
     Plugin,
-    /// Nobody: the channel pauses, and the message stays where it is as if it had never been taken up.
+    /// Nothing: the channel pauses, and the message stays where it is as if it was never taken up.
     Nobody,
 }
 
 /// Why a channel pauses: a plugin failed for every message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// The failure that was the last straw.
+    /// The last failure.
     pub error: StageError,
-    /// When it began.
+    /// When the pause began.
     pub since: SystemTime,
-    /// When the plugin is tried again.
+    /// The next attempt.
     pub until: Instant,
 }
 
@@ -227,17 +245,17 @@ pub struct Pause {
 pub struct StageInfo<'a> {
     /// The name of the file, or `builtin:NAME`.
     pub name: &'a str,
-    /// What it is, or why it cannot answer.
-    pub state: Result<ReadyStage<'a>, &'a str>,
-    /// `ready`, `compiling`, `missing` or `broken`, in one word.
-    pub condition: &'static str,
-    /// What is wrong with the file that lies there now, while the last good one serves.
-    pub trouble: Option<&'a str>,
-    /// What it did so far in this channel.
+    /// Its state.
+    pub state: PluginState,
+    /// What serves, if anything does.
+    pub ready: Option<ReadyStage<'a>>,
+    /// What is wrong and what to do, or that it is compiled. An earlier component may serve nevertheless.
+    pub reason: Option<&'a str>,
+    /// Its statistics in this channel.
     pub figures: Figures,
     /// Since when a file of it is compiled, where one is.
     pub loading: Option<SystemTime>,
-    /// When it could not answer last, or could not be loaded, and why.
+    /// The last time it could not answer or be loaded, and why.
     pub last_error: Option<(SystemTime, String)>,
 }
 
@@ -246,27 +264,27 @@ pub struct StageInfo<'a> {
 pub struct ReadyStage<'a> {
     /// What it does.
     pub roles: Roles,
-    /// What it asked for and was granted.
+    /// What it imports and is linked with.
     pub powers: Powers,
-    /// What it says of itself.
+    /// How it describes itself.
     pub description: &'a Description,
     /// SHA-256 of the component, hexadecimal.
     pub sha256: String,
     /// The version of the contract that it was built for.
     pub contract: &'a str,
-    /// The most memory one of its instances held for a message so far, bytes.
+    /// Peak memory of its instances, bytes.
     pub peak_memory: u64,
 }
 
 impl Pipeline {
-    /// What the journal remembers with every message: a hash over the stages' components, settings and configuration.
+    /// Recorded in the journal with every message: a hash over the stages' components, settings and configuration.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Why the channel is to pause now, if it is: nothing is to be taken up until then, and then one message at a time as
-    /// long as [`Pipeline::is_on_trial`]. Until then [`Pipeline::run`] asks no plugin and blames nobody.
+    /// Why the channel must pause now, if it must: nothing may be taken up until then, and then one message at a time while
+    /// [`Pipeline::is_on_trial`]. Until then [`Pipeline::run`] calls no plugin, and a failure counts against nothing.
     #[must_use]
     pub fn pause(&self, now: Instant) -> Option<Pause> {
         self.stages.iter().find_map(|stage| {
@@ -276,13 +294,13 @@ impl Pipeline {
         })
     }
 
-    /// Whether a plugin failed for every message and has not answered since.
+    /// Whether a plugin failed for every message and has not answered since (probation).
     #[must_use]
     pub fn is_on_trial(&self) -> bool {
         self.stages.iter().any(|stage| stage.health.is_open())
     }
 
-    /// Whether a plugin failed for the last message it was asked about, so that it is worth asking about another.
+    /// Whether a plugin failed for the last message it was called with, so that another message should be tried.
     #[must_use]
     pub fn is_doubtful(&self) -> bool {
         self.stages.iter().any(|stage| stage.health.is_doubtful())
@@ -299,14 +317,14 @@ impl Pipeline {
         self.stages.iter().any(Stage::is_compiling)
     }
 
-    /// The plugin that is being compiled and applies to every message of the channel's `destination`, if one is: until it
-    /// serves nothing is to be taken up, and [`Pipeline::run`] asks no plugin and blames nobody.
+    /// The plugin that is compiling and applies to every message of the channel's `destination`, if there is one: until it
+    /// serves nothing may be taken up, [`Pipeline::run`] calls no plugin, and a failure counts against nothing.
     #[must_use]
     pub fn holds(&self, destination: &str) -> Option<&str> {
         self.stages.iter().find(|stage| stage.holds(destination)).map(|stage| stage.name.as_str())
     }
 
-    /// The stages that cannot answer, each with the reason; a folder's broken plugin is found here.
+    /// The stages that cannot answer, each with the reason, also the broken plugins of the folder.
     pub fn broken(&self) -> impl Iterator<Item = StageError> {
         self.stages.iter().filter_map(Stage::broken)
     }

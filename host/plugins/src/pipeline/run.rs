@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::health::Failed;
-use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, State, Stop};
+use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, Stop};
 use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
-use crate::answer::{AnswerError, Bounds, MAX_PARTS, note};
-use crate::bindings::types::{self, Message};
-use crate::filter::Facts;
+use crate::catalog::filter::Facts;
+use crate::catalog::settings::OnError;
+use crate::component::bindings::types::{self, Message};
 use crate::instance::Fault;
-use crate::settings::OnError;
+use crate::instance::answer::{AnswerError, Bounds, MAX_PARTS, note};
 use message::{Direction, Finding, Severity};
 
 impl Pipeline {
@@ -25,7 +25,7 @@ impl Pipeline {
         outcome
     }
 
-    /// Takes the message through the stages, and notes of each that was reached whether it was asked.
+    /// Takes the message through the stages, and records of each that was reached whether it was called.
     fn pass(&self, input: &Input<'_>, payload: &[u8], asked: &mut Vec<bool>) -> Outcome {
         let names = signer_names(input);
         let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
@@ -51,7 +51,7 @@ impl Pipeline {
         work.finish()
     }
 
-    /// Notes how each stage fared. A failure learns here whom it is held against.
+    /// Records the result of each stage, and decides what a failure counts against.
     fn learn(&self, outcome: &mut Outcome, asked: &[bool], input: &Input<'_>, payload: &[u8]) {
         let now = Instant::now();
         let failed = match outcome {
@@ -62,7 +62,7 @@ impl Pipeline {
         for (at, stage) in self.stages.iter().enumerate() {
             if at < answered && asked.get(at) == Some(&true) {
                 if stage.health.answered() {
-                    tracing::info!(channel = %self.channel, plugin = %stage.name, "the plugin answers again");
+                    tracing::info!(channel = %self.channel, plugin = %stage.name, "plugin answers again");
                 }
             } else if failed.is_none() {
                 stage.health.passed_by(now);
@@ -176,7 +176,7 @@ impl Leaf {
         }
     }
 
-    /// Tells later stages which part this is.
+    /// Marks the number of the part, for later stages.
     fn mark(&mut self, number: usize) {
         self.is_part = true;
         self.message.context.properties.retain(|(name, _)| name != "part");
@@ -184,7 +184,7 @@ impl Leaf {
     }
 }
 
-/// All that is known of one message while it is in the pipeline.
+/// The state of one message in the pipeline.
 struct Work<'a> {
     pipeline: &'a Pipeline,
     input: &'a Input<'a>,
@@ -197,7 +197,7 @@ struct Work<'a> {
 type Ended = Box<Outcome>;
 
 impl Work<'_> {
-    /// Puts everything that concerns it to the stage; false where nothing does.
+    /// Calls the stage with all that it applies to; false if that is nothing.
     fn pass_through(&mut self, stage: &Stage) -> Result<bool, Ended> {
         let names = signer_names(self.input);
         let mut asked = false;
@@ -279,7 +279,7 @@ impl Work<'_> {
 
     fn fail(&mut self, stage: &Stage, leaf: Leaf, fault: Fault) -> Result<(), Ended> {
         let error = stage.error(fault);
-        let broken = !matches!(stage.state, State::Ready(_));
+        let broken = stage.component.is_none();
         match stage.on_error {
             OnError::Pass if !broken => {
                 self.findings.push(note(Severity::Warning, "plugin.failed", error.to_string()));

@@ -1,6 +1,5 @@
-//! One stage: its settings and its component, and one question put to it.
+//! One stage: its settings, its component, and one call of it.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,15 +8,16 @@ use std::time::{Duration, Instant, SystemTime};
 use super::health::Health;
 use super::statistics::{Ending, LastError, Statistics};
 use super::{Blame, ReadyStage, StageError, StageInfo};
-use crate::answer::{self, AnswerError, Bounds};
-use crate::bindings::transformer::{Output, Part, Verdict};
-use crate::bindings::types::{Failure, Message};
+use crate::catalog::filter::{Facts, Filter};
+use crate::catalog::settings::OnError;
+use crate::catalog::sidecar::Sidecar;
+use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::Loaded;
-use crate::filter::{Facts, Filter};
+use crate::component::bindings::transformer::{Output, Part, Verdict};
+use crate::component::bindings::types::{Failure, Message};
+use crate::instance::answer::{self, AnswerError, Bounds};
+use crate::instance::limits::Limits;
 use crate::instance::{Fault, Running};
-use crate::limits::Limits;
-use crate::settings::OnError;
-use crate::sidecar::SideCar;
 use crate::text::{clean, clean_lines};
 use message::{Finding, hex};
 
@@ -30,41 +30,22 @@ pub(super) struct Stage {
     pub(super) limits: Limits,
     /// The plugin's configuration, JSON.
     pub(super) config: String,
-    pub(super) state: State,
+    pub(super) state: PluginState,
+    /// What answers. A stage without it fails for every message.
+    pub(super) component: Option<Arc<Loaded>>,
+    /// What is wrong with its files, where something is.
+    pub(super) reason: Option<String>,
     pub(super) health: Arc<Health>,
-    /// What is wrong with the file that lies there now, while the last good one serves.
-    pub(super) trouble: Option<String>,
     pub(super) statistics: Arc<Statistics>,
     /// The last failure, also of an earlier component or configuration under this name.
     pub(super) last_error: Arc<LastError>,
     /// Since when a file of it is compiled, where one is.
     pub(super) loading: Option<SystemTime>,
-    /// The most memory one instance held, bytes.
+    /// Peak memory of an instance, bytes.
     pub(super) peak_memory: AtomicU64,
 }
 
-/// Whether a stage can answer.
-pub(super) enum State {
-    Ready(Arc<Loaded>),
-    /// It will be able to, once it is compiled.
-    Compiling,
-    /// Its file is gone; what to do.
-    Missing(String),
-    Broken(String),
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready(loaded) => write!(f, "Ready({})", hex(&loaded.sha256)),
-            Self::Compiling => f.write_str("Compiling"),
-            Self::Missing(reason) => write!(f, "Missing({reason:?})"),
-            Self::Broken(reason) => write!(f, "Broken({reason:?})"),
-        }
-    }
-}
-
-/// What a stage says about one message, every word of it checked.
+/// What a stage answers for one message, checked.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) findings: Vec<Finding>,
@@ -133,7 +114,7 @@ impl From<Failure> for Stop {
 }
 
 /// Why a stage that is being compiled cannot answer.
-const COMPILING: &str = "is being compiled and tried; the messages it applies to wait until it serves";
+const COMPILING: &str = "is being compiled; the messages it applies to wait until it is ready";
 
 fn ending(answer: &Result<Answer, Stop>) -> Ending {
     match answer {
@@ -145,48 +126,47 @@ fn ending(answer: &Result<Answer, Stop>) -> Ending {
 }
 
 impl Stage {
-    pub(super) fn new(name: String, side_car: SideCar, state: State) -> Self {
-        let SideCar { filter, on_error, limits, config, .. } = side_car;
-        let (config, peak_memory) = (config.to_string(), AtomicU64::new(0));
+    pub(super) fn new(status: &PluginStatus) -> Self {
+        let Sidecar { filter, on_error, limits, config, .. } = status.settings();
         Self {
-            name,
+            name: status.name.clone(),
             filter,
             on_error,
             limits,
-            config,
-            state,
+            config: config.to_string(),
+            state: status.state,
+            component: status.component.clone(),
+            reason: status.reason.clone(),
             health: Arc::default(),
-            trouble: None,
             statistics: Arc::default(),
             last_error: Arc::default(),
-            loading: None,
-            peak_memory,
+            loading: status.loading,
+            peak_memory: AtomicU64::new(0),
         }
     }
 
     pub(super) fn info(&self) -> StageInfo<'_> {
-        let peak_memory = self.peak_memory.load(Ordering::Relaxed);
-        let state = match &self.state {
-            State::Ready(loaded) => Ok(ReadyStage {
-                roles: loaded.roles(),
-                powers: loaded.powers,
-                description: &loaded.description,
-                sha256: hex(&loaded.sha256),
-                contract: &loaded.spoken.version,
-                peak_memory,
-            }),
-            State::Compiling => Err(COMPILING),
-            State::Missing(reason) | State::Broken(reason) => Err(reason.as_str()),
-        };
-        let condition = match &self.state {
-            State::Ready(_) if self.trouble.is_none() => "ready",
-            State::Compiling => "compiling",
-            State::Missing(_) => "missing",
-            State::Ready(_) | State::Broken(_) => "broken",
-        };
-        let trouble = self.trouble.as_deref();
-        let (figures, last_error) = (self.statistics.figures(), self.last_error.get());
-        StageInfo { name: &self.name, state, condition, trouble, figures, loading: self.loading, last_error }
+        let ready = self.component.as_ref().map(|loaded| ReadyStage {
+            roles: loaded.roles(),
+            powers: loaded.powers,
+            description: &loaded.description,
+            sha256: hex(&loaded.sha256),
+            contract: &loaded.spoken.version,
+            peak_memory: self.peak_memory.load(Ordering::Relaxed),
+        });
+        StageInfo {
+            name: &self.name,
+            state: self.state,
+            ready,
+            reason: self.reason(),
+            figures: self.statistics.figures(),
+            loading: self.loading,
+            last_error: self.last_error.get(),
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        self.reason.as_deref().or_else(|| self.is_compiling().then_some(COMPILING))
     }
 
     /// Whether it is being compiled and applies to every message of its channel that goes to or came from `destination`.
@@ -198,36 +178,35 @@ impl Stage {
     }
 
     pub(super) fn is_compiling(&self) -> bool {
-        matches!(self.state, State::Compiling)
+        self.state == PluginState::Compiling
     }
 
     /// Whether it is the same component under the same name with the same configuration.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let component = |stage: &Self| match &stage.state {
-            State::Ready(loaded) => Some(loaded.sha256),
-            _ => None,
-        };
+        let component = |stage: &Self| stage.component.as_ref().map(|loaded| loaded.sha256);
         self.name == other.name && self.config == other.config && component(self) == component(other)
     }
 
-    /// Whether besides it is asked about the same messages on the same terms, so that its failures of before still count.
+    /// Whether it also applies to the same messages with the same limits, so that its earlier failures still count.
     pub(super) fn has_terms_of(&self, other: &Self) -> bool {
         self.filter == other.filter && self.on_error == other.on_error && self.limits == other.limits
     }
 
     pub(super) fn broken(&self) -> Option<StageError> {
-        let reason = self.info().state.err()?.to_owned();
-        Some(self.error(Fault::Broken(reason)))
+        if self.component.is_some() {
+            return None;
+        }
+        Some(self.error(Fault::Broken(self.reason().unwrap_or("is not loaded").to_owned())))
     }
 
     pub(super) fn error(&self, fault: Fault) -> StageError {
         StageError { plugin: self.name.clone(), fault, blame: Blame::Plugin }
     }
 
-    /// Puts one message to the stage. A panic of the host's own on the way ends this question and not the process.
+    /// Calls the stage with one message. A panic of the host during the call ends the call and not the process.
     pub(super) fn ask(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
-        let State::Ready(loaded) = &self.state else {
-            return Err(self.broken().map_or_else(|| Fault::Host("no state".into()), |e| e.fault).into());
+        let Some(loaded) = &self.component else {
+            return Err(self.broken().map_or_else(|| Fault::Host("no component".into()), |e| e.fault).into());
         };
         let started = Instant::now();
         let asked = catch_unwind(AssertUnwindSafe(|| self.ask_instance(loaded, message, bounds)));

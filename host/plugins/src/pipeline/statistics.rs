@@ -1,13 +1,15 @@
-//! What a stage did so far: counters and a histogram of times, cheap enough for every call.
+//! The statistics of a stage: counters and a histogram of times, cheap enough for every call.
 //!
 //! # Limits
 //! Four buckets for each doubling from one microsecond on, so that a quantile is at most a fifth too high. Everything from
 //! two thousand seconds on falls into the last one. No lock: a reader may see a call counted and its time not yet.
 
 use std::array;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use message::locked;
 
 /// Buckets for each doubling.
 const STEPS: u64 = 4;
@@ -18,12 +20,12 @@ const BUCKETS: usize = 124;
 pub(super) struct LastError(Mutex<Option<(SystemTime, String)>>);
 
 impl LastError {
-    /// Takes note of a failure of now.
+    /// Records a failure.
     pub(super) fn note(&self, text: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((SystemTime::now(), text));
+        *locked(&self.0) = Some((SystemTime::now(), text));
     }
 
-    /// The same where it is not the one that is known.
+    /// The same if it is another than the last.
     pub(super) fn note_news(&self, text: &str) {
         if self.get().is_none_or(|(_, known)| known != text) {
             self.note(text.to_owned());
@@ -32,7 +34,7 @@ impl LastError {
 
     /// When and what it was.
     pub(super) fn get(&self) -> Option<(SystemTime, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 }
 
@@ -55,20 +57,20 @@ pub(super) struct Statistics {
     times: [AtomicU64; BUCKETS],
 }
 
-/// What the counters stood at.
+/// The values of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// How often it was asked, about a message or a part of one.
+    /// How often it was called, with a message or a part of one.
     pub calls: u64,
     /// How often it found a message or part invalid.
     pub rejects: u64,
-    /// How often it could not tell yet.
+    /// How often it answered `retry`.
     pub retries: u64,
     /// How often it failed.
     pub errors: u64,
     /// Half of the calls took no longer.
     pub p50: Option<Duration>,
-    /// Of a hundred calls one took longer.
+    /// One of a hundred calls took longer.
     pub p99: Option<Duration>,
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::{AnswerError, CompileSettings, Plugins, SideCar, read_folder};
+use crate::{AnswerError, CompileSettings, Plugins, Sidecar, read_folder};
 use message::Severity;
 
 /// The folder of the built guests: `SESAME_TEST_GUESTS`, or built now.
@@ -20,9 +20,10 @@ fn guests() -> &'static Path {
         if let Some(folder) = std::env::var_os("SESAME_TEST_GUESTS") {
             return folder.into();
         }
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests");
-        let folder = sources.join("target/components");
-        let status = Command::new(sources.join("build")).arg(&folder).status().expect("tests/guests/build runs");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = root.join("target/guests/components");
+        let status =
+            Command::new(root.join("tests/guests/build")).arg(&folder).status().expect("tests/guests/build runs");
         assert!(status.success(), "tests/guests/build failed: the test plugins are missing");
         folder
     })
@@ -51,14 +52,14 @@ fn settings(stages: Vec<StageSource>) -> PipelineSettings {
     }
 }
 
-/// A stage of the guest `behaviour` with a side-car.
-fn behaviour(side_car: &str) -> StageSource {
-    stage("behaviour", side_car)
+/// A stage of the guest `behaviour` with a sidecar.
+fn behaviour(sidecar: &str) -> StageSource {
+    stage("behaviour", sidecar)
 }
 
-fn stage(name: &str, side_car: &str) -> StageSource {
-    let side_car = SideCar::parse(side_car, std::path::Path::new("side-car.toml")).expect("side-car");
-    StageSource::named(guest(name).to_str().unwrap(), Some(side_car))
+fn stage(name: &str, sidecar: &str) -> StageSource {
+    let sidecar = Sidecar::parse(sidecar, std::path::Path::new("sidecar.toml")).expect("sidecar");
+    StageSource::named(guest(name).to_str().unwrap(), Some(sidecar))
 }
 
 fn load(stages: Vec<StageSource>) -> Pipeline {
@@ -85,12 +86,12 @@ fn run(pipeline: &Pipeline, payload: &str) -> Outcome {
     pipeline.run(&input, payload.as_bytes())
 }
 
-fn one(side_car: &str, payload: &str) -> Outcome {
-    run(&load(vec![behaviour(side_car)]), payload)
+fn one(sidecar: &str, payload: &str) -> Outcome {
+    run(&load(vec![behaviour(sidecar)]), payload)
 }
 
-fn failure(side_car: &str) -> StageError {
-    match one(side_car, "payload") {
+fn failure(sidecar: &str) -> StageError {
+    match one(sidecar, "payload") {
         Outcome::Failed { plugin, error } => {
             assert_eq!(plugin, "behaviour.wasm");
             error
@@ -118,7 +119,7 @@ fn unchanged() -> Output {
 fn the_stock_pipeline_leaves_everything_as_it_is() {
     let pipeline = load(vec![StageSource::named("builtin:passthrough", None)]);
     assert_eq!(passed(run(&pipeline, "payload")), (vec![unchanged()], vec![], vec![]));
-    let stage = pipeline.stages().next().unwrap().state.unwrap();
+    let stage = pipeline.stages().next().unwrap().ready.unwrap();
     assert_eq!((stage.roles.to_string().as_str(), stage.description.name.as_str()), ("transformer", "passthrough"));
 }
 
@@ -142,7 +143,7 @@ fn a_refused_configuration_stops_the_start_in_the_plugins_words() {
     let error = load_error(stage("sites", "[config]\nsites = []"));
     assert!(error.contains("plugin sites.wasm refused its configuration, \"the list of sites is empty\""), "{error}");
     let error = load_error(stage("sites", "[config]\nsites = [\"a\"]\nsite = [\"a\"]"));
-    assert!(error.contains("site is not a key of this table, there are: sites"), "{error}");
+    assert!(error.contains("unknown key `site` (known: sites)"), "{error}");
     let error = load_error(behaviour("[config]\ninit = \"refuse\"\ntext = \"x\""));
     assert!(error.ends_with("change its [config]"), "{error}");
 }
@@ -152,18 +153,15 @@ fn a_configuration_that_the_schema_does_not_allow_stops_the_start_with_key_and_r
     let error = load_error(stage("sites", "[config]\nsites = [\"a\", 1, true]"));
     assert_eq!(
         error,
-        "plugin sites.wasm does not take its configuration: sites[1] is a whole number and must be a string; sites[2] is \
-         true or false and must be a string: change its [config]"
+        "plugin sites.wasm has an invalid [config]: sites[1] is a whole number and must be a string; sites[2] is true or \
+         false and must be a string"
     );
     let error = load_error(stage("sites", ""));
-    assert!(
-        error.contains("does not take its configuration: the table lacks the key sites: change its [config]"),
-        "{error}"
-    );
+    assert!(error.contains("invalid [config]: missing key `sites`"), "{error}");
 }
 
 #[test]
-fn tells_a_plugin_all_it_may_know() {
+fn gives_a_plugin_all_facts_of_the_message() {
     let (_, _, findings) = passed(one("[config]\nvalidate = \"show-context\"", "payload"));
     for fact in ["Inbound", "central", "/queue/test", "CN=host.example.org,C=UK", "max-payload-bytes", "16777216"] {
         assert!(findings[0].text.contains(fact), "{fact} not in {}", findings[0].text);
@@ -172,7 +170,7 @@ fn tells_a_plugin_all_it_may_know() {
 
 #[test]
 fn a_replaced_message_carries_what_the_plugin_set() {
-    let side_car = r#"
+    let sidecar = r#"
         [config]
         transform = "replace"
         text = "new"
@@ -180,7 +178,7 @@ fn a_replaced_message_carries_what_the_plugin_set() {
         headers = [["site", "UKI"], ["Colour", "red"]]
         route = ["cloud"]
     "#;
-    let (outputs, _, _) = passed(one(side_car, "old"));
+    let (outputs, _, _) = passed(one(sidecar, "old"));
     assert_eq!(
         outputs,
         [Output {
@@ -232,7 +230,7 @@ fn a_fault_for_one_part_is_a_fault_for_the_message() {
 }
 
 #[test]
-fn a_message_can_be_dropped_refused_and_put_off() {
+fn a_message_can_be_dropped_refused_and_deferred() {
     let Outcome::Dropped { finding, .. } = one("[config]\ntransform = \"drop\"\ntext = \"a test\"", "x") else {
         panic!()
     };
@@ -255,11 +253,11 @@ fn routes_are_the_union_of_all_routers() {
 }
 
 #[test]
-fn a_panic_is_told_with_its_text_and_place() {
+fn a_panic_is_reported_with_its_text_and_place() {
     for key in ["validate", "transform"] {
         let error = failure(&format!("[config]\n{key} = \"panic\"\ntext = \"no such site: X\"")).to_string();
         assert!(error.starts_with("plugin behaviour.wasm stopped with a panic, panicked at "), "{error}");
-        assert!(error.contains("src/lib.rs:") && error.contains(": no such site: X: mend the plugin"), "{error}");
+        assert!(error.contains("src/lib.rs:") && error.contains(": no such site: X: fix the plugin"), "{error}");
     }
 }
 
@@ -270,7 +268,7 @@ fn an_endless_loop_ends_at_the_deadline() {
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(
         error.to_string(),
-        "plugin behaviour.wasm took longer than its deadline of 200 ms: raise `deadline` in its side-car or mend the \
+        "plugin behaviour.wasm took longer than its deadline of 200 ms: raise `deadline` in its sidecar or fix the \
          plugin"
     );
     let error = load_error(behaviour("deadline = \"200ms\"\n[config]\ninit = \"loop\""));
@@ -291,7 +289,7 @@ fn deep_recursion_ends_at_the_stack_limit() {
 
 #[test]
 fn leaving_is_a_fault() {
-    // The guest asks for status 3; its standard library tells the host only that it is not 0.
+    // The guest asks for status 3; its standard library passes on only that it is not 0.
     assert_eq!(failure("[config]\nvalidate = \"exit\"").fault, Fault::Exited { code: 1, said: None });
 }
 
@@ -325,25 +323,22 @@ fn an_answer_that_breaks_the_contract_is_the_plugins_fault() {
         assert_eq!(failure(&format!("[config]\n{config}")).fault, Fault::AnswerRefused(expected));
     }
     let error = failure("[config]\nroute = [\"nowhere\"]").to_string();
-    assert!(
-        error.contains("gave an answer that is refused, the route \"nowhere\", which the channel does not"),
-        "{error}"
-    );
-    assert!(error.contains("its routes are default, cloud, grid: mend the plugin or its configuration"), "{error}");
+    assert!(error.contains("gave an invalid answer, the route \"nowhere\", which the channel does not"), "{error}");
+    assert!(error.contains("its routes are default, cloud, grid: fix the plugin or its configuration"), "{error}");
 }
 
 #[test]
 fn on_error_decides_what_a_fault_does() {
-    let side_car =
+    let sidecar =
         |rule: &str| format!("on-error = \"{rule}\"\n[config]\nvalidate = \"internal\"\ntext = \"table missing\"");
-    let error = failure(&side_car("defer")).to_string();
-    assert!(error.contains("reports a fault of its own, \"table missing\""), "{error}");
-    let outcome = one(&side_car("reject"), "x");
+    let error = failure(&sidecar("defer")).to_string();
+    assert!(error.contains("reports an internal error, \"table missing\""), "{error}");
+    let outcome = one(&sidecar("reject"), "x");
     assert!(
         matches!(&outcome, Outcome::Invalid { findings, .. } if findings[0].code == "plugin.failed"),
         "{outcome:?}"
     );
-    let (outputs, _, findings) = passed(one(&side_car("pass"), "x"));
+    let (outputs, _, findings) = passed(one(&sidecar("pass"), "x"));
     assert_eq!(outputs, [unchanged()]);
     assert_eq!((findings[0].severity, findings[0].code.as_str()), (Severity::Warning, "plugin.failed"));
 }
@@ -357,7 +352,7 @@ fn nothing_of_one_message_is_there_for_the_next() {
 }
 
 #[test]
-fn talkative_plugins_are_borne() {
+fn plugins_that_log_much_are_tolerated() {
     assert!(matches!(
         one("[config]\nvalidate = \"log-flood\"\nsize = 100000\ntext = \"a\\u001b[31mline\"", "x"),
         Outcome::Pass { .. }
@@ -368,7 +363,7 @@ fn talkative_plugins_are_borne() {
 }
 
 #[test]
-fn a_stage_sees_only_what_its_side_car_lets_through() {
+fn a_stage_sees_only_what_its_sidecar_lets_through() {
     for (filter, sees) in [
         ("channels = [\"central\"]", true),
         ("channels = [\"other\"]", false),
@@ -393,7 +388,7 @@ fn unfit_components_are_refused_with_the_reason() {
     let reasons = [
         ("no-lifecycle", "does not export sesame:plugin/lifecycle, as every plugin must"),
         ("no-role", "exports no role"),
-        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 0.9 and 1.x"),
+        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 1.x"),
         ("wrong-type", "has another type than the contract it names, "),
     ];
     for (name, reason) in reasons {
@@ -406,7 +401,7 @@ fn unfit_components_are_refused_with_the_reason() {
 fn stand_ins_are_refused_by_name_where_the_sidecar_denies_them() {
     for guest in ["clocks", "files", "sockets"] {
         let loaded = load(vec![stage(guest, "")]);
-        assert!(loaded.stages().next().unwrap().state.unwrap().powers.stand_ins, "{guest}");
+        assert!(loaded.stages().next().unwrap().ready.unwrap().powers.stand_ins, "{guest}");
         let error = load_error(stage(guest, "deny-stand-ins = true"));
         assert!(error.contains("wants wasi:clocks/"), "{error}");
         assert!(error.contains(", which its sidecar refuses with `deny-stand-ins`: build it without"), "{error}");
@@ -436,7 +431,7 @@ fn damaged_components_are_refused() {
 #[test]
 fn a_pinned_component_must_be_that_one() {
     let error = load_error(stage("sites", &format!("sha256 = \"{}\"", "0".repeat(64))));
-    assert!(error.contains("is not the component its side-car pins: its SHA-256 is "), "{error}");
+    assert!(error.contains("is not the component its sidecar pins: its SHA-256 is "), "{error}");
 }
 
 #[test]
@@ -460,11 +455,9 @@ fn a_broken_plugin_of_the_folder_stops_its_messages_and_no_others() {
 }
 
 #[test]
-fn a_side_car_for_a_channel_that_is_not_there_is_a_mistake() {
+fn a_sidecar_for_a_channel_that_is_not_there_is_a_mistake() {
     let error = load_error(behaviour("channels = [\"centrall\"]"));
-    assert!(error.contains(
-        "names the channel \"centrall\" in its side-car, and there is none: the channels are central, other"
-    ));
+    assert!(error.contains("sidecar names unknown channel \"centrall\" (channels: central, other)"), "{error}");
 }
 
 #[test]

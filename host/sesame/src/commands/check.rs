@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::dispatch::runtime;
 use super::{Check, EXIT_DONE, EXIT_FAILED, output};
 use crate::config::Config;
-use crate::daemon::Shared;
+use crate::service::Shared;
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use super::dispatch::runtime;
 use super::{Demo, EXIT_DONE, EXIT_FAILED, output};
 use crate::demo::{Ending, Scene, Story, play, stage};
+use message::Fate;
 
 pub(super) fn run(arguments: &Demo) -> anyhow::Result<u8> {
     crate::log::start_for_command(crate::config::Level::Error)?;
@@ -67,9 +68,9 @@ fn tell(story: &Story, number: usize) {
         sample.content.len(),
         story.id
     ));
-    match story.sending.iter().find(|step| step.what == "rejected") {
+    match story.sending.iter().find(|step| step.fate == Fate::Rejected) {
         Some(refused) => {
-            step("sender", &format!("refused: {}", refused.detail.as_deref().unwrap_or_default()));
+            step("sender", &format!("rejected: {}", refused.detail.as_deref().unwrap_or_default()));
             step("", &format!("kept, with the reason, in {}", refused.elements.join(", ")));
         }
         None => {
@@ -82,11 +83,11 @@ fn tell(story: &Story, number: usize) {
         step("receiver", &format!("decrypted; signature and certification path verified: {signer}"));
         let elements = received.elements.join(", ");
         let detail = received.detail.as_deref().unwrap_or_default();
-        if received.what == "stored" {
+        if received.fate == Fate::Stored {
             step("", "the signer is authorised; passed the pipeline (builtin:passthrough)");
             step("", &format!("stored durably, then acknowledged: spool/{elements}"));
         } else {
-            step("", &format!("{}: {detail}", received.what));
+            step("", &format!("{}: {detail}", received.fate));
             step("", &format!("kept, with the reason, in spool/{elements}"));
         }
     }

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use super::{Cli, Command, EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD};
 use crate::config::{self, Config, Kind, Selection, Source};
-use crate::daemon::{ChannelError, Daemon, Shared};
+use crate::service::{ChannelError, Daemon, Shared};
 use message::cause;
+pub(super) use terminal::say;
 
 /// Stack of the threads that run plugins, OpenSSL and the disk.
 const THREAD_STACK: usize = 4 << 20;
@@ -38,14 +39,9 @@ fn harden() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-#[expect(clippy::print_stderr, reason = "what a command says about its own failure goes to standard error")]
-pub(super) fn say(line: &str) {
-    eprintln!("{line}");
-}
-
 /// Says which plugins of a channel are compiled first, so that nobody wonders what takes so long.
 pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
-    for plugin in crate::daemon::compiling(shared, config, channel) {
+    for plugin in crate::service::compiling(shared, config, channel) {
         say(&format!("sesame: compiling plugin {plugin}, which no cache holds yet; this can take a minute"));
     }
 }

@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use super::dispatch::select;
 use super::queue::add::read;
 use super::{EXIT_DONE, EXIT_FAILED, Explain, output};
+use crate::channel::milliseconds;
 use crate::config::{Config, Kind};
-use crate::receiver::milliseconds;
-use message::{Finding, MessageId};
+use message::{Code, Fate, Finding, MessageId};
 use plugins::{Input, Outcome, Pipeline};
 
-pub(super) use inbound::{reason_of, receiver_snapshot};
+pub(super) use inbound::receiver_snapshot;
 
 /// The largest file that is looked at, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -51,11 +51,11 @@ struct Product {
 }
 
 /// What a channel would do.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Explanation {
     steps: Vec<Step>,
-    /// `stored`, `sent`, `rejected`, `deferred` or `dropped`.
-    verdict: &'static str,
+    /// What would become of the message.
+    fate: Fate,
     reason: Option<String>,
     findings: Vec<Finding>,
     products: Vec<Product>,
@@ -76,10 +76,15 @@ pub(super) fn run(config: &Config, arguments: &Explain) -> anyhow::Result<u8> {
     } else {
         lines(&explanation).iter().for_each(|line| output::line(line));
     }
-    Ok(if matches!(explanation.verdict, "stored" | "sent") { EXIT_DONE } else { EXIT_FAILED })
+    Ok(if explanation.fate.is_success() { EXIT_DONE } else { EXIT_FAILED })
 }
 
 impl Explanation {
+    /// What becomes of a message that nothing stops.
+    fn new(fate: Fate) -> Self {
+        Self { steps: Vec::new(), fate, reason: None, findings: Vec::new(), products: Vec::new() }
+    }
+
     fn passed(&mut self, name: &'static str, text: impl Into<String>) {
         self.steps.push(Step { name, passed: true, text: text.into() });
     }
@@ -89,16 +94,15 @@ impl Explanation {
     }
 
     /// The message ends here.
-    fn end(mut self, verdict: &'static str, reason: impl Into<String>) -> Self {
-        self.verdict = verdict;
+    fn end(mut self, fate: Fate, reason: impl Into<String>) -> Self {
+        self.fate = fate;
         self.reason = Some(reason.into());
         self
     }
 
-    /// Tells what the plugins made of a message; `done` is the verdict if they let it pass and `place` the products of one
-    /// output.
-    fn take(&mut self, outcome: Outcome, done: &'static str, mut place: impl FnMut(&mut Self, plugins::Output)) {
-        let (verdict, reason) = match outcome {
+    /// Takes the outcome of the plugins; `place` adds the products of one output.
+    fn take(&mut self, outcome: Outcome, mut place: impl FnMut(&mut Self, plugins::Output)) {
+        let (fate, reason) = match outcome {
             Outcome::Pass { outputs, refused, findings } => {
                 let whole = outputs.len() == 1 && refused.is_empty();
                 self.passed("plugins", if whole { "pass" } else { "pass in parts" });
@@ -106,29 +110,36 @@ impl Explanation {
                 outputs.into_iter().for_each(|output| place(self, output));
                 self.findings = findings;
                 for part in refused {
-                    self.failed("plugins", format!("{} refuses part {}", part.plugin, part.part));
+                    self.failed("plugins", format!("{} rejects part {}", part.plugin, part.part));
                     self.findings.extend(part.findings);
                 }
-                if none_left { ("rejected", Some("plugin-invalid".to_owned())) } else { (done, None) }
+                if !none_left {
+                    return;
+                }
+                (Fate::Rejected, Code::PluginInvalid.to_string())
             }
             Outcome::Dropped { finding, plugin } => {
                 let reason = format!("dropped by {plugin}: {finding}");
                 self.findings = vec![finding];
-                ("dropped", Some(reason))
+                (Fate::Dropped, reason)
             }
             Outcome::Invalid { findings, plugin } => {
-                let reason = format!("plugin-invalid: {plugin}: {}", crate::receiver::summary(&findings));
+                let reason = format!("{plugin}: {}", crate::channel::summary(&findings));
                 self.findings = findings;
-                ("rejected", Some(reason))
+                (Fate::Rejected, Code::PluginInvalid.because(&reason))
             }
-            Outcome::Retry { reason, plugin, .. } => ("deferred", Some(format!("plugin-retry: {plugin}: {reason}"))),
-            Outcome::Failed { error, .. } => ("deferred", Some(format!("plugin-failed: {error}"))),
+            Outcome::Retry { reason, plugin, .. } => self.not_now(Code::PluginRetry, format!("{plugin}: {reason}")),
+            Outcome::Failed { error, .. } => self.not_now(Code::PluginFailed, error.to_string()),
         };
-        if let Some(reason) = &reason {
-            self.failed("plugins", reason.clone());
-        }
-        self.verdict = verdict;
-        self.reason = reason;
+        self.failed("plugins", reason.clone());
+        self.fate = fate;
+        self.reason = Some(reason);
+    }
+
+    /// What becomes of a message that the plugins do not decide about now: a receiver defers it with a code, at a sender it
+    /// waits in outgoing.
+    fn not_now(&self, code: Code, why: String) -> (Fate, String) {
+        if self.fate == Fate::Sent { (Fate::Waiting, why) } else { (Fate::Deferred, code.because(&why)) }
     }
 }
 
@@ -174,7 +185,7 @@ fn lines(explanation: &Explanation) -> Vec<String> {
         lines.push(line);
     }
     let reason = explanation.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    lines.push(format!("verdict: {}{reason}", explanation.verdict));
+    lines.push(format!("verdict: {}{reason}", explanation.fate));
     lines
 }
 
@@ -189,7 +200,7 @@ fn json_of(channel: &str, explanation: &Explanation) -> Value {
         })
     };
     json!({
-        "channel": channel, "verdict": explanation.verdict, "reason": explanation.reason, "steps": steps,
+        "channel": channel, "verdict": explanation.fate, "reason": explanation.reason, "steps": steps,
         "findings": explanation.findings, "would-be": explanation.products.iter().map(product).collect::<Vec<_>>(),
     })
 }
@@ -205,16 +216,16 @@ mod tests {
         let config = &site.config;
         let message = sealed(config, "m/1", b"a: 1\n");
         let unlisted = inbound::explain(config, "central", &message).unwrap();
-        assert_eq!(unlisted.verdict, "rejected");
+        assert_eq!(unlisted.fate, Fate::Rejected);
         assert!(unlisted.reason.unwrap().contains("to authorise, add the line: "));
         assert_eq!(unlisted.steps.last().map(|step| (step.name, step.passed)), Some(("authorise", false)));
         std::fs::write(&config.receivers["central"].authorised, "/C=UK/O=eScience/CN=ce.example.org\n").unwrap();
         let stored = inbound::explain(config, "central", &message).unwrap();
-        assert_eq!((stored.verdict, stored.products.len()), ("stored", 1));
+        assert_eq!((stored.fate, stored.products.len()), (Fate::Stored, 1));
         assert!(stored.products[0].target.ends_with("spool/incoming") && stored.products[0].id == "m/1");
         assert!(std::fs::read_dir(&config.receivers["central"].spool).unwrap().next().is_none());
         let damaged = inbound::explain(config, "central", &message[..message.len() / 2]).unwrap();
-        assert_eq!((damaged.verdict, damaged.steps[0].name, damaged.steps[0].passed), ("rejected", "open", false));
+        assert_eq!((damaged.fate, damaged.steps[0].name, damaged.steps[0].passed), (Fate::Rejected, "open", false));
     }
 
     #[test]
@@ -222,7 +233,7 @@ mod tests {
         let site = Site::new();
         let config = &site.config;
         let explanation = inbound::explain(config, "central", b"a: 1\n").unwrap();
-        assert_eq!((explanation.verdict, explanation.products.len()), ("rejected", 1));
+        assert_eq!((explanation.fate, explanation.products.len()), (Fate::Rejected, 1));
         assert!(explanation.products[0].target.ends_with("spool/reject"));
         assert!(explanation.reason.as_ref().unwrap().starts_with("unsigned: "), "{:?}", explanation.reason);
         let shown = lines(&explanation);
@@ -233,7 +244,7 @@ mod tests {
         assert!(shown.last().unwrap().starts_with("verdict: rejected: unsigned: "), "{shown:?}");
         for nothing in [&b""[..], b" \n"] {
             let explanation = inbound::explain(config, "central", nothing).unwrap();
-            assert_eq!((explanation.verdict, explanation.steps.len()), ("rejected", 1));
+            assert_eq!((explanation.fate, explanation.steps.len()), (Fate::Rejected, 1));
             assert!(explanation.reason.unwrap().starts_with("empty: the message is empty"));
         }
     }
@@ -246,7 +257,7 @@ mod tests {
             let message = super::super::queue::enveloped(config, plain);
             let explanation = inbound::explain(config, "central", &message).unwrap();
             assert_eq!(explanation.reason.as_deref(), Some("crypto: cannot decrypt the message"));
-            assert_eq!(explanation.verdict, "rejected");
+            assert_eq!(explanation.fate, Fate::Rejected);
             explanation.steps.last().unwrap().text.clone()
         };
         let unsigned = explained(b"Content-Type: text/plain\r\n\r\na: 1\r\n");
@@ -265,13 +276,13 @@ mod tests {
         let config = &site.config;
         let sender = &config.senders["cpu"];
         let explanation = outbound::explain(config, "cpu", sender, b"a: 1\n").unwrap();
-        assert_eq!((explanation.verdict, explanation.products[0].target.as_str()), ("sent", "/queue/cpu"));
+        assert_eq!((explanation.fate, explanation.products[0].target.as_str()), (Fate::Sent, "/queue/cpu"));
         assert!(explanation.products[0].wire > Some(500));
         let lines = lines(&explanation);
         assert_eq!(lines.last().map(String::as_str), Some("verdict: sent"));
         let sender = crate::config::Sender { max_payload: 2, ..sender.clone() };
-        assert_eq!(outbound::explain(config, "cpu", &sender, b"a: 1\n").unwrap().verdict, "rejected");
-        assert_eq!(outbound::explain(config, "cpu", &sender, b"\n").unwrap().verdict, "rejected");
+        assert_eq!(outbound::explain(config, "cpu", &sender, b"a: 1\n").unwrap().fate, Fate::Rejected);
+        assert_eq!(outbound::explain(config, "cpu", &sender, b"\n").unwrap().fate, Fate::Rejected);
         assert!(std::fs::read_dir(&sender.queue).unwrap().next().is_none());
     }
 }

@@ -1,8 +1,6 @@
 //! The command line: what can be asked of Sesame and with which options. Each command's work is in the file of its name.
 //!
-//! # Exit status
-//! 0: done, or stopped as asked. 1: failed while running, or something was rejected, deferred or not sent. 2: the command
-//! line is wrong. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
+//! The exit status is that of [`terminal`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +13,6 @@ mod check;
 mod demo;
 mod dispatch;
 mod explain;
-mod output;
 mod plugin;
 mod publish;
 mod queue;
@@ -25,15 +22,8 @@ mod trace;
 
 pub use dispatch::main;
 pub use plugin::{Plugin, PluginCommand};
-
-/// Done, or stopped as asked.
-pub const EXIT_DONE: u8 = 0;
-/// Failed while running, or something was rejected, deferred or not sent.
-pub const EXIT_FAILED: u8 = 1;
-/// Another Sesame holds the queue or spool.
-pub const EXIT_HELD: u8 = 75;
-/// The configuration is wrong.
-pub const EXIT_CONFIGURATION: u8 = 78;
+use terminal as output;
+use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD};
 
 /// Secure messenger for accounting records.
 ///

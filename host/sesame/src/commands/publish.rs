@@ -5,7 +5,6 @@
 //! The ids go to standard output, what becomes of the messages to standard error, so that a script can take the one
 //! without the other.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -16,9 +15,11 @@ use super::queue::add::{Added, add};
 use super::{EXIT_DONE, EXIT_FAILED, Publish, output};
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::{self, Config, Kind, Selection};
-use crate::daemon::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::sender::Stay;
+use crate::service::{Daemon, Shared, Signals, Status, stop_on_signals};
 use crate::shutdown;
+use message::Fate;
+use message::text::escaped_json;
 use spool::journal::{Journal, Step};
 use spool::{Outgoing, SpoolLock};
 
@@ -31,17 +32,19 @@ const SETTLING: Duration = Duration::from_secs(5);
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
-    /// The broker has it.
-    Sent { broker: String },
-    /// It was refused, or a part of it.
-    Rejected { reason: String },
-    /// A plugin dropped it on purpose.
-    Dropped { reason: String },
-    /// It waits in outgoing.
-    Waiting,
-    /// It is gone from outgoing, and the journal does not say yet how.
-    Settling,
+struct Outcome {
+    /// [`Fate::Unknown`] while it is gone from outgoing and the journal does not say how.
+    fate: Fate,
+    /// The broker that confirmed it.
+    broker: Option<String>,
+    /// Why it was not sent.
+    reason: Option<String>,
+}
+
+impl From<Fate> for Outcome {
+    fn from(fate: Fate) -> Self {
+        Self { fate, broker: None, reason: None }
+    }
 }
 
 /// How often the journal is looked at for a message that left the queue, and how long between.
@@ -70,28 +73,28 @@ pub(super) fn run(config: &Config, arguments: &Publish) -> anyhow::Result<u8> {
     };
     let mut sent = 0;
     for message in &messages {
-        let fate = settled(sender, message);
-        sent += usize::from(matches!(fate, Fate::Sent { .. }));
-        report(sender, message, &fate, why.as_deref(), arguments.json);
+        let outcome = settled(sender, message);
+        sent += usize::from(outcome.fate == Fate::Sent);
+        report(sender, message, outcome, why.as_deref(), arguments.json);
     }
     Ok(if sent == messages.len() && unread == 0 { EXIT_DONE } else { EXIT_FAILED })
 }
 
 /// What became of a message, once the journal says so: a running Sesame notes it a moment after the element is gone.
-fn settled(sender: &config::Sender, message: &Added) -> Fate {
+fn settled(sender: &config::Sender, message: &Added) -> Outcome {
     for _ in 0..SETTLING_LOOKS {
-        match fate(sender, message) {
-            Ok(Fate::Settling) => std::thread::sleep(SETTLING_PAUSE),
-            Ok(fate) => return fate,
-            Err(_) => return Fate::Settling,
+        match outcome(sender, message) {
+            Ok(Outcome { fate: Fate::Unknown, .. }) => std::thread::sleep(SETTLING_PAUSE),
+            Ok(outcome) => return outcome,
+            Err(_) => break,
         }
     }
-    Fate::Settling
+    Fate::Unknown.into()
 }
 
 /// Queues the files and prints the id of each; answers how many could not be queued beside those that were.
 fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Added>, usize)> {
-    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format))?;
     let mut messages = Vec::new();
     let mut unread = 0;
     for file in &arguments.files {
@@ -169,8 +172,8 @@ async fn wait(sender: &config::Sender, messages: &[Added], end: Instant) -> bool
     loop {
         let mut fates = Vec::with_capacity(open.len());
         open.retain(|message| {
-            let fate = fate(sender, message).unwrap_or(Fate::Settling);
-            let undecided = matches!(fate, Fate::Waiting | Fate::Settling);
+            let fate = outcome(sender, message).map_or(Fate::Unknown, |outcome| outcome.fate);
+            let undecided = matches!(fate, Fate::Waiting | Fate::Unknown);
             fates.push(fate);
             undecided
         });
@@ -194,8 +197,10 @@ fn compiling_there(state: &std::path::Path, channels: &[String]) -> String {
     let status = Status::read(state).ok().flatten().filter(|status| status.running);
     let reports = status.into_iter().flat_map(|status| status.channels);
     let stages = reports.filter(|report| channels.contains(&report.channel)).flat_map(|report| report.stages);
-    let waits: Vec<String> =
-        stages.filter(|stage| !stage.serves && stage.state == "compiling").map(|s| s.name).collect();
+    let waits: Vec<String> = stages
+        .filter(|stage| !stage.serves && stage.state == plugins::PluginState::Compiling)
+        .map(|s| s.name)
+        .collect();
     if waits.is_empty() { String::new() } else { format!(", which is compiling plugin {}", waits.join(", ")) }
 }
 
@@ -205,56 +210,60 @@ fn is_free(lock: &std::path::Path) -> bool {
 }
 
 /// What became of a message, by the queue and the journal.
-fn fate(sender: &config::Sender, message: &Added) -> anyhow::Result<Fate> {
+fn outcome(sender: &config::Sender, message: &Added) -> anyhow::Result<Outcome> {
     if sender.queue.join(message.element.as_os_str()).symlink_metadata().is_ok() {
-        return Ok(Fate::Waiting);
+        return Ok(Fate::Waiting.into());
     }
     let journal = sender.state.join(JOURNAL);
     if !journal.exists() {
-        return Ok(Fate::Settling);
+        return Ok(Fate::Unknown.into());
     }
-    Ok(told(&Journal::open_to_read(&journal)?.trace(&message.id)?))
+    Ok(last(&Journal::open_to_read(&journal)?.trace(&message.id)?))
 }
 
-/// What the journal tells of a message. One refused part makes the message refused.
-fn told(steps: &[Step]) -> Fate {
-    let last = |what: &[&str]| steps.iter().rev().find(|step| what.contains(&step.what));
-    let reason = |step: &Step| step.detail.clone().unwrap_or_else(|| "no reason is known".to_owned());
-    if let Some(step) = last(&["rejected", "refused"]) {
-        return Fate::Rejected { reason: reason(step) };
-    }
-    if let Some(step) = last(&["dropped"]) {
-        return Fate::Dropped { reason: reason(step) };
-    }
-    last(&["sent"]).map_or(Fate::Settling, |step| Fate::Sent { broker: step.broker.clone() })
-}
-
-fn report(sender: &config::Sender, message: &Added, fate: &Fate, why: Option<&str>, as_json: bool) {
-    let outgoing: PathBuf = sender.queue.join(message.element.as_os_str());
-    let (word, place, reason) = match fate {
-        Fate::Sent { .. } => ("sent", None, None),
-        Fate::Settling => ("unknown", None, Some("it left the queue and the journal does not say how; see the log")),
-        Fate::Rejected { reason } => ("rejected", Some(sender.reject.clone()), Some(reason.as_str())),
-        Fate::Dropped { reason } => ("dropped", None, Some(reason.as_str())),
-        Fate::Waiting => ("waiting", Some(outgoing), Some(why.unwrap_or("it was put off; the log says why"))),
+/// What the journal says of a message. One rejected part makes the message rejected.
+fn last(steps: &[Step]) -> Outcome {
+    let decided = [Fate::Rejected, Fate::Dropped, Fate::Sent].into_iter();
+    let Some(step) = decided.filter_map(|fate| steps.iter().rev().find(|step| step.fate == fate)).next() else {
+        return Fate::Unknown.into();
     };
-    let broker = if let Fate::Sent { broker } = fate { broker.as_str() } else { "" };
+    let reason = || step.detail.clone().unwrap_or_else(|| "no reason is known".to_owned());
+    Outcome {
+        fate: step.fate,
+        broker: Some(step.broker.clone()).filter(|broker| step.fate == Fate::Sent && !broker.is_empty()),
+        reason: (step.fate != Fate::Sent).then(reason),
+    }
+}
+
+fn report(sender: &config::Sender, message: &Added, outcome: Outcome, why: Option<&str>, as_json: bool) {
+    let Outcome { fate, broker, reason } = outcome;
+    let (place, reason) = match fate {
+        Fate::Rejected => (Some(sender.reject.clone()), reason),
+        Fate::Waiting => {
+            let why = why.unwrap_or("it was put off; the log says why");
+            (Some(sender.queue.join(message.element.as_os_str())), Some(why.to_owned()))
+        }
+        Fate::Unknown => (None, Some("it left the queue and the journal does not say how; see the log".to_owned())),
+        _ => (None, reason),
+    };
     if as_json {
         output::json(&json!({
-            "file": message.file, "id": message.id, "element": message.element.to_string(), "state": word,
-            "broker": (!broker.is_empty()).then_some(broker), "reason": reason,
+            "file": message.file, "id": message.id, "element": message.element.to_string(), "state": fate,
+            "broker": broker, "reason": reason,
             "path": place.map(|place| place.to_string_lossy().into_owned()),
         }));
         return;
     }
     let id = &message.id;
     let line = match (place, reason) {
-        (Some(place), Some(reason)) => format!("message {id} {word}: {reason}; it lies in {}", place.display()),
-        (None, Some(reason)) => format!("message {id} {word}: {reason}"),
-        _ if broker.is_empty() => format!("message {id} sent"),
-        _ => format!("message {id} sent through {broker}"),
+        (Some(place), Some(reason)) => format!("message {id} {fate}: {reason}; it is in {}", place.display()),
+        (None, Some(reason)) => format!("message {id} {fate}: {reason}"),
+        _ => match broker {
+            Some(broker) => format!("message {id} {fate} through {broker}"),
+            None => format!("message {id} {fate}"),
+        },
     };
-    say(&output::escape(&line));
+    say(&escaped_json(&line));
 }
 
 #[cfg(test)]
@@ -265,10 +274,10 @@ mod tests {
     use super::*;
     use testkit::broker::Broker;
 
-    fn step(what: &'static str, id: &str) -> Step {
+    fn step(fate: Fate, id: &str) -> Step {
         Step {
             at: SystemTime::UNIX_EPOCH,
-            what,
+            fate,
             channel: "cpu".to_owned(),
             id: id.to_owned(),
             signer: String::new(),
@@ -277,6 +286,7 @@ mod tests {
             stages: Vec::new(),
             routes: Vec::new(),
             elements: Vec::new(),
+            outgoing: None,
             digest: String::new(),
             detail: Some("why".to_owned()),
             payload_bytes: 0,
@@ -284,12 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_part_is_told_although_the_rest_was_sent() {
-        let reason = "why".to_owned();
-        assert_eq!(told(&[step("rejected", "a.1"), step("sent", "a")]), Fate::Rejected { reason: reason.clone() });
-        assert_eq!(told(&[step("prepared", "a"), step("sent", "a")]), Fate::Sent { broker: "mq:1".to_owned() });
-        assert_eq!(told(&[step("dropped", "a")]), Fate::Dropped { reason });
-        assert_eq!(told(&[step("prepared", "a")]), Fate::Settling);
+    fn a_rejected_part_makes_the_message_rejected_although_the_rest_was_sent() {
+        let of = |steps: &[(Fate, &str)]| last(&steps.iter().map(|(fate, id)| step(*fate, id)).collect::<Vec<_>>());
+        let rejected = of(&[(Fate::Rejected, "a.1"), (Fate::Sent, "a")]);
+        assert_eq!((rejected.fate, rejected.reason.as_deref()), (Fate::Rejected, Some("why")));
+        let sent = of(&[(Fate::Prepared, "a"), (Fate::Sent, "a")]);
+        assert_eq!((sent.fate, sent.broker.as_deref(), sent.reason), (Fate::Sent, Some("mq:1"), None));
+        assert_eq!(of(&[(Fate::Dropped, "a")]).fate, Fate::Dropped);
+        assert_eq!(of(&[(Fate::Prepared, "a")]), Fate::Unknown.into());
     }
 
     #[test]
@@ -307,9 +319,9 @@ mod tests {
         };
         let (messages, unread) = queue(sender, &arguments).unwrap();
         assert_eq!((messages.len(), unread), (1, 1));
-        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
+        assert_eq!(outcome(sender, &messages[0]).unwrap(), Fate::Waiting.into());
         std::fs::remove_file(sender.queue.join(messages[0].element.as_os_str())).unwrap();
-        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Settling);
+        assert_eq!(outcome(sender, &messages[0]).unwrap(), Fate::Unknown.into());
     }
     /// A broker, and the configuration with its address.
     async fn with_broker(site: &super::super::queue::Site) -> (Broker, Config) {
@@ -322,7 +334,7 @@ mod tests {
 
     fn queued(config: &Config, content: &str) -> Vec<Added> {
         let sender = &config.senders["cpu"];
-        let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).unwrap();
+        let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format)).unwrap();
         let file = sender.queue.with_extension("file");
         std::fs::write(&file, content).unwrap();
         vec![add(&outgoing, sender, &file).unwrap()]
@@ -339,7 +351,7 @@ mod tests {
             let first = queued(&config, "a: 1\n");
             let why = send(&config, sender, &selection, Duration::from_secs(20), &first).await.unwrap();
             assert_eq!(why, None);
-            assert!(matches!(fate(sender, &first[0]).unwrap(), Fate::Sent { .. }));
+            assert!(outcome(sender, &first[0]).unwrap().fate == Fate::Sent);
 
             let shared = Shared::start(&config).unwrap();
             let daemon = Daemon::build(&config, &selection, &shared).unwrap();
@@ -348,7 +360,7 @@ mod tests {
             let second = queued(&config, "a: 2\n");
             let why = send(&config, sender, &selection, Duration::from_secs(20), &second).await.unwrap();
             assert_eq!(why, None);
-            assert!(matches!(fate(sender, &second[0]).unwrap(), Fate::Sent { .. }));
+            assert!(outcome(sender, &second[0]).unwrap().fate == Fate::Sent);
             assert_eq!(broker.depth("/queue/cpu"), 2);
             switch.press();
             running.await.unwrap();
@@ -370,6 +382,6 @@ mod tests {
         let why = runtime.block_on(send(config, sender, &selection, second, &messages)).unwrap();
         assert!(why.is_some_and(|why| why.contains("not sent within 1 s")));
         drop(held);
-        assert_eq!(fate(sender, &messages[0]).unwrap(), Fate::Waiting);
+        assert_eq!(outcome(sender, &messages[0]).unwrap(), Fate::Waiting.into());
     }
 }

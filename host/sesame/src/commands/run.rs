@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use super::dispatch::{made, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Receive, Run};
 use crate::config::{Config, Kind, Source};
-use crate::daemon::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::log::Logging;
 use crate::sender::Stay;
+use crate::service::{Daemon, Shared, Signals, Systemd, stop_on_signals};
 use crate::shutdown::{self, Shutdown};
 
 pub(super) fn run(config: &Config, source: &Source, arguments: &Run) -> anyhow::Result<u8> {

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::dispatch::{build, runtime, select};
 use super::{EXIT_DONE, EXIT_FAILED, Send, output};
 use crate::config::{Config, Kind, Source};
-use crate::daemon::{Shared, Signals, stop_on_signals};
-use crate::sender::{Fate, Stay, Summary};
+use crate::sender::{FateReport, Stay, Summary};
+use crate::service::{Shared, Signals, stop_on_signals};
 use crate::shutdown;
 use message::daily;
 
@@ -67,7 +67,7 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
     shared.registry.end_work();
     let Some(summaries) = summaries else { return Ok(EXIT_FAILED) };
     if arguments.json {
-        fates.try_iter().for_each(|fate| print_fate(&fate));
+        fates.try_iter().for_each(|report| print_fate(&report));
     }
     let clean = summaries.iter().all(|(_, summary)| summary.is_clean());
     for (channel, summary) in &summaries {
@@ -76,9 +76,10 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
     Ok(if clean { EXIT_DONE } else { EXIT_FAILED })
 }
 
-fn print_fate(fate: &Fate) {
+fn print_fate(report: &FateReport) {
     let value = json!({
-        "channel": &*fate.channel, "element": fate.element, "id": fate.id, "what": fate.what, "reason": fate.reason,
+        "channel": &*report.channel, "element": report.element, "id": report.id, "what": report.fate,
+        "reason": report.reason,
     });
     output::line(&value.to_string());
 }

@@ -14,7 +14,7 @@ use super::dispatch::{say, select};
 use super::{EXIT_DONE, EXIT_FAILED, Trace, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
-use message::MessageId;
+use message::{Fate, MessageId};
 use spool::journal::{Journal, JournalError, PipelineStage, Step};
 use spool::{Format, Outgoing, id_stem};
 
@@ -97,7 +97,9 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     }
     for (channel, path) in &waiting {
         if arguments.json {
-            output::json(&json!({ "what": "waiting", "channel": channel, "id": id, "path": path.to_string_lossy() }));
+            output::json(
+                &json!({ "what": Fate::Waiting, "channel": channel, "id": id, "path": path.to_string_lossy() }),
+            );
         } else {
             output::line(&format!(
                 "now                       waiting in outgoing  channel {channel}  {}",
@@ -148,10 +150,10 @@ fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step
 
 /// Looks where the elements of a step are.
 fn tell(config: &Config, step: Step, by: FoundBy, root: &Path) -> Told {
-    // A sender's steps name elements of its queue; what it refused is named like everything else that was committed.
-    let own = matches!(step.what, "prepared" | "sent" | "refused" | "gone");
-    let base = config.senders.get(&step.channel).filter(|_| own).map_or(root, |sender| sender.queue.as_path());
-    let elements = step.elements.iter().map(|element| {
+    let queue = config.senders.get(&step.channel).map_or(root, |sender| sender.queue.as_path());
+    let outgoing = step.outgoing.iter().map(|element| (queue, element));
+    let elements = outgoing.chain(step.elements.iter().map(|element| (root, element)));
+    let elements = elements.map(|(base, element)| {
         let path = base.join(element);
         Whereabouts { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
     });
@@ -162,7 +164,7 @@ fn tell(config: &Config, step: Step, by: FoundBy, root: &Path) -> Told {
 fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
     for (name, sender) in config.senders.iter().filter(|(name, _)| channel.is_none_or(|channel| channel == *name)) {
-        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)) else { continue };
+        let Ok(outgoing) = Outgoing::open(&sender.queue, crate::service::format(sender.format)) else { continue };
         let file = match outgoing.format() {
             Format::Dirq => Some(id.as_str()),
             // The file's name, a dash and eight digits.
@@ -185,7 +187,7 @@ fn waiting(config: &Config, channel: Option<&str>, id: &MessageId) -> Vec<(Strin
 
 fn print(told: &Told) {
     let step = &told.step;
-    output::line(&format!("{}  {}  {}", output::time(step.at), step.what, headline(step)));
+    output::line(&format!("{}  {}  {}", output::time(step.at), step.fate, headline(step)));
     if told.by != FoundBy::Id {
         output::line(&format!("    found by  {}", told.by.word()));
     }
@@ -239,7 +241,7 @@ fn json_of(told: &Told) -> Value {
         .collect();
     let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     json!({
-        "at": output::time(step.at), "what": step.what, "channel": step.channel, "id": step.id,
+        "at": output::time(step.at), "what": step.fate, "channel": step.channel, "id": step.id,
         "found-by": by.word(), "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
         "stages": step.stages, "routes": step.routes,
         "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,

@@ -181,6 +181,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads a file of SSM's from `text`, as the channel `ssm`; `file` is what the mistakes name.
+    ///
+    /// # Errors
+    /// All mistakes together, with the lines and keys of SSM's file.
+    pub fn parse_ssm(text: &str, file: &Path, files: Files) -> Result<Self, ConfigErrors> {
+        ssm::translated(text, file, "ssm", Path::new(SSM_DNS), files)
+    }
+
     fn read(root: &Section<'_, '_>) -> Self {
         let mut config = Self {
             credential: Credential::read(&root.section("credential"), &Credential::default()),

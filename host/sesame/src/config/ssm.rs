@@ -81,7 +81,13 @@ fn read(file: &Path, dns: &Path) -> Result<Config, ConfigErrors> {
     translated(&text, file, name, dns, Files::Check)
 }
 
-fn translated(text: &str, file: &Path, name: &str, dns: &Path, files: Files) -> Result<Config, ConfigErrors> {
+pub(super) fn translated(
+    text: &str,
+    file: &Path,
+    name: &str,
+    dns: &Path,
+    files: Files,
+) -> Result<Config, ConfigErrors> {
     let mut ssm = Ssm { file, mistakes: Vec::new(), keys: BTreeMap::new(), asked: BTreeSet::new() };
     ssm.parse(text);
     let lines = text.lines().count();

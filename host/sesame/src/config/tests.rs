@@ -310,7 +310,7 @@ fn the_shipped_unit_starts_sesame_as_it_wants_to_be_started() {
     assert_eq!(command.common.config.as_deref(), Some(Path::new(CONFIGURATION)));
     assert!(matches!(command.command, crate::commands::Command::Run(_)));
     assert_eq!((settings["Type"], settings["ExecReload"]), ("notify", "/bin/kill -HUP $MAINPID"));
-    assert!(settings["RestartPreventExitStatus"].contains(&crate::commands::EXIT_CONFIGURATION.to_string()));
+    assert!(settings["RestartPreventExitStatus"].contains(&terminal::EXIT_CONFIGURATION.to_string()));
     let stop = parse_duration(settings["TimeoutStopSec"]).unwrap();
     assert!(stop > Config::default().limits.grace + Duration::from_secs(5));
     assert!(settings.contains_key("WatchdogSec"));

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_form_of_the_page_is_taken_as_the_page_says() {
-        let page = include_str!("../../../../docs/destinations.md");
+        let page = include_str!("../../../../docs/src/destinations.md");
         let rows: Vec<Vec<&str>> = page
             .lines()
             .skip_while(|line| !line.starts_with("| destination |"))

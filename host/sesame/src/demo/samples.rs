@@ -22,5 +22,9 @@ pub const SAMPLES: &[Sample] = &[
         about: "accelerator usage, JSON",
         content: include_str!("samples/accelerator.json"),
     },
-    Sample { name: "blank.txt", about: "blank: a mistake of the site", content: include_str!("samples/bad-blank.txt") },
+    Sample {
+        name: "blank.txt",
+        about: "a blank file, a mistake of the site",
+        content: include_str!("samples/bad-blank.txt"),
+    },
 ];

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::pki::{self, Pki};
 use super::samples::{SAMPLES, Sample};
 use crate::config::{Config, ConfigErrors, Kind, SelectionError};
-use crate::daemon::{ChannelError, Daemon, Shared};
 use crate::sender::Stay;
+use crate::service::{ChannelError, Daemon, Shared};
 use crate::shutdown;
-use message::MessageId;
 use message::cause;
+use message::{Fate, MessageId};
 use plugins::StartError;
 use spool::journal::{Journal, JournalError, Step};
 use spool::{Format, Outgoing, SpoolError};
@@ -198,9 +198,9 @@ impl Scene {
                 sending.extend(journal.trace(id)?);
             }
             let receiving = receiver.trace(id)?;
-            let last = receiving.last().or_else(|| sending.iter().find(|step| step.what == "rejected"));
-            let ending = match last.map(|step| step.what) {
-                Some("stored") => Ending::Stored,
+            let last = receiving.last().or_else(|| sending.iter().find(|step| step.fate == Fate::Rejected));
+            let ending = match last.map(|step| step.fate) {
+                Some(Fate::Stored) => Ending::Stored,
                 Some(_) => Ending::Rejected,
                 None => continue,
             };

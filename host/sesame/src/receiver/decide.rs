@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::channel::{back_off, findings_json, milliseconds, summary};
 use crate::config;
-use message::{Finding, MessageId, Severity, content_digest};
+use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Disposition, Facts, Key};
-use spool::{KILLED_HANDLER, Killer, NewElement};
+use spool::{Killer, NewElement};
 use trust::{Credential, Signer, SignerLists, TrustStore};
 
 /// What SSM writes in `signer` where no signer was verified.
@@ -85,6 +86,14 @@ pub struct Decision {
     pub paused: bool,
 }
 
+impl Decision {
+    /// Why it was decided so, led by its code.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.disposition.reason(self.facts.reason.as_deref())
+    }
+}
+
 /// Decides about one message. Never panics on anything `received` may hold.
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
@@ -104,14 +113,14 @@ pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> 
 /// What becomes of a message on which the process died again and again: the reject queue keeps it as it came.
 #[must_use]
 pub(super) fn given_up(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, killer: Killer) -> Decision {
-    Draft { received, snapshot, now }.unopened(KILLED_HANDLER, &killer.to_string())
+    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &killer.to_string())
 }
 
 /// What becomes of a message on which a worker panicked, which is our own fault: the reject queue keeps it whole.
 #[must_use]
 pub(super) fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
     let why = "Sesame failed on this message; please report it with the element's `sealed` and the log";
-    Draft { received, snapshot, now }.unopened("internal-error", why)
+    Draft { received, snapshot, now }.unopened(Code::InternalError, why)
 }
 
 struct Draft<'a> {
@@ -141,17 +150,16 @@ impl Draft<'_> {
     }
 
     /// The message could not be opened: nothing is known about who sent it.
-    fn unopened(&self, code: &str, why: &str) -> Decision {
+    fn unopened(&self, code: Code, why: &str) -> Decision {
         let id = self.header_id();
         let raw = self.received.raw;
         let mut facts = self.facts(0);
         facts.reason = Some(why.to_owned());
-        let refusal =
-            Refusal { id: &id, signer: NO_SIGNER, body: raw, error: &format!("{code}: {why}"), findings: &[] };
+        let refusal = Refusal { id: &id, signer: NO_SIGNER, body: raw, error: &code.because(why), findings: &[] };
         Decision {
             elements: vec![self.set_aside("reject", &refusal)],
             key: self.key(id, "", content_digest(raw)),
-            disposition: Disposition::Rejected { code: code.to_owned() },
+            disposition: Disposition::Rejected { code },
             facts,
             signer: None,
             findings: Vec::new(),
@@ -164,12 +172,13 @@ impl Draft<'_> {
 
     /// The message cannot be judged for a fault on our side, such as a CRL that is out of date: it waits until that is
     /// mended, and no attempt is counted. Nothing of it is believed in the meantime.
-    fn undecidable(&self, code: &str, why: &str) -> Decision {
+    fn undecidable(&self, code: Code, why: &str) -> Decision {
         let mut decision = self.unopened(code, why);
-        let error = format!("{code}: {why}");
+        let error = code.because(why);
         let body = self.received.raw;
         let refusal = Refusal { id: &decision.key.id, signer: NO_SIGNER, body, error: &error, findings: &[] };
         decision.elements = vec![self.set_aside("deferred", &refusal)];
+        decision.facts.reason = Some(error);
         let pause = self.pause_for_us();
         let attempt = self.received.attempt - 1;
         decision.disposition = Disposition::Deferred { next: self.now + pause, attempt };
@@ -195,11 +204,11 @@ impl Draft<'_> {
             id: &id,
             signer: &signer_field(&signer),
             body: self.received.raw,
-            error: &format!("{code}: {why}"),
+            error: &code.because(&why),
             findings: &[],
         };
         let elements = if drop { Vec::new() } else { vec![self.set_aside("reject", &refusal)] };
-        let disposition = Disposition::Rejected { code: code.to_owned() };
+        let disposition = Disposition::Rejected { code };
         Decision {
             elements,
             key: self.key(id, &signer_key(&signer), content_digest(opened.payload())),
@@ -250,11 +259,11 @@ impl Draft<'_> {
     /// Puts a message behind a deferred one of the same signer, before any plugin sees it.
     fn hold_back(&self, message: &Opened, id: &MessageId, decision: &mut Decision) {
         let signer = signer_field(message.signer());
-        let error = "held-back: a message of the same signer is deferred";
-        let refusal = Refusal { id, signer: &signer, body: message.payload(), error, findings: &[] };
+        let error = Code::HeldBack.because("a message of the same signer is deferred");
+        let refusal = Refusal { id, signer: &signer, body: message.payload(), error: &error, findings: &[] };
         decision.elements = vec![self.set_aside("deferred", &refusal)];
         decision.disposition = Disposition::Deferred { next: self.now, attempt: 0 };
-        decision.facts.reason = Some(error.to_owned());
+        decision.facts.reason = Some(error);
         decision.held_back = true;
     }
 
@@ -285,7 +294,7 @@ impl Draft<'_> {
                 decision.elements = self.outputs(&outputs, message, id);
                 decision.elements.extend(self.refused_parts(&refused, message, id));
                 if outputs.is_empty() && !refused.is_empty() {
-                    decision.disposition = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+                    decision.disposition = Disposition::Rejected { code: Code::PluginInvalid };
                 }
                 decision.findings = findings;
                 decision.findings.extend(refused.into_iter().flat_map(|part| part.findings));
@@ -298,21 +307,21 @@ impl Draft<'_> {
             }
             Outcome::Invalid { findings, plugin } => {
                 let why = format!("{plugin}: {}", summary(&findings));
-                decision.elements = vec![refusal(&format!("plugin-invalid: {why}"), &findings, "reject")];
-                decision.disposition = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+                decision.elements = vec![refusal(&Code::PluginInvalid.because(&why), &findings, "reject")];
+                decision.disposition = Disposition::Rejected { code: Code::PluginInvalid };
                 decision.facts.reason = Some(why);
                 decision.findings = findings;
                 decision.plugin = Some(plugin);
             }
             Outcome::Retry { after, reason, plugin } => {
-                let error = format!("plugin-retry: {plugin}: {reason}");
+                let error = Code::PluginRetry.because(&format!("{plugin}: {reason}"));
                 self.defer(&error, after, true, &refusal, decision);
                 decision.plugin = Some(plugin);
             }
             Outcome::Failed { plugin, error } => {
                 decision.paused = error.blame == Blame::Nobody;
                 let counts = error.blame == Blame::Message;
-                let error = format!("plugin-failed: {error}");
+                let error = Code::PluginFailed.because(&error.to_string());
                 self.defer(&error, None, counts, &refusal, decision);
                 decision.plugin = Some(plugin);
             }
@@ -340,8 +349,8 @@ impl Draft<'_> {
         let attempt = self.received.attempt;
         if counts && attempt >= repetition.attempts {
             let why = format!("after {attempt} attempts: {error}");
-            decision.elements = vec![refusal(&format!("attempts-exhausted: {why}"), &[], "reject")];
-            decision.disposition = Disposition::Rejected { code: "attempts-exhausted".to_owned() };
+            decision.elements = vec![refusal(&Code::AttemptsExhausted.because(&why), &[], "reject")];
+            decision.disposition = Disposition::Rejected { code: Code::AttemptsExhausted };
             decision.facts.reason = Some(why);
             return;
         }
@@ -376,7 +385,7 @@ impl Draft<'_> {
     fn refused_parts(&self, refused: &[Refused], message: &Opened, id: &MessageId) -> Vec<NewElement> {
         let signer = signer_field(message.signer());
         let element = |part: &Refused| {
-            let error = format!("plugin-invalid: {}: {}", part.plugin, summary(&part.findings));
+            let error = Code::PluginInvalid.because(&format!("{}: {}", part.plugin, summary(&part.findings)));
             let body = part.payload.as_slice();
             let id = &id.part(part.part);
             self.set_aside("reject", &Refusal { id, signer: &signer, body, error: &error, findings: &part.findings })
@@ -426,32 +435,6 @@ pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<Pat
     targets
 }
 
-/// The pause after attempt number `attempt`, doubled from one to the next.
-#[must_use]
-pub fn back_off(repetition: &config::Repetition, attempt: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-    repetition.back_off_min.saturating_mul(doubled).min(repetition.back_off_max)
-}
-
-/// The findings as JSON, for the field of that name.
-#[must_use]
-pub fn findings_json(findings: &[Finding]) -> Vec<u8> {
-    serde_json::to_vec(findings).unwrap_or_else(|_| b"[]".to_vec())
-}
-
-/// The first error among the findings in one line, and how many more there are.
-#[must_use]
-pub fn summary(findings: &[Finding]) -> String {
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let Some(first) = errors.clone().next().or_else(|| findings.first()) else {
-        return "no finding".to_owned();
-    };
-    match findings.len() {
-        1 => first.to_string(),
-        several => format!("{first} (and {} more)", several - 1),
-    }
-}
-
 /// The signer as the DN list writes it: slash form where that is unambiguous, else RFC 4514.
 #[must_use]
 pub fn signer_field(signer: &Signer) -> String {
@@ -473,11 +456,6 @@ fn signer_facts(signer: &Signer) -> SignerFacts {
         not_after: signer.not_after,
         certificate: signer.certificate_der.clone(),
     }
-}
-
-/// Milliseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn milliseconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The queue directories of a channel, made at start.

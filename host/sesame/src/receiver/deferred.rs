@@ -6,9 +6,10 @@
 //! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use message::locked;
 use tokio::sync::oneshot;
 
 use super::intake::commit_of;
@@ -105,7 +106,7 @@ impl Receiver {
     }
 
     fn tried(&self) -> std::sync::MutexGuard<'_, Tried> {
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.tried)
     }
 
     /// Tries one message again; true if it left the deferred queue.
@@ -165,7 +166,7 @@ impl Receiver {
     fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
         if attempt > element.attempt {
             tracing::warn!(channel = %self.name, id = %element.id, attempt, reason, "message still deferred");
-        } else if self.waits.is_news(reason, Instant::now(), self.settings.repetition.back_off_min) {
+        } else if self.waits.is_due(reason, Instant::now(), self.settings.repetition.back_off_min) {
             let messages = self.waiting().len();
             tracing::warn!(channel = %self.name, messages, reason, "messages still deferred");
         }

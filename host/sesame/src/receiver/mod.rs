@@ -15,7 +15,6 @@ mod deferred;
 mod destination;
 mod intake;
 mod lines;
-mod pause;
 mod ready;
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -25,12 +24,10 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-pub use decide::{Decision, Received, Snapshot, back_off, decide, findings_json, queues, signer_field, summary};
-pub(crate) use decide::{milliseconds, targets};
-pub(crate) use lines::log_findings;
-pub(crate) use pause::{Waits, say_pause, wait_for_compiler, wait_for_plugin};
+pub(crate) use decide::targets;
+pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 
-use crate::channel::{Identity, Link, OpenSpool};
+use crate::channel::{Identity, Link, OpenSpool, Waits, log_pause, wait_for_compiler, wait_for_plugin};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
@@ -198,7 +195,7 @@ impl Receiver {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
-                say_pause(&self.name, &pause);
+                log_pause(&self.name, &pause);
                 wait_for_plugin(&self.pipeline, &shutdown).await;
                 continue;
             }
@@ -240,7 +237,7 @@ impl Receiver {
         match ended {
             Ended::Storage(error) => {
                 let error = message::cause::chain(error);
-                if self.waits.is_news(&error, Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due(&error, Instant::now(), ready::SAY_AGAIN) {
                     tracing::error!(
                         channel = %self.name, spool = %spool, error,
                         "cannot store messages; the broker keeps them until storing works again",
@@ -248,7 +245,7 @@ impl Receiver {
                 }
             }
             Ended::LowSpace(free) => {
-                if self.waits.is_news("too little room", Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due("too little room", Instant::now(), ready::SAY_AGAIN) {
                     tracing::error!(
                         channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                         "too little room on the disk; the broker keeps the messages until there is more",

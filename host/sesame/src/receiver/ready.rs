@@ -7,8 +7,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use message::locked;
 
 use super::{Ended, Receiver, STORAGE_PAUSE};
 
@@ -59,7 +61,7 @@ impl Faults {
 
     /// Whether this step was not said of the message yet.
     pub(super) fn is_first_warning(&self, id: &str, step: u32) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = locked(&self.warned);
         if warned.get(id).is_some_and(|said| *said >= step) {
             return false;
         }

@@ -19,6 +19,7 @@ use super::proof::{Answer as Look, Proofs, Proved};
 use super::{Blame, Ended, Ending, Seal, Sender, Settled, Stay, locked, remove};
 use crate::channel::Connected;
 use crate::shutdown::Shutdown;
+use message::{Code, Fate, LogLine};
 use smime::SealError;
 use spool::LockedElement;
 use spool::journal::{PreparedKey, Sent};
@@ -309,7 +310,7 @@ impl Flight<'_> {
             // It ended between preparing and sealing. The error is said once, by `fitness`, and this message goes with the
             // others when it is over.
             let reason = message::cause::chain(error);
-            self.sender.fate(&element.name().to_string(), Some(&key.id), "waiting", Some(&reason));
+            self.sender.fate(&element.name().to_string(), Some(&key.id), Fate::Waiting, Some(&reason));
         } else {
             self.sender.hold(&element, &key, error);
         }
@@ -395,7 +396,7 @@ impl Flight<'_> {
             && let Some(message) = suspects.first().and_then(|number| self.in_flight.remove(number))
         {
             let why = format!("the broker does not take it: {}", message::cause::chain(closed));
-            self.sender.refuse_element(message.element, message.key, "broker-refused", why).await;
+            self.sender.refuse_element(message.element, message.key, Code::BrokerRefused, why).await;
         }
     }
 }
@@ -414,8 +415,9 @@ impl Sender {
         let mut notes = Vec::with_capacity(done.len());
         for (Done { element, key, receipts, at, .. }, held) in done {
             let name = element.name().to_string();
-            tracing::info!(channel = %self.name, id = %key.id, element = name, broker, "message sent");
-            self.fate(&name, Some(&key.id), "sent", None);
+            let id = key.id.as_str();
+            Fate::Sent.log(&LogLine { channel: &self.name, id, element: &name, broker, ..LogLine::default() });
+            self.fate(&name, Some(&key.id), Fate::Sent, None);
             notes.push((name, Sent { key, broker: broker.to_owned(), at }));
             settled.push((element, Settled::Sent(receipts, held)));
         }

@@ -23,7 +23,7 @@ mod window;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -35,11 +35,10 @@ use put_off::{PutOff, WaitsFor};
 pub(crate) use sealing::{Seal, destinations};
 pub use window::{Blame, Ending, Window};
 
-use crate::channel::{Connected, Identity, Link, OpenSpool};
+use crate::channel::{Connected, Identity, Link, OpenSpool, Waits, wait_for_compiler};
 use crate::config;
-use crate::receiver::{Waits, wait_for_compiler};
 use crate::shutdown::Shutdown;
-use message::MessageId;
+use message::{Fate, MessageId, locked};
 use plugins::{Current, Pipeline};
 use smime::SealError;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
@@ -79,17 +78,17 @@ impl Summary {
     }
 }
 
-/// What became of one message, for whoever wants to be told of each.
+/// What became of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fate {
+pub struct FateReport {
     /// The channel.
     pub channel: Arc<str>,
     /// The element.
     pub element: String,
     /// The message's id, where it is known.
     pub id: Option<String>,
-    /// `sent`, `rejected`, `dropped` or `waiting`.
-    pub what: &'static str,
+    /// Its fate.
+    pub fate: Fate,
     /// Why, where it was not sent.
     pub reason: Option<String>,
 }
@@ -114,7 +113,7 @@ pub struct Sender {
     wake: Arc<Notify>,
     /// Why nothing can be sealed now.
     unfit: Mutex<Option<fitness::Unfit>>,
-    fates: Mutex<Option<std::sync::mpsc::Sender<Fate>>>,
+    fates: Mutex<Option<std::sync::mpsc::Sender<FateReport>>>,
     /// A file was seen that may still be being written.
     settling: AtomicBool,
     sent: AtomicU64,
@@ -181,10 +180,6 @@ pub fn remove(settled: Vec<(LockedElement, Settled)>) -> Vec<Result<Removal, Spo
     LockedElement::remove_all(settled.into_iter().map(|(element, _proof)| element).collect())
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Sender {
     /// A sender made of its parts.
     #[must_use]
@@ -246,19 +241,19 @@ impl Sender {
         wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
     }
 
-    /// From now on `fates` is told of each message.
-    pub fn tell(&self, fates: std::sync::mpsc::Sender<Fate>) {
+    /// From now on `fates` gets a report on each message.
+    pub fn tell(&self, fates: std::sync::mpsc::Sender<FateReport>) {
         *locked(&self.fates) = Some(fates);
     }
 
-    fn fate(&self, element: &str, id: Option<&MessageId>, what: &'static str, reason: Option<&str>) {
+    fn fate(&self, element: &str, id: Option<&MessageId>, fate: Fate, reason: Option<&str>) {
         if let Some(fates) = &*locked(&self.fates) {
             // Whoever listened may have gone.
-            let _ = fates.send(Fate {
+            let _ = fates.send(FateReport {
                 channel: Arc::clone(&self.name),
                 element: element.to_owned(),
                 id: id.map(ToString::to_string),
-                what,
+                fate,
                 reason: reason.map(str::to_owned),
             });
         }
@@ -467,7 +462,7 @@ impl Sender {
 
     /// Puts an element off after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
     fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>, waits_for: WaitsFor) {
-        let pause = crate::receiver::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
+        let pause = crate::channel::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
         let now = Instant::now();
         locked(&self.put_off).put(element, now, now + pause, waits_for);
     }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::receiver::summary;
+use crate::channel::summary;
 use crate::shutdown::Shutdown;
-use message::{Finding, MessageId, content_digest};
+use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
 use spool::journal::{JournalError, Output, Prepared as Row, PreparedKey};
-use spool::{ElementName, KILLED_HANDLER, LockedElement, ReadError};
+use spool::{ElementName, LockedElement, ReadError};
 use stomp::Destination;
 
 use super::put_off::WaitsFor;
@@ -145,7 +145,13 @@ impl Sender {
         };
         let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
         if content.iter().all(u8::is_ascii_whitespace) {
-            return Examined::Refused(Refusal::new(element, key, content, "empty", "the message is blank".to_owned()));
+            return Examined::Refused(Refusal::new(
+                element,
+                key,
+                content,
+                Code::Empty,
+                "the message is blank".to_owned(),
+            ));
         }
         match self.known(&key) {
             Ok(Some(row)) => Examined::Ready { element, content, row, fresh: false },
@@ -184,7 +190,7 @@ impl Sender {
             destination: &self.settings.destination,
             content_type: None,
             signer: None,
-            received_at: crate::receiver::milliseconds(self.first_taken_up(&name)),
+            received_at: crate::channel::milliseconds(self.first_taken_up(&name)),
             attempt,
             transport_headers: &[],
             properties: &properties,
@@ -192,7 +198,7 @@ impl Sender {
         let work = match self.state.deaths.begin(&self.name, &key.digest) {
             Ok(work) => work,
             Err(killer) => {
-                let refusal = Refusal::new(element, key, content, KILLED_HANDLER, killer.to_string());
+                let refusal = Refusal::new(element, key, content, Code::CrashLoop, killer.to_string());
                 return Examined::Refused(refusal.by(pipeline.hash()));
             }
         };
@@ -229,12 +235,12 @@ impl Sender {
             Outcome::Invalid { findings, plugin } => {
                 let Taken { element, key, content, pipeline, .. } = taken;
                 let why = format!("{plugin}: {}", summary(&findings));
-                let refusal = Refusal::new(element, key, content, "plugin-invalid", why).with_findings(findings);
+                let refusal = Refusal::new(element, key, content, Code::PluginInvalid, why).with_findings(findings);
                 return Examined::Refused(refusal.by(pipeline));
             }
         };
         let Taken { element, key, content, pipeline, .. } = taken;
-        crate::receiver::log_findings(&self.name, key.id.as_str(), &findings);
+        crate::channel::log_findings(&self.name, key.id.as_str(), &findings);
         let outputs = outputs.into_iter().map(output).collect();
         let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
         if refused.is_empty() {
@@ -248,7 +254,7 @@ impl Sender {
         let Taken { element, key, content, attempt, pipeline, .. } = taken;
         if attempt >= self.settings.repetition.attempts {
             let why = format!("after {attempt} attempts: {reason}");
-            let refusal = Refusal::new(element, key, content, "attempts-exhausted", why);
+            let refusal = Refusal::new(element, key, content, Code::AttemptsExhausted, why);
             return Examined::Refused(refusal.by(pipeline));
         }
         if let Err(error) = self.state.journal.count_attempts(&self.name, &[key.digest]) {

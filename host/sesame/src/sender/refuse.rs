@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
-use crate::receiver::{findings_json, summary};
-use message::{Finding, MessageId, content_digest};
+use crate::channel::{findings_json, summary};
+use message::{Code, Fate, Finding, LogLine, MessageId, content_digest};
 use plugins::Refused;
 use spool::journal::{Disposition, Facts, Key, PreparedKey};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
@@ -25,7 +25,7 @@ pub(super) struct Refusal {
     pub(super) element: LockedElement,
     key: PreparedKey,
     content: Arc<Vec<u8>>,
-    code: &'static str,
+    code: Code,
     why: String,
     findings: Vec<Finding>,
     /// Hash of the pipeline that ran; empty where none did.
@@ -37,7 +37,7 @@ impl Refusal {
         element: LockedElement,
         key: PreparedKey,
         content: Arc<Vec<u8>>,
-        code: &'static str,
+        code: Code,
         why: String,
     ) -> Self {
         Self { element, key, content, code, why, findings: Vec::new(), pipeline: String::new() }
@@ -49,8 +49,8 @@ impl Refusal {
     /// [`ReadError`] where it cannot be read for the reject queue either.
     pub(super) fn unread(element: LockedElement, error: &ReadError) -> Result<Self, ReadError> {
         let (code, content) = match error {
-            ReadError::Empty { .. } => ("empty", Vec::new()),
-            _ => ("too-large", element.read(LARGEST_SET_ASIDE)?),
+            ReadError::Empty { .. } => (Code::Empty, Vec::new()),
+            _ => (Code::TooLarge, element.read(LARGEST_SET_ASIDE)?),
         };
         let content = Arc::new(content);
         let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
@@ -73,16 +73,18 @@ impl Sender {
     /// Refuses an element. Where the reject queue cannot be written, the element stays and is put off.
     pub(super) async fn refuse(&self, refusal: Refusal) {
         let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
-        let error = format!("{code}: {why}");
+        let error = code.because(&why);
         let name = element.name().to_string();
         let mut commit = self.rejection(&key.id, (code, &why), &content, &findings);
         commit.facts.pipeline = pipeline;
         match self.commit(commit).await {
             Ok(stored) => {
-                tracing::warn!(channel = %self.name, id = %key.id, element = %name, reason = %error, "message rejected");
+                let id = key.id.as_str();
+                let line = LogLine { channel: &self.name, id, element: &name, reason: &error, ..LogLine::default() };
+                Fate::Rejected.log(&line);
                 self.rejected.fetch_add(1, Ordering::Relaxed);
-                self.fate(&name, Some(&key.id), "rejected", Some(&error));
-                let _ = self.state.journal.record_refused(&self.name, &name, &key, &error);
+                self.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
+                let _ = self.state.journal.record_rejected(&self.name, &name, &key, &error);
                 super::locked(&self.put_off).remove(&name);
                 super::locked(&self.window).forget(&name);
                 self.remove_settled(element, Settled::Refused(stored));
@@ -99,13 +101,7 @@ impl Sender {
     }
 
     /// Refuses a message that was prepared and cannot be sent; its content is read again.
-    pub(super) async fn refuse_element(
-        &self,
-        element: LockedElement,
-        key: PreparedKey,
-        code: &'static str,
-        why: String,
-    ) {
+    pub(super) async fn refuse_element(&self, element: LockedElement, key: PreparedKey, code: Code, why: String) {
         match element.read(LARGEST_SET_ASIDE) {
             Ok(content) => self.refuse(Refusal::new(element, key, Arc::new(content), code, why)).await,
             Err(error) => self.hold(&element, &key, &error),
@@ -117,7 +113,7 @@ impl Sender {
         let name = element.name().to_string();
         let error = message::cause::chain(error);
         tracing::error!(channel = %self.name, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
-        self.fate(&name, Some(&key.id), "waiting", Some(&error));
+        self.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
 
@@ -126,7 +122,7 @@ impl Sender {
         let Prepared { element, key, .. } = prepared;
         let name = element.name().to_string();
         tracing::debug!(channel = %self.name, id = %key.id, element = name, why, "message waits for its destination");
-        self.fate(&name, Some(&key.id), "waiting", Some(why));
+        self.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
         self.put_off(&name, 1, None, WaitsFor::Attempt);
     }
 
@@ -141,7 +137,7 @@ impl Sender {
         let reason = format!("all {} parts were refused", refused.len());
         match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
-                let _ = self.state.journal.record_refused(&self.name, &name, &key, &reason);
+                let _ = self.state.journal.record_rejected(&self.name, &name, &key, &reason);
                 self.remove_settled(element, Settled::Refused(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
@@ -158,7 +154,7 @@ impl Sender {
         for part in refused {
             let id = &id.part(part.part);
             let error = format!("{}: {}", part.plugin, summary(&part.findings));
-            let mut commit = self.rejection(id, ("plugin-invalid", &error), &part.payload, &part.findings);
+            let mut commit = self.rejection(id, (Code::PluginInvalid, &error), &part.payload, &part.findings);
             pipeline.clone_into(&mut commit.facts.pipeline);
             if let Err(failure) = self.commit(commit).await {
                 self.cannot_set_aside(element, &failure);
@@ -166,7 +162,7 @@ impl Sender {
             }
             self.rejected.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(channel = %self.name, %id, element, reason = %error, "part rejected");
-            self.fate(element, Some(id), "rejected", Some(&error));
+            self.fate(element, Some(id), Fate::Rejected, Some(&error));
         }
         true
     }
@@ -183,8 +179,10 @@ impl Sender {
         let reason = format!("dropped by {plugin}: {finding}");
         match self.commit(self.end_without_element((&key, pipeline), &reason)).await {
             Ok(stored) => {
-                tracing::info!(channel = %self.name, id = %key.id, element = %name, reason, "message dropped");
-                self.fate(&name, Some(&key.id), "dropped", Some(&reason));
+                let (id, reason) = (key.id.as_str(), reason.as_str());
+                let line = LogLine { channel: &self.name, id, plugin, element: &name, reason, ..LogLine::default() };
+                Fate::Dropped.log(&line);
+                self.fate(&name, Some(&key.id), Fate::Dropped, Some(reason));
                 self.remove_settled(element, Settled::Dropped(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
@@ -214,7 +212,7 @@ impl Sender {
         commit
     }
 
-    fn rejection(&self, id: &MessageId, (code, why): (&str, &str), body: &[u8], findings: &[Finding]) -> Commit {
+    fn rejection(&self, id: &MessageId, (code, why): (Code, &str), body: &[u8], findings: &[Finding]) -> Commit {
         let digest = content_digest(body);
         let element = NewElement {
             queue: self.settings.reject.clone(),
@@ -222,14 +220,14 @@ impl Sender {
                 ("body", body.to_vec()),
                 ("signer", b"Not available.".to_vec()),
                 ("empaid", id.as_str().as_bytes().to_vec()),
-                ("error", format!("{code}: {why}").into_bytes()),
+                ("error", code.because(why).into_bytes()),
                 ("findings", findings_json(findings)),
             ],
         };
         let mut facts = Facts::at(SystemTime::now());
         facts.payload_bytes = body.len() as u64;
         facts.reason = Some(why.to_owned());
-        let disposition = Disposition::Rejected { code: code.to_owned() };
+        let disposition = Disposition::Rejected { code };
         let mut commit = Commit::new(self.key(id, digest), disposition, vec![element], facts);
         // A crash before the element was removed must not make a second copy.
         commit.redelivered = true;

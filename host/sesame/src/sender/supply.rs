@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use super::prepare::{Examined, Prepared};
 use super::put_off::WaitsFor;
 use super::{Sender, Stay, locked};
-use crate::receiver::{say_pause, wait_for_plugin};
+use crate::channel::{log_pause, wait_for_plugin};
 use crate::shutdown::Shutdown;
+use message::Fate;
 use spool::{ElementName, Removal, Scan, SpoolError};
 
 /// Elements that are prepared together.
@@ -56,7 +57,7 @@ impl Sender {
         let (mut taken_up, mut replaced) = (0, 0);
         while !shutdown.asked() && !ready.is_closed() {
             if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
-                say_pause(&self.name, &pause);
+                log_pause(&self.name, &pause);
                 if stay != Stay::Watch {
                     return;
                 }
@@ -294,7 +295,7 @@ impl Sender {
                 } else {
                     self.say_waiting(&reason);
                 }
-                self.fate(&element, None, "waiting", Some(&reason));
+                self.fate(&element, None, Fate::Waiting, Some(&reason));
             }
             Examined::NotOurs => {}
         }
@@ -303,8 +304,8 @@ impl Sender {
 
     /// Says once for each plugin and back-off why messages wait for it.
     fn say_waiting(&self, reason: &str) {
-        let pause = crate::receiver::back_off(&self.settings.repetition, 0);
-        if self.waits.is_news(reason, Instant::now(), pause) {
+        let pause = crate::channel::back_off(&self.settings.repetition, 0);
+        if self.waits.is_due(reason, Instant::now(), pause) {
             let messages = locked(&self.put_off).for_plugins();
             tracing::warn!(channel = %self.name, messages, reason, "messages wait for a plugin; they stay in outgoing");
         }

@@ -21,6 +21,7 @@ use memchr::memmem;
 pub(super) use media::Media;
 
 use super::encoding;
+use message::Code;
 
 /// The longest header block, in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -94,13 +95,13 @@ fn short(text: &str) -> String {
 }
 
 impl MimeError {
-    /// A stable word for logs, journal and reject queue.
+    /// Its code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Unsigned { .. } => "unsigned",
-            Self::Trailing => "trailing",
-            _ => "mime",
+            Self::Unsigned { .. } => Code::Unsigned,
+            Self::Trailing => Code::Trailing,
+            _ => Code::Mime,
         }
     }
 }

@@ -3,102 +3,21 @@
 //! A list of what is allowed; everything else is refused by name. Weak digests (MD5, SHA-1) are recognised here and refused
 //! by the policy of `open`, after the signature was verified, so that the refusal can be told apart inside an envelope.
 
-use super::super::ber::{self, Element, INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
-use super::ShapeError;
+use trust::asn1::{self, Element, INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
 use trust::oids::{self, accepted};
+use trust::{Digest, SignatureKey};
 
-macro_rules! oids {
-    ($($name:ident = [$($byte:literal)*];)*) => { $(pub(in super::super) const $name: &[u8] = &[$($byte),*];)* };
-}
+use super::ShapeError;
 
-oids! {
-    DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x07 0x01];
-    SIGNED_DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x07 0x02];
-    ENVELOPED_DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x07 0x03];
-    AUTH_ENVELOPED_DATA = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x10 0x01 0x17];
-    CONTENT_TYPE = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x03];
-    MESSAGE_DIGEST = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x04];
-    SIGNING_TIME = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x09 0x05];
-    RSA_ENCRYPTION = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x01];
-    RSA_OAEP = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x07];
-    MGF1 = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x08];
-    RSA_PSS = [0x2A 0x86 0x48 0x86 0xF7 0x0D 0x01 0x01 0x0A];
-    EC_PUBLIC_KEY = [0x2A 0x86 0x48 0xCE 0x3D 0x02 0x01];
-    ED25519 = [0x2B 0x65 0x70];
-}
-
-/// RSA PKCS#1 v1.5 with a digest: `1.2.840.113549.1.1.x`, by the last octet.
-const RSA_WITH: [(u8, Digest); 5] =
-    [(0x04, Digest::Md5), (0x05, Digest::Sha1), (0x0B, Digest::Sha256), (0x0C, Digest::Sha384), (0x0D, Digest::Sha512)];
-/// ECDSA with a digest: `1.2.840.10045.4.…`, by the octets after the arc.
-const ECDSA_ARC: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04];
-const ECDSA_WITH: [(&[u8], Digest); 4] = [
-    (&[0x01], Digest::Sha1),
-    (&[0x03, 0x02], Digest::Sha256),
-    (&[0x03, 0x03], Digest::Sha384),
-    (&[0x03, 0x04], Digest::Sha512),
+/// ECDH with the X9.63 key derivation (RFC 5753, section 7.1.4).
+const KEY_AGREEMENTS: [&[u8]; 5] = [
+    oids::ECDH_WITH_SHA1,
+    oids::ECDH_WITH_SHA224,
+    oids::ECDH_WITH_SHA256,
+    oids::ECDH_WITH_SHA384,
+    oids::ECDH_WITH_SHA512,
 ];
-/// `2.16.840.1.101.3.4.2`, NIST's digests.
-const NIST_DIGESTS: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
-/// `2.16.840.1.101.3.4.1`, NIST's AES.
-const NIST_AES: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01];
-/// ECDH key agreement with the X9.63 key derivation: `1.3.133.16.840.63.0.x` with SHA-1, `1.3.132.1.11.x` with SHA-2.
-const ECDH_SHA1: &[u8] = &[0x2B, 0x81, 0x05, 0x10, 0x86, 0x48, 0x3F, 0x00, 0x02];
-const ECDH_SHA2: &[u8] = &[0x2B, 0x81, 0x04, 0x01, 0x0B];
-
-/// A message digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Digest {
-    /// Broken; never accepted.
-    Md5,
-    /// Weak; accepted by a setting only.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Digest {
-    /// The digest's length in octets.
-    #[must_use]
-    pub fn octets(self) -> usize {
-        match self {
-            Self::Md5 => 16,
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
-        }
-    }
-
-    /// The name as in `micalg`, such as `sha-256`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Sha1 => "sha-1",
-            Self::Sha256 => "sha-256",
-            Self::Sha384 => "sha-384",
-            Self::Sha512 => "sha-512",
-        }
-    }
-
-    fn from_oid(oid: &[u8]) -> Option<Self> {
-        match oid {
-            [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x02, 0x05] => Some(Self::Md5),
-            [0x2B, 0x0E, 0x03, 0x02, 0x1A] => Some(Self::Sha1),
-            _ => match oid.strip_prefix(NIST_DIGESTS)? {
-                [1] => Some(Self::Sha256),
-                [2] => Some(Self::Sha384),
-                [3] => Some(Self::Sha512),
-                _ => None,
-            },
-        }
-    }
-}
+const KEY_WRAPS: [&[u8]; 3] = [oids::AES_128_WRAP, oids::AES_192_WRAP, oids::AES_256_WRAP];
 
 /// The kind of key that a signature was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +51,7 @@ impl<'a> Algorithm<'a> {
     }
 
     pub(super) fn from_element(element: &Element<'a>) -> Result<Self, ShapeError> {
-        let mut reader = element.reader();
+        let mut reader = element.inside();
         let oid = reader.take(OID)?.content;
         let parameters = if reader.is_empty() { None } else { Some(reader.any()?) };
         reader.end()?;
@@ -160,13 +79,16 @@ impl<'a> Algorithm<'a> {
     /// A signature algorithm, which must imply `digest` if it implies any.
     pub(super) fn signature(&self, digest: Digest) -> Result<KeyKind, ShapeError> {
         let refused = |why| self.refused("signature", why, accepted::SIGNATURES);
-        if self.oid == RSA_PSS {
+        if self.oid == oids::RSA_PSS {
             return self.pss(digest)?.map_err(refused);
         }
         let (implied, kind) = match self.oid {
-            RSA_ENCRYPTION => (digest, KeyKind::Rsa),
-            ED25519 => (Digest::Sha512, KeyKind::Ed25519),
-            _ => self.implied().ok_or_else(|| refused(""))?,
+            oids::RSA => (digest, KeyKind::Rsa),
+            oids::ED25519 => (Digest::Sha512, KeyKind::Ed25519),
+            _ => match trust::signature(self.oid).ok_or_else(|| refused(""))? {
+                (SignatureKey::Rsa, digest) => (digest, KeyKind::Rsa),
+                (SignatureKey::Ecdsa, digest) => (digest, KeyKind::Ec),
+            },
         };
         if !self.without_parameters() {
             Err(refused(HAS_PARAMETERS))
@@ -177,16 +99,6 @@ impl<'a> Algorithm<'a> {
         }
     }
 
-    fn implied(&self) -> Option<(Digest, KeyKind)> {
-        if let Some(arc) = self.oid.strip_prefix(ECDSA_ARC) {
-            let found = ECDSA_WITH.iter().find(|(rest, _)| *rest == arc)?;
-            return Some((found.1, KeyKind::Ec));
-        }
-        let (arc, _) = RSA_ENCRYPTION.split_at_checked(8)?;
-        let &[last] = self.oid.strip_prefix(arc)? else { return None };
-        RSA_WITH.iter().find(|(octet, _)| *octet == last).map(|(_, digest)| (*digest, KeyKind::Rsa))
-    }
-
     /// RSASSA-PSS with one digest for message and mask (RFC 4056, section 2.2). The salt may have any length, none too, for
     /// RFC 4055 section 3.1 leaves it to the signer and no length of it weakens the signature below that of PKCS#1 v1.5;
     /// whether it fits the key is checked with the key. The inner error is what is wrong.
@@ -194,15 +106,15 @@ impl<'a> Algorithm<'a> {
         let Some(parameters) = self.parameters.filter(|parameters| parameters.tag == SEQUENCE) else {
             return Ok(Err("without parameters, which stand for SHA-1"));
         };
-        let mut reader = parameters.reader();
+        let mut reader = parameters.inside();
         let hash = hash_parameter(&mut reader, 0)?;
         let mask = mask_parameter(&mut reader, 1)?;
-        let salt = match reader.optional(ber::context(2))? {
-            Some(explicit) => unsigned(explicit.reader().take(INTEGER)?.content),
+        let salt = match reader.optional(asn1::context(2))? {
+            Some(explicit) => unsigned(explicit.inside().take(INTEGER)?.content),
             None => Some(20),
         };
-        let trailer = match reader.optional(ber::context(3))? {
-            Some(explicit) => unsigned(explicit.reader().take(INTEGER)?.content),
+        let trailer = match reader.optional(asn1::context(3))? {
+            Some(explicit) => unsigned(explicit.inside().take(INTEGER)?.content),
             None => Some(1),
         };
         reader.end()?;
@@ -218,12 +130,12 @@ impl<'a> Algorithm<'a> {
     /// The cipher of an envelope's content.
     pub(super) fn content_cipher(&self) -> Result<ContentCipher, ShapeError> {
         let refused = |why| ShapeError::Cipher { cipher: oids::name(self.oid), why, accepted: accepted::CIPHERS };
-        let bits = match self.oid.strip_prefix(NIST_AES) {
-            Some([2]) => 128,
-            Some([22]) => 192,
-            Some([42]) => 256,
-            Some([46]) if self.full_gcm()? => return Ok(ContentCipher::Aes256Gcm),
-            Some([46]) => return Err(refused(GCM_PARAMETERS)),
+        let bits = match self.oid {
+            oids::AES_128_CBC => 128,
+            oids::AES_192_CBC => 192,
+            oids::AES_256_CBC => 256,
+            oids::AES_256_GCM if self.full_gcm()? => return Ok(ContentCipher::Aes256Gcm),
+            oids::AES_256_GCM => return Err(refused(GCM_PARAMETERS)),
             _ => return Err(refused("")),
         };
         let vector = self.parameters.is_some_and(|found| found.tag == OCTET_STRING && found.content.len() == 16);
@@ -233,7 +145,7 @@ impl<'a> Algorithm<'a> {
     /// Whether the parameters are `GCMParameters` (RFC 5084, section 3.2) with a nonce of 12 octets and a whole tag.
     fn full_gcm(&self) -> Result<bool, ShapeError> {
         let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else { return Ok(false) };
-        let mut reader = parameters.reader();
+        let mut reader = parameters.inside();
         let nonce = reader.take(OCTET_STRING)?.content.len() == 12;
         let tag = reader.optional(INTEGER)?.is_some_and(|octets| octets.content == [16]);
         Ok(nonce && tag && reader.is_empty())
@@ -242,16 +154,16 @@ impl<'a> Algorithm<'a> {
     /// RSA key transport: PKCS#1 v1.5, or OAEP with one digest and the empty label.
     pub(super) fn key_transport(&self) -> Result<(), ShapeError> {
         let refused = |why| self.refused("key transport", why, accepted::KEY_TRANSPORT);
-        if self.oid == RSA_ENCRYPTION {
+        if self.oid == oids::RSA {
             return if self.without_parameters() { Ok(()) } else { Err(refused(HAS_PARAMETERS)) };
         }
-        if self.oid != RSA_OAEP {
+        if self.oid != oids::RSA_OAEP {
             return Err(refused(""));
         }
         let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else {
             return Err(refused("without parameters"));
         };
-        let mut reader = parameters.reader();
+        let mut reader = parameters.inside();
         let hash = hash_parameter(&mut reader, 0)?;
         let mask = mask_parameter(&mut reader, 1)?;
         if !reader.is_empty() {
@@ -268,14 +180,14 @@ impl<'a> Algorithm<'a> {
     /// ECDH with the X9.63 key derivation and AES key wrap (RFC 5753).
     pub(super) fn key_agreement(&self) -> Result<(), ShapeError> {
         let refused = |why| self.refused("key agreement", why, accepted::KEY_AGREEMENT);
-        if self.oid != ECDH_SHA1 && !matches!(self.oid.strip_prefix(ECDH_SHA2), Some([0..=3])) {
+        if !KEY_AGREEMENTS.contains(&self.oid) {
             return Err(refused(""));
         }
         let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else {
             return Err(refused("without a key wrap"));
         };
         let wrap = Algorithm::from_element(&parameters)?;
-        if matches!(wrap.oid.strip_prefix(NIST_AES), Some([5 | 25 | 45])) && wrap.without_parameters() {
+        if KEY_WRAPS.contains(&wrap.oid) && wrap.without_parameters() {
             Ok(())
         } else {
             Err(wrap.refused("key wrap", "", accepted::KEY_AGREEMENT))
@@ -303,18 +215,18 @@ fn unsigned(content: &[u8]) -> Option<usize> {
 
 /// `[number] HashAlgorithm DEFAULT sha1` of RSA-PSS and OAEP (RFC 4055).
 fn hash_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeError> {
-    match reader.optional(ber::context(number))? {
-        Some(explicit) => Algorithm::read(&mut explicit.reader())?.digest(),
+    match reader.optional(asn1::context(number))? {
+        Some(explicit) => Algorithm::read(&mut explicit.inside())?.digest(),
         None => Ok(Digest::Sha1),
     }
 }
 
 /// `[number] MaskGenAlgorithm DEFAULT mgf1SHA1`: the digest that MGF1 uses.
 fn mask_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeError> {
-    let Some(explicit) = reader.optional(ber::context(number))? else { return Ok(Digest::Sha1) };
-    let mask = Algorithm::read(&mut explicit.reader())?;
+    let Some(explicit) = reader.optional(asn1::context(number))? else { return Ok(Digest::Sha1) };
+    let mask = Algorithm::read(&mut explicit.inside())?;
     match &mask.parameters {
-        Some(hash) if mask.oid == MGF1 => Algorithm::from_element(hash)?.digest(),
+        Some(hash) if mask.oid == oids::MGF1 => Algorithm::from_element(hash)?.digest(),
         _ => Err(mask.refused("mask generation", "", "MGF1 with a digest")),
     }
 }
@@ -324,23 +236,22 @@ mod tests {
     use super::*;
 
     fn algorithm(oid: &'static [u8], parameters: Option<&'static [u8]>) -> Algorithm<'static> {
-        Algorithm { oid, parameters: parameters.map(|bytes| Reader::new(bytes).any().unwrap()) }
+        Algorithm { oid, parameters: parameters.map(|bytes| Reader::ber(bytes).any().unwrap()) }
     }
 
     #[test]
     fn a_signature_algorithm_must_imply_the_digest_used() {
-        const SHA256_WITH_RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0B];
-        assert_eq!(algorithm(SHA256_WITH_RSA, Some(&[5, 0])).signature(Digest::Sha256), Ok(KeyKind::Rsa));
-        assert!(algorithm(SHA256_WITH_RSA, None).signature(Digest::Sha1).is_err());
-        assert_eq!(algorithm(RSA_ENCRYPTION, None).signature(Digest::Sha1), Ok(KeyKind::Rsa));
-        assert_eq!(algorithm(ED25519, None).signature(Digest::Sha512), Ok(KeyKind::Ed25519));
-        assert!(algorithm(ED25519, None).signature(Digest::Sha256).is_err());
+        assert_eq!(algorithm(oids::RSA_WITH_SHA256, Some(&[5, 0])).signature(Digest::Sha256), Ok(KeyKind::Rsa));
+        assert!(algorithm(oids::RSA_WITH_SHA256, None).signature(Digest::Sha1).is_err());
+        assert_eq!(algorithm(oids::RSA, None).signature(Digest::Sha1), Ok(KeyKind::Rsa));
+        assert_eq!(algorithm(oids::ED25519, None).signature(Digest::Sha512), Ok(KeyKind::Ed25519));
+        assert!(algorithm(oids::ED25519, None).signature(Digest::Sha256).is_err());
     }
 
     #[test]
     fn pss_defaults_are_too_weak() {
-        assert!(algorithm(RSA_PSS, Some(&[0x30, 0])).signature(Digest::Sha256).is_err());
-        assert!(algorithm(RSA_PSS, None).signature(Digest::Sha256).is_err());
+        assert!(algorithm(oids::RSA_PSS, Some(&[0x30, 0])).signature(Digest::Sha256).is_err());
+        assert!(algorithm(oids::RSA_PSS, None).signature(Digest::Sha256).is_err());
     }
 
     #[test]
@@ -356,7 +267,7 @@ mod tests {
             "the cipher 3DES-CBC (1.2.840.113549.3.7) is not accepted; accepted are AES-CBC with 128, 192 or 256 bits, and \
              AES-256-GCM"
         );
-        let said = algorithm(RSA_PSS, Some(&[0x30, 0])).signature(Digest::Sha256).unwrap_err().to_string();
+        let said = algorithm(oids::RSA_PSS, Some(&[0x30, 0])).signature(Digest::Sha256).unwrap_err().to_string();
         let expected = "the signature algorithm RSA-PSS (1.2.840.113549.1.1.10) is not accepted with another digest than the \
                         message's; accepted are RSA (PKCS#1 v1.5 or PSS)";
         assert!(said.starts_with(expected), "{said}");
@@ -388,19 +299,18 @@ mod tests {
 
     #[test]
     fn oaep_needs_its_parameters_and_no_label() {
-        assert_eq!(algorithm(RSA_OAEP, Some(&[0x30, 0])).key_transport(), Ok(()));
-        let said = |parameters| algorithm(RSA_OAEP, parameters).key_transport().unwrap_err().to_string();
+        assert_eq!(algorithm(oids::RSA_OAEP, Some(&[0x30, 0])).key_transport(), Ok(()));
+        let said = |parameters| algorithm(oids::RSA_OAEP, parameters).key_transport().unwrap_err().to_string();
         assert!(said(None).starts_with("the key transport algorithm RSA-OAEP (1.2.840.113549.1.1.7) is not accepted without parameters; accepted are RSA"));
         assert!(said(Some(&[0x30, 4, 0xA2, 2, 5, 0])).contains("with a label"));
     }
 
     #[test]
     fn gcm_needs_a_twelve_octet_nonce_and_a_full_tag() {
-        const GCM: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 46];
         let good: &[u8] = &[0x30, 17, 4, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 1, 16];
-        assert_eq!(algorithm(GCM, Some(good)).content_cipher(), Ok(ContentCipher::Aes256Gcm));
-        assert!(algorithm(GCM, Some(&[0x30, 5, 4, 0, 2, 1, 16])).content_cipher().is_err());
+        assert_eq!(algorithm(oids::AES_256_GCM, Some(good)).content_cipher(), Ok(ContentCipher::Aes256Gcm));
+        assert!(algorithm(oids::AES_256_GCM, Some(&[0x30, 5, 4, 0, 2, 1, 16])).content_cipher().is_err());
         let short_tag: &[u8] = &[0x30, 17, 4, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 1, 4];
-        assert!(algorithm(GCM, Some(short_tag)).content_cipher().is_err());
+        assert!(algorithm(oids::AES_256_GCM, Some(short_tag)).content_cipher().is_err());
     }
 }

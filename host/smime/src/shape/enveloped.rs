@@ -1,7 +1,9 @@
 //! EnvelopedData (RFC 5652, section 6) and AuthEnvelopedData (RFC 5083).
 
-use super::super::ber::{self, BIT_STRING, CONSTRUCTED, Element, OCTET_STRING, OID, Reader, SEQUENCE, SET};
-use super::algorithm::{self, Algorithm, ContentCipher};
+use trust::asn1::{self, BIT_STRING, CONSTRUCTED, Element, OCTET_STRING, OID, Reader, SEQUENCE, SET};
+use trust::oids;
+
+use super::algorithm::{Algorithm, ContentCipher};
 use super::signed::{SignerId, issuer_serial};
 use super::{MAX_RECIPIENTS, ShapeError, require_data, version};
 
@@ -16,11 +18,11 @@ pub(in super::super) struct Enveloped<'a> {
 pub(in super::super) type RecipientId<'a> = SignerId<'a>;
 
 pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Enveloped<'a>, ShapeError> {
-    let mut reader = body.reader();
+    let mut reader = body.inside();
     version(&mut reader)?;
-    if let Some(originator) = reader.optional(ber::context(0))? {
+    if let Some(originator) = reader.optional(asn1::context(0))? {
         // pkijs 4.0.0 writes one with an empty set of CRLs; what is in one is of no use to us.
-        let mut sets = originator.reader();
+        let mut sets = originator.inside();
         while !sets.is_empty() {
             if !sets.any()?.content.is_empty() {
                 return Err(ShapeError::Structure { what: "the envelope has certificates or CRLs of its originator" });
@@ -50,21 +52,21 @@ pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Envelo
 }
 
 fn encrypted_content(element: &Element<'_>) -> Result<ContentCipher, ShapeError> {
-    let mut reader = element.reader();
+    let mut reader = element.inside();
     require_data(reader.take(OID)?.content)?;
     let cipher = Algorithm::read(&mut reader)?.content_cipher()?;
     let content = reader.any()?;
     reader.end()?;
-    if content.tag & !CONSTRUCTED != ber::context_primitive(0) {
+    if content.tag & !CONSTRUCTED != asn1::context_primitive(0) {
         return Err(ShapeError::Structure { what: "the encrypted content is missing" });
     }
     // OpenSSL joins the chunks itself; here they only must be octet strings.
-    ber::octets(&content)?;
+    asn1::octets(&content)?;
     Ok(cipher)
 }
 
 fn recipients<'a>(set: &Element<'a>) -> Result<Vec<RecipientId<'a>>, ShapeError> {
-    let mut reader = set.reader();
+    let mut reader = set.inside();
     let (mut ids, mut count) = (Vec::new(), 0);
     while !reader.is_empty() {
         let recipient = reader.any()?;
@@ -78,7 +80,7 @@ fn recipients<'a>(set: &Element<'a>) -> Result<Vec<RecipientId<'a>>, ShapeError>
         }
         match recipient.tag {
             SEQUENCE => ids.push(key_transport(&recipient)?),
-            tag if tag == ber::context(1) => key_agreement(&recipient, &mut ids)?,
+            tag if tag == asn1::context(1) => key_agreement(&recipient, &mut ids)?,
             _ => return Err(ShapeError::RecipientType { what: "neither key transport nor key agreement" }),
         }
     }
@@ -92,11 +94,11 @@ fn recipients<'a>(set: &Element<'a>) -> Result<Vec<RecipientId<'a>>, ShapeError>
 }
 
 fn key_transport<'a>(recipient: &Element<'a>) -> Result<RecipientId<'a>, ShapeError> {
-    let mut reader = recipient.reader();
+    let mut reader = recipient.inside();
     version(&mut reader)?;
     let id = match reader.peek() {
         Some(SEQUENCE) => issuer_serial(&reader.any()?)?,
-        _ => SignerId::KeyId(reader.take(ber::context_primitive(0))?.content),
+        _ => SignerId::KeyId(reader.take(asn1::context_primitive(0))?.content),
     };
     Algorithm::read(&mut reader)?.key_transport()?;
     reader.take(OCTET_STRING)?;
@@ -107,23 +109,23 @@ fn key_transport<'a>(recipient: &Element<'a>) -> Result<RecipientId<'a>, ShapeEr
 /// KeyAgreeRecipientInfo with an ephemeral EC key (RFC 5753, section 3.1).
 fn key_agreement<'a>(recipient: &Element<'a>, ids: &mut Vec<RecipientId<'a>>) -> Result<(), ShapeError> {
     let wrong = |what| ShapeError::RecipientType { what };
-    let mut reader = recipient.reader();
+    let mut reader = recipient.inside();
     version(&mut reader)?;
-    let mut originator = reader.take(ber::context(0))?.reader();
-    let Ok(public) = originator.take(ber::context(1)) else {
+    let mut originator = reader.take(asn1::context(0))?.inside();
+    let Ok(public) = originator.take(asn1::context(1)) else {
         return Err(wrong("key agreement with a lasting key of the sender"));
     };
-    let mut key = public.reader();
-    if Algorithm::read(&mut key)?.oid != algorithm::EC_PUBLIC_KEY {
+    let mut key = public.inside();
+    if Algorithm::read(&mut key)?.oid != oids::EC_PUBLIC_KEY {
         return Err(wrong("key agreement other than EC"));
     }
     key.take(BIT_STRING)?;
     key.end()?;
-    if let Some(material) = reader.optional(ber::context(1))? {
-        material.reader().take(OCTET_STRING)?;
+    if let Some(material) = reader.optional(asn1::context(1))? {
+        material.inside().take(OCTET_STRING)?;
     }
     Algorithm::read(&mut reader)?.key_agreement()?;
-    let mut keys = reader.take(SEQUENCE)?.reader();
+    let mut keys = reader.take(SEQUENCE)?.inside();
     reader.end()?;
     while !keys.is_empty() && ids.len() <= MAX_RECIPIENTS {
         ids.push(encrypted_key(&mut keys)?);
@@ -132,10 +134,10 @@ fn key_agreement<'a>(recipient: &Element<'a>, ids: &mut Vec<RecipientId<'a>>) ->
 }
 
 fn encrypted_key<'a>(keys: &mut Reader<'a>) -> Result<RecipientId<'a>, ShapeError> {
-    let mut reader = keys.take(SEQUENCE)?.reader();
+    let mut reader = keys.take(SEQUENCE)?.inside();
     let id = match reader.peek() {
         Some(SEQUENCE) => issuer_serial(&reader.any()?)?,
-        _ => SignerId::KeyId(reader.take(ber::context(0))?.reader().take(OCTET_STRING)?.content),
+        _ => SignerId::KeyId(reader.take(asn1::context(0))?.inside().take(OCTET_STRING)?.content),
     };
     reader.take(OCTET_STRING)?;
     reader.end()?;

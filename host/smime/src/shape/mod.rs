@@ -17,19 +17,20 @@
 //! A signature over the sorted attributes beside unsorted ones is refused as one that does not verify, by us as by OpenSSL:
 //! to take it, there would have to be two readings of one message.
 //!
-//! [`Bounds`](super::ber::Bounds) hold for depth and number of elements; certificates, embedded CRLs and recipients are
+//! [`Bounds`] hold for depth and number of elements; certificates, embedded CRLs and recipients are
 //! counted. Everything else is refused with a [`ShapeError`], compressed data by design.
 
 mod algorithm;
 mod enveloped;
 mod signed;
 
+pub use algorithm::ContentCipher;
 pub(super) use algorithm::KeyKind;
-pub use algorithm::{ContentCipher, Digest};
 pub(super) use enveloped::Enveloped;
 pub(super) use signed::{SignedMessage, SignerId, certificate_id};
 
-use super::ber::{self, BerError, Bounds, INTEGER, OID, Reader, SEQUENCE};
+use message::Code;
+use trust::asn1::{self, Asn1Error, Bounds, INTEGER, OID, Reader, Rules, SEQUENCE};
 use trust::oids::{self, accepted};
 
 /// The most certificates, and the most CRLs, that a message may carry.
@@ -47,7 +48,7 @@ const OCTETS_PER_ELEMENT: usize = 128;
 pub enum ShapeError {
     /// The structure cannot be read.
     #[error("the CMS structure cannot be read: {0}")]
-    Ber(#[from] BerError),
+    Asn1(#[from] Asn1Error),
     /// There are bytes after the CMS message.
     #[error("{octets} bytes follow the CMS message")]
     Trailing {
@@ -132,24 +133,24 @@ fn spaced(text: &str) -> String {
 }
 
 impl ShapeError {
-    /// A stable word for logs, journal and reject queue.
+    /// Its code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Ber(BerError::Depth | BerError::Elements) => "depth",
-            Self::Ber(_) | Self::Structure { .. } => "shape",
-            Self::Trailing { .. } => "trailing",
-            Self::ContentType { .. } => "content-type",
-            Self::NoSigner => "no-signer",
-            Self::ManySigners { .. } => "many-signers",
-            Self::TooManyCertificates => "too-many-certs",
-            Self::NoSignedAttributes => "no-signed-attrs",
-            Self::SignedAttributes { .. } => "signed-attrs",
-            Self::RecipientType { .. } => "recipient-type",
-            Self::Algorithm { purpose: "key transport" | "key agreement" | "key wrap", .. } => "recipient-type",
-            Self::Algorithm { .. } => "algorithm",
-            Self::Recipients { .. } => "recipients",
-            Self::Cipher { .. } => "cipher",
+            Self::Asn1(Asn1Error::Depth | Asn1Error::Elements) => Code::Depth,
+            Self::Asn1(_) | Self::Structure { .. } => Code::Shape,
+            Self::Trailing { .. } => Code::Trailing,
+            Self::ContentType { .. } => Code::ContentType,
+            Self::NoSigner => Code::NoSigner,
+            Self::ManySigners { .. } => Code::ManySigners,
+            Self::TooManyCertificates => Code::TooManyCertificates,
+            Self::NoSignedAttributes => Code::NoSignedAttributes,
+            Self::SignedAttributes { .. } => Code::SignedAttributes,
+            Self::RecipientType { .. } => Code::RecipientType,
+            Self::Algorithm { purpose: "key transport" | "key agreement" | "key wrap", .. } => Code::RecipientType,
+            Self::Algorithm { .. } => Code::Algorithm,
+            Self::Recipients { .. } => Code::Recipients,
+            Self::Cipher { .. } => Code::Cipher,
         }
     }
 }
@@ -164,29 +165,29 @@ pub(super) enum Cms<'a> {
 /// Checks a whole ContentInfo.
 pub(super) fn inspect(message: &[u8]) -> Result<Cms<'_>, ShapeError> {
     let elements = FREE_ELEMENTS + message.len() / OCTETS_PER_ELEMENT;
-    let octets = ber::check(message, Bounds { depth: MAX_DEPTH, elements })?;
+    let octets = asn1::check(message, Rules::Ber, Bounds { depth: MAX_DEPTH, elements })?;
     if octets < message.len() {
         return Err(ShapeError::Trailing { octets: message.len() - octets });
     }
-    let mut info = Reader::new(message).take(SEQUENCE)?.reader();
+    let mut info = Reader::ber(message).take(SEQUENCE)?.inside();
     let kind = info.take(OID)?.content;
-    if ![algorithm::SIGNED_DATA, algorithm::ENVELOPED_DATA, algorithm::AUTH_ENVELOPED_DATA].contains(&kind) {
+    if ![oids::SIGNED_DATA, oids::ENVELOPED_DATA, oids::AUTH_ENVELOPED_DATA].contains(&kind) {
         return Err(ShapeError::ContentType { kind: oids::name(kind) });
     }
-    let mut content = info.take(ber::context(0))?.reader();
+    let mut content = info.take(asn1::context(0))?.inside();
     info.end()?;
     let body = content.take(SEQUENCE)?;
     content.end()?;
     match kind {
-        algorithm::SIGNED_DATA => signed::read(&body).map(Cms::Signed),
-        _ => enveloped::read(&body, kind == algorithm::AUTH_ENVELOPED_DATA).map(Cms::Enveloped),
+        oids::SIGNED_DATA => signed::read(&body).map(Cms::Signed),
+        _ => enveloped::read(&body, kind == oids::AUTH_ENVELOPED_DATA).map(Cms::Enveloped),
     }
 }
 
 /// What a structure is over must be id-data: messages are not nested inside CMS, only through MIME.
 fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
-    const CMS_CONTENT: [&[u8]; 3] = [algorithm::SIGNED_DATA, algorithm::ENVELOPED_DATA, algorithm::AUTH_ENVELOPED_DATA];
-    if oid == algorithm::DATA {
+    const CMS_CONTENT: [&[u8]; 3] = [oids::SIGNED_DATA, oids::ENVELOPED_DATA, oids::AUTH_ENVELOPED_DATA];
+    if oid == oids::DATA {
         Ok(())
     } else if CMS_CONTENT.contains(&oid) {
         Err(ShapeError::Structure { what: "a CMS message directly inside another" })

@@ -21,7 +21,7 @@ fn to_bob(plain: &[u8], cipher: Cipher) -> Vec<u8> {
 }
 
 fn shape_code(der: &[u8]) -> &'static str {
-    shape::inspect(der).unwrap_err().code()
+    shape::inspect(der).unwrap_err().code().as_str()
 }
 
 #[test]
@@ -218,10 +218,10 @@ fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
     let signed = SignedForge::new(&pki().alice).message();
     let with_originator = |originator: &[u8]| {
         let plain = encrypt(&signed, &pki().bob, Cipher::aes_256_cbc());
-        let mut info = crate::ber::Reader::new(&plain).take(0x30).unwrap().reader();
+        let mut info = trust::asn1::Reader::ber(&plain).take(0x30).unwrap().inside();
         info.any().unwrap();
-        let body = info.any().unwrap().reader().any().unwrap();
-        let mut fields = body.reader();
+        let body = info.any().unwrap().inside().any().unwrap();
+        let mut fields = body.inside();
         fields.any().unwrap();
         let rest = &body.content[3..];
         content_info(ID_ENVELOPED, &seq(&[int(2), tlv(0xA0, originator), rest.to_vec()]))

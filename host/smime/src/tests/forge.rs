@@ -8,6 +8,7 @@ use openssl::sign::{RsaPssSaltlen, Signer};
 use openssl::x509::X509Ref;
 
 use trust::Credential;
+pub(crate) use trust::asn1::encode as tlv;
 
 pub(crate) const ID_DATA: &str = "1.2.840.113549.1.7.1";
 pub(crate) const ID_SIGNED: &str = "1.2.840.113549.1.7.2";
@@ -23,20 +24,6 @@ pub(crate) const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
 pub(crate) const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
 /// What is signed by default: a part with a header.
 pub(crate) const PART: &[u8] = b"Content-Type: text/plain\r\n\r\nhello\r\n";
-
-pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut element = vec![tag];
-    match content.len() {
-        short @ 0..=127 => element.push(u8::try_from(short).unwrap()),
-        long => {
-            let octets: Vec<u8> = long.to_be_bytes().into_iter().skip_while(|&octet| octet == 0).collect();
-            element.push(0x80 | u8::try_from(octets.len()).unwrap());
-            element.extend(octets);
-        }
-    }
-    element.extend_from_slice(content);
-    element
-}
 
 pub(crate) fn seq(parts: &[Vec<u8>]) -> Vec<u8> {
     tlv(0x30, &parts.concat())

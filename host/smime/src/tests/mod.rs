@@ -187,7 +187,7 @@ pub(super) fn receive_by(raw: &[u8], policy: &OpenPolicy) -> Result<Opened, Open
 pub(super) fn refusal(raw: &[u8]) -> &'static str {
     match receive(raw) {
         Ok(opened) => panic!("opened: {:?}", String::from_utf8_lossy(opened.payload())),
-        Err(error) => error.code(),
+        Err(error) => error.code().as_str(),
     }
 }
 

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Digest, SealCipher, SealError};
+use crate::{SealCipher, SealError};
+use trust::Digest;
 
 fn there_and_back(signer: &Arc<Credential>, recipient: Option<&Credential>, peer: Peer, payload: &[u8]) {
     let opened = receive(&seal(signer, recipient, peer, payload)).unwrap();

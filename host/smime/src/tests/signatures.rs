@@ -25,7 +25,7 @@ fn accepts_the_forge_s_honest_message() {
     let opened = receive(&SignedForge::new(&pki().alice).message()).unwrap();
     assert_eq!(opened.payload(), b"hello\n");
     assert_eq!(opened.content_type(), Some("text/plain"));
-    assert_eq!(opened.digest(), shape::Digest::Sha256);
+    assert_eq!(opened.digest(), trust::Digest::Sha256);
     assert!(!opened.encrypted());
     assert_eq!(opened.signing_time(), None);
 }
@@ -186,7 +186,7 @@ fn weak_digests_are_a_matter_of_policy() {
     let lenient = OpenPolicy { allow_sha1: true, ..policy() };
     assert!(receive_by(&sign(SHA1), &lenient).is_ok());
     assert_eq!(receive_by(&sign(MD5), &lenient).unwrap_err().code(), "weak-digest");
-    assert_eq!(receive(&sign(SHA512)).unwrap().digest(), shape::Digest::Sha512);
+    assert_eq!(receive(&sign(SHA512)).unwrap().digest(), trust::Digest::Sha512);
 }
 
 #[test]

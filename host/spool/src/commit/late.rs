@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use super::Shared;
 use super::batch::Written;
 use super::publish::Place;
-use crate::journal::{Decision, Disposition, PendingBatch, Published};
-use message::text::said;
+use crate::journal::{Decision, PendingBatch, Published};
+use message::LogLine;
 
 /// What is to be said of the messages of a batch once they are published.
 pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) -> Vec<Published> {
@@ -20,35 +20,20 @@ pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) 
             channel: commit.key.channel.clone(),
             id: commit.key.id.to_string(),
             signer: commit.key.signer.clone(),
-            outcome: outcome(&commit.disposition),
+            fate: commit.disposition.fate(),
             elements: elements.map(|path| shared.relative(&path)).collect::<Vec<_>>().join(" "),
-            reason: commit.facts.reason.clone(),
+            reason: commit.disposition.reason(commit.facts.reason.as_deref()),
         }
     };
     new.map(|(written, _)| line(written)).collect()
 }
 
-fn outcome(disposition: &Disposition) -> &'static str {
-    match disposition {
-        Disposition::Stored => "stored",
-        Disposition::Deferred { .. } => "deferred",
-        Disposition::Dropped => "dropped",
-        Disposition::Rejected { .. } => "rejected",
-    }
-}
-
 /// One line for each message.
 pub(super) fn say(lines: &[Published]) {
     for line in lines {
-        let Published { channel, id, signer, elements, reason, .. } = line;
-        let (signer, element) = (said(signer), said(elements));
-        let reason = reason.as_deref().map(tracing::field::display);
-        match line.outcome {
-            "stored" => tracing::info!(%channel, %id, signer, element, "message stored"),
-            "dropped" => tracing::info!(%channel, %id, signer, reason, "message dropped"),
-            "deferred" => tracing::warn!(%channel, %id, signer, element, reason, "message deferred"),
-            _ => tracing::warn!(%channel, %id, signer, element, reason, "message rejected"),
-        }
+        let Published { channel, id, signer, elements, reason, fate } = line;
+        let reason = reason.as_deref().unwrap_or_default();
+        fate.log(&LogLine { channel, id, signer, element: elements, reason, ..LogLine::default() });
     }
 }
 

@@ -53,7 +53,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ use super::disk::Modes;
 use super::queue::Queue;
 use super::{SpoolError, SpoolLock, names};
 use crate::journal::{Disposition, Facts, Journal, JournalError, Key};
+use message::locked;
 pub use recovery::Recovered;
 pub use sync::SyncMethod;
 
@@ -304,7 +305,7 @@ struct Shared {
 
 impl Shared {
     fn queue(&self, path: &Path) -> Option<Arc<Queue>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+        locked(&self.queues).get(path).cloned()
     }
 
     /// The name of a path as the journal keeps it.
@@ -366,8 +367,7 @@ impl CommitEngine {
     /// # Errors
     /// What a commit would meet.
     pub fn probe(&self, room: u64) -> Result<(), CommitError> {
-        let queues: Vec<_> =
-            self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let queues: Vec<_> = locked(&self.shared.queues).values().cloned().collect();
         let bytes = usize::try_from(room).unwrap_or(PROBE_MOST).clamp(PROBE_LEAST, PROBE_MOST);
         for queue in queues {
             let failed = |error| CommitError::sort(queue.path(), error);
@@ -442,7 +442,7 @@ fn open_queue(shared: &Shared, path: &Path) -> Result<(), CommitError> {
         _ => CommitError::SpoolMissing { path: path.to_owned() },
     })?;
     shared.syncer.watch(&queue).map_err(|error| CommitError::sort(path, error))?;
-    shared.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), Arc::new(queue));
+    locked(&shared.queues).insert(path.to_owned(), Arc::new(queue));
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+
+use message::locked;
 
 use super::publish::{Place, finish};
 use super::{CommitError, Shared};
@@ -59,7 +61,7 @@ fn sweep(shared: &Shared) -> Result<usize, CommitError> {
     let pending = read_pending(shared)?;
     let kept: HashSet<PathBuf> =
         pending.iter().flat_map(|batch| &batch.moves).map(|step| shared.settings.root.join(&step.from)).collect();
-    let queues: Vec<_> = shared.queues.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+    let queues: Vec<_> = locked(&shared.queues).values().cloned().collect();
     let mut swept = 0;
     for queue in queues {
         let temporary = queue.temporary();

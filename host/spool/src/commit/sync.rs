@@ -12,7 +12,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use message::locked;
 
 use crate::disk;
 use crate::queue::{Queue, keep_open};
@@ -48,7 +50,7 @@ impl Syncer {
     pub(super) fn watch(&self, queue: &Queue) -> io::Result<()> {
         let directory = keep_open(&queue.temporary())?;
         let device = directory.metadata()?.dev();
-        let mut known = self.file_systems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.file_systems);
         known.entry(device).or_insert_with(|| Arc::new(directory));
         Ok(())
     }
@@ -64,7 +66,7 @@ impl Syncer {
             let failed = |error| (queue.path().to_owned(), error);
             let device = queue.temporary().metadata().map_err(failed)?.dev();
             if done.insert(device) {
-                let known = self.file_systems.lock().unwrap_or_else(PoisonError::into_inner).get(&device).cloned();
+                let known = locked(&self.file_systems).get(&device).cloned();
                 // An unknown device: something else was mounted there since the start.
                 let directory = known.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
                 disk::sync_file_system(&directory).map_err(failed)?;

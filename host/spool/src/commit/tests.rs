@@ -108,7 +108,7 @@ fn elements_of(stored: &Stored) -> Vec<String> {
 }
 
 fn rejected(root: &Path, body: &str, redelivered: bool) -> Commit {
-    let disposition = Disposition::Rejected { code: "signer-unlisted".to_owned() };
+    let disposition = Disposition::Rejected { code: message::Code::Unlisted };
     Commit { redelivered, raw_digest: Some(content_digest(b"raw")), ..commit(root, "reject", "a", body, disposition) }
 }
 

@@ -24,13 +24,14 @@ mod stages;
 mod tests;
 mod trace;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use message::{files, locked};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
@@ -194,7 +195,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.connection)
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
@@ -216,10 +217,7 @@ impl Journal {
 
 /// Makes the file with mode 0600 before SQLite opens it; the files beside it take its mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
-    let no_links = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(no_links);
-    let file = options.open(path)?;
+    let file = files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::{clear, forget_seen};
 use super::schema::{Kind, known, number, optional_number};
 use super::{Journal, JournalError, integer, milliseconds, moment};
-use message::MessageId;
+use message::{Code, Fate, MessageId};
 
 /// What tells one received message from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,18 +39,55 @@ pub enum Disposition {
     Dropped,
     /// It goes to the reject queue and does not count as seen.
     Rejected {
-        /// Stable word for the reason, such as `signer-untrusted`.
-        code: String,
+        /// Why.
+        code: Code,
     },
 }
 
 impl Disposition {
+    /// The disposition without its data.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match self {
+            Self::Stored => Fate::Stored,
+            Self::Deferred { .. } => Fate::Deferred,
+            Self::Dropped => Fate::Dropped,
+            Self::Rejected { .. } => Fate::Rejected,
+        }
+    }
+
+    /// The code of a rejected message.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        if let Self::Rejected { code } = self { Some(*code) } else { None }
+    }
+
+    /// Why, as it is shown everywhere: `why`, after the code of a rejected message.
+    #[must_use]
+    pub fn reason(&self, why: Option<&str>) -> Option<String> {
+        match (self.code(), why) {
+            (Some(code), Some(why)) => Some(code.because(why)),
+            (Some(code), None) => Some(code.to_string()),
+            (None, why) => why.map(str::to_owned),
+        }
+    }
+
     fn as_integer(&self) -> i64 {
         match self {
             Self::Stored => 1,
             Self::Deferred { .. } => 2,
             Self::Dropped => 3,
             Self::Rejected { .. } => 4,
+        }
+    }
+
+    /// What the integer of a row means.
+    pub(super) fn fate_of(integer: i64) -> Fate {
+        match integer {
+            1 => Fate::Stored,
+            2 => Fate::Deferred,
+            3 => Fate::Dropped,
+            _ => Fate::Rejected,
         }
     }
 }
@@ -277,7 +314,7 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
         if is_decided(db, &numbers, entry)? {
             return Ok(Decision::Duplicate);
         }
-        return reject(db, &numbers, entry, code, now);
+        return reject(db, &numbers, entry, *code, now);
     }
     let decision = see(db, &numbers, entry, now)?;
     if let (Disposition::Deferred { next, attempt }, Decision::New { .. }) = (entry.disposition, &decision) {
@@ -344,7 +381,7 @@ fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusql
     Ok(if changed == 0 { Decision::Duplicate } else { Decision::New { conflict } })
 }
 
-fn reject(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, code: &str, now: i64) -> rusqlite::Result<Decision> {
+fn reject(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, code: Code, now: i64) -> rusqlite::Result<Decision> {
     let digest = entry.raw_digest.unwrap_or(&entry.key.digest);
     let rule = if entry.redelivered && !entry.again {
         "DO NOTHING"
@@ -362,7 +399,7 @@ fn reject(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, code: &str, now
         numbers.channel,
         entry.key.id.as_str(),
         digest,
-        code,
+        code.as_str(),
         numbers.signer,
         milliseconds(entry.facts.received),
         now,

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use message::locked;
 use rusqlite::{Connection, params};
 
 use super::{Journal, JournalError, milliseconds};
@@ -33,7 +34,7 @@ impl Journal {
     /// [`JournalError`].
     pub fn expire(&self, before: SystemTime, step: usize) -> Result<Expired, JournalError> {
         let before = milliseconds(before);
-        let mut cursors = self.cursors.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut cursors = locked(&self.cursors);
         let mut expired = Expired { round: true, ..Expired::default() };
         self.write(|db| {
             expire_received(db, &mut cursors, before, step, &mut expired)?;

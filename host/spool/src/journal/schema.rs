@@ -60,7 +60,7 @@ CREATE TABLE attempt (
     count INTEGER NOT NULL, deaths INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (channel, digest)
 ) WITHOUT ROWID;
--- Outgoing messages. state: 1 prepared, 2 sent, 3 refused, 4 gone.
+-- Outgoing messages. state: 1 prepared, 2 sent, 3 rejected, 4 gone.
 CREATE TABLE outgoing (
     channel INTEGER NOT NULL, element TEXT NOT NULL, digest BLOB NOT NULL,
     id TEXT NOT NULL, state INTEGER NOT NULL,

@@ -12,12 +12,22 @@ use serde::{Deserialize, Serialize};
 use super::attempts::clear;
 use super::schema::{Kind, known, number, optional_number, text};
 use super::{Journal, JournalError, milliseconds};
-use message::MessageId;
+use message::{Fate, MessageId};
 
 const PREPARED: i64 = 1;
 const SENT: i64 = 2;
-const REFUSED: i64 = 3;
+const REJECTED: i64 = 3;
 const GONE: i64 = 4;
+
+/// What the state of a row means.
+pub(super) fn fate_of(state: i64) -> Fate {
+    match state {
+        PREPARED => Fate::Prepared,
+        SENT => Fate::Sent,
+        REJECTED => Fate::Rejected,
+        _ => Fate::Gone,
+    }
+}
 
 /// Which content an entry is about: an element's name may be used again for other content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,11 +136,11 @@ impl Journal {
         })
     }
 
-    /// Notes a message as refused, after it was put into the reject queue.
+    /// Notes a message as rejected, after it was put into the reject queue.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn record_refused(
+    pub fn record_rejected(
         &self,
         channel: &str,
         element: &str,
@@ -145,7 +155,7 @@ impl Journal {
                  VALUES (?1, ?2, ?3, ?4, 1, '[]', '', 0, ?5) ON CONFLICT (channel, id, digest) DO NOTHING",
             )?
             .execute(params![channel, key.id.as_str(), element, key.digest, now])?;
-            finish(db, channel, key, REFUSED, now, None, Some(reason))
+            finish(db, channel, key, REJECTED, now, None, Some(reason))
         })
     }
 

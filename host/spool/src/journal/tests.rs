@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use message::{MessageId, content_digest};
+use message::{Code, Fate, MessageId, content_digest};
 
 struct Scratch {
     folder: tempfile::TempDir,
@@ -128,7 +128,7 @@ fn attempts_and_deaths_are_counted_durably() {
 fn what_was_stored_is_not_rejected_by_a_later_verdict() {
     let place = Scratch::new();
     let (journal, now) = (place.open(), SystemTime::now());
-    let rejected = Disposition::Rejected { code: "plugin-invalid".to_owned() };
+    let rejected = Disposition::Rejected { code: Code::PluginInvalid };
     let new = Decision::New { conflict: false };
     assert_eq!(store(&journal, "a", now), new);
     assert_eq!(decide(&journal, "a", now, &rejected, false), Decision::Duplicate);
@@ -149,7 +149,7 @@ fn a_deferred_message_that_is_given_up_unopened_may_be_sent_again() {
     let key = Key { channel: "c".to_owned(), id: id("a"), signer: String::new(), digest: raw };
     let entry = Entry {
         key: &key,
-        disposition: &Disposition::Rejected { code: "killed-handler".to_owned() },
+        disposition: &Disposition::Rejected { code: Code::CrashLoop },
         facts: &Facts::at(now),
         moves: &[],
         redelivered: true,
@@ -198,15 +198,38 @@ fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
         store(&journal, text, SystemTime::now());
     }
     journal.record_prepared("s", &[prepared("a", vec![Output::default()])]).unwrap();
-    journal.record_refused("s", "a.2", &key("a.2"), "too large").unwrap();
+    journal.record_rejected("s", "a.2", &key("a.2"), "too large").unwrap();
     let reader = Journal::open_to_read(&scratch.path()).unwrap();
     let steps = reader.trace(&id("a")).unwrap();
-    let mut told: Vec<(&str, &str)> = steps.iter().map(|step| (step.id.as_str(), step.what)).collect();
-    told.sort_unstable();
-    assert_eq!(told, [("a", "prepared"), ("a", "stored"), ("a.1", "stored"), ("a.12", "stored"), ("a.2", "refused")]);
-    let stored = steps.iter().find(|step| step.what == "stored").unwrap();
+    let mut found: Vec<(&str, &str)> = steps.iter().map(|step| (step.id.as_str(), step.fate.word())).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("a", "prepared"), ("a", "stored"), ("a.1", "stored"), ("a.12", "stored"), ("a.2", "rejected")]);
+    let stored = steps.iter().find(|step| step.fate == Fate::Stored).unwrap();
     assert_eq!((stored.broker.as_str(), stored.signer.as_str(), stored.pipeline.as_str()), ("mq1", "/CN=x", "p1"));
     assert_eq!(stored.elements, ["incoming/00000000/a"]);
+}
+
+#[test]
+fn what_a_sender_rejected_is_one_step() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let rejected = Disposition::Rejected { code: Code::PluginInvalid };
+    decide(&journal, "whole", SystemTime::now(), &rejected, false);
+    journal.record_rejected("c", "element", &key("whole"), "plugin-invalid").unwrap();
+    decide(&journal, "parts.1", SystemTime::now(), &rejected, false);
+    decide(&journal, "parts", SystemTime::now(), &Disposition::Dropped, false);
+    let sql = "UPDATE received SET reason = 'all parts were rejected'";
+    rusqlite::Connection::open(scratch.path()).unwrap().execute(sql, []).unwrap();
+    journal.record_rejected("c", "element", &key("parts"), "all parts were rejected").unwrap();
+    let steps = journal.trace(&id("whole")).unwrap();
+    assert_eq!((steps.len(), steps[0].fate), (1, Fate::Rejected));
+    assert_eq!(
+        (&steps[0].elements[..], steps[0].outgoing.as_deref()),
+        (&["incoming/00000000/whole".to_owned()][..], Some("element"))
+    );
+    let steps = journal.trace(&id("parts")).unwrap();
+    let fates: Vec<(&str, Fate)> = steps.iter().map(|step| (step.id.as_str(), step.fate)).collect();
+    assert_eq!(fates, [("parts.1", Fate::Rejected), ("parts", Fate::Rejected)]);
 }
 
 #[test]

@@ -6,16 +6,16 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Row, params};
 
 use super::schema::{Kind, names, text};
-use super::{Journal, JournalError, PipelineStage, moment};
-use message::{MessageId, hex};
+use super::{Disposition, Journal, JournalError, PipelineStage, moment};
+use message::{Fate, MessageId, hex};
 
 /// One thing that happened to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// When.
     pub at: SystemTime,
-    /// What: `stored`, `deferred`, `dropped`, `rejected`, `prepared`, `sent`, `refused` or `gone`.
-    pub what: &'static str,
+    /// What became of it.
+    pub fate: Fate,
     /// By which channel.
     pub channel: String,
     /// The id, which may be a part (`ID.2`) of the one asked for.
@@ -30,8 +30,10 @@ pub struct Step {
     pub stages: Vec<PipelineStage>,
     /// The routes that plugins chose for what was sent; empty where they chose none.
     pub routes: Vec<String>,
-    /// The elements, old and new.
+    /// Its elements, relative to the spool.
     pub elements: Vec<String>,
+    /// Its element in the outgoing queue, relative to that queue; `None` where the step is a receiver's.
+    pub outgoing: Option<String>,
     /// SHA-256 of the content (of the message as it came where it was rejected), in hexadecimal.
     pub digest: String,
     /// Reason and warnings in words.
@@ -72,12 +74,35 @@ impl Journal {
             }
             Ok(steps)
         })?;
+        join_rejections(&mut steps);
         for step in steps.iter_mut().filter(|step| !step.pipeline.is_empty()) {
             step.stages = self.pipeline(&step.pipeline)?.unwrap_or_default();
         }
         steps.retain(|step| step.id == id.as_str() || is_part(id.as_str(), &step.id));
         steps.sort_by_key(|step| step.at);
         Ok(steps)
+    }
+}
+
+/// A message that a sender rejected has two rows, one of the element in the reject queue and one of that in outgoing, and
+/// one that was rejected in parts has a row that ends its attempts. They are one step.
+fn join_rejections(steps: &mut Vec<Step>) {
+    let of_sender = |step: &Step| step.fate == Fate::Rejected && step.outgoing.is_some();
+    let ends: Vec<Step> = steps.extract_if(.., |step| of_sender(step)).collect();
+    for end in ends {
+        let same = |step: &Step| {
+            step.outgoing.is_none() && (&step.channel, &step.id, &step.digest) == (&end.channel, &end.id, &end.digest)
+        };
+        steps.retain(|step| !(same(step) && step.fate == Fate::Dropped && step.detail == end.detail));
+        match steps.iter_mut().find(|step| same(step) && step.fate == Fate::Rejected) {
+            Some(rejected) => {
+                rejected.outgoing = end.outgoing;
+                if rejected.pipeline.is_empty() {
+                    rejected.pipeline = end.pipeline;
+                }
+            }
+            None => steps.push(end),
+        }
     }
 }
 
@@ -152,7 +177,7 @@ fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Ste
     let digest: Vec<u8> = row.get(7)?;
     Ok(Step {
         at: moment(row.get(0)?),
-        what: "stored",
+        fate: Fate::Stored,
         channel: channel.to_owned(),
         id: row.get(2)?,
         signer: String::new(),
@@ -161,6 +186,7 @@ fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Ste
         stages: Vec::new(),
         routes: Vec::new(),
         elements: elements.lines().map(str::to_owned).collect(),
+        outgoing: None,
         digest: hex(&digest),
         detail: row.get(8)?,
         payload_bytes: 0,
@@ -169,11 +195,7 @@ fn common(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Ste
 
 fn received(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
     let mut step = common(db, channel, row)?;
-    step.what = match row.get(1)? {
-        1 => "stored",
-        2 => "deferred",
-        _ => "dropped",
-    };
+    step.fate = Disposition::fate_of(row.get(1)?);
     step.signer = text(db, row.get(3)?)?;
     step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
     if row.get(10)? {
@@ -185,7 +207,7 @@ fn received(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
 
 fn rejected(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
     let mut step = common(db, channel, row)?;
-    step.what = "rejected";
+    step.fate = Fate::Rejected;
     step.signer = text(db, row.get(3)?)?;
     step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
     let code: String = row.get(1)?;
@@ -200,12 +222,8 @@ fn rejected(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
 
 fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<Step> {
     let mut step = common(db, channel, row)?;
-    step.what = match row.get(1)? {
-        1 => "prepared",
-        2 => "sent",
-        3 => "refused",
-        _ => "gone",
-    };
+    step.fate = super::sender::fate_of(row.get(1)?);
+    step.outgoing = step.elements.pop();
     // A text that cannot be understood is of a Sesame that this one does not know.
     let outputs: Option<String> = row.get(9)?;
     step.routes = super::sender::routes(outputs.as_deref().unwrap_or_default());
@@ -225,8 +243,8 @@ pub struct Published {
     pub id: String,
     /// The verified signer; empty where nothing was verified.
     pub signer: String,
-    /// `stored`, `deferred`, `dropped` or `rejected`.
-    pub outcome: &'static str,
+    /// What became of it.
+    pub fate: Fate,
     /// Where its elements are, relative to the spool, separated by spaces.
     pub elements: String,
     /// Why, where it was not stored.
@@ -243,7 +261,7 @@ impl Journal {
             let mut statement = db.prepare(
                 "SELECT c.text, m.id, coalesce(s.text, ''), m.disposition, m.elements, m.reason FROM
                     (SELECT channel, id, signer, disposition, elements, reason FROM received
-                     UNION ALL SELECT channel, id, signer, 4, elements, detail FROM rejected) m
+                     UNION ALL SELECT channel, id, signer, 4, elements, reason || coalesce(': ' || detail, '') FROM rejected) m
                  JOIN name c ON c.number = m.channel LEFT JOIN name s ON s.number = m.signer",
             )?;
             let mut rows = statement.query([])?;
@@ -256,12 +274,7 @@ impl Journal {
                         channel: row.get(0)?,
                         id: row.get(1)?,
                         signer: row.get(2)?,
-                        outcome: match row.get::<_, i64>(3)? {
-                            1 => "stored",
-                            2 => "deferred",
-                            3 => "dropped",
-                            _ => "rejected",
-                        },
+                        fate: Disposition::fate_of(row.get(3)?),
                         elements: mine.join(" "),
                         reason: row.get(5)?,
                     });

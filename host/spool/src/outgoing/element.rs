@@ -6,14 +6,15 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{AtFlags, CWD, FileType, Stat, Timespec, Timestamps, UTIME_NOW};
 
 use super::{
     ElementName, FOREIGN_LOCK_AGE, ForeignKind, Format, Inner, LOCK_SUFFIX, OUR_NANOSECONDS, Outgoing, message_id,
 };
 use crate::failpoint::failpoint;
 use crate::{SpoolError, disk, names};
-use message::MessageId;
+use message::files::{self, NotOpened};
+use message::{MessageId, locked};
 
 /// What tells whether a file is still the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +124,7 @@ impl Outgoing {
         let Some(file) = open(inner, name)? else { return Ok(None) };
         let facts = stat(&file, name)?;
         let whole = {
-            let mut watched = inner.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut watched = locked(&inner.watched);
             watched.is_whole(name, &Identity::of(&facts), changed(&facts))
         };
         // Two threads of ours may want it at once: only one gets to insert it.
@@ -149,7 +150,7 @@ impl Outgoing {
     /// seconds at the latest if it is not. Who drains a queue and quits waits for these.
     #[must_use]
     pub fn is_settling(&self, name: &ElementName) -> bool {
-        self.inner.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(name)
+        locked(&self.inner.watched).contains(name)
     }
 
     /// Whether this process holds the element's lock.
@@ -238,35 +239,17 @@ fn stat(file: &File, name: &ElementName) -> Result<Stat, ReadError> {
     rustix::fs::fstat(file).map_err(|error| ReadError::Unreadable { element: name.clone(), source: error.into() })
 }
 
-/// Opens a regular file for reading, and nothing else: opening a device can already do harm, and a FIFO would block.
+/// Opens an element for reading if it is a regular file; `None` where it is gone.
 fn open(inner: &Inner, name: &ElementName) -> Result<Option<File>, ReadError> {
-    let path = inner.place(name);
-    let unreadable = |error: rustix::io::Errno| match error {
-        rustix::io::Errno::NOENT => Ok(None),
-        other => Err(ReadError::Unreadable { element: name.clone(), source: other.into() }),
+    let kind = match files::open_regular(CWD, inner.place(name)) {
+        Ok(file) => return Ok(Some(file)),
+        Err(NotOpened::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(NotOpened::Io(source)) => return Err(ReadError::Unreadable { element: name.clone(), source }),
+        Err(NotOpened::NotRegular(FileType::Symlink)) => ForeignKind::Link,
+        Err(NotOpened::NotRegular(FileType::Directory)) => ForeignKind::Directory,
+        Err(NotOpened::NotRegular(_)) => ForeignKind::Special,
     };
-    let facts = match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(facts) => facts,
-        Err(error) => return unreadable(error),
-    };
-    let kind = match FileType::from_raw_mode(facts.st_mode) {
-        FileType::RegularFile => None,
-        FileType::Symlink => Some(ForeignKind::Link),
-        FileType::Directory => Some(ForeignKind::Directory),
-        _ => Some(ForeignKind::Special),
-    };
-    if let Some(kind) = kind {
-        return Err(ReadError::NotRegular { element: name.clone(), kind });
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(&path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(error) => return unreadable(error),
-    };
-    if FileType::from_raw_mode(stat(&file, name)?.st_mode) != FileType::RegularFile {
-        return Err(ReadError::NotRegular { element: name.clone(), kind: ForeignKind::Special });
-    }
-    Ok(Some(file))
+    Err(ReadError::NotRegular { element: name.clone(), kind })
 }
 
 /// Makes the hard link that is the lock, and marks it as ours by its time. False where somebody else has it.

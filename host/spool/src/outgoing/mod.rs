@@ -48,12 +48,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::disk::Modes;
 use super::{SpoolError, SpoolLock, names};
-use message::{MessageId, content_digest, hex};
+use message::{MessageId, content_digest, hex, locked};
 
 pub use element::{Identity, LockedElement, ReadError};
 pub use removal::Removal;
@@ -222,7 +222,7 @@ impl Inner {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashSet<ElementName>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.held)
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+
+use message::locked;
 
 use super::{DIRECTORY_ELEMENTS, ElementPath, GONE_SUFFIX, NEW_SUFFIX, Queue};
 use crate::failpoint::failpoint;
@@ -29,7 +30,7 @@ pub(crate) struct Draft {
 impl Queue {
     /// Gives out the place of the next element.
     pub(crate) fn reserve(&self) -> io::Result<ElementPath> {
-        let mut insertion = self.insertion.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut insertion = locked(&self.insertion);
         let mut current = match insertion.take() {
             Some(known) => known,
             None => self.look_up_insertion()?,

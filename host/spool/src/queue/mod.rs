@@ -27,13 +27,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use message::files;
 
 use super::disk::{self, Modes};
 use super::{SpoolError, names};
@@ -207,7 +206,8 @@ impl Queue {
         let mut fields = BTreeMap::new();
         let mut room = limit;
         for name in names {
-            let bytes = read_field(&directory, &name, room).map_err(|error| failed(&name, error))?;
+            let bytes =
+                files::read_regular(&directory, name.as_str(), room).map_err(|error| failed(&name, error.into()))?;
             let Some(rest) = room.checked_sub(bytes.len() as u64) else {
                 return Err(ElementError::TooLarge { element: element.clone(), limit });
             };
@@ -243,20 +243,6 @@ impl Queue {
         let names = disk::sorted_names(&self.path, names::is_directory).map_err(SpoolError::io("list", &self.path))?;
         Ok(names.into_iter().map(PathBuf::from).collect())
     }
-}
-
-/// Reads one more byte than `limit` at most, so that the caller sees what is too large. Never blocks on a FIFO and never
-/// follows a link.
-fn read_field(directory: &File, name: &str, limit: u64) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let facts = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(facts.st_mode) != FileType::RegularFile {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The elements of a queue in order; see [`Queue::elements`].

@@ -1,6 +1,7 @@
 //! Certificate revocation lists, good ones and those that must be refused. Written out by hand, because OpenSSL's builder
 //! makes only the good ones.
 
+use openssl::asn1::Asn1Object;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::Id;
@@ -8,7 +9,7 @@ use openssl::sign::Signer;
 use openssl::x509::X509Ref;
 
 use super::{DAY, Digest, HOUR, Issued, ThrowawayError, from_now};
-use trust::der;
+use trust::{asn1, oids};
 
 /// What a CRL shall be like.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub(super) fn build(authority: &Issued, revoked: &[&X509Ref], request: &CrlReque
     let algorithm = algorithm(authority.key.id(), request.digest);
     let issued = time(from_now(request.this_update));
     let mut fields = vec![
-        der::encode(der::INTEGER, &[1]),
+        asn1::encode(asn1::INTEGER, &[1]),
         algorithm.clone(),
         authority.certificate.subject_name().to_der()?,
         issued.clone(),
@@ -44,22 +45,22 @@ pub(super) fn build(authority: &Issued, revoked: &[&X509Ref], request: &CrlReque
     for certificate in revoked {
         let serial = certificate.serial_number().to_bn()?.to_vec();
         let positive = if serial.first().is_some_and(|&byte| byte >= 0x80) { vec![0] } else { Vec::new() };
-        let number = der::encode(der::INTEGER, &[positive, serial].concat());
-        entries.extend(der::encode(der::SEQUENCE, &[number, issued.clone()].concat()));
+        let number = asn1::encode(asn1::INTEGER, &[positive, serial].concat());
+        entries.extend(asn1::encode(asn1::SEQUENCE, &[number, issued.clone()].concat()));
     }
     if !entries.is_empty() {
-        fields.push(der::encode(der::SEQUENCE, &entries));
+        fields.push(asn1::encode(asn1::SEQUENCE, &entries));
     }
     let extensions = request.extensions.iter().map(|(oid, critical, value)| extension(oid, *critical, value));
-    let extensions = extensions.collect::<Vec<_>>().concat();
+    let extensions = extensions.collect::<Result<Vec<_>, _>>()?.concat();
     if !extensions.is_empty() {
-        fields.push(der::encode(0xa0, &der::encode(der::SEQUENCE, &extensions)));
+        fields.push(asn1::encode(asn1::context(0), &asn1::encode(asn1::SEQUENCE, &extensions)));
     }
-    let signed = der::encode(der::SEQUENCE, &fields.concat());
+    let signed = asn1::encode(asn1::SEQUENCE, &fields.concat());
     let mut signature = vec![0];
     signature.extend(sign(authority, request.digest, &signed)?);
-    let parts = [signed, algorithm, der::encode(der::BIT_STRING, &signature)];
-    Ok(der::encode(der::SEQUENCE, &parts.concat()))
+    let parts = [signed, algorithm, asn1::encode(asn1::BIT_STRING, &signature)];
+    Ok(asn1::encode(asn1::SEQUENCE, &parts.concat()))
 }
 
 fn sign(authority: &Issued, digest: Digest, signed: &[u8]) -> Result<Vec<u8>, ErrorStack> {
@@ -71,17 +72,16 @@ fn sign(authority: &Issued, digest: Digest, signed: &[u8]) -> Result<Vec<u8>, Er
 }
 
 fn algorithm(key: Id, digest: Digest) -> Vec<u8> {
-    let rsa = |last| [&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last][..]].concat();
     let oid = match (key, digest) {
-        (Id::ED25519, _) => vec![0x2b, 0x65, 0x70],
-        (Id::EC, Digest::Sha1) => vec![0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
-        (Id::EC, _) => vec![0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02],
-        (_, Digest::Sha256) => rsa(0x0b),
-        (_, Digest::Sha1) => rsa(0x05),
-        (_, Digest::Md5) => rsa(0x04),
+        (Id::ED25519, _) => oids::ED25519,
+        (Id::EC, Digest::Sha1) => oids::ECDSA_WITH_SHA1,
+        (Id::EC, _) => oids::ECDSA_WITH_SHA256,
+        (_, Digest::Sha256) => oids::RSA_WITH_SHA256,
+        (_, Digest::Sha1) => oids::RSA_WITH_SHA1,
+        (_, Digest::Md5) => oids::RSA_WITH_MD5,
     };
     let parameters: &[u8] = if key == Id::RSA { &[5, 0] } else { &[] };
-    der::encode(der::SEQUENCE, &[&der::encode(der::OID, &oid), parameters].concat())
+    asn1::encode(asn1::SEQUENCE, &[&asn1::encode(asn1::OID, oid), parameters].concat())
 }
 
 /// UTCTime, which RFC 5280 wants until 2049.
@@ -97,30 +97,16 @@ fn time(moment: i64) -> Vec<u8> {
         at.minute(),
         at.second()
     );
-    der::encode(der::UTC_TIME, text.as_bytes())
+    asn1::encode(asn1::UTC_TIME, text.as_bytes())
 }
 
-fn extension(oid: &str, critical: bool, value: &[u8]) -> Vec<u8> {
-    let mut content = der::encode(der::OID, &oid_content(oid));
+fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    let mut content = asn1::encode(asn1::OID, Asn1Object::from_str(oid)?.as_slice());
     if critical {
-        content.extend(der::encode(der::BOOLEAN, &[0xff]));
+        content.extend(asn1::encode(asn1::BOOLEAN, &[0xff]));
     }
-    content.extend(der::encode(der::OCTET_STRING, value));
-    der::encode(der::SEQUENCE, &content)
-}
-
-/// The content octets of a dotted OID (X.690 8.19).
-fn oid_content(oid: &str) -> Vec<u8> {
-    let mut arcs = oid.split('.').map(|arc| arc.parse::<u32>().unwrap_or(0));
-    let first = arcs.next().unwrap_or(0) * 40 + arcs.next().unwrap_or(0);
-    let mut content = Vec::new();
-    for arc in std::iter::once(first).chain(arcs) {
-        let groups = (0..5).rev().map(|group| (arc >> (7 * group), group > 0));
-        for (bits, more) in groups.skip_while(|&(bits, more)| bits == 0 && more) {
-            content.push(u8::try_from(bits & 0x7f).unwrap_or(0) | if more { 0x80 } else { 0 });
-        }
-    }
-    content
+    content.extend(asn1::encode(asn1::OCTET_STRING, value));
+    Ok(asn1::encode(asn1::SEQUENCE, &content))
 }
 
 /// Wraps a CRL in PEM.

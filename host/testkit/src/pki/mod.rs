@@ -33,13 +33,15 @@ pub use crl::CrlRequest;
 pub use rustls::ServerConfig;
 pub use trust::tls::provider;
 
-use trust::{DistinguishedName, NameError, OpensslError, der, seconds};
+use trust::{DistinguishedName, NameError, OpensslError, asn1, seconds};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 const AUTHORITY_KEY_IDENTIFIER: &str = "2.5.29.35";
 const KEY_USAGE: &str = "2.5.29.15";
 const PROXY_CERT_INFO: &str = "1.3.6.1.5.5.7.1.14";
+/// `id-ppl-inheritAll`.
+const INHERIT_ALL: &str = "1.3.6.1.5.5.7.21.1";
 
 /// Why a certificate or a file could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -368,9 +370,9 @@ fn add_extensions(builder: &mut X509Builder, request: &Request, issuer: Option<&
         builder.append_extension(names)?;
     }
     if request.proxy {
-        // ProxyCertInfo { ProxyPolicy { id-ppl-inheritAll } }
-        let language = der::encode(der::OID, &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x15, 0x01]);
-        let value = der::encode(der::SEQUENCE, &der::encode(der::SEQUENCE, &language));
+        // ProxyCertInfo { ProxyPolicy { language } }
+        let language = asn1::encode(asn1::OID, Asn1Object::from_str(INHERIT_ALL)?.as_slice());
+        let value = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::SEQUENCE, &language));
         builder.append_extension(extension(PROXY_CERT_INFO, true, &value)?)?;
     }
     for (oid, critical, value) in &request.extensions {
@@ -383,7 +385,7 @@ fn add_extensions(builder: &mut X509Builder, request: &Request, issuer: Option<&
 fn key_usage_bits(usage: X509KeyUsage) -> Vec<u8> {
     let bits = u8::try_from(usage.bits() & 0xff).unwrap_or(0);
     let unused = u8::try_from(bits.trailing_zeros()).unwrap_or(0).min(7);
-    der::encode(der::BIT_STRING, &[unused, bits])
+    asn1::encode(asn1::BIT_STRING, &[unused, bits])
 }
 
 fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<X509Extension, ErrorStack> {

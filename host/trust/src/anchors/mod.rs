@@ -442,7 +442,7 @@ fn certificates_in(bytes: &[u8]) -> Vec<X509> {
 /// The encoded CRLs in PEM or DER bytes.
 fn crls_in(bytes: &[u8]) -> Vec<Vec<u8>> {
     let blocks = pem_blocks(bytes, &["X509 CRL"]);
-    if blocks.is_empty() && bytes.first() == Some(&super::der::SEQUENCE) && X509::from_der(bytes).is_err() {
+    if blocks.is_empty() && bytes.first() == Some(&super::asn1::SEQUENCE) && X509::from_der(bytes).is_err() {
         return vec![bytes.to_vec()];
     }
     blocks

@@ -183,17 +183,17 @@ fn five_hundred_authorities_are_read_fast() {
 
 #[test]
 fn a_million_revocations_are_held_and_found() {
-    use crate::der;
+    use crate::asn1;
     let root = Ca::root(&Request::authority("/CN=Root")).unwrap();
     let small = root.crl(&[], &CrlRequest::default()).unwrap();
-    let mut outer = der::Reader::new(&small).take(der::SEQUENCE).unwrap().inside();
+    let mut outer = asn1::Reader::der(&small).take(asn1::SEQUENCE).unwrap().inside();
     let (tbs, algorithm, signature) = (outer.any().unwrap(), outer.any().unwrap(), outer.any().unwrap());
-    let date = der::encode(der::UTC_TIME, b"250101000000Z");
+    let date = asn1::encode(asn1::UTC_TIME, b"250101000000Z");
     let entry =
-        |n: u32| der::encode(der::SEQUENCE, &[der::encode(der::INTEGER, &n.to_be_bytes()), date.clone()].concat());
+        |n: u32| asn1::encode(asn1::SEQUENCE, &[asn1::encode(asn1::INTEGER, &n.to_be_bytes()), date.clone()].concat());
     let entries: Vec<u8> = (0x0100_0000..0x0100_0000 + 1_000_000).flat_map(entry).collect();
-    let signed = der::encode(der::SEQUENCE, &[tbs.content, &der::encode(der::SEQUENCE, &entries)].concat());
-    let large = der::encode(der::SEQUENCE, &[signed.as_slice(), algorithm.raw, signature.raw].concat());
+    let signed = asn1::encode(asn1::SEQUENCE, &[tbs.content, &asn1::encode(asn1::SEQUENCE, &entries)].concat());
+    let large = asn1::encode(asn1::SEQUENCE, &[signed.as_slice(), algorithm.whole, signature.whole].concat());
     let before = Instant::now();
     let crl = Crl::from_der(Path::new("large"), large).unwrap();
     assert!(before.elapsed().as_secs() < 10, "{:?}", before.elapsed());

@@ -13,10 +13,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use message::locked;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::{X509, X509Ref};
 use zeroize::Zeroizing;
@@ -215,7 +216,7 @@ impl CredentialSource {
 
     /// Reads the files again if they changed; a pair that cannot be used leaves the last good one in place.
     pub fn refresh(&self) -> Refreshed<CredentialError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&self.seen);
         let state = [FileState::of(&self.certificate_file), FileState::of(&self.key_file)];
         if *seen == state {
             return Refreshed::Unchanged;
@@ -356,7 +357,7 @@ impl RecipientSource {
 
     /// Reads the file again if it changed; a certificate that cannot be used leaves the last good one in place.
     pub fn refresh(&self) -> Refreshed<RecipientError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&self.seen);
         let state = FileState::of(&self.file);
         if *seen == state {
             return Refreshed::Unchanged;

@@ -28,10 +28,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use message::locked;
 
 use super::Refreshed;
 use super::credential::FileState;
@@ -442,7 +443,7 @@ impl SignerListsSource {
     ///
     /// Both lists are looked at; where one cannot be used, the other is taken all the same.
     pub fn refresh(&self) -> Refreshed<ListError> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = locked(&self.watch);
         let [of_authorised, of_banned] = &mut *watch;
         let before = self.current();
         let mut lists = SignerLists::clone(&before);

@@ -1,7 +1,7 @@
 //! The comma forms of a name: RFC 4514, and what OpenSSL prints; the rules stand in the parent module.
 
 use super::{Attribute, DistinguishedName, NameError, Oid, UTF8_STRING, Value, invisible};
-use crate::der::{self, Reader};
+use crate::asn1::{self, Reader};
 
 /// Reads a comma form.
 pub(super) fn parse(text: &str) -> Result<DistinguishedName, NameError> {
@@ -84,7 +84,7 @@ impl Scanner<'_> {
         let (digits, rest) = self.rest.split_at(end);
         self.rest = rest;
         let bytes = unhex(digits.trim_end_matches(' ').get(1..).unwrap_or_default()).ok_or(NameError::Escape)?;
-        let mut reader = Reader::new(&bytes);
+        let mut reader = Reader::der(&bytes);
         let element = reader.any()?;
         reader.end()?;
         Ok(Value::from_element(element.tag, element.content))
@@ -178,8 +178,8 @@ fn write_attribute(attribute: &Attribute) -> String {
     let label = attribute.oid.label();
     match (&attribute.value, attribute.oid.short_name()) {
         (Value::Text(text), Some(_)) => format!("{label}={}", write_text(text)),
-        (Value::Text(text), None) => format!("{label}=#{}", hex(&der::encode(UTF8_STRING, text.as_bytes()))),
-        (Value::Other(tag, content), _) => format!("{label}=#{}", hex(&der::encode(*tag, content))),
+        (Value::Text(text), None) => format!("{label}=#{}", hex(&asn1::encode(UTF8_STRING, text.as_bytes()))),
+        (Value::Other(tag, content), _) => format!("{label}=#{}", hex(&asn1::encode(*tag, content))),
     }
 }
 

@@ -29,7 +29,7 @@ use std::fmt;
 
 use openssl::x509::X509NameRef;
 
-use super::der::{self, Reader};
+use super::asn1::{self, Asn1Error, Reader};
 
 pub(crate) use comma::looks_reversed;
 pub(crate) use slash::canonical_types;
@@ -133,16 +133,16 @@ impl DistinguishedName {
     /// # Errors
     /// [`NameError::Malformed`] where the encoding is not that of a name.
     pub fn from_der(bytes: &[u8]) -> Result<Self, NameError> {
-        let mut outer = Reader::new(bytes);
-        let mut sequence = outer.take(der::SEQUENCE)?.inside();
+        let mut outer = Reader::der(bytes);
+        let mut sequence = outer.take(asn1::SEQUENCE)?.inside();
         outer.end()?;
         let mut rdns = Vec::new();
         while !sequence.is_empty() {
-            let mut set = sequence.take(der::SET)?.inside();
+            let mut set = sequence.take(asn1::SET)?.inside();
             let mut attributes = Vec::new();
             while !set.is_empty() {
-                let mut fields = set.take(der::SEQUENCE)?.inside();
-                let oid = Oid::from_content(fields.take(der::OID)?.content).ok_or(NameError::Malformed)?;
+                let mut fields = set.take(asn1::SEQUENCE)?.inside();
+                let oid = Oid(asn1::dotted(fields.take(asn1::OID)?.content).ok_or(NameError::Malformed)?);
                 let value = fields.any()?;
                 fields.end()?;
                 attributes.push(Attribute { oid, value: Value::from_element(value.tag, value.content) });
@@ -251,35 +251,6 @@ impl Value {
 }
 
 impl Oid {
-    /// Decodes the content octets of an OBJECT IDENTIFIER (X.690 8.19); `None` if they are not one.
-    fn from_content(content: &[u8]) -> Option<Self> {
-        let mut arcs = Vec::new();
-        let mut arc: u128 = 0;
-        let mut inside = false;
-        for &byte in content {
-            if !inside && byte == 0x80 {
-                return None;
-            }
-            arc = arc.checked_mul(128)?.checked_add(u128::from(byte & 0x7f))?;
-            inside = byte & 0x80 != 0;
-            if !inside {
-                arcs.push(arc);
-                arc = 0;
-            }
-        }
-        let (&first, rest) = arcs.split_first()?;
-        if inside {
-            return None;
-        }
-        let top = (first / 40).min(2);
-        let mut text = format!("{top}.{}", first - top * 40);
-        for arc in rest {
-            text.push('.');
-            text.push_str(&arc.to_string());
-        }
-        Some(Self(text))
-    }
-
     /// Reads an attribute type: a known name in any case, or a dotted OID.
     fn from_type(text: &str) -> Option<Self> {
         let known = TYPES.iter().find(|(name, _, aliases)| {
@@ -327,8 +298,8 @@ fn invisible(text: &str) -> Option<char> {
     })
 }
 
-impl From<der::MalformedDer> for NameError {
-    fn from(_: der::MalformedDer) -> Self {
+impl From<Asn1Error> for NameError {
+    fn from(_: Asn1Error) -> Self {
         Self::Malformed
     }
 }

@@ -9,15 +9,15 @@ const O: &[u8] = &[0x55, 0x04, 0x0a];
 const C: &[u8] = &[0x55, 0x04, 0x06];
 
 fn attribute(oid: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
-    der::encode(der::SEQUENCE, &[der::encode(der::OID, oid), der::encode(tag, value)].concat())
+    asn1::encode(asn1::SEQUENCE, &[asn1::encode(asn1::OID, oid), asn1::encode(tag, value)].concat())
 }
 
 fn rdn(attributes: &[Vec<u8>]) -> Vec<u8> {
-    der::encode(der::SET, &attributes.concat())
+    asn1::encode(asn1::SET, &attributes.concat())
 }
 
 fn name(rdns: &[Vec<u8>]) -> DistinguishedName {
-    DistinguishedName::from_der(&der::encode(der::SEQUENCE, &rdns.concat())).unwrap()
+    DistinguishedName::from_der(&asn1::encode(asn1::SEQUENCE, &rdns.concat())).unwrap()
 }
 
 /// `C=UK`, the organisation and the common name given, all UTF8String.

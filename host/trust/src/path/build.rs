@@ -12,8 +12,9 @@ use super::error::PathError;
 use super::{CertPath, MAX_DEPTH, Role, Signer, detached, leaf, seconds, serial_hex, unix};
 use crate::DistinguishedName;
 use crate::algorithm::{SignatureAlgorithm, kind_of_certificate, weak_key};
+use crate::asn1::Reader;
+use crate::certificate::TbsCertificate;
 use crate::crls::{Crl, CrlMode};
-use crate::der::{self, Reader};
 use crate::oids;
 use crate::policy;
 use crate::store::TrustStore;
@@ -437,11 +438,9 @@ fn check_key(link: &Link) -> Option<PathError> {
     }
 }
 
-/// The content octets of the serial number: `Certificate { tbs { [0] version OPTIONAL, INTEGER serial … } … }`.
+/// The content octets of the serial number.
 fn serial_content(certificate: &[u8]) -> Option<&[u8]> {
-    let mut tbs = Reader::new(certificate).take(der::SEQUENCE).ok()?.inside().take(der::SEQUENCE).ok()?.inside();
-    tbs.optional(0xa0).ok()?;
-    tbs.take(der::INTEGER).ok().map(|serial| serial.content)
+    Some(TbsCertificate::read(Reader::der(certificate)).ok()?.serial.content)
 }
 
 fn good_path(path: &[Link], fresh_until: u64) -> Result<CertPath, PathError> {

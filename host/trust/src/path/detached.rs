@@ -20,14 +20,9 @@ use openssl::x509::X509;
 use super::build::openssl_error;
 use super::error::PathError;
 use crate::NameError;
-use crate::der::{self, MalformedDer, Reader};
-
-const SUBJECT_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x0e];
-const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
-/// `ecdsa-with-SHA256`, which has no parameters (RFC 5758 3.2).
-const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
+use crate::asn1::{self, Asn1Error, Element, Reader};
+use crate::certificate::{self, TbsCertificate, extension};
+use crate::oids;
 
 /// Copies of the certificates of a path, the leaf first, without key identifiers; see the head of this module.
 ///
@@ -56,56 +51,47 @@ fn new_key() -> Result<PKey<Private>, PathError> {
 /// verifies.
 fn copy(certificate: &[u8], own: Option<&PKey<Private>>, signing: &PKey<Private>) -> Result<X509, PathError> {
     // A certificate that only OpenSSL can read is its owner's fault, not ours.
-    let malformed = |_: MalformedDer| PathError::Unreadable(NameError::Malformed);
-    let algorithm = der::encode(der::SEQUENCE, &der::encode(der::OID, ECDSA_SHA256));
+    let malformed = |_: Asn1Error| PathError::Unreadable(NameError::Malformed);
+    // It has no parameters (RFC 5758 3.2).
+    let algorithm = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::OID, oids::ECDSA_WITH_SHA256));
     let public = own.map(|key| key.public_key_to_der()).transpose().map_err(openssl_error)?;
     let body = body(certificate, public.as_deref(), &algorithm).map_err(malformed)?;
     let mut signer = Signer::new(MessageDigest::sha256(), signing).map_err(openssl_error)?;
     let mut bits = vec![0];
     bits.extend(signer.sign_oneshot_to_vec(&body).map_err(openssl_error)?);
-    let whole = [body, algorithm, der::encode(der::BIT_STRING, &bits)].concat();
-    X509::from_der(&der::encode(der::SEQUENCE, &whole)).map_err(|_| PathError::Unreadable(NameError::Malformed))
+    let whole = [body, algorithm, asn1::encode(asn1::BIT_STRING, &bits)].concat();
+    X509::from_der(&asn1::encode(asn1::SEQUENCE, &whole)).map_err(|_| PathError::Unreadable(NameError::Malformed))
 }
 
 /// `TBSCertificate` (RFC 5280 4.1) with another signature algorithm, perhaps another key, and fewer extensions.
-fn body(certificate: &[u8], public: Option<&[u8]>, algorithm: &[u8]) -> Result<Vec<u8>, MalformedDer> {
-    let mut fields = Reader::new(certificate).take(der::SEQUENCE)?.inside().take(der::SEQUENCE)?.inside();
-    let mut out = Vec::with_capacity(certificate.len());
-    if let Some(version) = fields.optional(VERSION)? {
-        out.extend(version.raw);
-    }
-    out.extend(fields.take(der::INTEGER)?.raw);
-    fields.take(der::SEQUENCE)?;
-    out.extend(algorithm);
-    for _issuer_validity_subject in 0..3 {
-        out.extend(fields.take(der::SEQUENCE)?.raw);
-    }
-    let own = fields.take(der::SEQUENCE)?.raw;
-    out.extend(public.unwrap_or(own));
-    while !fields.is_empty() {
-        let field = fields.any()?;
-        if field.tag == EXTENSIONS {
-            out.extend(extensions(field.inside())?);
-        } else {
-            out.extend(field.raw);
-        }
-    }
-    Ok(der::encode(der::SEQUENCE, &out))
+fn body(certificate: &[u8], public: Option<&[u8]>, algorithm: &[u8]) -> Result<Vec<u8>, Asn1Error> {
+    let fields = TbsCertificate::read(Reader::der(certificate))?;
+    let optional = |field: Option<Element<'_>>| field.map_or(Vec::new(), |field| field.whole.to_vec());
+    let parts = [
+        &optional(fields.version),
+        fields.serial.whole,
+        algorithm,
+        fields.issuer.whole,
+        fields.validity.whole,
+        fields.subject.whole,
+        public.unwrap_or(fields.public_key.whole),
+        &optional(fields.issuer_id),
+        &optional(fields.subject_id),
+        &kept_extensions(fields.extensions)?,
+    ];
+    Ok(asn1::encode(asn1::SEQUENCE, &parts.concat()))
 }
 
 /// The extensions field without key identifiers; nothing where no extension is left.
-fn extensions(mut field: Reader<'_>) -> Result<Vec<u8>, MalformedDer> {
-    let mut list = field.take(der::SEQUENCE)?.inside();
+fn kept_extensions(field: Option<Element<'_>>) -> Result<Vec<u8>, Asn1Error> {
     let mut kept = Vec::new();
-    while !list.is_empty() {
-        let extension = list.take(der::SEQUENCE)?;
-        let oid = extension.inside().take(der::OID)?.content;
-        if oid != SUBJECT_KEY_IDENTIFIER && oid != AUTHORITY_KEY_IDENTIFIER {
-            kept.extend(extension.raw);
+    for extension in certificate::extensions(field)? {
+        if ![extension::SUBJECT_KEY_IDENTIFIER, extension::AUTHORITY_KEY_IDENTIFIER].contains(&extension.oid) {
+            kept.extend(extension.whole);
         }
     }
     if kept.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(der::encode(EXTENSIONS, &der::encode(der::SEQUENCE, &kept)))
+    Ok(asn1::encode(asn1::context(3), &asn1::encode(asn1::SEQUENCE, &kept)))
 }

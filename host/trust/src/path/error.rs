@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::{NameError, Role, readable};
 use crate::DistinguishedName;
 use crate::oids::accepted;
+use message::Code;
 
-/// Why a certificate is not accepted. Each variant has a stable [`code`](PathError::code).
+/// Why a certificate is not accepted. Each has a stable [`code`](PathError::code).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// A proxy certificate, or one issued by a proxy.
@@ -209,33 +210,32 @@ impl Role {
 }
 
 impl PathError {
-    /// A word that stays the same from release to release, for journals and scripts.
+    /// The code of a message whose signer's certificate is refused for this.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Proxy { .. } => "proxy",
-            Self::Untrusted { .. } => "untrusted",
-            Self::BadSignature { .. } => "bad-signature",
-            Self::TooDeep { .. } => "depth",
-            Self::TooManyPaths { .. } => "path-budget",
-            Self::IssuerNotCa { .. } => "chain",
-            Self::IssuerKeyUsage { .. } | Self::Invalid { .. } => "invalid",
-            Self::Revoked { .. } => "revoked",
-            Self::Expired { .. } => "expired",
-            Self::NotYetValid { .. } => "not-yet-valid",
-            Self::Namespace { .. } => "namespace",
-            Self::PolicyUnusable { .. } => "policy-unusable",
-            Self::WeakKey { .. } => "weak-key",
-            Self::WeakSignature { .. } => "weak-signature",
-            Self::CaAsLeaf { .. } => "ca",
-            Self::KeyUsage { .. } => "keyusage",
-            Self::ExtendedKeyUsage { .. } => "eku",
-            Self::CrlStale { .. } => "crl-stale",
-            Self::CrlNotYetValid { .. } => "crl-not-yet-valid",
-            Self::CrlMissing { .. } => "crl-missing",
-            Self::CrlUnusable { .. } => "crl-unusable",
-            Self::Unreadable(_) => "unreadable",
-            Self::OpenSsl(_) => "openssl",
+            Self::Proxy { .. } => Code::Proxy,
+            Self::Untrusted { .. } | Self::BadSignature { .. } => Code::SignerUntrusted,
+            Self::TooDeep { .. } => Code::Depth,
+            Self::TooManyPaths { .. } => Code::PathBudget,
+            Self::IssuerNotCa { .. } => Code::Chain,
+            Self::IssuerKeyUsage { .. } | Self::Invalid { .. } => Code::InvalidCertificate,
+            Self::Revoked { .. } => Code::Revoked,
+            Self::Expired { .. } => Code::Expired,
+            Self::NotYetValid { .. } => Code::NotYetValid,
+            Self::Namespace { .. } => Code::Namespace,
+            Self::PolicyUnusable { .. } => Code::PolicyUnusable,
+            Self::WeakKey { .. } => Code::WeakKey,
+            Self::WeakSignature { .. } => Code::WeakSignature,
+            Self::CaAsLeaf { .. } => Code::CaAsSigner,
+            Self::KeyUsage { .. } => Code::KeyUsage,
+            Self::ExtendedKeyUsage { .. } => Code::ExtendedKeyUsage,
+            Self::CrlStale { .. } => Code::CrlStale,
+            Self::CrlNotYetValid { .. } => Code::CrlNotYetValid,
+            Self::CrlMissing { .. } => Code::CrlMissing,
+            Self::CrlUnusable { .. } => Code::CrlUnusable,
+            Self::Unreadable(_) => Code::UnreadableCertificate,
+            Self::OpenSsl(_) => Code::Openssl,
         }
     }
 

@@ -5,28 +5,22 @@ use openssl::x509::{X509, X509ExtendedKeyUsage, X509KeyUsage};
 
 use super::{PathError, Role};
 use crate::DistinguishedName;
-use crate::der::{self, Reader};
-
-const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
-/// `proxyCertInfo` of RFC 3820, and the one of its drafts.
-const PROXY_CERT_INFO: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x0e];
-const DRAFT_PROXY_CERT_INFO: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x9b, 0x50, 0x01, 0x81, 0x5e];
+use crate::asn1::{self, Reader};
+use crate::certificate::{self, extension};
 
 /// Whether the basic constraints say `CA:TRUE` (RFC 5280 4.2.1.9).
 pub(crate) fn is_authority(certificate: &[u8]) -> bool {
-    let extensions = der::certificate_extensions(certificate).unwrap_or_default();
-    let Some(constraints) = extensions.iter().find(|extension| extension.oid == BASIC_CONSTRAINTS) else {
+    let Ok(Some(constraints)) = certificate::extension_value(certificate, extension::BASIC_CONSTRAINTS) else {
         return false;
     };
-    let flag =
-        Reader::new(constraints.value).take(der::SEQUENCE).and_then(|fields| fields.inside().optional(der::BOOLEAN));
+    let flag = Reader::der(constraints).take(asn1::SEQUENCE).and_then(|fields| fields.inside().optional(asn1::BOOLEAN));
     flag.is_ok_and(|flag| flag.is_some_and(|flag| flag.content != [0]))
 }
 
 /// Whether it is a proxy certificate: by its extension, or by the name that proxies had before they had one.
 pub(super) fn is_proxy(certificate: &[u8], subject: &DistinguishedName, issuer: &DistinguishedName) -> bool {
-    let extensions = der::certificate_extensions(certificate).unwrap_or_default();
-    let extended = |oid| oid == PROXY_CERT_INFO || oid == DRAFT_PROXY_CERT_INFO;
+    let extensions = certificate::extensions_of(certificate).unwrap_or_default();
+    let extended = |oid| oid == extension::PROXY_CERT_INFO || oid == extension::DRAFT_PROXY_CERT_INFO;
     let legacy = matches!(subject.common_name(), Some("proxy" | "limited proxy"));
     extensions.iter().any(|extension| extended(extension.oid)) || (legacy && subject.extends_by_common_name(issuer))
 }

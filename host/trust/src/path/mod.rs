@@ -31,7 +31,7 @@ mod detached;
 mod error;
 mod leaf;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

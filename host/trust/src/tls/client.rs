@@ -5,12 +5,11 @@ use std::time::SystemTime;
 use openssl::x509::{X509ExtendedKeyUsage, X509KeyUsage};
 
 use crate::Credential;
-use crate::der::{self, Reader};
+use crate::asn1::{self, Reader};
+use crate::certificate::{self, extension};
 use crate::path::{readable, seconds, unix};
 
-/// The Netscape certificate type, with which authorities of the last century tell clients from servers.
-const NETSCAPE_TYPE: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x42, 0x01, 0x01];
-/// Its first bit: SSL client.
+/// The first bit of the Netscape certificate type: SSL client.
 const NETSCAPE_CLIENT: u8 = 0x80;
 
 /// What keeps a certificate from use as a TLS client's, and what to do: a clause for each fault, naming the file.
@@ -55,8 +54,7 @@ fn usages(credential: &Credential) -> Option<String> {
 }
 
 fn is_netscape_server(certificate: &[u8]) -> bool {
-    let extensions = der::certificate_extensions(certificate).unwrap_or_default();
-    let Some(kind) = extensions.iter().find(|extension| extension.oid == NETSCAPE_TYPE) else { return false };
-    let bits = Reader::new(kind.value).take(der::BIT_STRING).ok();
+    let Ok(Some(kind)) = certificate::extension_value(certificate, extension::NETSCAPE_TYPE) else { return false };
+    let bits = Reader::der(kind).take(asn1::BIT_STRING).ok();
     bits.is_some_and(|bits| bits.content.get(1).is_none_or(|first| first & NETSCAPE_CLIENT == 0))
 }

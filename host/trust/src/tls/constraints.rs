@@ -9,10 +9,10 @@
 
 use rustls::pki_types::ServerName;
 
-use crate::der::{self, MalformedDer, Reader};
+use crate::asn1::{self, Asn1Error, Element, Reader, context};
+use crate::certificate::{self, extension};
 use crate::{CertPath, DistinguishedName, PathError};
 
-const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x1e];
 /// `dNSName` of a GeneralName.
 const DNS_NAME: u8 = 0x82;
 
@@ -48,28 +48,29 @@ pub(super) fn check(path: &CertPath, name: &ServerName<'_>) -> Result<(), PathEr
 
 impl Subtrees {
     /// `NameConstraints ::= SEQUENCE { permittedSubtrees [0] GeneralSubtrees OPTIONAL, excludedSubtrees [1] … }`.
-    fn of(certificate: &[u8]) -> Result<Self, MalformedDer> {
-        let extensions = der::certificate_extensions(certificate)?;
-        let Some(found) = extensions.iter().find(|extension| extension.oid == NAME_CONSTRAINTS) else {
+    fn of(certificate: &[u8]) -> Result<Self, Asn1Error> {
+        let Some(value) = certificate::extension_value(certificate, extension::NAME_CONSTRAINTS)? else {
             return Ok(Self::default());
         };
-        let mut fields = Reader::new(found.value).take(der::SEQUENCE)?.inside();
-        let subtrees =
-            Self { permitted: dns_names(fields.optional(0xa0)?)?, excluded: dns_names(fields.optional(0xa1)?)? };
+        let mut fields = Reader::der(value).take(asn1::SEQUENCE)?.inside();
+        let subtrees = Self {
+            permitted: dns_names(fields.optional(context(0))?)?,
+            excluded: dns_names(fields.optional(context(1))?)?,
+        };
         fields.end()?;
         Ok(subtrees)
     }
 }
 
 /// The DNS names of `SEQUENCE OF SEQUENCE { base GeneralName, … }`, in lower case.
-fn dns_names(subtrees: Option<der::Element<'_>>) -> Result<Vec<String>, MalformedDer> {
+fn dns_names(subtrees: Option<Element<'_>>) -> Result<Vec<String>, Asn1Error> {
     let mut names = Vec::new();
     let Some(subtrees) = subtrees else { return Ok(names) };
     let mut reader = subtrees.inside();
     while !reader.is_empty() {
-        let base = reader.take(der::SEQUENCE)?.inside().any()?;
+        let base = reader.take(asn1::SEQUENCE)?.inside().any()?;
         if base.tag == DNS_NAME {
-            let text = std::str::from_utf8(base.content).map_err(|_| MalformedDer)?;
+            let text = std::str::from_utf8(base.content).map_err(|_| Asn1Error::Unexpected)?;
             names.push(text.trim_end_matches('.').to_ascii_lowercase());
         }
     }
@@ -108,7 +109,7 @@ mod tests {
         #[test]
         fn no_octets_break_the_reader(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120)) {
             let _ = Subtrees::of(&octets);
-            let mut reader = Reader::new(&octets);
+            let mut reader = Reader::der(&octets);
             if let Ok(element) = reader.any() {
                 let _ = dns_names(Some(element));
             }

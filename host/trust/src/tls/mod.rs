@@ -68,19 +68,6 @@ fn shown(names: &[String]) -> String {
     if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
 }
 
-impl BrokerRefused {
-    /// A word that stays the same from release to release.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Path(error) => error.code(),
-            Self::WrongName { .. } => "wrong-name",
-            Self::CommonNameOnly { .. } => "cn-only",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
 /// What to do about a broker's certificate that is not to be trusted, where that is certain.
 fn remedy(error: &PathError) -> &'static str {
     match error {

@@ -12,7 +12,7 @@ use rustls::{ClientConnection, StreamOwned};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{CrlMode, TrustSettings, der};
+use crate::{CrlMode, TrustSettings, asn1};
 use testkit::pki::{Authority, Constraints, CrlRequest, Digest, Directory, Issued, KeyKind, Request};
 
 const NAME: &str = "mq.example.org";
@@ -69,7 +69,17 @@ fn broker(change: impl FnOnce(&mut Request)) -> Request {
 fn outcome(result: &Result<Seen, std::io::Error>) -> String {
     match result {
         Ok(_) => "good".to_owned(),
-        Err(error) => find(error).map_or_else(|| format!("other: {error}"), |refused| refused.code().to_owned()),
+        Err(error) => find(error).map_or_else(|| format!("other: {error}"), |refused| word(refused).to_owned()),
+    }
+}
+
+/// One word for each refusal.
+fn word(refused: &BrokerRefused) -> &'static str {
+    match refused {
+        BrokerRefused::Path(error) => crate::path::tests::word(error),
+        BrokerRefused::WrongName { .. } => "wrong-name",
+        BrokerRefused::CommonNameOnly { .. } => "cn-only",
+        BrokerRefused::Unreadable => "unreadable",
     }
 }
 
@@ -313,8 +323,8 @@ fn a_broker_under_an_authority_issued_again_is_accepted() {
     let world = World::new();
     let root = world.root.own.certificate.issuer_name().to_der().unwrap();
     // AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }, of an edition of the root that is not there.
-    let name = der::encode(0xa1, &der::encode(0xa4, &root));
-    let value = der::encode(der::SEQUENCE, &[name, der::encode(0x82, &[0x63])].concat());
+    let name = asn1::encode(asn1::context(1), &asn1::encode(asn1::context(4), &root));
+    let value = asn1::encode(asn1::SEQUENCE, &[name, asn1::encode(asn1::context_primitive(2), &[0x63])].concat());
     let identifier = ("2.5.29.35".to_owned(), false, value);
     assert_eq!(world.verdict(|r| r.extensions.push(identifier.clone())), "good");
     let namesake = Authority::root(&Request::authority("/O=Test CA/CN=Root")).unwrap();
@@ -419,7 +429,7 @@ fn signed_struct(scheme: u16, signature: &[u8]) -> DigitallySignedStruct {
 
 /// `NameConstraints` with these DNS subtrees.
 fn name_constraints(permitted: &[&str], excluded: &[&str]) -> (String, bool, Vec<u8>) {
-    use crate::der::{SEQUENCE, encode};
+    use crate::asn1::{SEQUENCE, encode};
     let subtrees = |tag, bases: &[&str]| match bases {
         [] => Vec::new(),
         bases => {

@@ -20,7 +20,7 @@ pub(super) fn read(source: &str) -> Result<Vec<Node>, Fault> {
     }
     reader.skip_space();
     if reader.at < source.len() {
-        return reader.fault("something stands after the value");
+        return reader.fault("there is content after the value");
     }
     Ok(reader.nodes)
 }
@@ -194,7 +194,7 @@ impl Reader<'_> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    /// The next byte; 0, which stands nowhere in a document, at the end.
+    /// The next byte; 0, which occurs nowhere in a document, at the end.
     #[inline]
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or_default()

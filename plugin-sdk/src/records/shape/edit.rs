@@ -21,7 +21,7 @@ pub enum Place {
     Attribute,
 }
 
-/// A field of a record. A name that stands more than once is that many fields.
+/// A field of a record. A name that occurs more than once is that many fields.
 #[derive(Clone, Debug)]
 pub struct Field<'a> {
     /// `Key` in text; `Outer.Inner` for a JSON member inside another; in XML the local name of an element, at whatever
@@ -31,7 +31,7 @@ pub struct Field<'a> {
     pub value: Cow<'a, str>,
     /// Empty, `None` or `null` in any case.
     pub null: bool,
-    /// It holds other fields and nothing of its own but them.
+    /// It has other fields and no content of its own.
     pub container: bool,
     /// How it is written.
     pub place: Place,
@@ -39,7 +39,7 @@ pub struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// The last part of the name: what a nested field is called where it stands.
+    /// The last part of the name: the name of a nested field in its parent.
     #[must_use]
     pub fn leaf(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or_default()
@@ -66,7 +66,7 @@ pub(super) struct Span {
 pub struct Edited {
     /// The new message; `None`: nothing was edited.
     pub payload: Option<Vec<u8>>,
-    /// What it holds.
+    /// Its content.
     pub kind: Kind,
     /// The number of its records.
     pub records: usize,
@@ -87,7 +87,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// What the message holds.
+    /// The kind of the message.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -134,8 +134,8 @@ impl<'a> Record<'a> {
         self.edits.push((span.name, new));
     }
 
-    /// Adds a field: a line at the record's end, a member, an element with the record's prefix, or with `Element@attribute`
-    /// an attribute of the first such element, which is made if there is none.
+    /// Adds a field: a line at the record's end, a member, an element with the record's prefix, or with
+    /// `Element@attribute` an attribute of the first such element, which is made if there is none.
     pub fn add(&mut self, name: &str, value: &str) {
         self.insert(name, value, false);
     }

@@ -53,7 +53,7 @@ pub(super) fn records<'d, 't>(
     match array.filter(|array| array.kind() == json::Kind::List) {
         _ if count > 1 => Err(uncuttable("the JSON has the member UsageRecords twice")),
         Some(array) => Ok(array.items()),
-        None => Err(uncuttable("the JSON object has no array UsageRecords, so its records cannot be told apart")),
+        None => Err(uncuttable("the JSON object has no array UsageRecords, so it cannot be split into records")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The shape of a message: its kind, where its records stand, and how to make a message of some of them.
 //!
-//! Start with [`Kind::of`] and [`Shape::cut`]; [`edit`] changes fields in place. Whether the records are *right* is not asked
-//! here: a record with a month 13 has the same shape as a good one.
+//! Start with [`Kind::of`] and [`Shape::cut`]; [`edit`] changes fields in place. Whether the records are *right* is not
+//! asked here: a record with a month 13 has the same shape as a good one.
 //!
 //! # Shape
 //! Every format comes down to the same four things, which together are the message, byte for byte:
@@ -12,11 +12,12 @@
 //! | JSON | up to the first element of `UsageRecords` | the elements | the comma | `]` and the rest |
 //! | XML | prolog and the root's start tag | the record elements | white space, comments | the root's end tag |
 //!
-//! A message of some of the records is the head, those records, what stood behind each of them but the last, and the tail:
-//! a message whose last record had no `%%` behind it gives messages whose last record has none.
+//! A message of some of the records is the head, those records, what stood behind each of them but the last, and the
+//! tail: a message whose last record had no `%%` behind it gives messages whose last record has none.
 //!
 //! # Limits
-//! A message of some thousand records is cut in a few milliseconds. XML must be UTF-8 without a document type declaration.
+//! A message of some thousand records is cut in a few milliseconds. XML must be UTF-8 without a document type
+//! declaration.
 
 mod edit;
 mod json;
@@ -30,7 +31,7 @@ pub use edit::{Edited, Field, Place, Record, edit};
 use super::listed;
 use crate::Finding;
 
-/// What a message holds.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `APEL-individual-job-message`.
@@ -135,7 +136,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of a message, by its first character, as the loader tells them apart.
+    /// The form of a message, by its first character, as the loader distinguishes them.
     #[must_use]
     pub fn of(payload: &[u8]) -> Self {
         match from_first(payload).first() {
@@ -205,13 +206,13 @@ impl<'a> Shape<'a> {
         self.records.get(index).map_or(&[], |span| self.slice(span.clone()))
     }
 
-    /// What stands before the first record.
+    /// The text before the first record.
     #[must_use]
     pub fn head(&self) -> &'a [u8] {
         self.slice(0..self.records.first().map_or(self.payload.len(), |first| first.start))
     }
 
-    /// What stands behind a record and before the next one; nothing behind the last.
+    /// The text between a record and the next one; empty for the last.
     #[must_use]
     pub fn gap(&self, index: usize) -> &'a [u8] {
         match (self.records.get(index), self.records.get(index + 1)) {
@@ -220,13 +221,14 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// What stands behind the last record.
+    /// The text after the last record.
     #[must_use]
     pub fn tail(&self) -> &'a [u8] {
         self.records.last().map_or(&[], |last| self.slice(last.end..self.payload.len()))
     }
 
-    /// A message of some of the records, counted from 0; of all of them it is this message without white space before it.
+    /// A message of some of the records, counted from 0; of all of them it is this message without white space before
+    /// it.
     #[must_use]
     pub fn build(&self, indices: &[usize]) -> Vec<u8> {
         let mut built = self.head().to_vec();

@@ -1,7 +1,7 @@
 //! Text: a header line, then records of `Key: value` lines, each ended by `%%`.
 //!
-//! Lines and white space are those of the loader, which is written in Python: a form feed or a U+2028 ends a line there, and a
-//! no-break space is white space. What it would see as a field is a field here.
+//! Lines and white space are those of the loader, which is written in Python: a form feed or a U+2028 ends a line
+//! there, and a no-break space is white space. What it would see as a field is a field here.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::Finding;
 use crate::records::python::{is_null, is_space, line_end, strip};
 use crate::records::text::version;
 
-/// What stands between two records.
+/// The text between two records.
 const SEPARATOR: &[u8] = b"%%";
 
 /// A span without the white space around it; bytes that are not UTF-8 are no white space.
@@ -61,7 +61,8 @@ fn header(payload: &[u8]) -> Range<usize> {
     whole.start..whole.start + length
 }
 
-/// The kind that the header line names. The loader wants a summary's header letter for letter; that is for a check to say.
+/// The kind that the header line names. The loader requires a summary's header letter for letter; that is for a check to
+/// say.
 pub(super) fn kind(payload: &[u8]) -> Kind {
     let line = payload.get(header(payload)).and_then(|line| std::str::from_utf8(line).ok()).map_or("", strip);
     let (name, rest) = line.split_once(':').unwrap_or((line, ""));
@@ -76,14 +77,14 @@ pub(super) fn kind(payload: &[u8]) -> Kind {
     }
 }
 
-/// Cuts at every `%%`, wherever it stands, as the loader does.
+/// Cuts at every `%%`, anywhere, as the loader does.
 pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     let header = header(payload);
     let name = payload.get(header.clone()).unwrap_or_default().split(|&byte| byte == b':').next().unwrap_or_default();
     let name = name.trim_ascii();
     if !(name.starts_with(b"APEL-") && name.ends_with(b"-message")) {
         return Err(uncuttable(
-            "the message has none of the headers `APEL-…-message`, so its records cannot be told apart",
+            "the message has none of the headers `APEL-…-message`, so it cannot be split into records",
         ));
     }
     let mut records = Vec::new();
@@ -99,7 +100,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
     Ok(Shape { payload, form: Form::Text, records })
 }
 
-/// Where the next separator stands.
+/// The position of the next separator.
 fn separator(payload: &[u8], from: usize) -> Option<usize> {
     let percents = memchr::memchr_iter(b'%', payload.get(from..)?);
     percents.map(|at| from + at).find(|&at| payload.get(at + 1) == Some(&b'%'))

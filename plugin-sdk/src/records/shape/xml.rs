@@ -1,7 +1,7 @@
 //! XML: StAR, CAR and AUR records, one or many under a root element.
 //!
-//! What would make a record mean something else once it is cut out is refused: records inside records, other elements between
-//! them, a document type declaration.
+//! What would make a record mean something else once it is cut out is refused: records inside records, other elements
+//! between them, a document type declaration.
 
 use std::ops::Range;
 
@@ -80,7 +80,7 @@ pub(super) fn fields<'a>(payload: &'a [u8], record: Element<'_, 'a>) -> Vec<Fiel
         let next = elements.get(index + 1).map(Element::span).filter(|next| next.start < element.span().end);
         let text = element.text();
         let value = if text.trim().is_empty() && next.is_none() {
-            // The consumer does not read CDATA sections; whoever looks at the message does.
+            // The consumer does not read CDATA sections; a person who reads the message does.
             super::text::lossy(payload, if span.close.is_some() { span.value.clone() } else { 0..0 })
         } else {
             text
@@ -96,7 +96,7 @@ pub(super) fn fields<'a>(payload: &'a [u8], record: Element<'_, 'a>) -> Vec<Fiel
     fields
 }
 
-/// Whether a CDATA section stands in an element between the elements in it.
+/// Whether an element has a CDATA section between its child elements.
 fn holds_cdata(payload: &[u8], span: &Span, element: Element<'_, '_>) -> bool {
     let mut from = span.value.start;
     let ends = element.descendants().map(|inner| inner.span()).chain(std::iter::once(span.value.end..span.value.end));
@@ -146,7 +146,7 @@ pub(super) fn span(payload: &[u8], whole: Range<usize>, length: usize) -> Span {
     }
 }
 
-/// Where the `>` of the start tag stands.
+/// The position of the `>` of the start tag.
 fn start_tag_end(text: &[u8]) -> usize {
     let mut quote = None;
     for (at, &byte) in text.iter().enumerate() {

@@ -136,7 +136,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Cloud<'_>>, Vec<Finding>> {
 /// Writes a cloud message.
 ///
 /// # Errors
-/// A value that a line of a record cannot hold.
+/// A value that a line of a record cannot contain.
 pub fn write(message: &Message<'_, Cloud<'_>>) -> Result<String, Vec<Finding>> {
     write::message("APEL-cloud-message", &TABLE, message)
 }

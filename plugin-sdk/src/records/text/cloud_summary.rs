@@ -114,7 +114,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, CloudSummary<'_>>, Vec<Findin
 /// Writes a cloud summary message.
 ///
 /// # Errors
-/// A value that a line of a record cannot hold.
+/// A value that a line of a record cannot contain.
 pub fn write(message: &Message<'_, CloudSummary<'_>>) -> Result<String, Vec<Finding>> {
     write::message("APEL-cloud-summary-message", &TABLE, message)
 }

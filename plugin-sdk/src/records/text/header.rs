@@ -71,7 +71,7 @@ pub fn decode(payload: &[u8]) -> Result<&str, Vec<Finding>> {
         vec![Finding::error("message.not-utf8", text)]
     })?;
     match python::strip(text) {
-        "" => Err(vec![Finding::error("message.empty", "holds nothing, not even a header line")]),
+        "" => Err(vec![Finding::error("message.empty", "is empty: it has no header line")]),
         stripped => Ok(stripped),
     }
 }

@@ -20,12 +20,12 @@
 //! | MemoryReal, MemoryVirtual | | | kB |
 //! | ServiceLevelType, ServiceLevel | M | benchmark (`si2k`, `hepspec`, `hepscore23`) and the node's result | |
 //!
-//! In version 0.4 ServiceLevel is a table of benchmarks, see [`Benchmarked`]; ServiceLevelType may be missing there, and is
-//! accepted as long as it says the same. SubmitHostType and UpdateTime are ignored.
+//! In version 0.4 ServiceLevel is a table of benchmarks, see [`Benchmarked`]; ServiceLevelType may be missing there,
+//! and is accepted as long as it says the same. SubmitHostType and UpdateTime are ignored.
 //!
-//! The loader's own code calls the service level optional, and gives a record without one the benchmark `custom`. It then
-//! checks each record a second time before storing it, and refuses `custom`: a record without a service level never gets
-//! into the database (APEL 2.5.0).
+//! The loader's own code calls the service level optional, and gives a record without one the benchmark `custom`. It
+//! then checks each record a second time before storing it, and refuses `custom`: a record without a service level
+//! never gets into the database (APEL 2.5.0).
 //!
 //! Source: the consumer's JobRecord and JobRecord04; EGI's documentation of grid accounting.
 
@@ -126,7 +126,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Job<'_>>, Vec<Finding>> {
 /// Writes a job message.
 ///
 /// # Errors
-/// A value that a line of a record cannot hold.
+/// A value that a line of a record cannot contain.
 pub fn write(message: &Message<'_, Job<'_>>) -> Result<String, Vec<Finding>> {
     write::message("APEL-individual-job-message", &TABLE, message)
 }

@@ -1,11 +1,11 @@
 //! Records of `Key: value` lines: jobs, summaries, sync and cloud records.
 //!
 //! # Format
-//! A message is a header line and records; records are separated by the two characters `%%` wherever they stand, so that
-//! no value can hold them. A record is lines `Key: value`, split at the first colon, white space around both ignored.
-//! Blank chunks between separators are no records, blank lines within a record make the message invalid. Keys are
-//! case-sensitive; of a key that comes twice the last value counts, and every one must be good. Empty, `none` and `null`
-//! in any case are no value. The message as a whole is stripped first, and must be UTF-8.
+//! A message is a header line and records; records are separated by the two characters `%%` wherever they stand, so
+//! that no value can contain them. A record is lines `Key: value`, split at the first colon, white space around both
+//! ignored. Blank chunks between separators are no records, blank lines within a record make the message invalid. Keys
+//! are case-sensitive; of a key that comes twice the last value counts, and every one must be good. Empty, `none` and
+//! `null` in any case are no value. The message as a whole is stripped first, and must be UTF-8.
 //!
 //! The header is a type, a colon and a version; white space after them is not part of it. Jobs, sync and cloud records
 //! are known by the type alone, whatever the version; summaries by the whole line, which has one space in it:
@@ -22,7 +22,7 @@
 //! Version `v0.4` of jobs and summaries has tables of benchmarks, see [`Benchmarked`].
 //!
 //! # Where to start
-//! [`header`] recognises a message; `scan` reads its records by a format's table of fields; each format's module holds
+//! [`header`] recognises a message; `scan` reads its records by a format's table of fields; each format's module has
 //! its table and the checks that go beyond one field.
 //!
 //! Source: the consumer's loader, and the EGI accounting documentation for what the strict rules add.

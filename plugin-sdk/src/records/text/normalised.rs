@@ -16,14 +16,15 @@
 //! | NormalisedWallDuration, NormalisedCpuDuration | M | sums times the benchmark, not negative | seconds |
 //! | NumberOfJobs | M | | |
 //!
-//! In version 0.4 the two normalised durations are tables of benchmarks, see [`Benchmarked`], of which the consumer must
-//! take the same benchmark; ServiceLevelType is accepted, but before a table it must say the same. UpdateTime is ignored.
+//! In version 0.4 the two normalised durations are tables of benchmarks, see [`Benchmarked`], of which the consumer
+//! must take the same benchmark; ServiceLevelType is accepted, but before a table it must say the same. UpdateTime is
+//! ignored.
 //!
 //! End times are whole seconds. AUDITOR's APEL plugin 0.11.2 writes the fraction of a job that ended within a second,
 //! `EarliestEndTime: 1716199200.5`, and the loader rejects the message with all its records.
 //!
-//! Source: the consumer's NormalisedSummaryRecord and NormalisedSummaryRecord04; EGI's documentation of grid accounting,
-//! whose note that durations are in hours neither its own table nor any program follows.
+//! Source: the consumer's NormalisedSummaryRecord and NormalisedSummaryRecord04; EGI's documentation of grid
+//! accounting, whose note that durations are in hours neither its own table nor any program follows.
 
 use super::levels::Benchmarked;
 use super::record::{self, record};
@@ -120,7 +121,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, NormalisedSummary<'_>>, Vec<F
 /// Writes a normalised summary message.
 ///
 /// # Errors
-/// A value that a line of a record cannot hold.
+/// A value that a line of a record cannot contain.
 pub fn write(message: &Message<'_, NormalisedSummary<'_>>) -> Result<String, Vec<Finding>> {
     write::message(
         if message.version == "v0.4" { "APEL-normalised-summary-message" } else { "APEL-summary-job-message" },

@@ -14,16 +14,16 @@ use crate::records::{Findings, Rules};
 /// A message of one format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message<'a, R> {
-    /// What stands behind the type in the header line, such as `v0.3`; `v0.4` chooses tables of benchmarks.
+    /// The text after the type in the header line, such as `v0.3`; `v0.4` chooses tables of benchmarks.
     pub version: &'a str,
     /// The records, in the order of the message.
     pub records: Vec<Placed<R>>,
 }
 
-/// A record and where it stands.
+/// A record and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed<R> {
-    /// The bytes of the payload that it was read from, without separators; empty for a record that was made anew.
+    /// The bytes of the payload that it was read from, without separators; empty for a new record.
     pub span: Range<usize>,
     /// Its values.
     pub record: R,

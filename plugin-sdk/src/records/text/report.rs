@@ -30,7 +30,7 @@ impl Report<'_> {
         self.add(Severity::Warning, rule, Some(field), Some(value), text);
     }
 
-    /// A field that is not there and ought to be.
+    /// A mandatory field that is missing.
     #[cold]
     #[inline(never)]
     pub(super) fn missing(&mut self, rule: &str, field: &Field, text: &str) {

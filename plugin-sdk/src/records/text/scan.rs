@@ -90,7 +90,9 @@ fn read_record<'a>(text: &'a str, v04: bool, rules: &Rules, report: &mut Report<
                 read_field(&mut row, slot, value, rules, report);
             }
             None if report.table.ignored.contains(&key) => {}
-            None => report.error("unknown-field", key, &value, "is no field of this format; the consumer rejects it"),
+            None => {
+                report.error("unknown-field", key, &value, "is not a field of this format; the consumer rejects it")
+            }
         }
     }
     row

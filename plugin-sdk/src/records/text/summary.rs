@@ -110,7 +110,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Summary<'_>>, Vec<Finding>> {
 /// Writes a summary message.
 ///
 /// # Errors
-/// A value that a line of a record cannot hold.
+/// A value that a line of a record cannot contain.
 pub fn write(message: &Message<'_, Summary<'_>>) -> Result<String, Vec<Finding>> {
     write::message("APEL-summary-job-message", &TABLE, message)
 }

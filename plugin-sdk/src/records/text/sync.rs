@@ -1,4 +1,4 @@
-//! Counts for synchronisation: `APEL-sync-message`, version 0.1. The portal compares them with what it holds.
+//! Counts for synchronisation: `APEL-sync-message`, version 0.1. The portal compares them with its own counts.
 //!
 //! # Fields
 //! M: without it the loader rejects the record; D: only the documents call it mandatory, and so do the strict rules.
@@ -65,7 +65,7 @@ pub fn parse(payload: &[u8]) -> Result<Message<'_, Sync<'_>>, Vec<Finding>> {
 /// Writes a sync message.
 ///
 /// # Errors
-/// A value that a line of a record cannot hold.
+/// A value that a line of a record cannot contain.
 pub fn write(message: &Message<'_, Sync<'_>>) -> Result<String, Vec<Finding>> {
     write::message("APEL-sync-message", &TABLE, message)
 }

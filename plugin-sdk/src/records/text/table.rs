@@ -35,7 +35,7 @@ pub(super) enum Presence {
     ReadFromV04,
 }
 
-/// What the consumer's database holds in a field's column.
+/// The type of a field's column in the consumer's database.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Limit {
     /// So many characters.
@@ -53,7 +53,7 @@ pub(super) enum Limit {
 }
 
 impl Limit {
-    /// Whether a column of whole numbers holds this one. A number at an end of `i64` may stand for a larger one.
+    /// Whether a column of whole numbers can store this one. A number at an end of `i64` may represent a larger one.
     pub(super) fn holds(self, number: i64) -> bool {
         match self {
             Self::Int => (0..=i64::from(i32::MAX)).contains(&number),
@@ -141,14 +141,14 @@ pub(super) struct Table {
     pub(super) fields: &'static [Field],
     /// Names of fields that are accepted with any value and not looked at.
     pub(super) ignored: &'static [&'static str],
-    /// Where the benchmark's name stands among the fields.
+    /// The index of the benchmark's name among the fields.
     pub(super) level_type: Option<usize>,
     /// What goes beyond single fields.
     pub(super) check: fn(&Row<'_>, &Rules, &mut Report<'_>),
 }
 
 impl Table {
-    /// Where the field `name` stands; `likely` is looked at first.
+    /// The index of the field `name`; `likely` is tried first.
     pub(super) fn find(&self, name: &str, likely: usize, v04: bool) -> Option<usize> {
         if let Some(field) = self.fields.get(likely)
             && field.is(name, v04)
@@ -164,7 +164,7 @@ impl Table {
     }
 }
 
-/// Where the field `name` stands in `fields`; does not compile for a name that is not there.
+/// The index of the field `name` in `fields`; does not compile for an unknown name.
 pub(super) const fn slot(fields: &[Field], name: &str) -> usize {
     let mut at = 0;
     while !same(fields[at].name.as_bytes(), name.as_bytes()) {

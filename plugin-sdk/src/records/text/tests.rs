@@ -1,4 +1,4 @@
-//! What was measured of the consumer's loader, what a finding tells, and what strict rules add.
+//! What was measured of the consumer's loader, the content of findings, and what strict rules add.
 
 use super::*;
 use crate::Severity;

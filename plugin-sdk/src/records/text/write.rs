@@ -8,11 +8,12 @@ use super::table::{Presence, Table, Value};
 use crate::Finding;
 use crate::records::python;
 
-/// Writes a message: fields in the order of the consumer's writer, those without a value left out, `%%` after each record.
+/// Writes a message: fields in the order of the consumer's writer, those without a value left out, `%%` after each
+/// record.
 ///
 /// # Errors
-/// A value that would not be read back as it is: a text that holds `%%` or a line separator, or begins or ends with white
-/// space; in version 0.4 a number of no benchmark.
+/// A value that would not be read back as it is: a text that holds `%%` or a line separator, or begins or ends with
+/// white space; in version 0.4 a number of no benchmark.
 pub(super) fn message<'a, R: Typed<'a>>(
     kind: &str,
     table: &'static Table,
@@ -21,14 +22,17 @@ pub(super) fn message<'a, R: Typed<'a>>(
     let code = format!("{}.unwritable", table.code);
     let version = message.version;
     if python::lines(version).nth(1).is_some() || super::version(version) != version {
-        return Err(vec![Finding::error(&code, "the version holds a line separator, or a colon or blank at an end")]);
+        return Err(vec![Finding::error(
+            &code,
+            "the version contains a line separator, or a colon or blank at an end",
+        )]);
     }
     let mut out = format!("{kind}: {version}\n");
     for (at, placed) in message.records.iter().enumerate() {
         if let Err(field) = record(&mut out, table, &placed.record.values(), version == "v0.4") {
             let number = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
             let text =
-                "holds what a line of a record cannot: white space at an end, a line separator, %% or no benchmark";
+                "contains what a line of a record cannot: white space at an end, a line separator, %% or no benchmark";
             return Err(vec![Finding::error(&code, text).in_record(number).in_field(field, "")]);
         }
         out.push_str("%%\n");

@@ -13,7 +13,7 @@ use crate::records::words;
 /// What a format looks for in a record.
 pub(crate) struct Table {
     pub(crate) namespace: &'static str,
-    /// What stands for the namespace in the names that findings tell.
+    /// The prefix of the namespace in the names in findings.
     pub(crate) prefix: &'static str,
     pub(crate) lines: &'static [Line],
 }
@@ -127,7 +127,7 @@ impl<'d, 'a> Fields<'d, 'a> {
         self.record.descendants().filter(move |element| element.is(namespace, name))
     }
 
-    /// Holds the record against the table.
+    /// Checks the record by the table.
     pub(crate) fn check(&self, strict: bool, report: &mut Report<'_>) {
         for (line, element) in self.table.lines.iter().zip(&self.first) {
             if line.need == Need::Strict && !strict {
@@ -145,7 +145,7 @@ impl<'d, 'a> Fields<'d, 'a> {
         }
     }
 
-    /// The XPath that a finding tells.
+    /// The XPath in a finding.
     fn path(&self, line: &Line) -> String {
         let (prefix, element) = (self.table.prefix, line.element);
         match line.attribute {
@@ -155,7 +155,7 @@ impl<'d, 'a> Fields<'d, 'a> {
     }
 }
 
-/// What is wrong with a value: the rule, and words for it.
+/// What is wrong with a value: the rule and its text.
 fn fault(line: &Line, value: &str, strict: bool) -> Option<(&'static str, Cow<'static, str>)> {
     let null = python::is_null(value);
     match line.content {
@@ -164,7 +164,7 @@ fn fault(line: &Line, value: &str, strict: bool) -> Option<(&'static str, Cow<'s
         }
         Content::Duration => duration_fault(value),
         Content::Text | Content::Integer if null => {
-            let text = "a mandatory field is empty, or has a value that stands for none (none, null)";
+            let text = "a mandatory field is empty, or has a value that means null (none, null)";
             (line.need != Need::Optional).then_some(("null-field", text.into()))
         }
         Content::Integer => match python::int(value) {
@@ -184,7 +184,7 @@ fn fault(line: &Line, value: &str, strict: bool) -> Option<(&'static str, Cow<'s
 /// What is wrong with a duration.
 pub(crate) fn duration_fault(value: &str) -> Option<(&'static str, Cow<'static, str>)> {
     let text = match iso8601::duration(value).err()? {
-        BadDuration::Form if value.is_empty() => "is empty, or stands there twice with the usage type all",
+        BadDuration::Form if value.is_empty() => "is empty, or occurs twice with the usage type all",
         BadDuration::Form => "is not a duration of ISO 8601, such as PT3600S",
         BadDuration::Range => "is a larger number of seconds than the consumer can reckon with",
     };

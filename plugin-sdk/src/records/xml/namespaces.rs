@@ -1,4 +1,4 @@
-//! Which namespace a prefix stands for (Namespaces in XML 1.0).
+//! Which namespace a prefix denotes (Namespaces in XML 1.0).
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use super::MAX_NAMES;
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
-/// What a declaration must not do, in words for an operator.
+/// What a declaration must not do, as a text for an operator.
 pub(super) type Rule = &'static str;
 
 /// The declarations in force at one place, and a list of all there were.
 pub(super) struct Namespaces<'a> {
-    /// All that were declared; the first stands for none.
+    /// All that were declared; the first means none.
     all: Vec<Cow<'a, str>>,
     /// Outer ones first.
     in_force: Vec<Declaration<'a>>,
@@ -34,10 +34,10 @@ impl<'a> Namespaces<'a> {
         Self { all, in_force: vec![none, Declaration { depth: 0, prefix: "xml", index: 1 }] }
     }
 
-    /// `prefix` (empty: the default) stands for `uri` from here on, in the element at `depth`.
+    /// `prefix` (empty: the default) denotes `uri` from here on, in the element at `depth`.
     pub(super) fn declare(&mut self, depth: usize, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), Rule> {
         if uri.is_empty() && !prefix.is_empty() {
-            return Err("a namespace prefix is declared to stand for nothing");
+            return Err("a namespace prefix is declared with an empty namespace");
         }
         if prefix == "xmlns" || uri == XMLNS || (prefix == "xml") != (uri == XML) {
             return Err("a reserved namespace or prefix is declared");
@@ -56,7 +56,7 @@ impl<'a> Namespaces<'a> {
         Ok(())
     }
 
-    /// What `prefix` stands for here, as a place in the list.
+    /// What `prefix` denotes here, as a place in the list.
     pub(super) fn find(&self, prefix: &str) -> Option<u32> {
         self.in_force.iter().rev().find(|declaration| declaration.prefix == prefix).map(|found| found.index)
     }

@@ -50,7 +50,7 @@ struct Reader<'a> {
     expanded: Vec<(u32, &'a str)>,
 }
 
-/// A qualified name (Namespaces in XML 1.0, 4) as it stands in the source.
+/// A qualified name (Namespaces in XML 1.0, 4) as written in the source.
 #[derive(Clone, Copy)]
 struct Name<'a> {
     whole: &'a str,
@@ -60,7 +60,7 @@ struct Name<'a> {
 }
 
 impl Name<'_> {
-    /// Where the local name stands in the source.
+    /// The position of the local name in the source.
     fn local_range(&self) -> Range<u32> {
         let end = self.at + self.whole.len();
         (end - self.local.len()) as u32..end as u32
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
             } else if self.take("<") {
                 return self.start_tag();
             } else {
-                return self.fault("something that is no markup stands before the root element");
+                return self.fault("there is content other than markup before the root element");
             }
         }
     }
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
             } else if self.take("<?") {
                 self.instruction()?;
             } else {
-                return self.fault("something stands after the root element");
+                return self.fault("there is content after the root element");
             }
         }
     }
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 b'<' => break,
                 b'&' => self.reference()?,
-                b']' if self.rest().starts_with(b"]]>") => return self.fault("]]> stands in text"),
+                b']' if self.rest().starts_with(b"]]>") => return self.fault("]]> occurs in text"),
                 b']' => self.at += 1,
                 _ => self.character()?,
             }
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
             self.skip(|byte| !matches!(byte, b'<' | b'&' | b'"' | b'\'' | 0xef | ..b' '));
             match self.peek() {
                 byte if byte == quote => break,
-                b'<' => return self.fault("< stands in an attribute's value"),
+                b'<' => return self.fault("< occurs in an attribute's value"),
                 b'&' => self.reference()?,
                 b'"' | b'\'' | b'\t' | b'\n' | b'\r' => self.at += 1,
                 _ => self.character()?,
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
                     && (other == namespace || (other.max(namespace) < DECLARATION && self.namespaces.uri(other) == uri))
             };
             if after.iter().any(twin) {
-                return self.fault("an attribute stands twice in one element");
+                return self.fault("an attribute occurs twice in one element");
             }
             rest = after;
         }
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
     /// After `<!--` (2.5).
     fn comment(&mut self) -> Result<(), Fault> {
         self.until("--")?;
-        if self.take(">") { Ok(()) } else { self.fault("-- stands in a comment") }
+        if self.take(">") { Ok(()) } else { self.fault("-- occurs in a comment") }
     }
 
     /// After `<?` (2.6); whether it is the XML declaration.
@@ -410,7 +410,7 @@ impl<'a> Reader<'a> {
         let name = self.source.get(start..self.at).unwrap_or_default();
         if !self.take(";") || text::referred(name).is_none() {
             self.at = start - 1;
-            return self.fault("& stands in text or begins a reference to nothing known; write it as &amp;");
+            return self.fault("& occurs in text or begins an unknown reference; write it as &amp;");
         }
         Ok(())
     }

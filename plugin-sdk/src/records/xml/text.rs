@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::records::words;
 
-/// The character that the inside of a reference (between `&` and `;`) stands for: one of the five names that need no
+/// The character that the inside of a reference (between `&` and `;`) denotes: one of the five names that need no
 /// declaration, or a character's number. None for anything else, and for a number that is no character of XML.
 pub(super) fn referred(name: &str) -> Option<char> {
     match name {

@@ -15,7 +15,7 @@ struct Behaviour {
     init: String,
     validate: String,
     transform: String,
-    /// Only for messages that hold this text; the rest is done well.
+    /// Only for messages that contain this text; others are accepted.
     when: String,
     /// Routes to answer.
     route: Vec<String>,

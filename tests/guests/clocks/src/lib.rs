@@ -1,4 +1,4 @@
-//! A validator that wants to know the time.
+//! A validator that reads the clock.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! A validator that wants to read a file.
+//! A validator that reads a file.
 
 use sesame_plugin::{Failure, Finding, Message, NoConfig, Plugin, Validator};
 

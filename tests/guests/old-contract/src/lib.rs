@@ -1,4 +1,4 @@
-//! Built for a contract of before 0.9, which no host serves.
+//! Built for a version of the contract that no host serves.
 
 wit_bindgen::generate!({
     inline: "

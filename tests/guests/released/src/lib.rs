@@ -104,7 +104,7 @@ fn part(line: &str) -> Part {
     Part { content: output(line), refused: line.starts_with('!').then(|| vec![full(Severity::Error, "is refused")]) }
 }
 
-/// Everything that the host told, as one line.
+/// The whole context, as one line.
 fn facts(context: &Context) -> String {
     let direction = match context.direction {
         Direction::Inbound => "inbound",

@@ -1,4 +1,4 @@
-//! A validator that wants to talk to somebody.
+//! A validator that opens a network connection.
 
 use std::net::TcpStream;
 

@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     inline: "
-        package sesame:plugin@0.9.0;
+        package sesame:plugin@1.0.0;
         interface secrets { read: func(name: string) -> string; }
         interface lifecycle { init: func(config: string) -> result<_, string>; }
         world plugin { import secrets; export lifecycle; }",

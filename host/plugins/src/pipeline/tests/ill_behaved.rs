@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::*;
-use crate::limits::Meter;
-use crate::surface::check_form;
+use crate::component::surface::check_form;
+use crate::instance::limits::Meter;
 use crate::{Limits, MAX_COMPONENT_BYTES};
 
 /// What the machine may take longer than a limit says, for it has other things to do.
@@ -12,15 +12,15 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// How a misbehaviour ended; it did so within its deadline and [`SLACK`].
 #[track_caller]
-fn ended(deadline: Duration, side_car: &str) -> Fault {
-    let pipeline = load(vec![behaviour(&format!("deadline = \"{}ms\"\n{side_car}", deadline.as_millis()))]);
+fn ended(deadline: Duration, sidecar: &str) -> Fault {
+    let pipeline = load(vec![behaviour(&format!("deadline = \"{}ms\"\n{sidecar}", deadline.as_millis()))]);
     let started = Instant::now();
     let outcome = run(&pipeline, "payload");
     let took = started.elapsed();
-    assert!(took < deadline + SLACK, "{side_car}: ended after {took:?}");
+    assert!(took < deadline + SLACK, "{sidecar}: ended after {took:?}");
     match outcome {
         Outcome::Failed { error, .. } => error.fault,
-        other => panic!("{side_car}: {other:?}"),
+        other => panic!("{sidecar}: {other:?}"),
     }
 }
 
@@ -90,7 +90,7 @@ fn starts_with(body: &[wasm_encoder::Instruction<'_>], copies: u32) -> Vec<u8> {
 
 /// What becomes of an instance of this component with a plugin's limits.
 fn instantiate(component: &[u8]) -> wasmtime::Error {
-    let engine = crate::engine::engine(crate::engine::Class::Small).unwrap();
+    let engine = crate::component::engine::engine(crate::component::engine::Class::Small).unwrap();
     let component = wasmtime::component::Component::new(&engine, component).unwrap();
     let mut store = wasmtime::Store::new(&engine, Meter::new(64 << 20));
     store.limiter(|meter| meter);
@@ -118,9 +118,9 @@ fn tables_and_core_instances_end_at_their_limits() {
 
 #[test]
 fn answers_out_of_all_proportion_are_refused_within_a_second() {
-    let refused = |side_car: &str| match ended(LONG, side_car) {
+    let refused = |sidecar: &str| match ended(LONG, sidecar) {
         Fault::AnswerRefused(error) => error,
-        other => panic!("{side_car}: {other:?}"),
+        other => panic!("{sidecar}: {other:?}"),
     };
     let transform = |how: &str, more: &str| format!("memory = \"1GiB\"\n[config]\ntransform = \"{how}\"\n{more}");
     assert_eq!(refused(&transform("many-headers", "size = 33")), AnswerError::TooManyHeaders);
@@ -128,8 +128,8 @@ fn answers_out_of_all_proportion_are_refused_within_a_second() {
     for (how, size) in [("many-headers", 1_000_000), ("huge", 200_000_000)] {
         let fault = ended(LONG, &transform(how, &format!("size = {size}")));
         let limit = AnswerError::TooManyHeaders;
-        let told = matches!(fault, Fault::OutputTooLarge { .. }) || fault == Fault::AnswerRefused(limit);
-        assert!(told, "{how}: {fault:?}");
+        let reported = matches!(fault, Fault::OutputTooLarge { .. }) || fault == Fault::AnswerRefused(limit);
+        assert!(reported, "{how}: {fault:?}");
     }
     let headers = |name: &str, value: &str| transform("upper", &format!("headers = [[\"{name}\", \"{value}\"]]"));
     for (name, value) in [("a", "b\\nc"), ("a", "b\\u0000"), ("a", "b\\rc")] {
@@ -143,9 +143,9 @@ fn answers_out_of_all_proportion_are_refused_within_a_second() {
 
 #[test]
 fn a_million_findings_are_cut_or_refused() {
-    let side_car = "memory = \"1GiB\"\n[config]\nvalidate = \"flood-findings\"\nsize = 1000000\ntext = \"t\"";
+    let sidecar = "memory = \"1GiB\"\n[config]\nvalidate = \"flood-findings\"\nsize = 1000000\ntext = \"t\"";
     let started = Instant::now();
-    match one(side_car, "x") {
+    match one(sidecar, "x") {
         Outcome::Pass { findings, .. } => assert_eq!(findings.len(), 201),
         Outcome::Failed { error, .. } => assert!(matches!(error.fault, Fault::OutputTooLarge { .. }), "{error}"),
         other => panic!("{other:?}"),
@@ -238,7 +238,7 @@ fn refused_or_sound(bytes: &[u8], what: &str) -> bool {
 
 #[test]
 fn a_component_cut_short_anywhere_is_refused() {
-    let whole = crate::builtin::find("passthrough").unwrap();
+    let whole = crate::component::builtin::find("passthrough").unwrap();
     for end in (0..whole.len()).step_by(1 << 10) {
         assert!(refused_or_sound(&whole[..end], &format!("cut at {end}")), "cut at {end} and loaded");
     }
@@ -246,7 +246,7 @@ fn a_component_cut_short_anywhere_is_refused() {
 
 #[test]
 fn a_thousand_flipped_bits_do_no_harm() {
-    let whole = crate::builtin::find("passthrough").unwrap();
+    let whole = crate::component::builtin::find("passthrough").unwrap();
     let mut random = fastrand::Rng::with_seed(9);
     let refused = (0..1_000).filter(|number| {
         let mut flipped = whole.to_vec();

@@ -63,7 +63,7 @@ fn one_answer_after_the_pause_ends_the_trial() {
 }
 
 #[test]
-fn another_stage_that_answers_does_not_vouch_for_the_one_that_fails() {
+fn another_stage_that_answers_does_not_excuse_the_one_that_fails() {
     let good = behaviour("[config]\ntransform = \"upper\"");
     let bad = stage("sites", "");
     let bad = StageSource { named: false, ..bad };

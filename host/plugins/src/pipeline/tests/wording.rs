@@ -1,5 +1,5 @@
-//! What an operator reads when a plugin cannot be used or cannot answer: a folder for each case, with the side-car, the
-//! name of the guest or the bytes of the file, and `error.txt`. With `SESAME_TEST_WRITE` set the texts are written anew, to be
+//! What an operator reads when a plugin cannot be used or cannot answer: a folder for each case, with the sidecar, the
+//! name of the guest or the bytes of the file, and `error.txt`. With `SESAME_TEST_WRITE` set the texts are rewritten, to be
 //! read before they are committed.
 
 use std::fs;
@@ -18,14 +18,14 @@ impl Case {
         fs::read_to_string(self.0.join(file)).ok()
     }
 
-    /// What is said when the plugin is loaded, or when it is asked about a message.
+    /// The error when the plugin is loaded, or when it is called with a message.
     fn said(&self) -> String {
-        let side_car = self.text("side-car.toml").unwrap_or_default();
+        let sidecar = self.text("sidecar.toml").unwrap_or_default();
         let source = match self.text("guest") {
-            Some(name) => stage(name.trim(), &side_car),
+            Some(name) => stage(name.trim(), &sidecar),
             None => {
-                let side_car = SideCar::parse(&side_car, Path::new("side-car.toml")).unwrap();
-                StageSource::named(self.0.join("plugin.wasm").to_str().unwrap(), Some(side_car))
+                let sidecar = Sidecar::parse(&sidecar, Path::new("sidecar.toml")).unwrap();
+                StageSource::named(self.0.join("plugin.wasm").to_str().unwrap(), Some(sidecar))
             }
         };
         match Pipeline::load(plugins(), settings(vec![source])) {

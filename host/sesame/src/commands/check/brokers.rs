@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::Found;
 use crate::channel::{Identity, Link};
 use crate::config::{Address, Broker, Config, Credential, Trust};
-use crate::daemon::Shared;
+use crate::service::Shared;
 
 /// How long a DISCONNECT may take.
 pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);

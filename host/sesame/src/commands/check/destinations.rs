@@ -7,8 +7,8 @@ use super::Found;
 use super::brokers::identity_of;
 use crate::channel::{Connected, Identity, Link};
 use crate::config::{self, Broker, Config, Credential, Trust};
-use crate::daemon::Shared;
 use crate::sender::Seal;
+use crate::service::Shared;
 use message::MessageId;
 use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
 

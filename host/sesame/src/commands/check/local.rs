@@ -14,8 +14,8 @@ use super::super::plugin::list::{Told, told_by_daemon};
 use super::Found;
 use crate::channel::{Identity, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
-use crate::daemon::{Shared, directory as directory_of, pipeline};
 use crate::sender::Seal;
+use crate::service::{Shared, directory as directory_of, pipeline};
 use message::Direction;
 use message::cause::chain;
 use smime::SealError;
@@ -253,13 +253,14 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
     for (subject, name, direction) in senders.chain(receivers) {
         say_compiling(shared, config, name);
         match pipeline(shared, config, name, direction) {
-            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.state {
-                Ok(ready) => {
+            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.ready {
+                Some(ready) => {
                     let (roles, about) = (ready.roles, ready.description);
                     let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);
                     Found::ok(subject.clone(), text)
                 }
-                Err(reason) => {
+                None => {
+                    let reason = stage.reason.unwrap_or_default();
                     let meaning = meaning(config, (name, direction), stage.name);
                     Found::error(subject.clone(), format!("plugin {} {reason}; {meaning}", stage.name))
                 }
@@ -314,7 +315,7 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
 
 fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
     let path = sender.queue.display();
-    let looked = Outgoing::open(&sender.queue, crate::daemon::format(sender.format)).and_then(|queue| queue.waiting());
+    let looked = Outgoing::open(&sender.queue, crate::service::format(sender.format)).and_then(|queue| queue.waiting());
     let mut found = match looked {
         Ok(waiting) => {
             let count = output::count(waiting.count, "message");

@@ -8,11 +8,10 @@ use anyhow::Context as _;
 use super::{Explanation, Product, Step, placeholder, plain_input, stages};
 use crate::commands::dispatch::say_compiling;
 use crate::config::Config;
-use crate::daemon::{Shared, pipeline};
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
-use message::Direction;
+use crate::service::{Shared, pipeline};
+use message::{Code, Direction, Fate};
 use spool::NewElement;
-use spool::journal::Disposition;
 
 /// What the receiver `channel` judges messages by. Needs neither the spool's lock nor a broker.
 ///
@@ -29,15 +28,6 @@ pub(in crate::commands) fn receiver_snapshot(
     say_compiling(shared, config, channel);
     let pipeline = Arc::new(pipeline(shared, config, channel, Direction::Inbound)?.pipeline);
     Ok(snapshot(&Arc::from(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
-}
-
-/// Why a message was decided so, with the stable word for it.
-pub(in crate::commands) fn reason_of(decision: &Decision) -> Option<String> {
-    let reason = decision.facts.reason.clone();
-    match &decision.disposition {
-        Disposition::Rejected { code } => Some(reason.map_or_else(|| code.clone(), |why| format!("{code}: {why}"))),
-        _ => reason,
-    }
 }
 
 pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {
@@ -63,18 +53,13 @@ fn decided(snapshot: &Snapshot, content: &[u8]) -> Explanation {
     let now = SystemTime::now();
     let received = Received { raw: content, header_id: None, headers: &[], at: now, attempt: 1 };
     let decision = decide(&received, snapshot, now);
-    let mut explanation = Explanation { findings: decision.findings.clone(), ..Explanation::default() };
+    let mut explanation = Explanation::new(decision.disposition.fate());
+    explanation.findings.clone_from(&decision.findings);
     explanation.products = decision.elements.iter().map(product).collect();
-    explanation.reason = reason_of(&decision);
-    let (verdict, code) = match &decision.disposition {
-        Disposition::Stored => ("stored", None),
-        Disposition::Deferred { .. } => ("deferred", None),
-        Disposition::Dropped => ("dropped", None),
-        Disposition::Rejected { code } => ("rejected", Some(code.as_str())),
-    };
-    explanation.verdict = verdict;
+    explanation.reason = decision.reason();
+    let code = decision.disposition.code();
     steps(&mut explanation, &decision, code, snapshot);
-    if code == Some("crypto")
+    if code == Some(Code::Crypto)
         && let Some(found) = smime::diagnose(content, &snapshot.credentials, &snapshot.trust)
     {
         explanation.failed("inside", format!("{found} (said here only, never to log, reject queue or network)"));
@@ -83,7 +68,7 @@ fn decided(snapshot: &Snapshot, content: &[u8]) -> Explanation {
 }
 
 /// The steps that a decision went through.
-fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<&str>, snapshot: &Snapshot) {
+fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<Code>, snapshot: &Snapshot) {
     let reason = explanation.reason.clone().unwrap_or_default();
     let Some(signer) = &decision.signer else {
         return explanation.failed("open", reason);
@@ -92,13 +77,13 @@ fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<&str>,
     let (id, bytes) = (&decision.key.id, decision.facts.payload_bytes);
     let name = signer_field(signer);
     explanation.passed("open", format!("{encrypted}, signed by {name}, id {id}, {bytes} bytes of content"));
-    if matches!(code, Some("banned" | "unlisted")) {
+    if matches!(code, Some(Code::Banned | Code::Unlisted)) {
         return explanation.failed("authorise", reason);
     }
     let list = snapshot.settings.authorised.display().to_string();
     explanation.passed("authorise", format!("the signer is listed in {list}"));
     let stages = stages(&snapshot.pipeline);
-    if explanation.verdict == "stored" {
+    if explanation.fate == Fate::Stored {
         explanation.passed("plugins", stages);
     } else {
         explanation.failed("plugins", format!("{stages}: {reason}"));
@@ -124,21 +109,21 @@ fn try_plugins(explanation: &mut Explanation, snapshot: &Snapshot, content: &[u8
         return;
     }
     if content.len() as u64 > settings.max_payload {
-        let reason = format!("{} bytes are more than max-payload, {}", content.len(), settings.max_payload);
-        return explanation.failed("content", format!("{IF_SEALED}: too-large: {reason}"));
+        let size = format!("{} bytes are more than max-payload, {}", content.len(), settings.max_payload);
+        return explanation.failed("content", format!("{IF_SEALED}: {}", Code::TooLarge.because(&size)));
     }
     let id = placeholder();
     let outcome = snapshot.pipeline.run(&plain_input(&id, &settings.destination), content);
-    let mut trial = Explanation::default();
-    trial.take(outcome, "stored", |trial, output| {
+    let mut trial = Explanation::new(Fate::Stored);
+    trial.take(outcome, |trial, output| {
         for queue in targets(settings, &output.routes) {
             let bytes = output.payload.as_deref().unwrap_or(content).len();
             trial.passed("plugins", format!("{bytes} bytes for {}", queue.display()));
         }
     });
     let reason = trial.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    let text = format!("{}: {IF_SEALED}: {}{reason}", stages(&snapshot.pipeline), trial.verdict);
-    explanation.steps.push(Step { name: "plugins", passed: trial.verdict == "stored", text });
+    let text = format!("{}: {IF_SEALED}: {}{reason}", stages(&snapshot.pipeline), trial.fate);
+    explanation.steps.push(Step { name: "plugins", passed: trial.fate == Fate::Stored, text });
     explanation.findings.extend(trial.findings);
     let places = trial.steps.into_iter().filter(|step| step.text.contains(" bytes for "));
     explanation.steps.extend(places.map(|step| Step { text: format!("{IF_SEALED}: {}", step.text), ..step }));

@@ -3,9 +3,9 @@
 use super::{Explanation, Product, placeholder, plain_input, stages};
 use crate::commands::dispatch::say_compiling;
 use crate::config::{self, Config};
-use crate::daemon::{Shared, pipeline};
 use crate::sender::{Seal, destinations};
-use message::Direction;
+use crate::service::{Shared, pipeline};
+use message::{Code, Direction, Fate};
 use plugins::{Input, Output};
 use smime::SealError;
 
@@ -18,15 +18,16 @@ pub(super) fn explain(
     sender: &config::Sender,
     content: &[u8],
 ) -> anyhow::Result<Explanation> {
-    let mut explanation = Explanation::default();
+    let mut explanation = Explanation::new(Fate::Sent);
     if content.iter().all(u8::is_ascii_whitespace) {
         explanation.failed("content", "is empty or blank");
-        return Ok(explanation.end("rejected", "empty: the message is empty or blank"));
+        return Ok(explanation.end(Fate::Rejected, Code::Empty.because("the message is empty or blank")));
     }
     if content.len() as u64 > sender.max_payload {
-        let reason = format!("too-large: {} bytes are more than max-payload, {}", content.len(), sender.max_payload);
+        let size = format!("{} bytes are more than max-payload, {}", content.len(), sender.max_payload);
+        let reason = Code::TooLarge.because(&size);
         explanation.failed("content", reason.clone());
-        return Ok(explanation.end("rejected", reason));
+        return Ok(explanation.end(Fate::Rejected, reason));
     }
     explanation.passed("content", format!("{} bytes; the id is given when it is queued", content.len()));
     let shared = Shared::start(config)?;
@@ -35,7 +36,7 @@ pub(super) fn explain(
         Err(error) if error.stops_the_channel() => {
             let reason = message::cause::chain(&error);
             explanation.failed("seal", reason.clone());
-            return Ok(explanation.end("waiting", reason));
+            return Ok(explanation.end(Fate::Waiting, reason));
         }
         Err(error) => return Err(error.into()),
     };
@@ -48,16 +49,16 @@ pub(super) fn explain(
     let input = Input { properties: &properties, ..plain_input(&id, &sender.destination) };
     let outcome = pipeline.run(&input, content);
     let mut refused = None;
-    explanation.take(outcome, "sent", |explanation, output| {
+    explanation.take(outcome, |explanation, output| {
         if let Err(reason) = place(explanation, sender, (&seal, max_frame), &output, content) {
             refused = Some(reason);
         }
     });
     if let Some(reason) = refused {
         explanation.failed("seal", reason.clone());
-        return Ok(explanation.end("rejected", reason));
+        return Ok(explanation.end(Fate::Rejected, reason));
     }
-    if explanation.verdict == "sent" {
+    if explanation.fate == Fate::Sent {
         let word = if sender.recipient_certificate.is_some() { "signed and encrypted" } else { "signed" };
         explanation.passed("seal", format!("{word}, in memory only"));
     }
@@ -87,10 +88,11 @@ fn place(
     notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
     for destination in destinations(sender, &output.routes) {
         let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
-        let sealed = sealed.map_err(|error| format!("{}: {}", error.code(), message::cause::chain(&error)))?;
+        let sealed = sealed.map_err(|error| error.code().because(&message::cause::chain(&error)))?;
         let wire = sealed.bytes().len();
         if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
-            return Err(format!("too-large: {wire} bytes on the wire do not fit in max-frame, {max_frame}"));
+            let size = format!("{wire} bytes on the wire do not fit in max-frame, {max_frame}");
+            return Err(Code::TooLarge.because(&size));
         }
         let notes = notes.clone();
         let product = Product {

@@ -10,10 +10,10 @@ use super::List;
 use crate::commands::dispatch::{say, say_compiling, select};
 use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
-use crate::daemon::{Shared, Status, directory, pipeline};
+use crate::service::{Shared, Status, directory, pipeline};
 use message::Direction;
 use message::cause::chain;
-use plugins::{ChannelReport, StageReport};
+use plugins::{ChannelReport, PluginState, StageReport};
 
 /// A status file is written every two seconds; one that is older than this was left by a Sesame that died.
 const STALE: Duration = Duration::from_secs(30);
@@ -124,9 +124,9 @@ fn print(told: &[Told]) {
 
 /// What a stage that is not as it should be means for messages.
 fn consequence(stage: &StageReport) -> &'static str {
-    match (stage.serves, stage.state.as_str()) {
+    match (stage.serves, stage.state) {
         (true, _) => "; the last good one stays in service",
-        (false, "broken" | "missing") => "; until then the messages it should see wait",
+        (false, PluginState::Broken | PluginState::Missing) => "; until this is fixed, the messages it applies to wait",
         (false, _) => "",
     }
 }
@@ -141,7 +141,7 @@ fn last_error(stage: &StageReport) -> Option<String> {
 /// The state, and for how long where that may end by itself.
 fn state(stage: &StageReport) -> String {
     match stage.compiling_since {
-        None => stage.state.clone(),
+        None => stage.state.to_string(),
         Some(since) => {
             let age = SystemTime::now().duration_since(moment(since)).unwrap_or_default();
             format!("{} ({})", stage.state, output::age(age))
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        let stage = StageReport { name: "a.wasm".into(), state: "missing".into(), ..StageReport::default() };
+        let stage = StageReport { name: "a.wasm".into(), state: PluginState::Missing, ..StageReport::default() };
         let shown = row("central", &stage);
         assert_eq!(shown[..7], ["central", "a.wasm", "missing", "-", "-", "-", "-"]);
     }

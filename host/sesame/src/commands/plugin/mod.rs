@@ -4,27 +4,21 @@
 //! What authors use, and `inspect`, reads no configuration and needs none of its user: it runs on an author's machine as on a
 //! server.
 
-mod bench;
-mod build;
 mod inspect;
 pub(super) mod list;
-mod new;
 mod remove;
 mod sign;
-mod test;
 
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::EXIT_DONE;
 use crate::config::{Config, Level};
-use message::Direction;
-use plugins::{CompileSettings, PipelineSettings, Plugins, SideCar, StageSource, TOTAL_TIME};
+use plugins::{CompileSettings, Plugins};
 
 /// `sesame plugin`.
 #[derive(Args, Debug)]
@@ -37,16 +31,12 @@ pub struct Plugin {
 /// What to do with a plugin.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// Make a project for a new plugin, with the contract, a helper, a working example and its cases.
-    New(New),
-    /// Build a project's component with the tools of its language.
-    Build(Build),
+    /// What authors use.
+    #[cfg(feature = "author")]
+    #[command(flatten)]
+    Author(author::Command),
     /// Say what a component is and wants before it is trusted with a message.
     Inspect(Inspect),
-    /// Run a component on a folder of cases and compare what it answers.
-    Test(Test),
-    /// Measure a component's time and memory for one message.
-    Bench(Bench),
     /// Say what runs in each channel, how it fares, and what is wrong.
     List(List),
     /// End a plugin of the folder: remove its files and say to every Sesame that this is on purpose.
@@ -55,78 +45,12 @@ pub enum PluginCommand {
     Sign(Sign),
 }
 
-/// `sesame plugin new`.
-#[derive(Args, Debug)]
-pub struct New {
-    /// The folder to make; its last part is the plugin's name.
-    #[arg(value_name = "NAME")]
-    pub folder: PathBuf,
-    /// The language to write it in.
-    #[arg(long, value_enum, value_name = "LANGUAGE")]
-    pub lang: Language,
-}
-
-/// A language that plugins are written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Language {
-    /// Rust, built by cargo.
-    Rust,
-    /// Python, built by componentize-py.
-    Python,
-    /// JavaScript, built by componentize-qjs.
-    Js,
-    /// C, built by clang or zig.
-    C,
-}
-
-/// `sesame plugin build`.
-#[derive(Args, Debug)]
-pub struct Build {
-    /// The project.
-    #[arg(value_name = "FOLDER", default_value = ".")]
-    pub folder: PathBuf,
-    /// The component to write [default: FOLDER/NAME.wasm, NAME being the project's].
-    #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
 /// `sesame plugin inspect`.
 #[derive(Args, Debug)]
 pub struct Inspect {
     /// The component, or builtin:NAME.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sesame plugin test`.
-#[derive(Args, Debug)]
-pub struct Test {
-    /// The component; its settings are those of the side-car beside it.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The folder of cases, one folder each.
-    #[arg(value_name = "FOLDER")]
-    pub cases: PathBuf,
-    /// Write down what the component answers as what is expected from now on.
-    #[arg(long)]
-    pub update: bool,
-}
-
-/// `sesame plugin bench`.
-#[derive(Args, Debug)]
-pub struct Bench {
-    /// The component; its settings are those of the side-car beside it.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// A message to measure with, in place of job records of 100 B, 10 kB and 1 MB.
-    #[arg(long, value_name = "FILE")]
-    pub message: Option<PathBuf>,
-    /// Which way the message goes.
-    #[arg(long, value_enum, default_value = "inbound")]
-    pub direction: Way,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -165,15 +89,6 @@ pub struct Sign {
     pub key: Option<PathBuf>,
 }
 
-/// A direction of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Way {
-    /// Before a message is signed.
-    Outbound,
-    /// After its signer was verified.
-    Inbound,
-}
-
 impl Plugin {
     /// Whether the command is about a configuration, and not about the files it names alone.
     pub(super) fn needs_configuration(&self) -> bool {
@@ -188,15 +103,14 @@ impl Plugin {
 /// Runs a subcommand that needs no configuration.
 pub(super) fn run(arguments: &Plugin, level: Option<Level>) -> anyhow::Result<u8> {
     match arguments.command {
-        PluginCommand::Test(_) => crate::log::start_for_author(level.unwrap_or(Level::Debug))?,
+        #[cfg(feature = "author")]
+        PluginCommand::Author(author::Command::Test(_)) => crate::log::start_for_author(level.unwrap_or(Level::Debug))?,
         _ => crate::log::start_for_command(level.unwrap_or(Level::Warn))?,
     }
     match &arguments.command {
-        PluginCommand::New(arguments) => new::run(arguments),
-        PluginCommand::Build(arguments) => build::run(arguments),
+        #[cfg(feature = "author")]
+        PluginCommand::Author(command) => author::run(command, &host()),
         PluginCommand::Inspect(arguments) => inspect::run(arguments),
-        PluginCommand::Test(arguments) => test::run(arguments),
-        PluginCommand::Bench(arguments) => bench::run(arguments),
         PluginCommand::Sign(Sign { files, certificate: Some(certificate), key: Some(key) }) => {
             sign::run(files, certificate, key)
         }
@@ -232,27 +146,13 @@ fn user_cache() -> Option<PathBuf> {
     made.is_ok().then_some(folder)
 }
 
-/// The settings of the side-car beside a component: its limits and its own table. Which messages it sees and what happens
-/// when it fails is for the daemon.
-fn settings_beside(file: &Path) -> anyhow::Result<SideCar> {
-    let path = file.with_extension("toml");
-    if !path.exists() {
-        return Ok(SideCar::default());
-    }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let SideCar { limits, deny_stand_ins, config, .. } = SideCar::parse(&text, &path)?;
-    Ok(SideCar { limits, deny_stand_ins, config, ..SideCar::default() })
-}
-
-/// A pipeline of this component alone.
-fn pipeline_of(file: &Path, settings: SideCar, channel: &str, direction: Direction) -> PipelineSettings {
-    PipelineSettings {
-        stages: vec![StageSource::named(&file.to_string_lossy(), Some(settings))],
-        channel: channel.to_owned(),
-        channels: vec![channel.to_owned()],
-        direction,
-        routes: Vec::new(),
+/// What the commands for authors take from this program.
+#[cfg(feature = "author")]
+fn host() -> author::Host {
+    author::Host {
+        plugins,
+        cache: user_cache,
         max_payload: usize::try_from(crate::config::MAX_PAYLOAD).unwrap_or(usize::MAX),
-        total_time: TOTAL_TIME,
+        records: include_str!("../../demo/samples/cpu-jobs.txt"),
     }
 }

@@ -7,7 +7,7 @@ use crate::channel::JOURNAL;
 use crate::commands::dispatch::say;
 use crate::commands::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Stage};
-use crate::daemon::directory;
+use crate::service::directory;
 use message::Direction;
 use spool::journal::Journal;
 

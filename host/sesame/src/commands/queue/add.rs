@@ -31,7 +31,7 @@ pub(super) fn run(config: &Config, arguments: &QueueAdd) -> anyhow::Result<u8> {
     let Some(sender) = selection.senders.first().and_then(|name| config.senders.get(name)) else {
         return Ok(EXIT_FAILED);
     };
-    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format))?;
     super::warn_if_root(&sender.queue);
     let mut status = EXIT_DONE;
     for file in &arguments.files {

@@ -17,13 +17,10 @@ mod tests;
 #[cfg(test)]
 pub(super) use tests::{Site, enveloped, sealed};
 
-use std::fs::OpenOptions;
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::OFlags;
+use rustix::fs::CWD;
 
 use super::dispatch::{say, select};
 use super::{Aside, QueueCommand};
@@ -69,7 +66,7 @@ pub(super) fn places(config: &Config, selection: &Selection) -> Vec<Place> {
             path: path.to_owned(),
             format,
         };
-        places.push(place("outgoing", &sender.queue, Some(crate::daemon::format(sender.format))));
+        places.push(place("outgoing", &sender.queue, Some(crate::service::format(sender.format))));
         places.push(place("reject", &sender.reject, None));
     }
     for (name, receiver) in config.receivers.iter().filter(|(name, _)| selection.receivers.contains(name)) {
@@ -168,13 +165,7 @@ fn field(queue: &Queue, element: &ElementPath, name: &str, limit: u64) -> Option
 
 /// A regular file of at most `limit` bytes; `None` where it is larger. Follows no link and waits for no pipe.
 pub(super) fn read_file(path: &Path, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
-    if !path.symlink_metadata()?.is_file() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let bytes = message::files::read_regular(CWD, path, limit)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 

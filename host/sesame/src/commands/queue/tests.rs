@@ -8,7 +8,7 @@ use super::super::{QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, Trace
 use super::*;
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::Files;
-use message::{MessageId, content_digest};
+use message::{Code, MessageId, content_digest};
 use smime::{Peer, SealPolicy, Sealer, ToSeal};
 use spool::journal::{Disposition, Facts, Journal, Key};
 use spool::{Commit, CommitEngine, CommitSettings, NewElement, Outgoing, SpoolLock};
@@ -129,7 +129,7 @@ fn rejected(config: &Config) -> String {
         ("findings", b"[]".to_vec()),
         ("sealed", sealed(config, "m/1", b"a: 1\n")),
     ];
-    commit(config, "reject", fields, Disposition::Rejected { code: "unlisted".to_owned() })
+    commit(config, "reject", fields, Disposition::Rejected { code: Code::Unlisted })
 }
 
 fn authorise(config: &Config) {
@@ -298,9 +298,9 @@ fn a_running_receiver_stores_what_it_is_handed() {
     let config = &site.config;
     let first = rejected(config);
     authorise(config);
-    let shared = crate::daemon::Shared::start(config).unwrap();
+    let shared = crate::service::Shared::start(config).unwrap();
     let selection = config.select(&["central".to_owned()], Kind::Receive).unwrap();
-    let daemon = crate::daemon::Daemon::build(config, &selection, &shared).unwrap();
+    let daemon = crate::service::Daemon::build(config, &selection, &shared).unwrap();
     let runtime = super::super::dispatch::runtime().unwrap();
     let (switch, shutdown) = crate::shutdown::switch();
     let running = runtime.spawn(async move { daemon.run(crate::sender::Stay::Watch, &shutdown).await });

@@ -4,9 +4,9 @@ use super::*;
 
 /// `AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }` (RFC 5280 4.2.1.1) of a certificate that does not exist.
 fn elsewhere(name: &X509Ref) -> (String, bool, Vec<u8>) {
-    let name = der::encode(0xa1, &der::encode(0xa4, &name.issuer_name().to_der().unwrap()));
-    let serial = der::encode(0x82, &[0x63]);
-    ("2.5.29.35".to_owned(), false, der::encode(der::SEQUENCE, &[name, serial].concat()))
+    let name = asn1::encode(asn1::context(1), &asn1::encode(asn1::context(4), &name.issuer_name().to_der().unwrap()));
+    let serial = asn1::encode(asn1::context_primitive(2), &[0x63]);
+    ("2.5.29.35".to_owned(), false, asn1::encode(asn1::SEQUENCE, &[name, serial].concat()))
 }
 
 /// A host certificate whose identifier names another edition of its issuer.
@@ -81,8 +81,8 @@ fn name_and_signature_decide_as_ever() {
 #[test]
 fn every_other_rule_holds_under_a_foreign_identifier() {
     // NameConstraints { [1] excludedSubtrees { [2] dNSName "example.org" } }
-    let subtree = der::encode(der::SEQUENCE, &der::encode(0x82, b"example.org"));
-    let constraints = der::encode(der::SEQUENCE, &der::encode(0xa1, &subtree));
+    let subtree = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context_primitive(2), b"example.org"));
+    let constraints = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context(1), &subtree));
     let constrained = World::with_root(&Request {
         extensions: vec![("2.5.29.30".to_owned(), true, constraints)],
         ..Request::authority(ROOT)
@@ -124,7 +124,7 @@ fn a_fault_of_our_own_certificate_is_told_from_one_of_our_directory() {
     let world = World::new();
     let fault = |issued: &Issued| {
         let fault = world.store().check_own(&issued.certificate, &[], Role::MessageSigner, SystemTime::now());
-        fault.map_err(|fault| (fault.error.code(), fault.elsewhere))
+        fault.map_err(|fault| (word(&fault.error), fault.elsewhere))
     };
     let own = |change: fn(&mut Request)| fault(&world.root.issue(&host(change)).unwrap());
     assert_eq!(own(|_| {}), Ok(()));
@@ -148,7 +148,7 @@ fn an_anchor_that_has_expired_here_says_nothing_of_other_directories() {
     let world = World::with_root(&Request { not_after: -1, ..Request::authority(ROOT) });
     let leaf = world.root.issue(&host(|_| {})).unwrap();
     let fault = world.store().check_own(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()).unwrap_err();
-    assert_eq!((fault.error.code(), fault.elsewhere), ("expired", false));
+    assert_eq!((word(&fault.error), fault.elsewhere), ("expired", false));
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn a_fault_that_every_reader_finds_is_not_hidden_by_an_expired_edition_of_the_au
     world.directory.add_policy(&world.root.own.certificate, &["/C=FR/*"]).unwrap();
     assert_eq!(world.code(&leaf), "expired", "the most useful reason is another");
     let fault = fault().unwrap_err();
-    assert_eq!((fault.error.code(), fault.elsewhere), ("namespace", true));
+    assert_eq!((word(&fault.error), fault.elsewhere), ("namespace", true));
 }

@@ -142,8 +142,8 @@ fn an_authority_that_may_not_sign_crls_does_not() {
 
 #[test]
 fn delta_indirect_and_unknown_crls_close_their_authority() {
-    let reason_only = der::encode(der::SEQUENCE, &[0x83, 2, 0, 1]);
-    let indirect = der::encode(der::SEQUENCE, &[0x84, 1, 0xff]);
+    let reason_only = asn1::encode(asn1::SEQUENCE, &[0x83, 2, 0, 1]);
+    let indirect = asn1::encode(asn1::SEQUENCE, &[0x84, 1, 0xff]);
     for (oid, value, words) in [
         ("2.5.29.27", vec![2, 1, 1], "delta"),
         ("2.5.29.28", indirect, "indirect"),
@@ -160,15 +160,15 @@ fn delta_indirect_and_unknown_crls_close_their_authority() {
 
 #[test]
 fn distribution_points_scope_a_crl() {
-    let uri = |text: &str| der::encode(0x86, text.as_bytes());
-    let full = |names: &[u8]| der::encode(0xa0, &der::encode(0xa0, names));
+    let uri = |text: &str| asn1::encode(asn1::context_primitive(6), text.as_bytes());
+    let full = |names: &[u8]| asn1::encode(asn1::context(0), &asn1::encode(asn1::context(0), names));
     let points = |names: &[&str]| {
-        let list: Vec<u8> = names.iter().flat_map(|name| der::encode(der::SEQUENCE, &full(&uri(name)))).collect();
-        ("2.5.29.31".to_owned(), false, der::encode(der::SEQUENCE, &list))
+        let list: Vec<u8> = names.iter().flat_map(|name| asn1::encode(asn1::SEQUENCE, &full(&uri(name)))).collect();
+        ("2.5.29.31".to_owned(), false, asn1::encode(asn1::SEQUENCE, &list))
     };
     let mut world = World::new();
     world.settings.crls = CrlMode::Require;
-    let scope = der::encode(der::SEQUENCE, &full(&uri("http://b/")));
+    let scope = asn1::encode(asn1::SEQUENCE, &full(&uri("http://b/")));
     let leaf = |names: &[&str]| world.root.issue(&host(|r| r.extensions.push(points(names)))).unwrap();
     let (revoked, good, other) = (leaf(&["http://a/", "http://b/"]), leaf(&["http://b/"]), leaf(&["http://c/"]));
     let extensions = vec![("2.5.29.28".into(), true, scope), (CRL_NUMBER.0.into(), CRL_NUMBER.1, CRL_NUMBER.2.into())];

@@ -110,7 +110,7 @@ pub(super) fn send_again(sender: &config::Sender, queue: &Queue, element: &Eleme
         let limit = sender.max_payload;
         return Ok(Retried::Kept(format!("its content of {size} bytes is larger than max-payload, {limit}")));
     }
-    let outgoing = Outgoing::open(&sender.queue, crate::daemon::format(sender.format))?;
+    let outgoing = Outgoing::open(&sender.queue, crate::service::format(sender.format))?;
     let (name, id) = outgoing.add_message(None, &body)?;
     locked.remove()?;
     Ok(Retried::Done(format!("is outgoing/{name} now, with id {id}")))

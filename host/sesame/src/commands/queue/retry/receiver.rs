@@ -6,15 +6,15 @@ use std::time::SystemTime;
 
 use anyhow::anyhow;
 
-use super::super::super::explain::{reason_of, receiver_snapshot};
+use super::super::super::explain::receiver_snapshot;
 use super::super::{Queue, field, modes};
 use super::{LARGEST, Retried, locked_elsewhere};
 use crate::channel::{JOURNAL, OpenSpool};
 use crate::config::Config;
-use crate::daemon::Shared;
 use crate::receiver::{Decision, Received, Snapshot, decide, queues};
-use message::{MessageId, content_digest};
-use spool::journal::{Disposition, Journal, Key};
+use crate::service::Shared;
+use message::{Fate, MessageId, content_digest};
+use spool::journal::{Journal, Key};
 use spool::{Commit, ElementPath, LockedQueueElement, Outcome};
 
 /// Decides messages of one channel as its receiver would.
@@ -87,8 +87,8 @@ impl Judge {
         let Some(read) = read_back(queue, element) else { return Ok(no_sealed()) };
         let Some(locked) = queue.lock(element)? else { return Ok(locked_elsewhere()) };
         let decision = self.decide(&read);
-        if let Disposition::Rejected { .. } = decision.disposition {
-            let reason = reason_of(&decision).unwrap_or_default();
+        if decision.disposition.fate() == Fate::Rejected {
+            let reason = decision.reason().unwrap_or_default();
             return Ok(Retried::Kept(format!("it would be rejected again: {reason}")));
         }
         match desk {
@@ -160,8 +160,8 @@ fn commit(
     read: &ReadBack,
     again: bool,
 ) -> anyhow::Result<Retried> {
-    let disposition = decision.disposition.clone();
-    let reason = reason_of(&decision).unwrap_or_default();
+    let fate = decision.disposition.fate();
+    let reason = decision.reason();
     let stored = spool.engine.submit(Commit {
         key: decision.key,
         disposition: decision.disposition,
@@ -176,11 +176,7 @@ fn commit(
     let stored = stored.wait().map_err(|error| anyhow!(message::cause::chain(&error)))?;
     let Outcome::New { elements, .. } = stored.outcome() else { return Ok(stored_before()) };
     locked.remove()?;
-    let places = elements.join(" ");
-    Ok(Retried::Done(match disposition {
-        Disposition::Stored => format!("is stored: {places}"),
-        Disposition::Deferred { .. } => format!("is deferred: {places}: {reason}"),
-        Disposition::Dropped => format!("is gone: {reason}"),
-        Disposition::Rejected { .. } => format!("is rejected: {places}: {reason}"),
-    }))
+    let places = (!elements.is_empty()).then(|| elements.join(" "));
+    let facts: Vec<String> = places.into_iter().chain(reason).collect();
+    Ok(Retried::Done(format!("is {fate}: {}", facts.join(": "))))
 }

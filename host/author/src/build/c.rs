@@ -1,0 +1,147 @@
+//! C: the bindings are made from the project's own `wit/`, the compiler makes a core module of everything, and the module
+//! becomes a component. No WASI adapter is used: `sesame/system.c` answers what the C library asks for.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, anyhow, bail};
+use wit_bindgen_core::Files;
+use wit_component::ComponentEncoder;
+use wit_parser::{Resolve, WorldId, WorldItem};
+
+use super::{CLANG_PACKAGES, WORLD, find_tool, finish};
+
+/// What the module is called between the compiler and the component.
+const MODULE: &str = "module.wasm";
+const ROLES: [&str; 3] = ["validator", "transformer", "router"];
+
+/// Builds the project in `folder`; what is made on the way is left in `scratch`.
+pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Result<()> {
+    let (mut resolve, world) = read_world(&folder.join("wit"))?;
+    let roles = roles(&resolve, world);
+    bindings(&mut resolve, world, scratch)?;
+    let mut compile = compiler(folder)?;
+    compile.args([
+        "-mexec-model=reactor",
+        "-std=c11",
+        "-Os",
+        "-Wall",
+        "-Wl,--strip-debug",
+        "-I",
+        "sesame",
+        "-I",
+        "build",
+    ]);
+    // With this, a function of a role that the world lacks is an error of the compiler.
+    compile.arg("-DSESAME_WORLD");
+    compile.args(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
+    compile.args(sources(folder)?).arg("-o").arg(scratch.join(MODULE)).current_dir(folder);
+    finish(&mut compile, "the C compiler")
+        .map_err(|error| anyhow!("{error}; if headers, libraries or wasm-ld are missing: {CLANG_PACKAGES}"))?;
+    let module = fs::read(scratch.join(MODULE))?;
+    let component = component_of(&module).context("cannot make a component of what was compiled")?;
+    fs::write(made, component).with_context(|| format!("cannot write {}", made.display()))
+}
+
+fn read_world(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(wit).with_context(|| format!("cannot read {}", wit.display()))?;
+    let world = resolve.select_world(&[package], Some(WORLD))?;
+    Ok((resolve, world))
+}
+
+/// The roles that the world exports.
+fn roles(resolve: &Resolve, world: WorldId) -> Vec<&'static str> {
+    let world = resolve.worlds.get(world);
+    let exports = world.iter().flat_map(|world| world.exports.values()).filter_map(|item| match item {
+        WorldItem::Interface { id, .. } => resolve.interfaces.get(*id)?.name.as_deref(),
+        _ => None,
+    });
+    let exported: Vec<&str> = exports.collect();
+    ROLES.into_iter().filter(|role| exported.contains(role)).collect()
+}
+
+/// `contract.h`, `contract.c` and an object with the world's type.
+fn bindings(resolve: &mut Resolve, world: WorldId, scratch: &Path) -> anyhow::Result<()> {
+    let mut files = Files::default();
+    wit_bindgen_c::Opts::default().build().generate(resolve, world, &mut files)?;
+    for (name, content) in files.iter() {
+        let path = scratch.join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// clang, or zig, or the zig that Python has.
+fn compiler(folder: &Path) -> anyhow::Result<Command> {
+    if let Some(clang) = find_tool("clang", folder, None) {
+        let mut command = Command::new(clang);
+        command.arg("--target=wasm32-wasi");
+        return Ok(command);
+    }
+    let zig = find_tool("zig", folder, None).or_else(|| find_tool("python-zig", folder, Some(".venv/bin")));
+    let Some(zig) = zig else {
+        bail!("neither clang nor zig is installed: {CLANG_PACKAGES} (Debian 12), or pip install ziglang in .venv");
+    };
+    let mut command = Command::new(zig);
+    command.args(["cc", "--target=wasm32-wasi"]);
+    Ok(command)
+}
+
+/// The project's own files, the helper's and the bindings.
+fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut sources = Vec::new();
+    for place in ["", "sesame"] {
+        for entry in fs::read_dir(folder.join(place)).with_context(|| format!("cannot read {}", folder.display()))? {
+            let name = entry?.file_name();
+            if Path::new(&name).extension() == Some(&OsString::from("c")) {
+                sources.push(Path::new(place).join(name));
+            }
+        }
+    }
+    sources.sort();
+    sources.extend(["contract.c", "contract_component_type.o"].map(|name| Path::new("build").join(name)));
+    Ok(sources)
+}
+
+fn component_of(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let encoder = ComponentEncoder::default().validate(true).module(module);
+    match encoder.and_then(|mut encoder| encoder.encode()) {
+        Ok(component) => Ok(component),
+        // The module wants something of a system that `system.c` does not answer.
+        Err(error) if format!("{error:#}").contains("wasi_snapshot_preview1") => bail!(
+            "it uses more of the system than `sesame/system.c` answers, such as sockets: {error:#}; \
+             docs/src/plugins/calls.md says what a plugin has"
+        ),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_world_names_the_roles_and_the_bindings_are_made_from_it() {
+        let home = tempfile::tempdir().unwrap();
+        let wit = home.path().join("wit");
+        fs::create_dir_all(wit.join("deps/p")).unwrap();
+        let world = "package a:b;\nworld contract { export c:p/router@1.0.0; export c:p/lifecycle@1.0.0; }";
+        fs::write(wit.join("world.wit"), world).unwrap();
+        let deps =
+            "package c:p@1.0.0;\ninterface router { route: func() -> string; }\ninterface lifecycle { f: func(); }";
+        fs::write(wit.join("deps/p/p.wit"), deps).unwrap();
+        let (mut resolve, world) = read_world(&wit).unwrap();
+        assert_eq!(roles(&resolve, world), ["router"]);
+        bindings(&mut resolve, world, home.path()).unwrap();
+        let header = fs::read_to_string(home.path().join("contract.h")).unwrap();
+        assert!(header.contains("exports_c_p_router_route"), "{header}");
+    }
+
+    #[test]
+    fn what_is_no_module_is_no_component() {
+        assert!(component_of(b"nothing").is_err());
+    }
+}

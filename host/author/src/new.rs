@@ -1,0 +1,172 @@
+//! `sesame plugin new`: a project that builds and passes its cases as it stands. All of it is embedded in the program:
+//! the contract, the SDK or helper of the language, the template, the guide.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{Language, New, output};
+use plugins::CONTRACT_VERSION;
+use terminal::{EXIT_DONE, EXIT_USAGE, say};
+
+/// Every file of the SDK, by its path in the repository.
+static SDK: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
+
+impl Language {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::Js => "js",
+            Self::C => "c",
+        }
+    }
+
+    /// From where in the repository to where in a project, a folder or a file each.
+    fn sources(self) -> Vec<(String, &'static str)> {
+        let mut sources = vec![
+            ("plugin-sdk/templates/every".to_owned(), ""),
+            (format!("plugin-sdk/templates/{}", self.word()), ""),
+            ("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"),
+        ];
+        match self {
+            Self::Rust => sources.extend([
+                ("wit".to_owned(), "wit"),
+                ("plugin-sdk/src".to_owned(), "sdk/src"),
+                ("plugin-sdk/Cargo.toml".to_owned(), "sdk/Cargo.toml"),
+                ("Cargo.lock".to_owned(), "Cargo.lock"),
+            ]),
+            Self::Python | Self::Js | Self::C => sources
+                .extend([("wit".to_owned(), "wit/deps/sesame-plugin"), (format!("plugin-sdk/{}", self.word()), "")]),
+        }
+        sources
+    }
+
+    /// What an author must have, as a command.
+    pub(super) fn preparation(self) -> &'static str {
+        match self {
+            Self::Rust => "rustup target add wasm32-wasip2",
+            Self::Python => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+            Self::Js => "npm install",
+            Self::C => super::build::CLANG_PACKAGES,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &New) -> anyhow::Result<u8> {
+    let folder = &arguments.folder;
+    let name = match folder.file_name().and_then(|name| name.to_str()) {
+        Some(name) if is_name(name) => name,
+        _ => {
+            let shown = folder.display();
+            say(&format!("sesame: {shown} does not end in a plugin's name: letters a to z, digits and hyphens"));
+            return Ok(EXIT_USAGE);
+        }
+    };
+    for (target, bytes) in project(arguments.lang, name) {
+        write(&folder.join(target), &bytes)?;
+    }
+    output::line(&format!("made {}, a plugin in {}; next:", folder.display(), arguments.lang.word()));
+    let next = [
+        format!("cd {}", folder.display()),
+        arguments.lang.preparation().to_owned(),
+        "sesame plugin build".to_owned(),
+        format!("sesame plugin test {name}.wasm cases"),
+    ];
+    next.iter().for_each(|command| output::line(&format!("    {command}")));
+    Ok(EXIT_DONE)
+}
+
+/// What cargo, npm and a side-car all take for a name.
+fn is_name(name: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    name.len() <= 60 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(legal)
+}
+
+/// The files of a project, by their paths in it.
+fn project(language: Language, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for (from, to) in language.sources() {
+        for (path, bytes) in SDK {
+            let Ok(rest) = Path::new(path).strip_prefix(&from) else { continue };
+            let target = if rest.as_os_str().is_empty() { PathBuf::from(to) } else { Path::new(to).join(rest) };
+            let target = target.to_string_lossy().replace("{{name}}", name);
+            files.push((PathBuf::from(target), filled_in(bytes, name)));
+        }
+    }
+    files
+}
+
+/// The file with the plugin's name and the contract's version in place of `{{name}}` and `{{contract}}`.
+fn filled_in(bytes: &[u8], name: &str) -> Vec<u8> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.replace("{{name}}", name).replace("{{contract}}", CONTRACT_VERSION).into_bytes(),
+        Err(_) => bytes.to_vec(),
+    }
+}
+
+/// Writes a file that is not there yet, open to no other writer: a plugin that others may write to is refused.
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let shown = path.display();
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(parent);
+        made.with_context(|| format!("cannot make the folder {}", parent.display()))?;
+    }
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    let mut file = opened.with_context(|| format!("cannot make {shown}, name a folder that is not there yet"))?;
+    file.write_all(bytes).with_context(|| format!("cannot write {shown}"))?;
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_has_the_contract_its_cases_and_no_blank_left() {
+        for (language, contract) in [
+            (Language::Rust, "wit/plugin.wit"),
+            (Language::Python, "wit/deps/sesame-plugin/plugin.wit"),
+            (Language::Js, "wit/deps/sesame-plugin/plugin.wit"),
+            (Language::C, "wit/deps/sesame-plugin/plugin.wit"),
+        ] {
+            let files = project(language, "my-check");
+            let has = |name: &str| files.iter().any(|(path, _)| path == Path::new(name));
+            for name in [contract, "my-check.toml", "README.md", "GUIDE.md", "cases/accepts-a-listed-site/message"] {
+                assert!(has(name), "{language:?} {name}");
+            }
+            let mut names: Vec<_> = files.iter().map(|(path, _)| path).collect();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), files.len(), "{language:?} writes a file twice");
+            // The SDK's sources come as they are, and double braces mean something else in them.
+            let templates = || files.iter().filter(|(path, _)| !path.starts_with("sdk"));
+            let blank = templates().find(|(_, bytes)| String::from_utf8_lossy(bytes).contains("{{"));
+            assert_eq!(blank.map(|(path, _)| path), None, "{language:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_for_cargo_npm_and_a_file() {
+        for good in ["sites", "site-check-2"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "Sites", "2sites", "a b", "a_b", "..", "a.b"] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_project_never_overwrites_another() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("sites");
+        let arguments = New { folder: folder.clone(), lang: Language::C };
+        assert_eq!(run(&arguments).unwrap(), EXIT_DONE);
+        assert!(run(&arguments).unwrap_err().to_string().contains("that is not there yet"));
+        assert_eq!(run(&New { folder: home.path().join("No"), lang: Language::C }).unwrap(), EXIT_USAGE);
+    }
+}

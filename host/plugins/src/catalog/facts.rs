@@ -1,0 +1,94 @@
+//! The files of one plugin as the file system shows them, so that a change is seen without reading them, and files that are
+//! still changing are left alone.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::catalog::folder::{ENDINGS, beside};
+
+/// The files of a plugin, in the order of [`ENDINGS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts([Option<FileFacts>; ENDINGS.len()]);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileFacts {
+    place: (u64, u64),
+    size: i64,
+    /// Seconds and nanoseconds; `changed` moves with the name, the owner and the mode as well.
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Facts {
+    /// Looks at the files that begin with `stem`. One that cannot be looked at does not exist.
+    pub(super) fn of(stem: &Path) -> Self {
+        Self(ENDINGS.map(|ending| {
+            let stat = rustix::fs::lstat(beside(stem, ending)).ok()?;
+            Some(FileFacts {
+                place: (stat.st_dev, stat.st_ino),
+                size: stat.st_size,
+                modified: (stat.st_mtime, stat.st_mtime_nsec),
+                changed: (stat.st_ctime, stat.st_ctime_nsec),
+            })
+        }))
+    }
+
+    /// Whether there is no file at all.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// Whether there is a component.
+    pub(super) fn has_component(&self) -> bool {
+        matches!(self.0, [Some(_), ..])
+    }
+
+    /// Whether there is a sidecar.
+    pub(super) fn has_sidecar(&self) -> bool {
+        matches!(self.0, [_, Some(_), ..])
+    }
+
+    /// Whether a file is gone that was there `before`.
+    pub(super) fn lack_one_of(&self, before: &Self) -> bool {
+        self.0.iter().zip(&before.0).any(|(now, before)| now.is_none() && before.is_some())
+    }
+
+    /// Whether the files show that no one writes to them any longer: none was written for this long, or each was renamed, or
+    /// had its mode or times set, after it was written last.
+    pub(super) fn are_finished(&self, now: SystemTime, settle: Duration) -> bool {
+        self.0.iter().flatten().all(|facts| {
+            let old = || now.duration_since(moment(facts.modified)?).ok().map(|age| age >= settle);
+            (facts.size > 0 && facts.changed > facts.modified) || old() == Some(true)
+        })
+    }
+}
+
+fn moment((seconds, nanoseconds): (i64, u64)) -> Option<SystemTime> {
+    let since_1970 = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
+    UNIX_EPOCH.checked_add(since_1970)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn facts(size: i64, modified: (i64, u64), changed: (i64, u64)) -> Facts {
+        let mut facts = Facts::default();
+        facts.0[0] = Some(FileFacts { place: (1, 1), size, modified, changed });
+        facts
+    }
+
+    #[test]
+    fn a_file_is_finished_when_it_is_old_or_was_renamed_after_the_last_write() {
+        let now = UNIX_EPOCH + Duration::from_millis(10_500);
+        let finished = |size, modified, changed| facts(size, modified, changed).are_finished(now, SECOND);
+        assert!(finished(1, (9, 0), (9, 0)));
+        assert!(!finished(1, (10, 0), (10, 0)), "it may be being written");
+        assert!(finished(1, (10, 0), (10, 1)), "it was renamed");
+        assert!(!finished(0, (10, 0), (10, 1)), "an empty file may be about to be written");
+        assert!(!finished(1, (11, 0), (11, 0)), "a time that lies ahead proves nothing");
+        assert!(Facts::default().are_finished(now, SECOND));
+    }
+}

@@ -1,0 +1,457 @@
+//! The plugins of the process: for each one the files that were seen last, the last good component with its settings, and
+//! what is wrong with the files that are there now. Pipelines are put together from it.
+//!
+//! Start at [`Catalog::look`]. The daemon calls it again and again: it looks at the file system, loads what has changed (see
+//! `load`), and returns a [`Snapshot`] of all plugins. Nothing here chooses a thread or changes a pipeline in use.
+//! [`Catalog::snapshot`] looks without loading: it takes next to no time, also while another thread compiles.
+//!
+//! # What is guaranteed
+//! A component counts from the moment its name, `NAME.wasm`, is in the folder. Until it is loaded it is a plugin that is
+//! compiling: the messages its sidecar names wait, as the file reads now; if that cannot be read, all messages. The same
+//! holds for a file that comes back, for one that starts a disabled or uninstalled plugin again, and for a sidecar that
+//! changes while its component compiles, however long that takes. If an earlier component serves, it goes on.
+//!
+//! A caller that asks [`Catalog::is_current`] after it took up a message, and takes another snapshot if the answer is no,
+//! has not missed a component that was there before the message: the answer is yes only if the directory has the times and
+//! the inode that it had before it was listed last, those were two seconds old by then, and no file of a plugin that does
+//! not serve has changed. This holds on local file systems; a network file system may show a new name late.
+//!
+//! # Policy
+//! - Files that may still be being written are left alone for a second, and files that were renamed into place for 0.2 s;
+//!   what was in service stays. A broken file has five seconds to become good before it is reported.
+//! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that are copied
+//!   together take effect together.
+//! - A broken file never replaces a good one. If there was no good one, the plugin cannot answer; the filter keys of a
+//!   sidecar with mistakes apply as far as they could be understood, unless its signature is refused.
+//! - The signatures of a plugin that serves are checked again every minute: once its signer is revoked or off the list, the
+//!   plugin cannot answer.
+//! - A broken plugin is loaded again every minute: the cause may be a list, a CRL or a lack of file handles.
+//! - A component that is gone for two seconds is missing, and its plugin cannot answer until the file is back, or the plugin
+//!   is uninstalled (`NAME.removed`) or disabled (`enabled = false`). Only a file that was never loaded, because it was gone
+//!   before, leaves nothing behind.
+//! - If a sidecar is gone for two seconds, the settings it had serve on, and a plugin that is not in service without it cannot
+//!   answer. An empty file takes its place.
+//! - The first look of the process waits for nothing: the files are loaded as they are. A plugin that changes during that look
+//!   cannot answer until the next.
+
+mod entry;
+mod facts;
+pub(crate) mod filter;
+pub(crate) mod folder;
+pub(crate) mod load;
+pub(crate) mod provenance;
+pub(crate) mod remembered;
+pub(crate) mod removal;
+mod report;
+pub(crate) mod settings;
+pub(crate) mod sidecar;
+pub(crate) mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use message::locked;
+
+use self::entry::{Entry, Origin};
+use self::facts::Facts;
+use self::folder::{DirectoryFacts, FolderError, StageSource};
+use self::sidecar::Sidecar;
+use self::status::PluginStatus;
+use crate::component::plugins::Plugins;
+
+/// How soon to look again while something is changing.
+const SOON: Duration = Duration::from_millis(200);
+
+/// How long changes are waited for.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// The files of a plugin must be unchanged for this long,
+    quiet: Duration,
+    /// or for this long if they do not show that they are complete.
+    settle: Duration,
+    /// A component is missing after it has been gone for this long.
+    vanished: Duration,
+    /// Files wait this long for others that are changing.
+    together: Duration,
+    /// A broken file may become good for this long before it is reported.
+    patience: Duration,
+    /// Broken files are loaded again, and signatures checked again, after this long: the cause may be elsewhere.
+    again: Duration,
+}
+
+const PACE: Pace = Pace {
+    quiet: Duration::from_millis(200),
+    settle: Duration::from_secs(1),
+    vanished: Duration::from_secs(2),
+    together: Duration::from_secs(5),
+    patience: Duration::from_secs(5),
+    again: Duration::from_secs(60),
+};
+
+/// How much a look may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Loads what is compiled already; the rest is compiling.
+    Quick,
+    /// Compiles, which can take minutes. One such look at a time.
+    Full,
+}
+
+/// After this long a change of a directory shows in its times, whatever else happens.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// A plugin folder as it was listed last.
+#[derive(Debug)]
+struct Listed {
+    facts: DirectoryFacts,
+    /// Whether the directory was unchanged for long enough that its times show the next change.
+    settled: bool,
+}
+
+/// The plugins that channels use.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The plugin folder, if a channel takes its plugins from there.
+    pub folder: Option<PathBuf>,
+    /// Plugins that pipelines list.
+    pub named: Vec<NamedStage>,
+    /// The names of all channels, to find a sidecar that names an unknown one.
+    pub channels: Vec<String>,
+}
+
+/// A plugin that a pipeline lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedStage {
+    /// `builtin:NAME`, or the path of a component.
+    pub name: String,
+    /// The settings of `[plugin."NAME"]`; for a file, `None` means the sidecar beside it.
+    pub settings: Option<Sidecar>,
+}
+
+/// All plugins at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    folder: Vec<PluginStatus>,
+    named: HashMap<String, PluginStatus>,
+    /// Why the folder cannot be used now; its plugins are as they were.
+    pub unusable: Option<Arc<FolderError>>,
+    /// When to look again, if before the usual time.
+    pub soon: Option<Duration>,
+    /// Whether a plugin changed while it was loaded for the first time, so that nothing good is known of it.
+    pub unsettled: bool,
+    /// The version of the catalog that it shows, see [`Catalog::is_current`].
+    pub version: u64,
+}
+
+impl Snapshot {
+    /// The plugins of the folder, in order, also those that are disabled, uninstalled or missing.
+    #[must_use]
+    pub fn folder(&self) -> &[PluginStatus] {
+        &self.folder
+    }
+
+    /// A plugin that a pipeline lists; one that was not looked at cannot answer.
+    #[must_use]
+    pub fn named(&self, stage: &NamedStage) -> PluginStatus {
+        let unknown = || PluginStatus::broken(named_name(stage), None, "is not loaded yet".to_owned());
+        self.named.get(&stage.key()).cloned().unwrap_or_else(unknown)
+    }
+}
+
+impl NamedStage {
+    /// The same name with other settings is another plugin.
+    fn key(&self) -> String {
+        format!("{}\n{:?}", self.name, self.settings)
+    }
+
+    /// The path of its files without their endings; a stock plugin has none.
+    fn stem(&self) -> Option<PathBuf> {
+        let file = (!self.name.starts_with(crate::component::builtin::PREFIX)).then_some(self.name.as_str())?;
+        Some(PathBuf::from(file.strip_suffix(".wasm").unwrap_or(file)))
+    }
+}
+
+/// All plugins of the process.
+#[derive(Debug)]
+pub struct Catalog {
+    plugins: Arc<Plugins>,
+    pace: Pace,
+    /// Held during a full look.
+    looking: Mutex<()>,
+    entries: Mutex<Entries>,
+    /// The errors that were logged and still hold, by what they are about.
+    reported: Mutex<HashMap<String, String>>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// The folders that were looked at: a reload may use another one beside that of the running daemon.
+    folders: BTreeMap<PathBuf, Listed>,
+    /// Incremented with every change.
+    version: u64,
+    channels: Vec<String>,
+    stages: BTreeMap<PathBuf, Entry>,
+    named: BTreeMap<String, Entry>,
+}
+
+/// Where an entry is.
+#[derive(Clone, Debug)]
+enum Place {
+    Folder(PathBuf),
+    Named(Box<NamedStage>),
+}
+
+impl Place {
+    /// The files of the plugin as they are now.
+    fn files(&self) -> StageSource {
+        match self {
+            Self::Folder(stem) => folder::stage(stem),
+            Self::Named(stage) => StageSource::named(&stage.name, stage.settings.clone()),
+        }
+    }
+}
+
+/// A plugin to be loaded, and its files as they were seen before.
+struct Job {
+    place: Place,
+    facts: Facts,
+    /// Whether it no longer waits for others that are changing.
+    alone: bool,
+}
+
+impl Catalog {
+    /// An empty catalog.
+    #[must_use]
+    pub fn new(plugins: Arc<Plugins>) -> Self {
+        let (looking, entries, reported) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { plugins, pace: PACE, looking, entries, reported }
+    }
+
+    /// Looks at the files, loads what has changed, and shows all plugins. All that one look finds takes effect in one
+    /// [`Snapshot`].
+    #[must_use]
+    pub fn look(&self, wanted: &Wanted, effort: Effort) -> Snapshot {
+        let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
+        let (jobs, mut snapshot) = self.survey(wanted, true);
+        let checked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
+        let load = |job: Job| (load::load(&self.plugins, &job.place.files(), &wanted.channels, effort), job);
+        let mut loaded: Vec<(PluginStatus, Job)> = jobs.into_iter().map(load).collect();
+        // What changed meanwhile is loaded at the next look, together with what belongs to it.
+        let all_the_same = loaded.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
+        loaded.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
+        let mut entries = locked(&self.entries);
+        for (status, job) in loaded {
+            entries.version += 1;
+            if let Some(entry) = entries.entry(&job.place).filter(|entry| entry.has(&job.facts)) {
+                entry.take(status);
+            }
+        }
+        for (place, facts, withdrawn) in checked {
+            entries.version += u64::from(withdrawn.is_some());
+            if let Some(entry) = entries.entry(&place).filter(|entry| entry.has(&facts)) {
+                entry.record_signature_check(withdrawn);
+            }
+        }
+        entries.show(wanted, &mut snapshot);
+        drop(entries);
+        snapshot
+    }
+
+    /// Looks at the files without loading them: what is not loaded yet is compiling. Takes next to no time.
+    #[must_use]
+    pub fn snapshot(&self, wanted: &Wanted) -> Snapshot {
+        let (_, mut snapshot) = self.survey(wanted, false);
+        locked(&self.entries).show(wanted, &mut snapshot);
+        snapshot
+    }
+
+    /// Whether a [`Snapshot`] of this version is up to date: the catalog did not change, no component was put into the folder,
+    /// and no file of a plugin that does not serve has changed. Costs a few calls of `stat`.
+    #[must_use]
+    pub fn is_current(&self, wanted: &Wanted, version: u64) -> bool {
+        let entries = locked(&self.entries);
+        if entries.version != version {
+            return false;
+        }
+        if let Some(folder) = &wanted.folder {
+            let now = DirectoryFacts::of(folder);
+            let same = entries.folders.get(folder).is_some_and(|listed| listed.settled && listed.facts == now);
+            if !same {
+                return false;
+            }
+        }
+        let unchanged = |entry: &Entry, stem: &Path| entry.serves() || entry.has(&Facts::of(stem));
+        entries.of_folder(wanted).all(|(stem, entry)| unchanged(entry, stem))
+            && wanted
+                .named
+                .iter()
+                .filter_map(|stage| Some((stage, stage.stem()?)))
+                .all(|(stage, stem)| entries.named.get(&stage.key()).is_some_and(|entry| unchanged(entry, &stem)))
+    }
+
+    /// Reads the settings of plugins that are not loaded yet: the messages they name wait.
+    fn preview(&self, wanted: &Wanted, entries: &mut Entries) {
+        for place in entries.places(wanted) {
+            let Some(entry) = entries.entry(&place).filter(|entry| entry.wants_preview()) else { continue };
+            let files = place.files();
+            entry.preview(load::preview(&self.plugins, &files, &wanted.channels), files.tombstone);
+        }
+    }
+
+    /// Checks the signatures of plugins that serve, where that is due: why each must not serve any longer, if so.
+    fn recheck_signatures(&self, wanted: &Wanted) -> Vec<(Place, Facts, Option<String>)> {
+        let clock = Instant::now();
+        let mut entries = locked(&self.entries);
+        let mut due: Vec<(Place, Facts)> = Vec::new();
+        for place in entries.places(wanted) {
+            let entry = entries.entry(&place).filter(|entry| entry.signature_check_due(&self.pace, clock));
+            due.extend(entry.map(|entry| entry.facts()).map(|facts| (place, facts)));
+        }
+        drop(entries);
+        let check = |(place, facts): (Place, Facts)| {
+            let withdrawn = self.plugins.provenance().withdrawn(&place.files());
+            (place, facts, withdrawn)
+        };
+        due.into_iter().map(check).collect()
+    }
+
+    /// Sees which plugins are to be loaded now.
+    fn survey(&self, wanted: &Wanted, loading: bool) -> (Vec<Job>, Snapshot) {
+        let mut snapshot = Snapshot::default();
+        let mut entries = locked(&self.entries);
+        let entries = &mut *entries;
+        if loading && entries.channels != wanted.channels {
+            entries.channels.clone_from(&wanted.channels);
+            entries.stages.values_mut().chain(entries.named.values_mut()).for_each(Entry::invalidate);
+        }
+        let listed = wanted.folder.as_deref().map_or(Ok(()), |folder| entries.list(folder));
+        snapshot.unusable = listed.err().map(Arc::new);
+        let usable = snapshot.unusable.is_none();
+        for stage in &wanted.named {
+            let entry = entries.named.entry(stage.key()).or_insert_with(|| named_entry(stage));
+            entries.version += u64::from(entry.see(stage.stem().map(|stem| Facts::of(&stem)).unwrap_or_default()));
+        }
+        self.preview(wanted, entries);
+        if !loading {
+            return (Vec::new(), snapshot);
+        }
+        let clock = Instant::now();
+        let all = entries.stages.values_mut().chain(entries.named.values_mut());
+        all.for_each(|entry| entry.retry_broken(&self.pace, clock));
+        let mut jobs = entries.jobs(wanted, &self.pace, &mut snapshot);
+        jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
+        (jobs, snapshot)
+    }
+
+    fn facts(&self, place: &Place) -> Facts {
+        let stem = match place {
+            Place::Folder(stem) => Some(stem.clone()),
+            Place::Named(stage) => stage.stem(),
+        };
+        stem.map(|stem| Facts::of(&stem)).unwrap_or_default()
+    }
+}
+
+impl Entries {
+    /// Records the files of a folder as they are now.
+    fn list(&mut self, folder: &Path) -> Result<(), FolderError> {
+        let facts = DirectoryFacts::of(folder);
+        let settled = facts.is_older_than(SystemTime::now(), SETTLED);
+        let stems = stems(folder)?;
+        let first = self.folders.insert(folder.to_owned(), Listed { facts, settled }).is_none();
+        for stem in stems {
+            let fresh = || Entry::new(file_name(&stem), Origin::Folder, first);
+            self.stages.entry(stem.clone()).or_insert_with(fresh);
+        }
+        let own = self.stages.iter_mut().filter(|(stem, _)| stem.parent() == Some(folder));
+        let news = own.filter_map(|(stem, entry)| entry.see(Facts::of(stem)).then_some(())).count();
+        self.version += news as u64;
+        self.stages.retain(|_, entry| !entry.is_nothing());
+        Ok(())
+    }
+
+    /// The plugins of the wanted folder.
+    fn of_folder<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a PathBuf, &'a Entry)> {
+        let folder = wanted.folder.as_deref();
+        self.stages.iter().filter(move |(stem, _)| folder.is_some() && stem.parent() == folder)
+    }
+
+    fn entry(&mut self, place: &Place) -> Option<&mut Entry> {
+        match place {
+            Place::Folder(stem) => self.stages.get_mut(stem),
+            Place::Named(stage) => self.named.get_mut(&stage.key()),
+        }
+    }
+
+    fn places(&self, wanted: &Wanted) -> Vec<Place> {
+        let folder = self.of_folder(wanted).map(|(stem, _)| Place::Folder(stem.clone()));
+        folder.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect()
+    }
+
+    /// The plugins to be loaded now, unless others of the folder are still changing.
+    fn jobs(&mut self, wanted: &Wanted, pace: &Pace, snapshot: &mut Snapshot) -> Vec<Job> {
+        let (now, clock) = (SystemTime::now(), Instant::now());
+        let mut jobs = Vec::new();
+        let (mut moving, mut longest) = (false, Duration::ZERO);
+        for place in self.places(wanted) {
+            let Some(entry) = self.entry(&place) else { continue };
+            let acted = entry.end_patience(pace, clock);
+            self.version += u64::from(acted);
+            let Some(entry) = self.entry(&place) else { continue };
+            if !entry.is_judged() {
+                let whole = entry.is_whole(pace, now, clock);
+                moving |= !whole;
+                longest = longest.max(entry.since(clock));
+                if whole {
+                    let alone = matches!(place, Place::Named(_));
+                    jobs.push(Job { facts: entry.facts(), place, alone });
+                }
+            }
+            if entry.is_pending() {
+                snapshot.soon = Some(SOON);
+            }
+        }
+        jobs.iter_mut().for_each(|job| job.alone |= longest > pace.together);
+        if moving {
+            snapshot.soon = Some(SOON);
+            jobs.retain(|job| job.alone);
+        }
+        jobs
+    }
+
+    fn show(&self, wanted: &Wanted, snapshot: &mut Snapshot) {
+        snapshot.version = self.version;
+        let named = wanted.named.iter().map(NamedStage::key);
+        let folder = self.of_folder(wanted).map(|(_, entry)| entry);
+        if folder.chain(named.clone().filter_map(|key| self.named.get(&key))).any(Entry::is_unsettled) {
+            (snapshot.unsettled, snapshot.soon) = (true, Some(SOON));
+        }
+        snapshot.folder = self.of_folder(wanted).filter_map(|(_, entry)| entry.status()).collect();
+        snapshot.named = named.filter_map(|key| Some((key.clone(), self.named.get(&key)?.status()?))).collect();
+    }
+}
+
+/// Only a folder that does not exist has no plugins: one that cannot be reached must not let messages pass unchecked.
+fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    match folder.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        _ => folder::stems(folder),
+    }
+}
+
+fn named_entry(stage: &NamedStage) -> Entry {
+    let origin = if stage.settings.is_some() { Origin::Configured } else { Origin::Listed };
+    Entry::new(named_name(stage), origin, true)
+}
+
+fn file_name(stem: &Path) -> String {
+    folder::file_name(&folder::beside(stem, ".wasm"))
+}
+
+fn named_name(stage: &NamedStage) -> String {
+    stage.stem().map_or_else(|| stage.name.clone(), |stem| file_name(&stem))
+}

@@ -1,0 +1,78 @@
+//! The files that were accepted once, so that a signer's certificate may expire.
+//!
+//! # On disk
+//! One line for each file that was adopted: its SHA-256 in hexadecimal, a blank, and the seconds since 1970 at which that
+//! was. A file that is adopted again a day later or more has another line, because the same bytes may have been signed again
+//! with a certificate that was not valid before. Lines are only added, each with one write and a sync; one that was cut
+//! short by a crash is ignored. The file belongs to Sesame alone, mode 0600: anyone who writes to it can make an expired
+//! signature good, though never a false one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::catalog::folder::read_file;
+use message::hex;
+
+/// Some forty thousand lines; a file of more is not Sesame's.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// In seconds.
+const DAY: u64 = 86_400;
+
+/// The file.
+pub(super) struct Adopted<'a> {
+    file: &'a Path,
+}
+
+impl<'a> Adopted<'a> {
+    pub(super) fn new(file: &'a Path) -> Self {
+        Self { file }
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        self.file
+    }
+
+    /// When a file of this hash was adopted, in seconds since 1970, the newest first.
+    pub(super) fn times(&self, hash: &[u8; 32]) -> Vec<u64> {
+        let hash = hex(hash);
+        let time = |line: &str| line.split_once(' ').filter(|(known, _)| *known == hash)?.1.parse().ok();
+        let mut times: Vec<u64> = self.text().lines().filter_map(time).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        times
+    }
+
+    /// Remembers durably that it is adopted now, unless that was remembered within a day.
+    pub(super) fn remember(&self, hash: &[u8; 32], now: SystemTime) -> io::Result<()> {
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if self.times(hash).first().is_some_and(|last| seconds.saturating_sub(*last) < DAY) {
+            return Ok(());
+        }
+        let folder = self.file.parent().unwrap_or(Path::new("/"));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.file)?;
+        // The line before may have been cut short.
+        let text = self.text();
+        let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        file.write_all(format!("{start}{} {seconds}\n", hex(hash)).as_bytes())?;
+        file.sync_all()?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// Nothing where the file is not there or others could write to it.
+    fn text(&self) -> String {
+        if self.file.symlink_metadata().is_err() {
+            return String::new();
+        }
+        match read_file(self.file, MAX_BYTES) {
+            Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(error, "what was adopted before is not known");
+                String::new()
+            }
+        }
+    }
+}

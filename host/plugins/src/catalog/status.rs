@@ -1,0 +1,156 @@
+//! The state of a plugin, and all that is known of it at one moment.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::sidecar::Sidecar;
+use crate::component::Loaded;
+
+/// The state of a plugin: what the loader finds, what pipelines act on, and the word that lists and the status file show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginState {
+    /// It serves.
+    Ready,
+    /// Its component is compiled and tried first.
+    Compiling,
+    /// Its files cannot be used. An earlier component of it may still serve.
+    #[default]
+    Broken,
+    /// Its component or its sidecar is gone.
+    Missing,
+    /// Disabled by `enabled = false`.
+    Disabled,
+    /// Uninstalled: a `NAME.removed` marker is in the folder.
+    Removed,
+}
+
+impl PluginState {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Compiling => "compiling",
+            Self::Broken => "broken",
+            Self::Missing => "missing",
+            Self::Disabled => "disabled",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// Whether the operator took the plugin out of service.
+    #[must_use]
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Disabled | Self::Removed)
+    }
+}
+
+impl std::fmt::Display for PluginState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// A plugin as a pipeline uses it.
+#[derive(Clone, Debug)]
+pub struct PluginStatus {
+    pub(crate) name: String,
+    pub(crate) state: PluginState,
+    /// What serves: always where the state is ready, and where a newer file is broken.
+    pub(crate) component: Option<Arc<Loaded>>,
+    /// What is wrong and what to do, where the state is broken or missing.
+    pub(crate) reason: Option<String>,
+    /// The settings that apply, or the last ones known; none if none were ever understood.
+    pub(crate) sidecar: Option<Sidecar>,
+    /// Whether the settings are, or were, in a file beside the component, without which it must not serve.
+    pub(crate) has_sidecar: bool,
+    /// The text of the `NAME.removed` marker, if there is one.
+    pub(crate) tombstone: Option<String>,
+    /// Since when a file of it waits to be compiled and judged, whether or not an earlier one serves until then.
+    pub(crate) loading: Option<SystemTime>,
+    /// Whether its files were judged. Nothing remains of a plugin that was only seen when its file goes.
+    pub(crate) judged: bool,
+}
+
+impl PluginStatus {
+    pub(crate) fn new(name: String, state: PluginState) -> Self {
+        Self {
+            name,
+            state,
+            component: None,
+            reason: None,
+            sidecar: None,
+            has_sidecar: false,
+            tombstone: None,
+            loading: None,
+            judged: true,
+        }
+    }
+
+    pub(crate) fn ready(name: String, sidecar: Sidecar, component: Arc<Loaded>) -> Self {
+        Self { component: Some(component), sidecar: Some(sidecar), ..Self::new(name, PluginState::Ready) }
+    }
+
+    pub(crate) fn broken(name: String, sidecar: Option<Sidecar>, reason: String) -> Self {
+        Self { reason: Some(reason), sidecar, ..Self::new(name, PluginState::Broken) }
+    }
+
+    pub(crate) fn missing(name: String, sidecar: Option<Sidecar>, reason: String) -> Self {
+        Self { reason: Some(reason), sidecar, ..Self::new(name, PluginState::Missing) }
+    }
+
+    /// The name of the file, or `builtin:NAME`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> PluginState {
+        self.state
+    }
+
+    /// Whether it has to be compiled first.
+    #[must_use]
+    pub fn is_compiling(&self) -> bool {
+        self.state == PluginState::Compiling
+    }
+
+    /// Whether a component of it serves, whatever its files are now.
+    pub(crate) fn serves(&self) -> bool {
+        self.component.is_some()
+    }
+
+    /// Why messages wait for it: it is broken or missing, and no earlier component serves.
+    #[must_use]
+    pub fn unanswering(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| !self.serves())
+    }
+
+    /// What is wrong with its files while an earlier component serves.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|_| self.serves())
+    }
+
+    /// The messages that it applies to; all if its settings were never understood.
+    pub(crate) fn settings(&self) -> Sidecar {
+        self.sidecar.clone().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_state_is_that_of_the_status_file() {
+        use PluginState::{Broken, Compiling, Disabled, Missing, Ready, Removed};
+        for state in [Ready, Compiling, Broken, Missing, Disabled, Removed] {
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{}\"", state.word()));
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The contract's types in Rust, made from `wit/`. The program has no other `bindgen!` for it; `made_up` serves the tests.
+//!
+//! The three worlds are joined into one, so that `types` and `log` exist once. Nothing here decides anything: which
+//! exports a component has is found one by one in `contract`, what they answer is checked in `answer`.
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, reason = "generated code")]
+
+#[cfg(test)]
+pub(crate) mod made_up;
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    inline: "
+        package sesame:host;
+        world every-role {
+            include sesame:plugin/validator-plugin@1.0.0;
+            include sesame:plugin/transformer-plugin@1.0.0;
+            include sesame:plugin/router-plugin@1.0.0;
+        }",
+    world: "sesame:host/every-role",
+});
+
+pub(crate) use self::sesame::plugin::{log, types};
+pub(crate) use exports::sesame::plugin::{lifecycle, router, transformer, validator};
+
+/// The newest version of the contract that this host speaks; that of the package in `wit/`.
+pub const CONTRACT_VERSION: &str = "1.0.0";

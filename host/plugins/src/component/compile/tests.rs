@@ -1,0 +1,95 @@
+//! The cache folder and what is refused about it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::component::engine::{Class, engine};
+
+/// The smallest component there is.
+const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+const DIGEST: [u8; 32] = [7; 32];
+
+fn compiler(folder: &std::path::Path) -> Compiler {
+    Compiler::new(CompileSettings { cache: Some(folder.to_owned()), program: None })
+}
+
+fn artefact_in(folder: &std::path::Path) -> PathBuf {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).next().unwrap()
+}
+
+#[test]
+fn makes_the_folder_private_and_finds_what_it_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("a/b");
+    let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
+    // Garbage in place of the component: only the cache can answer now.
+    compiler.compile(&engine, b"garbage", &DIGEST, Trust::Foreign).unwrap();
+    assert_eq!(fs::metadata(artefact_in(&folder)).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn ignores_a_damaged_artefact_and_writes_it_again() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("cache");
+    let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
+    compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
+    let path = artefact_in(&folder);
+    let whole = fs::read(&path).unwrap();
+    for damaged in [&[][..], &whole[..20], &whole[..whole.len() - 1]] {
+        fs::write(&path, damaged).unwrap();
+        compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
+        assert_eq!(fs::read(&path).unwrap().len(), whole.len());
+    }
+}
+
+#[test]
+fn what_was_not_used_for_ninety_days_is_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("cache");
+    let engine = engine(Class::Small).unwrap();
+    let compile = |bytes: &[u8]| compiler(&folder).compile(&engine, bytes, &DIGEST, Trust::Foreign).is_ok();
+    let age = |days: u64| {
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400 + 60);
+        fs::File::open(artefact_in(&folder)).unwrap().set_modified(then).unwrap();
+    };
+    assert!(compile(EMPTY));
+    age(89);
+    assert!(compile(b"garbage"), "the cache answers, and notes that it was used");
+    assert!(artefact_in(&folder).metadata().unwrap().modified().unwrap().elapsed().unwrap().as_secs() < 60);
+    age(90);
+    assert!(!compile(b"garbage"), "it is gone");
+}
+
+#[test]
+fn passes_over_an_artefact_that_others_may_write() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("cache");
+    let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
+    compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).unwrap();
+    fs::set_permissions(artefact_in(&folder), fs::Permissions::from_mode(0o666)).unwrap();
+    let error = compiler.compile(&engine, b"garbage", &DIGEST, Trust::Foreign).err().unwrap();
+    assert!(matches!(error, ComponentError::Malformed(_)), "{error}");
+}
+
+#[test]
+fn refuses_a_folder_that_is_open_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
+    let settings = CompileSettings { cache: Some(folder.path().to_owned()), program: None };
+    assert!(Compiler::new(settings).cache.is_none(), "it is done without");
+    let error = Cache::open(folder.path()).err().unwrap();
+    assert!(matches!(error, CacheError::Open { mode: 0o750, .. }), "{error}");
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_named() {
+    let program = Some(PathBuf::from("/nonexistent/sesame"));
+    let compiler = Compiler::new(CompileSettings { cache: None, program });
+    let engine = engine(Class::Small).unwrap();
+    let error = compiler.compile(&engine, EMPTY, &DIGEST, Trust::Foreign).err().unwrap();
+    assert!(error.to_string().contains("cannot run /nonexistent/sesame"), "{error}");
+    assert!(compiler.compile(&engine, EMPTY, &DIGEST, Trust::BuiltIn).is_ok());
+}

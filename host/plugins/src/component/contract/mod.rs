@@ -1,0 +1,97 @@
+//! The major versions of the contract that are served side by side.
+//!
+//! A component speaks one of them, and says so in the names of what it imports and exports ([`Spoken`]). What it exports
+//! is asked through [`Exports`], in the types of the newest major; `v1` passes them on as they are. A second
+//! major is a module beside it that converts them field by field; `made_up`, which only the tests serve, is one.
+//!
+//! # Policy
+//! A shim for another major converts types and nothing else: every limit and every check of an answer stands where all
+//! majors pass, so that none can be missing in one of them.
+
+#[cfg(test)]
+mod made_up;
+mod spoken;
+#[cfg(test)]
+mod tests;
+mod v1;
+
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+use crate::component::Roles;
+use crate::component::bindings::lifecycle::Description;
+use crate::component::bindings::transformer::Transformed;
+use crate::component::bindings::types::{Failure, Finding, Message};
+use crate::instance::state::HostState;
+
+pub(crate) use self::spoken::{CONTRACT, Major, Spoken};
+
+/// The majors as an error names them.
+pub const SERVED: &str = "1.x";
+
+/// What a role function answers; nothing where the component does not have the role.
+pub(crate) type Asked<T> = wasmtime::Result<Option<Result<T, Failure>>>;
+
+/// The functions of a component, asked in the types of the newest major. Errors are traps and the like.
+pub(crate) trait Exports: Send + Sync {
+    /// Compares the types of all exports with the contract.
+    fn compare(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()>;
+    /// Asks what the plugin says of itself.
+    fn describe(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Description>;
+    /// Hands the plugin its configuration.
+    fn init(
+        &self,
+        store: &mut Store<HostState>,
+        instance: &Instance,
+        config: &str,
+    ) -> wasmtime::Result<Result<(), String>>;
+    /// Asks the validator.
+    fn validate(&self, store: &mut Store<HostState>, instance: &Instance, message: &Message) -> Asked<Vec<Finding>>;
+    /// Asks the transformer.
+    fn transform(&self, store: &mut Store<HostState>, instance: &Instance, message: &Message) -> Asked<Transformed>;
+    /// Asks the router.
+    fn route(&self, store: &mut Store<HostState>, instance: &Instance, message: &Message) -> Asked<Vec<String>>;
+}
+
+/// Looks the functions up, those of `roles` and those that every plugin has.
+pub(crate) fn find(major: Major, roles: Roles, pre: &InstancePre<HostState>) -> wasmtime::Result<Box<dyn Exports>> {
+    Ok(match major {
+        Major::V1 => Box::new(v1::Indices::find(roles, pre)?),
+        #[cfg(test)]
+        Major::MadeUp => Box::new(made_up::Indices::find(roles, pre)?),
+    })
+}
+
+/// Where the functions are in a component, for the bindings of one major, which the invoking module names as `bindings`.
+macro_rules! indices {
+    () => {
+        /// Where the functions are in the component.
+        pub(crate) struct Indices {
+            lifecycle: bindings::lifecycle::GuestIndices,
+            validator: Option<bindings::validator::GuestIndices>,
+            transformer: Option<bindings::transformer::GuestIndices>,
+            router: Option<bindings::router::GuestIndices>,
+        }
+
+        impl Indices {
+            pub(crate) fn find(roles: Roles, pre: &InstancePre<HostState>) -> wasmtime::Result<Self> {
+                use bindings::{lifecycle, router, transformer, validator};
+                Ok(Self {
+                    lifecycle: lifecycle::GuestIndices::new(pre)?,
+                    validator: roles.validator.then(|| validator::GuestIndices::new(pre)).transpose()?,
+                    transformer: roles.transformer.then(|| transformer::GuestIndices::new(pre)).transpose()?,
+                    router: roles.router.then(|| router::GuestIndices::new(pre)).transpose()?,
+                })
+            }
+
+            fn load_all(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()> {
+                self.lifecycle.load(&mut *store, instance)?;
+                self.validator.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?;
+                self.transformer.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?;
+                self.router.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?;
+                Ok(())
+            }
+        }
+    };
+}
+use indices;

@@ -1,0 +1,74 @@
+//! A component looked at without trusting it: its imports are judged first, then it is checked and compiled as any other, and
+//! of its code only `describe` is run.
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+
+use super::plugins::{Machine, Plugins};
+use crate::component::compile::Trust;
+use crate::component::surface::Surface;
+use crate::component::{ComponentError, Description, Loaded, Roles};
+use crate::instance::wasi::{Grant, grant_of};
+use crate::text::clean;
+
+/// What a component is and imports.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Bytes.
+    pub size: usize,
+    /// Its hash, which a sidecar may pin.
+    pub sha256: [u8; 32],
+    /// What it imports; empty if the file is not a component.
+    pub imports: Vec<Import>,
+    /// The versions of the contract its imports and exports name.
+    pub contracts: Vec<String>,
+    /// Its roles and description, or why it would be refused.
+    pub found: Result<(Roles, Description), ComponentError>,
+}
+
+/// Something a component imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The interface, made fit to print.
+    pub name: String,
+    /// What the component gets for it.
+    pub grant: Grant,
+}
+
+impl Plugins {
+    /// Looks at the component in `bytes`, a file from the operator. This compiles, and can take seconds.
+    #[must_use]
+    pub fn inspect(&self, bytes: &[u8]) -> Inspection {
+        self.inspect_from(bytes, Trust::Foreign)
+    }
+
+    /// The same in this process, for bytes of our own: a compiler that fails takes the process with it.
+    #[must_use]
+    pub fn inspect_trusted(&self, bytes: &[u8]) -> Inspection {
+        self.inspect_from(bytes, Trust::BuiltIn)
+    }
+
+    fn inspect_from(&self, bytes: &[u8], trust: Trust) -> Inspection {
+        let (size, sha256) = (bytes.len(), Sha256::digest(bytes).into());
+        let surface = match Surface::read(bytes) {
+            Ok(surface) => surface,
+            Err(error) => {
+                return Inspection { size, sha256, imports: Vec::new(), contracts: Vec::new(), found: Err(error) };
+            }
+        };
+        let compiled = self.compile(bytes, &sha256, trust);
+        let found = compiled.and_then(|(component, machine)| self.describe(&component, machine, sha256));
+        let imports = surface.imports.iter().map(|name| Import { name: clean(name, 200), grant: grant_of(name) });
+        Inspection { size, sha256, imports: imports.collect(), contracts: surface.contracts(), found }
+    }
+
+    fn describe(
+        &self,
+        component: &Component,
+        machine: &Machine,
+        sha256: [u8; 32],
+    ) -> Result<(Roles, Description), ComponentError> {
+        let loaded = Loaded::link(component, &machine.linker, &self.ticker, sha256)?;
+        Ok((loaded.roles(), loaded.description.clone()))
+    }
+}

@@ -1,0 +1,225 @@
+//! A plugin's `[config]` against the JSON Schema that the plugin gives of it, before `init` sees it.
+//!
+//! [`Schema::read`] parses a schema once, when a component is loaded; [`Schema::check`] validates a table against it and
+//! returns every [`Violation`] with key, kind and reason. Values are never shown: a secret may be among them.
+//!
+//! # Dialect
+//! Draft 2020-12 in one document: all of its assertions but `unevaluatedProperties` and `unevaluatedItems`; `$ref` to a
+//! place in the document, by JSON pointer; `definitions` beside `$defs`, and a list under `items`, as earlier drafts have
+//! them. `format` and annotations are ignored. A keyword of the dialect that is not checked here is refused, so that no
+//! author relies on it; one that the dialect does not know is ignored.
+//!
+//! # Limits
+//! The schema comes from the guest, so everything about it is bounded: its size, its depth, the number of its patterns
+//! and the size of what they compile to, and the steps of a check, as references can double the work with each of them.
+//! Patterns are matched in linear time, without look-around and back-references. A published validator was not taken: it
+//! bounds none of this, and brings some forty crates, a back-tracking matcher among them.
+
+mod check;
+mod compare;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use regex::Regex;
+use serde_json::{Number, Value};
+
+use crate::text::clean;
+
+/// Largest schema that is read.
+const MAX_BYTES: usize = 256 << 10;
+
+/// Violations that are shown one by one.
+const SHOWN: usize = 10;
+
+/// What is wrong with a schema itself: the plugin's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has an invalid configuration schema, {what}{}: fix the plugin", place(.at))]
+pub struct SchemaError {
+    /// What is wrong.
+    pub what: String,
+    /// Where, as a JSON pointer; empty for the whole.
+    pub at: String,
+}
+
+fn place(at: &str) -> String {
+    if at.is_empty() { String::new() } else { format!(" (at {at:?})") }
+}
+
+/// One thing that the schema does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The key as it is written in TOML, with the places in lists from 0: `sites[1].name`; empty for the whole table.
+    pub key: String,
+    /// What is wrong, with the key.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a configuration is not given to a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It does not match the schema.
+    #[error("has an invalid [config]: {}", shown(.0))]
+    Refused(Vec<Violation>),
+    /// The schema itself is invalid.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+fn shown(violations: &[Violation]) -> String {
+    let mut shown: Vec<String> = violations.iter().take(SHOWN).map(ToString::to_string).collect();
+    match violations.len().saturating_sub(SHOWN) {
+        0 => {}
+        more => shown.push(format!("and {more} more")),
+    }
+    shown.join("; ")
+}
+
+/// The place of a node in [`Schema::nodes`].
+type Id = usize;
+
+/// A parsed schema.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    /// The first is the whole.
+    nodes: Vec<Node>,
+}
+
+/// A schema or part of one.
+#[derive(Debug)]
+enum Node {
+    /// `true` and `false`.
+    Always(bool),
+    /// All of these.
+    Rules(Vec<Rule>),
+}
+
+/// What one keyword requires, or a few that belong together.
+#[derive(Debug)]
+enum Rule {
+    Types(Vec<Kind>),
+    OneOfValues(Vec<Value>),
+    Bound(Bound, Number),
+    MultipleOf(Number),
+    Count(Count, u64),
+    Pattern(Regex),
+    Properties { known: BTreeMap<String, Id>, patterns: Vec<(Regex, Id)>, others: Option<Id> },
+    PropertyNames(Id),
+    Required(Vec<String>),
+    DependentRequired(BTreeMap<String, BTreeSet<String>>),
+    DependentSchemas(BTreeMap<String, Id>),
+    Items { first: Vec<Id>, rest: Option<Id> },
+    Contains { which: Id, least: u64, most: Option<u64> },
+    Unique,
+    AllOf(Vec<Id>),
+    AnyOf(Vec<Id>),
+    OneOf(Vec<Id>),
+    Not(Id),
+    If { condition: Id, then: Option<Id>, otherwise: Option<Id> },
+    Same(Id),
+}
+
+/// The types of the dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Null,
+    Boolean,
+    Integer,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    Least,
+    Most,
+    Above,
+    Below,
+}
+
+/// What is counted, and whether there must be so many at least or at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Count {
+    LeastCharacters,
+    MostCharacters,
+    LeastItems,
+    MostItems,
+    LeastKeys,
+    MostKeys,
+}
+
+impl Kind {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "null" => Self::Null,
+            "boolean" => Self::Boolean,
+            "integer" => Self::Integer,
+            "number" => Self::Number,
+            "string" => Self::String,
+            "array" => Self::Array,
+            "object" => Self::Object,
+            _ => return None,
+        })
+    }
+
+    /// In the words of TOML.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Boolean => "true or false",
+            Self::Integer => "a whole number",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "a list",
+            Self::Object => "a table",
+        }
+    }
+
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(number) if compare::is_whole(number) => Self::Integer,
+            Value::Number(_) => Self::Number,
+            Value::String(_) => Self::String,
+            Value::Array(_) => Self::Array,
+            Value::Object(_) => Self::Object,
+        }
+    }
+}
+
+impl Schema {
+    /// Parses the text of a schema.
+    ///
+    /// # Errors
+    /// Whatever makes it unusable, and sizes and depths beyond the limits.
+    pub(crate) fn read(text: &str) -> Result<Self, SchemaError> {
+        let whole = |what: String| SchemaError { what, at: String::new() };
+        if text.len() > MAX_BYTES {
+            return Err(whole(format!("it is larger than {} KiB", MAX_BYTES >> 10)));
+        }
+        let json: Value = serde_json::from_str(text)
+            .map_err(|error| whole(format!("it is not JSON, {}", clean(&error.to_string(), 200))))?;
+        read::Reader::new(&json).read()
+    }
+
+    /// Validates `config` against the schema.
+    ///
+    /// # Errors
+    /// All violations, or that the check does not end.
+    pub(crate) fn check(&self, config: &Value) -> Result<(), ConfigError> {
+        let violations = check::Check::new(self).whole(config)?;
+        if violations.is_empty() { Ok(()) } else { Err(ConfigError::Refused(violations)) }
+    }
+}

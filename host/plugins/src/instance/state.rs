@@ -1,0 +1,47 @@
+//! The host side of one instance: its meter, its log, its captured standard error, and what it has of WASI.
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::component::bindings;
+use crate::instance::host_log::PluginLog;
+use crate::instance::limits::Meter;
+use crate::instance::stderr::Stderr;
+use crate::instance::wasi::{self, Facts, Wasi};
+
+/// The data of one store.
+#[derive(Debug)]
+pub(crate) struct HostState {
+    pub(crate) meter: Meter,
+    pub(crate) log: PluginLog,
+    pub(crate) stderr: Stderr,
+    pub(crate) wasi: Wasi,
+}
+
+impl HostState {
+    pub(crate) fn new(meter: Meter, log: PluginLog, facts: Facts) -> Self {
+        Self { meter, log, stderr: Stderr::default(), wasi: Wasi::new(facts) }
+    }
+}
+
+impl Drop for HostState {
+    fn drop(&mut self) {
+        self.wasi.end_lines(&mut self.log);
+    }
+}
+
+impl bindings::types::Host for HostState {}
+
+/// Everything a plugin may import, interface by interface; nothing else exists for it.
+pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    bindings::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+    bindings::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+    #[cfg(test)]
+    {
+        bindings::made_up::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+        bindings::made_up::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+    }
+    wasi::link(l)?;
+    Ok(linker)
+}

@@ -1,0 +1,73 @@
+//! Why a channel cannot be set up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config;
+use spool::journal::JournalError;
+use spool::{CommitError, DeathsError, SpoolError};
+use trust::{CredentialError, ListError, RecipientError, TrustError};
+
+/// Why a channel cannot be set up. All of these stop the program before it has done anything.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Our certificate or key.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// Anchors and CRLs.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The recipient's certificate.
+    #[error(transparent)]
+    Recipient(#[from] RecipientError),
+    /// A DN list.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// TLS cannot be set up with what was loaded.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// Name and passcode.
+    #[error(transparent)]
+    Login(#[from] config::LoginError),
+    /// A queue or spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The commit engine.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// What was in work when the process died last.
+    #[error(transparent)]
+    Deaths(#[from] DeathsError),
+    /// Plugins of a pipeline.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Plugins(Vec<plugins::PluginError>),
+    /// The folder of plugins.
+    #[error(transparent)]
+    PluginFolder(Arc<plugins::FolderError>),
+    /// The configuration names no such broker; it is checked when it is read.
+    #[error("there is no broker {0:?}")]
+    NoBroker(String),
+    /// The configuration has no such channel.
+    #[error("there is no channel {0:?}")]
+    NoChannel(String),
+    /// A directory cannot be made.
+    #[error("cannot make directory {}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl SetupError {
+    /// Whether another Sesame holds the queue: exit status 75.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Spool(SpoolError::AlreadyHeld { .. }))
+    }
+}

@@ -1,0 +1,282 @@
+//! What channels of one process share: identities (trust, credential) and spools with their lock, journal and commit
+//! engine.
+//!
+//! Start with [`Registry`]: each file and each spool is opened once, however many channels name it. Everything that may
+//! change on disk while the program runs is re-read by [`Registry::refresh`].
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use message::daily::due;
+use message::locked;
+
+use super::SetupError;
+use crate::config;
+use spool::journal::Journal;
+use spool::{CommitEngine, CommitSettings, Deaths, Modes, SpoolLock, Turns};
+use stomp::MemoryBudget;
+use trust::{CredentialSource, CrlMode, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings, Unlisted};
+
+/// Name of the journal in a spool or state directory.
+pub const JOURNAL: &str = "journal.sqlite";
+/// Name of the lock file in a spool or state directory.
+pub const LOCK: &str = "lock";
+/// Name of the file in a spool or state directory that lists the messages in flight.
+const IN_FLIGHT: &str = "in-work";
+
+/// Our credential, and the trust anchors that signers are checked against.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Anchors, CRLs, policies.
+    pub trust: Arc<Trust>,
+    /// Our certificate and key.
+    pub credential: Arc<CredentialSource>,
+}
+
+/// A spool or state directory, locked until dropped, with its journal and the engine that writes to its queues.
+#[derive(Debug)]
+pub struct OpenSpool {
+    /// The record of what was stored or sent.
+    pub journal: Arc<Journal>,
+    /// What writes elements.
+    pub engine: CommitEngine,
+    /// Messages that were being processed when the process crashed.
+    pub deaths: Deaths,
+    lock: Arc<SpoolLock>,
+}
+
+impl OpenSpool {
+    /// The lock on the directory.
+    #[must_use]
+    pub fn lock(&self) -> Arc<SpoolLock> {
+        Arc::clone(&self.lock)
+    }
+}
+
+/// Everything that was opened, once for the process.
+#[derive(Debug)]
+pub struct Registry {
+    memory: MemoryBudget,
+    turns: Turns,
+    trusts: Mutex<Vec<(config::Trust, Arc<Trust>)>>,
+    credentials: Mutex<Vec<(config::Credential, Arc<CredentialSource>)>>,
+    lists: Mutex<Vec<Arc<SignerListsSource>>>,
+    recipients: Mutex<Vec<Arc<RecipientSource>>>,
+    spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
+}
+
+/// The settings of the trust module for a `[trust]` section.
+#[must_use]
+pub fn trust_settings(section: &config::Trust) -> TrustSettings {
+    TrustSettings {
+        anchors: section.anchors.clone(),
+        crls: match section.crls {
+            config::Crls::Require => CrlMode::Require,
+            config::Crls::IfPresent => CrlMode::IfPresent,
+            config::Crls::Ignore => CrlMode::Ignore,
+        },
+        signing_policy: section.signing_policy,
+        allow_sha1_digest: section.allow_sha1_digest,
+    }
+}
+
+impl Registry {
+    /// A registry for a process with these limits.
+    #[must_use]
+    pub fn new(limits: &config::Limits) -> Self {
+        Self {
+            memory: MemoryBudget::new(usize::try_from(limits.memory).unwrap_or(usize::MAX)),
+            turns: Turns::default(),
+            trusts: Mutex::default(),
+            credentials: Mutex::default(),
+            lists: Mutex::default(),
+            recipients: Mutex::default(),
+            spools: Mutex::default(),
+        }
+    }
+
+    /// Memory for message bodies.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
+    /// Loads trust and credential of a channel.
+    ///
+    /// # Errors
+    /// [`SetupError`] naming the file.
+    pub fn identity(&self, credential: &config::Credential, trust: &config::Trust) -> Result<Identity, SetupError> {
+        let mut credentials = locked(&self.credentials);
+        let known = credentials.iter().find(|(section, _)| section == credential).map(|(_, source)| Arc::clone(source));
+        let source = match known {
+            Some(source) => source,
+            None => {
+                let source = Arc::new(CredentialSource::load(&credential.certificate, &credential.key)?);
+                credentials.push((credential.clone(), Arc::clone(&source)));
+                source
+            }
+        };
+        drop(credentials);
+        Ok(Identity { trust: self.trust(trust)?, credential: source })
+    }
+
+    fn trust(&self, section: &config::Trust) -> Result<Arc<Trust>, SetupError> {
+        let mut trusts = locked(&self.trusts);
+        if let Some((_, trust)) = trusts.iter().find(|(known, _)| known == section) {
+            return Ok(Arc::clone(trust));
+        }
+        let trust = Arc::new(Trust::load(&trust_settings(section))?);
+        for warning in trust.snapshot().warnings(SystemTime::now()).into_iter().filter(|warning| due(warning)) {
+            tracing::warn!(warning, "trust anchors");
+        }
+        trusts.push((section.clone(), Arc::clone(&trust)));
+        Ok(trust)
+    }
+
+    /// Loads the DN lists of a receiver.
+    ///
+    /// # Errors
+    /// [`SetupError`] naming the file.
+    pub fn lists(&self, receiver: &config::Receiver) -> Result<Arc<SignerListsSource>, SetupError> {
+        let unlisted = match receiver.unlisted {
+            config::Unlisted::Reject => Unlisted::Reject,
+            config::Unlisted::Drop => Unlisted::Drop,
+        };
+        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), unlisted)?;
+        let source = Arc::new(source);
+        locked(&self.lists).push(Arc::clone(&source));
+        Ok(source)
+    }
+
+    /// Loads the certificate a sender encrypts for.
+    ///
+    /// # Errors
+    /// [`SetupError`] naming the file.
+    pub fn recipient(&self, file: &Path, identity: &Identity) -> Result<Arc<RecipientSource>, SetupError> {
+        let own = Some(Arc::clone(&identity.credential));
+        let source = Arc::new(RecipientSource::load(file, Arc::clone(&identity.trust), own)?);
+        locked(&self.recipients).push(Arc::clone(&source));
+        Ok(source)
+    }
+
+    /// Locks a spool or state directory, recovers it and starts its commit engine; the second call for one directory
+    /// answers the same.
+    ///
+    /// # Errors
+    /// [`SetupError`]; [`SetupError::is_held`] where another process has it.
+    pub fn spool(
+        &self,
+        directory: &Path,
+        queues: &[PathBuf],
+        storage: &config::Storage,
+    ) -> Result<Arc<OpenSpool>, SetupError> {
+        let mut spools = locked(&self.spools);
+        if let Some(open) = spools.get(directory) {
+            for queue in queues {
+                open.engine.add_queue(queue)?;
+            }
+            return Ok(Arc::clone(open));
+        }
+        let modes = Modes { directory: storage.directory_mode, file: storage.file_mode };
+        make_directory(directory, storage.directory_mode)?;
+        let lock = Arc::new(SpoolLock::acquire(&directory.join(LOCK))?);
+        for warning in spool::inspect(directory).unwrap_or_default() {
+            if due(&warning.to_string()) {
+                tracing::warn!(spool = %directory.display(), "{}; `sesame check` says more", warning.brief());
+            }
+        }
+        let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
+        let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
+        let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
+        let deaths = Deaths::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
+        let open = Arc::new(OpenSpool { journal, engine, deaths, lock });
+        spools.insert(directory.to_owned(), Arc::clone(&open));
+        Ok(open)
+    }
+
+    /// The spools that are open.
+    #[must_use]
+    pub fn open_spools(&self) -> Vec<Arc<OpenSpool>> {
+        locked(&self.spools).values().cloned().collect()
+    }
+
+    /// The program was asked to stop: messages still in flight do not count as a crash.
+    pub fn end_work(&self) {
+        self.open_spools().iter().for_each(|spool| spool.deaths.end());
+    }
+
+    /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. What cannot be read keeps
+    /// its last good state, with an error in the log.
+    pub fn refresh(&self) {
+        self.forget_unused();
+        for (section, trust) in locked(&self.trusts).iter() {
+            report("trust anchors", &paths(&section.anchors), trust.refresh());
+        }
+        for (section, source) in locked(&self.credentials).iter() {
+            report("credential", &section.certificate.display().to_string(), source.refresh());
+        }
+        for source in locked(&self.lists).iter() {
+            report("signer lists", "", source.refresh());
+        }
+        for source in locked(&self.recipients).iter() {
+            report("recipient certificate", "", source.refresh());
+        }
+    }
+
+    /// Forgets what no channel uses any more after a reload.
+    fn forget_unused(&self) {
+        locked(&self.lists).retain(|source| Arc::strong_count(source) > 1);
+        locked(&self.recipients).retain(|source| Arc::strong_count(source) > 1);
+        locked(&self.credentials).retain(|(_, source)| Arc::strong_count(source) > 1);
+        locked(&self.trusts).retain(|(_, trust)| Arc::strong_count(trust) > 1);
+        locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
+    }
+
+    /// Warns of certificates that expire soon.
+    pub fn warn_of_expiry(&self) {
+        let now = SystemTime::now();
+        for (_, source) in locked(&self.credentials).iter() {
+            if let Some(warning) = source.current().warning(now).filter(|warning| due(warning)) {
+                tracing::warn!(warning, "own certificate");
+            }
+        }
+        for source in locked(&self.recipients).iter() {
+            if let Some(warning) = source.current().warning(now).filter(|warning| due(warning)) {
+                tracing::warn!(warning, "recipient certificate");
+            }
+        }
+    }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) {
+    let file = message::text::non_empty(file);
+    match refreshed {
+        Refreshed::Unchanged => {}
+        Refreshed::Replaced(notes) => {
+            tracing::info!(file, "{what} read again");
+            for note in notes {
+                tracing::warn!(file, note, "{what}");
+            }
+        }
+        Refreshed::KeptLastGood(error) => {
+            tracing::error!(file, error = %message::cause::chain(&error), "{what} changed and cannot be used; the last good state stays in use");
+        }
+    }
+}
+
+/// Makes a directory, with its parents, unless it is there.
+fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let there = path.is_dir();
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    // The mode is what the configuration says, whatever the umask.
+    let exact = std::fs::Permissions::from_mode(mode);
+    let made = made.and_then(|()| if there { Ok(()) } else { std::fs::set_permissions(path, exact) });
+    made.map_err(|source| SetupError::Directory { path: path.to_owned(), source })
+}

@@ -1,0 +1,95 @@
+//! The status file: what a running Sesame tells of its plugins, for `sesame plugin list` to read.
+//!
+//! # On disk
+//! `plugins.json` beside the journal of a spool or state directory, mode 0640, written aside and renamed every two seconds.
+//! It holds names, hashes, counters and what is wrong with plugins; nothing of any message. It needs no sync: whoever reads
+//! it looks how old it is, and one that was lost is written again.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use message::files;
+use rustix::fs::{CWD, OFlags};
+use serde::{Deserialize, Serialize};
+
+use plugins::ChannelReport;
+
+/// The name of the file.
+const FILE: &str = "plugins.json";
+/// The largest that is read.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What a process tells of the channels of one spool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// When, in milliseconds since 1970.
+    pub written: u64,
+    /// Whether the process goes on.
+    pub running: bool,
+    /// Its id.
+    pub process: u32,
+    /// The channels.
+    pub channels: Vec<ChannelReport>,
+}
+
+impl Status {
+    /// How things stand now.
+    pub(super) fn now(running: bool, channels: Vec<ChannelReport>) -> Self {
+        let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written = u64::try_from(written.as_millis()).unwrap_or(u64::MAX);
+        Self { written, running, process: std::process::id(), channels }
+    }
+
+    /// How old it is.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let written = UNIX_EPOCH + Duration::from_millis(self.written);
+        SystemTime::now().duration_since(written).unwrap_or_default()
+    }
+
+    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
+        let aside = directory.join(format!(".{FILE}.new"));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+        files::open(CWD, &aside, flags, 0o640)?.write_all(&serde_json::to_vec(self)?)?;
+        std::fs::rename(&aside, directory.join(FILE))
+    }
+
+    /// What was told last of the channels of a spool; nothing where nothing was.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or understood.
+    pub fn read(directory: &Path) -> io::Result<Option<Self>> {
+        use std::io::Read as _;
+        let mut bytes = Vec::new();
+        match File::open(directory.join(FILE)) {
+            Ok(file) => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Status::read(folder.path()).unwrap().is_none());
+        let report = ChannelReport { channel: "central".to_owned(), ..ChannelReport::default() };
+        let status = Status::now(true, vec![report]);
+        status.write(folder.path()).unwrap();
+        assert_eq!(Status::read(folder.path()).unwrap(), Some(status.clone()));
+        assert!(status.age() < Duration::from_secs(60));
+        let mode = folder.path().join(FILE).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777 & !0o640, 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,57 @@
+//! UTCTime and GeneralizedTime in the one form that RFC 5280 4.1.2.5 and RFC 5652 11.3 allow: to the second, in UTC.
+
+use super::{Element, GENERALIZED_TIME, UTC_TIME};
+
+/// Seconds since 1970; negative before. `None` where the element is no date in that form. A leap second counts as the
+/// second before it.
+#[must_use]
+pub fn seconds_since_1970(element: &Element<'_>) -> Option<i64> {
+    let text = std::str::from_utf8(element.content).ok()?;
+    let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let (year, rest) = match (element.tag, digits.len()) {
+        (UTC_TIME, 12) => {
+            let (year, rest) = digits.split_at_checked(2)?;
+            let year: i16 = year.parse().ok()?;
+            (if year < 50 { year + 2000 } else { year + 1900 }, rest)
+        }
+        (GENERALIZED_TIME, 14) => {
+            let (year, rest) = digits.split_at_checked(4)?;
+            (year.parse().ok()?, rest)
+        }
+        _ => return None,
+    };
+    let pair = |at: usize| rest.get(at..at + 2)?.parse::<i8>().ok();
+    let second = pair(8).map(|second| if second == 60 { 59 } else { second })?;
+    let moment = jiff::civil::DateTime::new(year, pair(0)?, pair(2)?, pair(4)?, pair(6)?, second, 0).ok()?;
+    Some(jiff::tz::TimeZone::UTC.to_timestamp(moment).ok()?.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Reader, encode};
+    use super::*;
+
+    fn seconds(tag: u8, text: &str) -> Option<i64> {
+        seconds_since_1970(&Reader::der(&encode(tag, text.as_bytes())).any().unwrap())
+    }
+
+    #[test]
+    fn reads_both_forms_and_the_centuries_of_the_short_one() {
+        assert_eq!(seconds(UTC_TIME, "700101000001Z"), Some(1));
+        assert_eq!(seconds(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
+        assert_eq!(seconds(UTC_TIME, "691231235959Z"), Some(-1));
+        assert_eq!(seconds(GENERALIZED_TIME, "20500101000000Z"), Some(2_524_608_000));
+        assert_eq!(seconds(UTC_TIME, "161231235960Z"), seconds(UTC_TIME, "161231235959Z"));
+    }
+
+    #[test]
+    fn refuses_other_forms() {
+        for text in ["", "Z", "2501010000Z", "250101000000", "250101000000+0100", "2501010000+1Z", "251301000000Z"] {
+            assert_eq!(seconds(UTC_TIME, text), None, "{text}");
+        }
+        for text in ["250101000000Z", "20250101000000.5Z", "20250101000061Z"] {
+            assert_eq!(seconds(GENERALIZED_TIME, text), None, "{text}");
+        }
+        assert_eq!(seconds(super::super::OCTET_STRING, "250101000000Z"), None);
+    }
+}
