@@ -8,7 +8,7 @@ use crate::bindings::lifecycle::Description;
 use crate::{Configuration as _, Failure, Plugin};
 
 /// The one plugin of the instance.
-pub type Slot<P> = LocalKey<RefCell<Option<P>>>;
+pub type Cell<P> = LocalKey<RefCell<Option<P>>>;
 
 /// Answers `describe`.
 pub fn describe<P: Plugin>() -> Description {
@@ -22,14 +22,14 @@ pub fn describe<P: Plugin>() -> Description {
 }
 
 /// Answers `init`.
-pub fn init<P: Plugin>(slot: &'static Slot<P>, config: &str) -> Result<(), String> {
+pub fn init<P: Plugin>(slot: &'static Cell<P>, config: &str) -> Result<(), String> {
     let plugin = P::new(P::Config::from_json(config)?)?;
     slot.set(Some(plugin));
     Ok(())
 }
 
 /// Answers a role function.
-pub fn ask<P: Plugin, T>(slot: &'static Slot<P>, call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T, Failure> {
+pub fn ask<P: Plugin, T>(slot: &'static Cell<P>, call: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T, Failure> {
     slot.with_borrow(|plugin| match plugin {
         Some(plugin) => call(plugin),
         None => Err(Failure::Internal("called before init".to_owned())),

@@ -98,7 +98,7 @@ fn a_plugin_that_is_dropped_in_serves_the_next_message() {
     let stage = eventually("the counters", || listed(&pair.receiver, "sites.wasm").filter(|s| s["calls"] == 2));
     assert_eq!((&stage["rejects"], &stage["errors"], &stage["roles"]), (&1.into(), &0.into(), &"validator".into()));
     assert!(stage["p50-us"].as_u64() <= stage["p99-us"].as_u64() && stage["p99-us"].is_u64(), "{stage}");
-    pair.receiver.run(&["plugin", "list"]).expect(0).says("told by Sesame (process");
+    pair.receiver.run(&["plugin", "list"]).expect(0).says("from Sesame process");
     assert_eq!(receiver.stop(), 0);
     pair.receiver.run(&["plugin", "list"]).expect(0).says("no Sesame runs");
 }
@@ -226,7 +226,7 @@ fn a_plugin_that_vanished_holds_its_messages_back_until_it_is_ended_or_back() {
     let check = pair.receiver.run(&["check"]);
     assert_ne!(check.code, 0);
     check.says("sites.wasm");
-    pair.receiver.run(&["plugin", "remove", "site"]).expect(1).says("there are: sites");
+    pair.receiver.run(&["plugin", "remove", "site"]).expect(1).says("(known: sites)");
     pair.receiver.run(&["plugin", "remove", "sites"]).expect(0).says("ended");
     all_stored(&pair, 3);
     assert_eq!(fate(&pair, "Site: ELSEWHERE\n").0, "incoming");

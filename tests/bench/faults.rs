@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::spool::journal::Journal;
-use ::spool::{Deaths, Turns};
+use ::spool::{CrashLimit, Turns};
 
 use crate::end_to_end::Sites;
 use crate::harness::Folder;
@@ -27,7 +27,7 @@ pub(crate) fn measure(report: &mut Report) {
     report.note("1,000 messages through RabbitMQ to a receiver whose plugin traps on every tenth");
     let broker = Broker::own(Kind::RabbitMq);
     let folder = Folder::new("figures-faults");
-    report.figure("to remember what is in work, a message", in_work(folder.path()) * 1e6, "us");
+    report.figure("to note a message in flight", in_flight(folder.path()) * 1e6, "us");
     for rule in ["reject", "defer"] {
         let (delivered, set_aside, seconds) = run(&broker, &folder.join(rule), rule);
         let (good, bad) = (MESSAGES - MESSAGES / 10, MESSAGES / 10);
@@ -38,15 +38,15 @@ pub(crate) fn measure(report: &mut Report) {
 }
 
 /// Seconds to note the begin and the end of the work on one message.
-fn in_work(folder: &Path) -> f64 {
+fn in_flight(folder: &Path) -> f64 {
     const ROUNDS: u32 = 100_000;
     let journal = Arc::new(Journal::open(&folder.join("journal.sqlite")).unwrap());
-    let deaths = Deaths::open(&folder.join("in-work"), journal, Turns::default()).unwrap();
+    let crashes = CrashLimit::open(&folder.join("in-work"), journal, Turns::default()).unwrap();
     let started = Instant::now();
     for number in 0..ROUNDS {
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&number.to_le_bytes());
-        drop(deaths.begin("central", &digest).unwrap());
+        drop(crashes.begin("central", &digest).unwrap());
     }
     started.elapsed().as_secs_f64() / f64::from(ROUNDS)
 }

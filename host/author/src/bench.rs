@@ -1,6 +1,5 @@
-//! `sesame plugin bench`: what a component costs, measured with the code, the limits and the fresh instance of the running
-//! program: compiling and loading it, and for a message the time of a call (median and 99th of 100) and the memory that one
-//! instance held at most.
+//! `sesame plugin bench`: measures a component with the code and limits of the running program, and a fresh instance for
+//! each call: time to compile and load it, time of a call (median and 99th percentile) and peak memory of an instance.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -42,7 +41,7 @@ pub(super) fn run(arguments: &Bench, host: &Host) -> anyhow::Result<u8> {
         Way::Outbound => Direction::Outbound,
     };
     let settings = super::pipeline_of(file, super::settings_beside(file)?, "bench", direction, host.max_payload);
-    let cache = tempfile::tempdir().context("cannot make a folder for compiled code")?;
+    let cache = tempfile::tempdir().context("cannot create a folder for compiled code")?;
     let plugins = (host.plugins)(Some(cache.path().join("compiled")))?;
     let (compiling, first) = timed(|| load(&plugins, &settings))?;
     drop(first);
@@ -56,7 +55,7 @@ pub(super) fn run(arguments: &Bench, host: &Host) -> anyhow::Result<u8> {
     };
     let mut figures = Vec::new();
     for (name, message) in &messages {
-        // A pipeline of its own, since it remembers the most memory of all its messages.
+        // A pipeline of its own, because its peak memory is that of all its messages.
         figures.push(measure(&load(&plugins, &settings)?, direction, name, message)?);
     }
     if arguments.json {

@@ -1,8 +1,8 @@
 //! The commands for plugin authors: `sesame plugin new`, `build`, `test` and `bench`. Each one's work is in the file of its
 //! name.
 //!
-//! They need no configuration and run on an author's machine as on a server. What they take from the program is passed
-//! in [`Host`]; the tools that make components of C are dependencies of this crate alone.
+//! They need no configuration and run on an author's machine as on a server. The program passes what they
+//! need from it in [`Host`]. Only this crate depends on wit-bindgen, wit-parser and wit-component.
 
 mod bench;
 mod build;
@@ -22,22 +22,22 @@ use terminal as output;
 /// A command for authors.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a project for a new plugin, with the contract, a helper, a working example and its cases.
+    /// Create a plugin project with the contract, a helper library, a working example and test cases.
     New(New),
     /// Build a project's component with the tools of its language.
     Build(Build),
-    /// Run a component on a folder of cases and compare what it answers.
+    /// Run a component on a folder of test cases and compare the results.
     Test(Test),
-    /// Measure a component's time and memory for one message.
+    /// Measure time and memory of a component per message.
     Bench(Bench),
 }
 
-/// What these commands take from the program.
+/// What the program passes to these commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
     /// Starts the plugin host with a cache for compiled code.
     pub plugins: fn(Option<PathBuf>) -> anyhow::Result<Arc<Plugins>>,
-    /// Makes the user's cache folder, if one can be had.
+    /// Creates the user's cache folder, if possible.
     pub cache: fn() -> Option<PathBuf>,
     /// The largest message a channel takes by default, in bytes.
     pub max_payload: usize,
@@ -55,10 +55,10 @@ impl Host {
 /// `sesame plugin new`.
 #[derive(Args, Debug)]
 pub struct New {
-    /// The folder to make; its last part is the plugin's name.
+    /// Folder to create; its last part is the plugin's name.
     #[arg(value_name = "NAME")]
     pub folder: PathBuf,
-    /// The language to write it in.
+    /// Programming language.
     #[arg(long, value_enum, value_name = "LANGUAGE")]
     pub lang: Language,
 }
@@ -79,10 +79,10 @@ pub enum Language {
 /// `sesame plugin build`.
 #[derive(Args, Debug)]
 pub struct Build {
-    /// The project.
+    /// Project folder.
     #[arg(value_name = "FOLDER", default_value = ".")]
     pub folder: PathBuf,
-    /// The component to write [default: FOLDER/NAME.wasm, NAME being the project's].
+    /// Component file to write [default: FOLDER/NAME.wasm with the project's name].
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -90,13 +90,13 @@ pub struct Build {
 /// `sesame plugin test`.
 #[derive(Args, Debug)]
 pub struct Test {
-    /// The component; its settings are those of the side-car beside it.
+    /// Component file; its settings come from the sidecar beside it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The folder of cases, one folder each.
+    /// Folder with one folder per test case.
     #[arg(value_name = "FOLDER")]
     pub cases: PathBuf,
-    /// Write down what the component answers as what is expected from now on.
+    /// Overwrite the expected results with the actual ones.
     #[arg(long)]
     pub update: bool,
 }
@@ -104,13 +104,13 @@ pub struct Test {
 /// `sesame plugin bench`.
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// The component; its settings are those of the side-car beside it.
+    /// Component file; its settings come from the sidecar beside it.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// A message to measure with, in place of job records of 100 B, 10 kB and 1 MB.
+    /// Message to measure with [default: job records of 100 B, 10 kB and 1 MB].
     #[arg(long, value_name = "FILE")]
     pub message: Option<PathBuf>,
-    /// Which way the message goes.
+    /// Direction of the message.
     #[arg(long, value_enum, default_value = "inbound")]
     pub direction: Way,
     /// Print JSON.
@@ -127,10 +127,10 @@ pub enum Way {
     Inbound,
 }
 
-/// Runs a command; answers with the exit status.
+/// Runs a command; returns the exit status.
 ///
 /// # Errors
-/// What kept it from its work.
+/// Why it could not run.
 pub fn run(command: &Command, host: &Host) -> anyhow::Result<u8> {
     match command {
         Command::New(arguments) => new::run(arguments),
@@ -140,8 +140,8 @@ pub fn run(command: &Command, host: &Host) -> anyhow::Result<u8> {
     }
 }
 
-/// The settings of the side-car beside a component: its limits and its own table. Which messages it sees and what happens
-/// when it fails is for the daemon.
+/// The settings of the sidecar beside a component: its limits and its own table. The filters and on-error matter to the
+/// daemon only.
 fn settings_beside(file: &Path) -> anyhow::Result<Sidecar> {
     let path = file.with_extension("toml");
     if !path.exists() {

@@ -1,5 +1,5 @@
-//! `sesame plugin new`: a project that builds and passes its cases as it stands. All of it is embedded in the program:
-//! the contract, the SDK or helper of the language, the template, the guide.
+//! `sesame plugin new`: creates a project that builds and passes its test cases. Contract, SDK or helper of the language,
+//! template and guide are embedded in the program.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -25,7 +25,7 @@ impl Language {
         }
     }
 
-    /// From where in the repository to where in a project, a folder or a file each.
+    /// Folders and files: path in the repository, path in the project.
     fn sources(self) -> Vec<(String, &'static str)> {
         let mut sources = vec![
             ("plugin-sdk/templates/every".to_owned(), ""),
@@ -45,7 +45,7 @@ impl Language {
         sources
     }
 
-    /// What an author must have, as a command.
+    /// The command that installs what an author needs.
     pub(super) fn preparation(self) -> &'static str {
         match self {
             Self::Rust => "rustup target add wasm32-wasip2",
@@ -62,14 +62,14 @@ pub(super) fn run(arguments: &New) -> anyhow::Result<u8> {
         Some(name) if is_name(name) => name,
         _ => {
             let shown = folder.display();
-            say(&format!("sesame: {shown} does not end in a plugin's name: letters a to z, digits and hyphens"));
+            say(&format!("sesame: {shown} does not end in a plugin name: use letters a to z, digits and hyphens"));
             return Ok(EXIT_USAGE);
         }
     };
     for (target, bytes) in project(arguments.lang, name) {
         write(&folder.join(target), &bytes)?;
     }
-    output::line(&format!("made {}, a plugin in {}; next:", folder.display(), arguments.lang.word()));
+    output::line(&format!("created {}, a plugin in {}; next:", folder.display(), arguments.lang.word()));
     let next = [
         format!("cd {}", folder.display()),
         arguments.lang.preparation().to_owned(),
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &New) -> anyhow::Result<u8> {
     Ok(EXIT_DONE)
 }
 
-/// What cargo, npm and a side-car all take for a name.
+/// Whether cargo, npm and a sidecar all accept the name.
 fn is_name(name: &str) -> bool {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     name.len() <= 60 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(legal)
@@ -108,15 +108,15 @@ fn filled_in(bytes: &[u8], name: &str) -> Vec<u8> {
     }
 }
 
-/// Writes a file that is not there yet, open to no other writer: a plugin that others may write to is refused.
+/// Writes a new file that only its owner may write to: a plugin that others may write to is refused.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let shown = path.display();
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         let made = DirBuilder::new().recursive(true).mode(0o755).create(parent);
-        made.with_context(|| format!("cannot make the folder {}", parent.display()))?;
+        made.with_context(|| format!("cannot create the folder {}", parent.display()))?;
     }
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
-    let mut file = opened.with_context(|| format!("cannot make {shown}, name a folder that is not there yet"))?;
+    let mut file = opened.with_context(|| format!("cannot create {shown}: name a folder that does not exist yet"))?;
     file.write_all(bytes).with_context(|| format!("cannot write {shown}"))?;
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     Ok(())
@@ -166,7 +166,7 @@ mod tests {
         let folder = home.path().join("sites");
         let arguments = New { folder: folder.clone(), lang: Language::C };
         assert_eq!(run(&arguments).unwrap(), EXIT_DONE);
-        assert!(run(&arguments).unwrap_err().to_string().contains("that is not there yet"));
+        assert!(run(&arguments).unwrap_err().to_string().contains("that does not exist yet"));
         assert_eq!(run(&New { folder: home.path().join("No"), lang: Language::C }).unwrap(), EXIT_USAGE);
     }
 }

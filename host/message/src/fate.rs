@@ -121,11 +121,18 @@ impl Fate {
         let (element, broker) = (non_empty(line.element), non_empty(line.broker));
         let reason = non_empty(line.reason).map(tracing::field::display);
         match self {
-            Self::Rejected | Self::Deferred | Self::Waiting => {
-                tracing::warn!(%channel, %id, signer, plugin, element, broker, attempt, reason, "message {self}");
-            }
+            Self::Sent => tracing::info!(%channel, %id, element, broker, "message sent"),
+            Self::Stored => tracing::info!(%channel, %id, signer, element, "message stored"),
+            Self::Dropped => tracing::info!(%channel, %id, signer, plugin, element, reason, "message dropped"),
             Self::Duplicate => tracing::info!(%channel, %id, signer, "message received before; duplicate dropped"),
-            _ => tracing::info!(%channel, %id, signer, plugin, element, broker, attempt, reason, "message {self}"),
+            Self::Rejected => tracing::warn!(%channel, %id, signer, plugin, element, reason, "message rejected"),
+            Self::Deferred => {
+                tracing::warn!(%channel, %id, signer, plugin, element, attempt, reason, "message deferred");
+            }
+            Self::Waiting => tracing::warn!(%channel, %id, element, attempt, reason, "message waiting in outgoing"),
+            Self::Prepared | Self::Gone | Self::Unknown => {
+                tracing::info!(%channel, %id, element, reason, "message {self}");
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
-//! Sesame, a secure messenger for accounting records.
-//!
-//! Follow the message; whoever reads [`sender`] and [`receiver`] understands the program.
+//! Sesame, a secure messenger for accounting records. This page is the architecture; [`sender`] and [`receiver`] are the
+//! two ways of a message in code.
 //!
 //! ```text
 //! spool/outgoing ─lock→ element ─pipeline→ Prepared ─seal→ Sealed ─SEND→ broker
@@ -11,17 +10,45 @@
 //!                                          a permanent refusal ─────────add→ spool/reject, with the reason
 //! ```
 //!
+//! # The way of a message out
+//! 1. [`sender`] locks an element of the outgoing queue ([`spool::Outgoing`]).
+//! 2. The pipeline ([`plugins::Pipeline`]) checks, changes and routes the content; the result is made durable.
+//! 3. [`smime`] signs it and, with a recipient certificate, encrypts it.
+//! 4. [`stomp`] sends it and waits for the RECEIPT; only then is the element removed.
+//!
+//! # The way of a message in
+//! 1. [`stomp`] hands over a delivery, which [`receiver`] takes up.
+//! 2. [`smime::open`] decrypts it and verifies signature and certification path against [`trust`].
+//! 3. The signer lists authorise the signer; the pipeline checks, changes and routes the content.
+//! 4. The commit engine of [`spool`] stores the elements and a journal row, syncs them, and only then is the message
+//!    acknowledged.
+//!
 //! # Crates
 //! | crate | owns |
 //! |---|---|
-//! | [`message`] | ids, directions, findings, how errors and durations are worded |
+//! | [`message`] | ids, directions, findings, fates and codes, text that is safe to log, how errors are worded |
 //! | [`settings`] | typed TOML sections, with every mistake and its line |
 //! | [`stomp`] | frames, sessions, connections |
-//! | [`trust`], [`smime`] | certificates, signer lists; sealing and opening |
+//! | [`trust`], [`smime`] | certificates, CRLs, signer lists; sealing and opening |
 //! | [`spool`] | queues on disk, the commit engine, the journal |
-//! | [`plugins`] | the plugin host |
+//! | [`plugins`] | the plugin host: components, pipelines, the plugin folder |
+//! | `author` | `sesame plugin new`, `build`, `test` and `bench`, behind the feature `author` |
+//! | [`terminal`] | what commands print, and exit statuses |
 //! | [`testkit`] | the broker and the PKI of the demo and of the tests |
-//! | this one | configuration, command line, channels, the two roles, the service |
+//! | this one | see below |
+//!
+//! # Modules of this crate
+//! Each uses those above it, none below.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`log`] | log lines, the log of plugins |
+//! | [`config`] | the configuration file and SSM's files, all mistakes at once |
+//! | [`channel`] | what both roles share: connection, identity, spool, pauses |
+//! | [`receiver`], [`sender`] | the two roles |
+//! | [`service`] | channels of a configuration, run together; pipelines that change while they run |
+//! | [`demo`] | a site, a broker and sample messages in one process |
+//! | [`cli`] | one file per command |
 //!
 //! # Invariants
 //! Cargo enforces the first two: what a crate does not depend on it cannot name (`cargo tree -p sesame-stomp`).
@@ -46,7 +73,7 @@
 //! blocking threads, so that none of them can hold up a heart-beat.
 
 pub mod channel;
-pub mod commands;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod log;

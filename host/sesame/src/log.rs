@@ -3,10 +3,10 @@
 //! Start at [`start`]. Everything else in the program only uses the macros of `tracing`.
 //!
 //! # Policy
-//! - One event is one line. Whatever came from outside, a control character is written as an escape sequence, so that nobody
-//!   can forge a line or speak to the terminal.
-//! - Plugins speak with target [`PLUGIN_TARGET`], which never reaches standard error: their words may hold personal data and
-//!   go to a file that its owner alone may read.
+//! - One event is one line. Whatever came from outside, a control character is written as an escape sequence, so that it
+//!   cannot forge a line or control the terminal.
+//! - Plugins log with target [`PLUGIN_TARGET`], which never reaches standard error: it may hold personal data and goes to a
+//!   file that only its owner may read.
 //! - A log that cannot be written stops nothing: the lines are lost and the messages flow on.
 
 use std::fs::File;
@@ -14,7 +14,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use clap::ValueEnum;
 use message::locked;
+use message::text::{escaped, escaped_json};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -23,9 +25,42 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
-use crate::config::{Level, Log, LogFormat};
-use message::text::{escaped, escaped_json};
 use plugins::LOG_TARGET as PLUGIN_TARGET;
+
+/// The minimum level of the lines that are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// An operator must act.
+    Error,
+    /// A message or connection was refused, or is tried again.
+    Warn,
+    /// One line for each change of state.
+    Info,
+    /// Why the state changed.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// The format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[log]`: what is logged to standard error, and where the log of plugins goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The minimum level.
+    pub level: Level,
+    /// The format of a line.
+    pub format: Format,
+    /// What plugins log, in a file of its own with mode 0600: it may hold personal data.
+    pub plugin_log: PathBuf,
+}
 
 /// The log while the program runs.
 #[derive(Clone)]
@@ -38,10 +73,10 @@ pub struct Logging {
 /// Why the log is not what the configuration says.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Somebody set up a log before.
+    /// A log was set up before.
     #[error("the log was started before")]
     StartedBefore,
-    /// What plugins say is lost until this is mended.
+    /// What plugins log is lost until this is fixed.
     #[error("cannot open the plugin log {}", .file.display())]
     PluginLog {
         /// The file.
@@ -56,7 +91,7 @@ pub enum LogError {
 ///
 /// # Errors
 /// [`LogError::StartedBefore`]. That the plugin log cannot be opened is logged and does not stop the program.
-pub fn start(settings: &Log) -> Result<Logging, LogError> {
+pub fn start(settings: &Settings) -> Result<Logging, LogError> {
     let plugin_log = PluginLog::default();
     let opened = plugin_log.open(&settings.plugin_log);
     let (subscriber, own, plugins) = subscriber(settings, io::stderr, plugin_log.clone());
@@ -71,7 +106,7 @@ pub fn start(settings: &Log) -> Result<Logging, LogError> {
 /// # Errors
 /// [`LogError::StartedBefore`].
 pub fn start_for_command(level: Level) -> Result<(), LogError> {
-    let settings = Log { level, ..Log::default() };
+    let settings = Settings { level, ..Settings::default() };
     let (subscriber, ..) = subscriber(&settings, io::stderr, io::sink);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
 }
@@ -81,16 +116,16 @@ pub fn start_for_command(level: Level) -> Result<(), LogError> {
 /// # Errors
 /// [`LogError::StartedBefore`].
 pub fn start_for_author(level: Level) -> Result<(), LogError> {
-    let settings = Log { level, ..Log::default() };
+    let settings = Settings { level, ..Settings::default() };
     let (subscriber, ..) = subscriber(&settings, io::sink, io::stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
 }
 
 impl Logging {
-    /// Takes over level and plugin log of a configuration that was read again, and opens that file anew, as after a rotation.
-    /// The shape of the lines stays until the next start.
-    pub fn apply(&self, settings: &Log) {
-        // A handle only fails once its subscriber is gone, and then nobody listens.
+    /// Applies level and plugin log of a reloaded configuration, and reopens that file, as after a rotation. The format of
+    /// the lines stays until the next start.
+    pub fn apply(&self, settings: &Settings) {
+        // A handle only fails once its subscriber is gone.
         let _ = self.own.reload(own_targets(settings.level));
         let _ = self.plugins.reload(plugin_targets(settings.level));
         plugins::log_is_at(&settings.plugin_log);
@@ -101,7 +136,7 @@ impl Logging {
 fn report(opened: &Result<(), LogError>) {
     if let Err(LogError::PluginLog { file, source }) = opened {
         let file = file.display();
-        tracing::warn!(error = %source, "cannot open the plugin log {file}: what plugins say is lost");
+        tracing::warn!(error = %source, "cannot open the plugin log {file}: what plugins log is lost");
     }
 }
 
@@ -130,7 +165,11 @@ fn plugin_targets(level: Level) -> Targets {
 
 type Handle = reload::Handle<Targets, Registry>;
 
-fn subscriber<O, P>(settings: &Log, own: O, plugins: P) -> (impl Subscriber + Send + Sync + use<O, P>, Handle, Handle)
+fn subscriber<O, P>(
+    settings: &Settings,
+    own: O,
+    plugins: P,
+) -> (impl Subscriber + Send + Sync + use<O, P>, Handle, Handle)
 where
     O: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     P: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -144,7 +183,7 @@ where
     (tracing_subscriber::registry().with(layers), own_handle, plugin_handle)
 }
 
-fn lines<S, W>(format: LogFormat, out: W) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<S, W>(format: Format, out: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -152,15 +191,15 @@ where
     let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).log_internal_errors(false);
     let out = OneLine { out, format };
     match format {
-        LogFormat::Text => layer.with_writer(out).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_writer(out).boxed(),
+        Format::Text => layer.with_writer(out).boxed(),
+        Format::Json => layer.json().flatten_event(true).with_current_span(false).with_writer(out).boxed(),
     }
 }
 
 /// Makes writers that keep each event on one line.
 struct OneLine<W> {
     out: W,
-    format: LogFormat,
+    format: Format,
 }
 
 impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
@@ -174,7 +213,7 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for OneLine<W> {
 /// Writes one event, which `tracing` hands over whole and with its line end.
 struct Line<W> {
     out: W,
-    format: LogFormat,
+    format: Format,
 }
 
 impl<W: Write> Write for Line<W> {
@@ -182,8 +221,8 @@ impl<W: Write> Write for Line<W> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let mut line = match self.format {
-            LogFormat::Text => escaped(text),
-            LogFormat::Json => escaped_json(text),
+            Format::Text => escaped(text),
+            Format::Json => escaped_json(text),
         };
         line.to_mut().push('\n');
         let _ = self.out.write_all(line.as_bytes());
@@ -281,7 +320,7 @@ mod tests {
         }
     }
 
-    fn logged(settings: &Log, speak: impl FnOnce()) -> (String, String) {
+    fn logged(settings: &Settings, speak: impl FnOnce()) -> (String, String) {
         let (own, plugins) = (Buffer::default(), Buffer::default());
         let (subscriber, ..) = subscriber(settings, own.clone(), plugins.clone());
         tracing::subscriber::with_default(subscriber, speak);
@@ -296,11 +335,11 @@ mod tests {
             let _entered = span.enter();
             tracing::info!(target: "sesame", error = hostile, other = %hostile, "{hostile}");
         };
-        for format in [LogFormat::Text, LogFormat::Json] {
-            let (own, _) = logged(&Log { format, ..Log::default() }, speak);
+        for format in [Format::Text, Format::Json] {
+            let (own, _) = logged(&Settings { format, ..Settings::default() }, speak);
             assert_eq!(own.lines().count(), 1, "{own}");
             assert!(!own.trim_end_matches('\n').chars().any(is_unsafe), "{own:?}");
-            if format == LogFormat::Json {
+            if format == Format::Json {
                 let line: serde_json::Value = serde_json::from_str(&own).unwrap();
                 assert_eq!(line["other"], hostile);
                 assert_eq!(line["spans"][0]["id"], hostile);
@@ -310,8 +349,8 @@ mod tests {
 
     #[test]
     fn an_empty_field_is_left_out() {
-        for format in [LogFormat::Text, LogFormat::Json] {
-            let (own, _) = logged(&Log { format, ..Log::default() }, || {
+        for format in [Format::Text, Format::Json] {
+            let (own, _) = logged(&Settings { format, ..Settings::default() }, || {
                 let reason = non_empty("").map(tracing::field::display);
                 tracing::warn!(target: "sesame", signer = non_empty(""), plugin = non_empty("p"), reason, "message rejected");
             });
@@ -321,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_plugins_say_never_reaches_our_own_log() {
-        let (own, plugins) = logged(&Log::default(), || {
+        let (own, plugins) = logged(&Settings::default(), || {
             tracing::info!(target: PLUGIN_TARGET, plugin = "x", "a user's name");
             tracing::info!(target: "sesame::sender", "message sent");
         });
@@ -331,7 +370,7 @@ mod tests {
 
     #[test]
     fn the_level_holds_for_us_and_libraries_only_warn() {
-        let (own, _) = logged(&Log { level: Level::Debug, ..Log::default() }, || {
+        let (own, _) = logged(&Settings { level: Level::Debug, ..Settings::default() }, || {
             tracing::debug!(target: "sesame::stomp", "ours");
             tracing::debug!(target: "rustls::client", "theirs");
             tracing::warn!(target: "rustls::client", "their warning");
@@ -344,12 +383,16 @@ mod tests {
     #[test]
     fn the_level_can_change_while_running() {
         let own = Buffer::default();
-        let (subscriber, handle, plugins) = subscriber(&Log::default(), own.clone(), io::sink);
+        let (subscriber, handle, plugins) = subscriber(&Settings::default(), own.clone(), io::sink);
         let folder = tempfile::tempdir().unwrap();
         let logging = Logging { own: handle, plugins, plugin_log: PluginLog::default() };
         tracing::subscriber::with_default(subscriber, || {
             tracing::debug!(target: "sesame", "before");
-            logging.apply(&Log { level: Level::Debug, plugin_log: folder.path().join("p.log"), ..Log::default() });
+            logging.apply(&Settings {
+                level: Level::Debug,
+                plugin_log: folder.path().join("p.log"),
+                ..Settings::default()
+            });
             tracing::debug!(target: "sesame", "after");
         });
         assert!(own.text().contains("after") && !own.text().contains("before"));
@@ -384,7 +427,7 @@ mod tests {
                 Err(io::Error::from(io::ErrorKind::StorageFull))
             }
         }
-        let (subscriber, ..) = subscriber(&Log::default(), || Full, io::sink);
+        let (subscriber, ..) = subscriber(&Settings::default(), || Full, io::sink);
         tracing::subscriber::with_default(subscriber, || tracing::error!(target: "sesame", "disk full"));
     }
 }

@@ -1,9 +1,7 @@
-//! The program `sesame`: everything is in the library, see `sesame::commands`.
+//! The program `sesame`: see `sesame::cli`.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    sesame::commands::main(sesame::commands::Cli::parse())
+    sesame::cli::main()
 }

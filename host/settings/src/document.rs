@@ -1,7 +1,7 @@
 //! Reading a TOML document key by key, so that every mistake is found in one go and has its line.
 //!
-//! A section is asked for each key it may hold; [`Section::finish`] then reports the keys nobody asked for. What a section
-//! may hold is therefore said once, where it is read. A value that is wrong is reported and counts as absent.
+//! The caller reads each key that a section may hold; [`Section::finish`] then reports the keys that were not read. The keys
+//! of a section are therefore listed once, where they are read. A wrong value is reported and counts as absent.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,12 +15,12 @@ use toml::de::{DeTable, DeValue};
 use crate::mistake::{Complaint, ConfigErrors, Mistake, complain, nearest};
 use crate::values;
 
-/// Whether the files a configuration names are looked at.
+/// Whether the files that a configuration names are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Files {
     /// A file that does not exist or cannot be read is a mistake.
     Check,
-    /// Only the configuration itself is looked at.
+    /// Only the configuration itself is checked.
     Ignore,
 }
 
@@ -42,7 +42,7 @@ impl Document {
     /// Parses `text`; all mistakes of the syntax are reported.
     ///
     /// # Errors
-    /// Where the syntax is so broken that the keys cannot be told; a key given twice is reported and read on.
+    /// Where the syntax is too broken to read the keys; a key given twice is reported and reading continues.
     pub fn parse<'t>(&self, text: &'t str) -> Result<DeTable<'t>, ConfigErrors> {
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut broken = false;
@@ -50,11 +50,11 @@ impl Document {
             let word = error.span().and_then(|span| text.get(span)).unwrap_or_default();
             let line = error.span().map(|span| self.line(&span));
             if error.message().starts_with("duplicate key") {
-                self.report(line, "", complain(format!("the key {word:?} is there twice"), "remove one of them"));
+                self.report(line, "", complain(format!("duplicate key {word:?}"), "remove one of them"));
             } else {
                 broken = true;
                 let problem = format!("not TOML: {}", error.message().replace('\n', " "));
-                self.report(line, "", complain(problem, "mend this line; texts stand in double quotes"));
+                self.report(line, "", complain(problem, "fix this line; texts need double quotes"));
             }
         }
         if broken {
@@ -211,12 +211,12 @@ impl<'d, 't> Section<'d, 't> {
         value
     }
 
-    /// Whether the files that the configuration names are looked at.
+    /// Whether the files that the configuration names are checked.
     pub fn looks_at_files(&self) -> bool {
         self.document.files == Files::Check
     }
 
-    /// Whether the key stands in the file.
+    /// Whether the file has the key.
     pub fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
     }
@@ -310,7 +310,7 @@ impl<'d, 't> Section<'d, 't> {
                 format!("add the owner's rights, {owner:04o}"),
             )),
             mode if mode & 0o002 != 0 => {
-                Err(complain(format!("{text:?} lets anybody write"), "remove the right of others to write"))
+                Err(complain(format!("{text:?} lets any user write"), "remove the right of others to write"))
             }
             mode => Ok(mode),
         })

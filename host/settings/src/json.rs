@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use crate::mistake::{Complaint, complain};
 
 /// Dates become texts; a number that JSON cannot hold is a mistake.
-pub fn from_table(table: &DeTable<'_>) -> Result<Map<String, Value>, Complaint> {
+pub(crate) fn from_table(table: &DeTable<'_>) -> Result<Map<String, Value>, Complaint> {
     table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), from_value(value.get_ref())?))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Detached signatures over files, as plugins have them: made and verified by the very code that messages are.
+//! Detached signatures over files, as plugins have them: made and verified by the code for messages.
 //!
 //! # On disk
 //! `FILE.p7s`: a CMS SignedData over the bytes of `FILE`, without them, DER or PEM (`CMS` or `PKCS7`). What

@@ -1,7 +1,7 @@
 //! What is inside an envelope that could not be opened, for the operator of this machine.
 //!
 //! # Who may read it
-//! [`open`](super::open()) answers with one error whatever goes wrong inside an envelope whose cipher is not authenticated,
+//! [`open`](super::open()) returns one error whatever goes wrong inside an envelope whose cipher is not authenticated,
 //! for AES-CBC is malleable and RSA PKCS#1 v1.5 has its own oracle: an attacker who learns which altered messages still
 //! decrypt to something learns the content. Log, journal and reject queue hold that one error too, since they are copied to other
 //! machines and shown to senders. What this module says goes to the terminal of `sesame explain` only: the operator who

@@ -117,7 +117,7 @@ fn from_untidy_base64(packed: &[u8], strays: usize) -> Result<Vec<u8>, MimeError
 
 /// Encodes `payload` in quoted-printable with LF line ends.
 ///
-/// A line end at the very end is written `=0A`, so that nobody can strip it. With `hide_slash` every `/` is encoded as well:
+/// A line end at the very end is written `=0A`, so that no relay can strip it. With `hide_slash` every `/` is encoded as well:
 /// an SSM receiver takes a text that mentions an encrypted media type for encrypted.
 pub(super) fn append_quoted_printable(payload: &[u8], hide_slash: bool, text: &mut Vec<u8>) {
     text.reserve(payload.len() + payload.len() / 2);

@@ -1,24 +1,29 @@
-//! S/MIME: seal is sign and perhaps encrypt, open is decrypt and verify, authorise is the signer list.
+//! S/MIME: seal is sign and perhaps encrypt, open is decrypt and verify, authorise checks the signer lists.
 //!
-//! Start with [`Sealer::seal`] and [`open()`], then [`authorise()`].
+//! Start at [`Sealer::seal`] and [`open()`], then [`authorise()`].
 //!
-//! | file | holds |
+//! | module | contents |
 //! |---|---|
 //! | `mime` | headers, the split of `multipart/signed`, the signed part |
 //! | `encoding` | line ends, base64, quoted-printable |
-//! | `shape` | the strict look at CMS before any C code parses it |
+//! | `shape` | the strict check of CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
 //! | `diagnose` | what is inside an envelope that was refused, for `sesame explain` alone |
 //! | `detached` | signatures over files, for plugins |
 //! | `overhead` | [`Overhead`], how much sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! OpenSSL is asked for `CMS_*` only, through safe bindings, and with exact bytes; it never sees MIME. Everything here is
-//! blocking and knows nothing of the network, of queues or of tokio.
+//! OpenSSL does `CMS_*` only, through safe bindings and on exact bytes; it never sees MIME. All calls block.
 //!
-//! # What comes out
-//! Between two Sesames a payload comes out byte for byte as it went in, whatever bytes it holds, save one that is blank,
-//! which both ends refuse. What an SSM peer makes of it is in the documentation of `seal`.
+//! Not here: certificates and trust (`trust`), the network, queues, tokio.
+//!
+//! # On the wire
+//! RFC 8551, as SSM peers write and read it. Between two Sesames a payload arrives byte for byte as it was sent, whatever
+//! bytes it holds; a blank one is refused at both ends. `seal` describes what an SSM peer makes of a payload.
+//!
+//! # Limits
+//! One signature, at most [`MAX_CERTIFICATES`] certificates and [`MAX_RECIPIENTS`] recipients; depth and number of elements
+//! are bounded in `shape`, the size of a message by [`OpenPolicy`].
 
 mod authorise;
 mod detached;

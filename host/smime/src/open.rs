@@ -2,23 +2,23 @@
 //!
 //! # Order
 //! size → MIME → shape of the CMS message → decryption → MIME and shape of what was inside → signature → digest policy →
-//! certification path → signing time → content. A message is judged by the first thing that is wrong.
+//! certification path → signing time → content. The first fault decides.
 //!
 //! # Who signed
 //! The certificate that the SignerInfo names, found among those in the message: by issuer and serial number or by key
 //! identifier, in exactly the same octets. If two different ones match, the message is refused. `CMS_verify` is given that
 //! certificate alone, so that no other can have made the signature, and the path is validated for it. Nothing else in the
-//! message says who signed.
+//! message identifies the signer.
 //!
 //! # What an attacker learns
 //! AES-CBC is malleable. Everything that goes wrong between the decryption of such an envelope and the verification of the
-//! signature inside it is the one error [`OpenError::Crypto`], whatever it was. AES-GCM tells by itself whether the
-//! ciphertext was touched; there the errors say what they are. What was wrong inside,
-//! [`diagnose`](super::diagnose()) shows to the operator only.
+//! signature inside it is the one error [`OpenError::Crypto`], whatever the cause. AES-GCM
+//! detects a changed ciphertext by itself, so its errors are specific. [`diagnose`](super::diagnose()) shows the operator
+//! alone what was wrong inside.
 //!
 //! # For whom
 //! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension, never
-//! by trying keys. A certificate without that extension is found by no key identifier: to compute one would be to guess
+//! by trying keys. A certificate without that extension is found by no key identifier: computing one would mean guessing
 //! which of the methods of RFC 5280 section 4.2.1.2 the sender used.
 
 use std::borrow::Cow;
@@ -56,7 +56,7 @@ pub struct OpenPolicy {
     pub max_payload: usize,
     /// The oldest signing time; none: any. A message without one is accepted.
     pub max_age: Option<Duration>,
-    /// Our names: a message that says for whom it is must name one of them. None: not checked.
+    /// Our names: a message with a signed addressee must name one of them. None: not checked.
     pub names: Vec<String>,
 }
 
@@ -131,7 +131,7 @@ pub enum OpenError {
     /// The signing time is to come.
     #[error("the message was signed in the future")]
     Future,
-    /// The signed addressee is somebody else.
+    /// The message is signed for another addressee.
     #[error("the message was signed for {to:?}, which is none of our names")]
     Misdirected {
         /// As it came.
@@ -166,7 +166,7 @@ impl OpenError {
         }
     }
 
-    /// Whether the fault lies on our side, such as a stale CRL: the same message may be good once it is mended.
+    /// Whether the fault is on our side, such as a stale CRL: the same message may be accepted once it is fixed.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Path(error) if error.is_ours())
@@ -225,7 +225,7 @@ impl Opened {
         self.signed_id.as_ref()
     }
 
-    /// For whom the message was signed, if it says so.
+    /// The signed addressee, if the message has one.
     #[must_use]
     pub fn signed_to(&self) -> Option<&str> {
         self.signed_to.as_deref()
@@ -336,7 +336,7 @@ pub(super) fn decrypt(
     Err(not_for_us(envelope, credentials))
 }
 
-/// Says for whom an envelope is and who we are: nothing of it needs a key.
+/// Describes the envelope's recipients and our certificate, without using a key.
 fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> OpenError {
     let recipient = |id: &SignerId<'_>| match id {
         SignerId::IssuerSerial { serial, .. } => format!("the certificate with serial number {}", hex(serial)),
@@ -360,7 +360,7 @@ fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> Open
     }
 }
 
-/// What the signature was verified to cover, and by whom it was made.
+/// What the verified signature covers, and its signer.
 pub(super) struct Verified<'a> {
     signed: Vec<u8>,
     /// The same with LF line ends, where it came so.
@@ -388,13 +388,13 @@ fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Ve
     };
     let announced = parts.micalg.as_deref().unwrap_or_default().replace('-', "");
     if !announced.eq_ignore_ascii_case(&message.digest.name().replace('-', "")) {
-        tracing::debug!(announced, used = message.digest.name(), "the message announces another digest than it uses");
+        tracing::debug!(announced, used = message.digest.name(), "message announces another digest than it uses");
     }
     let (signer, others) = certificates(&message, trust, Role::MessageSigner)?;
     let canonical = encoding::to_crlf(parts.content);
     let signed = match &message.content {
         None => detached(&parts.signature, &signer, canonical, parts.content)?,
-        // The signature brings the content once more, as some Python senders let it.
+        // The signature also carries the content, as with some Python senders.
         Some(own) if *own == canonical => verify(&parts.signature, &signer, None)?,
         Some(_) => {
             return Err(ShapeError::Structure { what: "the signature repeats the content, but not exactly" }.into());

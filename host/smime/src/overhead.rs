@@ -58,7 +58,7 @@ impl Overhead {
         self.envelope.map_or(signed, |envelope| base64(signed.saturating_add(envelope)))
     }
 
-    /// As the properties that plugins are told.
+    /// As the properties that plugins receive.
     #[must_use]
     pub fn properties(&self) -> Vec<(String, String)> {
         let peer = match self.peer {

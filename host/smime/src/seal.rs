@@ -37,7 +37,7 @@ use trust::{Credential, OpensslError, PathError, RecipientCertificate, Recipient
 
 /// Words that an SSM receiver looks for anywhere in the headers of the signed part.
 const ENCODING_WORDS: [&str; 2] = ["quoted-printable", "base64"];
-/// Words by which an SSM receiver takes a message for encrypted, wherever they stand.
+/// Words that make an SSM receiver treat a message as encrypted, wherever they appear.
 const ENCRYPTED_WORDS: [&[u8]; 2] = [b"application/pkcs7-mime", b"application/x-pkcs7-mime"];
 /// The longest header value written.
 const MAX_HEADER_VALUE: usize = 900;
@@ -107,10 +107,10 @@ pub enum SealError {
          receiver is a Sesame, which takes any bytes"
     )]
     NotText {
-        /// Where the first byte stands that is not UTF-8, from 0.
+        /// Position of the first byte that is not UTF-8, from 0.
         at: usize,
     },
-    /// A header value cannot stand in the signed part.
+    /// A header value cannot be written into the signed part.
     #[error(
         "cannot write {header} {value:?} into the signed part: it is not plain text or mentions a transfer encoding"
     )]
@@ -218,12 +218,12 @@ fn remedy(fault: &PathError) -> &'static str {
     }
 }
 
-/// What is to be sealed.
+/// The input of sealing.
 #[derive(Clone, Copy, Debug)]
 pub struct ToSeal<'a> {
     /// Goes into the signed part.
     pub id: &'a MessageId,
-    /// For whom the message is meant, if that is to be signed too: one of the receiver's [`names`](super::OpenPolicy::names).
+    /// The addressee to sign, if any: one of the receiver's [`names`](super::OpenPolicy::names).
     pub to: Option<&'a str>,
     /// The media type of the content; `text/plain` if not given.
     pub content_type: Option<&'a str>,
@@ -366,7 +366,7 @@ impl Sealer {
     }
 
     fn signature(&self, canonical: &[u8]) -> Result<Vec<u8>, SealError> {
-        // Without capabilities: they would only tell an SSM receiver, which does not read them, of ciphers we do not read.
+        // Without capabilities: an SSM receiver does not read them, and they would announce ciphers that we do not read.
         let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
         let certificate = self.credential.certificate();
         CmsContentInfo::sign(Some(certificate), Some(self.credential.key()), None, Some(canonical), flags)

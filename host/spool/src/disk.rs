@@ -42,7 +42,7 @@ fn masked(mode: u32) -> bool {
     mode & umask != 0
 }
 
-/// Makes one directory; an error if it is there already.
+/// Makes one directory; an error if it exists.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     failpoint!("step")?;
     rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?;
@@ -72,7 +72,7 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Writes a new file of the directory `directory` in whole; an error if it is there already.
+/// Writes a new file of the directory `directory` in whole; an error if it exists.
 pub(crate) fn write_new(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<File> {
     failpoint!("R05")?;
     failpoint!("step")?;
@@ -87,7 +87,7 @@ pub(crate) fn write_new(directory: impl AsFd, name: &str, bytes: &[u8], mode: u3
 }
 
 /// Forces a file or directory to the disk. Never called twice for the same content: after a failure the kernel takes
-/// the lost pages for clean, and a second call would answer that all is well.
+/// the lost pages for clean, and a second call would report success.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
     failpoint!("step")?;
     file.sync_all()
@@ -100,7 +100,7 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Forces everything written to the file system of `directory` to the disk. `directory` must have been open since before
-/// the first write: an error is told once to each descriptor that was open when it happened (Linux 5.8).
+/// the first write: an error is reported once to each descriptor that was open when it happened (Linux 5.8).
 pub(crate) fn sync_file_system(directory: &File) -> io::Result<()> {
     failpoint!("step")?;
     Ok(rustix::fs::syncfs(directory)?)
@@ -139,7 +139,7 @@ pub(crate) fn remove_empty(path: &Path) -> io::Result<()> {
     absent_is_fine(rustix::fs::rmdir(path).map_err(Into::into))
 }
 
-/// Takes "it is not there" for success.
+/// Treats absence as success.
 pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -147,7 +147,7 @@ pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Calls `each` for every entry of a directory but `.` and `..`, with its type where the file system tells it.
+/// Calls `each` for every entry of a directory but `.` and `..`, with its type where the file system reports it.
 pub(crate) fn for_each_entry(path: &Path, mut each: impl FnMut(&[u8], FileType)) -> io::Result<()> {
     let directory = open_directory(path)?;
     for entry in rustix::fs::Dir::read_from(&directory)? {
@@ -175,7 +175,7 @@ pub(crate) fn sorted_names(path: &Path, wanted: impl Fn(&[u8]) -> bool) -> io::R
 /// Bytes that an unprivileged process may still write to the file system of `path`.
 ///
 /// # Errors
-/// What `statvfs` answers.
+/// The error of `statvfs`.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let facts = rustix::fs::statvfs(path)?;
     Ok(facts.f_bavail.saturating_mul(facts.f_frsize))

@@ -2,8 +2,8 @@
 //!
 //! `failpoint!("R07")?` is nothing at all in a released binary. With `cfg(test)` or the feature `failpoints` it looks its
 //! name up in `SESAME_FAILPOINTS`, a list such as `R07=abort;step@12=err;R12=delay:200`: `abort` ends the process as
-//! SIGKILL would, `err` answers an I/O error, `delay` waits so many milliseconds. `@N` means the N-th time only (from 1).
-//! The name `step` stands before every call that changes the disk, so that a test can fail or kill each of them in turn.
+//! SIGKILL would, `err` returns an I/O error, `delay` waits that many milliseconds. `@N` means the N-th time only (from 1).
+//! The point `step` is before every call that changes the disk, so that a test can fail or kill each of them in turn.
 //! Names follow the crash matrix: `S..` sender, `R..` receiver.
 
 /// Stops at the named point if a test asked for it; otherwise nothing.

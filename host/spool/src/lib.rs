@@ -1,23 +1,41 @@
-//! Messages on disk: what waits to be sent, and what was received.
+//! Messages on disk: those that wait to be sent, and those that were received.
 //!
-//! Start reading at [`Outgoing`] for the sending side and at [`CommitEngine`] for the receiving side. `queue` has the
-//! layout with fields, `lock` the one owner of a spool, `deaths` what becomes of a message on which the process dies, `guard` what a file system must be for all this to hold.
-//! Blocking calls only; this module knows nothing of the network, of S/MIME or of plugins, and no other module writes
-//! messages to the disk.
+//! Start at [`Outgoing`] for the sending side and at [`CommitEngine`] for the receiving side.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `outgoing` | queues of messages to send: a `dirq` without fields, or a plain directory |
+//! | `queue` | queues with fields: incoming, reject, deferred |
+//! | [`commit`] | received messages become durable, many at a time |
+//! | [`journal`] | the SQLite file of what was received, sent and deferred |
+//! | `crashes`, `in_flight` | the crash limit of a message |
+//! | `lock` | the one owner of a spool |
+//! | `guard` | what a file system must provide |
+//! | `disk`, `failpoint` | every call that changes the disk, and how tests make it fail |
+//!
+//! Not here: the network, S/MIME, plugins, tokio. All calls block. No other crate writes messages to disk.
 //!
 //! # Proof
-//! [`LockedElement`] is made only by locking an element, and nothing is read or removed without it. [`Stored`] is made
-//! only by the commit engine, when the message is on the disk and in the journal, and nothing is acknowledged without it.
-//! Neither can be cloned nor made outside.
+//! A [`LockedElement`] is made only by locking an element, and nothing is read or removed without it. A [`Stored`] is made
+//! only by the commit engine, when the message is on disk and in the journal, and nothing is acknowledged without it.
+//! Neither can be cloned or made elsewhere.
+//!
+//! # On disk
+//! `outgoing` and `queue` have the layouts of the queues, [`journal`] that of the SQLite file, `in_flight` that of the file
+//! `in-work`, `lock` that of the lock file.
+//!
+//! # Limits
+//! 16,000 elements in one directory of a queue; a batch closes at 64 messages or 8 MiB. Callers limit the size of what they
+//! read.
 
 pub mod commit;
-mod deaths;
+mod crashes;
 mod disk;
 pub(crate) mod failpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
-mod in_work;
+mod in_flight;
 pub mod journal;
 mod lock;
 mod names;
@@ -30,7 +48,7 @@ use std::path::{Path, PathBuf};
 pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
-pub use deaths::{Deaths, DeathsError, Killer, Turns, Work};
+pub use crashes::{CrashLimit, CrashLimitError, TooManyCrashes, Turns, Work};
 pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
@@ -45,7 +63,7 @@ pub use queue::{Element, ElementError, ElementPath, Elements, LockedQueueElement
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// Another Sesame works on it.
-    #[error("{path:?} is held by another Sesame{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    #[error("{path:?} is in use by another Sesame{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     AlreadyHeld {
         /// The lock file.
         path: PathBuf,
@@ -61,13 +79,13 @@ pub enum SpoolError {
         path: PathBuf,
     },
     /// A field name outside `[0-9a-zA-Z]+`.
-    #[error("{name:?} is not a name for a field")]
+    #[error("{name:?} is not a valid field name")]
     BadFieldName {
         /// The name.
         name: String,
     },
     /// A name that cannot be an element of this queue.
-    #[error("{name:?} is not a name for an element")]
+    #[error("{name:?} is not a valid element name")]
     BadElementName {
         /// The name.
         name: String,

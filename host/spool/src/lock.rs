@@ -1,7 +1,7 @@
 //! One owner for each spool and each outgoing queue.
 //!
-//! The lock is `flock` on a file that is never removed. The process id in it is only there to be read by people: the
-//! kernel frees the lock when its holder dies, so a left-over file never stops a start.
+//! The lock is `flock` on a file that is never removed. The process id in it is for people: the kernel frees
+//! the lock when its holder exits, so a left-over file never prevents a start.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_is_told_who_has_it() {
+    fn a_second_holder_learns_the_process_id_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let first = SpoolLock::acquire(&path).unwrap();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_left_over_file_with_a_foreign_pid_does_not_stop_us() {
+    fn a_left_over_file_with_a_foreign_pid_does_not_prevent_a_start() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         std::fs::write(&path, "1\n").unwrap();

@@ -1,7 +1,7 @@
 //! The names that directory queues use.
 //!
 //! An intermediate directory is 8 lower-case hexadecimal digits, an element 14: seconds (8), microseconds (5) and one
-//! digit that tells writers of the same microsecond apart. Names never repeat in one process, even when the clock is
+//! digit that separates writers of the same microsecond. Names never repeat in one process, even when the clock is
 //! set back: the time in a name only ever grows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ pub(crate) fn is_field(name: &str) -> bool {
     !name.is_empty() && name.len() <= 255 && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// Reads an element name as the number it stands for, which sorts as the name does.
+/// Reads an element name as a number, which sorts as the name does.
 pub fn element_number(name: &[u8]) -> Option<u64> {
     if !is_element(name) {
         return None;

@@ -1,13 +1,13 @@
 //! Memory for deliveries, counted in bytes and shared by every session of the process.
 //!
-//! A session takes its share before it reads a body and hands it over inside the delivery; whoever drops the delivery's
-//! [`Reservation`] gives it back. A session that cannot get its share stops reading, and so the broker stops sending.
+//! A session takes its share before it reads a body and hands it over inside the delivery. Dropping the delivery's
+//! [`Reservation`] returns it. A session that cannot get its share stops reading, and so the broker stops sending.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One permit of the semaphore stands for this many bytes, because permits are counted in 32 bits.
+/// One permit of the semaphore counts for this many bytes, because permits are counted in 32 bits.
 const UNIT: usize = 1024;
 
 /// The memory that deliveries may take in all. Clones share it.
@@ -64,7 +64,7 @@ impl Default for MemoryBudget {
 }
 
 impl Reservation {
-    /// The bytes it stands for.
+    /// In bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.permit.num_permits() * UNIT

@@ -28,7 +28,7 @@ use super::frame::{Command, Frame, Headers, Origin, Version};
 /// Bodies below this many bytes are copied out of the read buffer.
 const COPIED_BELOW: usize = 8 * 1024;
 
-/// What a peer may send at most, in bytes where nothing else is said.
+/// Limits on what a peer may send; in bytes unless noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The command line.
@@ -63,7 +63,7 @@ impl Default for Limits {
 pub enum Event {
     /// One or more line ends between frames; a whole run in the buffer is one event.
     HeartBeat,
-    /// The head of a frame is whole; its body follows. Whoever budgets memory takes it now.
+    /// The head of a frame is whole; its body follows. A caller that budgets memory reserves it now.
     Head {
         /// The frame's command.
         command: Command,
@@ -149,7 +149,7 @@ impl Decoder {
     /// Takes the next event from the front of `buffer`; `None` if more bytes are needed.
     ///
     /// # Errors
-    /// [`FrameError`]; the decoder is of no use afterwards.
+    /// [`FrameError`]; the decoder cannot be used afterwards.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Event>, FrameError> {
         loop {
             let step = match std::mem::replace(&mut self.phase, Phase::Between) {
@@ -183,18 +183,18 @@ impl Decoder {
 
     /// Whether the bytes in the buffer are the beginning of a MESSAGE body of unannounced length.
     #[must_use]
-    pub fn in_open_message(&self) -> bool {
+    pub(crate) fn in_open_message(&self) -> bool {
         matches!(&self.phase, Phase::Body(Head { command: Command::Message, content_length: None, .. }))
     }
 
     /// How many bytes of the body of a MESSAGE of unannounced length can still count: those up to the limit, and the one
     /// that ends the frame or breaks the limit. `None` where no such body is being read.
     #[must_use]
-    pub fn open_room(&self, buffered: usize) -> Option<usize> {
+    pub(crate) fn open_room(&self, buffered: usize) -> Option<usize> {
         self.in_open_message().then(|| (self.limits.body.saturating_add(1)).saturating_sub(buffered))
     }
 
-    /// How many bytes the frame in work is known to need beyond the `buffered` ones.
+    /// How many bytes the frame in progress is known to need beyond the `buffered` ones.
     #[must_use]
     pub fn missing(&self, buffered: usize) -> usize {
         match &self.phase {

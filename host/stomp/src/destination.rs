@@ -3,7 +3,7 @@
 //! Both brokers take a destination apart in ways of their own, and both confirm messages that no queue holds. The table
 //! in `docs/src/destinations.md` lists every form with what each broker does; a test proves it against both.
 //!
-//! Not here: whether a queue is there. That is asked of the broker, see [`rabbitmq`](super::rabbitmq).
+//! Not here: whether a queue exists; see [`rabbitmq`](super::rabbitmq).
 
 use std::fmt;
 use std::ops::Deref;

@@ -36,7 +36,7 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// [`EncodeError`] for what `version` cannot express.
-pub fn encode_head<'h>(
+pub(crate) fn encode_head<'h>(
     out: &mut BytesMut,
     version: Option<Version>,
     command: Command,

@@ -28,7 +28,7 @@ impl Version {
         }
     }
 
-    /// The version as it stands in a header.
+    /// The version as written in a header.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ macro_rules! commands {
                 }
             }
 
-            /// The command as it stands on the wire.
+            /// The command as written on the wire.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
@@ -125,7 +125,7 @@ impl fmt::Display for Command {
 /// Headers in the order of the wire, unescaped. Names and values are bytes: a broker may pass on a value that is not
 /// UTF-8, and an ACK must give back exactly what came.
 ///
-/// One allocation holds all text, another where each header ends; a name that stands twice counts with its first value
+/// One allocation holds all text, another where each header ends; the first value of a repeated name counts
 /// (STOMP 1.2, "Repeated Header Entries").
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {

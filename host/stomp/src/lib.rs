@@ -1,19 +1,20 @@
-//! STOMP 1.0, 1.1 and 1.2 as a client: frames, one session with a broker, and the connector that keeps finding a broker.
+//! STOMP 1.0, 1.1 and 1.2 as a client: frames, one session with a broker, and the connector that finds a broker.
 //!
-//! Read [`session`] first: it is what the sender and the receiver hold. Below it are [`frame`], [`decode`] and [`encode`]
-//! (no I/O), beside it [`budget`] (memory for deliveries), above it [`connector`] (addresses, TCP, TLS, back-off).
+//! Start at [`session`]: a sender and a receiver each hold one. Below it are [`frame`], [`decode`] and [`encode`] (no I/O),
+//! beside it [`budget`] (memory for deliveries), above it [`connector`] (addresses, TCP, TLS, back-off).
 //!
-//! This module knows nothing of S/MIME, of the spool or of plugins, and nothing of how a TLS configuration is made.
+//! Not here: S/MIME, the spool, plugins, and how a TLS configuration is made.
 //!
 //! # Promises
-//! - [`Receipt`] is made in one place, when a RECEIPT frame names a frame of this very connection. Without it no send
-//!   succeeds: an ERROR, a time-out, an end of stream and a dropped session are failures.
-//! - A delivery is acknowledged only through its [`AckToken`]; nothing is ever acknowledged by the session itself, and
-//!   NACK is never sent (RabbitMQ redelivers at once for ever, ActiveMQ moves the message to its dead-letter queue).
-//! - A RECEIPT is what the broker says. What it is worth for a destination is said by [`Destination::promise`]; whether a
-//!   queue is there is asked by [`rabbitmq`].
-//! - Whatever the broker sends, memory is bounded: by [`Limits`] for a frame in work and by [`MemoryBudget`] for
-//!   deliveries.
+//! - A [`Receipt`] is made in one place, when a RECEIPT frame names a frame of this connection. Without it no send succeeds:
+//!   an ERROR, a time-out, an end of stream and a dropped session are failures.
+//! - A delivery is acknowledged only through its [`AckToken`]. The session itself acknowledges nothing, and NACK is never
+//!   sent: RabbitMQ redelivers at once for ever, and ActiveMQ moves the message to its dead-letter queue.
+//! - [`Destination::promise`] says what a receipt is worth for a destination, and [`rabbitmq`] checks whether a queue exists.
+//!
+//! # Limits
+//! Memory is bounded whatever the broker sends: by [`Limits`] for a frame in progress and by [`MemoryBudget`] for
+//! deliveries. Every wait has a deadline: see [`Timing`] and [`SessionOptions`].
 
 pub mod budget;
 pub mod connector;

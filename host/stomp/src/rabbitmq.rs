@@ -1,15 +1,15 @@
-//! What RabbitMQ alone can be asked, by what it answers to frames of STOMP.
+//! Queries that only RabbitMQ answers, made with STOMP frames.
 //!
 //! Its plugin confirms a SEND to a queue that is not there: `/amq/queue/NAME` declares nothing, and `/queue/NAME` is
 //! declared once in a connection, so that a queue that is deleted afterwards is missed by none of the SENDs that follow
-//! (3.10.8). STOMP has no frame that asks whether a queue is there.
+//! (3.10.8). STOMP has no frame to ask whether a queue exists.
 //!
-//! # How a queue is asked about
+//! # How a queue is queried
 //! By a SUBSCRIBE that is refused whatever the queue: with `x-stream-offset`, which only a stream takes. The refusal
 //! says what there is; no consumer is added, no message is touched, and an `auto-delete` queue stays. A stream takes the
 //! subscription; `prefetch-count:-1` sees to it that it delivers nothing, and the connection is closed at once. Either way
 //! it costs a connection of its own, since RabbitMQ ends one after an ERROR. A RabbitMQ before 3.10 takes the subscription for
-//! every queue; there it says only whether the queue is there, and an `auto-delete` queue without other consumers goes.
+//! every queue; there it says only whether the queue exists, and an `auto-delete` queue without other consumers is deleted.
 //!
 //! | answer | meaning |
 //! |---|---|
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// What RabbitMQ says of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueState {
-    /// It is there and keeps messages until they are acknowledged.
+    /// It exists and keeps messages until they are acknowledged.
     There {
         /// `classic` or `quorum`.
         kind: String,
@@ -40,7 +40,7 @@ pub enum QueueState {
     Stream,
     /// There is none.
     Missing,
-    /// It is there, and was declared with other arguments than `/queue/NAME` declares it with.
+    /// It exists, declared with other arguments than `/queue/NAME` declares it with.
     DeclaredOtherwise {
         /// The broker's words, fit to be shown.
         words: String,
@@ -65,7 +65,7 @@ pub fn is_rabbitmq(server: &str) -> bool {
 
 /// Whether a RabbitMQ refuses arguments that the type of a queue does not know: since 3.10
 /// ([rabbitmq-server#4572](https://github.com/rabbitmq/rabbitmq-server/pull/4572)). Before, every queue takes
-/// `x-stream-offset`, so that a stream cannot be told from another queue.
+/// `x-stream-offset`, so that a stream looks like any other queue.
 fn judges_arguments(server: &str) -> bool {
     let mut parts = server.trim_start_matches("RabbitMQ/").split('.').map(|part| part.parse().unwrap_or(u32::MAX));
     let version = (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(u32::MAX));
@@ -78,7 +78,7 @@ pub fn is_activemq(server: &str) -> bool {
     server.starts_with("ActiveMQ")
 }
 
-/// Asks about the queue of `destination`, which is a `/queue/` or `/amq/queue/` one. The session is of no use afterwards.
+/// Asks about the queue of `destination`, which is a `/queue/` or `/amq/queue/` one. The session cannot be used afterwards.
 ///
 /// A `/queue/NAME` is declared where it is missing, as by any SEND or SUBSCRIBE.
 pub async fn look_at_queue(session: &Session, destination: &str) -> QueueState {

@@ -6,7 +6,7 @@
 //! line is wrong. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
 //!
 //! # Policy
-//! Whatever came from outside may hold control characters, and a terminal obeys them. [`line`] and [`json`] write them as
+//! Whatever came from outside may hold control characters, which a terminal executes. [`line`] and [`json`] write them as
 //! `\u001b`, which is harmless at a terminal and valid inside JSON; so do they with the marks that turn the direction of
 //! text around, which make a name look like another. Only [`raw`] writes bytes as they are, where they were asked for.
 
@@ -28,7 +28,7 @@ pub const EXIT_HELD: u8 = 75;
 /// The configuration is wrong.
 pub const EXIT_CONFIGURATION: u8 = 78;
 
-/// Prints one line. Whoever reads our output may have read enough, as `head` has: an error is nobody's.
+/// Prints one line. Errors are ignored: the reader may have read enough, as `head` has.
 pub fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{}", escaped_json(text));
 }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_speaks_to_the_terminal() {
+    fn escapes_control_characters_and_direction_marks() {
         assert_eq!(escaped_json("\u{1b}[2Ja\tb\r\n\u{9b}1m\u{202e}x"), "\\u001b[2Ja\tb\\u000d\\u000a\\u009b1m\\u202ex");
         assert!(matches!(escaped_json("Zürich"), Cow::Borrowed(_)));
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_tells_what_the_message_says() {
+    fn a_finding_shows_the_value_in_the_message() {
         let shown = Finding {
             severity: Severity::Warning,
             code: "job.odd".to_owned(),

@@ -41,7 +41,7 @@ pub struct Broker {
 struct Shared {
     queues: Mutex<Queues>,
     script: Mutex<Script>,
-    /// Counts up whenever every connection is to be dropped.
+    /// Increases to drop every connection.
     cut: watch::Sender<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Broker {
         change(&mut locked(&self.shared.script));
     }
 
-    /// Puts a message into a queue, as if somebody had sent it.
+    /// Puts a message into a queue, as if a client had sent it.
     pub fn put(&self, destination: &str, headers: Headers, body: impl Into<Bytes>) {
         self.shared.queues().add(destination, headers, body.into());
     }

@@ -91,7 +91,7 @@ pub fn signature(oid: &[u8]) -> Option<(SignatureKey, Digest)> {
     SIGNATURES.iter().find(|(known, ..)| *known == oid).map(|(_, key, digest)| (*key, *digest))
 }
 
-/// How far a signature algorithm is to be trusted.
+/// How strong a signature algorithm is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strength {
     Strong,
@@ -133,7 +133,7 @@ impl SignatureAlgorithm {
     }
 }
 
-/// How far a signature algorithm without parameters is to be trusted.
+/// The strength of a signature algorithm without parameters.
 fn strength(oid: &[u8]) -> Strength {
     match signature(oid) {
         Some((_, Digest::Md5)) => Strength::Refused,

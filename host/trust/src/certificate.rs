@@ -23,7 +23,7 @@ pub(crate) mod extension {
     pub(crate) const PROXY_CERT_INFO: &[u8] = oid!("1.3.6.1.5.5.7.1.14");
     /// Of the drafts of RFC 3820.
     pub(crate) const DRAFT_PROXY_CERT_INFO: &[u8] = oid!("1.3.6.1.4.1.3536.1.222");
-    /// With which authorities of the last century told clients from servers.
+    /// How authorities of the last century distinguished clients from servers.
     pub(crate) const NETSCAPE_TYPE: &[u8] = oid!("2.16.840.1.113730.1.1");
 }
 
@@ -44,7 +44,7 @@ pub struct TbsCertificate<'a> {
 }
 
 impl<'a> TbsCertificate<'a> {
-    /// Reads the fields of the certificate that `reader` stands before.
+    /// Reads the fields of the certificate that `reader` reads next.
     ///
     /// # Errors
     /// Where it does not have the structure of a certificate.

@@ -1,10 +1,10 @@
 //! Certificate revocation lists.
 //!
 //! # Policy
-//! Every link of a path is checked, the intermediate authorities too. A CRL counts for an authority when it carries its
+//! Every link of a path is checked, including intermediate authorities. A CRL counts for an authority when it carries its
 //! name and its signature verifies with its key. Of those that count and cover the certificate, the newest decides.
 //! [`CrlMode::Require`] wants one for every authority; [`CrlMode::IfPresent`] accepts that an authority has none. In both
-//! a CRL that is past its date, or has none, closes the authority, and so does one that is there and cannot be used:
+//! a CRL that is past its date, or has none, closes the authority, and so does one that exists but cannot be used:
 //! broken, signed by another, weakly signed. Freshness is measured against the clock of today even where a message is
 //! judged by an earlier time.
 //!
@@ -30,12 +30,12 @@ use super::asn1::{self, Asn1Error, Element, Reader, context};
 use super::certificate::{self, extension};
 use super::names::DistinguishedName;
 
-/// How much revocation lists are asked for.
+/// Whether revocation lists are required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CrlMode {
     /// Every authority in a path must have a fresh CRL.
     Require,
-    /// A CRL that is there must be fresh; an authority may have none.
+    /// A CRL must be fresh where there is one; an authority may have none.
     #[default]
     IfPresent,
     /// CRLs are not read.
@@ -90,7 +90,7 @@ pub(crate) struct Crl {
     der: Vec<u8>,
     signed: Range<usize>,
     signature: Range<usize>,
-    /// Where the serial numbers stand, sorted by them.
+    /// The places of the serial numbers, sorted by number.
     serials: Vec<u32>,
     /// Whether the key with this digest made the signature.
     verified: Mutex<HashMap<[u8; 32], bool>>,
@@ -237,7 +237,7 @@ impl<'a> Fields<'a> {
         Ok(Self { algorithm, issuer, this_update, next_update, revoked, extensions })
     }
 
-    /// Where each entry's serial number stands in `der`.
+    /// The place of each entry's serial number in `der`.
     fn serials(&self, der: &[u8]) -> Result<Vec<u32>, CrlError> {
         let mut places = Vec::new();
         let Some(revoked) = self.revoked else { return Ok(places) };
@@ -329,7 +329,7 @@ fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// The serial number that stands at `at`, without leading zeros.
+/// The serial number at `at`, without leading zeros.
 fn serial_at(der: &[u8], at: u32) -> &[u8] {
     let tail = usize::try_from(at).ok().and_then(|at| der.get(at..)).unwrap_or_default();
     without_zeros(Reader::der(tail).any().map_or(&[], |element| element.content))

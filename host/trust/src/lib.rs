@@ -1,23 +1,30 @@
-//! Whom we believe: names, signer lists, trust anchors with CRLs and signing policies, certification paths, our own
-//! credential, and the TLS verifier that asks the same questions of a broker.
+//! Trust in certificates: names, signer lists, trust anchors with CRLs and signing policies, certification paths, our own
+//! credential, and the TLS verifier that applies the same rules to a broker.
 //!
-//! Start with [`TrustStore::check_path`]: everything that accepts a certificate goes through it. [`Trust`] holds the
-//! current store and replaces it when files change; a store itself never changes, so a message is judged against one
-//! state of the disk.
+//! Start at [`TrustStore::check_path`]: everything that accepts a certificate goes through it. [`Trust`] holds the current
+//! store and replaces it when files change. A store never changes, so a message is checked against one state of the disk.
 //!
-//! | file | holds |
+//! | module | contents |
 //! |---|---|
 //! | `names` | [`DistinguishedName`]: structured names, slash form, RFC 4514 form |
 //! | `lists` | the authorised and the banned signers |
 //! | `anchors`, `crls`, `policy` | what is read from the CA directory |
 //! | `store` | [`TrustStore`], [`Trust`] |
 //! | `path` | [`CertPath`], [`PathError`]: the rules for a certificate and its issuers |
-//! | `algorithm`, `oids` | which signatures and keys are strong enough; algorithms by name |
+//! | `algorithm`, [`oids`] | which signatures and keys are strong enough; the one table of algorithms |
+//! | [`asn1`], `certificate` | the one reader of BER and DER; the fields and extensions of a certificate |
 //! | `credential` | our certificate and key, and the recipient's certificate |
-//! | `tls` | the verifier and the client certificate for rustls |
-//! | `throwaway` | a certificate authority for the demo and for tests |
+//! | [`tls`] | the verifier and the client certificate for rustls |
 //!
-//! Everything here is blocking and knows nothing of tokio. It reads files and never writes one, `throwaway` excepted.
+//! Not here: messages (`smime`), sockets, tokio. All calls block. This crate reads files and never writes one.
+//!
+//! # On disk
+//! Each format is described in its module: the CA directory in `anchors`, CRLs in `crls`, signing policies in `policy`,
+//! signer lists in `lists`, certificate and key in `credential`.
+//!
+//! # Limits
+//! 16 MiB for a file of certificates, 64 MiB for a CRL; a path has a limited number of issuers and attempts (`path`). CRLs
+//! with a million entries are searched in the bytes they came as.
 
 mod algorithm;
 mod anchors;
@@ -46,12 +53,12 @@ pub use names::{DistinguishedName, NameError};
 pub use path::{CertPath, OpensslError, PathError, Role, Signer, seconds};
 pub use store::{CrlSummary, OwnFault, Trust, TrustError, TrustSettings, TrustStore};
 
-/// What a look at files that may have changed came to.
+/// The result of checking files for changes.
 #[derive(Debug)]
 pub enum Refreshed<E> {
     /// The files are as they were.
     Unchanged,
-    /// The new content is in use from now on. The texts are what an operator should know of it.
+    /// The new content is in use from now on. The texts are warnings for the operator.
     Replaced(Vec<String>),
     /// The new content cannot be used; what was read before stays in use.
     KeptLastGood(E),

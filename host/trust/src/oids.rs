@@ -21,7 +21,7 @@ pub(crate) const SHA256: &[u8] = oid!("2.16.840.1.101.3.4.2.1");
 pub(crate) const SHA384: &[u8] = oid!("2.16.840.1.101.3.4.2.2");
 pub(crate) const SHA512: &[u8] = oid!("2.16.840.1.101.3.4.2.3");
 
-/// RSA keys, RSA key transport, and RSA signatures whose digest stands elsewhere.
+/// RSA keys, RSA key transport, and RSA signatures whose digest is named elsewhere.
 pub const RSA: &[u8] = oid!("1.2.840.113549.1.1.1");
 pub const RSA_OAEP: &[u8] = oid!("1.2.840.113549.1.1.7");
 pub const MGF1: &[u8] = oid!("1.2.840.113549.1.1.8");
@@ -224,7 +224,7 @@ pub fn name(oid: &[u8]) -> String {
     }
 }
 
-/// A longer identifier is nobody's: it is shown in hexadecimal, and not whole.
+/// No known identifier is longer: one that is appears in hexadecimal, truncated.
 const MAX_OCTETS: usize = 64;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! # Policy
-//! An authority that is named in any file may sign what one of its patterns matches and nothing else; `*` stands for any
+//! An authority that is named in any file may sign what one of its patterns matches and nothing else; `*` matches any
 //! text. Subjects are compared in slash form, types by their canonical names. A subject without a slash form matches
 //! nothing. A file that cannot be read as a policy closes the authority whose hash is its name.
 
@@ -90,7 +90,7 @@ pub(crate) fn allows(patterns: &[String], subject: &DistinguishedName) -> bool {
     subject.slash().is_some_and(|text| patterns.iter().any(|pattern| matches(pattern, &text)))
 }
 
-/// Whether `pattern`, in which `*` stands for any text, matches the whole of `text`.
+/// Whether `pattern`, in which `*` matches any text, matches the whole of `text`.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };

@@ -1,7 +1,7 @@
 //! The trust store: what was read from the CA directory at one time, and the handle that replaces it when files change.
 //!
-//! A store never changes. [`Trust::refresh`] looks at the files, makes a new store when one of them differs, and swaps it
-//! in; whoever holds a snapshot finishes with it. OpenSSL's own directory lookup is not used: it never notices a CRL that
+//! A store never changes. [`Trust::refresh`] looks at the files, loads a new store when one of them differs, and swaps it
+//! in; a holder of a snapshot finishes with it. OpenSSL's own directory lookup is not used: it never notices a CRL that
 //! was replaced under its name.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ const REMEMBERED_PATHS: usize = 4096;
 pub struct TrustSettings {
     /// CA directories and PEM files: anchors, intermediate authorities, CRLs, signing policies.
     pub anchors: Vec<PathBuf>,
-    /// How much CRLs are asked for.
+    /// Whether CRLs are required.
     pub crls: CrlMode,
     /// Whether `.signing_policy` files are enforced where present.
     pub signing_policy: bool,
@@ -76,7 +76,7 @@ fn list(paths: &[PathBuf]) -> String {
 pub struct OwnFault {
     /// The fault.
     pub error: PathError,
-    /// Whether others refuse the certificate for it as well; see [`PathError::holds_elsewhere`].
+    /// Whether others refuse the certificate for it as well; see `PathError::holds_elsewhere`.
     pub elsewhere: bool,
 }
 
@@ -185,10 +185,10 @@ impl TrustStore {
         Ok(path)
     }
 
-    /// Judges a certificate of our own as those will to whom we show it.
+    /// Checks a certificate of our own as its recipients will.
     ///
     /// # Errors
-    /// What is wrong with it, and whether others will say so too.
+    /// What is wrong with it, and whether recipients will refuse it for that.
     pub fn check_own(&self, leaf: &X509Ref, issuers: &[X509], role: Role, at: SystemTime) -> Result<(), OwnFault> {
         let leaf = leaf.to_owned();
         let Err(error) = self.check_path(&leaf, issuers, role, at) else { return Ok(()) };
@@ -265,7 +265,7 @@ impl TrustStore {
                 Some(time) => {
                     list.push(format!("CRL {} had to be renewed by {}", crl.file.display(), readable(time)));
                 }
-                None => list.push(format!("CRL {} does not say when it must be renewed", crl.file.display())),
+                None => list.push(format!("CRL {} has no date of its next update", crl.file.display())),
             }
         }
         list
@@ -273,20 +273,22 @@ impl TrustStore {
 
     fn crl_mode_warning(&self) -> Option<String> {
         match self.settings.crls {
-            CrlMode::Ignore => Some("revocation lists are not looked at: trust.crls is \"ignore\"".to_owned()),
+            CrlMode::Ignore => Some("CRLs are not checked: trust.crls is \"ignore\"".to_owned()),
             CrlMode::IfPresent => None,
             CrlMode::Require => {
                 let missing = self.without_crl();
                 let first = missing.first()?;
                 let more = if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
-                Some(format!("no CRL of {first}{more}: trust.crls is \"require\", nothing of theirs is accepted"))
+                Some(format!(
+                    "no CRL of {first}{more}: trust.crls is \"require\", so no certificate of these authorities is accepted"
+                ))
             }
         }
     }
 
     /// The authorities of the CA directory of which there is no CRL.
     #[must_use]
-    pub fn without_crl(&self) -> Vec<DistinguishedName> {
+    fn without_crl(&self) -> Vec<DistinguishedName> {
         let mut list: Vec<DistinguishedName> =
             self.by_subject.keys().filter(|subject| !self.crls.contains_key(subject)).cloned().collect();
         list.sort();
@@ -308,7 +310,7 @@ impl TrustStore {
     }
 
     /// A CRL file that was meant for this authority and cannot be used: by the hash in its name, by the issuer in it, or
-    /// because it stands beside the authority's own file under the same name.
+    /// because the authority's own file has the same name.
     pub(crate) fn broken_crl_of(&self, issuer: &X509, subject: &DistinguishedName) -> Option<&BrokenCrl> {
         let beside = |broken: &BrokenCrl| {
             let stem = broken.file.with_extension("");

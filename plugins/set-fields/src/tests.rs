@@ -97,7 +97,7 @@ fn what_cannot_be_written_is_refused() {
 
 #[test]
 fn a_slip_in_the_tables_is_named() {
-    assert!(plugin(r#"{"types": {"jobs": {}}}"#).err().unwrap().contains("\"jobs\" is no record type"));
+    assert!(plugin(r#"{"types": {"jobs": {}}}"#).err().unwrap().contains("\"jobs\" is not a record type"));
     assert!(plugin(r#"{"sets": {}}"#).is_err());
     let schema: serde_json::Value = serde_json::from_str(&SetFields::config_schema().unwrap()).unwrap();
     assert_eq!(schema["properties"]["types"]["propertyNames"]["enum"], serde_json::json!(Kind::ALL.map(Kind::name)));

@@ -18,9 +18,12 @@ pub(crate) fn page() -> String {
         let (code, fate, side) = (entry.code, entry.disposition.word(), entry.side.word());
         page += &wrapped(&format!("**`{code}`** ({fate}; {side}): {} {}", entry.meaning, entry.action), "\n- ", "  ");
     }
-    let words: Vec<String> = Fate::ALL.into_iter().map(|fate| format!("`{}`", fate.word())).collect();
     page += "\n## What becomes of a message\n";
     let text = "Log, `sesame trace`, `explain`, `publish` and `queue show` use one word for it:";
-    page += &wrapped(&format!("{text} {}.", words.join(", ")), "\n", "");
+    page += &wrapped(text, "\n", "");
+    page.push('\n');
+    for fate in Fate::ALL {
+        page += &wrapped(&format!("`{}`: {}", fate.word(), fate.meaning()), "- ", "  ");
+    }
     page
 }

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 
 use super::{WIDTH, head};
 
 /// Every command with its help, as `sesame COMMAND --help` prints it on a terminal of 100 columns.
 pub(crate) fn helps() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut root = sesame::commands::Cli::command().term_width(100);
+    let mut root = sesame::cli::command().term_width(100);
     root.build();
     collect(&mut root, "", &mut found);
     found
@@ -25,7 +25,7 @@ fn collect(command: &mut Command, parents: &str, found: &mut Vec<(String, String
 }
 
 pub(crate) fn page() -> String {
-    let mut page = head("Commands", "the definition of the command line, `host/sesame/src/commands`");
+    let mut page = head("Commands", "the definition of the command line, `host/sesame/src/cli`");
     for (name, help) in helps() {
         assert!(help.lines().all(|line| line.chars().count() <= WIDTH), "{name}");
         let depth = "#".repeat(1 + name.split(' ').count().min(3));

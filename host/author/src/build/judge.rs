@@ -26,7 +26,7 @@ pub(super) fn judge(component: &Path, host: &Host) -> anyhow::Result<Roles> {
     let bytes = fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
     let inspection = host.start()?.inspect(&bytes);
     verdict(&inspection)
-        .with_context(|| format!("no plugin was made; the refused component is {}", component.display()))
+        .with_context(|| format!("no plugin was built; the refused component is {}", component.display()))
 }
 
 fn verdict(inspection: &Inspection) -> anyhow::Result<Roles> {
@@ -49,7 +49,7 @@ fn compare(roles: Roles, description: &Description) -> anyhow::Result<()> {
             }
             (false, true) => bail!(
                 "the plugin has a function `{function}`, and the component does not export the role {role}: include \
-                 {role}-plugin in wit/world.wit and export {role}, or take the function away"
+                 {role}-plugin in wit/world.wit and export {role}, or remove the function"
             ),
             _ => {}
         }

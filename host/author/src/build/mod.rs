@@ -1,9 +1,9 @@
-//! `sesame plugin build`: from a project to a component, with the tools of its language. Which language it is the main file
-//! says; which tool is missing, and how it is installed, the error says.
+//! `sesame plugin build`: from a project to a component, with the tools of its language. The main file
+//! determines the language. An error names a missing tool and how to install it.
 //!
 //! The tools are found in the project first (`.venv`, `node_modules`), then in `PATH`, and what they print goes to the
-//! terminal. C needs a compiler alone: its bindings and the component are made here, in `c`. A component is put in place once
-//! `judge` has found that a host would take it.
+//! terminal. C needs a compiler alone: its bindings and the component are made here, in `c`. The component is put
+//! in place once `judge` has found that a host accepts it.
 
 #[cfg(feature = "author")]
 mod c;
@@ -35,7 +35,7 @@ use terminal::EXIT_DONE;
 /// How a compiler for C is installed on Debian 12.
 pub(super) const CLANG_PACKAGES: &str = "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32";
 
-/// The file by which a project's language is told.
+/// The main file of a project determines its language.
 const MAIN_FILES: [(&str, Language); 4] = [
     ("Cargo.toml", Language::Rust),
     ("plugin.py", Language::Python),
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Build, host: &Host) -> anyhow::Result<u8> {
         None => folder.join(format!("{}.wasm", name::of(&folder, language)?)),
     };
     let scratch = folder.join("build");
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     let made = scratch.join("component.wasm");
     match language {
         Language::Rust => rust(&folder, &made)?,
@@ -78,7 +78,7 @@ fn language(folder: &Path) -> anyhow::Result<Language> {
     let found = MAIN_FILES.iter().find(|(file, _)| folder.join(file).is_file());
     found.map(|(_, language)| *language).with_context(|| {
         let names = MAIN_FILES.map(|(file, _)| file).join(", ");
-        format!("{} is no plugin project: it holds none of {names}; `sesame plugin new` makes one", folder.display())
+        format!("{} is no plugin project: it holds none of {names}; `sesame plugin new` creates one", folder.display())
     })
 }
 
@@ -131,7 +131,7 @@ fn python(folder: &Path, made: &Path) -> anyhow::Result<()> {
     finish(build.arg("--output").arg(made).current_dir(folder), "componentize-py")
 }
 
-/// Runs a tool to its end; it has said itself what is wrong.
+/// Runs a tool; it prints its own errors.
 fn finish(command: &mut Command, name: &str) -> anyhow::Result<()> {
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot run {name}"))?;
     ensure!(status.success(), "{name} did not build the plugin, see above");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_a_project_is_told_what_one_is() {
+    fn refuses_a_folder_without_a_project() {
         let home = tempfile::tempdir().unwrap();
         let error = build(home.path()).unwrap_err().to_string();
         assert!(error.contains("none of Cargo.toml, plugin.py, plugin.js, plugin.c"), "{error}");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_tool_is_named_with_its_remedy() {
+    fn names_a_missing_tool_and_how_to_install_it() {
         let home = tempfile::tempdir().unwrap();
         let error = tool("no-such-tool", home.path(), Some(".venv/bin"), "buy one").unwrap_err().to_string();
         assert_eq!(error, "no-such-tool is not installed: buy one");

@@ -136,7 +136,7 @@ impl Answer {
         like.reason = match (&self.reason, &wanted.reason) {
             (Some(said), Some(part)) if said.contains(part) => Some(part.clone()),
             (said, Some(_)) => said.clone(),
-            // An ending that nobody expected needs its reason.
+            // An unexpected verdict needs its reason.
             (said, None) => said.clone().filter(|_| self.verdict != wanted.verdict),
         };
         like.after = self.after.filter(|_| wanted.after.is_some());

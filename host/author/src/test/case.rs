@@ -1,7 +1,7 @@
-//! One case: the message and what the plugin is told about it.
+//! One test case: the message and its context.
 //!
-//! What `context.toml` leaves out has a fixed value, the time of receipt as well, so that a case that passes today passes
-//! in a year.
+//! What `context.toml` leaves out has a fixed value, including the time of receipt, so that a case that passes today still
+//! passes in a year.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,7 +47,7 @@ struct Signer {
     not_after: Option<Moment>,
 }
 
-/// A moment as TOML writes one, with its offset.
+/// A TOML date and time with offset.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "toml::value::Datetime")]
 struct Moment(jiff::Timestamp);
@@ -57,8 +57,9 @@ impl TryFrom<toml::value::Datetime> for Moment {
 
     fn try_from(written: toml::value::Datetime) -> Result<Self, String> {
         let text = written.to_string();
-        let moment =
-            text.parse().map_err(|_| format!("{text} is no moment: write one such as 2026-01-31T12:00:00Z"))?;
+        let moment = text.parse().map_err(|_| {
+            format!("{text} is not a date and time with offset: write one such as 2026-01-31T12:00:00Z")
+        })?;
         Ok(Self(moment))
     }
 }
@@ -67,7 +68,7 @@ impl TryFrom<toml::value::Datetime> for Moment {
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) message: Vec<u8>,
-    /// The side-car's, with the case's own configuration.
+    /// The sidecar's settings with the configuration of the case.
     pub(super) settings: Sidecar,
     pub(super) channel: String,
     pub(super) direction: Direction,
@@ -83,7 +84,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Reads the case in `folder`; `settings` are those it has if it brings no configuration of its own.
+    /// Reads the case in `folder`; `settings` apply unless it has a configuration of its own.
     pub(super) fn read(folder: &Path, settings: &Sidecar) -> anyhow::Result<Self> {
         let path = folder.join("message");
         let message = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -105,7 +106,7 @@ impl Case {
             id: MessageId::from_peer(&context.message_id.unwrap_or(name)),
             destination: context.destination.unwrap_or_else(|| "/queue/test".to_owned()),
             content_type: context.content_type,
-            signer: signed.then(|| context.signer.map_or_else(somebody, Signer::facts)),
+            signer: signed.then(|| context.signer.map_or_else(default_signer, Signer::facts)),
             received_at: context.received_at.map_or(RECEIVED_AT, |moment| moment.since_1970(1000)),
             attempt: context.attempt.unwrap_or(1),
             headers: context.headers.into_iter().collect(),
@@ -113,7 +114,7 @@ impl Case {
         })
     }
 
-    /// What the pipeline tells the plugin.
+    /// The input of the pipeline.
     pub(super) fn input(&self) -> Input<'_> {
         Input {
             message_id: &self.id,
@@ -138,20 +139,20 @@ impl Moment {
 
 impl Signer {
     fn facts(self) -> SignerFacts {
-        let somebody = somebody();
+        let default = default_signer();
         SignerFacts {
             subject: self.subject,
             subject_slash: self.subject_slash,
-            issuer: self.issuer.unwrap_or(somebody.issuer),
-            serial: self.serial.unwrap_or(somebody.serial),
-            not_after: self.not_after.map_or(somebody.not_after, |moment| moment.since_1970(1)),
+            issuer: self.issuer.unwrap_or(default.issuer),
+            serial: self.serial.unwrap_or(default.serial),
+            not_after: self.not_after.map_or(default.not_after, |moment| moment.since_1970(1)),
             certificate: Vec::new(),
         }
     }
 }
 
 /// Every inbound message has a signer.
-fn somebody() -> SignerFacts {
+fn default_signer() -> SignerFacts {
     SignerFacts {
         subject: "CN=sender.example.org,O=Example,C=UK".to_owned(),
         subject_slash: Some("/C=UK/O=Example/CN=sender.example.org".to_owned()),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_has_a_fixed_value() {
+    fn missing_keys_have_fixed_values() {
         let plain = case("").unwrap();
         assert_eq!((plain.direction, plain.received_at, plain.attempt), (Direction::Inbound, RECEIVED_AT, 1));
         assert_eq!(plain.input().signer.unwrap().subject, "CN=sender.example.org,O=Example,C=UK");
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_is_found() {
+    fn refuses_unknown_keys_and_malformed_times() {
         assert!(case("chanel = \"c\"").unwrap_err().to_string().contains("context.toml"));
         assert!(format!("{:#}", case("received-at = 2026-01-01").unwrap_err()).contains("2026-01-31T12:00:00Z"));
     }

@@ -1,9 +1,9 @@
-//! `sesame plugin test`: a folder of cases, each asked of the component by the code and with the limits of the running
-//! program, and compared with what is expected.
+//! `sesame plugin test`: runs a component on a folder of test cases with the code and limits of the running program, and
+//! compares the results with the expected ones.
 //!
 //! # On disk
-//! A case is a folder with the file `message`. `context.toml` says what the plugin is told beside it (`case`),
-//! `config.toml` is the plugin's own table in place of the side-car's, `expected.toml` is the answer (`answer`), with
+//! A case is a folder with the file `message`. `context.toml` is its context (`case`),
+//! `config.toml` is the plugin's own table in place of the sidecar's, `expected.toml` is the answer (`answer`), with
 //! the content in `output` or, of a split, in `output.1`, `output.2` and so on.
 
 mod answer;
@@ -21,13 +21,13 @@ use super::{Host, Test, output};
 use plugins::{Outcome, Pipeline, Plugins, Sidecar};
 use terminal::{EXIT_DONE, EXIT_FAILED, say};
 
-/// What became of a case.
+/// The result of a test case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Result {
     Passed,
-    /// What is expected was written down.
+    /// The expected results were overwritten.
     Updated,
-    /// The lines that tell why.
+    /// The lines that show why.
     Failed(Vec<String>),
 }
 
@@ -82,7 +82,7 @@ fn report(folder: &Path, result: &Result) {
     }
 }
 
-/// What all cases are asked with.
+/// What all test cases run with.
 struct Bench<'a> {
     plugins: &'a Plugins,
     file: &'a Path,
@@ -99,7 +99,7 @@ impl Bench<'_> {
         let wanted = match Answer::read(folder)? {
             Some(wanted) => wanted,
             None if update => return write_down(folder, &found, &contents),
-            None => return Ok(Result::Failed(vec!["has no expected.toml: write one, or let --update do it".into()])),
+            None => return Ok(Result::Failed(vec!["has no expected.toml: write it, or use --update".into()])),
         };
         let mut lines = difference::of_lines(&wanted.lines()?, &found.like(&wanted).lines()?);
         lines.extend(self::contents(folder, &contents)?);
@@ -136,19 +136,19 @@ fn contents(folder: &Path, found: &[Content]) -> anyhow::Result<Vec<String>> {
         let wanted = match fs::read(&path) {
             Ok(wanted) => wanted,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                lines.push(format!("gave content for {}, which is not there", content.file));
+                lines.push(format!("returned content for {}, which does not exist", content.file));
                 continue;
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         if wanted != content.bytes {
-            lines.push(format!("{}: - expected, + came out", content.file));
+            lines.push(format!("{}: - expected, + returned", content.file));
             lines.extend(difference::of_bytes(&wanted, &content.bytes));
         }
     }
     for file in output_files(folder)? {
         if !found.iter().any(|content| content.file == file) {
-            lines.push(format!("gave no content for {file}"));
+            lines.push(format!("returned no content for {file}"));
         }
     }
     Ok(lines)
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_case_that_holds_from_one_that_does_not() {
+    fn shows_the_difference_of_a_failed_case() {
         let home = tempfile::tempdir().unwrap();
         case(home.path(), "good", "a: 1\n", Some("verdict = \"accepted\"\n"));
         case(
@@ -211,11 +211,11 @@ mod tests {
         assert!(lines.contains(&"+ verdict = \"accepted\"".to_owned()), "{lines:?}");
         fs::write(home.path().join("good/output"), "left over").unwrap();
         let Result::Failed(lines) = judge(home.path(), "good", false).unwrap() else { panic!("it passed") };
-        assert_eq!(lines, ["gave no content for output"]);
+        assert_eq!(lines, ["returned no content for output"]);
     }
 
     #[test]
-    fn writes_down_what_came_out_and_passes_then() {
+    fn update_writes_what_passes_then() {
         let home = tempfile::tempdir().unwrap();
         case(home.path(), "new", "a: 1\n", None);
         let Result::Failed(lines) = judge(home.path(), "new", false).unwrap() else { panic!("it passed") };
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_is_refused_is_a_failure_one_can_expect() {
+    fn a_refused_configuration_can_be_expected() {
         let home = tempfile::tempdir().unwrap();
         case(home.path(), "wrong", "a: 1\n", Some("verdict = \"failed\"\nreason = \"configuration\"\n"));
         fs::write(home.path().join("wrong/config.toml"), "sites = []\n").unwrap();

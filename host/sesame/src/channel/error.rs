@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config;
 use spool::journal::JournalError;
-use spool::{CommitError, DeathsError, SpoolError};
+use spool::{CommitError, CrashLimitError, SpoolError};
 use trust::{CredentialError, ListError, RecipientError, TrustError};
 
 /// Why a channel cannot be set up. All of these stop the program before it has done anything.
@@ -38,9 +38,9 @@ pub enum SetupError {
     /// The commit engine.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// What was in work when the process died last.
+    /// What was in flight when the process crashed last.
     #[error(transparent)]
-    Deaths(#[from] DeathsError),
+    Crashes(#[from] CrashLimitError),
     /// Plugins of a pipeline.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Plugins(Vec<plugins::PluginError>),

@@ -15,9 +15,9 @@ use message::locked;
 use super::SetupError;
 use crate::config;
 use spool::journal::Journal;
-use spool::{CommitEngine, CommitSettings, Deaths, Modes, SpoolLock, Turns};
+use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
 use stomp::MemoryBudget;
-use trust::{CredentialSource, CrlMode, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings, Unlisted};
+use trust::{CredentialSource, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings};
 
 /// Name of the journal in a spool or state directory.
 pub const JOURNAL: &str = "journal.sqlite";
@@ -43,7 +43,7 @@ pub struct OpenSpool {
     /// What writes elements.
     pub engine: CommitEngine,
     /// Messages that were being processed when the process crashed.
-    pub deaths: Deaths,
+    pub crashes: CrashLimit,
     lock: Arc<SpoolLock>,
 }
 
@@ -72,11 +72,7 @@ pub struct Registry {
 pub fn trust_settings(section: &config::Trust) -> TrustSettings {
     TrustSettings {
         anchors: section.anchors.clone(),
-        crls: match section.crls {
-            config::Crls::Require => CrlMode::Require,
-            config::Crls::IfPresent => CrlMode::IfPresent,
-            config::Crls::Ignore => CrlMode::Ignore,
-        },
+        crls: section.crls,
         signing_policy: section.signing_policy,
         allow_sha1_digest: section.allow_sha1_digest,
     }
@@ -140,11 +136,7 @@ impl Registry {
     /// # Errors
     /// [`SetupError`] naming the file.
     pub fn lists(&self, receiver: &config::Receiver) -> Result<Arc<SignerListsSource>, SetupError> {
-        let unlisted = match receiver.unlisted {
-            config::Unlisted::Reject => Unlisted::Reject,
-            config::Unlisted::Drop => Unlisted::Drop,
-        };
-        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), unlisted)?;
+        let source = SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), receiver.unlisted)?;
         let source = Arc::new(source);
         locked(&self.lists).push(Arc::clone(&source));
         Ok(source)
@@ -190,8 +182,8 @@ impl Registry {
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
         let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
         let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
-        let deaths = Deaths::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
-        let open = Arc::new(OpenSpool { journal, engine, deaths, lock });
+        let crashes = CrashLimit::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
+        let open = Arc::new(OpenSpool { journal, engine, crashes, lock });
         spools.insert(directory.to_owned(), Arc::clone(&open));
         Ok(open)
     }
@@ -204,7 +196,7 @@ impl Registry {
 
     /// The program was asked to stop: messages still in flight do not count as a crash.
     pub fn end_work(&self) {
-        self.open_spools().iter().for_each(|spool| spool.deaths.end());
+        self.open_spools().iter().for_each(|spool| spool.crashes.stop());
     }
 
     /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. What cannot be read keeps

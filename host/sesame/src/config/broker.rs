@@ -13,7 +13,7 @@ use settings::complain;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A broker, or several that stand for one another.
+/// A broker, or several that replace each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
     /// Tried in this order; at least one.
@@ -165,16 +165,16 @@ impl Broker {
             (None, None, Some(file)) => Login::File(file),
             (_, _, Some(_)) => {
                 let remedy = "keep login-file alone, or login with passcode-file";
-                section.complain("login-file", complain("stands beside login or passcode-file", remedy));
+                section.complain("login-file", complain("cannot be combined with login or passcode-file", remedy));
                 return None;
             }
             (Some(_), None, None) => {
                 let remedy = "add passcode-file = \"/etc/sesame/passcode\", a file that only its owner may read";
-                section.complain("login", complain("stands without passcode-file", remedy));
+                section.complain("login", complain("is set without passcode-file", remedy));
                 return None;
             }
             (None, Some(_), None) => {
-                section.complain("passcode-file", complain("stands without login", "add login = \"name\""));
+                section.complain("passcode-file", complain("is set without login", "add login = \"name\""));
                 return None;
             }
         };

@@ -28,7 +28,7 @@ fn names(root: &Section<'_, '_>) {
         }
     }
     for name in senders.intersection(&receivers) {
-        let problem = format!("there is a [send.{name}] too, and commands take the name alone");
+        let problem = format!("[send.{name}] has the same name, and commands take only the name");
         root.complain_at(&["receive", name], complain(problem, "give one of the two channels another name"));
     }
 }
@@ -126,25 +126,26 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// No directory is used twice, and nothing lies in a directory that a channel takes for its own. Of two channels that get in
-/// each other's way more than once, the first instance is told.
+/// each other's way more than once, the first instance is reported.
 fn directories(config: &Config, root: &Section<'_, '_>) {
     let mut claims = claims(config);
     if root.looks_at_files() {
         claims.iter_mut().for_each(|claim| claim.path = real(&claim.path));
     }
-    let mut told: Vec<(&Claim<'_>, &Claim<'_>)> = Vec::new();
+    let mut reported: Vec<(&Claim<'_>, &Claim<'_>)> = Vec::new();
     for (number, later) in claims.iter().enumerate() {
         for earlier in claims.iter().take(number).filter(|earlier| earlier.clashes_with(later)) {
             let receivers_own = later.kind == "receive" && later.same_channel(earlier);
-            if !receivers_own && !told.iter().any(|(one, other)| one.same_channel(earlier) && other.same_channel(later))
+            if !receivers_own
+                && !reported.iter().any(|(one, other)| one.same_channel(earlier) && other.same_channel(later))
             {
-                told.push((earlier, later));
+                reported.push((earlier, later));
             }
         }
     }
-    for (earlier, later) in told {
+    for (earlier, later) in reported {
         let path = later.path.display();
-        let problem = format!("{path} is in the way of {} of [{}.{}]", earlier.key, earlier.kind, earlier.channel);
+        let problem = format!("{path} overlaps with {} of [{}.{}]", earlier.key, earlier.kind, earlier.channel);
         let remedy = "give each channel directories of its own";
         root.complain_at(&[later.kind, later.channel, later.key], complain(problem, remedy));
     }
@@ -166,7 +167,7 @@ fn plugins(config: &Config, root: &Section<'_, '_>) {
             let remedy = match nearest(&name, listed.iter().map(String::as_str)) {
                 Some(meant) => format!("did you mean [plugin.{meant:?}]?"),
                 None => {
-                    "add it to a channel's pipeline; a plugin of the folder has its settings in its side-car".to_owned()
+                    "add it to a channel's pipeline; a plugin of the folder has its settings in its sidecar".to_owned()
                 }
             };
             root.complain_at(&["plugin", &name], complain("is in no channel's pipeline", remedy));

@@ -28,13 +28,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use crate::log::Settings as Log;
 pub use broker::{Broker, Login, LoginError};
 pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
 pub use plugins::{Flow, OnError, PluginSettings};
-pub use process::{Credential, Crls, Journal, Level, Limits, Log, LogFormat, Plugins, Trust};
-pub use receiver::{DeferredOrder, Encryption, Receiver, Unlisted};
-pub use sender::{Format, Peer, Sender};
+pub use process::{Credential, Journal, Limits, Plugins, Trust};
+pub use receiver::{DeferredOrder, Encryption, Receiver};
+pub use sender::Sender;
 pub use settings::values::parse_duration;
 pub use settings::{ConfigErrors, Files, Mistake};
 pub use values::Address;

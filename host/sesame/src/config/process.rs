@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults;
+use crate::log::{Format, Level, Settings as Log};
 use settings::Section;
 use settings::complain;
 use settings::{Writer, word};
+use trust::CrlMode;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,7 +41,7 @@ impl Credential {
         };
         if one_without_the_other {
             let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
-            let problem = format!("stands without its {missing}");
+            let problem = format!("is set without {missing}");
             section.complain(there, complain(problem, format!("add {missing} = \"/path/to/file.pem\" beside it")));
         }
         section.finish();
@@ -57,18 +59,8 @@ impl Credential {
     }
 }
 
-/// What a missing or stale certificate revocation list means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crls {
-    /// Every certification authority must have a current list.
-    Require,
-    /// A list that is there must be current; one that is not there is not missed.
-    IfPresent,
-    /// Lists are not looked at.
-    Ignore,
-}
-
-const CRLS: &[(&str, Crls)] = &[("require", Crls::Require), ("if-present", Crls::IfPresent), ("ignore", Crls::Ignore)];
+const CRLS: &[(&str, CrlMode)] =
+    &[("require", CrlMode::Require), ("if-present", CrlMode::IfPresent), ("ignore", CrlMode::Ignore)];
 
 /// `[trust]`: whose certificates are believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +68,8 @@ pub struct Trust {
     /// Hashed CA directories or PEM files.
     pub anchors: Vec<PathBuf>,
     /// Policy for certificate revocation lists.
-    pub crls: Crls,
-    /// Whether `.signing_policy` files are obeyed where they are present.
+    pub crls: CrlMode,
+    /// Whether `.signing_policy` files are enforced where they are present.
     pub signing_policy: bool,
     /// Whether a message signed with SHA-1 is accepted.
     pub allow_sha1_digest: bool,
@@ -89,7 +81,7 @@ impl Default for Trust {
     fn default() -> Self {
         Self {
             anchors: vec![defaults::ANCHORS.into()],
-            crls: Crls::IfPresent,
+            crls: CrlMode::IfPresent,
             signing_policy: defaults::SIGNING_POLICY,
             allow_sha1_digest: defaults::ALLOW_SHA1_DIGEST,
             refresh: defaults::REFRESH,
@@ -135,7 +127,7 @@ impl Trust {
 /// `[plugins]`: where plugins come from, and where what was compiled is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugins {
-    /// Components and their side-car files. Need not exist.
+    /// Components and their sidecars. Need not exist.
     pub folder: PathBuf,
     /// Compiled components; private to Sesame.
     pub cache: PathBuf,
@@ -176,11 +168,11 @@ impl Plugins {
             section.readable_file("signers", &plugins.signers);
         }
         if plugins.adopted.starts_with(&plugins.folder) {
-            let problem = format!("{} lies in the plugin folder", plugins.adopted.display());
+            let problem = format!("{} is in the plugin folder", plugins.adopted.display());
             section.complain("adopted", complain(problem, "choose a file outside it, private to Sesame"));
         }
         if plugins.cache.starts_with(&plugins.folder) {
-            let problem = format!("{} lies in the plugin folder", plugins.cache.display());
+            let problem = format!("{} is in the plugin folder", plugins.cache.display());
             section.complain("cache", complain(problem, "choose a directory outside it, private to Sesame"));
         }
         section.finish();
@@ -226,21 +218,6 @@ impl Journal {
     }
 }
 
-/// The least serious kind of line that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// An operator must act.
-    Error,
-    /// Refused or tried again.
-    Warn,
-    /// One line for each change of state.
-    Info,
-    /// What led there.
-    Debug,
-    /// Every step.
-    Trace,
-}
-
 const LEVELS: &[(&str, Level)] = &[
     ("error", Level::Error),
     ("warn", Level::Warn),
@@ -249,39 +226,11 @@ const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
 ];
 
-impl Level {
-    /// The word that stands in the configuration.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        word(LEVELS, self)
-    }
-}
-
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For reading.
-    Text,
-    /// One JSON object on a line.
-    Json,
-}
-
-const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
-
-/// `[log]`: what is said on standard error, and where plugins may speak.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The least serious kind of line that is written.
-    pub level: Level,
-    /// The shape of a line.
-    pub format: LogFormat,
-    /// What plugins say, in a file of its own with mode 0600: it may hold personal data.
-    pub plugin_log: PathBuf,
-}
+const LOG_FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: Level::Info, format: LogFormat::Text, plugin_log: defaults::PLUGIN_LOG.into() }
+        Self { level: Level::Info, format: Format::Text, plugin_log: defaults::PLUGIN_LOG.into() }
     }
 }
 
@@ -299,7 +248,7 @@ impl Log {
 
     pub(super) fn write(&self, writer: &mut Writer) {
         writer
-            .text("level", self.level.as_str())
+            .text("level", word(LEVELS, self.level))
             .text("format", word(LOG_FORMATS, self.format))
             .path("plugin-log", &self.plugin_log);
     }
@@ -310,7 +259,7 @@ impl Log {
 pub struct Limits {
     /// Message bodies held in memory at once, in bytes, over all channels.
     pub memory: u64,
-    /// How long a stop waits for what is in work.
+    /// How long a stop waits for messages in flight.
     pub grace: Duration,
     /// Threads of each channel that seal, open and run plugins; absent: one for each processor.
     pub workers: Option<u32>,

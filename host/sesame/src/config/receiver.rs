@@ -13,15 +13,7 @@ use settings::Writer;
 use settings::word;
 use settings::{Complaint, complain};
 use stomp::Destination;
-
-/// What becomes of a message whose signer is on no list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unlisted {
-    /// It goes to the reject queue.
-    Reject,
-    /// It is acknowledged and forgotten, but for one line in log and journal.
-    Drop,
-}
+use trust::Unlisted;
 
 const UNLISTED: &[(&str, Unlisted)] = &[("reject", Unlisted::Reject), ("drop", Unlisted::Drop)];
 
@@ -60,7 +52,7 @@ pub struct Receiver {
     pub authorised: PathBuf,
     /// DN list that wins over `authorised`.
     pub banned: Option<PathBuf>,
-    /// What becomes of everybody else's messages.
+    /// What becomes of messages of other signers.
     pub unlisted: Unlisted,
     /// `incoming`, `reject`, `deferred`, the routes' queues and the journal lie here.
     pub spool: PathBuf,

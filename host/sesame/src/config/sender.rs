@@ -12,27 +12,11 @@ use settings::Section;
 use settings::Writer;
 use settings::complain;
 use settings::word;
+use smime::Peer;
+use spool::Format;
 use stomp::Destination;
 
-/// The layout of an outgoing queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `dirq` QueueSimple, as APEL's tools write it.
-    Dirq,
-    /// Plain files in one directory.
-    Directory,
-}
-
 const FORMATS: &[(&str, Format)] = &[("dirq", Format::Dirq), ("directory", Format::Directory)];
-
-/// Who reads what is sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// SSM 4.0.0 must be able to.
-    Ssm,
-    /// Only Sesame: base64 parts and AES-256-GCM.
-    Sesame,
-}
 
 const PEERS: &[(&str, Peer)] = &[("ssm", Peer::Ssm), ("sesame", Peer::Sesame)];
 
@@ -126,7 +110,7 @@ impl Sender {
         }
         for (key, path) in [("state", &self.state), ("reject", &self.reject)] {
             if path.starts_with(&self.queue) {
-                let problem = format!("{} lies in the queue itself", path.display());
+                let problem = format!("{} is inside the queue", path.display());
                 section.complain(key, complain(problem, "choose a directory beside the queue, on the same disk"));
             }
         }

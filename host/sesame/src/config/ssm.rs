@@ -1,8 +1,7 @@
-//! SSM's own configuration, `sender.cfg` and `receiver.cfg`, read as it is, so that Sesame can stand in SSM's place at once.
+//! SSM's own configuration, `sender.cfg` and `receiver.cfg`, read as it is, so that Sesame can replace SSM at once.
 //!
-//! Each key becomes a key of a Sesame configuration on the line of the same number, and that is read like any other: what
-//! can be wrong with it is found where it is always found, and told with the line and the key of SSM's file. A channel is
-//! called as its file: `sender` for `/etc/apel/sender.cfg`.
+//! Each key becomes a key of a Sesame configuration on the line of the same number, and that is read like any other: mistakes are
+//! found in the same place and reported with line and key of SSM's file. A channel has the name of its file: `sender` for `/etc/apel/sender.cfg`.
 //!
 //! | SSM | Sesame |
 //! |---|---|
@@ -17,11 +16,11 @@
 //! A configuration of Sesame's may stand beside them: its plugins, limits and whatever else holds for all channels hold for
 //! these, and its own channels are there too.
 //!
-//! What has no meaning here, such as a pid file, is told in [`Config::notes`](super::Config::notes) and changes nothing.
+//! Unsupported keys, such as a pid file, are listed in [`Config::notes`](super::Config::notes) and change nothing.
 //!
 //! # Format
 //! That of Python's `configparser`: `key: value` or `key = value`, sections in square brackets, comments on lines of their
-//! own that begin with `#` or `;`, a line that is indented continues the one before. `%%` stands for a percent sign.
+//! own that begin with `#` or `;`, a line that is indented continues the one before. `%%` is a percent sign.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -55,7 +54,7 @@ pub(super) fn load(files: &[PathBuf], dns: &Path, own: Option<&Path>) -> Result<
         let taken =
             |name| all.brokers.contains_key(name) || all.senders.contains_key(name) || all.receivers.contains_key(name);
         if config.brokers.keys().any(taken) {
-            let problem = "is called as another channel or broker, and a channel is called as its file";
+            let problem = "has the name of another channel or broker";
             mistakes.push(Mistake::of_file(file, complain(problem, "rename one of them")));
         }
         if index == 0 && own.is_none() {
@@ -75,7 +74,7 @@ fn read(file: &Path, dns: &Path) -> Result<Config, ConfigErrors> {
     let text = read_file(file, remedy).map_err(|(problem, remedy)| refused(complain(problem, remedy)))?;
     let name = file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| is_name(stem) && !stem.contains('.'));
     let Some(name) = name else {
-        let problem = "has a name that no channel can have, and a channel is called as its file";
+        let problem = "cannot be used: its name is not a valid channel name";
         return Err(refused(complain(problem, "rename it to letters, digits, - and _")));
     };
     translated(&text, file, name, dns, Files::Check)
@@ -144,19 +143,14 @@ impl Ssm<'_> {
                 );
             } else if let Some(name) = content.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 if !sections.insert(name.to_owned()) && name != DEFAULT {
-                    self.complain(Some(line), "", format!("section [{name}] is there twice"), "join the two");
+                    self.complain(Some(line), "", format!("section [{name}] appears twice"), "join the two");
                 }
                 (section, indent_of_key) = (Some(name.to_owned()), None);
             } else if let Some(section) = &section {
                 indent_of_key = Some(indent);
                 self.parse_key(&section.clone(), content, line);
             } else {
-                self.complain(
-                    Some(line),
-                    "",
-                    "stands before the first section",
-                    "put it below a head such as [broker]",
-                );
+                self.complain(Some(line), "", "is before the first section", "move it into a section such as [broker]");
             }
         }
         for name in sections {
@@ -174,7 +168,7 @@ impl Ssm<'_> {
         let text = value.trim().replace("%%", "\0");
         if text.contains('%') {
             let remedy = "write the value itself, or %% for a percent sign";
-            self.complain(Some(line), &name, "refers to another key, which is not followed here", remedy);
+            self.complain(Some(line), &name, "refers to another key, which is not supported", remedy);
         }
         let value = Value { text: text.replace('\0', "%"), line };
         if self.keys.insert((section.to_owned(), key), value).is_some() {
@@ -242,10 +236,10 @@ impl Ssm<'_> {
         match text.to_uppercase().as_str() {
             "STOMP" => {}
             "AMS" => {
-                let problem = "is AMS, and Sesame speaks only STOMP";
+                let problem = "is AMS, but Sesame supports only STOMP";
                 self.complain(Some(line), &key, problem, "keep SSM for this, or use a STOMP broker");
             }
-            _ => self.complain(Some(line), &key, format!("{text:?} is no protocol"), "write STOMP"),
+            _ => self.complain(Some(line), &key, format!("{text:?} is not a protocol"), "write STOMP"),
         }
     }
 
@@ -309,7 +303,7 @@ impl Ssm<'_> {
             "ERROR" | "CRITICAL" | "FATAL" => "error",
             _ => {
                 let remedy = "write DEBUG, INFO, WARN or ERROR";
-                return self.complain(Some(line), "logging.level", format!("{text:?} is no level"), remedy);
+                return self.complain(Some(line), "logging.level", format!("{text:?} is not a level"), remedy);
             }
         };
         to.put(line, ("logging", "level"), "log.level", &quoted(level));
@@ -335,18 +329,14 @@ impl Ssm<'_> {
                 }
                 ("certificates", "verify_server_cert") if !receives => {
                     if is_no() {
-                        note(
-                            value.line,
-                            &name,
-                            "has no effect: the certificate that is encrypted for is always verified",
-                        );
+                        note(value.line, &name, "has no effect: the recipient certificate is always verified");
                     }
                 }
                 ("certificates", "check_crls") if receives && is_no() => {
                     note(
                         value.line,
                         &name,
-                        "has no effect: CRLs that are there count, and those that are not are not missed",
+                        "has no effect: CRLs that are present are checked, missing ones are not required",
                     );
                 }
                 (DEFAULT, _) => {}

@@ -1,11 +1,10 @@
 //! What an operator reads: each folder of `cases/` is a wrong configuration and, in `error.txt`, the exact text.
 //!
-//! `SESAME_WRITE_EXPECTED=1` writes the texts anew, to be read before they are kept.
+//! `SESAME_WRITE_EXPECTED=1` overwrites the texts; read them before you keep them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::*;
 
@@ -32,21 +31,21 @@ spool = "/var/spool/apel"
 "#;
 
 #[test]
-fn every_mistake_is_told_with_its_line_its_key_and_the_remedy() {
+fn every_mistake_names_line_key_and_remedy() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for case in fs::read_dir(folder("src/config/cases")).unwrap().map(|entry| entry.unwrap().path()) {
         let text = fs::read_to_string(case.join("sesame.toml")).unwrap();
-        let told = match parse(&text) {
+        let shown = match parse(&text) {
             Ok(_) => "accepted".to_owned(),
             Err(errors) => format!("{errors}\n"),
         };
         let expected = case.join("error.txt");
         if std::env::var_os("SESAME_WRITE_EXPECTED").is_some() {
-            fs::write(&expected, &told).unwrap();
+            fs::write(&expected, &shown).unwrap();
         }
-        if fs::read_to_string(&expected).unwrap_or_default() != told {
-            wrong.push(format!("{}:\n{told}", case.display()));
+        if fs::read_to_string(&expected).unwrap_or_default() != shown {
+            wrong.push(format!("{}:\n{shown}", case.display()));
         }
         count += 1;
     }
@@ -156,16 +155,16 @@ fn queues_that_are_one_through_a_symbolic_link_are_found() {
     let text = format!("[broker.egi]\nhosts = [\"a:1\"]\n{}{}", queue("one", "real/queue"), queue("two", "link/queue"));
     assert!(parse(&text).is_ok());
     let errors = Config::parse(&text, Path::new("sesame.toml"), Files::Check).unwrap_err().to_string();
-    assert!(errors.contains("is in the way of queue of [send.one]"), "{errors}");
+    assert!(errors.contains("overlaps with queue of [send.one]"), "{errors}");
 }
 
 #[test]
 fn a_file_that_is_not_there_or_not_text_is_one_mistake() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sesame.toml");
-    let told = Config::load(&path).unwrap_err().to_string();
+    let shown = Config::load(&path).unwrap_err().to_string();
     assert_eq!(
-        told,
+        shown,
         format!("{}: does not exist; put the configuration there or name another with --config FILE", path.display())
     );
     fs::write(&path, b"\xff\xfe").unwrap();
@@ -180,15 +179,15 @@ fn channels_are_chosen_by_name_and_kind() {
     assert_eq!((all.senders, all.receivers), (names(&["cpu"]), names(&["central"])));
     let senders = config.select(&[], Kind::Send).unwrap();
     assert_eq!((senders.senders, senders.receivers), (names(&["cpu"]), names(&[])));
-    let told = |name: &str, kind| config.select(&names(&[name]), kind).unwrap_err().to_string();
-    assert_eq!(told("gpu", Kind::Any), "there is no channel \"gpu\"; there is cpu, central");
-    assert_eq!(told("cpu", Kind::Receive), "channel \"cpu\" is a [send.cpu], which this command does not take");
-    let told = Config::default().select(&[], Kind::Receive).unwrap_err().to_string();
-    assert_eq!(told, "no channel is configured: add a section [receive.NAME]");
+    let shown = |name: &str, kind| config.select(&names(&[name]), kind).unwrap_err().to_string();
+    assert_eq!(shown("gpu", Kind::Any), "there is no channel \"gpu\"; there is cpu, central");
+    assert_eq!(shown("cpu", Kind::Receive), "channel \"cpu\" is a [send.cpu], which this command does not take");
+    let shown = Config::default().select(&[], Kind::Receive).unwrap_err().to_string();
+    assert_eq!(shown, "no channel is configured: add a section [receive.NAME]");
 }
 
 #[test]
-fn a_plugin_section_has_the_keys_of_a_side_car() {
+fn a_plugin_section_has_the_keys_of_a_sidecar() {
     let digest = "e3".repeat(32);
     let section = format!(
         "[plugin.\"builtin:passthrough\"]\nsigner = \"/C=UK/*\"\ndestination = [\"/queue/*\"]\ncontent-type = \"Text/Plain\"\n\
@@ -299,21 +298,6 @@ fn every_shipped_key_has_a_sentence() {
             false => assert!(said, "{line}"),
         }
     }
-}
-
-#[test]
-fn the_shipped_unit_starts_sesame_as_it_wants_to_be_started() {
-    use clap::Parser as _;
-    let unit = fs::read_to_string(folder("../../conf/sesame.service")).unwrap();
-    let settings: BTreeMap<&str, &str> = unit.lines().filter_map(|line| line.split_once('=')).collect();
-    let command = crate::commands::Cli::try_parse_from(settings["ExecStart"].split(' ')).unwrap();
-    assert_eq!(command.common.config.as_deref(), Some(Path::new(CONFIGURATION)));
-    assert!(matches!(command.command, crate::commands::Command::Run(_)));
-    assert_eq!((settings["Type"], settings["ExecReload"]), ("notify", "/bin/kill -HUP $MAINPID"));
-    assert!(settings["RestartPreventExitStatus"].contains(&terminal::EXIT_CONFIGURATION.to_string()));
-    let stop = parse_duration(settings["TimeoutStopSec"]).unwrap();
-    assert!(stop > Config::default().limits.grace + Duration::from_secs(5));
-    assert!(settings.contains_key("WatchdogSec"));
 }
 
 #[test]

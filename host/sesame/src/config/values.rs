@@ -30,7 +30,7 @@ const EXAMPLE: &str = "name a queue such as \"/queue/global.accounting.cpu\"";
 pub(super) fn sender_destination(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
     let destination = destination(text, allow_topic)?;
     if destination.has_wildcard() {
-        let problem = format!("{text:?} has a wildcard, and a broker confirms a message that no receiver may get");
+        let problem = format!("{text:?} has a wildcard, and a broker confirms messages to it that no receiver gets");
         return Err(complain(problem, EXAMPLE));
     }
     Ok(destination)
@@ -39,7 +39,7 @@ pub(super) fn sender_destination(text: &str, allow_topic: bool) -> Result<Destin
 /// Checks a STOMP destination that is subscribed to.
 ///
 /// Queues are `/queue/NAME` (RabbitMQ, ActiveMQ) and `/amq/queue/NAME` (RabbitMQ). Anything else may be a topic, which both
-/// brokers acknowledge while nobody listens; a comma makes a list of destinations on ActiveMQ.
+/// brokers acknowledge without a subscriber; a comma makes a list of destinations on ActiveMQ.
 pub(super) fn destination(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
     let example = EXAMPLE;
     if text.trim().is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn destination(text: &str, allow_topic: bool) -> Result<Destination, 
     if allow_topic || destination.promise() != Promise::Nothing {
         return Ok(destination);
     }
-    let problem = format!("{text:?} is not a queue, and a broker confirms a message that nobody will get");
+    let problem = format!("{text:?} is not a queue, and a broker confirms messages to it that no receiver gets");
     Err(complain(problem, format!("{example}, or set allow-topic = true on this channel")))
 }
 

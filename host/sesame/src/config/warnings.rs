@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Config, Crls, OnError, Trust};
+use super::{Config, OnError, Trust};
+use trust::CrlMode;
 
 const NFS: u64 = 0x6969;
 const TMPFS: u64 = 0x0102_1994;
@@ -51,7 +52,7 @@ impl Config {
 }
 
 fn trust(trust: &Trust) -> impl Iterator<Item = &'static str> {
-    let crls = (trust.crls == Crls::Ignore).then_some("a revoked certificate is accepted, for crls = \"ignore\"");
+    let crls = (trust.crls == CrlMode::Ignore).then_some("a revoked certificate is accepted, for crls = \"ignore\"");
     let sha1 = trust.allow_sha1_digest.then_some("messages signed with SHA-1 are accepted");
     crls.into_iter().chain(sha1)
 }

@@ -210,7 +210,7 @@ impl Scene {
     }
 }
 
-/// Runs every channel of the scene until each message has its verdict; `seen` is told of each as it comes.
+/// Runs every channel of the scene until each message has its verdict; `seen` is called for each.
 ///
 /// # Errors
 /// [`DemoError`]; [`DemoError::Unfinished`] after half a minute.
@@ -222,13 +222,13 @@ pub async fn play(scene: &Scene, mut seen: impl FnMut(&Story)) -> Result<Vec<Sto
     let running = tokio::spawn(async move { daemon.run(Stay::Watch, &shutdown).await });
     let deadline = Instant::now() + PATIENCE;
     let wanted = scene.messages().count();
-    let mut told: Vec<MessageId> = Vec::new();
+    let mut seen_ids: Vec<MessageId> = Vec::new();
     let stories = loop {
         let stories = scene.stories()?;
         for story in &stories {
-            if !told.contains(&story.id) {
+            if !seen_ids.contains(&story.id) {
                 seen(story);
-                told.push(story.id.clone());
+                seen_ids.push(story.id.clone());
             }
         }
         if stories.len() == wanted && scene.broker.depth("/queue/demo") == 0 {

@@ -1,12 +1,12 @@
 //! From the bytes of a delivery to a decision: open → authorise → pipeline.
 //!
-//! One function that touches no socket, queue or journal. It gets the bytes and a [`Snapshot`] of everything that may
-//! change while the program runs, and answers with a [`Decision`]: what becomes of the message and which elements are to
-//! be written. `sesame explain` calls it and writes nothing.
+//! [`decide`] touches no socket, queue or journal. It takes the bytes and a [`Snapshot`] of everything that may change while
+//! the program runs, and returns a [`Decision`]: the disposition of the message and the elements to be written.
+//! `sesame explain` calls the same function and writes nothing.
 //!
 //! # Elements
-//! `body`, `signer` and `empaid` always; on reject and deferred also `error`, `sealed` (the message as it came) and
-//! `findings` (JSON). `body` is the readable content once the signer is authorised, else the message as it came.
+//! `body`, `signer` and `empaid` always; in reject and deferred also `error`, `sealed` (the message as received) and
+//! `findings` (JSON). `body` is the readable content once the signer is authorised, otherwise the message as received.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -19,28 +19,28 @@ use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Disposition, Facts, Key};
-use spool::{Killer, NewElement};
+use spool::{NewElement, TooManyCrashes};
 use trust::{Credential, Signer, SignerLists, TrustStore};
 
-/// What SSM writes in `signer` where no signer was verified.
+/// What SSM writes to `signer` if no signer was verified.
 const NO_SIGNER: &str = "Not available.";
 
-/// A delivery, as far as a decision needs it.
+/// The parts of a delivery that a decision needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Received<'a> {
     /// The body of the MESSAGE.
     pub raw: &'a [u8],
     /// The `empa-id` header.
     pub header_id: Option<&'a str>,
-    /// The transport's headers.
+    /// The headers of the MESSAGE.
     pub headers: &'a [(String, String)],
     /// When it was first received.
     pub at: SystemTime,
-    /// 1 on the first try.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
 }
 
-/// Everything that decides and may be replaced while the program runs.
+/// Everything that a decision depends on and that may be replaced while the program runs.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The channel's name.
@@ -49,52 +49,52 @@ pub struct Snapshot {
     pub settings: Arc<config::Receiver>,
     /// Anchors, CRLs, policies.
     pub trust: Arc<TrustStore>,
-    /// What decrypts.
+    /// The credentials that decrypt.
     pub credentials: Vec<Arc<Credential>>,
-    /// Who may send.
+    /// The authorised and the banned signers.
     pub lists: Arc<SignerLists>,
     /// The plugins.
     pub pipeline: Arc<Pipeline>,
-    /// Rules for opening.
+    /// The rules for opening.
     pub policy: OpenPolicy,
-    /// Signers, by [`Key::signer`], of whom a message is deferred: their later ones wait behind it.
+    /// Signers, by [`Key::signer`], that have a deferred message: their later messages wait behind it.
     pub held: Arc<HashSet<String>>,
 }
 
-/// What becomes of a message.
+/// The decision about a message.
 #[derive(Debug)]
 pub struct Decision {
-    /// What the journal knows it by.
+    /// Its key in the journal.
     pub key: Key,
-    /// Whether it is stored, deferred, dropped or rejected.
+    /// Stored, deferred, dropped or rejected.
     pub disposition: Disposition,
-    /// What is written.
+    /// The elements to be written.
     pub elements: Vec<NewElement>,
-    /// What the journal's row tells.
+    /// The rest of its row in the journal.
     pub facts: Facts,
-    /// The verified signer.
+    /// The verified signer; `None` if it could not be opened.
     pub signer: Option<Signer>,
-    /// What was found in it.
+    /// What the plugins found in it.
     pub findings: Vec<Finding>,
-    /// The plugin that decided, where one did.
+    /// The plugin that decided, if one did.
     pub plugin: Option<String>,
-    /// Whether it came encrypted; `None` where it could not be opened.
+    /// Whether it was encrypted; `None` if it could not be opened.
     pub encrypted: Option<bool>,
-    /// Whether it only waits behind a deferred message of the same signer.
+    /// Whether it is deferred only because it waits behind a deferred message of the same signer.
     pub held_back: bool,
-    /// Whether the channel pauses for a plugin that fails for every message: the message is better left where it is.
+    /// Whether the channel is paused because a plugin fails for every message. The message then stays where it is.
     pub paused: bool,
 }
 
 impl Decision {
-    /// Why it was decided so, led by its code.
+    /// The reason, led by its code.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         self.disposition.reason(self.facts.reason.as_deref())
     }
 }
 
-/// Decides about one message. Never panics on anything `received` may hold.
+/// Decides about one message. Never panics, whatever `received` holds.
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
     let draft = Draft { received, snapshot, now };
@@ -110,16 +110,21 @@ pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> 
     }
 }
 
-/// What becomes of a message on which the process died again and again: the reject queue keeps it as it came.
+/// The decision about a message on which the process crashed too often: it goes to the reject queue as received.
 #[must_use]
-pub(super) fn given_up(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, killer: Killer) -> Decision {
-    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &killer.to_string())
+pub(super) fn given_up(
+    received: &Received<'_>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    crashes: TooManyCrashes,
+) -> Decision {
+    Draft { received, snapshot, now }.unopened(Code::CrashLoop, &crashes.to_string())
 }
 
-/// What becomes of a message on which a worker panicked, which is our own fault: the reject queue keeps it whole.
+/// The decision about a message on which a worker panicked, which is our own fault: it goes to the reject queue as received.
 #[must_use]
 pub(super) fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
-    let why = "Sesame failed on this message; please report it with the element's `sealed` and the log";
+    let why = "Sesame failed on this message; please report it with the element's field `sealed` and the log";
     Draft { received, snapshot, now }.unopened(Code::InternalError, why)
 }
 
@@ -149,7 +154,7 @@ impl Draft<'_> {
         Key { channel: self.snapshot.channel.to_string(), id, signer: signer.to_owned(), digest }
     }
 
-    /// The message could not be opened: nothing is known about who sent it.
+    /// The message could not be opened, so that nothing is known about its sender.
     fn unopened(&self, code: Code, why: &str) -> Decision {
         let id = self.header_id();
         let raw = self.received.raw;
@@ -170,8 +175,8 @@ impl Draft<'_> {
         }
     }
 
-    /// The message cannot be judged for a fault on our side, such as a CRL that is out of date: it waits until that is
-    /// mended, and no attempt is counted. Nothing of it is believed in the meantime.
+    /// The message cannot be verified because of a fault on our side, such as an outdated CRL. It waits until that is fixed, and
+    /// no attempt is counted. Until then nothing in it is trusted.
     fn undecidable(&self, code: Code, why: &str) -> Decision {
         let mut decision = self.unopened(code, why);
         let error = code.because(why);
@@ -197,7 +202,7 @@ impl Draft<'_> {
         let opened = &refused.opened;
         let id = opened.signed_id().cloned().unwrap_or_else(|| self.header_id());
         let signer = opened.signer().clone();
-        let drop = self.snapshot.settings.unlisted == config::Unlisted::Drop;
+        let drop = self.snapshot.settings.unlisted == trust::Unlisted::Drop;
         let mut facts = self.facts(opened.payload().len());
         facts.reason = Some(why.clone());
         let refusal = Refusal {
@@ -244,7 +249,7 @@ impl Draft<'_> {
             paused: false,
         };
         if self.snapshot.held.contains(&decision.key.signer) {
-            // Whether it is the plugin or that other message can be learnt from this one; the answer has no effect.
+            // Shows whether the plugin or that other message is at fault; the outcome has no other effect.
             let doubtful = self.snapshot.pipeline.is_doubtful();
             let tried = doubtful.then(|| self.run_pipeline(authorised, &id));
             decision.paused = tried.as_ref().is_some_and(is_pause);
@@ -256,7 +261,7 @@ impl Draft<'_> {
         decision
     }
 
-    /// Puts a message behind a deferred one of the same signer, before any plugin sees it.
+    /// Defers a message behind a deferred one of the same signer, before any plugin sees it.
     fn hold_back(&self, message: &Opened, id: &MessageId, decision: &mut Decision) {
         let signer = signer_field(message.signer());
         let error = Code::HeldBack.because("a message of the same signer is deferred");
@@ -328,15 +333,14 @@ impl Draft<'_> {
         }
     }
 
-    /// The pause of a message that waits for a fault of ours: as long as it has waited so far, so that pauses double.
+    /// The pause of a message that waits for a fault on our side: as long as it has waited so far, so that pauses double.
     fn pause_for_us(&self) -> Duration {
         let repetition = &self.snapshot.settings.repetition;
         let waited = self.now.duration_since(self.received.at).unwrap_or_default();
         waited.clamp(repetition.back_off_min, repetition.back_off_max)
     }
 
-    /// Defers, or rejects after the last attempt. An attempt that failed for another reason than the message does not
-    /// count.
+    /// Defers the message, or rejects it after the last attempt. Only attempts that failed because of the message `count`.
     fn defer(
         &self,
         error: &str,
@@ -408,7 +412,7 @@ impl Draft<'_> {
     }
 }
 
-/// Whether no plugin was asked because the channel pauses.
+/// Whether no plugin was called because the channel is paused.
 fn is_pause(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed { error, .. } if error.blame == Blame::Nobody)
 }
@@ -421,7 +425,7 @@ struct Refusal<'a> {
     findings: &'a [Finding],
 }
 
-/// The queues of an output: those of its routes, else incoming; each once.
+/// The queues of an output, each once: those of its routes, or incoming if it has none.
 pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<PathBuf> {
     let incoming = settings.spool.join("incoming");
     let queue =
@@ -435,18 +439,18 @@ pub(crate) fn targets(settings: &config::Receiver, routes: &[String]) -> Vec<Pat
     targets
 }
 
-/// The signer as the DN list writes it: slash form where that is unambiguous, else RFC 4514.
+/// The signer as the DN list writes it: the slash form if it is unambiguous, otherwise RFC 4514.
 #[must_use]
 pub fn signer_field(signer: &Signer) -> String {
     signer.subject.slash().unwrap_or_else(|| signer.subject.rfc4514())
 }
 
-/// What tells one signer from another in the journal: subject and issuer, as a DN list writes them.
+/// The key of a signer in the journal: subject and issuer, as a DN list writes them.
 fn signer_key(signer: &Signer) -> String {
     format!("{} issuer={}", signer.subject.line(), signer.issuer.line())
 }
 
-/// The signer as plugins see him.
+/// The signer, as plugins see it.
 fn signer_facts(signer: &Signer) -> SignerFacts {
     SignerFacts {
         subject: signer.subject.rfc4514(),
@@ -458,7 +462,7 @@ fn signer_facts(signer: &Signer) -> SignerFacts {
     }
 }
 
-/// The queue directories of a channel, made at start.
+/// The queue directories of a channel, created at start-up.
 #[must_use]
 pub fn queues(settings: &config::Receiver) -> Vec<PathBuf> {
     let spool: &Path = &settings.spool;

@@ -200,7 +200,7 @@ impl Receiver {
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
         let mut snapshot = self.snapshot();
         snapshot.held = Arc::default();
-        Some(decide_or_fail(&self.spool.deaths, &received, &snapshot))
+        Some(decide_or_fail(&self.spool.crashes, &received, &snapshot))
     }
 
     /// Asks the plugins about messages that wait behind `failed` until one is answered for, or the breaker opens. What they

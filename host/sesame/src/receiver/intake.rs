@@ -213,7 +213,7 @@ impl Receiver {
             return Err(NotNow);
         }
         let snapshot = super::Snapshot { held, ..self.snapshot() };
-        Ok(super::decide_or_fail(&self.spool.deaths, received, &snapshot))
+        Ok(super::decide_or_fail(&self.spool.crashes, received, &snapshot))
     }
 
     /// Signers whose later messages wait behind a deferred one.

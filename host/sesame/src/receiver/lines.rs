@@ -1,11 +1,11 @@
-//! The lines of the log about messages that are durable.
+//! The log lines about messages once they are durable.
 
 use super::Decision;
 use crate::channel::log_findings;
 use message::{Fate, Finding};
 use spool::{Outcome, Stored};
 
-/// What the log says of a message when it is durable.
+/// What is logged about a message once it is durable.
 pub(super) struct LogLine {
     pub(super) id: String,
     signer: String,
@@ -28,7 +28,7 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
     }
 }
 
-/// One line for what became of a message.
+/// One line about the fate of a message.
 pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
     let (id, signer) = (line.id.as_str(), line.signer.as_str());
     let said = message::LogLine { channel, id, signer, ..message::LogLine::default() };
@@ -37,7 +37,7 @@ pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
     };
     if *conflict {
         let signer = message::text::non_empty(signer);
-        tracing::warn!(channel, id, signer, "the signer sent other content under this id too; both are kept");
+        tracing::warn!(channel, id, signer, "the signer also sent other content under this id; both are kept");
     }
     log_findings(channel, id, &line.findings);
     let attempt = (line.fate == Fate::Deferred).then_some(line.attempt);

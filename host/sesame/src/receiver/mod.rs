@@ -33,7 +33,7 @@ use crate::shutdown::Shutdown;
 use message::content_digest;
 use plugins::{Current, Pipeline};
 use smime::OpenPolicy;
-use spool::{CommitError, Deaths, Stored};
+use spool::{CommitError, CrashLimit, Stored};
 use stomp::{AckToken, Delivery, SessionError};
 use trust::SignerListsSource;
 
@@ -302,11 +302,11 @@ type Decided = (Decision, [u8; 32]);
 
 /// [`decide`], with a panic turned into a rejection of the one message that caused it, and with an eye on messages that
 /// take the process down. Blocks.
-fn decide_or_fail(deaths: &Deaths, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
+fn decide_or_fail(crashes: &CrashLimit, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
     let digest = content_digest(received.raw);
-    let work = match deaths.begin(&snapshot.channel, &digest) {
+    let work = match crashes.begin(&snapshot.channel, &digest) {
         Ok(work) => work,
-        Err(killer) => return (decide::given_up(received, snapshot, now(), killer), digest),
+        Err(crashes) => return (decide::given_up(received, snapshot, now(), crashes), digest),
     };
     let now = now();
     let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(received, snapshot, now)));

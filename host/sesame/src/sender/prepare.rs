@@ -195,10 +195,10 @@ impl Sender {
             transport_headers: &[],
             properties: &properties,
         };
-        let work = match self.state.deaths.begin(&self.name, &key.digest) {
+        let work = match self.state.crashes.begin(&self.name, &key.digest) {
             Ok(work) => work,
-            Err(killer) => {
-                let refusal = Refusal::new(element, key, content, Code::CrashLoop, killer.to_string());
+            Err(crashes) => {
+                let refusal = Refusal::new(element, key, content, Code::CrashLoop, crashes.to_string());
                 return Examined::Refused(refusal.by(pipeline.hash()));
             }
         };

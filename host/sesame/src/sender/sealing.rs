@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::channel::Identity;
 use crate::config;
 use message::MessageId;
-use smime::{Peer, SealError, SealPolicy, Sealed, Sealer, ToSeal};
+use smime::{SealError, SealPolicy, Sealed, Sealer, ToSeal};
 use stomp::Destination;
 use trust::{Credential, OwnFault, RecipientCertificate, Role, Trust};
 
@@ -28,12 +28,8 @@ impl Seal {
         identity: &Identity,
         recipient: Option<Arc<RecipientCertificate>>,
     ) -> Result<Self, SealError> {
-        let peer = match settings.peer {
-            config::Peer::Ssm => Peer::Ssm,
-            config::Peer::Sesame => Peer::Sesame,
-        };
         let max_payload = usize::try_from(settings.max_payload).unwrap_or(usize::MAX);
-        let policy = SealPolicy { peer, cipher: None, max_payload };
+        let policy = SealPolicy { peer: settings.peer, cipher: None, max_payload };
         let to = recipient.as_deref().and_then(addressee);
         let (credential, now) = (identity.credential.current(), SystemTime::now());
         check_own(&credential, &identity.trust, now)?;

@@ -14,13 +14,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::channel::{Identity, Link, Registry, SetupError};
-use crate::config::{self, Config, Selection};
+use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::{Shutdown, Switch};
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
-use spool::{Format, Outgoing};
+use spool::Outgoing;
 
 pub(crate) mod housekeeping;
 mod notify;
@@ -236,7 +236,7 @@ fn sender(
     let of = (name, Direction::Outbound);
     let (pipeline, stages) = pipelines::begin(config, snapshot, of, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
-    let outgoing = Outgoing::own(&settings.queue, format(settings.format), state.lock())?;
+    let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
         name: name.to_owned(),
         link: link(config, &settings.broker, &identity, shared)?,
@@ -251,15 +251,6 @@ fn sender(
     }));
     let handle = ChannelHandle::new(of, (&place.0, place.1), Role::Sender(Arc::clone(&sender)), stages);
     Ok((sender, handle))
-}
-
-/// The spool module's word for a queue's layout.
-#[must_use]
-pub fn format(format: config::Format) -> Format {
-    match format {
-        config::Format::Dirq => Format::Dirq,
-        config::Format::Directory => Format::Directory,
-    }
 }
 
 fn receiver(

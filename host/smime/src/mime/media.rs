@@ -24,7 +24,7 @@ impl Media {
         let bare = without_comments(text).ok_or_else(wrong)?;
         let (kind, mut rest) = bare.split_once(';').unwrap_or((&bare, ""));
         let legal = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-        // White space and comments may stand around the slash too (RFC 822, section 3.4.2).
+        // White space and comments may surround the slash too (RFC 822, section 3.4.2).
         let (left, right) = kind.split_once('/').map(|(left, right)| (left.trim(), right.trim())).ok_or_else(wrong)?;
         if !legal(left) || !legal(right) {
             return Err(wrong());
@@ -50,7 +50,7 @@ impl Media {
     /// The value of a parameter, whole or in sections.
     ///
     /// # Errors
-    /// [`MimeError::Repeated`] where it is there both ways, for readers differ in which they take; [`MimeError::ContentType`]
+    /// [`MimeError::Repeated`] where it is present in both forms, of which readers use different ones; [`MimeError::ContentType`]
     /// where a section is missing or is not written as RFC 2231 says.
     pub(in super::super) fn parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, MimeError> {
         let whole = self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());

@@ -1,15 +1,15 @@
 //! The MIME around CMS (RFC 2045, 2046, 5751): read by our own code, so that OpenSSL gets exact bytes and nothing is lost.
 //!
 //! # What is read
-//! - Headers in any case, folded or not, with LF or CRLF. A header that decides something may stand once only. Comments
+//! - Headers in any case, folded or not, with LF or CRLF. A header that decides something may appear only once. Comments
 //!   (RFC 822) are white space and parameters in sections (RFC 2231) are joined; see `media`.
 //! - `multipart/signed` with exactly two parts. A delimiter is a line of its own: `--`, the boundary, perhaps `--`, perhaps
 //!   blanks. A line that merely begins like one is refused, since other software would cut there. Text before the first and
-//!   after the last delimiter is ignored; a second message after the last one is refused, for it would be lost.
+//!   after the last delimiter is ignored; a second message after the last one is refused, since it would be lost.
 //! - `application/pkcs7-mime` and `application/x-pkcs7-mime`, base64 or binary.
 //!
 //! # The signed part
-//! [`Part::read`] tells headers from content in what was signed. The signed bytes begin with a header block only if they
+//! [`Part::read`] separates headers from content in what was signed. The signed bytes begin with a header block only if they
 //! begin with a blank line (no headers at all), or if every line before the first blank one reads as a header and one of
 //! them is `Content-…` or `Sesame-…`. Anything else is content from the first byte: a record of `Name: value` lines, sent by
 //! a signer that adds no headers, is not taken for headers.
@@ -36,8 +36,8 @@ pub enum MimeError {
     /// A header line is not one, or there are too many.
     #[error("the header block cannot be read")]
     Headers,
-    /// A header or parameter that decides something stands twice.
-    #[error("{name} stands twice")]
+    /// A header or parameter that decides something appears twice.
+    #[error("{name} appears twice")]
     Repeated {
         /// Its name.
         name: String,
@@ -57,7 +57,7 @@ pub enum MimeError {
     /// The boundary is missing, too long or has a forbidden character.
     #[error("the boundary is missing or not a legal one")]
     Boundary,
-    /// A line begins with the delimiter and goes on.
+    /// A line begins with the delimiter and has more text.
     #[error("a line begins with the boundary without being a delimiter")]
     AmbiguousBoundary,
     /// There are not exactly two parts.
@@ -149,14 +149,14 @@ impl<'a> Entity<'a> {
         Ok(Self { headers, body: rest })
     }
 
-    /// The value of a header that may stand once only.
+    /// The value of a header that may appear only once.
     pub(super) fn header(&self, name: &str) -> Result<Option<&str>, MimeError> {
         let mut values = self.headers.iter().filter(|(found, _)| found == name);
         let value = values.next().map(|(_, value)| value.as_str());
         if values.next().is_some() { Err(MimeError::Repeated { name: name.to_owned() }) } else { Ok(value) }
     }
 
-    /// The media type; `text/plain` where nothing is said.
+    /// The media type; `text/plain` where the header is absent.
     pub(super) fn media(&self) -> Result<Media, MimeError> {
         Media::parse(self.header("content-type")?.unwrap_or("text/plain"))
     }
@@ -205,7 +205,7 @@ fn header(line: &[u8]) -> Option<(String, String)> {
     Some((String::from_utf8_lossy(name).to_ascii_lowercase(), value))
 }
 
-/// Whether a content type stands for a signed or encrypted message.
+/// Whether a content type is that of a signed or encrypted message.
 pub(super) fn is_message(content_type: &str) -> bool {
     Media::parse(content_type).is_ok_and(|media| media.is_cms() || media.kind == "multipart/signed")
 }
@@ -217,7 +217,7 @@ pub(super) struct SignedParts<'a> {
     pub(super) content: &'a [u8],
     /// The CMS message of the second part.
     pub(super) signature: Vec<u8>,
-    /// The digest that the header announces. It binds nobody.
+    /// The digest that the header announces. The one in the signature counts.
     pub(super) micalg: Option<String>,
 }
 
@@ -310,7 +310,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads what was signed. `with_lf` is the same with LF line ends, where that is there already.
+    /// Reads what was signed. `with_lf` is the same with LF line ends, if already known.
     pub(super) fn read(signed: &[u8], with_lf: Option<&[u8]>) -> Result<Self, MimeError> {
         let text = |body| text(body, signed.len(), with_lf);
         let Some(entity) = headed(signed) else {

@@ -1,7 +1,7 @@
 //! The algorithms that a message may use, by object identifier (RFC 3370, 4055, 4056, 5084, 5753, 5754, 8419).
 //!
 //! A list of what is allowed; everything else is refused by name. Weak digests (MD5, SHA-1) are recognised here and refused
-//! by the policy of `open`, after the signature was verified, so that the refusal can be told apart inside an envelope.
+//! by the policy of `open`, after the signature was verified, so that the refusal is distinct inside an envelope.
 
 use trust::asn1::{self, Element, INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
 use trust::oids::{self, accepted};

@@ -14,14 +14,14 @@ pub(in super::super) struct Enveloped<'a> {
     pub(in super::super) recipients: Vec<RecipientId<'a>>,
 }
 
-/// For whom an envelope is, as it says itself.
+/// A recipient as the envelope identifies it.
 pub(in super::super) type RecipientId<'a> = SignerId<'a>;
 
 pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Enveloped<'a>, ShapeError> {
     let mut reader = body.inside();
     version(&mut reader)?;
     if let Some(originator) = reader.optional(asn1::context(0))? {
-        // pkijs 4.0.0 writes one with an empty set of CRLs; what is in one is of no use to us.
+        // pkijs 4.0.0 writes one with an empty set of CRLs; we do not use its content.
         let mut sets = originator.inside();
         while !sets.is_empty() {
             if !sets.any()?.content.is_empty() {

@@ -1,9 +1,9 @@
-//! A strict look at a CMS message before any C code parses it: only the shapes that messengers write go further.
+//! A strict check of a CMS message before any C code parses it: only the shapes that messengers write are accepted.
 //!
 //! # What passes
 //! - SignedData over id-data (RFC 5652), detached or with its content, with exactly one SignerInfo that has signed
 //!   attributes: content-type (id-data) and message-digest once each, in DER. Signatures without them are refused, because
-//!   a signature over attributes can otherwise be shown as one over content. The attributes may stand in any order; see
+//!   a signature over attributes can otherwise be shown as one over content. The attributes may be in any order; see
 //!   below.
 //! - EnvelopedData with AES-CBC and AuthEnvelopedData with AES-256-GCM over id-data, for recipients by RSA key transport or
 //!   EC key agreement.
@@ -13,9 +13,9 @@
 //! They are a SET OF, and RFC 5652 section 5.4 has them digested in DER, that is: sorted. node-forge 1.4.3 and pkijs 4.0.0
 //! write and digest them in the order the caller lists them, and node-forge's README lists them unsorted. OpenSSL verifies
 //! over the order that came. We take any order, and the signature must be over the order that came: each attribute is DER
-//! and stands once, so the octets that were signed are the octets that are read, and no order of them says anything else.
+//! and appears once, so the signed octets are the octets that are read, and their order changes nothing.
 //! A signature over the sorted attributes beside unsorted ones is refused as one that does not verify, by us as by OpenSSL:
-//! to take it, there would have to be two readings of one message.
+//! accepting it would give one message two readings.
 //!
 //! [`Bounds`] hold for depth and number of elements; certificates, embedded CRLs and recipients are
 //! counted. Everything else is refused with a [`ShapeError`], compressed data by design.
@@ -68,7 +68,7 @@ pub enum ShapeError {
         what: &'static str,
     },
     /// The message holds certificates and no signature.
-    #[error("nobody signed the message")]
+    #[error("the message has no signature")]
     NoSigner,
     /// The message has several signatures.
     #[error("the message has {count} signatures instead of one")]
@@ -109,7 +109,7 @@ pub enum ShapeError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// There is no recipient, there are too many, or one stands twice.
+    /// There is no recipient, there are too many, or one appears twice.
     #[error("the message has {count} recipients instead of 1 to {MAX_RECIPIENTS} different ones")]
     Recipients {
         /// How many.
@@ -155,7 +155,7 @@ impl ShapeError {
     }
 }
 
-/// What a CMS message is, as far as it can be told without a key.
+/// What a CMS message is, as far as it can be read without a key.
 #[derive(Debug)]
 pub(super) enum Cms<'a> {
     Signed(SignedMessage<'a>),
@@ -196,7 +196,7 @@ fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
     }
 }
 
-/// A version number: one octet, its value checked by nobody but OpenSSL.
+/// A version number: one octet, its value checked by OpenSSL alone.
 fn version(reader: &mut Reader<'_>) -> Result<u8, ShapeError> {
     match reader.take(INTEGER)?.content {
         [number] if *number <= 5 => Ok(*number),

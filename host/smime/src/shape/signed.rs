@@ -28,7 +28,7 @@ pub(in super::super) struct SignedMessage<'a> {
     pub(in super::super) content: Option<Cow<'a, [u8]>>,
 }
 
-/// How a SignerInfo, or a certificate, says whom it means.
+/// How a SignerInfo or a RecipientInfo identifies a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum SignerId<'a> {
     /// Issuer name as DER, and the serial number's octets.
@@ -172,7 +172,7 @@ pub(super) fn issuer_serial<'a>(element: &Element<'a>) -> Result<SignerId<'a>, S
     Ok(SignerId::IssuerSerial { issuer, serial })
 }
 
-/// Checks the signed attributes and gives back the signing time. They may stand in any order; each in DER, and once.
+/// Checks the signed attributes and returns the signing time. They may be in any order; each in DER, and once.
 fn signed_attributes(attributes: &Element<'_>, digest: Digest) -> Result<Option<SystemTime>, ShapeError> {
     let wrong = |what| ShapeError::SignedAttributes { what };
     asn1::check(attributes.whole, Rules::Der, ATTRIBUTE_BOUNDS).map_err(|_| wrong("they are not DER"))?;
@@ -186,7 +186,7 @@ fn signed_attributes(attributes: &Element<'_>, digest: Digest) -> Result<Option<
         let values = inside.take(SET)?;
         inside.end()?;
         if seen.contains(&oid) || seen.len() == MAX_ATTRIBUTES {
-            return Err(wrong("one stands twice, or there are too many"));
+            return Err(wrong("one appears twice, or there are too many"));
         }
         seen.push(oid);
         match oid {

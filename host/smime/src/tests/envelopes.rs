@@ -1,4 +1,4 @@
-//! Encrypted messages as nobody should make them.
+//! Malformed encrypted messages: which are refused, and by which code.
 
 use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::stack::Stack;
@@ -110,12 +110,12 @@ fn cbc_gives_one_answer_to_everything() {
         forge.message()
     };
     let unsigned = b"Content-Type: text/plain\r\n\r\nhello\r\n".to_vec();
-    let nobody = SignedForge { signers: Vec::new(), ..SignedForge::new(alice) }.message();
+    let without_signer = SignedForge { signers: Vec::new(), ..SignedForge::new(alice) }.message();
     let enveloped = to_bob(&SignedForge::new(alice).message(), Cipher::aes_128_cbc());
     for (plain, in_gcm) in [
         (tampered, "signature"),
         (unsigned, "unsigned"),
-        (nobody, "no-signer"),
+        (without_signer, "no-signer"),
         (enveloped, "shape"),
         (vec![7; 99], "mime"),
     ] {

@@ -29,7 +29,7 @@ else:
 sys.stdout.buffer.write(body)
 "#;
 
-/// A directory with everybody's certificate and key, for programs that want files.
+/// A directory with all certificates and keys, for programs that need files.
 struct Files {
     folder: tempfile::TempDir,
 }

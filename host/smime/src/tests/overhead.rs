@@ -1,4 +1,4 @@
-//! What plugins are told of sealing is never too little, and hardly too much.
+//! The overhead that plugins receive is never too small, and at most slightly too large.
 
 use super::*;
 use crate::{Overhead, SealCipher};

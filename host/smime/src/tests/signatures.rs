@@ -1,4 +1,4 @@
-//! Signed messages as nobody should make them: what is refused, and by which word.
+//! Malformed signed messages: which are refused, and by which code.
 
 use super::forge::*;
 use super::*;
@@ -228,7 +228,7 @@ fn pss_takes_any_salt_that_the_key_allows_and_one_digest() {
         with_signer(|signer| (signer.signature_algorithm, signer.pss) = (parameters, Some(salt))).message()
     };
     assert!(receive(&sign(pss(SHA256, SHA256, 32), 32)).is_ok());
-    // RSA-2048 with SHA-256 has room for a salt of 222 octets, which is what OpenSSL 3.0 uses where nothing is said.
+    // RSA-2048 with SHA-256 has room for a salt of 222 octets, which is the default of OpenSSL 3.0.
     for salt in [0_u8, 1, 20, 64, 127, 128, 222] {
         assert!(receive(&sign(pss(SHA256, SHA256, salt), i32::from(salt))).is_ok(), "{salt}");
     }

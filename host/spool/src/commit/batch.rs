@@ -12,7 +12,7 @@ use super::{CommitError, Job, NewElement, Shared, SyncMethod};
 use crate::failpoint::failpoint;
 use crate::queue::{Draft, Queue, discard_draft};
 
-/// When nothing comes for so long, a batch closes early.
+/// A batch closes early when nothing arrives for this long.
 const IDLE: Duration = Duration::from_micros(300);
 
 /// Threads that write the elements of a batch, when the file system is synced as a whole.
@@ -112,7 +112,7 @@ struct Task<'a> {
     queue: Arc<Queue>,
 }
 
-/// Writes the elements, on several threads where that pays. The answers stand in the order of the tasks.
+/// Writes the elements, on several threads where that pays. The results are in the order of the tasks.
 fn write_all(shared: &Shared, tasks: &[Task<'_>]) -> Vec<Result<Draft, CommitError>> {
     let durable = shared.syncer.by_file();
     let write = |task: &Task<'_>| {
@@ -133,7 +133,7 @@ fn write_all(shared: &Shared, tasks: &[Task<'_>]) -> Vec<Result<Draft, CommitErr
             let Some(task) = tasks.get(n) else { return done };
             let draft = write(task);
             if draft.is_err() {
-                // The batch has failed: nobody needs to write the rest of it.
+                // The batch has failed: the rest of it need not be written.
                 next.store(tasks.len(), Ordering::Relaxed);
             }
             done.push((n, draft));

@@ -1,4 +1,5 @@
-//! The lines of messages that became durable when whoever submitted them had got an error, or was gone with the process.
+//! Log lines of messages that became durable after their submitter got an error, or after the process that submitted them
+//! crashed.
 //!
 //! Their redelivery is a duplicate and says so; without these lines nothing in the log would say where they went.
 
@@ -10,7 +11,7 @@ use super::publish::Place;
 use crate::journal::{Decision, PendingBatch, Published};
 use message::LogLine;
 
-/// What is to be said of the messages of a batch once they are published.
+/// The log lines of a batch's messages, written once they are published.
 pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) -> Vec<Published> {
     let new = batch.iter().zip(decisions).filter(|(_, decision)| matches!(decision, Decision::New { .. }));
     let line = |written: &Written| {
@@ -37,7 +38,7 @@ pub(super) fn say(lines: &[Published]) {
     }
 }
 
-/// The lines of what recovery has published, out of the journal. What had its place before the process died has its line.
+/// The lines of what recovery has published, out of the journal. What was in place before the crash has its line already.
 pub(super) fn say_recovered(shared: &Shared, batch: &PendingBatch, places: &[Place]) {
     let published = batch.moves.iter().zip(places).filter(|(_, place)| matches!(place, Place::Published(_)));
     let elements: HashSet<&str> = published.map(|(step, _)| step.to.as_str()).collect();
@@ -48,7 +49,7 @@ pub(super) fn say_recovered(shared: &Shared, batch: &PendingBatch, places: &[Pla
         Ok(lines) => say(&lines),
         Err(error) => tracing::warn!(
             error = %message::cause::chain(&error), elements = elements.len(),
-            "cannot say which messages were published from an earlier run",
+            "cannot log which messages of an earlier run were published",
         ),
     }
 }

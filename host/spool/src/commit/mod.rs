@@ -10,7 +10,7 @@
 //!    that lists the renames to come, and removes that of the batches that are wholly published;
 //! 3. *publish*: rename each element into its queue, sync the directories renamed into, remove the deferred elements that
 //!    were resolved;
-//! 4. *answer*: only now is there a [`Stored`], which an ACK needs.
+//! 4. *answer*: only now a [`Stored`] exists, which an ACK needs.
 //!
 //! Two batches are in flight: while one is committed and published, the next is written. A batch closes at 64 messages,
 //! 8 MiB, 5 ms after its first message, or when nothing more comes for a moment.
@@ -21,24 +21,24 @@
 //! | T | K | V | how it came about | recovery |
 //! |---|---|---|---|---|
 //! | – | – | – | nothing was written, or it is published, forgotten in `pending` and consumed | nothing |
-//! | + | – | – | died before the commit, or a duplicate lost | remove T; the broker delivers again |
+//! | + | – | – | crash before the commit, or a duplicate lost | remove T; the broker delivers again |
 //! | – | + | – | published and consumed before the row went | forget K |
 //! | – | – | + | published, or put there by another program | nothing |
-//! | + | + | – | died between commit and publish | rename T to V, forget K |
+//! | + | + | – | crash between commit and publish | rename T to V, forget K |
 //! | + | – | + | V belongs to another program | remove T |
 //! | – | + | + | published, the row not yet gone | forget K |
 //! | + | + | + | another program took the name | rename T to a fresh name, forget K |
 //!
-//! A deferred element D that was resolved stands as a removal in the same row: where K is there and D is there, D is
-//! removed; where D is gone, nothing. Recovery may die at any step and begin again: it only renames what is still in
-//! `temporary/`, and forgets K last. A draft of several field files that is half written is a T without K.
+//! A deferred element D that was resolved is listed as a removal in the same row: where K and D both exist, D is
+//! removed; where D is gone, nothing. Recovery may crash at any step and start over: it only renames what is still in
+//! `temporary/`, and forgets K last. A half-written draft of several field files is a T without K.
 //!
 //! # Policy on failures
 //! When writing or syncing fails, nothing of the batch is published or answered as stored, its drafts are removed, and no
 //! sync is tried again on them. The engine stays usable; the next batch is written to new files. When the *journal*
 //! fails, the transaction may or may not come back after a crash, so the drafts are kept until a later transaction has
 //! settled it. When publishing fails, the messages are committed: the engine tries to publish them before the next batch
-//! and once a second, their submitters are told the error, and the redelivery is answered as a duplicate. Their lines in
+//! and once a second, their submitters get the error, and the redelivery is a duplicate. Their lines in
 //! the log come from `late.rs` then, or from the next start.
 
 mod batch;
@@ -81,17 +81,16 @@ pub struct NewElement {
 /// A message with its decision, to be made durable. A fan-out has several elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// What tells it from others.
     pub key: Key,
     /// What becomes of it.
     pub disposition: Disposition,
     /// What is written; nothing where it was dropped.
     pub elements: Vec<NewElement>,
-    /// What the journal's row tells.
+    /// What the journal's row holds.
     pub facts: Facts,
     /// The broker said it may have been delivered before.
     pub redelivered: bool,
-    /// The operator wants it once more, past the duplicate check.
+    /// The operator asked for it again: no duplicate check.
     pub again: bool,
     /// SHA-256 of the message as it came. A redelivery that was rejected before for the same reason is not stored twice.
     pub raw_digest: Option<[u8; 32]>,
@@ -143,7 +142,7 @@ impl Stored {
 pub enum Outcome {
     /// It was new.
     New {
-        /// Where its elements are: relative to the spool where they stand in it (`incoming/00000000/6b03126398f937`).
+        /// Where its elements are: relative to the spool if inside it (`incoming/00000000/6b03126398f937`).
         elements: Vec<String>,
         /// The same signer sent other content under the same id before.
         conflict: bool,
@@ -174,15 +173,15 @@ pub enum CommitError {
         /// The queue.
         path: PathBuf,
     },
-    /// The queue's directory is gone, or another file system is mounted in its place. It is not made anew: what was
+    /// The queue's directory is gone, or another file system is mounted in its place. It is not created again: what was
     /// stored before would be hidden.
-    #[error("queue {path:?} is gone or another file system stands in its place")]
+    #[error("queue {path:?} is gone or another file system is mounted in its place")]
     SpoolMissing {
         /// The queue.
         path: PathBuf,
     },
     /// What was written could not be forced to the disk; it was dropped and is never trusted.
-    #[error("cannot force what was written to {path:?} to the disk")]
+    #[error("cannot sync what was written to {path:?} to disk")]
     Sync {
         /// The queue or directory.
         path: PathBuf,
@@ -209,12 +208,12 @@ pub enum CommitError {
         element: String,
     },
     /// Our own mistake: a field name that cannot be.
-    #[error("{name:?} is not a name for a field")]
+    #[error("{name:?} is not a valid field name")]
     Invalid {
         /// The name.
         name: String,
     },
-    /// Our own mistake: the engine was not told of this queue.
+    /// A bug in Sesame: the queue was never opened in the engine.
     #[error("queue {path:?} was never opened")]
     UnknownQueue {
         /// The queue.
@@ -254,7 +253,7 @@ impl CommitError {
 /// How an engine works.
 #[derive(Clone, Debug)]
 pub struct CommitSettings {
-    /// The spool: names of elements are told relative to it.
+    /// The spool: names of elements are relative to it.
     pub root: PathBuf,
     /// The queues it may write to; made where missing.
     pub queues: Vec<PathBuf>,
@@ -388,7 +387,7 @@ impl CommitEngine {
         self.submit_with(
             commit,
             Box::new(move |outcome| {
-                // Nobody waits for it any more: then it is delivered again and found to be a duplicate.
+                // No one waits for it any more: then it is delivered again and found to be a duplicate.
                 let _ = sender.send(outcome);
             }),
         );
@@ -424,7 +423,7 @@ impl Drop for CommitEngine {
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has told so; its submitters see their tickets closed.
+            // A thread that panicked has logged it; its submitters see their tickets closed.
             let _ = thread.join();
         }
     }

@@ -49,7 +49,7 @@ impl Publisher {
         }
         self.publish_stuck();
         if let Err(error) = self.shared.journal.finish(&self.finished) {
-            tracing::warn!(error = %error, "the last batch stays noted as unpublished until the next start");
+            tracing::warn!(error = %error, "the last batch stays marked as unpublished until the next start");
         }
     }
 
@@ -153,10 +153,10 @@ impl Publisher {
         }
     }
 
-    /// Its draft was taken away by somebody: the row must not make its redelivery a duplicate.
+    /// Another program removed its draft: the row must not make its redelivery a duplicate.
     fn forget(&self, job: &Job) {
         if let Err(error) = self.shared.journal.forget(&job.commit.key) {
-            tracing::error!(error = %error, id = %job.commit.key.id, "message stays marked as seen though it was lost");
+            tracing::error!(error = %error, id = %job.commit.key.id, "a lost message stays marked as seen");
         }
     }
 
@@ -164,7 +164,7 @@ impl Publisher {
         for (pending, lines) in std::mem::take(&mut self.stuck) {
             match finish(&self.shared, &pending) {
                 Ok(_) => {
-                    tracing::info!(elements = pending.moves.len(), "committed messages are published now");
+                    tracing::info!(elements = pending.moves.len(), "committed messages published");
                     late::say(&lines);
                     self.finished.push(pending.batch);
                 }
@@ -219,7 +219,7 @@ pub(super) fn finish(shared: &Shared, pending: &PendingBatch) -> Result<Vec<Plac
         let place = match queue.publish(&temporary, &target, &mut touched).map_err(failed)? {
             Some(target) => Place::Published(shared.relative(&queue.element(&target))),
             None => {
-                // Renamed by a process that died before it could sync, perhaps.
+                // Perhaps renamed by a process that crashed before the sync.
                 touched.insert(queue.path().to_owned());
                 touched.extend(queue.element(&target).parent().map(Path::to_owned));
                 Place::Vanished(step.to.clone())
@@ -268,7 +268,7 @@ fn locate(shared: &Shared, name: &str) -> Result<(Arc<Queue>, ElementPath), Comm
     if let Some(queue) = shared.queue(&root) {
         return Ok((queue, target));
     }
-    // A queue that the configuration no longer names: its committed elements are published all the same.
+    // A queue that the configuration no longer names: its committed elements are still published.
     match Queue::open(&root, shared.settings.modes) {
         Ok(queue) => Ok((Arc::new(queue), target)),
         Err(_) => Err(CommitError::SpoolMissing { path: root }),

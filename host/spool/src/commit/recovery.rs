@@ -20,7 +20,7 @@ pub struct Recovered {
     pub swept: usize,
 }
 
-/// Refuses to start where committed elements wait in a queue that is not there: making the queue anew would lose them,
+/// Refuses to start where committed elements wait in a queue that is not there: creating the queue again would lose them,
 /// and what is usually missing is a mount.
 pub(super) fn refuse_missing(shared: &Shared) -> Result<(), CommitError> {
     for pending in read_pending(shared)? {

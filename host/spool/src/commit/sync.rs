@@ -29,7 +29,7 @@ pub enum SyncMethod {
     Files,
 }
 
-/// One descriptor for each file system, open for life: an error in writing back is told to the descriptors that were
+/// One descriptor for each file system, open for life: an error in writing back is reported to the descriptors that were
 /// open when it happened.
 pub(super) struct Syncer {
     method: SyncMethod,

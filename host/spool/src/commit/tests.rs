@@ -258,7 +258,7 @@ fn our_own_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn a_removed_queue_is_reported_and_not_made_anew() {
+fn a_removed_queue_is_reported_and_not_created_again() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -344,7 +344,7 @@ fn every_state_a_crash_can_leave_has_the_recovery_of_the_table() {
 }
 
 #[test]
-fn recovery_refuses_to_make_a_queue_anew_that_committed_elements_wait_in() {
+fn recovery_refuses_to_create_a_queue_again_that_committed_elements_wait_in() {
     let _turn = scenario("");
     let spool = Spool::new();
     make_state(&spool, true, true, false);
@@ -357,21 +357,21 @@ fn recovery_refuses_to_make_a_queue_anew_that_committed_elements_wait_in() {
 
 const STEPS: [&str; 3] = ["fan-out", "deferred", "resolved"];
 
-/// What the step tests do: a fan-out, a deferred message and its resolution. Calls `tell` for each that was answered as
+/// What the step tests do: a fan-out, a deferred message and its resolution. Calls `report` for each that was answered as
 /// stored, as a receiver would acknowledge it.
-fn script(root: &Path, mut tell: impl FnMut(&'static str)) {
+fn script(root: &Path, mut report: impl FnMut(&'static str)) {
     let Ok(engine) = start(root) else { return };
     let mut fan_out = store(root, "a", "one");
     fan_out.elements.push(element(root, "incoming", "two"));
     if engine.submit(fan_out).wait().is_ok() {
-        tell(STEPS[0]);
+        report(STEPS[0]);
     }
     let Ok(waiting) = engine.submit(commit(root, "deferred", "b", "three", deferred())).wait() else { return };
-    tell(STEPS[1]);
+    report(STEPS[1]);
     let Outcome::New { elements, .. } = waiting.outcome() else { return };
     let stored = Commit { resolves: elements.first().cloned(), ..store(root, "b", "three") };
     if engine.submit(stored).wait().is_ok() {
-        tell(STEPS[2]);
+        report(STEPS[2]);
     }
 }
 
@@ -385,7 +385,7 @@ fn check_after_fault(root: &Path, told: &[&str], context: &str) {
     if told.contains(&"resolved") {
         assert!(incoming.contains(&"three".to_owned()), "{context}");
     }
-    // A message is in one place: never in both, and never in neither once it was told.
+    // A message is in one place: never in both, and never in neither once it was reported.
     let places = incoming.iter().filter(|body| *body == "three").count() + bodies(root, "deferred").len();
     assert!(places <= 1 && (places == 1 || !told.contains(&"deferred")), "{context}: {places}");
     assert_eq!(drafts(root), 0, "{context}");
@@ -432,7 +432,7 @@ fn child_of_the_kill_tests() {
     script(Path::new(&root), |told| println!("told {told}"));
 }
 
-/// Runs the script in a child that dies at a point; answers what it told before, or `None` where it did not die.
+/// Runs the script in a child that dies at a point; returns what it reported before, or `None` where it did not die.
 fn run_killed(root: &Path, points: &str) -> Option<Vec<&'static str>> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([

@@ -1,4 +1,4 @@
-//! Durable counts: attempts at inbound messages, deaths while one was in work, and when a deferred one is due.
+//! Durable counts: attempts at inbound messages, crashes while one was in flight, and when a deferred one is due.
 
 use std::time::SystemTime;
 
@@ -11,15 +11,13 @@ use message::MessageId;
 /// A message in the deferred queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeferredElement {
-    /// Its element, as the commit named it.
+    /// Its element, relative to the spool.
     pub element: String,
-    /// Its id.
     pub id: MessageId,
-    /// Its signer.
     pub signer: String,
     /// SHA-256 of its content.
     pub digest: [u8; 32],
-    /// When it was received first.
+    /// When it was first received.
     pub received: SystemTime,
     /// When to try again.
     pub next: SystemTime,
@@ -30,8 +28,8 @@ pub struct DeferredElement {
 const DEFERRED: &str = "SELECT element, id, signer, digest, received, next, attempt FROM deferred";
 
 impl Journal {
-    /// Counts an attempt at each message, by the digest of the message as it came, and answers the new counts. The count
-    /// ends with the commit that names this digest.
+    /// Counts an attempt at each message, by the digest of the message as received, and returns the new counts. The commit that
+    /// names the digest clears the count.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -39,19 +37,19 @@ impl Journal {
         self.write(|db| digests.iter().map(|digest| count(db, channel, digest, 1, 0).map(|(all, _)| all)).collect())
     }
 
-    /// Counts a death of the process while the message was in work and answers how many there were.
+    /// Counts a crash of the process while the message was in flight and returns how many there were.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn count_death(&self, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
-        self.write(|db| count(db, channel, digest, 0, 1).map(|(_, deaths)| deaths))
+    pub(crate) fn count_crash(&self, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
+        self.write(|db| count(db, channel, digest, 0, 1).map(|(_, crashes)| crashes))
     }
 
-    /// The messages on which the process died: channel, digest, and how often.
+    /// The messages that were in flight when the process crashed: channel, digest and number of crashes.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn deaths(&self) -> Result<Vec<(String, [u8; 32], u32)>, JournalError> {
+    pub fn crashes(&self) -> Result<Vec<(String, [u8; 32], u32)>, JournalError> {
         self.read(|db| {
             db.prepare_cached("SELECT channel, digest, deaths FROM attempt WHERE deaths > 0")?
                 .query_map([], |row| Ok((text(db, row.get(0)?)?, row.get(1)?, row.get(2)?)))?
@@ -59,11 +57,11 @@ impl Journal {
         })
     }
 
-    /// Forgets the deaths of a message that was worked on alone and did no harm.
+    /// Clears the crashes of a message that was processed alone without one.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn forgive_deaths(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
+    pub(crate) fn clear_crashes(&self, channel: &str, digest: &[u8; 32]) -> Result<(), JournalError> {
         self.write(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
             db.prepare_cached("UPDATE attempt SET deaths = 0 WHERE channel = ?1 AND digest = ?2")?
@@ -72,7 +70,7 @@ impl Journal {
         })
     }
 
-    /// Attempts and deaths counted so far.
+    /// Attempts and crashes counted so far.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -109,7 +107,7 @@ impl Journal {
         })
     }
 
-    /// Puts a deferred message off once more, without touching its element.
+    /// Sets when a deferred message is tried next, without touching its element.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -128,8 +126,8 @@ impl Journal {
         })
     }
 
-    /// Notes an element that an operator put into the deferred queue, to be tried at `next`. The message does not count as
-    /// seen by this: a copy that comes before it is decided may be stored instead of it.
+    /// Records an element that an operator put into the deferred queue, to be tried at `next`. This does not make the message
+    /// count as seen: a copy that arrives before the decision may be stored instead.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -153,7 +151,7 @@ impl Journal {
         })
     }
 
-    /// Forgets a deferred message whose element is gone or was purged by the operator: it no longer counts as seen.
+    /// Forgets a deferred message whose element is gone or was purged. It no longer counts as seen.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -180,14 +178,14 @@ impl Journal {
     }
 }
 
-/// Ends the counts of a message: what was decided about it is durable with this transaction.
+/// Clears the counts of a message, whose decision becomes durable with this transaction.
 pub(super) fn clear(db: &Connection, channel: i64, digest: &[u8; 32]) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM attempt WHERE channel = ?1 AND digest = ?2")?.execute(params![channel, digest])?;
     Ok(())
 }
 
-/// The message of a deferred element does not count as seen any more. It is known by what was found in it when it was
-/// deferred, which whoever gives it up unopened does not know.
+/// Makes the message of a deferred element no longer count as seen. It is looked up by the element: its key was made when it
+/// was opened, and a message that is given up unopened has another.
 pub(super) fn forget_seen(db: &Connection, channel: i64, element: &str) -> rusqlite::Result<()> {
     db.prepare_cached(
         "DELETE FROM received WHERE disposition = 2 AND (channel, id, signer, digest) IN
@@ -197,7 +195,7 @@ pub(super) fn forget_seen(db: &Connection, channel: i64, element: &str) -> rusql
     Ok(())
 }
 
-fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, deaths: u32) -> rusqlite::Result<(u32, u32)> {
+fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, crashes: u32) -> rusqlite::Result<(u32, u32)> {
     let channel = number(db, Kind::Channel, channel)?;
     db.prepare_cached(
         "INSERT INTO attempt (channel, digest, count, deaths, last) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -205,7 +203,7 @@ fn count(db: &Connection, channel: &str, digest: &[u8; 32], tries: u32, deaths: 
          SET count = count + excluded.count, deaths = deaths + excluded.deaths, last = excluded.last
          RETURNING count, deaths",
     )?
-    .query_row(params![channel, digest, tries, deaths, milliseconds(SystemTime::now())], |row| {
+    .query_row(params![channel, digest, tries, crashes, milliseconds(SystemTime::now())], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })
 }

@@ -1,18 +1,19 @@
-//! What happened to each message: the receiver's commit point, the sender's prepared outputs, and the audit trail.
+//! The journal: the receiver's commit point, the sender's prepared outputs, and the audit trail of every message.
 //!
-//! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: duplicates are decided by
-//! a unique key inside its transaction, never by a look beforehand. The sending side stands in `sender.rs`; `trace.rs`
-//! tells the story of an id; `stages.rs` remembers plugins; `schema.rs` has the tables. The journal knows nothing of queues: elements are text to it.
+//! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key decides about
+//! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all steps
+//! of a message; `stages.rs` remembers plugins; `schema.rs` has the tables. The journal knows nothing about queues: elements
+//! are text to it.
 //!
 //! # On disk
 //! One SQLite database, mode 0600 (signers and reasons are personal data), WAL, `synchronous=FULL`: a transaction that was
 //! answered survives a power cut. One transaction for each batch. `sqlite3 FILE 'select * from received'` reads it.
-//! A damaged file is reported with its name and the remedy; it is never repaired or removed from here.
+//! A damaged file is reported with its name and the remedy; the journal never repairs or removes it.
 //!
 //! # Policy
-//! Stored, deferred and dropped messages count as seen. Rejected ones do not: a signer who is listed tomorrow may send
+//! Stored, deferred and dropped messages count as seen. Rejected ones do not: a signer that is listed tomorrow may send
 //! the same message again. `received` has no second index, because each index costs more than the row itself; old rows
-//! are found by walking the primary key in small steps.
+//! are found by a walk over the primary key in small steps.
 
 mod attempts;
 mod receiver;
@@ -57,7 +58,7 @@ pub enum JournalError {
     Damaged {
         /// The journal.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
@@ -82,13 +83,13 @@ pub enum JournalError {
         /// Ours.
         known: i64,
     },
-    /// No room for the journal to grow.
-    #[error("no room left for journal {path:?}")]
+    /// The disk is full.
+    #[error("no space left on the disk for journal {path:?}")]
     Full {
         /// The journal.
         path: PathBuf,
     },
-    /// The file cannot be made or opened.
+    /// The file cannot be created or opened.
     #[error("cannot open journal {path:?}")]
     Open {
         /// The journal.
@@ -102,7 +103,7 @@ pub enum JournalError {
     Database {
         /// The journal.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
@@ -118,14 +119,14 @@ impl JournalError {
         }
     }
 
-    /// Whether the file itself is bad, so that trying again cannot help.
+    /// Whether the file itself is damaged, so that another attempt cannot help.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Inconsistent { .. })
     }
 }
 
-/// The journal of one spool or of one outgoing queue. Its user holds that spool's lock.
+/// The journal of one spool or of one outgoing queue. The process that writes it holds the lock of that spool.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -134,7 +135,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal `path` for reading and writing, and makes it where it is missing.
+    /// Opens the journal `path` for reading and writing, and creates it if it is missing.
     ///
     /// # Errors
     /// [`JournalError`]; a damaged file is left as it is.
@@ -165,13 +166,12 @@ impl Journal {
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), cursors: Mutex::default() })
     }
 
-    /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Checks the whole file: for `sesame check`, and at start where the file is small.
+    /// Checks the whole file, for `sesame check` and, if the file is small, at start-up.
     ///
     /// # Errors
     /// [`JournalError::Inconsistent`] with the first finding.
@@ -183,10 +183,10 @@ impl Journal {
         Err(JournalError::Inconsistent { path: self.path.clone(), finding })
     }
 
-    /// Whether the journal can be written now: one page is, and synced. Nothing in it changes.
+    /// Checks that the journal can be written now, by writing and syncing one page. Its content does not change.
     ///
     /// # Errors
-    /// [`JournalError`]; where another program holds the write lock, after ten seconds.
+    /// [`JournalError`]; if another program holds the write lock, after ten seconds.
     pub fn probe(&self) -> Result<(), JournalError> {
         self.write(|db| {
             let format: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -202,7 +202,7 @@ impl Journal {
         query(&self.lock()).map_err(|error| JournalError::new(&self.path, error))
     }
 
-    /// Runs `change` in a transaction of its own, durable when this answers.
+    /// Runs `change` in one transaction, which is durable when this returns.
     fn write<T>(&self, change: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
         let mut connection = self.lock();
         let run = |connection: &mut Connection| {
@@ -215,7 +215,7 @@ impl Journal {
     }
 }
 
-/// Makes the file with mode 0600 before SQLite opens it; the files beside it take its mode.
+/// Creates the file with mode 0600 before SQLite opens it. The files beside it take its mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let file = files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {

@@ -1,4 +1,4 @@
-//! The commit point of the receiving side: one transaction for each batch.
+//! The commit point of the receiving side: one transaction per batch.
 
 use std::time::SystemTime;
 
@@ -10,23 +10,23 @@ use super::schema::{Kind, known, number, optional_number};
 use super::{Journal, JournalError, integer, milliseconds, moment};
 use message::{Code, Fate, MessageId};
 
-/// What tells one received message from another.
+/// What distinguishes one received message from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The channel it came by.
+    /// The channel.
     pub channel: String,
-    /// Its id; [`MessageId::absent`] where it had none.
+    /// Its id; [`MessageId::absent`] if it had none.
     pub id: MessageId,
     /// The verified signer, as the DN list writes it; empty where nothing was verified.
     pub signer: String,
-    /// SHA-256 of the verified content; of a message that could not be opened, of the message as it came.
+    /// SHA-256 of the verified content; for a message that could not be opened, of the message as received.
     pub digest: [u8; 32],
 }
 
-/// What becomes of a message.
+/// What the journal is to record about a message: its [`Fate`] with the data that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// It goes to incoming or where the router said.
+    /// It goes to incoming or to the queues of its routes.
     Stored,
     /// It waits in the deferred queue for its next attempt.
     Deferred {
@@ -35,9 +35,9 @@ pub enum Disposition {
         /// How many attempts it has had.
         attempt: u32,
     },
-    /// A plugin or the setting `unlisted` dropped it: a row, no element.
+    /// A plugin dropped it: a row, no element.
     Dropped,
-    /// It goes to the reject queue and does not count as seen.
+    /// It goes to the reject queue, unless the setting `unlisted` drops it, and does not count as seen.
     Rejected {
         /// Why.
         code: Code,
@@ -92,32 +92,32 @@ impl Disposition {
     }
 }
 
-/// What the row tells beside the key.
+/// What a row holds beside the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// When the delivery was complete.
     pub received: SystemTime,
-    /// Of the content, in bytes.
+    /// Size of the content in bytes.
     pub payload_bytes: u64,
-    /// Of the message as it came, in bytes.
+    /// Size of the message as received, in bytes.
     pub wire_bytes: u64,
-    /// Which broker it came from; may be empty.
+    /// The broker it came from; may be empty.
     pub broker: String,
-    /// Hash of the pipeline that passed it; empty where none ran.
+    /// Hash of the pipeline that ran; may be empty.
     pub pipeline: String,
-    /// Words for the operator; no personal data.
+    /// Why, for the operator, without personal data and without the code of a rejected message.
     pub reason: Option<String>,
 }
 
 impl Facts {
-    /// Facts of a message received at `received`, all else empty.
+    /// Facts of a message received at `received`; everything else is empty.
     #[must_use]
     pub fn at(received: SystemTime) -> Self {
         Self { received, payload_bytes: 0, wire_bytes: 0, broker: String::new(), pipeline: String::new(), reason: None }
     }
 }
 
-/// A rename that publishes one element, relative to the spool where the queue stands in it.
+/// A rename that publishes one element. Paths are relative to the spool if the queue is inside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// The finished element under its temporary name.
@@ -131,17 +131,17 @@ pub struct Move {
 pub struct Entry<'a> {
     /// Its key.
     pub key: &'a Key,
-    /// What becomes of it.
+    /// Its disposition.
     pub disposition: &'a Disposition,
-    /// What else the row tells.
+    /// The rest of the row.
     pub facts: &'a Facts,
     /// Its elements.
     pub moves: &'a [Move],
-    /// The broker said that it may have been delivered before.
+    /// Whether the broker marked it as perhaps delivered before.
     pub redelivered: bool,
-    /// The operator asked for it once more, past the duplicate check.
+    /// Whether the operator asked for it again, which skips the duplicate check.
     pub again: bool,
-    /// SHA-256 of the message as it came; decides whether a redelivery was rejected before.
+    /// SHA-256 of the message as received; decides whether a redelivery was rejected before.
     pub raw_digest: Option<&'a [u8; 32]>,
     /// The deferred element this message was read from, removed when the new state is published.
     pub resolves: Option<&'a str>,
@@ -152,14 +152,14 @@ pub struct Entry<'a> {
 pub enum Decision {
     /// It is new; its elements are to be published.
     New {
-        /// Same signer and id were seen before with other content.
+        /// Whether the same signer and id were seen before with other content.
         conflict: bool,
     },
-    /// It was seen before; what was written for it is to be dropped.
+    /// It was seen before; the elements written for it are to be deleted.
     Duplicate,
 }
 
-/// What a batch still has to do after its commit.
+/// What remains to be done for a batch after its commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingBatch {
     /// Its number.
@@ -167,22 +167,22 @@ pub struct PendingBatch {
     pub batch: i64,
     /// Elements to publish.
     pub moves: Vec<Move>,
-    /// Deferred elements to remove after that.
+    /// Deferred elements to remove afterwards.
     pub removals: Vec<String>,
 }
 
 /// The answer of [`Journal::commit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchResult {
-    /// The batch's number; `None` where nothing has to be published or removed.
+    /// The batch's number; `None` if nothing has to be published or removed.
     pub batch: Option<i64>,
     /// One for each entry, in order.
     pub decisions: Vec<Decision>,
 }
 
 impl Journal {
-    /// Commits a batch. When this answers, every message in it is decided for good; its elements must have been durable
-    /// before. `finished` are earlier batches that are wholly published.
+    /// Commits a batch. When this returns, the decision about every message in it is final. The elements must be durable
+    /// before the call. `finished` are earlier batches that are completely published.
     ///
     /// # Errors
     /// [`JournalError`]. The batch may then be in doubt: see [`Journal::is_pending`].
@@ -199,7 +199,7 @@ impl Journal {
                 if matches!(decision, Decision::New { .. }) {
                     pending.moves.extend_from_slice(entry.moves);
                 }
-                // A deferred element goes even where its message turns out to be a duplicate.
+                // A deferred element is removed even if its message turns out to be a duplicate.
                 pending.removals.extend(entry.resolves.map(str::to_owned));
                 decisions.push(decision);
             }
@@ -207,7 +207,7 @@ impl Journal {
         })
     }
 
-    /// The batches that may not be wholly published, oldest first.
+    /// The batches that may not be completely published, oldest first.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -225,8 +225,8 @@ impl Journal {
         })
     }
 
-    /// Whether a temporary element belongs to a committed batch: what to ask after a commit that failed, once a later one
-    /// has succeeded.
+    /// Whether a temporary element belongs to a committed batch. Asked after a commit that failed, once a later one has
+    /// succeeded.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -234,7 +234,7 @@ impl Journal {
         Ok(self.pending()?.iter().any(|batch| batch.moves.iter().any(|step| step.from == from)))
     }
 
-    /// Forgets batches that are wholly published.
+    /// Forgets batches that are completely published.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -259,7 +259,7 @@ impl Journal {
         })
     }
 
-    /// Whether `key` was seen, and how it stands: for `explain` and for tests, never to decide about a duplicate.
+    /// When `key` was seen. For commands and tests; it must never decide about a duplicate.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -285,7 +285,7 @@ fn note_pending(db: &Connection, pending: &PendingBatch) -> rusqlite::Result<Opt
     Ok(Some(db.last_insert_rowid()))
 }
 
-/// The numbers a row stands under.
+/// The numbers of the names in a row.
 struct Numbers {
     channel: i64,
     signer: i64,
@@ -323,8 +323,8 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
     Ok(decision)
 }
 
-/// Whether the message was stored, deferred or dropped before: the first verdict holds, and a copy that comes when lists or
-/// plugins have changed is not rejected beside it.
+/// Whether the message was stored, deferred or dropped before. The first decision is final: a copy that arrives after lists
+/// or plugins changed is not rejected in addition.
 fn is_decided(db: &Connection, numbers: &Numbers, entry: &Entry<'_>) -> rusqlite::Result<bool> {
     let key = entry.key;
     if entry.again || (key.id == MessageId::absent() && !entry.redelivered) {
@@ -341,8 +341,8 @@ fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusql
         && db
             .prepare_cached("SELECT 1 FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest <> ?4")?
             .exists(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])?;
-    // What may take the place of an existing row: an operator's order, a message without an id that is not a redelivery
-    // (two equal ones are two), and the outcome of a deferred message.
+    // An existing row is replaced by an operator's order, by a message without an id that is not a redelivery (two equal
+    // ones are two messages), and by the outcome of a deferred message.
     let once_more = entry.again || (nameless && !entry.redelivered && entry.resolves.is_none());
     let rule = match (once_more, entry.resolves) {
         (true, _) => {

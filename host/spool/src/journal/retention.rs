@@ -1,4 +1,4 @@
-//! Old rows go, a few at a time: the tables have no index over time, so each call walks a stretch of the primary key.
+//! Expired rows are deleted a few at a time. The tables have no index over time, so each call walks a part of the primary key.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::{Journal, JournalError, milliseconds};
 
-/// How far the walk has come in each table: the last key seen, as the values that SQLite gave.
+/// The position of the walk in each table: the last key seen.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
     received: Option<(i64, String, i64, Vec<u8>)>,
@@ -15,20 +15,20 @@ pub(super) struct Cursors {
     outgoing: Option<(i64, String, Vec<u8>)>,
 }
 
-/// What one call did.
+/// The result of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
     /// Rows looked at.
     pub seen: usize,
     /// Rows deleted.
     pub deleted: usize,
-    /// The walk has come to the end of every table and begins again with the next call.
+    /// Whether the walk reached the end of every table; the next call begins again.
     pub round: bool,
 }
 
 impl Journal {
-    /// Looks at up to `step` rows of each table and deletes those committed before `before`. Meant to be called now and
-    /// then with a small step (500), so that it never holds up a commit. What is deferred or prepared stays.
+    /// Reads up to `step` rows of each table and deletes those committed before `before`. Called regularly with a small step
+    /// (500), so that it never delays a commit. Deferred and prepared messages stay.
     ///
     /// # Errors
     /// [`JournalError`].

@@ -1,4 +1,4 @@
-//! The tables, and the version they have.
+//! The tables and their version.
 //!
 //! Channel, signer, broker and pipeline are small integers in the rows; `name` holds their text. Times are milliseconds
 //! since 1970. A later version migrates here, step by step, inside one transaction.
@@ -34,7 +34,7 @@ CREATE TABLE received (
     conflict INTEGER NOT NULL,          -- same signer and id were seen with other content
     PRIMARY KEY (channel, id, signer, digest)
 ) WITHOUT ROWID;
--- Rejected messages: told, but not seen. The digest is that of the message as it came.
+-- Rejected messages: recorded, but not seen. The digest is that of the message as received.
 CREATE TABLE rejected (
     channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, reason TEXT NOT NULL,
     signer INTEGER,
@@ -54,7 +54,7 @@ CREATE TABLE deferred (
     received INTEGER NOT NULL, next INTEGER NOT NULL, attempt INTEGER NOT NULL,
     PRIMARY KEY (channel, element)
 ) WITHOUT ROWID;
--- Inbound attempts by the digest of the message as it came.
+-- Inbound attempts, by the digest of the message as received.
 CREATE TABLE attempt (
     channel INTEGER NOT NULL, digest BLOB NOT NULL,
     count INTEGER NOT NULL, deaths INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -75,22 +75,22 @@ CREATE TABLE outgoing (
 CREATE TABLE payload (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 ";
 
-/// Tables that only add to what is known. They are made where they are missing and need no version of their own: a Sesame
-/// that does not know them passes over them.
+/// Tables that only add information. They are created if missing and need no version of their own: a Sesame that does not
+/// know them ignores them.
 const ADDED: &str = "
--- The plugins of the folder that are stages of a channel. filter, tombstone: as `plugin` writes them.
+-- The plugins of the folder that are stages of a channel. filter, tombstone: text that only the plugins crate reads.
 CREATE TABLE IF NOT EXISTS stage (
     channel INTEGER NOT NULL, name TEXT NOT NULL, filter TEXT, tombstone TEXT,
     PRIMARY KEY (channel, name)
 ) WITHOUT ROWID;
--- What the hash of a pipeline stands for: JSON. number: in `name`.
+-- The stages of a pipeline, as JSON. number: that of its hash in `name`.
 CREATE TABLE IF NOT EXISTS pipeline (number INTEGER PRIMARY KEY, stages TEXT NOT NULL);
 ";
 
-/// Brings an open database to the present format.
+/// Brings an open database to the current format.
 pub(super) fn prepare(path: &Path, db: &Connection) -> Result<(), JournalError> {
     let failed = |error| JournalError::new(path, error);
-    // A damaged file shows here at the latest, before anything is written to it.
+    // A damaged file fails here at the latest, before anything is written to it.
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     if version > VERSION {
         return Err(JournalError::TooNew { path: path.to_owned(), found: version, known: VERSION });
@@ -120,7 +120,7 @@ pub(super) fn verify(path: &Path, db: &Connection) -> Result<(), JournalError> {
     let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
     let ours: i64 = db.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(failed)?;
     if ours != APPLICATION_ID {
-        let finding = "it is not a journal of Sesame".to_owned();
+        let finding = "not a journal of Sesame".to_owned();
         return Err(JournalError::Inconsistent { path: path.to_owned(), finding });
     }
     if found == VERSION {
@@ -129,7 +129,7 @@ pub(super) fn verify(path: &Path, db: &Connection) -> Result<(), JournalError> {
     Err(JournalError::TooNew { path: path.to_owned(), found, known: VERSION })
 }
 
-/// What a text of the table `name` names.
+/// The kind of a text in the table `name`.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Channel = 0,
@@ -138,7 +138,7 @@ pub(super) enum Kind {
     Pipeline = 3,
 }
 
-/// The number of a name, given on first sight.
+/// The number of a name, which is added if it is new.
 pub(super) fn number(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<i64> {
     if let Some(number) = known(db, kind, text)? {
         return Ok(number);

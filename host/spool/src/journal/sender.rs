@@ -1,8 +1,8 @@
-//! The sending side: what the pipeline made of an element, kept until every part has its receipt.
+//! The sending side: the outputs of the pipeline, kept until every part has its receipt.
 //!
-//! The pipeline runs once for an element. Its outputs are made durable before the first SEND, and every retry seals from
-//! them; `unchanged` is recorded too, as an output without a payload. Nothing here ever justifies the removal of an
-//! element after a restart: `sent` is for the audit trail, written after the element was removed.
+//! The pipeline runs once per element. Its outputs are made durable before the first SEND, and every retry seals them; an
+//! unchanged message is recorded too, as an output without a payload. No row justifies the removal of an element after a
+//! restart: `sent` is for the audit trail and is written after the element was removed.
 
 use std::time::SystemTime;
 
@@ -29,31 +29,31 @@ pub(super) fn fate_of(state: i64) -> Fate {
     }
 }
 
-/// Which content an entry is about: an element's name may be used again for other content.
+/// The message and content of an entry: an element's name may be used again for other content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PreparedKey {
     /// The id of the element's message.
     pub id: MessageId,
-    /// SHA-256 of what was read.
+    /// SHA-256 of the content that was read.
     pub digest: [u8; 32],
 }
 
 /// One output of the pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// The content; `None` where it is the element as it was read.
+    /// The content; `None` if it is the element's own.
     pub payload: Option<Vec<u8>>,
-    /// Its media type, if the pipeline named one.
+    /// Its media type, if a plugin set one.
     pub content_type: Option<String>,
     /// Further header lines.
     pub headers: Vec<(String, String)>,
-    /// Where it goes; empty for the channel's own destination.
+    /// Its routes; empty for the channel's own destination.
     pub routes: Vec<String>,
-    /// Its number among the parts of a split message, from 1; `None` where it was not split.
+    /// Its number among the parts of a split message, from 1; `None` if it was not split.
     pub part: Option<usize>,
 }
 
-/// What the pipeline made of an element.
+/// The outputs of the pipeline for an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
     /// The message and its content.
@@ -64,16 +64,16 @@ pub struct Prepared {
     pub outputs: Vec<Output>,
     /// Hash of the pipeline that ran.
     pub pipeline: String,
-    /// How often sending it was begun and failed.
+    /// Failed attempts to send it.
     pub attempts: u32,
 }
 
-/// A message whose every part has its receipt and whose element was removed.
+/// A message that was sent: every part has its receipt, and the element was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// The message and its content.
     pub key: PreparedKey,
-    /// The broker that answered the receipts.
+    /// The broker that confirmed it.
     pub broker: String,
     /// When the last receipt came.
     pub at: SystemTime,
@@ -95,7 +95,7 @@ struct StoredOutput {
 }
 
 impl Journal {
-    /// What was prepared for each of these messages, where it is still to be sent.
+    /// The prepared outputs of each of these messages that is still to be sent.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -106,8 +106,8 @@ impl Journal {
         })
     }
 
-    /// Makes what the pipeline answered durable, before the first SEND, and ends the counts of attempts at these messages. One
-    /// transaction for the whole batch.
+    /// Makes the outputs of the pipeline durable, before the first SEND, and clears the counts of attempts for these messages.
+    /// One transaction for the whole batch.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -121,7 +121,7 @@ impl Journal {
         })
     }
 
-    /// Notes messages as sent, after their elements were removed, and frees the outputs kept for them.
+    /// Records messages as sent, after their elements were removed, and deletes their outputs.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -136,7 +136,7 @@ impl Journal {
         })
     }
 
-    /// Notes a message as rejected, after it was put into the reject queue.
+    /// Records a message as rejected, after it was put into the reject queue.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -159,7 +159,7 @@ impl Journal {
         })
     }
 
-    /// Counts a failed attempt to send each message and answers the new counts; 0 for one that is not prepared.
+    /// Counts a failed attempt to send each message and returns the new counts; 0 for one that is not prepared.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -181,8 +181,8 @@ impl Journal {
         })
     }
 
-    /// The prepared messages of a channel that are not noted as sent, with their elements: at start, those whose element
-    /// is gone are passed to [`Journal::record_gone`].
+    /// The prepared messages of a channel that are not recorded as sent, with their elements. At start-up, those whose
+    /// element is gone are passed to [`Journal::record_gone`].
     ///
     /// # Errors
     /// [`JournalError`].
@@ -198,7 +198,7 @@ impl Journal {
         })
     }
 
-    /// Notes prepared messages whose element is no longer there, and frees the outputs kept for them.
+    /// Records prepared messages whose element is gone, and deletes their outputs.
     ///
     /// # Errors
     /// [`JournalError`].

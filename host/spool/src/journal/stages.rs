@@ -1,6 +1,6 @@
-//! Which plugins are stages of a channel, remembered through restarts, and what the hash of a pipeline stands for.
+//! Which plugins are stages of a channel, remembered across restarts, and the stages behind the hash of a pipeline.
 //!
-//! Both stand here because here is what a spool knows for good: written under its lock, durable when it is answered, private.
+//! Both are in the journal because it is written under the lock of the spool, durable and private.
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::schema::{Kind, known, number};
 use super::{Journal, JournalError};
 
-/// A stage of a channel, as it is remembered.
+/// A remembered stage of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageRow {
     /// Its name.
     pub name: String,
-    /// The messages it sees, in the words of whoever wrote it.
+    /// The filter of its sidecar, as text; the journal does not interpret it.
     pub filter: Option<String>,
-    /// What marks an earlier stage of that name as ended.
+    /// The removal marker that an earlier stage of that name was removed by.
     pub tombstone: Option<String>,
 }
 
@@ -24,9 +24,9 @@ pub struct StageRow {
 pub struct PipelineStage {
     /// Its name.
     pub name: String,
-    /// The version its author gave it; empty where it could not be loaded.
+    /// Its version; empty if it could not be loaded.
     pub version: String,
-    /// SHA-256 of the component, in hexadecimal; empty where it could not be loaded.
+    /// SHA-256 of the component, in hexadecimal; empty if it could not be loaded.
     pub sha256: String,
 }
 
@@ -49,8 +49,8 @@ impl Journal {
         })
     }
 
-    /// Remembers the stages of a channel in place of those it had, and what the hash of its new pipeline stands for. Called
-    /// before the pipeline sees a message.
+    /// Replaces the remembered stages of a channel, and records the stages of its new pipeline. Called before the pipeline sees
+    /// a message.
     ///
     /// # Errors
     /// [`JournalError`]; the pipeline must then not be used.
@@ -76,7 +76,7 @@ impl Journal {
         })
     }
 
-    /// The stages that the hash of a pipeline stands for; nothing where that was not remembered.
+    /// The stages of the pipeline with this hash, if they are remembered.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -93,7 +93,7 @@ impl Journal {
     }
 }
 
-/// Whether there is such a table: a journal that an earlier Sesame wrote and this one only reads may lack it.
+/// Whether the table exists. A journal of an earlier Sesame that is opened for reading may lack it.
 fn exists(db: &Connection, table: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1")?
         .query_row([table], |row| row.get::<_, i64>(0))

@@ -111,12 +111,12 @@ fn other_content_of_one_element_is_another_entry() {
 }
 
 #[test]
-fn attempts_and_deaths_are_counted_durably() {
+fn attempts_and_crashes_are_counted_durably() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     assert_eq!(journal.count_attempts("c", &[[1; 32], [2; 32]]).unwrap(), [1, 1]);
     assert_eq!(journal.count_attempts("c", &[[1; 32]]).unwrap(), [2]);
-    assert_eq!(journal.count_death("c", &[1; 32]).unwrap(), 1);
+    assert_eq!(journal.count_crash("c", &[1; 32]).unwrap(), 1);
     drop(journal);
     let journal = scratch.open();
     assert_eq!(journal.attempts("c", &[1; 32]).unwrap(), (2, 1));

@@ -1,4 +1,4 @@
-//! The story of one message id: every step the journal knows, oldest first.
+//! Every step of a message that the journal knows, oldest first.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::SystemTime;
@@ -16,7 +16,7 @@ pub struct Step {
     pub at: SystemTime,
     /// What became of it.
     pub fate: Fate,
-    /// By which channel.
+    /// The channel.
     pub channel: String,
     /// The id, which may be a part (`ID.2`) of the one asked for.
     pub id: String,
@@ -26,19 +26,19 @@ pub struct Step {
     pub broker: String,
     /// Hash of the pipeline; empty where none ran.
     pub pipeline: String,
-    /// The stages that the hash stands for, where that is remembered.
+    /// The stages of that pipeline, if they are remembered.
     pub stages: Vec<PipelineStage>,
-    /// The routes that plugins chose for what was sent; empty where they chose none.
+    /// The routes that plugins chose for what was sent.
     pub routes: Vec<String>,
     /// Its elements, relative to the spool.
     pub elements: Vec<String>,
     /// Its element in the outgoing queue, relative to that queue; `None` where the step is a receiver's.
     pub outgoing: Option<String>,
-    /// SHA-256 of the content (of the message as it came where it was rejected), in hexadecimal.
+    /// SHA-256 of the content, in hexadecimal; for a rejected message, of the message as received.
     pub digest: String,
-    /// Reason and warnings in words.
+    /// The reason, led by its code, and warnings.
     pub detail: Option<String>,
-    /// Size of the content, where known.
+    /// Size of the content in bytes; 0 if unknown.
     pub payload_bytes: u64,
 }
 
@@ -48,7 +48,7 @@ const REJECTED: &str = "SELECT committed, reason, id, signer, broker, pipeline, 
     payload_bytes, times FROM rejected";
 const OUTGOING: &str = "SELECT coalesce(finished, prepared), state, id, attempts, broker, pipeline, element, digest,
     reason, outputs FROM outgoing";
-/// The id itself, or what begins with it and a dot; `/` follows `.` in ASCII.
+/// The id itself, or one that begins with it and a dot; `/` follows `.` in ASCII.
 const THIS_ID: &str = "WHERE channel = ?1 AND (id = ?2 OR (id > ?2 || '.' AND id < ?2 || '/'))";
 
 impl Journal {
@@ -136,7 +136,7 @@ impl Journal {
         })
     }
 
-    /// Ids that a sender makes of a plain file whose name, or the hash that stands for it, is `stem`. The first 100.
+    /// Ids that a sender makes for a plain file whose name, or the hash that replaces it, is `stem`. The first 100.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -199,7 +199,7 @@ fn received(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
     step.signer = text(db, row.get(3)?)?;
     step.payload_bytes = row.get::<_, i64>(9)?.unsigned_abs();
     if row.get(10)? {
-        let warning = "the signer sent other content under this id too";
+        let warning = "the signer also sent other content under this id";
         step.detail = Some(step.detail.map_or_else(|| warning.to_owned(), |detail| format!("{detail}; {warning}")));
     }
     Ok(step)
@@ -224,7 +224,7 @@ fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
     let mut step = common(db, channel, row)?;
     step.fate = super::sender::fate_of(row.get(1)?);
     step.outgoing = step.elements.pop();
-    // A text that cannot be understood is of a Sesame that this one does not know.
+    // A later version of Sesame may have written a form that this one cannot read.
     let outputs: Option<String> = row.get(9)?;
     step.routes = super::sender::routes(outputs.as_deref().unwrap_or_default());
     let attempts: u32 = row.get(3)?;
@@ -234,25 +234,24 @@ fn outgoing(db: &Connection, channel: &str, row: &Row<'_>) -> rusqlite::Result<S
     Ok(step)
 }
 
-/// A received message as its line in the log has it.
+/// A received message, as its log line shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The channel it came by.
+    /// The channel.
     pub channel: String,
-    /// Its id.
     pub id: String,
     /// The verified signer; empty where nothing was verified.
     pub signer: String,
     /// What became of it.
     pub fate: Fate,
-    /// Where its elements are, relative to the spool, separated by spaces.
+    /// Its elements, relative to the spool, separated by spaces.
     pub elements: String,
-    /// Why, where it was not stored.
+    /// Why it was not stored, led by its code.
     pub reason: Option<String>,
 }
 
 impl Journal {
-    /// The messages that any of these elements belong to. Reads the whole journal: for a start after a crash.
+    /// The messages that any of these elements belong to. Reads the whole journal; used at the start after a crash.
     ///
     /// # Errors
     /// [`JournalError`].

@@ -19,8 +19,8 @@ impl Outgoing {
         self.add_message(wanted, bytes).map(|(name, _)| name)
     }
 
-    /// As [`Outgoing::add`], and tells the id that the message is sent under: a sender that runs may have removed the
-    /// element before anybody can look at it.
+    /// As [`Outgoing::add`], and returns the id that the message is sent under: a sender that runs may have removed the
+    /// element before the caller can look at it.
     ///
     /// # Errors
     /// As [`Outgoing::add`].
@@ -87,7 +87,7 @@ fn next_name(inner: &Inner, wanted: Option<&str>, touched: &mut BTreeSet<PathBuf
     }
 }
 
-/// A fresh name in a `dirq`, in a directory that exists; where it had to be made, the queue is to be synced.
+/// A fresh name in a `dirq`, in a directory that exists; where it had to be made, the queue must be synced.
 pub(super) fn fresh_name(inner: &Inner, touched: &mut BTreeSet<PathBuf>) -> Result<ElementName, SpoolError> {
     let directory = names::directory_of_now();
     let path = inner.path.join(&directory);

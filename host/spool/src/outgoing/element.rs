@@ -16,7 +16,7 @@ use crate::{SpoolError, disk, names};
 use message::files::{self, NotOpened};
 use message::{MessageId, locked};
 
-/// What tells whether a file is still the one that was read.
+/// Identifies the file that was read, to detect a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Its inode.
@@ -42,7 +42,7 @@ fn changed(facts: &Stat) -> i128 {
     i128::from(facts.st_ctime) * 1_000_000_000 + i128::from(facts.st_ctime_nsec)
 }
 
-/// Why one element cannot be taken up or read. `Changed` means later; the others stay until somebody acts.
+/// Why one element cannot be taken up or read. `Changed` means later; the others stay until an operator acts.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It has no content.
@@ -112,7 +112,7 @@ pub struct LockedElement {
 }
 
 impl Outgoing {
-    /// Locks an element. `None`: it is gone, somebody else has it, or it is still being written.
+    /// Locks an element. `None`: it is gone, another process has it, or it is still being written.
     ///
     /// # Errors
     /// [`ReadError`] where the element can never be taken up as it is.
@@ -252,13 +252,13 @@ fn open(inner: &Inner, name: &ElementName) -> Result<Option<File>, ReadError> {
     Err(ReadError::NotRegular { element: name.clone(), kind })
 }
 
-/// Makes the hard link that is the lock, and marks it as ours by its time. False where somebody else has it.
+/// Makes the hard link that is the lock, and marks it as ours by its time. False where another process has it.
 fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, ReadError> {
     let path = inner.place(name);
     let lock = lock_path(&path);
     let not_lockable = |source| ReadError::NotLockable { element: name.clone(), source };
-    // The mark comes before the lock, which is the same inode: a process that dies between the two leaves a marked element
-    // and never a lock of ours that looks like somebody else's. Where there is a lock already, its time is not touched.
+    // The mark comes before the lock, which is the same inode: a process that crashes between the two leaves a marked element
+    // and never a lock of ours that looks like another program's. Where there is a lock already, its time is not touched.
     if matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
         mark_time(file);
     }
@@ -266,7 +266,7 @@ fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, Rea
         return Ok(false);
     }
     mark_time(file);
-    // Somebody may have removed or replaced the element before the link was made.
+    // Another process may have removed or replaced the element before the link was made.
     let inode = |path: &Path| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|facts| facts.st_ino);
     let mine = stat(file, name)?.st_ino;
     if inode(&path) == Ok(mine) && inode(&lock) == Ok(mine) {
@@ -289,8 +289,8 @@ fn link_lock(inner: &Inner, path: &Path, lock: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether a lock may be taken over: one of ours, left by a process that died, as we own the queue now; or one of somebody
-/// else that is older than anybody honours.
+/// Whether a lock may be taken over: one of ours, left by a process that crashed, as we own the queue now; or one of
+/// another program that is older than any program honours.
 pub(super) fn is_stale(inner: &Inner, lock: &Path) -> io::Result<bool> {
     let facts = match rustix::fs::statat(CWD, lock, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(facts) => facts,
@@ -302,7 +302,7 @@ pub(super) fn is_stale(inner: &Inner, lock: &Path) -> io::Result<bool> {
     Ok(ours || age >= FOREIGN_LOCK_AGE.as_secs())
 }
 
-/// Sets the time of the lock, for those who judge its age, and with it our mark. Where the file belongs to another user
+/// Sets the time of the lock, by which others judge its age, and with it our mark. Where the file belongs to another user
 /// the mark cannot be set and the time perhaps can; then the lock is as that of any other program.
 fn mark_time(file: &File) {
     // A second back, so that the mark is never in the future.

@@ -7,21 +7,21 @@
 //! ```text
 //! QUEUE/DDDDDDDD/                  8 hexadecimal digits: the minute it was made in
 //!       SSSSSSSSMMMMMR             an element
-//!       SSSSSSSSMMMMMR.tmp         being written by somebody; never touched before it is 24 hours old
+//!       SSSSSSSSMMMMMR.tmp         being written; never touched before it is 24 hours old
 //!       SSSSSSSSMMMMMR.lck         a lock: a hard link to the element; its time is the time of the lock
 //!       …-SIZE-NANOSECONDS-INODE.aside   being removed; the name says what was read
 //! ```
 //! Other names are not ours and are left alone. A foreign lock is honoured for 600 seconds. A lock of our own carries
 //! the nanoseconds 424242424, so that an owner of the queue's [`super::SpoolLock`] takes over at once what its predecessor
-//! left when it died.
+//! left when it crashed.
 //!
 //! # On disk: directory
 //! Any file name; regular files only; sent in order of their modification time. Names with a leading dot and names that
 //! end with `.tmp` are never sent. There are no lock files: the queue's [`super::SpoolLock`] is the lock.
 //!
 //! # Policy: when a file is whole
-//! Sites copy files straight onto element names, so a name alone proves nothing. A file is taken
-//! - when something was done to its inode after the last write to its content (its ctime is later than its mtime): it
+//! Sites copy files straight onto element names, so a name alone proves nothing. A file is read
+//! - when its inode was changed after the last write to its content (its ctime is later than its mtime): it
 //!   was linked or renamed into place, as every writer does who hides its work, or given its times or mode when the copy
 //!   was complete;
 //! - else when its content has not changed for 2 seconds by the file's own times, or for as long as this process has
@@ -32,7 +32,7 @@
 //!
 //! # Removal
 //! Rename aside, compare inode, size and modification time with what was read, and only then unlink. What has changed is
-//! restored as a new element, also when the process died in between: the comparison stands in the aside name.
+//! restored as a new element, also after a crash in between: the aside name holds the comparison.
 
 mod add;
 mod element;

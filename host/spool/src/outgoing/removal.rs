@@ -16,14 +16,14 @@ use crate::{SpoolError, disk, names};
 /// How much of a plain file's name an aside name keeps, in bytes.
 const KEPT_NAME: usize = 150;
 
-/// What a removal came to.
+/// The result of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// The element is gone, durably.
     Removed,
-    /// Its content had changed since it was read; what is there now waits under this name as a new element.
+    /// Its content had changed since it was read; the new content waits under this name as a new element.
     Restored(ElementName),
-    /// Somebody else had removed it.
+    /// Another process had removed it.
     Gone,
 }
 
@@ -37,7 +37,7 @@ impl LockedElement {
         Self::remove_all(vec![self]).pop().unwrap_or(Ok(Removal::Gone))
     }
 
-    /// Removes many elements, each directory being synced once. The answers stand in the order of the elements.
+    /// Removes many elements, each directory being synced once. The results are in the order of the elements.
     pub fn remove_all(elements: Vec<Self>) -> Vec<Result<Removal, SpoolError>> {
         let mut touched = BTreeSet::new();
         let mut removals: Vec<_> = elements.iter().map(|element| element.take_away(&mut touched)).collect();
@@ -63,7 +63,7 @@ impl LockedElement {
         match disk::rename_new(&path, &aside) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removal::Gone),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Left by a process that died with the very same content in hand.
+                // Left by a process that crashed while it removed the same content.
                 settle(&self.inner, &aside, touched)?;
                 disk::rename_new(&path, &aside).map_err(failed)?;
             }
@@ -77,7 +77,7 @@ impl LockedElement {
     }
 }
 
-/// Marks an aside as being in work for as long as it lives.
+/// Marks an aside as in use until it is dropped.
 struct Guard<'a> {
     inner: &'a Inner,
     name: ElementName,
@@ -113,7 +113,7 @@ fn settle(inner: &Inner, aside: &Path, touched: &mut BTreeSet<PathBuf>) -> Resul
     restore(inner, aside, &name, touched).map(Removal::Restored)
 }
 
-/// Settles an aside that a process left when it died. One that this process has in work is left alone.
+/// Settles an aside that a crashed process left. One that this process uses is left alone.
 pub(super) fn settle_leftover(inner: &Inner, aside: &Path) -> Result<(), SpoolError> {
     let busy = inner.held().contains(&ElementName(aside.as_os_str().to_owned()));
     if inner.lock.is_none() || busy {

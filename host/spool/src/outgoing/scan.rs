@@ -1,6 +1,6 @@
 //! Listing what waits, in order and in bounded memory.
 //!
-//! A `dirq` is read directory by directory, an element being kept as the number its name stands for. Of a plain directory
+//! A `dirq` is read directory by directory, an element being kept as the number in its name. Of a plain directory
 //! the oldest [`WINDOW`] files are kept, and it is listed again when they are drained.
 
 use std::collections::{BinaryHeap, VecDeque};
@@ -21,7 +21,7 @@ use crate::{SpoolError, disk, names};
 /// How many files of a plain directory are kept in order at a time.
 const WINDOW: usize = 50_000;
 
-/// How many foreign entries a scan tells of.
+/// How many foreign entries a scan reports.
 const MAX_FOREIGN: usize = 100;
 
 /// How long a file with the ending `.tmp` may be on its way.
@@ -138,7 +138,7 @@ impl Scan {
     /// shows when it is locked.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] where a directory cannot be read; the next call goes on after it.
+    /// [`SpoolError::Io`] where a directory cannot be read; the next call continues after it.
     pub fn next(&mut self, skip: impl Fn(&ElementName) -> bool) -> Result<Option<ElementName>, SpoolError> {
         loop {
             let name = match self.inner.format {
@@ -295,7 +295,7 @@ pub(super) fn count(inner: &Inner) -> Result<usize, SpoolError> {
     Ok(count)
 }
 
-/// The intermediate directories, sorted, as the numbers their names stand for; `other` is called for every other name.
+/// The intermediate directories, sorted, as the numbers in their names; `other` is called for every other name.
 pub(super) fn directory_numbers(path: &Path, mut other: impl FnMut(&[u8])) -> Result<Vec<u32>, SpoolError> {
     let mut numbers = Vec::new();
     disk::for_each_entry(path, |name, _| {
@@ -327,7 +327,7 @@ fn age(modified: i128) -> Option<Duration> {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + modified).ok()
 }
 
-/// Whether the directory itself tells that an entry is no regular file; `Unknown` shows later.
+/// Whether the directory itself shows that an entry is no regular file; `Unknown` shows later.
 fn is_foreign(kind: FileType) -> bool {
     !matches!(kind, FileType::RegularFile | FileType::Unknown)
 }

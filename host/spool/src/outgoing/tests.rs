@@ -253,7 +253,7 @@ fn a_removal_that_died_halfway_is_settled_by_the_next_scan() {
 }
 
 #[test]
-fn somebody_elses_removal_is_no_error() {
+fn removal_by_another_process_is_no_error() {
     let _turn = scenario("");
     let spool = Spool::new(Format::Dirq);
     let path = spool.put(A, "x", OLD);

@@ -1,4 +1,4 @@
-//! Whether a file is still being written; the policy stands in the module's own text.
+//! Whether a file is still being written; the policy is in the parent module's page.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

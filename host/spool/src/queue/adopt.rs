@@ -7,8 +7,8 @@ use super::{ElementPath, LOCKED, LockedQueueElement, Queue};
 use crate::{SpoolError, disk};
 
 impl Queue {
-    /// Takes an element over from another queue on the same file system, by one rename, and answers where it is now. It is
-    /// durable there when this answers; a crash leaves it in one queue or the other.
+    /// Takes an element over from another queue on the same file system, by one rename, and returns its new place. It is
+    /// durable there when this returns; a crash leaves it in one queue or the other.
     ///
     /// # Errors
     /// [`SpoolError::Io`]; the element is then in one of the two queues.

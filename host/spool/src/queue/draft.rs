@@ -95,7 +95,7 @@ impl Queue {
         self.path.join("temporary")
     }
 
-    /// Moves a draft to its place, and notes in `touched` which directories are to be synced for it. Answers where it
+    /// Moves a draft to its place, and notes in `touched` which directories must be synced for it. Returns where it
     /// went: under another name where its own was taken. `None`: the draft is not there, so it was moved before.
     pub(crate) fn publish(
         &self,
@@ -147,7 +147,7 @@ impl Queue {
     }
 }
 
-/// Whether `path` is there; an error is not an answer.
+/// Whether `path` exists.
 pub(crate) fn exists(path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
         Ok(_) => Ok(true),
@@ -171,7 +171,7 @@ pub(crate) fn discard_draft(path: &Path) {
     let _ = disk::remove_empty(path);
 }
 
-/// Opens the directory that stands for a file system in `syncfs`, to be kept for life.
+/// Opens the directory that represents a file system in `syncfs`; kept open while the process runs.
 pub(crate) fn keep_open(path: &Path) -> io::Result<File> {
     disk::open_directory(path)
 }

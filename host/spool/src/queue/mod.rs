@@ -12,11 +12,11 @@
 //! QUEUE/NNNNNNNN/                 8 hexadecimal digits, counting from 00000000, 16,000 elements each
 //!       14HEX/                    an element
 //!          body signer empaid …   one file for each field, [0-9a-zA-Z]+
-//!          locked/                while somebody has it locked
+//!          locked/                while it is locked
 //! ```
 //!
 //! A foreign `dirq` purge may run at any time. It removes what matches `14HEX` in `temporary/`, young or old, while it is
-//! still empty; hence the suffix. It removes empty intermediate directories; hence adding makes them anew when they
+//! still empty; hence the suffix. It removes empty intermediate directories; hence adding creates them again when they
 //! vanish. Elements are counted by reading directories, never by link counts, which btrfs and overlayfs do not keep.
 
 mod adopt;
@@ -52,7 +52,7 @@ pub(crate) const NEW_SUFFIX: &str = ".new";
 /// Suffix of an element being removed.
 pub(crate) const GONE_SUFFIX: &str = ".gone";
 
-/// Where an element stands in its queue: `00000000/6b03126398f937`.
+/// The place of an element in its queue: `00000000/6b03126398f937`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ElementPath {
     directory: String,
@@ -87,7 +87,7 @@ pub struct Element {
 /// Why one element could not be read. Its neighbours are not affected.
 #[derive(Debug, thiserror::Error)]
 pub enum ElementError {
-    /// Somebody else removed it.
+    /// Another process removed it.
     #[error("element {element} is gone")]
     Gone {
         /// Which one.
@@ -220,7 +220,7 @@ impl Queue {
         Ok(Element { fields, modified })
     }
 
-    /// Locks an element as `dirq` does; `None` where somebody else has it or removed it.
+    /// Locks an element as `dirq` does; `None` where another process locked or removed it.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -233,7 +233,7 @@ impl Queue {
         }
     }
 
-    /// Where an element stands on the disk.
+    /// The path of an element on disk.
     #[must_use]
     pub fn element(&self, element: &ElementPath) -> PathBuf {
         self.path.join(&element.directory).join(&element.name)

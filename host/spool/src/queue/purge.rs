@@ -13,9 +13,9 @@ use crate::{SpoolError, disk, names};
 pub struct Purged {
     /// Empty intermediate directories removed.
     pub directories: usize,
-    /// Left-overs of writers and removers that died.
+    /// Left-overs of writers and removers that crashed.
     pub leftovers: usize,
-    /// Locks of owners that died.
+    /// Locks of owners that crashed.
     pub locks: usize,
 }
 

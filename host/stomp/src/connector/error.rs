@@ -43,7 +43,7 @@ pub enum ConnectError {
         /// The deadline.
         after: Duration,
     },
-    /// The host part can stand in no certificate.
+    /// The host part cannot be a name in a certificate.
     #[error("{host:?} cannot be the name of a TLS server")]
     NotAServerName {
         /// The host part of the address.

@@ -2,12 +2,12 @@
 //! answers.
 //!
 //! # Policy
-//! - A round tries every broker of the list in order, from the first; a name is resolved anew each time and every address
-//!   it has is tried.
+//! - A round tries every broker of the list in order, from the first; a name is resolved again each time and every
+//!   address is tried.
 //! - Between rounds the pause is random, up to a limit that doubles from 1 s to 60 s ("full jitter"), and never below half
 //!   a second. A session that lived for less than [`Timing::stable`] counts as a failed round, so that a broker that
-//!   accepts and closes is not called in a hot loop.
-//! - Nothing here gives up: whoever wants to, drops the future of [`Connector::connect`].
+//!   accepts and closes is not retried in a hot loop.
+//! - Nothing here gives up. To stop, drop the future of [`Connector::connect`].
 
 mod address;
 mod dial;

@@ -27,7 +27,7 @@ fn local(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-/// A port where nobody listens.
+/// A port where no one listens.
 async fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port()
 }

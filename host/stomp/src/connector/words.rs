@@ -58,7 +58,7 @@ pub(crate) fn failure(error: &Error) -> String {
     }
 }
 
-/// `NoCipherSuitesInCommon` as `no cipher suites in common`; what stands in brackets is left out.
+/// `NoCipherSuitesInCommon` as `no cipher suites in common`; text in brackets is omitted.
 fn spaced(name: &str) -> String {
     let name = name.split(['(', '{']).next().unwrap_or_default().trim();
     let mut out = String::with_capacity(name.len() + 8);

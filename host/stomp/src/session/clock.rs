@@ -1,4 +1,4 @@
-//! Time as a session counts it: heart-beat intervals as negotiated, and a clock that stands still while we do not read.
+//! A session's time: the negotiated heart-beat intervals, and a clock that stops while we do not read.
 
 use std::time::Duration;
 

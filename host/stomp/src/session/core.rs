@@ -24,7 +24,7 @@ use crate::frame::{Command, Frame, Version};
 /// After a failed write, how long we still read for the ERROR that explains it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What is asked of the session's task. Heads are encoded by whoever asks, so that its mistakes meet it there.
+/// Requests to the session's task. The caller encodes the head, so that it gets its own encoding errors.
 #[derive(Debug)]
 pub(super) enum Request {
     Send { head: Bytes, body: Bytes, receipt: u64, reply: oneshot::Sender<Result<Receipt, SessionError>> },
@@ -53,7 +53,7 @@ pub(super) struct Core {
     write_failure: Option<(io::Error, Instant)>,
 }
 
-/// What a session is made of once CONNECTED is there.
+/// The parts of a session after CONNECTED.
 pub(super) struct Parts {
     pub(super) version: Version,
     pub(super) epoch: Arc<str>,
@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    /// How often [`check`](Self::check) is to be called, so that no deadline is missed by more than a tenth.
+    /// How often [`check`](Self::check) must be called, so that no deadline is missed by more than a tenth.
     pub(super) fn tick(&self) -> Duration {
         let deadlines = [
             Some(self.options.receipt_timeout),
@@ -96,7 +96,7 @@ impl Core {
         (shortest / 10).clamp(Duration::from_millis(5), LAST_WORDS)
     }
 
-    /// Whether a DISCONNECT is on its way: then nothing more is asked for, and deliveries are discarded.
+    /// Whether a DISCONNECT is on its way: then nothing more is requested, and deliveries are discarded.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -223,7 +223,7 @@ impl Core {
         entry.next_sequence += 1;
         entry.accept();
         let token = AckToken { ack, acks: self.acks.clone(), closed: self.closed.clone() };
-        // Where nobody listens any more the delivery is dropped, and the broker keeps the message.
+        // Without a receiver the delivery is dropped, and the broker keeps the message.
         let _ = entry.deliveries.send(Delivery { headers: frame.headers, body: frame.body, oversized, token, memory });
         Ok(())
     }

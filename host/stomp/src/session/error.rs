@@ -21,7 +21,7 @@ pub enum OpenError {
         message: String,
     },
     /// CONNECTED names a version we do not speak.
-    #[error("broker chose STOMP version {version:?}; 1.0, 1.1 and 1.2 are spoken here")]
+    #[error("broker chose STOMP version {version:?}; supported are 1.0, 1.1 and 1.2")]
     UnknownVersion {
         /// What it chose.
         version: String,
@@ -192,7 +192,7 @@ pub enum SessionError {
     /// The session ended before the answer. The broker may have the frame or not.
     #[error("session over")]
     Closed(#[source] Arc<Closed>),
-    /// The frame cannot be written; nothing was sent and the session goes on.
+    /// The frame cannot be written; nothing was sent and the session continues.
     #[error("cannot write the frame")]
     Unsendable(#[from] EncodeError),
 }

@@ -99,7 +99,7 @@ async fn first_frame<S: AsyncRead + Unpin>(
     }
 }
 
-/// Tells a TLS or web server by its first bytes.
+/// Recognises a TLS or web server by its first bytes.
 fn recognise(input: &BytesMut) -> Result<(), OpenError> {
     match input.get(..2) {
         Some([record, 3]) if TLS_RECORDS.contains(record) => Err(OpenError::AnswersTls),

@@ -1,7 +1,7 @@
 //! One session with a broker, from CONNECTED to its end.
 //!
 //! [`Session::open`] shakes hands on any stream and starts one task (`task.rs`) that owns it; [`Session`] is a cheap
-//! handle to that task. What the task decides stands in `core.rs`, without any I/O.
+//! handle to that task. The task's decisions are in `core.rs`, without any I/O.
 //!
 //! # Sending
 //! [`Session::send`] queues a frame, waiting while the queue is full, and gives a [`PendingReceipt`]. Any number of them
@@ -159,7 +159,7 @@ impl Session {
     /// Subscribes, and waits until the broker has taken it (its RECEIPT, or a first MESSAGE).
     ///
     /// # Errors
-    /// [`SessionError`]; a broker that refuses ends the session. [`Subscribe::fall_back`] tells whether to try the other
+    /// [`SessionError`]; a broker that refuses ends the session. [`Subscribe::fall_back`] says whether to try the other
     /// acknowledgement mode.
     pub async fn subscribe(&self, subscribe: &Subscribe) -> Result<Subscription, SessionError> {
         let (number, receipt) = (self.number(), self.number());

@@ -1,4 +1,4 @@
-//! What a session is opened with, and what is asked of it.
+//! Options of a session and of its requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -126,7 +126,7 @@ pub struct Subscribe {
     pub prefetch: Option<u32>,
     /// How many bytes likewise, for brokers that count bytes (`consumer-window-size`, Artemis).
     pub window_bytes: u64,
-    /// The mode to ask for. STOMP 1.0 has only `client`, whatever is asked.
+    /// The requested mode. STOMP 1.0 has only `client`.
     pub mode: AckMode,
     /// Further headers, such as `selector`.
     pub headers: Vec<(String, String)>,
@@ -155,7 +155,7 @@ impl Subscribe {
     /// A subscription that asks for a stream and takes nothing: RabbitMQ refuses it for every other queue, see
     /// [`rabbitmq`](crate::rabbitmq).
     #[must_use]
-    pub fn to_be_refused(destination: impl Into<String>) -> Self {
+    pub(crate) fn to_be_refused(destination: impl Into<String>) -> Self {
         Self {
             prefetch: None,
             window_bytes: 0,

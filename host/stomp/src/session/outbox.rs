@@ -12,13 +12,13 @@ const FULL: usize = 1024 * 1024;
 /// Pieces below this are copied together.
 const COPIED_BELOW: usize = 4 * 1024;
 
-/// A queue of bytes. Heads and small bodies share a buffer; large bodies stand in it by reference.
+/// A queue of bytes. Heads and small bodies share a buffer; large bodies are in it by reference.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     queued: usize,
-    /// All bytes ever queued and ever written, to tell when a frame has left.
+    /// All bytes ever queued and ever written, to see when a frame has left.
     pub(super) total_queued: u64,
     pub(super) total_written: u64,
     unflushed: bool,
@@ -64,7 +64,7 @@ impl Outbox {
         self.queued == 0 && !self.unflushed
     }
 
-    /// Fills `slices` with what is to be written next and says how many it filled.
+    /// Fills `slices` with what must be written next and returns how many it filled.
     pub(super) fn slices<'o>(&'o self, slices: &mut [IoSlice<'o>; SLICES]) -> usize {
         let pieces = self.pieces.iter().map(|piece| &piece[..]).chain(std::iter::once(&self.tail[..]));
         let mut count = 0;

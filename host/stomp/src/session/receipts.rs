@@ -29,12 +29,12 @@ impl Receipt {
     }
 }
 
-/// Who is told when the receipt comes.
+/// Who waits for the receipt.
 #[derive(Debug)]
 pub(super) enum Waiter {
     /// A SEND.
     Send(oneshot::Sender<Result<Receipt, SessionError>>),
-    /// A SUBSCRIBE, by its number; its waiter stands with the subscription, because a first MESSAGE answers it too.
+    /// A SUBSCRIBE, by its number; its waiter is kept with the subscription, because a first MESSAGE answers it too.
     Subscribe(u64),
     /// An UNSUBSCRIBE, by its number.
     Unsubscribe(u64, oneshot::Sender<Result<(), SessionError>>),
@@ -112,7 +112,7 @@ impl Receipts {
 }
 
 impl Waiter {
-    /// Tells the waiter of a failure; whoever stopped waiting is left alone.
+    /// Reports a failure to the waiter, if there still is one.
     pub(super) fn fail(self, error: SessionError) {
         match self {
             Self::Send(reply) => drop(reply.send(Err(error))),

@@ -26,7 +26,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Tells the waiter that the broker took the subscription.
+    /// Reports to the waiter that the broker accepted the subscription.
     pub(super) fn accept(&mut self) {
         if let Some(accepted) = self.accepted.take() {
             let _ = accepted.send(Ok(()));
@@ -132,7 +132,7 @@ impl Subscriptions {
         entry.acknowledge(ack).map(|id| (number, id))
     }
 
-    /// Fails whoever still waits for a subscription to be taken.
+    /// Fails the callers that still wait for a subscription to be accepted.
     pub(super) fn fail_all(&mut self, error: &SessionError) {
         for entry in self.open.values_mut() {
             if let Some(accepted) = entry.accepted.take() {

@@ -47,16 +47,16 @@ pub(super) struct Task<S> {
     pub(super) intake: Intake,
 }
 
-/// How far the frame in work has come.
+/// How much of the frame in progress has arrived.
 #[derive(Default)]
 pub(super) struct Intake {
-    /// The share of the memory budget that the frame in work has.
+    /// The memory budget's share of the frame in progress.
     reservation: Option<Reservation>,
     /// What that frame costs beside its body.
     fixed: usize,
     /// Set while we wait for that share and do not read.
     waiting: Option<Waiting>,
-    /// When the frame in work began, and how many bytes had come by then.
+    /// When the frame in progress began, and how many bytes had arrived by then.
     began: Option<(Duration, u64)>,
     /// Bytes read in all.
     total: u64,
@@ -72,7 +72,7 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
-    /// Serves until the session is over, tells everybody why, and closes the stream.
+    /// Serves until the session is over, reports the reason to all waiters, and closes the stream.
     pub(super) async fn run(mut self) {
         let closed = Arc::new(match self.serve().await {
             Ok(never) => match never {},
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         }
         self.intake.reservation = self.memory.try_reserve(bytes);
         if self.intake.reservation.is_none() {
-            tracing::debug!(bytes, "memory budget used up: not reading");
+            tracing::debug!(bytes, "memory budget exhausted: reading paused");
             self.core.clock.stop();
             self.intake.waiting = Some(Box::pin(self.memory.clone().reserve(bytes)));
         }
@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
 
     /// Notes when an incomplete frame began, and enlarges the share of one whose length is not known.
     ///
-    /// The old share is given back before the larger one is asked for: two sessions that each hold half of the budget
+    /// The old share is returned before the larger one is requested: two sessions that each hold half of the budget
     /// and wait for the other half would wait for ever.
     fn watch_frame(&mut self) {
         if self.intake.waiting.is_some() {

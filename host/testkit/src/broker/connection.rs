@@ -27,7 +27,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     frames: mpsc::UnboundedSender<Frame>,
     version: Version,
-    /// After so long without a byte the client is given up.
+    /// The client is dropped after this long without a byte.
     silence: Option<Duration>,
     taken: u64,
 }

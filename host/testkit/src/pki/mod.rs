@@ -86,7 +86,7 @@ pub enum KeyKind {
     Ec(Nid),
     /// Ed25519.
     Ed25519,
-    /// DSA of this many bits, which nobody should use.
+    /// DSA of this many bits, which no one should use.
     Dsa(u32),
 }
 
@@ -278,7 +278,7 @@ impl Authority {
         Ok(Issued { certificate, key })
     }
 
-    /// Issues a certificate for a key that is there already.
+    /// Issues a certificate for an existing key.
     ///
     /// # Errors
     /// What OpenSSL says, or a subject that is not a slash form.

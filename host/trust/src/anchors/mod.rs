@@ -9,11 +9,11 @@
 //! | `*.pem *.crt *.cer *.der` | certificates, CRLs too; certificates only if the directory has no hashed names at all |
 //! | `*.crl` | a CRL |
 //!
-//! Everything else in a directory is left alone. A path of the settings that is a file is read as a bundle of
-//! certificates and CRLs. PEM and DER are told apart by content.
+//! Everything else in a directory is ignored. A path of the settings that is a file is read as a bundle of
+//! certificates and CRLs. PEM and DER are recognised by content.
 //!
-//! A directory with hashed names trusts what has such a name and nothing else, as OpenSSL does: where an operator took
-//! the hashed name of an authority away, its certificate beside it must not bring it back.
+//! A directory with hashed names trusts what has such a name and nothing else, as OpenSSL does: where an operator
+//! removed the hashed name of an authority, its certificate beside it must not restore it.
 
 #[cfg(test)]
 mod tests;
@@ -211,7 +211,7 @@ impl Loader<'_> {
 
     fn warn_if_writable(&mut self, path: &Path, metadata: &Metadata) {
         if metadata.permissions().mode() & 0o002 != 0 {
-            self.warn(format!("{} may be written to by everyone; chmod o-w {0}", path.display()));
+            self.warn(format!("{} is writable by every user; chmod o-w {0}", path.display()));
         }
     }
 
@@ -350,7 +350,7 @@ impl Loader<'_> {
     fn broken_crl(&mut self, broken: BrokenCrl) {
         let BrokenCrl { file, reason, .. } = &broken;
         if *reason == CrlError::Io(ErrorKind::NotFound) {
-            return self.warn(format!("CRL {} leads nowhere", file.display()));
+            return self.warn(format!("CRL {} is a dangling link", file.display()));
         }
         match self.last_good.get(file) {
             Some(crl) => {

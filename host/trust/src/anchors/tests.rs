@@ -126,7 +126,7 @@ fn a_directory_that_everyone_may_write_to_is_reported() {
     let world = World::new();
     fs::write(world.path("root.pem"), world.pem()).unwrap();
     fs::set_permissions(world.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(world.warnings()[0].contains("may be written to by everyone"), "{:?}", world.warnings());
+    assert!(world.warnings()[0].contains("is writable by every user"), "{:?}", world.warnings());
 }
 
 #[test]

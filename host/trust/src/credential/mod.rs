@@ -1,7 +1,7 @@
 //! Our own certificate and key, and the certificate of the recipient we encrypt for.
 //!
 //! # Policy
-//! A key file that anyone but its owner may read is refused, and so are an encrypted key (nobody is there to type the
+//! A key file that anyone but its owner may read is refused, and so are an encrypted key (no one is there to type the
 //! passphrase), a key that does not belong to the certificate, and a certificate authority's certificate. Both files are
 //! read again when they change; a pair that does not fit, as while it is being replaced, leaves the last good one in use.
 
@@ -43,7 +43,7 @@ pub enum CredentialError {
         kind: ErrorKind,
     },
     /// Others than the owner may read or change the key.
-    #[error("key {} may be read by others (mode {mode:03o}); chmod 600 {}", file.display(), file.display())]
+    #[error("key {} is readable by other users (mode {mode:03o}); chmod 600 {}", file.display(), file.display())]
     KeyExposed {
         /// The key file.
         file: PathBuf,
@@ -100,7 +100,7 @@ pub enum CredentialError {
     },
 }
 
-/// A certificate, its key, and the issuers that stand behind the certificate in its file.
+/// A certificate, its key, and the issuers that follow the certificate in its file.
 pub struct Credential {
     certificate: X509,
     key: PKey<Private>,
@@ -255,7 +255,7 @@ pub enum RecipientError {
     },
 }
 
-/// The certificate of whom we encrypt for. Whether it is to be trusted is asked before each use, see
+/// The certificate we encrypt for. It is checked before each use, see
 /// [`RecipientCertificate::check`].
 #[derive(Debug)]
 pub struct RecipientCertificate {
@@ -337,11 +337,11 @@ pub struct RecipientSource {
 }
 
 impl RecipientSource {
-    /// Reads the certificate for the first time. One that is not to be trusted now is read all the same: it holds back the
-    /// messages for it, and neither the program nor its other channels.
+    /// Reads the certificate for the first time. One that is not trusted now is accepted: it holds back its own
+    /// messages, and neither the program nor its other channels.
     ///
     /// # Errors
-    /// What stands in the way of any use of the file.
+    /// Where the file cannot be used at all.
     pub fn load(file: &Path, trust: Arc<Trust>, own: Option<Arc<CredentialSource>>) -> Result<Self, RecipientError> {
         let seen = Mutex::new(FileState::of(file));
         let credential = own.as_ref().map(|own| own.current());
@@ -375,7 +375,7 @@ impl RecipientSource {
     }
 }
 
-/// What tells that a file was replaced or changed.
+/// Identifies a file's content, to detect a change or a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileState(Option<[i64; 6]>);
 
@@ -399,7 +399,7 @@ fn read_certificates(file: &Path) -> Result<Vec<X509>, CredentialError> {
     Ok(certificates)
 }
 
-/// Reads a key after looking at the permissions of the very file that was opened.
+/// Reads a key after checking the permissions of the opened file.
 fn read_key(file: &Path) -> Result<PKey<Private>, CredentialError> {
     let unreadable = |error: std::io::Error| CredentialError::Unreadable { file: file.into(), kind: error.kind() };
     let open = File::open(file).map_err(unreadable)?;

@@ -13,13 +13,13 @@
 //!
 //! A byte order mark, CRLF and blanks around a line do no harm. A comment behind a name is part of the name. A line that
 //! is not a name is reported with its number and left out; so is one that was meant for another tool: an issuer without
-//! quotes, `subject=` before the name. What looks like a pattern is reported and taken as that very name: names match exactly.
+//! quotes, `subject=` before the name. What looks like a pattern is reported and taken as that exact name: names match exactly.
 //!
 //! # Policy
 //! Names match as structures, exactly. A banned signer is refused even where the other list has it. A list is read again
 //! when its file changes; the new content is taken when two reads a moment apart agree. An authorised list that is empty
 //! or unreadable leaves the last good one in use. A list that lost more than half of its names is taken only when the
-//! next look finds it unchanged, since most likely somebody is still writing it.
+//! next look finds it unchanged, since most likely it is still being written.
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +42,7 @@ use super::path::Signer;
 /// The pause between the two reads of a file that changed.
 const SECOND_READ: Duration = Duration::from_millis(100);
 
-/// What stands before an issuer, however it was written.
+/// What introduces an issuer, in every spelling.
 const ISSUER: [&str; 6] = [" issuer=", "\tissuer=", " Issuer=", "\tIssuer=", " ISSUER=", "\tISSUER="];
 
 /// Why a list cannot be used.
@@ -57,7 +57,7 @@ pub enum ListError {
         kind: ErrorKind,
     },
     /// There is not one name in it.
-    #[error("list of signers {} holds no name{}; write one distinguished name a line, such as /C=UK/O=eScience/CN=host.example.org", file.display(), first(wrong))]
+    #[error("list of signers {} contains no name{}; write one distinguished name a line, such as /C=UK/O=eScience/CN=host.example.org", file.display(), first(wrong))]
     Empty {
         /// The file.
         file: PathBuf,
@@ -72,7 +72,7 @@ pub enum ListError {
     },
     /// The list lost more than half of its names since it was read last.
     #[error(
-        "list of signers {} went from {before} names to {after}; taken at the next look if it stays so",
+        "list of signers {} went from {before} names to {after}; used if the next check finds the same",
         file.display()
     )]
     Shrunk {
@@ -111,24 +111,24 @@ pub enum LineFault {
     /// An issuer without quotes, with which the whole line would be one long name.
     #[error("the issuer needs double quotes; write: \"{subject}\" issuer=\"{issuer}\"")]
     BareIssuer {
-        /// What stands before it.
+        /// The text before it.
         subject: String,
-        /// What stands behind `issuer=`.
+        /// The text after `issuer=`.
         issuer: String,
     },
     /// What other tools print or want before a name.
     #[error("write the name alone, without {0}")]
     Prefix(String),
     /// A pattern, where names match exactly.
-    #[error("{0} is a pattern, and names match exactly: taken as that very name; write one line for each signer")]
+    #[error("{0} is a pattern, and names match exactly: taken as that exact name; write one line for each signer")]
     Pattern(&'static str),
     /// `*.` at the beginning of a common name, as in the certificate of a web server.
-    #[error("* stands for itself: this matches only a certificate with that very common name")]
+    #[error("* is a literal character here: this matches only a certificate with exactly that common name")]
     Star,
     /// `/` at the end.
     #[error("the / at the end is taken as part of the last value")]
     EndsInSlash,
-    /// Quotes do not match, or something stands behind the name.
+    /// Quotes do not match, or text follows the name.
     #[error("expected \"NAME\" or \"NAME\" issuer=\"NAME\"")]
     Quotes,
     /// It is not UTF-8.
@@ -146,7 +146,7 @@ pub enum LineFault {
 }
 
 impl LineFault {
-    /// Whether the line is used all the same.
+    /// Whether the line is used despite the fault.
     fn is_used(&self) -> bool {
         matches!(
             self,
@@ -209,7 +209,7 @@ impl SignerList {
         list
     }
 
-    /// Adds a line; the fault of a line that is used all the same is given back too.
+    /// Adds a line; the fault of a line that is still used is returned too.
     fn add(&mut self, line: &[u8]) -> Result<(), LineFault> {
         let line = std::str::from_utf8(line).map_err(|_| LineFault::NotUtf8)?;
         let (subject, issuer) = split(line)?;
@@ -256,7 +256,7 @@ impl SignerList {
         self.names.len().saturating_sub(patterns)
     }
 
-    /// Whether it holds no name.
+    /// Whether it contains no name.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -353,7 +353,7 @@ fn quoted(text: &str) -> Result<(&str, &str), LineFault> {
     Err(LineFault::Quotes)
 }
 
-/// What becomes of a message whose signer is on no list.
+/// What happens to a message whose signer is on no list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unlisted {
     /// It goes to the reject queue.
@@ -363,7 +363,7 @@ pub enum Unlisted {
     Drop,
 }
 
-/// What the lists say of a signer.
+/// What the lists say about a signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// On the authorised list and not banned.
@@ -381,12 +381,12 @@ pub struct SignerLists {
     pub authorised: Arc<SignerList>,
     /// Whose are not, whatever the other list says.
     pub banned: Arc<SignerList>,
-    /// What becomes of the others'.
+    /// What happens to other signers' messages.
     pub unlisted: Unlisted,
 }
 
 impl SignerLists {
-    /// What the lists say of a signer.
+    /// What the lists say about a signer.
     #[must_use]
     pub fn listing(&self, signer: &Signer) -> Listing {
         if self.banned.contains(&signer.subject, &signer.issuer) {
@@ -441,7 +441,7 @@ impl SignerListsSource {
 
     /// Reads again what changed. Takes a tenth of a second when something did.
     ///
-    /// Both lists are looked at; where one cannot be used, the other is taken all the same.
+    /// Both lists are checked; where one cannot be used, the other still is.
     pub fn refresh(&self) -> Refreshed<ListError> {
         let mut watch = locked(&self.watch);
         let [of_authorised, of_banned] = &mut *watch;

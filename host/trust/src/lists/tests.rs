@@ -166,7 +166,7 @@ fn at_start_a_list_must_be_there_and_hold_a_name() {
     let load = || SignerListsSource::load(&file, None, Unlisted::Reject).map(|_| ()).unwrap_err();
     assert_eq!(load(), ListError::Unreadable { file: file.clone(), kind: ErrorKind::NotFound });
     fs::write(&file, "# nothing\nrubbish\n").unwrap();
-    assert!(load().to_string().contains("holds no name (line 2:"), "{}", load());
+    assert!(load().to_string().contains("contains no name (line 2:"), "{}", load());
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     assert_eq!(load(), ListError::Unreadable { file: file.clone(), kind: ErrorKind::IsADirectory });
@@ -242,7 +242,7 @@ fn a_broken_ban_list_does_not_lift_the_ban_nor_hold_up_the_other() {
     assert!(matches!(watched.fault(), Some(ListError::Unreadable { .. })));
     assert!(watched.authorises("/CN=new"));
     assert_eq!(watched.source.current().listing(&signer(OTHER, CA)), Listing::Banned);
-    watched.replace("banned", "# nobody\n");
+    watched.replace("banned", "# no one\n");
     assert!(matches!(watched.fault(), Some(ListError::Shrunk { .. })));
     assert_eq!(watched.fault(), None);
     assert!(watched.authorises(OTHER));
@@ -261,7 +261,7 @@ fn an_unreadable_list_is_told_from_a_missing_one() {
     }
 }
 
-/// What is said of the only line of a list, and how many names it counts.
+/// The warning on the only line of a list, and how many names it counts.
 fn said(line: &str) -> (String, usize) {
     let list = SignerList::from_text(line);
     (list.wrong_lines().first().map(ToString::to_string).unwrap_or_default(), list.len())
@@ -300,7 +300,7 @@ fn patterns_are_told_and_stand_for_nothing_but_themselves() {
         assert_eq!(said(line).1, 0, "{line}");
     }
     let (words, names) = said("/C=UK/CN=*.example.org");
-    assert!(names == 1 && words.contains("* stands for itself"), "{words}");
+    assert!(names == 1 && words.contains("* is a literal character"), "{words}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The comma forms of a name: RFC 4514, and what OpenSSL prints; the rules stand in the parent module.
+//! The comma forms of a name: RFC 4514, and what OpenSSL prints; the rules are in the parent module.
 
 use super::{Attribute, DistinguishedName, NameError, Oid, UTF8_STRING, Value, invisible};
 use crate::asn1::{self, Reader};
@@ -134,7 +134,7 @@ impl Scanner<'_> {
     }
 }
 
-/// What a backslash stands for: the next character if it is special, else two hexadecimal digits.
+/// What a backslash escapes: the next character if it is special, else two hexadecimal digits.
 fn escape(chars: &mut std::str::Chars<'_>) -> Result<Vec<u8>, NameError> {
     let first = chars.next().ok_or(NameError::Escape)?;
     if matches!(first, '"' | '+' | ',' | ';' | '<' | '>' | ' ' | '#' | '=' | '\\' | '/') {

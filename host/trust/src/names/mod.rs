@@ -68,7 +68,6 @@ pub enum NameError {
     /// A slash form begins with `/`, a known attribute type and `=`.
     #[error("the name does not begin with / and a known attribute type such as /C=")]
     NoType,
-    /// An attribute type nobody knows.
     #[error("unknown attribute type {0:?}")]
     UnknownType(String),
     /// A type without a value.
@@ -77,11 +76,11 @@ pub enum NameError {
     /// A value begins or ends with a blank.
     #[error("the value of {0} begins or ends with a blank")]
     Blank(String),
-    /// A character that does not show: control characters, no-break and zero-width blanks, direction marks.
-    #[error("the name holds U+{0:04X}, a character that does not show")]
+    /// An invisible character: control characters, no-break and zero-width blanks, direction marks.
+    #[error("the name contains U+{0:04X}, an invisible character")]
     Invisible(u32),
     /// A double quote in slash form; such a name is written in RFC 4514 form.
-    #[error("the name holds a double quote, which only the RFC 4514 form can carry")]
+    #[error("the name contains a double quote, which only the RFC 4514 form allows")]
     Quote,
     /// A backslash or `#` that starts no escape of RFC 4514.
     #[error("broken escape in the name")]
@@ -286,7 +285,7 @@ impl Oid {
     }
 }
 
-/// The first character of `text` that does not show, or shows as something else.
+/// The first invisible or misleading character of `text`.
 fn invisible(text: &str) -> Option<char> {
     text.chars().find(|&c| {
         c.is_control()

@@ -1,4 +1,4 @@
-//! The slash form of a name; the rules stand in the parent module.
+//! The slash form of a name; the rules are in the parent module.
 
 use super::{Attribute, DistinguishedName, NameError, Oid, Value, invisible};
 
@@ -76,7 +76,7 @@ fn attribute(part: &str) -> Result<Attribute, NameError> {
     Ok(Attribute { oid, value: Value::Text(value) })
 }
 
-/// Replaces `\xHH` by the byte it stands for.
+/// Replaces `\xHH` by that byte.
 fn unescape(value: &str) -> Result<String, NameError> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;

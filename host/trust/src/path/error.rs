@@ -239,9 +239,9 @@ impl PathError {
         }
     }
 
-    /// How much an operator gains by hearing of this rather than of another thing that is wrong; the lowest is told.
-    /// A revoked certificate is revoked whatever else it is; what the owner of the certificate must mend comes before
-    /// what the keeper of the CA directory must mend; an error of a longer way to an anchor comes before "untrusted".
+    /// Which of several errors is reported: the one with the lowest rank. Revocation comes first; what the owner of the
+    /// certificate must fix comes before what the operator of the CA directory must fix; an error of a longer path comes
+    /// before "untrusted".
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::Revoked { .. } => 0,
@@ -264,9 +264,9 @@ impl PathError {
     /// Whether other parties refuse the certificate with this subject as well, and not only we with our CA directory:
     /// what is wrong with the certificate itself, and what its authority said of it by CRL and signing policy. An anchor
     /// we lack, an issuer that our directory holds in an expired edition, or a CRL that was not renewed here says nothing
-    /// of the directories of others; a signature over SHA-1 is accepted where a setting allows it.
+    /// about the directories of others; a signature over SHA-1 is accepted where a setting allows it.
     #[must_use]
-    pub fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
+    pub(crate) fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
         match self {
             Self::Proxy { .. }
             | Self::Revoked { .. }
@@ -282,7 +282,7 @@ impl PathError {
         }
     }
 
-    /// Whether the fault lies in our own CA directory, so that the same certificate may be good once it is mended.
+    /// Whether the fault is in our own CA directory, so that the same certificate may be accepted once it is fixed.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(

@@ -29,7 +29,7 @@ pub(super) fn is_proxy(certificate: &[u8], subject: &DistinguishedName, issuer: 
 ///
 /// Extended key usage: none, `any`, and for signers and recipients clientAuth, serverAuth or emailProtection, because
 /// that is what grid authorities give to hosts. A broker needs serverAuth; a signer of plugins may have codeSigning.
-/// A broker may be a certificate authority, as a self-signed one of `openssl req -x509` is; nobody else may.
+/// A broker may be a certificate authority, as a self-signed one of `openssl req -x509` is; no other role may.
 pub(super) fn check_role(
     certificate: &X509,
     der: &[u8],

@@ -21,7 +21,7 @@
 //! Host certificates of grid authorities sign messages although they lack emailProtection, so the purpose is checked by
 //! our own rules and not by OpenSSL's `smimesign`.
 //!
-//! Where several things are wrong, the error tells the one an operator gets furthest with; see [`PathError::rank`].
+//! Of several errors, the one that helps an operator most is reported; see [`PathError::rank`].
 
 pub(crate) use build::{OTHER_KEY_IDENTIFIER, check, check_alone, judge_all, openssl_error};
 pub(crate) use leaf::is_authority;
@@ -77,7 +77,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Reads the facts from a certificate. Says nothing about whether it is to be trusted.
+    /// Reads the facts from a certificate. Does not check whether it is trusted.
     ///
     /// # Errors
     /// [`NameError::Malformed`] where the certificate cannot be read.

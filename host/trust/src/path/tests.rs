@@ -73,7 +73,7 @@ fn code(result: Result<CertPath, PathError>) -> &'static str {
     result.map_or_else(|error| word(&error), |_| "good")
 }
 
-/// The code of a fault; the two that have the same one are told apart.
+/// The code of a fault; the two that share one are distinguished.
 pub(crate) fn word(error: &PathError) -> &'static str {
     match error {
         PathError::Untrusted { .. } => "untrusted",

@@ -1,4 +1,4 @@
-//! What brokers hold against our certificate when we come as a TLS client.
+//! Why brokers refuse our certificate as that of a TLS client.
 
 use std::time::SystemTime;
 

@@ -1,8 +1,8 @@
 //! Whether the authorities of a path may say that a certificate is for the name we connect to (RFC 5280, section 4.2.1.10).
 //!
 //! OpenSSL compares the names *in* the certificate with the name constraints of its issuers. A wildcard is compared as it is
-//! written: `*.example.org` does not lie within an excluded `secret.example.org`, so that the certificate stands, and
-//! RFC 9525 section 6.3 lets it match `secret.example.org` all the same. Neither does OpenSSL look at a common name such as
+//! written: `*.example.org` is not within an excluded `secret.example.org`, so the certificate is accepted, and
+//! RFC 9525 section 6.3 still lets it match `secret.example.org`. OpenSSL also ignores a common name such as
 //! `host/ce.example.org`, which grid certificates have and `allow-cn` accepts. What counts is the name that is used: the one
 //! we connect to must itself be within what every issuer of the path permits, and in nothing that one of them excludes.
 //! The certificate stays good for its other names.

@@ -5,7 +5,7 @@
 //! to: by subject alternative name, with a `*` as the whole first label at most; by common name only where
 //! `allow_cn` says so and there is no DNS name at all. Addresses match IP address names alone.
 //!
-//! The handshake signature is checked by OpenSSL with the scheme held against the kind of key: rustls' own helper parses
+//! The handshake signature is checked by OpenSSL after the scheme is compared with the kind of key: rustls' own helper parses
 //! the certificate again with webpki, which refuses what some grid authorities issue. Sessions are never resumed,
 //! because a resumed session skips the verifier; no ALPN is offered. The provider is chosen here and never taken from the
 //! process.
@@ -50,7 +50,7 @@ pub enum BrokerRefused {
         /// The names it is for.
         presented: Vec<String>,
     },
-    /// The name stands in the common name alone.
+    /// Only the common name has the name.
     #[error(
         "the certificate has {wanted} as common name only and no subject alternative name; set allow-cn = true in the \
          section of the broker to accept that"

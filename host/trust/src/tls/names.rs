@@ -72,7 +72,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// Compares without regard to ASCII case; `*` may stand for the whole first label of a name of three labels or more.
+/// Compares without regard to ASCII case; `*` may match the whole first label of a name of three labels or more.
 fn matches(pattern: &str, wanted: &str) -> bool {
     let pattern = pattern.trim_end_matches('.');
     match pattern.strip_prefix("*.") {

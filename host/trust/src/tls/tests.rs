@@ -381,7 +381,7 @@ fn presents_the_current_credential() {
 }
 
 #[test]
-fn every_connection_is_verified_anew() {
+fn every_connection_is_verified_again() {
     let world = World::new();
     let issued = world.root.issue(&broker(|_| {})).unwrap();
     let trust = Arc::new(Trust::load(&world.settings).unwrap());

@@ -140,6 +140,14 @@ fn what_is_not_signed_is_refused_where_signatures_are_required() {
 }
 
 #[test]
+fn an_unsigned_sidecar_with_mistakes_does_not_narrow_a_plugin() {
+    let machine = Machine::new();
+    machine.put("10-a.toml", b"direction = \"outbound\"\ndeadline = 5\n");
+    let refusal = machine.refusal(true);
+    assert!(refusal.contains("10-a.toml is not signed"), "{refusal}");
+}
+
+#[test]
 fn takes_a_signature_in_either_form() {
     let (machine, _) = Machine::signed(Machine::signer);
     let file = machine.path("plugins/10-a.wasm.p7s");
@@ -267,7 +275,7 @@ fn a_signature_without_its_sidecar_is_refused() {
     let (machine, _) = Machine::signed(Machine::signer);
     fs::remove_file(machine.path("plugins/10-a.toml")).unwrap();
     let said = machine.refusal(false);
-    assert!(said.contains("10-a.toml.p7s is there and its sidecar is not: put the sidecar back"), "{said}");
+    assert!(said.contains("10-a.toml.p7s exists and its sidecar does not: put the sidecar back"), "{said}");
     fs::remove_file(machine.path("plugins/10-a.toml.p7s")).unwrap();
     assert_eq!(machine.refusal(true), "", "a plugin may have no sidecar");
 }

@@ -1,7 +1,9 @@
 //! Files as SSM has them, good and bad.
 
 use super::*;
-use crate::config::{Crls, Format, Level};
+use crate::log::Level;
+use spool::Format;
+use trust::CrlMode;
 
 const SENDER: &str = "\
 # Configuration of the sender.
@@ -117,14 +119,14 @@ fn a_receiver_is_known_by_its_sections() {
     assert_eq!((receiver.destination.as_str(), receiver.allow_topic), ("/topic/100%", true));
     assert_eq!(receiver.spool, Path::new("/var/spool/apel/receiver"));
     assert_eq!(receiver.authorised, Path::new("/etc/apel/dns"));
-    assert_eq!(receiver.trust.crls, Crls::Require);
+    assert_eq!(receiver.trust.crls, CrlMode::Require);
     assert!(config.senders.is_empty());
     assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
     assert!(config.notes[0].contains(":16: daemon.pidfile: is not written"), "{:?}", config.notes);
     assert!(config.notes[1].contains("messaging.destination: is not a queue"), "{:?}", config.notes);
     let stated = format!("[receiver]\nprotocol: stomp\n{}", RECEIVER.replace("check_crls = true", "check_crls: no"));
     let config = translated(&stated, "receiver").unwrap();
-    assert_eq!(config.receivers["receiver"].trust.crls, Crls::IfPresent);
+    assert_eq!(config.receivers["receiver"].trust.crls, CrlMode::IfPresent);
     assert!(config.notes[0].contains("check_crls: has no effect"), "{:?}", config.notes);
 }
 
@@ -170,23 +172,19 @@ fn what_lacks_is_told_by_section_and_key() {
 #[test]
 fn what_cannot_be_followed_is_a_mistake() {
     for (from, to, expected) in [
-        ("= STOMP", "= AMS", "3: sender.protocol: is AMS, and Sesame speaks only STOMP"),
-        ("= STOMP", "= HTTP", "3: sender.protocol: \"HTTP\" is no protocol"),
+        ("= STOMP", "= AMS", "3: sender.protocol: is AMS, but Sesame supports only STOMP"),
+        ("= STOMP", "= HTTP", "3: sender.protocol: \"HTTP\" is not a protocol"),
         ("port: 61614", "port: 61614\nuse_ssl: maybe", "8: broker.use_ssl: \"maybe\" is neither"),
-        ("level: DEBUG", "level: LOUD", "24: logging.level: \"LOUD\" is no level"),
+        ("level: DEBUG", "level: LOUD", "24: logging.level: \"LOUD\" is not a level"),
         ("port: 61614", "  port: 61614", "7: : is indented, and so continues the value of the line before it"),
         ("port: 61614", "port: 61614\nPort = 1", "8: broker.port: is there twice"),
         ("console: true", "console", "25: logging: \"console\" has no value"),
-        (
-            "console: true",
-            "console: %(level)s",
-            "25: logging.console: refers to another key, which is not followed here",
-        ),
-        ("[logging]", "[broker]", "22: : section [broker] is there twice"),
-        ("[sender]", "sender", "2: : stands before the first section"),
+        ("console: true", "console: %(level)s", "25: logging.console: refers to another key, which is not supported"),
+        ("[logging]", "[broker]", "22: : section [broker] appears twice"),
+        ("[sender]", "sender", "2: : is before the first section"),
     ] {
-        let told = mistakes(&SENDER.replacen(from, to, 1));
-        assert!(told.lines().any(|line| line == expected), "{expected}\nnot in\n{told}");
+        let shown = mistakes(&SENDER.replacen(from, to, 1));
+        assert!(shown.lines().any(|line| line == expected), "{expected}\nnot in\n{shown}");
     }
 }
 
@@ -224,8 +222,8 @@ fn several_files_are_several_channels() {
     let errors =
         load(&[cpu, same, odd, home.path().join("none.cfg")], Path::new("/nowhere"), None).unwrap_err().to_string();
     for expected in [
-        "more/sender.cfg: is called as another channel",
-        "my sender.cfg: has a name that no channel can have",
+        "more/sender.cfg: has the name of another channel",
+        "my sender.cfg: cannot be used: its name",
         "none.cfg: does not exist; put SSM's",
     ] {
         assert!(errors.contains(expected), "{expected} not in {errors}");

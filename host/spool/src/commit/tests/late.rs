@@ -1,4 +1,4 @@
-//! Lines of messages that are published when nobody waits for them any more.
+//! Log lines of messages that are published after their submitter is gone.
 
 use std::sync::mpsc;
 

@@ -1,0 +1,421 @@
+//! What can be checked on this machine: certificates, lists, plugins, queues.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::fs::{Access, AtFlags, CWD};
+
+use super::super::context::say_compiling;
+use super::super::output;
+use super::super::plugin::list::{Listed, listed_by_daemon};
+use super::Found;
+use crate::channel::{Identity, JOURNAL, LOCK, SetupError, trust_settings};
+use crate::config::{self, Config};
+use crate::sender::Seal;
+use crate::service::{Shared, directory as directory_of, pipeline};
+use message::Direction;
+use message::cause::chain;
+use smime::SealError;
+use spool::journal::Journal;
+use spool::{Outgoing, SpoolError, SpoolLock};
+use trust::tls::client_faults;
+use trust::{
+    Credential, CredentialSource, OwnFault, PathError, RecipientCertificate, Role, SignerListsSource, Trust,
+    TrustStore, Unlisted,
+};
+
+/// What each channel presents itself with, and what it believes in; the same pair once.
+fn identities(config: &Config) -> Vec<(&config::Credential, &config::Trust)> {
+    let senders = config.senders.values().map(|sender| (&sender.credential, &sender.trust));
+    let receivers = config.receivers.values().map(|receiver| (&receiver.credential, &receiver.trust));
+    let mut list = Vec::new();
+    for identity in senders.chain(receivers) {
+        if !list.contains(&identity) {
+            list.push(identity);
+        }
+    }
+    list
+}
+
+/// What a channel does with its certificate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uses {
+    /// Signs messages with it.
+    signs: bool,
+    /// Decrypts with it.
+    decrypts: bool,
+    /// Comes with it to a broker over TLS.
+    connects: bool,
+}
+
+/// What all channels with this pair of settings do with the certificate.
+fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Uses {
+    let tls = |broker: &String| config.brokers.get(broker).is_some_and(|broker| broker.tls);
+    let mut uses = Uses::default();
+    for sender in config.senders.values().filter(|sender| (&sender.credential, &sender.trust) == identity) {
+        uses.signs = true;
+        uses.connects |= tls(&sender.broker);
+    }
+    for receiver in config.receivers.values().filter(|receiver| (&receiver.credential, &receiver.trust) == identity) {
+        uses.decrypts = true;
+        uses.connects |= tls(&receiver.broker);
+    }
+    uses
+}
+
+/// Own certificates and keys, each once: readable, matching, valid, good for what they are used for, and trusted by our own
+/// anchors.
+pub(super) fn credentials(config: &Config) -> Vec<Found> {
+    let identities = identities(config).into_iter();
+    identities
+        .flat_map(|(credential, trust)| check_credential(credential, trust, uses(config, (credential, trust))))
+        .collect()
+}
+
+fn check_credential(section: &config::Credential, trust: &config::Trust, uses: Uses) -> Vec<Found> {
+    let now = SystemTime::now();
+    let credential = match Credential::load(&section.certificate, &section.key) {
+        Ok(credential) => credential,
+        Err(error) => return vec![Found::error("credential", chain(&error))],
+    };
+    let facts = credential.facts();
+    let until = output::seconds(facts.not_after);
+    let (file, subject) = (section.certificate.display(), facts.subject.line());
+    let mut found = vec![Found::ok("credential", format!("{file} is {subject}, valid until {until}; the key matches"))];
+    if credential.expires_in(now).is_none() {
+        let text = format!("{file} has expired ({until}): renew it; Sesame loads the new files without a restart");
+        return vec![Found::error("credential", text)];
+    }
+    found.extend(credential.warning(now).map(|warning| Found::warning("credential", warning)));
+    if let Ok(store) = TrustStore::load(&trust_settings(trust)) {
+        found.extend(own_faults(&credential, &store, uses));
+    }
+    if uses.connects
+        && let Some(faults) = client_faults(&credential, now)
+    {
+        found.push(Found::warning("credential", format!("a broker may refuse the TLS connection: {faults}")));
+    }
+    found
+}
+
+/// What our own anchors, CRLs and policies say of our certificate: an error where others will say so too. A fault that
+/// every use has is said once.
+fn own_faults(credential: &Credential, store: &TrustStore, uses: Uses) -> Vec<Found> {
+    let file = credential.files().0.display();
+    let mut found = Vec::new();
+    let mut known: Option<PathError> = None;
+    for (used, role, consequence) in [
+        (
+            uses.signs,
+            Role::MessageSigner,
+            "receivers would reject what it signs, so no message is sent until this is fixed",
+        ),
+        (uses.decrypts, Role::Recipient, "senders may not encrypt for it; signed messages are received all the same"),
+    ] {
+        if !used {
+            continue;
+        }
+        let checked = store.check_own(credential.certificate(), credential.chain(), role, SystemTime::now());
+        let Err(OwnFault { error, elsewhere }) = checked else { continue };
+        if known.as_ref() == Some(&error) {
+            continue;
+        }
+        let why = chain(&error);
+        found.push(match (elsewhere, role) {
+            (true, Role::MessageSigner) => Found::error("credential", format!("{file}: {why}; {consequence}")),
+            (true, _) => Found::warning("credential", format!("{file}: {why}; {consequence}")),
+            (false, _) => Found::warning(
+                "credential",
+                format!(
+                    "{file} would not be accepted by our own trust anchors, so perhaps not by the receiver's: {why}"
+                ),
+            ),
+        });
+        known = Some(error);
+    }
+    found
+}
+
+/// Whether each sender can seal at all: kinds of keys, and what the peer can read. What is wrong with a certificate itself
+/// stands with the credential or the recipient.
+pub(super) fn sealing(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, sender) in &config.senders {
+        let (Ok(credential), Ok(trust)) = (
+            CredentialSource::load(&sender.credential.certificate, &sender.credential.key).map(Arc::new),
+            Trust::load(&trust_settings(&sender.trust)).map(Arc::new),
+        ) else {
+            continue;
+        };
+        let recipient = sender.recipient_certificate.as_ref();
+        let recipient = recipient.map(|file| RecipientCertificate::load(file, &trust, None)).transpose();
+        let Ok(recipient) = recipient else { continue };
+        let identity = Identity { trust, credential };
+        match Seal::new(sender, &identity, recipient.map(Arc::new)) {
+            Err(SealError::OwnCertificate { .. } | SealError::Recipient(_)) | Ok(_) => {}
+            Err(error) => found
+                .push(Found::error(format!("send.{name}"), format!("no message can ever be sent: {}", chain(&error)))),
+        }
+    }
+    found
+}
+
+/// Trust anchors and CRLs, each setting once.
+pub(super) fn trust(config: &Config) -> Vec<Found> {
+    let mut seen: Vec<&config::Trust> = Vec::new();
+    let mut found = Vec::new();
+    for (_, trust) in identities(config) {
+        if seen.contains(&trust) {
+            continue;
+        }
+        seen.push(trust);
+        let paths: Vec<String> = trust.anchors.iter().map(|path| path.display().to_string()).collect();
+        match TrustStore::load(&trust_settings(trust)) {
+            Ok(store) => {
+                let anchors = output::count(store.anchor_count(), "anchor");
+                let crls = output::count(store.crls().len(), "CRL");
+                let policies = format!("signing policies for {}", store.policy_count());
+                found.push(Found::ok("trust", format!("{}: {anchors}, {crls}, {policies}", paths.join(", "))));
+                let warnings = store.warnings(SystemTime::now());
+                found.extend(warnings.into_iter().map(|warning| Found::warning("trust", warning)));
+            }
+            Err(error) => found.push(Found::error("trust", chain(&error))),
+        }
+    }
+    found
+}
+
+/// The certificates that senders encrypt for.
+pub(super) fn recipients(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, sender) in &config.senders {
+        let subject = format!("send.{name}");
+        let Some(file) = &sender.recipient_certificate else {
+            found.push(Found::ok(subject, "messages are signed and not encrypted: recipient-certificate is not set"));
+            continue;
+        };
+        // Missing anchors were reported before.
+        let Ok(trust) = Trust::load(&trust_settings(&sender.trust)) else { continue };
+        let own = Credential::load(&sender.credential.certificate, &sender.credential.key).ok();
+        match RecipientCertificate::load(file, &trust, own.as_ref()) {
+            Ok(recipient) => {
+                let facts = recipient.facts();
+                let until = output::seconds(facts.not_after);
+                let text = format!("encrypts for {}, valid until {until} ({})", facts.subject.line(), file.display());
+                found.push(Found::ok(subject.clone(), text));
+                found.extend(recipient.warning(SystemTime::now()).map(|text| Found::warning(subject, text)));
+            }
+            Err(error) => found.push(Found::error(subject, chain(&error))),
+        }
+    }
+    found
+}
+
+/// The DN lists of receivers.
+pub(super) fn lists(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, receiver) in &config.receivers {
+        let subject = format!("receive.{name}");
+        match SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), Unlisted::Reject) {
+            Ok(source) => {
+                let lists = source.current();
+                let (file, banned) = (receiver.authorised.display(), lists.banned.len());
+                let authorised = output::count(lists.authorised.signers(), "signer");
+                found.push(Found::ok(subject.clone(), format!("{authorised} authorised in {file}, {banned} banned")));
+                let warnings = lists.authorised.warnings().into_iter().chain(lists.banned.warnings());
+                found.extend(warnings.map(|warning| Found::warning(subject.clone(), warning)));
+            }
+            Err(error) => found.push(Found::error(subject, chain(&error))),
+        }
+    }
+    found
+}
+
+/// The plugin folder and the cache beside it.
+pub(super) fn plugin_folders(config: &Config) -> Vec<Found> {
+    let mut found: Vec<Found> =
+        plugins::passed_over(&config.plugins.folder).into_iter().map(|text| Found::warning("plugins", text)).collect();
+    if let Err(error) = plugins::check_cache(&config.plugins.cache) {
+        let text = format!("{}; until then plugins are compiled at each start", chain(&error));
+        found.push(Found::warning("plugins", text));
+    }
+    found
+}
+
+/// The stages of every channel.
+pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
+    let senders = config.senders.keys().map(|name| (format!("send.{name}"), name, Direction::Outbound));
+    let receivers = config.receivers.keys().map(|name| (format!("receive.{name}"), name, Direction::Inbound));
+    let mut found = Vec::new();
+    for (subject, name, direction) in senders.chain(receivers) {
+        say_compiling(shared, config, name);
+        match pipeline(shared, config, name, direction) {
+            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.ready {
+                Some(ready) => {
+                    let (roles, about) = (ready.roles, ready.description);
+                    let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);
+                    Found::ok(subject.clone(), text)
+                }
+                None => {
+                    let reason = stage.reason.unwrap_or_default();
+                    let meaning = meaning(config, (name, direction), stage.name);
+                    Found::error(subject.clone(), format!("plugin {} {reason}; {meaning}", stage.name))
+                }
+            })),
+            Err(SetupError::Plugins(errors)) => found.extend(errors.iter().map(|error| {
+                let meaning = meaning(config, (name, direction), &error.plugin);
+                Found::error(subject.clone(), format!("{}; {meaning}", chain(error)))
+            })),
+            Err(error) => found.push(Found::error(subject, chain(&error))),
+        }
+    }
+    found
+}
+
+/// What a plugin that cannot be loaded means for messages: a Sesame that runs may serve on with an earlier file.
+fn meaning(config: &Config, (channel, direction): (&str, Direction), plugin: &str) -> String {
+    let waits = || "until it is fixed, the messages it applies to wait".to_owned();
+    let reported =
+        directory_of(config, channel, direction).and_then(|directory| listed_by_daemon(directory, channel).ok()?);
+    let Some(Listed { report, source: Some((process, _)) }) = reported else {
+        return waits();
+    };
+    let stage = report.stages.into_iter().find(|stage| stage.name == plugin && stage.serves);
+    stage.map_or_else(waits, |stage| {
+        let (version, sha256) = (stage.version.unwrap_or_default(), stage.sha256.unwrap_or_default());
+        let short = sha256.get(..12).unwrap_or(&sha256);
+        format!(
+            "the last good one stays in service (version {version}, SHA-256 {short}, process {process}), but would be lost on a \
+             restart"
+        )
+    })
+}
+
+/// Queues and spools: there, writable, on a file system that keeps its word, and who holds them.
+pub(super) fn queues(config: &Config) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (name, sender) in &config.senders {
+        let subject = format!("send.{name}");
+        found.extend(outgoing(&subject, sender));
+        found.extend(directory(&subject, "reject queue", &sender.reject));
+        found.extend(spool(&subject, "state", &sender.state, sender.storage.min_free));
+    }
+    let mut seen: Vec<&PathBuf> = Vec::new();
+    for (name, receiver) in &config.receivers {
+        if !seen.contains(&&receiver.spool) {
+            seen.push(&receiver.spool);
+            found.extend(spool(&format!("receive.{name}"), "spool", &receiver.spool, receiver.storage.min_free));
+        }
+    }
+    found
+}
+
+fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
+    let path = sender.queue.display();
+    let looked = Outgoing::open(&sender.queue, sender.format).and_then(|queue| queue.waiting());
+    let mut found = match looked {
+        Ok(waiting) => {
+            let count = output::count(waiting.count, "message");
+            let mut found = vec![Found::ok(subject, format!("queue {path}: {count} waiting"))];
+            found.extend(
+                waiting.foreign.iter().map(|foreign| Found::warning(subject, format!("queue {path}: {foreign}"))),
+            );
+            found
+        }
+        Err(error) => return vec![Found::error(subject, chain(&error))],
+    };
+    found.extend(unwritable(&sender.queue).map(|error| Found::error(subject, format!("queue {path} {error}"))));
+    // The state directory is looked at too, and mostly lies beside the queue.
+    let device = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
+    if device(&sender.queue) != device(&sender.state) {
+        found.extend(file_system(subject, &sender.queue));
+    }
+    if sender.state.is_dir() && device(&sender.queue) != device(&sender.state) {
+        let text = format!(
+            "state {} is on another file system than queue {path}: if it is missing one day, messages that were being sent \
+             are prepared again and may arrive twice; name a state beside the queue",
+            sender.state.display()
+        );
+        found.push(Found::warning(subject, text));
+    }
+    found
+}
+
+/// A directory that is made at start if it is missing.
+fn directory(subject: &str, what: &str, path: &Path) -> Vec<Found> {
+    let shown = path.display();
+    let there = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    match unwritable(there) {
+        Some(error) if there == path => vec![Found::error(subject, format!("{what} {shown} {error}"))],
+        Some(error) => {
+            let text = format!("{what} {shown} cannot be created: {} {error}", there.display());
+            vec![Found::error(subject, text)]
+        }
+        None if there == path => vec![Found::ok(subject, format!("{what} {shown} exists"))],
+        None => vec![Found::ok(subject, format!("{what} {shown} will be created at start"))],
+    }
+}
+
+/// Why this user cannot write to a directory, and how to fix it.
+fn unwritable(path: &Path) -> Option<String> {
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let error = rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS).err()?;
+    let user = rustix::process::geteuid().as_raw();
+    let why = io::Error::from(error);
+    Some(format!("is not writable for user {user} ({why}): chown it to the user Sesame runs as, with mode 0750"))
+}
+
+/// A directory with lock and journal.
+fn spool(subject: &str, what: &str, path: &Path, min_free: u64) -> Vec<Found> {
+    let mut found = directory(subject, what, path);
+    if !path.is_dir() {
+        return found;
+    }
+    found.extend(file_system(subject, path));
+    match spool::free_bytes(path) {
+        Ok(free) if free < min_free => found.push(Found::error(
+            subject,
+            format!(
+                "{} has {free} bytes free, less than min-free, {min_free}: nothing is received until more space is free",
+                path.display()
+            ),
+        )),
+        Ok(_) => {}
+        Err(error) => found.push(Found::warning(subject, format!("cannot find the free space of {}: {error}", path.display()))),
+    }
+    found.extend(lock(subject, path));
+    found.extend(journal(subject, path));
+    found
+}
+
+fn file_system(subject: &str, path: &Path) -> Vec<Found> {
+    let warnings = spool::inspect(path).unwrap_or_default();
+    warnings.into_iter().map(|warning| Found::warning(subject, warning.to_string())).collect()
+}
+
+/// Who holds a spool.
+fn lock(subject: &str, spool: &Path) -> Option<Found> {
+    let path = spool.join(LOCK);
+    if !path.exists() {
+        return None;
+    }
+    match SpoolLock::acquire(&path) {
+        Ok(_) => Some(Found::ok(subject, format!("{} is free: no Sesame runs on it", spool.display()))),
+        Err(error @ SpoolError::AlreadyHeld { .. }) => Some(Found::ok(subject, error.to_string())),
+        Err(error) => Some(Found::error(subject, chain(&error))),
+    }
+}
+
+fn journal(subject: &str, spool: &Path) -> Option<Found> {
+    let path = spool.join(JOURNAL);
+    if !path.exists() {
+        return None;
+    }
+    match Journal::open_to_read(&path).and_then(|journal| journal.check()) {
+        Ok(()) => Some(Found::ok(subject, format!("journal {} is sound", path.display()))),
+        Err(error) => Some(Found::error(subject, chain(&error))),
+    }
+}

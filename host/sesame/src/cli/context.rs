@@ -1,0 +1,91 @@
+//! What is passed to a command, and what several commands need: the configuration, the channels named on the command
+//! line, the runtime.
+
+use super::{EXIT_CONFIGURATION, EXIT_HELD, EXIT_USAGE};
+use crate::config::{self, Config, Kind, Selection, Source};
+use crate::log::Level;
+use crate::service::{ChannelError, Daemon, Shared};
+use message::cause;
+use settings::ConfigErrors;
+pub(super) use terminal::say;
+
+/// Stack of the threads that run plugins, OpenSSL and the disk.
+const THREAD_STACK: usize = 4 << 20;
+/// Threads for blocking work at once: each channel works on `limits.workers` messages, the rest is the disk's. As many as
+/// there are slow plugins may be waiting in them, and the disk must not.
+const BLOCKING_THREADS: usize = 512;
+
+/// What the global options of the command line say.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    /// Where the configuration comes from.
+    pub(super) source: Source,
+    /// The minimum log level, which overrides the configuration.
+    pub(super) level: Option<Level>,
+}
+
+impl Context {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// All its mistakes.
+    pub(super) fn config(&self) -> Result<Config, ConfigErrors> {
+        let mut config = self.source.load()?;
+        if let Some(level) = self.level {
+            config.log.level = level;
+        }
+        Ok(config)
+    }
+}
+
+/// Prints which plugins of a channel are compiled first, because that takes time.
+pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
+    for plugin in crate::service::compiling(shared, config, channel) {
+        say(&format!("sesame: compiling plugin {plugin} for the first time; this can take a minute"));
+    }
+}
+
+/// The runtime of a command that talks to brokers.
+///
+/// # Errors
+/// Where threads cannot be started.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(THREAD_STACK)
+        .thread_name("sesame")
+        .build()
+}
+
+/// The channels that a command names; prints what is wrong with the names.
+pub(super) fn select(config: &Config, names: &[String], kind: Kind) -> Result<Selection, u8> {
+    config.select(names, kind).map_err(|error| {
+        say(&format!("sesame: {error}"));
+        match error {
+            config::SelectionError::None { .. } => EXIT_CONFIGURATION,
+            _ => EXIT_USAGE,
+        }
+    })
+}
+
+/// Builds the channels; prints what is wrong with each.
+pub(super) fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Daemon, u8> {
+    made(Daemon::build(config, selection, shared))
+}
+
+/// The channels, or the exit status after printing what is wrong with each.
+pub(super) fn made(daemon: Result<Daemon, Vec<ChannelError>>) -> Result<Daemon, u8> {
+    daemon.map_err(|errors| {
+        for error in &errors {
+            say(&format!("sesame: {}", cause::chain(error)));
+        }
+        exit_status(&errors)
+    })
+}
+
+/// 75 where another Sesame holds a queue and nothing else is wrong, else 78.
+fn exit_status(errors: &[ChannelError]) -> u8 {
+    if errors.iter().all(|error| error.error.is_held()) { EXIT_HELD } else { EXIT_CONFIGURATION }
+}

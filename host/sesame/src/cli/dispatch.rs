@@ -1,0 +1,58 @@
+//! From the command line to a command, and from its outcome to an exit status.
+
+use std::process::ExitCode;
+
+use super::context::say;
+use super::{Cli, Command, EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED};
+use message::cause;
+use settings::ConfigErrors;
+
+/// Runs the command of the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = super::parse();
+    harden();
+    crate::memory::keep_heap();
+    if matches!(cli.command, Command::CompilePlugin) {
+        return plugins::compile_child_main();
+    }
+    ExitCode::from(run(cli).unwrap_or_else(|error| report(&error)))
+}
+
+/// No core dumps and no debugger: the process holds a private key.
+fn harden() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    let context = cli.global.context();
+    match cli.command {
+        Command::Send(arguments) => super::send::run(&arguments, &context),
+        Command::Receive(arguments) => super::receive::run(&arguments, &context),
+        Command::Run(arguments) => super::run::run(&arguments, &context),
+        Command::Publish(arguments) => super::publish::run(&arguments, &context),
+        Command::Explain(arguments) => super::explain::run(&arguments, &context),
+        Command::Demo(arguments) => super::demo::run(&arguments),
+        Command::Check(arguments) => super::check::run(&arguments, &context),
+        Command::Queue(arguments) => super::queue::run(&arguments, &context),
+        Command::Plugin(arguments) => super::plugin::run(&arguments, &context),
+        Command::Trace(arguments) => super::trace::run(&context.config()?, &arguments),
+        Command::Version => {
+            terminal::line(concat!("sesame ", env!("CARGO_PKG_VERSION")));
+            Ok(EXIT_DONE)
+        }
+        Command::CompilePlugin => Ok(EXIT_DONE),
+    }
+}
+
+/// Prints why a command failed; answers with the exit status.
+fn report(error: &anyhow::Error) -> u8 {
+    if let Some(mistakes) = error.downcast_ref::<ConfigErrors>() {
+        say(&mistakes.to_string());
+        return EXIT_CONFIGURATION;
+    }
+    say(&format!("sesame: {}", cause::chain(AsRef::<dyn std::error::Error>::as_ref(error))));
+    EXIT_FAILED
+}

@@ -1,0 +1,111 @@
+//! What a sender would do with content.
+
+use super::{Explanation, Product, placeholder, plain_input, stages};
+use crate::cli::context::say_compiling;
+use crate::config::{self, Config};
+use crate::sender::{Seal, destinations};
+use crate::service::{Shared, pipeline};
+use message::{Code, Direction, Fate};
+use plugins::{Input, Output};
+use smime::SealError;
+
+/// Room for the command and the headers of a frame, in bytes.
+const FRAME_HEADERS: usize = 4096;
+
+pub(super) fn explain(
+    config: &Config,
+    channel: &str,
+    sender: &config::Sender,
+    content: &[u8],
+) -> anyhow::Result<Explanation> {
+    let mut explanation = Explanation::new(Fate::Sent);
+    if content.iter().all(u8::is_ascii_whitespace) {
+        explanation.failed("content", "is empty or blank");
+        return Ok(explanation.end(Fate::Rejected, Code::Empty.because("the message is empty or blank")));
+    }
+    if content.len() as u64 > sender.max_payload {
+        let size = format!("{} bytes are more than max-payload, {}", content.len(), sender.max_payload);
+        let reason = Code::TooLarge.because(&size);
+        explanation.failed("content", reason.clone());
+        return Ok(explanation.end(Fate::Rejected, reason));
+    }
+    explanation.passed("content", format!("{} bytes; the id is assigned when it is queued", content.len()));
+    let shared = Shared::start(config)?;
+    let seal = match sealing(&shared, sender)? {
+        Ok(seal) => seal,
+        Err(error) if error.stops_the_channel() => {
+            let reason = message::cause::chain(&error);
+            explanation.failed("seal", reason.clone());
+            return Ok(explanation.end(Fate::Waiting, reason));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
+    say_compiling(&shared, config, channel);
+    let pipeline = pipeline(&shared, config, channel, Direction::Outbound)?.pipeline;
+    explanation.passed("plugins", stages(&pipeline));
+    let id = placeholder();
+    let properties = seal.properties(&id)?;
+    let input = Input { properties: &properties, ..plain_input(&id, &sender.destination) };
+    let outcome = pipeline.run(&input, content);
+    let mut refused = None;
+    explanation.take(outcome, |explanation, output| {
+        if let Err(reason) = place(explanation, sender, (&seal, max_frame), &output, content) {
+            refused = Some(reason);
+        }
+    });
+    if let Some(reason) = refused {
+        explanation.failed("seal", reason.clone());
+        return Ok(explanation.end(Fate::Rejected, reason));
+    }
+    if explanation.fate == Fate::Sent {
+        let word = if sender.recipient_certificate.is_some() { "signed and encrypted" } else { "signed" };
+        explanation.passed("seal", format!("{word}, in memory only"));
+    }
+    Ok(explanation)
+}
+
+fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Result<Seal, SealError>> {
+    let identity = shared.registry.identity(&sender.credential, &sender.trust)?;
+    let recipient = match &sender.recipient_certificate {
+        Some(file) => Some(shared.registry.recipient(file, &identity)?.current()),
+        None => None,
+    };
+    Ok(Seal::new(sender, &identity, recipient))
+}
+
+/// Seals one output for each of its destinations.
+///
+/// # Errors
+/// The reason, led by its code.
+fn place(
+    explanation: &mut Explanation,
+    sender: &config::Sender,
+    (seal, max_frame): (&Seal, u64),
+    output: &Output,
+    content: &[u8],
+) -> Result<(), String> {
+    let id = output.part.map_or_else(placeholder, |number| placeholder().part(number));
+    let payload = output.payload.as_deref().unwrap_or(content);
+    let mut notes: Vec<String> = output.content_type.iter().map(|kind| format!("content type {kind}")).collect();
+    notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
+    for destination in destinations(sender, &output.routes) {
+        let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
+        let sealed = sealed.map_err(|error| error.code().because(&message::cause::chain(&error)))?;
+        let wire = sealed.bytes().len();
+        if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
+            let size = format!("{wire} bytes on the wire do not fit in max-frame, {max_frame}");
+            return Err(Code::TooLarge.because(&size));
+        }
+        let notes = notes.clone();
+        let product = Product {
+            id: id.to_string(),
+            target: destination.to_string(),
+            bytes: payload.len(),
+            wire: Some(wire),
+            notes,
+        };
+        explanation.products.push(product);
+    }
+    Ok(())
+}
