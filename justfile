@@ -17,16 +17,25 @@ test-all *NAMES:
 # Format, and check with every lint.
 lint:
     cargo fmt --all
-    cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo clippy --locked --all-targets -- -D warnings
     cargo clippy --locked --package sesame --test acceptance -- -D warnings
 
 # Run the demo.
 demo:
     cargo run --release --locked -- demo
 
-# Build the crates' documentation.
+# Build the book and the crates' documentation.
 docs:
-    RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps
+    mdbook build docs
+    RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+# Write the generated reference pages of the book again.
+reference:
+    SESAME_BLESS=1 cargo test --locked --package sesame --test texts reference
+
+# Fuzz every parser: seconds in all, then names of targets.
+fuzz *ARGUMENTS:
+    fuzz/run {{ARGUMENTS}}
 
 # Measure what the program is to reach; needs root.
 figures *PARTS:

@@ -5,18 +5,7 @@
 //! terminal. C needs a compiler alone: its bindings and the component are made here, in `c`. The component is put
 //! in place once `judge` has found that a host accepts it.
 
-#[cfg(feature = "author")]
 mod c;
-#[cfg(not(feature = "author"))]
-mod c {
-    //! In place of the tools for C.
-
-    use std::path::Path;
-
-    pub(super) fn build(_folder: &Path, _scratch: &Path, _made: &Path) -> anyhow::Result<()> {
-        anyhow::bail!("cannot build a plugin in C: this Sesame was built without the feature `author`")
-    }
-}
 mod judge;
 mod name;
 mod node;
