@@ -271,7 +271,7 @@ fn stand_ins_are_shown_by_inspect_and_refused_by_name_where_a_sidecar_denies_the
     std::fs::copy(guests::component("clocks"), &component).unwrap();
     let inspected = done(sesame(folder.path(), &["plugin", "inspect", component.to_str().unwrap()]));
     for expected in [
-        ": stand-in: stands at the message's received-at",
+        ": stand-in: fixed at the message's received-at",
         "wasi:cli/environment@0.2.6: linked (empty)",
         "sesame:plugin/types@1.0.0: granted",
         "verdict      can be used",

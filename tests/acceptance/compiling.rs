@@ -43,7 +43,7 @@ fn nothing_leaves_past_a_plugin_that_is_still_compiled_and_all_of_it_meets_the_p
     let told = becomes(&pair.sender, "sites.wasm", "compiling");
     assert!(told["compiling-since"].is_u64() && told["serves"] == false, "{told}");
     assert_eq!(queues::count(&pair.sender.refused("cpu")), 0, "it serves already");
-    pair.sender.run(&["plugin", "list"]).expect(0).says("compiling (").says("wait until it serves");
+    pair.sender.run(&["plugin", "list"]).expect(0).says("compiling (").says("wait until it is ready");
     assert_eq!(broker.waiting(&pair.destination), 1);
     eventually("all ten refused", || (queues::count(&pair.sender.refused("cpu")) == 10).then_some(()));
     assert_eq!(broker.waiting(&pair.destination), 1);
@@ -63,7 +63,7 @@ fn sending_once_waits_for_the_compiler_and_says_so() {
     for number in 0..10 {
         queues::add(&pair.outgoing(), format!("Site: {number}\n").as_bytes());
     }
-    pair.sender.run(&["send"]).expect(1).says("compiling a plugin").says("10 rejected");
+    pair.sender.run(&["send"]).expect(1).says("compiling plugin").says("10 rejected");
     assert_eq!(broker.waiting(&pair.destination), 0);
     put(&pair.sender, "sites.wasm", laden("sites"));
     let file = pair.sender.folder.write("message", "Site: X\n");
@@ -71,7 +71,7 @@ fn sending_once_waits_for_the_compiler_and_says_so() {
     let said = "compiling plugin sites.wasm";
     pair.sender.run(&["explain", "cpu", path]).expect(1).says(said).says("verdict: rejected");
     put(&pair.sender, "sites.wasm", laden("sites"));
-    pair.sender.run(&["publish", "cpu", path]).expect(1).says("compiling a plugin").says("rejected");
+    pair.sender.run(&["publish", "cpu", path]).expect(1).says("compiling plugin").says("rejected");
 }
 
 #[test]

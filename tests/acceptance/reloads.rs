@@ -205,7 +205,7 @@ fn all_stored(pair: &Pair, count: usize) {
 }
 
 #[test]
-fn a_plugin_that_vanished_holds_its_messages_back_until_it_is_ended_or_back() {
+fn a_plugin_that_vanished_holds_its_messages_back_until_it_is_uninstalled_or_back() {
     let pair = pair();
     put(&pair.receiver, "sites.toml", SITES);
     put_guest(&pair.receiver, "sites", "sites.wasm");
@@ -227,7 +227,7 @@ fn a_plugin_that_vanished_holds_its_messages_back_until_it_is_ended_or_back() {
     assert_ne!(check.code, 0);
     check.says("sites.wasm");
     pair.receiver.run(&["plugin", "remove", "site"]).expect(1).says("(known: sites)");
-    pair.receiver.run(&["plugin", "remove", "sites"]).expect(0).says("ended");
+    pair.receiver.run(&["plugin", "remove", "sites"]).expect(0).says("uninstalled");
     all_stored(&pair, 3);
     assert_eq!(fate(&pair, "Site: ELSEWHERE\n").0, "incoming");
     becomes(&pair.receiver, "sites.wasm", "removed");

@@ -46,8 +46,9 @@ async fn answering(answer: &'static [u8]) -> Address {
 }
 
 fn tls() -> Arc<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(testkit::pki::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
     Arc::new(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 

@@ -31,6 +31,7 @@ use openssl::x509::{X509, X509Builder, X509Extension, X509KeyUsage, X509Name, X5
 
 pub use crl::CrlRequest;
 pub use rustls::ServerConfig;
+pub use trust::tls::provider;
 
 use trust::{DistinguishedName, NameError, OpensslError, asn1, seconds};
 

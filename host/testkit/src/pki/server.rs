@@ -15,7 +15,7 @@ impl Authority {
     /// # Errors
     /// rustls' or OpenSSL's reason.
     pub fn server_config(&self, own: &Issued) -> Result<Arc<ServerConfig>, ThrowawayError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = trust::tls::provider();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.own.certificate.to_der()?))?;
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;

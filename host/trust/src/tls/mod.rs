@@ -1,4 +1,4 @@
-//! TLS to a broker: rustls for the protocol, our trust store for the broker's certificate, OpenSSL for its signatures.
+//! TLS to a broker: rustls for the protocol, our trust store for the broker's certificate, OpenSSL for all cryptography.
 //!
 //! # Policy
 //! The broker's certificate is held to the same rules as a signer's (see `path`), and must be for the name we connect
@@ -17,13 +17,13 @@ mod signatures;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openssl::x509::X509;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
@@ -97,6 +97,13 @@ impl From<BrokerRefused> for rustls::Error {
     }
 }
 
+/// The cryptography of TLS: OpenSSL's, with rustls' own choice and order of cipher suites and key exchange groups.
+pub fn provider() -> Arc<CryptoProvider> {
+    // Making it probes what OpenSSL supports, with a key of each group.
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls_openssl::default_provider()));
+    Arc::clone(&PROVIDER)
+}
+
 /// Makes the TLS configuration for brokers. Verifier and client certificate follow what `trust` and `credential` hold at
 /// the time of each connection.
 ///
@@ -107,7 +114,7 @@ pub fn client_config(
     credential: Option<Arc<CredentialSource>>,
     allow_cn: bool,
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
         .dangerous()

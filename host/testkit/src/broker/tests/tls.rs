@@ -11,12 +11,12 @@ use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509Name};
-use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
+use crate::pki::provider;
 use stomp::{Address, Closed, ConnectError, Connector, SendFrame, SessionOptions};
 
 /// A self-signed certificate for 127.0.0.1 and its key, in DER.
@@ -52,7 +52,7 @@ fn server(
     demanding: bool,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ServerConfig> {
-    let provider = Arc::new(default_provider());
+    let provider = provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
     let builder = if demanding {
         let roots = Arc::new(roots(certificate));
@@ -65,7 +65,7 @@ fn server(
 }
 
 fn client(roots: RootCertStore) -> Arc<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -1,0 +1,58 @@
+# `just` lists these; each is one command of the repository.
+_default:
+    @just --list --unsorted
+
+# Build the program.
+build:
+    cargo build --locked
+
+# Run the unit tests: no brokers, no root.
+test *NAMES:
+    cargo test --locked -- {{NAMES}}
+
+# Run every test, with brokers; words choose tests by name.
+test-all *NAMES:
+    tests/run {{NAMES}}
+
+# Format, and check with every lint.
+lint:
+    cargo fmt --all
+    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --package sesame --test acceptance -- -D warnings
+
+# Run the demo.
+demo:
+    cargo run --release --locked -- demo
+
+# Build the book and the crates' documentation.
+docs:
+    mdbook build docs
+    RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+# Write the generated reference pages of the book again.
+reference:
+    SESAME_BLESS=1 cargo test --locked --package sesame --test texts reference
+
+# Fuzz every parser: seconds in all, then names of targets.
+fuzz *ARGUMENTS:
+    fuzz/run {{ARGUMENTS}}
+
+# Measure what the program is to reach; needs root.
+figures *PARTS:
+    tests/figures {{PARTS}}
+
+# Measure the build itself: from nothing, and after a change of one line.
+build-times *PARTS:
+    tests/build-times {{PARTS}}
+
+# Build the stock plugins from their sources; `just plugins --check` compares.
+plugins *ARGUMENTS:
+    plugins/build {{ARGUMENTS}}
+
+# Build the binary for a package.
+dist:
+    cargo build --profile dist --locked
+
+# Everything that must hold before a change is taken.
+ci:
+    .ci/run
