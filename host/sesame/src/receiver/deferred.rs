@@ -38,7 +38,7 @@ pub(super) struct Tried {
 }
 
 impl Tried {
-    /// Begins anew with other plugins, and while it is not known whether they work; forgets what does not wait any more.
+    /// Starts over with other plugins, and while it is not known whether they work; forgets what no longer waits.
     fn look_at(&mut self, pipeline: &Arc<Pipeline>, waiting: &[DeferredElement]) {
         if pipeline.is_doubtful() || self.pipeline.as_ptr() != Arc::as_ptr(pipeline) {
             *self = Self { pipeline: Arc::downgrade(pipeline), elements: HashSet::new() };
@@ -119,7 +119,7 @@ impl Receiver {
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let decided = receiver.decide_again(&element, attempt);
-            receiver.ask_about_others(&element);
+            receiver.probe_others(&element);
             decided.map(|decided| (decided, element))
         });
         let decided = decided.await;
@@ -203,11 +203,11 @@ impl Receiver {
         Some(decide_or_fail(&self.spool.crashes, &received, &snapshot))
     }
 
-    /// Asks the plugins about messages that wait behind `failed` until one is answered for, or the breaker opens. What they
-    /// say has no effect.
-    fn ask_about_others(&self, failed: &DeferredElement) {
+    /// Calls the plugins with messages that wait behind `failed` until one call succeeds, or the breaker opens. The answers
+    /// have no effect.
+    fn probe_others(&self, failed: &DeferredElement) {
         let pipeline = self.pipeline.load();
-        let undecided = || pipeline.is_doubtful() && !pipeline.is_on_trial();
+        let undecided = || pipeline.is_doubtful() && !pipeline.is_on_probation();
         if self.settings.deferred_order != DeferredOrder::Signer || !undecided() {
             return;
         }

@@ -101,7 +101,7 @@ struct Intake<'a> {
     held: Arc<HashSet<String>>,
     /// Signers of messages whose deferral is not durable yet.
     deferring: Vec<String>,
-    /// Deliveries that are worked on at once; one while a plugin is on trial.
+    /// Deliveries in flight, at most; one during a plugin's probation.
     prefetch: u32,
     /// Deliveries that the broker sends without an ACK, at most.
     ahead: u32,
@@ -109,7 +109,7 @@ struct Intake<'a> {
     left: u32,
     /// Asked to stop, decisions that wait for a compiler are given up.
     shutdown: Shutdown,
-    /// Why no more deliveries are taken, and the session ends when those in work are done with.
+    /// Why no more deliveries are taken; the session ends once those in flight are done.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     /// Whether the destination is known to keep messages until their ACK.
@@ -120,7 +120,7 @@ impl Receiver {
     /// Works on one session until it ends.
     pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
         let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
-        let prefetch = if self.pipeline.load().is_on_trial() { 1 } else { self.settings.prefetch };
+        let prefetch = if self.pipeline.load().is_on_probation() { 1 } else { self.settings.prefetch };
         let ahead = prefetch.saturating_add(self.spare.load(Ordering::Relaxed)).min(WIDEST);
         let (fitness, subscription) = tokio::select! {
             subscribed = self.look_and_subscribe(link, ahead) => subscribed,
@@ -285,8 +285,8 @@ impl Intake<'_> {
         let pipeline = self.receiver.pipeline.load();
         if pipeline.pause(Instant::now()).is_some() {
             self.leaving = Some(Ended::Paused);
-        } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_trial() {
-            self.leaving = Some(Ended::TrialOver);
+        } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_probation() {
+            self.leaving = Some(Ended::ProbationOver);
         }
     }
 
@@ -382,7 +382,7 @@ impl Intake<'_> {
         }
         tracing::warn!(
             channel = %channel, %broker, messages,
-            "messages larger than max-frame take up the whole prefetch: subscribing anew with a larger one",
+            "messages larger than max-frame take up the whole prefetch: subscribing again with a larger one",
         );
         self.leaving = Some(Ended::Crowded);
     }

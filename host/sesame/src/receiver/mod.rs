@@ -118,8 +118,8 @@ enum Ended {
     TooLong,
     /// A plugin failed for every message.
     Paused,
-    /// The plugin that was on trial answers again: a session with the full prefetch is wanted.
-    TrialOver,
+    /// The plugin answers again, its probation is over: the next session has the full prefetch.
+    ProbationOver,
     /// Messages that are too large for us take up the prefetch: a session with a larger one is wanted.
     Crowded,
     /// The destination may be a stream: the broker is asked before the next session.
@@ -162,7 +162,7 @@ impl Receiver {
         self.pipeline.load_full()
     }
 
-    /// From now on new messages go through `pipeline`; those in work finish on the one they began with. Messages that were
+    /// New messages go through `pipeline` from now on; those in flight finish on the one they began with. Messages that were
     /// deferred because a plugin could not answer for any are tried again.
     pub fn adopt(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
@@ -216,8 +216,12 @@ impl Receiver {
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
-                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Suspect => {
-                }
+                Ended::Closed
+                | Ended::Refused
+                | Ended::Paused
+                | Ended::ProbationOver
+                | Ended::Crowded
+                | Ended::Suspect => {}
                 Ended::Shutdown => break,
                 ended => self.pause(&ended, self.faults.rest(), &shutdown).await,
             }
@@ -237,7 +241,7 @@ impl Receiver {
         match ended {
             Ended::Storage(error) => {
                 let error = message::cause::chain(error);
-                if self.waits.is_due(&error, Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due(&error, Instant::now(), ready::LOG_AGAIN) {
                     tracing::error!(
                         channel = %self.name, spool = %spool, error,
                         "cannot store messages; the broker keeps them until storing works again",
@@ -245,7 +249,7 @@ impl Receiver {
                 }
             }
             Ended::LowSpace(free) => {
-                if self.waits.is_due("too little room", Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due("too little room", Instant::now(), ready::LOG_AGAIN) {
                     tracing::error!(
                         channel = %self.name, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                         "too little room on the disk; the broker keeps the messages until there is more",
@@ -256,7 +260,7 @@ impl Receiver {
             Ended::Closed
             | Ended::Refused
             | Ended::Paused
-            | Ended::TrialOver
+            | Ended::ProbationOver
             | Ended::Crowded
             | Ended::Suspect
             | Ended::Shutdown => return,

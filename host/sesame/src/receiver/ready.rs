@@ -19,9 +19,9 @@ use super::{Ended, Receiver, STORAGE_PAUSE};
 pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Messages that are warned of in a session.
 pub(super) const WARNINGS: usize = 20;
-/// A fault that lasts is said again after this long.
-pub(super) const SAY_AGAIN: Duration = Duration::from_secs(60);
-/// The first count that is warned of, and from which step to which it is said again.
+/// A fault that lasts is logged again after this long.
+pub(super) const LOG_AGAIN: Duration = Duration::from_secs(60);
+/// The first count that is logged as a warning, and the step after which it is logged again.
 const FIRST_WARNING: u32 = 10;
 const WARNING_STEP: u32 = 5;
 /// Messages that were warned of and are remembered.

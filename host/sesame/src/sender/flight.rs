@@ -300,8 +300,8 @@ impl Flight<'_> {
         false
     }
 
-    /// A message that cannot be sealed goes to the reject queue if that is its own fault; if it is that of a key or a
-    /// setting, it waits until somebody mends that.
+    /// A message that cannot be sealed goes to the reject queue if the fault is its own; if the fault is in a key or a
+    /// setting, it waits until that is fixed.
     async fn unsealable(&self, prepared: Prepared, error: &SealError) {
         let Prepared { element, key, .. } = prepared;
         if error.is_message_fault() {

@@ -71,7 +71,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether nothing is left to do for anybody.
+    /// Whether nothing is left to do for the operator.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.rejected == 0 && self.waiting == 0 && self.gave_up.is_none()
@@ -248,7 +248,7 @@ impl Sender {
 
     fn fate(&self, element: &str, id: Option<&MessageId>, fate: Fate, reason: Option<&str>) {
         if let Some(fates) = &*locked(&self.fates) {
-            // Whoever listened may have gone.
+            // The listener may be gone.
             let _ = fates.send(FateReport {
                 channel: Arc::clone(&self.name),
                 element: element.to_owned(),

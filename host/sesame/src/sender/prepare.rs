@@ -80,7 +80,7 @@ pub(super) enum Examined {
     Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String, pipeline: String },
     /// Not to be sent now.
     PutOff { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
-    /// Locked by somebody else, gone, or left alone while the channel pauses.
+    /// Locked by another process, gone, or left alone while the channel pauses.
     NotOurs,
 }
 
@@ -225,7 +225,7 @@ impl Sender {
                         waits_for: WaitsFor::Plugin(taken.replaced),
                         reason: error.to_string(),
                     },
-                    Blame::Nobody => Examined::NotOurs,
+                    Blame::Nothing => Examined::NotOurs,
                 };
             }
             Outcome::Dropped { finding, plugin } => {

@@ -69,9 +69,9 @@ fn looks(destination: &Destination, server: &str) -> Looks {
     }
 }
 
-/// What a first look at a destination came to.
+/// The result of the first check of a destination.
 #[derive(Debug)]
-enum Known {
+enum Checked {
     /// The queue is there.
     Fit,
     /// The broker cannot be asked: its RECEIPT counts as it is.
@@ -100,7 +100,7 @@ pub(super) enum Answer {
 pub(super) struct Proofs {
     sender: Arc<Sender>,
     link: Connected,
-    known: HashMap<Destination, Known>,
+    known: HashMap<Destination, Checked>,
     waiting: Vec<Done>,
     asked: Option<Asked>,
     last: Option<Instant>,
@@ -126,7 +126,7 @@ impl Proofs {
     /// The destinations of a message, once it was admitted, that need a second look.
     pub(super) fn needs(&self, prepared: &Prepared) -> Vec<Destination> {
         let mut all: Vec<Destination> = self.asked_about(prepared).into_iter().collect();
-        all.retain(|destination| !matches!(self.known.get(destination), Some(Known::Unasked)));
+        all.retain(|destination| !matches!(self.known.get(destination), Some(Checked::Unasked)));
         all
     }
 
@@ -137,8 +137,8 @@ impl Proofs {
     pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
         for destination in self.asked_about(prepared) {
             match self.known.get(&destination) {
-                Some(Known::Fit | Known::Unasked) => {}
-                Some(Known::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
+                Some(Checked::Fit | Checked::Unasked) => {}
+                Some(Checked::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
                 _ => self.first_look(destination).await?,
             }
         }
@@ -160,16 +160,16 @@ impl Proofs {
                     "nothing is sent to this destination; its messages stay in outgoing",
                 );
                 let until = Instant::now() + BELIEVED;
-                self.known.insert(destination, Known::Unfit { why: why.clone(), until });
+                self.known.insert(destination, Checked::Unfit { why: why.clone(), until });
                 Err(why)
             }
             Some(why) => {
                 self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
-                self.known.insert(destination, Known::Unasked);
+                self.known.insert(destination, Checked::Unasked);
                 Ok(())
             }
             None => {
-                self.known.insert(destination, Known::Fit);
+                self.known.insert(destination, Checked::Fit);
                 Ok(())
             }
         }

@@ -11,7 +11,7 @@ struct Wait {
     since: Instant,
     /// When it was first taken up: the "now" of plugins, the same on every attempt.
     first: SystemTime,
-    /// Whether an attempt was counted against it. One that waits for a plugin to be mended goes on when it is.
+    /// Whether an attempt was counted against it. One that waits for a plugin to be fixed continues once it is.
     counted: bool,
 }
 

@@ -51,7 +51,7 @@ struct Pass {
 
 impl Sender {
     /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
-    /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
+    /// the consumer is gone. A pass through the queue that finds nothing to take up is followed by a pause.
     pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
         let mut pass = None;
         let (mut taken_up, mut replaced) = (0, 0);
@@ -166,7 +166,7 @@ impl Sender {
     /// come last, so that none of them can keep another from being sent.
     async fn next_names(self: &Arc<Self>, pass: Option<Pass>) -> (Option<Pass>, Vec<ElementName>) {
         let sender = Arc::clone(self);
-        let batch = if self.pipeline.load().is_on_trial() { 1 } else { BATCH };
+        let batch = if self.pipeline.load().is_on_probation() { 1 } else { BATCH };
         let read = tokio::task::spawn_blocking(move || sender.read_names(pass, batch));
         match read.await {
             Ok(Ok(found)) => found,
@@ -316,7 +316,7 @@ impl Sender {
         match removal {
             Ok(Removal::Removed | Removal::Gone) => true,
             Ok(Removal::Restored(restored)) => {
-                tracing::warn!(channel = %self.name, element = %restored, "the element was overwritten while it was in work; the new content is queued");
+                tracing::warn!(channel = %self.name, element = %restored, "the element was overwritten while it was in flight; the new content is queued");
                 self.wake.notify_one();
                 true
             }

@@ -43,8 +43,8 @@ pub enum Ending {
 /// What is to be done with a suspect.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Nobody is blamed; the window is smaller.
-    Nobody,
+    /// No element is suspected; the window is smaller.
+    Nothing,
     /// The element waits a while, then goes alone.
     Hold(String),
     /// The broker will not take the element: it goes to the reject queue.
@@ -169,12 +169,12 @@ impl Window {
     pub fn broke(&mut self, in_flight: &[String], ending: Ending, now: Instant) -> Blame {
         self.in_row = 0;
         match in_flight {
-            [] => Blame::Nobody,
+            [] => Blame::Nothing,
             [one] => self.blame(one, ending, now),
             several => {
                 let size = if ending == Ending::Error { 1 } else { several.len() / 2 };
                 self.size = size.clamp(1, self.max);
-                Blame::Nobody
+                Blame::Nothing
             }
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         let mut reconnects = 0;
         while window.size() > 1 {
             let flight = names(0..u32::try_from(window.size()).unwrap());
-            assert_eq!(window.broke(&flight, Ending::Break, now), Blame::Nobody);
+            assert_eq!(window.broke(&flight, Ending::Break, now), Blame::Nothing);
             reconnects += 1;
         }
         assert_eq!(reconnects, 6);
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn an_error_frame_leaves_one_send_at_a_time() {
         let mut window = Window::new(64);
-        assert_eq!(window.broke(&names(0..40), Ending::Error, Instant::now()), Blame::Nobody);
+        assert_eq!(window.broke(&names(0..40), Ending::Error, Instant::now()), Blame::Nothing);
         assert_eq!(window.size(), 1);
     }
 

@@ -1,7 +1,7 @@
 //! Channels made from a configuration, and run together until stopped.
 //!
 //! Start with [`Daemon::build`]: everything that can be wrong before the first message is found there, for all channels
-//! at once. [`Daemon::run`] runs them, re-reads what changes on disk, tells systemd how things stand and reloads on
+//! at once. [`Daemon::run`] runs them, re-reads what changes on disk, reports its state to systemd and reloads on
 //! SIGHUP: the new configuration is built completely beside the old one before that is drained. Plugins that are dropped
 //! in, replaced or removed while it runs are the work of `pipelines`.
 
@@ -330,14 +330,14 @@ pub async fn stop_on_signals(mut signals: Signals, switch: &Switch, grace: Durat
                 Asked::Reload => reload(),
                 Asked::Stop => {
                     if !asked {
-                        tracing::info!(grace = %message::duration::words(grace), "stopping: finishing what is in work");
+                        tracing::info!(grace = %message::duration::words(grace), "stopping: finishing messages in flight");
                     }
                     asked = true;
                     switch.press();
                 }
             },
             () = deadline => {
-                tracing::warn!("the grace period is over: stopping now; what is in work stays queued");
+                tracing::warn!("the grace period is over: stopping now; messages in flight stay queued");
                 switch.stop();
                 asked = false;
             }
