@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 const IMPATIENT: usize = 256;
 /// Messages that may wait for a look; no more are sent before it.
 const MOST: usize = 1024;
-/// How long what is wrong with a destination is believed.
+/// How long a fault of a destination is remembered.
 const BELIEVED: Duration = Duration::from_secs(5);
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,13 +82,13 @@ enum Checked {
     },
 }
 
-/// A second look that goes on.
+/// A second look in progress.
 struct Asked {
     batch: Vec<Done>,
     answer: JoinHandle<Vec<(Destination, QueueState)>>,
 }
 
-/// What a second look came to.
+/// The result of a second look.
 pub(super) enum Answer {
     /// These may be removed; the rest, if any, waits for the next look.
     Proved(Vec<Proved>),
@@ -133,7 +133,7 @@ impl Proofs {
     /// Makes sure that every destination of a message holds what it is sent.
     ///
     /// # Errors
-    /// What is wrong with one, and what to do. It is logged when it is found out, not for every message.
+    /// What is wrong with one, and what to do. It is logged when it is detected, not for every message.
     pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
         for destination in self.asked_about(prepared) {
             match self.known.get(&destination) {
@@ -184,7 +184,7 @@ impl Proofs {
         None
     }
 
-    /// Whether no message waits for a look. At the end of a session not for ever.
+    /// Whether no message waits for a look.
     pub(super) fn is_idle(&self) -> bool {
         self.asked.is_none() && (self.waiting.is_empty() || self.failed >= LAST_LOOKS)
     }
@@ -306,7 +306,7 @@ async fn look(sender: &Sender, link: &Connected, destination: &Destination, name
 }
 
 impl Sender {
-    /// Says once for each state of things that a `/queue/` destination is not proved.
+    /// Logs once for each destination and broker that a `/queue/` destination is not proved.
     fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
         let mut warned = super::locked(&self.unproved);
         if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {

@@ -43,7 +43,8 @@ pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
     shutdown.draining().await;
 }
 
-/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of certificates that expire soon, at start-up and once a day.
+/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of certificates that expire soon,
+/// at start-up and once a day.
 pub(super) async fn refresh(registry: Arc<Registry>, every: Duration, shutdown: Shutdown) {
     const DAY: Duration = Duration::from_secs(86_400);
     let mut warned: Option<SystemTime> = None;
