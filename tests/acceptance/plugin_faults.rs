@@ -202,7 +202,7 @@ fn a_stop_in_the_middle_of_a_slow_message_is_no_death_of_it() {
     let in_work = pair.receiver.spool("central").join("in-work");
     for _ in 0..4 {
         let mut receiver = pair.receiver.start(&["receive"]);
-        eventually("the message to be in work", || {
+        eventually("the message to be in flight", || {
             std::fs::read_to_string(&in_work).is_ok_and(|notes| notes.contains('+')).then_some(())
         });
         receiver.signal(Signal::TERM);

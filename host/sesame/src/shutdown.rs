@@ -1,8 +1,8 @@
-//! Stopping: one word that every task listens for.
+//! Shutdown: a signal that every task watches.
 //!
-//! The first SIGTERM or SIGINT asks for a drain: nothing new is taken up, what is in work is finished within the grace
-//! period. The second one, or the end of the grace period, asks for a stop at once; what is in work then stays where it
-//! is, in our queue or at the broker.
+//! The first SIGTERM or SIGINT asks for a drain: nothing new is taken up, messages in flight are finished within the
+//! grace period. The second one, or the end of the grace period, asks for a stop at once; messages in flight then stay
+//! where they are, in our queue or at the broker.
 
 use tokio::sync::watch;
 
@@ -14,11 +14,11 @@ enum Phase {
     Stopping,
 }
 
-/// The hand on the switch.
+/// Requests a shutdown.
 #[derive(Debug)]
 pub struct Switch(watch::Sender<Phase>);
 
-/// What a task listens to.
+/// What a task watches.
 #[derive(Clone, Debug)]
 pub struct Shutdown(watch::Receiver<Phase>);
 

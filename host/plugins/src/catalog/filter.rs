@@ -6,7 +6,7 @@ use message::Direction;
 
 /// The messages a plugin applies to; a key that is not set matches all.
 ///
-/// Patterns are compared whole, letter by letter; `*` stands for any number of characters. A signer is compared in both
+/// Patterns are compared whole, letter by letter; `*` matches any number of characters. A signer is compared in both
 /// forms of the name, RFC 4514 and slash. A content type is compared in lower case and without its parameters; a
 /// message without one matches only where nothing is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

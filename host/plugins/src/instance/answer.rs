@@ -109,7 +109,7 @@ pub enum AnswerError {
     },
 }
 
-/// The limits an answer is held against.
+/// The limits of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds<'a> {
     pub(crate) max_payload: usize,

@@ -169,7 +169,7 @@ mod tests {
         // More than the failures in a row for which a channel pauses.
         for number in 0..20 {
             let id = format!("m/{number}");
-            assert_eq!(outcome(&all, &id), Some(Blame::Nobody));
+            assert_eq!(outcome(&all, &id), Some(Blame::Nothing));
             assert_eq!(outcome(&some, &id), Some(Blame::Plugin));
             assert_eq!(outcome(&none, &id), None);
         }

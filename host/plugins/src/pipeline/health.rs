@@ -107,7 +107,7 @@ impl Health {
         let Failed { message, suspect } = failed;
         let known = suspect || record.failed.contains(&message) || record.suspects.contains(&message);
         let rest = match &record.breaker {
-            Some(open) if now < open.until => return Blame::Nobody,
+            Some(open) if now < open.until => return Blame::Nothing,
             Some(open) => (open.rest * 2).min(LONGEST_REST),
             None => FIRST_REST,
         };
@@ -258,7 +258,7 @@ mod tests {
         let now = Instant::now();
         let health = opened(now);
         for message in 10..100 {
-            assert_eq!(health.failed(fresh(message), &FAULT, now + FIRST_REST / 2), Blame::Nobody);
+            assert_eq!(health.failed(fresh(message), &FAULT, now + FIRST_REST / 2), Blame::Nothing);
         }
         assert!(health.resting(now + FIRST_REST / 2).is_some());
         assert!(health.resting(now + FIRST_REST).is_none() && health.is_open());

@@ -225,8 +225,8 @@ pub enum Blame {
     Message,
     /// The plugin: the message waits, and no attempt is counted.
     Plugin,
-    /// Nothing: the channel pauses, and the message stays where it is as if it was never taken up.
-    Nobody,
+    /// Nothing: the channel pauses, and the message stays where it is as if it had never been taken up.
+    Nothing,
 }
 
 /// Why a channel pauses: a plugin failed for every message.
@@ -284,19 +284,19 @@ impl Pipeline {
     }
 
     /// Why the channel must pause now, if it must: nothing may be taken up until then, and then one message at a time while
-    /// [`Pipeline::is_on_trial`]. Until then [`Pipeline::run`] calls no plugin, and a failure counts against nothing.
+    /// [`Pipeline::is_on_probation`]. Until then [`Pipeline::run`] calls no plugin, and a failure counts against nothing.
     #[must_use]
     pub fn pause(&self, now: Instant) -> Option<Pause> {
         self.stages.iter().find_map(|stage| {
             let open = stage.health.resting(now)?;
-            let error = StageError { blame: Blame::Nobody, ..stage.error(open.fault) };
+            let error = StageError { blame: Blame::Nothing, ..stage.error(open.fault) };
             Some(Pause { error, since: open.since, until: open.until })
         })
     }
 
     /// Whether a plugin failed for every message and has not answered since (probation).
     #[must_use]
-    pub fn is_on_trial(&self) -> bool {
+    pub fn is_on_probation(&self) -> bool {
         self.stages.iter().any(|stage| stage.health.is_open())
     }
 

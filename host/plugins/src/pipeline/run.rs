@@ -71,7 +71,7 @@ impl Pipeline {
         if let (Some(error), Some(stage)) = (failed, self.stages.get(answered)) {
             error.blame = match stage.is_compiling() {
                 // Waiting for a compiler is no failure: nothing pauses, nothing is counted.
-                true if stage.holds(input.destination) => Blame::Nobody,
+                true if stage.holds(input.destination) => Blame::Nothing,
                 true => Blame::Plugin,
                 false => stage.health.failed(Failed::of(input, payload), &error.fault, now),
             };

@@ -1,7 +1,7 @@
 //! Pipelines of plugins that behave well and badly, built from `tests/guests`.
 
 mod ill_behaved;
-mod on_trial;
+mod probation;
 mod wording;
 
 use std::path::{Path, PathBuf};

@@ -53,7 +53,7 @@ pub enum SetupError {
     /// The configuration has no such channel.
     #[error("there is no channel {0:?}")]
     NoChannel(String),
-    /// A directory cannot be made.
+    /// A directory cannot be created.
     #[error("cannot make directory {}", .path.display())]
     Directory {
         /// The directory.

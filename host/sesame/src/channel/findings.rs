@@ -1,8 +1,8 @@
-//! How findings are written: into the log, a reason and a field of an element.
+//! Findings as text: in the log, in a reason and in a field of an element.
 
 use message::{Finding, Severity};
 
-/// Findings of one message that are logged; all of them stand beside a message that is rejected or deferred.
+/// Findings of one message that are logged; all are written beside a message that is rejected or deferred.
 const SHOWN_FINDINGS: usize = 10;
 
 /// One line for each thing that plugins found, without the values.

@@ -15,10 +15,10 @@ use stomp::{
     Timing, rabbitmq,
 };
 
-/// How long a link rests after the broker refused what was asked of it.
+/// How long a link waits after the broker refused a request.
 const PENALTY: Duration = Duration::from_secs(5);
 
-/// The way to a broker: where it is, how we present ourselves, and how long to wait between attempts.
+/// The link to a broker: its address, our identity, and the back-off between attempts.
 #[derive(Debug)]
 pub struct Link {
     connector: AsyncMutex<Connector>,
@@ -66,7 +66,7 @@ impl Link {
         })
     }
 
-    /// Connects, however long it takes. Dropped, it stops.
+    /// Connects, however long it takes. Dropping the future stops it.
     pub async fn connect(&self) -> Connected {
         let rest = locked(&self.rest_until).take();
         if let Some(until) = rest {
@@ -103,12 +103,12 @@ impl Link {
         }
     }
 
-    /// The broker took messages in the last session: if that broke all the same, the next one need not wait long.
+    /// Resets the back-off: the broker took messages in the last session.
     pub async fn served(&self) {
         self.connector.lock().await.served();
     }
 
-    /// The broker refused what was asked of it: the next connection waits a moment.
+    /// Delays the next connection: the broker refused a request.
     pub fn penalise(&self) {
         *locked(&self.rest_until) = Some(Instant::now() + PENALTY);
     }
@@ -119,7 +119,7 @@ impl Link {
         self.cumulative.load(Ordering::Relaxed)
     }
 
-    /// From now on subscriptions ask for cumulative ACKs.
+    /// Makes later subscriptions ask for cumulative ACKs.
     pub fn use_cumulative_acks(&self) {
         self.cumulative.store(true, Ordering::Relaxed);
     }

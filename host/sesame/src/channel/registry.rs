@@ -154,7 +154,7 @@ impl Registry {
     }
 
     /// Locks a spool or state directory, recovers it and starts its commit engine; the second call for one directory
-    /// answers the same.
+    /// returns the same.
     ///
     /// # Errors
     /// [`SetupError`]; [`SetupError::is_held`] where another process has it.
@@ -176,7 +176,7 @@ impl Registry {
         let lock = Arc::new(SpoolLock::acquire(&directory.join(LOCK))?);
         for warning in spool::inspect(directory).unwrap_or_default() {
             if due(&warning.to_string()) {
-                tracing::warn!(spool = %directory.display(), "{}; `sesame check` says more", warning.brief());
+                tracing::warn!(spool = %directory.display(), "{}; see `sesame check`", warning.brief());
             }
         }
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
@@ -217,7 +217,7 @@ impl Registry {
         }
     }
 
-    /// Forgets what no channel uses any more after a reload.
+    /// Drops what no channel uses after a reload.
     fn forget_unused(&self) {
         locked(&self.lists).retain(|source| Arc::strong_count(source) > 1);
         locked(&self.recipients).retain(|source| Arc::strong_count(source) > 1);
@@ -262,7 +262,7 @@ fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Ref
     }
 }
 
-/// Makes a directory, with its parents, unless it is there.
+/// Creates a directory, with its parents, unless it exists.
 fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     let there = path.is_dir();

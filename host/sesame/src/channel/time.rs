@@ -1,4 +1,4 @@
-//! Times: the back-off between attempts, and how a moment is given to plugins and written to the log.
+//! Times: the back-off between attempts, and how a time is passed to plugins and written to the log.
 
 use std::time::{Duration, SystemTime};
 

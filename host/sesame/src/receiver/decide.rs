@@ -324,7 +324,7 @@ impl Draft<'_> {
                 decision.plugin = Some(plugin);
             }
             Outcome::Failed { plugin, error } => {
-                decision.paused = error.blame == Blame::Nobody;
+                decision.paused = error.blame == Blame::Nothing;
                 let counts = error.blame == Blame::Message;
                 let error = Code::PluginFailed.because(&error.to_string());
                 self.defer(&error, None, counts, &refusal, decision);
@@ -414,7 +414,7 @@ impl Draft<'_> {
 
 /// Whether no plugin was called because the channel is paused.
 fn is_pause(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Failed { error, .. } if error.blame == Blame::Nobody)
+    matches!(outcome, Outcome::Failed { error, .. } if error.blame == Blame::Nothing)
 }
 
 struct Refusal<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Nothing on disk is trusted as "already authorised": what is read back is `sealed`, the message as it came. With
 //! `deferred-order = "signer"` only the oldest deferred message of each signer is tried, and the next one as soon as that
-//! is decided. Where that one fails and it is not known whether the plugin works at all, the plugin is asked about messages
+//! is decided. If that one fails and it is not known whether the plugin works at all, the plugin is called with messages
 //! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
 
 use std::collections::HashSet;
@@ -21,12 +21,12 @@ use plugins::Pipeline;
 use spool::journal::{DeferredElement, Disposition};
 use spool::{CommitError, ElementError, ElementPath, Stored};
 
-/// How often the deferred queue is looked at.
+/// How often the deferred queue is checked.
 const LOOK: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The largest element that is read back, in bytes.
 const DEFERRED_LIMIT: u64 = 1 << 30;
-/// Messages that wait behind a failed one and about which a plugin is asked to see whether it works at all.
+/// Messages behind a failed one with which a plugin is called to see whether it works at all.
 const TRIALS: usize = 8;
 
 /// The elements that were tried with plugins that work, since those were replaced or answered again. Each is freed by that
@@ -38,7 +38,7 @@ pub(super) struct Tried {
 }
 
 impl Tried {
-    /// Begins anew with other plugins, and while it is not known whether they work; forgets what does not wait any more.
+    /// Starts over with other plugins, and while it is not known whether they work; forgets what no longer waits.
     fn look_at(&mut self, pipeline: &Arc<Pipeline>, waiting: &[DeferredElement]) {
         if pipeline.is_doubtful() || self.pipeline.as_ptr() != Arc::as_ptr(pipeline) {
             *self = Self { pipeline: Arc::downgrade(pipeline), elements: HashSet::new() };
@@ -119,7 +119,7 @@ impl Receiver {
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let decided = receiver.decide_again(&element, attempt);
-            receiver.ask_about_others(&element);
+            receiver.probe_others(&element);
             decided.map(|decided| (decided, element))
         });
         let decided = decided.await;
@@ -133,7 +133,7 @@ impl Receiver {
         }
         if let Disposition::Deferred { next, attempt } = decision.disposition {
             let reason = decision.facts.reason.unwrap_or_default();
-            self.say_still_deferred(&element, attempt, &reason);
+            self.log_still_deferred(&element, attempt, &reason);
             if let Err(error) = self.spool.journal.defer_again(self.channel.name(), &element.element, next, attempt) {
                 tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot write the journal");
             }
@@ -163,7 +163,7 @@ impl Receiver {
     }
 
     /// One line for a message whose attempt was counted, and one for all that wait for the same plugin.
-    fn say_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
+    fn log_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
         if attempt > element.attempt {
             tracing::warn!(channel = %self.channel, id = %element.id, attempt, reason, "message still deferred");
         } else if self.waits.is_due(reason, Instant::now(), self.settings.repetition.back_off_min) {
@@ -203,11 +203,11 @@ impl Receiver {
         Some(decide_or_fail(&self.spool.crashes, &received, &snapshot))
     }
 
-    /// Asks the plugins about messages that wait behind `failed` until one is answered for, or the breaker opens. What they
-    /// say has no effect.
-    fn ask_about_others(&self, failed: &DeferredElement) {
+    /// Calls the plugins with messages that wait behind `failed` until one call succeeds, or the breaker opens. The answers
+    /// have no effect.
+    fn probe_others(&self, failed: &DeferredElement) {
         let pipeline = self.pipeline.load();
-        let undecided = || pipeline.is_doubtful() && !pipeline.is_on_trial();
+        let undecided = || pipeline.is_doubtful() && !pipeline.is_on_probation();
         if self.settings.deferred_order != DeferredOrder::Signer || !undecided() {
             return;
         }
@@ -220,7 +220,7 @@ impl Receiver {
         }
     }
 
-    /// Puts off an element that cannot be read now, without counting an attempt.
+    /// Postpones an element that cannot be read now, without counting an attempt.
     fn look_later(&self, element: &DeferredElement) {
         let next = SystemTime::now() + self.settings.repetition.back_off_max;
         if let Err(error) = self.spool.journal.defer_again(self.channel.name(), &element.element, next, element.attempt)

@@ -1,6 +1,6 @@
-//! Whether a destination is one that a receiver can do its work on: a queue that keeps a message until its ACK.
+//! Whether a receiver can work with a destination: a queue that keeps a message until its ACK.
 //!
-//! A stream of RabbitMQ is none. A subscriber gets only what comes after it subscribed, so what is sent while no session is
+//! A RabbitMQ stream is not one. A subscriber gets only what comes after it subscribed, so what is sent while no session is
 //! open is never seen, and an ACK removes nothing. Deliveries from one carry `x-stream-offset`; but a sender may write such
 //! a header too, so it is only a reason to ask the broker before the next session.
 
@@ -18,7 +18,7 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 pub(super) enum Fitness {
     /// It is no stream, whatever the headers of deliveries say.
     Fit,
-    /// It is none as far as is known.
+    /// It is no stream as far as is known.
     Unknown,
     /// Nothing may be received from it; why was logged.
     Unfit,

@@ -20,16 +20,16 @@ use stomp::{
     AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription, rabbitmq,
 };
 
-/// How often the room on the disk is looked at.
+/// How often the free space on the disk is checked.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// The largest prefetch that brokers take.
 const WIDEST: u32 = 65_535;
-/// How often a delivery looks whether the plugin that it waits for is compiled.
+/// How often a delivery checks whether the plugin it waits for is compiled.
 const COMPILER_LOOK: Duration = Duration::from_millis(100);
 /// How long a DISCONNECT may take.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
 
-/// No decision is made now: the plugins that lie in the folder are not known or not compiled.
+/// No decision is made now: the plugins in the folder are not known or not compiled.
 struct NotNow;
 
 /// What of a delivery is needed after its decision.
@@ -67,7 +67,7 @@ struct Answer {
     stored: Result<Stored, CommitError>,
 }
 
-/// Answers for one delivery, also when the engine died without a word.
+/// Answers for one delivery, also when the engine ended without an answer.
 struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Channel);
 
 impl Reply {
@@ -101,7 +101,7 @@ struct Intake<'a> {
     held: Arc<HashSet<String>>,
     /// Signers of messages whose deferral is not durable yet.
     deferring: Vec<String>,
-    /// Deliveries that are worked on at once; one while a plugin is on trial.
+    /// Deliveries in flight, at most; one during a plugin's probation.
     prefetch: u32,
     /// Deliveries that the broker sends without an ACK, at most.
     ahead: u32,
@@ -109,7 +109,7 @@ struct Intake<'a> {
     left: u32,
     /// Asked to stop, decisions that wait for a compiler are given up.
     shutdown: Shutdown,
-    /// Why no more deliveries are taken, and the session ends when those in work are done with.
+    /// Why no more deliveries are taken; the session ends once those in flight are done.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
     /// Whether the destination is known to keep messages until their ACK.
@@ -117,10 +117,10 @@ struct Intake<'a> {
 }
 
 impl Receiver {
-    /// Works on one session until it ends.
+    /// Runs one session until it ends.
     pub(super) async fn serve(self: &Arc<Self>, link: &Connected, shutdown: &Shutdown) -> Ended {
         let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
-        let prefetch = if self.pipeline.load().is_on_trial() { 1 } else { self.settings.prefetch };
+        let prefetch = if self.pipeline.load().is_on_probation() { 1 } else { self.settings.prefetch };
         let ahead = prefetch.saturating_add(self.spare.load(Ordering::Relaxed)).min(WIDEST);
         let (fitness, subscription) = tokio::select! {
             subscribed = self.look_and_subscribe(link, ahead) => subscribed,
@@ -225,7 +225,7 @@ impl Receiver {
         Ok(Arc::new(waiting.into_iter().map(|element| element.signer).collect()))
     }
 
-    /// The same on a blocking thread; `None` where the journal cannot be read, which is said.
+    /// The same on a blocking thread; `None` if the journal cannot be read, which is logged.
     async fn look_for_held(self: &Arc<Self>) -> Option<Arc<HashSet<String>>> {
         let receiver = Arc::clone(self);
         match tokio::task::spawn_blocking(move || receiver.held_signers()).await {
@@ -285,8 +285,8 @@ impl Intake<'_> {
         let pipeline = self.receiver.pipeline.load();
         if pipeline.pause(Instant::now()).is_some() {
             self.leaving = Some(Ended::Paused);
-        } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_trial() {
-            self.leaving = Some(Ended::TrialOver);
+        } else if self.prefetch < self.receiver.settings.prefetch && !pipeline.is_on_probation() {
+            self.leaving = Some(Ended::ProbationOver);
         }
     }
 
@@ -315,7 +315,7 @@ impl Intake<'_> {
              dead-letter exchange there",
         );
         if self.warned == ready::WARNINGS {
-            tracing::warn!(%channel, destination = %queue, %broker, "more such messages of this session are not named");
+            tracing::warn!(%channel, destination = %queue, %broker, "further such messages of this session are not logged");
         }
     }
 
@@ -376,19 +376,19 @@ impl Intake<'_> {
         if self.ahead == WIDEST {
             tracing::error!(
                 channel = %channel, %broker, messages,
-                "messages larger than max-frame hold up the channel, for brokers send no more beside them: remove them there",
+                "messages larger than max-frame block the channel, since brokers send no more beside them: remove them there",
             );
             return;
         }
         tracing::warn!(
             channel = %channel, %broker, messages,
-            "messages larger than max-frame take up the whole prefetch: subscribing anew with a larger one",
+            "messages larger than max-frame take up the whole prefetch: subscribing again with a larger one",
         );
         self.leaving = Some(Ended::Crowded);
     }
 
-    /// Decides with the plugins that lie in the folder by now. Where one of them that applies to every message is still
-    /// compiled, that is waited for; nothing is decided where a stop is asked for meanwhile.
+    /// Decides with the plugins that are in the folder now. Waits while one of them that applies to every message is being
+    /// compiled; nothing is decided if a stop is requested meanwhile.
     fn decide(&self, origin: &Origin) -> JoinHandle<Result<Option<Decided>, JoinError>> {
         let (receiver, held) = (Arc::clone(self.receiver), Arc::clone(&self.held));
         let (raw, id) = (origin.raw.clone(), origin.header_id.clone());
@@ -491,7 +491,7 @@ impl Intake<'_> {
     }
 }
 
-/// The decision of the delivery at the front; pending for ever where there is none.
+/// The decision of the delivery at the front; pending forever if there is none.
 async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>, JoinError>> {
     match in_work.front_mut() {
         Some(first) => Some((&mut first.decision).await.flatten()),

@@ -3,10 +3,11 @@
 //! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
 //! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
-//! messages, and no other is begun before a probe on this machine shows that storing works (`ready.rs`). A plugin that fails for every message pauses it too, until the
-//! plugin answers for one or is replaced: what was decided before is stored and acknowledged, the session is closed, and
-//! then one message at a time is tried. While a plugin that applies to every message is compiled, no session is begun, and
-//! the deliveries of one that was begun wait in memory, unacknowledged. (An UNSUBSCRIBE would not do: RabbitMQ answers ACKs after it with ERROR.)
+//! messages, and no other is opened before a probe on this machine shows that storing works (`ready.rs`). A plugin that
+//! fails for every message pauses it too, until the plugin answers for one or is replaced: what was decided before is
+//! stored and acknowledged, the session is closed, and then one message at a time is tried. While a plugin that applies to
+//! every message is being compiled, no session is opened, and the deliveries of an open one wait in memory,
+//! unacknowledged. (UNSUBSCRIBE is no alternative: RabbitMQ answers ACKs after it with ERROR.)
 //!
 //! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
 
@@ -62,16 +63,16 @@ pub struct Receiver {
     stream_suspected: AtomicBool,
 }
 
-/// What a [`Receiver`] is made of.
+/// The parts of a [`Receiver`].
 #[derive(Debug)]
 pub struct Parts {
     /// The channel.
     pub channel: Channel,
     /// Its configuration.
     pub settings: config::Receiver,
-    /// The way to the broker.
+    /// The connection to the broker.
     pub link: Link,
-    /// What decrypts, and whom we believe.
+    /// Our credential and the trust anchors.
     pub identity: Identity,
     /// Who may send.
     pub lists: Arc<SignerListsSource>,
@@ -79,7 +80,7 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// Queues, journal and commit engine.
     pub spool: Arc<OpenSpool>,
-    /// Limits how many messages are worked on at once.
+    /// Limits how many messages are processed at once.
     pub workers: Arc<Semaphore>,
 }
 
@@ -118,8 +119,8 @@ enum Ended {
     TooLong,
     /// A plugin failed for every message.
     Paused,
-    /// The plugin that was on trial answers again: a session with the full prefetch is wanted.
-    TrialOver,
+    /// The plugin answers again, its probation is over: the next session has the full prefetch.
+    ProbationOver,
     /// Messages that are too large for us take up the prefetch: a session with a larger one is wanted.
     Crowded,
     /// The destination may be a stream: the broker is asked before the next session.
@@ -129,7 +130,7 @@ enum Ended {
 }
 
 impl Receiver {
-    /// A receiver made of its parts.
+    /// A receiver from its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self {
@@ -162,13 +163,13 @@ impl Receiver {
         self.pipeline.load_full()
     }
 
-    /// From now on new messages go through `pipeline`; those in work finish on the one they began with. Messages that were
+    /// New messages go through `pipeline` from now on; those in flight finish on the one they began with. Messages that were
     /// deferred because a plugin could not answer for any are tried again.
     pub fn adopt(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
     }
 
-    /// What makes sure that the pipeline knows every plugin that lies in the folder.
+    /// What ensures that the pipeline includes every plugin in the folder.
     #[must_use]
     pub fn current(&self) -> &Current {
         &self.current
@@ -190,7 +191,7 @@ impl Receiver {
         snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load())
     }
 
-    /// Receives until a stop is asked for. Broker and disk may come and go.
+    /// Receives until a stop is asked for. Outages of broker and disk are waited out.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
@@ -216,8 +217,12 @@ impl Receiver {
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
-                Ended::Closed | Ended::Refused | Ended::Paused | Ended::TrialOver | Ended::Crowded | Ended::Suspect => {
-                }
+                Ended::Closed
+                | Ended::Refused
+                | Ended::Paused
+                | Ended::ProbationOver
+                | Ended::Crowded
+                | Ended::Suspect => {}
                 Ended::Shutdown => break,
                 ended => self.pause(&ended, self.faults.rest(), &shutdown).await,
             }
@@ -231,13 +236,13 @@ impl Receiver {
         (free < self.settings.storage.min_free.saturating_add(beside)).then_some(free)
     }
 
-    /// Says why nothing can be stored, and waits.
+    /// Logs why nothing can be stored, and waits.
     async fn pause(&self, ended: &Ended, rest: Duration, shutdown: &Shutdown) {
         let spool = self.settings.spool.display();
         match ended {
             Ended::Storage(error) => {
                 let error = message::cause::chain(error);
-                if self.waits.is_due(&error, Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due(&error, Instant::now(), ready::LOG_AGAIN) {
                     tracing::error!(
                         channel = %self.channel, spool = %spool, error,
                         "cannot store messages; the broker keeps them until storing works again",
@@ -245,7 +250,7 @@ impl Receiver {
                 }
             }
             Ended::LowSpace(free) => {
-                if self.waits.is_due("too little room", Instant::now(), ready::SAY_AGAIN) {
+                if self.waits.is_due("too little room", Instant::now(), ready::LOG_AGAIN) {
                     tracing::error!(
                         channel = %self.channel, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                         "too little room on the disk; the broker keeps the messages until there is more",
@@ -256,7 +261,7 @@ impl Receiver {
             Ended::Closed
             | Ended::Refused
             | Ended::Paused
-            | Ended::TrialOver
+            | Ended::ProbationOver
             | Ended::Crowded
             | Ended::Suspect
             | Ended::Shutdown => return,
@@ -300,8 +305,8 @@ pub fn snapshot(
 /// A decision, and the SHA-256 of the message as it came.
 type Decided = (Decision, [u8; 32]);
 
-/// [`decide`], with a panic turned into a rejection of the one message that caused it, and with an eye on messages that
-/// take the process down. Blocks.
+/// [`decide`], with a panic turned into a rejection of the one message that caused it; messages that crash the process are
+/// counted. Blocks.
 fn decide_or_fail(crashes: &CrashLimit, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
     let digest = content_digest(received.raw);
     let work = match crashes.begin(snapshot.channel.name(), &digest) {
@@ -314,7 +319,7 @@ fn decide_or_fail(crashes: &CrashLimit, received: &Received<'_>, snapshot: &Snap
     (decided.unwrap_or_else(|_| decide::failed(received, snapshot, now)), digest)
 }
 
-/// Now, for everything that a decision compares with dates.
+/// The current time, for everything that a decision compares with dates.
 fn now() -> SystemTime {
     SystemTime::now()
 }

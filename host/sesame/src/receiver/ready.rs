@@ -15,16 +15,16 @@ use message::locked;
 use super::{Ended, Receiver, STORAGE_PAUSE};
 
 /// The header by which RabbitMQ says how often a quorum queue delivered a message before (3.10.8: absent the first time).
-/// Nothing verifies it; it only makes a warning.
+/// Nothing verifies it; it only leads to a warning.
 pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
-/// Messages that are warned of in a session.
+/// Messages named in warnings, per session.
 pub(super) const WARNINGS: usize = 20;
-/// A fault that lasts is said again after this long.
-pub(super) const SAY_AGAIN: Duration = Duration::from_secs(60);
-/// The first count that is warned of, and from which step to which it is said again.
+/// A fault that lasts is logged again after this long.
+pub(super) const LOG_AGAIN: Duration = Duration::from_secs(60);
+/// The first count that is logged as a warning, and the step after which it is logged again.
 const FIRST_WARNING: u32 = 10;
 const WARNING_STEP: u32 = 5;
-/// Messages that were warned of and are remembered.
+/// Messages with a warning that are remembered.
 const REMEMBERED: usize = 1000;
 /// The longest pause between sessions that cannot store though the probe could.
 const LONGEST_REST: Duration = Duration::from_secs(300);
@@ -38,7 +38,7 @@ pub(super) struct Faults {
     failed: AtomicU32,
     /// What the last failed session had in flight, in bytes on the disk.
     room: AtomicU64,
-    /// The highest count that was said of a message, by its id.
+    /// The highest count that was logged for a message, by its id.
     warned: Mutex<HashMap<String, u32>>,
 }
 
@@ -48,7 +48,7 @@ impl Faults {
         self.failed.store(0, Ordering::Relaxed);
     }
 
-    /// A session failed for lack of room, perhaps: the next one is to begin with so much.
+    /// A session failed for lack of room, perhaps: the next one needs this much.
     pub(super) fn needs(&self, room: u64) {
         self.room.store(room, Ordering::Relaxed);
     }
@@ -59,7 +59,7 @@ impl Faults {
         STORAGE_PAUSE.saturating_mul(1 << before).min(LONGEST_REST)
     }
 
-    /// Whether this step was not said of the message yet.
+    /// Whether this step was not logged for the message yet.
     pub(super) fn is_first_warning(&self, id: &str, step: u32) -> bool {
         let mut warned = locked(&self.warned);
         if warned.get(id).is_some_and(|said| *said >= step) {

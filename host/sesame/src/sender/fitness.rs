@@ -2,12 +2,12 @@
 //!
 //! Before anything is taken up, our own certificate is judged as a receiver would judge it, and the recipient's as it was
 //! when it was configured: expired, not yet valid, revoked, outside the signing policy, not for this use, a key that the
-//! peer cannot work with. A message sealed with such a certificate would leave and be rejected where no one can repair it.
-//! So everything stays in outgoing, one error says why, and no message is rejected; when the files, the CRL or the clock
-//! have changed, the messages go.
+//! peer cannot work with. A message sealed with such a certificate would be sent and then rejected by the receiver. So
+//! everything stays in outgoing, one error says why, and no message is rejected; once the files, the CRL or the clock have
+//! changed, the messages are sent.
 //!
 //! What only our own CA directory says (an anchor that is not there, an old edition of an issuer, a CRL that was not
-//! fetched) holds nothing back, for the receiver judges by its own; `sesame check` says it.
+//! fetched) holds nothing back, since the receiver uses its own; `sesame check` reports it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the reason is repeated while it lasts.
 const REPEAT: Duration = Duration::from_secs(86_400);
 
-/// Why the channel cannot seal, as it was said last.
+/// Why the channel cannot seal, as last logged.
 #[derive(Debug)]
 pub(super) struct Unfit {
     why: String,
@@ -28,7 +28,7 @@ pub(super) struct Unfit {
 }
 
 impl Sender {
-    /// Asks whether the channel can seal now, and says once why not.
+    /// Checks whether the channel can seal now, and logs once why not.
     ///
     /// # Errors
     /// Why not, and what to do.
@@ -38,10 +38,10 @@ impl Sender {
         match judged {
             Ok(Err(error)) if error.stops_the_channel() => {
                 let why = message::cause::chain(&error);
-                self.say_unfit(&why);
+                self.log_unfit(&why);
                 Err(why)
             }
-            // Anything else is said of the message that meets it.
+            // Any other fault is logged for the message it affects.
             _ => {
                 if locked(&self.unfit).take().is_some() {
                     tracing::info!(channel = %self.channel, "messages can be sealed again");
@@ -51,13 +51,13 @@ impl Sender {
         }
     }
 
-    fn say_unfit(&self, why: &str) {
+    fn log_unfit(&self, why: &str) {
         let mut unfit = locked(&self.unfit);
         let known = unfit.as_ref().is_some_and(|known| known.why == why && known.said.elapsed() < REPEAT);
         if !known {
             tracing::error!(
                 channel = %self.channel, reason = why,
-                "no message can be sealed; all stay in outgoing and go by themselves once this is fixed",
+                "no message can be sealed; all stay in outgoing and are sent once this is fixed",
             );
             *unfit = Some(Unfit { why: why.to_owned(), said: Instant::now() });
         }
@@ -73,7 +73,7 @@ impl Sender {
         }
     }
 
-    /// Why the channel could not seal when it was asked last.
+    /// Why the channel could not seal at the last check.
     pub(super) fn unfit(&self) -> Option<String> {
         locked(&self.unfit).as_ref().map(|unfit| unfit.why.clone())
     }

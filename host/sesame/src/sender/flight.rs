@@ -1,7 +1,7 @@
 //! One session of a sender: prepared messages in, SENDs out, elements removed on their RECEIPTs.
 //!
-//! A task of its own (`supply`) prepares batches ahead of the window; messages are sealed on blocking threads, several at a time, and
-//! leave in order. Removals are collected and done together, one sync for each directory.
+//! A task of its own (`supply`) prepares batches ahead of the window; messages are sealed on blocking threads, several at
+//! a time, and leave in order. Removals are collected and done together, one sync for each directory.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,7 +62,7 @@ pub(super) struct Done {
     pub(super) needs: Vec<Destination>,
 }
 
-/// What the receipt of one SEND came to, with the element's number in flight.
+/// The result of waiting for the receipt of one SEND, with the element's number in flight.
 type Answer = (u64, Result<Receipt, SendFailure>);
 
 /// The state of one session.
@@ -73,7 +73,7 @@ struct Flight<'a> {
     alone: VecDeque<Prepared>,
     /// A suspect that goes next, if the broker takes what goes ahead of it.
     probe: Option<Probe>,
-    /// A suspect is under way, and nothing goes beside it.
+    /// A suspect is in flight, and nothing is sent beside it.
     lone: bool,
     in_flight: HashMap<u64, InFlight>,
     answers: JoinSet<Answer>,
@@ -87,7 +87,7 @@ struct Flight<'a> {
 }
 
 impl Sender {
-    /// Works on one session; answers why it ended.
+    /// Runs one session; returns why it ended.
     pub(super) async fn serve(self: &Arc<Self>, link: &Connected, stay: Stay, shutdown: &Shutdown) -> Ended {
         let (prepared, mut ready) = mpsc::channel(READY);
         let preparing = tokio::spawn(Arc::clone(self).supply(prepared, stay, shutdown.clone()));
@@ -186,10 +186,10 @@ impl Flight<'_> {
     }
 
     fn is_idle(&self) -> bool {
-        self.nothing_under_way() && self.alone.is_empty()
+        self.nothing_in_flight() && self.alone.is_empty()
     }
 
-    fn nothing_under_way(&self) -> bool {
+    fn nothing_in_flight(&self) -> bool {
         self.sealing.is_empty() && self.in_flight.is_empty() && self.probe.is_none()
     }
 
@@ -223,9 +223,9 @@ impl Flight<'_> {
         }
     }
 
-    /// Sends a probe ahead of the next suspect, once nothing else is under way.
+    /// Sends a probe ahead of the next suspect, once nothing else is in flight.
     async fn start_alone(&mut self) {
-        if !self.nothing_under_way() {
+        if !self.nothing_in_flight() {
             return;
         }
         self.lone = false;
@@ -300,15 +300,15 @@ impl Flight<'_> {
         false
     }
 
-    /// A message that cannot be sealed goes to the reject queue if that is its own fault; if it is that of a key or a
-    /// setting, it waits until somebody mends that.
+    /// A message that cannot be sealed goes to the reject queue if the fault is its own; if the fault is in a key or a
+    /// setting, it waits until that is fixed.
     async fn unsealable(&self, prepared: Prepared, error: &SealError) {
         let Prepared { element, key, .. } = prepared;
         if error.is_message_fault() {
             self.sender.refuse_element(element, key, error.code(), message::cause::chain(error)).await;
         } else if error.stops_the_channel() {
-            // It ended between preparing and sealing. The error is said once, by `fitness`, and this message goes with the
-            // others when it is over.
+            // It expired between preparing and sealing. `fitness` logs the error once, and this message is sent with the
+            // others when it is fixed.
             let reason = message::cause::chain(error);
             self.sender.fate(&element.name().to_string(), Some(&key.id), Fate::Waiting, Some(&reason));
         } else {
@@ -365,7 +365,7 @@ impl Flight<'_> {
         let mut done = std::mem::take(&mut self.done);
         let (sender, broker) = (Arc::clone(self.sender), Arc::clone(&self.link.broker));
         self.removals.spawn_blocking(move || {
-            // One look may have proved many: their locks go batch by batch, not after the last.
+            // One check may have proved many: their locks are released batch by batch, not after the last.
             while !done.is_empty() {
                 let batch = done.drain(..done.len().min(BATCH)).collect();
                 sender.remove_sent(batch, &broker);
@@ -377,7 +377,7 @@ impl Flight<'_> {
         while self.removals.join_next().await.is_some() {}
     }
 
-    /// Finds out which element it was that broke the connection, if it was one.
+    /// Finds out which element, if any, broke the connection.
     async fn blame(&mut self, closed: &Closed) {
         let ending = match closed {
             _ if self.refused.is_some() => Ending::Named,
@@ -408,8 +408,8 @@ impl Sender {
         Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
     }
 
-    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is put off: it will be
-    /// sent again, from what was prepared.
+    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is postponed: it is
+    /// sent again, as it was prepared.
     fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
         let mut settled = Vec::with_capacity(done.len());
         let mut notes = Vec::with_capacity(done.len());
@@ -445,7 +445,7 @@ fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError>
     frames.collect()
 }
 
-/// What is sealed at the front; pending for ever where there is nothing.
+/// The sealed message at the front; pending forever if there is none.
 async fn front(sealing: &mut VecDeque<JoinHandle<Option<Sealed>>>) -> Option<Sealed> {
     match sealing.front_mut() {
         Some(first) => first.await.ok().flatten(),

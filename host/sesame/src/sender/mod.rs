@@ -2,11 +2,11 @@
 //!
 //! Start with [`Sender::run`]. While a broker is connected, `prepare` locks elements, runs the pipeline on them once and
 //! makes its answer durable; `flight` seals, sends and counts receipts; an element is removed when every part of it has
-//! its RECEIPT. Whatever breaks in between leaves the element where it is, and it is sent again under the same id.
+//! its RECEIPT. On any failure in between the element stays where it is and is sent again under the same id.
 //!
 //! # Refusals
 //! A message that can never be sent (empty, too large, not sealable, found invalid by a plugin, refused by the broker
-//! again and again) goes to the reject queue with the reason, durable before its element is removed; the rest go on.
+//! again and again) goes to the reject queue with the reason, durable before its element is removed; the others continue.
 //! A message whose plugin cannot answer stays in outgoing and is tried again after its back-off. While nothing can be
 //! sealed, for a fault of a certificate, all messages stay; see `fitness`.
 
@@ -64,14 +64,14 @@ pub struct Summary {
     pub sent: u64,
     /// Messages in the reject queue.
     pub rejected: u64,
-    /// Messages that are still in outgoing, tried and put off.
+    /// Messages that are still in outgoing, tried and postponed.
     pub waiting: u64,
     /// Why it stopped before the end.
     pub gave_up: Option<String>,
 }
 
 impl Summary {
-    /// Whether nothing is left to do for anybody.
+    /// Whether nothing is left to do for the operator.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.rejected == 0 && self.waiting == 0 && self.gave_up.is_none()
@@ -114,26 +114,26 @@ pub struct Sender {
     /// Why nothing can be sealed now.
     unfit: Mutex<Option<fitness::Unfit>>,
     fates: Mutex<Option<std::sync::mpsc::Sender<FateReport>>>,
-    /// A file was seen that may still be being written.
+    /// A file was seen that may still be incomplete.
     settling: AtomicBool,
     sent: AtomicU64,
     rejected: AtomicU64,
-    /// Destinations of which it was said that their queue may be deleted unnoticed.
+    /// Destinations for which the warning that their queue may be deleted unnoticed was logged.
     unproved: Mutex<HashSet<String>>,
 }
 
-/// What a [`Sender`] is made of.
+/// The parts of a [`Sender`].
 #[derive(Debug)]
 pub struct Parts {
     /// The channel.
     pub channel: Channel,
     /// Its configuration.
     pub settings: config::Sender,
-    /// The way to the broker.
+    /// The connection to the broker.
     pub link: Link,
-    /// Who signs, and whom we believe.
+    /// Our credential and the trust anchors.
     pub identity: Identity,
-    /// Whom to encrypt for.
+    /// The recipient.
     pub recipient: Option<Arc<RecipientSource>>,
     /// The plugins.
     pub pipeline: Arc<Pipeline>,
@@ -141,7 +141,7 @@ pub struct Parts {
     pub outgoing: Outgoing,
     /// Journal and commit engine of the state directory.
     pub state: Arc<OpenSpool>,
-    /// Limits how many messages are worked on at once.
+    /// Limits how many messages are processed at once.
     pub workers: Arc<Semaphore>,
     /// The number behind `workers`.
     pub threads: usize,
@@ -164,7 +164,7 @@ enum Ended {
     ByUs,
     /// The broker or the network ended it.
     Lost(Arc<Closed>),
-    /// A queue is not there any more, and only another session learns so.
+    /// A queue no longer exists, which only a new session can detect.
     QueueGone,
 }
 
@@ -181,7 +181,7 @@ pub fn remove(settled: Vec<(LockedElement, Settled)>) -> Vec<Result<Removal, Spo
 }
 
 impl Sender {
-    /// A sender made of its parts.
+    /// A sender from its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let window = Window::new(parts.settings.window as usize);
@@ -222,7 +222,7 @@ impl Sender {
         self.pipeline.load_full()
     }
 
-    /// From now on new messages go through `pipeline`. Those that waited because a plugin could not answer for any message
+    /// New messages go through `pipeline` from now on. Those that waited because a plugin could not answer for any message
     /// are tried again.
     pub fn adopt(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
@@ -230,7 +230,7 @@ impl Sender {
         self.wake.notify_one();
     }
 
-    /// What makes sure that the pipeline knows every plugin that lies in the folder.
+    /// What ensures that the pipeline includes every plugin in the folder.
     #[must_use]
     pub fn current(&self) -> &Current {
         &self.current
@@ -241,14 +241,14 @@ impl Sender {
         wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
     }
 
-    /// From now on `fates` gets a report on each message.
+    /// Sends a report on each message to `fates` from now on.
     pub fn tell(&self, fates: std::sync::mpsc::Sender<FateReport>) {
         *locked(&self.fates) = Some(fates);
     }
 
     fn fate(&self, element: &str, id: Option<&MessageId>, fate: Fate, reason: Option<&str>) {
         if let Some(fates) = &*locked(&self.fates) {
-            // Whoever listened may have gone.
+            // The listener may be gone.
             let _ = fates.send(FateReport {
                 channel: self.channel.clone(),
                 element: element.to_owned(),
@@ -300,7 +300,7 @@ impl Sender {
             let taken = self.taken();
             if taken != before {
                 before = taken;
-                // What is confirmed for a queue that is gone is no progress.
+                // A confirmation for a queue that is gone is no progress.
                 if !matches!(ended, Ended::QueueGone) {
                     progress = Instant::now();
                     self.link.served().await;
@@ -337,19 +337,19 @@ impl Sender {
         }
     }
 
-    /// What to do about words of the broker that are about one of our destinations and about no message.
+    /// What to do about an error of the broker that concerns one of our destinations and no message.
     fn remedy(&self, words: &str) -> Option<String> {
         let own = std::iter::once(&self.settings.destination).chain(self.settings.routes.values());
         own.filter(|destination| rabbitmq::names(words, destination)).find_map(|one| rabbitmq::remedy(one, words))
     }
 
-    /// At start: journal rows of messages whose element is gone are ended, and what died writers and removers left is
-    /// cleared away.
+    /// At start-up: closes journal rows of messages whose element is gone, and removes files left behind by processes that
+    /// crashed while they wrote or removed.
     async fn tidy(self: &Arc<Self>) {
         let sender = Arc::clone(self);
         let tidied = tokio::task::spawn_blocking(move || {
             if let Err(error) = sender.outgoing.purge() {
-                tracing::warn!(channel = %sender.channel, error = message::cause::chain(&error), "cannot clear the queue of left-overs");
+                tracing::warn!(channel = %sender.channel, error = message::cause::chain(&error), "cannot remove left-over files from the queue");
             }
             let journal = &sender.state.journal;
             let mut gone = journal.unfinished(sender.channel.name())?;
@@ -363,7 +363,7 @@ impl Sender {
         }
     }
 
-    /// What was done so far: receipts, those of probes too, and messages rejected. It grows while the broker serves us.
+    /// What was done so far: receipts, those of probes too, and messages rejected. It grows while the broker accepts messages.
     fn taken(&self) -> u64 {
         locked(&self.window).taken() + self.rejected.load(Ordering::Relaxed)
     }
@@ -373,7 +373,7 @@ impl Sender {
             Ok(waiting) => (waiting as u64, gave_up),
             Err(error) => (0, gave_up.or_else(|| Some(message::cause::chain(&error)))),
         };
-        // What ended a run that was not to stay.
+        // Why a run without `--watch` ended.
         let gave_up = gave_up.or_else(|| self.unfit().filter(|_| waiting > 0));
         Summary {
             sent: self.sent.load(Ordering::Relaxed),
@@ -417,7 +417,7 @@ impl Sender {
         self.outgoing.path()
     }
 
-    /// How long until the queue is worth a look without a notice: the poll interval, or until an element that was put off
+    /// How long until the queue is scanned without a wake-up: the poll interval, or until an element that was put off
     /// or held back may go.
     fn next_look(&self) -> Duration {
         let now = Instant::now();
@@ -451,7 +451,7 @@ impl Sender {
         }
     }
 
-    /// Names that are not to be taken up now: put off by a plugin, or held back because the broker refused them.
+    /// Names that are not to be taken up now: postponed by a plugin, or held back because the broker refused them.
     fn skipped(&self) -> std::collections::HashSet<String> {
         let now = Instant::now();
         let mut skipped: std::collections::HashSet<String> =
@@ -460,8 +460,8 @@ impl Sender {
         skipped
     }
 
-    /// Puts an element off after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
-    fn put_off(&self, element: &str, attempt: u32, after: Option<Duration>, waits_for: WaitsFor) {
+    /// Postpones an element after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
+    fn postpone_element(&self, element: &str, attempt: u32, after: Option<Duration>, waits_for: WaitsFor) {
         let pause = crate::channel::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
         let now = Instant::now();
         locked(&self.put_off).put(element, now, now + pause, waits_for);

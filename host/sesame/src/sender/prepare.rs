@@ -24,7 +24,7 @@ use super::{Sender, locked};
 /// Content that one thread of a batch reads at most before it is sent on, in bytes.
 const IN_HAND_BYTES: usize = 8 << 20;
 
-/// A message whose content and ways are decided and durable. Made only here; sealing needs it.
+/// A message whose content and destinations are decided and durable. Made only here; sealing needs it.
 ///
 /// ```compile_fail
 /// fn twice(prepared: &sesame::sender::Prepared) -> sesame::sender::Prepared {
@@ -68,7 +68,7 @@ pub struct Part {
     pub headers: Vec<(String, String)>,
 }
 
-/// What became of one element when it was examined.
+/// The result of examining one element.
 pub(super) enum Examined {
     /// To be sent; `fresh` where the journal does not know it yet.
     Ready { element: LockedElement, content: Arc<Vec<u8>>, row: Row, fresh: bool },
@@ -79,12 +79,12 @@ pub(super) enum Examined {
     /// Dropped by a plugin on purpose.
     Dropped { element: LockedElement, key: PreparedKey, finding: Finding, plugin: String, pipeline: String },
     /// Not to be sent now.
-    PutOff { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
-    /// Locked by somebody else, gone, or left alone while the channel pauses.
+    Postponed { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
+    /// Locked by another process, gone, or left alone while the channel pauses.
     NotOurs,
 }
 
-/// An element that the pipeline was asked about.
+/// An element that went through the pipeline.
 struct Taken<'a> {
     element: LockedElement,
     key: PreparedKey,
@@ -108,13 +108,14 @@ impl Sender {
             if in_hand > IN_HAND_BYTES || shutdown.asked() || held {
                 break;
             }
-            let one = catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::PutOff {
-                element: name.to_string(),
-                attempt: 1,
-                after: None,
-                waits_for: WaitsFor::Attempt,
-                reason: "Sesame failed on this message; please report it with the log".to_owned(),
-            });
+            let one =
+                catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::Postponed {
+                    element: name.to_string(),
+                    attempt: 1,
+                    after: None,
+                    waits_for: WaitsFor::Attempt,
+                    reason: "Sesame failed on this message; please report it with the log".to_owned(),
+                });
             if let Examined::Ready { content, .. } | Examined::PartlyRefused { content, .. } = &one {
                 in_hand += content.len();
             }
@@ -162,7 +163,7 @@ impl Sender {
 
     fn unreadable(&self, element: String, error: &(dyn std::error::Error + 'static)) -> Examined {
         let waits_for = WaitsFor::Attempt;
-        Examined::PutOff { element, attempt: 1, after: None, waits_for, reason: message::cause::chain(error) }
+        Examined::Postponed { element, attempt: 1, after: None, waits_for, reason: message::cause::chain(error) }
     }
 
     fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
@@ -182,7 +183,7 @@ impl Sender {
             Ok((before, _)) => before + 1,
             Err(error) => return self.unreadable(name, &error),
         };
-        // Without them a plugin counts with more than any channel adds; what is wrong with the keys is said on sealing.
+        // Without them a plugin assumes more than any channel adds; a fault of the keys is reported on sealing.
         let mut properties = self.sealing().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
         properties.push(("element".to_owned(), name.clone()));
         let input = Input {
@@ -218,14 +219,14 @@ impl Sender {
             Outcome::Failed { error, .. } => {
                 return match error.blame {
                     Blame::Message => self.postpone(taken, None, error.to_string()),
-                    Blame::Plugin => Examined::PutOff {
+                    Blame::Plugin => Examined::Postponed {
                         element: name,
                         attempt: 0,
                         after: None,
                         waits_for: WaitsFor::Plugin(taken.replaced),
                         reason: error.to_string(),
                     },
-                    Blame::Nobody => Examined::NotOurs,
+                    Blame::Nothing => Examined::NotOurs,
                 };
             }
             Outcome::Dropped { finding, plugin } => {
@@ -249,7 +250,7 @@ impl Sender {
         Examined::PartlyRefused { element, content, row, refused }
     }
 
-    /// Puts an element off, or refuses it after the last attempt that is counted.
+    /// Postpones an element, or refuses it after the last counted attempt.
     fn postpone(&self, taken: Taken<'_>, after: Option<Duration>, reason: String) -> Examined {
         let Taken { element, key, content, attempt, pipeline, .. } = taken;
         if attempt >= self.settings.repetition.attempts {
@@ -261,7 +262,7 @@ impl Sender {
             tracing::error!(channel = %self.channel, error = message::cause::chain(&error), "cannot write the journal");
         }
         let waits_for = WaitsFor::Attempt;
-        Examined::PutOff { element: element.name().to_string(), attempt, after, waits_for, reason }
+        Examined::Postponed { element: element.name().to_string(), attempt, after, waits_for, reason }
     }
 
     /// Makes the answers of the pipeline durable in one transaction.
@@ -270,7 +271,7 @@ impl Sender {
             .iter()
             .filter_map(|one| match one {
                 Examined::Ready { row, fresh: true, .. } => Some(row.clone()),
-                // One of which nothing goes on is not prepared, it is done with.
+                // A message without parts to send is not prepared; it is complete.
                 Examined::PartlyRefused { row, .. } if !row.outputs.is_empty() => Some(row.clone()),
                 _ => None,
             })

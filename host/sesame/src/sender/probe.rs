@@ -1,4 +1,4 @@
-//! What goes ahead of a suspect: an empty message that every receiver ignores.
+//! The probe sent ahead of a suspect: an empty message that every receiver ignores.
 //!
 //! A broker that refuses a message says so by ERROR or by hanging up, and does both for reasons of its own as well. Before
 //! a suspect is sent again, alone, the broker is asked to take an empty message with the id `ping` for each destination of
@@ -22,11 +22,11 @@ pub(super) struct Probe {
     answers: JoinSet<Result<Receipt, SendFailure>>,
 }
 
-/// What came of a probe.
+/// The result of a probe.
 pub(super) enum Probed {
     /// The broker has every probe: the suspect may go.
     Taken(Prepared),
-    /// It does not, or the session is over: nothing is known of the suspect, which is unlocked.
+    /// It does not, or the session is over: nothing is known about the suspect, which is unlocked.
     Refused {
         /// Its content.
         bytes: usize,
@@ -56,7 +56,7 @@ impl Probe {
     }
 }
 
-/// What became of the probe under way, if there is one; pending for ever where there is none. Cancel-safe.
+/// The result of the probe in flight; pending forever if there is none. Cancel-safe.
 pub(super) async fn answer(probe: &mut Option<Probe>) -> Probed {
     let Some(waiting) = probe else { return std::future::pending().await };
     let mut taken = true;

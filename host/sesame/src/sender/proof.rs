@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 const IMPATIENT: usize = 256;
 /// Messages that may wait for a look; no more are sent before it.
 const MOST: usize = 1024;
-/// How long what is wrong with a destination is believed.
+/// How long a fault of a destination is remembered.
 const BELIEVED: Duration = Duration::from_secs(5);
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,9 +69,9 @@ fn looks(destination: &Destination, server: &str) -> Looks {
     }
 }
 
-/// What a first look at a destination came to.
+/// The result of the first check of a destination.
 #[derive(Debug)]
-enum Known {
+enum Checked {
     /// The queue is there.
     Fit,
     /// The broker cannot be asked: its RECEIPT counts as it is.
@@ -82,13 +82,13 @@ enum Known {
     },
 }
 
-/// A second look that goes on.
+/// A second look in progress.
 struct Asked {
     batch: Vec<Done>,
     answer: JoinHandle<Vec<(Destination, QueueState)>>,
 }
 
-/// What a second look came to.
+/// The result of a second look.
 pub(super) enum Answer {
     /// These may be removed; the rest, if any, waits for the next look.
     Proved(Vec<Proved>),
@@ -100,7 +100,7 @@ pub(super) enum Answer {
 pub(super) struct Proofs {
     sender: Arc<Sender>,
     link: Connected,
-    known: HashMap<Destination, Known>,
+    known: HashMap<Destination, Checked>,
     waiting: Vec<Done>,
     asked: Option<Asked>,
     last: Option<Instant>,
@@ -126,19 +126,19 @@ impl Proofs {
     /// The destinations of a message, once it was admitted, that need a second look.
     pub(super) fn needs(&self, prepared: &Prepared) -> Vec<Destination> {
         let mut all: Vec<Destination> = self.asked_about(prepared).into_iter().collect();
-        all.retain(|destination| !matches!(self.known.get(destination), Some(Known::Unasked)));
+        all.retain(|destination| !matches!(self.known.get(destination), Some(Checked::Unasked)));
         all
     }
 
     /// Makes sure that every destination of a message holds what it is sent.
     ///
     /// # Errors
-    /// What is wrong with one, and what to do. It is logged when it is found out, not for every message.
+    /// What is wrong with one, and what to do. It is logged when it is detected, not for every message.
     pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
         for destination in self.asked_about(prepared) {
             match self.known.get(&destination) {
-                Some(Known::Fit | Known::Unasked) => {}
-                Some(Known::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
+                Some(Checked::Fit | Checked::Unasked) => {}
+                Some(Checked::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
                 _ => self.first_look(destination).await?,
             }
         }
@@ -160,16 +160,16 @@ impl Proofs {
                     "nothing is sent to this destination; its messages stay in outgoing",
                 );
                 let until = Instant::now() + BELIEVED;
-                self.known.insert(destination, Known::Unfit { why: why.clone(), until });
+                self.known.insert(destination, Checked::Unfit { why: why.clone(), until });
                 Err(why)
             }
             Some(why) => {
                 self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
-                self.known.insert(destination, Known::Unasked);
+                self.known.insert(destination, Checked::Unasked);
                 Ok(())
             }
             None => {
-                self.known.insert(destination, Known::Fit);
+                self.known.insert(destination, Checked::Fit);
                 Ok(())
             }
         }
@@ -184,7 +184,7 @@ impl Proofs {
         None
     }
 
-    /// Whether no message waits for a look. At the end of a session not for ever.
+    /// Whether no message waits for a look.
     pub(super) fn is_idle(&self) -> bool {
         self.asked.is_none() && (self.waiting.is_empty() || self.failed >= LAST_LOOKS)
     }
@@ -306,7 +306,7 @@ async fn look(sender: &Sender, link: &Connected, destination: &Destination, name
 }
 
 impl Sender {
-    /// Says once for each state of things that a `/queue/` destination is not proved.
+    /// Logs once for each destination and broker that a `/queue/` destination is not proved.
     fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
         let mut warned = super::locked(&self.unproved);
         if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {

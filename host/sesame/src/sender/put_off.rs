@@ -7,11 +7,11 @@ use std::time::{Instant, SystemTime};
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     until: Instant,
-    /// When it was put off last.
+    /// When it was last postponed.
     since: Instant,
     /// When it was first taken up: the "now" of plugins, the same on every attempt.
     first: SystemTime,
-    /// Whether an attempt was counted against it. One that waits for a plugin to be mended goes on when it is.
+    /// Whether an attempt was counted against it. One that waits for a plugin to be fixed continues once it is.
     counted: bool,
 }
 
@@ -20,7 +20,7 @@ struct Wait {
 pub(super) enum WaitsFor {
     /// Its next attempt: one was counted against it.
     Attempt,
-    /// A plugin to be replaced; with [`PutOff::replaced`] as it was when the plugin was asked.
+    /// A plugin to be replaced; with [`PutOff::replaced`] as it was when the plugin was called.
     Plugin(u64),
 }
 
@@ -33,7 +33,7 @@ pub(super) struct PutOff {
 }
 
 impl PutOff {
-    /// From `now` on the element waits until `until`, or not at all if its plugin was replaced since that was asked.
+    /// From `now` on the element waits until `until`, or not at all if its plugin was replaced since that was called.
     pub(super) fn put(&mut self, element: &str, now: Instant, until: Instant, waits_for: WaitsFor) {
         let first = self.first_taken_up(element);
         let until = match waits_for {
@@ -54,7 +54,7 @@ impl PutOff {
         self.waits.get(element).map_or_else(SystemTime::now, |wait| wait.first)
     }
 
-    /// The element is done with, or goes on.
+    /// The element is complete, or continues.
     pub(super) fn remove(&mut self, element: &str) {
         self.waits.remove(element);
     }
@@ -85,7 +85,7 @@ impl PutOff {
         self.waits.keys().cloned().collect()
     }
 
-    /// Forgets the elements that a pass through the whole queue, begun at `begun`, did not come upon.
+    /// Forgets the elements that a pass through the whole queue, begun at `begun`, did not find.
     pub(super) fn forget_gone(&mut self, unseen: &HashSet<String>, begun: Instant) {
         self.waits.retain(|name, wait| wait.since >= begun || !unseen.contains(name));
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_does_not_wait_for_a_plugin_that_was_replaced_while_it_was_asked() {
+    fn an_element_does_not_wait_for_a_plugin_replaced_during_the_call() {
         let (mut put_off, now) = (PutOff::default(), Instant::now());
         let asked = put_off.replaced();
         put_off.replace(now);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_off_again_was_first_taken_up_when_it_was() {
+    fn postponing_again_keeps_the_time_of_the_first_attempt() {
         let (mut put_off, now) = (PutOff::default(), Instant::now());
         put_off.put("a", now, now, WaitsFor::Attempt);
         let first = put_off.first_taken_up("a");

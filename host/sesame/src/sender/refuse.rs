@@ -1,4 +1,4 @@
-//! What is never sent: into the reject queue with its reason, durable before its element is removed.
+//! Messages that are never sent go to the reject queue with the reason, durable before its element is removed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,7 +57,7 @@ impl Refusal {
         Ok(Self::new(element, key, content, code, message::cause::chain(error)))
     }
 
-    /// The pipeline that the message met.
+    /// The pipeline that the message went through.
     pub(super) fn by(mut self, pipeline: &str) -> Self {
         pipeline.clone_into(&mut self.pipeline);
         self
@@ -70,7 +70,7 @@ impl Refusal {
 }
 
 impl Sender {
-    /// Refuses an element. Where the reject queue cannot be written, the element stays and is put off.
+    /// Refuses an element. Where the reject queue cannot be written, the element stays and is postponed.
     pub(super) async fn refuse(&self, refusal: Refusal) {
         let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
         let error = code.because(&why);
@@ -115,16 +115,16 @@ impl Sender {
         let error = message::cause::chain(error);
         tracing::error!(channel = %self.channel, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
         self.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
-        self.put_off(&name, 1, None, WaitsFor::Attempt);
+        self.postpone_element(&name, 1, None, WaitsFor::Attempt);
     }
 
-    /// Leaves a message in outgoing because its destination holds nothing now; that was logged when it was found out.
+    /// Leaves a message in outgoing because its destination stores nothing now; that was logged when it was detected.
     pub(super) fn wait_for_destination(&self, prepared: &Prepared, why: &str) {
         let Prepared { element, key, .. } = prepared;
         let name = element.name().to_string();
         tracing::debug!(channel = %self.channel, id = %key.id, element = name, why, "message waits for its destination");
         self.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
-        self.put_off(&name, 1, None, WaitsFor::Attempt);
+        self.postpone_element(&name, 1, None, WaitsFor::Attempt);
     }
 
     /// Ends a message all of whose parts are in the reject queue.
@@ -197,7 +197,7 @@ impl Sender {
             channel = %self.channel, element, reject = %self.settings.reject.display(), %error,
             "cannot write to the reject queue; the message stays in outgoing",
         );
-        self.put_off(element, 1, None, WaitsFor::Attempt);
+        self.postpone_element(element, 1, None, WaitsFor::Attempt);
     }
 
     fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {

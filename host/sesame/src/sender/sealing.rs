@@ -13,7 +13,7 @@ use trust::{Credential, OwnFault, RecipientCertificate, Role, Trust};
 /// What seals the messages of a channel, from one state of credential and recipient.
 pub(crate) struct Seal {
     sealer: Sealer,
-    /// The recipient's name, which binds a message to him.
+    /// The recipient's name, which binds a message to the recipient.
     to: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl Seal {
         Ok(Self { sealer: Sealer::new(credential, recipient, policy)?, to })
     }
 
-    /// What plugins are told of sealing, so that they can tell how large a message will be on the wire.
+    /// What plugins see of sealing, so that they can compute how large a message is on the wire.
     ///
     /// # Errors
     /// [`SealError`].

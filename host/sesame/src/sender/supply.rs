@@ -24,14 +24,14 @@ use spool::{ElementName, Removal, Scan, SpoolError};
 
 /// Elements that are prepared together.
 const BATCH: usize = 64;
-/// How often a sender that is to end looks again at a file that may still be being written.
+/// How often a sender without `--watch` checks a file that may still be incomplete.
 const SETTLING_LOOK: Duration = Duration::from_millis(200);
 /// How long a sender waits when its journal cannot be written.
 const JOURNAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether messages may be taken up.
 enum Plugins {
-    /// The pipeline knows what lies in the plugin folder, and none of that holds all messages.
+    /// The pipeline includes all plugins in the folder, and none of them holds all messages.
     Ready,
     /// One that applies to every message was compiled, or is still where a stop was asked for.
     Compiled,
@@ -45,13 +45,13 @@ struct Pass {
     /// Seen on the way and left for the end.
     suspects: Vec<ElementName>,
     begun: Instant,
-    /// Elements that were put off before it began and that it has not come upon yet.
+    /// Elements that were postponed before it began and that it has not found yet.
     unseen: RefCell<HashSet<String>>,
 }
 
 impl Sender {
     /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
-    /// nobody takes them any more. A pass through the queue that finds nothing to take up is followed by a pause.
+    /// the consumer is gone. A pass through the queue that finds nothing to take up is followed by a pause.
     pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
         let mut pass = None;
         let (mut taken_up, mut replaced) = (0, 0);
@@ -107,8 +107,8 @@ impl Sender {
         }
     }
 
-    /// Whether messages may be taken up now. Where a plugin that applies to every message is being compiled, that is waited
-    /// for.
+    /// Whether messages may be taken up now. Waits while a plugin that applies to every message is being
+    /// compiled.
     async fn plugins(self: &Arc<Self>, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> Plugins {
         let sender = Arc::clone(self);
         if !tokio::task::spawn_blocking(move || sender.current.ensure()).await.unwrap_or(false) {
@@ -128,7 +128,7 @@ impl Sender {
         Plugins::Compiled
     }
 
-    /// Waits until it is worth looking at the queue again; false where the sender is not to stay.
+    /// Waits until the queue is due for another scan; false if the sender is not to stay.
     async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
         if stay != Stay::Watch {
             let compiling = self.pipeline.load().is_compiling();
@@ -140,7 +140,7 @@ impl Sender {
             if awaited {
                 self.wake_in(ready, shutdown).await;
             }
-            // What is being written now is part of what is queued.
+            // A file that is being written now counts as queued.
             tokio::time::sleep(SETTLING_LOOK).await;
             return true;
         }
@@ -152,7 +152,7 @@ impl Sender {
         }
     }
 
-    /// Waits a moment, or until the pipeline is another.
+    /// Waits a moment, or until the pipeline is replaced.
     async fn wake_in(&self, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) {
         tokio::select! {
             () = self.wake.notified() => {}
@@ -166,7 +166,7 @@ impl Sender {
     /// come last, so that none of them can keep another from being sent.
     async fn next_names(self: &Arc<Self>, pass: Option<Pass>) -> (Option<Pass>, Vec<ElementName>) {
         let sender = Arc::clone(self);
-        let batch = if self.pipeline.load().is_on_trial() { 1 } else { BATCH };
+        let batch = if self.pipeline.load().is_on_probation() { 1 } else { BATCH };
         let read = tokio::task::spawn_blocking(move || sender.read_names(pass, batch));
         match read.await {
             Ok(Ok(found)) => found,
@@ -215,8 +215,8 @@ impl Sender {
         Ok(Pass { scan: self.outgoing.scan()?, suspects: Vec::new(), begun, unseen })
     }
 
-    /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also answers how many elements were taken up,
-    /// whatever became of them.
+    /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also returns how many elements were taken up,
+    /// with any outcome.
     async fn prepare(self: &Arc<Self>, names: Vec<ElementName>, shutdown: &Shutdown) -> (Vec<Prepared>, usize) {
         if names.is_empty() {
             return (Vec::new(), 0);
@@ -243,7 +243,7 @@ impl Sender {
         (prepared, taken)
     }
 
-    /// Examines a batch on as many threads as there are workers; answers in the order of the names.
+    /// Examines a batch on as many threads as there are workers; returns them in the order of the names.
     async fn examine_all(self: &Arc<Self>, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
         let mut chunks = JoinSet::new();
         let chunk = names.len().div_ceil(self.threads.max(1)).max(1);
@@ -288,10 +288,10 @@ impl Sender {
             Examined::Dropped { element, key, finding, plugin, pipeline } => {
                 self.drop_message(element, (key, &pipeline), &finding, &plugin).await;
             }
-            Examined::PutOff { element, attempt, after, waits_for, reason } => {
-                self.put_off(&element, attempt, after, waits_for);
+            Examined::Postponed { element, attempt, after, waits_for, reason } => {
+                self.postpone_element(&element, attempt, after, waits_for);
                 if waits_for == WaitsFor::Attempt {
-                    tracing::warn!(channel = %self.channel, element, attempt, reason, "message put off; it stays in outgoing");
+                    tracing::warn!(channel = %self.channel, element, attempt, reason, "message postponed; it stays in outgoing");
                 } else {
                     self.say_waiting(&reason);
                 }
@@ -302,7 +302,7 @@ impl Sender {
         None
     }
 
-    /// Says once for each plugin and back-off why messages wait for it.
+    /// Logs once for each plugin and back-off why messages wait for it.
     fn say_waiting(&self, reason: &str) {
         let pause = crate::channel::back_off(&self.settings.repetition, 0);
         if self.waits.is_due(reason, Instant::now(), pause) {
@@ -311,19 +311,19 @@ impl Sender {
         }
     }
 
-    /// Notes what became of the removal of the element `name`; false where it is still there, and then it is put off.
+    /// Logs the result of removing the element `name`; false if it is still there, and then it is postponed.
     pub(super) fn removed(&self, name: &str, removal: Result<Removal, SpoolError>) -> bool {
         match removal {
             Ok(Removal::Removed | Removal::Gone) => true,
             Ok(Removal::Restored(restored)) => {
-                tracing::warn!(channel = %self.channel, element = %restored, "the element was overwritten while it was in work; the new content is queued");
+                tracing::warn!(channel = %self.channel, element = %restored, "the element was overwritten while it was in flight; the new content is queued");
                 self.wake.notify_one();
                 true
             }
             Err(error) => {
                 let error = message::cause::chain(&error);
-                tracing::error!(channel = %self.channel, element = name, error, "cannot remove an element that is done with; it will be sent again");
-                self.put_off(name, 1, None, WaitsFor::Attempt);
+                tracing::error!(channel = %self.channel, element = name, error, "cannot remove a completed element; it will be sent again");
+                self.postpone_element(name, 1, None, WaitsFor::Attempt);
                 false
             }
         }

@@ -7,10 +7,10 @@
 //!
 //! # Policy
 //! An element is refused after 3 failures with an ERROR frame or 8 plain breaks. Failures count only from when the broker
-//! took something else of this channel after the first of them: a broker that refuses everything is the broker's trouble,
-//! and then elements wait. That something is another message, or the probe that goes ahead of every try of a suspect
+//! took something else of this channel after the first of them: if a broker refuses everything, the fault is the broker's,
+//! and elements wait. That something is another message, or the probe that goes ahead of every try of a suspect
 //! (`probe`), so that a message is found out that is alone in its queue, within one run of `sesame send`.
-//! An empty probe does not stand for messages in general: a full queue may take it and no other. So probes alone convict
+//! An empty probe is not typical of messages: a full queue may take it and nothing else. So probes alone convict
 //! one element, and the next one only after the broker took a message.
 //! Between its tries a suspect is held back, 1 s doubled up to 5 minutes; up to 4 s where the last probe was taken.
 
@@ -36,15 +36,15 @@ pub enum Ending {
     Named,
     /// The broker said ERROR.
     Error,
-    /// The connection broke without a word.
+    /// The connection broke without an ERROR frame.
     Break,
 }
 
-/// What is to be done with a suspect.
+/// What to do with a suspect.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Nobody is blamed; the window is smaller.
-    Nobody,
+    /// No element is suspected; the window is smaller.
+    Nothing,
     /// The element waits a while, then goes alone.
     Hold(String),
     /// The broker will not take the element: it goes to the reject queue.
@@ -71,7 +71,7 @@ pub struct Window {
     receipts: u64,
     /// Receipts of messages, those of probes not counted.
     messages: u64,
-    /// An element was refused on the word of probes alone since the last receipt of a message.
+    /// An element was refused because of probes alone since the last receipt of a message.
     probes_spent: bool,
     suspects: HashMap<String, Suspect>,
 }
@@ -169,12 +169,12 @@ impl Window {
     pub fn broke(&mut self, in_flight: &[String], ending: Ending, now: Instant) -> Blame {
         self.in_row = 0;
         match in_flight {
-            [] => Blame::Nobody,
+            [] => Blame::Nothing,
             [one] => self.blame(one, ending, now),
             several => {
                 let size = if ending == Ending::Error { 1 } else { several.len() / 2 };
                 self.size = size.clamp(1, self.max);
-                Blame::Nobody
+                Blame::Nothing
             }
         }
     }
@@ -227,7 +227,7 @@ mod tests {
         let mut reconnects = 0;
         while window.size() > 1 {
             let flight = names(0..u32::try_from(window.size()).unwrap());
-            assert_eq!(window.broke(&flight, Ending::Break, now), Blame::Nobody);
+            assert_eq!(window.broke(&flight, Ending::Break, now), Blame::Nothing);
             reconnects += 1;
         }
         assert_eq!(reconnects, 6);
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn an_error_frame_leaves_one_send_at_a_time() {
         let mut window = Window::new(64);
-        assert_eq!(window.broke(&names(0..40), Ending::Error, Instant::now()), Blame::Nobody);
+        assert_eq!(window.broke(&names(0..40), Ending::Error, Instant::now()), Blame::Nothing);
         assert_eq!(window.size(), 1);
     }
 

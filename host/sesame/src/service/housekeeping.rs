@@ -1,4 +1,4 @@
-//! What a daemon does beside its channels: look for arrivals, re-read files, let old rows go.
+//! What a daemon does beside its channels: watch for arrivals, re-read files, delete expired rows.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,38 +12,39 @@ use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use spool::{Modes, Queue, SpoolError};
 
-/// How often old journal rows and kept queues are looked at.
+/// How often journal rows and kept queues are checked for expiry.
 const RETENTION_LOOK: Duration = Duration::from_secs(3600);
-/// Journal rows looked at in one step, so that no commit waits long.
+/// Journal rows checked in one step, so that no commit waits long.
 const RETENTION_STEP: usize = 1000;
 
-/// Wakes a sender when the kernel tells of something new in its queue. The sender looks by itself from time to time, so a
-/// watch that cannot be had, or loses a notice, costs only time.
+/// Wakes a sender when the kernel reports something new in its queue. The sender also scans the queue from time to time, so
+/// a watch that cannot be set up, or that loses an event, only causes a delay.
 pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
     let wake = sender.waker();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own looking is told too: to wake for that would never end.
-        let looked_at =
+        // Our own reads are reported too: waking for them would never end.
+        let own_read =
             event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
-        if !looked_at {
+        if !own_read {
             wake.notify_one();
         }
     });
     let mut watcher = match watcher {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is looked through from time to time");
+            tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is scanned from time to time");
             return;
         }
     };
     if let Err(error) = watcher.watch(sender.queue(), RecursiveMode::Recursive) {
-        tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is looked through from time to time");
+        tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is scanned from time to time");
         return;
     }
     shutdown.draining().await;
 }
 
-/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of what expires, at start and once a day.
+/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of certificates that expire soon,
+/// at start-up and once a day.
 pub(super) async fn refresh(registry: Arc<Registry>, every: Duration, shutdown: Shutdown) {
     const DAY: Duration = Duration::from_secs(86_400);
     let mut warned: Option<SystemTime> = None;
@@ -68,7 +69,7 @@ pub(super) async fn refresh(registry: Arc<Registry>, every: Duration, shutdown: 
     }
 }
 
-/// Lets journal rows go that are older than the retention, in small steps, and purges the queues whose retention is set.
+/// Deletes journal rows older than the retention, in small steps, and purges the queues whose retention is set.
 pub(super) async fn retention(config: Config, spools: Vec<Arc<OpenSpool>>, shutdown: Shutdown) {
     while !shutdown.asked() {
         let (config, spools) = (config.clone(), spools.clone());
@@ -94,7 +95,7 @@ fn expire(spool: &OpenSpool, retention: Duration, shutdown: &Shutdown) {
             Ok(expired) if expired.round => return,
             Ok(_) => std::thread::sleep(Duration::from_millis(20)),
             Err(error) => {
-                tracing::error!(journal = %spool.journal.path().display(), error = %message::cause::chain(&error), "cannot let old rows go");
+                tracing::error!(journal = %spool.journal.path().display(), error = %message::cause::chain(&error), "cannot delete expired rows");
                 return;
             }
         }
@@ -119,7 +120,7 @@ fn purge_queues(config: &Config) {
     }
 }
 
-/// Removes the elements that have been in `queue` for longer than `age`; answers how many.
+/// Removes the elements that have been in `queue` for longer than `age`; returns how many.
 ///
 /// # Errors
 /// [`SpoolError`] for the first one that cannot be removed.

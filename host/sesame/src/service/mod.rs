@@ -1,9 +1,9 @@
 //! Channels made from a configuration, and run together until stopped.
 //!
 //! Start with [`Daemon::build`]: everything that can be wrong before the first message is found there, for all channels
-//! at once. [`Daemon::run`] runs them, re-reads what changes on disk, tells systemd how things stand and reloads on
+//! at once. [`Daemon::run`] runs them, re-reads what changes on disk, reports its state to systemd and reloads on
 //! SIGHUP: the new configuration is built completely beside the old one before that is drained. Plugins that are dropped
-//! in, replaced or removed while it runs are the work of `pipelines`.
+//! in, replaced or removed while it runs are handled by `pipelines`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ pub struct ChannelError {
 pub struct Shared {
     /// What was opened.
     pub registry: Arc<Registry>,
-    /// The plugins that lie ready.
+    /// The compiled plugins.
     pub catalog: Arc<Catalog>,
-    /// How many messages each channel works on at once: a channel has threads of its own, so that its slow plugin takes
+    /// How many messages each channel processes at once: a channel has threads of its own, so that its slow plugin takes
     /// none from another.
     pub threads: usize,
 }
@@ -169,7 +169,7 @@ impl Daemon {
         self.senders.len() + self.receivers.len()
     }
 
-    /// Runs all channels until `shutdown` is asked for; with [`Stay::UntilEmpty`] senders end by themselves. Answers what
+    /// Runs all channels until `shutdown` is asked for; with [`Stay::UntilEmpty`] senders end by themselves. Returns what
     /// each sender did.
     pub async fn run(&self, stay: Stay, shutdown: &Shutdown) -> Vec<(String, Summary)> {
         let mut senders = JoinSet::new();
@@ -280,7 +280,7 @@ fn receiver(
     Ok((receiver, handle))
 }
 
-/// The signals a daemon listens to.
+/// The signals a daemon handles.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -320,7 +320,7 @@ impl Signals {
     }
 }
 
-/// Presses `switch` at each signal to stop, and for good when the grace period is over. Ends never.
+/// Presses `switch` at each signal to stop, and again when the grace period is over. Never returns.
 pub async fn stop_on_signals(mut signals: Signals, switch: &Switch, grace: Duration, reload: impl Fn()) {
     let mut asked = false;
     loop {
@@ -330,14 +330,14 @@ pub async fn stop_on_signals(mut signals: Signals, switch: &Switch, grace: Durat
                 Asked::Reload => reload(),
                 Asked::Stop => {
                     if !asked {
-                        tracing::info!(grace = %message::duration::words(grace), "stopping: finishing what is in work");
+                        tracing::info!(grace = %message::duration::words(grace), "stopping: finishing messages in flight");
                     }
                     asked = true;
                     switch.press();
                 }
             },
             () = deadline => {
-                tracing::warn!("the grace period is over: stopping now; what is in work stays queued");
+                tracing::warn!("the grace period is over: stopping now; messages in flight stay queued");
                 switch.stop();
                 asked = false;
             }

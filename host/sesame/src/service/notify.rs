@@ -1,4 +1,4 @@
-//! What systemd is told: ready, reloading, stopping, and that we are alive.
+//! Notifications to systemd: ready, reloading, stopping, watchdog.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use sd_notify::NotifyState;
 
 use crate::shutdown::Shutdown;
 
-/// The notices of a service of `Type=notify`. Without systemd they go nowhere.
+/// The notifications of a service of `Type=notify`. Without systemd they have no effect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Systemd;
 
 impl Systemd {
     /// The channels run.
     pub fn ready(self, channels: usize) {
-        tell(&[NotifyState::Ready, NotifyState::Status(&format!("{channels} channels"))]);
+        send(&[NotifyState::Ready, NotifyState::Status(&format!("{channels} channels"))]);
     }
 
     /// The configuration is read again.
@@ -22,28 +22,28 @@ impl Systemd {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             states.push(now);
         }
-        tell(&states);
+        send(&states);
     }
 
-    /// What is in work is being finished.
+    /// Messages in flight are being finished.
     pub fn stopping(self) {
-        tell(&[NotifyState::Stopping]);
+        send(&[NotifyState::Stopping]);
     }
 
-    /// Says that we are alive at half the interval systemd asks for, from a task of the runtime: if the runtime is stuck,
-    /// so is this.
+    /// Sends a keep-alive at half the interval systemd asks for, from a task of the runtime: if the runtime is stuck, so is
+    /// this.
     pub async fn watchdog(self, shutdown: Shutdown) {
         let Some(interval) = sd_notify::watchdog_enabled() else { return };
         let mut tick = tokio::time::interval((interval / 2).max(Duration::from_millis(100)));
         while !shutdown.is_now() {
             tick.tick().await;
-            tell(&[NotifyState::Watchdog]);
+            send(&[NotifyState::Watchdog]);
         }
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn send(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }

@@ -1,9 +1,9 @@
-//! The status file: what a running Sesame tells of its plugins, for `sesame plugin list` to read.
+//! The status file: what a running Sesame reports of its plugins, for `sesame plugin list` to read.
 //!
 //! # On disk
 //! `plugins.json` beside the journal of a spool or state directory, mode 0640, written aside and renamed every two seconds.
-//! It holds names, hashes, counters and what is wrong with plugins; nothing of any message. It needs no sync: whoever reads
-//! it looks how old it is, and one that was lost is written again.
+//! It holds names, hashes, counters and the faults of plugins; nothing of any message. It needs no sync: a reader checks its
+//! age, and a lost file is written again.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -18,16 +18,16 @@ use plugins::ChannelReport;
 
 /// The name of the file.
 const FILE: &str = "plugins.json";
-/// The largest that is read.
+/// The largest file that is read.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What a process tells of the channels of one spool.
+/// What a process reports of the channels of one spool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// When, in milliseconds since 1970.
     pub written: u64,
-    /// Whether the process goes on.
+    /// Whether the process is still running.
     pub running: bool,
     /// Its id.
     pub process: u32,
@@ -36,7 +36,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// How things stand now.
+    /// The status now.
     pub(super) fn now(running: bool, channels: Vec<ChannelReport>) -> Self {
         let written = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let written = u64::try_from(written.as_millis()).unwrap_or(u64::MAX);
@@ -57,10 +57,10 @@ impl Status {
         std::fs::rename(&aside, directory.join(FILE))
     }
 
-    /// What was told last of the channels of a spool; nothing where nothing was.
+    /// The last report of the channels of a spool; none if there is no file.
     ///
     /// # Errors
-    /// Where the file cannot be read or understood.
+    /// If the file cannot be read or parsed.
     pub fn read(directory: &Path) -> io::Result<Option<Self>> {
         use std::io::Read as _;
         let mut bytes = Vec::new();

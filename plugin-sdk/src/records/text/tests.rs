@@ -220,7 +220,7 @@ fn a_validator_of_one_format_refuses_another() {
 }
 
 #[test]
-fn a_message_made_anew_is_written_as_the_consumer_writes() {
+fn a_message_built_from_records_is_written_as_the_consumer_writes() {
     let record = sync::Sync { site: "UKI-TEST", submit_host: None, number_of_jobs: 3, month: 1, year: 2023 };
     let mut message = Message { version: "v0.1", records: vec![record.into()] };
     let text = "APEL-sync-message: v0.1\nSite: UKI-TEST\nNumberOfJobs: 3\nMonth: 1\nYear: 2023\n%%\n";

@@ -184,7 +184,7 @@ fn ten_thousand_messages_see_nothing_of_one_another() {
 }
 
 #[test]
-fn a_thousand_calls_that_nobody_waits_for_do_no_harm() {
+fn a_thousand_abandoned_calls_do_no_harm() {
     let pipeline = Arc::new(load(vec![behaviour("[config]\nvalidate = \"sleep\"\nsize = 1")]));
     let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Plugins that fail for some messages and for all: what is held against whom.
+//! Plugins that fail for some messages and for all: what a failure counts against.
 
 use super::*;
 
@@ -36,9 +36,9 @@ fn a_plugin_that_never_answers_pauses_its_channel_and_blames_no_message() {
     }
     let pause = pipeline.pause(Instant::now()).unwrap();
     assert!(pause.error.to_string().contains("plugin behaviour.wasm stopped with a panic"), "{}", pause.error);
-    assert!(pipeline.is_on_trial());
+    assert!(pipeline.is_on_probation());
     let outcome = run(&pipeline, "good");
-    assert_eq!(blame(&outcome), Blame::Nobody, "no plugin is asked during the pause");
+    assert_eq!(blame(&outcome), Blame::Nothing, "no plugin is called during the pause");
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_plugin_that_answers_for_others_has_its_failures_held_against_the_message() 
     for attempt in 1..20 {
         assert_eq!(blame(&again(&pipeline, "bad", attempt)), Blame::Message, "attempt {attempt}");
     }
-    assert!(!pipeline.is_on_trial());
+    assert!(!pipeline.is_on_probation());
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn one_answer_after_the_pause_ends_the_trial() {
     (0..5).for_each(|number| assert_eq!(blame(&run(&pipeline, &format!("bad {number}"))), Blame::Plugin));
     let pause = pipeline.pause(Instant::now()).unwrap();
     std::thread::sleep(pause.until.saturating_duration_since(Instant::now()));
-    assert!(pipeline.pause(Instant::now()).is_none() && pipeline.is_on_trial());
+    assert!(pipeline.pause(Instant::now()).is_none() && pipeline.is_on_probation());
     assert!(matches!(run(&pipeline, "good"), Outcome::Pass { .. }));
-    assert!(!pipeline.is_on_trial() && !pipeline.is_doubtful());
+    assert!(!pipeline.is_on_probation() && !pipeline.is_doubtful());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_stage_that_only_some_messages_meet_does_not_pause_the_others() {
         assert_eq!(blame(&run(&pipeline, &format!("bad {number}"))), Blame::Plugin);
         assert!(matches!(again(&pipeline, "not text", 1), Outcome::Pass { .. }));
     }
-    assert!(!pipeline.is_on_trial());
+    assert!(!pipeline.is_on_probation());
 }
 
 #[test]
@@ -92,6 +92,6 @@ fn rejecting_and_passing_over_are_not_subject_to_a_pause() {
         for number in 0..20 {
             assert!(!matches!(run(&pipeline, &format!("bad {number}")), Outcome::Failed { .. }));
         }
-        assert!(!pipeline.is_on_trial());
+        assert!(!pipeline.is_on_probation());
     }
 }
