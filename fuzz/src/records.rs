@@ -6,17 +6,17 @@ const NOW: i64 = 1_790_000_000;
 
 /// Input: a message in the text format.
 pub(crate) fn text(input: &[u8]) -> bool {
-    verdicts(input, |payload, rules| records::text::check(payload, rules))
+    verdicts(input, records::text::check)
 }
 
 /// Input: a message in JSON.
 pub(crate) fn json(input: &[u8]) -> bool {
-    verdicts(input, |payload, rules| records::check_json(payload, rules))
+    verdicts(input, records::check_json)
 }
 
 /// Input: a message in XML.
 pub(crate) fn xml(input: &[u8]) -> bool {
-    verdicts(input, |payload, rules| records::check_xml(payload, rules))
+    verdicts(input, records::check_xml)
 }
 
 /// A check gives the same findings twice, each with a code and a text, and the strict check finds no less than the other.
