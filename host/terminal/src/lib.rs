@@ -6,7 +6,7 @@
 //! line is wrong. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
 //!
 //! # Policy
-//! Whatever came from outside may hold control characters, which a terminal executes. [`line`] and [`json`] write them as
+//! Whatever came from outside may hold control characters, which a terminal executes. [`line()`] and [`json`] write them as
 //! `\u001b`, which is harmless at a terminal and valid inside JSON; so do they with the marks that turn the direction of
 //! text around, which make a name look like another. Only [`raw`] writes bytes as they are, where they were asked for.
 

@@ -6,7 +6,7 @@
 //! Start with [`Reader`], which steps through the elements of one level and copies nothing. A reader follows [`Rules`]:
 //! DER for certificates, names and CRLs; BER for messages, because `openssl cms -stream` and Java senders write indefinite
 //! lengths and strings in chunks. [`check`] walks a whole structure once, within [`Bounds`]; after it every length fits.
-//! [`octets`] joins a string that came in chunks, [`oid`] reads object identifiers, [`time`] dates. [`encode`] writes one
+//! [`octets`] joins a string that came in chunks, `oid` reads object identifiers, `time` dates. [`encode`] writes one
 //! element.
 //!
 //! Not here: what the elements mean.
