@@ -158,7 +158,7 @@ fn a_broken_replacement_leaves_the_good_plugin_in_service() {
     check.says("check.wasm");
     fs::write(file(&pair.receiver, "check.toml"), "deadline = 5\n").unwrap();
     put(&pair.receiver, "check.wasm", &good);
-    eventually("a word about the side-car", || receiver.log().contains("check.toml:1: deadline").then_some(()));
+    eventually("a line about the sidecar", || receiver.log().contains("check.toml:1: deadline").then_some(()));
     assert_eq!(fate(&pair, "Site: ELSEWHERE\n\n\n").0, "reject");
 }
 

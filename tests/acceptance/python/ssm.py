@@ -74,7 +74,7 @@ def decrypted(text, arguments):
 
 
 def subject(text):
-    """The subject of the first certificate in the message, with slashes, and whether the anchors vouch for it."""
+    """The subject of the first certificate in the message, with slashes, and whether the anchors verify it."""
     signature, _ = openssl(text, "smime", "-pk7out")
     certificates, _ = openssl(signature, "pkcs7", "-print_certs")
     begin = certificates.find("-----BEGIN CERTIFICATE-----")
