@@ -6,7 +6,7 @@
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `SESAME_TEST_PATIENCE` | seconds that a test waits for anything (60) |
+//! | `SESAME_TEST_PATIENCE` | seconds that a test waits for anything (180) |
 //! | `SESAME_TEST_KEEP` | keep the folders of tests that passed |
 //! | `SESAME_TEST_FOLDER` | where the folders are made (cargo's folder for tests) |
 //! | `SESAME_TEST_TOOLS` | what `tests/setup` installed (the user's cache) |
