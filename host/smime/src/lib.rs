@@ -10,6 +10,7 @@
 //! | `seal`, `open` | the two directions |
 //! | `diagnose` | what is inside an envelope that was refused, for `sesame explain` alone |
 //! | `detached` | signatures over files, for plugins |
+//! | `peer` | [`Peer`], the program that a message is sealed for |
 //! | `overhead` | [`Overhead`], how much sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
@@ -34,6 +35,7 @@ pub mod fuzzing;
 mod mime;
 mod open;
 mod overhead;
+mod peer;
 mod seal;
 mod shape;
 #[cfg(test)]
@@ -45,5 +47,6 @@ pub use diagnose::diagnose;
 pub use mime::MimeError;
 pub use open::{OpenError, OpenPolicy, Opened, open};
 pub use overhead::Overhead;
-pub use seal::{Peer, SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};
+pub use peer::Peer;
+pub use seal::{SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};
 pub use shape::{ContentCipher, MAX_CERTIFICATES, MAX_RECIPIENTS, ShapeError};

@@ -7,7 +7,7 @@ use openssl::error::ErrorStack;
 use openssl::pkey::{HasPublic, PKeyRef};
 use openssl::x509::X509Ref;
 
-use super::Peer;
+use super::peer::Peer;
 use message::MessageId;
 
 /// MIME headers, preamble, boundaries and header names of a signed message, and the line that names a transfer encoding.

@@ -31,7 +31,7 @@ use openssl::stack::Stack;
 use openssl::symm::Cipher;
 use openssl::x509::X509;
 
-use super::{Overhead, encoding, mime};
+use super::{Overhead, Peer, encoding, mime};
 use message::{Code, MessageId, hex};
 use trust::{Credential, OpensslError, PathError, RecipientCertificate, RecipientError};
 
@@ -41,16 +41,6 @@ const ENCODING_WORDS: [&str; 2] = ["quoted-printable", "base64"];
 const ENCRYPTED_WORDS: [&[u8]; 2] = [b"application/pkcs7-mime", b"application/x-pkcs7-mime"];
 /// The longest header value written.
 const MAX_HEADER_VALUE: usize = 900;
-
-/// Who reads what we seal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Peer {
-    /// An SSM receiver: AES-CBC, RSA key transport, no base64 inside the signed part.
-    #[default]
-    Ssm,
-    /// A Sesame receiver.
-    Sesame,
-}
 
 /// How an envelope's content is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

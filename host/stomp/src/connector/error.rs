@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustls::AlertDescription;
 
-use super::words;
 use crate::quote::quoted;
 use crate::session::OpenError;
+use crate::tls;
 
 /// Why an attempt at one address failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The broker did not accept ours, or wants one.
-    #[error("{peer} refused our certificate: {}{}", words::alert(*alert), advised(advice.as_deref()))]
+    #[error("{peer} refused our certificate: {}{}", tls::alert(*alert), advised(advice.as_deref()))]
     ClientCertificateRefused {
         /// The address tried.
         peer: SocketAddr,
@@ -96,7 +96,7 @@ pub enum ConnectError {
         advice: Option<String>,
     },
     /// Any other failure of TLS, such as no common version.
-    #[error("TLS with {peer} failed: {}", words::failure(error))]
+    #[error("TLS with {peer} failed: {}", tls::failure(error))]
     Tls {
         /// The address tried.
         peer: SocketAddr,
@@ -157,7 +157,7 @@ impl ConnectError {
                 Self::ClientCertificateRefused { peer, alert, advice: None }
             }
             E::InvalidCertificate(_) | E::NoCertificatesPresented | E::General(_) => {
-                Self::CertificateRefused { peer, reason: words::failure(&source) }
+                Self::CertificateRefused { peer, reason: tls::failure(&source) }
             }
             E::InvalidMessage(_) if answer.starts_with(b"HTTP") => Self::WebServer { peer },
             E::InvalidMessage(_) if !answer.is_empty() && !is_tls(answer) => {

@@ -13,7 +13,6 @@ mod address;
 mod dial;
 mod error;
 mod opening;
-mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +24,6 @@ use super::session::{Session, SessionOptions};
 
 pub use self::address::{Address, InvalidAddress};
 pub use self::error::ConnectError;
-pub(crate) use self::words::failure as tls_failure;
 
 /// The deadlines and pauses of a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

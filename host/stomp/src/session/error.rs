@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use message::duration::words;
 
-use crate::connector::tls_failure;
 use crate::decode::FrameError;
 use crate::encode::EncodeError;
 use crate::quote::quoted;
+use crate::tls;
 
 /// Why no session came about on a stream.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +153,7 @@ pub enum Closed {
 impl Closed {
     /// The connection failed; what TLS reports is put into words.
     pub(super) fn io(error: io::Error) -> Self {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(tls_failure);
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(tls::failure);
         Self::Io(tls.map_or(error, io::Error::other))
     }
 }

@@ -3,7 +3,7 @@
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 /// An alert as an operator finds it in other logs, with what it means.
-pub(super) fn alert(alert: AlertDescription) -> String {
+pub(crate) fn alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let (name, meaning) = match alert {
         A::HandshakeFailure => {
