@@ -4,8 +4,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `mime` | headers, the split of `multipart/signed`, the signed part |
-//! | `encoding` | line ends, base64, quoted-printable |
+//! | `mime` | headers, the split of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | the strict check of CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
 //! | `diagnose` | what is inside an envelope that was refused, for `sesame explain` alone |
@@ -29,7 +28,6 @@
 mod authorise;
 mod detached;
 mod diagnose;
-mod encoding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod mime;

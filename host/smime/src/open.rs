@@ -30,8 +30,7 @@ use openssl::pkey::{Id, PKeyRef, Public};
 use openssl::stack::Stack;
 use openssl::x509::X509;
 
-use super::encoding;
-use super::mime::{self, Entity, MimeError, Part, SignedParts};
+use super::mime::{self, Entity, MimeError, Part, SignedParts, encoding};
 use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
 use message::duration;

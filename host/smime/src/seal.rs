@@ -31,7 +31,8 @@ use openssl::stack::Stack;
 use openssl::symm::Cipher;
 use openssl::x509::X509;
 
-use super::{Overhead, Peer, encoding, mime};
+use super::mime::{self, encoding};
+use super::{Overhead, Peer};
 use message::{Code, MessageId, hex};
 use trust::{Credential, OpensslError, PathError, RecipientCertificate, RecipientError};
 

@@ -43,6 +43,7 @@ mod store;
 pub mod tls;
 
 pub use algorithm::{Digest, SignatureKey, signature};
+pub use anchors::{TrustError, TrustSettings};
 pub use certificate::TbsCertificate;
 pub use credential::{
     Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError, RecipientSource,
@@ -51,7 +52,7 @@ pub use crls::CrlMode;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
 pub use names::{DistinguishedName, NameError};
 pub use path::{CertPath, OpensslError, PathError, Role, Signer, seconds};
-pub use store::{CrlSummary, OwnFault, Trust, TrustError, TrustSettings, TrustStore};
+pub use store::{CrlSummary, OwnFault, Trust, TrustStore};
 
 /// The result of checking files for changes.
 #[derive(Debug)]

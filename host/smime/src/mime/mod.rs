@@ -14,13 +14,13 @@
 //! them is `Content-…` or `Sesame-…`. Anything else is content from the first byte: a record of `Name: value` lines, sent by
 //! a signer that adds no headers, is not taken for headers.
 
+pub(crate) mod encoding;
 mod media;
 
 use memchr::memmem;
 
 pub(super) use media::Media;
 
-use super::encoding;
 use message::Code;
 
 /// The longest header block, in bytes.

@@ -34,7 +34,10 @@ use super::crls::{Crl, CrlError, CrlMode};
 use super::names::DistinguishedName;
 use super::path::{self, OTHER_KEY_IDENTIFIER, is_authority};
 use super::policy;
-use super::store::{TrustError, TrustSettings};
+
+mod settings;
+
+pub use settings::{TrustError, TrustSettings};
 
 /// An authority that expires within this time is worth a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);

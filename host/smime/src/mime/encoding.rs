@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::{memchr, memchr_iter};
 
-use super::mime::MimeError;
+use super::MimeError;
 
 /// Base64 characters to a line, as OpenSSL writes them.
 const BASE64_LINE: usize = 64;
@@ -15,7 +15,7 @@ const BASE64_LINE: usize = 64;
 const QUOTED_LINE: usize = 76;
 
 /// Ends every line with CRLF: the form that is signed (RFC 8551, section 3.1.1).
-pub(super) fn to_crlf(text: &[u8]) -> Vec<u8> {
+pub(crate) fn to_crlf(text: &[u8]) -> Vec<u8> {
     let mut canonical = Vec::with_capacity(text.len() + text.len() / 16 + 64);
     let mut from = 0;
     for at in memchr_iter(b'\n', text) {
@@ -29,7 +29,7 @@ pub(super) fn to_crlf(text: &[u8]) -> Vec<u8> {
 }
 
 /// Ends every line with LF, if all of them end with CRLF; text with a bare LF was not canonical and stays as it is.
-pub(super) fn to_lf(text: &[u8]) -> Vec<u8> {
+pub(crate) fn to_lf(text: &[u8]) -> Vec<u8> {
     if memchr(b'\r', text).is_none() {
         return text.to_vec();
     }
@@ -46,7 +46,7 @@ pub(super) fn to_lf(text: &[u8]) -> Vec<u8> {
 }
 
 /// Appends `bytes` to `text` as base64 in lines of 64 characters, each ended by LF.
-pub(super) fn append_base64(bytes: &[u8], text: &mut Vec<u8>) {
+pub(crate) fn append_base64(bytes: &[u8], text: &mut Vec<u8>) {
     text.reserve((bytes.len() / 3 + 1) * 4 / BASE64_LINE * (BASE64_LINE + 1) + BASE64_LINE + 1);
     for chunk in bytes.chunks(BASE64_LINE / 4 * 3) {
         let mut line = [b'='; BASE64_LINE];
@@ -59,12 +59,12 @@ pub(super) fn append_base64(bytes: &[u8], text: &mut Vec<u8>) {
 /// How many characters outside its alphabet the base64 of a CMS message may have. RFC 2045 section 6.8 has decoders ignore
 /// them and calls them the mark of an error in transmission. In CMS none can hide a change, for the structure must end where
 /// the text does and signature or cipher cover it; in signed content nothing else would notice, so there the number is 0.
-pub(super) const STRAYS_IN_CMS: usize = 16;
+pub(crate) const STRAYS_IN_CMS: usize = 16;
 
 /// Decodes base64. White space is ignored, inside lines and between them, and up to `strays` other characters outside the
 /// alphabet; `-` and `_` never, for they are digits of another base64. What looks like the start of a message after a blank
 /// line is one that would be lost.
-pub(super) fn from_base64(text: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
+pub(crate) fn from_base64(text: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
     let mut packed = Vec::with_capacity(text.len());
     let (mut after_blank, mut from) = (false, 0);
     for end in memchr_iter(b'\n', text).chain([text.len()]) {
@@ -119,7 +119,7 @@ fn from_untidy_base64(packed: &[u8], strays: usize) -> Result<Vec<u8>, MimeError
 ///
 /// A line end at the very end is written `=0A`, so that no relay can strip it. With `hide_slash` every `/` is encoded as well:
 /// an SSM receiver takes a text that mentions an encrypted media type for encrypted.
-pub(super) fn append_quoted_printable(payload: &[u8], hide_slash: bool, text: &mut Vec<u8>) {
+pub(crate) fn append_quoted_printable(payload: &[u8], hide_slash: bool, text: &mut Vec<u8>) {
     text.reserve(payload.len() + payload.len() / 2);
     let mut column = 0;
     let mut rest = payload.iter().peekable();
@@ -158,7 +158,7 @@ fn hex_digit(nibble: u8) -> u8 {
 }
 
 /// Decodes quoted-printable; line ends come out as LF. An `=` that begins nothing known stays, as `quopri` leaves it.
-pub(super) fn from_quoted_printable(text: &[u8]) -> Vec<u8> {
+pub(crate) fn from_quoted_printable(text: &[u8]) -> Vec<u8> {
     let text = to_lf(text);
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_slice();
