@@ -109,3 +109,12 @@ pub(crate) fn extensions_of(certificate: &[u8]) -> Result<Vec<Extension<'_>>, As
 pub(crate) fn extension_value<'a>(certificate: &'a [u8], oid: &[u8]) -> Result<Option<&'a [u8]>, Asn1Error> {
     Ok(extensions_of(certificate)?.into_iter().find(|extension| extension.oid == oid).map(|extension| extension.value))
 }
+
+/// Whether the basic constraints say `CA:TRUE` (RFC 5280 4.2.1.9).
+pub(crate) fn is_authority(certificate: &[u8]) -> bool {
+    let Ok(Some(constraints)) = extension_value(certificate, extension::BASIC_CONSTRAINTS) else {
+        return false;
+    };
+    let flag = Reader::der(constraints).take(asn1::SEQUENCE).and_then(|fields| fields.inside().optional(asn1::BOOLEAN));
+    flag.is_ok_and(|flag| flag.is_some_and(|flag| flag.content != [0]))
+}

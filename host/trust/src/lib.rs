@@ -12,7 +12,7 @@
 //! | `store` | [`TrustStore`], [`Trust`] |
 //! | `path` | [`CertPath`], [`PathError`]: the rules for a certificate and its issuers |
 //! | `algorithm`, [`oids`] | which signatures and keys are strong enough; the one table of algorithms |
-//! | [`asn1`], `certificate` | the one reader of BER and DER; the fields and extensions of a certificate |
+//! | [`asn1`], `certificate`, `times` | the one reader of BER and DER; the fields and extensions of a certificate; its times |
 //! | `credential` | our certificate and key, and the recipient's certificate |
 //! | [`tls`] | the verifier and the client certificate for rustls |
 //!
@@ -40,10 +40,11 @@ pub mod oids;
 mod path;
 mod policy;
 mod store;
+mod times;
 pub mod tls;
 
 pub use algorithm::{Digest, SignatureKey, signature};
-pub use anchors::{TrustError, TrustSettings};
+pub use anchors::{CrlSummary, TrustError, TrustSettings};
 pub use certificate::TbsCertificate;
 pub use credential::{
     Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError, RecipientSource,
@@ -51,8 +52,9 @@ pub use credential::{
 pub use crls::CrlMode;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
 pub use names::{DistinguishedName, NameError};
-pub use path::{CertPath, OpensslError, PathError, Role, Signer, seconds};
-pub use store::{CrlSummary, OwnFault, Trust, TrustStore};
+pub use path::{CertPath, OpensslError, PathError, Role, Signer};
+pub use store::{OwnFault, Trust, TrustStore};
+pub use times::seconds;
 
 /// The result of checking files for changes.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 //! was replaced under its name.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
@@ -14,11 +13,11 @@ use message::locked;
 use openssl::error::ErrorStack;
 use openssl::x509::{X509, X509Ref};
 
-use super::anchors::{self, Authority, BrokenCrl, Material, TrustError, TrustSettings};
-use super::crls::{Crl, CrlMode};
+use super::Refreshed;
+use super::anchors::{self, Anchors, CrlSummary, TrustError, TrustSettings};
 use super::names::DistinguishedName;
 use super::path::{self, CertPath, PathError, Role};
-use super::{Refreshed, path::readable};
+use super::times::seconds;
 
 /// Paths that were found good are remembered up to this number.
 const REMEMBERED_PATHS: usize = 4096;
@@ -33,33 +32,10 @@ pub struct OwnFault {
     pub elsewhere: bool,
 }
 
-/// A CRL, as `check` reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CrlSummary {
-    /// The file.
-    pub file: PathBuf,
-    /// The authority.
-    pub issuer: DistinguishedName,
-    /// Its date of issue, in seconds since 1970.
-    pub this_update: u64,
-    /// When it must be renewed, in seconds since 1970.
-    pub next_update: Option<u64>,
-    /// How many certificates it lists.
-    pub revoked: usize,
-}
-
 /// Trust anchors, authorities, CRLs and signing policies as they were read at one time.
 #[derive(Debug)]
 pub struct TrustStore {
-    settings: TrustSettings,
-    authorities: Vec<Authority>,
-    by_subject: HashMap<DistinguishedName, Vec<usize>>,
-    crls: HashMap<DistinguishedName, Vec<Arc<Crl>>>,
-    broken_crls: Vec<BrokenCrl>,
-    policies: HashMap<DistinguishedName, Vec<String>>,
-    /// Authorities whose policy file cannot be used, by the name hash of OpenSSL.
-    closed: HashMap<u32, PathBuf>,
-    warnings: Vec<String>,
+    anchors: Anchors,
     good_paths: Mutex<HashMap<([u8; 32], Role), CertPath>>,
 }
 
@@ -74,36 +50,8 @@ impl TrustStore {
 
     /// Like [`load`](Self::load), but a CRL that became unreadable is taken from the store before.
     fn load_after(settings: &TrustSettings, before: Option<&Self>) -> Result<Self, TrustError> {
-        let last_good: HashMap<PathBuf, Arc<Crl>> =
-            before.into_iter().flat_map(Self::all_crls).map(|crl| (crl.file.clone(), Arc::clone(crl))).collect();
-        let material = anchors::read(settings, &last_good)?;
-        if !material.authorities.iter().any(|authority| authority.self_signed) {
-            return Err(TrustError::NoAnchors { paths: settings.anchors.clone() });
-        }
-        Ok(Self::from_material(settings.clone(), material))
-    }
-
-    fn from_material(settings: TrustSettings, material: Material) -> Self {
-        let Material { authorities, crls, broken_crls, policies, closed, warnings } = material;
-        let mut by_subject: HashMap<_, Vec<usize>> = HashMap::new();
-        for (index, authority) in authorities.iter().enumerate() {
-            by_subject.entry(authority.subject.clone()).or_default().push(index);
-        }
-        let mut crls_by_issuer: HashMap<_, Vec<Arc<Crl>>> = HashMap::new();
-        for crl in crls {
-            crls_by_issuer.entry(crl.issuer.clone()).or_default().push(crl);
-        }
-        Self {
-            settings,
-            authorities,
-            by_subject,
-            crls: crls_by_issuer,
-            broken_crls,
-            policies,
-            closed,
-            warnings,
-            good_paths: Mutex::default(),
-        }
+        let anchors = Anchors::load(settings, before.map(|before| &before.anchors))?;
+        Ok(Self { anchors, good_paths: Mutex::default() })
     }
 
     /// Checks that `leaf` may be used for `role` at the time `at`: a path to an anchor and every rule on it.
@@ -121,15 +69,15 @@ impl TrustStore {
     ) -> Result<CertPath, PathError> {
         let der = leaf.to_der().map_err(path::openssl_error)?;
         let key = (openssl::sha::sha256(&der), role);
-        let at = path::seconds(at);
-        let now = at.max(path::seconds(SystemTime::now()));
+        let at = seconds(at);
+        let now = at.max(seconds(SystemTime::now()));
         if let Some(path) = self.remembered().get(&key)
             && (path.valid_from..=path.valid_until).contains(&at)
             && now <= path.fresh_until
         {
             return Ok(path.clone());
         }
-        let path = path::check(self, leaf, untrusted, role, at)?;
+        let path = path::check(&self.anchors, leaf, untrusted, role, at)?;
         let mut remembered = self.remembered();
         if remembered.len() >= REMEMBERED_PATHS {
             remembered.clear();
@@ -145,8 +93,8 @@ impl TrustStore {
     pub fn check_own(&self, leaf: &X509Ref, issuers: &[X509], role: Role, at: SystemTime) -> Result<(), OwnFault> {
         let leaf = leaf.to_owned();
         let Err(error) = self.check_path(&leaf, issuers, role, at) else { return Ok(()) };
-        path::check_alone(&leaf, role, path::seconds(at)).map_err(|error| OwnFault { error, elsewhere: true })?;
-        let failure = path::judge_all(self, &leaf, issuers, (role, path::seconds(at)));
+        path::check_alone(&leaf, role, seconds(at)).map_err(|error| OwnFault { error, elsewhere: true })?;
+        let failure = path::judge_all(&self.anchors, &leaf, issuers, (role, seconds(at)));
         if let Some(error) = failure.err().and_then(|failure| failure.elsewhere) {
             return Err(OwnFault { error, elsewhere: true });
         }
@@ -169,119 +117,37 @@ impl TrustStore {
     /// The settings it was made with.
     #[must_use]
     pub fn settings(&self) -> &TrustSettings {
-        &self.settings
+        self.anchors.settings()
     }
 
     /// How many self-signed trust anchors it holds.
     #[must_use]
     pub fn anchor_count(&self) -> usize {
-        self.authorities.iter().filter(|authority| authority.self_signed).count()
+        self.anchors.anchor_count()
     }
 
     /// How many other certificates help to build paths.
     #[must_use]
     pub fn intermediate_count(&self) -> usize {
-        self.authorities.len() - self.anchor_count()
+        self.anchors.intermediate_count()
     }
 
     /// How many authorities have a signing policy.
     #[must_use]
     pub fn policy_count(&self) -> usize {
-        self.policies.len()
+        self.anchors.policy_count()
     }
 
     /// The CRLs that can be used.
     #[must_use]
     pub fn crls(&self) -> Vec<CrlSummary> {
-        let summary = |crl: &Arc<Crl>| CrlSummary {
-            file: crl.file.clone(),
-            issuer: crl.issuer.clone(),
-            this_update: crl.this_update,
-            next_update: crl.next_update,
-            revoked: crl.len(),
-        };
-        let mut list: Vec<CrlSummary> = self.all_crls().map(summary).collect();
-        list.sort_by(|a, b| a.file.cmp(&b.file));
-        list
+        self.anchors.crls()
     }
 
     /// What is wrong with single files, and what will be soon: one sentence each, naming the file.
     #[must_use]
     pub fn warnings(&self, now: SystemTime) -> Vec<String> {
-        let now = path::seconds(now);
-        let mut list = self.warnings.clone();
-        list.extend(self.authorities.iter().filter_map(|authority| authority.validity_warning(now)));
-        list.extend(self.crl_mode_warning());
-        for crl in self.crls() {
-            match crl.next_update {
-                Some(time) if time >= now => {}
-                Some(time) => {
-                    list.push(format!("CRL {} had to be renewed by {}", crl.file.display(), readable(time)));
-                }
-                None => list.push(format!("CRL {} has no date of its next update", crl.file.display())),
-            }
-        }
-        list
-    }
-
-    fn crl_mode_warning(&self) -> Option<String> {
-        match self.settings.crls {
-            CrlMode::Ignore => Some("CRLs are not checked: trust.crls is \"ignore\"".to_owned()),
-            CrlMode::IfPresent => None,
-            CrlMode::Require => {
-                let missing = self.without_crl();
-                let first = missing.first()?;
-                let more = if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
-                Some(format!(
-                    "no CRL of {first}{more}: trust.crls is \"require\", so no certificate of these authorities is accepted"
-                ))
-            }
-        }
-    }
-
-    /// The authorities of the CA directory of which there is no CRL.
-    #[must_use]
-    fn without_crl(&self) -> Vec<DistinguishedName> {
-        let mut list: Vec<DistinguishedName> =
-            self.by_subject.keys().filter(|subject| !self.crls.contains_key(subject)).cloned().collect();
-        list.sort();
-        list
-    }
-
-    fn all_crls(&self) -> impl Iterator<Item = &Arc<Crl>> {
-        self.crls.values().flatten()
-    }
-
-    /// The certificates of the CA directory with this subject.
-    pub(crate) fn authorities(&self, subject: &DistinguishedName) -> impl Iterator<Item = &Authority> {
-        let places = self.by_subject.get(subject).map(Vec::as_slice).unwrap_or_default();
-        places.iter().filter_map(|&index| self.authorities.get(index))
-    }
-
-    pub(crate) fn crls_of(&self, issuer: &DistinguishedName) -> &[Arc<Crl>] {
-        self.crls.get(issuer).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// A CRL file that was meant for this authority and cannot be used: by the hash in its name, by the issuer in it, or
-    /// because the authority's own file has the same name.
-    pub(crate) fn broken_crl_of(&self, issuer: &X509, subject: &DistinguishedName) -> Option<&BrokenCrl> {
-        let beside = |broken: &BrokenCrl| {
-            let stem = broken.file.with_extension("");
-            self.authorities(subject).any(|authority| authority.file.with_extension("") == stem)
-        };
-        self.broken_crls.iter().find(|broken| {
-            broken.hash.is_some_and(|hash| anchors::has_hash(issuer, hash))
-                || broken.issuer.as_ref() == Some(subject)
-                || beside(broken)
-        })
-    }
-
-    pub(crate) fn policy_of(&self, issuer: &DistinguishedName) -> Option<&[String]> {
-        self.policies.get(issuer).map(Vec::as_slice)
-    }
-
-    pub(crate) fn closed_policy_of(&self, issuer: &X509) -> Option<&PathBuf> {
-        self.closed.get(&issuer.subject_name_hash())
+        self.anchors.warnings(now)
     }
 }
 

@@ -30,13 +30,17 @@ use openssl::hash::{MessageDigest, hash};
 use openssl::sha::Sha256;
 use openssl::x509::X509;
 
+use super::certificate::is_authority;
 use super::crls::{Crl, CrlError, CrlMode};
 use super::names::DistinguishedName;
-use super::path::{self, OTHER_KEY_IDENTIFIER, is_authority};
 use super::policy;
+use super::times::{readable, unix};
 
+mod known;
 mod settings;
 
+pub(crate) use known::Anchors;
+pub use known::CrlSummary;
 pub use settings::{TrustError, TrustSettings};
 
 /// An authority that expires within this time is worth a warning.
@@ -45,6 +49,9 @@ const MAX_CERTIFICATE_FILE: u64 = 16 << 20;
 const MAX_CRL_FILE: u64 = 64 << 20;
 /// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`: a self-signed host certificate may lack the right to sign others.
 const NO_CERT_SIGN: i32 = 32;
+
+/// `X509_V_ERR_AKID_SKID_MISMATCH` and `X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH`.
+pub(crate) const OTHER_KEY_IDENTIFIER: [i32; 2] = [30, 31];
 
 /// A certificate of the CA directory.
 #[derive(Debug)]
@@ -61,18 +68,15 @@ impl Authority {
     /// Where the certificate ended, ends soon or is not valid yet: with what to do. Those of subordinate authorities too, since
     /// what they issued is refused then. `now` is in seconds since 1970.
     pub(super) fn validity_warning(&self, now: u64) -> Option<String> {
-        let (from, until) = (path::unix(self.certificate.not_before()), path::unix(self.certificate.not_after()));
+        let (from, until) = (unix(self.certificate.not_before()), unix(self.certificate.not_after()));
         let what = if self.self_signed { "trust anchor" } else { "subordinate authority" };
         let named = format!("{what} {} ({})", self.subject, self.file.display());
         if until < now {
-            Some(format!(
-                "{named} expired on {}: put the renewed one in its place, or remove it",
-                path::readable(until)
-            ))
+            Some(format!("{named} expired on {}: put the renewed one in its place, or remove it", readable(until)))
         } else if from > now {
-            Some(format!("{named} is not valid before {}: is the clock right?", path::readable(from)))
+            Some(format!("{named} is not valid before {}: is the clock right?", readable(from)))
         } else if until < now + EXPIRY_WARNING.as_secs() {
-            Some(format!("{named} expires on {}", path::readable(until)))
+            Some(format!("{named} expires on {}", readable(until)))
         } else {
             None
         }

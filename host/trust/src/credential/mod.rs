@@ -23,7 +23,9 @@ use openssl::x509::{X509, X509Ref};
 use zeroize::Zeroizing;
 
 use super::algorithm::weak_key;
-use super::path::{PathError, Role, Signer, is_authority, readable, seconds, unix};
+use super::certificate::is_authority;
+use super::path::{PathError, Role, Signer};
+use super::times::{readable, seconds, unix};
 use super::{NameError, Refreshed, Trust};
 
 /// From this long before a certificate expires there are warnings.

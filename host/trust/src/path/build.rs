@@ -9,15 +9,16 @@ use openssl::x509::verify::X509VerifyParam;
 use openssl::x509::{X509, X509KeyUsage, X509PurposeId, X509StoreContext, X509VerifyResult};
 
 use super::error::PathError;
-use super::{CertPath, MAX_DEPTH, Role, Signer, detached, leaf, seconds, serial_hex, unix};
+use super::{CertPath, MAX_DEPTH, Role, Signer, detached, leaf, serial_hex};
 use crate::DistinguishedName;
 use crate::algorithm::{SignatureAlgorithm, kind_of_certificate, weak_key};
+use crate::anchors::{Anchors, OTHER_KEY_IDENTIFIER};
 use crate::asn1::Reader;
-use crate::certificate::TbsCertificate;
+use crate::certificate::{TbsCertificate, is_authority};
 use crate::crls::{Crl, CrlMode};
 use crate::oids;
 use crate::policy;
-use crate::store::TrustStore;
+use crate::times::{seconds, unix};
 
 /// How many signatures are checked, and paths judged, before the search gives up.
 const BUDGET: usize = 64;
@@ -27,8 +28,6 @@ const CLOCK_SKEW: u64 = 300;
 const AUTH_LEVEL: i32 = 2;
 /// `X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT`, and the same `_LOCALLY`: OpenSSL takes what we offer for no issuer.
 const NO_ISSUER: [i32; 2] = [2, 20];
-/// `X509_V_ERR_AKID_SKID_MISMATCH` and `X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH`.
-pub(crate) const OTHER_KEY_IDENTIFIER: [i32; 2] = [30, 31];
 /// `X509_V_ERR_INVALID_CA`, as OpenSSL 1.1 and 3 number it.
 const INVALID_CA: [i32; 2] = [24, 79];
 /// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`.
@@ -79,13 +78,13 @@ impl From<openssl::error::ErrorStack> for OpensslError {
 
 /// Looks for a path from `leaf` to an anchor that keeps every rule.
 pub(crate) fn check(
-    store: &TrustStore,
+    anchors: &Anchors,
     leaf: &X509,
     untrusted: &[X509],
     role: Role,
     at: u64,
 ) -> Result<CertPath, PathError> {
-    judge_all(store, leaf, untrusted, (role, at)).map_err(|failure| failure.best)
+    judge_all(anchors, leaf, untrusted, (role, at)).map_err(|failure| failure.best)
 }
 
 /// Why no path is good.
@@ -104,7 +103,7 @@ impl From<PathError> for Box<Failure> {
 
 /// As [`check`], with what is wrong elsewhere too.
 pub(crate) fn judge_all(
-    store: &TrustStore,
+    anchors: &Anchors,
     leaf: &X509,
     untrusted: &[X509],
     (role, at): (Role, u64),
@@ -113,11 +112,11 @@ pub(crate) fn judge_all(
     if leaf::is_proxy(&first.der, &first.subject, &first.issuer) {
         return Err(PathError::Proxy { subject: first.subject }.into());
     }
-    first.anchor = store.authorities(&first.subject).any(|known| known.self_signed && known.der == first.der);
+    first.anchor = anchors.authorities(&first.subject).any(|known| known.self_signed && known.der == first.der);
     let helpers = untrusted.iter().filter_map(|certificate| Link::new(certificate, false).ok()).collect();
     let now = at.max(seconds(SystemTime::now()));
     let subject = first.subject.clone();
-    let mut search = Search { store, helpers, role, at, now, spent: 0, best: None, subject, elsewhere: None };
+    let mut search = Search { anchors, helpers, role, at, now, spent: 0, best: None, subject, elsewhere: None };
     let mut path = vec![first];
     match search.extend(&mut path) {
         Some(good) => Ok(good),
@@ -129,7 +128,7 @@ pub(crate) fn judge_all(
 }
 
 struct Search<'a> {
-    store: &'a TrustStore,
+    anchors: &'a Anchors,
     helpers: Vec<Link>,
     role: Role,
     at: u64,
@@ -189,7 +188,7 @@ impl Search<'_> {
 
     /// Everything that carries the issuer's name: ours first, then what came along.
     fn issuers_of(&self, link: &Link) -> Vec<Link> {
-        let known = self.store.authorities(&link.issuer);
+        let known = self.anchors.authorities(&link.issuer);
         let mut list: Vec<Link> =
             known.filter_map(|known| Link::new(&known.certificate, known.self_signed).ok()).collect();
         list.sort_by_key(|link| !link.anchor);
@@ -221,7 +220,7 @@ impl Search<'_> {
             errors.extend(check_key(link));
             let Some(issuer) = path.get(index + 1) else { continue };
             errors.extend(self.check_signature(link));
-            if !issuer.anchor && !leaf::is_authority(&issuer.der) {
+            if !issuer.anchor && !is_authority(&issuer.der) {
                 errors.push(PathError::IssuerNotCa { issuer: issuer.subject.clone() });
             }
             errors.extend(self.check_policy(link, issuer));
@@ -250,7 +249,7 @@ impl Search<'_> {
 
     fn check_signature(&self, link: &Link) -> Option<PathError> {
         let subject = link.subject.clone();
-        let allow_sha1 = self.store.settings().allow_sha1_digest;
+        let allow_sha1 = self.anchors.settings().allow_sha1_digest;
         match SignatureAlgorithm::of_certificate(&link.der) {
             Ok(algorithm) if algorithm.strength.accepted(allow_sha1) => None,
             Ok(algorithm) => Some(PathError::WeakSignature { subject, algorithm: algorithm.name }),
@@ -259,27 +258,27 @@ impl Search<'_> {
     }
 
     fn check_policy(&self, link: &Link, issuer: &Link) -> Option<PathError> {
-        if !self.store.settings().signing_policy {
+        if !self.anchors.settings().signing_policy {
             return None;
         }
-        if let Some(file) = self.store.closed_policy_of(&issuer.certificate) {
+        if let Some(file) = self.anchors.closed_policy_of(&issuer.certificate) {
             return Some(PathError::PolicyUnusable { issuer: issuer.subject.clone(), file: file.clone() });
         }
-        let patterns = self.store.policy_of(&issuer.subject)?;
+        let patterns = self.anchors.policy_of(&issuer.subject)?;
         (!policy::allows(patterns, &link.subject))
             .then(|| PathError::Namespace { issuer: issuer.subject.clone(), subject: link.subject.clone() })
     }
 
     /// Checks one link against the CRLs of its issuer; gives the time until which the answer is fresh.
     fn check_revocation(&self, link: &Link, issuer: &Link) -> Result<u64, PathError> {
-        let mode = self.store.settings().crls;
+        let mode = self.anchors.settings().crls;
         if mode == CrlMode::Ignore {
             return Ok(u64::MAX);
         }
-        let is_authority = leaf::is_authority(&link.der);
-        let named = self.store.crls_of(&issuer.subject);
+        let authority = is_authority(&link.der);
+        let named = self.anchors.crls_of(&issuer.subject);
         let signed = named.iter().filter(|crl| crl.is_signed_by(&issuer.certificate));
-        let newest = signed.filter(|crl| crl.covers(&link.der, is_authority)).max_by_key(|crl| crl.this_update);
+        let newest = signed.filter(|crl| crl.covers(&link.der, authority)).max_by_key(|crl| crl.this_update);
         let name = || issuer.subject.clone();
         if let Some(crl) = newest {
             return self.check_against(crl, link, issuer);
@@ -288,7 +287,7 @@ impl Search<'_> {
             let reason = "it is not signed by this authority".to_owned();
             return Err(PathError::CrlUnusable { issuer: name(), file: crl.file.clone(), reason });
         }
-        if let Some(broken) = self.store.broken_crl_of(&issuer.certificate, &issuer.subject) {
+        if let Some(broken) = self.anchors.broken_crl_of(&issuer.certificate, &issuer.subject) {
             let reason = broken.reason.to_string();
             return Err(PathError::CrlUnusable { issuer: name(), file: broken.file.clone(), reason });
         }
@@ -299,12 +298,12 @@ impl Search<'_> {
     /// name, as after a change of keys.
     fn belongs_to_namesake(&self, crl: &Crl, issuer: &Link) -> bool {
         crl.is_signed_by(&issuer.certificate)
-            || self.store.authorities(&issuer.subject).any(|known| crl.is_signed_by(&known.certificate))
+            || self.anchors.authorities(&issuer.subject).any(|known| crl.is_signed_by(&known.certificate))
     }
 
     fn check_against(&self, crl: &Crl, link: &Link, issuer: &Link) -> Result<u64, PathError> {
         let (issuer, file) = (issuer.subject.clone(), crl.file.clone());
-        if !crl.algorithm.strength.accepted(self.store.settings().allow_sha1_digest) {
+        if !crl.algorithm.strength.accepted(self.anchors.settings().allow_sha1_digest) {
             let accepted = oids::accepted::CERTIFICATE_SIGNATURES;
             let reason = format!("it is signed with {}; accepted are {accepted}", crl.algorithm.name);
             return Err(PathError::CrlUnusable { issuer, file, reason });
@@ -354,7 +353,7 @@ impl Search<'_> {
         let mut param = X509VerifyParam::new().map_err(openssl_error)?;
         param.set_time(i64::try_from(self.at).unwrap_or(i64::MAX));
         param.set_depth(i32::try_from(MAX_DEPTH).unwrap_or(i32::MAX));
-        param.set_auth_level(if self.store.settings().allow_sha1_digest { 0 } else { AUTH_LEVEL });
+        param.set_auth_level(if self.anchors.settings().allow_sha1_digest { 0 } else { AUTH_LEVEL });
         param.set_purpose(X509PurposeId::ANY).map_err(openssl_error)?;
         let mut builder = X509StoreBuilder::new().map_err(openssl_error)?;
         builder.add_cert(anchor.clone()).map_err(openssl_error)?;

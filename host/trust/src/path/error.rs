@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{NameError, Role, readable};
+use super::{NameError, Role};
 use crate::DistinguishedName;
 use crate::oids::accepted;
+use crate::times::readable;
 use message::Code;
 
 /// Why a certificate is not accepted. Each has a stable [`code`](PathError::code).

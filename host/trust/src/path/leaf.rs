@@ -5,17 +5,7 @@ use openssl::x509::{X509, X509ExtendedKeyUsage, X509KeyUsage};
 
 use super::{PathError, Role};
 use crate::DistinguishedName;
-use crate::asn1::{self, Reader};
-use crate::certificate::{self, extension};
-
-/// Whether the basic constraints say `CA:TRUE` (RFC 5280 4.2.1.9).
-pub(crate) fn is_authority(certificate: &[u8]) -> bool {
-    let Ok(Some(constraints)) = certificate::extension_value(certificate, extension::BASIC_CONSTRAINTS) else {
-        return false;
-    };
-    let flag = Reader::der(constraints).take(asn1::SEQUENCE).and_then(|fields| fields.inside().optional(asn1::BOOLEAN));
-    flag.is_ok_and(|flag| flag.is_some_and(|flag| flag.content != [0]))
-}
+use crate::certificate::{self, extension, is_authority};
 
 /// Whether it is a proxy certificate: by its extension, or by the name that proxies had before they had one.
 pub(super) fn is_proxy(certificate: &[u8], subject: &DistinguishedName, issuer: &DistinguishedName) -> bool {

@@ -23,8 +23,7 @@
 //!
 //! Of several errors, the one that helps an operator most is reported; see [`PathError::rank`].
 
-pub(crate) use build::{OTHER_KEY_IDENTIFIER, check, check_alone, judge_all, openssl_error};
-pub(crate) use leaf::is_authority;
+pub(crate) use build::{check, check_alone, judge_all, openssl_error};
 
 mod build;
 mod detached;
@@ -33,15 +32,13 @@ mod leaf;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::x509::{X509, X509Ref};
 
 pub use build::OpensslError;
 pub use error::PathError;
 
 use super::names::{DistinguishedName, NameError};
+use super::times::unix;
 
 /// The most issuers between a certificate and its anchor, the anchor included.
 pub(crate) const MAX_DEPTH: usize = 10;
@@ -117,24 +114,6 @@ impl CertPath {
     pub fn signer(&self) -> &Signer {
         &self.signer
     }
-}
-
-/// Seconds since 1970 of a time; 0 before.
-pub fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
-}
-
-/// Seconds since 1970 of a time in a certificate; 0 before or if it cannot be read.
-pub(crate) fn unix(time: &Asn1TimeRef) -> u64 {
-    let Ok(epoch) = Asn1Time::from_unix(0) else { return 0 };
-    let Ok(diff) = epoch.diff(time) else { return 0 };
-    u64::try_from(i64::from(diff.days) * 86_400 + i64::from(diff.secs)).unwrap_or(0)
-}
-
-/// A time as operators read it: `2026-11-22T18:00:00Z`.
-pub(crate) fn readable(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| seconds.to_string(), |time| time.to_string())
 }
 
 /// The serial number in lower-case hexadecimal, at least two digits.

@@ -4,7 +4,7 @@ mod identifiers;
 mod revocation;
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use openssl::nid::Nid;
 use openssl::x509::{X509KeyUsage, X509Ref};

@@ -7,7 +7,7 @@ use openssl::x509::{X509ExtendedKeyUsage, X509KeyUsage};
 use crate::Credential;
 use crate::asn1::{self, Reader};
 use crate::certificate::{self, extension};
-use crate::path::{readable, seconds, unix};
+use crate::times::{readable, seconds, unix};
 
 /// The first bit of the Netscape certificate type: SSL client.
 const NETSCAPE_CLIENT: u8 = 0x80;
