@@ -35,6 +35,8 @@ mod text;
 
 pub use self::catalog::filter::Filter;
 pub use self::catalog::folder::{FolderError, StageSource, passed_over, read as read_folder};
+pub use self::catalog::inspect::{Import, Inspection};
+pub use self::catalog::plugins::{Plugins, StartError};
 pub use self::catalog::provenance::beside as signature_of;
 pub use self::catalog::provenance::{ProvenanceSettings, SignatureError};
 pub use self::catalog::remembered::{Remembered, with_remembered};
@@ -49,10 +51,8 @@ pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
 };
 pub use self::component::contract::SERVED as CONTRACTS_SERVED;
-pub use self::component::plugins::{Plugins, StartError};
 pub use self::component::schema::{ConfigError, SchemaError, Violation};
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
-pub use self::component::{Import, Inspection};
 pub use self::instance::Fault;
 pub use self::instance::answer::AnswerError;
 pub use self::instance::host_log::{TARGET as LOG_TARGET, log_is_at};

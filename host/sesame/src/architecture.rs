@@ -20,7 +20,7 @@ const ROOTS: [&str; 3] = ["lib", "main", "architecture"];
 
 /// Modules of the other crates that name each other and are not yet taken apart. The test fails when one of them is, so that
 /// this list only becomes shorter.
-const TANGLED: [&str; 1] = ["plugins: catalog component instance"];
+const TANGLED: [&str; 1] = ["plugins: component instance"];
 
 /// A source file without its tests and comments.
 struct Source {

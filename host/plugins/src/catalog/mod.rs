@@ -38,7 +38,9 @@ mod entry;
 mod facts;
 pub(crate) mod filter;
 pub(crate) mod folder;
+pub(crate) mod inspect;
 pub(crate) mod load;
+pub(crate) mod plugins;
 pub(crate) mod provenance;
 pub(crate) mod remembered;
 pub(crate) mod removal;
@@ -61,7 +63,7 @@ use self::facts::Facts;
 use self::folder::{DirectoryFacts, FolderError, StageSource};
 use self::sidecar::Sidecar;
 use self::status::PluginStatus;
-use crate::component::plugins::Plugins;
+use crate::catalog::plugins::Plugins;
 
 /// How soon to look again while something is changing.
 const SOON: Duration = Duration::from_millis(200);

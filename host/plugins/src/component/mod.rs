@@ -9,8 +9,6 @@ pub(crate) mod builtin;
 pub(crate) mod compile;
 pub(crate) mod contract;
 pub(crate) mod engine;
-mod inspect;
-pub(crate) mod plugins;
 pub(crate) mod schema;
 pub(crate) mod surface;
 
@@ -29,8 +27,6 @@ use crate::instance::state::HostState;
 use crate::instance::wasi::{Facts, Grant, grant_of};
 use crate::instance::{self, Fault};
 use crate::text::clean;
-
-pub use self::inspect::{Import, Inspection};
 
 /// Largest component that is read.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;

@@ -9,8 +9,8 @@ use super::stage::Stage;
 use super::{Pipeline, PipelineSettings, PluginError};
 use crate::catalog::Effort;
 use crate::catalog::load::load;
+use crate::catalog::plugins::Plugins;
 use crate::catalog::status::{PluginState, PluginStatus};
-use crate::component::plugins::Plugins;
 use message::hex;
 
 impl Pipeline {

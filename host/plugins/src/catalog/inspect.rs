@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use super::plugins::{Machine, Plugins};
+use crate::catalog::plugins::{Machine, Plugins};
 use crate::component::compile::Trust;
 use crate::component::surface::Surface;
 use crate::component::{ComponentError, Description, Loaded, Roles};
