@@ -1,5 +1,6 @@
 //! A full disk: deliveries wait at the broker, the log says so, and all is well when there is room again.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,13 +28,14 @@ impl Disk {
         Self { mounted: path.to_owned(), _folder: folder }
     }
 
-    /// Takes all but `kibibytes` of what is free.
+    /// Takes all but `kibibytes` of what is free, with one file, which may be filled again.
     pub(crate) fn fill(&self, kibibytes: u64) -> PathBuf {
         let stat = rustix::fs::statvfs(&self.mounted).unwrap();
         let free = stat.f_bavail * stat.f_frsize;
         let ballast = self.mounted.join("ballast");
-        let wanted = usize::try_from(free - (kibibytes << 10)).unwrap();
-        match std::fs::write(&ballast, vec![b'x'; wanted]) {
+        let wanted = usize::try_from(free.saturating_sub(kibibytes << 10)).unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&ballast).unwrap();
+        match file.write_all(&vec![b'x'; wanted]) {
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {} // The receiver took the rest meanwhile.
             other => other.unwrap(),
         }
