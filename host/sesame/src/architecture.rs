@@ -55,9 +55,7 @@ impl Source {
 
     /// The modules of the crate that it names, without its own.
     fn names(&self) -> BTreeSet<&str> {
-        let not_in_a_name = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
-        let named = self.code.split("crate::").skip(1).filter_map(|rest| rest.split(not_in_a_name).next());
-        named.filter(|name| *name != self.module()).collect()
+        heads(&self.code, "crate::").into_iter().filter(|name| *name != self.module()).collect()
     }
 }
 
@@ -137,18 +135,21 @@ fn modules_name_only_modules_of_lower_layers() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+fn ends_a_name(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || c == '_')
+}
+
 /// What the paths in `code` that begin with `prefix` name next: one name, or the first names of a group in braces.
 fn heads<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
-    let not_in_a_name = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     let mut found = Vec::new();
     for (at, _) in code.match_indices(prefix) {
         let before = code.get(..at).unwrap_or_default();
         let rest = code.get(at + prefix.len()..).unwrap_or_default();
-        if before.ends_with("::") || before.ends_with(|c: char| !not_in_a_name(c)) || rest.starts_with("super::") {
+        if before.ends_with("::") || before.ends_with(|c: char| !ends_a_name(c)) || rest.starts_with("super::") {
             continue;
         }
         let Some(group) = rest.strip_prefix('{') else {
-            found.extend(rest.split(not_in_a_name).next());
+            found.extend(rest.split(ends_a_name).next());
             continue;
         };
         let (mut depth, mut start) = (1, 0);
@@ -156,7 +157,7 @@ fn heads<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
             depth += i32::from(c == '{') - i32::from(c == '}');
             if (c == ',' && depth == 1) || depth == 0 {
                 let item = group.get(start..end).unwrap_or_default().trim_start();
-                found.extend(item.split(not_in_a_name).next());
+                found.extend(item.split(ends_a_name).next());
                 start = end + 1;
             }
             if depth == 0 {
@@ -170,11 +171,11 @@ fn heads<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
 /// Which top-level module a name at the root of the crate belongs to, from the `use` declarations of `lib.rs`.
 fn exports(root: &str) -> BTreeMap<&str, &str> {
     let mut found = BTreeMap::new();
-    for declaration in root.split("pub use ").chain(root.split("pub(crate) use ")).skip(1) {
+    for declaration in root.split("pub use ").skip(1).chain(root.split("pub(crate) use ").skip(1)) {
         let declaration = declaration.split(';').next().unwrap_or_default();
         let declaration = declaration.strip_prefix("self::").unwrap_or(declaration);
         let Some((module, names)) = declaration.split_once("::") else { continue };
-        for name in names.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+        for name in names.split(ends_a_name) {
             found.insert(name, module);
         }
     }
