@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::Config;
 use message::Direction;
 
 mod error;
@@ -42,6 +43,12 @@ impl Channel {
     #[must_use]
     pub fn receiver(name: &str) -> Self {
         Self { name: name.into(), direction: Direction::Inbound }
+    }
+
+    /// The channels of a configuration: senders first, each kind by name.
+    pub fn all(config: &Config) -> impl Iterator<Item = Self> {
+        let senders = config.senders.keys().map(|name| Self::sender(name));
+        senders.chain(config.receivers.keys().map(|name| Self::receiver(name)))
     }
 
     /// Its name, unique in a configuration.

@@ -2,6 +2,7 @@
 //! line, the runtime.
 
 use super::{EXIT_CONFIGURATION, EXIT_HELD, EXIT_USAGE};
+use crate::channel::Channel;
 use crate::config::{self, Config, Kind, Selection, Source};
 use crate::log::Level;
 use crate::service::{ChannelError, Daemon, Shared};
@@ -39,7 +40,7 @@ impl Context {
 }
 
 /// Prints which plugins of a channel are compiled first, because that takes time.
-pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &str) {
+pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &Channel) {
     for plugin in crate::service::compiling(shared, config, channel) {
         say(&format!("sesame: compiling plugin {plugin} for the first time; this can take a minute"));
     }

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use super::context::{say, select};
 use super::{EXIT_DONE, EXIT_FAILED, output};
-use crate::channel::JOURNAL;
+use crate::channel::{Channel, JOURNAL};
 use crate::config::{Config, Kind};
+use crate::service::directory;
 use message::{Fate, MessageId};
 use spool::journal::{Journal, JournalError, PipelineStage, Step};
 use spool::{Format, Outgoing, id_stem};
@@ -128,9 +129,9 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
 /// The journals of the configuration, each once, with the directory that its elements are relative to.
 fn journals(config: &Config, channel: Option<&str>) -> BTreeMap<PathBuf, PathBuf> {
     let wanted = |name: &str| channel.is_none_or(|channel| channel == name);
-    let senders = config.senders.iter().filter(|(name, _)| wanted(name)).map(|(_, sender)| &sender.state);
-    let receivers = config.receivers.iter().filter(|(name, _)| wanted(name)).map(|(_, receiver)| &receiver.spool);
-    senders.chain(receivers).map(|root| (root.join(JOURNAL), root.clone())).collect()
+    let channels = Channel::all(config).filter(|channel| wanted(channel.name()));
+    let roots = channels.filter_map(|channel| directory(config, &channel));
+    roots.map(|root| (root.join(JOURNAL), root.to_owned())).collect()
 }
 
 /// The directories that the elements of the journal in `root` may be relative to.

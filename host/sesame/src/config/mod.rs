@@ -111,6 +111,14 @@ pub struct Selection {
     pub receivers: Vec<String>,
 }
 
+impl Selection {
+    /// Whether the channel with this name is selected.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.senders.iter().chain(&self.receivers).any(|selected| selected == name)
+    }
+}
+
 /// Which kinds of channels a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

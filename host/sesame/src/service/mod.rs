@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::channel::{Channel, Identity, Link, Registry, SetupError};
+use crate::channel::{Channel, Identity, Link, Registry, SetupError, trust_settings};
 use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
@@ -30,17 +30,15 @@ mod status;
 pub use notify::Systemd;
 pub use pipelines::{BuiltPipeline, pipeline};
 use pipelines::{ChannelHandle, PipelineManager, Role};
-pub(crate) use pipelines::{compiling, directory};
+pub(crate) use pipelines::{compiling, directory, listed};
 pub use status::Status;
 
 /// A channel that cannot be set up, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("{section}.{channel}")]
+#[error("{}", .channel.section())]
 pub struct ChannelError {
-    /// `send` or `receive`.
-    pub section: &'static str,
-    /// Its name.
-    pub channel: String,
+    /// The channel.
+    pub channel: Channel,
     /// What is wrong.
     #[source]
     pub error: SetupError,
@@ -88,7 +86,7 @@ impl Shared {
 
 fn provenance(config: &Config) -> ProvenanceSettings {
     ProvenanceSettings {
-        trust: crate::channel::trust_settings(&config.trust),
+        trust: trust_settings(&config.trust),
         signers: config.plugins.signers.clone(),
         required: config.plugins.require_signed,
         adopted: config.plugins.adopted.clone(),
@@ -100,7 +98,7 @@ fn processors() -> usize {
 }
 
 fn wanted(config: &Config, selection: &Selection) -> Wanted {
-    pipelines::wanted(config, |name| selection.senders.iter().chain(&selection.receivers).any(|chosen| chosen == name))
+    pipelines::wanted(config, |channel| selection.contains(channel.name()))
 }
 
 impl Daemon {
@@ -128,28 +126,26 @@ impl Daemon {
         shared: &Shared,
         snapshot: &Snapshot,
     ) -> Result<Self, Vec<ChannelError>> {
-        let (mut senders, mut receivers, mut handles) = (Vec::new(), Vec::new(), Vec::new());
-        let mut errors = Vec::new();
-        for name in &selection.senders {
-            match sender(config, name, shared, snapshot) {
-                Ok((sender, handle)) => {
-                    senders.push(sender);
-                    handles.push(handle);
-                }
-                Err(error) => errors.push(ChannelError { section: "send", channel: name.clone(), error }),
-            }
-        }
-        for name in &selection.receivers {
-            match receiver(config, name, shared, snapshot) {
-                Ok((receiver, handle)) => {
-                    receivers.push(receiver);
-                    handles.push(handle);
-                }
-                Err(error) => errors.push(ChannelError { section: "receive", channel: name.clone(), error }),
+        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
+        let (mut handles, mut errors) = (Vec::new(), Vec::new());
+        for channel in Channel::all(config).filter(|channel| selection.contains(channel.name())) {
+            let made = match channel.direction() {
+                Direction::Outbound => sender(config, &channel, shared, snapshot),
+                Direction::Inbound => receiver(config, &channel, shared, snapshot),
+            };
+            match made {
+                Ok(handle) => handles.push(handle),
+                Err(error) => errors.push(ChannelError { channel, error }),
             }
         }
         if !errors.is_empty() {
             return Err(errors);
+        }
+        for handle in &handles {
+            match handle.role() {
+                Role::Sender(sender) => senders.push(Arc::clone(sender)),
+                Role::Receiver(receiver) => receivers.push(Arc::clone(receiver)),
+            }
         }
         shared.catalog.report(snapshot);
         let manager = Arc::new(PipelineManager::new(shared, config, wanted(config, selection), handles));
@@ -195,7 +191,11 @@ impl Daemon {
         }
         let refresh = self.shortest_refresh();
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
-        others.spawn(housekeeping::retention(self.config.clone(), self.spools(), shutdown.clone()));
+        others.spawn(housekeeping::retention(
+            self.config.clone(),
+            self.shared.registry.open_spools(),
+            shutdown.clone(),
+        ));
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
         let manager = Arc::clone(&self.manager);
         let _ = tokio::task::spawn_blocking(move || manager.stop()).await;
@@ -209,10 +209,6 @@ impl Daemon {
         let receivers = self.config.receivers.values().map(|channel| channel.trust.refresh);
         senders.chain(receivers).min().unwrap_or(self.config.trust.refresh)
     }
-
-    fn spools(&self) -> Vec<Arc<crate::channel::OpenSpool>> {
-        self.shared.registry.open_spools()
-    }
 }
 
 fn link(config: &Config, broker: &str, identity: &Identity, shared: &Shared) -> Result<Link, SetupError> {
@@ -220,25 +216,28 @@ fn link(config: &Config, broker: &str, identity: &Identity, shared: &Shared) -> 
     Link::new(section, identity, shared.registry.memory())
 }
 
+fn no_channel(channel: &Channel) -> SetupError {
+    SetupError::NoChannel(channel.name().to_owned())
+}
+
 fn sender(
     config: &Config,
-    name: &str,
+    channel: &Channel,
     shared: &Shared,
     snapshot: &Snapshot,
-) -> Result<(Arc<Sender>, ChannelHandle), SetupError> {
-    let settings = config.senders.get(name).ok_or_else(|| SetupError::NoChannel(name.to_owned()))?.clone();
+) -> Result<ChannelHandle, SetupError> {
+    let settings = config.senders.get(channel.name()).ok_or_else(|| no_channel(channel))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let recipient = match &settings.recipient_certificate {
         Some(file) => Some(shared.registry.recipient(file, &identity)?),
         None => None,
     };
     let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
-    let of = (name, Direction::Outbound);
-    let (pipeline, stages) = pipelines::begin(config, snapshot, of, &state.journal)?.into_parts();
+    let (pipeline, stages) = pipelines::begin(config, snapshot, channel, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
-        channel: Channel::sender(name),
+        channel: channel.clone(),
         link: link(config, &settings.broker, &identity, shared)?,
         settings,
         identity,
@@ -249,25 +248,23 @@ fn sender(
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
     }));
-    let handle = ChannelHandle::new(of, (&place.0, place.1), Role::Sender(Arc::clone(&sender)), stages);
-    Ok((sender, handle))
+    Ok(ChannelHandle::new(channel, place, Role::Sender(sender), stages))
 }
 
 fn receiver(
     config: &Config,
-    name: &str,
+    channel: &Channel,
     shared: &Shared,
     snapshot: &Snapshot,
-) -> Result<(Arc<Receiver>, ChannelHandle), SetupError> {
-    let settings = config.receivers.get(name).ok_or_else(|| SetupError::NoChannel(name.to_owned()))?.clone();
+) -> Result<ChannelHandle, SetupError> {
+    let settings = config.receivers.get(channel.name()).ok_or_else(|| no_channel(channel))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(&settings)?;
     let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage)?;
-    let of = (name, Direction::Inbound);
-    let (pipeline, stages) = pipelines::begin(config, snapshot, of, &spool.journal)?.into_parts();
+    let (pipeline, stages) = pipelines::begin(config, snapshot, channel, &spool.journal)?.into_parts();
     let place = (settings.spool.clone(), Arc::clone(&spool));
     let receiver = Arc::new(Receiver::new(receiver::Parts {
-        channel: Channel::receiver(name),
+        channel: channel.clone(),
         link: link(config, &settings.broker, &identity, shared)?,
         settings,
         identity,
@@ -276,8 +273,7 @@ fn receiver(
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
     }));
-    let handle = ChannelHandle::new(of, (&place.0, place.1), Role::Receiver(Arc::clone(&receiver)), stages);
-    Ok((receiver, handle))
+    Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), stages))
 }
 
 /// The signals a daemon handles.

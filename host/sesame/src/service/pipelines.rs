@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::status::Status;
-use crate::channel::{JOURNAL, OpenSpool, SetupError};
+use crate::channel::{Channel, JOURNAL, OpenSpool, SetupError};
 use crate::config::{self, Config};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -60,8 +60,7 @@ pub struct BuiltPipeline {
 /// A channel whose pipeline is kept up to date.
 #[derive(Debug)]
 pub(super) struct ChannelHandle {
-    channel: String,
-    direction: Direction,
+    channel: Channel,
     spool: Arc<OpenSpool>,
     directory: PathBuf,
     role: Role,
@@ -114,53 +113,78 @@ enum Turn {
 /// # Errors
 /// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
 /// [`SetupError::Journal`] if the remembered plugins cannot be read.
-pub fn pipeline(
-    shared: &Shared,
-    config: &Config,
-    channel: &str,
-    direction: Direction,
-) -> Result<BuiltPipeline, SetupError> {
-    let snapshot = look(shared, &wanted(config, |name| name == channel), Effort::Full);
-    let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
+pub fn pipeline(shared: &Shared, config: &Config, channel: &Channel) -> Result<BuiltPipeline, SetupError> {
+    let snapshot = look(shared, &wanted(config, |other| other == channel), Effort::Full);
+    let journal = directory(config, channel).map(|directory| directory.join(JOURNAL));
     // One without permission exists: the error of opening it must be shown.
     let there = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
     let remembered = match journal.filter(there) {
-        Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel)?,
+        Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel.name())?,
         None => Vec::new(),
     };
-    built(config, &snapshot, (channel, direction), &remembered, None)
+    built(config, &snapshot, channel, &remembered, None)
 }
 
 /// The plugins of a channel that have to be compiled before [`pipeline`] answers.
-pub(crate) fn compiling(shared: &Shared, config: &Config, channel: &str) -> Vec<String> {
-    let wanted = wanted(config, |name| name == channel);
+pub(crate) fn compiling(shared: &Shared, config: &Config, channel: &Channel) -> Vec<String> {
+    let wanted = wanted(config, |other| other == channel);
     let snapshot = shared.catalog.look(&wanted, Effort::Quick);
     let named = wanted.named.iter().map(|stage| snapshot.named(stage));
     let all = snapshot.folder().iter().cloned().chain(named);
     all.filter(PluginStatus::is_compiling).map(|status| status.name().to_owned()).collect()
 }
 
-/// The directory with lock and journal of a channel.
-pub(crate) fn directory<'a>(config: &'a Config, channel: &str, direction: Direction) -> Option<&'a Path> {
-    match direction {
-        Direction::Outbound => config.senders.get(channel).map(|sender| sender.state.as_path()),
-        Direction::Inbound => config.receivers.get(channel).map(|receiver| receiver.spool.as_path()),
+/// The settings that senders and receivers have in common.
+struct Section<'a> {
+    directory: &'a Path,
+    pipeline: Option<&'a [config::Stage]>,
+    routes: Vec<&'a String>,
+    max_payload: u64,
+}
+
+fn section<'a>(config: &'a Config, channel: &Channel) -> Option<Section<'a>> {
+    match channel.direction() {
+        Direction::Outbound => config.senders.get(channel.name()).map(|sender| Section {
+            directory: &sender.state,
+            pipeline: sender.pipeline.as_deref(),
+            routes: sender.routes.keys().collect(),
+            max_payload: sender.max_payload,
+        }),
+        Direction::Inbound => config.receivers.get(channel.name()).map(|receiver| Section {
+            directory: &receiver.spool,
+            pipeline: receiver.pipeline.as_deref(),
+            routes: receiver.routes.keys().collect(),
+            max_payload: receiver.max_payload,
+        }),
     }
 }
 
+/// The directory with lock and journal of a channel.
+pub(crate) fn directory<'a>(config: &'a Config, channel: &Channel) -> Option<&'a Path> {
+    section(config, channel).map(|section| section.directory)
+}
+
+/// The plugins that the configuration lists for a channel; `None` if the channel uses the plugin folder.
+pub(crate) fn listed<'a>(config: &'a Config, channel: &Channel) -> Option<&'a [config::Stage]> {
+    section(config, channel)?.pipeline
+}
+
 /// The plugins of the chosen channels of a configuration.
-pub(super) fn wanted(config: &Config, chosen: impl Fn(&str) -> bool) -> Wanted {
-    let senders = config.senders.iter().map(|(name, channel)| (name, &channel.pipeline));
-    let receivers = config.receivers.iter().map(|(name, channel)| (name, &channel.pipeline));
-    let lists: Vec<_> = senders.chain(receivers).filter(|(name, _)| chosen(name)).map(|(_, list)| list).collect();
+pub(super) fn wanted(config: &Config, chosen: impl Fn(&Channel) -> bool) -> Wanted {
+    let lists: Vec<_> = Channel::all(config).filter(chosen).map(|channel| listed(config, &channel)).collect();
     let mut named = vec![passthrough()];
-    for stage in lists.iter().copied().flatten().flatten().map(|stage| named_stage(config, stage)) {
+    for stage in lists.iter().flatten().copied().flatten().map(|stage| named_stage(config, stage)) {
         if !named.contains(&stage) {
             named.push(stage);
         }
     }
     let folder = lists.iter().any(|list| list.is_none()).then(|| config.plugins.folder.clone());
-    Wanted { folder, named, channels: config.senders.keys().chain(config.receivers.keys()).cloned().collect() }
+    Wanted { folder, named, channels: names(config) }
+}
+
+/// The names of all channels, which a sidecar may refer to.
+fn names(config: &Config) -> Vec<String> {
+    Channel::all(config).map(|channel| channel.name().to_owned()).collect()
 }
 
 fn passthrough() -> NamedStage {
@@ -209,46 +233,39 @@ pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
 pub(super) fn begin(
     config: &Config,
     snapshot: &Snapshot,
-    (channel, direction): (&str, Direction),
+    channel: &Channel,
     journal: &Journal,
 ) -> Result<BuiltPipeline, SetupError> {
-    let built = built(config, snapshot, (channel, direction), &remembered(journal, channel)?, None)?;
-    record(journal, channel, &built)?;
+    let built = built(config, snapshot, channel, &remembered(journal, channel.name())?, None)?;
+    record(journal, channel.name(), &built)?;
     Ok(built)
 }
 
 fn built(
     config: &Config,
     snapshot: &Snapshot,
-    (channel, direction): (&str, Direction),
+    channel: &Channel,
     remembered: &[Remembered],
     before: Option<&Pipeline>,
 ) -> Result<BuiltPipeline, SetupError> {
-    let listed = listed(config, channel, direction);
+    let listed = listed(config, channel);
     if let (None, Some(error)) = (listed, &snapshot.unusable) {
         return Err(SetupError::PluginFolder(Arc::clone(error)));
     }
-    let built = compose(config, snapshot, (channel, direction), remembered, before);
+    let built = compose(config, snapshot, channel, remembered, before);
     let refused: Vec<PluginError> =
         built.stages.iter().filter(|_| listed.is_some()).filter_map(PluginError::of).collect();
     if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
 }
 
-fn listed<'a>(config: &'a Config, channel: &str, direction: Direction) -> Option<&'a Vec<config::Stage>> {
-    match direction {
-        Direction::Outbound => config.senders.get(channel)?.pipeline.as_ref(),
-        Direction::Inbound => config.receivers.get(channel)?.pipeline.as_ref(),
-    }
-}
-
 fn compose(
     config: &Config,
     snapshot: &Snapshot,
-    (channel, direction): (&str, Direction),
+    channel: &Channel,
     remembered: &[Remembered],
     before: Option<&Pipeline>,
 ) -> BuiltPipeline {
-    let (stages, remembered): (Vec<PluginStatus>, _) = match listed(config, channel, direction) {
+    let (stages, remembered): (Vec<PluginStatus>, _) = match listed(config, channel) {
         // The plugins of the folder stay remembered in case the channel uses them again.
         Some(stages) => {
             let stages = stages.iter().map(|stage| snapshot.named(&named_stage(config, stage)));
@@ -261,26 +278,19 @@ fn compose(
             (stages.into_iter().chain(stock).collect(), remembered)
         }
     };
-    let pipeline = Pipeline::assemble(&stages, settings(config, channel, direction), before);
+    let pipeline = Pipeline::assemble(&stages, settings(config, channel), before);
     BuiltPipeline { pipeline, stages, remembered }
 }
 
-fn settings(config: &Config, channel: &str, direction: Direction) -> PipelineSettings {
-    let (routes, max_payload) = match direction {
-        Direction::Outbound => {
-            config.senders.get(channel).map(|c| (c.routes.keys().cloned().collect::<Vec<_>>(), c.max_payload))
-        }
-        Direction::Inbound => {
-            config.receivers.get(channel).map(|c| (c.routes.keys().cloned().collect(), c.max_payload))
-        }
-    }
-    .unwrap_or_default();
+fn settings(config: &Config, channel: &Channel) -> PipelineSettings {
+    let section = section(config, channel).map(|section| (section.routes, section.max_payload));
+    let (routes, max_payload) = section.unwrap_or_default();
     PipelineSettings {
         stages: Vec::new(),
-        channel: channel.to_owned(),
-        channels: config.senders.keys().chain(config.receivers.keys()).cloned().collect(),
-        direction,
-        routes: routes.into_iter().collect(),
+        channel: channel.name().to_owned(),
+        channels: names(config),
+        direction: channel.direction(),
+        routes: routes.into_iter().cloned().collect(),
         max_payload: usize::try_from(max_payload).unwrap_or(usize::MAX),
         total_time: TOTAL_TIME,
     }
@@ -338,17 +348,22 @@ impl Role {
 impl ChannelHandle {
     /// A channel that runs with the pipeline it started with.
     pub(super) fn new(
-        (channel, direction): (&str, Direction),
-        (directory, spool): (&Path, Arc<OpenSpool>),
+        channel: &Channel,
+        (directory, spool): (PathBuf, Arc<OpenSpool>),
         role: Role,
         stages: (Vec<PluginStatus>, Vec<Remembered>),
     ) -> Self {
         let state = Mutex::new(ChannelState { stages: stages.0, remembered: stages.1 });
-        Self { channel: channel.to_owned(), direction, spool, directory: directory.to_owned(), role, state }
+        Self { channel: channel.clone(), spool, directory, role, state }
+    }
+
+    /// What the channel runs as.
+    pub(super) fn role(&self) -> &Role {
+        &self.role
     }
 
     fn report(&self) -> ChannelReport {
-        ChannelReport::of(&self.channel, &self.role.pipeline(), &locked(&self.state).stages)
+        ChannelReport::of(self.channel.name(), &self.role.pipeline(), &locked(&self.state).stages)
     }
 }
 
@@ -427,17 +442,16 @@ impl PipelineManager {
     fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
         let before = handle.role.pipeline();
         let mut state = locked(&handle.state);
-        let built =
-            compose(&self.config, snapshot, (&handle.channel, handle.direction), &state.remembered, Some(&before));
-        built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(&handle.channel, status));
+        let built = compose(&self.config, snapshot, &handle.channel, &state.remembered, Some(&before));
+        built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(handle.channel.name(), status));
         let changed = !built.pipeline.is_same(&before);
         if (first || changed || built.remembered != state.remembered)
-            && let Err(error) = record(&handle.spool.journal, &handle.channel, &built)
+            && let Err(error) = record(&handle.spool.journal, handle.channel.name(), &built)
         {
             if !self.unrecorded.swap(true, Ordering::Relaxed) {
                 let error = message::cause::chain(&error);
                 tracing::error!(
-                    channel = handle.channel,
+                    channel = handle.channel.name(),
                     error,
                     "cannot write the journal; changed plugins are not put into service, and no message is taken up until it can be written",
                 );
@@ -453,7 +467,7 @@ impl PipelineManager {
                 .filter(|stage| stage.state == PluginState::Compiling)
                 .map(|stage| stage.name)
                 .collect();
-            let (channel, hash) = (&handle.channel, pipeline.hash());
+            let (channel, hash) = (handle.channel.name(), pipeline.hash());
             match compiling.as_slice() {
                 [] => tracing::info!(channel, pipeline = hash, "pipeline in service"),
                 plugins => {

@@ -5,7 +5,7 @@
 
 use super::Found;
 use super::brokers::identity_of;
-use crate::channel::{Connected, Identity, Link};
+use crate::channel::{Channel, Connected, Identity, Link};
 use crate::config::{self, Broker, Config, Credential, Trust};
 use crate::sender::Seal;
 use crate::service::Shared;
@@ -19,8 +19,8 @@ const RABBITMQ_FRAME: usize = 4 << 20;
 const FRAME_HEADERS: usize = 4096;
 
 /// What is looked at with one connection.
-struct Channel<'a> {
-    subject: String,
+struct Target<'a> {
+    channel: Channel,
     broker: &'a str,
     credential: &'a Credential,
     trust: &'a Trust,
@@ -31,36 +31,36 @@ struct Channel<'a> {
 /// Looks at the destinations of all channels whose broker answers.
 pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
     let mut found = Vec::new();
-    for channel in channels(config) {
-        let Some(broker) = config.brokers.get(channel.broker) else { continue };
+    for target in targets(config) {
+        let Some(broker) = config.brokers.get(target.broker) else { continue };
         // A broken identity or broker was reported before.
-        let Some(identity) = identity_of(shared, channel.credential, channel.trust) else { continue };
+        let Some(identity) = identity_of(shared, target.credential, target.trust) else { continue };
         let Some((link, connected)) = connect(broker, &identity, shared).await else { continue };
         let server = connected.session.server().to_owned();
-        for destination in &channel.destinations {
-            found.extend(look(&channel, destination, &link, &connected).await);
+        for destination in &target.destinations {
+            found.extend(look(&target, destination, &link, &connected).await);
         }
         connected.session.disconnect(super::brokers::DISCONNECT_GRACE).await;
         if rabbitmq::is_rabbitmq(&server)
-            && let Some(sender) = channel.sender
+            && let Some(sender) = target.sender
         {
-            found.extend(largest_frame(&channel.subject, sender, &identity, shared, &server));
+            found.extend(largest_frame(&target.channel.section(), sender, &identity, shared, &server));
         }
     }
     found
 }
 
-fn channels(config: &Config) -> Vec<Channel<'_>> {
-    let senders = config.senders.iter().map(|(name, sender)| Channel {
-        subject: format!("send.{name}"),
+fn targets(config: &Config) -> Vec<Target<'_>> {
+    let senders = config.senders.iter().map(|(name, sender)| Target {
+        channel: Channel::sender(name),
         broker: &sender.broker,
         credential: &sender.credential,
         trust: &sender.trust,
         destinations: std::iter::once(&sender.destination).chain(sender.routes.values()).collect(),
         sender: Some(sender),
     });
-    let receivers = config.receivers.iter().map(|(name, receiver)| Channel {
-        subject: format!("receive.{name}"),
+    let receivers = config.receivers.iter().map(|(name, receiver)| Target {
+        channel: Channel::receiver(name),
         broker: &receiver.broker,
         credential: &receiver.credential,
         trust: &receiver.trust,
@@ -76,9 +76,9 @@ async fn connect(broker: &Broker, identity: &Identity, shared: &Shared) -> Optio
     Some((link, connected))
 }
 
-async fn look(channel: &Channel<'_>, destination: &Destination, link: &Link, connected: &Connected) -> Option<Found> {
+async fn look(target: &Target<'_>, destination: &Destination, link: &Link, connected: &Connected) -> Option<Found> {
     let server = connected.session.server();
-    let subject = channel.subject.clone();
+    let subject = target.channel.section();
     if rabbitmq::is_activemq(server) {
         return (destination.form() == Form::AmqQueue).then(|| {
             let text = format!("{destination} is a form of RabbitMQ; {server} takes all of it for the name of a queue");
@@ -94,11 +94,11 @@ async fn look(channel: &Channel<'_>, destination: &Destination, link: &Link, con
         // It is there, so this declares nothing new; it shows whether it could.
         state = link.look_at_queue(connected, destination).await;
     }
-    Some(judge(channel, destination, &state))
+    Some(judge(target, destination, &state))
 }
 
-fn judge(channel: &Channel<'_>, destination: &Destination, state: &QueueState) -> Found {
-    let subject = channel.subject.clone();
+fn judge(target: &Target<'_>, destination: &Destination, state: &QueueState) -> Found {
+    let subject = target.channel.section();
     let declares = destination.promise() == Promise::Held;
     match (state, state.complaint(destination)) {
         (QueueState::Missing, _) if declares => {
@@ -107,7 +107,7 @@ fn judge(channel: &Channel<'_>, destination: &Destination, state: &QueueState) -
             Found::ok(subject, text)
         }
         (QueueState::There { kind }, _) => Found::ok(subject, format!("{destination} is a {kind} queue")),
-        (QueueState::Denied { .. }, Some(why)) if declares && channel.sender.is_some() => Found::warning(subject, why),
+        (QueueState::Denied { .. }, Some(why)) if declares && target.sender.is_some() => Found::warning(subject, why),
         (QueueState::Unclear { .. }, Some(why)) => Found::warning(subject, why),
         (_, why) => Found::error(subject, why.unwrap_or_default()),
     }
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn each_state_of_a_queue_is_judged_by_who_uses_it() {
         let config = super::super::super::queue::Site::new().config.clone();
-        let all = channels(&config);
-        let sender = all.iter().find(|channel| channel.sender.is_some()).unwrap();
-        let receiver = all.iter().find(|channel| channel.sender.is_none()).unwrap();
+        let all = targets(&config);
+        let sender = all.iter().find(|target| target.sender.is_some()).unwrap();
+        let receiver = all.iter().find(|target| target.sender.is_none()).unwrap();
         let (queue, named) = (Destination::parse("/queue/a"), Destination::parse("/amq/queue/a"));
-        let level = |channel: &Channel<'_>, destination, state: &QueueState| judge(channel, destination, state).level;
+        let level = |target: &Target<'_>, destination, state: &QueueState| judge(target, destination, state).level;
         use super::super::Level::{Error, Ok, Warning};
         let denied = QueueState::Denied { words: "ACCESS_REFUSED".to_owned() };
         let otherwise = QueueState::DeclaredOtherwise { words: "inequivalent arg 'x-max-length'".to_owned() };

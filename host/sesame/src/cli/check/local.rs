@@ -12,11 +12,10 @@ use super::super::context::say_compiling;
 use super::super::output;
 use super::super::plugin::list::{Listed, listed_by_daemon};
 use super::Found;
-use crate::channel::{Identity, JOURNAL, LOCK, SetupError, trust_settings};
+use crate::channel::{Channel, Identity, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
 use crate::sender::Seal;
 use crate::service::{Shared, directory as directory_of, pipeline};
-use message::Direction;
 use message::cause::chain;
 use smime::SealError;
 use spool::journal::Journal;
@@ -156,8 +155,10 @@ pub(super) fn sealing(config: &Config) -> Vec<Found> {
         let identity = Identity { trust, credential };
         match Seal::new(sender, &identity, recipient.map(Arc::new)) {
             Err(SealError::OwnCertificate { .. } | SealError::Recipient(_)) | Ok(_) => {}
-            Err(error) => found
-                .push(Found::error(format!("send.{name}"), format!("no message can ever be sent: {}", chain(&error)))),
+            Err(error) => {
+                let text = format!("no message can ever be sent: {}", chain(&error));
+                found.push(Found::error(Channel::sender(name).section(), text));
+            }
         }
     }
     found
@@ -192,7 +193,7 @@ pub(super) fn trust(config: &Config) -> Vec<Found> {
 pub(super) fn recipients(config: &Config) -> Vec<Found> {
     let mut found = Vec::new();
     for (name, sender) in &config.senders {
-        let subject = format!("send.{name}");
+        let subject = Channel::sender(name).section();
         let Some(file) = &sender.recipient_certificate else {
             found.push(Found::ok(subject, "messages are signed and not encrypted: recipient-certificate is not set"));
             continue;
@@ -218,7 +219,7 @@ pub(super) fn recipients(config: &Config) -> Vec<Found> {
 pub(super) fn lists(config: &Config) -> Vec<Found> {
     let mut found = Vec::new();
     for (name, receiver) in &config.receivers {
-        let subject = format!("receive.{name}");
+        let subject = Channel::receiver(name).section();
         match SignerListsSource::load(&receiver.authorised, receiver.banned.as_deref(), Unlisted::Reject) {
             Ok(source) => {
                 let lists = source.current();
@@ -247,12 +248,11 @@ pub(super) fn plugin_folders(config: &Config) -> Vec<Found> {
 
 /// The stages of every channel.
 pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
-    let senders = config.senders.keys().map(|name| (format!("send.{name}"), name, Direction::Outbound));
-    let receivers = config.receivers.keys().map(|name| (format!("receive.{name}"), name, Direction::Inbound));
     let mut found = Vec::new();
-    for (subject, name, direction) in senders.chain(receivers) {
-        say_compiling(shared, config, name);
-        match pipeline(shared, config, name, direction) {
+    for channel in Channel::all(config) {
+        let subject = channel.section();
+        say_compiling(shared, config, &channel);
+        match pipeline(shared, config, &channel) {
             Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.ready {
                 Some(ready) => {
                     let (roles, about) = (ready.roles, ready.description);
@@ -261,12 +261,12 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
                 }
                 None => {
                     let reason = stage.reason.unwrap_or_default();
-                    let meaning = meaning(config, (name, direction), stage.name);
+                    let meaning = meaning(config, &channel, stage.name);
                     Found::error(subject.clone(), format!("plugin {} {reason}; {meaning}", stage.name))
                 }
             })),
             Err(SetupError::Plugins(errors)) => found.extend(errors.iter().map(|error| {
-                let meaning = meaning(config, (name, direction), &error.plugin);
+                let meaning = meaning(config, &channel, &error.plugin);
                 Found::error(subject.clone(), format!("{}; {meaning}", chain(error)))
             })),
             Err(error) => found.push(Found::error(subject, chain(&error))),
@@ -276,10 +276,10 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
 }
 
 /// What a plugin that cannot be loaded means for messages: a Sesame that runs may serve on with an earlier file.
-fn meaning(config: &Config, (channel, direction): (&str, Direction), plugin: &str) -> String {
+fn meaning(config: &Config, channel: &Channel, plugin: &str) -> String {
     let waits = || "until it is fixed, the messages it applies to wait".to_owned();
     let reported =
-        directory_of(config, channel, direction).and_then(|directory| listed_by_daemon(directory, channel).ok()?);
+        directory_of(config, channel).and_then(|directory| listed_by_daemon(directory, channel.name()).ok()?);
     let Some(Listed { report, source: Some((process, _)) }) = reported else {
         return waits();
     };
@@ -298,7 +298,7 @@ fn meaning(config: &Config, (channel, direction): (&str, Direction), plugin: &st
 pub(super) fn queues(config: &Config) -> Vec<Found> {
     let mut found = Vec::new();
     for (name, sender) in &config.senders {
-        let subject = format!("send.{name}");
+        let subject = Channel::sender(name).section();
         found.extend(outgoing(&subject, sender));
         found.extend(directory(&subject, "reject queue", &sender.reject));
         found.extend(spool(&subject, "state", &sender.state, sender.storage.min_free));
@@ -307,7 +307,8 @@ pub(super) fn queues(config: &Config) -> Vec<Found> {
     for (name, receiver) in &config.receivers {
         if !seen.contains(&&receiver.spool) {
             seen.push(&receiver.spool);
-            found.extend(spool(&format!("receive.{name}"), "spool", &receiver.spool, receiver.storage.min_free));
+            let subject = Channel::receiver(name).section();
+            found.extend(spool(&subject, "spool", &receiver.spool, receiver.storage.min_free));
         }
     }
     found

@@ -11,7 +11,7 @@ use crate::cli::context::say_compiling;
 use crate::config::Config;
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
 use crate::service::{Shared, pipeline};
-use message::{Code, Direction, Fate};
+use message::{Code, Fate};
 use spool::NewElement;
 
 /// Everything that a decision of the receiver `channel` depends on. Needs neither the spool's lock nor a broker.
@@ -22,9 +22,10 @@ pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: 
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(settings)?;
+    let channel = &Channel::receiver(channel);
     say_compiling(shared, config, channel);
-    let pipeline = Arc::new(pipeline(shared, config, channel, Direction::Inbound)?.pipeline);
-    Ok(snapshot(&Channel::receiver(channel), &Arc::new(settings.clone()), &identity, &lists, &pipeline))
+    let pipeline = Arc::new(pipeline(shared, config, channel)?.pipeline);
+    Ok(snapshot(channel, &Arc::new(settings.clone()), &identity, &lists, &pipeline))
 }
 
 pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {

@@ -1,11 +1,12 @@
 //! What a sender would do with content.
 
 use super::{Explanation, Product, placeholder, plain_input, stages};
+use crate::channel::Channel;
 use crate::cli::context::say_compiling;
 use crate::config::{self, Config};
 use crate::sender::{Seal, destinations};
 use crate::service::{Shared, pipeline};
-use message::{Code, Direction, Fate};
+use message::{Code, Fate};
 use plugins::{Input, Output};
 use smime::SealError;
 
@@ -41,8 +42,9 @@ pub(super) fn explain(
         Err(error) => return Err(error.into()),
     };
     let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
+    let channel = &Channel::sender(channel);
     say_compiling(&shared, config, channel);
-    let pipeline = pipeline(&shared, config, channel, Direction::Outbound)?.pipeline;
+    let pipeline = pipeline(&shared, config, channel)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
     let properties = seal.properties(&id)?;

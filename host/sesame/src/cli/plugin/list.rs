@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::List;
+use crate::channel::Channel;
 use crate::cli::context::{say, say_compiling, select};
 use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
 use crate::service::{Shared, Status, directory, pipeline};
-use message::Direction;
 use message::cause::chain;
 use plugins::{ChannelReport, PluginState, StageReport};
 
@@ -34,13 +34,11 @@ pub(super) fn run(config: &Config, arguments: &List) -> anyhow::Result<u8> {
         Ok(selection) => selection,
         Err(status) => return Ok(status),
     };
-    let senders = selection.senders.iter().map(|name| (name, Direction::Outbound));
-    let receivers = selection.receivers.iter().map(|name| (name, Direction::Inbound));
     let mut looker = Looker { config, shared: None };
     let mut all = Vec::new();
     let mut status = EXIT_DONE;
-    for (channel, direction) in senders.chain(receivers) {
-        match looker.list(channel, direction) {
+    for channel in Channel::all(config).filter(|channel| selection.contains(channel.name())) {
+        match looker.list(&channel) {
             Ok(one) => all.push(one),
             Err(error) => {
                 say(&format!("sesame: channel {channel}: {error}"));
@@ -63,9 +61,9 @@ struct Looker<'a> {
 }
 
 impl Looker<'_> {
-    fn list(&mut self, channel: &str, direction: Direction) -> Result<Listed, String> {
-        if let Some(directory) = directory(self.config, channel, direction)
-            && let Some(listed) = listed_by_daemon(directory, channel)?
+    fn list(&mut self, channel: &Channel) -> Result<Listed, String> {
+        if let Some(directory) = directory(self.config, channel)
+            && let Some(listed) = listed_by_daemon(directory, channel.name())?
         {
             return Ok(listed);
         }
@@ -74,8 +72,8 @@ impl Looker<'_> {
         }
         let Some(shared) = &self.shared else { return Err("plugins cannot be run".to_owned()) };
         say_compiling(shared, self.config, channel);
-        let made = pipeline(shared, self.config, channel, direction).map_err(|error| chain(&error))?;
-        Ok(Listed { report: ChannelReport::of(channel, &made.pipeline, &made.stages), source: None })
+        let made = pipeline(shared, self.config, channel).map_err(|error| chain(&error))?;
+        Ok(Listed { report: ChannelReport::of(channel.name(), &made.pipeline, &made.stages), source: None })
     }
 }
 

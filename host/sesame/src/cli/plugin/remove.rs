@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::Remove;
-use crate::channel::JOURNAL;
+use crate::channel::{Channel, JOURNAL};
 use crate::cli::context::say;
 use crate::cli::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Stage};
-use crate::service::directory;
-use message::Direction;
+use crate::service::{directory, listed};
 use spool::journal::Journal;
 
 pub(super) fn run(config: &Config, arguments: &Remove) -> anyhow::Result<u8> {
@@ -43,12 +42,10 @@ fn known(config: &Config) -> BTreeSet<String> {
     let stem = |name: &str| name.strip_suffix(".wasm").unwrap_or(name).to_owned();
     let folder = plugins::read_folder(&config.plugins.folder).unwrap_or_default();
     let mut known: BTreeSet<String> = folder.iter().map(|source| stem(source.name())).collect();
-    let senders = config.senders.keys().map(|name| (name, Direction::Outbound));
-    let receivers = config.receivers.keys().map(|name| (name, Direction::Inbound));
-    for (channel, direction) in senders.chain(receivers) {
-        let journal = directory(config, channel, direction).map(|directory| directory.join(JOURNAL));
+    for channel in Channel::all(config) {
+        let journal = directory(config, &channel).map(|directory| directory.join(JOURNAL));
         let Some(journal) = journal.filter(|journal| journal.exists()) else { continue };
-        match Journal::open_to_read(&journal).and_then(|journal| journal.stages(channel)) {
+        match Journal::open_to_read(&journal).and_then(|journal| journal.stages(channel.name())) {
             Ok(stages) => known.extend(stages.iter().map(|stage| stem(&stage.name))),
             Err(error) => say(&format!("sesame: {}", message::cause::chain(&error))),
         }
@@ -57,11 +54,10 @@ fn known(config: &Config) -> BTreeSet<String> {
 }
 
 /// The channels whose own pipeline lists the plugin.
-fn listing<'a>(config: &'a Config, plugin: &str) -> Vec<&'a str> {
-    let senders = config.senders.iter().map(|(name, channel)| (name, &channel.pipeline));
-    let receivers = config.receivers.iter().map(|(name, channel)| (name, &channel.pipeline));
-    let lists = |stages: &Option<Vec<Stage>>| {
-        stages.iter().flatten().any(|stage| matches!(stage, Stage::File(name) if name == plugin))
+fn listing(config: &Config, plugin: &str) -> Vec<Channel> {
+    let lists = |channel: &Channel| {
+        let stages = listed(config, channel);
+        stages.into_iter().flatten().any(|stage| matches!(stage, Stage::File(name) if name == plugin))
     };
-    senders.chain(receivers).filter(|(_, stages)| lists(stages)).map(|(name, _)| name.as_str()).collect()
+    Channel::all(config).filter(lists).collect()
 }
