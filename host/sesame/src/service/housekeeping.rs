@@ -124,7 +124,7 @@ fn purge_queues(config: &Config) {
 ///
 /// # Errors
 /// [`SpoolError`] for the first one that cannot be removed.
-pub(crate) fn remove_older(queue: &Queue, age: Duration) -> Result<usize, SpoolError> {
+fn remove_older(queue: &Queue, age: Duration) -> Result<usize, SpoolError> {
     let now = SystemTime::now();
     let mut removed = 0;
     for element in queue.elements()? {

@@ -22,16 +22,16 @@ use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::Outgoing;
 
-pub(crate) mod housekeeping;
-mod notify;
+mod housekeeping;
 mod pipelines;
 mod status;
+mod systemd;
 
-pub use notify::Systemd;
 pub use pipelines::{BuiltPipeline, pipeline};
 use pipelines::{ChannelHandle, PipelineManager, Role};
 pub(crate) use pipelines::{compiling, directory, listed};
 pub use status::Status;
+pub use systemd::Systemd;
 
 /// A channel that cannot be set up, and why.
 #[derive(Debug, thiserror::Error)]
