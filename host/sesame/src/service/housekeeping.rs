@@ -1,10 +1,12 @@
-//! What a daemon does beside its channels: watch for arrivals, re-read files, delete expired rows.
+//! What a daemon does beside its channels: watches queues, re-reads files, and deletes expired journal rows and messages.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use notify::event::AccessKind;
-use notify::{EventKind, RecursiveMode, Watcher as _};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
 
 use crate::channel::{OpenSpool, Registry};
 use crate::config::Config;
@@ -12,35 +14,38 @@ use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use spool::{Modes, Queue, SpoolError};
 
-/// How often journal rows and kept queues are checked for expiry.
+/// How often journal rows and reject queues are checked for expiry.
 const RETENTION_LOOK: Duration = Duration::from_secs(3600);
-/// Journal rows checked in one step, so that no commit waits long.
+/// Journal rows checked in one step: few enough that no commit waits long.
 const RETENTION_STEP: usize = 1000;
 
-/// Wakes a sender when the kernel reports something new in its queue. The sender also scans the queue from time to time, so
-/// a watch that cannot be set up, or that loses an event, only causes a delay.
-pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
-    let wake = sender.waker();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+/// Notifies `wake` of each change in a directory that the kernel reports, until the watcher is dropped.
+pub(super) fn wake_on_change(
+    directory: &Path,
+    mode: RecursiveMode,
+    wake: Arc<Notify>,
+) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Our own reads are reported too: waking for them would never end.
         let own_read =
             event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
         if !own_read {
             wake.notify_one();
         }
-    });
-    let mut watcher = match watcher {
-        Ok(watcher) => watcher,
+    })?;
+    watcher.watch(directory, mode)?;
+    Ok(watcher)
+}
+
+/// Wakes a sender when the kernel reports something new in its queue. The sender also scans the queue from time to time, so
+/// a watch that cannot be set up, or that loses an event, only causes a delay.
+pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
+    match wake_on_change(sender.queue(), RecursiveMode::Recursive, sender.waker()) {
+        Ok(_watcher) => shutdown.draining().await,
         Err(error) => {
             tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is scanned from time to time");
-            return;
         }
-    };
-    if let Err(error) = watcher.watch(sender.queue(), RecursiveMode::Recursive) {
-        tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is scanned from time to time");
-        return;
     }
-    shutdown.draining().await;
 }
 
 /// Re-reads anchors, CRLs, lists and certificates when they change, and warns of certificates that expire soon,
@@ -69,7 +74,8 @@ pub(super) async fn refresh(registry: Arc<Registry>, every: Duration, shutdown: 
     }
 }
 
-/// Deletes journal rows older than the retention, in small steps, and purges the queues whose retention is set.
+/// Deletes journal rows older than `journal.retention`, in small steps, and messages of reject queues older than
+/// `reject-retention`.
 pub(super) async fn retention(config: Config, spools: Vec<Arc<OpenSpool>>, shutdown: Shutdown) {
     while !shutdown.asked() {
         let (config, spools) = (config.clone(), spools.clone());
@@ -111,10 +117,10 @@ fn purge_queues(config: &Config) {
         match remove_older(&queue, retention) {
             Ok(0) => {}
             Ok(removed) => {
-                tracing::info!(queue = %path.display(), removed, "old messages removed, as the configuration says")
+                tracing::info!(queue = %path.display(), removed, "messages older than reject-retention removed")
             }
             Err(error) => {
-                tracing::error!(queue = %path.display(), error = message::cause::chain(&error), "cannot remove old messages");
+                tracing::error!(queue = %path.display(), error = message::cause::chain(&error), "cannot remove messages older than reject-retention");
             }
         }
     }

@@ -1,15 +1,14 @@
-//! Channels made from a configuration, and run together until stopped.
+//! Builds the channels of a configuration and runs them together until stopped.
 //!
-//! Start with [`Daemon::build`]: everything that can be wrong before the first message is found there, for all channels
-//! at once. [`Daemon::run`] runs them, re-reads what changes on disk, reports its state to systemd and reloads on
-//! SIGHUP: the new configuration is built completely beside the old one before that is drained. Plugins that are dropped
-//! in, replaced or removed while it runs are handled by `pipelines`.
+//! Start with [`Daemon::build`]: it reports every mistake that can be found before the first message, for all channels at
+//! once. [`Daemon::run`] runs the channels and, beside them, what `housekeeping` and `manager` do: re-reading files that
+//! change, deleting what has expired, and putting plugins into service that are added, replaced or removed. A reload builds
+//! the daemon of the new configuration completely before it drains the old one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -17,19 +16,22 @@ use crate::channel::{Channel, Identity, Link, Registry, SetupError, trust_settin
 use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
-use crate::shutdown::{Shutdown, Switch};
+use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::Outgoing;
 
 mod housekeeping;
+mod manager;
 mod pipelines;
+mod signals;
 mod status;
 mod systemd;
 
+use manager::{ChannelHandle, PipelineManager, Role};
 pub use pipelines::{BuiltPipeline, pipeline};
-use pipelines::{ChannelHandle, PipelineManager, Role};
 pub(crate) use pipelines::{compiling, directory, listed};
+pub use signals::{Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
 
@@ -47,12 +49,12 @@ pub struct ChannelError {
 /// What the channels of one process share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// What was opened.
+    /// Credentials, lists and spools.
     pub registry: Arc<Registry>,
     /// The compiled plugins.
     pub catalog: Arc<Catalog>,
-    /// How many messages each channel processes at once: a channel has threads of its own, so that its slow plugin takes
-    /// none from another.
+    /// How many messages each channel processes at once. Each channel has its own threads, so that a slow plugin holds up no
+    /// other channel.
     pub threads: usize,
 }
 
@@ -102,19 +104,20 @@ fn wanted(config: &Config, selection: &Selection) -> Wanted {
 }
 
 impl Daemon {
-    /// Makes the selected channels with all their plugins compiled. Nothing is connected or taken up yet.
+    /// Builds the selected channels and compiles all their plugins. Connects to no broker and takes up no message yet.
     ///
     /// # Errors
-    /// What is wrong with each channel that cannot be made.
+    /// One for each channel that cannot be set up.
     pub fn build(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
         let snapshot = pipelines::look(shared, &wanted(config, selection), Effort::Full);
         Self::with(config, selection, shared, &snapshot)
     }
 
-    /// The same for a daemon, which compiles while it runs: channels wait only for plugins of their own.
+    /// The same for a daemon, which does not wait until all plugins are compiled: messages wait for those that apply to
+    /// them.
     ///
     /// # Errors
-    /// What is wrong with each channel that cannot be made.
+    /// One for each channel that cannot be set up.
     pub fn start(config: &Config, selection: &Selection, shared: &Shared) -> Result<Self, Vec<ChannelError>> {
         let snapshot = pipelines::look_at_start(shared, &wanted(config, selection));
         Self::with(config, selection, shared, &snapshot)
@@ -126,7 +129,6 @@ impl Daemon {
         shared: &Shared,
         snapshot: &Snapshot,
     ) -> Result<Self, Vec<ChannelError>> {
-        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
         let (mut handles, mut errors) = (Vec::new(), Vec::new());
         for channel in Channel::all(config).filter(|channel| selection.contains(channel.name())) {
             let made = match channel.direction() {
@@ -141,8 +143,9 @@ impl Daemon {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
         for handle in &handles {
-            match handle.role() {
+            match &handle.role {
                 Role::Sender(sender) => senders.push(Arc::clone(sender)),
                 Role::Receiver(receiver) => receivers.push(Arc::clone(receiver)),
             }
@@ -165,7 +168,7 @@ impl Daemon {
         self.senders.len() + self.receivers.len()
     }
 
-    /// Runs all channels until `shutdown` is asked for; with [`Stay::UntilEmpty`] senders end by themselves. Returns what
+    /// Runs all channels until `shutdown` asks for a drain; with [`Stay::UntilEmpty`] senders end by themselves. Returns what
     /// each sender did.
     pub async fn run(&self, stay: Stay, shutdown: &Shutdown) -> Vec<(String, Summary)> {
         let mut senders = JoinSet::new();
@@ -185,17 +188,14 @@ impl Daemon {
             receivers.spawn(Arc::clone(receiver).run(shutdown.clone()));
         }
         if stay == Stay::Watch {
-            others.spawn(pipelines::watch(Arc::clone(&self.manager), shutdown.clone()));
+            others.spawn(manager::watch(Arc::clone(&self.manager), shutdown.clone()));
         } else {
-            others.spawn(pipelines::compile(Arc::clone(&self.manager), shutdown.clone()));
+            others.spawn(manager::compile(Arc::clone(&self.manager), shutdown.clone()));
         }
         let refresh = self.shortest_refresh();
         others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
-        others.spawn(housekeeping::retention(
-            self.config.clone(),
-            self.shared.registry.open_spools(),
-            shutdown.clone(),
-        ));
+        let spools = self.shared.registry.open_spools();
+        others.spawn(housekeeping::retention(self.config.clone(), spools, shutdown.clone()));
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
         let manager = Arc::clone(&self.manager);
         let _ = tokio::task::spawn_blocking(move || manager.stop()).await;
@@ -233,7 +233,7 @@ fn sender(
         None => None,
     };
     let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
-    let (pipeline, stages) = pipelines::begin(config, snapshot, channel, &state.journal)?.into_parts();
+    let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
@@ -248,7 +248,7 @@ fn sender(
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
     }));
-    Ok(ChannelHandle::new(channel, place, Role::Sender(sender), stages))
+    Ok(ChannelHandle::new(channel, place, Role::Sender(sender), plugins))
 }
 
 fn receiver(
@@ -261,7 +261,7 @@ fn receiver(
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(&settings)?;
     let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage)?;
-    let (pipeline, stages) = pipelines::begin(config, snapshot, channel, &spool.journal)?.into_parts();
+    let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &spool.journal)?.into_parts();
     let place = (settings.spool.clone(), Arc::clone(&spool));
     let receiver = Arc::new(Receiver::new(receiver::Parts {
         channel: channel.clone(),
@@ -273,70 +273,5 @@ fn receiver(
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
     }));
-    Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), stages))
-}
-
-/// The signals a daemon handles.
-#[derive(Debug)]
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// SIGTERM or SIGINT: stop; the second one: at once.
-    Stop,
-    /// SIGHUP: read the configuration again.
-    Reload,
-}
-
-impl Signals {
-    /// Begins to listen.
-    ///
-    /// # Errors
-    /// As the operating system says.
-    pub fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next signal.
-    pub async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Reload,
-        }
-    }
-}
-
-/// Presses `switch` at each signal to stop, and again when the grace period is over. Never returns.
-pub async fn stop_on_signals(mut signals: Signals, switch: &Switch, grace: Duration, reload: impl Fn()) {
-    let mut asked = false;
-    loop {
-        let deadline = async { if asked { tokio::time::sleep(grace).await } else { std::future::pending().await } };
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Asked::Reload => reload(),
-                Asked::Stop => {
-                    if !asked {
-                        tracing::info!(grace = %message::duration::words(grace), "stopping: finishing messages in flight");
-                    }
-                    asked = true;
-                    switch.press();
-                }
-            },
-            () = deadline => {
-                tracing::warn!("the grace period is over: stopping now; messages in flight stay queued");
-                switch.stop();
-                asked = false;
-            }
-        }
-    }
+    Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), plugins))
 }

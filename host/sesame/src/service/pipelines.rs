@@ -1,124 +1,66 @@
-//! The pipelines of running channels: made at start, and replaced while files of the plugin folder come and go.
+//! The pipeline of a channel: built from the plugins of the catalog, and recorded in the journal.
 //!
-//! Start at [`PipelineManager::renew`]. The catalog of the plugins crate knows the plugins; here the pipeline of a channel is
-//! put together from them, its list of plugins is made durable, and only then is it swapped in. Messages in flight finish on
-//! the pipeline they started with. All of it blocks and runs where no signal and no heart-beat waits for it.
-//!
-//! # No message bypasses a plugin that is not ready yet
-//! Senders and receivers call [`PipelineManager::ensure`] after they took up a message and before they load the pipeline: if
-//! the catalog changed since the pipelines were put together, or a file came into the folder, they are put together again
-//! first, with every component that is not compiled yet as a stage that holds its messages. So a message that came after a
-//! plugin was visible in the folder meets that plugin, however late the kernel's notice is and however long it compiles. If
-//! this cannot be made durable, no message is taken up.
-//!
-//! Pipelines are put together under one lock from the catalog's snapshot of that moment, so that a late look never brings back
-//! an earlier state.
+//! A channel whose section lists plugins uses those. Any other channel uses the plugin folder and the plugins of it that the
+//! journal remembers, or `builtin:passthrough` if there are none. [`begin`] builds the pipeline of a channel that is about to
+//! run, [`pipeline`] that of a channel that a command looks at. While a channel runs, `manager` replaces its pipeline.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use notify::event::AccessKind;
-use notify::{EventKind, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
-
 use super::Shared;
-use super::status::Status;
-use crate::channel::{Channel, JOURNAL, OpenSpool, SetupError};
+use crate::channel::{Channel, JOURNAL, SetupError};
 use crate::config::{self, Config};
-use crate::receiver::Receiver;
-use crate::sender::Sender;
-use crate::shutdown::Shutdown;
-use message::{Direction, locked};
+use message::Direction;
 use plugins::{
-    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus,
-    Remembered, Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
+    Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus, Remembered, Sidecar,
+    Snapshot, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
-/// How often the plugin folder is scanned without a notice from the kernel.
-const RESCAN: Duration = Duration::from_secs(2);
-/// How long a notice waits for others.
-const GATHER: Duration = Duration::from_millis(50);
-/// How long a start waits for plugins that a pipeline lists: a mistake in one must stop the start.
+/// How long a start waits for plugins that a pipeline lists to compile: a broken one must stop the start.
 const START_PATIENCE: Duration = Duration::from_secs(3);
-/// How often a start looks at plugins that change meanwhile.
+/// How often plugins are looked at while they change.
 const LOOKS: u32 = 5;
 const PASSTHROUGH: &str = "builtin:passthrough";
 
-/// A pipeline and what it was made from.
+/// A pipeline and what it was built from.
 #[derive(Debug)]
 pub struct BuiltPipeline {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// All plugins, also those that do not apply to the channel, are disabled or uninstalled.
+    /// All plugins, including those that do not apply to the channel or are disabled or uninstalled.
     pub stages: Vec<PluginStatus>,
-    remembered: Vec<Remembered>,
+    pub(super) remembered: Vec<Remembered>,
 }
 
-/// A channel whose pipeline is kept up to date.
+/// The plugins that the pipeline of a running channel was built from.
 #[derive(Debug)]
-pub(super) struct ChannelHandle {
-    channel: Channel,
-    spool: Arc<OpenSpool>,
-    directory: PathBuf,
-    role: Role,
-    state: Mutex<ChannelState>,
+pub(super) struct ChannelState {
+    pub(super) stages: Vec<PluginStatus>,
+    /// The plugins of the folder that the journal remembers.
+    pub(super) remembered: Vec<Remembered>,
 }
 
-#[derive(Debug)]
-struct ChannelState {
-    remembered: Vec<Remembered>,
-    stages: Vec<PluginStatus>,
+impl BuiltPipeline {
+    /// The pipeline, and what it was built from.
+    pub(super) fn into_parts(self) -> (Arc<Pipeline>, ChannelState) {
+        (Arc::new(self.pipeline), ChannelState { stages: self.stages, remembered: self.remembered })
+    }
 }
 
-#[derive(Debug)]
-pub(super) enum Role {
-    Sender(Arc<Sender>),
-    Receiver(Arc<Receiver>),
-}
-
-/// The channels of a daemon, and what their pipelines are made from.
-#[derive(Debug)]
-pub(super) struct PipelineManager {
-    shared: Shared,
-    config: Config,
-    wanted: Wanted,
-    handles: Vec<ChannelHandle>,
-    /// Whether it was logged that status files cannot be written.
-    unwritable: AtomicBool,
-    /// The same of a journal.
-    unrecorded: AtomicBool,
-    turn: Mutex<Turn>,
-    /// The version of the catalog that the pipelines were put together from; 0 if that must be repeated.
-    applied: AtomicU64,
-    /// Wakes the task that compiles.
-    wake: Arc<Notify>,
-}
-
-/// Whether this daemon may write the plugins of its channels: a reload hands the journals over while the old daemon may still
-/// compile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// It wrote nothing yet.
-    New,
-    Running,
-    Over,
-}
-
-/// The pipeline of a channel as it would be if it started now, for commands that only look: the plugins it lists, else those
-/// of the plugin folder and the remembered ones, else `builtin:passthrough`. Compiles what is not compiled.
+/// The pipeline of a channel as it would be if it started now, for commands that only look. Compiles plugins that are not
+/// compiled yet.
 ///
 /// # Errors
-/// [`SetupError::Plugins`] for named plugins that cannot be loaded, [`SetupError::PluginFolder`] for the folder,
-/// [`SetupError::Journal`] if the remembered plugins cannot be read.
+/// [`SetupError::Plugins`] for listed plugins that cannot be loaded, [`SetupError::PluginFolder`] if the folder cannot be
+/// read, [`SetupError::Journal`] if the remembered plugins cannot be read.
 pub fn pipeline(shared: &Shared, config: &Config, channel: &Channel) -> Result<BuiltPipeline, SetupError> {
     let snapshot = look(shared, &wanted(config, |other| other == channel), Effort::Full);
     let journal = directory(config, channel).map(|directory| directory.join(JOURNAL));
-    // One without permission exists: the error of opening it must be shown.
-    let there = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
-    let remembered = match journal.filter(there) {
+    // A journal that this user may not read exists: the error of opening it must be shown.
+    let exists = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+    let remembered = match journal.filter(exists) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel.name())?,
         None => Vec::new(),
     };
@@ -169,7 +111,7 @@ pub(crate) fn listed<'a>(config: &'a Config, channel: &Channel) -> Option<&'a [c
     section(config, channel)?.pipeline
 }
 
-/// The plugins of the chosen channels of a configuration.
+/// The plugins that the chosen channels of a configuration use.
 pub(super) fn wanted(config: &Config, chosen: impl Fn(&Channel) -> bool) -> Wanted {
     let lists: Vec<_> = Channel::all(config).filter(chosen).map(|channel| listed(config, &channel)).collect();
     let mut named = vec![passthrough()];
@@ -200,7 +142,7 @@ fn named_stage(config: &Config, stage: &config::Stage) -> NamedStage {
     NamedStage { name, settings }
 }
 
-/// Looks at all plugins, again if one changed meanwhile: the caller may never look again.
+/// Looks at all plugins, and again while one is changing, because the caller may look only once.
 pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot {
     let mut snapshot = shared.catalog.look(wanted, effort);
     for _ in 1..LOOKS {
@@ -211,8 +153,8 @@ pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot
     snapshot
 }
 
-/// Looks at all plugins for a daemon that is about to start: compiled ones are loaded, those that a pipeline lists are waited
-/// for a moment, and the rest is compiled later.
+/// Looks at all plugins for a daemon that is about to start. Loads those that are compiled, and waits [`START_PATIENCE`] if one
+/// that a pipeline lists is not; the rest is compiled while the daemon runs.
 pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
     let snapshot = look(shared, wanted, Effort::Quick);
     if !wanted.named.iter().any(|stage| snapshot.named(stage).is_compiling()) {
@@ -229,7 +171,7 @@ pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
 /// The pipeline of a channel that is about to run, recorded in the journal.
 ///
 /// # Errors
-/// As [`pipeline`].
+/// As for [`pipeline`], and [`SetupError::Journal`] if the journal cannot be written.
 pub(super) fn begin(
     config: &Config,
     snapshot: &Snapshot,
@@ -241,6 +183,7 @@ pub(super) fn begin(
     Ok(built)
 }
 
+/// Like [`compose`], but fails where a channel must not start.
 fn built(
     config: &Config,
     snapshot: &Snapshot,
@@ -258,7 +201,8 @@ fn built(
     if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
 }
 
-fn compose(
+/// Builds the pipeline of a channel; `before` is the one it replaces.
+pub(super) fn compose(
     config: &Config,
     snapshot: &Snapshot,
     channel: &Channel,
@@ -274,8 +218,8 @@ fn compose(
         None => {
             let (stages, remembered) = with_remembered(&config.plugins.folder, snapshot.folder(), remembered);
             let none = stages.iter().all(|status| status.state() == PluginState::Removed);
-            let stock = none.then(|| snapshot.named(&passthrough()));
-            (stages.into_iter().chain(stock).collect(), remembered)
+            let fallback = none.then(|| snapshot.named(&passthrough()));
+            (stages.into_iter().chain(fallback).collect(), remembered)
         }
     };
     let pipeline = Pipeline::assemble(&stages, settings(config, channel), before);
@@ -301,7 +245,8 @@ fn remembered(journal: &Journal, channel: &str) -> Result<Vec<Remembered>, Journ
     Ok(rows.map(|row| Remembered::from_text(row.name, row.filter.as_deref(), row.tombstone)).collect())
 }
 
-fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(), JournalError> {
+/// Records in the journal what the channel remembers, and the stages of its pipeline.
+pub(super) fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(), JournalError> {
     let rows: Vec<StageRow> = built
         .remembered
         .iter()
@@ -320,255 +265,4 @@ fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(),
         })
         .collect();
     journal.record_stages(channel, &rows, built.pipeline.hash(), &stages)
-}
-
-impl Role {
-    fn pipeline(&self) -> Arc<Pipeline> {
-        match self {
-            Self::Sender(sender) => sender.pipeline(),
-            Self::Receiver(receiver) => receiver.pipeline(),
-        }
-    }
-
-    fn current(&self) -> &Current {
-        match self {
-            Self::Sender(sender) => sender.current(),
-            Self::Receiver(receiver) => receiver.current(),
-        }
-    }
-
-    fn adopt(&self, pipeline: Arc<Pipeline>) {
-        match self {
-            Self::Sender(sender) => sender.adopt(pipeline),
-            Self::Receiver(receiver) => receiver.adopt(pipeline),
-        }
-    }
-}
-
-impl ChannelHandle {
-    /// A channel that runs with the pipeline it started with.
-    pub(super) fn new(
-        channel: &Channel,
-        (directory, spool): (PathBuf, Arc<OpenSpool>),
-        role: Role,
-        stages: (Vec<PluginStatus>, Vec<Remembered>),
-    ) -> Self {
-        let state = Mutex::new(ChannelState { stages: stages.0, remembered: stages.1 });
-        Self { channel: channel.clone(), spool, directory, role, state }
-    }
-
-    /// What the channel runs as.
-    pub(super) fn role(&self) -> &Role {
-        &self.role
-    }
-
-    fn report(&self) -> ChannelReport {
-        ChannelReport::of(self.channel.name(), &self.role.pipeline(), &locked(&self.state).stages)
-    }
-}
-
-impl BuiltPipeline {
-    /// The pipeline, and its plugins.
-    pub(super) fn into_parts(self) -> (Arc<Pipeline>, (Vec<PluginStatus>, Vec<Remembered>)) {
-        (Arc::new(self.pipeline), (self.stages, self.remembered))
-    }
-}
-
-impl PipelineManager {
-    pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, handles: Vec<ChannelHandle>) -> Self {
-        let (unwritable, unrecorded) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (turn, applied, wake) = (Mutex::new(Turn::New), AtomicU64::new(0), Arc::new(Notify::new()));
-        Self {
-            shared: shared.clone(),
-            config: config.clone(),
-            wanted,
-            handles,
-            unwritable,
-            unrecorded,
-            turn,
-            applied,
-            wake,
-        }
-    }
-
-    /// Has the channels call [`Self::ensure`] before a message enters their pipeline.
-    pub(super) fn keep(self: &Arc<Self>) {
-        for handle in &self.handles {
-            let manager = Arc::downgrade(self);
-            handle.role.current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
-        }
-    }
-
-    /// Nothing is written or put into service after this, also by a look that is still in progress.
-    pub(super) fn stop(&self) {
-        *locked(&self.turn) = Turn::Over;
-    }
-
-    /// Looks at the files and puts what has changed into service. Returns when to look again, if soon.
-    fn renew(&self) -> Option<Duration> {
-        let snapshot = self.shared.catalog.look(&self.wanted, Effort::Full);
-        self.shared.catalog.report(&snapshot);
-        self.apply();
-        snapshot.soon
-    }
-
-    /// Makes sure that the pipelines know every plugin in the folder; false if that is not possible now, and then no message
-    /// may be taken up.
-    pub(super) fn ensure(&self) -> bool {
-        let version = self.applied.load(Ordering::Acquire);
-        (version != 0 && self.shared.catalog.is_current(&self.wanted, version)) || self.apply()
-    }
-
-    /// Puts the pipelines together from the catalog as it is now. True if all of them are in service.
-    fn apply(&self) -> bool {
-        let mut turn = locked(&self.turn);
-        if *turn == Turn::Over {
-            return false;
-        }
-        let snapshot = self.shared.catalog.snapshot(&self.wanted);
-        let first = *turn == Turn::New;
-        let done = self.handles.iter().filter(|handle| self.renew_channel(handle, &snapshot, first)).count();
-        if done < self.handles.len() {
-            self.applied.store(0, Ordering::Release);
-            return false;
-        }
-        *turn = Turn::Running;
-        self.unrecorded.store(false, Ordering::Relaxed);
-        self.applied.store(snapshot.version, Ordering::Release);
-        true
-    }
-
-    /// Returns whether the journal has it.
-    fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
-        let before = handle.role.pipeline();
-        let mut state = locked(&handle.state);
-        let built = compose(&self.config, snapshot, &handle.channel, &state.remembered, Some(&before));
-        built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(handle.channel.name(), status));
-        let changed = !built.pipeline.is_same(&before);
-        if (first || changed || built.remembered != state.remembered)
-            && let Err(error) = record(&handle.spool.journal, handle.channel.name(), &built)
-        {
-            if !self.unrecorded.swap(true, Ordering::Relaxed) {
-                let error = message::cause::chain(&error);
-                tracing::error!(
-                    channel = handle.channel.name(),
-                    error,
-                    "cannot write the journal; changed plugins are not put into service, and no message is taken up until it can be written",
-                );
-            }
-            return false;
-        }
-        let (pipeline, (stages, remembered)) = built.into_parts();
-        *state = ChannelState { remembered, stages };
-        drop(state);
-        if changed {
-            let compiling: Vec<&str> = pipeline
-                .stages()
-                .filter(|stage| stage.state == PluginState::Compiling)
-                .map(|stage| stage.name)
-                .collect();
-            let (channel, hash) = (handle.channel.name(), pipeline.hash());
-            match compiling.as_slice() {
-                [] => tracing::info!(channel, pipeline = hash, "pipeline in service"),
-                plugins => {
-                    tracing::info!(
-                        channel,
-                        pipeline = hash,
-                        plugins = plugins.join(" "),
-                        "a plugin is being compiled; the messages it applies to wait until it is ready",
-                    );
-                    self.wake.notify_one();
-                }
-            }
-            handle.role.adopt(Arc::clone(&pipeline));
-        }
-        true
-    }
-
-    /// Writes the status files beside the journals.
-    fn publish(&self, running: bool) {
-        let mut directories: Vec<&Path> = self.handles.iter().map(|handle| handle.directory.as_path()).collect();
-        directories.sort();
-        directories.dedup();
-        let mut failed = false;
-        for directory in directories {
-            let handles = self.handles.iter().filter(|handle| handle.directory == directory);
-            if let Err(error) = Status::now(running, handles.map(ChannelHandle::report).collect()).write(directory) {
-                failed = true;
-                if !self.unwritable.swap(true, Ordering::Relaxed) {
-                    let spool = directory.display();
-                    tracing::warn!(%spool, %error, "cannot write the status file for `sesame plugin list`");
-                }
-            }
-        }
-        self.unwritable.store(failed, Ordering::Relaxed);
-    }
-}
-
-/// Keeps the pipelines and the status files up to date until a stop is requested.
-pub(super) async fn watch(manager: Arc<PipelineManager>, shutdown: Shutdown) {
-    let looked = Arc::new(Notify::new());
-    tokio::join!(renew(&manager, &looked, &shutdown), publish(&manager, &looked, &shutdown));
-    let _ = tokio::task::spawn_blocking(move || manager.publish(false)).await;
-}
-
-/// The same for senders that quit when their queues are empty: new files of the folder are compiled.
-pub(super) async fn compile(manager: Arc<PipelineManager>, shutdown: Shutdown) {
-    tokio::select! {
-        () = manager.wake.notified() => renew(&manager, &Notify::new(), &shutdown).await,
-        () = shutdown.draining() => {}
-    }
-}
-
-async fn renew(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
-    let wake = Arc::clone(&manager.wake);
-    let mut watcher = None;
-    while !shutdown.asked() {
-        // A folder that is created later is found by looking.
-        watcher = watcher.or_else(|| manager.wanted.folder.as_deref().and_then(|folder| notices(folder, &wake)));
-        let busy = Arc::clone(manager);
-        let round = tokio::task::spawn_blocking(move || busy.renew());
-        let soon = tokio::select! {
-            soon = round => soon.ok().flatten(),
-            () = shutdown.draining() => return,
-        };
-        looked.notify_one();
-        tokio::select! {
-            () = wake.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(soon.unwrap_or(RESCAN)) => {}
-            () = shutdown.draining() => return,
-        }
-    }
-}
-
-/// Writes the status files every few seconds, also while a plugin compiles, and soon after each look.
-async fn publish(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
-    while !shutdown.asked() {
-        let busy = Arc::clone(manager);
-        let _ = tokio::task::spawn_blocking(move || {
-            busy.ensure();
-            busy.publish(true);
-        })
-        .await;
-        tokio::select! {
-            () = looked.notified() => {}
-            () = tokio::time::sleep(RESCAN) => {}
-            () = shutdown.draining() => return,
-        }
-    }
-}
-
-/// Watches the folder; none if the kernel cannot, and then changes are found by looking.
-fn notices(folder: &Path, wake: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let wake = Arc::clone(wake);
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Our own reads cause events too: waking for them would never end.
-        let looked_at =
-            event.is_ok_and(|event| matches!(event.kind, EventKind::Access(AccessKind::Open(_) | AccessKind::Read)));
-        if !looked_at {
-            wake.notify_one();
-        }
-    });
-    let mut watcher = watcher.ok()?;
-    watcher.watch(folder, RecursiveMode::NonRecursive).ok().map(|()| watcher)
 }
