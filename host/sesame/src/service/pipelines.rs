@@ -58,13 +58,13 @@ impl BuiltPipeline {
 pub fn pipeline(shared: &Shared, config: &Config, channel: &Channel) -> Result<BuiltPipeline, SetupError> {
     let snapshot = look(shared, &wanted(config, |other| other == channel), Effort::Full);
     let journal = directory(config, channel).map(|directory| directory.join(JOURNAL));
-    // A journal that this user may not read exists: the error of opening it must be shown.
+    // Only a journal that is not there is left out: one that this user may not read is an error.
     let exists = |journal: &PathBuf| !matches!(journal.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
     let remembered = match journal.filter(exists) {
         Some(journal) => remembered(&Journal::open_to_read(&journal)?, channel.name())?,
         None => Vec::new(),
     };
-    built(config, &snapshot, channel, &remembered, None)
+    built(config, &snapshot, channel, &remembered)
 }
 
 /// The plugins of a channel that have to be compiled before [`pipeline`] answers.
@@ -153,8 +153,8 @@ pub(super) fn look(shared: &Shared, wanted: &Wanted, effort: Effort) -> Snapshot
     snapshot
 }
 
-/// Looks at all plugins for a daemon that is about to start. Loads those that are compiled, and waits [`START_PATIENCE`] if one
-/// that a pipeline lists is not; the rest is compiled while the daemon runs.
+/// Looks at all plugins for a daemon that is about to start. Loads those that are compiled. If one that
+/// a pipeline lists is not, waits for it up to [`START_PATIENCE`]. The rest is compiled while the daemon runs.
 pub(super) fn look_at_start(shared: &Shared, wanted: &Wanted) -> Snapshot {
     let snapshot = look(shared, wanted, Effort::Quick);
     if !wanted.named.iter().any(|stage| snapshot.named(stage).is_compiling()) {
@@ -178,24 +178,23 @@ pub(super) fn begin(
     channel: &Channel,
     journal: &Journal,
 ) -> Result<BuiltPipeline, SetupError> {
-    let built = built(config, snapshot, channel, &remembered(journal, channel.name())?, None)?;
+    let built = built(config, snapshot, channel, &remembered(journal, channel.name())?)?;
     record(journal, channel.name(), &built)?;
     Ok(built)
 }
 
-/// Like [`compose`], but fails where a channel must not start.
+/// As [`compose`], but fails if the channel must not start with these plugins.
 fn built(
     config: &Config,
     snapshot: &Snapshot,
     channel: &Channel,
     remembered: &[Remembered],
-    before: Option<&Pipeline>,
 ) -> Result<BuiltPipeline, SetupError> {
     let listed = listed(config, channel);
     if let (None, Some(error)) = (listed, &snapshot.unusable) {
         return Err(SetupError::PluginFolder(Arc::clone(error)));
     }
-    let built = compose(config, snapshot, channel, remembered, before);
+    let built = compose(config, snapshot, channel, remembered, None);
     let refused: Vec<PluginError> =
         built.stages.iter().filter(|_| listed.is_some()).filter_map(PluginError::of).collect();
     if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
