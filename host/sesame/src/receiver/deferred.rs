@@ -61,7 +61,7 @@ impl Receiver {
                 if shutdown.asked() {
                     return;
                 }
-                if self.pipeline.load().pause(Instant::now()).is_some() || self.is_held() {
+                if self.pipeline.pause().is_some() || self.pipeline.is_held() {
                     break;
                 }
                 progress |= self.retry(element).await;
@@ -194,7 +194,7 @@ impl Receiver {
         };
         let id = element.id.as_str();
         let header_id = (id != message::MessageId::absent().as_str()).then_some(id);
-        if !self.current.ensure() {
+        if !self.pipeline.current().ensure() {
             return None;
         }
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };

@@ -209,7 +209,7 @@ impl Receiver {
 
     /// A decision with the plugins that lie in the folder by now; nothing where they are not known, or hold every message.
     fn decide_now(&self, received: &Received<'_>, held: Arc<HashSet<String>>) -> Result<Decided, NotNow> {
-        if !self.current.ensure() || self.is_held() {
+        if !self.pipeline.current().ensure() || self.pipeline.is_held() {
             return Err(NotNow);
         }
         let snapshot = super::Snapshot { held, ..self.snapshot() };
@@ -405,7 +405,7 @@ impl Intake<'_> {
                 });
                 let decided = decided.await?;
                 drop(permit);
-                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.is_held()) {
+                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.pipeline.is_held()) {
                     return Ok(decided.ok());
                 }
                 if shutdown.asked() {
@@ -415,7 +415,7 @@ impl Intake<'_> {
                     () = tokio::time::sleep(COMPILER_LOOK) => {}
                     () = shutdown.draining() => {}
                 }
-                receiver.wait_for_plugins(&shutdown).await;
+                receiver.pipeline.wait_for_compiler(&shutdown).await;
             }
         })
     }

@@ -32,12 +32,12 @@ pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
     let mut watcher = match watcher {
         Ok(watcher) => watcher,
         Err(error) => {
-            tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is scanned from time to time");
+            tracing::warn!(channel = %sender.channel(), %error, "cannot watch the queue; it is scanned from time to time");
             return;
         }
     };
     if let Err(error) = watcher.watch(sender.queue(), RecursiveMode::Recursive) {
-        tracing::warn!(channel = sender.name(), %error, "cannot watch the queue; it is scanned from time to time");
+        tracing::warn!(channel = %sender.channel(), %error, "cannot watch the queue; it is scanned from time to time");
         return;
     }
     shutdown.draining().await;

@@ -25,15 +25,15 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use super::status::Status;
-use crate::channel::{JOURNAL, OpenSpool, SetupError};
+use crate::channel::{ActivePipeline, JOURNAL, OpenSpool, SetupError};
 use crate::config::{self, Config};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use message::{Direction, locked};
 use plugins::{
-    ChannelReport, Current, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus,
-    Remembered, Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
+    ChannelReport, Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus, Remembered,
+    Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
@@ -313,24 +313,17 @@ fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) -> Result<(),
 }
 
 impl Role {
-    fn pipeline(&self) -> Arc<Pipeline> {
+    fn pipeline(&self) -> &ActivePipeline {
         match self {
             Self::Sender(sender) => sender.pipeline(),
             Self::Receiver(receiver) => receiver.pipeline(),
         }
     }
 
-    fn current(&self) -> &Current {
-        match self {
-            Self::Sender(sender) => sender.current(),
-            Self::Receiver(receiver) => receiver.current(),
-        }
-    }
-
-    fn adopt(&self, pipeline: Arc<Pipeline>) {
-        match self {
-            Self::Sender(sender) => sender.adopt(pipeline),
-            Self::Receiver(receiver) => receiver.adopt(pipeline),
+    fn replace_pipeline(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline().replace(pipeline);
+        if let Self::Sender(sender) = self {
+            sender.waker().notify_one();
         }
     }
 }
@@ -348,7 +341,7 @@ impl ChannelHandle {
     }
 
     fn report(&self) -> ChannelReport {
-        ChannelReport::of(&self.channel, &self.role.pipeline(), &locked(&self.state).stages)
+        ChannelReport::of(&self.channel, &self.role.pipeline().load_full(), &locked(&self.state).stages)
     }
 }
 
@@ -380,7 +373,7 @@ impl PipelineManager {
     pub(super) fn keep(self: &Arc<Self>) {
         for handle in &self.handles {
             let manager = Arc::downgrade(self);
-            handle.role.current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
+            handle.role.pipeline().current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
         }
     }
 
@@ -425,7 +418,7 @@ impl PipelineManager {
 
     /// Returns whether the journal has it.
     fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
-        let before = handle.role.pipeline();
+        let before = handle.role.pipeline().load_full();
         let mut state = locked(&handle.state);
         let built =
             compose(&self.config, snapshot, (&handle.channel, handle.direction), &state.remembered, Some(&before));
@@ -466,7 +459,7 @@ impl PipelineManager {
                     self.wake.notify_one();
                 }
             }
-            handle.role.adopt(Arc::clone(&pipeline));
+            handle.role.replace_pipeline(Arc::clone(&pipeline));
         }
         true
     }
