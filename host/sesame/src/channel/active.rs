@@ -47,7 +47,7 @@ impl ActivePipeline {
         self.replaced.fetch_add(1, Ordering::Release);
     }
 
-    /// How often it was replaced. Read it before the pipeline: a replacement in between then shows as one that came later.
+    /// How often it was replaced. Read this before the pipeline: then a replacement in between counts as a later one.
     pub(crate) fn replaced(&self) -> u64 {
         self.replaced.load(Ordering::Acquire)
     }

@@ -1,7 +1,8 @@
 //! What senders and receivers share: back-off, pause, the link to a broker, and what is opened once for the process.
 //!
-//! A [`Channel`] is a named sender or receiver of the configuration, and [`ActivePipeline`] what its messages go through. Start with [`Registry`], which opens credentials,
-//! lists and spools, and with [`Link`], which connects. Only [`Channel`] says whether it is a sender or a receiver.
+//! A [`Channel`] is a named sender or receiver of the configuration. Start with [`Registry`], which opens credentials, lists
+//! and spools, and with [`Link`], which connects. Its messages go through an [`ActivePipeline`]. Only [`Channel`] says
+//! whether it is a sender or a receiver.
 
 use std::fmt;
 use std::sync::Arc;
