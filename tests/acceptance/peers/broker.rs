@@ -124,8 +124,7 @@ impl Broker {
     /// Makes a queue that is there for good. RabbitMQ keeps the name of a new queue in memory for some seconds, and a
     /// queue whose name is lost takes its messages along; a site's queues are older than that.
     pub(crate) fn declare(&self, destination: &str) {
-        let frames = format!("SUBSCRIBE\nid:1\ndestination:{destination}\nreceipt:1\n\n\0");
-        assert!(converse(self.place.plain, PASSCODE, &frames).contains("RECEIPT"), "cannot make {destination}");
+        self.declare_with(destination, "");
         if self.kind == Kind::RabbitMq {
             rabbitmq::remember_queues(&self.place);
         }
@@ -133,7 +132,9 @@ impl Broker {
 
     /// The same with arguments of RabbitMQ, one `name:value` a line.
     pub(crate) fn declare_with(&self, destination: &str, arguments: &str) {
-        let frames = format!("SUBSCRIBE\nid:1\ndestination:{destination}\n{arguments}receipt:1\n\n\0");
+        // A message that comes meanwhile stays in the queue: it is not acknowledged.
+        let ack = if arguments.contains("ack:") { "" } else { "ack:client-individual\n" };
+        let frames = format!("SUBSCRIBE\nid:1\ndestination:{destination}\n{ack}{arguments}receipt:1\n\n\0");
         let answer = converse(self.place.plain, PASSCODE, &frames);
         assert!(answer.contains("RECEIPT") && !answer.contains("ERROR"), "cannot make {destination}: {answer}");
     }

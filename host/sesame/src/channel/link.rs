@@ -87,8 +87,8 @@ impl Link {
         Ok(Connected { session, broker: broker_name(&connector) })
     }
 
-    /// Asks the broker of an open session about the queue of `destination`, on a connection beside it: RabbitMQ ends the one
-    /// that it is asked on.
+    /// Asks the broker of an open session about the queue of `destination`. Uses a second connection, since RabbitMQ closes the
+    /// one on which it is asked.
     pub async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
         let beside = self.connector.lock().await.to(&session.broker);
         let Some(mut beside) = beside else {

@@ -1,7 +1,8 @@
 //! What senders and receivers share: back-off, pause, the link to a broker, and what is opened once for the process.
 //!
-//! A [`Channel`] is a named sender or receiver of the configuration. Start with [`Registry`], which opens credentials,
-//! lists and spools, and with [`Link`], which connects. Only [`Channel`] says whether it is a sender or a receiver.
+//! A [`Channel`] is a named sender or receiver of the configuration. Start with [`Registry`], which opens credentials, lists
+//! and spools, and with [`Link`], which connects. Its messages go through an [`ActivePipeline`]. Only [`Channel`] says
+//! whether it is a sender or a receiver.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use message::Direction;
 
+mod active;
 mod error;
 mod findings;
 mod link;
@@ -16,11 +18,12 @@ mod pause;
 mod registry;
 mod time;
 
+pub use active::ActivePipeline;
 pub use error::SetupError;
 pub(crate) use findings::log_findings;
 pub use findings::{findings_json, summary};
 pub use link::{Connected, Link};
-pub(crate) use pause::{Waits, log_pause, wait_for_compiler, wait_for_plugin};
+pub(crate) use pause::{Waits, log_pause};
 pub use registry::{Identity, JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
 pub use time::back_off;
 pub(crate) use time::milliseconds;

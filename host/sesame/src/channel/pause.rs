@@ -1,41 +1,14 @@
-//! When a channel pauses: its plugin fails for every message, or is being compiled.
+//! Why a channel pauses or lets messages wait, for the log.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use message::locked;
 
 use super::Channel;
 use super::time::moment;
-use crate::shutdown::Shutdown;
-use plugins::{Pause, Pipeline};
-
-/// How often to check whether the plugin was replaced.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Waits until the plugin that paused the channel is due for another attempt, is replaced, or a stop is requested.
-pub(crate) async fn wait_for_plugin(pipeline: &ArcSwap<Pipeline>, shutdown: &Shutdown) {
-    loop {
-        let now = Instant::now();
-        let Some(pause) = pipeline.load().pause(now) else { return };
-        tokio::select! {
-            () = tokio::time::sleep((pause.until - now).min(LOOK)) => {}
-            () = shutdown.draining() => return,
-        }
-    }
-}
-
-/// Waits until no plugin that applies to every message of `destination` is being compiled, or a stop is requested.
-pub(crate) async fn wait_for_compiler(pipeline: &ArcSwap<Pipeline>, destination: &str, shutdown: &Shutdown) {
-    while pipeline.load().holds(destination).is_some() {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = shutdown.draining() => return,
-        }
-    }
-}
+use plugins::Pause;
 
 /// Why messages of a channel wait; each reason is logged once per back-off and not once per message.
 #[derive(Debug, Default)]

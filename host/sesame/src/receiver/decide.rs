@@ -154,7 +154,7 @@ impl Draft<'_> {
         Key { channel: self.snapshot.channel.to_string(), id, signer: signer.to_owned(), digest }
     }
 
-    /// The message could not be opened, so that nothing is known about its sender.
+    /// The message could not be opened: nothing is known about its sender.
     fn unopened(&self, code: Code, why: &str) -> Decision {
         let id = self.header_id();
         let raw = self.received.raw;
@@ -249,7 +249,7 @@ impl Draft<'_> {
             paused: false,
         };
         if self.snapshot.held.contains(&decision.key.signer) {
-            // Shows whether the plugin or that other message is at fault; the outcome has no other effect.
+            // Only shows whether the plugin or the other message is at fault.
             let doubtful = self.snapshot.pipeline.is_doubtful();
             let tried = doubtful.then(|| self.run_pipeline(authorised, &id));
             decision.paused = tried.as_ref().is_some_and(is_pause);

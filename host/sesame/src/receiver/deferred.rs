@@ -3,7 +3,8 @@
 //! Nothing on disk is trusted as "already authorised": what is read back is `sealed`, the message as it came. With
 //! `deferred-order = "signer"` only the oldest deferred message of each signer is tried, and the next one as soon as that
 //! is decided. If that one fails and it is not known whether the plugin works at all, the plugin is called with messages
-//! that wait behind it, without effect: else a signer's first message after a start could wait for ever, uncounted.
+//! that wait behind it, and the answers are discarded. Otherwise a signer's first message after a start could wait for ever
+//! without a counted attempt.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -26,11 +27,11 @@ const LOOK: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The largest element that is read back, in bytes.
 const DEFERRED_LIMIT: u64 = 1 << 30;
-/// Messages behind a failed one with which a plugin is called to see whether it works at all.
-const TRIALS: usize = 8;
+/// How many messages behind a failed one are tried to find out whether the plugin works at all.
+const PROBES: usize = 8;
 
-/// The elements that were tried with plugins that work, since those were replaced or answered again. Each is freed by that
-/// once: one that cannot be judged for another reason, such as a CRL that is out of date, then waits until it is due.
+/// The elements already tried with the current plugins while these worked. A replaced or recovered plugin makes an element due
+/// once; after that the element waits for its back-off, as the reason may be another, such as an outdated CRL.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
     pipeline: Weak<Pipeline>,
@@ -61,7 +62,7 @@ impl Receiver {
                 if shutdown.asked() {
                     return;
                 }
-                if self.pipeline.load().pause(Instant::now()).is_some() || self.is_held() {
+                if self.pipeline.pause().is_some() || self.pipeline.is_held() {
                     break;
                 }
                 progress |= self.retry(element).await;
@@ -83,8 +84,8 @@ impl Receiver {
         })
     }
 
-    /// The deferred messages to be tried now. One of a verified signer with no attempt counted waits for a plugin and not for
-    /// its own sake: it is due, once, as soon as the plugins were replaced or answer again.
+    /// The deferred messages to be tried now. One with a verified signer and no counted attempt waits for a plugin: it is due
+    /// once as soon as the plugins are replaced or answer again.
     fn due(&self) -> Vec<DeferredElement> {
         let mut waiting = self.waiting();
         let pipeline = self.pipeline.load_full();
@@ -123,7 +124,7 @@ impl Receiver {
             decided.map(|decided| (decided, element))
         });
         let decided = decided.await;
-        // One that failed with plugins that did not work was not tried, though they may have answered for another since.
+        // A failure while the plugins do not work is no try, even if they have answered for another message since.
         if well && !self.pipeline.load().is_doubtful() {
             self.tried().elements.insert(name);
         }
@@ -194,7 +195,7 @@ impl Receiver {
         };
         let id = element.id.as_str();
         let header_id = (id != message::MessageId::absent().as_str()).then_some(id);
-        if !self.current.ensure() {
+        if !self.pipeline.current().ensure() {
             return None;
         }
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
@@ -212,7 +213,7 @@ impl Receiver {
             return;
         }
         let behind = self.waiting().into_iter().filter(|other| other.element != failed.element);
-        for other in behind.filter(|other| other.signer == failed.signer).take(TRIALS) {
+        for other in behind.filter(|other| other.signer == failed.signer).take(PROBES) {
             if !undecided() {
                 return;
             }

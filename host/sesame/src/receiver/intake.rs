@@ -105,7 +105,7 @@ struct Intake<'a> {
     prefetch: u32,
     /// Deliveries that the broker sends without an ACK, at most.
     ahead: u32,
-    /// Those of them that are larger than we read and never acknowledged.
+    /// Those of them that are larger than max-frame and never acknowledged.
     left: u32,
     /// Asked to stop, decisions that wait for a compiler are given up.
     shutdown: Shutdown,
@@ -149,7 +149,7 @@ impl Receiver {
             fitness,
         };
         let ended = intake.run(subscription, shutdown).await;
-        // Much more room: where there are many, few sessions are enough, and each counts as a delivery of all of them.
+        // Four times as many: each session counts as a delivery of all of them, so few sessions must suffice.
         self.spare.store(intake.left.saturating_mul(4), Ordering::Relaxed);
         if matches!(ended, Ended::Storage(_) | Ended::LowSpace(_)) {
             self.faults.needs(intake.room_for_all());
@@ -207,9 +207,10 @@ impl Receiver {
         }
     }
 
-    /// A decision with the plugins that lie in the folder by now; nothing where they are not known, or hold every message.
+    /// A decision with the plugins that are in the folder now; none if these are not known, or one that applies to every
+    /// message is being compiled.
     fn decide_now(&self, received: &Received<'_>, held: Arc<HashSet<String>>) -> Result<Decided, NotNow> {
-        if !self.current.ensure() || self.is_held() {
+        if !self.pipeline.current().ensure() || self.pipeline.is_held() {
             return Err(NotNow);
         }
         let snapshot = super::Snapshot { held, ..self.snapshot() };
@@ -297,7 +298,7 @@ impl Intake<'_> {
         ready::room_for(messages, waiting + self.uncommitted_bytes)
     }
 
-    /// One line for a message that the broker has delivered so often that it may delete it.
+    /// Logs one line for a message that the broker has delivered so often that it may delete it.
     fn warn_of_deliveries(&mut self, delivery: &Delivery) {
         let Some(deliveries) = ready::deliveries_to_warn_of(delivery.headers.text(ready::DELIVERY_COUNT)) else {
             return;
@@ -323,7 +324,7 @@ impl Intake<'_> {
         self.receiver.settings.deferred_order == crate::config::DeferredOrder::Signer
     }
 
-    /// Learns which signers still have a deferred message; those whose deferral is on its way to the disk have.
+    /// Reads which signers have a deferred message, and adds those whose deferral is not durable yet.
     async fn look_at_held(&mut self) {
         let Some(mut held) = self.receiver.look_for_held().await else { return };
         if !self.deferring.is_empty() {
@@ -359,8 +360,8 @@ impl Intake<'_> {
         self.in_work.push_back(InWork { origin, decision });
     }
 
-    /// A message that is larger than we read: the broker has the only copy, so it stays there, and the others go on. Where
-    /// such messages are all that the broker sends without an ACK, it has to be asked for more.
+    /// Leaves a message that is larger than max-frame with the broker, which has the only copy. Where such messages take up
+    /// the prefetch, the next session asks for a larger one.
     fn leave_with_broker(&mut self, delivery: &Delivery, bytes: u64) {
         let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
         tracing::error!(
@@ -405,7 +406,7 @@ impl Intake<'_> {
                 });
                 let decided = decided.await?;
                 drop(permit);
-                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.is_held()) {
+                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.pipeline.is_held()) {
                     return Ok(decided.ok());
                 }
                 if shutdown.asked() {
@@ -415,7 +416,7 @@ impl Intake<'_> {
                     () = tokio::time::sleep(COMPILER_LOOK) => {}
                     () = shutdown.draining() => {}
                 }
-                receiver.wait_for_plugins(&shutdown).await;
+                receiver.pipeline.wait_for_compiler(&shutdown).await;
             }
         })
     }
@@ -499,7 +500,7 @@ async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>,
     }
 }
 
-/// Whether a session ended because a message is larger than we take; it will be delivered again.
+/// Whether a session ended because a message is larger than max-frame; it will be delivered again.
 fn too_long_for_us(reason: &Closed) -> bool {
     matches!(
         reason,
@@ -509,7 +510,8 @@ fn too_long_for_us(reason: &Closed) -> bool {
     )
 }
 
-/// An empty message by which old receivers kept their connection up. One with a body is a message like any other.
+/// Whether a delivery is the empty message by which old receivers kept their connection open. One with a body is a message
+/// like any other.
 fn is_ping(delivery: &Delivery) -> bool {
     delivery.headers.bytes("empa-id") == Some(b"ping") && delivery.body.is_empty()
 }

@@ -22,17 +22,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 pub(crate) use decide::targets;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 
-use crate::channel::{Channel, Identity, Link, OpenSpool, Waits, log_pause, wait_for_compiler, wait_for_plugin};
+use crate::channel::{ActivePipeline, Channel, Identity, Link, OpenSpool, Waits, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
-use plugins::{Current, Pipeline};
+use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::{CommitError, CrashLimit, Stored};
 use stomp::{AckToken, Delivery, SessionError};
@@ -49,8 +48,7 @@ pub struct Receiver {
     link: Link,
     identity: Identity,
     lists: Arc<SignerListsSource>,
-    pipeline: ArcSwap<Pipeline>,
-    current: Current,
+    pipeline: ActivePipeline,
     waits: Waits,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
@@ -133,14 +131,14 @@ impl Receiver {
     /// A receiver from its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let pipeline = ActivePipeline::new(parts.pipeline, parts.settings.destination.clone());
         Self {
             channel: parts.channel,
             settings: Arc::new(parts.settings),
             link: parts.link,
             identity: parts.identity,
             lists: parts.lists,
-            pipeline: ArcSwap::new(parts.pipeline),
-            current: Current::default(),
+            pipeline,
             waits: Waits::default(),
             spool: parts.spool,
             workers: parts.workers,
@@ -151,38 +149,17 @@ impl Receiver {
         }
     }
 
-    /// The channel's name.
+    /// The channel.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.channel.name()
+    pub fn channel(&self) -> &Channel {
+        &self.channel
     }
 
-    /// The pipeline that new messages go through.
+    /// The pipeline that new messages go through. Messages that were deferred because a plugin could not answer for any are
+    /// tried again once it is replaced.
     #[must_use]
-    pub fn pipeline(&self) -> Arc<Pipeline> {
-        self.pipeline.load_full()
-    }
-
-    /// New messages go through `pipeline` from now on; those in flight finish on the one they began with. Messages that were
-    /// deferred because a plugin could not answer for any are tried again.
-    pub fn adopt(&self, pipeline: Arc<Pipeline>) {
-        self.pipeline.store(pipeline);
-    }
-
-    /// What ensures that the pipeline includes every plugin in the folder.
-    #[must_use]
-    pub fn current(&self) -> &Current {
-        &self.current
-    }
-
-    /// Whether a plugin that applies to every message is being compiled.
-    fn is_held(&self) -> bool {
-        self.pipeline.load().holds(&self.settings.destination).is_some()
-    }
-
-    /// Waits until no plugin has to be compiled that applies to every message; the broker keeps the messages until then.
-    async fn wait_for_plugins(&self, shutdown: &Shutdown) {
-        wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
+    pub fn pipeline(&self) -> &ActivePipeline {
+        &self.pipeline
     }
 
     /// What a message is judged by now.
@@ -195,13 +172,13 @@ impl Receiver {
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
         while !shutdown.asked() {
-            if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
+            if let Some(pause) = self.pipeline.pause() {
                 log_pause(&self.channel, &pause);
-                wait_for_plugin(&self.pipeline, &shutdown).await;
+                self.pipeline.wait_for_plugin(&shutdown).await;
                 continue;
             }
-            if self.is_held() {
-                self.wait_for_plugins(&shutdown).await;
+            if self.pipeline.is_held() {
+                self.pipeline.wait_for_compiler(&shutdown).await;
                 continue;
             }
             let unready = tokio::select! {

@@ -1,8 +1,8 @@
-//! Whether a delivery could be stored now, asked on this machine before the broker is asked for one.
+//! Checks on this machine whether a delivery could be stored, before a session asks the broker for one.
 //!
 //! A queue with a delivery limit (RabbitMQ: quorum queues, 20 by default since 4.0) counts each delivery that ends without
-//! an ACK, a lost session too, and deletes the message at the limit. So a fault that lasts may not cost one delivery for
-//! each back-off. Before each session the spool and the journal are written to, and after one that failed there must be
+//! an ACK, a lost session too, and deletes the message at the limit. So a lasting fault must not use up one delivery per
+//! back-off. Before each session the spool and the journal are written to, and after one that failed there must be
 //! room for all that it had in flight. What the probe cannot see makes the pauses between sessions double, up to 5 min.
 
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ impl Faults {
         self.failed.store(0, Ordering::Relaxed);
     }
 
-    /// A session failed for lack of room, perhaps: the next one needs this much.
+    /// A session failed, perhaps for lack of room: the next one needs this much.
     pub(super) fn needs(&self, room: u64) {
         self.room.store(room, Ordering::Relaxed);
     }
@@ -96,7 +96,7 @@ impl Receiver {
     fn probe(&self) -> Option<Ended> {
         let room = self.faults.room.load(Ordering::Relaxed);
         if let Some(free) = self.too_little_room(room) {
-            // A disk that never has that much must not end the channel: after some pauses `min-free` alone decides.
+            // A disk that never has so much room must not stop the channel for good: after some pauses `min-free` alone decides.
             if self.too_little_room(0).is_none() {
                 self.faults.needs(room / 2);
             }

@@ -9,11 +9,13 @@
 //! What only our own CA directory says (an anchor that is not there, an old edition of an issuer, a CRL that was not
 //! fetched) holds nothing back, since the receiver uses its own; `sesame check` reports it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Sender, locked};
+use super::sealing::Sealing;
+use crate::channel::Channel;
 use crate::shutdown::Shutdown;
+use message::locked;
 
 /// How often a channel that cannot seal looks again.
 const LOOK: Duration = Duration::from_secs(1);
@@ -22,19 +24,31 @@ const REPEAT: Duration = Duration::from_secs(86_400);
 
 /// Why the channel cannot seal, as last logged.
 #[derive(Debug)]
-pub(super) struct Unfit {
+struct Unfit {
     why: String,
     said: Instant,
 }
 
-impl Sender {
+/// Whether a channel can seal.
+#[derive(Debug)]
+pub(super) struct Fitness {
+    channel: Channel,
+    sealing: Arc<Sealing>,
+    unfit: Mutex<Option<Unfit>>,
+}
+
+impl Fitness {
+    pub(super) fn new(channel: Channel, sealing: Arc<Sealing>) -> Self {
+        Self { channel, sealing, unfit: Mutex::default() }
+    }
+
     /// Checks whether the channel can seal now, and logs once why not.
     ///
     /// # Errors
     /// Why not, and what to do.
-    pub(super) async fn fitness(self: &Arc<Self>) -> Result<(), String> {
-        let sender = Arc::clone(self);
-        let judged = tokio::task::spawn_blocking(move || sender.sealing().map(drop)).await;
+    pub(super) async fn check(&self) -> Result<(), String> {
+        let sealing = Arc::clone(&self.sealing);
+        let judged = tokio::task::spawn_blocking(move || sealing.current().map(drop)).await;
         match judged {
             Ok(Err(error)) if error.stops_the_channel() => {
                 let why = message::cause::chain(&error);
@@ -64,8 +78,8 @@ impl Sender {
     }
 
     /// Waits until the channel can seal again, or a stop is asked for.
-    pub(super) async fn wait_to_be_fit(self: &Arc<Self>, shutdown: &Shutdown) {
-        while !shutdown.asked() && self.fitness().await.is_err() {
+    pub(super) async fn wait(&self, shutdown: &Shutdown) {
+        while !shutdown.asked() && self.check().await.is_err() {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = shutdown.draining() => return,
@@ -74,7 +88,7 @@ impl Sender {
     }
 
     /// Why the channel could not seal at the last check.
-    pub(super) fn unfit(&self) -> Option<String> {
+    pub(super) fn fault(&self) -> Option<String> {
         locked(&self.unfit).as_ref().map(|unfit| unfit.why.clone())
     }
 }

@@ -5,24 +5,26 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::prepare::Prepared;
 use super::probe::{self, Probe, Probed};
-use super::proof::{Answer as Look, Proofs, Proved};
-use super::{Blame, Ended, Ending, Seal, Sender, Settled, Stay, locked, remove};
+use super::proof::{Answer as Look, Proofs, Proved, Queues};
+use super::sealing::{Seal, Sealing};
+use super::settle::Settlement;
+use super::supply::Supply;
+use super::{Blame, Ended, Ending, Stay, Window};
 use crate::channel::Connected;
 use crate::shutdown::Shutdown;
-use message::{Code, Fate, LogLine};
+use message::{Code, locked};
 use smime::SealError;
 use spool::LockedElement;
-use spool::journal::{PreparedKey, Sent};
+use spool::journal::PreparedKey;
 use stomp::{Closed, Destination, Receipt, SendFailure, SendFrame};
 
 /// Prepared messages that wait to be sealed.
@@ -32,7 +34,7 @@ const BATCH: usize = 64;
 /// Batches that are being removed at once; a disk that is slower than the broker slows the channel down.
 const REMOVALS: usize = 4;
 /// Content that waits between preparation and RECEIPT, in bytes.
-const IN_WORK_BYTES: usize = 48 << 20;
+const IN_FLIGHT_BYTES: usize = 48 << 20;
 /// How long receipts are collected before elements are removed.
 const REMOVAL_DELAY: Duration = Duration::from_millis(5);
 
@@ -54,10 +56,11 @@ struct InFlight {
 
 /// A message with all its receipts.
 pub(super) struct Done {
-    element: LockedElement,
-    key: PreparedKey,
-    receipts: Vec<Receipt>,
-    at: SystemTime,
+    pub(super) element: LockedElement,
+    pub(super) key: PreparedKey,
+    pub(super) receipts: Vec<Receipt>,
+    /// When the last receipt came.
+    pub(super) at: SystemTime,
     /// The destinations for which a receipt is no proof that a queue holds the message.
     pub(super) needs: Vec<Destination>,
 }
@@ -65,9 +68,23 @@ pub(super) struct Done {
 /// The result of waiting for the receipt of one SEND, with the element's number in flight.
 type Answer = (u64, Result<Receipt, SendFailure>);
 
+/// Seals and sends what a [`Supply`] prepares, session after session.
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    pub(super) supply: Arc<Supply>,
+    pub(super) sealing: Arc<Sealing>,
+    pub(super) settlement: Arc<Settlement>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) window: Arc<Mutex<Window>>,
+    /// Limits how many messages are sealed at once.
+    pub(super) workers: Arc<Semaphore>,
+    /// The number behind `workers`.
+    pub(super) threads: usize,
+}
+
 /// The state of one session.
 struct Flight<'a> {
-    sender: &'a Arc<Sender>,
+    dispatch: &'a Dispatch,
     link: &'a Connected,
     sealing: VecDeque<JoinHandle<Option<Sealed>>>,
     alone: VecDeque<Prepared>,
@@ -86,13 +103,13 @@ struct Flight<'a> {
     refused: Option<u64>,
 }
 
-impl Sender {
+impl Dispatch {
     /// Runs one session; returns why it ended.
-    pub(super) async fn serve(self: &Arc<Self>, link: &Connected, stay: Stay, shutdown: &Shutdown) -> Ended {
+    pub(super) async fn serve(&self, link: &Connected, stay: Stay, shutdown: &Shutdown) -> Ended {
         let (prepared, mut ready) = mpsc::channel(READY);
-        let preparing = tokio::spawn(Arc::clone(self).supply(prepared, stay, shutdown.clone()));
+        let preparing = tokio::spawn(Arc::clone(&self.supply).run(prepared, stay, shutdown.clone()));
         let mut flight = Flight {
-            sender: self,
+            dispatch: self,
             link,
             sealing: VecDeque::new(),
             alone: VecDeque::new(),
@@ -100,7 +117,7 @@ impl Sender {
             lone: false,
             in_flight: HashMap::new(),
             answers: JoinSet::new(),
-            proofs: Proofs::new(self, link),
+            proofs: Proofs::new(&self.queues, link),
             done: Vec::new(),
             removals: JoinSet::new(),
             bytes: 0,
@@ -194,7 +211,7 @@ impl Flight<'_> {
     }
 
     fn window(&self) -> usize {
-        locked(&self.sender.window).size()
+        locked(&self.dispatch.window).size()
     }
 
     fn may_send(&self) -> bool {
@@ -202,10 +219,10 @@ impl Flight<'_> {
     }
 
     fn may_seal(&self) -> bool {
-        let ahead = self.sender.threads * 2;
+        let ahead = self.dispatch.threads * 2;
         self.sealing.len() < ahead
             && self.in_flight.len() + self.sealing.len() < self.window() + ahead
-            && self.bytes < IN_WORK_BYTES
+            && self.bytes < IN_FLIGHT_BYTES
             && self.alone.is_empty()
             && self.probe.is_none()
             && !self.lone
@@ -216,7 +233,7 @@ impl Flight<'_> {
     /// Takes a prepared message up: a suspect waits until it can go alone.
     fn take(&mut self, prepared: Prepared) {
         self.bytes += prepared.bytes;
-        if locked(&self.sender.window).goes_alone(&prepared.element.name().to_string()) {
+        if locked(&self.dispatch.window).goes_alone(&prepared.element.name().to_string()) {
             self.alone.push_back(prepared);
         } else {
             self.seal(prepared);
@@ -232,7 +249,7 @@ impl Flight<'_> {
         if let Some(suspect) = self.alone.pop_front()
             && self.admits(&suspect).await
         {
-            locked(&self.sender.window).probe_sent(&suspect.element.name().to_string(), Instant::now());
+            locked(&self.dispatch.window).probe_sent(&suspect.element.name().to_string(), Instant::now());
             self.probe = Some(Probe::send(&self.link.session, suspect).await);
         }
     }
@@ -240,7 +257,7 @@ impl Flight<'_> {
     fn probed(&mut self, probed: Probed) {
         match probed {
             Probed::Taken(suspect) => {
-                locked(&self.sender.window).probe_taken(&suspect.element.name().to_string());
+                locked(&self.dispatch.window).probe_taken(&suspect.element.name().to_string());
                 self.lone = true;
                 self.seal(suspect);
             }
@@ -249,11 +266,11 @@ impl Flight<'_> {
     }
 
     fn seal(&mut self, prepared: Prepared) {
-        let sender = Arc::clone(self.sender);
-        let workers = Arc::clone(&sender.workers);
+        let sealing = Arc::clone(&self.dispatch.sealing);
+        let workers = Arc::clone(&self.dispatch.workers);
         self.sealing.push_back(tokio::spawn(async move {
             let permit = workers.acquire_owned().await;
-            let sealed = tokio::task::spawn_blocking(move || sender.seal(prepared)).await;
+            let sealed = tokio::task::spawn_blocking(move || seal(&sealing, prepared)).await;
             drop(permit);
             sealed.ok()
         }));
@@ -296,7 +313,7 @@ impl Flight<'_> {
     async fn admits(&mut self, prepared: &Prepared) -> bool {
         let Err(why) = self.proofs.admit(prepared).await else { return true };
         self.bytes = self.bytes.saturating_sub(prepared.bytes);
-        self.sender.wait_for_destination(prepared, &why);
+        self.dispatch.settlement.wait_for_destination(prepared, &why);
         false
     }
 
@@ -305,14 +322,13 @@ impl Flight<'_> {
     async fn unsealable(&self, prepared: Prepared, error: &SealError) {
         let Prepared { element, key, .. } = prepared;
         if error.is_message_fault() {
-            self.sender.refuse_element(element, key, error.code(), message::cause::chain(error)).await;
+            self.dispatch.settlement.refuse_element(element, key, error.code(), message::cause::chain(error)).await;
         } else if error.stops_the_channel() {
             // It expired between preparing and sealing. `fitness` logs the error once, and this message is sent with the
             // others when it is fixed.
-            let reason = message::cause::chain(error);
-            self.sender.fate(&element.name().to_string(), Some(&key.id), Fate::Waiting, Some(&reason));
+            self.dispatch.settlement.wait_to_be_fit(&element, &key, error);
         } else {
-            self.sender.hold(&element, &key, error);
+            self.dispatch.settlement.hold(&element, &key, error);
         }
     }
 
@@ -333,7 +349,7 @@ impl Flight<'_> {
             Err(SendFailure::Unsendable(error)) => {
                 if let Some(message) = self.in_flight.remove(&number) {
                     self.bytes = self.bytes.saturating_sub(message.bytes);
-                    self.sender.hold(&message.element, &message.key, &error);
+                    self.dispatch.settlement.hold(&message.element, &message.key, &error);
                 }
             }
             Err(_) => {}
@@ -343,7 +359,7 @@ impl Flight<'_> {
     fn complete(&mut self, message: InFlight) {
         let InFlight { element, key, receipts, needs, bytes, .. } = message;
         self.bytes = self.bytes.saturating_sub(bytes);
-        locked(&self.sender.window).receipt(&element.name().to_string());
+        locked(&self.dispatch.window).receipt(&element.name().to_string());
         let done = Done { element, key, receipts, at: SystemTime::now(), needs };
         self.done.extend(self.proofs.take(done));
     }
@@ -363,12 +379,12 @@ impl Flight<'_> {
             return;
         }
         let mut done = std::mem::take(&mut self.done);
-        let (sender, broker) = (Arc::clone(self.sender), Arc::clone(&self.link.broker));
+        let (settlement, broker) = (Arc::clone(&self.dispatch.settlement), Arc::clone(&self.link.broker));
         self.removals.spawn_blocking(move || {
             // One check may have proved many: their locks are released batch by batch, not after the last.
             while !done.is_empty() {
                 let batch = done.drain(..done.len().min(BATCH)).collect();
-                sender.remove_sent(batch, &broker);
+                settlement.remove_sent(batch, &broker);
             }
         });
     }
@@ -391,48 +407,20 @@ impl Flight<'_> {
         };
         let name = |number: &u64| self.in_flight.get(number).map(|message| message.element.name().to_string());
         let names: Vec<String> = suspects.iter().filter_map(name).collect();
-        let blame = locked(&self.sender.window).broke(&names, ending, Instant::now());
+        let blame = locked(&self.dispatch.window).broke(&names, ending, Instant::now());
         if let Blame::Refuse(_) = blame
             && let Some(message) = suspects.first().and_then(|number| self.in_flight.remove(number))
         {
             let why = format!("the broker does not take it: {}", message::cause::chain(closed));
-            self.sender.refuse_element(message.element, message.key, Code::BrokerRefused, why).await;
+            self.dispatch.settlement.refuse_element(message.element, message.key, Code::BrokerRefused, why).await;
         }
     }
 }
 
-impl Sender {
-    /// Signs and encrypts every part of a message.
-    fn seal(&self, prepared: Prepared) -> Sealed {
-        let sealed = catch_unwind(AssertUnwindSafe(|| self.sealing().and_then(|seal| frames(&seal, &prepared))));
-        Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
-    }
-
-    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is postponed: it is
-    /// sent again, as it was prepared.
-    fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
-        let mut settled = Vec::with_capacity(done.len());
-        let mut notes = Vec::with_capacity(done.len());
-        for (Done { element, key, receipts, at, .. }, held) in done {
-            let name = element.name().to_string();
-            let id = key.id.as_str();
-            Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
-            self.fate(&name, Some(&key.id), Fate::Sent, None);
-            notes.push((name, Sent { key, broker: broker.to_owned(), at }));
-            settled.push((element, Settled::Sent(receipts, held)));
-        }
-        self.sent.fetch_add(settled.len() as u64, Ordering::Relaxed);
-        let mut sent = Vec::with_capacity(notes.len());
-        for ((name, note), removal) in notes.into_iter().zip(remove(settled)) {
-            if self.removed(&name, removal) {
-                sent.push(note);
-            }
-        }
-        if let Err(error) = self.state.journal.record_sent(self.channel.name(), &sent) {
-            let error = message::cause::chain(&error);
-            tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
-        }
-    }
+/// Signs and encrypts every part of a message.
+fn seal(sealing: &Sealing, prepared: Prepared) -> Sealed {
+    let sealed = catch_unwind(AssertUnwindSafe(|| sealing.current().and_then(|seal| frames(&seal, &prepared))));
+    Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
 }
 
 fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError> {

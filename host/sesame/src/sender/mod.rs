@@ -1,8 +1,10 @@
 //! The sending side of a channel: outgoing → pipeline → seal → SEND, removed on RECEIPT.
 //!
-//! Start with [`Sender::run`]. While a broker is connected, `prepare` locks elements, runs the pipeline on them once and
-//! makes its answer durable; `flight` seals, sends and counts receipts; an element is removed when every part of it has
-//! its RECEIPT. On any failure in between the element stays where it is and is sent again under the same id.
+//! Start with [`Sender::run`]. A step has a struct of its own, which holds what the step needs: `Backlog` (the elements that may
+//! be taken up), `Preparation` (lock an element, run the pipeline on it once, make the answer durable), `Supply` (batches of
+//! these ahead of the window), `Sealing`, `Dispatch` (send, count receipts, one session at a time), `Proofs` (whether a
+//! receipt means that a queue has the message) and `Settlement` (remove, refuse, drop). An element is removed when every
+//! part of it has its RECEIPT. On any failure in between the element stays where it is and is sent again under the same id.
 //!
 //! # Refusals
 //! A message that can never be sent (empty, too large, not sealable, found invalid by a plugin, refused by the broker
@@ -10,37 +12,48 @@
 //! A message whose plugin cannot answer stays in outgoing and is tried again after its back-off. While nothing can be
 //! sealed, for a fault of a certificate, all messages stay; see `fitness`.
 
+mod backlog;
 mod fitness;
 mod flight;
+mod postponed;
 mod prepare;
 mod probe;
 mod proof;
-mod put_off;
-mod refuse;
+mod report;
 mod sealing;
+mod settle;
 mod supply;
 mod window;
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
+use backlog::Backlog;
+use fitness::Fitness;
+use flight::Dispatch;
+use postponed::Postponed;
+use prepare::Preparation;
 pub use prepare::{Part, Prepared};
 pub use proof::Held;
-use put_off::{PutOff, WaitsFor};
+use proof::Queues;
+pub use report::FateReport;
+use report::Report;
+use sealing::Sealing;
 pub(crate) use sealing::{Seal, destinations};
+use settle::Settlement;
+use supply::Supply;
 pub use window::{Blame, Ending, Window};
 
-use crate::channel::{Channel, Connected, Identity, Link, OpenSpool, Waits, wait_for_compiler};
+use crate::channel::{ActivePipeline, Channel, Connected, Identity, Link, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
-use message::{Fate, MessageId, locked};
-use plugins::{Current, Pipeline};
-use smime::SealError;
+use message::cause::chain;
+use message::locked;
+use plugins::Pipeline;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
 use stomp::{Closed, Receipt, rabbitmq};
 use trust::RecipientSource;
@@ -78,48 +91,20 @@ impl Summary {
     }
 }
 
-/// What became of one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FateReport {
-    /// The channel.
-    pub channel: Channel,
-    /// The element.
-    pub element: String,
-    /// The message's id, where it is known.
-    pub id: Option<String>,
-    /// Its fate.
-    pub fate: Fate,
-    /// Why, where it was not sent.
-    pub reason: Option<String>,
-}
-
 /// A channel that sends.
 #[derive(Debug)]
 pub struct Sender {
     channel: Channel,
     settings: Arc<config::Sender>,
-    link: Link,
-    identity: Identity,
-    recipient: Option<Arc<RecipientSource>>,
-    pipeline: ArcSwap<Pipeline>,
-    current: Current,
-    waits: Waits,
-    outgoing: Outgoing,
+    link: Arc<Link>,
     state: Arc<OpenSpool>,
-    workers: Arc<Semaphore>,
-    threads: usize,
-    window: Mutex<Window>,
-    put_off: Mutex<PutOff>,
+    pipeline: Arc<ActivePipeline>,
+    window: Arc<Mutex<Window>>,
     wake: Arc<Notify>,
-    /// Why nothing can be sealed now.
-    unfit: Mutex<Option<fitness::Unfit>>,
-    fates: Mutex<Option<std::sync::mpsc::Sender<FateReport>>>,
-    /// A file was seen that may still be incomplete.
-    settling: AtomicBool,
-    sent: AtomicU64,
-    rejected: AtomicU64,
-    /// Destinations for which the warning that their queue may be deleted unnoticed was logged.
-    unproved: Mutex<HashSet<String>>,
+    report: Arc<Report>,
+    fitness: Arc<Fitness>,
+    backlog: Arc<Backlog>,
+    dispatch: Dispatch,
 }
 
 /// The parts of a [`Sender`].
@@ -184,91 +169,101 @@ impl Sender {
     /// A sender from its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let window = Window::new(parts.settings.window as usize);
-        Self {
-            channel: parts.channel,
-            settings: Arc::new(parts.settings),
-            link: parts.link,
-            identity: parts.identity,
-            recipient: parts.recipient,
-            pipeline: ArcSwap::new(parts.pipeline),
-            current: Current::default(),
-            waits: Waits::default(),
-            outgoing: parts.outgoing,
-            state: parts.state,
-            workers: parts.workers,
-            threads: parts.threads,
-            window: Mutex::new(window),
-            put_off: Mutex::default(),
-            wake: Arc::new(Notify::new()),
-            unfit: Mutex::default(),
-            fates: Mutex::default(),
+        let Parts { channel, settings, link, identity, recipient, pipeline, outgoing, state, workers, threads } = parts;
+        let (settings, link, wake) = (Arc::new(settings), Arc::new(link), Arc::new(Notify::new()));
+        let pipeline = Arc::new(ActivePipeline::new(pipeline, settings.destination.clone()));
+        let window = Arc::new(Mutex::new(Window::new(settings.window as usize)));
+        let postponed = Arc::new(Postponed::new(settings.repetition.clone()));
+        let report = Arc::new(Report::new(channel.clone()));
+        let sealing = Arc::new(Sealing::new(Arc::clone(&settings), identity, recipient));
+        let fitness = Arc::new(Fitness::new(channel.clone(), Arc::clone(&sealing)));
+        let backlog = Arc::new(Backlog {
+            channel: channel.clone(),
+            outgoing: outgoing.clone(),
+            pipeline: Arc::clone(&pipeline),
+            postponed: Arc::clone(&postponed),
+            window: Arc::clone(&window),
+            poll: settings.poll,
+        });
+        let preparation = Preparation {
+            channel: channel.clone(),
+            settings: Arc::clone(&settings),
+            pipeline: Arc::clone(&pipeline),
+            outgoing,
+            state: Arc::clone(&state),
+            sealing: Arc::clone(&sealing),
+            postponed: Arc::clone(&postponed),
             settling: AtomicBool::new(false),
-            sent: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
-            unproved: Mutex::default(),
-        }
+        };
+        let settlement = Arc::new(Settlement {
+            channel: channel.clone(),
+            reject: settings.reject.clone(),
+            state: Arc::clone(&state),
+            report: Arc::clone(&report),
+            postponed: Arc::clone(&postponed),
+            window: Arc::clone(&window),
+            wake: Arc::clone(&wake),
+        });
+        let supply = Supply {
+            channel: channel.clone(),
+            settings: Arc::clone(&settings),
+            pipeline: Arc::clone(&pipeline),
+            fitness: Arc::clone(&fitness),
+            backlog: Arc::clone(&backlog),
+            preparation: Arc::new(preparation),
+            settlement: Arc::clone(&settlement),
+            postponed,
+            report: Arc::clone(&report),
+            waits: Waits::default(),
+            wake: Arc::clone(&wake),
+            threads,
+        };
+        let dispatch = Dispatch {
+            supply: Arc::new(supply),
+            sealing,
+            settlement,
+            queues: Arc::new(Queues::new(channel.clone(), Arc::clone(&link))),
+            window: Arc::clone(&window),
+            workers,
+            threads,
+        };
+        Self { channel, settings, link, state, pipeline, window, wake, report, fitness, backlog, dispatch }
     }
 
-    /// The channel's name.
+    /// The channel.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.channel.name()
+    pub fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// The pipeline that new messages go through.
     #[must_use]
-    pub fn pipeline(&self) -> Arc<Pipeline> {
-        self.pipeline.load_full()
+    pub fn pipeline(&self) -> &ActivePipeline {
+        &self.pipeline
     }
 
-    /// New messages go through `pipeline` from now on. Those that waited because a plugin could not answer for any message
-    /// are tried again.
-    pub fn adopt(&self, pipeline: Arc<Pipeline>) {
-        self.pipeline.store(pipeline);
-        locked(&self.put_off).replace(Instant::now());
-        self.wake.notify_one();
+    /// Sends a report on each message to `listener` from now on.
+    pub fn tell(&self, listener: std::sync::mpsc::Sender<FateReport>) {
+        self.report.tell(listener);
     }
 
-    /// What ensures that the pipeline includes every plugin in the folder.
-    #[must_use]
-    pub fn current(&self) -> &Current {
-        &self.current
-    }
-
-    /// Waits until no plugin has to be compiled that applies to every message; what is queued stays where it is.
-    async fn wait_for_plugins(&self, shutdown: &Shutdown) {
-        wait_for_compiler(&self.pipeline, &self.settings.destination, shutdown).await;
-    }
-
-    /// Sends a report on each message to `fates` from now on.
-    pub fn tell(&self, fates: std::sync::mpsc::Sender<FateReport>) {
-        *locked(&self.fates) = Some(fates);
-    }
-
-    fn fate(&self, element: &str, id: Option<&MessageId>, fate: Fate, reason: Option<&str>) {
-        if let Some(fates) = &*locked(&self.fates) {
-            // The listener may be gone.
-            let _ = fates.send(FateReport {
-                channel: self.channel.clone(),
-                element: element.to_owned(),
-                id: id.map(ToString::to_string),
-                fate,
-                reason: reason.map(str::to_owned),
-            });
-        }
-    }
-
-    /// Wakes the sender because something may have arrived in its queue.
+    /// Wakes the sender: something may have arrived in its queue, or the pipeline was replaced, so that messages which
+    /// waited for a plugin are tried again.
     #[must_use]
     pub fn waker(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
     }
 
+    /// Where the queue is.
+    #[must_use]
+    pub fn queue(&self) -> &Path {
+        self.backlog.path()
+    }
+
     /// Sends until stopped, or until nothing is left.
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
         self.tidy().await;
-        self.wait_for_plugins(&shutdown).await;
+        self.pipeline.wait_for_compiler(&shutdown).await;
         let mut gave_up = None;
         let (mut before, mut progress) = (self.taken(), Instant::now());
         while !shutdown.asked() {
@@ -279,11 +274,11 @@ impl Sender {
                 }
                 continue;
             }
-            if self.fitness().await.is_err() {
+            if self.fitness.check().await.is_err() {
                 if stay != Stay::Watch {
                     break;
                 }
-                self.wait_to_be_fit(&shutdown).await;
+                self.fitness.wait(&shutdown).await;
                 continue;
             }
             let link = tokio::select! {
@@ -296,7 +291,7 @@ impl Sender {
                 },
                 () = shutdown.draining() => break,
             };
-            let ended = self.serve(&link, stay, &shutdown).await;
+            let ended = self.dispatch.serve(&link, stay, &shutdown).await;
             let taken = self.taken();
             if taken != before {
                 before = taken;
@@ -328,7 +323,7 @@ impl Sender {
     }
 
     fn report_lost(&self, reason: &Closed, broker: &str) {
-        let error = message::cause::chain(reason);
+        let error = chain(reason);
         match self.remedy(&error) {
             Some(remedy) => {
                 tracing::error!(channel = %self.channel, broker, error = remedy, "the broker refused a destination")
@@ -343,50 +338,34 @@ impl Sender {
         own.filter(|destination| rabbitmq::names(words, destination)).find_map(|one| rabbitmq::remedy(one, words))
     }
 
-    /// At start-up: closes journal rows of messages whose element is gone, and removes files left behind by processes that
-    /// crashed while they wrote or removed.
-    async fn tidy(self: &Arc<Self>) {
-        let sender = Arc::clone(self);
-        let tidied = tokio::task::spawn_blocking(move || {
-            if let Err(error) = sender.outgoing.purge() {
-                tracing::warn!(channel = %sender.channel, error = message::cause::chain(&error), "cannot remove left-over files from the queue");
-            }
-            let journal = &sender.state.journal;
-            let mut gone = journal.unfinished(sender.channel.name())?;
-            let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-            gone.retain(|(element, _)| sender.queue().join(element).symlink_metadata().is_err_and(|e| missing(&e)));
-            let gone: Vec<_> = gone.into_iter().map(|(_, key)| key).collect();
-            if gone.is_empty() { Ok(()) } else { journal.record_gone(sender.channel.name(), &gone) }
-        });
+    /// Tidies the journal and the queue, on a blocking thread.
+    async fn tidy(&self) {
+        let (backlog, state) = (Arc::clone(&self.backlog), Arc::clone(&self.state));
+        let tidied = tokio::task::spawn_blocking(move || backlog.tidy(&state.journal));
         if let Ok(Err(error)) = tidied.await {
-            tracing::error!(channel = %self.channel, error = message::cause::chain(&error), "cannot tidy the journal");
+            tracing::error!(channel = %self.channel, error = chain(&error), "cannot tidy the journal");
         }
     }
 
     /// What was done so far: receipts, those of probes too, and messages rejected. It grows while the broker accepts messages.
     fn taken(&self) -> u64 {
-        locked(&self.window).taken() + self.rejected.load(Ordering::Relaxed)
+        locked(&self.window).taken() + self.report.rejected()
     }
 
     fn summary(&self, gave_up: Option<String>) -> Summary {
-        let (waiting, gave_up) = match self.outgoing.count() {
+        let (waiting, gave_up) = match self.backlog.count() {
             Ok(waiting) => (waiting as u64, gave_up),
-            Err(error) => (0, gave_up.or_else(|| Some(message::cause::chain(&error)))),
+            Err(error) => (0, gave_up.or_else(|| Some(chain(&error)))),
         };
         // Why a run without `--watch` ended.
-        let gave_up = gave_up.or_else(|| self.unfit().filter(|_| waiting > 0));
-        Summary {
-            sent: self.sent.load(Ordering::Relaxed),
-            rejected: self.rejected.load(Ordering::Relaxed),
-            waiting,
-            gave_up,
-        }
+        let gave_up = gave_up.or_else(|| self.fitness.fault().filter(|_| waiting > 0));
+        Summary { sent: self.report.sent(), rejected: self.report.rejected(), waiting, gave_up }
     }
 
     /// Waits until there may be something to send; false when there is nothing and the sender is not to stay.
     async fn wait_for_work(&self, stay: Stay, shutdown: &Shutdown) -> bool {
         loop {
-            if self.has_work().await {
+            if self.backlog.has_work().await {
                 return true;
             }
             if stay != Stay::Watch || shutdown.asked() {
@@ -394,51 +373,20 @@ impl Sender {
             }
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.next_look()) => {}
+                () = tokio::time::sleep(self.backlog.next_look()) => {}
                 () = shutdown.draining() => return false,
             }
         }
     }
 
-    /// Without `--watch`: waits for elements that the broker refused, as long as their trial is not over; false when
-    /// there are none. One that may go since a moment after `since` was passed over by the session that began then.
+    /// Without `--watch`: waits for elements that the broker refused, as long as they have tries left; false when there
+    /// are none. One that may go since a moment after `since` was passed over by the session that began then.
     async fn wait_for_suspects(&self, since: Instant, shutdown: &Shutdown) -> bool {
-        let release = locked(&self.window).trial_goes_on(since);
+        let release = locked(&self.window).next_retry(since);
         let Some(release) = release else { return false };
         tokio::select! {
             () = tokio::time::sleep_until(release.into()) => true,
             () = shutdown.draining() => false,
-        }
-    }
-
-    /// Where the queue is.
-    #[must_use]
-    pub fn queue(&self) -> &std::path::Path {
-        self.outgoing.path()
-    }
-
-    /// How long until the queue is scanned without a wake-up: the poll interval, or until an element that was put off
-    /// or held back may go.
-    fn next_look(&self) -> Duration {
-        let now = Instant::now();
-        let put_off = locked(&self.put_off).next(now);
-        let held = locked(&self.window).next_release(now);
-        let due = [put_off, held].into_iter().flatten().filter(|until| *until > now).min();
-        due.map_or(self.settings.poll, |until| (until - now).min(self.settings.poll))
-    }
-
-    async fn has_work(&self) -> bool {
-        let outgoing = self.outgoing.clone();
-        let skip = self.skipped();
-        let looked =
-            tokio::task::spawn_blocking(move || outgoing.scan()?.next(|name| skip.contains(&name.to_string())));
-        match looked.await {
-            Ok(Ok(found)) => found.is_some(),
-            Ok(Err(error)) => {
-                tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot read the outgoing queue");
-                false
-            }
-            Err(_) => false,
         }
     }
 
@@ -449,29 +397,5 @@ impl Sender {
                 .await
                 .map_err(|_| format!("no broker could be reached within {}", message::duration::words(deadline))),
         }
-    }
-
-    /// Names that are not to be taken up now: postponed by a plugin, or held back because the broker refused them.
-    fn skipped(&self) -> std::collections::HashSet<String> {
-        let now = Instant::now();
-        let mut skipped: std::collections::HashSet<String> =
-            locked(&self.put_off).waiting(now).map(str::to_owned).collect();
-        skipped.extend(locked(&self.window).held(now).map(str::to_owned));
-        skipped
-    }
-
-    /// Postpones an element after failed attempt number `attempt`, 0 where none was counted; it stays in outgoing.
-    fn postpone_element(&self, element: &str, attempt: u32, after: Option<Duration>, waits_for: WaitsFor) {
-        let pause = crate::channel::back_off(&self.settings.repetition, attempt).max(after.unwrap_or_default());
-        let now = Instant::now();
-        locked(&self.put_off).put(element, now, now + pause, waits_for);
-    }
-
-    fn first_taken_up(&self, element: &str) -> SystemTime {
-        locked(&self.put_off).first_taken_up(element)
-    }
-
-    fn sealing(&self) -> Result<Seal, SealError> {
-        Seal::new(&self.settings, &self.identity, self.recipient.as_ref().map(|source| source.current()))
     }
 }

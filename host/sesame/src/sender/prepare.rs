@@ -6,20 +6,21 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crate::channel::summary;
+use crate::channel::{ActivePipeline, Channel, OpenSpool, summary};
+use crate::config;
 use crate::shutdown::Shutdown;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
 use spool::journal::{JournalError, Output, Prepared as Row, PreparedKey};
-use spool::{ElementName, LockedElement, ReadError};
+use spool::{ElementName, LockedElement, Outgoing, ReadError};
 use stomp::Destination;
 
-use super::put_off::WaitsFor;
-use super::refuse::Refusal;
-use super::{Sender, locked};
+use super::postponed::{Postponed, WaitsFor};
+use super::sealing::Sealing;
+use super::settle::Refusal;
 
 /// Content that one thread of a batch reads at most before it is sent on, in bytes.
 const IN_HAND_BYTES: usize = 8 << 20;
@@ -96,15 +97,35 @@ struct Taken<'a> {
     pipeline: &'a str,
 }
 
-impl Sender {
+/// Makes [`Prepared`] messages of elements.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    pub(super) channel: Channel,
+    pub(super) settings: Arc<config::Sender>,
+    pub(super) pipeline: Arc<ActivePipeline>,
+    pub(super) outgoing: Outgoing,
+    /// The journal and what counts crashes.
+    pub(super) state: Arc<OpenSpool>,
+    /// What plugins see of sealing.
+    pub(super) sealing: Arc<Sealing>,
+    pub(super) postponed: Arc<Postponed>,
+    /// A file was seen that may still be incomplete.
+    pub(super) settling: AtomicBool,
+}
+
+impl Preparation {
+    /// Whether a file was seen since the last call that may still be incomplete.
+    pub(super) fn saw_settling(&self) -> bool {
+        self.settling.swap(false, Ordering::Relaxed)
+    }
+
     /// Examines elements on a blocking thread: nothing is written yet.
     pub(super) fn examine(&self, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
         let mut in_hand = 0;
         let mut examined = Vec::with_capacity(names.len());
         for name in names {
             // The rest comes with the next pass.
-            let pipeline = self.pipeline.load();
-            let held = pipeline.pause(Instant::now()).is_some() || pipeline.holds(&self.settings.destination).is_some();
+            let held = self.pipeline.pause().is_some() || self.pipeline.is_held();
             if in_hand > IN_HAND_BYTES || shutdown.asked() || held {
                 break;
             }
@@ -173,10 +194,10 @@ impl Sender {
 
     fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
         // After the content was read: a plugin that was in the folder before the message was in the queue is known from here.
-        if !self.current.ensure() {
+        if !self.pipeline.current().ensure() {
             return Examined::NotOurs;
         }
-        let replaced = locked(&self.put_off).replaced();
+        let replaced = self.pipeline.replaced();
         let pipeline = self.pipeline.load();
         let name = element.name().to_string();
         let attempt = match self.state.journal.attempts(self.channel.name(), &key.digest) {
@@ -184,14 +205,14 @@ impl Sender {
             Err(error) => return self.unreadable(name, &error),
         };
         // Without them a plugin assumes more than any channel adds; a fault of the keys is reported on sealing.
-        let mut properties = self.sealing().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
+        let mut properties = self.sealing.current().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
         properties.push(("element".to_owned(), name.clone()));
         let input = Input {
             message_id: &key.id,
             destination: &self.settings.destination,
             content_type: None,
             signer: None,
-            received_at: crate::channel::milliseconds(self.first_taken_up(&name)),
+            received_at: crate::channel::milliseconds(self.postponed.first_taken_up(&name)),
             attempt,
             transport_headers: &[],
             properties: &properties,

@@ -1,9 +1,9 @@
 //! The probe sent ahead of a suspect: an empty message that every receiver ignores.
 //!
-//! A broker that refuses a message says so by ERROR or by hanging up, and does both for reasons of its own as well. Before
-//! a suspect is sent again, alone, the broker is asked to take an empty message with the id `ping` for each destination of
-//! it; receivers of SSM 2.0.0 sent these to keep their connections, and SSM and Sesame ignore them. Where the broker takes
-//! the probe and breaks over the suspect, the suspect is at fault.
+//! A broker refuses a message with ERROR or by closing the connection, and does both for other reasons too. Before a suspect
+//! is sent again, alone, an empty message with the id `ping` goes to each of its destinations. Receivers of SSM 2.0.0 sent
+//! such messages to keep their connections open; SSM and Sesame ignore them. If the broker takes the probe and refuses the
+//! suspect, the suspect is at fault.
 
 use std::collections::BTreeSet;
 

@@ -13,15 +13,16 @@
 //! wait for it. Where RabbitMQ does not answer for a `/queue/` destination (this user may not read from it, or may not have a
 //! second connection), a warning says so and the RECEIPT counts, for the SEND declared the queue.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 use super::flight::Done;
-use super::{Prepared, Sender};
-use crate::channel::Connected;
+use super::prepare::Prepared;
+use crate::channel::{Channel, Connected, Link};
+use message::locked;
 use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
 
 /// The shortest time between two looks at the queues of a session.
@@ -96,9 +97,18 @@ pub(super) enum Answer {
     Gone(Vec<Proved>),
 }
 
+/// Asks the broker about the queues of destinations, beside the session.
+#[derive(Debug)]
+pub(super) struct Queues {
+    channel: Channel,
+    link: Arc<Link>,
+    /// Destinations and brokers for which it was logged that their queue may be deleted unnoticed.
+    warned: Mutex<HashSet<String>>,
+}
+
 /// What is known of the destinations of one session.
 pub(super) struct Proofs {
-    sender: Arc<Sender>,
+    queues: Arc<Queues>,
     link: Connected,
     known: HashMap<Destination, Checked>,
     waiting: Vec<Done>,
@@ -108,9 +118,9 @@ pub(super) struct Proofs {
 }
 
 impl Proofs {
-    pub(super) fn new(sender: &Arc<Sender>, link: &Connected) -> Self {
-        let (sender, link) = (Arc::clone(sender), link.clone());
-        Self { sender, link, known: HashMap::new(), waiting: Vec::new(), asked: None, last: None, failed: 0 }
+    pub(super) fn new(queues: &Arc<Queues>, link: &Connected) -> Self {
+        let (queues, link) = (Arc::clone(queues), link.clone());
+        Self { queues, link, known: HashMap::new(), waiting: Vec::new(), asked: None, last: None, failed: 0 }
     }
 
     fn looks(&self, destination: &Destination) -> Looks {
@@ -146,13 +156,13 @@ impl Proofs {
     }
 
     async fn first_look(&mut self, destination: Destination) -> Result<(), String> {
-        let state = look(&self.sender, &self.link, &destination, &destination).await;
+        let state = self.queues.look(&self.link, &destination, &destination).await;
         let fit = match &state {
             QueueState::Denied { .. } | QueueState::Unclear { .. } => self.looks(&destination) == Looks::Lenient,
             state => state.complaint(&destination).is_none(),
         };
         let complaint = state.complaint(&destination);
-        let channel = &self.sender.channel;
+        let channel = &self.queues.channel;
         match complaint {
             Some(why) if !fit => {
                 tracing::error!(
@@ -164,7 +174,7 @@ impl Proofs {
                 Err(why)
             }
             Some(why) => {
-                self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
+                self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
                 self.known.insert(destination, Checked::Unasked);
                 Ok(())
             }
@@ -218,13 +228,13 @@ impl Proofs {
     fn ask(&mut self) {
         let batch = std::mem::take(&mut self.waiting);
         let destinations: BTreeSet<Destination> = batch.iter().flat_map(|done| done.needs.iter().cloned()).collect();
-        let (sender, link) = (Arc::clone(&self.sender), self.link.clone());
+        let (queues, link) = (Arc::clone(&self.queues), self.link.clone());
         let answer = tokio::spawn(async move {
             let mut found = Vec::new();
             for destination in destinations {
                 // Not the destination itself: that would declare what is gone.
                 let named = destination.without_declaring().unwrap_or_else(|| destination.to_string());
-                let state = look(&sender, &link, &destination, &named).await;
+                let state = queues.look(&link, &destination, &named).await;
                 found.push((destination, state));
             }
             found
@@ -242,13 +252,13 @@ impl Proofs {
             match (&state, state.complaint(&destination)) {
                 (_, None) => drop(fit.insert(destination)),
                 (QueueState::Denied { .. }, Some(why)) if lenient => {
-                    self.sender.warn_of_unproved(&destination, &self.link.broker, &why);
+                    self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
                     fit.insert(destination);
                 }
                 (QueueState::Denied { .. } | QueueState::Unclear { .. }, Some(why)) => {
                     unclear = true;
                     tracing::warn!(
-                        channel = %self.sender.channel, destination = %destination, broker = %self.link.broker, error = why,
+                        channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
                         "confirmed messages stay in outgoing until it is known that the queue is there",
                     );
                 }
@@ -272,7 +282,7 @@ impl Proofs {
     fn report_gone(&self, destination: &Destination, batch: &[Done], why: &str) {
         let messages = batch.iter().filter(|done| done.needs.contains(destination)).count();
         tracing::error!(
-            channel = %self.sender.channel, destination = %destination, broker = %self.link.broker, messages, error = why,
+            channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, messages, error = why,
             "the broker confirmed messages that no queue may hold; they stay in outgoing and are sent again",
         );
     }
@@ -296,19 +306,23 @@ impl Proofs {
     }
 }
 
-/// Asks for `named`, the queue of `destination`.
-async fn look(sender: &Sender, link: &Connected, destination: &Destination, named: &str) -> QueueState {
-    let asked = sender.link.look_at_queue(link, named);
-    let state = tokio::time::timeout(PATIENCE, asked).await;
-    let state = state.unwrap_or_else(|_| QueueState::Unclear { why: "the broker does not answer".to_owned() });
-    tracing::debug!(channel = %sender.channel, %destination, named, ?state, "looked at a queue");
-    state
-}
+impl Queues {
+    pub(super) fn new(channel: Channel, link: Arc<Link>) -> Self {
+        Self { channel, link, warned: Mutex::default() }
+    }
 
-impl Sender {
+    /// Asks for `named`, the queue of `destination`.
+    async fn look(&self, link: &Connected, destination: &Destination, named: &str) -> QueueState {
+        let asked = self.link.look_at_queue(link, named);
+        let state = tokio::time::timeout(PATIENCE, asked).await;
+        let state = state.unwrap_or_else(|_| QueueState::Unclear { why: "the broker does not answer".to_owned() });
+        tracing::debug!(channel = %self.channel, %destination, named, ?state, "looked at a queue");
+        state
+    }
+
     /// Logs once for each destination and broker that a `/queue/` destination is not proved.
     fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
-        let mut warned = super::locked(&self.unproved);
+        let mut warned = locked(&self.warned);
         if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {
             tracing::warn!(
                 channel = %self.channel, destination = %destination, broker, error = why,

@@ -1,14 +1,18 @@
 //! How a channel seals and where its outputs go: for the sender, and for `sesame explain`.
 
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::channel::Identity;
 use crate::config;
-use message::MessageId;
+use message::{MessageId, locked};
 use smime::{SealError, SealPolicy, Sealed, Sealer, ToSeal};
 use stomp::Destination;
-use trust::{Credential, OwnFault, RecipientCertificate, Role, Trust};
+use trust::{Credential, OwnFault, RecipientCertificate, RecipientSource, Role, Trust, TrustStore};
+
+/// How long a [`Seal`] is used. Certificates are compared with the clock when it is made.
+const LIFETIME: Duration = Duration::from_secs(1);
 
 /// What seals the messages of a channel, from one state of credential and recipient.
 pub(crate) struct Seal {
@@ -59,6 +63,76 @@ impl Seal {
     }
 }
 
+/// Makes the [`Seal`] of a sender, and keeps it for as long as it is what the files and the clock say.
+pub(super) struct Sealing {
+    settings: Arc<config::Sender>,
+    identity: Identity,
+    recipient: Option<Arc<RecipientSource>>,
+    last: Mutex<Option<Cached>>,
+}
+
+/// A [`Seal`], what it was made from, and when.
+struct Cached {
+    seal: Arc<Seal>,
+    files: Files,
+    at: Instant,
+}
+
+/// The files as they were last read.
+struct Files {
+    credential: Arc<Credential>,
+    recipient: Option<Arc<RecipientCertificate>>,
+    trust: Arc<TrustStore>,
+}
+
+impl Files {
+    /// Whether nothing was read again in between.
+    fn are(&self, others: &Self) -> bool {
+        let recipients = match (&self.recipient, &others.recipient) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        recipients && Arc::ptr_eq(&self.credential, &others.credential) && Arc::ptr_eq(&self.trust, &others.trust)
+    }
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealing").field("recipient", &self.recipient).finish_non_exhaustive()
+    }
+}
+
+impl Sealing {
+    pub(super) fn new(
+        settings: Arc<config::Sender>,
+        identity: Identity,
+        recipient: Option<Arc<RecipientSource>>,
+    ) -> Self {
+        Self { settings, identity, recipient, last: Mutex::default() }
+    }
+
+    /// What seals now.
+    ///
+    /// # Errors
+    /// As [`Seal::new`]. An error is not kept: the next call looks again.
+    pub(super) fn current(&self) -> Result<Arc<Seal>, SealError> {
+        let files = Files {
+            credential: self.identity.credential.current(),
+            recipient: self.recipient.as_ref().map(|source| source.current()),
+            trust: self.identity.trust.snapshot(),
+        };
+        let fresh = |cached: &&Cached| cached.files.are(&files) && cached.at.elapsed() < LIFETIME;
+        if let Some(cached) = locked(&self.last).as_ref().filter(fresh) {
+            return Ok(Arc::clone(&cached.seal));
+        }
+        let at = Instant::now();
+        let seal = Arc::new(Seal::new(&self.settings, &self.identity, files.recipient.clone())?);
+        *locked(&self.last) = Some(Cached { seal: Arc::clone(&seal), files, at });
+        Ok(seal)
+    }
+}
+
 /// A fault of our certificate that other parties find as well; what only our CA directory says against it is no reason to
 /// hold messages back, for the receiver has a directory of its own.
 fn check_own(credential: &Credential, trust: &Trust, now: SystemTime) -> Result<(), SealError> {
@@ -90,4 +164,61 @@ pub(crate) fn destinations(settings: &config::Sender, routes: &[String]) -> Vec<
     destinations.sort();
     destinations.dedup();
     destinations
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::channel::Registry;
+    use crate::config::{Config, Files};
+    use testkit::pki::{Authority, Directory, Issued, KeyKind, Request};
+
+    #[test]
+    fn one_seal_serves_many_messages_until_a_file_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Test CA")).unwrap();
+        Directory::create(folder.path().join("ca")).unwrap().add_authority(&authority.own.certificate).unwrap();
+        let good = Request { key: KeyKind::P256, ..Request::host("/C=UK/O=eScience/CN=ce.example.org") };
+        let issue = |request: &Request| authority.issue(request).unwrap();
+        let write = |own: Issued| own.write(folder.path(), "own").unwrap();
+        write(issue(&good));
+        let config = configuration(folder.path());
+        let sender = config.senders["cpu"].clone();
+        let registry = Registry::new(&config.limits);
+        let identity = registry.identity(&sender.credential, &sender.trust).unwrap();
+        let sealing = Sealing::new(Arc::new(sender), identity, None);
+
+        let first = sealing.current().unwrap();
+        assert!(Arc::ptr_eq(&first, &sealing.current().unwrap()));
+        write(issue(&Request { not_before: -7200, not_after: -3600, ..good.clone() }));
+        registry.refresh();
+        assert!(sealing.current().is_err_and(|error| error.stops_the_channel()), "an expired certificate was used");
+        write(issue(&good));
+        registry.refresh();
+        assert!(!Arc::ptr_eq(&first, &sealing.current().unwrap()));
+    }
+
+    fn configuration(folder: &Path) -> Config {
+        std::fs::create_dir(folder.join("outgoing")).unwrap();
+        let root = folder.display();
+        let text = format!(
+            r#"
+            [credential]
+            certificate = "{root}/own.pem"
+            key = "{root}/own.key"
+            [trust]
+            anchors = "{root}/ca"
+            [broker.egi]
+            hosts = ["127.0.0.1:1"]
+            tls = false
+            [send.cpu]
+            broker = "egi"
+            queue = "{root}/outgoing"
+            destination = "/queue/cpu"
+            "#
+        );
+        Config::parse(&text, Path::new("test.toml"), Files::Check).unwrap()
+    }
 }

@@ -5,22 +5,25 @@
 //! fails for every message nothing is taken up; then one element at a time is tried. While a plugin that applies to every
 //! message is being compiled nothing is taken up either, however long that takes.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::prepare::{Examined, Prepared};
-use super::put_off::WaitsFor;
-use super::{Sender, Stay, locked};
-use crate::channel::{log_pause, wait_for_plugin};
+use super::Stay;
+use super::backlog::Backlog;
+use super::fitness::Fitness;
+use super::postponed::{Postponed, WaitsFor};
+use super::prepare::{Examined, Preparation, Prepared};
+use super::report::Report;
+use super::settle::Settlement;
+use crate::channel::{ActivePipeline, Channel, Waits, back_off, log_pause};
+use crate::config;
 use crate::shutdown::Shutdown;
 use message::Fate;
-use spool::{ElementName, Removal, Scan, SpoolError};
+use message::cause::chain;
+use spool::ElementName;
 
 /// Elements that are prepared together.
 const BATCH: usize = 64;
@@ -39,30 +42,40 @@ enum Plugins {
     Unknown,
 }
 
-/// A pass through the queue.
-struct Pass {
-    scan: Scan,
-    /// Seen on the way and left for the end.
-    suspects: Vec<ElementName>,
-    begun: Instant,
-    /// Elements that were postponed before it began and that it has not found yet.
-    unseen: RefCell<HashSet<String>>,
+/// Prepares messages ahead of the window, for as long as a session lasts.
+#[derive(Debug)]
+pub(super) struct Supply {
+    pub(super) channel: Channel,
+    pub(super) settings: Arc<config::Sender>,
+    pub(super) pipeline: Arc<ActivePipeline>,
+    pub(super) fitness: Arc<Fitness>,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) preparation: Arc<Preparation>,
+    pub(super) settlement: Arc<Settlement>,
+    pub(super) postponed: Arc<Postponed>,
+    pub(super) report: Arc<Report>,
+    /// Why messages wait for a plugin, as last logged.
+    pub(super) waits: Waits,
+    /// Something may have arrived in the queue, or the pipeline was replaced.
+    pub(super) wake: Arc<Notify>,
+    /// How many elements are prepared at once.
+    pub(super) threads: usize,
 }
 
-impl Sender {
+impl Supply {
     /// Prepares batch after batch until the queue is drained (and the sender is not to stay), a stop is asked for, or
     /// the consumer is gone. A pass through the queue that finds nothing to take up is followed by a pause.
-    pub(super) async fn supply(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
+    pub(super) async fn run(self: Arc<Self>, ready: mpsc::Sender<Prepared>, stay: Stay, shutdown: Shutdown) {
         let mut pass = None;
         let (mut taken_up, mut replaced) = (0, 0);
         while !shutdown.asked() && !ready.is_closed() {
-            if let Some(pause) = self.pipeline.load().pause(Instant::now()) {
+            if let Some(pause) = self.pipeline.pause() {
                 log_pause(&self.channel, &pause);
                 if stay != Stay::Watch {
                     return;
                 }
                 tokio::select! {
-                    () = wait_for_plugin(&self.pipeline, &shutdown) => {}
+                    () = self.pipeline.wait_for_plugin(&shutdown) => {}
                     () = ready.closed() => return,
                 }
                 pass = None;
@@ -77,20 +90,21 @@ impl Sender {
                 }
             }
             if pass.is_none() {
-                replaced = locked(&self.put_off).replaced();
+                replaced = self.pipeline.replaced();
             }
-            if self.fitness().await.is_err() {
+            if self.fitness.check().await.is_err() {
                 if stay != Stay::Watch {
                     return;
                 }
                 tokio::select! {
-                    () = self.wait_to_be_fit(&shutdown) => {}
+                    () = self.fitness.wait(&shutdown) => {}
                     () = ready.closed() => return,
                 }
                 pass = None;
                 continue;
             }
-            let (rest, names) = self.next_names(pass.take()).await;
+            let batch = if self.pipeline.load().is_on_probation() { 1 } else { BATCH };
+            let (rest, names) = self.backlog.next(pass.take(), batch).await;
             pass = rest;
             let (prepared, taken) = self.prepare(names, &shutdown).await;
             taken_up += taken;
@@ -101,7 +115,7 @@ impl Sender {
             }
             // What waited for a plugin that was replaced meanwhile is tried again at once.
             let idle = pass.is_none() && std::mem::take(&mut taken_up) == 0;
-            if idle && locked(&self.put_off).replaced() == replaced && !self.pause(&ready, stay, &shutdown).await {
+            if idle && self.pipeline.replaced() == replaced && !self.pause(&ready, stay, &shutdown).await {
                 return;
             }
         }
@@ -109,20 +123,20 @@ impl Sender {
 
     /// Whether messages may be taken up now. Waits while a plugin that applies to every message is being
     /// compiled.
-    async fn plugins(self: &Arc<Self>, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> Plugins {
-        let sender = Arc::clone(self);
-        if !tokio::task::spawn_blocking(move || sender.current.ensure()).await.unwrap_or(false) {
+    async fn plugins(&self, ready: &mpsc::Sender<Prepared>, shutdown: &Shutdown) -> Plugins {
+        let pipeline = Arc::clone(&self.pipeline);
+        if !tokio::task::spawn_blocking(move || pipeline.current().ensure()).await.unwrap_or(false) {
             tokio::select! {
                 () = tokio::time::sleep(JOURNAL_PAUSE) => {}
                 () = shutdown.draining() => {}
             }
             return Plugins::Unknown;
         }
-        if self.pipeline.load().holds(&self.settings.destination).is_none() {
+        if !self.pipeline.is_held() {
             return Plugins::Ready;
         }
         tokio::select! {
-            () = self.wait_for_plugins(shutdown) => {}
+            () = self.pipeline.wait_for_compiler(shutdown) => {}
             () = ready.closed() => {}
         }
         Plugins::Compiled
@@ -132,9 +146,8 @@ impl Sender {
     async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
         if stay != Stay::Watch {
             let compiling = self.pipeline.load().is_compiling();
-            let awaited = compiling && locked(&self.put_off).for_plugins() > 0;
-            let held = self.pipeline.load().holds(&self.settings.destination).is_some();
-            if !self.settling.swap(false, Ordering::Relaxed) && !awaited && !held {
+            let awaited = compiling && self.postponed.for_plugins() > 0;
+            if !self.preparation.saw_settling() && !awaited && !self.pipeline.is_held() {
                 return false;
             }
             if awaited {
@@ -146,7 +159,7 @@ impl Sender {
         }
         tokio::select! {
             () = self.wake.notified() => true,
-            () = tokio::time::sleep(self.next_look()) => true,
+            () = tokio::time::sleep(self.backlog.next_look()) => true,
             () = shutdown.draining() => false,
             () = ready.closed() => false,
         }
@@ -162,76 +175,23 @@ impl Sender {
         }
     }
 
-    /// The next names of the queue; the pass is gone when the queue is drained. Elements that the broker refused before
-    /// come last, so that none of them can keep another from being sent.
-    async fn next_names(self: &Arc<Self>, pass: Option<Pass>) -> (Option<Pass>, Vec<ElementName>) {
-        let sender = Arc::clone(self);
-        let batch = if self.pipeline.load().is_on_probation() { 1 } else { BATCH };
-        let read = tokio::task::spawn_blocking(move || sender.read_names(pass, batch));
-        match read.await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
-                let error = message::cause::chain(&error);
-                tracing::error!(channel = %self.channel, %error, "cannot read the outgoing queue");
-                (None, Vec::new())
-            }
-            Err(_) => (None, Vec::new()),
-        }
-    }
-
-    fn read_names(&self, pass: Option<Pass>, batch: usize) -> Result<(Option<Pass>, Vec<ElementName>), SpoolError> {
-        let skipped = self.skipped();
-        let any_suspects = locked(&self.window).has_suspects();
-        let mut pass = match pass {
-            Some(pass) => pass,
-            None => self.begin_pass()?,
-        };
-        let mut names = Vec::with_capacity(batch);
-        while names.len() < batch {
-            let skip = |name: &ElementName| {
-                let mut unseen = pass.unseen.borrow_mut();
-                if !unseen.is_empty() {
-                    unseen.remove(&name.to_string());
-                }
-                self.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
-            };
-            let Some(name) = pass.scan.next(skip)? else {
-                locked(&self.put_off).forget_gone(&pass.unseen.borrow(), pass.begun);
-                names.append(&mut pass.suspects);
-                return Ok((None, names));
-            };
-            if any_suspects && locked(&self.window).goes_alone(&name.to_string()) {
-                pass.suspects.push(name);
-            } else {
-                names.push(name);
-            }
-        }
-        Ok((Some(pass), names))
-    }
-
-    fn begin_pass(&self) -> Result<Pass, SpoolError> {
-        let begun = Instant::now();
-        let unseen = RefCell::new(locked(&self.put_off).names());
-        Ok(Pass { scan: self.outgoing.scan()?, suspects: Vec::new(), begun, unseen })
-    }
-
     /// Locks, reads, runs the pipeline, records: what comes back may be sent. Also returns how many elements were taken up,
     /// with any outcome.
-    async fn prepare(self: &Arc<Self>, names: Vec<ElementName>, shutdown: &Shutdown) -> (Vec<Prepared>, usize) {
+    async fn prepare(&self, names: Vec<ElementName>, shutdown: &Shutdown) -> (Vec<Prepared>, usize) {
         if names.is_empty() {
             return (Vec::new(), 0);
         }
         let examined = self.examine_all(&names, shutdown).await;
         let taken = examined.iter().filter(|one| !matches!(one, Examined::NotOurs)).count();
         let examined = self.refuse_first(examined).await;
-        let sender = Arc::clone(self);
+        let preparation = Arc::clone(&self.preparation);
         let recorded = tokio::task::spawn_blocking(move || {
-            let recorded = sender.record(&examined);
+            let recorded = preparation.record(&examined);
             (examined, recorded)
         });
         let Ok((examined, recorded)) = recorded.await else { return (Vec::new(), 0) };
         if let Err(error) = recorded {
-            let error = message::cause::chain(&error);
+            let error = chain(&error);
             tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages stay in outgoing");
             tokio::time::sleep(JOURNAL_PAUSE).await;
             return (Vec::new(), 0);
@@ -244,12 +204,12 @@ impl Sender {
     }
 
     /// Examines a batch on as many threads as there are workers; returns them in the order of the names.
-    async fn examine_all(self: &Arc<Self>, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
+    async fn examine_all(&self, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
         let mut chunks = JoinSet::new();
         let chunk = names.len().div_ceil(self.threads.max(1)).max(1);
         for (index, chunk) in names.chunks(chunk).enumerate() {
-            let (sender, names, shutdown) = (Arc::clone(self), chunk.to_vec(), shutdown.clone());
-            chunks.spawn_blocking(move || (index, sender.examine(&names, &shutdown)));
+            let (preparation, names, shutdown) = (Arc::clone(&self.preparation), chunk.to_vec(), shutdown.clone());
+            chunks.spawn_blocking(move || (index, preparation.examine(&names, &shutdown)));
         }
         let mut examined = chunks.join_all().await;
         examined.sort_by_key(|(index, _)| *index);
@@ -262,7 +222,10 @@ impl Sender {
         let mut kept = Vec::with_capacity(examined.len());
         for one in examined {
             if let Examined::PartlyRefused { element, row, refused, .. } = &one
-                && !self.refuse_parts(&element.name().to_string(), (&row.key.id, &row.pipeline), refused).await
+                && !self
+                    .settlement
+                    .refuse_parts(&element.name().to_string(), (&row.key.id, &row.pipeline), refused)
+                    .await
             {
                 continue;
             }
@@ -274,28 +237,28 @@ impl Sender {
     async fn settle(&self, examined: Examined) -> Option<Prepared> {
         match examined {
             Examined::Ready { element, content, row, .. } => {
-                locked(&self.put_off).remove(&element.name().to_string());
-                return Some(self.prepared(element, &content, row));
+                self.postponed.remove(&element.name().to_string());
+                return Some(self.preparation.prepared(element, &content, row));
             }
             Examined::PartlyRefused { element, content, row, refused } => {
                 if row.outputs.is_empty() {
-                    self.all_parts_refused(element, (row.key, &row.pipeline), &refused).await;
+                    self.settlement.all_parts_refused(element, (row.key, &row.pipeline), &refused).await;
                 } else {
-                    return Some(self.prepared(element, &content, row));
+                    return Some(self.preparation.prepared(element, &content, row));
                 }
             }
-            Examined::Refused(refusal) => self.refuse(refusal).await,
+            Examined::Refused(refusal) => self.settlement.refuse(refusal).await,
             Examined::Dropped { element, key, finding, plugin, pipeline } => {
-                self.drop_message(element, (key, &pipeline), &finding, &plugin).await;
+                self.settlement.drop_message(element, (key, &pipeline), &finding, &plugin).await;
             }
             Examined::Postponed { element, attempt, after, waits_for, reason } => {
-                self.postpone_element(&element, attempt, after, waits_for);
+                self.postponed.postpone(&element, attempt, after, waits_for);
                 if waits_for == WaitsFor::Attempt {
                     tracing::warn!(channel = %self.channel, element, attempt, reason, "message postponed; it stays in outgoing");
                 } else {
                     self.say_waiting(&reason);
                 }
-                self.fate(&element, None, Fate::Waiting, Some(&reason));
+                self.report.fate(&element, None, Fate::Waiting, Some(&reason));
             }
             Examined::NotOurs => {}
         }
@@ -304,28 +267,10 @@ impl Sender {
 
     /// Logs once for each plugin and back-off why messages wait for it.
     fn say_waiting(&self, reason: &str) {
-        let pause = crate::channel::back_off(&self.settings.repetition, 0);
+        let pause = back_off(&self.settings.repetition, 0);
         if self.waits.is_due(reason, Instant::now(), pause) {
-            let messages = locked(&self.put_off).for_plugins();
+            let messages = self.postponed.for_plugins();
             tracing::warn!(channel = %self.channel, messages, reason, "messages wait for a plugin; they stay in outgoing");
-        }
-    }
-
-    /// Logs the result of removing the element `name`; false if it is still there, and then it is postponed.
-    pub(super) fn removed(&self, name: &str, removal: Result<Removal, SpoolError>) -> bool {
-        match removal {
-            Ok(Removal::Removed | Removal::Gone) => true,
-            Ok(Removal::Restored(restored)) => {
-                tracing::warn!(channel = %self.channel, element = %restored, "the element was overwritten while it was in flight; the new content is queued");
-                self.wake.notify_one();
-                true
-            }
-            Err(error) => {
-                let error = message::cause::chain(&error);
-                tracing::error!(channel = %self.channel, element = name, error, "cannot remove a completed element; it will be sent again");
-                self.postpone_element(name, 1, None, WaitsFor::Attempt);
-                false
-            }
         }
     }
 }

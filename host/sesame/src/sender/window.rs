@@ -9,9 +9,9 @@
 //! An element is refused after 3 failures with an ERROR frame or 8 plain breaks. Failures count only from when the broker
 //! took something else of this channel after the first of them: if a broker refuses everything, the fault is the broker's,
 //! and elements wait. That something is another message, or the probe that goes ahead of every try of a suspect
-//! (`probe`), so that a message is found out that is alone in its queue, within one run of `sesame send`.
-//! An empty probe is not typical of messages: a full queue may take it and nothing else. So probes alone convict
-//! one element, and the next one only after the broker took a message.
+//! (`probe`), so that a message that is alone in its queue is refused too, within one run of `sesame send`.
+//! An empty probe is not typical of messages: a full queue may take it and nothing else. So probes alone suffice
+//! to refuse one element, and the next one only after the broker took a message.
 //! Between its tries a suspect is held back, 1 s doubled up to 5 minutes; up to 4 s where the last probe was taken.
 
 use std::collections::HashMap;
@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 const ERROR_FAILURES: u32 = 3;
 /// Failures by a plain break of the connection after which an element is refused.
 const BREAK_FAILURES: u32 = 8;
-/// Failures for which a sender that is to end when its queue is empty still waits.
-const TRIALS: u32 = 6;
-/// The same for an element that fails where a probe passes: until it is refused.
-const PROBED_TRIALS: u32 = BREAK_FAILURES + 1;
+/// Tries that a sender makes of a suspect before it ends with the queue not empty.
+const TRIES: u32 = 6;
+/// The same where the broker takes the probe ahead of the suspect: until it is refused.
+const PROBED_TRIES: u32 = BREAK_FAILURES + 1;
 const FIRST_HOLD: Duration = Duration::from_secs(1);
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 const LONGEST_PROBED_HOLD: Duration = Duration::from_secs(4);
@@ -125,13 +125,13 @@ impl Window {
         self.suspects.values().map(|suspect| suspect.until).filter(|until| now < *until).min()
     }
 
-    /// When the next suspect may go, if that is after `now`, whose trial is not over; a suspect that failed six times while
-    /// the broker took nothing else is left for later.
+    /// When the next suspect with tries left may be sent again, if that is after `now`. One that failed six times while the
+    /// broker took nothing else is left for later.
     #[must_use]
-    pub fn trial_goes_on(&self, now: Instant) -> Option<Instant> {
+    pub fn next_retry(&self, now: Instant) -> Option<Instant> {
         self.suspects
             .values()
-            .filter(|suspect| suspect.failures < if suspect.probed { PROBED_TRIALS } else { TRIALS })
+            .filter(|suspect| suspect.failures < if suspect.probed { PROBED_TRIES } else { TRIES })
             .filter(|suspect| suspect.until > now)
             .map(|suspect| suspect.until)
             .min()
@@ -202,9 +202,9 @@ impl Window {
         let longest = if quick { LONGEST_PROBED_HOLD } else { LONGEST_HOLD };
         let hold = FIRST_HOLD.saturating_mul(1 << (suspect.failures - 1).min(16)).min(longest);
         suspect.until = now + hold;
-        let worn_out = suspect.weight >= ERROR_FAILURES * BREAK_FAILURES;
+        let failed_enough = suspect.weight >= ERROR_FAILURES * BREAK_FAILURES;
         let by_message = messages > suspect.messages_at_first;
-        if worn_out && others_pass && (by_message || !self.probes_spent) {
+        if failed_enough && others_pass && (by_message || !self.probes_spent) {
             self.probes_spent |= !by_message;
             return Blame::Refuse(element.to_owned());
         }
@@ -279,7 +279,7 @@ mod tests {
             let (mut now, mut tries, bad) = (Instant::now(), 1, names(7..8));
             let begun = now;
             while window.broke(&bad, ending, now) == Blame::Hold("7".into()) {
-                now = window.trial_goes_on(now).expect("its trial is not over");
+                now = window.next_retry(now).expect("it is tried again");
                 window.probe_taken("7");
                 tries += 1;
             }
@@ -289,20 +289,20 @@ mod tests {
     }
 
     #[test]
-    fn probes_alone_convict_one_element_until_a_message_is_taken() {
+    fn probes_alone_suffice_to_refuse_one_element_until_a_message_is_taken() {
         let mut window = Window::new(1);
         let now = Instant::now();
-        let convicted = |window: &mut Window, name: &str| {
+        let refused = |window: &mut Window, name: &str| {
             (0..20).any(|_| {
                 window.probe_taken(name);
                 window.broke(&[name.to_owned()], Ending::Break, now) == Blame::Refuse(name.to_owned())
             })
         };
-        assert!(convicted(&mut window, "a"));
+        assert!(refused(&mut window, "a"));
         window.forget("a");
-        assert!(!convicted(&mut window, "b"), "a queue that is full takes probes too");
+        assert!(!refused(&mut window, "b"), "a queue that is full takes probes too");
         window.receipt("c");
-        assert!(convicted(&mut window, "b"));
+        assert!(refused(&mut window, "b"));
     }
 
     #[test]
@@ -317,13 +317,13 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_ends_where_the_broker_takes_nothing_else() {
+    fn is_not_retried_without_end_where_the_broker_takes_nothing_else() {
         let mut window = Window::new(1);
         let (now, bad) = (Instant::now(), names(7..8));
         for _ in 0..6 {
             assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Hold("7".into()));
         }
-        assert_eq!(window.trial_goes_on(now), None);
+        assert_eq!(window.next_retry(now), None);
     }
 
     #[test]

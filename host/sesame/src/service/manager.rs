@@ -27,13 +27,13 @@ use super::Shared;
 use super::housekeeping::wake_on_change;
 use super::pipelines::{ChannelState, compose, record};
 use super::status::Status;
-use crate::channel::{Channel, OpenSpool};
+use crate::channel::{ActivePipeline, Channel, OpenSpool};
 use crate::config::Config;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
 use message::locked;
-use plugins::{ChannelReport, Current, Effort, Pipeline, PluginState, Snapshot, Wanted};
+use plugins::{ChannelReport, Effort, Pipeline, PluginState, Snapshot, Wanted};
 
 /// How often the plugin folder is scanned when the kernel reports no change, and how often status files are written.
 const RESCAN: Duration = Duration::from_secs(2);
@@ -88,24 +88,17 @@ enum Turn {
 }
 
 impl Role {
-    fn pipeline(&self) -> Arc<Pipeline> {
+    fn pipeline(&self) -> &ActivePipeline {
         match self {
             Self::Sender(sender) => sender.pipeline(),
             Self::Receiver(receiver) => receiver.pipeline(),
         }
     }
 
-    fn current(&self) -> &Current {
-        match self {
-            Self::Sender(sender) => sender.current(),
-            Self::Receiver(receiver) => receiver.current(),
-        }
-    }
-
-    fn adopt(&self, pipeline: Arc<Pipeline>) {
-        match self {
-            Self::Sender(sender) => sender.adopt(pipeline),
-            Self::Receiver(receiver) => receiver.adopt(pipeline),
+    fn replace_pipeline(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline().replace(pipeline);
+        if let Self::Sender(sender) = self {
+            sender.waker().notify_one();
         }
     }
 }
@@ -122,7 +115,7 @@ impl ChannelHandle {
     }
 
     fn report(&self) -> ChannelReport {
-        ChannelReport::of(self.channel.name(), &self.role.pipeline(), &locked(&self.state).stages)
+        ChannelReport::of(self.channel.name(), &self.role.pipeline().load_full(), &locked(&self.state).stages)
     }
 }
 
@@ -147,7 +140,7 @@ impl PipelineManager {
     pub(super) fn keep(self: &Arc<Self>) {
         for handle in &self.handles {
             let manager = Arc::downgrade(self);
-            handle.role.current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
+            handle.role.pipeline().current().keep(move || manager.upgrade().is_some_and(|manager| manager.ensure()));
         }
     }
 
@@ -193,7 +186,7 @@ impl PipelineManager {
     /// Builds the pipeline of a channel and puts it into service if it differs. Returns false if it cannot be recorded in the
     /// journal; then the channel keeps its pipeline.
     fn renew_channel(&self, handle: &ChannelHandle, snapshot: &Snapshot, first: bool) -> bool {
-        let before = handle.role.pipeline();
+        let before = handle.role.pipeline().load_full();
         let mut state = locked(&handle.state);
         let built = compose(&self.config, snapshot, &handle.channel, &state.remembered, Some(&before));
         built.stages.iter().for_each(|status| self.shared.catalog.report_waiting(handle.channel.name(), status));
@@ -216,7 +209,7 @@ impl PipelineManager {
         drop(state);
         if changed {
             self.log_change(&handle.channel, &pipeline);
-            handle.role.adopt(pipeline);
+            handle.role.replace_pipeline(pipeline);
         }
         true
     }

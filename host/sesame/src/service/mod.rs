@@ -179,7 +179,7 @@ impl Daemon {
                 others.spawn(housekeeping::watch_queue(Arc::clone(&sender), shutdown.clone()));
             }
             senders.spawn(async move {
-                let name = sender.name().to_owned();
+                let name = sender.channel().name().to_owned();
                 (name, sender.run(stay, shutdown).await)
             });
         }

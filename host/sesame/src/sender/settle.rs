@@ -1,20 +1,25 @@
-//! Messages that are never sent go to the reject queue with the reason, durable before its element is removed.
+//! How an element leaves outgoing, or stays: sent, refused, dropped by a plugin, or postponed.
+//!
+//! A message that is never sent goes to the reject queue with the reason, durable before its element is removed.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use crate::channel::{findings_json, summary};
-use message::{Code, Fate, Finding, LogLine, MessageId, content_digest};
+use crate::channel::{Channel, OpenSpool, findings_json, summary};
+use message::{Code, Fate, Finding, LogLine, MessageId, content_digest, locked};
 use plugins::Refused;
-use spool::journal::{Disposition, Facts, Key, PreparedKey};
-use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Stored};
+use spool::journal::{Disposition, Facts, Key, PreparedKey, Sent};
+use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Removal, SpoolError, Stored};
 
+use super::flight::Done;
+use super::postponed::{Postponed, WaitsFor};
 use super::prepare::Prepared;
-use super::put_off::WaitsFor;
-use super::{Sender, Settled, remove};
+use super::proof::Proved;
+use super::report::Report;
+use super::{Settled, Window, remove};
 
 /// The largest content that is put into a reject queue, in bytes; a larger file stays where it is.
 const LARGEST_SET_ASIDE: u64 = 1 << 30;
@@ -69,7 +74,22 @@ impl Refusal {
     }
 }
 
-impl Sender {
+/// Ends the stay of elements in outgoing, or postpones them.
+#[derive(Debug)]
+pub(super) struct Settlement {
+    pub(super) channel: Channel,
+    /// The reject queue.
+    pub(super) reject: PathBuf,
+    /// The journal and what writes to the reject queue.
+    pub(super) state: Arc<OpenSpool>,
+    pub(super) report: Arc<Report>,
+    pub(super) postponed: Arc<Postponed>,
+    pub(super) window: Arc<Mutex<Window>>,
+    /// Wakes the sender.
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Settlement {
     /// Refuses an element. Where the reject queue cannot be written, the element stays and is postponed.
     pub(super) async fn refuse(&self, refusal: Refusal) {
         let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
@@ -83,14 +103,40 @@ impl Sender {
                 let line =
                     LogLine { channel: self.channel.name(), id, element: &name, reason: &error, ..LogLine::default() };
                 Fate::Rejected.log(&line);
-                self.rejected.fetch_add(1, Ordering::Relaxed);
-                self.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
+                self.report.count_rejected();
+                self.report.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
                 let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &error);
-                super::locked(&self.put_off).remove(&name);
-                super::locked(&self.window).forget(&name);
+                self.postponed.remove(&name);
+                locked(&self.window).forget(&name);
                 self.remove_settled(element, Settled::Refused(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
+        }
+    }
+
+    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is postponed: it is
+    /// sent again, as it was prepared.
+    pub(super) fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
+        let mut settled = Vec::with_capacity(done.len());
+        let mut notes = Vec::with_capacity(done.len());
+        for (Done { element, key, receipts, at, .. }, held) in done {
+            let name = element.name().to_string();
+            let id = key.id.as_str();
+            Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
+            self.report.fate(&name, Some(&key.id), Fate::Sent, None);
+            notes.push((name, Sent { key, broker: broker.to_owned(), at }));
+            settled.push((element, Settled::Sent(receipts, held)));
+        }
+        self.report.count_sent(settled.len());
+        let mut sent = Vec::with_capacity(notes.len());
+        for ((name, note), removal) in notes.into_iter().zip(remove(settled)) {
+            if self.removed(&name, removal) {
+                sent.push(note);
+            }
+        }
+        if let Err(error) = self.state.journal.record_sent(self.channel.name(), &sent) {
+            let error = message::cause::chain(&error);
+            tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
         }
     }
 
@@ -114,8 +160,19 @@ impl Sender {
         let name = element.name().to_string();
         let error = message::cause::chain(error);
         tracing::error!(channel = %self.channel, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
-        self.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
-        self.postpone_element(&name, 1, None, WaitsFor::Attempt);
+        self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
+        self.postponed.postpone(&name, 1, None, WaitsFor::Attempt);
+    }
+
+    /// Leaves a message in outgoing until the channel can seal again; why it cannot is logged by [`super::fitness`].
+    pub(super) fn wait_to_be_fit(
+        &self,
+        element: &LockedElement,
+        key: &PreparedKey,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        let reason = message::cause::chain(error);
+        self.report.fate(&element.name().to_string(), Some(&key.id), Fate::Waiting, Some(&reason));
     }
 
     /// Leaves a message in outgoing because its destination stores nothing now; that was logged when it was detected.
@@ -123,8 +180,8 @@ impl Sender {
         let Prepared { element, key, .. } = prepared;
         let name = element.name().to_string();
         tracing::debug!(channel = %self.channel, id = %key.id, element = name, why, "message waits for its destination");
-        self.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
-        self.postpone_element(&name, 1, None, WaitsFor::Attempt);
+        self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
+        self.postponed.postpone(&name, 1, None, WaitsFor::Attempt);
     }
 
     /// Ends a message all of whose parts are in the reject queue.
@@ -161,9 +218,9 @@ impl Sender {
                 self.cannot_set_aside(element, &failure);
                 return false;
             }
-            self.rejected.fetch_add(1, Ordering::Relaxed);
+            self.report.count_rejected();
             tracing::warn!(channel = %self.channel, %id, element, reason = %error, "part rejected");
-            self.fate(element, Some(id), Fate::Rejected, Some(&error));
+            self.report.fate(element, Some(id), Fate::Rejected, Some(&error));
         }
         true
     }
@@ -184,20 +241,38 @@ impl Sender {
                 let line =
                     LogLine { channel: self.channel.name(), id, plugin, element: &name, reason, ..LogLine::default() };
                 Fate::Dropped.log(&line);
-                self.fate(&name, Some(&key.id), Fate::Dropped, Some(reason));
+                self.report.fate(&name, Some(&key.id), Fate::Dropped, Some(reason));
                 self.remove_settled(element, Settled::Dropped(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),
         }
     }
 
+    /// Logs the result of removing the element `name`; false if it is still there, and then it is postponed.
+    fn removed(&self, name: &str, removal: Result<Removal, SpoolError>) -> bool {
+        match removal {
+            Ok(Removal::Removed | Removal::Gone) => true,
+            Ok(Removal::Restored(restored)) => {
+                tracing::warn!(channel = %self.channel, element = %restored, "the element was overwritten while it was in flight; the new content is queued");
+                self.wake.notify_one();
+                true
+            }
+            Err(error) => {
+                let error = message::cause::chain(&error);
+                tracing::error!(channel = %self.channel, element = name, error, "cannot remove a completed element; it will be sent again");
+                self.postponed.postpone(name, 1, None, WaitsFor::Attempt);
+                false
+            }
+        }
+    }
+
     fn cannot_set_aside(&self, element: &str, failure: &CommitError) {
         let error = message::cause::chain(failure);
         tracing::error!(
-            channel = %self.channel, element, reject = %self.settings.reject.display(), %error,
+            channel = %self.channel, element, reject = %self.reject.display(), %error,
             "cannot write to the reject queue; the message stays in outgoing",
         );
-        self.postpone_element(element, 1, None, WaitsFor::Attempt);
+        self.postponed.postpone(element, 1, None, WaitsFor::Attempt);
     }
 
     fn key(&self, id: &MessageId, digest: [u8; 32]) -> Key {
@@ -217,7 +292,7 @@ impl Sender {
     fn rejection(&self, id: &MessageId, (code, why): (Code, &str), body: &[u8], findings: &[Finding]) -> Commit {
         let digest = content_digest(body);
         let element = NewElement {
-            queue: self.settings.reject.clone(),
+            queue: self.reject.clone(),
             fields: vec![
                 ("body", body.to_vec()),
                 ("signer", b"Not available.".to_vec()),

@@ -1,0 +1,91 @@
+//! The pipeline of a channel, which is replaced while the channel runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::shutdown::Shutdown;
+use plugins::{Current, Pause, Pipeline};
+use stomp::Destination;
+
+/// How often to check whether the plugin was replaced.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The pipeline that new messages of a channel go through; those in flight finish on the one they began with.
+#[derive(Debug)]
+pub struct ActivePipeline {
+    pipeline: ArcSwap<Pipeline>,
+    destination: Destination,
+    current: Current,
+    replaced: AtomicU64,
+}
+
+impl ActivePipeline {
+    /// Begins with `pipeline`, for messages of `destination`.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>, destination: Destination) -> Self {
+        let replaced = AtomicU64::new(0);
+        Self { pipeline: ArcSwap::new(pipeline), destination, current: Current::default(), replaced }
+    }
+
+    /// The pipeline, for a short use.
+    pub(crate) fn load(&self) -> Guard<Arc<Pipeline>> {
+        self.pipeline.load()
+    }
+
+    /// The pipeline.
+    #[must_use]
+    pub fn load_full(&self) -> Arc<Pipeline> {
+        self.pipeline.load_full()
+    }
+
+    /// New messages go through `pipeline` from now on.
+    pub fn replace(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.store(pipeline);
+        self.replaced.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often it was replaced. Read this before the pipeline: then a replacement in between counts as a later one.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Acquire)
+    }
+
+    /// What ensures that the pipeline includes every plugin in the folder.
+    #[must_use]
+    pub fn current(&self) -> &Current {
+        &self.current
+    }
+
+    /// Why the channel must pause now, if it must.
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.load().pause(Instant::now())
+    }
+
+    /// Whether a plugin that applies to every message is being compiled.
+    pub(crate) fn is_held(&self) -> bool {
+        self.load().holds(&self.destination).is_some()
+    }
+
+    /// Waits until the plugin that paused the channel is due for another attempt, is replaced, or a stop is requested.
+    pub(crate) async fn wait_for_plugin(&self, shutdown: &Shutdown) {
+        while let Some(pause) = self.pause() {
+            let rest = pause.until.saturating_duration_since(Instant::now());
+            tokio::select! {
+                () = tokio::time::sleep(rest.min(LOOK)) => {}
+                () = shutdown.draining() => return,
+            }
+        }
+    }
+
+    /// Waits until no plugin that applies to every message is being compiled, or a stop is requested.
+    pub(crate) async fn wait_for_compiler(&self, shutdown: &Shutdown) {
+        while self.is_held() {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = shutdown.draining() => return,
+            }
+        }
+    }
+}
