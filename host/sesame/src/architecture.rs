@@ -6,9 +6,10 @@ use std::path::Path;
 
 /// The modules of the crate, lowest first. A module names only modules of lower layers, so there is no cycle, and sender
 /// and receiver do not name each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["log", "memory", "shutdown"],
     &["config"],
+    &["transport"],
     &["channel"],
     &["receiver", "sender"],
     &["service"],
@@ -100,7 +101,11 @@ fn callers(calls: &[&str]) -> Vec<String> {
 fn messages_are_acknowledged_only_where_the_proof_is_taken() {
     assert_eq!(
         callers(&[".acknowledge(", "AckToken::acknowledge"]),
-        ["receiver/mod.rs in fn acknowledge", "receiver/mod.rs in fn acknowledge_ping"],
+        [
+            "receiver/mod.rs in fn acknowledge",
+            "receiver/mod.rs in fn acknowledge_ping",
+            "transport/delivery.rs in fn acknowledge"
+        ],
         "call `receiver::acknowledge`: it needs a `spool::Stored`, the proof that the message is durable (a ping holds \
          nothing to store)"
     );
@@ -133,6 +138,18 @@ fn modules_name_only_modules_of_lower_layers() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Senders and receivers work the same over every transport.
+#[test]
+fn senders_and_receivers_name_no_protocol() {
+    let named: Vec<String> = sources()
+        .iter()
+        .filter(|source| ["sender", "receiver"].contains(&source.module()))
+        .filter(|source| source.code.contains("stomp::"))
+        .map(|source| source.path.clone())
+        .collect();
+    assert!(named.is_empty(), "ask `transport` instead: {named:#?}");
 }
 
 fn ends_a_name(c: char) -> bool {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config;
+use crate::transport::LinkError;
 use spool::journal::JournalError;
 use spool::{CommitError, CrashLimitError, SpoolError};
 use trust::{CredentialError, ListError, RecipientError, TrustError};
@@ -23,12 +23,9 @@ pub enum SetupError {
     /// A DN list.
     #[error(transparent)]
     List(#[from] ListError),
-    /// TLS cannot be set up with what was loaded.
+    /// The link to a broker.
     #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    /// Name and passcode.
-    #[error(transparent)]
-    Login(#[from] config::LoginError),
+    Link(#[from] LinkError),
     /// A queue or spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),

@@ -1,7 +1,7 @@
-//! What senders and receivers share: back-off, pause, the link to a broker, and what is opened once for the process.
+//! What senders and receivers share: back-off, pause, and what is opened once for the process.
 //!
 //! A [`Channel`] is a named sender or receiver of the configuration. Start with [`Registry`], which opens credentials, lists
-//! and spools, and with [`Link`], which connects. Its messages go through an [`ActivePipeline`]. Only [`Channel`] says
+//! and spools. Its messages go through an [`ActivePipeline`]. Only [`Channel`] says
 //! whether it is a sender or a receiver.
 
 use std::fmt;
@@ -13,7 +13,6 @@ use message::Direction;
 mod active;
 mod error;
 mod findings;
-mod link;
 mod pause;
 mod registry;
 mod time;
@@ -22,9 +21,8 @@ pub use active::ActivePipeline;
 pub use error::SetupError;
 pub(crate) use findings::log_findings;
 pub use findings::{findings_json, summary};
-pub use link::{Connected, Link};
 pub(crate) use pause::{Waits, log_pause};
-pub use registry::{Identity, JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
+pub use registry::{JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
 pub use time::back_off;
 pub(crate) use time::milliseconds;
 

@@ -14,6 +14,7 @@ use message::locked;
 
 use super::SetupError;
 use crate::config;
+use crate::transport::Identity;
 use spool::journal::Journal;
 use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
 use stomp::MemoryBudget;
@@ -25,15 +26,6 @@ pub const JOURNAL: &str = "journal.sqlite";
 pub const LOCK: &str = "lock";
 /// Name of the file in a spool or state directory that lists the messages in flight.
 const IN_FLIGHT: &str = "in-work";
-
-/// Our credential, and the trust anchors that signers are checked against.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Anchors, CRLs, policies.
-    pub trust: Arc<Trust>,
-    /// Our certificate and key.
-    pub credential: Arc<CredentialSource>,
-}
 
 /// A spool or state directory, locked until dropped, with its journal and the engine that writes to its queues.
 #[derive(Debug)]

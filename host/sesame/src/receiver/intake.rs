@@ -9,16 +9,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::destination::Fitness;
 use super::lines::{LogLine, log_line, log_settled};
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
-use crate::channel::{Channel, Connected};
+use crate::channel::Channel;
 use crate::shutdown::Shutdown;
+use crate::transport::{AckToken, Connected, Delivery, Reservation, Source, Subscription};
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
-use stomp::{
-    AckMode, AckToken, Closed, Delivery, FrameError, ProtocolError, Reservation, Subscribe, Subscription, rabbitmq,
-};
 
 /// How often the free space on the disk is checked.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
@@ -112,8 +109,8 @@ struct Intake<'a> {
     /// Why no more deliveries are taken; the session ends once those in flight are done.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
-    /// Whether the destination is known to keep messages until their ACK.
-    fitness: Fitness,
+    /// Whether the destination is known to keep messages until they are acknowledged.
+    source: Source,
 }
 
 impl Receiver {
@@ -122,7 +119,7 @@ impl Receiver {
         let Some(held) = self.look_for_held().await else { return Ended::Unreadable };
         let prefetch = if self.pipeline.load().is_on_probation() { 1 } else { self.settings.prefetch };
         let ahead = prefetch.saturating_add(self.spare.load(Ordering::Relaxed)).min(WIDEST);
-        let (fitness, subscription) = tokio::select! {
+        let (source, subscription) = tokio::select! {
             subscribed = self.look_and_subscribe(link, ahead) => subscribed,
             () = shutdown.draining() => return Ended::Shutdown,
         };
@@ -146,7 +143,7 @@ impl Receiver {
             shutdown: shutdown.clone(),
             leaving: None,
             answers: mpsc::unbounded_channel(),
-            fitness,
+            source,
         };
         let ended = intake.run(subscription, shutdown).await;
         // Four times as many: each session counts as a delivery of all of them, so few sessions must suffice.
@@ -157,16 +154,16 @@ impl Receiver {
         match ended {
             Ended::Closed => {
                 let reason = link.session.closed().await;
-                let too_long = too_long_for_us(&reason);
+                let too_long = reason.is_too_long();
                 if too_long {
                     tracing::error!(
-                        channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&*reason),
+                        channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&reason),
                         "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that \
                          message there",
                     );
                 }
                 tracing::warn!(
-                    channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&*reason),
+                    channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&reason),
                     "connection to the broker lost",
                 );
                 if too_long { Ended::TooLong } else { Ended::Closed }
@@ -178,31 +175,26 @@ impl Receiver {
         }
     }
 
-    async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Fitness, Option<Subscription>) {
-        let fitness = self.look_at_destination(link).await;
-        let subscription = if fitness == Fitness::Unfit { None } else { self.subscribe(link, prefetch).await };
-        (fitness, subscription)
-    }
-
-    async fn subscribe(&self, link: &Connected, prefetch: u32) -> Option<Subscription> {
-        let mut wanted = Subscribe::new(self.settings.destination.as_str()).with_prefetch(prefetch);
-        if self.link.cumulative_acks() {
-            wanted.mode = AckMode::Client;
+    async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Source, Option<Subscription>) {
+        let destination = &self.settings.destination;
+        let suspected = self.stream_suspected.load(Ordering::Relaxed);
+        let source = self.link.look_at_source(link, destination, suspected).await;
+        if let Source::Unfit(why) = &source {
+            tracing::error!(
+                channel = %self.channel, destination = %destination, broker = %link.broker, error = why,
+                "cannot receive from this destination; nothing is stored or acknowledged",
+            );
+            self.link.penalise();
+            return (source, None);
         }
-        match link.session.subscribe(&wanted).await {
-            Ok(subscription) => Some(subscription),
+        match self.link.subscribe(link, destination, prefetch).await {
+            Ok(subscription) => (source, Some(subscription)),
             Err(error) => {
-                if wanted.fall_back(&error) {
-                    self.link.use_cumulative_acks();
-                }
-                let words = error.broker_text().unwrap_or_default();
-                let remedy = rabbitmq::remedy(&self.settings.destination, &words);
                 tracing::error!(
-                    channel = %self.channel, destination = %self.settings.destination, broker = %link.broker,
-                    error = remedy.unwrap_or_else(|| message::cause::chain(&error)), "cannot subscribe",
+                    channel = %self.channel, destination = %destination, broker = %link.broker, %error,
+                    "cannot subscribe",
                 );
-                self.link.penalise();
-                None
+                (source, None)
             }
         }
     }
@@ -300,11 +292,11 @@ impl Intake<'_> {
 
     /// Logs one line for a message that the broker has delivered so often that it may delete it.
     fn warn_of_deliveries(&mut self, delivery: &Delivery) {
-        let Some(deliveries) = ready::deliveries_to_warn_of(delivery.headers.text(ready::DELIVERY_COUNT)) else {
+        let Some(deliveries) = ready::deliveries_to_warn_of(delivery.delivered()) else {
             return;
         };
-        let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
-        if self.warned == ready::WARNINGS || !self.receiver.faults.is_first_warning(&id, deliveries) {
+        let id = delivery.id().unwrap_or_default();
+        if self.warned == ready::WARNINGS || !self.receiver.faults.is_first_warning(id, deliveries) {
             return;
         }
         self.warned += 1;
@@ -344,12 +336,12 @@ impl Intake<'_> {
             self.leave_with_broker(&delivery, bytes);
             return;
         }
-        if self.fitness.is_doubted_by(&delivery) {
+        if self.source == Source::Unknown && delivery.may_be_from_a_stream() {
             self.receiver.stream_suspected.store(true, Ordering::Relaxed);
             self.leaving.get_or_insert(Ended::Suspect);
             return;
         }
-        if is_ping(&delivery) {
+        if delivery.is_ping() {
             if let Err(error) = acknowledge_ping(delivery) {
                 tracing::debug!(channel = %self.receiver.channel, error = %error, "ACK not sent");
             }
@@ -363,7 +355,7 @@ impl Intake<'_> {
     /// Leaves a message that is larger than max-frame with the broker, which has the only copy. Where such messages take up
     /// the prefetch, the next session asks for a larger one.
     fn leave_with_broker(&mut self, delivery: &Delivery, bytes: u64) {
-        let id = delivery.headers.bytes("empa-id").map(String::from_utf8_lossy).unwrap_or_default();
+        let id = delivery.id().unwrap_or_default();
         tracing::error!(
             channel = %self.receiver.channel, id = ?id, broker = %self.link.broker, bytes,
             "message is larger than max-frame and stays with the broker: raise max-frame in [broker], and max-payload of the \
@@ -500,31 +492,11 @@ async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>,
     }
 }
 
-/// Whether a session ended because a message is larger than max-frame; it will be delivered again.
-fn too_long_for_us(reason: &Closed) -> bool {
-    matches!(
-        reason,
-        Closed::Protocol(ProtocolError::Frame(
-            FrameError::BodyTooLong { .. } | FrameError::HeadersTooLong { .. } | FrameError::HeaderTooLong { .. }
-        ))
-    )
-}
-
-/// Whether a delivery is the empty message by which old receivers kept their connection open. One with a body is a message
-/// like any other.
-fn is_ping(delivery: &Delivery) -> bool {
-    delivery.headers.bytes("empa-id") == Some(b"ping") && delivery.body.is_empty()
-}
-
 fn origin(delivery: Delivery, broker: &str) -> Origin {
-    let redelivered = delivery.redelivered();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let headers: Vec<(String, String)> =
-        delivery.headers.iter().map(|(name, value)| (text(name), text(value))).collect();
     Origin {
-        redelivered,
-        header_id: delivery.headers.bytes("empa-id").map(text),
-        headers,
+        redelivered: delivery.redelivered,
+        header_id: delivery.id().map(str::to_owned),
+        headers: delivery.headers,
         at: now(),
         broker: broker.to_owned(),
         token: delivery.token,

@@ -13,7 +13,6 @@
 
 mod decide;
 mod deferred;
-mod destination;
 mod intake;
 mod lines;
 mod ready;
@@ -27,14 +26,14 @@ use tokio::sync::Semaphore;
 pub(crate) use decide::targets;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 
-use crate::channel::{ActivePipeline, Channel, Identity, Link, OpenSpool, Waits, log_pause};
+use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
+use crate::transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use message::content_digest;
 use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::{CommitError, CrashLimit, Stored};
-use stomp::{AckToken, Delivery, SessionError};
 use trust::SignerListsSource;
 
 /// How long a channel pauses when nothing can be stored.
@@ -85,19 +84,19 @@ pub struct Parts {
 /// Acknowledges a delivery. [`Stored`] is the proof that it is durable; nothing else may acknowledge.
 ///
 /// ```compile_fail
-/// # async fn f(token: stomp::AckToken) {
+/// # async fn f(token: sesame::transport::AckToken) {
 /// sesame::receiver::acknowledge(token, ()).unwrap();
 /// # }
 /// ```
 ///
 /// # Errors
-/// [`SessionError`] where the session is over; the broker then delivers again and the journal recognises it.
-pub fn acknowledge(token: AckToken, _proof: &Stored) -> Result<(), SessionError> {
+/// [`SendFailure`] where the session is over; the broker then delivers again and the journal recognises it.
+pub fn acknowledge(token: AckToken, _proof: &Stored) -> Result<(), SendFailure> {
     token.acknowledge()
 }
 
 /// Acknowledges a ping, which holds nothing that could be stored.
-fn acknowledge_ping(ping: Delivery) -> Result<(), SessionError> {
+fn acknowledge_ping(ping: Delivery) -> Result<(), SendFailure> {
     ping.token.acknowledge()
 }
 

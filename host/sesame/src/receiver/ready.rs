@@ -14,9 +14,6 @@ use message::locked;
 
 use super::{Ended, Receiver, STORAGE_PAUSE};
 
-/// The header by which RabbitMQ says how often a quorum queue delivered a message before (3.10.8: absent the first time).
-/// Nothing verifies it; it only leads to a warning.
-pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Messages named in warnings, per session.
 pub(super) const WARNINGS: usize = 20;
 /// A fault that lasts is logged again after this long.

@@ -19,13 +19,12 @@ use super::sealing::{Seal, Sealing};
 use super::settle::Settlement;
 use super::supply::Supply;
 use super::{Blame, Ended, Ending, Stay, Window};
-use crate::channel::Connected;
 use crate::shutdown::Shutdown;
+use crate::transport::{Closed, Connected, Destination, Outbound, Receipt, SendFailure};
 use message::{Code, locked};
 use smime::SealError;
 use spool::LockedElement;
 use spool::journal::PreparedKey;
-use stomp::{Closed, Destination, Receipt, SendFailure, SendFrame};
 
 /// Prepared messages that wait to be sealed.
 const READY: usize = 16;
@@ -41,7 +40,7 @@ const REMOVAL_DELAY: Duration = Duration::from_millis(5);
 /// A message that is sealed, all its parts.
 struct Sealed {
     prepared: Prepared,
-    frames: Result<Vec<SendFrame>, SealError>,
+    frames: Result<Vec<Outbound>, SealError>,
 }
 
 /// A message some of whose parts wait for their RECEIPT.
@@ -395,11 +394,14 @@ impl Flight<'_> {
 
     /// Finds out which element, if any, broke the connection.
     async fn blame(&mut self, closed: &Closed) {
-        let ending = match closed {
-            _ if self.refused.is_some() => Ending::Named,
-            Closed::Error { .. } => Ending::Error,
-            Closed::ByUs => return,
-            _ => Ending::Break,
+        let ending = if self.refused.is_some() {
+            Ending::Named
+        } else if closed.is_by_us() {
+            return;
+        } else if closed.is_refusal() {
+            Ending::Error
+        } else {
+            Ending::Break
         };
         let suspects: Vec<u64> = match self.refused {
             Some(number) => vec![number],
@@ -423,12 +425,11 @@ fn seal(sealing: &Sealing, prepared: Prepared) -> Sealed {
     Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
 }
 
-fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<SendFrame>, SealError> {
+fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<Outbound>, SealError> {
     let frames = prepared.parts().iter().map(|part| {
         let sealed = seal.seal(&part.id, part.content_type.as_deref(), &part.payload)?;
-        let mut headers = vec![("empa-id".to_owned(), part.id.to_string())];
-        headers.extend(part.headers.iter().cloned());
-        Ok(SendFrame { destination: part.destination.to_string(), headers, body: Bytes::from(sealed.into_bytes()) })
+        let (destination, id, headers) = (part.destination.clone(), part.id.to_string(), part.headers.clone());
+        Ok(Outbound { destination, id, headers, body: Bytes::from(sealed.into_bytes()) })
     });
     frames.collect()
 }

@@ -48,14 +48,14 @@ use settle::Settlement;
 use supply::Supply;
 pub use window::{Blame, Ending, Window};
 
-use crate::channel::{ActivePipeline, Channel, Connected, Identity, Link, OpenSpool, Waits};
+use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
+use crate::transport::{self, Closed, Connected, Identity, Link, Receipt};
 use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
-use stomp::{Closed, Receipt, rabbitmq};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -148,7 +148,7 @@ enum Ended {
     /// We ended it: nothing is left to send, or a stop was asked for.
     ByUs,
     /// The broker or the network ended it.
-    Lost(Arc<Closed>),
+    Lost(Closed),
     /// A queue no longer exists, which only a new session can detect.
     QueueGone,
 }
@@ -335,7 +335,7 @@ impl Sender {
     /// What to do about an error of the broker that concerns one of our destinations and no message.
     fn remedy(&self, words: &str) -> Option<String> {
         let own = std::iter::once(&self.settings.destination).chain(self.settings.routes.values());
-        own.filter(|destination| rabbitmq::names(words, destination)).find_map(|one| rabbitmq::remedy(one, words))
+        own.into_iter().find_map(|destination| transport::remedy(destination, words))
     }
 
     /// Tidies the journal and the queue, on a blocking thread.

@@ -7,14 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::prepare::Prepared;
-use stomp::{Receipt, SendFailure, SendFrame, Session};
-
-/// The message id that receivers ignore together with an empty body (EMPA, as SSM 2.0.0 to 2.1.0 sent it).
-const PING: &str = "ping";
+use crate::transport::{Destination, Receipt, SendFailure, Session};
 
 /// A suspect whose probes wait for their receipts.
 pub(super) struct Probe {
@@ -36,12 +32,10 @@ pub(super) enum Probed {
 impl Probe {
     /// Sends one probe to each destination of `suspect`.
     pub(super) async fn send(session: &Session, suspect: Prepared) -> Self {
-        let destinations: BTreeSet<&str> = suspect.parts().iter().map(|part| part.destination.as_str()).collect();
+        let destinations: BTreeSet<&Destination> = suspect.parts().iter().map(|part| &part.destination).collect();
         let mut answers = JoinSet::new();
         for destination in destinations {
-            let headers = vec![("empa-id".to_owned(), PING.to_owned())];
-            let frame = SendFrame { destination: destination.to_owned(), headers, body: Bytes::new() };
-            match session.send(frame).await {
+            match session.probe(destination.clone()).await {
                 Ok(pending) => drop(answers.spawn(pending)),
                 Err(failure) => drop(answers.spawn(std::future::ready(Err(failure)))),
             }

@@ -21,9 +21,9 @@ use tokio::task::JoinHandle;
 
 use super::flight::Done;
 use super::prepare::Prepared;
-use crate::channel::{Channel, Connected, Link};
+use crate::channel::Channel;
+use crate::transport::{Connected, Destination, Link, Proof, QueueState};
 use message::locked;
-use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
 
 /// The shortest time between two looks at the queues of a session.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -50,25 +50,6 @@ pub struct Held(());
 
 /// A message with all its receipts, and the proof that these mean something.
 pub(super) type Proved = (Done, Held);
-
-/// Which looks a destination needs on a broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Looks {
-    /// None: a RECEIPT is proof, or the configuration allows that it is none.
-    None,
-    /// Before the first SEND and after RECEIPTs; without an answer nothing is sent.
-    Strict,
-    /// The same; without an answer a RECEIPT counts, for the SEND declares the queue.
-    Lenient,
-}
-
-fn looks(destination: &Destination, server: &str) -> Looks {
-    match (destination.promise(), rabbitmq::is_rabbitmq(server)) {
-        (Promise::Held, true) => Looks::Lenient,
-        (Promise::HeldIfProved, _) if !rabbitmq::is_activemq(server) => Looks::Strict,
-        _ => Looks::None,
-    }
-}
 
 /// The result of the first check of a destination.
 #[derive(Debug)]
@@ -123,14 +104,14 @@ impl Proofs {
         Self { queues, link, known: HashMap::new(), waiting: Vec::new(), asked: None, last: None, failed: 0 }
     }
 
-    fn looks(&self, destination: &Destination) -> Looks {
-        looks(destination, self.link.session.server())
+    fn proof(&self, destination: &Destination) -> Proof {
+        self.link.session.proof(destination)
     }
 
     /// The destinations of a message that the broker is asked about.
     fn asked_about(&self, prepared: &Prepared) -> BTreeSet<Destination> {
         let all = prepared.parts().iter().map(|part| &part.destination);
-        all.filter(|destination| self.looks(destination) != Looks::None).cloned().collect()
+        all.filter(|destination| self.proof(destination) != Proof::Receipt).cloned().collect()
     }
 
     /// The destinations of a message, once it was admitted, that need a second look.
@@ -158,7 +139,7 @@ impl Proofs {
     async fn first_look(&mut self, destination: Destination) -> Result<(), String> {
         let state = self.queues.look(&self.link, &destination, &destination).await;
         let fit = match &state {
-            QueueState::Denied { .. } | QueueState::Unclear { .. } => self.looks(&destination) == Looks::Lenient,
+            QueueState::Denied { .. } | QueueState::Unclear { .. } => self.proof(&destination) == Proof::QueueOrReceipt,
             state => state.complaint(&destination).is_none(),
         };
         let complaint = state.complaint(&destination);
@@ -248,7 +229,7 @@ impl Proofs {
         let (mut gone, mut unclear) = (false, found.is_empty());
         let mut fit = BTreeSet::new();
         for (destination, state) in found {
-            let lenient = self.looks(&destination) == Looks::Lenient;
+            let lenient = self.proof(&destination) == Proof::QueueOrReceipt;
             match (&state, state.complaint(&destination)) {
                 (_, None) => drop(fit.insert(destination)),
                 (QueueState::Denied { .. }, Some(why)) if lenient => {
@@ -323,34 +304,11 @@ impl Queues {
     /// Logs once for each destination and broker that a `/queue/` destination is not proved.
     fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
         let mut warned = locked(&self.warned);
-        if warned.insert(format!("{destination} {broker}")) && destination.form() == Form::Queue {
+        if warned.insert(format!("{destination} {broker}")) {
             tracing::warn!(
                 channel = %self.channel, destination = %destination, broker, error = why,
                 "messages confirmed after this queue is deleted would be lost",
             );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_needs_a_look_depends_on_the_broker() {
-        let looks = |text: &str, server: &str| looks(&Destination::parse(text), server);
-        let (rabbitmq, activemq, unnamed) = ("RabbitMQ/3.10.8", "ActiveMQ/5.17.2", "");
-        assert_eq!(looks("/queue/a", rabbitmq), Looks::Lenient);
-        assert_eq!(looks("/amq/queue/a", rabbitmq), Looks::Strict);
-        assert_eq!(looks("/amq/queue/a", unnamed), Looks::Strict, "RabbitMQ may hide its name");
-        for (text, server) in [
-            ("/queue/a", activemq),
-            ("/queue/a", unnamed),
-            ("/amq/queue/a", activemq),
-            ("/topic/a", rabbitmq),
-            ("/exchange/a", rabbitmq),
-        ] {
-            assert_eq!(looks(text, server), Looks::None, "{text} {server}");
         }
     }
 }

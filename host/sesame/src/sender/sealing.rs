@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::channel::Identity;
 use crate::config;
+use crate::transport::{Destination, Identity};
 use message::{MessageId, locked};
 use smime::{SealError, SealPolicy, Sealed, Sealer, ToSeal};
-use stomp::Destination;
 use trust::{Credential, OwnFault, RecipientCertificate, RecipientSource, Role, Trust, TrustStore};
 
 /// How long a [`Seal`] is used. Certificates are compared with the clock when it is made.

@@ -12,11 +12,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::channel::{Channel, Identity, Link, Registry, SetupError, trust_settings};
+use crate::channel::{Channel, Registry, SetupError, trust_settings};
 use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
+use crate::transport::{Identity, Link};
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::Outgoing;
@@ -213,7 +214,7 @@ impl Daemon {
 
 fn link(config: &Config, broker: &str, identity: &Identity, shared: &Shared) -> Result<Link, SetupError> {
     let section = config.brokers.get(broker).ok_or_else(|| SetupError::NoBroker(broker.to_owned()))?;
-    Link::new(section, identity, shared.registry.memory())
+    Ok(Link::new(section, identity, shared.registry.memory())?)
 }
 
 fn no_channel(channel: &Channel) -> SetupError {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Found;
-use crate::channel::{Identity, Link};
 use crate::config::{Address, Broker, Config, Credential, Trust};
 use crate::service::Shared;
+use crate::transport::{Identity, Link};
 
 /// How long a DISCONNECT may take.
 pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
@@ -98,14 +98,11 @@ async fn attempt(link: &Link, address: &Address) -> Result<String, String> {
     match link.connect_once().await {
         Ok(connected) => {
             let session = &connected.session;
-            let server = session.server();
-            let server = if server.is_empty() { String::new() } else { format!(", {server}") };
-            let text = format!("{address} answers, STOMP {}{server}", session.version());
+            let text = format!("{address} answers, {}", session.peer());
             session.disconnect(DISCONNECT_GRACE).await;
             Ok(text)
         }
         Err(errors) => {
-            let errors: Vec<String> = errors.iter().map(|(_, error)| message::cause::chain(error)).collect();
             let errors = if errors.is_empty() { "no address".to_owned() } else { errors.join("; ") };
             Err(format!("cannot connect to {address}: {errors}"))
         }

@@ -5,10 +5,11 @@
 
 use super::Found;
 use super::brokers::identity_of;
-use crate::channel::{Channel, Connected, Identity, Link};
+use crate::channel::Channel;
 use crate::config::{self, Broker, Config, Credential, Trust};
 use crate::sender::Seal;
 use crate::service::Shared;
+use crate::transport::{Connected, Identity, Link};
 use message::MessageId;
 use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
 

@@ -1,0 +1,75 @@
+//! Why a session is over, and why a request on it failed.
+
+use std::sync::Arc;
+
+use ::stomp::{EncodeError, FrameError, ProtocolError};
+
+/// Why a session is over.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Closed {
+    /// A STOMP session.
+    #[error(transparent)]
+    Stomp(Arc<::stomp::Closed>),
+}
+
+impl Closed {
+    /// Whether we ended it.
+    #[must_use]
+    pub fn is_by_us(&self) -> bool {
+        match self {
+            Self::Stomp(closed) => matches!(**closed, ::stomp::Closed::ByUs),
+        }
+    }
+
+    /// Whether the broker said that something of ours is wrong, rather than that the connection broke.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Stomp(closed) => matches!(**closed, ::stomp::Closed::Error { .. }),
+        }
+    }
+
+    /// Whether a message came that is larger than we take, and the session could not go on past it.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        let Self::Stomp(closed) = self;
+        matches!(
+            **closed,
+            ::stomp::Closed::Protocol(ProtocolError::Frame(
+                FrameError::BodyTooLong { .. } | FrameError::HeadersTooLong { .. } | FrameError::HeaderTooLong { .. }
+            ))
+        )
+    }
+}
+
+/// Why a message was not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFailure {
+    /// The broker refused this very message.
+    #[error("the broker refused the message: {words}")]
+    Refused {
+        /// What it said, fit to be shown.
+        words: String,
+    },
+    /// The message cannot be written in the protocol; nothing was sent.
+    #[error(transparent)]
+    Unsendable(EncodeError),
+    /// The session ended before the answer. The broker may have the message or not.
+    #[error("session over")]
+    Over,
+}
+
+impl From<::stomp::SendFailure> for SendFailure {
+    fn from(failure: ::stomp::SendFailure) -> Self {
+        match failure {
+            ::stomp::SendFailure::Refused { message } => Self::Refused { words: message },
+            ::stomp::SendFailure::Unsendable(error) => Self::Unsendable(error),
+            ::stomp::SendFailure::TimedOut { .. } | ::stomp::SendFailure::Closed(_) => Self::Over,
+        }
+    }
+}
+
+/// Why a broker does not let us subscribe, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SubscribeError(pub(super) String);

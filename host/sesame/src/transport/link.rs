@@ -1,0 +1,134 @@
+//! The connection of a channel to its broker.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use message::locked;
+
+use super::stomp::StompLink;
+use super::{Destination, Identity, QueueState, Session, SubscribeError, Subscription};
+use crate::config;
+use ::stomp::MemoryBudget;
+
+/// How long a link waits after the broker refused a request.
+const PENALTY: Duration = Duration::from_secs(5);
+
+/// Why a link cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// TLS cannot be set up with what was loaded.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// Name and passcode.
+    #[error(transparent)]
+    Login(#[from] config::LoginError),
+}
+
+/// The link to a broker: its address, our identity, and the back-off between attempts.
+#[derive(Debug)]
+pub struct Link {
+    protocol: Protocol,
+    rest_until: Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+enum Protocol {
+    Stomp(StompLink),
+}
+
+/// An open session and the broker it is with.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The session.
+    pub session: Session,
+    /// `host:port` of the broker.
+    pub broker: Arc<str>,
+}
+
+/// Whether messages can be received from a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It keeps a message until it is acknowledged, whatever the headers of deliveries say.
+    Fit,
+    /// So it does as far as is known.
+    Unknown,
+    /// It does not; with what is wrong and what to do.
+    Unfit(String),
+}
+
+impl Link {
+    /// A link to `broker` for `identity`.
+    ///
+    /// # Errors
+    /// [`LinkError`] where TLS or the login cannot be set up.
+    pub fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+        let protocol = Protocol::Stomp(StompLink::new(broker, identity, memory)?);
+        Ok(Self { protocol, rest_until: Mutex::new(None) })
+    }
+
+    /// Connects, however long it takes. Dropping the future stops it.
+    pub async fn connect(&self) -> Connected {
+        let rest = locked(&self.rest_until).take();
+        if let Some(until) = rest {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.connect().await,
+        }
+    }
+
+    /// Tries each broker once.
+    ///
+    /// # Errors
+    /// What went wrong with each.
+    pub async fn connect_once(&self) -> Result<Connected, Vec<String>> {
+        match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.connect_once().await,
+        }
+    }
+
+    /// Asks the broker of an open session about the queue of `destination`.
+    pub async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
+        match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.look_at_queue(session, destination).await,
+        }
+    }
+
+    /// Asks the broker whether `destination` keeps messages until they are acknowledged, where it answers. `suspected`: a
+    /// delivery looked as if it did not.
+    pub async fn look_at_source(&self, session: &Connected, destination: &Destination, suspected: bool) -> Source {
+        match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.look_at_source(session, destination, suspected).await,
+        }
+    }
+
+    /// Subscribes to `destination`, with at most `prefetch` deliveries that are not acknowledged.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] where the broker refuses. The next connection is delayed then.
+    pub async fn subscribe(
+        &self,
+        session: &Connected,
+        destination: &Destination,
+        prefetch: u32,
+    ) -> Result<Subscription, SubscribeError> {
+        let Protocol::Stomp(stomp) = &self.protocol;
+        let subscribed = stomp.subscribe(session, destination, prefetch).await;
+        if subscribed.is_err() {
+            self.penalise();
+        }
+        subscribed
+    }
+
+    /// Resets the back-off: the broker took messages in the last session.
+    pub async fn served(&self) {
+        match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.served().await,
+        }
+    }
+
+    /// Delays the next connection: the broker refused a request.
+    pub fn penalise(&self) {
+        *locked(&self.rest_until) = Some(Instant::now() + PENALTY);
+    }
+}

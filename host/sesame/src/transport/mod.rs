@@ -1,0 +1,36 @@
+//! What senders and receivers ask of a broker, whatever protocol it speaks.
+//!
+//! Start with [`Link`]: it connects and gives a [`Session`], which sends ([`Outbound`] → [`Receipt`]) and subscribes
+//! ([`Delivery`], [`AckToken`]). Senders and receivers name no protocol: what differs is answered here, for instance
+//! whether a receipt proves anything ([`Proof`]).
+//!
+//! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
+
+mod closed;
+mod delivery;
+mod link;
+mod session;
+mod stomp;
+
+use std::sync::Arc;
+
+use trust::{CredentialSource, Trust};
+
+pub(crate) use self::stomp::remedy;
+pub use ::stomp::{Destination, QueueState, Reservation};
+pub use closed::{Closed, SendFailure, SubscribeError};
+pub use delivery::{AckToken, Delivery, Subscription};
+pub use link::{Connected, Link, LinkError, Source};
+pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
+
+/// A header that RabbitMQ adds to what comes from a stream.
+const STREAM_OFFSET: &str = "x-stream-offset";
+
+/// Our credential, and the trust anchors that signers are checked against.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Anchors, CRLs, policies.
+    pub trust: Arc<Trust>,
+    /// Our certificate and key.
+    pub credential: Arc<CredentialSource>,
+}

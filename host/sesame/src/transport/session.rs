@@ -1,0 +1,156 @@
+//! Sending on a session.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Closed, Destination, SendFailure};
+use ::stomp::{Promise, SendFrame, rabbitmq};
+
+/// The header by which SSM names a message.
+const ID: &str = "empa-id";
+/// The message id that receivers ignore together with an empty body (EMPA, as SSM 2.0.0 to 2.1.0 sent it).
+const PING: &str = "ping";
+
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Where to.
+    pub destination: Destination,
+    /// The message's id.
+    pub id: String,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
+    /// The sealed message.
+    pub body: Bytes,
+}
+
+/// The proof that a broker confirmed a message. What that means for a destination is a [`Proof`].
+#[derive(Debug)]
+pub enum Receipt {
+    /// A RECEIPT frame.
+    Stomp(::stomp::Receipt),
+}
+
+/// What proves that the broker keeps a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The receipt, or the configuration allows that it proves nothing.
+    Receipt,
+    /// The broker must be asked for the queue before the first message and after receipts; without an answer nothing is
+    /// sent.
+    Queue,
+    /// The same; without an answer a receipt counts, for sending declares the queue.
+    QueueOrReceipt,
+}
+
+/// An open session. Clones are the same session.
+#[derive(Clone, Debug)]
+pub enum Session {
+    /// With a STOMP broker.
+    Stomp(::stomp::Session),
+}
+
+impl Session {
+    /// Name and version of the broker as it says, fit to be shown.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        match self {
+            Self::Stomp(session) => session.server(),
+        }
+    }
+
+    /// The protocol, and the broker as it calls itself, fit to be shown.
+    #[must_use]
+    pub fn peer(&self) -> String {
+        match self {
+            Self::Stomp(session) if session.server().is_empty() => format!("STOMP {}", session.version()),
+            Self::Stomp(session) => format!("STOMP {}, {}", session.version(), session.server()),
+        }
+    }
+
+    /// What proves that a message for `destination` is kept.
+    #[must_use]
+    pub fn proof(&self, destination: &Destination) -> Proof {
+        let Self::Stomp(session) = self;
+        proof(destination, session.server())
+    }
+
+    /// Queues a message; the answer comes by the [`PendingReceipt`]. Cancel-safe: dropped while it waits, nothing is sent.
+    ///
+    /// # Errors
+    /// [`SendFailure`].
+    pub async fn send(&self, message: Outbound) -> Result<PendingReceipt, SendFailure> {
+        let Outbound { destination, id, headers, body } = message;
+        let mut all = vec![(ID.to_owned(), id)];
+        all.extend(headers);
+        let Self::Stomp(session) = self;
+        let frame = SendFrame { destination: destination.to_string(), headers: all, body };
+        Ok(PendingReceipt::Stomp(session.send(frame).await?))
+    }
+
+    /// Sends an empty message that every receiver ignores, to find out whether the broker takes anything for `destination`.
+    ///
+    /// # Errors
+    /// [`SendFailure`].
+    pub async fn probe(&self, destination: Destination) -> Result<PendingReceipt, SendFailure> {
+        let (id, headers, body) = (PING.to_owned(), Vec::new(), Bytes::new());
+        self.send(Outbound { destination, id, headers, body }).await
+    }
+
+    /// Waits until the session is over and says why.
+    pub async fn closed(&self) -> Closed {
+        match self {
+            Self::Stomp(session) => Closed::Stomp(session.closed().await),
+        }
+    }
+
+    /// Ends the session once everything given so far is confirmed, or after `grace`.
+    pub async fn disconnect(&self, grace: Duration) -> bool {
+        match self {
+            Self::Stomp(session) => session.disconnect(grace).await,
+        }
+    }
+}
+
+fn proof(destination: &Destination, server: &str) -> Proof {
+    match (destination.promise(), rabbitmq::is_rabbitmq(server)) {
+        (Promise::Held, true) => Proof::QueueOrReceipt,
+        (Promise::HeldIfProved, _) if !rabbitmq::is_activemq(server) => Proof::Queue,
+        _ => Proof::Receipt,
+    }
+}
+
+/// The answer to one message, still to come.
+#[derive(Debug)]
+#[must_use = "only its receipt says that the broker has a message"]
+pub enum PendingReceipt {
+    /// A RECEIPT frame.
+    Stomp(::stomp::PendingReceipt),
+}
+
+impl Future for PendingReceipt {
+    type Output = Result<Receipt, SendFailure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self::Stomp(pending) = &mut *self;
+        Pin::new(pending).poll(context).map(|answer| answer.map(Receipt::Stomp).map_err(SendFailure::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_proves_that_a_message_is_kept_depends_on_the_broker() {
+        let on = |server: &str| {
+            ["/queue/a", "/amq/queue/a", "/topic/a"].map(|text| proof(&Destination::parse(text), server))
+        };
+        assert_eq!(on("RabbitMQ/3.10.8"), [Proof::QueueOrReceipt, Proof::Queue, Proof::Receipt]);
+        assert_eq!(on("ActiveMQ/5.17.2"), [Proof::Receipt; 3]);
+        assert_eq!(on(""), [Proof::Receipt, Proof::Queue, Proof::Receipt]);
+    }
+}
