@@ -51,13 +51,13 @@ pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
 };
 pub use self::component::contract::SERVED as CONTRACTS_SERVED;
+pub use self::component::grant::Grant;
 pub use self::component::schema::{ConfigError, SchemaError, Violation};
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
 pub use self::instance::Fault;
 pub use self::instance::answer::AnswerError;
 pub use self::instance::host_log::{TARGET as LOG_TARGET, log_is_at};
 pub use self::instance::limits::Limits;
-pub use self::instance::wasi::Grant;
 pub use self::pipeline::current::Current;
 pub use self::pipeline::report::{ChannelReport, StageReport};
 pub use self::pipeline::{

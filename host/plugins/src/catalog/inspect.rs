@@ -6,9 +6,9 @@ use wasmtime::component::Component;
 
 use crate::catalog::plugins::{Machine, Plugins};
 use crate::component::compile::Trust;
+use crate::component::grant::{Grant, grant_of};
 use crate::component::surface::Surface;
 use crate::component::{ComponentError, Description, Loaded, Roles};
-use crate::instance::wasi::{Grant, grant_of};
 use crate::text::clean;
 
 /// What a component is and imports.

@@ -10,11 +10,12 @@
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
-use crate::instance::limits::TICK;
+/// How long the engine waits between two ticks of the epoch, and so the grain of every deadline.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a guest. A thread that calls one needs at least four times as much.
 pub(crate) const GUEST_STACK: usize = 512 << 10;

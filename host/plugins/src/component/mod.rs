@@ -9,6 +9,7 @@ pub(crate) mod builtin;
 pub(crate) mod compile;
 pub(crate) mod contract;
 pub(crate) mod engine;
+pub(crate) mod grant;
 pub(crate) mod schema;
 pub(crate) mod surface;
 
@@ -20,11 +21,12 @@ use wasmtime::{Engine, Store};
 
 use crate::component::contract::{Exports, SERVED, Spoken};
 use crate::component::engine::Ticker;
+use crate::component::grant::{Grant, grant_of};
 use crate::component::schema::{ConfigError, Schema, SchemaError};
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{Limits, Meter};
 use crate::instance::state::HostState;
-use crate::instance::wasi::{Facts, Grant, grant_of};
+use crate::instance::wasi::Facts;
 use crate::instance::{self, Fault};
 use crate::text::clean;
 

@@ -5,8 +5,8 @@ use wasmparser::{CanonicalFunction, CanonicalOption, Chunk, Parser, Payload};
 use wasmtime::Engine;
 
 use crate::component::contract::{CONTRACT, Spoken};
+use crate::component::grant::{Grant, grant_of};
 use crate::component::{ComponentError, MAX_COMPONENT_BYTES};
-use crate::instance::wasi::{Grant, grant_of};
 use crate::text::clean;
 
 /// The roles, and what every plugin exports: what a component imports of these, another one must give it.

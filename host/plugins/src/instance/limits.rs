@@ -8,8 +8,7 @@
 
 use std::time::Duration;
 
-/// How long the engine waits between two ticks of the epoch, and so the grain of every deadline.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+use crate::component::engine::TICK;
 
 /// Room for names, findings and headers beside the payloads a guest returns, in bytes.
 const OUTPUT_ALLOWANCE: u64 = 1 << 20;

@@ -2,8 +2,8 @@
 //!
 //! Languages with a large runtime import clocks, random numbers, files and sockets whether a plugin uses them or not. They
 //! are linked with stand-ins, whose answers follow from the message and the component alone ([`Facts`]), so that a retry
-//! gives the same: see [`INTERFACES`] for what each answers. wasmtime's own implementation of WASI is not used, because there
-//! every such answer is a setting that keeps something real away; here there is nothing to keep away.
+//! gives the same: `component/grant` lists what each answers. wasmtime's own implementation of WASI is not used, because
+//! there every such answer is a setting that keeps something real away; here there is nothing to keep away.
 //!
 //! # Limits
 //! [`HANDLES`] handles of the host at once; random bytes, up to the memory limit in one call; output, by the limit of the
@@ -16,7 +16,6 @@ mod clocks;
 mod files;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
 mod http;
-mod interfaces;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
 mod sockets;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
@@ -28,8 +27,6 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 
 use self::bindings::wasi::clocks::wall_clock::Datetime;
-pub use self::interfaces::Grant;
-pub(crate) use self::interfaces::grant_of;
 pub(crate) use self::streams::Exit;
 use self::streams::Line;
 use crate::component::bindings::log::Level;
@@ -112,7 +109,7 @@ fn instant(millis: u64) -> Datetime {
     Datetime { seconds: millis / 1000, nanoseconds }
 }
 
-/// Links every interface of [`INTERFACES`](interfaces::INTERFACES).
+/// Links every interface that `component/grant` lists.
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     bindings::StandIns::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut HostState| state)
 }

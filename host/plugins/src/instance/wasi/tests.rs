@@ -7,7 +7,6 @@ use super::bindings::wasi::io::{poll, streams};
 use super::bindings::wasi::random::{insecure, insecure_seed, random};
 use super::bindings::wasi::sockets::{instance_network, ip_name_lookup, network, tcp_create_socket, udp_create_socket};
 use super::clocks::Pollable;
-use super::interfaces::INTERFACES;
 use super::streams::Output;
 use super::*;
 use crate::instance::limits::{GrowthRefused, Meter};
@@ -202,20 +201,6 @@ fn standard_error_is_kept_for_a_panic_and_output_is_not() {
         streams::HostOutputStream::write(&mut state, stream, format!("{output:?}").into_bytes()).unwrap().unwrap();
     }
     assert_eq!(state.stderr.panic_text().as_deref(), Some("Stderr"));
-}
-
-#[test]
-fn every_interface_of_the_world_has_a_word_for_plugin_inspect() {
-    let wit = include_str!("../../../../../wit/wasi/0.2.12.wit");
-    let world = wit.split_once("world stand-ins {").unwrap().1;
-    let linked: Vec<&str> = world.lines().filter_map(|line| line.trim().strip_prefix("import ")).collect();
-    let linked: Vec<&str> = linked.iter().map(|name| name.trim_end_matches("@0.2.12;")).collect();
-    for (name, _) in INTERFACES {
-        assert!(linked.contains(&name), "{name} is not linked");
-        assert_ne!(grant_of(&format!("{name}@0.2.0")), Grant::Refused, "{name}");
-        assert_eq!(grant_of(&format!("{name}@0.3.0")), Grant::Refused, "{name}");
-    }
-    assert_eq!(linked.len(), INTERFACES.len());
 }
 
 #[test]
