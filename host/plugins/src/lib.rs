@@ -3,8 +3,8 @@
 //! | folder | what it holds | start at |
 //! |---|---|---|
 //! | `catalog` | the plugins of the process while files come and go: the folder, sidecars, signatures, the one loader, what is remembered | [`Catalog`], `catalog/load.rs` |
-//! | `component` | from the bytes of a file to a linked component: why a file is refused, compilation and its cache, the contract's versions, the schema of a configuration | [`Plugins`], `component/mod.rs` |
-//! | `instance` | one fresh instance for one message: limits, log, WASI, checks of the answer | `instance/mod.rs` |
+//! | `component` | from the bytes of a file to a compiled component: why a file is refused, compilation and its cache, what each import gets, the contract's versions, the schema of a configuration | `component/mod.rs` |
+//! | `instance` | a linked component, and one fresh instance of it for each message: limits, log, WASI, checks of the answer | `instance/loaded.rs`, `instance/mod.rs` |
 //! | `pipeline` | the plugins of one channel in order, and what they make of a message | [`Pipeline`], `pipeline/run.rs` |
 //!
 //! The contract with authors is `wit/`, its Rust form `component/bindings`.

@@ -8,7 +8,8 @@ use crate::catalog::plugins::{Machine, Plugins};
 use crate::component::compile::Trust;
 use crate::component::grant::{Grant, grant_of};
 use crate::component::surface::Surface;
-use crate::component::{ComponentError, Description, Loaded, Roles};
+use crate::component::{ComponentError, Description, Roles};
+use crate::instance::Loaded;
 use crate::text::clean;
 
 /// What a component is and imports.

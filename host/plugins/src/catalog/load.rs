@@ -20,10 +20,9 @@ use super::folder::{self, Source, StageSource};
 use super::sidecar::Sidecar;
 use super::status::{PluginState, PluginStatus};
 use crate::catalog::plugins::Plugins;
-use crate::component::Loaded;
 use crate::component::compile::Trust;
 use crate::component::surface::Surface;
-use crate::instance::Running;
+use crate::instance::{Loaded, Running};
 use message::hex;
 
 /// Loads a plugin among these channels. Everything that can be wrong before the first message is found here.

@@ -13,7 +13,8 @@ use crate::catalog::provenance::{Provenance, ProvenanceSettings};
 use crate::component::compile::{CompileSettings, Compiler, Trust};
 use crate::component::engine::{Class, Ticker, engine};
 use crate::component::surface::{Surface, check_form};
-use crate::component::{ComponentError, Loaded, one_line};
+use crate::component::{ComponentError, one_line};
+use crate::instance::Loaded;
 use crate::instance::state::{HostState, link};
 
 /// Why no plugin can be run at all.

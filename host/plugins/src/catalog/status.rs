@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::sidecar::Sidecar;
-use crate::component::Loaded;
+use crate::instance::Loaded;
 
 /// The state of a plugin: what the loader finds, what pipelines act on, and the word that lists and the status file show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,9 @@
-//! From the bytes of a file to a component that is ready to be instantiated: everything that can be known about a
-//! plugin before it sees a message is checked here, and a refusal gives the reason.
+//! From the bytes of a file to a compiled component: what the file is, what it asks for, which version of the contract it
+//! was built for. [`ComponentError`] gives the reason of every refusal, also of those in `instance/loaded`.
 //!
-//! The order: form of the bytes and names of imports and exports (`surface`), compilation, functions of what is imported
-//! and exported, linking, one trial instance (a wrong type in an export shows only there), `describe`.
+//! The order: form of the bytes and names of imports and exports (`surface`), compilation (`compile`), functions of what is
+//! imported and exported (`contract`); then, in `instance/loaded`, linking, one trial instance (only this shows a wrong
+//! type in an export) and `describe`.
 
 pub(crate) mod bindings;
 pub(crate) mod builtin;
@@ -14,21 +15,12 @@ pub(crate) mod schema;
 pub(crate) mod surface;
 
 use std::fmt;
-use std::sync::Arc;
 
-use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Engine, Store};
+use wasmtime::component::Component;
 
-use crate::component::contract::{Exports, SERVED, Spoken};
-use crate::component::engine::Ticker;
+use crate::component::contract::SERVED;
 use crate::component::grant::{Grant, grant_of};
-use crate::component::schema::{ConfigError, Schema, SchemaError};
-use crate::instance::host_log::PluginLog;
-use crate::instance::limits::{Limits, Meter};
-use crate::instance::state::HostState;
-use crate::instance::wasi::Facts;
-use crate::instance::{self, Fault};
-use crate::text::clean;
+use crate::component::schema::SchemaError;
 
 /// Largest component that is read.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
@@ -211,6 +203,16 @@ pub struct Powers {
     pub stand_ins: bool,
 }
 
+impl Powers {
+    /// The powers that `component` asks for with its imports.
+    pub(crate) fn of(component: &Component) -> Self {
+        let (kind, engine) = (component.component_type(), component.engine());
+        let asks = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
+        let stand_ins = kind.imports(engine).any(|(name, _)| matches!(grant_of(name), Grant::StandIn(_)));
+        Self { log: asks("sesame:plugin/log@"), wasi: asks("wasi:"), stand_ins }
+    }
+}
+
 impl fmt::Display for Powers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = [(self.log, "log"), (self.wasi, "WASI stdio"), (self.stand_ins, "stand-ins")];
@@ -219,85 +221,8 @@ impl fmt::Display for Powers {
     }
 }
 
-/// A component that passed every check, linked.
-pub(crate) struct Loaded {
-    pub(crate) sha256: [u8; 32],
-    pub(crate) powers: Powers,
-    pub(crate) pre: InstancePre<HostState>,
-    pub(crate) exports: Box<dyn Exports>,
-    pub(crate) spoken: Spoken,
-    pub(crate) description: Description,
-    /// The schema of the configuration.
-    schema: Option<Schema>,
-    /// Without the clock no deadline would end a call, so it runs as long as anything that can be called.
-    _ticker: Arc<Ticker>,
-}
-
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Loaded({})", message::hex(&self.sha256))
-    }
-}
-
-impl Loaded {
-    /// Links `component` and tries it.
-    pub(crate) fn link(
-        component: &Component,
-        linker: &Linker<HostState>,
-        ticker: &Arc<Ticker>,
-        sha256: [u8; 32],
-    ) -> Result<Self, ComponentError> {
-        let engine = component.engine();
-        let spoken = Spoken::read(component)?;
-        let wrong = |e: wasmtime::Error| ComponentError::WrongType(one_line(&e));
-        let pre = linker.instantiate_pre(component).map_err(wrong)?;
-        let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
-        let description = Description::default();
-        let powers = powers(component, engine);
-        let mut loaded =
-            Self { sha256, powers, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
-        loaded.description = loaded.probe(engine)?;
-        loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
-        Ok(loaded)
-    }
-
-    /// Validates the plugin's table against its schema, if it has one.
-    pub(crate) fn check_config(&self, config: &serde_json::Value) -> Result<(), ConfigError> {
-        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(config))
-    }
-
-    pub(crate) fn roles(&self) -> Roles {
-        self.spoken.roles
-    }
-
-    fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
-        let limits = Limits { memory: 512 << 20, ..Limits::default() };
-        let state =
-            HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
-        let mut store = Store::new(engine, state);
-        let probe = |fault: Fault| ComponentError::Probe(fault.to_string());
-        let instance = instance::first(self, &mut store, &limits).map_err(probe)?;
-        self.exports.compare(&mut store, &instance).map_err(|e| ComponentError::WrongType(one_line(&e)))?;
-        let d = instance::describe(self, &mut store, &instance, &limits).map_err(probe)?;
-        Ok(Description {
-            name: clean(&d.name, 64),
-            version: clean(&d.version, 64),
-            summary: clean(&d.summary, 400),
-            config_schema: d.config_schema,
-            properties: d.properties,
-        })
-    }
-}
-
 /// An error of wasmtime in one line, without the list of frames that stands before the cause of a trap.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let words = error.chain().map(ToString::to_string).filter(|words| !words.contains("wasm backtrace:"));
     crate::text::clean_lines(&words.collect::<Vec<_>>().join(": "), 400)
-}
-
-fn powers(component: &Component, engine: &Engine) -> Powers {
-    let kind = component.component_type();
-    let asks = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
-    let stand_ins = kind.imports(engine).any(|(name, _)| matches!(grant_of(name), Grant::StandIn(_)));
-    Powers { log: asks("sesame:plugin/log@"), wasi: asks("wasi:"), stand_ins }
 }

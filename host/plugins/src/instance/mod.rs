@@ -1,10 +1,14 @@
-//! One fresh instance of a plugin, from `init` to the last role function, for one message or part of one.
+//! A linked component (`loaded`), and one fresh instance of it for each message or part of one, from `init` to the last role
+//! function.
 //!
 //! An error value that a guest returns is a verdict. A trap, the deadline or a limit ends the guest and becomes a [`Fault`].
 
 pub(crate) mod answer;
 pub(crate) mod host_log;
 pub(crate) mod limits;
+mod loaded;
+#[cfg(test)]
+mod made_up;
 pub(crate) mod state;
 pub(crate) mod stderr;
 pub(crate) mod wasi;
@@ -14,14 +18,16 @@ use std::time::Duration;
 use wasmtime::component::Instance;
 use wasmtime::{Store, Trap};
 
+use crate::component::bindings::transformer;
 use crate::component::bindings::types::{Failure, Finding, Message};
-use crate::component::bindings::{lifecycle, transformer};
-use crate::component::{Loaded, one_line};
+use crate::component::one_line;
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{GrowthRefused, Limits, Meter};
 use crate::instance::state::HostState;
 use crate::instance::wasi::{Exit, Facts};
 use crate::text::clean_lines;
+
+pub(crate) use self::loaded::Loaded;
 
 /// A plugin could not answer. The text says what happened and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -208,23 +214,6 @@ impl<'a> Running<'a> {
     fn fault(&self, error: &wasmtime::Error) -> Fault {
         fault(error, &self.store, &self.limits)
     }
-}
-
-/// The first instance of a component that has just been linked, for [`describe`].
-pub(crate) fn first(loaded: &Loaded, store: &mut Store<HostState>, limits: &Limits) -> Result<Instance, Fault> {
-    prepare(store, limits);
-    loaded.pre.instantiate(&mut *store).map_err(|error| fault(&error, store, limits))
-}
-
-/// What a component says of itself.
-pub(crate) fn describe(
-    loaded: &Loaded,
-    store: &mut Store<HostState>,
-    instance: &Instance,
-    limits: &Limits,
-) -> Result<lifecycle::Description, Fault> {
-    store.set_epoch_deadline(limits.ticks());
-    loaded.exports.describe(store, instance).map_err(|error| fault(&error, store, limits))
 }
 
 fn prepare(store: &mut Store<HostState>, limits: &Limits) {

@@ -39,8 +39,10 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostSta
     bindings::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     #[cfg(test)]
     {
-        bindings::made_up::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
-        bindings::made_up::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+        use bindings::made_up;
+
+        made_up::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+        made_up::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     }
     wasi::link(l)?;
     Ok(linker)

@@ -12,12 +12,11 @@ use crate::catalog::filter::{Facts, Filter};
 use crate::catalog::settings::OnError;
 use crate::catalog::sidecar::Sidecar;
 use crate::catalog::status::{PluginState, PluginStatus};
-use crate::component::Loaded;
 use crate::component::bindings::transformer::{Output, Part, Verdict};
 use crate::component::bindings::types::{Failure, Message};
 use crate::instance::answer::{self, AnswerError, Bounds};
 use crate::instance::limits::Limits;
-use crate::instance::{Fault, Running};
+use crate::instance::{Fault, Loaded, Running};
 use crate::text::{clean, clean_lines};
 use message::{Finding, hex};
 
