@@ -33,6 +33,8 @@ mod instance;
 mod pipeline;
 mod text;
 
+pub use message::Output;
+
 pub use self::catalog::filter::Filter;
 pub use self::catalog::folder::{FolderError, StageSource, passed_over, read as read_folder};
 pub use self::catalog::inspect::{Import, Inspection};
@@ -61,6 +63,6 @@ pub use self::instance::limits::Limits;
 pub use self::pipeline::current::Current;
 pub use self::pipeline::report::{ChannelReport, StageReport};
 pub use self::pipeline::{
-    Blame, Figures, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused,
-    SignerFacts, StageError, StageInfo, TOTAL_TIME,
+    Blame, Figures, Input, Outcome, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused, SignerFacts,
+    StageError, StageInfo, TOTAL_TIME,
 };

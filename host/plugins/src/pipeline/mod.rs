@@ -37,7 +37,7 @@ use crate::catalog::folder::StageSource;
 use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::{Description, Powers, Roles};
 use crate::instance::Fault;
-use message::{Direction, Finding, MessageId};
+use message::{Direction, Finding, MessageId, Output};
 
 use self::stage::Stage;
 pub use self::statistics::Figures;
@@ -174,21 +174,6 @@ pub enum Outcome {
         /// What happened and what to do.
         error: StageError,
     },
-}
-
-/// One message that goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// The new content; `None`: as it came.
-    pub payload: Option<Vec<u8>>,
-    /// The new media type; `None`: as it was.
-    pub content_type: Option<String>,
-    /// Headers to set, each name once.
-    pub headers: Vec<(String, String)>,
-    /// Names of routes; none: the default route.
-    pub routes: Vec<String>,
-    /// Number of this part among all of a split message, from 1, refused ones counted; `None`: it was not split.
-    pub part: Option<usize>,
 }
 
 /// A part of a split that goes to the reject queue.

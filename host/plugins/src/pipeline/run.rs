@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use super::health::Failed;
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, Stop};
-use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
+use super::{Blame, Input, Outcome, Pause, Pipeline, Refused};
 use crate::catalog::filter::Facts;
 use crate::catalog::settings::OnError;
 use crate::component::bindings::types::{self, Message};
 use crate::instance::Fault;
 use crate::instance::answer::{AnswerError, Bounds, MAX_PARTS, note};
-use message::{Direction, Finding, Severity};
+use message::{Direction, Finding, Output, Severity};
 
 impl Pipeline {
     /// Runs a message through all stages that concern it. Blocks; call it on a thread of its own.
