@@ -15,8 +15,8 @@
 //!
 //! # The state of a plugin
 //! [`PluginState`] has six words, the same in the log, in `sesame plugin list`, `sesame check` and the status file. A plugin that
-//! cannot answer holds back the messages it applies to, and no others. An earlier good component serves on while a newer file
-//! is broken or compiling.
+//! cannot answer holds back the messages it applies to, and no others. While a newer file is broken or compiling, the earlier
+//! good component stays in service.
 //!
 //! # Powers
 //! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or environment. What

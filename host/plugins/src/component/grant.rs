@@ -12,7 +12,7 @@ pub enum Grant {
     Linked(&'static str),
     /// A stand-in, which a sidecar can refuse; what it returns.
     StandIn(&'static str),
-    /// Nothing: the component is refused.
+    /// Not available: the component is refused.
     Refused,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn grant_of(name: &str) -> Grant {
         let exported = matches!(interface, "lifecycle" | "validator" | "transformer" | "router");
         return if exported { Grant::Refused } else { Grant::Contract };
     }
-    // A draft of 0.2 is another interface under the same name.
+    // A draft of 0.2 is a different interface with the same name.
     let served = version.strip_prefix("0.2.").is_some_and(|patch| patch.bytes().all(|b| b.is_ascii_digit()));
     let known = INTERFACES.iter().find(|(known, _)| *known == interface && served);
     known.map_or(Grant::Refused, |(_, grant)| *grant)
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_interface_of_the_world_has_a_word_for_plugin_inspect() {
+    fn every_interface_of_the_world_is_listed_for_plugin_inspect() {
         let wit = include_str!("../../../../wit/wasi/0.2.12.wit");
         let world = wit.split_once("world stand-ins {").unwrap().1;
         let linked: Vec<&str> = world.lines().filter_map(|line| line.trim().strip_prefix("import ")).collect();

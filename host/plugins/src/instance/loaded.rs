@@ -7,7 +7,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 use super::{fault, prepare};
-use crate::component::contract::{self, Exports, Spoken};
+use crate::component::contract::{self, BuiltFor, Exports};
 use crate::component::engine::Ticker;
 use crate::component::schema::{ConfigError, Schema};
 use crate::component::{ComponentError, Description, Powers, Roles, one_line};
@@ -23,7 +23,7 @@ pub(crate) struct Loaded {
     pub(crate) powers: Powers,
     pub(crate) pre: InstancePre<HostState>,
     pub(crate) exports: Box<dyn Exports<HostState>>,
-    pub(crate) spoken: Spoken,
+    pub(crate) built_for: BuiltFor,
     pub(crate) description: Description,
     /// The schema of the configuration.
     schema: Option<Schema>,
@@ -46,14 +46,14 @@ impl Loaded {
         sha256: [u8; 32],
     ) -> Result<Self, ComponentError> {
         let engine = component.engine();
-        let spoken = Spoken::read(component)?;
+        let built_for = BuiltFor::read(component)?;
         let wrong = |e: wasmtime::Error| ComponentError::WrongType(one_line(&e));
         let pre = linker.instantiate_pre(component).map_err(wrong)?;
-        let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
+        let exports = contract::find(built_for.major, built_for.roles, &pre).map_err(wrong)?;
         let description = Description::default();
         let powers = Powers::of(component);
         let mut loaded =
-            Self { sha256, powers, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
+            Self { sha256, powers, pre, exports, built_for, description, schema: None, _ticker: Arc::clone(ticker) };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
@@ -65,7 +65,7 @@ impl Loaded {
     }
 
     pub(crate) fn roles(&self) -> Roles {
-        self.spoken.roles
+        self.built_for.roles
     }
 
     /// Makes one instance, compares the types of its exports and has it describe itself.

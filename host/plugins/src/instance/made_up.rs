@@ -1,4 +1,4 @@
-//! What `sesame:plugin@7.x` imports, the major that only the tests serve: each call is passed on to the newest major.
+//! What `sesame:plugin@7.x` imports, the major that only the tests support: each call is passed on to the newest major.
 
 use crate::component::bindings::{log, made_up as bindings};
 use crate::instance::state::HostState;

@@ -1,10 +1,10 @@
-//! `sesame:plugin@7.x`, a major that only the tests serve: it shows what a second major needs. Each type is converted to or
+//! `sesame:plugin@7.x`, a major that only the tests support: it shows what a second major needs. Each type is converted to or
 //! from that of the newest major, field by field, and nothing else is done. What it imports is in `instance/made_up`.
 
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
-use super::{Asked, Description, Exports, Roles, indices};
+use super::{Answered, Description, Exports, Roles, indices};
 use crate::component::bindings::{self as newest, made_up as bindings, transformer, types};
 
 indices!();
@@ -27,7 +27,7 @@ impl<T: Send + 'static> Exports<T> for Indices {
         store: &mut Store<T>,
         instance: &Instance,
         message: &types::Message,
-    ) -> Asked<Vec<types::Finding>> {
+    ) -> Answered<Vec<types::Finding>> {
         let Some(indices) = &self.validator else { return Ok(None) };
         let answer = indices.load(&mut *store, instance)?.call_validate(store, &message.into())?;
         Ok(Some(answer.map(all).map_err(Into::into)))
@@ -38,13 +38,13 @@ impl<T: Send + 'static> Exports<T> for Indices {
         store: &mut Store<T>,
         instance: &Instance,
         message: &types::Message,
-    ) -> Asked<transformer::Transformed> {
+    ) -> Answered<transformer::Transformed> {
         let Some(indices) = &self.transformer else { return Ok(None) };
         let answer = indices.load(&mut *store, instance)?.call_transform(store, &message.into())?;
         Ok(Some(answer.map(Into::into).map_err(Into::into)))
     }
 
-    fn route(&self, store: &mut Store<T>, instance: &Instance, message: &types::Message) -> Asked<Vec<String>> {
+    fn route(&self, store: &mut Store<T>, instance: &Instance, message: &types::Message) -> Answered<Vec<String>> {
         let Some(indices) = &self.router else { return Ok(None) };
         let answer = indices.load(&mut *store, instance)?.call_route(store, &message.into())?;
         Ok(Some(answer.map_err(Into::into)))

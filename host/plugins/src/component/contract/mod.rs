@@ -1,17 +1,17 @@
-//! The major versions of the contract that are served side by side.
+//! The major versions of the contract that this host supports side by side.
 //!
-//! A component is built for one of them, and the names of its imports and exports say which ([`Spoken`]). Its exports are
+//! A component is built for one of them, and the names of its imports and exports say which ([`BuiltFor`]). Its exports are
 //! called through [`Exports`], with the types of the newest major; `v1` passes them on as they are. A second major is
 //! a module beside it that converts them field by field, and one in `instance` for what it imports; `made_up`, which only
-//! the tests serve, is an example.
+//! the tests support, is an example.
 //!
 //! # Policy
 //! A shim for another major converts types and nothing else: every limit and every check of an answer is applied in code
 //! that all majors share, so that none is missing in one of them.
 
+mod built_for;
 #[cfg(test)]
 mod made_up;
-mod spoken;
 #[cfg(test)]
 mod tests;
 mod v1;
@@ -24,29 +24,29 @@ use crate::component::bindings::lifecycle::Description;
 use crate::component::bindings::transformer::Transformed;
 use crate::component::bindings::types::{Failure, Finding, Message};
 
-pub(crate) use self::spoken::{CONTRACT, Major, Spoken};
+pub(crate) use self::built_for::{BuiltFor, CONTRACT, Major};
 
 /// The majors as an error names them.
 pub const SERVED: &str = "1.x";
 
-/// What a role function answers; nothing where the component does not have the role.
-pub(crate) type Asked<T> = wasmtime::Result<Option<Result<T, Failure>>>;
+/// The answer of a role function; none if the component does not have the role.
+pub(crate) type Answered<T> = wasmtime::Result<Option<Result<T, Failure>>>;
 
 /// The functions of a component, called with the types of the newest major on stores with the data `T`. Errors are traps and
 /// the like.
 pub(crate) trait Exports<T>: Send + Sync {
     /// Compares the types of all exports with the contract.
     fn compare(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<()>;
-    /// Asks what the plugin says of itself.
+    /// Has the plugin describe itself.
     fn describe(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<Description>;
-    /// Hands the plugin its configuration.
+    /// Gives the plugin its configuration.
     fn init(&self, store: &mut Store<T>, instance: &Instance, config: &str) -> wasmtime::Result<Result<(), String>>;
-    /// Asks the validator.
-    fn validate(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Asked<Vec<Finding>>;
-    /// Asks the transformer.
-    fn transform(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Asked<Transformed>;
-    /// Asks the router.
-    fn route(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Asked<Vec<String>>;
+    /// Calls the validator.
+    fn validate(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Answered<Vec<Finding>>;
+    /// Calls the transformer.
+    fn transform(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Answered<Transformed>;
+    /// Calls the router.
+    fn route(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Answered<Vec<String>>;
 }
 
 /// Looks the functions up, those of `roles` and those that every plugin has.
