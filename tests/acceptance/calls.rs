@@ -283,8 +283,8 @@ fn stand_ins_are_shown_by_inspect_and_refused_by_name_where_a_sidecar_denies_the
     asked.case("denied", "x", "1");
     done(asked.run());
     let reason = asked.reason("denied");
-    assert!(reason.contains("wants wasi:clocks/monotonic-clock@0.2"), "{reason}");
-    assert!(reason.contains("which its sidecar refuses with `deny-stand-ins`"), "{reason}");
+    assert!(reason.contains("imports wasi:clocks/monotonic-clock@0.2"), "{reason}");
+    assert!(reason.contains("which its sidecar denies with `deny-stand-ins`"), "{reason}");
 }
 
 #[test]

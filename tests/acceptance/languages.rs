@@ -402,7 +402,7 @@ fn an_author_s_mistake_in_c_is_shown_by_the_compiler_and_a_socket_is_refused() {
 #[test]
 fn a_component_that_wants_too_much_is_inspected_without_being_trusted() {
     let folder = Folder::new("inspect");
-    // It wants an interface of which this host knows nothing: another name of the same length, which keeps every offset.
+    // It imports an interface that this host does not know: another name of the same length, which keeps every offset.
     let mut bytes = std::fs::read(guests::component("files")).unwrap();
     let (from, to) = (b"wasi:filesystem/", b"wasi:filescheme/");
     for at in 0..bytes.len() - from.len() {
@@ -415,7 +415,7 @@ fn a_component_that_wants_too_much_is_inspected_without_being_trusted() {
     let output = sesame(folder.path(), &arguments);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for expected in ["wasi:filescheme/", ": NOT granted", "verdict      would be refused: it wants wasi:", "sha256"] {
+    for expected in ["wasi:filescheme/", ": NOT granted", "verdict      would be refused: it imports wasi:", "sha256"] {
         assert!(said.contains(expected), "{expected} not in\n{said}");
     }
     let json = sesame(folder.path(), &[&arguments[..], &["--json"]].concat());

@@ -52,11 +52,11 @@ fn signature(file: &Path) -> PathBuf {
 #[test]
 fn a_plugin_is_adopted_once_it_is_signed_and_not_when_it_was_changed_since() {
     let asking = asking();
-    asking.is_refused("10-a.toml is not signed, and require-signed is set: put 10-a.toml.p7s beside it");
+    asking.is_refused("10-a.toml is not signed, and require-signed is set: create 10-a.toml.p7s with");
     asking.sign();
     asking.is_adopted();
     fs::write(&asking.side_car, "enabled = false\n").unwrap();
-    asking.is_refused("10-a.toml is not what 10-a.toml.p7s was made for");
+    asking.is_refused("10-a.toml does not match its signature 10-a.toml.p7s");
 }
 
 #[test]

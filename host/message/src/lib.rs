@@ -3,6 +3,7 @@
 //! | start at | for |
 //! |---|---|
 //! | [`MessageId`], [`Direction`], [`Finding`] | the identity of a message, its way, what plugins found in it |
+//! | [`Output`] | what a pipeline returns for it |
 //! | [`Fate`] | what became of it, and the line of the log about it |
 //! | [`code`] | why it was rejected or deferred: the table of all codes |
 //! | [`text`] | foreign text made safe for a log or a terminal |
@@ -164,6 +165,21 @@ impl fmt::Display for Finding {
         }
         f.write_str(&self.text)
     }
+}
+
+/// One message that leaves a pipeline, as the plugins return it and the journal of a sender keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The new content; `None` if it is that of the message.
+    pub payload: Option<Vec<u8>>,
+    /// The new media type; `None` if it is that of the message.
+    pub content_type: Option<String>,
+    /// Headers to set, each name once.
+    pub headers: Vec<(String, String)>,
+    /// Names of routes; empty for the default route.
+    pub routes: Vec<String>,
+    /// Its number among all parts of a split message, from 1, refused ones counted; `None` if it was not split.
+    pub part: Option<usize>,
 }
 
 /// Lower-case hexadecimal.

@@ -3,8 +3,8 @@
 //! | folder | what it holds | start at |
 //! |---|---|---|
 //! | `catalog` | the plugins of the process while files come and go: the folder, sidecars, signatures, the one loader, what is remembered | [`Catalog`], `catalog/load.rs` |
-//! | `component` | from the bytes of a file to a linked component: why a file is refused, compilation and its cache, the contract's versions, the schema of a configuration | [`Plugins`], `component/mod.rs` |
-//! | `instance` | one fresh instance for one message: limits, log, WASI, checks of the answer | `instance/mod.rs` |
+//! | `component` | from the bytes of a file to a compiled component: why a file is refused, compilation and its cache, what each import gets, the contract's versions, the schema of a configuration | `component/mod.rs` |
+//! | `instance` | a linked component, and one fresh instance of it for each message: limits, log, WASI, checks of the answer | `instance/loaded.rs`, `instance/mod.rs` |
 //! | `pipeline` | the plugins of one channel in order, and what they make of a message | [`Pipeline`], `pipeline/run.rs` |
 //!
 //! The contract with authors is `wit/`, its Rust form `component/bindings`.
@@ -15,8 +15,8 @@
 //!
 //! # The state of a plugin
 //! [`PluginState`] has six words, the same in the log, in `sesame plugin list`, `sesame check` and the status file. A plugin that
-//! cannot answer holds back the messages it applies to, and no others. An earlier good component serves on while a newer file
-//! is broken or compiling.
+//! cannot answer holds back the messages it applies to, and no others. While a newer file is broken or compiling, the earlier
+//! good component stays in service.
 //!
 //! # Powers
 //! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or environment. What
@@ -32,6 +32,8 @@ mod component;
 mod instance;
 mod pipeline;
 mod text;
+
+pub use message::Output;
 
 pub use self::catalog::filter::Filter;
 pub use self::catalog::folder::{FolderError, StageSource, passed_over, read as read_folder};
@@ -51,16 +53,16 @@ pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
 };
 pub use self::component::contract::SERVED as CONTRACTS_SERVED;
+pub use self::component::grant::Grant;
 pub use self::component::schema::{ConfigError, SchemaError, Violation};
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
 pub use self::instance::Fault;
 pub use self::instance::answer::AnswerError;
 pub use self::instance::host_log::{TARGET as LOG_TARGET, log_is_at};
 pub use self::instance::limits::Limits;
-pub use self::instance::wasi::Grant;
 pub use self::pipeline::current::Current;
 pub use self::pipeline::report::{ChannelReport, StageReport};
 pub use self::pipeline::{
-    Blame, Figures, Input, Outcome, Output, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused,
-    SignerFacts, StageError, StageInfo, TOTAL_TIME,
+    Blame, Figures, Input, Outcome, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused, SignerFacts,
+    StageError, StageInfo, TOTAL_TIME,
 };

@@ -1,4 +1,4 @@
-//! One entry of the catalog: the files of a plugin as they were seen, the result of loading them, and what is in service.
+//! One entry of the catalog: the files of a plugin as last seen, the result of loading them, and what is in service.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,9 +13,9 @@ pub(super) struct Entry {
     name: String,
     origin: Origin,
     seen: Seen,
-    judged: Judged,
+    last_load: LastLoad,
     preview: Option<Preview>,
-    /// A failure that is not acted on yet: a file may still be being written.
+    /// A failure that has no effect yet, because a file may still be being written.
     pending: Option<PluginStatus>,
     /// What pipelines use.
     status: Option<PluginStatus>,
@@ -28,32 +28,32 @@ pub(super) struct Entry {
 pub(super) enum Origin {
     /// Its files are in the plugin folder.
     Folder,
-    /// A pipeline lists it; the settings are those of a file beside it, if there is one.
+    /// A pipeline lists it; its settings are in the file beside it, if there is one.
     Listed,
-    /// A pipeline lists it, and its settings are in the configuration; a file beside it does not count.
+    /// A pipeline lists it, and its settings are in the configuration; a file beside it is ignored.
     Configured,
 }
 
-/// The files as they were seen last.
+/// The files as last seen.
 #[derive(Debug)]
 struct Seen {
     facts: Facts,
-    /// Since when they are like that,
+    /// Since when they are unchanged.
     since: Instant,
-    /// and the same moment by the system clock.
+    /// The same moment by the system clock.
     at: SystemTime,
 }
 
 /// The last load.
 #[derive(Debug)]
-struct Judged {
+struct LastLoad {
     /// Whether its result still holds.
     valid: bool,
-    /// Load the files as they are, without waiting for anything.
+    /// Whether to load the files as they are, without waiting.
     at_once: bool,
-    /// The files that were loaded,
+    /// The files that were loaded.
     facts: Facts,
-    /// and when.
+    /// When they were loaded.
     at: Instant,
     /// When the signatures were checked last.
     signatures_at: Instant,
@@ -63,7 +63,7 @@ struct Judged {
 #[derive(Debug)]
 struct Preview {
     facts: Facts,
-    /// The settings, or what could be understood of them.
+    /// The settings, or those that are valid.
     sidecar: Option<Sidecar>,
     tombstone: Option<String>,
 }
@@ -75,7 +75,7 @@ impl Entry {
             name,
             origin,
             seen: Seen { facts, since: now, at: SystemTime::now() },
-            judged: Judged { valid: false, at_once, facts, at: now, signatures_at: now },
+            last_load: LastLoad { valid: false, at_once, facts, at: now, signatures_at: now },
             preview: None,
             pending: None,
             status: None,
@@ -88,37 +88,38 @@ impl Entry {
         let news = facts != self.seen.facts;
         if news {
             self.seen = Seen { facts, since: Instant::now(), at: SystemTime::now() };
-            (self.judged.valid, self.pending) = (false, None);
+            (self.last_load.valid, self.pending) = (false, None);
         }
         news
     }
 
-    /// Has the files loaded again: something beside them changed.
+    /// Has the files loaded again, because something else changed.
     pub(super) fn invalidate(&mut self) {
-        self.judged.valid = false;
+        self.last_load.valid = false;
     }
 
     /// The same for a broken plugin that was loaded long ago.
     pub(super) fn retry_broken(&mut self, pace: &Pace, clock: Instant) {
         let broken = self.status.as_ref().is_some_and(|status| status.state == PluginState::Broken);
-        if broken && self.pending.is_none() && clock.saturating_duration_since(self.judged.at) >= pace.again {
-            self.judged.valid = false;
+        if broken && self.pending.is_none() && clock.saturating_duration_since(self.last_load.at) >= pace.again {
+            self.last_load.valid = false;
         }
     }
 
-    /// Whether it serves with the files that are there, and its signatures were not checked for long.
+    /// Whether it serves with the present files, and its signatures are due for a check.
     pub(super) fn signature_check_due(&self, pace: &Pace, clock: Instant) -> bool {
         let ready = self.status.as_ref().is_some_and(|status| status.state == PluginState::Ready);
-        let settled = ready && self.judged.valid && self.pending.is_none() && self.judged.facts == self.seen.facts;
-        settled && clock.saturating_duration_since(self.judged.signatures_at) >= pace.again
+        let settled =
+            ready && self.last_load.valid && self.pending.is_none() && self.last_load.facts == self.seen.facts;
+        settled && clock.saturating_duration_since(self.last_load.signatures_at) >= pace.again
     }
 
     /// Records a signature check: why the plugin must not serve any longer, or nothing.
     pub(super) fn record_signature_check(&mut self, withdrawn: Option<String>) {
-        self.judged.signatures_at = Instant::now();
+        self.last_load.signatures_at = Instant::now();
         let Some(reason) = withdrawn else { return };
         let tombstone = self.status.as_ref().and_then(|status| status.tombstone.clone());
-        self.judged.at = self.judged.signatures_at;
+        self.last_load.at = self.last_load.signatures_at;
         let broken = PluginStatus::broken(self.name.clone(), self.known_sidecar(), reason);
         self.show(PluginStatus { tombstone, ..broken });
     }
@@ -131,8 +132,8 @@ impl Entry {
         self.seen.facts == *facts
     }
 
-    pub(super) fn is_judged(&self) -> bool {
-        self.judged.valid
+    pub(super) fn is_loaded(&self) -> bool {
+        self.last_load.valid
     }
 
     pub(super) fn is_pending(&self) -> bool {
@@ -151,7 +152,7 @@ impl Entry {
         self.origin == Origin::Configured
     }
 
-    /// Whether there are no files, and there never was a plugin or it was disabled or uninstalled.
+    /// Whether there are no files, and the plugin was disabled, uninstalled or never there.
     pub(super) fn is_nothing(&self) -> bool {
         let over = self.status.as_ref().is_none_or(|status| status.state.is_ended());
         !self.is_listed() && over && self.seen.facts.is_nothing()
@@ -160,7 +161,7 @@ impl Entry {
     /// Whether its files seem to be complete.
     pub(super) fn is_whole(&self, pace: &Pace, now: SystemTime, clock: Instant) -> bool {
         let facts = &self.seen.facts;
-        if self.judged.at_once || (self.is_listed() && facts.is_nothing() && self.status.is_none()) {
+        if self.last_load.at_once || (self.is_listed() && facts.is_nothing() && self.status.is_none()) {
             return true;
         }
         if !facts.has_component() {
@@ -168,20 +169,20 @@ impl Entry {
             return self.since(clock) >= if self.status.is_some() { pace.vanished } else { pace.patience };
         }
         let since = self.since(clock);
-        if facts.lack_one_of(&self.judged.facts) && since < pace.vanished {
+        if facts.lack_one_of(&self.last_load.facts) && since < pace.vanished {
             return false;
         }
         since >= pace.quiet && (since >= pace.settle || facts.are_finished(now, pace.settle))
     }
 
-    /// Acts on the result of a load.
+    /// Applies the result of a load.
     pub(super) fn take(&mut self, loaded: PluginStatus) {
-        // Files that were loaded before as they are now have had their time.
-        let again = self.judged.facts == self.seen.facts && self.status.is_some();
-        let first = std::mem::replace(&mut self.judged.at_once, false) || again;
-        self.judged.valid = loaded.state != PluginState::Compiling;
-        (self.judged.at, self.judged.facts) = (Instant::now(), self.seen.facts);
-        self.judged.signatures_at = self.judged.at;
+        // The same files were loaded before, so they need no more time.
+        let again = self.last_load.facts == self.seen.facts && self.status.is_some();
+        let first = std::mem::replace(&mut self.last_load.at_once, false) || again;
+        self.last_load.valid = loaded.state != PluginState::Compiling;
+        (self.last_load.at, self.last_load.facts) = (Instant::now(), self.seen.facts);
+        self.last_load.signatures_at = self.last_load.at;
         self.has_sidecar |= self.seen.facts.has_sidecar() && !self.is_configured();
         match loaded.state {
             PluginState::Ready if self.lacks_sidecar(loaded.tombstone.as_deref()) => {
@@ -191,7 +192,7 @@ impl Entry {
             }
             PluginState::Ready => self.serve(loaded),
             PluginState::Compiling => {
-                self.judged.at_once = true;
+                self.last_load.at_once = true;
                 if !self.serves() && !again {
                     self.show(loaded);
                 }
@@ -205,7 +206,7 @@ impl Entry {
         }
     }
 
-    /// Whether its settings are gone. With a new tombstone it is another plugin of the same name, and never had any.
+    /// Whether its sidecar is gone. With a new tombstone it is another plugin of the same name, which never had one.
     fn lacks_sidecar(&self, tombstone: Option<&str>) -> bool {
         let ended = tombstone
             .is_some_and(|text| self.status.as_ref().is_some_and(|status| status.tombstone.as_deref() != Some(text)));
@@ -219,7 +220,7 @@ impl Entry {
         }
     }
 
-    /// Acts on a failure that lasted for long enough; true where there was one.
+    /// Applies a failure that has lasted long enough; true if there was one.
     pub(super) fn end_patience(&mut self, pace: &Pace, clock: Instant) -> bool {
         let over = self.pending.is_some() && self.since(clock) >= pace.patience;
         if over {
@@ -274,20 +275,21 @@ impl Entry {
         self.status.as_ref()?.sidecar.clone()
     }
 
-    /// Whether it was to be loaded at once, and was not because it changed meanwhile.
+    /// Whether it was due to be loaded at once, and was not because it changed meanwhile.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.status.is_none() && (self.is_listed() || self.judged.at_once)
+        self.status.is_none() && (self.is_listed() || self.last_load.at_once)
     }
 
-    /// Whether its component is there and was not loaded yet, or not for good. Loading the same files again does not count.
+    /// Whether its component exists and was not loaded yet, or not successfully. Loading the same files again does not count.
     fn is_loading(&self) -> bool {
-        let unjudged = !self.judged.valid && (self.seen.facts != self.judged.facts || self.status.is_none());
+        let not_loaded = !self.last_load.valid && (self.seen.facts != self.last_load.facts || self.status.is_none());
         let compiling = self.status.as_ref().is_some_and(|status| status.state == PluginState::Compiling);
-        self.seen.facts.has_component() && (unjudged || compiling || self.pending.is_some())
+        self.seen.facts.has_component() && (not_loaded || compiling || self.pending.is_some())
     }
 
-    /// Whether its settings are to be read before it is loaded: a plugin that does not serve holds the messages they name.
-    pub(super) fn wants_preview(&self) -> bool {
+    /// Whether its settings must be read before it is loaded, because a plugin that does not serve holds the messages they
+    /// select.
+    pub(super) fn needs_preview(&self) -> bool {
         let known = self.preview.as_ref().is_some_and(|preview| preview.facts == self.seen.facts);
         self.is_loading() && !self.serves() && !known
     }
@@ -302,8 +304,8 @@ impl Entry {
         self.status.as_ref().is_some_and(PluginStatus::serves)
     }
 
-    /// The status of a plugin whose component is there and not loaded yet, and in place of which nothing serves: the
-    /// messages that its files name wait.
+    /// The status of a plugin whose component exists and is not loaded yet, while no earlier one serves: the messages that its
+    /// files select wait.
     fn awaited(&self) -> Option<PluginStatus> {
         let preview = self.preview.as_ref().filter(|preview| preview.facts == self.seen.facts);
         let sidecar = preview.and_then(|preview| preview.sidecar.clone());
@@ -312,20 +314,20 @@ impl Entry {
             return None;
         }
         let own = self.seen.facts.has_sidecar() || self.is_configured();
-        // Without its settings it is judged by those it had.
+        // Without its sidecar the earlier settings apply.
         let lost = self.has_sidecar && !own && self.status.is_some();
         Some(PluginStatus {
             sidecar: if lost { self.known_sidecar() } else { sidecar },
             has_sidecar: self.has_sidecar || (own && !self.is_configured()),
             tombstone: preview.and_then(|preview| preview.tombstone.clone()),
             loading: Some(self.seen.at),
-            judged: self.status.as_ref().is_some_and(|status| !status.state.is_ended() && status.judged),
+            examined: self.status.as_ref().is_some_and(|status| !status.state.is_ended() && status.examined),
             ..PluginStatus::new(self.name.clone(), PluginState::Compiling)
         })
     }
 
-    /// The status of the plugin. One that was to be loaded at once cannot answer until it is, and one that came later is
-    /// compiling from the moment its component is seen: otherwise messages would pass unchecked.
+    /// The status of the plugin. One that was due to be loaded at once cannot answer until it is, and one that is added later
+    /// is compiling from the moment its component is seen: otherwise messages would pass unchecked.
     pub(super) fn status(&self) -> Option<PluginStatus> {
         let unsettled = || PluginStatus::broken(self.name.clone(), None, "was changed while it was loaded".to_owned());
         let loading = (self.is_loading() && self.serves()).then_some(self.seen.at);
@@ -334,7 +336,7 @@ impl Entry {
     }
 }
 
-/// What to do about a plugin whose component is there and whose settings are gone.
+/// What to do about a plugin whose component exists and whose sidecar is gone.
 pub(crate) fn sidecar_gone(name: &str) -> String {
     let stem = name.strip_suffix(".wasm").unwrap_or(name);
     format!(

@@ -1,5 +1,5 @@
-//! The files of one plugin as the file system shows them, so that a change is seen without reading them, and files that are
-//! still changing are left alone.
+//! The metadata of a plugin's files, so that a change is noticed without reading them, and files that are still changing are
+//! left alone.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ struct FileFacts {
 }
 
 impl Facts {
-    /// Looks at the files that begin with `stem`. One that cannot be looked at does not exist.
+    /// Reads the metadata of the files that begin with `stem`. If that fails, the file counts as absent.
     pub(super) fn of(stem: &Path) -> Self {
         Self(ENDINGS.map(|ending| {
             let stat = rustix::fs::lstat(beside(stem, ending)).ok()?;
@@ -48,13 +48,13 @@ impl Facts {
         matches!(self.0, [_, Some(_), ..])
     }
 
-    /// Whether a file is gone that was there `before`.
+    /// Whether a file is gone that existed `before`.
     pub(super) fn lack_one_of(&self, before: &Self) -> bool {
         self.0.iter().zip(&before.0).any(|(now, before)| now.is_none() && before.is_some())
     }
 
-    /// Whether the files show that no one writes to them any longer: none was written for this long, or each was renamed, or
-    /// had its mode or times set, after it was written last.
+    /// Whether the metadata shows that the files are complete: each was not written for this long, or was renamed, or had its
+    /// mode or times set, after the last write.
     pub(super) fn are_finished(&self, now: SystemTime, settle: Duration) -> bool {
         self.0.iter().flatten().all(|facts| {
             let old = || now.duration_since(moment(facts.modified)?).ok().map(|age| age >= settle);
@@ -88,7 +88,7 @@ mod tests {
         assert!(!finished(1, (10, 0), (10, 0)), "it may be being written");
         assert!(finished(1, (10, 0), (10, 1)), "it was renamed");
         assert!(!finished(0, (10, 0), (10, 1)), "an empty file may be about to be written");
-        assert!(!finished(1, (11, 0), (11, 0)), "a time that lies ahead proves nothing");
+        assert!(!finished(1, (11, 0), (11, 0)), "a time in the future proves nothing");
         assert!(Facts::default().are_finished(now, SECOND));
     }
 }

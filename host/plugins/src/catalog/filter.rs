@@ -6,9 +6,9 @@ use message::Direction;
 
 /// The messages a plugin applies to; a key that is not set matches all.
 ///
-/// Patterns are compared whole, letter by letter; `*` matches any number of characters. A signer is compared in both
-/// forms of the name, RFC 4514 and slash. A content type is compared in lower case and without its parameters; a
-/// message without one matches only where nothing is set.
+/// A pattern must match the whole text, with upper and lower case distinguished; `*` matches any number of characters. A
+/// signer is compared in both forms of the name, RFC 4514 and slash. A content type is compared in lower case and without
+/// its parameters; a message without one matches only if the key is not set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Names of channels.
@@ -23,7 +23,7 @@ pub struct Filter {
     pub content_type: Option<Vec<String>>,
 }
 
-/// What a filter compares of a message.
+/// The facts of a message that a filter compares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) destination: &'a str,
@@ -43,7 +43,7 @@ struct Kept {
 }
 
 impl Filter {
-    /// As text for the journal.
+    /// The text for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {
         let Self { channels, direction, destination, signer, content_type } = self.clone();
@@ -51,7 +51,7 @@ impl Filter {
         serde_json::to_string(&Kept { channels, inbound, destination, signer, content_type }).unwrap_or_default()
     }
 
-    /// From the text of the journal; a filter that matches everything if it cannot be understood.
+    /// From the text of the journal. A text that cannot be parsed gives a filter that matches everything.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let Ok(kept) = serde_json::from_str::<Kept>(text) else { return Self::default() };
@@ -66,7 +66,7 @@ impl Filter {
             && self.channels.as_ref().is_none_or(|names| names.iter().any(|name| name == channel))
     }
 
-    /// Whether a message of a channel that is concerned matches.
+    /// Whether a message matches. Its channel and direction are not compared, see [`Filter::concerns`].
     pub(crate) fn matches(&self, facts: &Facts<'_>) -> bool {
         let any = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
         let kind = facts.content_type.map(|text| {
@@ -79,7 +79,7 @@ impl Filter {
     }
 }
 
-/// Compares `text` with a pattern in which `*` stands for anything; linear in both.
+/// Compares `text` with a pattern in which `*` matches anything; linear in both.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_anything() {
+    fn a_star_matches_anything() {
         for (pattern, text) in
             [("a", "a"), ("*", ""), ("a*", "abc"), ("*c", "abc"), ("a*c", "abc"), ("a*b*c", "aXbYbc")]
         {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_set_must_match() {
+    fn every_key_that_is_set_must_match() {
         let filter = Filter {
             destination: Some(vec!["/queue/a*".into()]),
             signer: Some(vec!["/C=UK/CN=x".into()]),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn is_the_same_when_it_was_remembered() {
+    fn is_the_same_after_the_journal_stored_it() {
         let filter = Filter {
             channels: Some(vec!["central".into()]),
             direction: Some(Direction::Outbound),

@@ -2,13 +2,13 @@
 //! (the sidecar).
 //!
 //! # Policy
-//! Anyone who can write here runs code on every message. So a folder, component or sidecar is refused if users other than its
-//! owner may write to it, or if it belongs to neither root nor the user of this process. Symbolic links are refused because
-//! their target is decided elsewhere. Names that begin with a dot are ignored; nothing else disappears: a file that cannot be
-//! read and a sidecar whose component is gone are plugins that cannot answer.
+//! Anyone who can write here runs code on every message. Therefore a folder, component or sidecar is refused if users other
+//! than its owner may write to it, or if it belongs to neither root nor the user of this process. Symbolic links are refused
+//! because others may control their target. Names that begin with a dot are ignored. No other file is skipped: a file that
+//! cannot be read, or a sidecar whose component is gone, is a plugin that cannot answer.
 //!
-//! `NAME.removed` marks that the plugin NAME was uninstalled by `sesame plugin remove` (a tombstone). Its text is different each
-//! time, so that one that was there before a plugin says nothing about that plugin. A component beside it wins.
+//! `NAME.removed` marks a plugin that `sesame plugin remove` uninstalled (a tombstone). Its text differs each time, so that a
+//! marker that is older than a plugin does not apply to it. A component beside the marker takes precedence.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -31,7 +31,7 @@ const MAX_TOMBSTONE_BYTES: u64 = 4 << 10;
 /// The ending of a marker.
 pub(crate) const TOMBSTONE: &str = ".removed";
 
-/// The kinds of file that show that there is, or was, a plugin.
+/// The kinds of file by which a plugin, present or removed, is found.
 const KINDS: [&str; 3] = ["wasm", "toml", "removed"];
 
 /// The endings of all files that belong to one plugin.
@@ -66,7 +66,7 @@ pub(crate) enum Source {
     BuiltIn(&'static [u8]),
     /// A file, read when the plugin is loaded.
     File(PathBuf),
-    /// Nowhere; what to do.
+    /// It does not exist; what to do.
     Missing(String),
 }
 
@@ -77,7 +77,7 @@ pub struct StageSource {
     pub(crate) source: Source,
     /// The settings, or all that is wrong with them.
     pub(crate) sidecar: Result<Sidecar, String>,
-    /// Of settings with mistakes, the filter keys that could be understood.
+    /// The filter keys that are valid, if the settings have mistakes.
     pub(crate) understood: Option<Sidecar>,
     /// The sidecar's file, which need not exist; none where the configuration has the settings.
     pub(crate) sidecar_file: Option<PathBuf>,
@@ -149,7 +149,7 @@ impl StageSource {
         self.sidecar.as_ref().map_or(true, |sidecar| sidecar.enabled)
     }
 
-    /// What to do about a component that does not exist, if it does not.
+    /// What to do if the component does not exist; none if it does.
     pub(crate) fn missing(&self) -> Option<String> {
         match &self.source {
             Source::Missing(remedy) => Some(remedy.clone()),
@@ -187,10 +187,10 @@ pub(crate) fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     Ok(stems.into_iter().collect())
 }
 
-/// All plugins of the folder, in order, also those that are disabled, not those that were uninstalled.
+/// All plugins of the folder, in order: disabled ones included, uninstalled ones not.
 ///
 /// # Errors
-/// [`FolderError`] when the folder itself cannot be used; what is wrong with one file stays with its plugin.
+/// [`FolderError`] when the folder itself cannot be used. A mistake in one file is kept with its plugin.
 pub fn read(folder: &Path) -> Result<Vec<StageSource>, FolderError> {
     let there = |stem: &PathBuf| [".wasm", ".toml"].iter().any(|kind| beside(stem, kind).symlink_metadata().is_ok());
     Ok(stems(folder)?.into_iter().filter(there).map(|stem| stage(&stem)).collect())
@@ -228,7 +228,7 @@ fn passed_over_name(path: &Path) -> Option<String> {
     })
 }
 
-/// The file `STEM` with an ending. Not `with_extension`, which would cut a stem that holds a dot.
+/// The file `STEM` with an ending. Not `with_extension`, which would cut a stem that contains a dot.
 pub(crate) fn beside(stem: &Path, ending: &str) -> PathBuf {
     let mut name = stem.as_os_str().to_owned();
     name.push(ending);
@@ -272,8 +272,7 @@ fn parse_sidecar(bytes: &[u8], path: &Path) -> Result<Sidecar, String> {
     })
 }
 
-/// The bytes of a regular file that only its owner may write to. The checks are made on the file that is read, not on
-/// its name.
+/// The bytes of a regular file that only its owner may write to. The checks apply to the open file, not to its name.
 pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let file = files::open_regular(CWD, path).map_err(|error| match error {
@@ -297,17 +296,17 @@ pub(crate) fn read_component(path: &Path) -> Result<Vec<u8>, String> {
     read_file(path, MAX_COMPONENT_BYTES)
 }
 
-/// The folder itself as the file system shows it. It stays the same only as long as no name comes or goes.
+/// The metadata of the folder itself. It stays the same only while no name is added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DirectoryFacts {
-    /// Device and inode; none if the folder cannot be looked at.
+    /// Device and inode; none if the folder cannot be read.
     place: Option<(u64, u64)>,
     /// When its names and its inode changed, in seconds and nanoseconds.
     changed: [(i64, u64); 2],
 }
 
 impl DirectoryFacts {
-    /// Looks at a folder.
+    /// Reads the metadata of a folder.
     pub(crate) fn of(folder: &Path) -> Self {
         match rustix::fs::stat(folder) {
             Err(_) => Self { place: None, changed: [(0, 0); 2] },
@@ -318,7 +317,7 @@ impl DirectoryFacts {
         }
     }
 
-    /// Whether the last change was so long before `now` that the next one has another time, however coarse the clock.
+    /// Whether the last change is at least `age` old at `now`, so that the next one gets another time even from a coarse clock.
     pub(crate) fn is_older_than(&self, now: SystemTime, age: Duration) -> bool {
         let old = |(seconds, nanoseconds): &(i64, u64)| {
             let since = Duration::new(u64::try_from(*seconds).ok()?, u32::try_from(*nanoseconds).ok()?);

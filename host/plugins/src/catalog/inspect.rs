@@ -1,14 +1,15 @@
-//! A component looked at without trusting it: its imports are judged first, then it is checked and compiled as any other, and
-//! of its code only `describe` is run.
+//! Inspection of an untrusted component: its imports are checked first, then it is compiled as any other, and of its code only
+//! `describe` is run.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
 use crate::catalog::plugins::{Machine, Plugins};
 use crate::component::compile::Trust;
+use crate::component::grant::{Grant, grant_of};
 use crate::component::surface::Surface;
-use crate::component::{ComponentError, Description, Loaded, Roles};
-use crate::instance::wasi::{Grant, grant_of};
+use crate::component::{ComponentError, Description, Roles};
+use crate::instance::Loaded;
 use crate::text::clean;
 
 /// What a component is and imports.
@@ -29,20 +30,20 @@ pub struct Inspection {
 /// Something a component imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// The interface, made fit to print.
+    /// The interface, escaped for printing.
     pub name: String,
     /// What the component gets for it.
     pub grant: Grant,
 }
 
 impl Plugins {
-    /// Looks at the component in `bytes`, a file from the operator. This compiles, and can take seconds.
+    /// Inspects the component in `bytes`, a file from the operator. This compiles, and can take seconds.
     #[must_use]
     pub fn inspect(&self, bytes: &[u8]) -> Inspection {
         self.inspect_from(bytes, Trust::Foreign)
     }
 
-    /// The same in this process, for bytes of our own: a compiler that fails takes the process with it.
+    /// The same in this process, for a component of our own: if the compiler crashes, so does the process.
     #[must_use]
     pub fn inspect_trusted(&self, bytes: &[u8]) -> Inspection {
         self.inspect_from(bytes, Trust::BuiltIn)

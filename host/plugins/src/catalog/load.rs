@@ -2,9 +2,9 @@
 //! for authors and the tests use it.
 //!
 //! # Policy
-//! - A sidecar counts only once its signature is checked, where signatures are required.
-//! - A sidecar with mistakes makes the plugin broken. The filter keys that could be understood still apply, so that a plugin
-//!   for one destination does not hold the messages of all. A `channels` list with an unknown name is not such a key: the
+//! - Where signatures are required, a sidecar is used only after its signature was checked.
+//! - A sidecar with mistakes makes the plugin broken. Its valid filter keys still apply, so that a plugin for one destination
+//!   does not hold all messages. A `channels` list with an unknown name is not such a key: the
 //!   name may be a misspelling of any channel.
 //! - The component is read once. Those bytes are compared with the pin and the signature, compiled, linked and given their
 //!   configuration.
@@ -20,13 +20,12 @@ use super::folder::{self, Source, StageSource};
 use super::sidecar::Sidecar;
 use super::status::{PluginState, PluginStatus};
 use crate::catalog::plugins::Plugins;
-use crate::component::Loaded;
 use crate::component::compile::Trust;
 use crate::component::surface::Surface;
-use crate::instance::Running;
+use crate::instance::{Loaded, Running};
 use message::hex;
 
-/// Loads a plugin among these channels. Everything that can be wrong before the first message is found here.
+/// Loads a plugin among these channels. Every mistake that can be found before the first message is found here.
 pub(crate) fn load(plugins: &Plugins, files: &StageSource, channels: &[String], effort: Effort) -> PluginStatus {
     let source = plugins.provenance().checked(files);
     let name = || source.name.clone();
@@ -62,8 +61,8 @@ fn with_settings(plugins: &Plugins, source: &StageSource, sidecar: Sidecar, effo
     }
 }
 
-/// The settings in the files of a plugin, or what could be understood of them; a plugin that is not loaded yet applies to
-/// these messages.
+/// The settings in the files of a plugin, or those that are valid. They select the messages that wait for a plugin that is not
+/// loaded yet.
 pub(crate) fn preview(plugins: &Plugins, files: &StageSource, channels: &[String]) -> Option<Sidecar> {
     let source: Cow<'_, StageSource> = plugins.provenance().checked(files);
     Settings::read(&source, channels).sidecar
@@ -71,9 +70,9 @@ pub(crate) fn preview(plugins: &Plugins, files: &StageSource, channels: &[String
 
 /// The settings of a plugin among the channels that exist.
 struct Settings {
-    /// What was understood of them; none if that is nothing.
+    /// The valid ones; none if there are none.
     sidecar: Option<Sidecar>,
-    /// Why the plugin must not serve with them.
+    /// Why the plugin must not be used with them.
     mistake: Option<String>,
 }
 
@@ -98,7 +97,7 @@ fn unknown_channel(filter: &Filter, channels: &[String]) -> Option<String> {
     Some(format!("has a mistake: sidecar names unknown channel {unknown:?} (channels: {})", channels.join(", ")))
 }
 
-/// Whether loading it takes next to no time; what cannot be read is refused as quickly.
+/// Whether loading it takes almost no time; a file that cannot be read is refused as quickly.
 fn is_compiled(plugins: &Plugins, source: &StageSource) -> bool {
     match &source.source {
         Source::File(path) => folder::read_component(path).map_or(true, |bytes| plugins.is_compiled(&bytes)),
@@ -138,7 +137,7 @@ fn deny_stand_ins(bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "wants {}, which its sidecar refuses with `deny-stand-ins`: build it without files, network, clocks and random \
+        "imports {}, which its sidecar denies with `deny-stand-ins`: build it without files, network, clocks and random \
          numbers, or remove the key",
         imports.join(", ")
     ))
@@ -148,7 +147,7 @@ fn check_pin(bytes: &[u8], sidecar: &Sidecar) -> Result<(), String> {
     let found: [u8; 32] = Sha256::digest(bytes).into();
     match sidecar.sha256 {
         Some(pin) if pin != found => Err(format!(
-            "is not the component its sidecar pins: its SHA-256 is {}, `sha256` says {}",
+            "does not match the hash in its sidecar: its SHA-256 is {}, `sha256` is {}",
             hex(&found),
             hex(&pin)
         )),

@@ -1,37 +1,36 @@
-//! The plugins of the process: for each one the files that were seen last, the last good component with its settings, and
-//! what is wrong with the files that are there now. Pipelines are put together from it.
+//! The plugins of the process: for each one its files as last seen, the last good component with its settings, and what is
+//! wrong with the present files. Pipelines are built from it.
 //!
 //! Start at [`Catalog::look`]. The daemon calls it again and again: it looks at the file system, loads what has changed (see
 //! `load`), and returns a [`Snapshot`] of all plugins. Nothing here chooses a thread or changes a pipeline in use.
-//! [`Catalog::snapshot`] looks without loading: it takes next to no time, also while another thread compiles.
+//! [`Catalog::snapshot`] looks without loading: it takes almost no time, even while another thread compiles.
 //!
-//! # What is guaranteed
-//! A component counts from the moment its name, `NAME.wasm`, is in the folder. Until it is loaded it is a plugin that is
-//! compiling: the messages its sidecar names wait, as the file reads now; if that cannot be read, all messages. The same
-//! holds for a file that comes back, for one that starts a disabled or uninstalled plugin again, and for a sidecar that
-//! changes while its component compiles, however long that takes. If an earlier component serves, it goes on.
+//! # Guarantees
+//! A plugin exists from the moment its component, `NAME.wasm`, is in the folder. Until the component is loaded, the plugin is
+//! compiling, and the messages that its present sidecar selects wait; if the sidecar cannot be read, all messages. The same
+//! holds for a file that comes back, for one that enables or reinstalls a plugin, and for a sidecar that changes while its
+//! component compiles, however long that takes. An earlier component stays in service meanwhile.
 //!
-//! A caller that asks [`Catalog::is_current`] after it took up a message, and takes another snapshot if the answer is no,
-//! has not missed a component that was there before the message: the answer is yes only if the directory has the times and
-//! the inode that it had before it was listed last, those were two seconds old by then, and no file of a plugin that does
+//! A caller that checks [`Catalog::is_current`] after it took up a message, and takes another snapshot if that is false, does
+//! not miss a component that was in the folder before the message. It is true only if the directory has the times and the
+//! inode that it had before it was last listed, those times were two seconds old by then, and no file of a plugin that does
 //! not serve has changed. This holds on local file systems; a network file system may show a new name late.
 //!
 //! # Policy
 //! - Files that may still be being written are left alone for a second, and files that were renamed into place for 0.2 s;
-//!   what was in service stays. A broken file has five seconds to become good before it is reported.
-//! - While any file of the folder is changing, all wait for each other, five seconds at most, so that files that are copied
-//!   together take effect together.
-//! - A broken file never replaces a good one. If there was no good one, the plugin cannot answer; the filter keys of a
-//!   sidecar with mistakes apply as far as they could be understood, unless its signature is refused.
-//! - The signatures of a plugin that serves are checked again every minute: once its signer is revoked or off the list, the
-//!   plugin cannot answer.
+//!   the earlier component stays in service. A broken file is reported only after five seconds.
+//! - While any file of the folder is changing, all changes wait, five seconds at most, so that files that are copied together
+//!   take effect together.
+//! - A broken file never replaces a good one. If there was no good one, the plugin cannot answer. The valid filter keys of a
+//!   sidecar with mistakes apply, unless its signature is refused.
+//! - The signatures of a plugin that serves are checked again every minute. Once its signer is revoked or removed from the
+//!   list, the plugin cannot answer.
 //! - A broken plugin is loaded again every minute: the cause may be a list, a CRL or a lack of file handles.
 //! - A component that is gone for two seconds is missing, and its plugin cannot answer until the file is back, or the plugin
-//!   is uninstalled (`NAME.removed`) or disabled (`enabled = false`). Only a file that was never loaded, because it was gone
-//!   before, leaves nothing behind.
-//! - If a sidecar is gone for two seconds, the settings it had serve on, and a plugin that is not in service without it cannot
-//!   answer. An empty file takes its place.
-//! - The first look of the process waits for nothing: the files are loaded as they are. A plugin that changes during that look
+//!   is uninstalled (`NAME.removed`) or disabled (`enabled = false`). A file that was deleted before it was loaded is forgotten.
+//! - If a sidecar is gone for two seconds, a plugin in service keeps its settings, and one that is not in service cannot
+//!   answer. An empty file is a valid sidecar.
+//! - The first look of the process does not wait: the files are loaded as they are. A plugin that changes during that look
 //!   cannot answer until the next.
 
 mod entry;
@@ -68,20 +67,20 @@ use crate::catalog::plugins::Plugins;
 /// How soon to look again while something is changing.
 const SOON: Duration = Duration::from_millis(200);
 
-/// How long changes are waited for.
+/// How long to wait while files change.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// The files of a plugin must be unchanged for this long,
+    /// The files of a plugin must be unchanged for this long.
     quiet: Duration,
-    /// or for this long if they do not show that they are complete.
+    /// The same for files whose metadata does not show that they are complete.
     settle: Duration,
     /// A component is missing after it has been gone for this long.
     vanished: Duration,
     /// Files wait this long for others that are changing.
     together: Duration,
-    /// A broken file may become good for this long before it is reported.
+    /// A broken file is reported after this long.
     patience: Duration,
-    /// Broken files are loaded again, and signatures checked again, after this long: the cause may be elsewhere.
+    /// Broken files are loaded again, and signatures checked again, after this long: the cause may lie elsewhere.
     again: Duration,
 }
 
@@ -97,20 +96,20 @@ const PACE: Pace = Pace {
 /// How much a look may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Loads what is compiled already; the rest is compiling.
+    /// Loads components that are already compiled; the others are shown as compiling.
     Quick,
-    /// Compiles, which can take minutes. One such look at a time.
+    /// Compiles, which can take minutes. Only one such look runs at a time.
     Full,
 }
 
-/// After this long a change of a directory shows in its times, whatever else happens.
+/// A change of a directory more than this long after the last one shows in its times.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// A plugin folder as it was listed last.
+/// A plugin folder as last listed.
 #[derive(Debug)]
 struct Listed {
     facts: DirectoryFacts,
-    /// Whether the directory was unchanged for long enough that its times show the next change.
+    /// Whether the directory was unchanged long enough for its times to show the next change.
     settled: bool,
 }
 
@@ -143,7 +142,7 @@ pub struct Snapshot {
     pub unusable: Option<Arc<FolderError>>,
     /// When to look again, if before the usual time.
     pub soon: Option<Duration>,
-    /// Whether a plugin changed while it was loaded for the first time, so that nothing good is known of it.
+    /// Whether a plugin changed while it was loaded for the first time, so that it has no good component yet.
     pub unsettled: bool,
     /// The version of the catalog that it shows, see [`Catalog::is_current`].
     pub version: u64,
@@ -156,7 +155,7 @@ impl Snapshot {
         &self.folder
     }
 
-    /// A plugin that a pipeline lists; one that was not looked at cannot answer.
+    /// A plugin that a pipeline lists; one that is not in the snapshot cannot answer.
     #[must_use]
     pub fn named(&self, stage: &NamedStage) -> PluginStatus {
         let unknown = || PluginStatus::broken(named_name(stage), None, "is not loaded yet".to_owned());
@@ -165,7 +164,7 @@ impl Snapshot {
 }
 
 impl NamedStage {
-    /// The same name with other settings is another plugin.
+    /// The same name with different settings is a different plugin.
     fn key(&self) -> String {
         format!("{}\n{:?}", self.name, self.settings)
     }
@@ -185,13 +184,13 @@ pub struct Catalog {
     /// Held during a full look.
     looking: Mutex<()>,
     entries: Mutex<Entries>,
-    /// The errors that were logged and still hold, by what they are about.
+    /// The errors that were logged and still apply, by subject.
     reported: Mutex<HashMap<String, String>>,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// The folders that were looked at: a reload may use another one beside that of the running daemon.
+    /// The folders in use: a reload may use another one besides that of the running daemon.
     folders: BTreeMap<PathBuf, Listed>,
     /// Incremented with every change.
     version: u64,
@@ -217,11 +216,11 @@ impl Place {
     }
 }
 
-/// A plugin to be loaded, and its files as they were seen before.
+/// A plugin to be loaded, and its files as seen before loading.
 struct Job {
     place: Place,
     facts: Facts,
-    /// Whether it no longer waits for others that are changing.
+    /// Whether it does not wait for others that are changing.
     alone: bool,
 }
 
@@ -233,8 +232,8 @@ impl Catalog {
         Self { plugins, pace: PACE, looking, entries, reported }
     }
 
-    /// Looks at the files, loads what has changed, and shows all plugins. All that one look finds takes effect in one
-    /// [`Snapshot`].
+    /// Looks at the files, loads those that have changed, and returns all plugins. Everything that one look finds takes effect
+    /// in one [`Snapshot`].
     #[must_use]
     pub fn look(&self, wanted: &Wanted, effort: Effort) -> Snapshot {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
@@ -242,7 +241,7 @@ impl Catalog {
         let checked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
         let load = |job: Job| (load::load(&self.plugins, &job.place.files(), &wanted.channels, effort), job);
         let mut loaded: Vec<(PluginStatus, Job)> = jobs.into_iter().map(load).collect();
-        // What changed meanwhile is loaded at the next look, together with what belongs to it.
+        // Files that changed meanwhile are loaded at the next look, together with those copied with them.
         let all_the_same = loaded.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
         loaded.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
         let mut entries = locked(&self.entries);
@@ -263,7 +262,7 @@ impl Catalog {
         snapshot
     }
 
-    /// Looks at the files without loading them: what is not loaded yet is compiling. Takes next to no time.
+    /// Looks at the files without loading them: plugins that are not loaded yet are compiling. Takes almost no time.
     #[must_use]
     pub fn snapshot(&self, wanted: &Wanted) -> Snapshot {
         let (_, mut snapshot) = self.survey(wanted, false);
@@ -271,8 +270,8 @@ impl Catalog {
         snapshot
     }
 
-    /// Whether a [`Snapshot`] of this version is up to date: the catalog did not change, no component was put into the folder,
-    /// and no file of a plugin that does not serve has changed. Costs a few calls of `stat`.
+    /// Whether a [`Snapshot`] of this version is up to date: the catalog has not changed, no component was added to the folder,
+    /// and no file of a plugin that does not serve has changed. Takes a few calls of `stat`.
     #[must_use]
     pub fn is_current(&self, wanted: &Wanted, version: u64) -> bool {
         let entries = locked(&self.entries);
@@ -295,16 +294,16 @@ impl Catalog {
                 .all(|(stage, stem)| entries.named.get(&stage.key()).is_some_and(|entry| unchanged(entry, &stem)))
     }
 
-    /// Reads the settings of plugins that are not loaded yet: the messages they name wait.
+    /// Reads the settings of plugins that are not loaded yet: the messages they select wait.
     fn preview(&self, wanted: &Wanted, entries: &mut Entries) {
         for place in entries.places(wanted) {
-            let Some(entry) = entries.entry(&place).filter(|entry| entry.wants_preview()) else { continue };
+            let Some(entry) = entries.entry(&place).filter(|entry| entry.needs_preview()) else { continue };
             let files = place.files();
             entry.preview(load::preview(&self.plugins, &files, &wanted.channels), files.tombstone);
         }
     }
 
-    /// Checks the signatures of plugins that serve, where that is due: why each must not serve any longer, if so.
+    /// Checks the signatures of plugins that serve, if due. Returns why each must be withdrawn, if it must.
     fn recheck_signatures(&self, wanted: &Wanted) -> Vec<(Place, Facts, Option<String>)> {
         let clock = Instant::now();
         let mut entries = locked(&self.entries);
@@ -321,7 +320,7 @@ impl Catalog {
         due.into_iter().map(check).collect()
     }
 
-    /// Sees which plugins are to be loaded now.
+    /// Finds the plugins to be loaded now.
     fn survey(&self, wanted: &Wanted, loading: bool) -> (Vec<Job>, Snapshot) {
         let mut snapshot = Snapshot::default();
         let mut entries = locked(&self.entries);
@@ -394,7 +393,7 @@ impl Entries {
         folder.chain(wanted.named.iter().cloned().map(Box::new).map(Place::Named)).collect()
     }
 
-    /// The plugins to be loaded now, unless others of the folder are still changing.
+    /// The plugins to be loaded now; none while others of the folder are changing.
     fn jobs(&mut self, wanted: &Wanted, pace: &Pace, snapshot: &mut Snapshot) -> Vec<Job> {
         let (now, clock) = (SystemTime::now(), Instant::now());
         let mut jobs = Vec::new();
@@ -404,7 +403,7 @@ impl Entries {
             let acted = entry.end_patience(pace, clock);
             self.version += u64::from(acted);
             let Some(entry) = self.entry(&place) else { continue };
-            if !entry.is_judged() {
+            if !entry.is_loaded() {
                 let whole = entry.is_whole(pace, now, clock);
                 moving |= !whole;
                 longest = longest.max(entry.since(clock));
@@ -437,7 +436,7 @@ impl Entries {
     }
 }
 
-/// Only a folder that does not exist has no plugins: one that cannot be reached must not let messages pass unchecked.
+/// A folder that does not exist has no plugins. One that cannot be read is an error: messages must not pass unchecked.
 fn stems(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     match folder.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),

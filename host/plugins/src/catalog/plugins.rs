@@ -13,7 +13,8 @@ use crate::catalog::provenance::{Provenance, ProvenanceSettings};
 use crate::component::compile::{CompileSettings, Compiler, Trust};
 use crate::component::engine::{Class, Ticker, engine};
 use crate::component::surface::{Surface, check_form};
-use crate::component::{ComponentError, Loaded, one_line};
+use crate::component::{ComponentError, one_line};
+use crate::instance::Loaded;
 use crate::instance::state::{HostState, link};
 
 /// Why no plugin can be run at all.
@@ -27,7 +28,7 @@ pub enum StartError {
     Ticker(#[source] std::io::Error),
 }
 
-/// Runs plugins. One per process, shared by all pipelines; a component that several channels use is compiled once.
+/// Loads plugins. One per process, shared by all pipelines; a component that several channels use is compiled once.
 pub struct Plugins {
     small: Machine,
     large: Machine,
@@ -39,7 +40,7 @@ pub struct Plugins {
     pub(super) ticker: Arc<Ticker>,
 }
 
-/// An engine and what can be linked on it.
+/// An engine with its linker.
 pub(super) struct Machine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<HostState>,
@@ -94,7 +95,7 @@ impl Plugins {
         &self.provenance
     }
 
-    /// The component in `bytes`, checked, compiled, linked and tried. This can take seconds.
+    /// The component in `bytes`, checked, compiled and linked. This can take seconds.
     pub(crate) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(loaded) = self.known(&sha256) {
@@ -113,8 +114,8 @@ impl Plugins {
         Ok(loaded)
     }
 
-    /// Whether the component in `bytes` is in use or in the cache, or no component at all, so that loading or refusing it
-    /// takes next to no time.
+    /// Whether the component in `bytes` is loaded or cached, or is no component: loading or refusing it then takes almost no
+    /// time.
     pub(crate) fn is_compiled(&self, bytes: &[u8]) -> bool {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         check_form(bytes).is_err()
@@ -126,14 +127,14 @@ impl Plugins {
         locked(&self.loaded).get(sha256).and_then(Weak::upgrade)
     }
 
-    /// The compiled component, and the engine it is for. What can be none is refused before.
+    /// The compiled component, and the engine it is for. A file that cannot be a plugin is refused before it is compiled.
     pub(super) fn compile(
         &self,
         bytes: &[u8],
         sha256: &[u8; 32],
         trust: Trust,
     ) -> Result<(Component, &Machine), ComponentError> {
-        Surface::read(bytes)?.judge()?;
+        Surface::read(bytes)?.check()?;
         let machine = self.machine(bytes);
         Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust)?, machine))
     }

@@ -1,9 +1,9 @@
-//! The plugins of a channel that takes them from the folder: those that are there now, and those that the journal remembers.
+//! The plugins of a channel that uses the plugin folder: those in the folder now, and those remembered in the journal.
 //!
 //! # Policy
-//! A plugin of the channel stays one until it is uninstalled, by a `NAME.removed` marker that was not there when the plugin
-//! was installed, or disabled by `enabled = false` in its sidecar. If its files are gone, it cannot answer for the messages
-//! that it applied to last. So a folder that was emptied, by mistake or to let messages pass unchecked, holds them back.
+//! A plugin of the channel stays one until it is uninstalled, by a `NAME.removed` marker that is newer than the plugin, or
+//! disabled by `enabled = false` in its sidecar. If its files are gone, it cannot answer for the messages it last applied to.
+//! So if the folder is emptied, by mistake or to let messages pass unchecked, they wait.
 
 use std::path::Path;
 
@@ -23,15 +23,15 @@ const SIDECAR: &str = "side-car";
 pub struct Remembered {
     /// The name of its file.
     pub name: String,
-    /// The messages it applied to; none if its sidecar was never understood, and then it is all of them.
+    /// The messages it applied to. None, if its sidecar was never valid, means all messages.
     pub filter: Option<Filter>,
     /// Whether it had a sidecar, without which it must not serve.
     pub sidecar: bool,
-    /// The marker that was there before it, and does not apply to it.
+    /// A marker that is older than the plugin and does not apply to it.
     pub tombstone: Option<String>,
 }
 
-/// The plugins of a channel, in order, and what is to be remembered from now on.
+/// The plugins of a channel, in order, and what to remember from now on.
 #[must_use]
 pub fn with_remembered(
     folder: &Path,
@@ -47,12 +47,12 @@ pub fn with_remembered(
     }
     stages.sort_by(|a, b| stem(&a.name).cmp(stem(&b.name)));
     let is_known = |status: &PluginStatus| remembered.iter().any(|known| known.name == status.name);
-    let stays = |status: &&PluginStatus| !status.state.is_ended() && (status.judged || is_known(status));
+    let stays = |status: &&PluginStatus| !status.state.is_ended() && (status.examined || is_known(status));
     let kept = stages.iter().filter(stays).map(remember).collect();
     (stages, kept)
 }
 
-/// Corrects the status of a plugin by what is remembered of it.
+/// Corrects the status of a plugin with what is remembered of it.
 fn merge(status: &mut PluginStatus, known: &Remembered, folder: &Path) {
     let stale = status.tombstone.is_some() && status.tombstone == known.tombstone;
     if status.state == PluginState::Removed && stale {
@@ -68,7 +68,7 @@ fn merge(status: &mut PluginStatus, known: &Remembered, folder: &Path) {
     }
 }
 
-/// Its component may have come back while its settings are gone: it must not serve without them.
+/// A component whose sidecar is gone must not serve without it.
 fn miss_sidecar(status: &mut PluginStatus, known: &Remembered) {
     (status.has_sidecar, status.sidecar) = (true, known.settings());
     if status.serves() || status.is_compiling() {
@@ -99,7 +99,7 @@ impl Remembered {
         Some(Value::Object(kept).to_string())
     }
 
-    /// What a journal keeps under `name`.
+    /// From what a journal stores under `name`.
     #[must_use]
     pub fn from_text(name: String, text: Option<&str>, tombstone: Option<String>) -> Self {
         let kept = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_vanished_is_missing_in_its_place_with_its_last_filter() {
+    fn a_vanished_plugin_is_missing_in_its_place_with_its_last_filter() {
         let snapshot = [status("a.wasm", PluginState::Compiling, None), status("c.wasm", PluginState::Compiling, None)];
         let (stages, kept) = with_remembered(Path::new("/p"), &snapshot, &[known("b.wasm", None)]);
         let names: Vec<&str> = stages.iter().map(PluginStatus::name).collect();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_ends_by_a_tombstone_that_is_new_to_it() {
+    fn a_plugin_is_removed_by_a_newer_tombstone() {
         let removed = [status("a.wasm", PluginState::Removed, Some("2"))];
         let over = (vec![("a.wasm".to_owned(), "removed")], vec![]);
         assert_eq!(look(&removed, &[known("a.wasm", None)]), over);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_ends_by_its_sidecar_and_by_nothing_else() {
+    fn a_plugin_is_forgotten_when_its_sidecar_disables_it_and_in_no_other_state() {
         let (_, kept) = look(&[status("a.wasm", PluginState::Disabled, None)], &[known("a.wasm", None)]);
         assert_eq!(kept, [] as [String; 0]);
         for state in [PluginState::Broken, PluginState::Missing, PluginState::Compiling] {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_understood_sees_what_it_saw_last() {
+    fn a_plugin_without_a_valid_sidecar_keeps_its_last_filter() {
         let broken = PluginStatus { sidecar: None, ..status("a.wasm", PluginState::Broken, None) };
         let (stages, kept) = with_remembered(Path::new("/p"), &[broken], &[known("a.wasm", None)]);
         assert_eq!(stages[0].sidecar.as_ref().unwrap().filter, known("a.wasm", None).filter.unwrap());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_had_a_sidecar_does_not_begin_without_it() {
+    fn a_plugin_that_had_a_sidecar_does_not_start_without_it() {
         let had = Remembered { sidecar: true, ..known("a.wasm", Some("1")) };
         let snapshot = |tombstone| [status("a.wasm", PluginState::Compiling, tombstone)];
         let (stages, kept) = with_remembered(Path::new("/p"), &snapshot(Some("1")), std::slice::from_ref(&had));
@@ -193,13 +193,13 @@ mod tests {
         assert_eq!(stages[0].sidecar.as_ref().map(|sidecar| &sidecar.filter), had.filter.as_ref());
         assert_eq!(kept, [Remembered { tombstone: Some("1".to_owned()), ..had.clone() }]);
         let (stages, _) = with_remembered(Path::new("/p"), &snapshot(Some("2")), std::slice::from_ref(&had));
-        assert!(stages[0].is_compiling(), "it was ended, and this is another");
+        assert!(stages[0].is_compiling(), "it was uninstalled, and this is another");
         let back = PluginStatus { has_sidecar: true, ..status("a.wasm", PluginState::Compiling, None) };
         assert!(with_remembered(Path::new("/p"), &[back], &[had]).0[0].is_compiling());
     }
 
     #[test]
-    fn what_is_remembered_is_read_as_it_was_written() {
+    fn remembered_plugins_are_read_as_written() {
         for sidecar in [false, true] {
             let known = Remembered { sidecar, ..known("a.wasm", Some("1")) };
             let text = known.text();

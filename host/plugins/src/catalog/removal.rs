@@ -1,9 +1,9 @@
 //! Uninstalling a plugin of the folder: its files are deleted and a `NAME.removed` marker (tombstone) is left.
 //!
 //! # On disk
-//! The component goes first: a marker beside a component has no effect. A crash in between leaves a plugin that is missing
-//! and holds its messages back; the same command again uninstalls it. The marker is written aside, synced and renamed; it
-//! holds one line of text, which is different each time.
+//! The component is deleted first, because a marker beside a component has no effect. A crash in between leaves a plugin that is
+//! missing and holds its messages; running the command again uninstalls it. The marker is written under a temporary name,
+//! synced and renamed. It holds one line of text, which differs each time.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -68,14 +68,14 @@ fn remove_file(path: PathBuf) -> Result<Option<PathBuf>, RemovalError> {
 }
 
 fn write(folder: &Path, tombstone: &Path, stem: &str) -> io::Result<()> {
-    let aside = folder.join(format!(".{stem}.removed.{}", std::process::id()));
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o644).open(&aside)?;
+    let temporary = folder.join(format!(".{stem}.removed.{}", std::process::id()));
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o644).open(&temporary)?;
     let now = jiff::Timestamp::now();
     writeln!(file, "{stem} was uninstalled by `sesame plugin remove` at {now}. A new {stem}.wasm installs it again.")?;
     // Readable for the user that Sesame runs as, whatever the umask.
     file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
     file.sync_all()?;
-    std::fs::rename(&aside, tombstone)?;
+    std::fs::rename(&temporary, tombstone)?;
     File::open(folder)?.sync_all()
 }
 

@@ -1,4 +1,4 @@
-//! What the log says of broken and missing plugins: each error once, at error level.
+//! Logs broken and missing plugins: each error once, at error level.
 
 use super::status::{PluginState, PluginStatus};
 use super::{Catalog, Snapshot};
@@ -23,8 +23,8 @@ impl Catalog {
         } else if let Some(reason) = status.unanswering() {
             self.report_once(about, &status.name, Some(&waiting(&status.name, reason)));
         } else if status.state != PluginState::Compiling {
-            // While it compiles, what was wrong before may still be. Whether an uninstalled plugin is missing is for each
-            // channel to say.
+            // While it compiles, the earlier error may still apply. Whether a plugin is missing in a channel is reported for
+            // each channel.
             self.report_once(about, "", None);
         }
     }

@@ -26,14 +26,14 @@ pub enum Flow {
 
 const FLOWS: &[(&str, Flow)] = &[("outbound", Flow::Outbound), ("inbound", Flow::Inbound), ("both", Flow::Both)];
 
-/// What happens to a message whose plugin failed.
+/// What happens to a message if its plugin fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
     /// It is tried again later.
     Defer,
     /// It goes to the reject queue.
     Reject,
-    /// It goes on as if the plugin were not there.
+    /// It goes on without the plugin.
     Pass,
 }
 
@@ -54,17 +54,17 @@ pub struct PluginSettings {
     pub destinations: Option<Vec<String>>,
     /// `content-type`: patterns of media types, in lower case; absent: all.
     pub content_types: Option<Vec<String>>,
-    /// What happens to a message whose plugin failed.
+    /// What happens to a message if its plugin fails.
     pub on_error: OnError,
     /// Time for one message.
     pub deadline: Duration,
     /// Memory of the guest in bytes; the host raises it to 4 times the payload.
     pub memory: u64,
-    /// `output-limit`: all that it returns for one message, in bytes.
+    /// `output-limit`: bytes that it may return for one message.
     pub max_output: u64,
-    /// `log-limit`: what it may log for one message, in bytes.
+    /// `log-limit`: bytes that it may log for one message.
     pub max_log: u64,
-    /// `true` refuses the plugin if it imports what would be answered by a stand-in: clocks, random numbers, files, network.
+    /// `true` refuses the plugin if it imports an interface with a stand-in: clocks, random numbers, files, network.
     pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,

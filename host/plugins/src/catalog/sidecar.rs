@@ -26,7 +26,7 @@ pub struct Sidecar {
     pub on_error: OnError,
     /// What it may use.
     pub limits: Limits,
-    /// Whether it is refused if it imports what a stand-in answers.
+    /// Whether it is refused if it imports an interface with a stand-in.
     pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
@@ -78,8 +78,8 @@ impl Sidecar {
         PluginSettings::parse_sidecar(text, file).map(|settings| Self::from(&settings))
     }
 
-    /// Of a text with mistakes, the filter keys that are valid by themselves; none if there is no such key. The others have
-    /// their defaults: the plugin is enabled.
+    /// The valid filter keys of a text with mistakes; none if there is no such key. All other keys have their defaults: the
+    /// plugin is enabled.
     #[must_use]
     pub fn understood(text: &str, file: &Path) -> Option<Self> {
         let table: toml::Table = text.parse().ok()?;
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(understood(text), Some(expected));
         assert!(Sidecar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake disables no plugin");
         assert_eq!(understood("deadline = 5"), None);
-        assert_eq!(understood("destination = \"/queue/a"), None, "no TOML says nothing");
+        assert_eq!(understood("destination = \"/queue/a"), None, "a text that is not TOML has no keys");
     }
 
     #[test]

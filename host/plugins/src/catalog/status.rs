@@ -1,4 +1,4 @@
-//! The state of a plugin, and all that is known of it at one moment.
+//! The state of a plugin, and its status at one moment.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,15 +6,15 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::sidecar::Sidecar;
-use crate::component::Loaded;
+use crate::instance::Loaded;
 
 /// The state of a plugin: what the loader finds, what pipelines act on, and the word that lists and the status file show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// It serves.
+    /// It is in service.
     Ready,
-    /// Its component is compiled and tried first.
+    /// Its component is being compiled.
     Compiling,
     /// Its files cannot be used. An earlier component of it may still serve.
     #[default]
@@ -59,20 +59,20 @@ impl std::fmt::Display for PluginState {
 pub struct PluginStatus {
     pub(crate) name: String,
     pub(crate) state: PluginState,
-    /// What serves: always where the state is ready, and where a newer file is broken.
+    /// The component in service: always if the state is ready, and an earlier one if a newer file is broken.
     pub(crate) component: Option<Arc<Loaded>>,
-    /// What is wrong and what to do, where the state is broken or missing.
+    /// What is wrong and what to do, if the state is broken or missing.
     pub(crate) reason: Option<String>,
-    /// The settings that apply, or the last ones known; none if none were ever understood.
+    /// The settings that apply, or the last ones known; none if they were never valid.
     pub(crate) sidecar: Option<Sidecar>,
     /// Whether the settings are, or were, in a file beside the component, without which it must not serve.
     pub(crate) has_sidecar: bool,
     /// The text of the `NAME.removed` marker, if there is one.
     pub(crate) tombstone: Option<String>,
-    /// Since when a file of it waits to be compiled and judged, whether or not an earlier one serves until then.
+    /// Since when a file of it waits to be compiled and loaded, whether or not an earlier one serves meanwhile.
     pub(crate) loading: Option<SystemTime>,
-    /// Whether its files were judged. Nothing remains of a plugin that was only seen when its file goes.
-    pub(crate) judged: bool,
+    /// Whether its files were loaded, successfully or not. A plugin that was not is forgotten when its file is deleted.
+    pub(crate) examined: bool,
 }
 
 impl PluginStatus {
@@ -86,7 +86,7 @@ impl PluginStatus {
             has_sidecar: false,
             tombstone: None,
             loading: None,
-            judged: true,
+            examined: true,
         }
     }
 
@@ -136,7 +136,7 @@ impl PluginStatus {
         self.reason.as_deref().filter(|_| self.serves())
     }
 
-    /// The messages that it applies to; all if its settings were never understood.
+    /// Its settings; the defaults, which apply to all messages, if they were never valid.
     pub(crate) fn settings(&self) -> Sidecar {
         self.sidecar.clone().unwrap_or_default()
     }

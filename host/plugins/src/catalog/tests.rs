@@ -1,4 +1,5 @@
-//! Files come and go; the stock plugin serves as a good component, with a custom section at its end where another is wanted.
+//! Files are added, changed and removed. The stock plugin is the good component, with a custom section at its end where
+//! another is needed.
 
 use std::fs;
 use std::time::Duration;
@@ -37,7 +38,7 @@ fn settings(stages: Vec<folder::StageSource>) -> PipelineSettings {
     }
 }
 
-/// A good component; each number is another.
+/// A good component, different for each number.
 fn component(number: u8) -> Vec<u8> {
     let mut bytes = crate::component::builtin::find("passthrough").unwrap().to_vec();
     bytes.extend([0, 3, 1, b'x', number]);
@@ -50,7 +51,7 @@ impl Scene {
         Self { folder: tempfile::tempdir().unwrap(), catalog: Catalog { pace, ..Catalog::new(plugins) } }
     }
 
-    /// One that has looked at its empty folder already.
+    /// A scene after the first look, at the empty folder.
     fn looked() -> Self {
         let scene = Self::new(BRISK);
         assert_eq!(scene.look(), [] as [&str; 0]);
@@ -79,7 +80,7 @@ impl Scene {
 
     /// `NAME state`, with a `!` if the file that is there is broken.
     fn look(&self) -> Vec<String> {
-        // What was found bad is acted on at the next look.
+        // A failure takes effect at the next look.
         drop(self.snapshot(Effort::Full));
         let snapshot = self.snapshot(Effort::Full);
         let word = |s: &PluginStatus| match s.trouble() {
@@ -108,7 +109,7 @@ fn a_file_that_is_copied_in_and_replaced_serves() {
 }
 
 #[test]
-fn a_bad_component_or_sidecar_leaves_the_good_one_in_service_as_it_was() {
+fn a_bad_component_or_sidecar_leaves_the_good_one_in_service() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.put("a.toml", "direction = \"inbound\"");
@@ -145,7 +146,7 @@ fn a_new_file_that_is_broken_cannot_answer() {
 }
 
 #[test]
-fn a_plugin_ends_by_a_marker_or_its_sidecar_and_not_by_a_missing_file() {
+fn a_plugin_is_removed_by_a_marker_or_its_sidecar_and_not_by_a_missing_file() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
@@ -181,11 +182,11 @@ fn a_file_that_is_still_changing_is_left_alone_and_others_wait_for_it() {
 }
 
 #[test]
-fn a_broken_file_is_not_reported_before_it_had_time_to_become_good() {
+fn a_broken_file_is_reported_only_after_a_while() {
     let scene = Scene::new(Pace { patience: Duration::from_millis(300), ..BRISK });
     scene.look();
     scene.put("a.wasm", &component(1)[..100]);
-    assert_eq!(scene.look(), ["a.wasm compiling"], "what it should see waits");
+    assert_eq!(scene.look(), ["a.wasm compiling"], "the messages it applies to wait");
     scene.put("a.wasm", component(1));
     assert_eq!(scene.look(), ["a.wasm ready"]);
     scene.put("a.wasm", &component(2)[..100]);
@@ -195,12 +196,12 @@ fn a_broken_file_is_not_reported_before_it_had_time_to_become_good() {
 }
 
 #[test]
-fn a_quick_look_finds_what_has_to_be_compiled() {
+fn a_quick_look_finds_the_plugins_to_be_compiled() {
     let scene = Scene::new(BRISK);
     scene.put("a.wasm", component(1));
     scene.put("b.wasm", "nonsense");
     let word = |effort| scene.snapshot(effort).folder().iter().map(|s| s.state.word()).collect::<Vec<_>>();
-    assert_eq!(word(Effort::Quick), ["compiling", "broken"], "what is no component needs no compiler");
+    assert_eq!(word(Effort::Quick), ["compiling", "broken"], "a file that is no component needs no compiler");
     let pipeline = || Pipeline::assemble(scene.snapshot(Effort::Quick).folder(), settings(Vec::new()), None);
     let before = pipeline();
     assert!(before.is_compiling());
@@ -209,26 +210,26 @@ fn a_quick_look_finds_what_has_to_be_compiled() {
     assert!(!after.is_compiling() && !after.is_same(&before) && after.is_same(&pipeline()));
 }
 
-/// The filter with which a stage that is not judged yet holds messages back, and whether it is compiling.
-fn glanced(scene: &Scene) -> (&'static str, Option<crate::Filter>) {
+/// The state of a plugin that is not loaded yet, and the filter of the messages it holds.
+fn unloaded(scene: &Scene) -> (&'static str, Option<crate::Filter>) {
     let snapshot = scene.catalog.snapshot(&scene.wanted());
     let status = &snapshot.folder()[0];
     (status.state.word(), status.sidecar.as_ref().map(|sidecar| sidecar.filter.clone()))
 }
 
 #[test]
-fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_sidecar_as_it_reads_now() {
+fn a_new_component_is_compiling_at_once_with_its_present_sidecar() {
     let scene = Scene::looked();
     let only = |direction| Some(crate::Filter { direction: Some(direction), ..Default::default() });
     scene.put("a.toml", "direction = \"inbound\"");
     scene.put("a.wasm", component(1));
-    assert_eq!(glanced(&scene), ("compiling", only(Direction::Inbound)));
+    assert_eq!(unloaded(&scene), ("compiling", only(Direction::Inbound)));
     scene.put("a.toml", "direction = \"outbound\"");
-    assert_eq!(glanced(&scene), ("compiling", only(Direction::Outbound)));
+    assert_eq!(unloaded(&scene), ("compiling", only(Direction::Outbound)));
     scene.put("a.toml", "\0");
-    assert_eq!(glanced(&scene), ("compiling", None), "one that cannot be read applies to everything");
+    assert_eq!(unloaded(&scene), ("compiling", None), "a plugin whose sidecar cannot be read applies to everything");
     scene.put("a.toml", "destination = \"/queue/a\"\nchannels = [\"nowhere\"]\ndeadline = 5\n");
-    let (word, filter) = glanced(&scene);
+    let (word, filter) = unloaded(&scene);
     let filter = filter.unwrap();
     assert_eq!((word, filter.destination), ("compiling", Some(vec!["/queue/a".to_owned()])));
     scene.put("a.toml", "enabled = false");
@@ -238,18 +239,18 @@ fn a_new_component_is_compiling_from_the_moment_it_is_there_with_its_sidecar_as_
 }
 
 #[test]
-fn a_component_that_is_back_or_starts_an_ended_plugin_again_is_compiling() {
+fn a_component_that_comes_back_or_reinstalls_a_plugin_is_compiling() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     scene.look();
     scene.take("a.wasm");
     assert_eq!(scene.look(), ["a.wasm missing"]);
     scene.put("a.wasm", component(2));
-    assert_eq!(glanced(&scene).0, "compiling");
+    assert_eq!(unloaded(&scene).0, "compiling");
     scene.put("a.toml", "enabled = false");
     assert_eq!(scene.look(), ["a.wasm disabled"]);
     scene.put("a.toml", "");
-    assert_eq!(glanced(&scene).0, "compiling");
+    assert_eq!(unloaded(&scene).0, "compiling");
     scene.put("a.toml", "enabled = false");
     assert_eq!(scene.look(), ["a.wasm disabled"]);
     scene.take("a.toml");
@@ -257,11 +258,11 @@ fn a_component_that_is_back_or_starts_an_ended_plugin_again_is_compiling() {
     scene.put("a.removed", "ended");
     assert_eq!(scene.look(), ["a.wasm removed"]);
     scene.put("a.wasm", component(2));
-    assert_eq!(glanced(&scene).0, "compiling");
+    assert_eq!(unloaded(&scene).0, "compiling");
 }
 
 #[test]
-fn a_replacement_that_is_not_loaded_yet_leaves_the_good_one_in_service_and_shows_since_when() {
+fn a_replacement_that_is_not_loaded_yet_leaves_the_good_one_in_service() {
     let scene = Scene::looked();
     scene.put("a.wasm", component(1));
     assert_eq!(scene.look(), ["a.wasm ready"]);
@@ -310,7 +311,7 @@ fn a_snapshot_is_current_until_a_file_is_added_or_a_plugin_that_does_not_serve_c
     let version = scene.catalog.snapshot(&wanted).version;
     assert!(scene.catalog.is_current(&wanted, version));
     scene.put("b.wasm", component(2));
-    assert!(!scene.catalog.is_current(&wanted, version), "a name came");
+    assert!(!scene.catalog.is_current(&wanted, version), "a file was added");
 }
 
 #[test]
@@ -318,7 +319,7 @@ fn a_broken_plugin_that_is_loaded_again_is_not_compiling_meanwhile() {
     let scene = Scene::new(Pace { patience: Duration::from_secs(60), again: Duration::ZERO, ..BRISK });
     scene.put("a.wasm", "nonsense");
     assert_eq!(scene.look(), ["a.wasm broken"], "at the first look nothing is waited for");
-    assert_eq!(glanced(&scene).0, "broken");
+    assert_eq!(unloaded(&scene).0, "broken");
     assert_eq!(scene.look(), ["a.wasm broken"]);
 }
 
@@ -357,7 +358,7 @@ fn a_listed_plugin_is_reloaded_as_well() {
 }
 
 #[test]
-fn what_changes_during_the_first_look_cannot_answer_until_the_next() {
+fn a_plugin_that_changes_during_the_first_look_cannot_answer_until_the_next() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let scene = Scene::new(BRISK);
     scene.put("a.wasm", component(1));
@@ -426,13 +427,13 @@ fn a_plugin_whose_sidecar_is_gone_serves_on_with_its_settings_and_does_not_start
 }
 
 #[test]
-fn a_broken_plugin_is_loaded_again_after_a_while_though_its_files_stay() {
+fn a_broken_plugin_is_loaded_again_after_a_while_with_the_same_files() {
     let broken = || PluginStatus::broken("a.wasm".to_owned(), None, "is not adopted".to_owned());
     let loaded_again = |status: PluginStatus, pace: Pace| {
         let mut entry = Entry::new("a.wasm".to_owned(), Origin::Folder, true);
         entry.take(status);
         entry.retry_broken(&pace, Instant::now());
-        !entry.is_judged()
+        !entry.is_loaded()
     };
     assert!(!loaded_again(broken(), BRISK));
     let at_once = Pace { again: Duration::ZERO, ..BRISK };
@@ -481,7 +482,7 @@ fn an_error_of_one_channel_stays_logged_while_the_catalog_finds_nothing_wrong() 
 }
 
 #[test]
-fn a_plugin_ends_when_its_signer_is_no_longer_accepted() {
+fn a_plugin_is_withdrawn_when_its_signer_is_no_longer_accepted() {
     const SIGNER: &str = "/C=UK/O=Sesame/CN=plugins.example.org";
     let home = tempfile::tempdir().unwrap();
     let authority = Authority::root(&Request::authority("/C=UK/O=Sesame/CN=Test CA")).unwrap();

@@ -1,7 +1,7 @@
 //! The stock plugins: ordinary components, embedded in the program. Their sources and the script that builds them are
 //! in `plugins/`.
 
-/// How a stock plugin is named in a pipeline.
+/// The prefix of a stock plugin's name in a pipeline.
 pub(crate) const PREFIX: &str = "builtin:";
 
 macro_rules! stock {

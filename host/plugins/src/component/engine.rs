@@ -1,20 +1,21 @@
-//! The engines of the process, and the thread that moves their epochs on.
+//! The engines of the process, and the thread that advances their epochs.
 //!
 //! There are two, which differ only in how the memory of a new instance gets its first content. Small components have it
-//! copied: 45 µs for an instance and a call where mapping it takes 56 µs, and threads do not wait for each other's
-//! mappings. Large ones, interpreters with many megabytes of it, have it mapped.
+//! copied: an instance and a call take 45 µs, against 56 µs with a mapping, and threads do not wait for each other's
+//! mappings. Large ones, such as interpreters with many megabytes of memory, have it mapped.
 //!
-//! No pooling allocator (it reserves terabytes of address space and has leaked between instances before), no async
-//! calls, no fuel: an epoch deadline costs a guest less.
+//! There is no pooling allocator (it reserves terabytes of address space and has leaked data between instances before), no
+//! async, and no fuel: an epoch deadline costs a guest less.
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 
-use crate::instance::limits::TICK;
+/// Time between two ticks of the epoch: the resolution of every deadline.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a guest. A thread that calls one needs at least four times as much.
 pub(crate) const GUEST_STACK: usize = 512 << 10;
@@ -30,7 +31,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    /// The class of a component of so many bytes; decided by nothing else, so that the compiling child decides alike.
+    /// The class of a component. Only its size decides, so that the compiling child finds the same.
     pub(crate) fn of(component: &[u8]) -> Self {
         if component.len() < LARGE { Self::Small } else { Self::Large }
     }
@@ -53,7 +54,7 @@ pub(crate) fn engine(class: Class) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Moves the epochs on every [`TICK`] until it is dropped.
+/// Advances the epochs every [`TICK`] until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     stop: Option<mpsc::Sender<()>>,
@@ -67,7 +68,7 @@ impl Ticker {
         let thread = std::thread::Builder::new().name("plugin-epoch".into()).spawn(move || {
             let (started, mut ticks) = (Instant::now(), 0);
             while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                // A thread that is woken late makes up for it, else every deadline would grow with the machine's load.
+                // A thread that wakes late catches up; otherwise every deadline would grow with the load of the machine.
                 let due = started.elapsed().as_millis() / TICK.as_millis();
                 for engine in engines.iter().filter_map(|engine| engine.upgrade()) {
                     (ticks..due).for_each(|_| engine.increment_epoch());

@@ -1,32 +1,26 @@
-//! From the bytes of a file to a component that is ready to be instantiated: everything that can be known about a
-//! plugin before it sees a message is checked here, and a refusal gives the reason.
+//! From the bytes of a file to a compiled component: what the file is, what it imports, which version of the contract it was
+//! built for. [`ComponentError`] gives the reason of every refusal, also of those in `instance/loaded`.
 //!
-//! The order: form of the bytes and names of imports and exports (`surface`), compilation, functions of what is imported
-//! and exported, linking, one trial instance (a wrong type in an export shows only there), `describe`.
+//! The order: form of the bytes and names of imports and exports (`surface`), compilation (`compile`), functions of what is
+//! imported and exported (`contract`); then, in `instance/loaded`, linking, one trial instance (only this shows a wrong
+//! type in an export) and `describe`.
 
 pub(crate) mod bindings;
 pub(crate) mod builtin;
 pub(crate) mod compile;
 pub(crate) mod contract;
 pub(crate) mod engine;
+pub(crate) mod grant;
 pub(crate) mod schema;
 pub(crate) mod surface;
 
 use std::fmt;
-use std::sync::Arc;
 
-use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Engine, Store};
+use wasmtime::component::Component;
 
-use crate::component::contract::{Exports, SERVED, Spoken};
-use crate::component::engine::Ticker;
-use crate::component::schema::{ConfigError, Schema, SchemaError};
-use crate::instance::host_log::PluginLog;
-use crate::instance::limits::{Limits, Meter};
-use crate::instance::state::HostState;
-use crate::instance::wasi::{Facts, Grant, grant_of};
-use crate::instance::{self, Fault};
-use crate::text::clean;
+use crate::component::contract::SERVED;
+use crate::component::grant::{Grant, grant_of};
+use crate::component::schema::SchemaError;
 
 /// Largest component that is read.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
@@ -52,42 +46,42 @@ pub enum ComponentError {
          component of it with `wasm-tools component new --adapt` and the reactor adapter of wasmtime"
     )]
     Preview1,
-    /// A core module that a page or node runs.
+    /// A core module for a web page or Node.js.
     #[error("is a core WebAssembly module for JavaScript, not a component: build it for wasm32-wasip2")]
     ForJavaScript,
-    /// Native code, as `wasmtime compile` and our own cache have it.
-    #[error("is compiled code, which is never loaded from here: give the .wasm component it was made from")]
+    /// Native code, as from `wasmtime compile` or our own cache.
+    #[error("is compiled code, which is not accepted: use the .wasm component it was compiled from")]
     Compiled,
     /// Packed.
     #[error("is packed with {0}: unpack it with {1} first")]
     Packed(&'static str, &'static str),
     /// WAT.
-    #[error("is WebAssembly as text: make the component of it with `wasm-tools parse`")]
+    #[error("is WebAssembly text: convert it to a component with `wasm-tools parse`")]
     Text,
     /// The page of a failed download.
-    #[error("is a web page or XML, not a component: the download went wrong, fetch it again")]
+    #[error("is a web page or XML, not a component: the download failed, repeat it")]
     WebPage,
     /// A certificate, key or signature.
-    #[error("is a PEM file, such as a certificate or the signature of a plugin: give the component, NAME.wasm")]
+    #[error("is a PEM file, such as a certificate or the signature of a plugin: use the component, NAME.wasm")]
     Pem,
-    /// What git keeps in place of a large file.
-    #[error("is a pointer of git-lfs, not the component: fetch the file itself with `git lfs pull`")]
+    /// The file that git-lfs has in place of a large file.
+    #[error("is a git-lfs pointer, not the component: fetch the file with `git lfs pull`")]
     LfsPointer,
     /// Something else.
     #[error("is not a WebAssembly component: it does not begin with the bytes of one")]
     NotWasm,
-    /// The compiler failed, with its text.
-    #[error("cannot be compiled, it is damaged or uses what this host does not support: {0}")]
+    /// The compiler rejected it, with the compiler's text.
+    #[error("cannot be compiled; it is damaged or uses a feature that this host does not support: {0}")]
     Malformed(String),
     /// Compilation outside the process failed for another reason than the component.
-    #[error("was not compiled: {0}")]
+    #[error("could not be compiled: {0}")]
     Compile(String),
-    /// WASI 0.3, or calls that may wait.
-    #[error("was built for WASI 0.3 or with async; build it without, for WASI 0.2 and with functions that return")]
+    /// WASI 0.3, or asynchronous calls.
+    #[error("was built for WASI 0.3 or uses async: build it for WASI 0.2, with synchronous functions")]
     Async,
     /// The outer half of a composition.
     #[error(
-        "imports {}, which a plugin exports: it needs composing with the plugin that it wraps, \
+        "imports {}, which a plugin must export: compose it with the plugin that it wraps, \
          `wac plug --plug INNER.wasm OUTER.wasm -o PLUGIN.wasm`",
         .0.join(", ")
     )]
@@ -100,42 +94,44 @@ pub enum ComponentError {
     Command,
     /// A server.
     #[error(
-        "answers HTTP requests (a component of wasi:http), it is not a plugin: export sesame:plugin/lifecycle and a role, \
+        "is an HTTP server (a wasi:http component), not a plugin: export sesame:plugin/lifecycle and a role, \
          as `sesame plugin new` shows"
     )]
     HttpServer,
-    /// Imports that nothing answers.
+    /// Imports that the host does not provide.
     #[error(
-        "wants {}, which Sesame never grants: build it without, or compose it with a component that exports what it wants \
-         (`wac plug`)",
+        "imports {}, which Sesame does not provide: build it without, or compose it with a component that exports what \
+         is missing (`wac plug`)",
         .0.join(", ")
     )]
     Ungranted(Vec<String>),
     /// Another major version of the contract.
     #[error(
-        "was built for {}, this host speaks {SERVED}: build it with the SDK of a release that speaks the same, or use \
-         such a release",
+        "was built for {}, but this host supports {SERVED}: build it with an SDK for {SERVED}, or use a release of \
+         Sesame that supports it",
         version(.0)
     )]
     ContractVersion(String),
     /// Two major versions of the contract in one component.
     #[error("mixes sesame:plugin@{one} and sesame:plugin@{other}: build all of it with one SDK")]
     Mixed {
-        /// The one.
+        /// The first found.
         one: String,
-        /// And another.
+        /// Another one.
         other: String,
     },
     /// An interface or function of a newer contract.
-    #[error("wants {0}, which this host does not have, it speaks {SERVED}: use a newer Sesame, or build it without")]
+    #[error(
+        "imports {0}, which this host (contract {SERVED}) does not provide: use a newer Sesame, or build it without"
+    )]
     Wants(String),
     /// A role of a newer contract.
-    #[error("exports {0}, which this host would not call, it speaks {SERVED}: use a newer Sesame, or build it without")]
+    #[error("exports {0}, which this host (contract {SERVED}) does not call: use a newer Sesame, or build it without")]
     UnknownRole(String),
     /// An interface in two versions, of which only one could be called.
     #[error("exports the interface {0} twice: build it for one version of sesame:plugin")]
     Twice(String),
-    /// A function that its interface has.
+    /// A function of an interface is not exported.
     #[error("does not export the function {function} of {of}: build it from the contract of this release")]
     NoFunction {
         /// The function.
@@ -144,9 +140,9 @@ pub enum ComponentError {
         of: String,
     },
     /// A type is not that of the contract.
-    #[error("has another type than the contract it names, {0}: build it from the contract of this release, unchanged")]
+    #[error("differs from the contract in a type, {0}: build it from the unmodified contract of this release")]
     WrongType(String),
-    /// An export that every plugin has.
+    /// The interface that every plugin exports is missing.
     #[error("does not export sesame:plugin/lifecycle, as every plugin must: build it with the SDK")]
     NoLifecycle,
     /// None of the three roles.
@@ -155,7 +151,7 @@ pub enum ComponentError {
     /// Its configuration schema is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The trial run went wrong.
+    /// The trial instance failed.
     #[error("cannot be started: {0}")]
     Probe(String),
 }
@@ -198,15 +194,25 @@ fn version(version: &str) -> String {
     if version.is_empty() { "a sesame:plugin without a version".into() } else { format!("sesame:plugin@{version}") }
 }
 
-/// What of the host a component has asked for and was granted: nothing of it reaches further than its own log.
+/// What a component imports from the host. Nothing of it reaches further than the log of the plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Powers {
     /// It may write to its log.
     pub log: bool,
     /// It has the interfaces of WASI that a standard library needs: an empty environment, exit, standard streams.
     pub wasi: bool,
-    /// It has stand-ins for clocks, random numbers, files or network.
+    /// It gets stand-ins for clocks, random numbers, files or network.
     pub stand_ins: bool,
+}
+
+impl Powers {
+    /// The powers of `component`, from its imports.
+    pub(crate) fn of(component: &Component) -> Self {
+        let (kind, engine) = (component.component_type(), component.engine());
+        let imports = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
+        let stand_ins = kind.imports(engine).any(|(name, _)| matches!(grant_of(name), Grant::StandIn(_)));
+        Self { log: imports("sesame:plugin/log@"), wasi: imports("wasi:"), stand_ins }
+    }
 }
 
 impl fmt::Display for Powers {
@@ -217,85 +223,8 @@ impl fmt::Display for Powers {
     }
 }
 
-/// A component that passed every check, linked.
-pub(crate) struct Loaded {
-    pub(crate) sha256: [u8; 32],
-    pub(crate) powers: Powers,
-    pub(crate) pre: InstancePre<HostState>,
-    pub(crate) exports: Box<dyn Exports>,
-    pub(crate) spoken: Spoken,
-    pub(crate) description: Description,
-    /// The schema of the configuration.
-    schema: Option<Schema>,
-    /// Without the clock no deadline would end a call, so it runs as long as anything that can be called.
-    _ticker: Arc<Ticker>,
-}
-
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Loaded({})", message::hex(&self.sha256))
-    }
-}
-
-impl Loaded {
-    /// Links `component` and tries it.
-    pub(crate) fn link(
-        component: &Component,
-        linker: &Linker<HostState>,
-        ticker: &Arc<Ticker>,
-        sha256: [u8; 32],
-    ) -> Result<Self, ComponentError> {
-        let engine = component.engine();
-        let spoken = Spoken::read(component)?;
-        let wrong = |e: wasmtime::Error| ComponentError::WrongType(one_line(&e));
-        let pre = linker.instantiate_pre(component).map_err(wrong)?;
-        let exports = contract::find(spoken.major, spoken.roles, &pre).map_err(wrong)?;
-        let description = Description::default();
-        let powers = powers(component, engine);
-        let mut loaded =
-            Self { sha256, powers, pre, exports, spoken, description, schema: None, _ticker: Arc::clone(ticker) };
-        loaded.description = loaded.probe(engine)?;
-        loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
-        Ok(loaded)
-    }
-
-    /// Validates the plugin's table against its schema, if it has one.
-    pub(crate) fn check_config(&self, config: &serde_json::Value) -> Result<(), ConfigError> {
-        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(config))
-    }
-
-    pub(crate) fn roles(&self) -> Roles {
-        self.spoken.roles
-    }
-
-    fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
-        let limits = Limits { memory: 512 << 20, ..Limits::default() };
-        let state =
-            HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
-        let mut store = Store::new(engine, state);
-        let probe = |fault: Fault| ComponentError::Probe(fault.to_string());
-        let instance = instance::first(self, &mut store, &limits).map_err(probe)?;
-        self.exports.compare(&mut store, &instance).map_err(|e| ComponentError::WrongType(one_line(&e)))?;
-        let d = instance::describe(self, &mut store, &instance, &limits).map_err(probe)?;
-        Ok(Description {
-            name: clean(&d.name, 64),
-            version: clean(&d.version, 64),
-            summary: clean(&d.summary, 400),
-            config_schema: d.config_schema,
-            properties: d.properties,
-        })
-    }
-}
-
-/// An error of wasmtime in one line, without the list of frames that stands before the cause of a trap.
+/// An error of wasmtime in one line, without the list of frames that precedes the cause of a trap.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let words = error.chain().map(ToString::to_string).filter(|words| !words.contains("wasm backtrace:"));
     crate::text::clean_lines(&words.collect::<Vec<_>>().join(": "), 400)
-}
-
-fn powers(component: &Component, engine: &Engine) -> Powers {
-    let kind = component.component_type();
-    let asks = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
-    let stand_ins = kind.imports(engine).any(|(name, _)| matches!(grant_of(name), Grant::StandIn(_)));
-    Powers { log: asks("sesame:plugin/log@"), wasi: asks("wasi:"), stand_ins }
 }

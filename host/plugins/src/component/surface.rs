@@ -1,15 +1,15 @@
-//! What a file is, by its bytes and by the names that a component imports and exports, without compiling anything: a file
-//! that cannot be a plugin is refused in milliseconds, with one line that says what it is and what to do.
+//! What a file is, from its bytes and the names that a component imports and exports. Nothing is compiled: a file that cannot
+//! be a plugin is refused in milliseconds, with one line that says what it is and what to do.
 
 use wasmparser::{CanonicalFunction, CanonicalOption, Chunk, Parser, Payload};
 use wasmtime::Engine;
 
-use crate::component::contract::{CONTRACT, Spoken};
+use crate::component::contract::{BuiltFor, CONTRACT};
+use crate::component::grant::{Grant, grant_of};
 use crate::component::{ComponentError, MAX_COMPONENT_BYTES};
-use crate::instance::wasi::{Grant, grant_of};
 use crate::text::clean;
 
-/// The roles, and what every plugin exports: what a component imports of these, another one must give it.
+/// The interfaces that a plugin exports. A component that imports one of them must be composed with one that exports it.
 const EXPORTED: [&str; 4] = ["lifecycle", "validator", "transformer", "router"];
 
 /// Nested components are read to this depth.
@@ -95,18 +95,18 @@ impl Surface {
         }
     }
 
-    /// Whether this may be a plugin.
+    /// Whether this can be a plugin.
     ///
     /// # Errors
-    /// Why it can be none, the reason that explains the others first.
-    pub(crate) fn judge(&self) -> Result<(), ComponentError> {
+    /// Why not. The reason that explains the others comes first.
+    pub(crate) fn check(&self) -> Result<(), ComponentError> {
         let names = || self.imports.iter().chain(&self.exports);
         if self.uses_async || names().any(|name| name.starts_with("wasi:") && version(name).starts_with("0.3.")) {
             return Err(ComponentError::Async);
         }
-        let wanted = |name: &&String| is_of_contract(name, &EXPORTED);
+        let of_a_plugin = |name: &&String| is_of_contract(name, &EXPORTED);
         let composed: Vec<String> =
-            self.imports.iter().filter(wanted).take(NAMED).map(|name| clean(name, 200)).collect();
+            self.imports.iter().filter(of_a_plugin).take(NAMED).map(|name| clean(name, 200)).collect();
         if !composed.is_empty() {
             return Err(ComponentError::NeedsComposing(composed));
         }
@@ -124,7 +124,7 @@ impl Surface {
         if !refused.is_empty() {
             return Err(ComponentError::Ungranted(refused));
         }
-        Spoken::check_names(&self.imports, &self.exports)
+        BuiltFor::check_names(&self.imports, &self.exports)
     }
 
     /// The imports that are answered by a stand-in.
@@ -133,7 +133,7 @@ impl Surface {
         stand_ins.map(|name| clean(name, 200)).collect()
     }
 
-    /// The versions of the contract that its names say.
+    /// The versions of the contract in its names.
     pub(crate) fn contracts(&self) -> Vec<String> {
         let contract = self.imports.iter().chain(&self.exports).filter(|name| name.starts_with(CONTRACT));
         let mut versions: Vec<String> = contract.map(|name| clean(version(name), 40)).collect();
@@ -164,7 +164,7 @@ fn is_async(function: &CanonicalFunction) -> bool {
         CanonicalFunction::ResourceNew { .. }
         | CanonicalFunction::ResourceDrop { .. }
         | CanonicalFunction::ResourceRep { .. } => false,
-        // All others are of asynchronous calls, streams, futures and threads.
+        // All others belong to asynchronous calls, streams, futures and threads.
         _ => true,
     }
 }

@@ -1,9 +1,9 @@
-//! What a guest answered, checked: nothing a guest says is believed before it passed through here.
+//! Checks of what a guest returns. Nothing from a guest is used before it was checked here.
 //!
 //! # Policy
-//! Findings are shortened and cleaned, since a message must not fail over a long sentence. Everything that takes effect
-//! is refused whole if it is not right: payloads, content types, headers, routes. A refused answer is the plugin's
-//! fault and falls under its `on-error`.
+//! Findings are shortened and cleaned, because a message must not fail over a long text. Whatever takes effect (payloads,
+//! content types, headers, routes) is refused as a whole if any of it is invalid. A refused answer is a fault of the
+//! plugin, and its `on-error` applies.
 
 use crate::component::bindings::transformer::{Output, Part};
 use crate::component::bindings::types;
@@ -21,7 +21,7 @@ const HEADER_VALUE: usize = 4096;
 /// Parts of one split.
 pub(crate) const MAX_PARTS: usize = 10_000;
 
-/// Names of headers that STOMP gives a meaning, and that the host alone sets.
+/// Headers that have a meaning in STOMP, which only the host sets.
 const RESERVED: [&str; 25] = [
     "accept-version",
     "ack",
@@ -50,36 +50,36 @@ const RESERVED: [&str; 25] = [
     "empa-id",
 ];
 
-/// Beginnings of names that belong to Sesame or to a broker.
+/// Prefixes of header names that belong to Sesame or a broker.
 const RESERVED_PREFIXES: [&str; 5] = ["sesame-", "x-sesame-", "activemq.", "amq-", "_amq"];
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// `split` with nothing in it.
+    /// `split` without parts.
     #[error("a split into no parts")]
     EmptySplit,
-    /// More parts than may be.
+    /// Too many parts.
     #[error("more than {MAX_PARTS} parts of one message")]
     TooManyParts,
-    /// `invalid` or a refused part, and nothing found.
+    /// `invalid` or a refused part without a finding.
     #[error("a refusal without a finding")]
     NoFindings,
     /// An output without content.
     #[error("an empty payload")]
     EmptyPayload,
     /// An output that could not be sent or stored.
-    #[error("a payload of {size} bytes where at most {limit} are allowed")]
+    #[error("a payload of {size} bytes, more than the limit of {limit}")]
     PayloadTooLarge {
         /// Its bytes.
         size: usize,
         /// The channel's limit.
         limit: usize,
     },
-    /// Payloads together over the output limit.
-    #[error("payloads of {size} bytes together where `output-limit` is {limit}")]
+    /// Payloads over the output limit in total.
+    #[error("payloads of {size} bytes in total, more than the `output-limit` of {limit}")]
     OutputTooLarge {
-        /// Bytes together.
+        /// Bytes in total.
         size: u64,
         /// The stage's limit.
         limit: u64,
@@ -96,15 +96,15 @@ pub enum AnswerError {
     /// A header value that cannot be sent.
     #[error("a value of the header {0:?} that holds a control character or is longer than {HEADER_VALUE} bytes")]
     HeaderValue(String),
-    /// More headers than may be.
+    /// Too many headers.
     #[error("more than {HEADERS} headers")]
     TooManyHeaders,
     /// A route that the operator did not name.
     #[error("the route {name:?}, which the channel does not have: its routes are {known}")]
     UnknownRoute {
-        /// What the guest said.
+        /// The name that the guest returned.
         name: String,
-        /// What the operator wrote.
+        /// The routes of the channel.
         known: String,
     },
 }
@@ -117,7 +117,7 @@ pub(crate) struct Bounds<'a> {
     pub(crate) routes: &'a [String],
 }
 
-/// Findings made fit to keep; those past the limit are counted in a last one.
+/// Findings, cleaned and shortened; those past the limit are counted in a last one.
 pub(crate) fn findings(given: Vec<types::Finding>) -> Vec<Finding> {
     let surplus = given.len().saturating_sub(FINDINGS);
     let mut kept: Vec<Finding> = given.into_iter().take(FINDINGS).map(finding).collect();
@@ -127,7 +127,7 @@ pub(crate) fn findings(given: Vec<types::Finding>) -> Vec<Finding> {
     kept
 }
 
-/// One finding made fit to keep.
+/// One finding, cleaned and shortened.
 pub(crate) fn finding(given: types::Finding) -> Finding {
     Finding {
         severity: match given.severity {
@@ -148,7 +148,7 @@ pub(crate) fn note(severity: Severity, code: &str, text: String) -> Finding {
     Finding { severity, code: code.to_owned(), text, record_number: None, field: None, value: None }
 }
 
-/// Findings of a refusal: there must be one.
+/// The findings of a refusal: at least one.
 pub(crate) fn refusal(given: Vec<types::Finding>) -> Result<Vec<Finding>, AnswerError> {
     if given.is_empty() { Err(AnswerError::NoFindings) } else { Ok(findings(given)) }
 }
@@ -192,7 +192,7 @@ pub(crate) fn parts(given: &[Part], bounds: &Bounds<'_>) -> Result<(), AnswerErr
     Ok(())
 }
 
-/// Routes, each of them known; the same one twice counts once.
+/// Routes, each of which must be known; duplicates are removed.
 pub(crate) fn routes(given: Vec<String>, bounds: &Bounds<'_>) -> Result<Vec<String>, AnswerError> {
     let mut routes: Vec<String> = Vec::new();
     for name in given {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_media_types_only() {
+    fn accepts_media_types_only() {
         for good in ["text/plain", "application/vnd.x+xml; charset=utf-8", "a/b;c=\"d e\""] {
             assert_eq!(replaced(b"x", &[], Some(good)), Ok(()), "{good}");
         }
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_so_many_findings_and_says_how_many_more() {
+    fn keeps_findings_up_to_the_limit_and_counts_the_rest() {
         let one = types::Finding {
             severity: types::Severity::Warning,
             code: "c".into(),

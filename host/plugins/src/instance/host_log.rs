@@ -1,9 +1,9 @@
 //! The plugin's log: what a guest writes through the `log` import or to its standard streams, sent to the tracing
-//! target [`TARGET`]. The log set-up keeps it apart from the log of the program, because a guest may name users in it.
+//! target [`TARGET`]. The logger keeps it apart from the log of the program, because a guest may name users in it.
 //!
 //! # Limits
-//! A line is cut at 2,000 characters, an instance may write 200 lines and the sidecar's number of bytes; what comes
-//! after that is counted, and the count is the last line.
+//! A line is cut at 2,000 characters. An instance may write 200 lines and as many bytes as the sidecar allows; later lines are
+//! counted, and the count is the last line.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -28,7 +28,8 @@ pub(crate) fn place() -> String {
     place.as_ref().map_or_else(|| "the plugin's log".to_owned(), |file| format!("its log, {},", file.display()))
 }
 
-/// The tracing target of everything guests log: the one constant that keeps personal data off standard error.
+/// The tracing target of everything that guests log. The logger keeps this target off standard error, as it may hold personal
+/// data.
 pub const TARGET: &str = "sesame::plugin_log";
 
 const LINE: usize = 2_000;
@@ -45,7 +46,7 @@ pub(crate) struct PluginLog {
 }
 
 impl PluginLog {
-    /// A log for `plugin` while it works on the message `id`, empty while it is loaded.
+    /// A log for `plugin` while it handles the message `id`; the id is empty while the plugin is loaded.
     pub(crate) fn new(plugin: &str, id: &str, bytes: u64) -> Self {
         Self { plugin: plugin.to_owned(), id: id.to_owned(), bytes_left: bytes, lines_left: LINES, unwritten: 0 }
     }
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_after_so_many_lines() {
+    fn stops_after_the_last_line_allowed() {
         let mut log = PluginLog::new("p", "1", 1 << 20);
         (0..LINES + 5).for_each(|_| log.write(Level::Debug, ""));
         assert_eq!(log.unwritten, 5);

@@ -1,20 +1,19 @@
-//! What one call of a plugin may use, and the meter that wasmtime calls before a guest grows.
+//! What one call of a plugin may use, and the meter that wasmtime calls before a guest grows its memory or tables.
 //!
 //! # Limits
-//! Time: an epoch deadline, counted again for `init` and for each role function. Memory: all linear memories of the
-//! instance together, and all tables together. Output: what one call returns, counted while it is copied out of the
-//! guest and once more, exactly, when it is checked. Stack: one size for the engine. wasmtime's own `StoreLimits` is
-//! not used because it limits each memory for itself, and an interpreter inside a component has several.
+//! Time: an epoch deadline, which starts again for `init` and for each role function. Memory: all linear memories of the
+//! instance in total, and all tables in total. Output: what one call returns, counted while it is copied out of the
+//! guest, and exactly when it is checked. Stack: one size for the engine. wasmtime's own `StoreLimits` is not used because
+//! it limits each memory separately, and an interpreter inside a component has several.
 
 use std::time::Duration;
 
-/// How long the engine waits between two ticks of the epoch, and so the grain of every deadline.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
+use crate::component::engine::TICK;
 
 /// Room for names, findings and headers beside the payloads a guest returns, in bytes.
 const OUTPUT_ALLOWANCE: u64 = 1 << 20;
 
-/// Entries of all tables of an instance together: calls through function pointers need thousands, not millions.
+/// Entries of all tables of an instance in total: calls through function pointers need thousands, not millions.
 const TABLE_ENTRIES: usize = 1 << 20;
 
 /// Core instances, memories and tables inside one component; a Python component has more than twenty.
@@ -46,25 +45,25 @@ impl Limits {
         self.memory.max((payload as u64).saturating_mul(4))
     }
 
-    /// The deadline in ticks, one more than the quotient because the first tick may be a moment away.
+    /// The deadline in ticks, rounded up, and one more because the first tick may come at once.
     pub(crate) fn ticks(&self) -> u64 {
         let ticks = self.deadline.as_millis().div_ceil(TICK.as_millis());
         u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1)
     }
 
-    /// What may be copied out of the guest in one call.
+    /// Bytes that may be copied out of the guest in one call.
     pub(crate) fn hostcall_fuel(&self) -> usize {
         usize::try_from(self.output.saturating_add(OUTPUT_ALLOWANCE)).unwrap_or(usize::MAX)
     }
 }
 
-/// A guest wanted to grow past its limit; the call ends with this as its error.
+/// A guest tried to grow past its limit; the call ends with this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GrowthRefused {
-    /// All memories together.
+    /// All memories in total.
     #[error("memory limit of {limit} bytes reached: {wanted} bytes requested")]
     Memory { limit: u64, wanted: u64 },
-    /// All tables together.
+    /// All tables in total.
     #[error("limit of {TABLE_ENTRIES} table entries reached")]
     Tables,
 }
@@ -82,7 +81,7 @@ impl Meter {
         Self { limit, memory: 0, entries: 0 }
     }
 
-    /// Whether so many bytes could be in its memory at all, before they are made for it.
+    /// Checks that this many bytes fit into its memory limit, before they are made for it.
     pub(crate) fn would_hold(&self, bytes: u64) -> Result<(), GrowthRefused> {
         if bytes <= self.limit { Ok(()) } else { Err(GrowthRefused::Memory { limit: self.limit, wanted: bytes }) }
     }

@@ -1,10 +1,14 @@
-//! One fresh instance of a plugin, from `init` to the last role function, for one message or part of one.
+//! A linked component (`loaded`), and one fresh instance of it for each message or part of one, from `init` to the last role
+//! function.
 //!
 //! An error value that a guest returns is a verdict. A trap, the deadline or a limit ends the guest and becomes a [`Fault`].
 
 pub(crate) mod answer;
 pub(crate) mod host_log;
 pub(crate) mod limits;
+mod loaded;
+#[cfg(test)]
+mod made_up;
 pub(crate) mod state;
 pub(crate) mod stderr;
 pub(crate) mod wasi;
@@ -14,16 +18,18 @@ use std::time::Duration;
 use wasmtime::component::Instance;
 use wasmtime::{Store, Trap};
 
+use crate::component::bindings::transformer;
 use crate::component::bindings::types::{Failure, Finding, Message};
-use crate::component::bindings::{lifecycle, transformer};
-use crate::component::{Loaded, one_line};
+use crate::component::one_line;
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{GrowthRefused, Limits, Meter};
 use crate::instance::state::HostState;
 use crate::instance::wasi::{Exit, Facts};
 use crate::text::clean_lines;
 
-/// A plugin could not answer. The text says what happened and what to do.
+pub(crate) use self::loaded::Loaded;
+
+/// Why a plugin could not answer. The text says what happened and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The guest panicked.
@@ -53,13 +59,13 @@ pub enum Fault {
         limit: Duration,
     },
     /// The memory limit.
-    #[error("wanted more memory than its limit of {}: raise `memory` in its sidecar or fix the plugin", size(*limit))]
+    #[error("exceeded its memory limit of {}: raise `memory` in its sidecar or fix the plugin", size(*limit))]
     Memory {
         /// Bytes.
         limit: u64,
     },
     /// The table limit.
-    #[error("wanted more table entries than any plugin may have: fix the plugin")]
+    #[error("exceeded the limit of table entries: fix the plugin")]
     Tables,
     /// The stack.
     #[error("ran out of stack, {} KiB: fix the plugin, its recursion is too deep", crate::component::engine::GUEST_STACK >> 10)]
@@ -88,8 +94,8 @@ pub enum Fault {
     Broken(String),
     /// All stages together took too long for one message.
     #[error(
-        "was not called because the message was in the pipeline for more than {}: make the plugins faster or the parts \
-         fewer",
+        "was not called because the message was in the pipeline for more than {}: use faster plugins or split it \
+         into fewer parts",
         span(*limit)
     )]
     TotalTime {
@@ -102,7 +108,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the message may be the cause. If not, the plugin was not called with it: the stage cannot answer for any
+    /// Whether the message may be the cause. If not, the plugin was not called with it, and the stage cannot answer for any
     /// message.
     #[must_use]
     pub fn may_be_the_message(&self) -> bool {
@@ -111,10 +117,10 @@ impl Fault {
 }
 
 fn words(said: &Option<String>) -> String {
-    said.as_ref().map(|text| format!(", saying {text:?}")).unwrap_or_default()
+    said.as_ref().map(|text| format!(" (standard error: {text:?})")).unwrap_or_default()
 }
 
-/// A length of time as an operator writes it.
+/// A duration as an operator writes it.
 pub(crate) fn span(time: Duration) -> String {
     let millis = time.as_millis();
     if millis.is_multiple_of(1000) { message::duration::words(time) } else { format!("{millis} ms") }
@@ -138,7 +144,7 @@ pub(crate) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    /// Makes an instance and hands it its configuration; `message` is the one it is for, none when a plugin is loaded.
+    /// Makes an instance and gives it its configuration. `message` is the one it is for; none when a plugin is loaded.
     pub(crate) fn start(
         loaded: &'a Loaded,
         plugin: &str,
@@ -172,14 +178,14 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Asks the validator, where there is one.
+    /// Calls the validator, if the plugin is one.
     pub(crate) fn validate(&mut self, message: &Message) -> Result<Option<Result<Vec<Finding>, Failure>>, Fault> {
         self.rearm();
         let answer = self.loaded.exports.validate(&mut self.store, &self.instance, message);
         answer.map_err(|error| self.fault(&error))
     }
 
-    /// Asks the transformer, where there is one.
+    /// Calls the transformer, if the plugin is one.
     pub(crate) fn transform(
         &mut self,
         message: &Message,
@@ -189,14 +195,14 @@ impl<'a> Running<'a> {
         answer.map_err(|error| self.fault(&error))
     }
 
-    /// Asks the router, where there is one.
+    /// Calls the router, if the plugin is one.
     pub(crate) fn route(&mut self, message: &Message) -> Result<Option<Result<Vec<String>, Failure>>, Fault> {
         self.rearm();
         let answer = self.loaded.exports.route(&mut self.store, &self.instance, message);
         answer.map_err(|error| self.fault(&error))
     }
 
-    /// Bytes of memory that the instance holds, the most it ever held.
+    /// Peak memory of the instance, bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.store.data().meter.memory()
     }
@@ -210,23 +216,6 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The first instance of a component that has just been linked, for [`describe`].
-pub(crate) fn first(loaded: &Loaded, store: &mut Store<HostState>, limits: &Limits) -> Result<Instance, Fault> {
-    prepare(store, limits);
-    loaded.pre.instantiate(&mut *store).map_err(|error| fault(&error, store, limits))
-}
-
-/// What a component says of itself.
-pub(crate) fn describe(
-    loaded: &Loaded,
-    store: &mut Store<HostState>,
-    instance: &Instance,
-    limits: &Limits,
-) -> Result<lifecycle::Description, Fault> {
-    store.set_epoch_deadline(limits.ticks());
-    loaded.exports.describe(store, instance).map_err(|error| fault(&error, store, limits))
-}
-
 fn prepare(store: &mut Store<HostState>, limits: &Limits) {
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits.hostcall_fuel());
@@ -234,7 +223,7 @@ fn prepare(store: &mut Store<HostState>, limits: &Limits) {
     store.set_epoch_deadline(limits.ticks());
 }
 
-/// Finds out what ended a call.
+/// The fault for the error that ended a call.
 fn fault(error: &wasmtime::Error, store: &Store<HostState>, limits: &Limits) -> Fault {
     if let Some(refused) = error.downcast_ref::<GrowthRefused>() {
         return match refused {
@@ -253,7 +242,7 @@ fn fault(error: &wasmtime::Error, store: &Store<HostState>, limits: &Limits) -> 
             Some(text) => Fault::Panicked { text },
             None => Fault::Trapped { text: with_place(error) },
         },
-        // wasmtime has no type for it.
+        // wasmtime has no error type for this.
         None if one_line(error).contains("too much data is being copied") => {
             Fault::OutputTooLarge { limit: limits.output }
         }

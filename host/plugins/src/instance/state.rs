@@ -1,4 +1,4 @@
-//! The host side of one instance: its meter, its log, its captured standard error, and what it has of WASI.
+//! The host side of one instance: its meter, log, captured standard error and WASI state.
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -31,7 +31,7 @@ impl Drop for HostState {
 
 impl bindings::types::Host for HostState {}
 
-/// Everything a plugin may import, interface by interface; nothing else exists for it.
+/// Links everything that a plugin may import, interface by interface.
 pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
@@ -39,8 +39,10 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostSta
     bindings::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     #[cfg(test)]
     {
-        bindings::made_up::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
-        bindings::made_up::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+        use bindings::made_up;
+
+        made_up::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+        made_up::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     }
     wasi::link(l)?;
     Ok(linker)

@@ -1,5 +1,5 @@
-//! Where a guest's standard error goes: into memory, the last few kilobytes of it, because that is where a language's
-//! run-time writes why it stopped. The lines go to the plugin's log as well (`wasi`).
+//! The last few kilobytes of a guest's standard error, kept in memory: a language's runtime writes there why it stopped. The
+//! lines also go to the plugin's log (`wasi`).
 
 /// How much of the end is kept.
 const KEPT: usize = 8 << 10;

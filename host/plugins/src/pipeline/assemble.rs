@@ -1,5 +1,5 @@
-//! The pipeline of a channel from the plugins it uses. One function puts it together, from plugins of the catalog as well as
-//! from files that are loaded for a command.
+//! Builds the pipeline of a channel from the plugins it uses. One function does it, for plugins of the catalog and for files
+//! that are loaded for a command.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Pipeline {
             if let Some(old) = named {
                 stage.last_error = Arc::clone(&old.last_error);
             }
-            stage.reason.iter().for_each(|reason| stage.last_error.note_news(reason));
+            stage.reason.iter().for_each(|reason| stage.last_error.note_if_new(reason));
             let same = before.into_iter().flat_map(|before| &before.stages).find(|old| old.is_same(stage));
             if let Some(old) = same {
                 stage.statistics = Arc::clone(&old.statistics);
@@ -65,14 +65,14 @@ impl Pipeline {
     }
 }
 
-/// Whether a plugin is a stage of the channel. One whose settings were never understood applies to all messages.
+/// Whether a plugin is a stage of the channel. One whose settings were never valid applies to all messages.
 fn applies(status: &PluginStatus, settings: &PipelineSettings) -> bool {
     let all = || status.sidecar.is_none();
     let concerned = |filter: &crate::Filter| filter.concerns(&settings.channel, settings.direction);
     !status.state.is_ended() && (all() || status.sidecar.iter().any(|sidecar| concerned(&sidecar.filter)))
 }
 
-/// Each field with its length, so that no two pipelines read the same.
+/// Each field is hashed with its length, so that no two pipelines give the same input.
 fn fingerprint(stages: &[Stage], settings: &PipelineSettings) -> String {
     let mut sha = Sha256::new();
     let mut add = |text: &str| {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_count_on_only_while_limits_stay_and_figures_always() {
+    fn failures_are_kept_while_limits_stay_and_statistics_always() {
         let before = pipeline(1, None);
         let kept = |after: &Pipeline| {
             let (old, new) = (&before.stages[0], &after.stages[0]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_is_being_compiled_holds_what_it_applies_to_however_often_it_is_asked() {
+    fn a_plugin_that_is_being_compiled_holds_what_it_applies_to_however_often_it_is_tried() {
         let texts = |text: &str| Some(vec![text.to_owned()]);
         let all = compiling_for(Filter::default());
         assert_eq!((all.holds("/queue/a"), all.holds("/queue/b")), (Some("a.wasm"), Some("a.wasm")));
@@ -183,6 +183,6 @@ mod tests {
         assert_eq!(error, "is broken");
         let after = Pipeline::assemble(&[compiling(None)], settings(), Some(&before));
         assert_eq!(after.stages[0].last_error.get(), Some((at, error)));
-        assert_eq!(pipeline(5, Some(&before)).stages[0].last_error.get().unwrap().0, at, "it is the same error still");
+        assert_eq!(pipeline(5, Some(&before)).stages[0].last_error.get().unwrap().0, at, "it is still the same error");
     }
 }

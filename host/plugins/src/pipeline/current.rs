@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-/// The function that makes sure of it; set once by the owner of the pipelines.
+/// The function that ensures it; set once by the owner of the pipelines.
 #[derive(Default)]
 pub struct Current(OnceLock<Box<dyn Fn() -> bool + Send + Sync>>);
 
@@ -14,14 +14,14 @@ impl fmt::Debug for Current {
 }
 
 impl Current {
-    /// Sets the function. It puts what it finds into service and returns whether that was possible.
+    /// Sets the function. It puts new plugins into service and returns whether that was possible.
     pub fn keep(&self, ensure: impl Fn() -> bool + Send + Sync + 'static) {
-        // A second one would keep the same pipelines.
+        // A second function would serve the same pipelines.
         let _ = self.0.set(Box::new(ensure));
     }
 
-    /// Makes sure that the pipeline which is loaded after this knows every plugin that was in the folder before. Blocks for
-    /// some calls of `stat`, or for a write to the journal where something changed. False: no message may be taken up now.
+    /// Ensures that a pipeline loaded after this call knows every plugin that was in the folder before it. Blocks for some
+    /// calls of `stat`, or for a write to the journal if something changed. False: no message may be taken up now.
     #[must_use]
     pub fn ensure(&self) -> bool {
         self.0.get().is_none_or(|ensure| ensure())

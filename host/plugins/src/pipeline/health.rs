@@ -1,17 +1,17 @@
 //! Whether the failure of a stage counts against the plugin or the message, and the breaker that pauses a channel.
 //!
 //! # Policy
-//! - A stage *answers* with any verdict, `retry` included. What `on-error = "reject"` or `"pass"` makes of a failure counts as
-//!   an answer too: such a stage holds nothing up. While a stage works, a failure counts against its message, as an attempt:
-//!   the stage has answered for some message, and fewer than five different messages have failed since.
-//! - The breaker opens when five different messages of the channel in a row fail in the same stage: none was answered for,
-//!   and none came through without meeting the stage. A message is no new evidence if an attempt at it was counted
-//!   before, or if it failed and the stage then answered for another: its failures count against it alone.
-//! - An open breaker rests: no stage of the pipeline is called, the channel pauses, and nothing counts against messages.
-//!   After 1 s the channel lets messages through one at a time. The first answer closes the breaker, the failure of
-//!   another message opens it again for twice as long, at most 1 min. The message that was tried is deferred, so that the
-//!   next trial is made with another: a run of bad messages ahead of good ones does not stop the channel forever.
-//! - All this belongs to one pipeline and is not stored: a plugin that is replaced or reconfigured starts healthy.
+//! - A stage *answers* with any verdict, including `retry`. A failure under `on-error = "reject"` or `"pass"` counts as an
+//!   answer too: such a stage holds nothing up. While a stage works, a failure counts against its message, as an attempt. A
+//!   stage works if it has answered for some message, and fewer than five different messages have failed since.
+//! - The breaker opens when five different messages of the channel in a row fail in the same stage, with no answer in between
+//!   and no message that bypassed the stage. A message does not count again if an attempt at it was counted before, or if
+//!   it failed and the stage then answered for another: its failures count against it alone.
+//! - While an open breaker rests, no stage of the pipeline is called, the channel pauses, and nothing counts against messages.
+//!   After 1 s the channel is on probation: messages go through one at a time. The first answer closes the breaker; the
+//!   failure of another message opens it again for twice as long, at most 1 min. The message that failed is deferred, so
+//!   that another is next: a run of bad messages ahead of good ones does not stop the channel forever.
+//! - This state belongs to one pipeline and is not stored: a plugin that is replaced or reconfigured starts healthy.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
@@ -29,9 +29,9 @@ const RUN: usize = 5;
 /// The first rest of an open breaker, and the longest.
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// Messages that are distinguished; the breaker opens long before.
+/// Messages that are remembered; the breaker opens long before.
 const REMEMBERED: usize = 256;
-/// The last messages that failed before an answer, which are known to fail by themselves.
+/// The last messages that failed before an answer: the cause is the message.
 const SUSPECTS: usize = 4 * REMEMBERED;
 
 /// The record of one stage.
@@ -44,7 +44,7 @@ struct Record {
     answered: bool,
     /// Different messages that failed since the last answer.
     failed: Vec<u64>,
-    /// How many of them since the last message came through the channel.
+    /// How many of them since a message last bypassed the stage.
     in_row: usize,
     /// Messages that failed before the last answer, the latest last.
     suspects: VecDeque<u64>,
@@ -81,7 +81,7 @@ impl Health {
         locked(&self.0)
     }
 
-    /// The stage answered for a message; true if that closed the breaker.
+    /// Records that the stage answered for a message; true if that closed the breaker.
     pub(super) fn answered(&self) -> bool {
         let mut record = self.record();
         let Record { answered, failed, in_row, suspects, breaker } = &mut *record;
@@ -92,8 +92,8 @@ impl Health {
         breaker.take().is_some()
     }
 
-    /// A message came through the channel without meeting the stage.
-    pub(super) fn passed_by(&self, now: Instant) {
+    /// A message passed through the channel without a call of the stage.
+    pub(super) fn bypassed(&self, now: Instant) {
         let mut record = self.record();
         if record.breaker.as_ref().is_none_or(|open| now >= open.until) {
             record.in_row = 0;
@@ -101,7 +101,7 @@ impl Health {
         }
     }
 
-    /// The stage could not answer for a message: what that counts against.
+    /// Records that the stage could not answer for a message; returns what that counts against.
     pub(super) fn failed(&self, failed: Failed, fault: &Fault, now: Instant) -> Blame {
         let mut record = self.record();
         let Failed { message, suspect } = failed;
@@ -189,7 +189,7 @@ mod tests {
         (0..4).for_each(|message| {
             let _ = health.failed(fresh(message), &FAULT, now);
         });
-        assert!(!health.is_open(), "the same four once more");
+        assert!(!health.is_open(), "the same four again");
         assert_eq!(health.failed(fresh(4), &FAULT, now), Blame::Plugin);
         assert!(health.resting(now).is_some());
     }
@@ -207,19 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_do_not_meet_the_stage_keep_the_channel_open() {
+    fn messages_that_bypass_the_stage_keep_the_channel_open() {
         let (health, now) = (Health::default(), Instant::now());
         for message in 0..100 {
             health.failed(fresh(message), &FAULT, now);
-            health.passed_by(now);
+            health.bypassed(now);
         }
         assert!(!health.is_open());
         health.answered();
         (100..108).for_each(|message| {
             let _ = health.failed(fresh(message), &FAULT, now);
         });
-        health.passed_by(now + FIRST_REST);
-        assert_eq!(health.failed(fresh(108), &FAULT, now), Blame::Plugin, "it still answers for none");
+        health.bypassed(now + FIRST_REST);
+        assert_eq!(health.failed(fresh(108), &FAULT, now), Blame::Plugin, "it has not answered for long");
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_rest_twice_as_long_each_time_up_to_a_minute() {
+    fn each_failure_on_probation_doubles_the_rest_up_to_a_minute() {
         let mut now = Instant::now();
         let health = opened(now);
         let since = health.resting(now).unwrap().since;
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_failed_before_is_no_trial() {
+    fn a_message_that_failed_before_does_not_open_the_breaker_again() {
         let now = Instant::now();
         let health = opened(now);
         let later = now + FIRST_REST;

@@ -1,4 +1,4 @@
-//! The stages of one channel, in order, and what they make of a message.
+//! The stages of one channel, in order, and the outcome for a message.
 //!
 //! A [`Pipeline`] never changes once it is loaded: a reload loads another and the caller swaps the two, so that a message in
 //! flight finishes on the one it started with. Calls block; they belong on threads with at least 2 MiB of stack that no
@@ -6,20 +6,20 @@
 //!
 //! # Policy
 //! - A stage is called in a fresh instance for each message, and for each part of one: validator, then transformer, then
-//!   router, whichever it has. What one stage makes of a message is what the next one sees.
+//!   router, whichever it has. The next stage gets the message as this stage left it.
 //! - Parts of a split go through the later stages one by one. A part that is refused there joins the refused parts; the
-//!   rest go on. A part that is dropped is gone. `retry` or a fault for one part is that for the whole message: all
-//!   parts take effect or none does.
+//!   rest go on. A part that is dropped is not kept. `retry` or a fault for one part applies to the whole message: either
+//!   all parts take effect or none.
 //! - Routes are the union of the routes of all routers.
-//! - A stage that fails falls under its `on-error`, which is applied here: `pass` goes on without the stage and
-//!   leaves a warning among the findings, `reject` answers [`Outcome::Invalid`] with the finding `plugin.failed`, and
-//!   only `defer` reaches the caller, as [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches
+//! - If a stage fails, its `on-error` is applied here: `pass` goes on without the stage and adds a warning to the findings,
+//!   `reject` returns [`Outcome::Invalid`] with the finding `plugin.failed`, and only `defer` reaches the caller, as
+//!   [`Outcome::Failed`]. A plugin's own `retry` is no failure and always reaches
 //!   the caller.
 //! - A stage that could not be loaded cannot answer: the messages it applies to get [`Outcome::Failed`], whatever its
-//!   `on-error`. So do those of a stage that is compiling, and this is no failure of the stage: no attempt is counted, and if
-//!   it applies to all messages nothing is taken up.
-//! - A stage that fails for every message pauses the channel, see `health`: the caller asks [`Pipeline::pause`] before it takes
-//!   up a message, and [`StageError::blame`] is what a failure means for its message.
+//!   `on-error`. The same holds for a stage that is compiling, but it is no failure: no attempt is counted, and if the stage
+//!   applies to all messages none is taken up.
+//! - A stage that fails for every message pauses the channel, see `health`: the caller checks [`Pipeline::pause`] before it
+//!   takes up a message, and [`StageError::blame`] says whether a failure counts against the message.
 
 mod assemble;
 pub(crate) mod current;
@@ -37,7 +37,7 @@ use crate::catalog::folder::StageSource;
 use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::{Description, Powers, Roles};
 use crate::instance::Fault;
-use message::{Direction, Finding, MessageId};
+use message::{Direction, Finding, MessageId, Output};
 
 use self::stage::Stage;
 pub use self::statistics::Figures;
@@ -60,7 +60,7 @@ pub struct PipelineSettings {
     pub routes: Vec<String>,
     /// Largest payload that may leave the pipeline.
     pub max_payload: usize,
-    /// Longest time for one message, [`TOTAL_TIME`] if in doubt.
+    /// Longest time for one message, usually [`TOTAL_TIME`].
     pub total_time: Duration,
 }
 
@@ -105,7 +105,7 @@ pub struct Input<'a> {
     pub content_type: Option<&'a str>,
     /// The verified signer of an inbound message.
     pub signer: Option<&'a SignerFacts>,
-    /// When it was first taken up, milliseconds since 1970.
+    /// When it was first taken up, in milliseconds since 1970.
     pub received_at: u64,
     /// From 1.
     pub attempt: u32,
@@ -132,7 +132,7 @@ pub struct SignerFacts {
     pub certificate: Vec<u8>,
 }
 
-/// What a pipeline makes of a message.
+/// The outcome of a pipeline for a message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It goes on, as one message or several, or not at all if every part of a split was refused.
@@ -151,7 +151,7 @@ pub enum Outcome {
         /// The plugin.
         plugin: String,
     },
-    /// It is bad and stays bad: reject.
+    /// It is invalid, and a retry cannot help: reject.
     Invalid {
         /// At least one.
         findings: Vec<Finding>,
@@ -174,21 +174,6 @@ pub enum Outcome {
         /// What happened and what to do.
         error: StageError,
     },
-}
-
-/// One message that goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// The new content; `None`: as it came.
-    pub payload: Option<Vec<u8>>,
-    /// The new media type; `None`: as it was.
-    pub content_type: Option<String>,
-    /// Headers to set, each name once.
-    pub headers: Vec<(String, String)>,
-    /// Names of routes; none: the default route.
-    pub routes: Vec<String>,
-    /// Number of this part among all of a split message, from 1, refused ones counted; `None`: it was not split.
-    pub part: Option<usize>,
 }
 
 /// A part of a split that goes to the reject queue.
@@ -221,11 +206,11 @@ pub struct StageError {
 /// What the failure of a stage counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// The message: the plugin answers for others. It counts as an attempt.
+    /// The message: the plugin answers for others. The attempt counts.
     Message,
     /// The plugin: the message waits, and no attempt is counted.
     Plugin,
-    /// Nothing: the channel pauses, and the message stays where it is as if it had never been taken up.
+    /// Nothing: the channel pauses, and the message stays where it is, as if it had not been taken up.
     Nothing,
 }
 
@@ -247,22 +232,22 @@ pub struct StageInfo<'a> {
     pub name: &'a str,
     /// Its state.
     pub state: PluginState,
-    /// What serves, if anything does.
+    /// The component in service, if any.
     pub ready: Option<ReadyStage<'a>>,
-    /// What is wrong and what to do, or that it is compiled. An earlier component may serve nevertheless.
+    /// What is wrong and what to do, or that it is being compiled. An earlier component may serve meanwhile.
     pub reason: Option<&'a str>,
     /// Its statistics in this channel.
     pub figures: Figures,
-    /// Since when a file of it is compiled, where one is.
+    /// Since when a file of it is being compiled, if one is.
     pub loading: Option<SystemTime>,
-    /// The last time it could not answer or be loaded, and why.
+    /// When it last failed or could not be loaded, and why.
     pub last_error: Option<(SystemTime, String)>,
 }
 
 /// A stage that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadyStage<'a> {
-    /// What it does.
+    /// Its roles.
     pub roles: Roles,
     /// What it imports and is linked with.
     pub powers: Powers,
@@ -277,14 +262,14 @@ pub struct ReadyStage<'a> {
 }
 
 impl Pipeline {
-    /// Recorded in the journal with every message: a hash over the stages' components, settings and configuration.
+    /// A hash over the components, settings and configuration of the stages; the journal records it with every message.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Why the channel must pause now, if it must: nothing may be taken up until then, and then one message at a time while
-    /// [`Pipeline::is_on_probation`]. Until then [`Pipeline::run`] calls no plugin, and a failure counts against nothing.
+    /// Why the channel must pause now, if it must. Until [`Pause::until`] no message may be taken up, [`Pipeline::run`] calls
+    /// no plugin, and a failure counts against nothing; then one message at a time while [`Pipeline::is_on_probation`].
     #[must_use]
     pub fn pause(&self, now: Instant) -> Option<Pause> {
         self.stages.iter().find_map(|stage| {

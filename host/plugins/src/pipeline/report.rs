@@ -27,9 +27,9 @@ pub struct StageReport {
     pub name: String,
     /// Its state; `ready`, `compiling` and so on in the file.
     pub state: PluginState,
-    /// What is wrong and what to do, where something is.
+    /// What is wrong and what to do, if anything is.
     pub reason: Option<String>,
-    /// Since when a file of it is compiled, in milliseconds since 1970; an earlier one may serve until then.
+    /// Since when a file of it is being compiled, in milliseconds since 1970; an earlier one may serve meanwhile.
     pub compiling_since: Option<u64>,
     /// When it failed last or could not be loaded, in milliseconds since 1970.
     pub last_error_at: Option<u64>,
@@ -55,9 +55,9 @@ pub struct StageReport {
     pub retries: u64,
     /// How often it failed.
     pub errors: u64,
-    /// Half of the calls took no longer, in microseconds.
+    /// Median time of a call, in microseconds.
     pub p50_us: Option<u64>,
-    /// One of a hundred calls took longer, in microseconds.
+    /// 99th percentile of the time of a call, in microseconds.
     pub p99_us: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ impl ChannelReport {
         for stage in &mut reports {
             let status = stages.iter().find(|status| status.name() == stage.name);
             let loading = status.and_then(|status| status.loading);
-            // It is no reason for another pipeline that an earlier one serves until then.
+            // The pipeline is not rebuilt for this, because the earlier component serves meanwhile.
             if let Some(since) = loading.filter(|_| stage.serves) {
                 (stage.state, stage.compiling_since) = (PluginState::Compiling, Some(milliseconds(since)));
                 stage.reason = Some("a newer file is being compiled".to_owned());

@@ -1,32 +1,32 @@
-//! One message on its way through the stages.
+//! The run of one message through the stages.
 
 use std::time::Instant;
 
 use super::health::Failed;
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, Stop};
-use super::{Blame, Input, Outcome, Output, Pause, Pipeline, Refused};
+use super::{Blame, Input, Outcome, Pause, Pipeline, Refused};
 use crate::catalog::filter::Facts;
 use crate::catalog::settings::OnError;
 use crate::component::bindings::types::{self, Message};
 use crate::instance::Fault;
 use crate::instance::answer::{AnswerError, Bounds, MAX_PARTS, note};
-use message::{Direction, Finding, Severity};
+use message::{Direction, Finding, Output, Severity};
 
 impl Pipeline {
-    /// Runs a message through all stages that concern it. Blocks; call it on a thread of its own.
+    /// Runs a message through all stages that apply to it. Blocks; call it on a thread of its own.
     #[must_use]
     pub fn run(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
         if let Some(Pause { error, .. }) = self.pause(Instant::now()) {
             return Outcome::Failed { plugin: error.plugin.clone(), error };
         }
-        let mut asked = Vec::with_capacity(self.stages.len());
-        let mut outcome = self.pass(input, payload, &mut asked);
-        self.learn(&mut outcome, &asked, input, payload);
+        let mut called = Vec::with_capacity(self.stages.len());
+        let mut outcome = self.pass(input, payload, &mut called);
+        self.record(&mut outcome, &called, input, payload);
         outcome
     }
 
-    /// Takes the message through the stages, and records of each that was reached whether it was called.
-    fn pass(&self, input: &Input<'_>, payload: &[u8], asked: &mut Vec<bool>) -> Outcome {
+    /// Takes the message through the stages. `called` gets an entry for each stage that was reached: whether it was called.
+    fn pass(&self, input: &Input<'_>, payload: &[u8], called: &mut Vec<bool>) -> Outcome {
         let names = signer_names(input);
         let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
         if !self.stages.iter().any(|stage| stage.filter.matches(&facts)) {
@@ -43,7 +43,7 @@ impl Pipeline {
         };
         for stage in &self.stages {
             let passed = work.pass_through(stage);
-            asked.push(!matches!(passed, Ok(false)));
+            called.push(!matches!(passed, Ok(false)));
             if let Err(outcome) = passed {
                 return *outcome;
             }
@@ -52,25 +52,25 @@ impl Pipeline {
     }
 
     /// Records the result of each stage, and decides what a failure counts against.
-    fn learn(&self, outcome: &mut Outcome, asked: &[bool], input: &Input<'_>, payload: &[u8]) {
+    fn record(&self, outcome: &mut Outcome, called: &[bool], input: &Input<'_>, payload: &[u8]) {
         let now = Instant::now();
         let failed = match outcome {
             Outcome::Failed { error, .. } => Some(error),
             _ => None,
         };
-        let answered = asked.len() - usize::from(failed.is_some());
+        let answered = called.len() - usize::from(failed.is_some());
         for (at, stage) in self.stages.iter().enumerate() {
-            if at < answered && asked.get(at) == Some(&true) {
+            if at < answered && called.get(at) == Some(&true) {
                 if stage.health.answered() {
                     tracing::info!(channel = %self.channel, plugin = %stage.name, "plugin answers again");
                 }
             } else if failed.is_none() {
-                stage.health.passed_by(now);
+                stage.health.bypassed(now);
             }
         }
         if let (Some(error), Some(stage)) = (failed, self.stages.get(answered)) {
             error.blame = match stage.is_compiling() {
-                // Waiting for a compiler is no failure: nothing pauses, nothing is counted.
+                // Waiting for the compiler is no failure: no pause, no attempt counted.
                 true if stage.holds(input.destination) => Blame::Nothing,
                 true => Blame::Plugin,
                 false => stage.health.failed(Failed::of(input, payload), &error.fault, now),
@@ -126,7 +126,7 @@ struct Leaf {
     is_part: bool,
     headers: Vec<(String, String)>,
     routes: Vec<String>,
-    /// Set once it was refused, and then no stage sees it any more.
+    /// Set once it was refused; later stages are not called with it.
     refused: Option<(Vec<Finding>, String)>,
 }
 
@@ -143,7 +143,7 @@ impl Leaf {
         }
     }
 
-    /// What became of this leaf in one stage; headers set earlier are kept unless they are set again.
+    /// This leaf after one stage replaced it. Headers set earlier are kept unless the stage sets them again.
     fn replaced(&self, piece: Piece) -> Self {
         let mut headers = self.headers.clone();
         for (name, value) in piece.headers {
@@ -176,7 +176,7 @@ impl Leaf {
         }
     }
 
-    /// Marks the number of the part, for later stages.
+    /// Sets the number of the part, for later stages.
     fn mark(&mut self, number: usize) {
         self.is_part = true;
         self.message.context.properties.retain(|(name, _)| name != "part");
@@ -197,28 +197,28 @@ struct Work<'a> {
 type Ended = Box<Outcome>;
 
 impl Work<'_> {
-    /// Calls the stage with all that it applies to; false if that is nothing.
+    /// Calls the stage with every leaf it applies to; false if there is none.
     fn pass_through(&mut self, stage: &Stage) -> Result<bool, Ended> {
         let names = signer_names(self.input);
-        let mut asked = false;
+        let mut called = false;
         for leaf in std::mem::take(&mut self.leaves) {
             let content_type = leaf.message.context.content_type.as_deref();
             let facts = Facts { destination: self.input.destination, signer: &names, content_type };
             if leaf.refused.is_some() || !stage.filter.matches(&facts) {
                 self.leaves.push(leaf);
             } else {
-                asked = true;
-                self.ask(stage, leaf)?;
+                called = true;
+                self.call(stage, leaf)?;
             }
             if self.leaves.len() > MAX_PARTS {
                 let error = stage.error(Fault::AnswerRefused(AnswerError::TooManyParts));
                 return Err(Box::new(Outcome::Failed { plugin: stage.name.clone(), error }));
             }
         }
-        Ok(asked)
+        Ok(called)
     }
 
-    fn ask(&mut self, stage: &Stage, leaf: Leaf) -> Result<(), Ended> {
+    fn call(&mut self, stage: &Stage, leaf: Leaf) -> Result<(), Ended> {
         let limit = self.pipeline.total_time;
         if self.started.elapsed() > limit {
             let error = stage.error(Fault::TotalTime { limit });
@@ -227,7 +227,7 @@ impl Work<'_> {
         let pipeline = self.pipeline;
         let bounds =
             Bounds { max_payload: pipeline.max_payload, output: stage.limits.output, routes: &pipeline.routes };
-        match stage.ask(&leaf.message, &bounds) {
+        match stage.call(&leaf.message, &bounds) {
             Ok(answer) => {
                 self.take(stage, leaf, answer);
                 Ok(())
@@ -267,7 +267,7 @@ impl Work<'_> {
         }
     }
 
-    /// A whole message ends as invalid, a part joins the refused ones.
+    /// A whole message becomes invalid; a part joins the refused parts.
     fn refuse(&mut self, stage: &Stage, mut leaf: Leaf, findings: Vec<Finding>) -> Result<(), Ended> {
         if !leaf.is_part {
             return Err(Box::new(Outcome::Invalid { findings, plugin: stage.name.clone() }));

@@ -12,12 +12,11 @@ use crate::catalog::filter::{Facts, Filter};
 use crate::catalog::settings::OnError;
 use crate::catalog::sidecar::Sidecar;
 use crate::catalog::status::{PluginState, PluginStatus};
-use crate::component::Loaded;
 use crate::component::bindings::transformer::{Output, Part, Verdict};
 use crate::component::bindings::types::{Failure, Message};
 use crate::instance::answer::{self, AnswerError, Bounds};
 use crate::instance::limits::Limits;
-use crate::instance::{Fault, Running};
+use crate::instance::{Fault, Loaded, Running};
 use crate::text::{clean, clean_lines};
 use message::{Finding, hex};
 
@@ -31,31 +30,31 @@ pub(super) struct Stage {
     /// The plugin's configuration, JSON.
     pub(super) config: String,
     pub(super) state: PluginState,
-    /// What answers. A stage without it fails for every message.
+    /// The component in service. A stage without one fails for every message.
     pub(super) component: Option<Arc<Loaded>>,
-    /// What is wrong with its files, where something is.
+    /// What is wrong with its files, if anything.
     pub(super) reason: Option<String>,
     pub(super) health: Arc<Health>,
     pub(super) statistics: Arc<Statistics>,
     /// The last failure, also of an earlier component or configuration under this name.
     pub(super) last_error: Arc<LastError>,
-    /// Since when a file of it is compiled, where one is.
+    /// Since when a file of it is being compiled, if one is.
     pub(super) loading: Option<SystemTime>,
     /// Peak memory of an instance, bytes.
     pub(super) peak_memory: AtomicU64,
 }
 
-/// What a stage answers for one message, checked.
+/// The answer of a stage for one message, checked.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) findings: Vec<Finding>,
     pub(super) change: Change,
 }
 
-/// What becomes of the message.
+/// What happens to the message.
 #[derive(Debug)]
 pub(super) enum Change {
-    /// It stays, with these routes.
+    /// It stays as it is, with these routes.
     Kept(Vec<String>),
     Replaced(Box<Piece>),
     Split(Vec<Result<Piece, RefusedPiece>>),
@@ -77,7 +76,7 @@ pub(super) struct RefusedPiece {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Why a stage did not let a message on.
+/// Why a message does not go on to the next stage.
 #[derive(Debug)]
 pub(super) enum Stop {
     Invalid(Vec<Finding>),
@@ -151,7 +150,7 @@ impl Stage {
             powers: loaded.powers,
             description: &loaded.description,
             sha256: hex(&loaded.sha256),
-            contract: &loaded.spoken.version,
+            contract: &loaded.built_for.version,
             peak_memory: self.peak_memory.load(Ordering::Relaxed),
         });
         StageInfo {
@@ -203,14 +202,14 @@ impl Stage {
         StageError { plugin: self.name.clone(), fault, blame: Blame::Plugin }
     }
 
-    /// Calls the stage with one message. A panic of the host during the call ends the call and not the process.
-    pub(super) fn ask(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
+    /// Calls the stage with one message. If the host panics during the call, the call fails; the process goes on.
+    pub(super) fn call(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let Some(loaded) = &self.component else {
             return Err(self.broken().map_or_else(|| Fault::Host("no component".into()), |e| e.fault).into());
         };
         let started = Instant::now();
-        let asked = catch_unwind(AssertUnwindSafe(|| self.ask_instance(loaded, message, bounds)));
-        let answer = asked.unwrap_or_else(|panic| {
+        let called = catch_unwind(AssertUnwindSafe(|| self.call_instance(loaded, message, bounds)));
+        let answer = called.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
             Err(Fault::Host(clean(text, 400)).into())
@@ -222,14 +221,14 @@ impl Stage {
         answer
     }
 
-    fn ask_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
+    fn call_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let mut running = Running::start(loaded, &self.name, Some(message), &self.limits, &self.config)?;
-        let answer = self.ask_running(&mut running, message, bounds);
+        let answer = self.call_running(&mut running, message, bounds);
         self.peak_memory.fetch_max(running.memory(), Ordering::Relaxed);
         answer
     }
 
-    fn ask_running(&self, running: &mut Running<'_>, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
+    fn call_running(&self, running: &mut Running<'_>, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let mut findings = match running.validate(message)? {
             Some(verdict) => answer::findings(verdict?),
             None => Vec::new(),

@@ -1,8 +1,8 @@
 //! The statistics of a stage: counters and a histogram of times, cheap enough for every call.
 //!
 //! # Limits
-//! Four buckets for each doubling from one microsecond on, so that a quantile is at most a fifth too high. Everything from
-//! two thousand seconds on falls into the last one. No lock: a reader may see a call counted and its time not yet.
+//! Four buckets for each doubling, starting at one microsecond: a quantile is at most a fifth too high. Times over two thousand
+//! seconds fall into the last bucket. No lock: a reader may see a call that is counted before its time is.
 
 use std::array;
 use std::sync::Mutex;
@@ -25,8 +25,8 @@ impl LastError {
         *locked(&self.0) = Some((SystemTime::now(), text));
     }
 
-    /// The same if it is another than the last.
-    pub(super) fn note_news(&self, text: &str) {
+    /// Records a failure if it differs from the last.
+    pub(super) fn note_if_new(&self, text: &str) {
         if self.get().is_none_or(|(_, known)| known != text) {
             self.note(text.to_owned());
         }
@@ -68,9 +68,9 @@ pub struct Figures {
     pub retries: u64,
     /// How often it failed.
     pub errors: u64,
-    /// Half of the calls took no longer.
+    /// Median time of a call.
     pub p50: Option<Duration>,
-    /// One of a hundred calls took longer.
+    /// 99th percentile of the time of a call.
     pub p99: Option<Duration>,
 }
 
@@ -131,7 +131,7 @@ fn upper(bucket: usize) -> Duration {
     Duration::from_nanos((((5 + digits) * 1000) << doublings) / 4)
 }
 
-/// The end of the bucket in which that share of all calls is reached.
+/// The upper end of the bucket in which this share of all calls is reached.
 fn quantile(times: &[u64], percent: u64) -> Option<Duration> {
     let total: u64 = times.iter().sum();
     let wanted = (total * percent).div_ceil(100);

@@ -1,4 +1,4 @@
-//! Pipelines of plugins that behave well and badly, built from `tests/guests`.
+//! Pipelines of well-behaved and misbehaving plugins, built from `tests/guests`.
 
 mod ill_behaved;
 mod probation;
@@ -139,7 +139,7 @@ fn a_validator_gets_its_configuration() {
 }
 
 #[test]
-fn a_refused_configuration_stops_the_start_in_the_plugins_words() {
+fn a_configuration_that_init_refuses_stops_the_start_with_the_plugins_text() {
     let error = load_error(stage("sites", "[config]\nsites = []"));
     assert!(error.contains("plugin sites.wasm refused its configuration, \"the list of sites is empty\""), "{error}");
     let error = load_error(stage("sites", "[config]\nsites = [\"a\"]\nsite = [\"a\"]"));
@@ -192,7 +192,7 @@ fn a_replaced_message_carries_what_the_plugin_set() {
 }
 
 #[test]
-fn stages_see_what_earlier_ones_made() {
+fn stages_get_the_message_as_earlier_ones_left_it() {
     let upper = behaviour("[config]\ntransform = \"upper\"\nheaders = [[\"a\", \"1\"], [\"b\", \"1\"]]");
     let wrong = behaviour("[config]\nvalidate = \"invalid-if-contains\"\ntext = \"ABC\"\nheaders = [[\"A\", \"2\"]]");
     assert!(matches!(run(&load(vec![upper.clone(), wrong.clone()]), "abc"), Outcome::Invalid { .. }));
@@ -279,7 +279,7 @@ fn an_endless_loop_ends_at_the_deadline() {
 fn memory_ends_at_its_limit() {
     let error = failure("memory = \"8MiB\"\n[config]\nvalidate = \"eat-memory\"");
     assert_eq!(error.fault, Fault::Memory { limit: 8 << 20 });
-    assert!(error.to_string().contains("wanted more memory than its limit of 8 MiB: raise `memory`"));
+    assert!(error.to_string().contains("exceeded its memory limit of 8 MiB: raise `memory`"));
 }
 
 #[test]
@@ -288,8 +288,8 @@ fn deep_recursion_ends_at_the_stack_limit() {
 }
 
 #[test]
-fn leaving_is_a_fault() {
-    // The guest asks for status 3; its standard library passes on only that it is not 0.
+fn exit_is_a_fault() {
+    // The guest exits with status 3; its standard library only reports that it is not 0.
     assert_eq!(failure("[config]\nvalidate = \"exit\"").fault, Fault::Exited { code: 1, said: None });
 }
 
@@ -344,7 +344,7 @@ fn on_error_decides_what_a_fault_does() {
 }
 
 #[test]
-fn nothing_of_one_message_is_there_for_the_next() {
+fn no_state_of_one_message_is_left_for_the_next() {
     let pipeline = load(vec![behaviour("[config]\nvalidate = \"remember\"")]);
     for _ in 0..20 {
         assert!(matches!(run(&pipeline, "secret"), Outcome::Pass { .. }));
@@ -363,7 +363,7 @@ fn plugins_that_log_much_are_tolerated() {
 }
 
 #[test]
-fn a_stage_sees_only_what_its_sidecar_lets_through() {
+fn a_stage_is_called_only_for_messages_that_match_its_sidecar() {
     for (filter, sees) in [
         ("channels = [\"central\"]", true),
         ("channels = [\"other\"]", false),
@@ -388,8 +388,8 @@ fn unfit_components_are_refused_with_the_reason() {
     let reasons = [
         ("no-lifecycle", "does not export sesame:plugin/lifecycle, as every plugin must"),
         ("no-role", "exports no role"),
-        ("old-contract", "was built for sesame:plugin@0.8.0, this host speaks 1.x"),
-        ("wrong-type", "has another type than the contract it names, "),
+        ("old-contract", "was built for sesame:plugin@0.8.0, but this host supports 1.x"),
+        ("wrong-type", "differs from the contract in a type, "),
     ];
     for (name, reason) in reasons {
         let error = load_error(stage(name, ""));
@@ -403,10 +403,10 @@ fn stand_ins_are_refused_by_name_where_the_sidecar_denies_them() {
         let loaded = load(vec![stage(guest, "")]);
         assert!(loaded.stages().next().unwrap().ready.unwrap().powers.stand_ins, "{guest}");
         let error = load_error(stage(guest, "deny-stand-ins = true"));
-        assert!(error.contains("wants wasi:clocks/"), "{error}");
-        assert!(error.contains(", which its sidecar refuses with `deny-stand-ins`: build it without"), "{error}");
+        assert!(error.contains("imports wasi:clocks/"), "{error}");
+        assert!(error.contains(", which its sidecar denies with `deny-stand-ins`: build it without"), "{error}");
     }
-    // What a standard library needs is no stand-in.
+    // The interfaces that a standard library needs are not stand-ins.
     load(vec![stage("behaviour", "deny-stand-ins = true")]);
 }
 
@@ -429,9 +429,9 @@ fn damaged_components_are_refused() {
 }
 
 #[test]
-fn a_pinned_component_must_be_that_one() {
+fn a_component_must_match_the_hash_in_its_sidecar() {
     let error = load_error(stage("sites", &format!("sha256 = \"{}\"", "0".repeat(64))));
-    assert!(error.contains("is not the component its sidecar pins: its SHA-256 is "), "{error}");
+    assert!(error.contains("does not match the hash in its sidecar: its SHA-256 is "), "{error}");
 }
 
 #[test]
@@ -455,13 +455,13 @@ fn a_broken_plugin_of_the_folder_stops_its_messages_and_no_others() {
 }
 
 #[test]
-fn a_sidecar_for_a_channel_that_is_not_there_is_a_mistake() {
+fn a_sidecar_that_names_an_unknown_channel_is_invalid() {
     let error = load_error(behaviour("channels = [\"centrall\"]"));
     assert!(error.contains("sidecar names unknown channel \"centrall\" (channels: central, other)"), "{error}");
 }
 
 #[test]
-fn a_message_cannot_stay_in_the_pipeline_for_ever() {
+fn the_total_time_of_a_message_is_limited() {
     let slow = || behaviour("deadline = \"100ms\"\non-error = \"pass\"\n[config]\nvalidate = \"loop\"");
     let total_time = Duration::from_millis(50);
     let settings = PipelineSettings { total_time, ..settings(vec![slow(), slow(), slow()]) };

@@ -15,7 +15,7 @@ use crate::shutdown::Shutdown;
 use crate::transport::Destination;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
-use spool::journal::{JournalError, Output, Prepared as Row, PreparedKey};
+use spool::journal::{JournalError, Prepared as Row, PreparedKey};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
 
 use super::postponed::{Postponed, WaitsFor};
@@ -263,7 +263,6 @@ impl Preparation {
         };
         let Taken { element, key, content, pipeline, .. } = taken;
         crate::channel::log_findings(self.channel.name(), key.id.as_str(), &findings);
-        let outputs = outputs.into_iter().map(output).collect();
         let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
         if refused.is_empty() {
             return Examined::Ready { element, content, row, fresh: true };
@@ -321,15 +320,5 @@ impl Preparation {
         }
         let bytes = parts.iter().map(|part| part.payload.len()).sum();
         Prepared { element, key: row.key, parts, bytes }
-    }
-}
-
-fn output(output: plugins::Output) -> Output {
-    Output {
-        payload: output.payload,
-        content_type: output.content_type,
-        headers: output.headers,
-        routes: output.routes,
-        part: output.part,
     }
 }

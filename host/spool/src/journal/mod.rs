@@ -35,9 +35,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
+pub use message::Output;
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
 pub use retention::Expired;
-pub use sender::{Output, Prepared, PreparedKey, Sent};
+pub use sender::{Prepared, PreparedKey, Sent};
 pub use stages::{PipelineStage, StageRow};
 pub use trace::{Published, Step};
 

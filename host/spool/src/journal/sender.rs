@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::clear;
 use super::schema::{Kind, known, number, optional_number, text};
 use super::{Journal, JournalError, milliseconds};
-use message::{Fate, MessageId};
+use message::{Fate, MessageId, Output};
 
 const PREPARED: i64 = 1;
 const SENT: i64 = 2;
@@ -36,21 +36,6 @@ pub struct PreparedKey {
     pub id: MessageId,
     /// SHA-256 of the content that was read.
     pub digest: [u8; 32],
-}
-
-/// One output of the pipeline.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    /// The content; `None` if it is the element's own.
-    pub payload: Option<Vec<u8>>,
-    /// Its media type, if a plugin set one.
-    pub content_type: Option<String>,
-    /// Further header lines.
-    pub headers: Vec<(String, String)>,
-    /// Its routes; empty for the channel's own destination.
-    pub routes: Vec<String>,
-    /// Its number among the parts of a split message, from 1; `None` if it was not split.
-    pub part: Option<usize>,
 }
 
 /// The outputs of the pipeline for an element.

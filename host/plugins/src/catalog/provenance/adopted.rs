@@ -1,11 +1,11 @@
-//! The files that were accepted once, so that a signer's certificate may expire.
+//! The record of accepted files: they stay accepted after the signer's certificate has expired.
 //!
 //! # On disk
-//! One line for each file that was adopted: its SHA-256 in hexadecimal, a blank, and the seconds since 1970 at which that
-//! was. A file that is adopted again a day later or more has another line, because the same bytes may have been signed again
-//! with a certificate that was not valid before. Lines are only added, each with one write and a sync; one that was cut
-//! short by a crash is ignored. The file belongs to Sesame alone, mode 0600: anyone who writes to it can make an expired
-//! signature good, though never a false one.
+//! One line for each adopted file: its SHA-256 in hexadecimal, a space, and the time of adoption in seconds since 1970. A file
+//! that is adopted again a day or more later gets another line, because the same bytes may have been signed again with a
+//! certificate that was not valid before. Lines are only appended, each with one write and a sync; a line that a crash cut
+//! short is ignored. The file belongs to Sesame alone, mode 0600: anyone who writes to it can make an expired signature
+//! valid again, though never a false one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::catalog::folder::read_file;
 use message::hex;
 
-/// Some forty thousand lines; a file of more is not Sesame's.
+/// Some forty thousand lines; Sesame writes no larger file.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// In seconds.
@@ -45,8 +45,8 @@ impl<'a> Adopted<'a> {
         times
     }
 
-    /// Remembers durably that it is adopted now, unless that was remembered within a day.
-    pub(super) fn remember(&self, hash: &[u8; 32], now: SystemTime) -> io::Result<()> {
+    /// Records durably that it is adopted now, unless that was recorded within a day.
+    pub(super) fn record(&self, hash: &[u8; 32], now: SystemTime) -> io::Result<()> {
         let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if self.times(hash).first().is_some_and(|last| seconds.saturating_sub(*last) < DAY) {
             return Ok(());
@@ -62,7 +62,7 @@ impl<'a> Adopted<'a> {
         File::open(folder)?.sync_all()
     }
 
-    /// Nothing where the file is not there or others could write to it.
+    /// Empty if the file does not exist or others may write to it.
     fn text(&self) -> String {
         if self.file.symlink_metadata().is_err() {
             return String::new();
@@ -70,7 +70,7 @@ impl<'a> Adopted<'a> {
         match read_file(self.file, MAX_BYTES) {
             Ok(bytes) => String::from_utf8(bytes).unwrap_or_default(),
             Err(error) => {
-                tracing::warn!(error, "what was adopted before is not known");
+                tracing::warn!(error, "cannot read the record of adopted plugin files");
                 String::new()
             }
         }

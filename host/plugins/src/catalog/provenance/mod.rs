@@ -2,15 +2,15 @@
 //!
 //! # On disk
 //! `NAME.wasm.p7s` is beside `NAME.wasm`, `NAME.toml.p7s` beside `NAME.toml`; for their form see [`verify_detached`]. Files whose
-//! signature was good are recorded in `adopted`, see that module.
+//! signature was valid are recorded in `adopted`, see that module.
 //!
 //! # Policy
-//! - A signature must be good, also where none is required: the file is as it was signed, the signer's certificate leads to
-//!   a trust anchor and is not revoked, and the signer is on the list of plugin signers.
+//! - A signature must be valid even if none is required: it matches the file, the signer's certificate chains to a trust
+//!   anchor and is not revoked, and the signer is on the list of plugin signers.
 //! - Where signatures are required, a component without one is refused, and so is a sidecar without one. A plugin may have
 //!   no sidecar; a signature whose sidecar is gone is refused.
 //! - The signatures of a plugin that serves are checked again from time to time. It is withdrawn if its signer was removed
-//!   from the list, or if the certificate was revoked or no longer leads to a trust anchor.
+//!   from the list, or if the certificate was revoked or no longer chains to a trust anchor.
 //! - A signature binds the bytes of a file, not its name. A `NAME.removed` marker has none: anyone who may write to the folder
 //!   may uninstall a plugin.
 //! - A certificate may expire after the plugin was adopted: a file whose hash is recorded is checked as of the times at which
@@ -55,9 +55,9 @@ pub struct ProvenanceSettings {
 /// Why a file of a plugin is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// None, and one is required.
+    /// There is no signature, and one is required.
     #[error(
-        "{} is not signed, and require-signed is set: put {} beside it, which `sesame plugin sign` makes",
+        "{} is not signed, and require-signed is set: create {} with `sesame plugin sign`",
         .file.display(),
         name(.signature)
     )]
@@ -67,14 +67,14 @@ pub enum SignatureError {
         /// Where the signature should be.
         signature: PathBuf,
     },
-    /// A signature of a file that is not there.
+    /// A signature of a file that does not exist.
     #[error("the signature {} exists and its sidecar does not: put the sidecar back or remove the signature", .0.display())]
     Orphan(PathBuf),
     /// The signature cannot be read.
     #[error("its signature cannot be used, {0}")]
     Unreadable(String),
     /// The file is not the one that was signed.
-    #[error("{} is not what {} was made for: copy both again, or have it signed again", .file.display(), name(.signature))]
+    #[error("{} does not match its signature {}: copy both again, or have it signed again", .file.display(), name(.signature))]
     Changed {
         /// The file.
         file: PathBuf,
@@ -88,10 +88,10 @@ pub enum SignatureError {
         signature: PathBuf,
         /// Why.
         reason: String,
-        /// Whether that may pass by itself, such as a CRL that is out of date.
+        /// Whether the cause may be temporary, such as an outdated CRL.
         ours: bool,
     },
-    /// Good, but the signer is not on the list.
+    /// The signature is valid, but the signer is not on the list.
     #[error("{} is signed by {signer}, who is not in {}: add that line if plugins of this signer may run", .file.display(), .list.display())]
     Unlisted {
         /// The file.
@@ -127,8 +127,8 @@ impl Provenance {
         Self { settings: Some(settings), trust: Mutex::default() }
     }
 
-    /// The plugin with its sidecar as it may be used: an unsigned one decides nothing, not even which messages the plugin
-    /// applies to.
+    /// The plugin, without its sidecar if that is not accepted: an unsigned sidecar has no effect, not even on which messages
+    /// the plugin applies to.
     pub(crate) fn checked<'a>(&self, source: &'a StageSource) -> Cow<'a, StageSource> {
         match self.sidecar(source) {
             Ok(()) => Cow::Borrowed(source),
@@ -141,7 +141,7 @@ impl Provenance {
 
     fn sidecar(&self, source: &StageSource) -> Result<(), SignatureError> {
         let Some(settings) = &self.settings else { return Ok(()) };
-        // One that cannot be read says nothing, so its signature does not matter.
+        // A sidecar that cannot be read has no effect, so its signature does not matter.
         let read = source.sidecar.is_ok() || source.written.is_some();
         let Some(file) = source.sidecar_file.as_ref().filter(|_| read) else { return Ok(()) };
         match &source.written {
@@ -156,11 +156,10 @@ impl Provenance {
         self.settings.as_ref().map_or(Ok(()), |settings| self.check(settings, file, bytes))
     }
 
-    /// Why a plugin that was adopted is no longer accepted, with the files it had then. Causes that may be temporary do not
-    /// count.
+    /// Why a plugin that was adopted is no longer accepted. Causes that may be temporary do not count.
     pub(crate) fn withdrawn(&self, source: &StageSource) -> Option<String> {
         let settings = self.settings.as_ref()?;
-        let refused = |file: &Path, bytes: &[u8]| self.judge(settings, file, bytes).err();
+        let refused = |file: &Path, bytes: &[u8]| self.verify(settings, file, bytes).err();
         let sidecar = source.sidecar_file.as_ref().zip(source.written.as_ref());
         let component = || match &source.source {
             Source::File(path) => refused(path, &folder::read_component(path).ok()?),
@@ -171,11 +170,11 @@ impl Provenance {
         lasting.then(|| format!("is no longer accepted, {error}"))
     }
 
-    /// Whether a file is accepted, which is recorded.
+    /// Checks whether a file is accepted, and records that.
     fn check(&self, settings: &ProvenanceSettings, file: &Path, bytes: &[u8]) -> Result<(), SignatureError> {
-        let Some(hash) = self.judge(settings, file, bytes)? else { return Ok(()) };
+        let Some(hash) = self.verify(settings, file, bytes)? else { return Ok(()) };
         let adopted = Adopted::new(&settings.adopted);
-        if let Err(error) = adopted.remember(&hash, SystemTime::now()) {
+        if let Err(error) = adopted.record(&hash, SystemTime::now()) {
             let file = adopted.file().display().to_string();
             tracing::warn!(file, %error, "cannot record the accepted plugin; it is refused once its signer's certificate expires");
         }
@@ -183,7 +182,7 @@ impl Provenance {
     }
 
     /// Whether a file is accepted; its hash if the signature is good as of now.
-    fn judge(
+    fn verify(
         &self,
         settings: &ProvenanceSettings,
         file: &Path,

@@ -1,4 +1,4 @@
-//! Plugins that are signed well, badly and not at all, in a folder that pipelines are loaded from.
+//! Plugins with valid, invalid and no signatures, in a folder that pipelines are loaded from.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -100,7 +100,7 @@ impl Machine {
     /// Why the plugin cannot answer; empty where it can.
     fn refusal(&self, required: bool) -> String {
         let pipeline = self.load(required, read_folder(&self.path("plugins")).unwrap()).unwrap();
-        assert_eq!(pipeline.stages().count(), 1, "the stage is gone, and its messages would pass");
+        assert_eq!(pipeline.stages().count(), 1, "without the stage its messages would pass");
         pipeline.broken().next().map(|error| error.to_string()).unwrap_or_default()
     }
 
@@ -126,15 +126,15 @@ fn another_component() -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_signed_is_refused_where_signatures_are_required() {
+fn unsigned_files_are_refused_where_signatures_are_required() {
     let machine = Machine::new();
     assert_eq!(machine.refusal(false), "");
     let said = machine.refusal(true);
-    assert!(said.contains("10-a.toml is not signed, and require-signed is set: put 10-a.toml.p7s beside it"), "{said}");
+    assert!(said.contains("10-a.toml is not signed, and require-signed is set: create 10-a.toml.p7s with"), "{said}");
     machine.sign(&machine.signer(), "10-a.toml");
     let said = machine.refusal(true);
     assert!(said.starts_with("plugin 10-a.wasm is not accepted, "), "{said}");
-    assert!(said.contains("10-a.wasm is not signed, and require-signed is set: put 10-a.wasm.p7s beside it"), "{said}");
+    assert!(said.contains("10-a.wasm is not signed, and require-signed is set: create 10-a.wasm.p7s with"), "{said}");
     machine.sign(&machine.signer(), "10-a.wasm");
     assert_eq!(machine.refusal(true), "");
 }
@@ -148,7 +148,7 @@ fn an_unsigned_sidecar_with_mistakes_does_not_narrow_a_plugin() {
 }
 
 #[test]
-fn takes_a_signature_in_either_form() {
+fn accepts_a_signature_in_either_form() {
     let (machine, _) = Machine::signed(Machine::signer);
     let file = machine.path("plugins/10-a.wasm.p7s");
     let packed = base64::engine::general_purpose::STANDARD.encode(fs::read(&file).unwrap());
@@ -161,16 +161,16 @@ fn takes_a_signature_in_either_form() {
 }
 
 #[test]
-fn a_signature_that_is_there_must_be_good_though_none_is_required() {
+fn a_signature_must_be_valid_even_if_none_is_required() {
     let wrong: [(&str, &[u8], &str); 4] = [
-        ("10-a.wasm", &another_component(), "10-a.wasm is not what 10-a.wasm.p7s was made for: copy both again"),
+        ("10-a.wasm", &another_component(), "10-a.wasm does not match its signature 10-a.wasm.p7s: copy both again"),
         ("10-a.wasm.p7s", b"nonsense", "10-a.wasm.p7s is refused, "),
         (
             "10-a.toml",
             b"on-error = \"pass\"\n[config]\nmark = \"a\"\n",
-            "10-a.toml is not what 10-a.toml.p7s was made for",
+            "10-a.toml does not match its signature 10-a.toml.p7s",
         ),
-        ("10-a.toml", b"enabled = false\n", "10-a.toml is not what 10-a.toml.p7s was made for"),
+        ("10-a.toml", b"enabled = false\n", "10-a.toml does not match its signature 10-a.toml.p7s"),
     ];
     for (name, content, expected) in wrong {
         let (machine, _) = Machine::signed(Machine::signer);
@@ -182,7 +182,7 @@ fn a_signature_that_is_there_must_be_good_though_none_is_required() {
 }
 
 #[test]
-fn the_signer_must_be_on_the_list_and_lead_to_an_anchor() {
+fn the_signer_must_be_on_the_list_and_chain_to_an_anchor() {
     let (machine, _) = Machine::signed(Machine::signer);
     fs::write(machine.path("signers"), "/C=UK/O=Sesame/CN=another.example.org\n").unwrap();
     let said = machine.refusal(false);
@@ -218,7 +218,7 @@ fn a_certificate_may_expire_after_the_plugin_was_adopted() {
 }
 
 #[test]
-fn what_was_adopted_after_the_end_of_the_certificate_is_refused() {
+fn a_file_adopted_after_its_certificate_expired_is_refused() {
     let (machine, _) = Machine::signed(Machine::expired_signer);
     machine.remember("10-a.toml", 0);
     machine.remember("10-a.wasm", 0);
@@ -226,7 +226,7 @@ fn what_was_adopted_after_the_end_of_the_certificate_is_refused() {
 }
 
 #[test]
-fn what_was_signed_again_is_judged_as_of_each_time_it_was_adopted() {
+fn a_file_signed_again_is_checked_as_of_each_adoption() {
     let (machine, _) = Machine::signed(Machine::expired_signer);
     for name in ["10-a.toml", "10-a.wasm"] {
         // Before this certificate, with it, and after it.
@@ -236,7 +236,7 @@ fn what_was_signed_again_is_judged_as_of_each_time_it_was_adopted() {
 }
 
 #[test]
-fn an_adoption_is_remembered_again_after_a_day() {
+fn an_adoption_is_recorded_again_after_a_day() {
     let (machine, _) = Machine::signed(Machine::signer);
     machine.remember("10-a.toml", 2);
     machine.remember("10-a.wasm", 0);
@@ -255,7 +255,7 @@ fn a_revoked_signer_is_refused() {
 }
 
 #[test]
-fn remembers_each_file_once_and_in_private() {
+fn records_each_file_once_in_a_private_file() {
     let (machine, _) = Machine::signed(Machine::signer);
     assert_eq!(machine.refusal(true), "");
     assert_eq!(machine.refusal(true), "");

@@ -1,4 +1,4 @@
-//! The same for the major that only the tests serve; `contract/made_up` alone uses it.
+//! The same for the major that only the tests support; `contract/made_up` alone uses it.
 
 wasmtime::component::bindgen!({
     path: "src/component/contract/made_up.wit",

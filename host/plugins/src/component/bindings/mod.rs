@@ -1,7 +1,7 @@
-//! The contract's types in Rust, made from `wit/`. The program has no other `bindgen!` for it; `made_up` serves the tests.
+//! The contract's types in Rust, made from `wit/`. The program has no other `bindgen!` for it; `made_up` is for the tests.
 //!
-//! The three worlds are joined into one, so that `types` and `log` exist once. Nothing here decides anything: which
-//! exports a component has is found one by one in `contract`, what they answer is checked in `answer`.
+//! The three worlds are joined into one, so that `types` and `log` exist once. Nothing is decided here: `contract` finds
+//! the exports of a component one by one, `answer` checks what they return.
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::indexing_slicing, reason = "generated code")]
 
 #[cfg(test)]
@@ -22,5 +22,5 @@ wasmtime::component::bindgen!({
 pub(crate) use self::sesame::plugin::{log, types};
 pub(crate) use exports::sesame::plugin::{lifecycle, router, transformer, validator};
 
-/// The newest version of the contract that this host speaks; that of the package in `wit/`.
+/// The newest version of the contract that this host supports; that of the package in `wit/`.
 pub const CONTRACT_VERSION: &str = "1.0.0";

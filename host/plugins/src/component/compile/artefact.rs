@@ -1,12 +1,12 @@
 //! Compiled components, and the one place that turns them into running code.
 //!
 //! # Why `unsafe`
-//! `Component::deserialize` trusts native code: anyone who writes the bytes decides what this process runs. An
-//! [`Artefact`] is therefore made in three ways only: compiled in this process, compiled by a child that is this very
-//! program and sent to us through a pipe that we opened, or read from the cache folder, which is ours, closed to other
-//! users, and whose files carry the digest of what we wrote. There is no safe way to load compiled code, and compiling
-//! again at every start would cost a quarter of a minute for a plugin written in Python. wasmtime itself refuses an
-//! artefact of another version or another configuration of the engine.
+//! `Component::deserialize` trusts native code: anyone who writes the bytes controls this process. An [`Artefact`] therefore
+//! comes from three sources only: compiled in this process; compiled by a child that runs this same program and returned
+//! through a pipe that we opened; or read from the cache folder, which is ours, closed to other users, and whose files
+//! carry the digest of what we wrote. There is no safe way to load compiled code, and compiling at every start would take
+//! 15 s for a plugin written in Python. wasmtime itself refuses an artefact of another version or another configuration of
+//! the engine.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -20,12 +20,12 @@ impl Artefact {
         engine.precompile_component(component).map(Self)
     }
 
-    /// Takes what a child of ours wrote into our pipe. Only `child` calls this.
+    /// From what a child of ours wrote into our pipe. Only `child` calls this.
     pub(super) fn from_child(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// Takes what the cache folder held and its digest confirmed. Only `cache` calls this.
+    /// From a file of the cache folder whose digest matched. Only `cache` calls this.
     pub(super) fn from_cache(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
@@ -34,7 +34,7 @@ impl Artefact {
         &self.0
     }
 
-    /// Makes it a component.
+    /// Loads it as a component.
     #[expect(unsafe_code, reason = "loading native code of our own making, see the head of this file")]
     pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the three constructors above are the only ones, and each guarantees where the bytes come from.

@@ -2,10 +2,10 @@
 //!
 //! # On disk
 //! One file for each component, `SHA256-ENGINE-VERSION.cwasm`: the digest of the component, a digest of everything
-//! about the engine that compiled code depends on, and the version of this program. It holds 32 bytes, the SHA-256 of
-//! the rest, and the compiled code. Files are written aside, synced and renamed; a file that is torn, foreign or open
-//! to others is ignored and written again. The modification time says when a file was last used, to a day; one that was
-//! not for ninety days is removed when the folder is opened.
+//! about the engine that compiled code depends on, and the version of this program. It holds the SHA-256 of the compiled
+//! code, 32 bytes, and the compiled code. Files are written under a temporary name, synced and renamed; a file that is
+//! incomplete, foreign or open to others is ignored and replaced. The modification time shows the day of last use; a file
+//! that was not used for ninety days is removed when the folder is opened.
 
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash as _, Hasher};
@@ -25,9 +25,9 @@ use message::{files, hex};
 /// Larger than the code of any 64 MB component.
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
 
-/// A file that was not used for this long is removed,
+/// A file that was not used for this long is removed.
 const UNUSED: Duration = Duration::from_secs(90 * 86_400);
-/// and use is recorded once in this time.
+/// How often use is recorded.
 const NOTED: Duration = Duration::from_secs(86_400);
 
 /// Why the cache folder cannot be used.
@@ -86,7 +86,7 @@ impl Cache {
             return Err(CacheError::Open { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
         }
         let cache = Self { path: path.to_owned(), folder };
-        cache.forget(|name, unused| name.ends_with(".cwasm") && unused() > UNUSED);
+        cache.evict(|name, unused| name.ends_with(".cwasm") && unused() > UNUSED);
         Ok(cache)
     }
 
@@ -95,7 +95,7 @@ impl Cache {
         rustix::fs::statat(&self.folder, file_name(engine, sha256), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
-    /// The compiled form of a component, if a whole one of this engine is here.
+    /// The compiled form of a component for this engine, if an intact one is here.
     pub(super) fn find(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Artefact> {
         let file = files::open_regular(&self.folder, file_name(engine, sha256)).ok()?;
         let stat = rustix::fs::fstat(&file).ok()?;
@@ -112,32 +112,32 @@ impl Cache {
         (Sha256::digest(code).as_slice() == digest).then(|| Artefact::from_cache(code.to_vec()))
     }
 
-    /// Keeps the compiled form of a component, and forgets those of other engines.
+    /// Stores the compiled form of a component, and removes those of other engines.
     pub(super) fn keep(&self, engine: &Engine, sha256: &[u8; 32], artefact: &Artefact) -> Result<(), CacheError> {
         let unusable = |source| CacheError::Unusable { path: self.path.clone(), source };
         let name = file_name(engine, sha256);
-        // What earlier versions made of it.
+        // Files of earlier versions.
         let component = hex(sha256);
-        self.forget(|name, _| name.starts_with(&component));
+        self.evict(|name, _| name.starts_with(&component));
         self.write(&name, artefact.bytes()).map_err(unusable)
     }
 
     fn write(&self, name: &str, code: &[u8]) -> io::Result<()> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let aside = format!("{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut file = files::open(&self.folder, &aside, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
+        let temporary = format!("{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut file = files::open(&self.folder, &temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
         let written = file.write_all(&Sha256::digest(code)).and_then(|()| file.write_all(code));
         let renamed = written.and_then(|()| file.sync_all()).and_then(|()| {
-            rustix::fs::renameat(&self.folder, &aside, &self.folder, name)?;
+            rustix::fs::renameat(&self.folder, &temporary, &self.folder, name)?;
             Ok(rustix::fs::fsync(&self.folder)?)
         });
         renamed.inspect_err(|_| {
-            let _ = rustix::fs::unlinkat(&self.folder, &aside, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
         })
     }
 
-    /// Removes files by their name, and how long they were not used; failures do no harm.
-    fn forget(&self, goes: impl Fn(&str, &dyn Fn() -> Duration) -> bool) {
+    /// Removes the files that `goes` selects, by their name and how long they were not used. Failures are ignored.
+    fn evict(&self, goes: impl Fn(&str, &dyn Fn() -> Duration) -> bool) {
         let Ok(entries) = rustix::fs::Dir::read_from(&self.folder) else { return };
         for entry in entries.flatten() {
             let stat = || rustix::fs::statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);

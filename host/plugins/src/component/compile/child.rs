@@ -1,9 +1,8 @@
 //! Compilation in a child process with limits.
 //!
-//! A component can be built so that compiling it takes hours or all memory, and wasmtime does not call that a fault.
-//! So the program runs itself with the hidden subcommand `compile-plugin`, which limits itself before it reads the
-//! first byte. The component goes in through standard input and the compiled code comes out through standard output,
-//! so that the child opens no file at all.
+//! A component can be built so that compiling it takes hours or all memory, and wasmtime does not treat that as a bug. So
+//! the program runs itself with the hidden subcommand `compile-plugin`, which limits itself before it reads the first
+//! byte. It reads the component from standard input and writes the compiled code to standard output, and opens no file.
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -22,7 +21,7 @@ use crate::text::clean_lines;
 /// The hidden subcommand.
 pub const SUBCOMMAND: &str = "compile-plugin";
 
-/// Processor time of one compilation, in seconds.
+/// CPU time of one compilation, in seconds.
 const CPU_SECONDS: u64 = 120;
 
 /// Memory of one compilation.
@@ -31,7 +30,7 @@ const MEMORY: u64 = 2 << 30;
 /// The niceness of the compiler: messages have priority.
 const NICE: i32 = 10;
 
-/// The child is killed after this time, however little it did.
+/// The child is killed after this time, however little CPU time it used.
 const WALL: Duration = Duration::from_secs(600);
 
 /// Exit status of the child when the component is invalid (`EX_DATAERR`).
@@ -78,9 +77,9 @@ fn compile_here() -> Result<(), ChildError> {
 
 /// `RLIMIT_DATA` and not `RLIMIT_AS`: what the compiler's threads reserve without using it does not count.
 fn limit_myself() -> io::Result<()> {
-    // Where it is not allowed, the compiler only takes more of the processor.
+    // Where this is not allowed, the compiler only has a higher priority.
     let _ = rustix::process::nice(NICE);
-    // No one waits for the answer when the calling thread is gone.
+    // Nothing waits for the result once the calling thread is gone.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let limits = [(Resource::Cpu, CPU_SECONDS), (Resource::Data, MEMORY), (Resource::Core, 0), (Resource::Fsize, 0)];
     for (resource, limit) in limits {
@@ -96,35 +95,35 @@ pub(super) fn compile_in_child(program: &Path, component: &[u8]) -> Result<Artef
     command.arg(SUBCOMMAND).env_clear().current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
-    let (status, code, said) = converse(&mut child, component).map_err(failed)?;
+    let (status, code, said) = exchange(&mut child, component).map_err(failed)?;
     if status.success() {
         return Ok(Artefact::from_child(code));
     }
     Err(refusal(status, &clean_lines(&String::from_utf8_lossy(&said), 400)))
 }
 
-/// What it means that the child ended in this way.
+/// The error for how the child ended.
 fn refusal(status: ExitStatus, said: &str) -> ComponentError {
     const KILLED: i32 = 9;
     const CPU_TIME_EXCEEDED: i32 = 24;
     match (status.code(), status.signal()) {
         (Some(code), _) if code == i32::from(BAD_COMPONENT) => ComponentError::Malformed(said.to_owned()),
-        (Some(code), _) => ComponentError::Compile(format!("the compiler ended with {code}, saying {said:?}")),
+        (Some(code), _) => ComponentError::Compile(format!("the compiler exited with status {code}: {said:?}")),
         (None, Some(KILLED | CPU_TIME_EXCEEDED)) => {
-            ComponentError::Malformed(format!("compiling it took more than {CPU_SECONDS} s of processor time"))
+            ComponentError::Malformed(format!("compiling it took more than {CPU_SECONDS} s of CPU time"))
         }
         (None, _) => ComponentError::Malformed(format!(
-            "the compiler gave up, most likely because it needed more than {} GB of memory",
+            "the compiler aborted, most likely because it needed more than {} GB of memory",
             MEMORY >> 30
         )),
     }
 }
 
-/// Writes to the child, reads its output, and kills it when its time is over.
-fn converse(child: &mut Child, component: &[u8]) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+/// Writes to the child, reads its output, and kills it after [`WALL`].
+fn exchange(child: &mut Child, component: &[u8]) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
-        // A child that has given up stops reading; what it says about it matters more than that.
+        // A child that has failed stops reading; its error matters, not the broken pipe.
         scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(component)));
         let code = scope.spawn(move || read_all(stdout, u64::MAX));
         let said = scope.spawn(move || read_all(stderr, 64 << 10));
@@ -163,16 +162,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_components_fault_from_our_own() {
+    fn distinguishes_an_invalid_component_from_a_failed_compiler() {
         let text = |raw: i32, said: &str| refusal(ExitStatus::from_raw(raw), said).to_string();
-        assert!(text(65 << 8, "bad type").contains("it is damaged or uses what this host does not support: bad type"));
-        assert_eq!(text(1 << 8, "x"), "was not compiled: the compiler ended with 1, saying \"x\"");
-        assert!(text(24, "").contains("more than 120 s of processor time"));
+        assert!(
+            text(65 << 8, "bad type")
+                .contains("it is damaged or uses a feature that this host does not support: bad type")
+        );
+        assert_eq!(text(1 << 8, "x"), "could not be compiled: the compiler exited with status 1: \"x\"");
+        assert!(text(24, "").contains("more than 120 s of CPU time"));
         assert!(text(6, "").contains("more than 2 GB of memory"));
     }
 
     #[test]
-    fn a_child_that_does_not_listen_is_no_hang() {
+    fn a_child_that_reads_nothing_does_not_block() {
         let component = vec![0; 1 << 20];
         let error = compile_in_child(Path::new("/bin/false"), &component).err().unwrap();
         assert!(matches!(error, ComponentError::Compile(_)), "{error}");

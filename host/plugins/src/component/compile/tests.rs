@@ -1,4 +1,4 @@
-//! The cache folder and what is refused about it.
+//! The cache folder: what is kept, and what is refused.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +19,7 @@ fn artefact_in(folder: &std::path::Path) -> PathBuf {
 }
 
 #[test]
-fn makes_the_folder_private_and_finds_what_it_kept() {
+fn creates_a_private_folder_and_finds_what_it_stored() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("a/b");
     let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
@@ -31,7 +31,7 @@ fn makes_the_folder_private_and_finds_what_it_kept() {
 }
 
 #[test]
-fn ignores_a_damaged_artefact_and_writes_it_again() {
+fn replaces_a_damaged_artefact() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");
     let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
@@ -46,7 +46,7 @@ fn ignores_a_damaged_artefact_and_writes_it_again() {
 }
 
 #[test]
-fn what_was_not_used_for_ninety_days_is_removed() {
+fn a_file_not_used_for_ninety_days_is_removed() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");
     let engine = engine(Class::Small).unwrap();
@@ -57,14 +57,14 @@ fn what_was_not_used_for_ninety_days_is_removed() {
     };
     assert!(compile(EMPTY));
     age(89);
-    assert!(compile(b"garbage"), "the cache answers, and notes that it was used");
+    assert!(compile(b"garbage"), "the cache is used, and its use recorded");
     assert!(artefact_in(&folder).metadata().unwrap().modified().unwrap().elapsed().unwrap().as_secs() < 60);
     age(90);
     assert!(!compile(b"garbage"), "it is gone");
 }
 
 #[test]
-fn passes_over_an_artefact_that_others_may_write() {
+fn ignores_an_artefact_that_others_may_write() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("cache");
     let (compiler, engine) = (compiler(&folder), engine(Class::Small).unwrap());
@@ -79,7 +79,7 @@ fn refuses_a_folder_that_is_open_to_others() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).unwrap();
     let settings = CompileSettings { cache: Some(folder.path().to_owned()), program: None };
-    assert!(Compiler::new(settings).cache.is_none(), "it is done without");
+    assert!(Compiler::new(settings).cache.is_none(), "the cache is not used");
     let error = Cache::open(folder.path()).err().unwrap();
     assert!(matches!(error, CacheError::Open { mode: 0o750, .. }), "{error}");
 }

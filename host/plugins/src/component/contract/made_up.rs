@@ -1,38 +1,33 @@
-//! `sesame:plugin@7.x`, a major that only the tests serve: it shows what a second major needs. Each type is converted to or
-//! from that of the newest major, field by field, and nothing else is done.
+//! `sesame:plugin@7.x`, a major that only the tests support: it shows what a second major needs. Each type is converted to or
+//! from that of the newest major, field by field, and nothing else is done. What it imports is in `instance/made_up`.
 
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
-use super::{Asked, Description, Exports, HostState, Roles, indices};
-use crate::component::bindings::{self as newest, log, made_up as bindings, transformer, types};
+use super::{Answered, Description, Exports, Roles, indices};
+use crate::component::bindings::{self as newest, made_up as bindings, transformer, types};
 
 indices!();
 
-impl Exports for Indices {
-    fn compare(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()> {
+impl<T: Send + 'static> Exports<T> for Indices {
+    fn compare(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<()> {
         self.load_all(store, instance)
     }
 
-    fn describe(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Description> {
+    fn describe(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<Description> {
         self.lifecycle.load(&mut *store, instance)?.call_describe(store).map(Into::into)
     }
 
-    fn init(
-        &self,
-        store: &mut Store<HostState>,
-        instance: &Instance,
-        config: &str,
-    ) -> wasmtime::Result<Result<(), String>> {
+    fn init(&self, store: &mut Store<T>, instance: &Instance, config: &str) -> wasmtime::Result<Result<(), String>> {
         self.lifecycle.load(&mut *store, instance)?.call_init(store, config)
     }
 
     fn validate(
         &self,
-        store: &mut Store<HostState>,
+        store: &mut Store<T>,
         instance: &Instance,
         message: &types::Message,
-    ) -> Asked<Vec<types::Finding>> {
+    ) -> Answered<Vec<types::Finding>> {
         let Some(indices) = &self.validator else { return Ok(None) };
         let answer = indices.load(&mut *store, instance)?.call_validate(store, &message.into())?;
         Ok(Some(answer.map(all).map_err(Into::into)))
@@ -40,35 +35,19 @@ impl Exports for Indices {
 
     fn transform(
         &self,
-        store: &mut Store<HostState>,
+        store: &mut Store<T>,
         instance: &Instance,
         message: &types::Message,
-    ) -> Asked<transformer::Transformed> {
+    ) -> Answered<transformer::Transformed> {
         let Some(indices) = &self.transformer else { return Ok(None) };
         let answer = indices.load(&mut *store, instance)?.call_transform(store, &message.into())?;
         Ok(Some(answer.map(Into::into).map_err(Into::into)))
     }
 
-    fn route(&self, store: &mut Store<HostState>, instance: &Instance, message: &types::Message) -> Asked<Vec<String>> {
+    fn route(&self, store: &mut Store<T>, instance: &Instance, message: &types::Message) -> Answered<Vec<String>> {
         let Some(indices) = &self.router else { return Ok(None) };
         let answer = indices.load(&mut *store, instance)?.call_route(store, &message.into())?;
         Ok(Some(answer.map_err(Into::into)))
-    }
-}
-
-impl bindings::types::Host for HostState {}
-
-impl bindings::log::Host for HostState {
-    fn write(&mut self, level: bindings::log::Level, text: String) {
-        use bindings::log::Level;
-        let level = match level {
-            Level::Trace => log::Level::Trace,
-            Level::Debug => log::Level::Debug,
-            Level::Info => log::Level::Info,
-            Level::Warn => log::Level::Warn,
-            Level::Error => log::Level::Error,
-        };
-        log::Host::write(self, level, text);
     }
 }
 

@@ -1,16 +1,17 @@
-//! The major versions of the contract that are served side by side.
+//! The major versions of the contract that this host supports side by side.
 //!
-//! A component speaks one of them, and says so in the names of what it imports and exports ([`Spoken`]). What it exports
-//! is asked through [`Exports`], in the types of the newest major; `v1` passes them on as they are. A second
-//! major is a module beside it that converts them field by field; `made_up`, which only the tests serve, is one.
+//! A component is built for one of them, and the names of its imports and exports say which ([`BuiltFor`]). Its exports are
+//! called through [`Exports`], with the types of the newest major; `v1` passes them on as they are. A second major is
+//! a module beside it that converts them field by field, and one in `instance` for what it imports; `made_up`, which only
+//! the tests support, is an example.
 //!
 //! # Policy
-//! A shim for another major converts types and nothing else: every limit and every check of an answer stands where all
-//! majors pass, so that none can be missing in one of them.
+//! A shim for another major converts types and nothing else: every limit and every check of an answer is applied in code
+//! that all majors share, so that none is missing in one of them.
 
+mod built_for;
 #[cfg(test)]
 mod made_up;
-mod spoken;
 #[cfg(test)]
 mod tests;
 mod v1;
@@ -22,39 +23,38 @@ use crate::component::Roles;
 use crate::component::bindings::lifecycle::Description;
 use crate::component::bindings::transformer::Transformed;
 use crate::component::bindings::types::{Failure, Finding, Message};
-use crate::instance::state::HostState;
 
-pub(crate) use self::spoken::{CONTRACT, Major, Spoken};
+pub(crate) use self::built_for::{BuiltFor, CONTRACT, Major};
 
 /// The majors as an error names them.
 pub const SERVED: &str = "1.x";
 
-/// What a role function answers; nothing where the component does not have the role.
-pub(crate) type Asked<T> = wasmtime::Result<Option<Result<T, Failure>>>;
+/// The answer of a role function; none if the component does not have the role.
+pub(crate) type Answered<T> = wasmtime::Result<Option<Result<T, Failure>>>;
 
-/// The functions of a component, asked in the types of the newest major. Errors are traps and the like.
-pub(crate) trait Exports: Send + Sync {
+/// The functions of a component, called with the types of the newest major on stores with the data `T`. Errors are traps and
+/// the like.
+pub(crate) trait Exports<T>: Send + Sync {
     /// Compares the types of all exports with the contract.
-    fn compare(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()>;
-    /// Asks what the plugin says of itself.
-    fn describe(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Description>;
-    /// Hands the plugin its configuration.
-    fn init(
-        &self,
-        store: &mut Store<HostState>,
-        instance: &Instance,
-        config: &str,
-    ) -> wasmtime::Result<Result<(), String>>;
-    /// Asks the validator.
-    fn validate(&self, store: &mut Store<HostState>, instance: &Instance, message: &Message) -> Asked<Vec<Finding>>;
-    /// Asks the transformer.
-    fn transform(&self, store: &mut Store<HostState>, instance: &Instance, message: &Message) -> Asked<Transformed>;
-    /// Asks the router.
-    fn route(&self, store: &mut Store<HostState>, instance: &Instance, message: &Message) -> Asked<Vec<String>>;
+    fn compare(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<()>;
+    /// Has the plugin describe itself.
+    fn describe(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<Description>;
+    /// Gives the plugin its configuration.
+    fn init(&self, store: &mut Store<T>, instance: &Instance, config: &str) -> wasmtime::Result<Result<(), String>>;
+    /// Calls the validator.
+    fn validate(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Answered<Vec<Finding>>;
+    /// Calls the transformer.
+    fn transform(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Answered<Transformed>;
+    /// Calls the router.
+    fn route(&self, store: &mut Store<T>, instance: &Instance, message: &Message) -> Answered<Vec<String>>;
 }
 
 /// Looks the functions up, those of `roles` and those that every plugin has.
-pub(crate) fn find(major: Major, roles: Roles, pre: &InstancePre<HostState>) -> wasmtime::Result<Box<dyn Exports>> {
+pub(crate) fn find<T: Send + 'static>(
+    major: Major,
+    roles: Roles,
+    pre: &InstancePre<T>,
+) -> wasmtime::Result<Box<dyn Exports<T>>> {
     Ok(match major {
         Major::V1 => Box::new(v1::Indices::find(roles, pre)?),
         #[cfg(test)]
@@ -74,7 +74,7 @@ macro_rules! indices {
         }
 
         impl Indices {
-            pub(crate) fn find(roles: Roles, pre: &InstancePre<HostState>) -> wasmtime::Result<Self> {
+            pub(crate) fn find<T>(roles: Roles, pre: &InstancePre<T>) -> wasmtime::Result<Self> {
                 use bindings::{lifecycle, router, transformer, validator};
                 Ok(Self {
                     lifecycle: lifecycle::GuestIndices::new(pre)?,
@@ -84,7 +84,7 @@ macro_rules! indices {
                 })
             }
 
-            fn load_all(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<()> {
+            fn load_all<T: 'static>(&self, store: &mut Store<T>, instance: &Instance) -> wasmtime::Result<()> {
                 self.lifecycle.load(&mut *store, instance)?;
                 self.validator.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?;
                 self.transformer.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?;

@@ -1,8 +1,8 @@
-//! Components built for each major version of the contract, and for what is not served, run through whole pipelines.
+//! Components built for each major version of the contract, and for unsupported ones, run through whole pipelines.
 //!
 //! The components in `tests/data/contracts` are kept as they were built when their contract came out; the source of all
 //! of them is `tests/guests/released`. Versions have the same length in all names, so a component for another version,
-//! and for the major that only these tests serve, is one of these with other digits.
+//! and for the major that only these tests support, is one of these with other digits.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use crate::{
 };
 use message::{Direction, Finding, MessageId, Severity};
 
-/// The second is made up, and served in tests alone.
+/// The second is made up, and only the tests support it.
 const MAJORS: [&str; 2] = ["1.0.0", "7.0.0"];
 
 fn released() -> PathBuf {
@@ -121,7 +121,7 @@ fn passed(outcome: Outcome) -> (Vec<Output>, Vec<Refused>, Vec<Finding>) {
 }
 
 #[test]
-fn tells_a_component_of_any_major_version_all_there_is() {
+fn gives_a_component_of_any_major_version_all_facts() {
     let facts = "inbound;00000000/00000000000001;central;/queue/test;text/plain;1700000000000 3;\
                  CN=host.example.org,C=UK;CN=ca;1f;2000000000 [48, 0];subject-slash=/C=UK/CN=host.example.org;\
                  site=a,site=b;element=00000000/00000000000001,max-payload-bytes=1048576";
@@ -138,7 +138,7 @@ fn tells_a_component_of_any_major_version_all_there_is() {
 }
 
 #[test]
-fn takes_every_verdict_from_a_component_of_any_major_version() {
+fn accepts_every_verdict_from_a_component_of_any_major_version() {
     let plugin = || "every-role.wasm".to_owned();
     for version in MAJORS {
         let pipeline = every_role(version);
@@ -180,18 +180,21 @@ fn serves_two_majors_in_one_pipeline() {
     assert_eq!(refused.len(), 1);
     for mark in ["one", "two", "three"] {
         let said = format!("{{\"mark\":\"{mark}\"}}");
-        assert!(findings.iter().any(|finding| finding.text == said), "{mark} was not asked");
+        assert!(findings.iter().any(|finding| finding.text == said), "{mark} was not called");
     }
 }
 
 #[test]
-fn a_limit_holds_for_every_major() {
+fn a_limit_applies_to_every_major() {
     for version in MAJORS {
         let sidecar = "output-limit = 10\n[config]\nmark = \"x\"";
         let sidecar = Sidecar::parse(sidecar, Path::new("a.toml")).unwrap();
         let pipeline = load(vec![StageSource::named(path(version).to_str().unwrap(), Some(sidecar))]).unwrap();
         let Outcome::Failed { error, .. } = run(&pipeline, "replace\nmore than ten bytes") else { panic!("{version}") };
-        assert!(error.to_string().contains("payloads of 19 bytes together where `output-limit` is 10"), "{error}");
+        assert!(
+            error.to_string().contains("payloads of 19 bytes in total, more than the `output-limit` of 10"),
+            "{error}"
+        );
     }
 }
 
@@ -203,7 +206,7 @@ fn load_changed(changes: &[(&str, &str)]) -> Result<Pipeline, String> {
 }
 
 #[test]
-fn takes_a_component_of_a_newer_minor_version_that_uses_nothing_new() {
+fn accepts_a_component_of_a_newer_minor_version_that_uses_nothing_new() {
     for newer in ["@1.3.0", "@1.0.7"] {
         let pipeline = load_changed(&[("@1.0.0", newer)]).unwrap();
         assert_eq!(passed(run(&pipeline, "replace\nnew")).0, [output("new", None)]);
@@ -212,26 +215,29 @@ fn takes_a_component_of_a_newer_minor_version_that_uses_nothing_new() {
 }
 
 #[test]
-fn says_which_contract_a_component_was_built_for_and_which_are_served() {
+fn names_the_contract_a_component_was_built_for_and_the_supported_ones() {
     for other in ["2.0.0", "0.9.0"] {
         let error = load_changed(&[("@1.0.0", &format!("@{other}"))]).unwrap_err();
         let expected = format!(
-            "plugin changed.wasm was built for sesame:plugin@{other}, this host speaks 1.x: build it with the SDK of a \
-             release that speaks the same, or use such a release"
+            "plugin changed.wasm was built for sesame:plugin@{other}, but this host supports 1.x: build it with an \
+             SDK for 1.x, or use a release of Sesame that supports it"
         );
         assert_eq!(error, expected);
     }
 }
 
 #[test]
-fn names_what_a_component_wants_or_has_that_this_host_does_not_know() {
+fn names_the_imports_and_exports_that_this_host_does_not_know() {
     let cases: [(&[(&str, &str)], &str); 5] = [
         (
             &[("@1.0.0", "@1.3.0"), ("plugin/log@", "plugin/lag@")],
-            "wants sesame:plugin/lag@1.3.0, which this host does not have, it speaks 1.x: use a newer",
+            "imports sesame:plugin/lag@1.3.0, which this host (contract 1.x) does not provide: use a newer",
         ),
-        (&[("write", "wrote")], "wants the function wrote of sesame:plugin/log@1.0.0, which this host does not have"),
-        (&[("plugin/router@", "plugin/rooter@")], "exports sesame:plugin/rooter@1.0.0, which this host would not call"),
+        (
+            &[("write", "wrote")],
+            "imports the function wrote of sesame:plugin/log@1.0.0, which this host (contract 1.x)",
+        ),
+        (&[("plugin/router@", "plugin/rooter@")], "exports sesame:plugin/rooter@1.0.0, which this host (contract 1.x)"),
         (&[("plugin/router@1.0.0", "plugin/router@7.0.0")], "mixes sesame:plugin@1.0.0 and sesame:plugin@7.0.0"),
         (
             &[("describe", "describo")],

@@ -1,4 +1,4 @@
-//! A value validated against a [`Schema`].
+//! Validation of a value against a [`Schema`].
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -9,19 +9,19 @@ use super::compare::{equal, is_multiple, numbers, weight};
 use super::{Bound, Count, Id, Kind, Node, Rule, Schema, SchemaError, Violation};
 use crate::text::clean;
 
-/// Steps of one check; an honest schema of a hundred keys needs some hundreds.
+/// Steps of one validation; an ordinary schema of a hundred keys needs some hundreds.
 const STEPS: u64 = 1_000_000;
 
-/// Nested schemas at once; more means that they refer to each other in a circle.
+/// Depth of nested schemas; more means that they refer to each other in a loop.
 const MAX_DEPTH: usize = 200;
 
-/// Violations that are kept; more would not help.
+/// Violations that are kept.
 const KEPT: usize = 1000;
 
-/// The check does not end on this value.
-struct Endless;
+/// Validation takes too many steps.
+struct TooLong;
 
-type Checked<T> = Result<T, Endless>;
+type Checked<T> = Result<T, TooLong>;
 
 /// One check of one value.
 pub(super) struct Check<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Check<'a> {
     steps: u64,
     depth: usize,
     found: Vec<Violation>,
-    /// More than 0 while alternatives are tried, whose violations are not the operator's.
+    /// More than 0 while alternatives are tried, whose violations are not reported.
     quiet: usize,
 }
 
@@ -44,9 +44,9 @@ impl<'a> Check<'a> {
                 self.found.dedup();
                 Ok(self.found)
             }
-            Err(Endless) => {
+            Err(TooLong) => {
                 let what = format!(
-                    "checking this configuration takes more than {STEPS} steps or refers to itself in a circle"
+                    "validating this configuration takes more than {STEPS} steps, or the schema refers to itself in a loop"
                 );
                 Err(SchemaError { what, at: String::new() })
             }
@@ -54,7 +54,7 @@ impl<'a> Check<'a> {
     }
 
     fn spend(&mut self, steps: u64) -> Checked<()> {
-        self.steps = self.steps.checked_sub(steps).ok_or(Endless)?;
+        self.steps = self.steps.checked_sub(steps).ok_or(TooLong)?;
         Ok(())
     }
 
@@ -62,7 +62,7 @@ impl<'a> Check<'a> {
     fn node(&mut self, id: Id, value: &Value, key: &str) -> Checked<bool> {
         self.spend(1)?;
         if self.depth >= MAX_DEPTH {
-            return Err(Endless);
+            return Err(TooLong);
         }
         let schema = self.schema;
         match schema.nodes.get(id) {
@@ -88,7 +88,7 @@ impl<'a> Check<'a> {
         false
     }
 
-    /// A key that should be there, or should not: the text names it.
+    /// Records a missing or unknown key, which the text names.
     fn refuse_key(&mut self, key: &str, text: String) -> bool {
         if self.quiet == 0 && self.found.len() < KEPT {
             self.found.push(Violation { key: key.to_owned(), text });
@@ -100,7 +100,7 @@ impl<'a> Check<'a> {
         holds || self.refuse(key, reason())
     }
 
-    /// Whether the value is allowed, and nothing more.
+    /// Whether the value is allowed, without recording violations.
     fn tried(&mut self, id: Id, value: &Value, key: &str) -> Checked<bool> {
         self.quiet += 1;
         let allowed = self.node(id, value, key);
@@ -287,9 +287,7 @@ impl<'a> Check<'a> {
             Rule::OneOf(ids) => match self.fitting(ids, value, key)? {
                 0 => self.none_fits(ids, value, key),
                 1 => Ok(true),
-                several => {
-                    Ok(self.refuse(key, format!("matches {several} of the forms of which exactly one must match")))
-                }
+                several => Ok(self.refuse(key, format!("matches {several} forms and must match exactly one"))),
             },
             Rule::Not(id) => {
                 let fits = self.tried(*id, value, key)?;
@@ -311,7 +309,7 @@ impl<'a> Check<'a> {
         Ok(fitting)
     }
 
-    /// Where only one alternative is for this kind of value, what is wrong with that one says more.
+    /// If only one alternative takes this kind of value, its violations are reported.
     fn none_fits(&mut self, ids: &[Id], value: &Value, key: &str) -> Checked<bool> {
         let found = Kind::of(value);
         let about: Vec<Id> = ids.iter().copied().filter(|id| self.takes(*id, found)).collect();
@@ -324,7 +322,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether a schema says nothing against values of this kind, as far as one look shows.
+    /// Whether a schema may allow values of this kind; nested schemas are not examined.
     fn takes(&self, id: Id, kind: Kind) -> bool {
         match self.schema.nodes.get(id) {
             Some(Node::Rules(rules)) => rules.iter().all(|rule| match rule {

@@ -1,17 +1,17 @@
-//! Values as JSON Schema compares them: a number by what it is and not by how it is written.
+//! Comparison of values as JSON Schema defines it: numbers by value, not by notation.
 
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-/// The largest number from which on a float has no places after the point.
+/// From this number on, a float has no fractional part.
 const WHOLE_FROM: f64 = 9_007_199_254_740_992.0;
 
 pub(super) fn is_whole(number: &Number) -> bool {
     number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|float| float.fract() == 0.0)
 }
 
-/// The number as an integer, if it can be written so exactly.
+/// The number as an integer, if that is exact.
 fn integer(number: &Number) -> Option<i128> {
     let exact = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
     let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE_FROM);
@@ -33,7 +33,7 @@ pub(super) fn is_multiple(number: &Number, of: &Number) -> bool {
         _ => {
             let (number, of) = (number.as_f64().unwrap_or_default(), of.as_f64().unwrap_or(1.0));
             let times = number / of;
-            // 0.3 is three times 0.1, although not of the nearest floats.
+            // 0.3 counts as three times 0.1, although the nearest floats do not.
             times.is_finite() && (times - times.round()).abs() <= f64::EPSILON * times.abs().max(1.0) * 4.0
         }
     }
@@ -50,7 +50,7 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Roughly how much work it is to look at a value once.
+/// Roughly the work of examining a value once.
 pub(super) fn weight(value: &Value) -> u64 {
     match value {
         Value::String(text) => 1 + text.len() as u64 / 16,

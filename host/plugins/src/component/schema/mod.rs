@@ -1,19 +1,19 @@
-//! A plugin's `[config]` against the JSON Schema that the plugin gives of it, before `init` sees it.
+//! Validates a plugin's `[config]` against the JSON Schema that the plugin gives, before `init` is called.
 //!
 //! [`Schema::read`] parses a schema once, when a component is loaded; [`Schema::check`] validates a table against it and
-//! returns every [`Violation`] with key, kind and reason. Values are never shown: a secret may be among them.
+//! returns every [`Violation`] with key, kind and reason. Values are never shown: one may be a secret.
 //!
 //! # Dialect
-//! Draft 2020-12 in one document: all of its assertions but `unevaluatedProperties` and `unevaluatedItems`; `$ref` to a
+//! Draft 2020-12 in one document: all of its assertions except `unevaluatedProperties` and `unevaluatedItems`; `$ref` to a
 //! place in the document, by JSON pointer; `definitions` beside `$defs`, and a list under `items`, as earlier drafts have
 //! them. `format` and annotations are ignored. A keyword of the dialect that is not checked here is refused, so that no
 //! author relies on it; one that the dialect does not know is ignored.
 //!
 //! # Limits
 //! The schema comes from the guest, so everything about it is bounded: its size, its depth, the number of its patterns
-//! and the size of what they compile to, and the steps of a check, as references can double the work with each of them.
-//! Patterns are matched in linear time, without look-around and back-references. A published validator was not taken: it
-//! bounds none of this, and brings some forty crates, a back-tracking matcher among them.
+//! and their compiled size, and the steps of a validation, because each reference can double the work. Patterns are matched
+//! in linear time, without look-around and back-references. No published validator is used: those examined bound none of
+//! this, and bring some forty crates, a back-tracking matcher among them.
 
 mod check;
 mod compare;
@@ -52,7 +52,7 @@ fn place(at: &str) -> String {
 /// One thing that the schema does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The key as it is written in TOML, with the places in lists from 0: `sites[1].name`; empty for the whole table.
+    /// The key as it is written in TOML, with list indices from 0: `sites[1].name`; empty for the whole table.
     pub key: String,
     /// What is wrong, with the key.
     pub text: String,
@@ -64,7 +64,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Why a configuration is not given to a plugin.
+/// Why a configuration is refused before the plugin gets it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// It does not match the schema.
@@ -90,7 +90,7 @@ type Id = usize;
 /// A parsed schema.
 #[derive(Debug)]
 pub(crate) struct Schema {
-    /// The first is the whole.
+    /// The first is the root.
     nodes: Vec<Node>,
 }
 
@@ -148,7 +148,7 @@ enum Bound {
     Below,
 }
 
-/// What is counted, and whether there must be so many at least or at most.
+/// What is counted, and whether the limit is a minimum or a maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Count {
     LeastCharacters,
@@ -173,7 +173,7 @@ impl Kind {
         })
     }
 
-    /// In the words of TOML.
+    /// The name for operators.
     fn words(self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -203,7 +203,7 @@ impl Schema {
     /// Parses the text of a schema.
     ///
     /// # Errors
-    /// Whatever makes it unusable, and sizes and depths beyond the limits.
+    /// What makes it unusable, or a size or depth beyond the limits.
     pub(crate) fn read(text: &str) -> Result<Self, SchemaError> {
         let whole = |what: String| SchemaError { what, at: String::new() };
         if text.len() > MAX_BYTES {
@@ -217,7 +217,7 @@ impl Schema {
     /// Validates `config` against the schema.
     ///
     /// # Errors
-    /// All violations, or that the check does not end.
+    /// All violations, or that validation takes too many steps.
     pub(crate) fn check(&self, config: &Value) -> Result<(), ConfigError> {
         let violations = check::Check::new(self).whole(config)?;
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::Refused(violations)) }

@@ -1,4 +1,4 @@
-//! From the text of a schema to [`Schema`]: every keyword is looked at once, whether or not a value ever meets it.
+//! From the text of a schema to [`Schema`]: every keyword is read once, whether or not it applies to a value.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use serde_json::{Map, Number, Value};
 use super::{Bound, Count, Id, Kind, Node, Rule, Schema, SchemaError};
 use crate::text::clean;
 
-/// Schemas within the schema, deep.
+/// Depth of nested schemas.
 const MAX_DEPTH: usize = 128;
 
-/// The longest JSON pointer of a schema within the schema, in bytes: each is kept.
+/// The longest JSON pointer to a nested schema, in bytes: each is kept.
 const MAX_POINTER_BYTES: usize = 2000;
 
-/// Patterns in all, and what each may compile to, in bytes.
+/// Total number of patterns, and the compiled size of each, in bytes.
 const MAX_PATTERNS: usize = 64;
 const MAX_PATTERN_BYTES: usize = 64 << 10;
 
-/// Of the dialect, and not checked.
-const UNCHECKED: [&str; 7] = [
+/// Keywords of the dialect that are not supported.
+const UNSUPPORTED: [&str; 7] = [
     "unevaluatedProperties",
     "unevaluatedItems",
     "$dynamicRef",
@@ -35,7 +35,7 @@ type Read<T> = Result<T, SchemaError>;
 pub(super) struct Reader<'a> {
     document: &'a Value,
     nodes: Vec<Node>,
-    /// What was read already, or is being read, by JSON pointer.
+    /// Nodes already read or being read, by JSON pointer.
     known: BTreeMap<String, Id>,
     patterns: usize,
 }
@@ -56,10 +56,10 @@ impl<'a> Reader<'a> {
             return Ok(*id);
         }
         if depth > MAX_DEPTH {
-            return Err(fault("its schemas stand in one another more than 128 deep", ""));
+            return Err(fault("it nests schemas more than 128 deep", ""));
         }
         if at.len() > MAX_POINTER_BYTES {
-            return Err(fault("the names on the way to a schema in it are longer than 2 kB in all", at));
+            return Err(fault("the pointer to a schema in it is longer than 2 kB", at));
         }
         let id = self.nodes.len();
         self.nodes.push(Node::Always(true));
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         let mut rules = Vec::new();
         for (keyword, value) in keywords {
             let place = below(at, keyword);
-            if UNCHECKED.contains(&keyword.as_str()) {
+            if UNSUPPORTED.contains(&keyword.as_str()) {
                 return Err(fault(&format!("Sesame does not support the keyword {keyword}"), at));
             }
             let rule = match self.simple(keyword, value, &place)? {
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         Ok(rules)
     }
 
-    /// Keywords without schemas in them.
+    /// Keywords without nested schemas.
     fn simple(&mut self, keyword: &str, value: &'a Value, at: &str) -> Read<Option<Rule>> {
         Ok(Some(match keyword {
             "type" => Rule::Types(kinds(value, at)?),
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// Keywords with schemas in them that stand for themselves.
+    /// Keywords with nested schemas that do not depend on other keywords.
     fn nested(&mut self, keyword: &str, value: &'a Value, at: &str, depth: usize) -> Read<Option<Rule>> {
         Ok(Some(match keyword {
             "allOf" => Rule::AllOf(self.several(value, at, depth)?),
@@ -250,7 +250,7 @@ fn kinds(value: &Value, at: &str) -> Read<Vec<Kind>> {
         _ => texts(value, at)?,
     };
     let kind =
-        |name: &String| Kind::named(name).ok_or_else(|| fault(&format!("there is no type {:?}", clean(name, 40)), at));
+        |name: &String| Kind::named(name).ok_or_else(|| fault(&format!("unknown type {:?}", clean(name, 40)), at));
     names.iter().map(kind).collect()
 }
 

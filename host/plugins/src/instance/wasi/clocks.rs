@@ -1,5 +1,6 @@
-//! Time and chance, made of the message: the wall clock stands at its `received-at`, monotonic time goes on by [`STEP`] with
-//! each look at it and jumps to the end of whatever a guest waits for, random numbers are hashes of message id and component.
+//! Clocks and random numbers, derived from the message: the wall clock is fixed at its `received-at`, the monotonic clock
+//! advances by [`STEP`] each time it is read and jumps to the end of whatever a guest waits for, and random numbers are hashes
+//! of the message id and the component.
 
 use std::num::NonZeroU64;
 
@@ -11,13 +12,13 @@ use super::bindings::wasi::io::poll;
 use super::bindings::wasi::random::{insecure, insecure_seed, random};
 use crate::instance::state::HostState;
 
-/// What monotonic time goes on by, nanoseconds: 1 ms.
+/// The step of the monotonic clock, nanoseconds: 1 ms.
 const STEP: u64 = 1_000_000;
 
-/// Where monotonic time begins, nanoseconds: at a day, because programs look back from an instant.
+/// The start of the monotonic clock, nanoseconds: one day, because programs subtract from an instant.
 const BEGIN: u64 = 86_400 * 1_000_000_000;
 
-/// What is waited for.
+/// What a guest waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pollable {
     /// Always ready, such as a stream.
@@ -26,7 +27,7 @@ pub enum Pollable {
     At(u64),
 }
 
-/// Monotonic time of one instance.
+/// The monotonic clock of one instance.
 #[derive(Debug)]
 pub(super) struct Monotonic(u64);
 
@@ -37,7 +38,7 @@ impl Default for Monotonic {
 }
 
 impl Monotonic {
-    fn look(&mut self) -> u64 {
+    fn read(&mut self) -> u64 {
         self.0 = self.0.saturating_add(STEP);
         self.0
     }
@@ -49,7 +50,7 @@ impl Monotonic {
         }
     }
 
-    /// Goes on to the first instant of these, if none is due yet.
+    /// Advances to the first of these instants, if none is due yet.
     fn wait(&mut self, pollables: &[Pollable]) {
         if pollables.iter().any(|pollable| self.is_due(*pollable)) {
             return;
@@ -74,7 +75,7 @@ impl wall_clock::Host for HostState {
 
 impl monotonic_clock::Host for HostState {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.wasi.monotonic.look())
+        Ok(self.wasi.monotonic.read())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -94,8 +95,8 @@ impl monotonic_clock::Host for HostState {
 impl poll::HostPollable for HostState {
     fn ready(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<bool> {
         let pollable = *self.wasi.table.get(&pollable)?;
-        // Else a guest that asks again and again would never see its timer end.
-        self.wasi.monotonic.look();
+        // Otherwise a guest that polls in a loop would never see its timer end.
+        self.wasi.monotonic.read();
         Ok(self.wasi.monotonic.is_due(pollable))
     }
 
@@ -113,7 +114,7 @@ impl poll::HostPollable for HostState {
 
 impl poll::Host for HostState {
     fn poll(&mut self, pollables: Vec<Resource<Pollable>>) -> wasmtime::Result<Vec<u32>> {
-        wasmtime::ensure!(!pollables.is_empty(), "waits for an empty list, which would never end");
+        wasmtime::ensure!(!pollables.is_empty(), "polled an empty list, which never ends");
         let wanted: Vec<Pollable> =
             pollables.iter().map(|one| self.wasi.table.get(one).copied()).collect::<Result<_, _>>()?;
         self.wasi.monotonic.wait(&wanted);
@@ -122,7 +123,7 @@ impl poll::Host for HostState {
     }
 }
 
-/// Which of the three random interfaces asks, so that none gives what another gave.
+/// The three random interfaces, so that none repeats the numbers of another.
 #[derive(Clone, Copy, Debug)]
 enum Stream {
     Random = 1,
@@ -130,15 +131,15 @@ enum Stream {
     Seed = 3,
 }
 
-/// Random numbers of one instance: SHA-256 over the facts, the interface and a counter, as often as is needed.
+/// The random numbers of one instance: SHA-256 over the facts, the interface and a counter.
 #[derive(Debug, Default)]
-pub(super) struct Chance {
-    /// Made when it is first asked for.
+pub(super) struct Random {
+    /// Computed at first use.
     seed: Option<[u8; 32]>,
     blocks: u64,
 }
 
-impl Chance {
+impl Random {
     fn block(&mut self, stream: Stream, at: Option<NonZeroU64>, facts: &super::Facts) -> [u8; 32] {
         let seed = *self.seed.get_or_insert_with(|| facts.seed());
         let mut sha = Sha256::new_with_prefix(seed);
@@ -153,24 +154,24 @@ impl Chance {
     }
 }
 
-/// Random bytes that one call gives: no deadline ends a call of the host.
+/// Random bytes of one call: no deadline ends a call of the host.
 const AT_ONCE: u64 = 16 << 20;
 
 impl HostState {
     fn random_bytes(&mut self, stream: Stream, length: u64) -> wasmtime::Result<Vec<u8>> {
         self.meter.would_hold(length)?;
-        wasmtime::ensure!(length <= AT_ONCE, "asks for more than {AT_ONCE} random bytes at once");
+        wasmtime::ensure!(length <= AT_ONCE, "requested more than {AT_ONCE} random bytes in one call");
         let length = usize::try_from(length)?;
         let mut bytes = Vec::with_capacity(length.next_multiple_of(32));
         while bytes.len() < length {
-            bytes.extend(self.wasi.chance.next(stream, &self.wasi.facts));
+            bytes.extend(self.wasi.random.next(stream, &self.wasi.facts));
         }
         bytes.truncate(length);
         Ok(bytes)
     }
 
     fn random_number(&mut self, stream: Stream) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.wasi.chance.next(stream, &self.wasi.facts);
+        let [a, b, c, d, e, f, g, h, ..] = self.wasi.random.next(stream, &self.wasi.facts);
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 }
@@ -198,7 +199,7 @@ impl insecure::Host for HostState {
 impl insecure_seed::Host for HostState {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] =
-            self.wasi.chance.block(Stream::Seed, None, &self.wasi.facts);
+            self.wasi.random.block(Stream::Seed, None, &self.wasi.facts);
         Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u64::from_le_bytes([i, j, k, l, m, n, o, p])))
     }
 }

@@ -1,4 +1,4 @@
-//! The file system: one directory, `/`, with nothing in it, in which nothing can be made.
+//! The file system: one empty, read-only directory, `/`.
 
 use wasmtime::component::Resource;
 
@@ -17,11 +17,11 @@ type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
 #[derive(Debug)]
 pub struct Directory;
 
-/// What is in it.
+/// Its entries: none.
 #[derive(Debug)]
 pub struct NoEntries;
 
-/// Whether a path leads to the directory itself; any other leads nowhere.
+/// Whether a path names the directory itself; no other path exists.
 fn is_root(path: &str) -> bool {
     path.split('/').all(|step| step.is_empty() || step == ".")
 }
@@ -30,7 +30,7 @@ fn look_up(path: &str) -> Result<(), ErrorCode> {
     if is_root(path) { Ok(()) } else { Err(ErrorCode::NoEntry) }
 }
 
-/// What becomes of a change to what is there, which is at most the directory itself.
+/// The error for a change of something that exists, which can only be the directory itself.
 fn change<T>(path: &str) -> Answer<T> {
     Ok(Err(look_up(path).err().unwrap_or(ErrorCode::ReadOnly)))
 }

@@ -1,4 +1,4 @@
-//! HTTP: requests can be put together and are refused when they are to be sent. Nothing ever arrives.
+//! HTTP: requests can be built, but sending one fails, and nothing is ever received.
 
 use wasmtime::component::Resource;
 
@@ -15,7 +15,7 @@ use crate::instance::state::HostState;
 
 /// The most bytes that the fields of one message, or one other part of a request, may have.
 const ROOM: usize = 64 << 10;
-/// What a pair of name and value takes besides its bytes: empty pairs cost the host memory too, and time to go through.
+/// The size of a pair of name and value besides its bytes: empty pairs cost the host memory and time too.
 const PAIR: usize = 64;
 
 type Pair = (String, Vec<u8>);
@@ -35,7 +35,7 @@ pub struct Request {
     body_taken: bool,
 }
 
-/// Times that nothing will take.
+/// Timeouts, which are never used.
 #[derive(Debug)]
 pub struct Options;
 
@@ -235,7 +235,7 @@ impl types::HostOutgoingRequest for HostState {
     }
 }
 
-/// That a time cannot be set is an answer that the interface has.
+/// The interface allows that a timeout cannot be set.
 impl types::HostRequestOptions for HostState {
     fn new(&mut self) -> wasmtime::Result<Resource<Options>> {
         self.wasi.push(Options)

@@ -1,13 +1,13 @@
-//! WASI 0.2 as every guest gets it: answered here, with nothing real behind it.
+//! WASI 0.2 as every guest gets it, implemented here without access to the system.
 //!
 //! Languages with a large runtime import clocks, random numbers, files and sockets whether a plugin uses them or not. They
-//! are linked with stand-ins, whose answers follow from the message and the component alone ([`Facts`]), so that a retry
-//! gives the same: see [`INTERFACES`] for what each answers. wasmtime's own implementation of WASI is not used, because there
-//! every such answer is a setting that keeps something real away; here there is nothing to keep away.
+//! are linked with stand-ins, whose answers depend on the message and the component alone ([`Facts`]), so that a retry
+//! gets the same answers: `component/grant` lists them. wasmtime's own implementation of WASI is not used, because it
+//! reaches the system unless each setting forbids it; this one cannot.
 //!
 //! # Limits
-//! [`HANDLES`] handles of the host at once; random bytes, up to the memory limit in one call; output, by the limit of the
-//! plugin's log; waiting takes no time.
+//! At most [`HANDLES`] host handles at once; random bytes up to the memory limit in one call; output up to the limit of the
+//! plugin's log. Waiting takes no time.
 
 mod bindings;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
@@ -16,7 +16,6 @@ mod clocks;
 mod files;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
 mod http;
-mod interfaces;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
 mod sockets;
 #[allow(unreachable_pub, reason = "the bindings name its handles")]
@@ -28,8 +27,6 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 
 use self::bindings::wasi::clocks::wall_clock::Datetime;
-pub use self::interfaces::Grant;
-pub(crate) use self::interfaces::grant_of;
 pub(crate) use self::streams::Exit;
 use self::streams::Line;
 use crate::component::bindings::log::Level;
@@ -39,10 +36,10 @@ use crate::instance::state::HostState;
 /// Streams and the like that a guest may hold at once.
 const HANDLES: usize = 256;
 
-/// What the clock shows where there is no message, as when a plugin is loaded: 2026-01-01T00:00:00Z, in milliseconds.
+/// The time of the clock when there is no message, as when a plugin is loaded: 2026-01-01T00:00:00Z, in milliseconds.
 const LOADED_AT: u64 = 1_767_225_600_000;
 
-/// All that the answers are made of.
+/// What the answers depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// SHA-256 of the component.
@@ -54,7 +51,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Those of a message. One without an id, of which there are many under the same word, is distinguished by its time as well.
+    /// Those of a message. All messages without an id share one word for it, so their time is used as well.
     pub(crate) fn of_message(component: [u8; 32], context: &crate::component::bindings::types::Context) -> Self {
         let part = context.properties.iter().find(|(name, _)| name == "part");
         let part = part.map(|(_, number)| format!(".{number}")).unwrap_or_default();
@@ -64,7 +61,7 @@ impl Facts {
         Self { component, message, received_at: context.received_at }
     }
 
-    /// Those of a component that is loaded and tried.
+    /// Those of a component that is being loaded.
     pub(crate) fn of_load(component: [u8; 32]) -> Self {
         Self { component, message: String::new(), received_at: LOADED_AT }
     }
@@ -76,13 +73,13 @@ impl Facts {
     }
 }
 
-/// What one instance has of WASI.
+/// The WASI state of one instance.
 #[derive(Debug)]
 pub(crate) struct Wasi {
     facts: Facts,
     table: ResourceTable,
     monotonic: clocks::Monotonic,
-    chance: clocks::Chance,
+    random: clocks::Random,
     stdout: Line,
     stderr: Line,
 }
@@ -92,17 +89,17 @@ impl Wasi {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let (stdout, stderr) = (Line::default(), Line::default());
-        Self { facts, table, monotonic: Default::default(), chance: Default::default(), stdout, stderr }
+        Self { facts, table, monotonic: Default::default(), random: Default::default(), stdout, stderr }
     }
 
-    /// Writes the lines that the guest began and did not end.
+    /// Writes the unfinished lines of the guest.
     pub(crate) fn end_lines(&mut self, log: &mut PluginLog) {
         self.stdout.end(|line| log.write(Level::Info, line));
         self.stderr.end(|line| log.write(Level::Warn, line));
     }
 
     fn push<T: Send + 'static>(&mut self, handle: T) -> wasmtime::Result<Resource<T>> {
-        let full = |_| wasmtime::format_err!("holds {HANDLES} handles of the host at once and wants another");
+        let full = |_| wasmtime::format_err!("exceeded the limit of {HANDLES} host handles");
         self.table.push(handle).map_err(full)
     }
 }
@@ -112,12 +109,12 @@ fn instant(millis: u64) -> Datetime {
     Datetime { seconds: millis / 1000, nanoseconds }
 }
 
-/// Links every interface of [`INTERFACES`](interfaces::INTERFACES).
+/// Links every interface that `component/grant` lists.
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     bindings::StandIns::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut HostState| state)
 }
 
-/// The functions of a handle that is never given to a guest, so that none of them can be reached.
+/// The functions of a handle that no guest can hold: none of them can be reached.
 macro_rules! never_given {
     ($($interface:ident)::+ for $handle:ty { $($name:ident($($parameter:ty),*) -> $answer:ty;)* }) => {
         impl $($interface)::+ for HostState {
@@ -134,5 +131,5 @@ macro_rules! never_given {
 use never_given;
 
 fn no_such_handle() -> wasmtime::Error {
-    wasmtime::format_err!("uses a handle that it was never given")
+    wasmtime::format_err!("used a handle that it does not hold")
 }

@@ -1,4 +1,4 @@
-//! The network: none. Sockets and look-ups are refused when they are asked for, so that no guest ever holds one.
+//! The network: none. Sockets and look-ups are refused when they are requested, so that no guest ever holds one.
 
 use wasmtime::component::Resource;
 
@@ -16,7 +16,7 @@ use crate::instance::state::HostState;
 
 type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
 
-/// What a guest names when it asks for a look-up or a connection.
+/// The network handle that a guest passes to a look-up or a connection.
 #[derive(Debug)]
 pub struct NoNetwork;
 

@@ -1,5 +1,5 @@
-//! Standard streams and what comes with them: input has ended before it began, output and error go to the plugin's log, line
-//! by line and within its limit; the environment is empty, and leaving ends the call.
+//! Standard streams, environment and exit: standard input is empty; standard output and error go to the plugin's log, line by
+//! line and within its limit; the environment is empty; `exit` ends the call.
 
 use wasmtime::component::Resource;
 
@@ -13,7 +13,7 @@ use super::clocks::Pollable;
 use crate::component::bindings::log::Level;
 use crate::instance::state::HostState;
 
-/// How much a guest may write at once.
+/// Bytes that a guest may write at once.
 const CHUNK: u64 = 64 << 10;
 
 /// The most bytes of one line that are kept; a line of the log is shorter.
@@ -21,11 +21,11 @@ const LINE: usize = 8 << 10;
 
 type Answer<T> = wasmtime::Result<Result<T, StreamError>>;
 
-/// A stream that has ended: standard input.
+/// Standard input, which is always at its end.
 #[derive(Debug)]
 pub struct Input;
 
-/// Where a guest writes to.
+/// Where a guest writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     Stdout,
@@ -34,17 +34,17 @@ pub enum Output {
     Nowhere,
 }
 
-/// The guest left with this status.
+/// The guest called `exit` with this status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("exit({0})")]
 pub(crate) struct Exit(pub(crate) i32);
 
-/// The line that a guest is writing.
+/// The unfinished line of a guest.
 #[derive(Debug, Default)]
 pub(super) struct Line(Vec<u8>);
 
 impl Line {
-    /// Takes bytes, and hands on each line that ends in them.
+    /// Adds bytes, and passes on each line that they complete.
     fn push(&mut self, bytes: &[u8], mut whole: impl FnMut(&str)) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let room = LINE.saturating_sub(self.0.len());
@@ -55,7 +55,7 @@ impl Line {
         }
     }
 
-    /// Hands on what there is, unless it is blank.
+    /// Passes on the line as it is, unless it is blank.
     pub(super) fn end(&mut self, mut whole: impl FnMut(&str)) {
         let text = String::from_utf8_lossy(&self.0);
         let text = text.trim_end();
@@ -138,7 +138,7 @@ impl streams::HostOutputStream for HostState {
         self.wasi.push(Pollable::Ready)
     }
 
-    /// Zeros are nothing that a line of a log could show.
+    /// Zeros are not shown in a log.
     fn write_zeroes(&mut self, _: Resource<Output>, _: u64) -> Answer<()> {
         Ok(Ok(()))
     }
@@ -147,7 +147,7 @@ impl streams::HostOutputStream for HostState {
         Ok(Ok(()))
     }
 
-    /// What would be copied is standard input.
+    /// The source can only be standard input.
     fn splice(&mut self, _: Resource<Output>, _: Resource<Input>, _: u64) -> Answer<u64> {
         Ok(Err(StreamError::Closed))
     }
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_handed_on_when_it_ends_and_no_more_of_it_is_kept_than_a_log_takes() {
+    fn a_line_is_passed_on_when_it_ends_and_cut_at_its_limit() {
         let (mut line, mut lines) = (Line::default(), Vec::new());
         line.push(b"one\n\n  \ntw", |text| lines.push(text.to_owned()));
         line.push(b"o\nthree", |text| lines.push(text.to_owned()));

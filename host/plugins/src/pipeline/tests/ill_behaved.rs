@@ -1,4 +1,5 @@
-//! Guests that loop, eat, flood and lie: each ends within its bound, and the process and the next message do not notice.
+//! Guests that loop, exhaust memory, flood the log or break the contract: each call ends within its limits, and neither the
+//! process nor the next message is affected.
 
 use std::fs;
 
@@ -7,10 +8,10 @@ use crate::component::surface::check_form;
 use crate::instance::limits::Meter;
 use crate::{Limits, MAX_COMPONENT_BYTES};
 
-/// What the machine may take longer than a limit says, for it has other things to do.
+/// How much a busy machine may exceed a limit of time.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// How a misbehaviour ended; it did so within its deadline and [`SLACK`].
+/// The fault of a misbehaving guest, whose call must end within its deadline and [`SLACK`].
 #[track_caller]
 fn ended(deadline: Duration, sidecar: &str) -> Fault {
     let pipeline = load(vec![behaviour(&format!("deadline = \"{}ms\"\n{sidecar}", deadline.as_millis()))]);
@@ -48,7 +49,7 @@ fn memory_ends_at_its_limit_however_it_is_taken() {
 }
 
 #[test]
-fn what_ends_a_guest_at_once_is_told_apart() {
+fn each_way_a_guest_ends_has_its_own_fault() {
     let fault = |how: &str| ended(LONG, &format!("[config]\nvalidate = \"{how}\"\ntext = \"boom\""));
     assert_eq!(fault("recurse"), Fault::Stack);
     assert!(matches!(fault("panic"), Fault::Panicked { text } if text.contains("boom")));
@@ -58,7 +59,7 @@ fn what_ends_a_guest_at_once_is_told_apart() {
     assert!(matches!(fault("not-utf8"), Fault::Trapped { text } if text.contains("utf-8")));
 }
 
-/// A component whose one core module does this at its start, many times if `copies` says so.
+/// A component with `copies` instances of a core module that runs `body` at its start.
 fn starts_with(body: &[wasm_encoder::Instruction<'_>], copies: u32) -> Vec<u8> {
     use wasm_encoder::*;
     let mut types = TypeSection::new();
@@ -88,7 +89,7 @@ fn starts_with(body: &[wasm_encoder::Instruction<'_>], copies: u32) -> Vec<u8> {
     component.finish()
 }
 
-/// What becomes of an instance of this component with a plugin's limits.
+/// The error of an instance of this component under a plugin's limits.
 fn instantiate(component: &[u8]) -> wasmtime::Error {
     let engine = crate::component::engine::engine(crate::component::engine::Class::Small).unwrap();
     let component = wasmtime::component::Component::new(&engine, component).unwrap();
@@ -117,7 +118,7 @@ fn tables_and_core_instances_end_at_their_limits() {
 }
 
 #[test]
-fn answers_out_of_all_proportion_are_refused_within_a_second() {
+fn oversized_answers_are_refused_quickly() {
     let refused = |sidecar: &str| match ended(LONG, sidecar) {
         Fault::AnswerRefused(error) => error,
         other => panic!("{sidecar}: {other:?}"),
@@ -142,7 +143,7 @@ fn answers_out_of_all_proportion_are_refused_within_a_second() {
 }
 
 #[test]
-fn a_million_findings_are_cut_or_refused() {
+fn a_million_findings_are_truncated_or_refused() {
     let sidecar = "memory = \"1GiB\"\n[config]\nvalidate = \"flood-findings\"\nsize = 1000000\ntext = \"t\"";
     let started = Instant::now();
     match one(sidecar, "x") {
@@ -154,7 +155,7 @@ fn a_million_findings_are_cut_or_refused() {
 }
 
 #[test]
-fn ten_million_log_lines_end_with_the_deadline_at_the_latest() {
+fn ten_million_log_lines_end_at_the_deadline_at_the_latest() {
     let pipeline = load(vec![behaviour("[config]\nvalidate = \"log-flood\"\nsize = 10000000\ntext = \"x\"")]);
     let started = Instant::now();
     match run(&pipeline, "x") {
@@ -166,7 +167,7 @@ fn ten_million_log_lines_end_with_the_deadline_at_the_latest() {
 }
 
 #[test]
-fn a_long_log_line_is_cut_and_one_without_end_ends_the_call() {
+fn a_long_log_line_is_cut_and_one_over_the_limit_ends_the_call() {
     let line = |size: u64| {
         format!("memory = \"1GiB\"\n[config]\nvalidate = \"log-line\"\nsize = {size}\ntext = \"a\\u001b[31mline\"")
     };
@@ -176,7 +177,7 @@ fn a_long_log_line_is_cut_and_one_without_end_ends_the_call() {
 }
 
 #[test]
-fn ten_thousand_messages_see_nothing_of_one_another() {
+fn ten_thousand_messages_share_no_state() {
     let pipeline = load(vec![behaviour("[config]\nvalidate = \"remember\"")]);
     for number in 0..10_000 {
         assert!(matches!(run(&pipeline, "secret"), Outcome::Pass { .. }), "message {number}");
@@ -199,7 +200,7 @@ fn a_thousand_abandoned_calls_do_no_harm() {
 }
 
 #[test]
-fn a_message_gets_the_same_verdict_whenever_it_comes() {
+fn a_message_gets_the_same_verdict_each_time() {
     let pipeline = load(vec![behaviour("[config]\nvalidate = \"show-context\"\ntransform = \"upper\"")]);
     let first = run(&pipeline, "payload");
     for _ in 0..50 {
@@ -207,7 +208,7 @@ fn a_message_gets_the_same_verdict_whenever_it_comes() {
     }
 }
 
-/// A name for a plugin file in a folder that is gone with the test.
+/// A plugin file in a temporary folder.
 fn written(bytes: &[u8]) -> (tempfile::TempDir, StageSource) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.wasm");
@@ -216,7 +217,7 @@ fn written(bytes: &[u8]) -> (tempfile::TempDir, StageSource) {
     (folder, source)
 }
 
-/// Loads it: refused with a reason, or as good as the whole one. Answers whether it was refused.
+/// Loads it: it must be refused with a reason, or run. Returns whether it was refused.
 fn refused_or_sound(bytes: &[u8], what: &str) -> bool {
     let (_folder, source) = written(bytes);
     let started = Instant::now();
@@ -254,11 +255,11 @@ fn a_thousand_flipped_bits_do_no_harm() {
         flipped[byte] ^= 1 << bit;
         refused_or_sound(&flipped, &format!("flip {number}: bit {bit} of byte {byte}"))
     });
-    assert!(refused.count() > 100, "hardly a flip was noticed");
+    assert!(refused.count() > 100, "too few flips were refused");
 }
 
 #[test]
-fn what_is_no_component_is_refused_before_it_is_compiled() {
+fn a_file_that_is_no_component_is_refused_before_compilation() {
     let started = Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.wasm");

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Panics on what holds `bad`, and answers for the rest.
+/// Panics on messages that contain `bad`, and answers for the others.
 const PANICS: &str = "[config]\nvalidate = \"panic\"\nwhen = \"bad\"\ntext = \"boom\"";
 
 fn blame(outcome: &Outcome) -> Blame {
@@ -28,7 +28,7 @@ fn again(pipeline: &Pipeline, payload: &str, attempt: u32) -> Outcome {
 }
 
 #[test]
-fn a_plugin_that_never_answers_pauses_its_channel_and_blames_no_message() {
+fn a_plugin_that_never_answers_pauses_its_channel_and_counts_against_no_message() {
     let pipeline = load(vec![behaviour(PANICS)]);
     for number in 0..5 {
         assert!(pipeline.pause(Instant::now()).is_none(), "after {number}");
@@ -42,7 +42,7 @@ fn a_plugin_that_never_answers_pauses_its_channel_and_blames_no_message() {
 }
 
 #[test]
-fn a_plugin_that_answers_for_others_has_its_failures_held_against_the_message() {
+fn failures_of_a_plugin_that_answers_for_others_count_against_the_message() {
     let pipeline = load(vec![behaviour(PANICS)]);
     assert!(matches!(run(&pipeline, "good"), Outcome::Pass { .. }));
     for attempt in 1..20 {
@@ -52,7 +52,7 @@ fn a_plugin_that_answers_for_others_has_its_failures_held_against_the_message() 
 }
 
 #[test]
-fn one_answer_after_the_pause_ends_the_trial() {
+fn one_answer_after_the_pause_ends_probation() {
     let pipeline = load(vec![behaviour(PANICS)]);
     (0..5).for_each(|number| assert_eq!(blame(&run(&pipeline, &format!("bad {number}"))), Blame::Plugin));
     let pause = pipeline.pause(Instant::now()).unwrap();
@@ -75,7 +75,7 @@ fn another_stage_that_answers_does_not_excuse_the_one_that_fails() {
 }
 
 #[test]
-fn a_stage_that_only_some_messages_meet_does_not_pause_the_others() {
+fn a_stage_that_applies_to_some_messages_does_not_pause_the_others() {
     let pipeline =
         load(vec![behaviour("content-type = \"text/plain\"\n[config]\nvalidate = \"panic\"\ntext = \"boom\"")]);
     for number in 0..20 {
@@ -86,7 +86,7 @@ fn a_stage_that_only_some_messages_meet_does_not_pause_the_others() {
 }
 
 #[test]
-fn rejecting_and_passing_over_are_not_subject_to_a_pause() {
+fn on_error_reject_and_pass_never_pause_the_channel() {
     for rule in ["reject", "pass"] {
         let pipeline = load(vec![behaviour(&format!("on-error = \"{rule}\"\n{PANICS}"))]);
         for number in 0..20 {

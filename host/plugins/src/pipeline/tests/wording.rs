@@ -1,6 +1,6 @@
-//! What an operator reads when a plugin cannot be used or cannot answer: a folder for each case, with the sidecar, the
-//! name of the guest or the bytes of the file, and `error.txt`. With `SESAME_TEST_WRITE` set the texts are rewritten, to be
-//! read before they are committed.
+//! The errors for operators when a plugin cannot be used or cannot answer: a folder for each case, with the sidecar, the name
+//! of the guest or the bytes of the file, and `error.txt`. With `SESAME_TEST_WRITE` set the texts are rewritten; read them
+//! before the commit.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ impl Case {
     }
 }
 
-/// Lines and columns of a guest's source move with it, and its hash with the compiler; where the plugins' log is depends on
+/// Replaces what varies: lines and columns of a guest's source, its hash, and the path of the plugins' log, which depends on
 /// whether another test of this process has opened one.
 fn without_places(text: &str) -> String {
     let text =

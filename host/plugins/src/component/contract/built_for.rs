@@ -1,5 +1,5 @@
-//! Which version of the contract a component was built for, and whether this host has all that it names, found out from
-//! the names alone: the linker's error for a missing item does not say what to do.
+//! Which version of the contract a component was built for, and whether this host provides all that it imports. Only names
+//! are compared, because the linker's error for a missing item does not say what to do.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -11,10 +11,10 @@ use crate::text::clean;
 /// How names of the contract begin.
 pub(crate) const CONTRACT: &str = "sesame:plugin/";
 
-/// The interfaces that may be imported, with their functions; alike in all majors that are served.
+/// The interfaces that may be imported, with their functions; the same in all majors that are supported.
 const IMPORTS: [(&str, &[&str]); 2] = [("types", &[]), ("log", &["write"])];
 
-/// The interfaces that may be exported, with their functions; alike in all majors that are served.
+/// The interfaces that may be exported, with their functions; the same in all majors that are supported.
 const EXPORTS: [(&str, &[&str]); 4] = [
     ("lifecycle", &["describe", "init"]),
     ("validator", &["validate"]),
@@ -22,18 +22,18 @@ const EXPORTS: [(&str, &[&str]); 4] = [
     ("router", &["route"]),
 ];
 
-/// A major version of the contract that is served.
+/// A major version of the contract that is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Major {
     /// 1.x.
     V1,
-    /// 7.x, which only the tests serve.
+    /// 7.x, which only the tests support.
     #[cfg(test)]
     MadeUp,
 }
 
 impl Major {
-    /// The major that `version` belongs to, where it is served. A pre-release belongs to none.
+    /// The major that `version` belongs to, if it is supported. A pre-release belongs to none.
     fn of(version: &str) -> Option<Self> {
         let numbers: Vec<u64> = version.split('.').map(|number| number.parse().ok()).collect::<Option<_>>()?;
         match numbers.as_slice() {
@@ -45,9 +45,9 @@ impl Major {
     }
 }
 
-/// What a component speaks.
+/// The contract that a component was built for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spoken {
+pub(crate) struct BuiltFor {
     pub(crate) major: Major,
     /// The version its exports name.
     pub(crate) version: String,
@@ -76,7 +76,7 @@ impl Named {
         Some(Self { interface: clean(interface, 100), version: clean(version, 40), functions })
     }
 
-    /// One of which the name is all that is known.
+    /// An interface of which only the name is known: it is taken to have all functions.
     fn with_all_functions(name: &str, interfaces: &[(&str, &'static [&'static str])]) -> Option<Self> {
         let rest = name.strip_prefix(CONTRACT)?;
         let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
@@ -95,11 +95,11 @@ impl Named {
     }
 }
 
-impl Spoken {
+impl BuiltFor {
     /// Reads it from the names of the component's imports and exports.
     ///
     /// # Errors
-    /// A version that is not served, two versions in one component, and whatever is missing on either side, by name.
+    /// An unsupported version, two versions in one component, or an item that the host or the component lacks.
     pub(crate) fn read(component: &Component) -> Result<Self, ComponentError> {
         let (kind, engine) = (component.component_type(), component.engine());
         let imports = kind.imports(engine).filter_map(|(name, item)| Named::read(name, &item.ty, engine));
@@ -110,7 +110,7 @@ impl Spoken {
     /// The same before the component is compiled, when only the names of its interfaces are known.
     ///
     /// # Errors
-    /// A version that is not served, two versions in one component, and interfaces that this host does not know.
+    /// An unsupported version, two versions in one component, or an interface that this host does not know.
     pub(crate) fn check_names(imports: &[String], exports: &[String]) -> Result<(), ComponentError> {
         let imports = imports.iter().filter_map(|name| Named::with_all_functions(name, &IMPORTS));
         let exports = exports.iter().filter_map(|name| Named::with_all_functions(name, &EXPORTS));
@@ -135,7 +135,7 @@ impl Spoken {
     }
 }
 
-/// The one major of all names, and the version that the first export says.
+/// The major version that all names share, and the full version of the first export.
 fn one_major(exports: &[Named], imports: &[Named]) -> Result<(Major, String), ComponentError> {
     let mut found: Option<(Major, String)> = None;
     for named in exports.iter().chain(imports) {
@@ -160,7 +160,7 @@ fn check_import(named: &Named) -> Result<(), ComponentError> {
     }
 }
 
-/// A role that is not called would let a message pass unseen, so it is refused as well.
+/// A role that is not called would let messages pass unchecked, so an unknown role is refused too.
 fn check_export(named: &Named) -> Result<(), ComponentError> {
     let Some(functions) = named.known(&EXPORTS) else { return Err(ComponentError::UnknownRole(named.full())) };
     match functions.iter().find(|function| !named.functions.iter().any(|exported| exported == *function)) {
@@ -183,11 +183,11 @@ mod tests {
     }
 
     fn refusal(imports: &[Named], exports: &[Named]) -> String {
-        Spoken::of(imports, exports).unwrap_err().to_string()
+        BuiltFor::of(imports, exports).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_version_belongs_to_a_major_that_is_served_or_to_none() {
+    fn a_version_belongs_to_a_supported_major_or_to_none() {
         for version in ["1.0.0", "1.3.0", "1.20.7"] {
             assert_eq!(Major::of(version), Some(Major::V1), "{version}");
         }
@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn finds_roles_and_version() {
         let exports = [lifecycle("1.3.0"), named("router", "1.3.0", &["route", "route-all"])];
-        let spoken = Spoken::of(&[named("log", "1.3.0", &["write"])], &exports).unwrap();
+        let built_for = BuiltFor::of(&[named("log", "1.3.0", &["write"])], &exports).unwrap();
         let roles = Roles { router: true, ..Roles::default() };
-        assert_eq!(spoken, Spoken { major: Major::V1, version: "1.3.0".to_owned(), roles });
+        assert_eq!(built_for, BuiltFor { major: Major::V1, version: "1.3.0".to_owned(), roles });
     }
 
     #[test]
@@ -210,14 +210,14 @@ mod tests {
         let validator = || named("validator", "1.0.0", &["validate"]);
         let good = || [lifecycle("1.0.0"), validator()];
         let cases: [(&[Named], &[Named], &str); 9] = [
-            (&[], &[lifecycle("2.0.0")], "was built for sesame:plugin@2.0.0, this host speaks 1.x"),
-            (&[], &[lifecycle("")], "was built for a sesame:plugin without a version, this host speaks 1.x"),
+            (&[], &[lifecycle("2.0.0")], "was built for sesame:plugin@2.0.0, but this host supports 1.x"),
+            (&[], &[lifecycle("")], "was built for a sesame:plugin without a version, but this host supports 1.x"),
             (&[named("log", "7.0.0", &[])], &good(), "mixes sesame:plugin@1.0.0 and sesame:plugin@7.0.0"),
-            (&[named("state", "1.3.0", &[])], &good(), "wants sesame:plugin/state@1.3.0, which this host"),
+            (&[named("state", "1.3.0", &[])], &good(), "imports sesame:plugin/state@1.3.0, which this host"),
             (
                 &[named("log", "1.3.0", &["write", "flush"])],
                 &good(),
-                "wants the function flush of sesame:plugin/log@1.3.0",
+                "imports the function flush of sesame:plugin/log@1.3.0",
             ),
             (
                 &[],

@@ -1,4 +1,5 @@
-//! The interfaces of WASI that are linked, and what `plugin inspect` shows for each.
+//! What a component gets for each name that it imports: the interfaces of WASI that `instance/wasi` answers, and what
+//! `plugin inspect` shows for each.
 
 use crate::component::contract::CONTRACT;
 
@@ -11,12 +12,12 @@ pub enum Grant {
     Linked(&'static str),
     /// A stand-in, which a sidecar can refuse; what it returns.
     StandIn(&'static str),
-    /// Nothing: the component is refused.
+    /// Not available: the component is refused.
     Refused,
 }
 
 /// The names, without version, in the order of WASI's own; all are of version 0.2.
-pub(super) const INTERFACES: [(&str, Grant); 29] = [
+const INTERFACES: [(&str, Grant); 29] = [
     ("wasi:io/error", Grant::Linked("")),
     ("wasi:io/poll", Grant::Linked("waiting takes no time")),
     ("wasi:io/streams", Grant::Linked("")),
@@ -55,7 +56,7 @@ pub(crate) fn grant_of(name: &str) -> Grant {
         let exported = matches!(interface, "lifecycle" | "validator" | "transformer" | "router");
         return if exported { Grant::Refused } else { Grant::Contract };
     }
-    // A draft of 0.2 is another interface under the same name.
+    // A draft of 0.2 is a different interface with the same name.
     let served = version.strip_prefix("0.2.").is_some_and(|patch| patch.bytes().all(|b| b.is_ascii_digit()));
     let known = INTERFACES.iter().find(|(known, _)| *known == interface && served);
     known.map_or(Grant::Refused, |(_, grant)| *grant)
@@ -72,5 +73,24 @@ impl Grant {
             Self::StandIn(answers) => format!("stand-in: {answers}"),
             Self::Refused => "NOT granted".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_interface_of_the_world_is_listed_for_plugin_inspect() {
+        let wit = include_str!("../../../../wit/wasi/0.2.12.wit");
+        let world = wit.split_once("world stand-ins {").unwrap().1;
+        let linked: Vec<&str> = world.lines().filter_map(|line| line.trim().strip_prefix("import ")).collect();
+        let linked: Vec<&str> = linked.iter().map(|name| name.trim_end_matches("@0.2.12;")).collect();
+        for (name, _) in INTERFACES {
+            assert!(linked.contains(&name), "{name} is not linked");
+            assert_ne!(grant_of(&format!("{name}@0.2.0")), Grant::Refused, "{name}");
+            assert_eq!(grant_of(&format!("{name}@0.3.0")), Grant::Refused, "{name}");
+        }
+        assert_eq!(linked.len(), INTERFACES.len());
     }
 }

@@ -1,0 +1,93 @@
+//! From a compiled component to one that is ready for messages: linking, one trial instance, `describe`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::{fault, prepare};
+use crate::component::contract::{self, BuiltFor, Exports};
+use crate::component::engine::Ticker;
+use crate::component::schema::{ConfigError, Schema};
+use crate::component::{ComponentError, Description, Powers, Roles, one_line};
+use crate::instance::host_log::PluginLog;
+use crate::instance::limits::{Limits, Meter};
+use crate::instance::state::HostState;
+use crate::instance::wasi::Facts;
+use crate::text::clean;
+
+/// A component that is linked and passed every check: an instance of it is made for each message.
+pub(crate) struct Loaded {
+    pub(crate) sha256: [u8; 32],
+    pub(crate) powers: Powers,
+    pub(crate) pre: InstancePre<HostState>,
+    pub(crate) exports: Box<dyn Exports<HostState>>,
+    pub(crate) built_for: BuiltFor,
+    pub(crate) description: Description,
+    /// The schema of the configuration.
+    schema: Option<Schema>,
+    /// Without the clock no deadline ends a call, so it runs as long as a component can be called.
+    _ticker: Arc<Ticker>,
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Loaded({})", message::hex(&self.sha256))
+    }
+}
+
+impl Loaded {
+    /// Links `component` and tries it in one instance.
+    pub(crate) fn link(
+        component: &Component,
+        linker: &Linker<HostState>,
+        ticker: &Arc<Ticker>,
+        sha256: [u8; 32],
+    ) -> Result<Self, ComponentError> {
+        let engine = component.engine();
+        let built_for = BuiltFor::read(component)?;
+        let wrong = |e: wasmtime::Error| ComponentError::WrongType(one_line(&e));
+        let pre = linker.instantiate_pre(component).map_err(wrong)?;
+        let exports = contract::find(built_for.major, built_for.roles, &pre).map_err(wrong)?;
+        let description = Description::default();
+        let powers = Powers::of(component);
+        let mut loaded =
+            Self { sha256, powers, pre, exports, built_for, description, schema: None, _ticker: Arc::clone(ticker) };
+        loaded.description = loaded.probe(engine)?;
+        loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
+        Ok(loaded)
+    }
+
+    /// Validates the plugin's table against its schema, if it has one.
+    pub(crate) fn check_config(&self, config: &serde_json::Value) -> Result<(), ConfigError> {
+        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(config))
+    }
+
+    pub(crate) fn roles(&self) -> Roles {
+        self.built_for.roles
+    }
+
+    /// Makes one instance, compares the types of its exports and has it describe itself.
+    fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
+        let limits = Limits { memory: 512 << 20, ..Limits::default() };
+        let state =
+            HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
+        let mut store = Store::new(engine, state);
+        prepare(&mut store, &limits);
+        let probe = |store: &Store<HostState>, error: wasmtime::Error| {
+            ComponentError::Probe(fault(&error, store, &limits).to_string())
+        };
+        let instance = self.pre.instantiate(&mut store).map_err(|error| probe(&store, error))?;
+        self.exports.compare(&mut store, &instance).map_err(|e| ComponentError::WrongType(one_line(&e)))?;
+        store.set_epoch_deadline(limits.ticks());
+        let d = self.exports.describe(&mut store, &instance).map_err(|error| probe(&store, error))?;
+        Ok(Description {
+            name: clean(&d.name, 64),
+            version: clean(&d.version, 64),
+            summary: clean(&d.summary, 400),
+            config_schema: d.config_schema,
+            properties: d.properties,
+        })
+    }
+}
