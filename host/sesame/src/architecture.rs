@@ -223,7 +223,8 @@ fn tangle(krate: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 fn modules_of_a_crate_do_not_name_each_other() {
     let (mut tangled, mut places) = (Vec::new(), BTreeSet::new());
     for krate in [
-        "author", "message", "plugins", "sesame", "settings", "smime", "spool", "stomp", "terminal", "testkit", "trust",
+        "ams", "author", "message", "plugins", "sesame", "settings", "smime", "spool", "stomp", "terminal", "testkit",
+        "trust",
     ] {
         let (modules, found) = tangle(krate);
         if !modules.is_empty() {
