@@ -91,8 +91,7 @@ fn topic(shared: &Shared, request: &Request) -> Result<Answer, Answer> {
 
 #[derive(Deserialize)]
 struct Published {
-    #[serde(default)]
-    messages: Vec<Fields>,
+    messages: Option<Vec<Fields>>,
 }
 
 /// Stores one message after the other; an error in the middle leaves the earlier ones there.
@@ -109,12 +108,13 @@ fn publish(
         return Err(Answer::forbidden());
     }
     let sent: Published = serde_json::from_slice(body).map_err(|_| Answer::invalid("Invalid Message Arguments"))?;
+    let messages = sent.messages.unwrap_or_default();
     if let Some(schema) = topic.schema {
-        let refused = sent.messages.iter().find_map(|message| schema(&message.decoded()));
+        let refused = messages.iter().find_map(|message| schema(&message.decoded()));
         refused.map_or(Ok(()), |words| Err(Answer::invalid(&words)))?;
     }
     let (mut ids, mut failed) = (Vec::new(), None);
-    for message in &sent.messages {
+    for message in &messages {
         if matches!(fault, Some(Fault::FailAfter(count)) if ids.len() == *count) {
             failed = Some(Answer::backend());
         } else if message.store(topic.end()).len() + RECORD_OVERHEAD > shared.settings.max_stored {

@@ -119,23 +119,28 @@ async fn respond(
         _ => {}
     }
     let body = Limited::new(body, MAX_BODY).collect().await.map_err(io::Error::other)?.to_bytes();
-    match &fault {
-        Some(Fault::Answer { status, content_type, body }) => {
-            let answer = Answer { status: *status, content_type, body: body.clone() };
-            return Ok(answer.into_response());
-        }
-        Some(Fault::Long { bytes, declared }) => return Ok(long_response(*bytes, *declared)),
-        _ => {}
+    if let Some(instead) = fault.as_ref().and_then(instead) {
+        return Ok(instead);
     }
-    let (lost, cut) = (matches!(fault, Some(Fault::Lost)), matches!(fault, Some(Fault::CutOff)));
     let answer = match client.port {
         Port::Authentication => authentication::carry_out(&shared, &request.name, client.subject.as_deref()),
-        Port::Api => carry_out(shared, request, body, fault).await?,
+        Port::Api => carry_out(shared, request, body, fault.clone()).await?,
     };
-    match (lost, cut) {
-        (true, _) => Err(client.reset()),
-        (_, true) => Ok(answer.into_cut_response()),
+    match fault {
+        Some(Fault::Lost) => Err(client.reset()),
+        Some(Fault::CutOff) => Ok(answer.into_cut_response()),
         _ => Ok(answer.into_response()),
+    }
+}
+
+/// The answer to a request that is read and not carried out.
+fn instead(fault: &Fault) -> Option<Response<Body>> {
+    match fault {
+        Fault::Answer { status, content_type, body } => {
+            Some(Answer { status: *status, content_type, body: body.clone() }.into_response())
+        }
+        Fault::Long { bytes, declared } => Some(long_response(*bytes, *declared)),
+        _ => None,
     }
 }
 

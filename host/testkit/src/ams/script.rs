@@ -36,7 +36,7 @@ pub enum Route {
     Unknown,
 }
 
-/// What goes wrong with one request.
+/// What goes wrong with one request. Faults of a publish or a pull do nothing to other requests.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The request is read and not carried out, and this is the answer.

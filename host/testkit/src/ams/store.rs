@@ -125,7 +125,8 @@ impl Subscription {
         self.pulled = None;
     }
 
-    /// Acknowledges everything before `next`; gives how many messages that are.
+    /// Acknowledges everything before `next` and closes the window; gives how many messages that are. AMS compares whole
+    /// seconds, so that the deadline passes up to a second late.
     pub(super) fn acknowledge(&mut self, next: u64) -> Result<u64, Answer> {
         if self.window == 0 {
             return Err(Answer::internal("no ack pending"));
