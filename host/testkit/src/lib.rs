@@ -1,9 +1,11 @@
-//! For the demo and the tests: a throw-away PKI ([`pki`]) and a scripted STOMP broker on the loopback interface ([`broker`]).
+//! For the demo and the tests: a throw-away PKI ([`pki`]), a scripted STOMP broker ([`broker`]) and a scripted server of the
+//! ARGO Messaging Service ([`ams`]), both on the loopback interface.
 //!
-//! Start at [`pki::Authority`] and [`broker::Broker`].
+//! Start at [`pki::Authority`], [`broker::Broker`] and [`ams::Server`].
 //!
-//! Not here: anything that a production configuration uses. Keys are short-lived and unprotected, and the broker keeps its
-//! queues in memory.
+//! Not here: anything that a production configuration uses. Keys are short-lived and unprotected, and broker and server keep
+//! their messages in memory.
 
+pub mod ams;
 pub mod broker;
 pub mod pki;

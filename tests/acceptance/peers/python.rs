@@ -1,6 +1,7 @@
-//! The Python side: directory queues by `dirq`, STOMP by `stomp.py`, and a stand-in for SSM made of both and `openssl`.
+//! The Python side: directory queues by `dirq`, STOMP by `stomp.py`, a stand-in for SSM made of both and `openssl`, and
+//! AMS by `argo-ams-library`.
 //!
-//! The scripts are in `python/` beside this file's folder and run in the environment that `tests/setup` makes.
+//! The scripts are in `python/` beside this file's folder and run in the environments that `tests/setup` makes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -185,8 +186,21 @@ fn add_link(command: &mut Command, link: &Link<'_>) {
     }
 }
 
+/// A client of AMS whose script is `name`; `authority` is the file with the anchor it trusts.
+pub(crate) fn ams_client(name: &str, authority: &Path) -> Command {
+    let python = super::tools().join("ams/bin/python");
+    assert!(python.exists(), "missing peer: {} is not there; run tests/setup", python.display());
+    let mut command = script_in(&python, name);
+    command.env("REQUESTS_CA_BUNDLE", authority).env("NO_PROXY", "localhost");
+    command
+}
+
 fn script(name: &str) -> Command {
-    let mut command = Command::new(interpreter());
+    script_in(&interpreter(), name)
+}
+
+fn script_in(python: &Path, name: &str) -> Command {
+    let mut command = Command::new(python);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/acceptance/python");
     command.args(["-B", "-W", "ignore"]).arg(folder.join(name));
     command

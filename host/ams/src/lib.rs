@@ -1,0 +1,1 @@
+//! A client of the ARGO Messaging Service (AMS): publish, pull and acknowledge over HTTPS.
