@@ -1,6 +1,7 @@
 //! What AMS says when it does not do what was asked.
 
 use serde::Deserialize;
+use serde_json::error::Category;
 
 use crate::call::Call;
 use crate::fault::Fault;
@@ -26,7 +27,7 @@ pub(crate) fn words(body: &[u8], secret: Option<&Token>) -> Option<String> {
 }
 
 /// What the body of an error that is not from AMS says. Web pages are made for people with a browser.
-pub(crate) fn said(body: &[u8], secret: Option<&Token>) -> String {
+fn said(body: &[u8], secret: Option<&Token>) -> String {
     match body.trim_ascii_start() {
         [b'<', ..] => "a web page instead of JSON".to_owned(),
         text => quoted(text, secret),
@@ -79,4 +80,15 @@ pub(crate) fn other(status: u16, body: &[u8]) -> Fault {
         Some(words) => Fault::Refused { status, words },
         None => unexplained(status, said(body, None)),
     }
+}
+
+/// What is wrong with the body of an answer with status 200.
+pub(crate) fn not_understood(error: &serde_json::Error, body: &[u8], secret: Option<&Token>) -> Fault {
+    let what = match (error.classify(), said(body, secret)) {
+        // Its text may quote the answer.
+        (Category::Data, _) => quoted(error.to_string().as_bytes(), secret),
+        (_, nothing) if nothing.is_empty() => "it is empty".to_owned(),
+        (_, text) => format!("it is not JSON: {text}"),
+    };
+    Fault::NotUnderstood { what }
 }

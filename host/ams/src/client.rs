@@ -19,6 +19,7 @@ use crate::publication::{MessageId, Messages, Publication, Published};
 use crate::quote::quoted;
 use crate::received::{AckId, Offsets, Pulled, Received, text};
 use crate::secret::Token;
+use crate::tls::anonymous;
 use crate::token::{TokenSource, Tokens};
 
 /// How many idle connections are kept.
@@ -31,7 +32,7 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// The project of all topics and subscriptions.
     pub project: Project,
-    /// Verifies the certificate of AMS (by the grid's trust anchors). It must hold no client certificate.
+    /// Verifies the certificate of AMS (by the grid's trust anchors). A client certificate in it is not used.
     pub tls: Arc<rustls::ClientConfig>,
     /// Where the token comes from.
     pub token: TokenSource,
@@ -84,18 +85,13 @@ struct Described {
     push: Value,
 }
 
-/// A request's answer, and the token that must not be shown from it.
-struct Good {
-    body: Bytes,
-    secret: Option<Token>,
-}
-
 impl Client {
     /// A client. Nothing is sent yet: the token is fetched when it is first needed.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let Settings { endpoint, project, tls, token, proxy, timing, limits } = settings;
         let tokens = Tokens::new(token, &endpoint, proxy.clone(), timing);
+        let tls = anonymous(tls);
         let http = Http::new(endpoint.clone(), proxy, tls, timing, IDLE_CONNECTIONS);
         Self(Arc::new(Inner { endpoint, project, http, tokens, limits }))
     }
@@ -129,7 +125,7 @@ impl Client {
             return Err(self.error(&call, Fault::Attribute { name }));
         }
         let body = serde_json::to_vec(&Messages::new(messages));
-        let published: Published = self.post(&call, body).await?;
+        let (published, _) = self.post::<Published>(&call, body).await?;
         match published.ids.len() {
             got if got != sent => Err(self.error(&call, Fault::Ids { sent, got })),
             _ => Ok(published.ids.into_iter().map(MessageId::new).collect()),
@@ -147,11 +143,11 @@ impl Client {
         let call = Call::Pull { project: project.clone(), subscription: subscription.clone() };
         // Both must be JSON strings. "false" would wait up to 300 s and lock the topic for everyone.
         let body = json!({ "maxMessages": max.to_string(), "returnImmediately": "true" });
-        let pulled: Pulled = self.post(&call, serde_json::to_vec(&body)).await?;
+        let (pulled, secret) = self.post::<Pulled>(&call, serde_json::to_vec(&body)).await?;
         let mut messages = Vec::new();
         for mut item in pulled.messages.unwrap_or_default() {
             let id = text(std::mem::take(&mut item.ack_id));
-            let foreign = || Fault::ForeignAckId { id: quoted(id.as_bytes(), None) };
+            let foreign = || Fault::ForeignAckId { id: quoted(id.as_bytes(), secret.as_ref()) };
             let id = AckId::parse(&id, project, subscription).ok_or_else(|| self.error(&call, foreign()))?;
             messages.push(item.received(id));
         }
@@ -230,10 +226,15 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, call: &Call) -> Result<T, Error> {
-        self.ask(call, None).await.map_err(|fault| self.error(call, fault))
+        let asked = self.ask(call, None).await;
+        asked.map(|(value, _)| value).map_err(|fault| self.error(call, fault))
     }
 
-    async fn post<T: DeserializeOwned>(&self, call: &Call, body: serde_json::Result<Vec<u8>>) -> Result<T, Error> {
+    /// An answer, and the token that must not be shown from it.
+    async fn post<T>(&self, call: &Call, body: serde_json::Result<Vec<u8>>) -> Result<(T, Option<Token>), Error>
+    where
+        T: DeserializeOwned,
+    {
         let asked = match body {
             Ok(body) => self.ask(call, Some(body.into())).await,
             Err(error) => Err(Fault::Lost { sent: false, reason: error.to_string() }),
@@ -241,23 +242,25 @@ impl Client {
         asked.map_err(|fault| self.error(call, fault))
     }
 
-    async fn ask<T: DeserializeOwned>(&self, call: &Call, json: Option<Bytes>) -> Result<T, Fault> {
-        let Good { body, secret } = self.exchange(call, json).await?;
-        serde_json::from_slice(&body).map_err(|error| {
-            let what = match error.classify() {
-                serde_json::error::Category::Data => quoted(error.to_string().as_bytes(), secret.as_ref()),
-                _ => format!("it is not JSON: {}", shown(&body, secret.as_ref())),
-            };
-            Fault::NotUnderstood { what }
-        })
+    async fn ask<T>(&self, call: &Call, json: Option<Bytes>) -> Result<(T, Option<Token>), Fault>
+    where
+        T: DeserializeOwned,
+    {
+        let (answer, secret) = self.exchange(call, json).await?;
+        if answer.status != 200 {
+            return Err(answer::fault(call, answer.status, &answer.body, secret.as_ref()));
+        }
+        match serde_json::from_slice(&answer.body) {
+            Ok(value) => Ok((value, secret)),
+            Err(error) => Err(answer::not_understood(&error, &answer.body, secret.as_ref())),
+        }
     }
 
     /// Sends a request, and once more with a new token where AMS refuses the old one.
-    async fn exchange(&self, call: &Call, json: Option<Bytes>) -> Result<Good, Fault> {
+    async fn exchange(&self, call: &Call, json: Option<Bytes>) -> Result<(Answer, Option<Token>), Fault> {
         let tokens = &self.0.tokens;
         if !call.needs_token() {
-            let answer = self.send(call, json, None).await?;
-            return good(call, answer, None);
+            return Ok((self.send(call, json, None).await?, None));
         }
         let mut issued = tokens.current().await?;
         let mut answer = self.send(call, json.clone(), Some(&issued.token)).await?;
@@ -269,7 +272,7 @@ impl Client {
             return Err(Fault::Unauthorised { renewed: true });
         }
         tokens.worked(&issued);
-        good(call, answer, Some(issued.token))
+        Ok((answer, Some(issued.token)))
     }
 
     async fn send(&self, call: &Call, json: Option<Bytes>, token: Option<&Token>) -> Result<Answer, Fault> {
@@ -287,20 +290,5 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { endpoint, project, .. } = &*self.0;
         f.debug_struct("Client").field("endpoint", endpoint).field("project", project).finish_non_exhaustive()
-    }
-}
-
-fn good(call: &Call, answer: Answer, secret: Option<Token>) -> Result<Good, Fault> {
-    match answer.status {
-        200 => Ok(Good { body: answer.body, secret }),
-        status => Err(answer::fault(call, status, &answer.body, secret.as_ref())),
-    }
-}
-
-/// The beginning of an answer; one without text says so.
-fn shown(body: &[u8], secret: Option<&Token>) -> String {
-    match answer::said(body, secret) {
-        nothing if nothing.is_empty() => "it is empty".to_owned(),
-        text => text,
     }
 }

@@ -19,8 +19,8 @@ pub enum Fault {
         /// The attribute.
         name: String,
     },
-    /// Not sent: an id of another project or subscription.
-    #[error("the acknowledgement id {id} is not of this subscription: nothing was sent")]
+    /// Not sent: an id of another project than the client's.
+    #[error("the acknowledgement id {id} is not of this project: nothing was sent")]
     NotOurs {
         /// The id.
         id: String,
@@ -162,7 +162,7 @@ pub enum Fault {
         what: String,
     },
     /// AMS must name an id for each message.
-    #[error("AMS names {got} ids for {sent} messages")]
+    #[error("AMS answered with {got} ids where {sent} {} due", if *sent == 1 { "was" } else { "were" })]
     Ids {
         /// How many messages were sent.
         sent: usize,
@@ -210,6 +210,7 @@ pub struct TokenError {
     /// The token service.
     pub service: Endpoint,
     /// What went wrong.
+    #[source]
     pub fault: TokenFault,
 }
 

@@ -1,6 +1,34 @@
-//! What TLS says, in words: alerts of the server (RFC 8446 section 6) and failures that rustls names in its debug form.
+//! TLS without a client certificate, and what TLS says, in words: alerts of the server (RFC 8446 section 6) and failures that
+//! rustls names in its debug form.
 
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, PeerIncompatible, SignatureScheme};
+
+/// The same configuration without a client certificate.
+pub(crate) fn anonymous(config: Arc<ClientConfig>) -> Arc<ClientConfig> {
+    if !config.client_auth_cert_resolver.has_certs() {
+        return config;
+    }
+    let mut config = ClientConfig::clone(&config);
+    config.client_auth_cert_resolver = Arc::new(NoCertificate);
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
 
 /// An alert as an operator finds it in other logs, with what it means.
 pub(crate) fn alert(alert: AlertDescription) -> String {
