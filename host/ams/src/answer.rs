@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::quote::quoted;
 use crate::secret::Token;
 
-/// `{"error":{"code":404,"message":"…","status":"NOT_FOUND"}}` (`AMS.md`, Faults).
+/// `{"error":{"code":404,"message":"…","status":"NOT_FOUND"}}` ([Faults](crate#faults)).
 #[derive(Deserialize)]
 struct Body {
     error: Explained,
@@ -27,7 +27,7 @@ pub(crate) fn words(body: &[u8], secret: Option<&Token>) -> Option<String> {
 }
 
 /// What the body of an error that is not from AMS says. Web pages are made for people with a browser.
-fn said(body: &[u8], secret: Option<&Token>) -> String {
+pub(crate) fn said(body: &[u8], secret: Option<&Token>) -> String {
     match body.trim_ascii_start() {
         [b'<', ..] => "a web page instead of JSON".to_owned(),
         text => quoted(text, secret),
@@ -78,6 +78,7 @@ pub(crate) fn other(status: u16, body: &[u8]) -> Fault {
     match words(body, None) {
         Some(words) if status >= 500 => Fault::Backend { status, words },
         Some(words) => Fault::Refused { status, words },
+        None if status < 500 => Fault::NotAms { status, words: said(body, None) },
         None => unexplained(status, said(body, None)),
     }
 }

@@ -78,13 +78,13 @@ impl Call {
         }
     }
 
-    /// Whether a token must be sent (`AMS.md`: status and version need none).
+    /// Whether a token must be sent ([Authentication](crate#authentication)).
     pub(crate) fn needs_token(&self) -> bool {
         !matches!(self, Self::Status | Self::Version)
     }
 
-    /// Whether it changes something that counts when it is done twice or not at all. A pull only moves the window that may be
-    /// acknowledged.
+    /// Whether it changes something that counts when it is done twice or not at all. A pull only moves the window that
+    /// may be acknowledged.
     pub(crate) fn changes(&self) -> bool {
         matches!(self, Self::Publish { .. } | Self::Acknowledge { .. })
     }

@@ -108,12 +108,12 @@ impl Client {
         &self.0.project
     }
 
-    /// Publishes messages to `topic`, one after the other, and returns their ids in the same order. Nothing is sent for an
-    /// empty slice. See [`Publication::check`] for messages that AMS would not store.
+    /// Publishes messages to `topic`, one after the other, and returns their ids in the same order. Nothing is sent for
+    /// an empty slice. See [`Publication::check`] for messages that AMS would not store.
     ///
     /// # Errors
-    /// Ask [`Error::may_have_been_taken`] before another attempt: AMS has no idempotence, and an error in the middle leaves the
-    /// earlier messages published (`AMS.md`, Publishing).
+    /// Ask [`Error::may_have_been_taken`] before another attempt: AMS has no idempotence, and an error in the middle
+    /// leaves the earlier messages published ([Publishing](crate#publishing)).
     pub async fn publish(&self, topic: &Topic, messages: &[Publication]) -> Result<Vec<MessageId>, Error> {
         let sent = messages.len();
         let call = Call::Publish { project: self.0.project.clone(), topic: topic.clone(), messages: sent };
@@ -132,9 +132,9 @@ impl Client {
         }
     }
 
-    /// Pulls up to `max` messages, in the order of their offsets, and returns at once also if there are none: an empty answer
-    /// does not prove that none wait ([`Offsets::waiting`] does). Every pull makes the acknowledgements of the one before wrong,
-    /// so a subscription has one consumer with one pull at a time (`AMS.md`, Pulling and acknowledging).
+    /// Pulls up to `max` messages, in the order of their offsets, and returns at once also if there are none: an empty
+    /// answer does not prove that none wait ([`Offsets::waiting`] does). Every pull makes the acknowledgements of the
+    /// one before wrong, so a subscription has one consumer with one pull at a time ([Pulling](crate#pulling)).
     ///
     /// # Errors
     /// One message that cannot be decoded is no error: see [`Received::data`].

@@ -34,23 +34,24 @@ impl Error {
         &self.0.call
     }
 
-    /// Whether it may pass by itself, so that a later attempt makes sense: connections, time-outs, 408, 429, 500, 502, 503 and
-    /// 504 (`AMS.md`, Faults). A message near the size limit may be answered with 500 for ever: do not repeat that without end.
+    /// Whether it may pass by itself, so that a later attempt makes sense: connections, time-outs, 408, 429, 500, 502,
+    /// 503 and 504 ([Faults](crate#faults)). A message near the size limit may be answered with 500 for ever: do not
+    /// repeat that without end.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.0.fault.is_transient()
     }
 
-    /// Whether AMS may have published or acknowledged all or some of it, so that a repetition may make duplicates (`AMS.md`:
-    /// there is no idempotence). Never for what changes nothing, such as a pull.
+    /// Whether AMS may have published or acknowledged all or some of it, so that a repetition may make duplicates
+    /// ([Publishing](crate#publishing)). Never for what changes nothing, such as a pull.
     #[must_use]
     pub fn may_have_been_taken(&self) -> bool {
         let messages = if let Call::Publish { messages, .. } = self.call() { *messages } else { 1 };
         self.call().changes() && self.0.fault.may_have_been_taken(messages)
     }
 
-    /// Whether [`Client::offsets`](crate::Client::offsets) shows if the acknowledgement was taken: `current` is beyond the id
-    /// then. So after "wrong ack", "no ack pending" and every lost answer.
+    /// Whether [`Client::offsets`](crate::Client::offsets) shows if the acknowledgement was taken: `current` is beyond
+    /// the id then. So after "wrong ack", "no ack pending" and every lost answer.
     #[must_use]
     pub fn settles_by_offsets(&self) -> bool {
         let refused = matches!(self.fault(), Fault::WrongAck { .. } | Fault::NoAckPending { .. });

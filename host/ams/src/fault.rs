@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::connect::ConnectError;
 use crate::names::Endpoint;
 
-/// What went wrong with one request. The texts follow `cannot publish to …: `. `words` are the server's, escaped and cut short,
-/// and empty where it had none.
+/// What went wrong with one request. The texts follow `cannot publish to …: `. `words` are the server's, escaped and
+/// cut short, and empty where it had none.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Not sent: AMS stores attributes without escaping them, and one such message makes every later pull fail.
     #[error(
-        "attribute {name:?} has a double quote, a backslash or a control character, which AMS would store as broken JSON: \
-         nothing was sent"
+        "attribute {name:?} has a double quote, a backslash or a control character, which AMS would store as broken \
+         JSON: nothing was sent"
     )]
     Attribute {
         /// The attribute.
@@ -69,14 +69,14 @@ pub enum Fault {
     },
     /// 408 on acknowledging: later than the subscription's deadline. The messages come again.
     #[error(
-        "the acknowledgement came after the deadline of the subscription (408): the messages will be delivered again; ask the \
-         project's administrator for a longer deadline if this repeats"
+        "the acknowledgement came after the deadline of the subscription (408): the messages will be delivered again; \
+         ask the project's administrator for a longer deadline if this repeats"
     )]
     AckTimeout,
     /// 500 "wrong ack": the id is outside of what the latest pull may acknowledge.
     #[error(
-        "the id is outside of what the latest pull delivered (500){}: another consumer pulls from this subscription, or the \
-         messages were acknowledged before",
+        "the id is outside of what the latest pull delivered (500){}: another consumer pulls from this subscription, \
+         or the messages were acknowledged before",
         said(words)
     )]
     WrongAck {
@@ -97,8 +97,8 @@ pub enum Fault {
     },
     /// 500 on a pull: a message that cannot be read blocks the subscription.
     #[error(
-        "a stored message is not valid JSON and blocks the subscription (500){}: only modifyOffset passes it, for which the \
-         project's administrator has the right",
+        "a stored message is not valid JSON and blocks the subscription (500){}: only modifyOffset passes it, for \
+         which the project's administrator has the right",
         said(words)
     )]
     Poisoned {
@@ -225,8 +225,8 @@ pub enum TokenFault {
     },
     /// 403: expired, not yet valid, revoked, of another host, or without a CRL distribution point.
     #[error(
-        "it does not accept our certificate (403){}: the certificate is expired, not yet valid, revoked, of another host, or \
-         has no CRL distribution point",
+        "it does not accept our certificate (403){}: the certificate is expired, not yet valid, revoked, of another \
+         host, or has no CRL distribution point",
         said(words)
     )]
     CertificateRefused {
@@ -235,8 +235,8 @@ pub enum TokenFault {
     },
     /// 404: the certificate is bound to no user of AMS, or the service does not serve this AMS.
     #[error(
-        "our certificate is bound to no user of {ams} (404){}: the host's DN must be registered (in GOCDB), exactly as the \
-         certificate has it",
+        "our certificate is bound to no user of {ams} (404){}: the host's DN must be registered (in GOCDB), exactly as \
+         the certificate has it",
         said(words)
     )]
     NotBound {

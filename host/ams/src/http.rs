@@ -37,7 +37,8 @@ pub struct Timing {
     pub answer: Duration,
     /// For all of it. Default 180 s.
     pub whole: Duration,
-    /// How long an idle connection is kept. Longer than the server keeps it, and a publish may meet its end. Default 10 s.
+    /// How long an idle connection is kept. It must be less than the server's own time, or a publish may be lost with a
+    /// connection that the server closes. Default 10 s.
     pub idle: Duration,
 }
 

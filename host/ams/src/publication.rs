@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What the JSON text of a stored message has besides attributes and data, in bytes: names, braces, line ends and indents, an
-/// id of 20 digits and a time with 9 decimals.
+/// What the JSON text of a stored message has besides attributes and data, in bytes: names, braces, line ends and
+/// indents, an id of 20 digits and a time with 9 decimals.
 const AROUND: usize = 160;
 /// The same for each attribute: quotes, colon, comma, line end and indent.
 const AROUND_ATTRIBUTE: usize = 16;
@@ -18,8 +18,8 @@ const AROUND_ATTRIBUTE: usize = 16;
 /// A message to be published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// Names and values. AMS stores them without escaping (`AMS.md`, Publishing), so neither may have a double quote, a
-    /// backslash or a control character.
+    /// Names and values. AMS stores them without escaping ([Publishing](crate#publishing)), so neither may have a
+    /// double quote, a backslash or a control character.
     pub attributes: BTreeMap<String, String>,
     /// The content. It is sent in base64.
     pub data: Bytes,
@@ -59,8 +59,8 @@ pub struct TooLarge {
     pub max: usize,
 }
 
-/// The size of the JSON text that AMS stores for a message, in bytes, as an upper bound: id, attributes, base64 of the data and
-/// time (`AMS.md`, Publishing: this, not the size of the data, is what is limited).
+/// The size of the JSON text that AMS stores for a message, in bytes, as an upper bound: id, attributes, base64 of the
+/// data and time ([Publishing](crate#publishing): this, not the size of the data, is what is limited).
 #[must_use]
 pub fn stored_size(publication: &Publication) -> usize {
     let attribute = |(name, value): (&String, &String)| {
@@ -71,7 +71,8 @@ pub fn stored_size(publication: &Publication) -> usize {
     data.saturating_add(attributes).saturating_add(AROUND)
 }
 
-/// A text in JSON. Go writes `<`, `>`, `&` and some other characters as `\u003c`, serde writes control characters like that.
+/// A text in JSON. Go writes `<`, `>`, `&` and some other characters as `\u003c`, serde writes control characters like
+/// that.
 fn text_size(text: &str) -> usize {
     let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '&' | '"' | '\\') || c == ' ';
     text.chars().map(|c| if plain(c) { 1 } else { c.len_utf8().max(6) }).fold(0, usize::saturating_add)
@@ -98,7 +99,8 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// The id that AMS gave a message: its offset in the topic, as text. It is not unique: AMS reads it just before storing.
+/// The id that AMS gave a message: its offset in the topic, as text. It is not unique: AMS reads it just before
+/// storing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MessageId(String);
 

@@ -109,8 +109,8 @@ pub struct Offsets {
     pub min: u64,
     /// One beyond the newest message.
     pub max: u64,
-    /// The next message to be delivered: one beyond the last that was acknowledged. AMS moves it to `min` without a word when
-    /// older messages are no longer kept.
+    /// The next message to be delivered: one beyond the last that was acknowledged. AMS moves it to `min` without a
+    /// word when older messages are no longer kept.
     pub current: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Reads `2026-01-01T00:00:00.123456789Z` with 0 to 9 decimals (`AMS.md`, Pulling); nothing before 1970.
+/// Reads `2026-01-01T00:00:00.123456789Z` with 0 to 9 decimals ([Pulling](crate#pulling)); nothing before 1970.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let text = text.strip_suffix('Z')?;
     let (text, nanoseconds) = match text.split_once('.') {

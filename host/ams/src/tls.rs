@@ -1,5 +1,5 @@
-//! TLS without a client certificate, and what TLS says, in words: alerts of the server (RFC 8446 section 6) and failures that
-//! rustls names in its debug form.
+//! TLS without a client certificate, and what TLS says, in words: alerts of the server (RFC 8446 section 6) and
+//! failures that rustls names in its debug form.
 
 use std::sync::Arc;
 

@@ -178,7 +178,7 @@ impl Fetched {
         }
     }
 
-    /// `GET /v1/service-types/ams/hosts/HOST:authx509` (`AMS.md`, Authentication).
+    /// `GET /v1/service-types/ams/hosts/HOST:authx509` ([Authentication](crate#authentication)).
     async fn fetch(&self) -> Result<Token, TokenFault> {
         let path = format!("/v1/service-types/ams/hosts/{}:authx509", self.ams);
         let outgoing = Outgoing { path: &path, json: None, token: None, bound: BOUND };
@@ -193,9 +193,11 @@ impl Fetched {
 
     fn refusal(&self, answer: &Answer) -> TokenFault {
         let words = answer::words(&answer.body, None);
+        // A web server before the service checks certificates as well, and says so on a page of its own.
+        let or_page = |words: Option<String>| words.unwrap_or_else(|| answer::said(&answer.body, None));
         match (answer.status, words) {
-            (400, Some(words)) => TokenFault::NoCertificate { words },
-            (403, Some(words)) => TokenFault::CertificateRefused { words },
+            (400, words) => TokenFault::NoCertificate { words: or_page(words) },
+            (403, words) => TokenFault::CertificateRefused { words: or_page(words) },
             (404, Some(words)) => TokenFault::NotBound { ams: self.ams.clone(), words },
             (500, Some(words)) => TokenFault::Service { words },
             (status, _) => TokenFault::Request(answer::other(status, &answer.body)),

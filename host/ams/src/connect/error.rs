@@ -113,8 +113,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether it may pass without a change of the configuration. What is wrong with a certificate passes when certificates
-    /// and revocation lists are renewed.
+    /// Whether it may pass without a change of the configuration. What is wrong with a certificate passes when
+    /// certificates and revocation lists are renewed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         !matches!(self, Self::NotAServerName { .. })
@@ -138,8 +138,8 @@ impl ConnectError {
         }
     }
 
-    /// What an error of an open connection has to say about TLS. A TLS 1.3 server refuses our certificate only after the
-    /// handshake.
+    /// What an error of an open connection has to say about TLS. A TLS 1.3 server refuses our certificate only after
+    /// the handshake.
     pub(crate) fn late(at: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {

@@ -63,7 +63,8 @@ async fn not_found() {
     let expected =
         "the project, or what is named in it, does not exist (404), it says: Topic doesn't exist: check both names";
     publish_fails(refusal(404, "Topic doesn't exist"), expected, FINAL).await;
-    let expected = "the project, or what is named in it, does not exist (404), it says: Subscription doesn't exist: check both names";
+    let expected = "the project, or what is named in it, does not exist (404), it says: Subscription doesn't exist: \
+                    check both names";
     pull_fails(refusal(404, "Subscription doesn't exist"), expected, FINAL).await;
 }
 
@@ -86,8 +87,8 @@ async fn too_large() {
 
 #[tokio::test]
 async fn a_schema() {
-    let expected = "AMS refuses the messages (400), it says: Message 0 data is not valid. (root): name is required: see the \
-                    schema of the topic";
+    let expected = "AMS refuses the messages (400), it says: Message 0 data is not valid. (root): name is required: \
+                    see the schema of the topic";
     publish_fails(refusal(400, "Message 0 data is not valid. (root): name is required"), expected, FINAL).await;
 }
 
@@ -101,12 +102,12 @@ async fn of_several_messages_the_first_may_be_there() {
 
 #[tokio::test]
 async fn acknowledgements() {
-    let expected = "the acknowledgement came after the deadline of the subscription (408): the messages will be delivered \
-                    again; ask the project's administrator for a longer deadline if this repeats";
+    let expected = "the acknowledgement came after the deadline of the subscription (408): the messages will be \
+                    delivered again; ask the project's administrator for a longer deadline if this repeats";
     ack_fails(refusal(408, "ack timeout"), expected, PASSES).await;
     let asks = Means { offsets: true, ..FINAL };
-    let expected = "the id is outside of what the latest pull delivered (500), it says: wrong ack: another consumer pulls from \
-                    this subscription, or the messages were acknowledged before";
+    let expected = "the id is outside of what the latest pull delivered (500), it says: wrong ack: another consumer \
+                    pulls from this subscription, or the messages were acknowledged before";
     ack_fails(refusal(500, "wrong ack"), expected, asks).await;
     let asks = Means { offsets: true, ..FINAL };
     let expected =
@@ -118,9 +119,9 @@ async fn acknowledgements() {
 
 #[tokio::test]
 async fn a_poisoned_message() {
-    let expected = "a stored message is not valid JSON and blocks the subscription (500), it says: Message retrieved from \
-                    broker network has an invalid JSON Structure: only modifyOffset passes it, for which the project's \
-                    administrator has the right";
+    let expected = "a stored message is not valid JSON and blocks the subscription (500), it says: Message retrieved \
+                    from broker network has an invalid JSON Structure: only modifyOffset passes it, for which the \
+                    project's administrator has the right";
     let words = "Message retrieved from broker network has an invalid JSON Structure";
     pull_fails(refusal(500, words), expected, FINAL).await;
 }
@@ -132,8 +133,8 @@ async fn backend() {
     publish_fails(refusal(500, "Backend Error"), taken, UNCLEAR).await;
     pull_fails(refusal(500, "Backend Error"), "AMS has an internal failure (500), it says: Backend Error", PASSES)
         .await;
-    let expected = "AMS has an internal failure (500), it says: Error handling acknowledgement; the acknowledgement may have \
-                    been taken all the same";
+    let expected = "AMS has an internal failure (500), it says: Error handling acknowledgement; the acknowledgement \
+                    may have been taken all the same";
     ack_fails(refusal(500, "Error handling acknowledgement"), expected, Means { offsets: true, ..UNCLEAR }).await;
 }
 
@@ -230,8 +231,8 @@ async fn an_attribute_that_would_poison_the_topic_is_not_sent() {
     let server = api(|_| Reply::ok("{}")).await;
     for bad in ["a\"b", "a\\b", "a\nb"] {
         let error = client(&server).publish(&topic(), &[Publication::new(bad, "")]).await.unwrap_err();
-        let expected = "attribute \"empaid\" has a double quote, a backslash or a control character, which AMS would store as \
-                        broken JSON: nothing was sent";
+        let expected = "attribute \"empaid\" has a double quote, a backslash or a control character, which AMS would \
+                        store as broken JSON: nothing was sent";
         assert_eq!(text(&error, &server), format!("{PUBLISH}{expected}"));
         assert_eq!(means(&error), FINAL);
     }

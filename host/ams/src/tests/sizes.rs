@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use crate::{Publication, stored_size};
 
-/// The text as the server stores it: Go's `MarshalIndent` with three spaces. It escapes `<`, `>` and `&`, and nothing else in
-/// attributes.
+/// The text as the server stores it: Go's `MarshalIndent` with three spaces. It escapes `<`, `>` and `&`, and nothing
+/// else in attributes.
 fn stored(publication: &Publication) -> String {
     let escaped = |text: &str| {
         let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -20,7 +20,8 @@ fn stored(publication: &Publication) -> String {
         attributes.map(|(name, value)| format!("      \"{}\": \"{}\"", escaped(name), escaped(value))).collect();
     let attributes = if attributes.is_empty() { String::new() } else { format!("\n{}\n   ", attributes.join(",\n")) };
     format!(
-        "{{\n   \"messageId\": \"{}\",\n   \"attributes\": {{{attributes}}},\n   \"data\": \"{}\",\n   \"publishTime\": \"{}\"\n}}\n",
+        "{{\n   \"messageId\": \"{}\",\n   \"attributes\": {{{attributes}}},\n   \"data\": \"{}\",\n   \
+         \"publishTime\": \"{}\"\n}}\n",
         u64::MAX,
         STANDARD.encode(&publication.data),
         "2026-01-01T00:00:00.123456789Z"

@@ -68,8 +68,8 @@ async fn a_new_token_that_is_refused_is_not_replaced_before_one_worked() {
         let error = client.offsets(&subscription()).await.unwrap_err();
         assert_eq!(
             text(&error, &api),
-            "cannot read the offsets of subscription apel of project accounting at HOST: AMS does not accept the token (401): \
-             a new one from the token service is not accepted either; ask the administrators of AMS"
+            "cannot read the offsets of subscription apel of project accounting at HOST: AMS does not accept the token \
+             (401): a new one from the token service is not accepted either; ask the administrators of AMS"
         );
         assert!(!error.is_transient());
     }
@@ -99,43 +99,56 @@ async fn requests_share_the_failure_they_waited_for() {
     assert_eq!(service.count(), 2);
 }
 
-#[tokio::test]
-async fn what_the_token_service_refuses_with() {
+/// Checks the texts of publishing while the token service answers like this, and that AMS is not asked.
+async fn no_token(cases: impl IntoIterator<Item = (Reply, &'static str)>, transient: bool) {
     let api = picky(|_| true).await;
-    let not_bound = "our certificate is bound to no user of 127.0.0.1 (404), it says: Binding was not found: the host's DN must \
-                     be registered (in GOCDB), exactly as the certificate has it";
-    let refused = "it does not accept our certificate (403), it says: Your certificate has expired: the certificate is \
-                   expired, not yet valid, revoked, of another host, or has no CRL distribution point";
-    let none =
-        "it saw no client certificate (400), it says: No certificate provided: check certificate and key of this host";
-    let cases = [
-        (refusal(400, "No certificate provided"), none, false),
-        (refusal(403, "Your certificate has expired"), refused, false),
-        (refusal(404, "Binding was not found"), not_bound, false),
-        (refusal(500, "Internal Error"), "AMS behind it failed (500), it says: Internal Error", true),
-        (Reply::new(503, "<html>"), "AMS is not available (503), it says: a web page instead of JSON", true),
-        (
-            Reply::new(404, "<html>"),
-            "the answer (404) is not one of AMS, it says: a web page instead of JSON: check host and \
-                                     port",
-            false,
-        ),
-        (Reply::ok(r#"{"key":"s3cr3t-t0k3n"}"#), "its answer holds no usable token", false),
-        (Reply::ok(r#"{"token":"s3cr3t t0k3n"}"#), "its answer holds no usable token", false),
-        (Reply::ok("s3cr3t-t0k3n"), "its answer holds no usable token", false),
-        (Reply::cut("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), "the answer was cut off after 1 bytes", true),
-    ];
-    for (reply, expected, transient) in cases {
+    for (reply, expected) in cases {
         let (service, client) = with_service(&api, move |_| reply.clone()).await;
         let error = client.publish(&topic(), &one()).await.unwrap_err();
         let said = text(&error, &api).replace(&service.endpoint().to_string(), "SERVICE");
-        assert_eq!(
-            said,
-            format!("cannot publish to topic gocdb of project accounting at HOST: no token from SERVICE: {expected}")
-        );
+        let begins = "cannot publish to topic gocdb of project accounting at HOST: no token from SERVICE";
+        assert_eq!(said, format!("{begins}: {expected}"));
         assert_eq!((error.is_transient(), error.may_have_been_taken()), (transient, false), "{expected}");
     }
     assert_eq!(api.count(), 0);
+}
+
+#[tokio::test]
+async fn the_token_service_refuses() {
+    let none =
+        "it saw no client certificate (400), it says: No certificate provided: check certificate and key of this host";
+    let refused = "it does not accept our certificate (403), it says: Your certificate has expired: the certificate is \
+                   expired, not yet valid, revoked, of another host, or has no CRL distribution point";
+    let not_bound = "our certificate is bound to no user of 127.0.0.1 (404), it says: Binding was not found: the \
+                     host's DN must be registered (in GOCDB), exactly as the certificate has it";
+    let page = "it saw no client certificate (400), it says: a web page instead of JSON: check certificate and key of \
+                this host";
+    let other = "the answer (404) is not one of AMS, it says: a web page instead of JSON: check host and port";
+    let cases = [
+        (refusal(400, "No certificate provided"), none),
+        (refusal(403, "Your certificate has expired"), refused),
+        (refusal(404, "Binding was not found"), not_bound),
+        (Reply::new(400, "<html>No required SSL certificate was sent</html>"), page),
+        (Reply::new(404, "<html>"), other),
+        (Reply::new(401, ""), "the answer (401) is not one of AMS: check host and port"),
+    ];
+    no_token(cases, false).await;
+}
+
+#[tokio::test]
+async fn the_token_service_fails() {
+    let cases = [
+        (refusal(500, "Internal Error"), "AMS behind it failed (500), it says: Internal Error"),
+        (Reply::new(503, "<html>"), "AMS is not available (503), it says: a web page instead of JSON"),
+        (Reply::cut("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), "the answer was cut off after 1 bytes"),
+    ];
+    no_token(cases, true).await;
+}
+
+#[tokio::test]
+async fn the_token_service_gives_no_token() {
+    let answers = [r#"{"key":"s3cr3t-t0k3n"}"#, r#"{"token":"s3cr3t t0k3n"}"#, r#"{"token":""}"#, "s3cr3t-t0k3n"];
+    no_token(answers.map(|answer| (Reply::ok(answer), "its answer holds no usable token")), false).await;
 }
 
 #[tokio::test]
@@ -147,8 +160,9 @@ async fn a_token_service_that_refuses_the_certificate_in_tls_says_so() {
     let error = client.offsets(&subscription()).await.unwrap_err();
     assert_eq!(
         text(&error, &api).replace(&service.endpoint().to_string(), "SERVICE"),
-        "cannot read the offsets of subscription apel of project accounting at HOST: no token from SERVICE: SERVICE refused \
-         our certificate: TLS alert certificate_required: it wants a client certificate, and got none it can use"
+        "cannot read the offsets of subscription apel of project accounting at HOST: no token from SERVICE: SERVICE \
+         refused our certificate: TLS alert certificate_required: it wants a client certificate, and got none it can \
+         use"
     );
 }
 
@@ -157,8 +171,8 @@ async fn a_token_service_that_cannot_be_reached() {
     let api = picky(|_| true).await;
     let token = TokenSource::X509 { service: "ams.invalid:8443".parse().unwrap(), tls: WORLD.client_tls(true) };
     let error = Client::new(Settings { token, ..settings(&api) }).pull(&subscription(), 1).await.unwrap_err();
-    let begins = "cannot pull from subscription apel of project accounting at HOST: no token from ams.invalid:8443: cannot \
-                  find the host name ams.invalid: ";
+    let begins = "cannot pull from subscription apel of project accounting at HOST: no token from ams.invalid:8443: \
+                  cannot find the host name ams.invalid: ";
     let said = text(&error, &api);
     assert!(said.starts_with(begins) && said.len() > begins.len(), "{said}");
     assert!(error.is_transient() && !error.may_have_been_taken());

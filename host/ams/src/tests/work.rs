@@ -43,7 +43,8 @@ async fn pulls_with_strings_and_without_waiting() {
 /// An answer to a pull. The messages are not in their order, and of several servers.
 const PULLED: &str = r#"{"receivedMessages":[
     {"ackId":"projects/accounting/subscriptions/apel:8","message":{"messageId":"8","attributes":
-        [{"key":"empaid","value":"c/d"},{"key":"n","value":5},{"value":"lost"}],"data":"d29ybGQ","publishTime":"yesterday"}},
+        [{"key":"empaid","value":"c/d"},{"key":"n","value":5},{"value":"lost"}],"data":"d29ybGQ",
+        "publishTime":"yesterday"}},
     {"ackId":"projects/accounting/subscriptions/apel:7","message":{"messageId":"7","attributes":{"empaid":"a/b"},
         "data":"aGVs\nbG8=","publishTime":"1970-01-01T00:00:01.5Z"}},
     {"ackId":"projects/accounting/subscriptions/apel:9","message":{"attributes":null,"data":"*"}},
