@@ -138,13 +138,14 @@ impl ConnectError {
         }
     }
 
-    /// What an error of an open connection has to say about TLS. A TLS 1.3 server refuses our certificate only after
-    /// the handshake.
+    /// That the server refused our certificate, where an error of an open connection means so: with TLS 1.3 it does only
+    /// after the handshake, and before it takes a request.
     pub(crate) fn late(at: &Endpoint, error: &(dyn std::error::Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
         while let Some(error) = next {
             if let Some(found) = error.downcast_ref::<io::Error>().and_then(rustls_error) {
-                let refused = matches!(found, rustls::Error::AlertReceived(_));
+                // Other alerts may come after the server took a request.
+                let refused = matches!(found, rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert));
                 return refused.then(|| Self::tls(at.clone(), found.clone()));
             }
             next = error.source();
