@@ -14,10 +14,10 @@
 //! 1. [`sender`] locks an element of the outgoing queue ([`spool::Outgoing`]).
 //! 2. The pipeline ([`plugins::Pipeline`]) checks, changes and routes the content; the result is made durable.
 //! 3. [`smime`] signs it and, with a recipient certificate, encrypts it.
-//! 4. [`stomp`] sends it and waits for the RECEIPT; only then is the element removed.
+//! 4. A [`transport::Session`] sends it and waits for the receipt; only then is the element removed.
 //!
 //! # The way of a message in
-//! 1. [`stomp`] hands over a delivery, which [`receiver`] takes up.
+//! 1. A [`transport::Subscription`] hands over a delivery, which [`receiver`] takes up.
 //! 2. [`smime::open`] decrypts it and verifies signature and certification path against [`trust`].
 //! 3. The signer lists authorise the signer; the pipeline checks, changes and routes the content.
 //! 4. The commit engine of [`spool`] stores the elements and a journal row, syncs them, and only then is the message
@@ -29,12 +29,13 @@
 //! | [`message`] | ids, directions, findings, fates and codes, text that is safe to log, how errors are worded |
 //! | [`settings`] | typed TOML sections, with every mistake and its line |
 //! | [`stomp`] | frames, sessions, connections |
+//! | `ams` | a client of the ARGO Messaging Service, which no channel uses yet |
 //! | [`trust`], [`smime`] | certificates, CRLs, signer lists; sealing and opening |
 //! | [`spool`] | queues on disk, the commit engine, the journal |
 //! | [`plugins`] | the plugin host: components, pipelines, the plugin folder |
 //! | `author` | `sesame plugin new`, `build`, `test` and `bench`, behind the feature `author` |
 //! | [`terminal`] | what commands print, and exit statuses |
-//! | [`testkit`] | the broker and the PKI of the demo and of the tests |
+//! | [`testkit`] | the STOMP broker, the AMS server and the PKI of the demo and of the tests |
 //! | this one | see below |
 //!
 //! # Modules of this crate
@@ -44,7 +45,8 @@
 //! |---|---|
 //! | [`log`] | log lines, the log of plugins |
 //! | [`config`] | the configuration file and SSM's files, all mistakes at once |
-//! | [`channel`] | what both roles share: connection, identity, spool, pauses |
+//! | [`transport`] | what the roles ask of a broker, whatever protocol it speaks |
+//! | [`channel`] | what both roles share: credentials, spool, pipeline, pauses |
 //! | [`receiver`], [`sender`] | the two roles |
 //! | [`service`] | channels of a configuration, run together; pipelines that change while they run |
 //! | [`demo`] | a site, a broker and sample messages in one process |
