@@ -243,7 +243,7 @@ fn a_refused_broker_is_told_with_dates_and_what_to_do() {
         (special(&[(none, "")], &[]), "set allow-cn = true"),
         (pki().issue("localhost", Key::Rsa2048, Validity::Over), "expired on 2020-02-01T00:00:00Z; it must be renewed"),
         (special(&[], &["-startdate", &moment(86_400), "-days", "9"]), "is not valid before 20"),
-        (pki().host("mq.example.org"), "is not for localhost, but for mq.example.org; name the broker so in hosts"),
+        (pki().host("mq.example.org"), "is not for localhost, but for mq.example.org; use that name in hosts"),
         (
             special(&[(PURPOSES, "extendedKeyUsage = clientAuth")], &[]),
             "the broker needs a certificate with serverAuth",
