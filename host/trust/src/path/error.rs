@@ -191,8 +191,7 @@ pub enum PathError {
 }
 
 fn stale(next_update: Option<u64>) -> String {
-    next_update
-        .map_or_else(|| "has no next update".to_owned(), |time| format!("expired on {}", readable(time)))
+    next_update.map_or_else(|| "has no next update".to_owned(), |time| format!("expired on {}", readable(time)))
 }
 
 impl Role {
