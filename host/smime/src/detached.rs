@@ -2,7 +2,7 @@
 //!
 //! # On disk
 //! `FILE.p7s`: a detached CMS SignedData over the bytes of `FILE`, in DER or PEM (`CMS` or `PKCS7`), as written by
-//! `openssl cms -sign -binary -outform DER -in FILE -signer … -inkey …`. The rules of [`shape`](super::shape) apply:
+//! `openssl cms -sign -binary -outform DER -in FILE -signer … -inkey …`. The rules of [`shape`] apply:
 //! one signature with signed attributes, SHA-256 or better, and the signer's certificate included.
 
 use std::time::SystemTime;

@@ -10,7 +10,7 @@
 //! - A [`Receipt`] is created in one place: when a RECEIPT frame names a frame of this connection. Without it no send
 //!   succeeds: an ERROR, a timeout, an end of stream and a dropped session are failures.
 //! - A delivery is acknowledged only through its [`AckToken`]. The session itself acknowledges nothing, and NACK is
-//!   never sent: RabbitMQ redelivers at once for ever, and ActiveMQ moves the message to its dead-letter queue.
+//!   never sent: RabbitMQ redelivers at once, forever, and ActiveMQ moves the message to its dead-letter queue.
 //! - [`Destination::promise`] gives what a receipt guarantees for a destination; [`rabbitmq`] checks whether a queue
 //!   exists.
 //!

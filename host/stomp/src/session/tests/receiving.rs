@@ -73,7 +73,7 @@ async fn a_message_that_never_ends_is_read_up_to_the_limit_and_ends_the_session(
     let (session, _subscription, mut peer, id) = subscribed(SessionOptions { limits, ..quick() }, "1.2").await;
     peer.write(format!("MESSAGE\nsubscription:{id}\nack:1\n\n{}", "x".repeat(100_000))).await;
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    assert!(session.ended().is_none(), "what came so far may still end");
+    assert!(session.ended().is_none(), "the message received so far may still end");
     let _ = peer.stream.write_all(&vec![b'x'; 1 << 20]).await;
     let reason = closed(&session).await;
     let FrameError::BodyTooLong { command: Command::Message, limit: 100_000 } = frame_error(&reason) else {
@@ -180,7 +180,7 @@ async fn a_token_of_a_session_that_is_over_acknowledges_nothing() {
     eventually("both are delivered", || subscription.waiting() == 1).await;
     broker.drop_connections();
     closed(&session).await;
-    assert!(subscription.next().await.is_none(), "what was not handed over is left to the broker");
+    assert!(subscription.next().await.is_none(), "deliveries that were not taken are left to the broker");
     let _other = with_broker(quick(), &broker).await;
     assert!(matches!(delivery.token.acknowledge(), Err(SessionError::Closed(_))));
     assert_eq!(broker.depth("/queue/a"), 2);
