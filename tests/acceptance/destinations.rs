@@ -90,7 +90,7 @@ fn nothing_is_sent_to_a_queue_that_is_not_there() {
     let destination = format!("/amq/queue/{name}");
     let site = site(broker, &destination);
     queues::add(&site.outgoing("cpu"), b"Site: X\n");
-    let missing = format!("there is no queue for {destination}");
+    let missing = format!("no queue for {destination}");
     site.run(&["check"]).expect(1).says("error    send.cpu: ").says(&missing).says("declare the queue");
     site.run(&["send"]).expect(1).says("stay in outgoing").says(&missing);
     assert_eq!(queues::outgoing(&site.outgoing("cpu")).len(), 1, "removed, and no queue holds it");
@@ -149,7 +149,7 @@ fn a_queue_with_arguments_has_its_remedy_named_by_check_send_and_receive() {
     for (arguments, kind) in [("x-queue-type:quorum\n", "quorum"), ("x-max-length:10\n", "classic")] {
         let name = own_name();
         broker.declare_with(&format!("/queue/{name}"), arguments);
-        let remedy = format!("set destination to /amq/queue/{name}, which takes the queue as it is");
+        let remedy = format!("set destination to /amq/queue/{name}, which uses the existing queue");
         let sender = site(broker, &format!("/queue/{name}"));
         queues::add(&sender.outgoing("cpu"), b"Site: X\n");
         sender.run(&["check"]).expect(1).says("error    send.cpu: ").says(&remedy);
@@ -178,7 +178,7 @@ fn a_stream_is_refused_by_check_send_and_receive() {
     let name = own_name();
     broker.declare_with(&format!("/queue/{name}"), "x-queue-type:stream\nprefetch-count:1\nack:client\n");
     for destination in [format!("/amq/queue/{name}"), format!("/queue/{name}")] {
-        let words = format!("{destination} is a stream of RabbitMQ");
+        let words = format!("{destination} is a RabbitMQ stream");
         let sender = site(broker, &destination);
         queues::add(&sender.outgoing("cpu"), b"Site: X\n");
         sender.run(&["check"]).expect(1).says("error    send.cpu: ").says(&words);
@@ -243,11 +243,11 @@ fn a_sender_that_may_not_read_sends_only_to_what_it_declares() {
     let site = |destination: &str| Site::of("writer.example.org").on(broker, Way::Tls).sending("cpu", destination, "");
     let to_queue = site(&queue);
     queues::add(&to_queue.outgoing("cpu"), b"Site: X\n");
-    to_queue.run(&["send"]).expect(0).says("after this queue is deleted would be lost").says("permission to read");
+    to_queue.run(&["send"]).expect(0).says("after this queue is deleted would be lost").says("read permission");
     assert_eq!(broker.waiting(&queue), 1);
     let to_named = site(&named);
     queues::add(&to_named.outgoing("cpu"), b"Site: X\n");
-    to_named.run(&["send"]).expect(1).says("permission to read");
+    to_named.run(&["send"]).expect(1).says("read permission");
     assert_eq!((queues::outgoing(&to_named.outgoing("cpu")).len(), broker.waiting(&queue)), (1, 1));
 }
 

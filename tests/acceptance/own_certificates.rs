@@ -193,7 +193,7 @@ fn check_names_keys_with_which_nothing_can_ever_be_sent() {
     check(&ed25519, "").says("error    send.cpu: no message can ever be sent: cannot sign with the key of ");
     check(&ed25519, "peer = \"sesame\"\n").says("this is an Ed25519 key");
     let pss = pki().special(SENDER, &["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"], &[], &[]);
-    check(&pss, "").says("an RSA key for PSS alone");
+    check(&pss, "").says("an RSA key for PSS only");
     let sender = pki().host(SENDER);
     let p256 = pki().special("receiver.example.org", P_256, &[], &[]);
     check(&sender, &encrypted_for(&p256)).says("an SSM receiver cannot decrypt with an EC key");
@@ -241,9 +241,9 @@ fn a_refused_broker_is_told_with_dates_and_what_to_do() {
     own.revoke(&revoked);
     for (host, words) in [
         (special(&[(none, "")], &[]), "set allow-cn = true"),
-        (pki().issue("localhost", Key::Rsa2048, Validity::Over), "expired on 2020-02-01T00:00:00Z; it must be renewed"),
+        (pki().issue("localhost", Key::Rsa2048, Validity::Over), "expired on 2020-02-01T00:00:00Z; renew it there"),
         (special(&[], &["-startdate", &moment(86_400), "-days", "9"]), "is not valid before 20"),
-        (pki().host("mq.example.org"), "is not for localhost, but for mq.example.org; name the broker so in hosts"),
+        (pki().host("mq.example.org"), "is not for localhost, but for mq.example.org; use that name in hosts"),
         (
             special(&[(PURPOSES, "extendedKeyUsage = clientAuth")], &[]),
             "the broker needs a certificate with serverAuth",

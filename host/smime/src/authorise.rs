@@ -1,12 +1,12 @@
-//! Asks the lists of signers whether an opened message may go on.
+//! Checks the signer of an opened message against the lists of signers.
 
 use super::open::Opened;
 use message::Code;
 use trust::{Listing, SignerList, SignerLists};
 
-/// A message whose signer may report: only such a message reaches a plugin or the incoming queue.
+/// A message whose signer is authorised. Only such messages reach a plugin or the incoming queue.
 ///
-/// Made by [`authorise`] only, from an [`Opened`]:
+/// Only [`authorise`] creates it, from an [`Opened`]:
 ///
 /// ```compile_fail
 /// fn skip(opened: sesame_smime::Opened) -> sesame_smime::Authorised {
@@ -14,7 +14,7 @@ use trust::{Listing, SignerList, SignerLists};
 /// }
 /// ```
 ///
-/// and not copied:
+/// It cannot be copied:
 ///
 /// ```compile_fail
 /// fn twice(message: sesame_smime::Authorised) -> (sesame_smime::Authorised, sesame_smime::Authorised) {
@@ -33,32 +33,32 @@ impl Authorised {
         &self.opened
     }
 
-    /// The message, for its payload to be moved out of it.
+    /// The message by value, so that its payload can be moved out.
     #[must_use]
     pub fn into_message(self) -> Opened {
         self.opened
     }
 }
 
-/// Why a verified signer may not report.
+/// Why a verified signer is not authorised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnauthorisedReason {
-    /// The signer is on the list of the banned.
+    /// The signer is on the banned list.
     Banned,
     /// The signer is on no list.
     Unlisted,
 }
 
-/// A message whose signer may not report. The content stays readable, for the reject queue.
+/// A message whose signer is not authorised. The content stays readable, for the reject queue.
 #[derive(Debug, thiserror::Error)]
 #[error("the signer {} is {}", opened.signer().subject.line(), match reason {
     UnauthorisedReason::Banned => "banned",
     UnauthorisedReason::Unlisted => "not on the list of authorised signers",
 })]
 pub struct Unauthorised {
-    /// The message as it was opened.
+    /// The opened message.
     pub opened: Box<Opened>,
-    /// Why it may not go on.
+    /// The reason.
     pub reason: UnauthorisedReason,
 }
 
@@ -82,7 +82,7 @@ impl Unauthorised {
 /// Authorises a message if its signer is listed and not banned.
 ///
 /// # Errors
-/// [`Unauthorised`], with the message in it.
+/// [`Unauthorised`], which contains the message.
 pub fn authorise(opened: Opened, lists: &SignerLists) -> Result<Authorised, Unauthorised> {
     let refused = |opened, reason| Err(Unauthorised { opened: Box::new(opened), reason });
     match lists.listing(opened.signer()) {
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_banned_signer_is_not_though_listed() {
+    fn a_banned_signer_is_refused_even_if_listed() {
         let refused = authorise(opened(), &lists(ALICE, ALICE)).unwrap_err();
         assert_eq!((refused.code(), refused.reason), (Code::Banned, UnauthorisedReason::Banned));
         assert_eq!(refused.to_string(), format!("the signer {ALICE} is banned"));
     }
 
     #[test]
-    fn the_line_offered_for_an_unlisted_signer_authorises_him() {
+    fn the_line_offered_for_an_unlisted_signer_authorises_that_signer() {
         let refused = authorise(opened(), &lists("/C=UK/CN=other", "")).unwrap_err();
         assert_eq!(refused.code(), "unlisted");
         assert_eq!(refused.opened.payload(), TEXT);

@@ -1,9 +1,9 @@
-//! Detached signatures over files, as plugins have them: made and verified by the code for messages.
+//! Detached signatures of files, such as plugins, created and verified with the code for messages.
 //!
 //! # On disk
-//! `FILE.p7s`: a CMS SignedData over the bytes of `FILE`, without them, DER or PEM (`CMS` or `PKCS7`). What
-//! `openssl cms -sign -binary -outform DER -in FILE -signer … -inkey …` writes is one. The rules of [`shape`](super::shape)
-//! hold: one signature with signed attributes, over SHA-256 or better, and the signer's certificate in it.
+//! `FILE.p7s`: a detached CMS SignedData over the bytes of `FILE`, in DER or PEM (`CMS` or `PKCS7`), as written by
+//! `openssl cms -sign -binary -outform DER -in FILE -signer … -inkey …`. The rules of [`shape`] apply:
+//! one signature with signed attributes, SHA-256 or better, and the signer's certificate included.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use super::seal::{self, SealError};
 use super::shape::{self, Cms, ShapeError};
 use trust::{Credential, Digest, Role, Signer, TrustStore};
 
-/// Signs `content` as `credential`, whose issuers go along. The signature is DER.
+/// Signs `content` with `credential` and includes its issuers. The signature is in DER.
 ///
 /// # Errors
 /// [`SealError::SigningKey`] for a key that is neither RSA nor EC, [`SealError::Openssl`].
@@ -34,8 +34,8 @@ pub fn sign_detached(credential: &Credential, content: &[u8]) -> Result<Vec<u8>,
     signed.map_err(SealError::openssl("sign"))
 }
 
-/// Verifies `signature` over `content`, and that its one signer could be trusted with `role` at the time `at`. Revocation
-/// is judged as of now.
+/// Verifies `signature` over `content`, and checks that its signer is trusted for `role` at the time `at`. Revocation
+/// is checked at the current time.
 ///
 /// # Errors
 /// [`OpenError`], as for a message.
@@ -48,10 +48,10 @@ pub fn verify_detached(
 ) -> Result<Signer, OpenError> {
     let der = from_pem(signature)?;
     let Cms::Signed(message) = shape::inspect(&der)? else {
-        return Err(ShapeError::Structure { what: "an envelope in the place of a signature" }.into());
+        return Err(ShapeError::Structure { what: "an envelope instead of a signature" }.into());
     };
     if message.content.is_some() {
-        return Err(ShapeError::Structure { what: "the signature brings its content along" }.into());
+        return Err(ShapeError::Structure { what: "the signature contains its content" }.into());
     }
     let (signer, others) = open::certificates(&message, trust, role)?;
     open::verify(&der, &signer, Some(content))?;
@@ -63,7 +63,7 @@ pub fn verify_detached(
     Ok(path.signer().clone())
 }
 
-/// What is inside the first PEM block; the bytes themselves where there is none.
+/// The content of the first PEM block; the bytes themselves if there is none.
 fn from_pem(signature: &[u8]) -> Result<Vec<u8>, ShapeError> {
     let unreadable = ShapeError::Structure { what: "PEM that cannot be read" };
     let Some(text) = std::str::from_utf8(signature).ok().filter(|text| text.contains("-----BEGIN ")) else {

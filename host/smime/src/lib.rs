@@ -1,29 +1,29 @@
-//! S/MIME: seal is sign and perhaps encrypt, open is decrypt and verify, authorise checks the signer lists.
+//! S/MIME. Sealing signs and optionally encrypts, opening decrypts and verifies, authorising checks the signer lists.
 //!
 //! Start at [`Sealer::seal`] and [`open()`], then [`authorise()`].
 //!
 //! | module | contents |
 //! |---|---|
-//! | `mime` | headers, the split of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
+//! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | the strict check of CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
-//! | `diagnose` | what is inside an envelope that was refused, for `sesame explain` alone |
-//! | `detached` | signatures over files, for plugins |
+//! | `diagnose` | why an envelope was refused, for `sesame explain` only |
+//! | `detached` | signatures of files, for plugins |
 //! | `peer` | [`Peer`], the program that a message is sealed for |
-//! | `overhead` | [`Overhead`], how much sealing adds |
+//! | `overhead` | [`Overhead`], the bytes that sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! OpenSSL does `CMS_*` only, through safe bindings and on exact bytes; it never sees MIME. All calls block.
+//! OpenSSL is only used for `CMS_*`, through safe bindings and on exact bytes; it never parses MIME. All calls block.
 //!
-//! Not here: certificates and trust (`trust`), the network, queues, tokio.
+//! Certificates and trust (`trust`), the network, queues and tokio are out of scope.
 //!
 //! # On the wire
-//! RFC 8551, as SSM peers write and read it. Between two Sesames a payload arrives byte for byte as it was sent, whatever
-//! bytes it holds; a blank one is refused at both ends. `seal` describes what an SSM peer makes of a payload.
+//! RFC 8551, as SSM peers write and read it. Between two Sesames any payload arrives byte for byte; a blank one is
+//! refused on both sides. `seal` describes how an SSM peer reads a payload.
 //!
 //! # Limits
-//! One signature, at most [`MAX_CERTIFICATES`] certificates and [`MAX_RECIPIENTS`] recipients; depth and number of elements
-//! are bounded in `shape`, the size of a message by [`OpenPolicy`].
+//! One signature, at most [`MAX_CERTIFICATES`] certificates and [`MAX_RECIPIENTS`] recipients. `shape` bounds the depth
+//! and the number of elements, [`OpenPolicy`] the size of a message.
 
 mod authorise;
 mod detached;

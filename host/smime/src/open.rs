@@ -1,25 +1,25 @@
-//! Opens a message: decrypts it if it is enveloped, verifies its one signature, and validates the signer's path.
+//! Opens a message: decrypts it if it is enveloped, verifies its signature, and validates the signer's certification
+//! path.
 //!
-//! # Order
-//! size → MIME → shape of the CMS message → decryption → MIME and shape of what was inside → signature → digest policy →
-//! certification path → signing time → content. The first fault decides.
+//! # Order of checks
+//! size → MIME → shape of the CMS message → decryption → MIME and shape of the decrypted message → signature →
+//! encryption and digest policy → certification path → signing time → content. The first error is reported.
 //!
-//! # Who signed
-//! The certificate that the SignerInfo names, found among those in the message: by issuer and serial number or by key
-//! identifier, in exactly the same octets. If two different ones match, the message is refused. `CMS_verify` is given that
-//! certificate alone, so that no other can have made the signature, and the path is validated for it. Nothing else in the
-//! message identifies the signer.
+//! # Signer
+//! The signer is the certificate in the message that the SignerInfo identifies, by issuer and serial number or by key
+//! identifier, with exactly equal octets. If two different certificates match, the message is refused. `CMS_verify`
+//! gets only that certificate, so that the signature must be made with its key, and its path is validated. Nothing else
+//! in the message identifies the signer.
 //!
-//! # What an attacker learns
-//! AES-CBC is malleable. Everything that goes wrong between the decryption of such an envelope and the verification of the
-//! signature inside it is the one error [`OpenError::Crypto`], whatever the cause. AES-GCM
-//! detects a changed ciphertext by itself, so its errors are specific. [`diagnose`](super::diagnose()) shows the operator
-//! alone what was wrong inside.
+//! # Errors inside an envelope
+//! AES-CBC is malleable. Every failure between the decryption of such an envelope and the verification of the signature
+//! in it results in the same error, [`OpenError::Crypto`]. AES-GCM detects a changed ciphertext, so its errors are
+//! specific. [`diagnose`](super::diagnose()) shows the cause to the operator only.
 //!
-//! # For whom
-//! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension, never
-//! by trying keys. A certificate without that extension is found by no key identifier: computing one would mean guessing
-//! which of the methods of RFC 5280 section 4.2.1.2 the sender used.
+//! # Recipient
+//! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension,
+//! never by trying keys. A certificate without that extension does not match any key identifier: computing one would
+//! require guessing which method of RFC 5280 section 4.2.1.2 the sender used.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -38,52 +38,52 @@ use message::{Code, MessageId, hex};
 use trust::oids::accepted;
 use trust::{Credential, Digest, PathError, Role, Signer, TrustStore};
 
-/// How far ahead of our clock a signing time may be.
+/// How far in the future a signing time may lie.
 const MAX_SKEW: Duration = Duration::from_secs(86_400);
-/// What headers, certificates and signature may add to a message, in bytes.
+/// Allowance for headers, certificates and signature of a message, in bytes.
 const WIRE_ALLOWANCE: usize = 512 * 1024;
 
 /// What a channel accepts.
 #[derive(Clone, Debug)]
 pub struct OpenPolicy {
-    /// Refuse what came unencrypted.
+    /// Refuse unencrypted messages.
     pub encryption_required: bool,
-    /// Accept SHA-1 as message digest. MD5 never is.
+    /// Accept SHA-1 as message digest. MD5 is never accepted.
     pub allow_sha1: bool,
-    /// The largest payload, in bytes. A message is refused before decryption if it is so large that no payload within the
-    /// limit can need it.
+    /// Maximum size of a payload, in bytes. A message is refused before decryption if it is larger than a payload
+    /// within the limit can make it.
     pub max_payload: usize,
-    /// The oldest signing time; none: any. A message without one is accepted.
+    /// Maximum age of the signing time; `None` for any. A message without signing time is accepted.
     pub max_age: Option<Duration>,
-    /// Our names: a message with a signed addressee must name one of them. None: not checked.
+    /// Our names: a message with a signed addressee must name one of them. If empty, it is not checked.
     pub names: Vec<String>,
 }
 
-/// Why a message was not opened.
+/// Why a message cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The message or its payload is over the limit.
     #[error("the message is larger than {limit} bytes")]
     TooLarge {
-        /// The limit that was passed.
+        /// The exceeded limit.
         limit: usize,
     },
-    /// The MIME around the CMS message.
+    /// The MIME structure is not accepted.
     #[error(transparent)]
     Mime(#[from] MimeError),
-    /// The CMS message itself.
+    /// The CMS structure is not accepted.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// The envelope could not be decrypted, or what is inside is not a well signed message.
+    /// The envelope cannot be decrypted, or its content is not a correctly signed message.
     #[error("cannot decrypt the message")]
     Crypto,
-    /// The message has no content at all.
+    /// The message is empty.
     #[error(
         "the message is empty; over STOMP a JMS MapMessage or ObjectMessage arrives like this: send a TextMessage or \
          BytesMessage"
     )]
     Empty,
-    /// The envelope is for others; seen without any key.
+    /// The envelope is for other recipients. No key is needed to see that.
     #[error("cannot decrypt the message: it is encrypted for {recipients}, and ours has {ours}")]
     NotForUs {
         /// Serial numbers and key identifiers of the recipients, in hexadecimal.
@@ -91,7 +91,7 @@ pub enum OpenError {
         /// The same of our certificates.
         ours: String,
     },
-    /// The channel wants encryption.
+    /// The channel requires encryption.
     #[error("the message is not encrypted, and this channel requires it")]
     NotEncrypted,
     /// The signer's certificate is not in the message.
@@ -100,40 +100,40 @@ pub enum OpenError {
          cryptography without NoCerts)"
     )]
     NoCertificate,
-    /// Two certificates in the message go by the signer's name and number.
+    /// Two different certificates in the message match the signer's identifier.
     #[error("two different certificates in the message are named as the signer's")]
     AmbiguousCertificate,
-    /// The signer's key cannot have made a signature that counts.
-    #[error("the signer's key is not acceptable: {reason}")]
+    /// The signer's key is not accepted.
+    #[error("the signer's key is not accepted: {reason}")]
     SignerKey {
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
-    /// The signature does not fit content and certificate.
+    /// The signature does not match content and certificate.
     #[error("the signature does not verify: the message was changed, or the certificate is not the signer's")]
     Signature,
     /// The message digest is too weak.
     #[error("the signature uses the weak digest {}; accepted are {}", digest.name(), accepted::DIGESTS)]
     WeakDigest {
-        /// Which.
+        /// The digest.
         digest: Digest,
     },
-    /// The signer's certificate is not to be trusted.
+    /// The signer's certificate is not trusted.
     #[error("cannot trust the signer's certificate")]
     Path(#[source] PathError),
     /// The signing time is too long ago.
-    #[error("the message was signed more than {} ago, which is the limit of max-age", duration::words(*.limit))]
+    #[error("the message was signed more than {} ago (max-age)", duration::words(*.limit))]
     TooOld {
         /// The limit.
         limit: Duration,
     },
-    /// The signing time is to come.
+    /// The signing time is in the future.
     #[error("the message was signed in the future")]
     Future,
     /// The message is signed for another addressee.
-    #[error("the message was signed for {to:?}, which is none of our names")]
+    #[error("the message was signed for {to:?}, which is not one of our names")]
     Misdirected {
-        /// As it came.
+        /// The addressee, truncated.
         to: String,
     },
     /// The payload is empty or white space.
@@ -142,7 +142,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Its code. One for everything that keeps a message from being decrypted.
+    /// Its code. All failures of decryption have the same code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -165,22 +165,22 @@ impl OpenError {
         }
     }
 
-    /// Whether the fault is on our side, such as a stale CRL: the same message may be accepted once it is fixed.
+    /// Whether the cause is on our side, such as a stale CRL, so that the message may be accepted once that is fixed.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Path(error) if error.is_ours())
     }
 }
 
-/// A message whose signature and certification path were verified; its signer is not yet authorised.
+/// A message with verified signature and certification path, whose signer is not yet authorised.
 ///
-/// Made by [`open`] only:
+/// Only [`open`] creates it:
 ///
 /// ```compile_fail
 /// let opened = sesame_smime::Opened { payload: b"forged".to_vec() };
 /// ```
 ///
-/// and not copied:
+/// It cannot be copied:
 ///
 /// ```compile_fail
 /// fn twice(opened: sesame_smime::Opened) -> (sesame_smime::Opened, sesame_smime::Opened) {
@@ -200,25 +200,25 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The content, byte for byte as it was sealed.
+    /// The content, byte for byte as sealed.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// The content, without the facts about it.
+    /// The content by value.
     #[must_use]
     pub fn into_payload(self) -> Vec<u8> {
         self.payload
     }
 
-    /// The media type that the signed part says, as it came.
+    /// The media type in the signed part, as received.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
-    /// The message id inside the signed part; it wins over the frame's header.
+    /// The message id in the signed part, which takes precedence over the frame's header.
     #[must_use]
     pub fn signed_id(&self) -> Option<&MessageId> {
         self.signed_id.as_ref()
@@ -230,32 +230,32 @@ impl Opened {
         self.signed_to.as_deref()
     }
 
-    /// Who signed.
+    /// The signer.
     #[must_use]
     pub fn signer(&self) -> &Signer {
         &self.signer
     }
 
-    /// When, as the signer says.
+    /// The signing time, as claimed by the signer.
     #[must_use]
     pub fn signing_time(&self) -> Option<SystemTime> {
         self.signing_time
     }
 
-    /// The digest that the signature is over.
+    /// The message digest of the signature.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Whether the message came in an envelope.
+    /// Whether the message was encrypted.
     #[must_use]
     pub fn encrypted(&self) -> bool {
         self.encrypted
     }
 }
 
-/// Opens a message as it came from the broker, with any of our `credentials`, judged as of `at`.
+/// Opens a message from the broker with any of our `credentials`. Validity is checked at the time `at`.
 ///
 /// # Errors
 /// [`OpenError`], each with a stable [`code`](OpenError::code).
@@ -274,7 +274,7 @@ pub fn open(
         return Err(OpenError::Empty);
     }
     let plain;
-    let (verified, encrypted) = match take_apart(raw)? {
+    let (verified, encrypted) = match parse_outer(raw)? {
         Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => (verify_opaque(&message, &signed, trust)?, false),
@@ -286,10 +286,11 @@ pub fn open(
             }
         },
     };
-    judge(verified, encrypted, trust, policy, at)
+    check_policy(verified, encrypted, trust, policy, at)
 }
 
-/// Both encodings of an enveloped base64 or quoted-printable part: three or 4/3 times, and then 4/3 and line ends.
+/// The largest message for a payload. Quoted-printable triples the content, and the base64 of an envelope adds a third
+/// and line ends.
 fn wire_limit(max_payload: usize) -> usize {
     max_payload.saturating_mul(9).div_ceil(2).saturating_add(WIRE_ALLOWANCE)
 }
@@ -299,7 +300,7 @@ pub(super) enum Outer<'a> {
     Cms(Cow<'a, [u8]>),
 }
 
-pub(super) fn take_apart(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
+pub(super) fn parse_outer(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
     let entity = Entity::read(raw)?;
     let media = entity.media()?;
     if media.kind == "multipart/signed" {
@@ -321,21 +322,21 @@ pub(super) fn decrypt(
         let der = certificate.to_der().map_err(|_| OpenError::Crypto)?;
         let Ok(by_serial) = shape::certificate_id(&der) else { continue };
         let by_key = certificate.subject_key_id().map(|id| SignerId::KeyId(id.as_slice()));
-        let meant = |recipient: &&SignerId<'_>| **recipient == by_serial || Some(**recipient) == by_key;
-        match envelope.recipients.iter().filter(meant).count() {
+        let is_ours = |recipient: &&SignerId<'_>| **recipient == by_serial || Some(**recipient) == by_key;
+        match envelope.recipients.iter().filter(is_ours).count() {
             0 => {}
             1 => {
                 let envelope = CmsContentInfo::from_der(message).map_err(|_| OpenError::Crypto)?;
                 return envelope.decrypt(credential.key(), &certificate.to_owned()).map_err(|_| OpenError::Crypto);
             }
-            // By number and by key identifier: as with the same one twice, OpenSSL would try the first alone.
+            // By serial number and by key identifier. OpenSSL would try only the first, as for duplicates.
             count => return Err(ShapeError::Recipients { count }.into()),
         }
     }
     Err(not_for_us(envelope, credentials))
 }
 
-/// Describes the envelope's recipients and our certificate, without using a key.
+/// The error that names the recipients of the envelope and our certificates, without using a key.
 fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> OpenError {
     let recipient = |id: &SignerId<'_>| match id {
         SignerId::IssuerSerial { serial, .. } => format!("the certificate with serial number {}", hex(serial)),
@@ -359,10 +360,10 @@ fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> Open
     }
 }
 
-/// What the verified signature covers, and its signer.
+/// A verified signature: the signed bytes and the signer.
 pub(super) struct Verified<'a> {
     signed: Vec<u8>,
-    /// The same with LF line ends, where it came so.
+    /// The same with LF line ends, if received that way.
     with_lf: Option<&'a [u8]>,
     signer: X509,
     /// The other certificates of the message.
@@ -372,7 +373,7 @@ pub(super) struct Verified<'a> {
 }
 
 pub(super) fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
-    match take_apart(plain)? {
+    match parse_outer(plain)? {
         Outer::Detached(parts) => verify_detached(&parts, trust),
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => verify_opaque(&message, &signed, trust),
@@ -383,17 +384,17 @@ pub(super) fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<V
 
 fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
     let Cms::Signed(message) = shape::inspect(&parts.signature)? else {
-        return Err(ShapeError::Structure { what: "an envelope in the place of a signature" }.into());
+        return Err(ShapeError::Structure { what: "an envelope instead of a signature" }.into());
     };
     let announced = parts.micalg.as_deref().unwrap_or_default().replace('-', "");
     if !announced.eq_ignore_ascii_case(&message.digest.name().replace('-', "")) {
-        tracing::debug!(announced, used = message.digest.name(), "message announces another digest than it uses");
+        tracing::debug!(announced, used = message.digest.name(), "announced digest differs from the one used");
     }
     let (signer, others) = certificates(&message, trust, Role::MessageSigner)?;
     let canonical = encoding::to_crlf(parts.content);
     let signed = match &message.content {
         None => detached(&parts.signature, &signer, canonical, parts.content)?,
-        // The signature also carries the content, as with some Python senders.
+        // The signature also contains the content, as with some Python senders.
         Some(own) if *own == canonical => verify(&parts.signature, &signer, None)?,
         Some(_) => {
             return Err(ShapeError::Structure { what: "the signature repeats the content, but not exactly" }.into());
@@ -403,16 +404,16 @@ fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Ve
     Ok(Verified { signed, with_lf, signer, others, digest: message.digest, signing_time: message.signing_time })
 }
 
-/// Verifies a detached signature over the canonical form, or else over the content as it came: without canonical line ends,
-/// as `openssl smime -sign -binary` signs, or else over the content with LF line ends: Python's cryptography 50.0.2 signs
-/// those with `Binary` and sends CRLF. Gives back exactly what was signed.
-fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u8]) -> Result<Vec<u8>, OpenError> {
+/// Verifies a detached signature over the canonical form; failing that, over the content as received, as `openssl smime
+/// -sign -binary` signs it; failing that, over the content with LF line ends, which Python's cryptography 50.0.2 signs
+/// with `Binary` before it sends CRLF. Returns exactly the bytes that were signed.
+fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, received: &[u8]) -> Result<Vec<u8>, OpenError> {
     let verified = |content: &[u8]| verify(signature, signer, Some(content));
     match verified(&canonical) {
         Ok(_) => Ok(canonical),
-        Err(_) if canonical != as_it_came && verified(as_it_came).is_ok() => Ok(as_it_came.to_vec()),
-        Err(error) => match encoding::to_lf(as_it_came) {
-            with_lf if with_lf == as_it_came => Err(error),
+        Err(_) if canonical != received && verified(received).is_ok() => Ok(received.to_vec()),
+        Err(error) => match encoding::to_lf(received) {
+            with_lf if with_lf == received => Err(error),
             with_lf => verified(&with_lf).map(|_| with_lf),
         },
     }
@@ -420,7 +421,7 @@ fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, as_it_came: &[u
 
 fn verify_opaque(der: &[u8], message: &SignedMessage<'_>, trust: &TrustStore) -> Result<Verified<'static>, OpenError> {
     if message.content.is_none() {
-        return Err(ShapeError::Structure { what: "a signature without the content it is for" }.into());
+        return Err(ShapeError::Structure { what: "a signature without its content" }.into());
     }
     let (signer, others) = certificates(message, trust, Role::MessageSigner)?;
     let signed = verify(der, &signer, None)?;
@@ -428,7 +429,7 @@ fn verify_opaque(der: &[u8], message: &SignedMessage<'_>, trust: &TrustStore) ->
     Ok(Verified { signed, with_lf: None, signer, others, digest, signing_time })
 }
 
-/// The certificate that the SignerInfo names, and the others.
+/// The certificate that the SignerInfo identifies, and the others.
 pub(super) fn certificates(
     message: &SignedMessage<'_>,
     trust: &TrustStore,
@@ -459,7 +460,8 @@ fn names(id: &SignerId<'_>, der: &[u8], certificate: &X509) -> Result<bool, Shap
     }
 }
 
-/// The key must be of the kind the signature algorithm says, and an RSA key must not have an exponent that signs nothing.
+/// Checks that the key is of the kind that the signature algorithm requires, and that the exponent of an RSA key is
+/// sound.
 pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), OpenError> {
     let refused = |reason| OpenError::SignerKey { reason };
     let fits = match key.id() {
@@ -469,7 +471,7 @@ pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), Open
         _ => false,
     };
     if !fits {
-        return Err(refused("it is not of the kind that the signature algorithm needs"));
+        return Err(refused("it is not of the kind that the signature algorithm requires"));
     }
     if let KeyKind::RsaPss(octets) = kind {
         // RFC 8017, section 9.1.1: the encoded message is one bit shorter than the modulus.
@@ -486,9 +488,9 @@ pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), Open
     Ok(())
 }
 
-/// Verifies with this certificate and no other, and gives back the content of an opaque message.
+/// Verifies the signature with this certificate only. Returns the content of an opaque message.
 pub(super) fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> Result<Vec<u8>, OpenError> {
-    // The path is validated afterwards, by `trust`, for this very certificate.
+    // `trust` validates the path of this certificate afterwards.
     let flags = CMSOptions::NOINTERN | CMSOptions::NO_SIGNER_CERT_VERIFY | CMSOptions::BINARY;
     let mut content = Vec::new();
     let output = if detached.is_none() { Some(&mut content) } else { None };
@@ -500,8 +502,8 @@ pub(super) fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> 
     Ok(content)
 }
 
-/// Applies everything that is policy to a message whose signature is good.
-fn judge(
+/// Checks a message with a valid signature against the policy and the trust store.
+fn check_policy(
     verified: Verified<'_>,
     encrypted: bool,
     trust: &TrustStore,

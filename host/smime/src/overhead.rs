@@ -1,7 +1,7 @@
-//! How much sealing adds to a content, at most: for a plugin that must know how large a message will be on the wire.
+//! An upper bound for the bytes that sealing adds, for plugins that need the size of a message on the wire.
 //!
-//! The bounds are worked out from the lengths of certificates and keys; nothing is signed. The test seals contents of every
-//! kind and compares.
+//! The bounds are computed from the lengths of certificates and keys, without signing. A test compares them with sealed
+//! messages of every kind.
 
 use openssl::error::ErrorStack;
 use openssl::pkey::{HasPublic, PKeyRef};
@@ -10,7 +10,7 @@ use openssl::x509::X509Ref;
 use super::peer::Peer;
 use message::MessageId;
 
-/// MIME headers, preamble, boundaries and header names of a signed message, and the line that names a transfer encoding.
+/// MIME headers, preamble, boundaries and header names of a signed message, and the header for a transfer encoding.
 const MIME_BYTES: usize = 800;
 /// SignedData around certificate, names and signature: versions, algorithms, attributes, lengths.
 const SIGNATURE_BYTES: usize = 320;
@@ -18,17 +18,17 @@ const SIGNATURE_BYTES: usize = 320;
 const ENVELOPE_MIME_BYTES: usize = 256;
 /// EnvelopedData around the recipient's names and the encrypted key: algorithms, padding, tag, an ephemeral key.
 const ENVELOPE_BYTES: usize = 512;
-/// The number that ends the id of a part.
+/// The number at the end of the id of a part.
 const PART_NUMBER: usize = 12;
 
-/// What sealing adds, in bytes.
+/// The bytes that sealing adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overhead {
-    /// Who reads it.
+    /// The receiving program.
     pub peer: Peer,
-    /// What signing adds to the encoded content, with the media type `text/plain`.
+    /// Added to the encoded content by signing, with the media type `text/plain`.
     pub fixed: usize,
-    /// What the envelope adds before it is written as base64; `None` where nothing is encrypted.
+    /// Added by the envelope, before base64; `None` without encryption.
     pub envelope: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ impl Overhead {
         Ok(Self { peer, fixed: MIME_BYTES + headers + base64(signature), envelope })
     }
 
-    /// How large plain text of this length is on the wire, at most, in bytes.
+    /// Maximum size on the wire for plain text of this length, in bytes.
     #[must_use]
     pub fn text_size(&self, payload: usize) -> usize {
         let signed = payload.saturating_add(self.fixed);
@@ -72,13 +72,13 @@ impl Overhead {
     }
 }
 
-/// Issuer and serial number, which name a certificate.
+/// The size of issuer and serial number, which identify a certificate.
 fn names(certificate: &X509Ref) -> Result<usize, ErrorStack> {
     let serial = certificate.serial_number().to_bn()?.num_bytes();
     Ok(certificate.issuer_name().to_der()?.len() + usize::try_from(serial).unwrap_or_default() + 8)
 }
 
-/// So many bytes as base64 in lines, at most.
+/// Maximum size of this many bytes as base64 in lines.
 fn base64(bytes: usize) -> usize {
     (bytes / 48 + 1).saturating_mul(65)
 }

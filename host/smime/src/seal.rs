@@ -1,25 +1,27 @@
 //! Seals a message: signs it and, for a channel with a recipient certificate, encrypts it.
 //!
 //! # The signed message
-//! What an SSM 4.0.0 sender writes, with LF on the wire: `multipart/signed`, a detached SignedData of version 1 with our
-//! certificate alone, named by issuer and serial number, SHA-256, RSA PKCS#1 v1.5 or ECDSA. The signed part begins with
-//! `Content-Type`, then `Sesame-Message-Id` and `Sesame-To`, which an SSM receiver skips. The part is signed with CRLF line
-//! ends, in exactly the bytes that we make here (`CMS_BINARY`): OpenSSL's own MIME code is slower and is not used.
+//! The format is that of an SSM 4.0.0 sender, with LF on the wire: `multipart/signed`, a detached SignedData of version
+//! 1 with only our certificate, identified by issuer and serial number, SHA-256, RSA PKCS#1 v1.5 or ECDSA. The signed
+//! part begins with `Content-Type`, then `Sesame-Message-Id` and `Sesame-To`, which an SSM receiver ignores. The part
+//! is signed with CRLF line ends, exactly in the bytes produced here (`CMS_BINARY`): OpenSSL's MIME code is slower and
+//! is not used.
 //!
-//! # How the content travels
+//! # Transfer encoding of the content
 //! | content | [`Peer::Ssm`] | [`Peer::Sesame`] |
 //! |---|---|---|
-//! | printable ASCII, tab and LF | as it is | as it is |
-//! | the same, mentioning an encrypted media type, sent unencrypted | quoted-printable, `/` encoded | as it is |
-//! | other UTF-8: CR, NUL, form feed, letters beyond ASCII | quoted-printable | base64 |
-//! | what is not UTF-8 | refused | base64 |
+//! | printable ASCII, tab and LF | unchanged | unchanged |
+//! | the same, mentioning an encrypted media type, sent unencrypted | quoted-printable, `/` encoded | unchanged |
+//! | other UTF-8: CR, NUL, form feed, non-ASCII letters | quoted-printable | base64 |
+//! | anything that is not UTF-8 | refused | base64 |
 //!
-//! All of these come out of [`open`](super::open()) byte for byte. An SSM receiver takes white space off the end of plain
-//! text, as it does with text from an SSM sender; content in quoted-printable it keeps exactly, the line ends of other
-//! conventions and NUL included. What is not UTF-8 it cannot read at all: SSM 4.0.0 decodes the content as UTF-8 before
-//! it looks at the verdict on the signature, and rejects the message (`ssm/crypto.py`, `verify`).
+//! [`open`](super::open()) returns each of these byte for byte. An SSM receiver strips white space at the end of plain
+//! text, as it does for an SSM sender; it keeps quoted-printable content exactly, including NUL and other line ends. It
+//! cannot read content that is not UTF-8: SSM 4.0.0 decodes the content as UTF-8 before it evaluates the result of the
+//! signature check, and rejects the message (`ssm/crypto.py`, `verify`).
 //!
-//! Blank content is refused: an SSM receiver cannot read it, and an empty message once stood for a failure to sign.
+//! Blank content is refused: an SSM receiver cannot read it, and SSM used an empty message to indicate a failure to
+//! sign.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,10 +42,10 @@ use trust::{Credential, OpensslError, PathError, RecipientCertificate, Recipient
 const ENCODING_WORDS: [&str; 2] = ["quoted-printable", "base64"];
 /// Words that make an SSM receiver treat a message as encrypted, wherever they appear.
 const ENCRYPTED_WORDS: [&[u8]; 2] = [b"application/pkcs7-mime", b"application/x-pkcs7-mime"];
-/// The longest header value written.
+/// Maximum length of a header value.
 const MAX_HEADER_VALUE: usize = 900;
 
-/// How an envelope's content is encrypted.
+/// The cipher for an envelope's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealCipher {
     /// AES-128 in CBC mode.
@@ -52,7 +54,7 @@ pub enum SealCipher {
     Aes192Cbc,
     /// AES-256 in CBC mode.
     Aes256Cbc,
-    /// AES-256 in GCM mode, authenticated; for [`Peer::Sesame`] only.
+    /// AES-256 in GCM mode, authenticated; only for [`Peer::Sesame`].
     Aes256Gcm,
 }
 
@@ -67,18 +69,18 @@ impl SealCipher {
     }
 }
 
-/// How a channel seals.
+/// The sealing options of a channel.
 #[derive(Clone, Copy, Debug)]
 pub struct SealPolicy {
-    /// Who reads it.
+    /// The receiving program.
     pub peer: Peer,
-    /// Used where there is a recipient certificate. Default: AES-256, CBC for SSM and GCM for Sesame.
+    /// The cipher if there is a recipient certificate. Default: AES-256, CBC for SSM and GCM for Sesame.
     pub cipher: Option<SealCipher>,
-    /// The largest payload, in bytes.
+    /// Maximum size of a payload, in bytes.
     pub max_payload: usize,
 }
 
-/// Why a message cannot be sealed. Nothing of it was sent, and the element stays.
+/// Why a message cannot be sealed. Nothing is sent, and the element stays in the queue.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
     /// The payload is empty or white space.
@@ -94,8 +96,8 @@ pub enum SealError {
     },
     /// Content that an SSM receiver cannot read.
     #[error(
-        "the content is not UTF-8 text (at byte {at}), and an SSM receiver reads nothing else; set peer = \"sesame\" if the \
-         receiver is a Sesame, which takes any bytes"
+        "the content is not UTF-8 text (at byte {at}), which an SSM receiver requires; set peer = \"sesame\" if the receiver \
+         is a Sesame, which accepts any bytes"
     )]
     NotText {
         /// Position of the first byte that is not UTF-8, from 0.
@@ -106,29 +108,29 @@ pub enum SealError {
         "cannot write {header} {value:?} into the signed part: it is not plain text or mentions a transfer encoding"
     )]
     HeaderValue {
-        /// Which header.
+        /// The header.
         header: &'static str,
         /// The value, shortened.
         value: String,
     },
-    /// The key cannot sign for this.
+    /// The kind of our key cannot sign messages.
     #[error(
-        "cannot sign with the key of {}: only RSA and EC keys can sign messages, and this is {kind}; ask your authority \
-         for a certificate with an RSA key of 2048 bits or more",
+        "cannot sign with the key of {}: only RSA and EC keys can sign messages, and this is {kind}; ask your CA for a \
+         certificate with an RSA key of 2048 bits or more",
         file.display()
     )]
     SigningKey {
         /// Our certificate.
         file: PathBuf,
-        /// What kind of key it has.
+        /// The kind of its key.
         kind: &'static str,
     },
-    /// No receiver would accept what our certificate signs.
+    /// Receivers do not accept our certificate.
     #[error("own certificate {}: {fault}{}", file.display(), remedy(fault))]
     OwnCertificate {
         /// Our certificate.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         fault: PathError,
     },
     /// Nothing may be encrypted for the recipient.
@@ -139,40 +141,40 @@ pub enum SealError {
     RecipientKey {
         /// The recipient's certificate.
         file: PathBuf,
-        /// Why not, and what to do.
+        /// The reason and the remedy.
         reason: &'static str,
     },
     /// The cipher cannot be used for the peer.
     #[error("AES-256-GCM cannot be read by an SSM receiver")]
     CipherForPeer,
-    /// Our own mistake.
+    /// A bug in Sesame.
     #[error("Sesame failed on this message; please report it with the log")]
     Internal,
-    /// OpenSSL refused.
+    /// OpenSSL failed.
     #[error("cannot {verb} the message")]
     Openssl {
-        /// What it was asked to do.
+        /// The failed operation.
         verb: &'static str,
-        /// Its reasons.
+        /// The reasons from OpenSSL.
         #[source]
         source: OpensslError,
     },
 }
 
 impl SealError {
-    /// OpenSSL refused to `verb` the message.
+    /// The error for a failed operation `verb` of OpenSSL.
     pub(crate) fn openssl(verb: &'static str) -> impl Fn(ErrorStack) -> Self + Copy {
         move |stack| Self::Openssl { verb, source: stack.into() }
     }
 
-    /// Whether the message itself is at fault, and not a key or a setting: such a message goes to reject.
+    /// Whether the cause is the message and not a key or a setting. Such a message is moved to the reject queue.
     #[must_use]
     pub fn is_message_fault(&self) -> bool {
         matches!(self, Self::Blank | Self::TooLarge { .. } | Self::NotText { .. } | Self::HeaderValue { .. })
     }
 
-    /// Whether the channel can seal no message at all until a key, a certificate, a CRL or a setting changes, or time
-    /// passes.
+    /// Whether the channel cannot seal any message until a key, a certificate, a CRL or a setting changes, or until a
+    /// later time.
     #[must_use]
     pub fn stops_the_channel(&self) -> bool {
         matches!(
@@ -195,13 +197,13 @@ impl SealError {
     }
 }
 
-/// What to do about a certificate of our own.
+/// The remedy for an error of our own certificate.
 fn remedy(fault: &PathError) -> &'static str {
     match fault {
         PathError::Expired { .. } => "; have it renewed",
         PathError::NotYetValid { .. } => "; wait until then, or correct the clock",
         PathError::Revoked { .. } => "; have a new one issued",
-        PathError::Namespace { .. } => "; have one issued with a name that the policy covers, or correct the policy",
+        PathError::Namespace { .. } => "; have one issued with a name that the policy covers, or fix the policy",
         PathError::KeyUsage { .. } => "; have one issued with digitalSignature",
         PathError::ExtendedKeyUsage { .. } => "; have one issued with clientAuth and serverAuth",
         PathError::Proxy { .. } | PathError::CaAsLeaf { .. } => "; use a host certificate",
@@ -212,9 +214,9 @@ fn remedy(fault: &PathError) -> &'static str {
 /// The input of sealing.
 #[derive(Clone, Copy, Debug)]
 pub struct ToSeal<'a> {
-    /// Goes into the signed part.
+    /// The message id for the signed part.
     pub id: &'a MessageId,
-    /// The addressee to sign, if any: one of the receiver's [`names`](super::OpenPolicy::names).
+    /// The signed addressee, if any: one of the receiver's [`names`](super::OpenPolicy::names).
     pub to: Option<&'a str>,
     /// The media type of the content; `text/plain` if not given.
     pub content_type: Option<&'a str>,
@@ -222,9 +224,9 @@ pub struct ToSeal<'a> {
     pub payload: &'a [u8],
 }
 
-/// A signed and perhaps encrypted message: the body of a SEND frame.
+/// A signed and optionally encrypted message: the body of a SEND frame.
 ///
-/// Made by [`Sealer::seal`] only:
+/// Only [`Sealer::seal`] creates it:
 ///
 /// ```compile_fail
 /// let sealed = sesame_smime::Sealed { bytes: b"unsigned".to_vec() };
@@ -235,20 +237,20 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// The message as it goes on the wire.
+    /// The bytes on the wire.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The message as it goes on the wire.
+    /// The bytes on the wire.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 }
 
-/// Seals the messages of one channel. Cheap to make: one per snapshot of credential and recipient.
+/// Seals the messages of one channel. Cheap to create: one per snapshot of credential and recipient.
 pub struct Sealer {
     credential: Arc<Credential>,
     recipient: Option<Envelope>,
@@ -278,7 +280,7 @@ impl Sealer {
     /// Signs a message, and encrypts it if the channel has a recipient certificate.
     ///
     /// # Errors
-    /// [`SealError`]; nothing was sealed then.
+    /// [`SealError`].
     pub fn seal(&self, message: &ToSeal<'_>) -> Result<Sealed, SealError> {
         let size = message.payload.len();
         if size > self.policy.max_payload {
@@ -298,15 +300,14 @@ impl Sealer {
         Ok(Sealed { bytes })
     }
 
-    /// How much sealing adds to a content, at most; `id` and `to` are the message's.
+    /// An upper bound for the bytes that sealing adds to a message with `id` and `to`.
     ///
     /// # Errors
-    /// [`SealError::Openssl`] where a certificate cannot be read.
+    /// [`SealError::Openssl`] if a certificate cannot be read.
     pub fn overhead(&self, id: &MessageId, to: Option<&str>) -> Result<Overhead, SealError> {
         let own = (self.credential.certificate(), self.credential.key().as_ref());
         let recipient = self.recipient.as_ref().and_then(|envelope| envelope.certificates.iter().next());
-        Overhead::new(self.policy.peer, own, recipient, (id, to))
-            .map_err(SealError::openssl("measure what is added to"))
+        Overhead::new(self.policy.peer, own, recipient, (id, to)).map_err(SealError::openssl("compute the overhead of"))
     }
 
     fn sign(&self, message: &ToSeal<'_>) -> Result<Vec<u8>, SealError> {
@@ -339,7 +340,7 @@ impl Sealer {
         Ok(text)
     }
 
-    /// Ends the header block and writes the content in the encoding that suits it and the peer.
+    /// Ends the header block and appends the content in the encoding for the content and the peer.
     fn append_content(&self, payload: &[u8], text: &mut Vec<u8>) {
         let ssm = self.policy.peer == Peer::Ssm;
         let in_clear = self.recipient.is_none();
@@ -357,7 +358,7 @@ impl Sealer {
     }
 
     fn signature(&self, canonical: &[u8]) -> Result<Vec<u8>, SealError> {
-        // Without capabilities: an SSM receiver does not read them, and they would announce ciphers that we do not read.
+        // Without capabilities: an SSM receiver ignores them, and they would announce ciphers that we do not accept.
         let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
         let certificate = self.credential.certificate();
         CmsContentInfo::sign(Some(certificate), Some(self.credential.key()), None, Some(canonical), flags)
@@ -413,16 +414,16 @@ impl Envelope {
     }
 }
 
-/// `----` and 32 upper-case hexadecimal digits, as OpenSSL makes them; 128 random bits do not occur in a content.
+/// `----` and 32 upper-case hexadecimal digits, as in OpenSSL; 128 random bits do not occur in the content.
 fn boundary() -> Result<String, SealError> {
     let mut random = [0; 16];
-    openssl::rand::rand_bytes(&mut random).map_err(SealError::openssl("find a boundary for"))?;
+    openssl::rand::rand_bytes(&mut random).map_err(SealError::openssl("generate a boundary for"))?;
     Ok(format!("----{}", hex(&random).to_ascii_uppercase()))
 }
 
 fn append_headers(message: &ToSeal<'_>, text: &mut Vec<u8>) -> Result<(), SealError> {
     let content_type = message.content_type.unwrap_or("text/plain");
-    // The receiver would take it for a message inside the message.
+    // The receiver would treat the content as a nested message.
     if mime::is_message(content_type) {
         return Err(SealError::HeaderValue { header: "Content-Type", value: content_type.chars().take(80).collect() });
     }
@@ -454,21 +455,21 @@ pub(super) fn check_signing_key(credential: &Credential) -> Result<(), SealError
         Id::RSA | Id::EC => return Ok(()),
         Id::ED25519 => "an Ed25519 key",
         Id::ED448 => "an Ed448 key",
-        Id::RSA_PSS => "an RSA key for PSS alone",
+        Id::RSA_PSS => "an RSA key for PSS only",
         Id::DSA => "a DSA key",
         _ => "of another kind",
     };
     Err(SealError::SigningKey { file: credential.files().0.to_owned(), kind })
 }
 
-/// Nothing but what Python's `str.strip` takes away.
+/// Whether the payload consists only of characters that Python's `str.strip` removes.
 pub(super) fn is_blank(payload: &[u8]) -> bool {
     payload.iter().all(|byte| matches!(byte, 0x09..=0x0D | 0x1C..=0x20))
 }
 
-/// Printable ASCII, tabs and LF: what travels unchanged through SSM.
+/// Whether the payload is printable ASCII, tabs and LF, which SSM transfers unchanged.
 fn is_plain_text(payload: &[u8]) -> bool {
-    // Whole chunks without a branch, so that the compiler can use vector instructions.
+    // No branches inside a chunk, so that the compiler can use vector instructions.
     let plain = |byte: u8| (byte.wrapping_sub(b' ') <= b'~' - b' ') | (byte == b'\n') | (byte == b'\t');
     payload.chunks(1024).all(|chunk| chunk.iter().fold(true, |all, &byte| all & plain(byte)))
 }

@@ -1,14 +1,16 @@
-//! The crash limit: a message during which the process crashed is retried alone, and given up after the third crash.
+//! The crash limit: a message during which the process crashed is retried alone, and rejected after the third crash.
 //!
 //! # Policy
-//! - Work on a message begins with [`CrashLimit::begin`] and ends when its [`Work`] is dropped. A message in flight when the
-//!   process crashed is a suspect from the next start on. A stop on request makes no suspects ([`CrashLimit::stop`]).
-//! - A suspect is worked on alone: no other message of this process is in a plugin or being opened meanwhile, so the next
-//!   crash shows which message caused it. If the process survives, the message's crashes are forgotten.
-//! - After three crashes the message is not tried any more: [`TooManyCrashes`], which the caller rejects. The commit of that
-//!   rejection clears the journal's count, so a message that an operator takes back from the reject queue is tried again.
+//! - Work on a message begins with [`CrashLimit::begin`] and ends when its [`Work`] is dropped. A message in flight
+//!   when the process crashed is a suspect from the next start on. A stop on request makes no suspects
+//!   ([`CrashLimit::stop`]).
+//! - A suspect is processed alone: no other message of this process is in a plugin or being opened meanwhile, so that
+//!   the next crash shows which message caused it. If the process survives, the crash count of the message is cleared.
+//! - After three crashes [`CrashLimit::begin`] returns [`TooManyCrashes`], and the caller rejects the message. The
+//!   commit of that rejection clears the count in the journal, so that a message that an operator retries from the
+//!   reject queue is processed again.
 //!
-//! A message costs two lines appended to a file that is never synced (`in_flight`) and one read lock; the journal is
+//! Each message costs two lines appended to a file that is never synced (`in_flight`) and one read lock. The journal is
 //! written only for suspects.
 
 use std::collections::HashMap;
@@ -21,24 +23,24 @@ use super::SpoolError;
 use super::in_flight::{InFlight, InFlightMark, Interrupted};
 use crate::journal::{Journal, JournalError};
 
-/// Crashes after which a message is given up.
+/// Number of crashes after which a message is rejected.
 const LIMIT: u32 = 3;
 
 /// Why the crash limit cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum CrashLimitError {
-    /// The file of messages in flight.
+    /// The file of messages in flight failed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// The journal.
+    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-/// The turns of all threads that work on messages in this process: many at a time, or a suspect alone.
+/// A lock shared by all threads that process messages: held shared for a message, exclusively for a suspect.
 pub type Turns = Arc<RwLock<()>>;
 
-/// The suspects of one spool, and its messages in flight.
+/// The suspects of a spool, and its messages in flight.
 #[derive(Debug)]
 pub struct CrashLimit {
     in_flight: InFlight,
@@ -47,7 +49,7 @@ pub struct CrashLimit {
     turns: Turns,
 }
 
-/// A message that is not tried any more.
+/// A message is at the crash limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the process crashed {crashes} times while it worked on this message, the last time on this message alone; please \
@@ -57,12 +59,12 @@ pub struct TooManyCrashes {
     pub crashes: u32,
 }
 
-/// Work on one message; it ends when this is dropped.
+/// Work on one message, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the work ends when it is dropped"]
 pub struct Work<'a> {
     _mark: Option<InFlightMark>,
-    /// Set for a suspect that is worked on alone.
+    /// Set for a suspect.
     suspect: Option<(&'a CrashLimit, Interrupted)>,
     _turn: Turn<'a>,
 }
@@ -99,10 +101,10 @@ impl CrashLimit {
         locked(&self.suspects)
     }
 
-    /// Begins work on a message. Blocks while a suspect is worked on, and for a suspect until nothing else is.
+    /// Begins work on a message. Blocks while a suspect is processed; for a suspect, blocks while any message is.
     ///
     /// # Errors
-    /// [`TooManyCrashes`] for a message that is not tried any more.
+    /// [`TooManyCrashes`] for a message at the crash limit.
     pub fn begin(&self, channel: &str, digest: &[u8; 32]) -> Result<Work<'_>, TooManyCrashes> {
         let suspect = self.suspect(channel, digest);
         if let Some((_, crashes @ LIMIT..)) = suspect {
@@ -126,30 +128,30 @@ impl CrashLimit {
         let message = Interrupted { channel: InFlight::name(channel), digest: *digest };
         let crashes = suspects.get(&message).copied()?;
         drop(suspects);
-        if crashes >= LIMIT && self.is_refused(&message) {
+        if crashes >= LIMIT && self.is_rejected(&message) {
             self.suspects().remove(&message);
             return None;
         }
         Some((message, crashes))
     }
 
-    /// Whether the refusal of a message that was given up is durable: that ends the journal's count. Where an operator asks
-    /// for the message again, it is tried like any other.
-    fn is_refused(&self, message: &Interrupted) -> bool {
+    /// Whether the rejection of a message at the crash limit is durable, which clears the count in the journal. If an
+    /// operator retries the message, it is processed like any other.
+    fn is_rejected(&self, message: &Interrupted) -> bool {
         let counted = self.journal.attempts(&message.channel, &message.digest).inspect_err(|error| {
             tracing::error!(channel = message.channel, error = message::cause::chain(error), "cannot read the journal");
         });
         matches!(counted, Ok((_, 0)))
     }
 
-    /// The program stops on request: messages still in flight do not become suspects.
+    /// Notes that the program stops on request: messages still in flight do not become suspects.
     pub fn stop(&self) {
         if let Err(error) = self.in_flight.stop() {
             tracing::debug!(%error, "cannot clear the messages in flight");
         }
     }
 
-    /// The process survived a suspect, or the suspect is settled.
+    /// Clears a suspect that the process survived.
     fn forget(&self, message: &Interrupted) {
         self.suspects().remove(message);
         if let Err(error) = self.journal.clear_crashes(&message.channel, &message.digest) {
@@ -194,7 +196,7 @@ mod tests {
             CrashLimit::open(&self.folder.path().join("in-work"), journal, Arc::clone(&self.turns)).unwrap()
         }
 
-        /// A process that crashes while it works on the message.
+        /// Simulates a crash while the process works on the message.
         fn crash(&self) {
             let limit = self.start();
             let work = limit.begin("central", &MESSAGE).unwrap();
@@ -203,11 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_given_up_after_three_crashes() {
+    fn a_message_is_refused_after_three_crashes() {
         let mut spool = Spool::new();
         for _ in 0..3 {
             spool.crash();
-            // The crashed process held its turn; the next one has turns of its own.
+            // The crashed process held the lock; the next one has its own.
             spool.turns = Turns::default();
         }
         let limit = spool.start();
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_given_up_is_retried_on_an_operators_request() {
+    fn a_rejected_message_is_retried_on_an_operators_request() {
         let mut spool = Spool::new();
         for _ in 0..3 {
             spool.crash();
@@ -225,8 +227,8 @@ mod tests {
         }
         let limit = spool.start();
         assert!(limit.begin("central", &MESSAGE).is_err());
-        assert!(limit.begin("central", &MESSAGE).is_err(), "the refusal is not durable yet");
-        // What the commit of the refusal does.
+        assert!(limit.begin("central", &MESSAGE).is_err(), "the rejection is not durable yet");
+        // As the commit of the rejection does.
         limit.journal.clear_attempts("central", &MESSAGE).unwrap();
         drop(limit.begin("central", &MESSAGE).unwrap());
         assert!(limit.suspects().is_empty());
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_is_worked_on_alone() {
+    fn a_suspect_is_processed_alone() {
         let mut spool = Spool::new();
         spool.crash();
         spool.turns = Turns::default();

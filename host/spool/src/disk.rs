@@ -1,7 +1,7 @@
-//! The few calls that change the disk, each behind the fail point `step`.
+//! The calls that change queues on disk, each preceded by the fail point `step`.
 //!
-//! Everything that `spool` writes goes through here, so that a test can fail or kill the process at every one of them.
-//! Directories and files get exactly the modes asked for, whatever the umask says.
+//! Queues are changed only through these calls, apart from file times, so that a test can make each of them fail or
+//! kill the process there. Directories and files get exactly the requested modes, whatever the umask is.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,12 +16,12 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 
 use super::failpoint::failpoint;
 
-/// Permissions of what is written.
+/// Permissions of new files and directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Modes {
-    /// Of directories; 0750 unless set.
+    /// Mode of directories; the default is 0750.
     pub directory: u32,
-    /// Of files; 0640 unless set.
+    /// Mode of files; the default is 0640.
     pub file: u32,
 }
 
@@ -31,7 +31,7 @@ impl Default for Modes {
     }
 }
 
-/// Whether the process's umask takes bits from `mode`, so that they must be set after the creation.
+/// Whether the process's umask removes bits from `mode`, so that they must be set after creation.
 fn masked(mode: u32) -> bool {
     static UMASK: OnceLock<u32> = OnceLock::new();
     let umask = UMASK.get_or_init(|| {
@@ -42,7 +42,7 @@ fn masked(mode: u32) -> bool {
     mode & umask != 0
 }
 
-/// Makes one directory; an error if it exists.
+/// Creates a directory; fails if it exists.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     failpoint!("step")?;
     rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?;
@@ -52,7 +52,7 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a directory and those above it that are missing, and syncs the parent of each new one.
+/// Creates a directory and its missing parents, and syncs the parent of each new one.
 pub(crate) fn make_directories(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -72,7 +72,7 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Writes a new file of the directory `directory` in whole; an error if it exists.
+/// Writes a new file in `directory`; fails if it exists.
 pub(crate) fn write_new(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<File> {
     failpoint!("R05")?;
     failpoint!("step")?;
@@ -86,31 +86,31 @@ pub(crate) fn write_new(directory: impl AsFd, name: &str, bytes: &[u8], mode: u3
     Ok(file)
 }
 
-/// Forces a file or directory to the disk. Never called twice for the same content: after a failure the kernel takes
-/// the lost pages for clean, and a second call would report success.
+/// Syncs a file or directory to disk. It must not be called again for the same content: after a failure the kernel
+/// marks the lost pages as clean, and a second call would report success.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
     failpoint!("step")?;
     file.sync_all()
 }
 
-/// Forces the entries of a directory to the disk.
+/// Syncs the entries of a directory to disk.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     failpoint!("step")?;
     open_directory(path)?.sync_all()
 }
 
-/// Forces everything written to the file system of `directory` to the disk. `directory` must have been open since before
-/// the first write: an error is reported once to each descriptor that was open when it happened (Linux 5.8).
+/// Syncs the file system of `directory` to disk. `directory` must have been open since before the first write: an error
+/// is reported once to each descriptor that was open when it happened (Linux 5.8).
 pub(crate) fn sync_file_system(directory: &File) -> io::Result<()> {
     failpoint!("step")?;
     Ok(rustix::fs::syncfs(directory)?)
 }
 
-/// Renames, and fails with `AlreadyExists` where the new name is taken.
+/// Renames a file or directory; fails with `AlreadyExists` if the new name is taken.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     failpoint!("step")?;
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // File systems without the flag: the look is not atomic, but names do not repeat.
+        // File systems without the flag: the check is not atomic, but names do not repeat.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
             if to.symlink_metadata().is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -121,25 +121,25 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a file a second name; never follows a symbolic link.
+/// Creates a hard link; never follows a symbolic link.
 pub(crate) fn link(from: &Path, to: &Path) -> io::Result<()> {
     failpoint!("step")?;
     Ok(rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?)
 }
 
-/// Removes a file. Absence is fine.
+/// Removes a file; succeeds if it does not exist.
 pub(crate) fn unlink(path: &Path) -> io::Result<()> {
     failpoint!("step")?;
     absent_is_fine(rustix::fs::unlink(path).map_err(Into::into))
 }
 
-/// Removes an empty directory. Absence is fine.
+/// Removes an empty directory; succeeds if it does not exist.
 pub(crate) fn remove_empty(path: &Path) -> io::Result<()> {
     failpoint!("step")?;
     absent_is_fine(rustix::fs::rmdir(path).map_err(Into::into))
 }
 
-/// Treats absence as success.
+/// Treats `NotFound` as success.
 pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -147,7 +147,7 @@ pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Calls `each` for every entry of a directory but `.` and `..`, with its type where the file system reports it.
+/// Calls `each` for every entry of a directory except `.` and `..`, with its type if the file system reports it.
 pub(crate) fn for_each_entry(path: &Path, mut each: impl FnMut(&[u8], FileType)) -> io::Result<()> {
     let directory = open_directory(path)?;
     for entry in rustix::fs::Dir::read_from(&directory)? {
@@ -172,7 +172,7 @@ pub(crate) fn sorted_names(path: &Path, wanted: impl Fn(&[u8]) -> bool) -> io::R
     Ok(names)
 }
 
-/// Bytes that an unprivileged process may still write to the file system of `path`.
+/// Bytes available to an unprivileged process in the file system of `path`.
 ///
 /// # Errors
 /// The error of `statvfs`.
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn makes_what_it_makes_with_the_modes_asked_for() {
+    fn creates_files_and_directories_with_the_requested_modes() {
         let _turn = super::super::failpoint::scenario("");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn renames_onto_nothing_that_exists() {
+    fn never_renames_onto_an_existing_name() {
         let _turn = super::super::failpoint::scenario("");
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));

@@ -1,12 +1,12 @@
-//! Named points at which a test makes the process die, fail or dawdle.
+//! Named fail points, at which a test aborts, fails or delays the process.
 //!
-//! `failpoint!("R07")?` is nothing at all in a released binary. With `cfg(test)` or the feature `failpoints` it looks its
-//! name up in `SESAME_FAILPOINTS`, a list such as `R07=abort;step@12=err;R12=delay:200`: `abort` ends the process as
-//! SIGKILL would, `err` returns an I/O error, `delay` waits that many milliseconds. `@N` means the N-th time only (from 1).
-//! The point `step` is before every call that changes the disk, so that a test can fail or kill each of them in turn.
-//! Names follow the crash matrix: `S..` sender, `R..` receiver.
+//! `failpoint!("R07")?` compiles to nothing in a released binary. With `cfg(test)` or the feature `failpoints` it looks
+//! up its name in `SESAME_FAILPOINTS`, a list such as `R07=abort;step@12=err;R12=delay:200`: `abort` aborts the process
+//! at once, `err` returns an I/O error, `delay` waits that many milliseconds. `@N` means only the N-th time (from 1).
+//! The point `step` precedes every call in `disk` that changes a queue, so that a test can fail or abort each of them
+//! in turn. Names follow the crash matrix: `S..` sender, `R..` receiver.
 
-/// Stops at the named point if a test asked for it; otherwise nothing.
+/// Performs the action that a test set for the named point, if any.
 #[cfg(any(test, feature = "failpoints"))]
 macro_rules! failpoint {
     ($name:literal) => {
@@ -14,7 +14,7 @@ macro_rules! failpoint {
     };
 }
 
-/// Stops at the named point if a test asked for it; otherwise nothing.
+/// Performs the action that a test set for the named point, if any.
 #[cfg(not(any(test, feature = "failpoints")))]
 macro_rules! failpoint {
     ($name:literal) => {
@@ -47,7 +47,7 @@ mod active {
 
     #[derive(Debug, Default)]
     struct Points {
-        /// Name to action and the hit it applies to (every hit, if none).
+        /// By name, the action and the hit it applies to (`None`: every hit).
         actions: HashMap<String, (Action, Option<u64>)>,
         hits: HashMap<&'static str, u64>,
     }
@@ -75,7 +75,7 @@ mod active {
         points
     }
 
-    /// Counts a passage of point `name` and does what a test asked for there.
+    /// Counts a hit of the point `name` and performs its action, if any.
     ///
     /// # Errors
     /// The injected error.
@@ -98,7 +98,7 @@ mod active {
         }
     }
 
-    /// Holds the points for one test; they are off again when it is dropped.
+    /// Reserves the fail points for one test; dropping it clears them.
     #[cfg(test)]
     pub(crate) struct Scenario(#[expect(dead_code, reason = "held, not read")] std::sync::MutexGuard<'static, ()>);
 
@@ -111,18 +111,19 @@ mod active {
 
     #[cfg(test)]
     impl Scenario {
-        /// Sets the points from here on.
+        /// Sets the points and resets their hits.
         pub(crate) fn set(&self, list: &str) {
             *locked(points()) = parse(list);
         }
 
-        /// How often a point was passed since the last `set`.
+        /// Number of hits of a point since the last `set`.
         pub(crate) fn hits(&self, name: &str) -> u64 {
             locked(points()).hits.get(name).copied().unwrap_or(0)
         }
     }
 
-    /// Takes the points for a test: they are shared by the process, so tests that write to a spool take turns.
+    /// Reserves the points for a test. They are shared by the process, so tests that write to a spool run one at a
+    /// time.
     #[cfg(test)]
     pub(crate) fn scenario(list: &str) -> Scenario {
         static TURN: Mutex<()> = Mutex::new(());

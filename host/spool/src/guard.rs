@@ -1,6 +1,6 @@
-//! What a file system must be for the promises of the spool to hold, checked at start.
+//! Checks at start whether a file system provides what the guarantees of the spool require.
 //!
-//! Nothing is refused here: the caller says the warnings, and decides.
+//! Nothing is refused here: the caller logs the warnings and decides.
 
 use std::fs;
 use std::io;
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
-/// Why a spool on this file system may lose messages, and what to do about it.
+/// Why a spool on this file system may lose messages or be unreadable for other programs, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpoolWarning {
-    /// Memory, not disk.
+    /// A file system in memory.
     #[error(
-        "{path:?} is in memory ({kind}): every message in it is lost when the machine stops; \
+        "{path:?} is in memory ({kind}): all messages in it are lost when the machine stops; \
          put the spool on a disk"
     )]
     Memory {
@@ -25,16 +25,16 @@ pub enum SpoolWarning {
     },
     /// An overlay, as in a container without a volume.
     #[error(
-        "{path:?} is on an overlay, which goes with its container and miscounts directories for Python's dirq; \
+        "{path:?} is on an overlay, which is deleted with its container and has link counts that Python's dirq misreads; \
          mount a volume there"
     )]
     Overlay {
         /// The spool.
         path: PathBuf,
     },
-    /// A file system whose directories do not count their entries.
+    /// A file system whose link counts do not count subdirectories.
     #[error(
-        "{path:?} is on {kind}, where Python's dirq (1.8) miscounts and takes nothing from a queue; \
+        "{path:?} is on {kind}, where Python's dirq (1.8) misreads link counts and finds no elements; \
          keep a queue that dirq reads on ext4 or XFS"
     )]
     NoLinkCounts {
@@ -43,9 +43,9 @@ pub enum SpoolWarning {
         /// `btrfs`.
         kind: String,
     },
-    /// A file system across the network.
+    /// A network file system.
     #[error(
-        "{path:?} is on {kind}: locks and syncs may not hold there; \
+        "{path:?} is on {kind}, where locks and syncs may be unreliable; \
          use a local file system, or make sure that only one machine uses this spool"
     )]
     Network {
@@ -54,7 +54,7 @@ pub enum SpoolWarning {
         /// Such as `nfs4`.
         kind: String,
     },
-    /// A file system in a process.
+    /// A file system in user space.
     #[error("{path:?} is on {kind}, whose syncs depend on the program behind it; use a local file system")]
     UserSpace {
         /// The spool.
@@ -64,7 +64,7 @@ pub enum SpoolWarning {
     },
     /// ext4 without a journal.
     #[error(
-        "{path:?} is on {kind} without a journal: after a power cut it must be repaired and may lose whole directories; \
+        "{path:?} is on {kind} without a journal: after a power cut it needs a repair and may lose whole directories; \
          add a journal with `tune2fs -O has_journal {device}` while it is not mounted"
     )]
     NoJournal {
@@ -75,8 +75,8 @@ pub enum SpoolWarning {
         /// The block device.
         device: String,
     },
-    /// Mounted so that a sync does not reach the disk.
-    #[error("{path:?} is mounted with `{option}`: a power cut may lose what was synced; mount it without")]
+    /// A mount option with which a sync may not reach the disk.
+    #[error("{path:?} is mounted with `{option}`: a power cut may lose synced data; mount it without that option")]
     WeakMount {
         /// The spool.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum SpoolWarning {
 }
 
 impl SpoolWarning {
-    /// The same in a few words, for a log line that names the spool beside them.
+    /// A short form, for a log line that also has the path.
     #[must_use]
     pub fn brief(&self) -> String {
         match self {
@@ -109,19 +109,20 @@ struct Mount {
     options: Vec<String>,
 }
 
-/// Looks at the file system of a directory that exists.
+/// Inspects the file system of an existing directory.
 ///
 /// # Errors
-/// Where `path` or `/proc/self/mountinfo` cannot be read.
+/// The system error, if `path` or `/proc/self/mountinfo` cannot be read.
 pub fn inspect(path: &Path) -> io::Result<Vec<SpoolWarning>> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     let mount = find_mount(&table, &MountKey::of(path)?);
-    Ok(mount.map_or_else(Vec::new, |mount| judge(path, &mount, has_journal)))
+    Ok(mount.map_or_else(Vec::new, |mount| warnings(path, &mount, has_journal)))
 }
 
-/// What a line of `mountinfo` is found by.
+/// The key for finding a line of `mountinfo`.
 ///
-/// The id is exact. The device is not: on btrfs `stat` gives each subvolume a device of its own, which is in no line.
+/// The id is exact. The device is not: on btrfs `stat` returns a separate device for each subvolume, which no line
+/// contains.
 #[derive(Debug)]
 enum MountKey {
     Id(String),
@@ -166,7 +167,7 @@ fn find_mount(table: &str, key: &MountKey) -> Option<Mount> {
     })
 }
 
-fn judge(path: &Path, mount: &Mount, has_journal: impl Fn(&str) -> Option<bool>) -> Vec<SpoolWarning> {
+fn warnings(path: &Path, mount: &Mount, has_journal: impl Fn(&str) -> Option<bool>) -> Vec<SpoolWarning> {
     let (path, kind) = (path.to_owned(), mount.kind.clone());
     let mut warnings = Vec::new();
     match kind.as_str() {
@@ -192,8 +193,8 @@ fn judge(path: &Path, mount: &Mount, has_journal: impl Fn(&str) -> Option<bool>)
     warnings
 }
 
-/// Whether the kernel keeps a journal for a block device; `None` where that cannot be known. With a journal inside the file
-/// system there is an entry `loop0-8` in `/proc/fs/jbd2`.
+/// Whether the kernel has a journal for a block device; `None` if that is unknown. A journal inside the file system has
+/// an entry such as `loop0-8` in `/proc/fs/jbd2`.
 fn has_journal(source: &str) -> Option<bool> {
     let device = fs::canonicalize(source).ok()?;
     let name = device.file_name()?.to_str()?.to_owned();
@@ -221,21 +222,21 @@ mod tests {
         assert_eq!((mount.kind.as_str(), mount.source.as_str()), ("ext4", "/dev/loop0"));
         assert!(mount.options.contains(&"nobarrier".to_owned()));
         assert_eq!(by_device("9:9"), None);
-        // As btrfs has it: the line's device is 0:39, that of every file there is another.
+        // As on btrfs: the device in the line is 0:39, but files there have another.
         let mount = find_mount(TABLE, &MountKey::Id("43".to_owned())).unwrap();
         assert_eq!(mount.kind, "btrfs");
         assert_eq!(find_mount(TABLE, &MountKey::Id("39".to_owned())), None);
     }
 
     #[test]
-    fn warns_of_what_does_not_keep_messages() {
+    fn warns_about_unsuitable_file_systems() {
         let judged = |kind: &str, options: &[&str], journal| {
             let mount = Mount {
                 kind: kind.to_owned(),
                 source: "/dev/x".to_owned(),
                 options: options.iter().map(|&option| option.to_owned()).collect(),
             };
-            judge(Path::new("/s"), &mount, |_| journal)
+            warnings(Path::new("/s"), &mount, |_| journal)
         };
         assert!(matches!(judged("tmpfs", &[], None)[..], [SpoolWarning::Memory { .. }]));
         assert!(matches!(judged("overlay", &[], None)[..], [SpoolWarning::Overlay { .. }]));
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_at_the_file_system_it_runs_on() {
+    fn inspects_the_file_system_it_runs_on() {
         inspect(&std::env::temp_dir()).unwrap();
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(

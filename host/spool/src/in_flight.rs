@@ -1,13 +1,13 @@
-//! Which messages were in flight when the process crashed.
+//! The messages that are in flight, recorded so that a crash can be attributed to them.
 //!
-//! A plugin or a library can take the whole process down, and the broker then delivers the same message again. Before the
-//! work on a message begins, its digest is appended to a small file, and afterwards struck off. Every message left in the
-//! file at the next start was in flight during a crash: [`super::CrashLimit`] counts it.
+//! A plugin or a library can crash the whole process, and the broker then redelivers the same message. Before the work
+//! on a message, its digest is appended to a small file; after the work, a second line marks the end. Every message
+//! without an end at the next start was in flight during a crash: [`super::CrashLimit`] counts it.
 //!
 //! # On disk
-//! Lines `+CHANNEL DIGEST` and `-CHANNEL DIGEST`, never synced: the file has to survive the process, not the machine, and a
-//! power cut is not the message's fault. Whole lines of another form are ignored. The file is truncated when no message is
-//! in flight and it has grown to 64 KiB: truncating it each time costs more than a message's two lines.
+//! Lines `+CHANNEL DIGEST` and `-CHANNEL DIGEST`, never synced: the file must survive a crash of the process, not of
+//! the machine, since a power cut does not count against a message. Other lines are ignored. The file is truncated when
+//! no message is in flight and it has grown to 64 KiB; truncating it every time would cost more than the two lines.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Interrupted {
     pub(super) channel: String,
-    /// SHA-256 of the message as it came, or of the element's content.
+    /// SHA-256 of the message as received, or of the element's content.
     pub(super) digest: [u8; 32],
 }
 
@@ -42,9 +42,9 @@ pub(super) struct InFlight {
 struct Inner {
     file: File,
     bytes: u64,
-    /// How often each line is open: two copies of a message may be in flight at once.
+    /// Number of unfinished messages for each line: two copies of a message may be in flight at once.
     open: HashMap<String, usize>,
-    /// No more lines are written.
+    /// Set when no more lines are written.
     stopped: bool,
 }
 
@@ -65,12 +65,12 @@ impl InFlight {
         Ok((Self { inner: Arc::new(Mutex::new(inner)) }, interrupted))
     }
 
-    /// A channel's name as it is written in the file.
+    /// A channel's name as written in the file.
     pub(super) fn name(channel: &str) -> String {
         channel.replace(['\n', ' '], "_")
     }
 
-    /// Empties the file for good: the program stops on request.
+    /// Empties the file and writes no more lines, because the program stops on request.
     ///
     /// # Errors
     /// The error of `ftruncate`.
@@ -83,7 +83,7 @@ impl InFlight {
     /// Notes that work on a message begins; it ends when the mark is dropped.
     ///
     /// # Errors
-    /// The error of the write. The message may still be worked on.
+    /// The error of the write. The message may still be processed.
     pub(super) fn begin(&self, channel: &str, digest: &[u8; 32]) -> io::Result<InFlightMark> {
         let line = format!("{} {}", Self::name(channel), hex(digest));
         self.note('+', &line)?;
@@ -113,7 +113,7 @@ impl InFlight {
     }
 }
 
-/// Work on a message; ends when it is dropped.
+/// Marks work on a message, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the work ends when it is dropped"]
 pub(super) struct InFlightMark {
@@ -123,14 +123,14 @@ pub(super) struct InFlightMark {
 
 impl Drop for InFlightMark {
     fn drop(&mut self) {
-        // A line that stays counts as a crash that did not happen.
+        // If this fails, the message may be counted as in flight during the next crash.
         let _ = self.work.note('-', &self.line);
     }
 }
 
 fn parse(text: &str) -> Vec<Interrupted> {
     let mut open: Vec<&str> = Vec::new();
-    // A last line without an end was being written during the crash; it counts too.
+    // A last line without a line end was being written during the crash; it counts too.
     for line in text.lines() {
         if let Some(begun) = line.strip_prefix('+') {
             open.push(begun);
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn returns_what_was_in_flight_and_nothing_that_was_done() {
+    fn returns_messages_in_flight_and_no_finished_ones() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in-work");
         let (work, before) = InFlight::open(&path).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_small_and_takes_any_content() {
+    fn stays_small_and_ignores_other_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("in-work");
         let (work, _) = InFlight::open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Messages on disk: those that wait to be sent, and those that were received.
+//! Messages on disk: those waiting to be sent, and those received.
 //!
 //! Start at [`Outgoing`] for the sending side and at [`CommitEngine`] for the receiving side.
 //!
@@ -6,27 +6,27 @@
 //! |---|---|
 //! | `outgoing` | queues of messages to send: a `dirq` without fields, or a plain directory |
 //! | `queue` | queues with fields: incoming, reject, deferred |
-//! | [`commit`] | received messages become durable, many at a time |
-//! | [`journal`] | the SQLite file of what was received, sent and deferred |
+//! | [`commit`] | the commit engine, which makes received messages durable |
+//! | [`journal`] | the SQLite file with all received, sent and deferred messages |
 //! | `crashes`, `in_flight` | the crash limit of a message |
-//! | `lock` | the one owner of a spool |
-//! | `guard` | what a file system must provide |
-//! | `disk`, `failpoint` | every call that changes the disk, and how tests make it fail |
+//! | `lock` | exclusive ownership of a spool |
+//! | `guard` | checks of the file system |
+//! | `disk`, `failpoint` | the calls that change queues, and fault injection for tests |
 //!
-//! Not here: the network, S/MIME, plugins, tokio. All calls block. No other crate writes messages to disk.
+//! The network, S/MIME, plugins and tokio are out of scope. All calls block. No other crate writes messages to disk.
 //!
-//! # Proof
-//! A [`LockedElement`] is made only by locking an element, and nothing is read or removed without it. A [`Stored`] is made
-//! only by the commit engine, when the message is on disk and in the journal, and nothing is acknowledged without it.
-//! Neither can be cloned or made elsewhere.
+//! # Proof types
+//! A [`LockedElement`] is created only by locking an element, and is required to read or remove it. A [`Stored`] is
+//! created only by the commit engine, when the message is on disk and in the journal, and is required to acknowledge
+//! it. Neither can be cloned or created elsewhere.
 //!
 //! # On disk
-//! `outgoing` and `queue` have the layouts of the queues, [`journal`] that of the SQLite file, `in_flight` that of the file
-//! `in-work`, `lock` that of the lock file.
+//! `outgoing` and `queue` describe the layouts of the queues, [`journal`] that of the SQLite file, `in_flight` that of
+//! the file `in-work`, `lock` that of the lock file.
 //!
 //! # Limits
-//! 16,000 elements in one directory of a queue; a batch closes at 64 messages or 8 MiB. Callers limit the size of what they
-//! read.
+//! 16,000 elements in one directory of a queue; a batch closes at 64 messages or 8 MiB. Callers limit the size of what
+//! they read.
 
 pub mod commit;
 mod crashes;
@@ -58,24 +58,22 @@ pub use outgoing::{
 };
 pub use queue::{Element, ElementError, ElementPath, Elements, LockedQueueElement, Purged, Queue};
 
-/// What can go wrong with a spool as a whole. Errors that meet one element are [`ReadError`] and [`ElementError`], those
-/// that meet a commit [`CommitError`].
+/// An error of a whole spool. Errors of single elements are [`ReadError`] and [`ElementError`], those of a commit
+/// [`CommitError`].
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// Another Sesame works on it.
+    /// Another Sesame uses it.
     #[error("{path:?} is in use by another Sesame{}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     AlreadyHeld {
         /// The lock file.
         path: PathBuf,
-        /// Its holder, if it said so.
+        /// The process id of its holder, if known.
         pid: Option<u32>,
     },
-    /// There is no queue where one should be.
-    #[error(
-        "{path:?} is not a queue: make it with mode 0750 for the user Sesame runs as, or correct the configuration"
-    )]
+    /// The directory of a queue does not exist.
+    #[error("{path:?} is not a queue: create it with mode 0750 for the user Sesame runs as, or fix the configuration")]
     NotAQueue {
-        /// The place.
+        /// The path.
         path: PathBuf,
     },
     /// A field name outside `[0-9a-zA-Z]+`.
@@ -90,21 +88,21 @@ pub enum SpoolError {
         /// The name.
         name: String,
     },
-    /// The operating system refused.
+    /// A system call failed.
     #[error("cannot {action} {path:?}")]
     Io {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system error.
         #[source]
         source: io::Error,
     },
 }
 
 impl SpoolError {
-    /// Makes the error of an action out of that of the operating system.
+    /// Returns a function that wraps the system error of an action.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -1,7 +1,7 @@
-//! One owner for each spool and each outgoing queue.
+//! Exclusive ownership of a spool or an outgoing queue.
 //!
-//! The lock is `flock` on a file that is never removed. The process id in it is for people: the kernel frees
-//! the lock when its holder exits, so a left-over file never prevents a start.
+//! The lock is `flock` on a file that is never removed. The process id in it is only informative: the kernel releases
+//! the lock when its holder exits, so that a left-over file never prevents a start.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FlockOperation, OFlags};
 
 use super::SpoolError;
 
-/// Proof that this process owns a spool. Held for life; dropping it gives the spool up.
+/// Proof that this process owns a spool. Dropping it releases the spool.
 #[derive(Debug)]
 pub struct SpoolLock {
     path: PathBuf,
@@ -20,12 +20,12 @@ pub struct SpoolLock {
 }
 
 impl SpoolLock {
-    /// Takes the lock file `path`, made with mode 0600 where it is missing.
+    /// Locks the file `path`, and creates it with mode 0600 if it is missing.
     ///
     /// # Errors
     /// [`SpoolError::AlreadyHeld`] with the process id of the holder; [`SpoolError::Io`].
     pub fn acquire(path: &Path) -> Result<Self, SpoolError> {
-        // Never through a symbolic link: what it points to would be truncated.
+        // Never through a symbolic link, whose target would be truncated.
         let mut file = files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600)
             .map_err(SpoolError::io("open lock file", path))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -48,8 +48,8 @@ impl SpoolLock {
 
 impl Drop for SpoolLock {
     fn drop(&mut self) {
-        // Best effort: closing the file frees the lock in any case. Unlocking frees it also where a child process that is
-        // just being started still has the descriptor.
+        // Best effort: closing the file releases the lock. Unlocking also releases it if a child process that is being
+        // started still has the descriptor.
         let _ = self.file.set_len(0);
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_holder_learns_the_process_id_of_the_first() {
+    fn a_second_holder_gets_the_process_id_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let first = SpoolLock::acquire(&path).unwrap();

@@ -1,8 +1,8 @@
-//! The names that directory queues use.
+//! Names in directory queues.
 //!
-//! An intermediate directory is 8 lower-case hexadecimal digits, an element 14: seconds (8), microseconds (5) and one
-//! digit that separates writers of the same microsecond. Names never repeat in one process, even when the clock is
-//! set back: the time in a name only ever grows.
+//! The name of an intermediate directory has 8 lower-case hexadecimal digits, that of an element 14: seconds (8),
+//! microseconds (5) and one digit that distinguishes writers in the same microsecond. Names never repeat in one
+//! process, even if the clock is set back: the time in a name always increases.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,7 +24,7 @@ pub(crate) fn is_field(name: &str) -> bool {
     !name.is_empty() && name.len() <= 255 && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// Reads an element name as a number, which sorts as the name does.
+/// The number in an element name. Numbers sort as names do.
 pub fn element_number(name: &[u8]) -> Option<u64> {
     if !is_element(name) {
         return None;
@@ -50,7 +50,7 @@ pub(crate) fn fresh_element() -> String {
     format!("{:08x}{:05x}{digit:x}", (time / MICROSECONDS) & 0xffff_ffff, time % MICROSECONDS)
 }
 
-/// The intermediate directory a QueueSimple element of this moment belongs to, at 60 seconds a directory.
+/// The current intermediate directory of a QueueSimple, which has one directory for every 60 seconds.
 pub(crate) fn directory_of_now() -> String {
     let now = seconds_now();
     format!("{:08x}", (now - now % 60) & 0xffff_ffff)
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_its_own_names_and_no_others() {
+    fn recognises_its_own_names_and_no_others() {
         assert!(is_element(fresh_element().as_bytes()));
         assert!(is_directory(directory_of_now().as_bytes()));
         for bad in ["", "6b03126398f93", "6b03126398f937.tmp", "6B03126398F937", "6b03126398f93g"] {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn never_gives_a_name_twice() {
+    fn never_returns_a_name_twice() {
         let threads: Vec<_> =
             (0..4).map(|_| std::thread::spawn(|| (0..5000).map(|_| fresh_element()).collect::<Vec<_>>())).collect();
         let mut names: Vec<String> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

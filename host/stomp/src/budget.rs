@@ -1,23 +1,23 @@
 //! Memory for deliveries, counted in bytes and shared by every session of the process.
 //!
-//! A session takes its share before it reads a body and hands it over inside the delivery. Dropping the delivery's
-//! [`Reservation`] returns it. A session that cannot get its share stops reading, and so the broker stops sending.
+//! A session reserves memory before it reads a body; the delivery carries the [`Reservation`], and dropping it frees
+//! the memory. A session that cannot reserve memory stops reading, so that the broker stops sending.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One permit of the semaphore counts for this many bytes, because permits are counted in 32 bits.
+/// Bytes per permit of the semaphore, which counts permits in 32 bits.
 const UNIT: usize = 1024;
 
-/// The memory that deliveries may take in all. Clones share it.
+/// The memory that all deliveries together may use. Clones share it.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget {
     units: Arc<Semaphore>,
     total: u32,
 }
 
-/// A share of the budget; dropping it gives it back.
+/// A part of the budget; dropping it frees the memory.
 #[derive(Debug)]
 pub struct Reservation {
     permit: OwnedSemaphorePermit,
@@ -42,14 +42,14 @@ impl MemoryBudget {
         self.total as usize * UNIT
     }
 
-    /// Waits for `bytes`. What is more than the whole budget gets the whole budget, so that one message too large for it
-    /// passes alone instead of never.
+    /// Waits until `bytes` are free and reserves them. A request above the whole budget gets the whole budget, so that
+    /// a message too large for it is still received, alone.
     pub(crate) async fn reserve(self, bytes: usize) -> Option<Reservation> {
         let wanted = units(bytes).min(self.total);
         self.units.acquire_many_owned(wanted).await.ok().map(|permit| Reservation { permit })
     }
 
-    /// Takes `bytes` if they are free.
+    /// Reserves `bytes` if they are free.
     pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
         let wanted = units(bytes).min(self.total);
         Arc::clone(&self.units).try_acquire_many_owned(wanted).ok().map(|permit| Reservation { permit })
@@ -64,13 +64,13 @@ impl Default for MemoryBudget {
 }
 
 impl Reservation {
-    /// In bytes.
+    /// Its size in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.permit.num_permits() * UNIT
     }
 
-    /// Gives back what is more than `bytes`.
+    /// Frees what exceeds `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let excess = self.permit.num_permits().saturating_sub(units(bytes) as usize);
         drop(self.permit.split(excess));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_exceeds_the_whole_budget_gets_all_of_it() {
+    async fn a_request_above_the_budget_gets_the_whole_budget() {
         let budget = MemoryBudget::new(4096);
         let mut all = budget.clone().reserve(1 << 40).await.unwrap();
         assert_eq!((all.bytes(), budget.available()), (4096, 0));

@@ -1,20 +1,22 @@
-//! Bytes to frames, resumable at every byte and without looking at a byte twice.
+//! Decodes frames. Decoding can pause at every byte and never scans a byte twice.
 //!
-//! Lines of the head are consumed one by one as they become whole; a body stays in the buffer until it is whole and then
-//! leaves it as [`Bytes`] without a copy (small ones are copied, so that a few bytes do not hold a whole read buffer).
+//! Lines of the head are consumed one by one as they are completed. A body stays in the buffer until it is complete and
+//! is then split off as [`Bytes`] without a copy; small bodies are copied, so that a few bytes do not keep a whole read
+//! buffer alive.
 //!
 //! # Limits
-//! They hold for frames that are still incomplete, so a peer that never ends a line or a body is met by an error and not
-//! by our memory. There are two exceptions. An ERROR whose body is too long is given with an empty body, because its
-//! `message` header is what an operator needs and the connection ends with it anyway. The body of a MESSAGE that is
-//! announced as too long is thrown away as it comes, so that one such message does not keep the connection from every
-//! other. Where no length is announced the body may never end: one byte over the limit is an error.
+//! Limits also apply to incomplete frames, so that a peer that never ends a line or a body causes an error and does not
+//! exhaust memory. There are two exceptions. An ERROR whose body is too long is returned with an empty body: operators
+//! need its `message` header, and the connection ends with it anyway. A MESSAGE body whose announced length is too long
+//! is discarded as it arrives, so that the messages after it are still received. Without an announced length the body
+//! may never end: one byte over the limit is an error.
 //!
 //! # Strictness
-//! Known commands of the peer's side only; a header line needs a name and a colon; an undefined escape is fatal
-//! (STOMP 1.2, "Value Encoding"); `content-length` is digits, repeated only with one value, authoritative, and followed
-//! by NUL. CR LF ends a line in 1.2 and before a version is agreed; in 1.0 and 1.1 a CR is a byte like any other. A value
-//! may hold a raw colon, since brokers of every version send them, and need not be UTF-8.
+//! - Only known commands of the peer's side are accepted.
+//! - A header line needs a name and a colon; an undefined escape is fatal (STOMP 1.2, "Value Encoding").
+//! - `content-length` consists of digits, is authoritative and must be followed by NUL; repeated values must be equal.
+//! - CR LF ends a line in 1.2 and before a version is agreed; in 1.0 and 1.1 a CR is an ordinary byte.
+//! - A value may contain an unescaped colon, since brokers of every version send them, and need not be UTF-8.
 
 mod error;
 
@@ -58,32 +60,32 @@ impl Default for Limits {
     }
 }
 
-/// What was found in the buffer.
+/// What the decoder found in the buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// One or more line ends between frames; a whole run in the buffer is one event.
+    /// One or more line ends between frames; consecutive line ends in the buffer are one event.
     HeartBeat,
-    /// The head of a frame is whole; its body follows. A caller that budgets memory reserves it now.
+    /// The head of a frame is complete; its body follows. A caller with a memory budget reserves memory now.
     Head {
         /// The frame's command.
         command: Command,
-        /// The length of the body where it is announced.
+        /// The announced length of the body.
         content_length: Option<usize>,
         /// Bytes of header names and values.
         header_bytes: usize,
     },
-    /// A whole frame.
+    /// A complete frame.
     Frame(Frame),
-    /// A MESSAGE whose body is over the limit, after all of it has gone by.
+    /// A MESSAGE whose body was over the limit and has been skipped.
     Oversized {
         /// The frame, with an empty body.
         frame: Frame,
-        /// How long the body was, in bytes.
+        /// The length of the body in bytes.
         length: u64,
     },
 }
 
-/// The head of a frame while it grows.
+/// The head of the frame in progress.
 #[derive(Debug)]
 struct Head {
     command: Command,
@@ -103,17 +105,16 @@ enum Phase {
     Between,
     Headers(Head),
     Body(Head),
-    /// The body of a MESSAGE that is announced as over the limit is going by.
+    /// Skipping a MESSAGE body whose announced length is over the limit.
     Skip(Head, Skipped),
-    /// An ERROR with too long a body was given: nothing after it is read.
+    /// After an ERROR with too long a body: all further input is discarded.
     Over,
 }
 
-/// How far an announced body has gone by, in bytes.
+/// Progress of skipping an announced body, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Skipped {
     seen: u64,
-    /// What is still to come.
     left: usize,
 }
 
@@ -123,25 +124,25 @@ enum Step {
     Found(Event),
 }
 
-/// A resumable decoder of what one side of a connection sends.
+/// A resumable decoder for the frames of one side of a connection.
 #[derive(Debug)]
 pub struct Decoder {
     origin: Origin,
     version: Option<Version>,
     limits: Limits,
     phase: Phase,
-    /// Bytes at the front of the buffer that hold no line end (or NUL) for sure.
+    /// Number of bytes at the front of the buffer that are known to contain no line end (or NUL).
     scanned: usize,
 }
 
 impl Decoder {
-    /// A decoder of what `origin` sends, before a version is agreed.
+    /// A decoder for frames of `origin`, before a version is agreed.
     #[must_use]
     pub fn new(origin: Origin, limits: Limits) -> Self {
         Self { origin, version: None, limits, phase: Phase::Between, scanned: 0 }
     }
 
-    /// Reads what follows by the rules of `version`.
+    /// Decodes further input by the rules of `version`.
     pub fn set_version(&mut self, version: Version) {
         self.version = Some(version);
     }
@@ -171,7 +172,7 @@ impl Decoder {
         }
     }
 
-    /// Whether a frame has begun that is not whole, given the bytes that [`decode`](Self::decode) left.
+    /// Whether a frame is incomplete, given the bytes that [`decode`](Self::decode) left in the buffer.
     #[must_use]
     pub fn mid_frame(&self, buffer: &BytesMut) -> bool {
         match self.phase {
@@ -181,20 +182,20 @@ impl Decoder {
         }
     }
 
-    /// Whether the bytes in the buffer are the beginning of a MESSAGE body of unannounced length.
+    /// Whether the buffer contains the beginning of a MESSAGE body of unannounced length.
     #[must_use]
     pub(crate) fn in_open_message(&self) -> bool {
         matches!(&self.phase, Phase::Body(Head { command: Command::Message, content_length: None, .. }))
     }
 
-    /// How many bytes of the body of a MESSAGE of unannounced length can still count: those up to the limit, and the one
-    /// that ends the frame or breaks the limit. `None` where no such body is being read.
+    /// How many more bytes of a MESSAGE body of unannounced length are worth reading: those up to the limit, and the
+    /// one that ends the frame or exceeds the limit. `None` if no such body is being read.
     #[must_use]
     pub(crate) fn open_room(&self, buffered: usize) -> Option<usize> {
         self.in_open_message().then(|| (self.limits.body.saturating_add(1)).saturating_sub(buffered))
     }
 
-    /// How many bytes the frame in progress is known to need beyond the `buffered` ones.
+    /// How many bytes beyond the `buffered` ones the frame in progress is known to need.
     #[must_use]
     pub fn missing(&self, buffered: usize) -> usize {
         match &self.phase {
@@ -227,7 +228,7 @@ impl Decoder {
         Ok(Step::Again)
     }
 
-    /// Drops line ends at the front and says whether there were any.
+    /// Drops line ends at the front and returns whether there were any.
     fn skip_line_ends(&self, buffer: &mut BytesMut) -> bool {
         let cr = self.lines_may_end_in_cr();
         let mut skipped = 0;
@@ -385,7 +386,7 @@ fn take_body(buffer: &mut BytesMut, length: usize) -> Bytes {
     body
 }
 
-/// The announced length: digits only, and the same wherever it is repeated.
+/// The announced length: digits only; repeated values must be equal.
 fn content_length(headers: &Headers) -> Result<Option<usize>, FrameError> {
     let mut found = None;
     for (_, value) in headers.iter().filter(|(name, _)| *name == b"content-length") {
@@ -402,7 +403,7 @@ fn content_length(headers: &Headers) -> Result<Option<usize>, FrameError> {
 
 struct UndefinedEscape;
 
-/// Appends `raw` to `out`, unescaped by the rules of `version`; as it is where there is none.
+/// Appends `raw` to `out`, unescaped by the rules of `version`; unchanged if that is `None`.
 fn unescape(version: Option<Version>, raw: &[u8], out: &mut Vec<u8>) -> Result<(), UndefinedEscape> {
     let Some(version) = version else {
         out.extend_from_slice(raw);

@@ -1,53 +1,54 @@
-//! Destinations: the forms that RabbitMQ and ActiveMQ know, and what a RECEIPT for a SEND to each is worth.
+//! Destinations: the forms that RabbitMQ and ActiveMQ know, and what a RECEIPT for a SEND to each of them guarantees.
 //!
-//! Both brokers take a destination apart in ways of their own, and both confirm messages that no queue holds. The table
-//! in `docs/src/destinations.md` lists every form with what each broker does; a test proves it against both.
+//! Each broker parses destinations in its own way, and both confirm messages that no queue holds. The table in
+//! `docs/src/destinations.md` lists what each broker does with every form; a test checks it against both.
 //!
-//! Not here: whether a queue exists; see [`rabbitmq`](super::rabbitmq).
+//! Whether a queue exists is checked in [`rabbitmq`](super::rabbitmq).
 
 use std::fmt;
 use std::ops::Deref;
 
-/// A destination and its form. Made by [`Destination::parse`]; reads as the text it was made of.
+/// A destination and its form. Dereferences to the text that [`Destination::parse`] was given.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination {
     text: String,
     form: Form,
 }
 
-/// How a destination is written.
+/// The syntax of a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
-    /// `/queue/NAME`: RabbitMQ declares the queue with the first frame of a connection that names it; ActiveMQ makes it.
+    /// `/queue/NAME`: RabbitMQ declares the queue at the first frame of a connection that names it; ActiveMQ creates
+    /// it.
     Queue,
-    /// `/amq/queue/NAME`: a queue of RabbitMQ as it is; nothing is declared.
+    /// `/amq/queue/NAME`: an existing queue of RabbitMQ; nothing is declared.
     AmqQueue,
     /// `/topic/NAME`, and `/dsub/NAME` of a durable subscription.
     Topic,
     /// `/exchange/NAME[/KEY]` of RabbitMQ.
     Exchange,
-    /// `/temp-queue/`, `/temp-topic/`, `/remote-temp-queue/`, `/remote-temp-topic/`: gone with a connection.
+    /// `/temp-queue/`, `/temp-topic/`, `/remote-temp-queue/`, `/remote-temp-topic/`: deleted with a connection.
     Temporary,
-    /// `/reply-queue/NAME` of RabbitMQ: the default exchange, unchecked.
+    /// `/reply-queue/NAME` of RabbitMQ: the default exchange, without a check.
     ReplyQueue,
-    /// `queue://NAME` and its siblings of ActiveMQ.
+    /// `queue://NAME`, `topic://NAME` and their `temp-` forms (ActiveMQ).
     Url,
-    /// No form of the table: RabbitMQ 3.10 declares a queue, ActiveMQ makes one of that name.
+    /// No known prefix: RabbitMQ 3.10 declares a queue, ActiveMQ creates one of that name.
     Plain,
-    /// Several destinations in one, by commas (ActiveMQ).
+    /// Several destinations, separated by commas (ActiveMQ).
     Composite,
-    /// A form of the table without a name.
+    /// A known prefix without a name.
     Nameless,
 }
 
-/// What a RECEIPT for a SEND says.
+/// What a RECEIPT for a SEND guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
-    /// A queue had the message when the connection first used the destination.
+    /// A queue holds the message, provided that it was not deleted after the connection first used the destination.
     Held,
-    /// Nothing, until the queue is proved to exist.
+    /// The same as `Held` once the queue is known to exist; nothing before that.
     HeldIfProved,
-    /// Nothing: the message may be nowhere.
+    /// Nothing: no queue may hold the message.
     Nothing,
 }
 
@@ -69,13 +70,14 @@ const FORMS: &[(&str, Form)] = &[
 ];
 
 impl Destination {
-    /// Takes a destination apart. Every text has a form; what may be sent to is decided by [`promise`](Self::promise).
+    /// Parses a destination. Every text has a form; [`promise`](Self::promise) decides whether messages may be sent to
+    /// it.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let known = FORMS.iter().find_map(|(prefix, form)| Some((*form, text.strip_prefix(prefix)?)));
         let form = match known {
             Some((_, name)) if name.trim().is_empty() => Form::Nameless,
-            // RabbitMQ takes a comma for a part of the name, ActiveMQ for the beginning of another destination.
+            // A comma is a part of the name for RabbitMQ, and begins another destination for ActiveMQ.
             _ if text.contains(',') => Form::Composite,
             Some((form, _)) => form,
             None => Form::Plain,
@@ -83,19 +85,18 @@ impl Destination {
         Self { text: text.to_owned(), form }
     }
 
-    /// The destination as it is written.
+    /// The destination as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Its form.
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// What a RECEIPT for a SEND to it says.
+    /// What a RECEIPT for a SEND to it guarantees.
     #[must_use]
     pub fn promise(&self) -> Promise {
         match self.form {
@@ -105,8 +106,8 @@ impl Destination {
         }
     }
 
-    /// Whether a part of the name, between dots, is `*` or `>`: ActiveMQ gives a message for such a name to every queue that
-    /// fits at that moment; where none does, only a receiver of the same wildcard is sure to get it.
+    /// Whether a part of the name, between dots, is `*` or `>`. ActiveMQ delivers a message for such a name to every
+    /// queue that matches at that moment; if none does, only a receiver of the same wildcard is certain to get it.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         let name = |one: &str| {
@@ -117,7 +118,7 @@ impl Destination {
         self.form != Form::Exchange && self.text.split(',').any(wild)
     }
 
-    /// The destination of RabbitMQ that names the same queue and declares nothing; `None` where none is named.
+    /// The RabbitMQ destination that names the same queue without declaring it; `None` if this form names no queue.
     #[must_use]
     pub fn without_declaring(&self) -> Option<String> {
         match self.form {

@@ -1,11 +1,11 @@
-//! Frames to bytes. What a version cannot express is refused here: a line feed in a header must never become a second
-//! header on the wire.
+//! Encodes frames. What a version cannot express is refused: a line feed in a header must never become a second header
+//! on the wire.
 
 use bytes::{BufMut as _, BytesMut};
 
 use super::frame::{Command, Frame, Version};
 
-/// Why a frame cannot be written. Our own fault or that of our configuration, never the broker's.
+/// Why a frame cannot be encoded. The cause is this program or its configuration, never the broker.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// A header without a name.
@@ -14,8 +14,8 @@ pub enum EncodeError {
         /// The frame.
         command: Command,
     },
-    /// A name or value holds a byte that the version has no escape for.
-    #[error("{command} header {header:?} holds byte {byte:#04x}, which STOMP cannot carry there")]
+    /// A name or value contains a byte that the version cannot escape.
+    #[error("{command} header {header:?} contains byte {byte:#04x}, which STOMP cannot express there")]
     Unrepresentable {
         /// The frame.
         command: Command,
@@ -32,7 +32,7 @@ pub enum EncodeError {
     },
 }
 
-/// Appends the command line, the headers and the empty line of a frame; on an error `out` is as it was.
+/// Appends the command line, the headers and the empty line of a frame; on error `out` is unchanged.
 ///
 /// # Errors
 /// [`EncodeError`] for what `version` cannot express.
@@ -55,7 +55,7 @@ pub(crate) fn encode_head<'h>(
     Ok(())
 }
 
-/// Appends a whole frame. A `content-length` is added where there is a body and none is set.
+/// Appends a whole frame. A `content-length` is added if there is a body and the header is not set.
 ///
 /// # Errors
 /// [`EncodeError`] for what `version` cannot express.
@@ -85,7 +85,7 @@ fn encode_header(
         header: String::from_utf8_lossy(name.get(..80).unwrap_or(name)).into_owned(),
         byte,
     };
-    // Without escapes a colon ends the name, and is an ordinary byte of the value.
+    // Without escapes a colon ends the name; in the value it is an ordinary byte.
     escape(out, version, version.is_none(), name).map_err(refuse)?;
     out.put_u8(b':');
     escape(out, version, false, value).map_err(refuse)?;
@@ -93,7 +93,7 @@ fn encode_header(
     Ok(())
 }
 
-/// Appends `text` escaped by the rules of `version`; the first byte that has no escape is the error.
+/// Appends `text`, escaped for `version`; the error is the first byte that has no escape.
 fn escape(out: &mut BytesMut, version: Option<Version>, refuse_colon: bool, text: &[u8]) -> Result<(), u8> {
     if !text.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r' | b':' | 0)) {
         out.put_slice(text);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_a_version_cannot_escape_and_leaves_the_buffer_as_it_was() {
+    fn refuses_what_a_version_cannot_escape_and_leaves_the_buffer_unchanged() {
         let cases = [
             (Command::Connect, None, "login", "a\nb", b'\n'),
             (Command::Connect, Some(Version::V1_2), "passcode", "a\rb", b'\r'),

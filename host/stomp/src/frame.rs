@@ -1,11 +1,11 @@
-//! The units of STOMP: versions, commands, headers and frames. Nothing here reads or writes bytes of the wire; that is
+//! The types of STOMP: versions, commands, headers and frames. Reading and writing them is the task of
 //! [`decode`](super::decode) and [`encode`](super::encode).
 
 use std::fmt;
 
 use bytes::Bytes;
 
-/// A version of the protocol. Before CONNECTED none is agreed.
+/// A protocol version. None is agreed before CONNECTED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// STOMP 1.0: no escapes, no heart-beats.
@@ -17,7 +17,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// The version as CONNECTED names it; `None` for one we do not speak.
+    /// The version as written in CONNECTED; `None` if it is not supported.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -56,13 +56,13 @@ pub enum Origin {
 
 macro_rules! commands {
     ($($variant:ident $text:literal $origin:ident,)*) => {
-        /// A command of STOMP 1.0 to 1.2. There is no other: an unknown command line is a broken peer.
+        /// A command of STOMP 1.0 to 1.2. Any other command line is a protocol error.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "the names are those of the specification")]
         pub enum Command { $($variant,)* }
 
         impl Command {
-            /// Every command.
+            /// All commands.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The command of an exact command line.
@@ -108,8 +108,8 @@ commands! {
 }
 
 impl Command {
-    /// Whether headers of this frame are escaped in `version`. CONNECT and CONNECTED never are, so that a 1.0 peer reads
-    /// them (STOMP 1.2, "Value Encoding"); before a version is agreed nothing is.
+    /// Whether headers of this frame are escaped in `version`. CONNECT and CONNECTED never are, so that a 1.0 peer can
+    /// read them (STOMP 1.2, "Value Encoding"), and no frame is before a version is agreed.
     pub(crate) fn escapes(self, version: Option<Version>) -> bool {
         let opening = matches!(self, Self::Connect | Self::Stomp | Self::Connected);
         !opening && version >= Some(Version::V1_1)
@@ -122,11 +122,11 @@ impl fmt::Display for Command {
     }
 }
 
-/// Headers in the order of the wire, unescaped. Names and values are bytes: a broker may pass on a value that is not
-/// UTF-8, and an ACK must give back exactly what came.
+/// Headers in wire order, unescaped. Names and values are bytes: a broker may send a value that is not UTF-8, and an
+/// ACK must return exactly what was received.
 ///
-/// One allocation holds all text, another where each header ends; the first value of a repeated name counts
-/// (STOMP 1.2, "Repeated Header Entries").
+/// One allocation holds all text, another the end of each header. The first value of a repeated name counts (STOMP 1.2,
+/// "Repeated Header Entries").
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     text: Vec<u8>,
@@ -134,7 +134,6 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// No headers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -148,14 +147,14 @@ impl Headers {
         self.ends.push((name_end, self.text.len()));
     }
 
-    /// The same headers and one more.
+    /// These headers and one more.
     #[must_use]
     pub fn with(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.push(name, value);
         self
     }
 
-    /// Adds one header whose parts are written by `fill`, which is given the text once for the name and once for the value.
+    /// Adds one header whose name and value are appended by the two closures.
     pub(crate) fn push_with<E>(
         &mut self,
         fill_name: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -174,7 +173,7 @@ impl Headers {
         self.iter().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// The first value of `name`; `None` where there is none or it is not UTF-8.
+    /// The first value of `name`; `None` if there is none or it is not UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.bytes(name).and_then(|value| std::str::from_utf8(value).ok())
@@ -189,19 +188,19 @@ impl Headers {
         })
     }
 
-    /// How many headers there are.
+    /// Number of headers.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no headers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Bytes of all names and values.
+    /// Total size of names and values in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.text.len()
@@ -215,7 +214,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
 }
 
 impl fmt::Debug for Headers {
-    /// As a map; what a login consists of is left out.
+    /// Shows a map; login and passcode are hidden.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.iter().map(|(name, value)| {
             let secret = name == b"passcode" || name == b"login";
@@ -229,29 +228,29 @@ impl fmt::Debug for Headers {
 /// One frame.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What it asks or says.
+    /// The command line.
     pub command: Command,
-    /// Its headers, unescaped.
+    /// The headers, unescaped.
     pub headers: Headers,
-    /// Its body; bytes of any kind.
+    /// The body: arbitrary bytes.
     pub body: Bytes,
 }
 
 impl Frame {
-    /// A frame without headers and body.
+    /// A frame without headers or body.
     #[must_use]
     pub fn new(command: Command) -> Self {
         Self { command, headers: Headers::new(), body: Bytes::new() }
     }
 
-    /// The same frame with one more header.
+    /// This frame with one more header.
     #[must_use]
     pub fn with(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push(name, value);
         self
     }
 
-    /// The same frame with this body.
+    /// This frame with the given body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
@@ -260,7 +259,7 @@ impl Frame {
 }
 
 impl fmt::Debug for Frame {
-    /// Without the body: it belongs in no log.
+    /// Shows the size of the body but not its content, which must not be logged.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} and a body of {} bytes", self.command, self.headers, self.body.len())
     }
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_reads_back_and_nothing_else_does() {
+    fn parses_every_command_and_nothing_else() {
         for command in Command::ALL {
             assert_eq!(Command::parse(command.as_str().as_bytes()), Some(*command));
         }

@@ -1,16 +1,18 @@
 //! STOMP 1.0, 1.1 and 1.2 as a client: frames, one session with a broker, and the connector that finds a broker.
 //!
-//! Start at [`session`]: a sender and a receiver each hold one. Below it are [`frame`], [`decode`] and [`encode`] (no I/O),
-//! beside it [`budget`] (memory for deliveries), above it [`connector`] (addresses, TCP, TLS, back-off).
+//! Start at [`session`]: a sender and a receiver each hold one. It is built on [`frame`], [`decode`] and [`encode`],
+//! which do no I/O, and on [`budget`], which limits the memory for deliveries. [`connector`] opens sessions (addresses,
+//! TCP, TLS, back-off).
 //!
-//! Not here: S/MIME, the spool, plugins, and how a TLS configuration is made.
+//! Out of scope: S/MIME, the spool, plugins, and building a TLS configuration.
 //!
-//! # Promises
-//! - A [`Receipt`] is made in one place, when a RECEIPT frame names a frame of this connection. Without it no send succeeds:
-//!   an ERROR, a time-out, an end of stream and a dropped session are failures.
-//! - A delivery is acknowledged only through its [`AckToken`]. The session itself acknowledges nothing, and NACK is never
-//!   sent: RabbitMQ redelivers at once for ever, and ActiveMQ moves the message to its dead-letter queue.
-//! - [`Destination::promise`] says what a receipt is worth for a destination, and [`rabbitmq`] checks whether a queue exists.
+//! # Guarantees
+//! - A [`Receipt`] is created in one place: when a RECEIPT frame names a frame of this connection. Without it no send
+//!   succeeds: an ERROR, a timeout, an end of stream and a dropped session are failures.
+//! - A delivery is acknowledged only through its [`AckToken`]. The session itself acknowledges nothing, and NACK is
+//!   never sent: RabbitMQ redelivers at once, forever, and ActiveMQ moves the message to its dead-letter queue.
+//! - [`Destination::promise`] gives what a receipt guarantees for a destination; [`rabbitmq`] checks whether a queue
+//!   exists.
 //!
 //! # Limits
 //! Memory is bounded whatever the broker sends: by [`Limits`] for a frame in progress and by [`MemoryBudget`] for

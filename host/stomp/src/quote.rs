@@ -1,8 +1,8 @@
-//! Text of a peer made fit for an error message or a log line.
+//! Text of a peer, escaped for an error message or a log line.
 
 use message::text::escaped;
 
-/// How many bytes of a peer's text are shown.
+/// Maximum number of bytes shown of a peer's text.
 pub(crate) const SHOWN: usize = 4096;
 
 /// `text` on one line: cut at [`SHOWN`] bytes, unsafe characters escaped, bytes that are not UTF-8 replaced.

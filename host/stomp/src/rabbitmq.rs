@@ -1,23 +1,24 @@
 //! Queries that only RabbitMQ answers, made with STOMP frames.
 //!
-//! Its plugin confirms a SEND to a queue that is not there: `/amq/queue/NAME` declares nothing, and `/queue/NAME` is
-//! declared once in a connection, so that a queue that is deleted afterwards is missed by none of the SENDs that follow
-//! (3.10.8). STOMP has no frame to ask whether a queue exists.
+//! RabbitMQ confirms a SEND to a queue that does not exist: `/amq/queue/NAME` declares nothing, and `/queue/NAME`
+//! declares the queue only once per connection, so that SENDs are still confirmed after the queue is deleted (3.10.8).
+//! STOMP has no frame that asks whether a queue exists.
 //!
 //! # How a queue is queried
-//! By a SUBSCRIBE that is refused whatever the queue: with `x-stream-offset`, which only a stream takes. The refusal
-//! says what there is; no consumer is added, no message is touched, and an `auto-delete` queue stays. A stream takes the
-//! subscription; `prefetch-count:-1` sees to it that it delivers nothing, and the connection is closed at once. Either way
-//! it costs a connection of its own, since RabbitMQ ends one after an ERROR. A RabbitMQ before 3.10 takes the subscription for
-//! every queue; there it says only whether the queue exists, and an `auto-delete` queue without other consumers is deleted.
+//! With a SUBSCRIBE that every queue refuses: it has an `x-stream-offset`, which only a stream accepts. The text of the
+//! ERROR says whether the queue exists and of which type it is. No consumer is added, no message is delivered, and an
+//! `auto-delete` queue stays. A stream accepts the subscription; with `prefetch-count:-1` it delivers nothing, and the
+//! connection is closed at once. Each query needs a connection of its own, since RabbitMQ closes it after an ERROR.
+//! RabbitMQ before 3.10 accepts the subscription for every queue: the query then only shows whether the queue exists,
+//! and it deletes an `auto-delete` queue without other consumers.
 //!
 //! | answer | meaning |
 //! |---|---|
-//! | `NOT_FOUND - no queue` | there is none |
-//! | `PRECONDITION_FAILED - invalid arg 'x-stream-offset' … of queue type rabbit_classic_queue` | there is, of that type |
-//! | `PRECONDITION_FAILED - inequivalent arg` | `/queue/NAME`: there is, and it was declared with arguments |
-//! | RECEIPT | it is a stream |
-//! | `ACCESS_REFUSED` | this user may not read from the queue and gets no answer |
+//! | `NOT_FOUND - no queue` | no such queue |
+//! | `PRECONDITION_FAILED - invalid arg 'x-stream-offset' … of queue type rabbit_classic_queue` | a queue of that type |
+//! | `PRECONDITION_FAILED - inequivalent arg` | `/queue/NAME`: the queue was declared with arguments |
+//! | RECEIPT | a stream |
+//! | `ACCESS_REFUSED` | the user has no read permission for the queue |
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use message::cause::chain;
 /// How long closing the connection may take.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What RabbitMQ says of a queue.
+/// What RabbitMQ reports about a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueState {
     /// It exists and keeps messages until they are acknowledged.
@@ -36,21 +37,21 @@ pub enum QueueState {
         /// `classic` or `quorum`.
         kind: String,
     },
-    /// It is a stream: a subscriber gets only what comes after it subscribed.
+    /// It is a stream: a subscriber gets only messages sent after it subscribed.
     Stream,
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// It exists, declared with other arguments than `/queue/NAME` declares it with.
+    /// It exists, but was declared with other arguments than those of `/queue/NAME`.
     DeclaredOtherwise {
-        /// The broker's words, fit to be shown.
+        /// The broker's text, escaped.
         words: String,
     },
-    /// This user gets no answer.
+    /// The user may not read from it.
     Denied {
-        /// The broker's words, fit to be shown.
+        /// The broker's text, escaped.
         words: String,
     },
-    /// The broker could not be asked, or its answer is none of the known ones.
+    /// The query failed, or its answer is unknown.
     Unclear {
         /// Why.
         why: String,
@@ -63,10 +64,10 @@ pub fn is_rabbitmq(server: &str) -> bool {
     server.starts_with("RabbitMQ/")
 }
 
-/// Whether a RabbitMQ refuses arguments that the type of a queue does not know: since 3.10
-/// ([rabbitmq-server#4572](https://github.com/rabbitmq/rabbitmq-server/pull/4572)). Before, every queue takes
-/// `x-stream-offset`, so that a stream looks like any other queue.
-fn judges_arguments(server: &str) -> bool {
+/// Whether this RabbitMQ refuses arguments that the type of a queue does not support: since 3.10
+/// ([rabbitmq-server#4572](https://github.com/rabbitmq/rabbitmq-server/pull/4572)). Earlier versions accept
+/// `x-stream-offset` for every queue, so that a stream cannot be distinguished from other queues.
+fn refuses_unsupported_arguments(server: &str) -> bool {
     let mut parts = server.trim_start_matches("RabbitMQ/").split('.').map(|part| part.parse().unwrap_or(u32::MAX));
     let version = (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(u32::MAX));
     version >= (3, 10)
@@ -78,37 +79,37 @@ pub fn is_activemq(server: &str) -> bool {
     server.starts_with("ActiveMQ")
 }
 
-/// Asks about the queue of `destination`, which is a `/queue/` or `/amq/queue/` one. The session cannot be used afterwards.
+/// Queries the queue of a `/queue/` or `/amq/queue/` destination. The session cannot be used afterwards.
 ///
-/// A `/queue/NAME` is declared where it is missing, as by any SEND or SUBSCRIBE.
+/// A missing queue of a `/queue/NAME` destination is declared, as by any SEND or SUBSCRIBE.
 pub async fn look_at_queue(session: &Session, destination: &str) -> QueueState {
-    let asked = session.subscribe(&Subscribe::to_be_refused(destination)).await;
+    let answer = session.subscribe(&Subscribe::to_be_refused(destination)).await;
     let known = is_rabbitmq(session.server());
-    match asked {
+    match answer {
         Ok(_) => {
             session.disconnect(GRACE).await;
-            if known && !judges_arguments(session.server()) {
-                // A queue that is missing is NOT_FOUND there too.
+            if known && !refuses_unsupported_arguments(session.server()) {
+                // These versions answer NOT_FOUND for a missing queue as well.
                 return QueueState::There { kind: "unknown".to_owned() };
             }
             if known {
                 return QueueState::Stream;
             }
-            let why = "the broker takes a subscription that RabbitMQ refuses: it is not RabbitMQ".to_owned();
+            let why = "the broker accepts a subscription that RabbitMQ refuses: it is not RabbitMQ".to_owned();
             QueueState::Unclear { why }
         }
-        Err(error) => read(&error),
+        Err(error) => state_from_error(&error),
     }
 }
 
-fn read(error: &SessionError) -> QueueState {
+fn state_from_error(error: &SessionError) -> QueueState {
     match error.broker_text() {
-        Some(words) => read_words(&words),
+        Some(text) => state_from_text(&text),
         None => QueueState::Unclear { why: chain(error) },
     }
 }
 
-fn read_words(words: &str) -> QueueState {
+fn state_from_text(words: &str) -> QueueState {
     let kind = || {
         let rest = words.split_once("invalid arg 'x-stream-offset'")?.1;
         let kind = rest.rsplit_once("of queue type rabbit_")?.1;
@@ -120,18 +121,13 @@ fn read_words(words: &str) -> QueueState {
     let words = words.to_owned();
     match () {
         () if words.contains("NOT_FOUND - no queue") => QueueState::Missing,
-        () if is_declared_otherwise(&words) => QueueState::DeclaredOtherwise { words },
+        () if words.contains("PRECONDITION_FAILED - inequivalent arg") => QueueState::DeclaredOtherwise { words },
         () if words.contains("ACCESS_REFUSED") => QueueState::Denied { words },
         () => QueueState::Unclear { why: words },
     }
 }
 
-/// Whether the broker says that a queue was declared with arguments that `/queue/NAME` does not give.
-fn is_declared_otherwise(words: &str) -> bool {
-    words.contains("PRECONDITION_FAILED - inequivalent arg")
-}
-
-/// Whether words of RabbitMQ are about the queue of `destination`.
+/// Whether a text of RabbitMQ names the queue of `destination`.
 #[must_use]
 pub fn names(words: &str, destination: &Destination) -> bool {
     let named = destination.without_declaring();
@@ -139,10 +135,10 @@ pub fn names(words: &str, destination: &Destination) -> bool {
     name.is_some_and(|name| words.contains(&format!("queue '{}'", name.replace("%2F", "/"))))
 }
 
-/// What to do about words of RabbitMQ about the use of `destination`, where there is something to do.
+/// The remedy for an ERROR of RabbitMQ that concerns `destination`; `None` if none is known.
 #[must_use]
 pub fn remedy(destination: &Destination, words: &str) -> Option<String> {
-    match read_words(words) {
+    match state_from_text(words) {
         QueueState::Missing => Some(missing(destination)),
         QueueState::DeclaredOtherwise { words } => Some(declared_otherwise(destination, &words)),
         _ if words.contains("consumer prefetch count is not set") => Some(stream(destination)),
@@ -151,7 +147,7 @@ pub fn remedy(destination: &Destination, words: &str) -> Option<String> {
 }
 
 impl QueueState {
-    /// What is wrong with using `destination`, and what to do about it; `None` where nothing is known to be.
+    /// Why `destination` cannot be used, and the remedy; `None` if no problem is known.
     #[must_use]
     pub fn complaint(&self, destination: &Destination) -> Option<String> {
         match self {
@@ -160,41 +156,39 @@ impl QueueState {
             Self::Missing => Some(missing(destination)),
             Self::DeclaredOtherwise { words } => Some(declared_otherwise(destination, words)),
             Self::Denied { words } => Some(format!(
-                "the broker does not say whether the queue of {destination} is there, and it confirms messages for one \
-                 that is not ({words}): give this user the permission to read from that queue"
+                "cannot check whether the queue of {destination} exists, and the broker confirms messages for a missing \
+                 queue ({words}): give this user read permission for the queue"
             )),
-            Self::Unclear { why } => {
-                Some(format!("cannot find out whether the queue of {destination} is there: {why}"))
-            }
+            Self::Unclear { why } => Some(format!("cannot check whether the queue of {destination} exists: {why}")),
         }
     }
 }
 
 fn missing(destination: &Destination) -> String {
     format!(
-        "there is no queue for {destination} on the broker, which confirms messages for it all the same: declare the \
-         queue there, or write /queue/NAME, which declares it"
+        "no queue for {destination} on the broker, although the broker confirms messages for it: declare the queue, or \
+         use /queue/NAME, which declares it"
     )
 }
 
 fn stream(destination: &Destination) -> String {
     format!(
-        "{destination} is a stream of RabbitMQ: a receiver gets only what comes after it subscribed, and nothing is \
-         removed by an ACK; name a classic or quorum queue, streams are not supported"
+        "{destination} is a RabbitMQ stream, which is not supported: a receiver gets only messages sent after it \
+         subscribed, and an ACK removes nothing; use a classic or quorum queue"
     )
 }
 
 fn declared_otherwise(destination: &Destination, words: &str) -> String {
-    let kind = words.contains("'x-queue-type'") && words.contains("the value 'stream'");
-    if kind {
+    let is_stream = words.contains("'x-queue-type'") && words.contains("the value 'stream'");
+    if is_stream {
         return stream(destination);
     }
     match destination.without_declaring().filter(|_| destination.form() == Form::Queue) {
         Some(other) => format!(
-            "the queue of {destination} was declared with arguments of its own, and a /queue/ destination declares it \
-             without: set destination to {other}, which takes the queue as it is ({words})"
+            "the queue of {destination} was declared with arguments, but a /queue/ destination declares it without: set \
+             destination to {other}, which uses the existing queue ({words})"
         ),
-        None => format!("the queue of {destination} was declared otherwise ({words})"),
+        None => format!("the queue of {destination} was declared with other arguments ({words})"),
     }
 }
 
@@ -203,15 +197,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rabbitmq_before_3_10_cannot_tell_a_stream() {
-        for (server, judges) in [
+    fn rabbitmq_before_3_10_accepts_unsupported_arguments() {
+        for (server, refuses) in [
             ("RabbitMQ/3.8.9", false),
             ("RabbitMQ/3.9.13", false),
             ("RabbitMQ/3.10.8", true),
             ("RabbitMQ/4.0.2", true),
             ("RabbitMQ/x", true),
         ] {
-            assert_eq!(judges_arguments(server), judges, "{server}");
+            assert_eq!(refuses_unsupported_arguments(server), refuses, "{server}");
         }
     }
 
@@ -225,19 +219,19 @@ mod tests {
 
     #[test]
     fn reads_the_answers_of_rabbitmq_3_10() {
-        assert_eq!(read_words(MISSING), QueueState::Missing);
-        assert_eq!(read_words(QUORUM), QueueState::There { kind: "quorum".to_owned() });
-        assert_eq!(read_words(LIMITED), QueueState::DeclaredOtherwise { words: LIMITED.to_owned() });
+        assert_eq!(state_from_text(MISSING), QueueState::Missing);
+        assert_eq!(state_from_text(QUORUM), QueueState::There { kind: "quorum".to_owned() });
+        assert_eq!(state_from_text(LIMITED), QueueState::DeclaredOtherwise { words: LIMITED.to_owned() });
         let denied = "access_refused: ACCESS_REFUSED - access to queue 'a' in vhost '/' refused for user 'b'";
-        assert_eq!(read_words(denied), QueueState::Denied { words: denied.to_owned() });
+        assert_eq!(state_from_text(denied), QueueState::Denied { words: denied.to_owned() });
         let other = QueueState::Unclear { why: "Processing error".to_owned() };
-        assert_eq!(read_words("Processing error"), other);
+        assert_eq!(state_from_text("Processing error"), other);
     }
 
     #[test]
-    fn a_queue_named_like_an_answer_is_not_taken_for_one() {
+    fn a_queue_named_like_an_answer_is_not_mistaken_for_one() {
         let hostile = "not_found: NOT_FOUND - no queue 'of queue type rabbit_classic_queue' in vhost '/'";
-        assert_eq!(read_words(hostile), QueueState::Missing);
+        assert_eq!(state_from_text(hostile), QueueState::Missing);
     }
 
     #[test]
@@ -246,7 +240,7 @@ mod tests {
         let text = remedy(&queue, LIMITED).unwrap();
         assert!(text.contains("set destination to /amq/queue/a,") && text.contains("x-max-length"), "{text}");
         let text = remedy(&queue, STREAM).unwrap();
-        assert!(text.contains("is a stream") && !text.contains("/amq/queue/"), "{text}");
+        assert!(text.contains("is a RabbitMQ stream") && !text.contains("/amq/queue/"), "{text}");
         let text = remedy(&Destination::parse("/amq/queue/a"), MISSING).unwrap();
         assert!(text.contains("no queue for /amq/queue/a") && text.contains("declare"), "{text}");
         assert_eq!(remedy(&queue, "Bad CONNECT"), None);

@@ -1,56 +1,58 @@
-//! What TLS says, in words: alerts of a broker (RFC 8446 section 6) and failures that rustls names in its debug form.
+//! Error texts for TLS: alerts of a broker (RFC 8446, section 6), and failures that rustls shows in debug form.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-/// An alert as an operator finds it in other logs, with what it means.
+/// The name of an alert as other logs show it, and its meaning.
 pub(crate) fn alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let (name, meaning) = match alert {
         A::HandshakeFailure => {
-            ("handshake_failure", "it shares no cipher with us, or does not take our certificate; its log says which")
+            ("handshake_failure", "no common cipher suite, or our certificate is not accepted; see the broker's log")
         }
         A::NoCertificate | A::CertificateRequired => {
-            ("certificate_required", "it wants a client certificate, and got none it can use")
+            ("certificate_required", "the broker requires a client certificate and got none that it can use")
         }
-        A::BadCertificate => ("bad_certificate", "it cannot read our certificate, or its signature does not verify"),
+        A::BadCertificate => ("bad_certificate", "our certificate is malformed, or its signature is invalid"),
         A::UnsupportedCertificate => {
-            ("unsupported_certificate", "our certificate is of a kind, or for a use, that it does not accept")
+            ("unsupported_certificate", "the broker does not accept the type or the key usage of our certificate")
         }
-        A::CertificateRevoked => ("certificate_revoked", "its revocation list names our certificate"),
+        A::CertificateRevoked => ("certificate_revoked", "our certificate is revoked"),
         A::CertificateExpired => {
-            ("certificate_expired", "our certificate has expired or is not valid yet, by the broker's clock")
+            ("certificate_expired", "our certificate has expired or is not valid yet by the broker's clock")
         }
-        A::CertificateUnknown => ("certificate_unknown", "it does not accept our certificate and does not say why"),
-        A::UnknownCA => ("unknown_ca", "it does not know the authority that issued our certificate"),
-        A::AccessDenied => ("access_denied", "our certificate is valid, and its owner may not come in"),
-        A::ProtocolVersion => ("protocol_version", "it speaks neither TLS 1.2 nor TLS 1.3"),
-        A::InsufficientSecurity => ("insufficient_security", "it demands ciphers that are not offered"),
-        A::UnrecognisedName => ("unrecognized_name", "it does not know the host name that we call it by"),
-        A::DecryptError => ("decrypt_error", "a signature or a check of the handshake failed: does the key fit?"),
-        A::InternalError => ("internal_error", "it failed for a reason of its own; its log says which"),
+        A::CertificateUnknown => ("certificate_unknown", "our certificate is not accepted; the broker gives no reason"),
+        A::UnknownCA => ("unknown_ca", "the broker does not know the CA that issued our certificate"),
+        A::AccessDenied => ("access_denied", "our certificate is valid but not authorised"),
+        A::ProtocolVersion => ("protocol_version", "the broker supports neither TLS 1.2 nor TLS 1.3"),
+        A::InsufficientSecurity => ("insufficient_security", "the broker requires cipher suites that are not offered"),
+        A::UnrecognisedName => ("unrecognized_name", "the broker does not serve the configured host name"),
+        A::DecryptError => {
+            ("decrypt_error", "a signature or a check of the handshake failed: does the key match the certificate?")
+        }
+        A::InternalError => ("internal_error", "internal error of the broker; see its log"),
         other => return format!("TLS alert {}", spaced(&format!("{other:?}"))),
     };
     format!("TLS alert {name}: {meaning}")
 }
 
-/// Why TLS failed.
+/// The text for a TLS failure.
 pub(crate) fn failure(error: &Error) -> String {
     use PeerIncompatible as P;
     match error {
         Error::AlertReceived(received) => alert(*received),
-        // Our verifier's own words.
+        // The text comes from our verifier.
         Error::InvalidCertificate(CertificateError::Other(other)) => other.0.to_string(),
         Error::InvalidCertificate(CertificateError::BadSignature) => {
-            "the handshake's signature does not verify: the broker does not hold the key of its certificate".to_owned()
+            "the signature of the handshake is invalid: the broker does not hold the key of its certificate".to_owned()
         }
-        Error::InvalidCertificate(CertificateError::BadEncoding) => "it cannot be read".to_owned(),
+        Error::InvalidCertificate(CertificateError::BadEncoding) => "it is malformed".to_owned(),
         Error::InvalidCertificate(other) => spaced(&format!("{other:?}")),
         Error::NoCertificatesPresented => "the broker sent no certificate".to_owned(),
         Error::PeerIncompatible(P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig) => {
-            "the broker speaks neither TLS 1.2 nor TLS 1.3".to_owned()
+            "the broker supports neither TLS 1.2 nor TLS 1.3".to_owned()
         }
-        Error::PeerIncompatible(why) => format!("the broker's TLS does not fit ours: {}", spaced(&format!("{why:?}"))),
-        Error::PeerMisbehaved(why) => format!("the broker breaks the rules of TLS: {}", spaced(&format!("{why:?}"))),
+        Error::PeerIncompatible(why) => format!("the broker's TLS is incompatible: {}", spaced(&format!("{why:?}"))),
+        Error::PeerMisbehaved(why) => format!("the broker violates the TLS protocol: {}", spaced(&format!("{why:?}"))),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             "the broker's answer is not a TLS handshake".to_owned()
         }
@@ -80,40 +82,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alerts_are_said_by_their_name_and_meaning() {
+    fn alerts_show_their_name_and_meaning() {
         for (received, begins) in [
-            (AlertDescription::HandshakeFailure, "TLS alert handshake_failure: it shares no cipher with us"),
-            (AlertDescription::CertificateRequired, "TLS alert certificate_required: it wants a client certificate"),
-            (AlertDescription::UnknownCA, "TLS alert unknown_ca: it does not know the authority"),
+            (AlertDescription::HandshakeFailure, "TLS alert handshake_failure: no common cipher suite"),
+            (
+                AlertDescription::CertificateRequired,
+                "TLS alert certificate_required: the broker requires a client certificate",
+            ),
+            (AlertDescription::UnknownCA, "TLS alert unknown_ca: the broker does not know the CA"),
             (AlertDescription::BadCertificate, "TLS alert bad_certificate: "),
             (AlertDescription::CertificateExpired, "TLS alert certificate_expired: our certificate has expired"),
             (AlertDescription::CertificateRevoked, "TLS alert certificate_revoked: "),
             (AlertDescription::MissingExtension, "TLS alert missing extension"),
         ] {
-            let said = failure(&Error::AlertReceived(received));
-            assert!(said.starts_with(begins), "{said}");
+            let text = failure(&Error::AlertReceived(received));
+            assert!(text.starts_with(begins), "{text}");
         }
     }
 
     #[test]
-    fn no_failure_is_said_in_debug_form() {
+    fn no_failure_shows_a_debug_form() {
         #[derive(Debug, thiserror::Error)]
-        #[error("the words of the verifier")]
+        #[error("the text of the verifier")]
         struct Verdict;
         let verdict = CertificateError::Other(OtherError(Arc::new(Verdict)));
-        for (error, words) in [
-            (Error::InvalidCertificate(verdict), "the words of the verifier"),
+        for (error, text) in [
+            (Error::InvalidCertificate(verdict), "the text of the verifier"),
             (
                 Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
-                "the broker speaks neither TLS 1.2 nor TLS 1.3",
+                "the broker supports neither TLS 1.2 nor TLS 1.3",
             ),
             (
                 Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedCipherSuite),
-                "the broker breaks the rules of TLS: selected unoffered cipher suite",
+                "the broker violates the TLS protocol: selected unoffered cipher suite",
             ),
             (Error::InvalidCertificate(CertificateError::UnknownIssuer), "unknown issuer"),
         ] {
-            assert_eq!(failure(&error), words);
+            assert_eq!(failure(&error), text);
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Signature algorithms and keys: what their names are, and which are strong enough.
+//! Signature algorithms and keys: their names and their strength.
 //!
 //! # Policy
-//! SHA-256 and better; SHA-1 by an explicit setting; MD5, SHA-224 and what is not known here never. RSA of 2048 bits or
-//! more with an odd exponent of 3 or more, EC on a named curve of 256 bits or more, Ed25519 and Ed448.
+//! - Digests: SHA-256, SHA-384 and SHA-512; SHA-1 only with an explicit setting; MD5, SHA-224 and unknown ones never.
+//! - Keys: RSA of 2048 to 16384 bits with an odd exponent of 3 or more, EC on a named curve of 256 bits or more,
+//!   Ed25519 and Ed448.
 
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Public};
@@ -11,12 +12,12 @@ use crate::asn1::{self, Asn1Error, Element, Reader};
 use crate::certificate::TbsCertificate;
 use crate::oids;
 
-/// A message digest that is accepted somewhere, or refused by policy after the signature was verified.
+/// A message digest that some policy accepts, or refuses after the signature is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Digest {
     /// Broken; never accepted.
     Md5,
-    /// Weak; accepted by a setting only.
+    /// Weak; accepted only with a setting.
     Sha1,
     Sha256,
     Sha384,
@@ -84,8 +85,8 @@ const SIGNATURES: [(&[u8], SignatureKey, Digest); 9] = [
     (oids::ECDSA_WITH_SHA512, SignatureKey::Ecdsa, Digest::Sha512),
 ];
 
-/// Key and digest of a signature algorithm that names both; `None` for the others (RSA-PSS, Ed25519, Ed448) and for what
-/// is not known.
+/// Key and digest of a signature algorithm that names both; `None` for others (RSA-PSS, Ed25519, Ed448) and unknown
+/// ones.
 #[must_use]
 pub fn signature(oid: &[u8]) -> Option<(SignatureKey, Digest)> {
     SIGNATURES.iter().find(|(known, ..)| *known == oid).map(|(_, key, digest)| (*key, *digest))
@@ -106,7 +107,7 @@ impl Strength {
     }
 }
 
-/// A signature algorithm as a certificate or a CRL names it.
+/// The signature algorithm of a certificate or a CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignatureAlgorithm {
     pub(crate) name: String,
@@ -175,7 +176,7 @@ fn kind_of(key: &PKey<Public>) -> Option<String> {
     kind_in(&Reader::der(&key.public_key_to_der().ok()?).take(asn1::SEQUENCE).ok()?)
 }
 
-/// The kind of key in a certificate, also of one that OpenSSL cannot read.
+/// The kind of key in a certificate, even if OpenSSL cannot read the key.
 pub(crate) fn kind_of_certificate(certificate: &[u8]) -> Option<String> {
     kind_in(&TbsCertificate::read(Reader::der(certificate)).ok()?.public_key)
 }
@@ -199,7 +200,7 @@ pub(crate) fn weak_key(key: &PKey<Public>) -> Option<String> {
         Id::RSA | Id::RSA_PSS => format!("RSA of {bits} bits"),
         Id::EC => format!("EC of {bits} bits"),
         Id::DSA => "DSA".to_owned(),
-        _ => kind_of(key).unwrap_or_else(|| "a kind that is not supported".to_owned()),
+        _ => kind_of(key).unwrap_or_else(|| "unsupported kind".to_owned()),
     })
 }
 
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named() {
+    fn refused_algorithms_are_named() {
         let of = |oid: &str| {
             let oid = openssl::asn1::Asn1Object::from_str(oid).unwrap();
             let identifier = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::OID, oid.as_slice()));
@@ -264,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_of_key_is_named_though_openssl_cannot_read_it() {
+    fn a_key_that_openssl_cannot_read_is_named() {
         use testkit::pki::{Authority, KeyKind, Request};
         let authority = Authority::root(&Request::authority("/CN=Test CA")).unwrap();
         let host = authority.issue(&Request { key: KeyKind::P256, ..Request::host("/CN=a") }).unwrap();
         let mut certificate = host.certificate.to_der().unwrap();
         assert_eq!(kind_of_certificate(&certificate).as_deref(), Some("EC public key (1.2.840.10045.2.1)"));
-        // Another last arc: an unknown kind.
+        // Change the last arc: an unknown kind.
         let oid = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
         let at = certificate.windows(oid.len()).position(|found| found == oid).unwrap();
         certificate[at + oid.len() - 1] = 0x63;
@@ -280,7 +281,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_octets_break_the_readers(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        fn arbitrary_octets_never_panic(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let _ = kind_of_certificate(&octets);
             let _ = SignatureAlgorithm::of_certificate(&octets);
         }

@@ -1,5 +1,5 @@
-//! The fields and extensions of a certificate as they are encoded (RFC 5280 4.1), for what OpenSSL's safe bindings do not
-//! show.
+//! The encoded fields and extensions of a certificate (RFC 5280 4.1), as far as OpenSSL's safe bindings do not expose
+//! them.
 
 use crate::asn1::{self, Asn1Error, Element, Reader, context, context_primitive, oid};
 
@@ -23,7 +23,7 @@ pub(crate) mod extension {
     pub(crate) const PROXY_CERT_INFO: &[u8] = oid!("1.3.6.1.5.5.7.1.14");
     /// Of the drafts of RFC 3820.
     pub(crate) const DRAFT_PROXY_CERT_INFO: &[u8] = oid!("1.3.6.1.4.1.3536.1.222");
-    /// How authorities of the last century distinguished clients from servers.
+    /// The Netscape certificate type, an obsolete way to distinguish clients from servers.
     pub(crate) const NETSCAPE_TYPE: &[u8] = oid!("2.16.840.1.113730.1.1");
 }
 
@@ -44,10 +44,10 @@ pub struct TbsCertificate<'a> {
 }
 
 impl<'a> TbsCertificate<'a> {
-    /// Reads the fields of the certificate that `reader` reads next.
+    /// Reads the fields of the certificate at the front of `reader`.
     ///
     /// # Errors
-    /// Where it does not have the structure of a certificate.
+    /// [`Asn1Error`] if it does not have the structure of a certificate.
     pub fn read(mut reader: Reader<'a>) -> Result<Self, Asn1Error> {
         let mut fields = reader.take(asn1::SEQUENCE)?.inside().take(asn1::SEQUENCE)?.inside();
         let version = fields.optional(context(0))?;
@@ -73,11 +73,11 @@ pub(crate) struct Extension<'a> {
     pub(crate) oid: &'a [u8],
     pub(crate) critical: bool,
     pub(crate) value: &'a [u8],
-    /// The whole extension as it is encoded.
+    /// The encoded extension.
     pub(crate) whole: &'a [u8],
 }
 
-/// Reads `EXPLICIT SEQUENCE OF SEQUENCE { OID, BOOLEAN DEFAULT FALSE, OCTET STRING }`; none where the field is absent.
+/// Reads `EXPLICIT SEQUENCE OF SEQUENCE { OID, BOOLEAN DEFAULT FALSE, OCTET STRING }`; empty if the field is absent.
 pub(crate) fn extensions<'a>(field: Option<Element<'a>>) -> Result<Vec<Extension<'a>>, Asn1Error> {
     match field {
         Some(field) => extension_list(&field.inside().take(asn1::SEQUENCE)?),
@@ -105,12 +105,12 @@ pub(crate) fn extensions_of(certificate: &[u8]) -> Result<Vec<Extension<'_>>, As
     extensions(TbsCertificate::read(Reader::der(certificate))?.extensions)
 }
 
-/// The value of one extension of a certificate in DER; `None` where it lacks it.
+/// The value of one extension of a certificate in DER; `None` if it is absent.
 pub(crate) fn extension_value<'a>(certificate: &'a [u8], oid: &[u8]) -> Result<Option<&'a [u8]>, Asn1Error> {
     Ok(extensions_of(certificate)?.into_iter().find(|extension| extension.oid == oid).map(|extension| extension.value))
 }
 
-/// Whether the basic constraints say `CA:TRUE` (RFC 5280 4.2.1.9).
+/// Whether the basic constraints contain `CA:TRUE` (RFC 5280 4.2.1.9).
 pub(crate) fn is_authority(certificate: &[u8]) -> bool {
     let Ok(Some(constraints)) = extension_value(certificate, extension::BASIC_CONSTRAINTS) else {
         return false;

@@ -1,19 +1,19 @@
 //! Certificate revocation lists.
 //!
 //! # Policy
-//! Every link of a path is checked, including intermediate authorities. A CRL counts for an authority when it carries its
-//! name and its signature verifies with its key. Of those that count and cover the certificate, the newest decides.
-//! [`CrlMode::Require`] wants one for every authority; [`CrlMode::IfPresent`] accepts that an authority has none. In both
-//! a CRL that is past its date, or has none, closes the authority, and so does one that exists but cannot be used:
-//! broken, signed by another, weakly signed. Freshness is measured against the clock of today even where a message is
-//! judged by an earlier time.
+//! Every link of a path is checked, including intermediate authorities. A CRL belongs to an authority if it has its
+//! name and its signature verifies with its key. The newest of those that cover the certificate decides. With
+//! [`CrlMode::Require`] every authority needs a CRL; with [`CrlMode::IfPresent`] an authority may have none. In both
+//! modes no certificate of an authority is accepted if its CRL is stale, has no next update, or cannot be used (broken,
+//! signed by another key, weakly signed). Freshness is measured against the current time, even if a message is checked
+//! at an earlier time.
 //!
-//! Delta and indirect CRLs, and those for some reasons only, are refused with their reason. Of a CRL with an issuing
-//! distribution point the scope is respected (RFC 5280 5.2.5, 6.3.3).
+//! Delta CRLs, indirect CRLs and CRLs for some reasons only are refused. The scope of an issuing distribution point is
+//! honoured (RFC 5280 5.2.5, 6.3.3).
 //!
 //! # In memory
-//! A CRL may hold a million entries. It is kept as the bytes it came as, with the places of its serial numbers sorted for
-//! searching; OpenSSL's own structure would need ten times the room.
+//! A CRL may have a million entries. It is kept in its encoded form, with the sorted positions of its serial numbers;
+//! OpenSSL's structure would need ten times the memory.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -35,14 +35,14 @@ use super::names::DistinguishedName;
 pub enum CrlMode {
     /// Every authority in a path must have a fresh CRL.
     Require,
-    /// A CRL must be fresh where there is one; an authority may have none.
+    /// A CRL that is present must be fresh; an authority may have none.
     #[default]
     IfPresent,
     /// CRLs are not read.
     Ignore,
 }
 
-/// Extensions that change nothing in how a CRL is read.
+/// Extensions that do not affect how a CRL is read.
 const HARMLESS: &[&[u8]] = &[
     extension::CRL_NUMBER,
     extension::AUTHORITY_KEY_IDENTIFIER,
@@ -90,24 +90,24 @@ pub(crate) struct Crl {
     der: Vec<u8>,
     signed: Range<usize>,
     signature: Range<usize>,
-    /// The places of the serial numbers, sorted by number.
+    /// The positions of the serial numbers, sorted by number.
     serials: Vec<u32>,
-    /// Whether the key with this digest made the signature.
+    /// Results of verifying the signature, by digest of the key.
     verified: Mutex<HashMap<[u8; 32], bool>>,
 }
 
-/// Which certificates of its issuer a CRL speaks of.
+/// Which certificates of its issuer a CRL covers.
 #[derive(Default)]
 struct Scope {
     users_only: bool,
     authorities_only: bool,
-    /// The names of its distribution point, encoded; empty: any.
+    /// The encoded names of its distribution point; empty for any.
     points: Vec<Vec<u8>>,
 }
 
-/// Keys whose verdict is remembered: authorities of one name are few, and certificates that only claim it must not fill
-/// the memory.
-const REMEMBERED_KEYS: usize = 64;
+/// Maximum number of keys whose result is cached. Few authorities share a name, and certificates that merely claim it
+/// must not exhaust memory.
+const CACHED_KEYS: usize = 64;
 
 impl Crl {
     /// Reads a CRL.
@@ -144,7 +144,7 @@ impl Crl {
         })
     }
 
-    /// The authority that a CRL names, even where the CRL itself cannot be used.
+    /// The issuer of a CRL, even if the CRL cannot be used.
     pub(crate) fn issuer_of(der: &[u8]) -> Option<DistinguishedName> {
         let tbs = Reader::der(der).take(asn1::SEQUENCE).ok()?.inside().take(asn1::SEQUENCE).ok()?;
         let mut fields = tbs.inside();
@@ -153,7 +153,7 @@ impl Crl {
         DistinguishedName::from_der(fields.take(asn1::SEQUENCE).ok()?.whole).ok()
     }
 
-    /// How many certificates it lists.
+    /// Number of revoked certificates.
     pub(crate) fn len(&self) -> usize {
         self.serials.len()
     }
@@ -164,7 +164,7 @@ impl Crl {
         self.serials.binary_search_by(|&at| serial_at(&self.der, at).cmp(serial)).is_ok()
     }
 
-    /// Whether it speaks of this certificate, which its issuer issued.
+    /// Whether it covers this certificate of its issuer.
     pub(crate) fn covers(&self, certificate: &[u8], is_authority: bool) -> bool {
         if (self.scope.users_only && is_authority) || (self.scope.authorities_only && !is_authority) {
             return false;
@@ -176,7 +176,7 @@ impl Crl {
         points.iter().any(|point| self.scope.points.contains(point))
     }
 
-    /// Whether this certificate's key made the signature, and may.
+    /// Whether the CRL is signed with this certificate's key, and the key may sign CRLs.
     pub(crate) fn is_signed_by(&self, issuer: &X509Ref) -> bool {
         if issuer.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::CRL_SIGN)) {
             return false;
@@ -185,7 +185,7 @@ impl Crl {
         let Ok(encoded) = key.public_key_to_der() else { return false };
         let digest = openssl::sha::sha256(&encoded);
         let mut verified = locked(&self.verified);
-        if verified.len() >= REMEMBERED_KEYS && !verified.contains_key(&digest) {
+        if verified.len() >= CACHED_KEYS && !verified.contains_key(&digest) {
             verified.clear();
         }
         *verified.entry(digest).or_insert_with(|| self.verify(&key).unwrap_or(false))
@@ -197,7 +197,7 @@ impl Crl {
         let result = match algorithm::digest(&self.algorithm_oid) {
             Some(Some(digest)) => Verifier::new(digest, key)?.verify_oneshot(signature, signed),
             Some(None) => Verifier::new_without_digest(key)?.verify_oneshot(signature, signed),
-            // RSA-PSS with its parameters, which OpenSSL reads.
+            // RSA-PSS: OpenSSL reads its parameters.
             None => X509Crl::from_der(&self.der)?.verify(key),
         };
         result.inspect_err(|error| tracing::debug!(file = %self.file.display(), %error, "CRL signature not checked"))
@@ -237,7 +237,7 @@ impl<'a> Fields<'a> {
         Ok(Self { algorithm, issuer, this_update, next_update, revoked, extensions })
     }
 
-    /// The place of each entry's serial number in `der`.
+    /// The position of each entry's serial number in `der`.
     fn serials(&self, der: &[u8]) -> Result<Vec<u32>, CrlError> {
         let mut places = Vec::new();
         let Some(revoked) = self.revoked else { return Ok(places) };
@@ -307,7 +307,7 @@ fn full_names(point: &Element<'_>) -> Result<Vec<Vec<u8>>, Asn1Error> {
     Ok(list)
 }
 
-/// The names of all distribution points a certificate gives.
+/// The names of all distribution points of a certificate.
 fn certificate_points(certificate: &[u8]) -> Result<Vec<Vec<u8>>, Asn1Error> {
     let Some(value) = certificate::extension_value(certificate, extension::CRL_DISTRIBUTION_POINTS)? else {
         return Ok(Vec::new());
@@ -323,7 +323,7 @@ fn certificate_points(certificate: &[u8]) -> Result<Vec<Vec<u8>>, Asn1Error> {
     Ok(list)
 }
 
-/// Where a part of `whole` begins and ends in it.
+/// The range of `part` within `whole`.
 fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
     start..start + part.len()

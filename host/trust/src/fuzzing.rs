@@ -1,8 +1,8 @@
-//! Doors for the fuzz targets: parsers that no other crate calls by themselves.
+//! Entry points for the fuzz targets: parsers that other crates do not call directly.
 
 use crate::policy;
 
-/// Reads a signing policy, and asks it about the authorities that it names; whether it could be read.
+/// Parses a signing policy and evaluates it for the authorities that it names. Returns whether it could be parsed.
 #[must_use]
 pub fn signing_policy(text: &str) -> bool {
     policy::parse(text).is_ok_and(|entries| {

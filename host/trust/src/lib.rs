@@ -1,30 +1,32 @@
-//! Trust in certificates: names, signer lists, trust anchors with CRLs and signing policies, certification paths, our own
-//! credential, and the TLS verifier that applies the same rules to a broker.
+//! Trust in certificates: names, signer lists, trust anchors with CRLs and signing policies, certification paths, our
+//! own credential, and the TLS verifier that applies the same rules to a broker.
 //!
-//! Start at [`TrustStore::check_path`]: everything that accepts a certificate goes through it. [`Trust`] holds the current
-//! store and replaces it when files change. A store never changes, so a message is checked against one state of the disk.
+//! Start at [`TrustStore::check_path`]: every certificate that is accepted passes it. [`Trust`] holds the current store
+//! and replaces it when files change. A store is immutable, so that a message is checked against one state of the
+//! files.
 //!
 //! | module | contents |
 //! |---|---|
 //! | `names` | [`DistinguishedName`]: structured names, slash form, RFC 4514 form |
 //! | `lists` | the authorised and the banned signers |
-//! | `anchors`, `crls`, `policy` | what is read from the CA directory |
+//! | `anchors`, `crls`, `policy` | the content of the CA directory |
 //! | `store` | [`TrustStore`], [`Trust`] |
 //! | `path` | [`CertPath`], [`PathError`]: the rules for a certificate and its issuers |
-//! | `algorithm`, [`oids`] | which signatures and keys are strong enough; the one table of algorithms |
-//! | [`asn1`], `certificate`, `times` | the one reader of BER and DER; the fields and extensions of a certificate; its times |
+//! | `algorithm`, [`oids`] | which signatures and keys are strong enough; the table of algorithms |
+//! | [`asn1`], `certificate`, `times` | the reader of BER and DER; the fields and extensions of a certificate; its times |
 //! | `credential` | our certificate and key, and the recipient's certificate |
 //! | [`tls`] | the verifier and the client certificate for rustls |
 //!
-//! Not here: messages (`smime`), sockets, tokio. All calls block. This crate reads files and never writes one.
+//! Messages (`smime`), sockets and tokio are out of scope. All calls block. This crate reads files and never writes
+//! any.
 //!
 //! # On disk
 //! Each format is described in its module: the CA directory in `anchors`, CRLs in `crls`, signing policies in `policy`,
 //! signer lists in `lists`, certificate and key in `credential`.
 //!
 //! # Limits
-//! 16 MiB for a file of certificates, 64 MiB for a CRL; a path has a limited number of issuers and attempts (`path`). CRLs
-//! with a million entries are searched in the bytes they came as.
+//! 16 MiB for a file of certificates, 64 MiB for a CRL; a path has a limited number of issuers and attempts (`path`).
+//! CRLs with a million entries are searched in their encoded form.
 
 mod algorithm;
 mod anchors;
@@ -59,10 +61,10 @@ pub use times::seconds;
 /// The result of checking files for changes.
 #[derive(Debug)]
 pub enum Refreshed<E> {
-    /// The files are as they were.
+    /// No file changed.
     Unchanged,
-    /// The new content is in use from now on. The texts are warnings for the operator.
+    /// The new content is in use. The texts are warnings for the operator.
     Replaced(Vec<String>),
-    /// The new content cannot be used; what was read before stays in use.
+    /// The new content cannot be used; the last good content stays in use.
     KeptLastGood(E),
 }

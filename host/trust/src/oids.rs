@@ -1,7 +1,8 @@
-//! Object identifiers of algorithms and content types, and their names: the one table.
+//! The table of object identifiers of algorithms and content types, with their names.
 //!
-//! [`name`] names an identifier in a refusal. Being in the table does not mean being accepted: `algorithm` decides that
-//! for certificates, `smime::shape` for messages. [`accepted`] has what each accepts, in the words of a refusal.
+//! [`name`] returns the text for an identifier in an error. An identifier in the table is not necessarily accepted:
+//! `algorithm` decides that for certificates, `smime::shape` for messages. [`accepted`] has the error texts for what
+//! each accepts.
 
 use crate::asn1::{dotted, oid};
 
@@ -53,7 +54,7 @@ pub const ECDH_WITH_SHA256: &[u8] = oid!("1.3.132.1.11.1");
 pub const ECDH_WITH_SHA384: &[u8] = oid!("1.3.132.1.11.2");
 pub const ECDH_WITH_SHA512: &[u8] = oid!("1.3.132.1.11.3");
 
-/// What is accepted, in the words of a refusal.
+/// What is accepted, as text for errors.
 pub mod accepted {
     /// Digests of messages.
     pub const DIGESTS: &str = "SHA-256, SHA-384 and SHA-512";
@@ -68,9 +69,9 @@ pub mod accepted {
         "RSA of 2048 bits or more, EC of 256 bits or more on a named curve, Ed25519 and Ed448";
     /// Ciphers of an envelope's content.
     pub const CIPHERS: &str = "AES-CBC with 128, 192 or 256 bits, and AES-256-GCM";
-    /// How the content's key is encrypted for a recipient.
+    /// Key transport to a recipient.
     pub const KEY_TRANSPORT: &str = "RSA (PKCS#1 v1.5) and RSA-OAEP with one digest and no label";
-    /// How the content's key is agreed upon with a recipient.
+    /// Key agreement with a recipient.
     pub const KEY_AGREEMENT: &str = "ECDH with the X9.63 key derivation over SHA-1 or SHA-2 and AES key wrap";
     /// Types of a CMS message.
     pub const CONTENT_TYPES: &str = "signed data, enveloped data and authenticated enveloped data, over data";
@@ -212,8 +213,8 @@ const NAMES: &[(&str, &str)] = &[
     ("2.16.840.1.101.3.4.4.3", "ML-KEM-1024"),
 ];
 
-/// The name of an object identifier, with its dotted form: `3DES-CBC (1.2.840.113549.3.7)`. The dotted form alone where
-/// the table does not have it; hexadecimal where it is not well formed.
+/// The name of an object identifier with its dotted form: `3DES-CBC (1.2.840.113549.3.7)`. The dotted form alone if the
+/// table does not contain it; hexadecimal if it is malformed.
 pub fn name(oid: &[u8]) -> String {
     let Some(dotted) = oid.get(..MAX_OCTETS).is_none().then(|| dotted(oid)).flatten() else {
         return message::hex(oid.get(..MAX_OCTETS).unwrap_or(oid));
@@ -224,7 +225,7 @@ pub fn name(oid: &[u8]) -> String {
     }
 }
 
-/// No known identifier is longer: one that is appears in hexadecimal, truncated.
+/// Longer than any known identifier; longer ones are shown in hexadecimal, truncated.
 const MAX_OCTETS: usize = 64;
 
 #[cfg(test)]
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_found_by_its_octets_and_stands_once() {
+    fn every_name_is_found_by_its_octets_and_listed_once() {
         for (at, (text, name)) in NAMES.iter().enumerate() {
             assert_eq!(super::name(&octets(text)), format!("{name} ({text})"));
             assert!(NAMES.iter().skip(at + 1).all(|(other, _)| other != text), "{text} twice");
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_table_keeps_its_dotted_form() {
+    fn unlisted_identifiers_keep_their_dotted_form() {
         assert_eq!(name(&octets("1.2.3.4")), "1.2.3.4");
         assert_eq!(name(&[]), "");
         assert_eq!(name(&[0xFF; 80]), "ff".repeat(64));

@@ -1,7 +1,7 @@
-//! Signing policies: which names a certificate authority may sign, as its `.signing_policy` file says.
+//! Signing policies: the `.signing_policy` files with the names that a certificate authority may sign.
 //!
 //! # On disk
-//! The EACL format of the grid distributions. A block names an authority and the patterns its subjects must match:
+//! The EACL format of the grid distributions. A block names an authority and the patterns that its subjects must match:
 //!
 //! ```text
 //! access_id_CA   X509    '/C=UK/O=eScienceCA/CN=UK e-Science CA'
@@ -10,13 +10,14 @@
 //! ```
 //!
 //! # Policy
-//! An authority that is named in any file may sign what one of its patterns matches and nothing else; `*` matches any
-//! text. Subjects are compared in slash form, types by their canonical names. A subject without a slash form matches
-//! nothing. A file that cannot be read as a policy closes the authority whose hash is its name.
+//! An authority that is named in any file may sign only subjects that one of its patterns matches; `*` matches any
+//! text. Subjects are compared in slash form, with canonical type names. A subject without a slash form matches
+//! nothing. If a file cannot be parsed, no certificate is accepted from the authority whose hash or file name it has,
+//! unless another file names that authority.
 
 use super::names::{DistinguishedName, canonical_types};
 
-/// What one authority may sign.
+/// The subjects that one authority may sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PolicyEntry {
     pub(crate) authority: DistinguishedName,
@@ -69,7 +70,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<PolicyEntry>, PolicyError> {
     if entries.is_empty() { Err(PolicyError::Empty) } else { Ok(entries) }
 }
 
-/// Takes one pair of quotes off, of either kind.
+/// Removes one pair of quotes of either kind.
 fn unquote(value: &str) -> &str {
     let value = value.trim();
     let inner = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_understand() {
+    fn refuses_unsupported_lines() {
         assert_eq!(parse(""), Err(PolicyError::Empty));
         assert_eq!(parse("pos_rights globus CA:sign"), Err(PolicyError::NoAuthority(1)));
         assert_eq!(parse("access_id_CA X509 'x'"), Err(PolicyError::BadName(1)));

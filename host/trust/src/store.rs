@@ -1,8 +1,8 @@
-//! The trust store: what was read from the CA directory at one time, and the handle that replaces it when files change.
+//! The trust store, a snapshot of the CA directory, and the handle that replaces it when files change.
 //!
-//! A store never changes. [`Trust::refresh`] looks at the files, loads a new store when one of them differs, and swaps it
-//! in; a holder of a snapshot finishes with it. OpenSSL's own directory lookup is not used: it never notices a CRL that
-//! was replaced under its name.
+//! A store is immutable. [`Trust::refresh`] checks the files and loads a new store if one of them changed; existing
+//! snapshots stay valid. OpenSSL's own directory lookup is not used: it does not notice a CRL that was replaced under
+//! the same name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,20 +19,20 @@ use super::names::DistinguishedName;
 use super::path::{self, CertPath, PathError, Role};
 use super::times::seconds;
 
-/// Paths that were found good are remembered up to this number.
-const REMEMBERED_PATHS: usize = 4096;
+/// Maximum number of cached valid paths.
+const CACHED_PATHS: usize = 4096;
 
-/// What is wrong with a certificate of our own.
+/// Why a certificate of our own is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct OwnFault {
-    /// The fault.
+    /// The error.
     pub error: PathError,
-    /// Whether others refuse the certificate for it as well; see `PathError::holds_elsewhere`.
+    /// Whether other parties also refuse the certificate; see `PathError::holds_elsewhere`.
     pub elsewhere: bool,
 }
 
-/// Trust anchors, authorities, CRLs and signing policies as they were read at one time.
+/// A snapshot of trust anchors, authorities, CRLs and signing policies.
 #[derive(Debug)]
 pub struct TrustStore {
     anchors: Anchors,
@@ -40,26 +40,28 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// Reads everything the settings name.
+    /// Reads all files of the settings.
     ///
     /// # Errors
-    /// A path that cannot be read, or no anchor at all. Single files that cannot be used are [`warnings`](Self::warnings).
+    /// [`TrustError`] if a path cannot be read or there is no anchor. Problems of single files are
+    /// [`warnings`](Self::warnings).
     pub fn load(settings: &TrustSettings) -> Result<Self, TrustError> {
         Self::load_after(settings, None)
     }
 
-    /// Like [`load`](Self::load), but a CRL that became unreadable is taken from the store before.
+    /// As [`load`](Self::load), but a CRL that became unreadable is taken from the previous store.
     fn load_after(settings: &TrustSettings, before: Option<&Self>) -> Result<Self, TrustError> {
         let anchors = Anchors::load(settings, before.map(|before| &before.anchors))?;
         Ok(Self { anchors, good_paths: Mutex::default() })
     }
 
-    /// Checks that `leaf` may be used for `role` at the time `at`: a path to an anchor and every rule on it.
+    /// Checks that `leaf` may be used for `role` at the time `at`: that there is a path to an anchor which satisfies
+    /// every rule.
     ///
-    /// `untrusted` are certificates that came along; they only help to find the path.
+    /// `untrusted` are certificates that came with the leaf; they only help to build the path.
     ///
     /// # Errors
-    /// The most useful of the reasons against it.
+    /// The most useful error of all paths.
     pub fn check_path(
         &self,
         leaf: &X509,
@@ -71,30 +73,30 @@ impl TrustStore {
         let key = (openssl::sha::sha256(&der), role);
         let at = seconds(at);
         let now = at.max(seconds(SystemTime::now()));
-        if let Some(path) = self.remembered().get(&key)
+        if let Some(path) = self.cached_paths().get(&key)
             && (path.valid_from..=path.valid_until).contains(&at)
             && now <= path.fresh_until
         {
             return Ok(path.clone());
         }
         let path = path::check(&self.anchors, leaf, untrusted, role, at)?;
-        let mut remembered = self.remembered();
-        if remembered.len() >= REMEMBERED_PATHS {
-            remembered.clear();
+        let mut cached = self.cached_paths();
+        if cached.len() >= CACHED_PATHS {
+            cached.clear();
         }
-        remembered.insert(key, path.clone());
+        cached.insert(key, path.clone());
         Ok(path)
     }
 
-    /// Checks a certificate of our own as its recipients will.
+    /// Checks a certificate of our own as recipients do.
     ///
     /// # Errors
-    /// What is wrong with it, and whether recipients will refuse it for that.
+    /// The error, and whether recipients also refuse the certificate.
     pub fn check_own(&self, leaf: &X509Ref, issuers: &[X509], role: Role, at: SystemTime) -> Result<(), OwnFault> {
         let leaf = leaf.to_owned();
         let Err(error) = self.check_path(&leaf, issuers, role, at) else { return Ok(()) };
         path::check_alone(&leaf, role, seconds(at)).map_err(|error| OwnFault { error, elsewhere: true })?;
-        let failure = path::judge_all(&self.anchors, &leaf, issuers, (role, seconds(at)));
+        let failure = path::search(&self.anchors, &leaf, issuers, (role, seconds(at)));
         if let Some(error) = failure.err().and_then(|failure| failure.elsewhere) {
             return Err(OwnFault { error, elsewhere: true });
         }
@@ -103,48 +105,48 @@ impl TrustStore {
         Err(OwnFault { error, elsewhere })
     }
 
-    /// The certificate that `der` encodes: as it was parsed before, where a path for `role` was found good for it.
+    /// The certificate that `der` encodes, from the cache if it has a valid path for `role`.
     pub fn certificate(&self, der: &[u8], role: Role) -> Result<X509, ErrorStack> {
         let key = (openssl::sha::sha256(der), role);
-        let known = self.remembered().get(&key).and_then(|path| path.certificates().first().cloned());
-        known.map_or_else(|| X509::from_der(der), Ok)
+        let cached = self.cached_paths().get(&key).and_then(|path| path.certificates().first().cloned());
+        cached.map_or_else(|| X509::from_der(der), Ok)
     }
 
-    fn remembered(&self) -> MutexGuard<'_, HashMap<([u8; 32], Role), CertPath>> {
+    fn cached_paths(&self) -> MutexGuard<'_, HashMap<([u8; 32], Role), CertPath>> {
         locked(&self.good_paths)
     }
 
-    /// The settings it was made with.
+    /// The settings it was loaded with.
     #[must_use]
     pub fn settings(&self) -> &TrustSettings {
         self.anchors.settings()
     }
 
-    /// How many self-signed trust anchors it holds.
+    /// Number of self-signed trust anchors.
     #[must_use]
     pub fn anchor_count(&self) -> usize {
         self.anchors.anchor_count()
     }
 
-    /// How many other certificates help to build paths.
+    /// Number of other certificates, which only help to build paths.
     #[must_use]
     pub fn intermediate_count(&self) -> usize {
         self.anchors.intermediate_count()
     }
 
-    /// How many authorities have a signing policy.
+    /// Number of authorities with a signing policy.
     #[must_use]
     pub fn policy_count(&self) -> usize {
         self.anchors.policy_count()
     }
 
-    /// The CRLs that can be used.
+    /// The usable CRLs, sorted by file.
     #[must_use]
     pub fn crls(&self) -> Vec<CrlSummary> {
         self.anchors.crls()
     }
 
-    /// What is wrong with single files, and what will be soon: one sentence each, naming the file.
+    /// Problems of single files, present and imminent: one sentence each, with the file name.
     #[must_use]
     pub fn warnings(&self, now: SystemTime) -> Vec<String> {
         self.anchors.warnings(now)
@@ -169,15 +171,15 @@ impl Trust {
         Ok(Self { current: ArcSwap::from_pointee(store), seen: Mutex::new(Some(seen)) })
     }
 
-    /// The store as it is now. One message is judged by one snapshot.
+    /// The current store. Check one message against one snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<TrustStore> {
         self.current.load_full()
     }
 
-    /// Looks at the files and replaces the store if one of them changed. Costs one `stat` for each file otherwise.
+    /// Checks the files and replaces the store if one of them changed. Costs one `stat` per file otherwise.
     ///
-    /// The last good store stays when nothing can be read any more.
+    /// If the new store cannot be loaded, the last good one stays in use.
     pub fn refresh(&self) -> Refreshed<TrustError> {
         let mut seen = locked(&self.seen);
         let before = self.current.load_full();

@@ -1,4 +1,4 @@
-//! Times in certificates and CRLs, and as operators read them.
+//! Times of certificates and CRLs, and their display.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ pub(crate) fn unix(time: &Asn1TimeRef) -> u64 {
     u64::try_from(i64::from(diff.days) * 86_400 + i64::from(diff.secs)).unwrap_or(0)
 }
 
-/// A time as operators read it: `2026-11-22T18:00:00Z`.
+/// A time for display: `2026-11-22T18:00:00Z`.
 pub(crate) fn readable(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(|| seconds.to_string(), |time| time.to_string())

@@ -1,7 +1,8 @@
-//! Line ends, base64 and quoted-printable: bytes in, bytes out.
+//! Line ends, base64 and quoted-printable.
 //!
-//! The quoted-printable written here survives an SSM receiver, which strips white space at the ends of the text, splits it
-//! into lines as Python does and decodes it with `quopri`; the decoder does what `quopri` does, so that both ends agree.
+//! The quoted-printable output survives an SSM receiver, which strips white space at both ends of the text, splits it
+//! into lines as Python does and decodes it with `quopri`. The decoder behaves as `quopri`, so that both receivers
+//! agree.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,12 +10,12 @@ use memchr::{memchr, memchr_iter};
 
 use super::MimeError;
 
-/// Base64 characters to a line, as OpenSSL writes them.
+/// Base64 characters per line, as in OpenSSL.
 const BASE64_LINE: usize = 64;
 /// The longest line of quoted-printable (RFC 2045, section 6.7).
 const QUOTED_LINE: usize = 76;
 
-/// Ends every line with CRLF: the form that is signed (RFC 8551, section 3.1.1).
+/// Ends every line with CRLF, the canonical form for signing (RFC 8551, section 3.1.1).
 pub(crate) fn to_crlf(text: &[u8]) -> Vec<u8> {
     let mut canonical = Vec::with_capacity(text.len() + text.len() / 16 + 64);
     let mut from = 0;
@@ -28,7 +29,8 @@ pub(crate) fn to_crlf(text: &[u8]) -> Vec<u8> {
     canonical
 }
 
-/// Ends every line with LF, if all of them end with CRLF; text with a bare LF was not canonical and stays as it is.
+/// Ends every line with LF if all of them end with CRLF. Text with a bare LF is not canonical and is returned
+/// unchanged.
 pub(crate) fn to_lf(text: &[u8]) -> Vec<u8> {
     if memchr(b'\r', text).is_none() {
         return text.to_vec();
@@ -56,14 +58,15 @@ pub(crate) fn append_base64(bytes: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// How many characters outside its alphabet the base64 of a CMS message may have. RFC 2045 section 6.8 has decoders ignore
-/// them and calls them the mark of an error in transmission. In CMS none can hide a change, for the structure must end where
-/// the text does and signature or cipher cover it; in signed content nothing else would notice, so there the number is 0.
+/// How many characters outside its alphabet the base64 of a CMS message may contain. RFC 2045 section 6.8 requires
+/// decoders to ignore them, although they indicate a transmission error. In CMS they cannot hide a change, since the
+/// structure must end at the end of the text and is covered by signature or cipher. In signed content nothing else
+/// detects a change, so the limit there is 0.
 pub(crate) const STRAYS_IN_CMS: usize = 16;
 
-/// Decodes base64. White space is ignored, inside lines and between them, and up to `strays` other characters outside the
-/// alphabet; `-` and `_` never, for they are digits of another base64. What looks like the start of a message after a blank
-/// line is one that would be lost.
+/// Decodes base64. White space is ignored, as are up to `strays` other characters outside the alphabet, but never `-`
+/// and `_`, which are digits of another base64 alphabet. A line after a blank one that looks like the start of another
+/// message is an error, since that message would be lost.
 pub(crate) fn from_base64(text: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
     let mut packed = Vec::with_capacity(text.len());
     let (mut after_blank, mut from) = (false, 0);
@@ -80,11 +83,11 @@ pub(crate) fn from_base64(text: &[u8], strays: usize) -> Result<Vec<u8>, MimeErr
     }
     match STANDARD.decode(&packed) {
         Ok(decoded) => Ok(decoded),
-        Err(_) => from_untidy_base64(&packed, strays),
+        Err(_) => from_lenient_base64(&packed, strays),
     }
 }
 
-/// Whether a line is a header or a delimiter, which the base64 of one message is not.
+/// Whether a line is a header or a delimiter and therefore not base64.
 fn begins_message(line: &[u8]) -> bool {
     let name = line.split(|&byte| byte == b':').next().filter(|name| name.len() < line.len());
     let is_name =
@@ -92,7 +95,7 @@ fn begins_message(line: &[u8]) -> bool {
     line.starts_with(b"--") || name.is_some_and(is_name)
 }
 
-fn from_untidy_base64(packed: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
+fn from_lenient_base64(packed: &[u8], strays: usize) -> Result<Vec<u8>, MimeError> {
     let wrong = |what: String| MimeError::Base64 { what };
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let mut stray = packed.iter().copied().filter(|byte| !digit(byte) && !byte.is_ascii_whitespace());
@@ -101,24 +104,24 @@ fn from_untidy_base64(packed: &[u8], strays: usize) -> Result<Vec<u8>, MimeError
         let count = stray.count() + 1;
         if others_digits || count > strays {
             let first = char::from(first);
-            return Err(wrong(format!("has {count} characters that are not of its alphabet, the first is {first:?}")));
+            return Err(wrong(format!("has {count} characters outside its alphabet, the first is {first:?}")));
         }
     }
     let tidy: Vec<u8> = packed.iter().copied().filter(|byte| digit(byte)).collect();
     let padding = memchr(b'=', &tidy).map_or(&[][..], |at| tidy.get(at..).unwrap_or_default());
     if padding.iter().any(|&byte| byte != b'=') {
-        return Err(wrong("goes on after its end, the padding `=`".to_owned()));
+        return Err(wrong("continues after the padding `=`".to_owned()));
     }
     STANDARD.decode(&tidy).map_err(|_| {
         let count = tidy.len();
-        wrong(format!("is cut short or damaged: it has {count} characters, padding included, and ends wrongly"))
+        wrong(format!("is truncated or damaged: it has {count} characters, including padding, and an invalid end"))
     })
 }
 
 /// Encodes `payload` in quoted-printable with LF line ends.
 ///
-/// A line end at the very end is written `=0A`, so that no relay can strip it. With `hide_slash` every `/` is encoded as well:
-/// an SSM receiver takes a text that mentions an encrypted media type for encrypted.
+/// A line end at the end of the payload is written as `=0A`, so that no relay can strip it. With `hide_slash` every `/`
+/// is also encoded: an SSM receiver treats a text that mentions an encrypted media type as encrypted.
 pub(crate) fn append_quoted_printable(payload: &[u8], hide_slash: bool, text: &mut Vec<u8>) {
     text.reserve(payload.len() + payload.len() / 2);
     let mut column = 0;
@@ -137,7 +140,7 @@ pub(crate) fn append_quoted_printable(payload: &[u8], hide_slash: bool, text: &m
             _ => byte.is_ascii_graphic(),
         };
         let width = if plain { 1 } else { 3 };
-        // One column is kept for the `=` of a soft line break.
+        // One column is reserved for the `=` of a soft line break.
         if column + width > QUOTED_LINE - 1 {
             text.extend_from_slice(b"=\n");
             column = 0;
@@ -157,7 +160,7 @@ fn hex_digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 }
 }
 
-/// Decodes quoted-printable; line ends come out as LF. An `=` that begins nothing known stays, as `quopri` leaves it.
+/// Decodes quoted-printable, with LF line ends. An `=` that does not begin an escape is kept, as in `quopri`.
 pub(crate) fn from_quoted_printable(text: &[u8]) -> Vec<u8> {
     let text = to_lf(text);
     let mut decoded = Vec::with_capacity(text.len());
@@ -171,7 +174,7 @@ pub(crate) fn from_quoted_printable(text: &[u8]) -> Vec<u8> {
                 decoded.push((nibble(high) << 4) | nibble(low));
                 after
             }
-            // A soft line break as the last thing of the text.
+            // A soft line break at the end of the text.
             [_] => &[],
             [first, ref after @ ..] => {
                 decoded.push(first);
@@ -210,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn only_canonical_text_goes_back_to_lf() {
+    fn only_canonical_text_is_converted_to_lf() {
         assert_eq!(to_lf(b"a\r\n\r\nb"), b"a\n\nb");
         assert_eq!(to_lf(b"a\r\nb\nc"), b"a\r\nb\nc");
         assert_eq!(to_lf(b"a\rb\r\n"), b"a\rb\n");
     }
 
     #[test]
-    fn quoted_printable_keeps_what_would_be_stripped() {
+    fn quoted_printable_protects_white_space_at_line_ends() {
         assert_eq!(quoted(b"a \nb\t\n"), b"a=20\nb=09=0A");
         assert_eq!(quoted("Universit\u{e4}t=1".as_bytes()), b"Universit=C3=A4t=3D1");
         assert_eq!(quoted(b"a\r\nb"), b"a=0D\nb");
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_may_hold_white_space_anywhere() {
+    fn base64_may_contain_white_space_anywhere() {
         for text in
             ["\r\nYWJj\r\nZGU=\r\n\r\n", "YW Jj\n\tZG U=", "YWJj\n\nZGU=\n", "Y\nW\n\n \nJ\nj ZGU =\n", "YWJjZGU=\x0c"]
         {
@@ -238,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_after_base64_is_told_from_a_blank_line_in_it() {
+    fn a_message_after_base64_is_distinguished_from_a_blank_line_in_it() {
         for second in
             ["MIME-Version: 1.0\n", "Content-Type: text/plain\n\nx", "--b\nContent-Type: text/plain\n", "subject : x\n"]
         {
             let text = format!("YWJj\n\n{second}");
-            let expected = if second.starts_with("subject") { "not of its alphabet" } else { "another message" };
+            let expected = if second.starts_with("subject") { "outside its alphabet" } else { "another message" };
             let said = base64(text.as_bytes()).unwrap_err().to_string();
             assert!(said.contains(expected), "{text:?}: {said}");
         }
@@ -256,22 +259,25 @@ mod tests {
         assert_eq!(stray("YWJj\u{a0}ZGU=", 2), Ok(b"abcde".to_vec()));
         for (text, most) in [("YW!Jj", 0), ("Y!W!J!j", 2), ("YW-JjZGVm", 2), ("YWJ_", 2), ("Y-W_J.j", 16)] {
             let said = stray(text, most).unwrap_err().to_string();
-            assert!(said.starts_with("the base64 text has ") && said.contains("not of its alphabet"), "{text}: {said}");
+            assert!(
+                said.starts_with("the base64 text has ") && said.contains("outside its alphabet"),
+                "{text}: {said}"
+            );
         }
     }
 
     #[test]
-    fn what_is_wrong_with_base64_is_said() {
+    fn errors_of_base64_are_specific() {
         let said = |text: &[u8]| from_base64(text, STRAYS_IN_CMS).unwrap_err().to_string();
-        assert_eq!(said(b"YQ==YQ==\n"), "the base64 text goes on after its end, the padding `=`");
-        assert!(said(b"YWJj=\n").starts_with("the base64 text is cut short or damaged: it has 5 characters"));
+        assert_eq!(said(b"YQ==YQ==\n"), "the base64 text continues after the padding `=`");
+        assert!(said(b"YWJj=\n").starts_with("the base64 text is truncated or damaged: it has 5 characters"));
         assert!(said(b"YWJjZ\n").contains("it has 5 characters"));
-        assert!(said(b"YWJjZB==").contains("ends wrongly"), "bits that belong to nothing");
+        assert!(said(b"YWJjZB==").contains("invalid end"), "unused bits are set");
     }
 
     proptest! {
         #[test]
-        fn quoted_printable_comes_back_exactly(payload in proptest::collection::vec(any::<u8>(), 0..600), hide in any::<bool>()) {
+        fn quoted_printable_round_trips(payload in proptest::collection::vec(any::<u8>(), 0..600), hide in any::<bool>()) {
             let mut text = Vec::new();
             append_quoted_printable(&payload, hide, &mut text);
             prop_assert!(text.split(|&byte| byte == b'\n').all(|line| line.len() <= QUOTED_LINE && line.last() != Some(&b' ')));
@@ -279,14 +285,14 @@ mod tests {
         }
 
         #[test]
-        fn base64_comes_back_exactly(payload in proptest::collection::vec(any::<u8>(), 1..600)) {
+        fn base64_round_trips(payload in proptest::collection::vec(any::<u8>(), 1..600)) {
             let mut text = Vec::new();
             append_base64(&payload, &mut text);
             prop_assert_eq!(from_base64(&to_crlf(&text), 0).unwrap(), payload);
         }
 
         #[test]
-        fn base64_comes_back_through_white_space_and_a_few_strays(
+        fn base64_round_trips_with_white_space_and_a_few_strays(
             payload in proptest::collection::vec(any::<u8>(), 1..200),
             places in proptest::collection::vec((0_usize..300, "[ \t\r\n!*.%\u{7f}]"), 0..12),
         ) {
@@ -300,7 +306,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_breaks_the_base64_reader(text in proptest::collection::vec(any::<u8>(), 0..300), strays in 0_usize..20) {
+        fn arbitrary_base64_never_panics(text in proptest::collection::vec(any::<u8>(), 0..300), strays in 0_usize..20) {
             if let Ok(decoded) = from_base64(&text, strays) {
                 prop_assert!(decoded.len() <= text.len() / 4 * 3 + 3);
             }

@@ -1,13 +1,14 @@
-//! Media types and their parameters (RFC 2045, section 5.1), with the comments of RFC 822 and the continuations of RFC 2231.
+//! Media types and their parameters (RFC 2045, section 5.1), with the comments of RFC 822 and the continuations of RFC
+//! 2231.
 
 use std::borrow::Cow;
 
 use super::{MimeError, short};
 
-/// The most parameters of a media type; each is compared with all before it.
+/// Maximum number of parameters of a media type; each is compared with all earlier ones.
 const MAX_PARAMETERS: usize = 64;
 
-/// The most sections that a parameter may come in.
+/// Maximum number of sections of a parameter.
 const MAX_SECTIONS: usize = 20;
 
 /// A media type and its parameters.
@@ -47,11 +48,11 @@ impl Media {
         Ok(Self { kind, parameters })
     }
 
-    /// The value of a parameter, whole or in sections.
+    /// The value of a parameter, in one piece or in sections.
     ///
     /// # Errors
-    /// [`MimeError::Repeated`] where it is present in both forms, of which readers use different ones; [`MimeError::ContentType`]
-    /// where a section is missing or is not written as RFC 2231 says.
+    /// [`MimeError::Repeated`] if it is present in both forms, since readers differ in which one they use;
+    /// [`MimeError::ContentType`] if a section is missing or does not follow RFC 2231.
     pub(in super::super) fn parameter(&self, name: &str) -> Result<Option<Cow<'_, str>>, MimeError> {
         let whole = self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
         let in_sections = |(found, value): &'_ (String, String)| {
@@ -69,12 +70,12 @@ impl Media {
         }
     }
 
-    /// What to say of an entity of this type where a signed or encrypted one is needed.
+    /// The error for an entity of this type where a signed or encrypted one is required.
     pub(in super::super) fn unsigned(&self) -> MimeError {
         MimeError::Unsigned { kind: short(&self.kind) }
     }
 
-    /// `application/pkcs7-mime` and its older name.
+    /// Whether it is `application/pkcs7-mime` or its older name.
     pub(in super::super) fn is_cms(&self) -> bool {
         matches!(self.kind.as_str(), "application/pkcs7-mime" | "application/x-pkcs7-mime")
     }
@@ -84,7 +85,7 @@ impl Media {
     }
 }
 
-/// A token or quoted string, and what follows the next semicolon.
+/// A token or quoted string, and the rest of the text.
 fn parameter(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_once(';').unwrap_or((text, ""));
@@ -108,8 +109,8 @@ fn parameter(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The text with a space in place of each comment: `(…)`, which may hold others and escaped characters, outside quoted
-/// strings. `None` where a comment does not end.
+/// The text with a space in place of each comment. A comment is `(…)` outside quoted strings; it may contain further
+/// comments and escaped characters. `None` if a comment does not end.
 pub(super) fn without_comments(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('(') {
         return Some(Cow::Borrowed(text));
@@ -139,8 +140,8 @@ pub(super) fn without_comments(text: &str) -> Option<Cow<'_, str>> {
     (depth == 0).then_some(Cow::Owned(bare))
 }
 
-/// A value in sections, each with what follows the `*` of its name: `0`, `1`, … for a section, with `*` behind where it is
-/// encoded, and nothing for an encoded value in one piece (RFC 2231, sections 3 and 4).
+/// Joins a value in sections, each with the text after the `*` of its name: `0`, `1`, … for a section, followed by `*`
+/// if it is encoded, or nothing for an encoded value in one piece (RFC 2231, sections 3 and 4).
 fn joined(sections: &[(String, String)]) -> Option<String> {
     let mut numbered = Vec::new();
     for (mark, value) in sections {
@@ -163,14 +164,14 @@ fn joined(sections: &[(String, String)]) -> Option<String> {
         if number != at {
             return None;
         }
-        // The first section says `charset'language'`; the parameters that are used here are ASCII in any of them.
+        // The first section begins with `charset'language'`; the parameters used here are ASCII in any charset.
         let value = if encoded && at == 0 { value.splitn(3, '\'').nth(2)? } else { value };
         if encoded { whole.push_str(&unescaped(value)?) } else { whole.push_str(value) }
     }
     Some(whole)
 }
 
-/// `%41` is `A`. `None` for what is not ASCII.
+/// Decodes `%41` to `A`. `None` if the result is not ASCII.
 fn unescaped(value: &str) -> Option<String> {
     let mut text = String::new();
     let mut rest = value;
@@ -239,7 +240,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_breaks_the_reader(text in "[a/b;=*0-2'%\"\\\\() \t\u{e9}]{0,60}") {
+        fn arbitrary_text_never_panics(text in "[a/b;=*0-2'%\"\\\\() \t\u{e9}]{0,60}") {
             if let Ok(media) = Media::parse(&format!("a/b;{text}")) {
                 let _ = media.parameter("a");
                 let _ = media.parameter("b");
@@ -257,7 +258,7 @@ mod tests {
         }
 
         #[test]
-        fn a_boundary_cut_into_sections_comes_back(boundary in "[a-z0-9'+_,./:=?-]{2,60}", cut in 0_usize..60) {
+        fn a_boundary_split_into_sections_is_joined(boundary in "[a-z0-9'+_,./:=?-]{2,60}", cut in 0_usize..60) {
             let (left, right) = boundary.split_at(cut.min(boundary.len()));
             let encoded: String = right.bytes().map(|byte| format!("%{byte:02X}")).collect();
             let text = format!("a/b; boundary*0=\"{left}\"; boundary*1*={encoded}");

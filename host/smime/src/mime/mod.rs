@@ -1,18 +1,20 @@
-//! The MIME around CMS (RFC 2045, 2046, 5751): read by our own code, so that OpenSSL gets exact bytes and nothing is lost.
+//! The MIME structure around CMS (RFC 2045, 2046, 5751), parsed by our own code, so that OpenSSL gets exact bytes and
+//! nothing is lost.
 //!
-//! # What is read
-//! - Headers in any case, folded or not, with LF or CRLF. A header that decides something may appear only once. Comments
-//!   (RFC 822) are white space and parameters in sections (RFC 2231) are joined; see `media`.
-//! - `multipart/signed` with exactly two parts. A delimiter is a line of its own: `--`, the boundary, perhaps `--`, perhaps
-//!   blanks. A line that merely begins like one is refused, since other software would cut there. Text before the first and
-//!   after the last delimiter is ignored; a second message after the last one is refused, since it would be lost.
+//! # Accepted input
+//! - Headers in any case, folded or not, with LF or CRLF. A header that is used may appear only once. Comments (RFC
+//!   822) are white space, and parameters in sections (RFC 2231) are joined; see `media`.
+//! - `multipart/signed` with exactly two parts. A delimiter is a line of its own: `--`, the boundary, optionally `--`
+//!   and blanks. A line that only begins like a delimiter is refused, since other software would split there. Text
+//!   before the first and after the last delimiter is ignored; a second message after the last one is refused, since it
+//!   would be lost.
 //! - `application/pkcs7-mime` and `application/x-pkcs7-mime`, base64 or binary.
 //!
 //! # The signed part
-//! [`Part::read`] separates headers from content in what was signed. The signed bytes begin with a header block only if they
-//! begin with a blank line (no headers at all), or if every line before the first blank one reads as a header and one of
-//! them is `Content-…` or `Sesame-…`. Anything else is content from the first byte: a record of `Name: value` lines, sent by
-//! a signer that adds no headers, is not taken for headers.
+//! [`Part::read`] separates headers from content in the signed bytes. They begin with a header block only if they begin
+//! with a blank line (no headers), or if every line before the first blank one is a valid header and one of them is
+//! `Content-…` or `Sesame-…`. Otherwise all bytes are content: a record of `Name: value` lines from a signer that adds
+//! no headers is not mistaken for headers.
 
 pub(crate) mod encoding;
 mod media;
@@ -23,20 +25,20 @@ pub(super) use media::Media;
 
 use message::Code;
 
-/// The longest header block, in bytes.
+/// Maximum size of a header block, in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// The most headers of one entity.
+/// Maximum number of headers of an entity.
 const MAX_HEADERS: usize = 100;
-/// The longest boundary (RFC 2046, section 5.1.1).
+/// Maximum length of a boundary (RFC 2046, section 5.1.1).
 const MAX_BOUNDARY: usize = 70;
 
-/// Why a message cannot be taken apart.
+/// Why the MIME structure of a message is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MimeError {
-    /// A header line is not one, or there are too many.
+    /// A header line is malformed, or there are too many.
     #[error("the header block cannot be read")]
     Headers,
-    /// A header or parameter that decides something appears twice.
+    /// A header or parameter that is used appears twice.
     #[error("{name} appears twice")]
     Repeated {
         /// Its name.
@@ -45,7 +47,7 @@ pub enum MimeError {
     /// The content type cannot be read.
     #[error("the content type {text:?} cannot be read")]
     ContentType {
-        /// As it came.
+        /// The value as received, truncated.
         text: String,
     },
     /// The message is neither signed nor encrypted.
@@ -55,9 +57,9 @@ pub enum MimeError {
         kind: String,
     },
     /// The boundary is missing, too long or has a forbidden character.
-    #[error("the boundary is missing or not a legal one")]
+    #[error("the boundary is missing or invalid")]
     Boundary,
-    /// A line begins with the delimiter and has more text.
+    /// A line begins with the delimiter but has more text.
     #[error("a line begins with the boundary without being a delimiter")]
     AmbiguousBoundary,
     /// There are not exactly two parts.
@@ -69,27 +71,27 @@ pub enum MimeError {
         /// Its media type.
         kind: String,
     },
-    /// Something that would be lost follows the message.
+    /// Another message, which would be lost, follows the message.
     #[error("another message follows the message")]
     Trailing,
-    /// The transfer encoding is not one of MIME's five.
+    /// The transfer encoding is unknown, or not accepted for CMS.
     #[error(
-        "the transfer encoding {name:?} is not accepted here; CMS comes as base64 or binary, content also as 7bit, 8bit or \
-         quoted-printable"
+        "the transfer encoding {name:?} is not accepted here; accepted are base64 and binary, for content also 7bit, 8bit \
+         and quoted-printable"
     )]
     TransferEncoding {
-        /// As it came.
+        /// The value as received, truncated.
         name: String,
     },
     /// A base64 body is not base64.
     #[error("the base64 text {what}")]
     Base64 {
-        /// What is wrong with it.
+        /// The error.
         what: String,
     },
 }
 
-/// As much of a text from outside as an error message needs.
+/// Truncates text from outside for an error message.
 fn short(text: &str) -> String {
     text.chars().take(200).collect()
 }
@@ -156,12 +158,12 @@ impl<'a> Entity<'a> {
         if values.next().is_some() { Err(MimeError::Repeated { name: name.to_owned() }) } else { Ok(value) }
     }
 
-    /// The media type; `text/plain` where the header is absent.
+    /// The media type; `text/plain` if the header is absent.
     pub(super) fn media(&self) -> Result<Media, MimeError> {
         Media::parse(self.header("content-type")?.unwrap_or("text/plain"))
     }
 
-    /// The body with its transfer encoding undone, for CMS: base64, or bytes as they are.
+    /// The decoded body, for CMS: from base64, or unchanged.
     pub(super) fn cms(&self) -> Result<std::borrow::Cow<'a, [u8]>, MimeError> {
         match self.transfer_encoding()? {
             TransferEncoding::Base64 => Ok(encoding::from_base64(self.body, encoding::STRAYS_IN_CMS)?.into()),
@@ -205,7 +207,7 @@ fn header(line: &[u8]) -> Option<(String, String)> {
     Some((String::from_utf8_lossy(name).to_ascii_lowercase(), value))
 }
 
-/// Whether a content type is that of a signed or encrypted message.
+/// Whether a content type denotes a signed or encrypted message.
 pub(super) fn is_message(content_type: &str) -> bool {
     Media::parse(content_type).is_ok_and(|media| media.is_cms() || media.kind == "multipart/signed")
 }
@@ -213,15 +215,15 @@ pub(super) fn is_message(content_type: &str) -> bool {
 /// The two parts of a `multipart/signed` message.
 #[derive(Debug)]
 pub(super) struct SignedParts<'a> {
-    /// The signed part as it came: headers and content, without the line end that belongs to the delimiter.
+    /// The signed part as received: headers and content, without the line end that belongs to the delimiter.
     pub(super) content: &'a [u8],
     /// The CMS message of the second part.
     pub(super) signature: Vec<u8>,
-    /// The digest that the header announces. The one in the signature counts.
+    /// The digest that the header announces. Only the one in the signature is used.
     pub(super) micalg: Option<String>,
 }
 
-/// Takes a `multipart/signed` entity apart.
+/// Splits a `multipart/signed` entity into its parts.
 pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<SignedParts<'a>, MimeError> {
     let boundary = media.parameter("boundary")?.unwrap_or_default();
     let boundary = boundary.as_ref();
@@ -236,7 +238,7 @@ pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<Sig
         return Err(MimeError::Parts);
     }
     let epilogue = body.get(close.end..).unwrap_or_default();
-    if !after.is_empty() || holds_message(epilogue) {
+    if !after.is_empty() || contains_message(epilogue) {
         return Err(MimeError::Trailing);
     }
     let content = body.get(open.end..middle.start).ok_or(MimeError::Parts)?;
@@ -245,15 +247,15 @@ pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<Sig
     if !kind.is_signature() {
         return Err(MimeError::NotSignature { kind: short(&kind.kind) });
     }
-    // It decides nothing, so an unreadable one counts as none.
+    // It is only logged, so an unreadable one is ignored.
     let micalg = media.parameter("micalg").ok().flatten().map(|name| short(&name));
     Ok(SignedParts { content, signature: second.cms()?.into_owned(), micalg })
 }
 
 struct Delimiter {
-    /// Where the part before ends: before the line end that belongs to the delimiter.
+    /// The end of the part before, which excludes the line end that belongs to the delimiter.
     start: usize,
-    /// Where the next part begins.
+    /// The start of the next part.
     end: usize,
     closes: bool,
 }
@@ -277,7 +279,7 @@ fn delimiters(body: &[u8], boundary: &str) -> Result<Vec<Delimiter>, MimeError> 
         if !rest.trim_ascii().is_empty() {
             return Err(MimeError::AmbiguousBoundary);
         }
-        // More than three are refused by the caller, whatever they are.
+        // The caller refuses more than three.
         if found.len() > 3 {
             break;
         }
@@ -286,39 +288,39 @@ fn delimiters(body: &[u8], boundary: &str) -> Result<Vec<Delimiter>, MimeError> 
     Ok(found)
 }
 
-/// Whether what follows a message holds another one.
-fn holds_message(epilogue: &[u8]) -> bool {
+/// Whether the text after a message contains another one.
+fn contains_message(epilogue: &[u8]) -> bool {
     const MARKS: [&[u8]; 2] = [b"content-type:", b"mime-version:"];
     let begins =
         |line: &[u8], mark: &[u8]| line.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark));
     epilogue.split(|&byte| byte == b'\n').any(|line| MARKS.iter().any(|mark| begins(line, mark)))
 }
 
-/// The signed part of a message, after the signature was verified.
+/// The signed part of a message whose signature is verified.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The `Content-Type` header as it came, if there is one.
+    /// The `Content-Type` header as received.
     pub(super) content_type: Option<String>,
     /// `Sesame-Message-Id`.
     pub(super) message_id: Option<String>,
     /// `Sesame-To`.
     pub(super) to: Option<String>,
-    /// The content with its transfer encoding undone; text with LF line ends.
+    /// The decoded content; text with LF line ends.
     pub(super) payload: Vec<u8>,
     /// The content is itself a signed or encrypted message.
     pub(super) nested: bool,
 }
 
 impl Part {
-    /// Reads what was signed. `with_lf` is the same with LF line ends, if already known.
+    /// Parses the signed bytes. `with_lf` is the same with LF line ends, if already available.
     pub(super) fn read(signed: &[u8], with_lf: Option<&[u8]>) -> Result<Self, MimeError> {
         let text = |body| text(body, signed.len(), with_lf);
-        let Some(entity) = headed(signed) else {
+        let Some(entity) = with_headers(signed) else {
             let payload = text(signed);
             return Ok(Self { content_type: None, message_id: None, to: None, payload, nested: false });
         };
         let owned = |name| entity.header(name).map(|value| value.map(str::to_owned));
-        // A content type that cannot be read is the receiving application's affair.
+        // A malformed content type is left to the receiving application.
         let nested = entity.header("content-type")?.is_some_and(is_message);
         let payload = match entity.transfer_encoding()? {
             TransferEncoding::Text => text(entity.body),
@@ -336,11 +338,11 @@ impl Part {
     }
 }
 
-/// The text that ends a signed part of `length` bytes, with LF line ends: from `with_lf`, the whole part with LF line ends
-/// and not one CR, if there is that.
+/// The text `body` at the end of a signed part of `length` bytes, with LF line ends. It is taken from `with_lf`, the
+/// whole part with LF line ends and without CR, if available.
 fn text(body: &[u8], length: usize, with_lf: Option<&[u8]>) -> Vec<u8> {
     let ready = with_lf.and_then(|whole| {
-        // Where it is shorter than the signed part, that has a CR for every line.
+        // If it is shorter than the signed part, the latter has a CR in every line.
         let lines = if whole.len() < length { memchr::memchr_iter(b'\n', body).count() } else { 0 };
         whole.get(whole.len().checked_sub(body.len() - lines)?..)
     });
@@ -348,13 +350,13 @@ fn text(body: &[u8], length: usize, with_lf: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// The signed bytes as headers and body, if they begin with headers.
-fn headed(signed: &[u8]) -> Option<Entity<'_>> {
+fn with_headers(signed: &[u8]) -> Option<Entity<'_>> {
     let (first, _) = line(signed);
     let entity = Entity::read(signed).ok()?;
     if first.is_empty() && !signed.is_empty() {
         return Some(entity);
     }
-    // `Entity::read` also ends at the end of the text: then there was no blank line, and all of it is content.
+    // `Entity::read` also stops at the end of the text. Without a blank line all of it is content.
     let ended = signed.len() > entity.body.len() && {
         let block = signed.get(..signed.len() - entity.body.len()).unwrap_or_default();
         block.ends_with(b"\n\n") || block.ends_with(b"\n\r\n")

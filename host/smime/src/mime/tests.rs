@@ -34,7 +34,7 @@ fn joins_folded_headers() {
 
 proptest::proptest! {
     #[test]
-    fn a_signed_part_reads_alike_with_its_lf_form_at_hand(
+    fn a_signed_part_is_the_same_with_its_lf_form_given(
         head in "(Content-Type: text/plain\n\n|Content-Transfer-Encoding: (8bit|binary|quoted-printable)\n\n|\n|A: b\n|)",
         body in "[a: é=\n]{0,80}",
     ) {
@@ -47,14 +47,14 @@ proptest::proptest! {
 }
 
 #[test]
-fn a_signed_part_is_the_same_however_it_is_cut() {
+fn a_signed_part_keeps_every_byte() {
     let part = b"Content-Type: text/plain\r\nSesame-Message-Id: a/b\r\nSesame-To: c\r\n\r\ntext\r\n";
     let whole = Part::read(part, None).unwrap();
     assert_eq!(whole.message_id.as_deref(), Some("a/b"));
     assert_eq!(whole.to.as_deref(), Some("c"));
     assert_eq!(whole.payload, b"text\n");
     for end in 0..part.len() {
-        // Nothing is lost: what is no header block is content.
+        // Nothing is lost: everything but a header block is content.
         let cut = Part::read(&part[..end], None).unwrap();
         assert!(cut.content_type.is_some() || cut.payload == encoding::to_lf(&part[..end]), "{end}");
     }

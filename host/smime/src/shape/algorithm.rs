@@ -1,7 +1,7 @@
 //! The algorithms that a message may use, by object identifier (RFC 3370, 4055, 4056, 5084, 5753, 5754, 8419).
 //!
-//! A list of what is allowed; everything else is refused by name. Weak digests (MD5, SHA-1) are recognised here and refused
-//! by the policy of `open`, after the signature was verified, so that the refusal is distinct inside an envelope.
+//! An allow list; everything else is refused by name. Weak digests (MD5, SHA-1) are recognised here, but refused by the
+//! policy of `open` after the signature is verified, so that the error is specific even inside an envelope.
 
 use trust::asn1::{self, Element, INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
 use trust::oids::{self, accepted};
@@ -19,18 +19,17 @@ const KEY_AGREEMENTS: [&[u8]; 5] = [
 ];
 const KEY_WRAPS: [&[u8]; 3] = [oids::AES_128_WRAP, oids::AES_192_WRAP, oids::AES_256_WRAP];
 
-/// The kind of key that a signature was made with.
+/// The kind of key of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum KeyKind {
     Rsa,
-    /// RSA by RSASSA-PSS, whose encoded message needs this many octets: digest, salt and two more (RFC 8017, section
-    /// 9.1.1).
+    /// RSASSA-PSS, whose encoded message needs this many octets: digest, salt and two more (RFC 8017, section 9.1.1).
     RsaPss(usize),
     Ec,
     Ed25519,
 }
 
-/// How the content of an envelope is encrypted.
+/// The cipher of an envelope's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentCipher {
     /// AES in CBC mode, with a key of this many bits. Not authenticated.
@@ -39,7 +38,7 @@ pub enum ContentCipher {
     Aes256Gcm,
 }
 
-/// An AlgorithmIdentifier: the identifier's octets and the parameters.
+/// An AlgorithmIdentifier: the octets of its OID and the parameters.
 pub(super) struct Algorithm<'a> {
     pub(super) oid: &'a [u8],
     pub(super) parameters: Option<Element<'a>>,
@@ -62,7 +61,7 @@ impl<'a> Algorithm<'a> {
         self.parameters.is_none_or(|parameters| parameters.tag == NULL && parameters.content.is_empty())
     }
 
-    /// The refusal of this algorithm for `purpose`; `why`: what of its parameters is wrong, where it is on the list.
+    /// The error for this algorithm; `why` is the error of its parameters, empty if the algorithm is not on the list.
     fn refused(&self, purpose: &'static str, why: &'static str, accepted: &'static str) -> ShapeError {
         ShapeError::Algorithm { purpose, algorithm: oids::name(self.oid), why, accepted }
     }
@@ -99,12 +98,12 @@ impl<'a> Algorithm<'a> {
         }
     }
 
-    /// RSASSA-PSS with one digest for message and mask (RFC 4056, section 2.2). The salt may have any length, none too, for
-    /// RFC 4055 section 3.1 leaves it to the signer and no length of it weakens the signature below that of PKCS#1 v1.5;
-    /// whether it fits the key is checked with the key. The inner error is what is wrong.
+    /// RSASSA-PSS with one digest for message and mask (RFC 4056, section 2.2). The salt may have any length, including
+    /// zero: RFC 4055 section 3.1 leaves it to the signer, and no length makes the signature weaker than PKCS#1 v1.5.
+    /// Whether it fits the key is checked with the key. The inner error is the error of the parameters.
     fn pss(&self, digest: Digest) -> Result<Result<KeyKind, &'static str>, ShapeError> {
         let Some(parameters) = self.parameters.filter(|parameters| parameters.tag == SEQUENCE) else {
-            return Ok(Err("without parameters, which stand for SHA-1"));
+            return Ok(Err("without parameters, which means SHA-1"));
         };
         let mut reader = parameters.inside();
         let hash = hash_parameter(&mut reader, 0)?;
@@ -142,7 +141,7 @@ impl<'a> Algorithm<'a> {
         if vector { Ok(ContentCipher::AesCbc(bits)) } else { Err(refused("without an initial vector of 16 octets")) }
     }
 
-    /// Whether the parameters are `GCMParameters` (RFC 5084, section 3.2) with a nonce of 12 octets and a whole tag.
+    /// Whether the parameters are `GCMParameters` (RFC 5084, section 3.2) with a nonce of 12 octets and a full tag.
     fn full_gcm(&self) -> Result<bool, ShapeError> {
         let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else { return Ok(false) };
         let mut reader = parameters.inside();
@@ -195,14 +194,14 @@ impl<'a> Algorithm<'a> {
     }
 }
 
-/// What is wrong with an algorithm that takes no parameters.
+/// The error for parameters of an algorithm that has none.
 const HAS_PARAMETERS: &str = "with parameters";
 
-/// What is wrong with AES-256-GCM that is not used as RFC 5084 says.
+/// The error for AES-256-GCM that does not follow RFC 5084.
 const GCM_PARAMETERS: &str =
     "without the parameters of RFC 5084, a nonce of 12 octets and a tag of 16 (pkijs writes none: use AES-CBC there)";
 
-/// A whole number from 0 to 65535 in the only form DER has for it.
+/// An integer from 0 to 65535 in DER.
 fn unsigned(content: &[u8]) -> Option<usize> {
     match *content {
         [low] if low < 0x80 => Some(usize::from(low)),
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_have_one_form() {
+    fn integers_have_one_form() {
         for (content, value) in
             [(&[0][..], Some(0)), (&[0x7F], Some(127)), (&[0, 0xDE], Some(222)), (&[1, 0xDE], Some(478))]
         {

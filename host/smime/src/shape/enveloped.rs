@@ -7,21 +7,21 @@ use super::algorithm::{Algorithm, ContentCipher};
 use super::signed::{SignerId, issuer_serial};
 use super::{MAX_RECIPIENTS, ShapeError, require_data, version};
 
-/// What policy needs to know of an envelope.
+/// The fields of an envelope that are used.
 #[derive(Debug)]
 pub(in super::super) struct Enveloped<'a> {
     pub(in super::super) cipher: ContentCipher,
     pub(in super::super) recipients: Vec<RecipientId<'a>>,
 }
 
-/// A recipient as the envelope identifies it.
+/// The identifier of a recipient.
 pub(in super::super) type RecipientId<'a> = SignerId<'a>;
 
 pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Enveloped<'a>, ShapeError> {
     let mut reader = body.inside();
     version(&mut reader)?;
     if let Some(originator) = reader.optional(asn1::context(0))? {
-        // pkijs 4.0.0 writes one with an empty set of CRLs; we do not use its content.
+        // pkijs 4.0.0 writes one with an empty set of CRLs.
         let mut sets = originator.inside();
         while !sets.is_empty() {
             if !sets.any()?.content.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn read<'a>(body: &Element<'a>, authenticated: bool) -> Result<Envelo
     match (cipher, authenticated) {
         (ContentCipher::Aes256Gcm, true) | (ContentCipher::AesCbc(_), false) => {}
         (ContentCipher::Aes256Gcm, false) => {
-            let what = "AES-256-GCM in enveloped data, which has no place for its tag; the sender must use authenticated \
+            let what = "AES-256-GCM in enveloped data, which has no field for its tag; the sender must use authenticated \
                         enveloped data or AES-CBC";
             return Err(ShapeError::Structure { what });
         }
@@ -60,7 +60,7 @@ fn encrypted_content(element: &Element<'_>) -> Result<ContentCipher, ShapeError>
     if content.tag & !CONSTRUCTED != asn1::context_primitive(0) {
         return Err(ShapeError::Structure { what: "the encrypted content is missing" });
     }
-    // OpenSSL joins the chunks itself; here they only must be octet strings.
+    // OpenSSL joins the chunks; here they only have to be octet strings.
     asn1::octets(&content)?;
     Ok(cipher)
 }
@@ -84,7 +84,7 @@ fn recipients<'a>(set: &Element<'a>) -> Result<Vec<RecipientId<'a>>, ShapeError>
             _ => return Err(ShapeError::RecipientType { what: "neither key transport nor key agreement" }),
         }
     }
-    // OpenSSL tries the first one that matches; a second one for the same certificate has no honest use.
+    // OpenSSL tries only the first one that matches; a second one for the same certificate has no legitimate use.
     let repeated = ids.iter().enumerate().any(|(at, id)| ids.iter().skip(at + 1).any(|other| other == id));
     if ids.is_empty() || ids.len() > MAX_RECIPIENTS || repeated {
         Err(ShapeError::Recipients { count: ids.len() })
@@ -113,7 +113,7 @@ fn key_agreement<'a>(recipient: &Element<'a>, ids: &mut Vec<RecipientId<'a>>) ->
     version(&mut reader)?;
     let mut originator = reader.take(asn1::context(0))?.inside();
     let Ok(public) = originator.take(asn1::context(1)) else {
-        return Err(wrong("key agreement with a lasting key of the sender"));
+        return Err(wrong("key agreement with a static key of the sender"));
     };
     let mut key = public.inside();
     if Algorithm::read(&mut key)?.oid != oids::EC_PUBLIC_KEY {

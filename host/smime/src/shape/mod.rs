@@ -1,24 +1,24 @@
-//! A strict check of a CMS message before any C code parses it: only the shapes that messengers write are accepted.
+//! A strict check of a CMS message before any C code parses it: only the structures that senders use are accepted.
 //!
-//! # What passes
+//! # Accepted structures
 //! - SignedData over id-data (RFC 5652), detached or with its content, with exactly one SignerInfo that has signed
-//!   attributes: content-type (id-data) and message-digest once each, in DER. Signatures without them are refused, because
-//!   a signature over attributes can otherwise be shown as one over content. The attributes may be in any order; see
-//!   below.
-//! - EnvelopedData with AES-CBC and AuthEnvelopedData with AES-256-GCM over id-data, for recipients by RSA key transport or
-//!   EC key agreement.
-//! - BER as `-stream` writes it, but DER where RFC 5652 wants it, and nothing after the message.
+//!   attributes: content-type (id-data) and message-digest once each, in DER. Signatures without them are refused,
+//!   because a signature over attributes could otherwise be presented as one over content. The attributes may be in any
+//!   order; see below.
+//! - EnvelopedData with AES-CBC and AuthEnvelopedData with AES-256-GCM over id-data, for recipients by RSA key
+//!   transport or EC key agreement.
+//! - BER as `-stream` writes it, DER where RFC 5652 requires it, and nothing after the message.
 //!
 //! # The order of signed attributes
-//! They are a SET OF, and RFC 5652 section 5.4 has them digested in DER, that is: sorted. node-forge 1.4.3 and pkijs 4.0.0
-//! write and digest them in the order the caller lists them, and node-forge's README lists them unsorted. OpenSSL verifies
-//! over the order that came. We take any order, and the signature must be over the order that came: each attribute is DER
-//! and appears once, so the signed octets are the octets that are read, and their order changes nothing.
-//! A signature over the sorted attributes beside unsorted ones is refused as one that does not verify, by us as by OpenSSL:
-//! accepting it would give one message two readings.
+//! They are a SET OF, and RFC 5652 section 5.4 requires their DER to be digested, that is, in sorted order. node-forge
+//! 1.4.3 and pkijs 4.0.0 write and digest them in the order the caller lists them, and node-forge's README lists them
+//! unsorted. OpenSSL verifies over the received order. Any order is accepted, and the signature must be over the
+//! received order: each attribute is DER and appears once, so that the signed octets are the parsed octets, and the
+//! order has no meaning. A signature over sorted attributes in a message with unsorted ones does not verify, here as in
+//! OpenSSL: accepting it would give one message two interpretations.
 //!
-//! [`Bounds`] hold for depth and number of elements; certificates, embedded CRLs and recipients are
-//! counted. Everything else is refused with a [`ShapeError`], compressed data by design.
+//! [`Bounds`] limit depth and number of elements; certificates, embedded CRLs and recipients are counted. Everything
+//! else is refused with a [`ShapeError`], including compressed data.
 
 mod algorithm;
 mod enveloped;
@@ -33,17 +33,17 @@ use message::Code;
 use trust::asn1::{self, Asn1Error, Bounds, INTEGER, OID, Reader, Rules, SEQUENCE};
 use trust::oids::{self, accepted};
 
-/// The most certificates, and the most CRLs, that a message may carry.
+/// Maximum number of certificates, and of CRLs, in a message.
 pub const MAX_CERTIFICATES: usize = 20;
-/// The most recipients of an envelope.
+/// Maximum number of recipients of an envelope.
 pub const MAX_RECIPIENTS: usize = 20;
-/// The deepest nesting of elements.
+/// Maximum nesting of elements.
 const MAX_DEPTH: usize = 24;
-/// Elements allowed whatever the size; beyond them one for every [`OCTETS_PER_ELEMENT`] octets.
+/// Number of elements allowed in any message, plus one for every [`OCTETS_PER_ELEMENT`] octets.
 const FREE_ELEMENTS: usize = 20_000;
 const OCTETS_PER_ELEMENT: usize = 128;
 
-/// Why a CMS message does not have an allowed shape.
+/// Why the structure of a CMS message is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeError {
     /// The structure cannot be read.
@@ -55,19 +55,19 @@ pub enum ShapeError {
         /// How many.
         octets: usize,
     },
-    /// The content type is none that is read (compressed data, for one).
+    /// The content type is not accepted, such as compressed data.
     #[error("the CMS content type {kind} is not accepted; accepted are {}", accepted::CONTENT_TYPES)]
     ContentType {
         /// Its name and its dotted form.
         kind: String,
     },
-    /// A structure in the wrong place, or with a field that is not used here.
+    /// A structure in the wrong place, or with an unsupported field.
     #[error("the CMS structure is not accepted: {what}")]
     Structure {
-        /// What is wrong with it.
+        /// The error.
         what: &'static str,
     },
-    /// The message holds certificates and no signature.
+    /// The message contains no signature.
     #[error("the message has no signature")]
     NoSigner,
     /// The message has several signatures.
@@ -76,8 +76,8 @@ pub enum ShapeError {
         /// How many.
         count: usize,
     },
-    /// The message brings too many certificates or CRLs.
-    #[error("the message brings more than {MAX_CERTIFICATES} certificates or CRLs")]
+    /// The message contains too many certificates or CRLs.
+    #[error("the message contains more than {MAX_CERTIFICATES} certificates or CRLs")]
     TooManyCertificates,
     /// The signature does not cover signed attributes.
     #[error(
@@ -85,28 +85,28 @@ pub enum ShapeError {
          sign with them (openssl without -noattr, Python cryptography without NoAttributes, pkijs with signedAttrs)"
     )]
     NoSignedAttributes,
-    /// The signed attributes are not what they must be.
-    #[error("the signed attributes are not acceptable: {what}")]
+    /// The signed attributes are not accepted.
+    #[error("the signed attributes are not accepted: {what}")]
     SignedAttributes {
-        /// What is wrong with them.
+        /// The error.
         what: &'static str,
     },
     /// An algorithm is not on the list, or its parameters are not.
     #[error("the {purpose} algorithm {algorithm} is not accepted{}; accepted are {accepted}", spaced(.why))]
     Algorithm {
-        /// What it is used for.
+        /// The purpose.
         purpose: &'static str,
         /// Its name and its dotted form.
         algorithm: String,
-        /// What is wrong with its parameters; empty where it is not on the list at all.
+        /// The error of its parameters; empty if it is not on the list.
         why: &'static str,
-        /// What is on the list.
+        /// The algorithms on the list.
         accepted: &'static str,
     },
-    /// A recipient is addressed in a way that is not read.
-    #[error("a recipient of the message is addressed in a way that is not accepted: {what}")]
+    /// The type of a recipient is not accepted.
+    #[error("the type of a recipient is not accepted: {what}")]
     RecipientType {
-        /// What is wrong with it.
+        /// The error.
         what: &'static str,
     },
     /// There is no recipient, there are too many, or one appears twice.
@@ -120,9 +120,9 @@ pub enum ShapeError {
     Cipher {
         /// Its name and its dotted form.
         cipher: String,
-        /// What is wrong with its parameters; empty where it is not on the list at all.
+        /// The error of its parameters; empty if it is not on the list.
         why: &'static str,
-        /// What is on the list.
+        /// The algorithms on the list.
         accepted: &'static str,
     },
 }
@@ -155,7 +155,7 @@ impl ShapeError {
     }
 }
 
-/// What a CMS message is, as far as it can be read without a key.
+/// The content of a CMS message, as far as it is readable without a key.
 #[derive(Debug)]
 pub(super) enum Cms<'a> {
     Signed(SignedMessage<'a>),
@@ -184,7 +184,7 @@ pub(super) fn inspect(message: &[u8]) -> Result<Cms<'_>, ShapeError> {
     }
 }
 
-/// What a structure is over must be id-data: messages are not nested inside CMS, only through MIME.
+/// Requires id-data as content type: messages are not nested directly in CMS, only through MIME.
 fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
     const CMS_CONTENT: [&[u8]; 3] = [oids::SIGNED_DATA, oids::ENVELOPED_DATA, oids::AUTH_ENVELOPED_DATA];
     if oid == oids::DATA {
@@ -196,7 +196,7 @@ fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
     }
 }
 
-/// A version number: one octet, its value checked by OpenSSL alone.
+/// A version number up to 5. OpenSSL checks its exact value.
 fn version(reader: &mut Reader<'_>) -> Result<u8, ShapeError> {
     match reader.take(INTEGER)?.content {
         [number] if *number <= 5 => Ok(*number),

@@ -9,26 +9,26 @@ use trust::{Digest, TbsCertificate, oids};
 use super::algorithm::{Algorithm, KeyKind};
 use super::{MAX_CERTIFICATES, ShapeError, require_data, version};
 
-/// The most signed or unsigned attributes.
+/// Maximum number of signed and of unsigned attributes.
 const MAX_ATTRIBUTES: usize = 32;
-/// The longest serial number in octets; RFC 5280 allows 20, some authorities more.
+/// Maximum length of a serial number in octets; RFC 5280 allows 20, some authorities use more.
 const MAX_SERIAL: usize = 64;
 const ATTRIBUTE_BOUNDS: Bounds = Bounds { depth: 16, elements: 2_000 };
 
-/// What policy needs to know of a SignedData.
+/// The fields of a SignedData that are used.
 #[derive(Debug)]
 pub(in super::super) struct SignedMessage<'a> {
     pub(in super::super) digest: Digest,
     pub(in super::super) key: KeyKind,
     pub(in super::super) signer: SignerId<'a>,
     pub(in super::super) signing_time: Option<SystemTime>,
-    /// Every certificate in the bag, in its order, as DER.
+    /// All certificates in the message, in order, as DER.
     pub(in super::super) certificates: Vec<&'a [u8]>,
-    /// The content, where the signature is not detached.
+    /// The content, unless the signature is detached.
     pub(in super::super) content: Option<Cow<'a, [u8]>>,
 }
 
-/// How a SignerInfo or a RecipientInfo identifies a certificate.
+/// The identifier of a certificate in a SignerInfo or a RecipientInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum SignerId<'a> {
     /// Issuer name as DER, and the serial number's octets.
@@ -81,7 +81,7 @@ fn digest_set(set: &Element<'_>) -> Result<Vec<Digest>, ShapeError> {
     while !reader.is_empty() && digests.len() < 8 {
         digests.push(Algorithm::read(&mut reader)?.digest()?);
     }
-    // A second entry for the one digest (with and without NULL) is some senders' habit.
+    // Some senders add a second entry for the same digest, with and without NULL.
     digests.dedup();
     reader.end()?;
     Ok(digests)
@@ -117,7 +117,7 @@ fn certificates<'a>(bag: &Element<'a>) -> Result<Vec<&'a [u8]>, ShapeError> {
     Ok(found)
 }
 
-/// The number of elements inside, if it is not above `most`.
+/// The number of inner elements; `None` if it is above `most`.
 fn bounded(element: &Element<'_>, most: usize) -> Option<usize> {
     let mut reader = element.inside();
     let mut count = 0;
@@ -167,12 +167,12 @@ pub(super) fn issuer_serial<'a>(element: &Element<'a>) -> Result<SignerId<'a>, S
     let serial = reader.take(INTEGER)?.content;
     reader.end()?;
     if serial.len() > MAX_SERIAL {
-        return Err(ShapeError::Structure { what: "a serial number that no certificate has" });
+        return Err(ShapeError::Structure { what: "a serial number that is too long" });
     }
     Ok(SignerId::IssuerSerial { issuer, serial })
 }
 
-/// Checks the signed attributes and returns the signing time. They may be in any order; each in DER, and once.
+/// Checks the signed attributes and returns the signing time. They may be in any order, each in DER and only once.
 fn signed_attributes(attributes: &Element<'_>, digest: Digest) -> Result<Option<SystemTime>, ShapeError> {
     let wrong = |what| ShapeError::SignedAttributes { what };
     asn1::check(attributes.whole, Rules::Der, ATTRIBUTE_BOUNDS).map_err(|_| wrong("they are not DER"))?;
@@ -205,7 +205,7 @@ fn signed_attributes(attributes: &Element<'_>, digest: Digest) -> Result<Option<
     Ok(signing_time)
 }
 
-/// The content of the one value of an attribute.
+/// The content of the single value of an attribute.
 fn single<'a>(values: &Element<'a>, tag: u8) -> Result<&'a [u8], ShapeError> {
     let wrong = ShapeError::SignedAttributes { what: "one does not have exactly one value of its type" };
     let mut reader = values.inside();

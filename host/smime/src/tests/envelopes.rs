@@ -1,4 +1,4 @@
-//! Malformed encrypted messages: which are refused, and by which code.
+//! Encrypted messages that are accepted, and malformed ones with the code of their refusal.
 
 use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::stack::Stack;
@@ -37,7 +37,7 @@ fn opens_each_cipher_and_each_kind_of_recipient() {
 }
 
 #[test]
-fn an_envelope_for_others_names_them() {
+fn an_envelope_for_others_names_its_recipients() {
     let sealed = seal(&pki().alice, Some(&pki().carol), Peer::Ssm, TEXT);
     let error = receive(&sealed).unwrap_err();
     assert_eq!(error.code(), "crypto");
@@ -48,18 +48,18 @@ fn an_envelope_for_others_names_them() {
 }
 
 #[test]
-fn a_recipient_is_named_by_key_identifier_as_well_as_by_number() {
+fn a_recipient_is_matched_by_key_identifier_and_by_serial_number() {
     let bob = pki().bob.certificate();
     let id = bob.subject_key_id().unwrap().as_slice().to_vec();
     let message = |recipients: &[Vec<u8>]| pkcs7_mime(&envelope(recipients, &aes_256_cbc(), None));
     let by_key = |id: &[u8]| key_transport_by_key(id, &algorithm(RSA));
-    // The key of these has no meaning, so that what matches comes to be decrypted and fails there.
+    // The encrypted keys are invalid, so that a matching recipient fails at decryption.
     assert!(matches!(receive(&message(&[by_key(&id)])), Err(OpenError::Crypto)));
     let stranger = receive(&message(&[by_key(&[7; 20])])).unwrap_err();
     assert_eq!(stranger.code(), "crypto");
     let said = stranger.to_string();
     assert!(said.contains(&format!("for the key with subject key identifier {}", "07".repeat(20))), "{said}");
-    // Only the whole identifier is ours, and never the one that could be computed from our key.
+    // Only the whole identifier matches, and never one that could be computed from our key.
     assert!(matches!(receive(&message(&[by_key(&id[1..])])), Err(OpenError::NotForUs { .. })));
     let number = key_transport(bob, &algorithm(RSA));
     assert_eq!(refusal(&message(&[number.clone(), by_key(&id)])), "recipients");
@@ -67,7 +67,7 @@ fn a_recipient_is_named_by_key_identifier_as_well_as_by_number() {
 }
 
 #[test]
-fn a_certificate_without_key_identifier_is_not_found_by_one() {
+fn a_certificate_without_key_identifier_matches_none() {
     let pki = pki();
     let key = rsa(2048);
     let bare = super::certificate_with("bare.example.org", &key, Some((&pki.authority, &pki.authority_key)), 90, None);
@@ -80,7 +80,7 @@ fn a_certificate_without_key_identifier_is_not_found_by_one() {
 }
 
 #[test]
-fn only_diagnose_says_what_was_inside() {
+fn only_diagnose_reports_the_content() {
     use crate::diagnose;
     let pki = pki();
     let trust = pki.trust.snapshot();
@@ -93,16 +93,16 @@ fn only_diagnose_says_what_was_inside() {
     let unsigned = to_bob(b"Content-Type: text/plain\r\n\r\nhello\r\n", Cipher::aes_256_cbc());
     assert_eq!(receive(&unsigned).unwrap_err().to_string(), "cannot decrypt the message");
     let said = inside(&unsigned).unwrap();
-    assert!(said.contains("decrypts, and what is inside is refused: the message is not signed"), "{said}");
-    assert!(inside(&to_bob(&[0x93; 64], Cipher::aes_256_cbc())).unwrap().contains("bytes that are no message"));
+    assert!(said.contains("decrypts, but its content is refused: the message is not signed"), "{said}");
+    assert!(inside(&to_bob(&[0x93; 64], Cipher::aes_256_cbc())).unwrap().contains("bytes that are not a message"));
     let wrong_key =
         pkcs7_mime(&envelope(&[key_transport(ours[0].certificate(), &algorithm(RSA))], &aes_256_cbc(), None));
     let said = inside(&wrong_key).unwrap();
-    assert!(said.contains("does not decrypt") || said.contains("bytes that are no message"), "{said}");
+    assert!(said.contains("does not decrypt") || said.contains("bytes that are not a message"), "{said}");
 }
 
 #[test]
-fn cbc_gives_one_answer_to_everything() {
+fn cbc_has_one_error_for_every_failure() {
     let alice = &pki().alice;
     let tampered = {
         let mut forge = SignedForge::new(alice);
@@ -127,7 +127,7 @@ fn cbc_gives_one_answer_to_everything() {
 }
 
 #[test]
-fn a_touched_ciphertext_is_crypto() {
+fn a_changed_ciphertext_is_crypto() {
     let signed = SignedForge::new(&pki().alice).message();
     for cipher in [Cipher::aes_256_cbc(), Cipher::aes_256_gcm()] {
         let der = encrypt(&signed, &pki().bob, cipher);
@@ -142,7 +142,7 @@ fn a_touched_ciphertext_is_crypto() {
 }
 
 #[test]
-fn policy_speaks_after_the_signature() {
+fn policy_is_checked_after_the_signature() {
     let sha1 = {
         let mut forge = SignedForge::with(&pki().alice, SignerForge::new(&pki().alice, SHA1, PART).build());
         forge.digests = vec![algorithm(SHA1)];
@@ -159,7 +159,7 @@ fn policy_speaks_after_the_signature() {
 }
 
 #[test]
-fn recipients_are_few_and_of_known_kinds() {
+fn recipients_are_limited_in_number_and_kind() {
     let bob = pki().bob.certificate();
     let good = key_transport(bob, &algorithm(RSA));
     let others = |tag| tlv(tag, &[int(0)].concat());
@@ -214,7 +214,7 @@ fn ciphers_and_their_parameters_are_on_the_list() {
 }
 
 #[test]
-fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
+fn an_empty_originator_is_accepted_and_one_with_certificates_is_not() {
     let signed = SignedForge::new(&pki().alice).message();
     let with_originator = |originator: &[u8]| {
         let plain = encrypt(&signed, &pki().bob, Cipher::aes_256_cbc());
@@ -233,11 +233,11 @@ fn an_empty_originator_is_read_and_one_with_certificates_is_not() {
 }
 
 #[test]
-fn gcm_in_enveloped_data_says_what_to_use_instead() {
+fn gcm_in_enveloped_data_names_the_alternatives() {
     let bob = [key_transport(pki().bob.certificate(), &algorithm(RSA))];
     let error = shape::inspect(&envelope(&bob, &aes_256_gcm(12, 16), None)).unwrap_err();
     assert!(
-        error.to_string().contains("no place for its tag; the sender must use authenticated enveloped data"),
+        error.to_string().contains("no field for its tag; the sender must use authenticated enveloped data"),
         "{error}"
     );
 }
@@ -246,7 +246,7 @@ fn gcm_in_enveloped_data_says_what_to_use_instead() {
 fn an_envelope_as_signature_or_inside_cms_is_refused() {
     let signed = SignedForge::new(&pki().alice);
     let mut envelope = encrypt(&signed.message(), &pki().bob, Cipher::aes_256_cbc());
-    // The type of the encrypted content: signed data instead of data. It is the second that begins alike.
+    // The type of the encrypted content: signed data instead of data, at the second match.
     let mark = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07];
     let at = envelope.windows(8).enumerate().filter(|(_, found)| *found == mark).nth(1).unwrap().0;
     envelope[at + 8] = 2;
@@ -267,7 +267,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
 
     #[test]
-    fn a_damaged_envelope_is_refused_or_keeps_to_the_limits(
+    fn a_damaged_envelope_is_refused_or_stays_within_the_limits(
         changes in proptest::collection::vec((0_usize..400, proptest::prelude::any::<u8>()), 1..6),
         cut in 0_usize..400,
     ) {

@@ -1,4 +1,4 @@
-//! Makes CMS messages octet by octet, good ones and bad ones.
+//! Builds valid and invalid CMS messages octet by octet.
 
 use base64::Engine as _;
 use openssl::hash::{MessageDigest, hash};
@@ -22,7 +22,7 @@ pub(crate) const RSA: &str = "1.2.840.113549.1.1.1";
 pub(crate) const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
 pub(crate) const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
 pub(crate) const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
-/// What is signed by default: a part with a header.
+/// The default signed part, with a header.
 pub(crate) const PART: &[u8] = b"Content-Type: text/plain\r\n\r\nhello\r\n";
 
 pub(crate) fn seq(parts: &[Vec<u8>]) -> Vec<u8> {
@@ -69,7 +69,7 @@ pub(crate) fn digest_attribute(digest: &str, content: &[u8]) -> Vec<u8> {
     attribute(MESSAGE_DIGEST, &[tlv(4, &value)])
 }
 
-/// What a SignerInfo is made of; change a field and [`build`](SignerForge::build).
+/// The fields of a SignerInfo; change them and call [`build`](SignerForge::build).
 pub(crate) struct SignerForge<'a> {
     pub(crate) key: &'a PKeyRef<Private>,
     pub(crate) sid: Vec<u8>,
@@ -80,9 +80,9 @@ pub(crate) struct SignerForge<'a> {
     pub(crate) signature_algorithm: Vec<u8>,
     /// Salt length, for RSA-PSS.
     pub(crate) pss: Option<i32>,
-    /// What is signed in place of the attributes that are sent.
+    /// Signed instead of the attributes that are sent.
     pub(crate) signed_instead: Option<Vec<u8>>,
-    /// Done to the signature afterwards.
+    /// Applied to the finished signature.
     pub(crate) spoil: fn(Vec<u8>) -> Vec<u8>,
     content: Vec<u8>,
 }
@@ -132,7 +132,7 @@ impl<'a> SignerForge<'a> {
     }
 }
 
-/// What a SignedData is made of.
+/// The fields of a SignedData.
 pub(crate) struct SignedForge {
     pub(crate) digests: Vec<Vec<u8>>,
     pub(crate) content_type: &'static str,
@@ -143,7 +143,7 @@ pub(crate) struct SignedForge {
 }
 
 impl SignedForge {
-    /// A good opaque message over [`PART`].
+    /// A valid opaque message over [`PART`].
     pub(crate) fn new(signer: &Credential) -> Self {
         Self::with(signer, SignerForge::new(signer, SHA256, PART).build())
     }
@@ -191,7 +191,7 @@ pub(crate) fn pkcs7_mime(der: &[u8]) -> Vec<u8> {
     format!("{head}{body}\n").into_bytes()
 }
 
-/// A good detached signature over the part.
+/// A valid detached signature over the part.
 pub(crate) fn detached(signer: &Credential, part: &[u8]) -> Vec<u8> {
     let mut forge = SignedForge::with(signer, SignerForge::new(signer, SHA256, part).build());
     forge.content = None;
@@ -206,7 +206,7 @@ pub(crate) fn envelope(recipients: &[Vec<u8>], cipher: &[u8], tag: Option<&[u8]>
     content_info(if tag.is_some() { ID_AUTH_ENVELOPED } else { ID_ENVELOPED }, &seq(&fields))
 }
 
-/// A KeyTransRecipientInfo with a key of no meaning.
+/// A KeyTransRecipientInfo with an invalid encrypted key.
 pub(crate) fn key_transport(certificate: &X509Ref, transport: &[u8]) -> Vec<u8> {
     seq(&[int(0), issuer_serial(certificate), transport.to_vec(), tlv(4, &[1; 256])])
 }

@@ -1,4 +1,4 @@
-//! The `openssl` program and a receiver that does what SSM 4.0.0 does, both ways.
+//! Interoperability in both directions with the `openssl` program and a model of the SSM 4.0.0 receiver.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// What SSM 4.0.0 does with the output of `openssl smime -verify`, bytes for bytes.
+/// The processing of the output of `openssl smime -verify` in SSM 4.0.0.
 const SSM_RECEIVER: &str = r#"
 import quopri, subprocess, sys
 text = sys.stdin.read()
@@ -47,7 +47,7 @@ impl Files {
         Self { folder }
     }
 
-    /// Runs `openssl` here with `input` and gives back what it writes.
+    /// Runs `openssl` in the directory with `input` and returns its output.
     fn openssl(&self, arguments: &str, input: &[u8]) -> Vec<u8> {
         let mut command = Command::new("openssl");
         command.args(arguments.split_whitespace());
@@ -88,7 +88,7 @@ fn opens_what_openssl_smime_signs() {
 }
 
 #[test]
-fn opens_the_other_ways_of_signing() {
+fn opens_other_kinds_of_signatures() {
     let files = Files::new();
     let alice = "-signer alice.pem -inkey alice.key";
     for (arguments, expected) in [
@@ -118,7 +118,7 @@ fn opens_the_other_ways_of_signing() {
         ("smime -sign -text -nosmimecap", Ok(())),
         ("cms -sign -text -receipt_request_from a@example.org -receipt_request_to b@example.org", Ok(())),
     ] {
-        // The options of a key follow its signer.
+        // Key options must follow their signer.
         let (command, keyopt) = arguments.split_at(arguments.find("-keyopt").unwrap_or(arguments.len()));
         let signed = files.openssl(&format!("{command} {alice} {keyopt}"), TEXT);
         match (receive(&signed), expected) {
@@ -184,7 +184,7 @@ fn openssl_opens_what_we_seal() {
 }
 
 #[test]
-fn the_signature_has_the_shape_that_ssm_writes() {
+fn the_signature_has_the_structure_of_ssm() {
     let files = Files::new();
     let sealed = seal(&pki().alice, None, Peer::Ssm, b"one\ntwo\n");
     assert!(!sealed.contains(&b'\r'));
@@ -229,7 +229,7 @@ fn an_ssm_receiver_gets_the_text() {
         assert_eq!(files.ssm_receives(&seal(&pki.alice, None, Peer::Ssm, payload)), payload, "{payload:?}");
         assert_eq!(files.ssm_receives(&seal(&pki.eve, Some(&pki.bob), Peer::Ssm, payload)), payload, "{payload:?}");
     }
-    // As from an SSM sender, white space at the very end of plain text is taken off.
+    // White space at the end of plain text is stripped, as for an SSM sender.
     assert_eq!(files.ssm_receives(&seal(&pki.alice, None, Peer::Ssm, b"text \n\n")), b"text");
     let long = vec![b'x'; 100_000];
     assert_eq!(files.ssm_receives(&seal(&pki.alice, None, Peer::Ssm, &long)), long);

@@ -1,4 +1,4 @@
-//! Tests of the module as a whole, and the certificates they share.
+//! Tests of the whole crate, and their shared certificates.
 
 mod envelopes;
 mod forge;
@@ -27,7 +27,7 @@ use trust::{Credential, RecipientCertificate, Trust, TrustSettings};
 pub(super) const LIMIT: usize = 1 << 20;
 pub(super) const TEXT: &[u8] = b"APEL-individual-job-message: v0.3\nSite: UKI-TEST\n%%\n";
 
-/// One authority and the certificates it issued, made once.
+/// An authority and the certificates it issued, created once.
 pub(super) struct Pki {
     pub(super) authority: X509,
     pub(super) authority_key: PKey<Private>,
@@ -80,7 +80,8 @@ pub(super) fn ec() -> PKey<Private> {
     PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
 }
 
-/// A certificate for `key`; self-signed without an issuer, an authority if it is called so. `key_id`: instead of the usual identifier.
+/// A certificate for `key`: self-signed without an issuer, an authority if its name says so. `key_id` replaces the
+/// default identifier.
 pub(super) fn certificate(
     name: &str,
     key: &PKey<Private>,
@@ -147,7 +148,7 @@ fn now_seconds() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
-/// Loads the pair from files, as the program does.
+/// Loads the pair from files.
 pub(super) fn credential(certificate: &X509, key: &PKey<Private>) -> Arc<Credential> {
     let folder = tempfile::tempdir().unwrap();
     let (certificate_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
@@ -173,7 +174,7 @@ pub(super) fn policy() -> OpenPolicy {
     OpenPolicy { encryption_required: false, allow_sha1: false, max_payload: LIMIT, max_age: None, names: Vec::new() }
 }
 
-/// Opens as Bob does, or Eve, with the default policy.
+/// Opens with the credentials of Bob and Eve and the default policy.
 pub(super) fn receive(raw: &[u8]) -> Result<Opened, OpenError> {
     receive_by(raw, &policy())
 }

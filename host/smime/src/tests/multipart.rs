@@ -1,4 +1,4 @@
-//! `multipart/signed` in all its spellings, and what is refused of it.
+//! `multipart/signed` in every accepted form, and the forms that are refused.
 
 use base64::Engine as _;
 
@@ -12,7 +12,7 @@ fn signature(part: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(detached(&pki().alice, part))
 }
 
-/// A message with LF line ends over `part`, which has CRLF.
+/// A message with LF line ends over `part` with CRLF line ends.
 fn message_over(part: &str) -> String {
     let signature = signature(part.as_bytes());
     let part = part.replace("\r\n", "\n");
@@ -34,7 +34,7 @@ fn payload_of(part: &str) -> String {
 }
 
 #[test]
-fn reads_every_spelling_of_the_headers() {
+fn reads_every_form_of_the_headers() {
     let message = message();
     opens(&message);
     opens(&message.replace('\n', "\r\n"));
@@ -62,7 +62,7 @@ fn reads_every_spelling_of_the_headers() {
 }
 
 #[test]
-fn reads_opaque_messages_in_every_spelling() {
+fn reads_every_form_of_opaque_messages() {
     let body = base64::engine::general_purpose::STANDARD.encode(super::forge::SignedForge::new(&pki().alice).der());
     for kind in [
         "application/pkcs7-mime",
@@ -92,8 +92,8 @@ fn white_space_and_strays_in_base64_change_nothing() {
     let strays = "!".repeat(17);
     let refused = receive(format!("{head}base64\n\n{strays}{text}{tail}").as_bytes()).unwrap_err();
     assert_eq!(refused.code(), "mime");
-    assert!(refused.to_string().contains("17 characters that are not of its alphabet, the first is '!'"), "{refused}");
-    // In the signed part nothing else would notice that a character is lost.
+    assert!(refused.to_string().contains("17 characters outside its alphabet, the first is '!'"), "{refused}");
+    // In the signed part nothing else would detect a lost character.
     let part = "Content-Transfer-Encoding: base64\r\n\r\naGVs\r\n\r\nbG 8=\r\n";
     assert_eq!(payload_of(part), "hello");
     assert_eq!(refusal(message_over(&part.replace("aGVs", "aG!Vs")).as_bytes()), "mime");
@@ -136,7 +136,7 @@ fn exactly_two_parts_with_a_legal_boundary() {
 }
 
 #[test]
-fn what_is_not_signed_says_so() {
+fn unsigned_messages_are_reported() {
     for raw in [
         "Content-Type: text/plain\n\nhello\n",
         "\n\nhello",
@@ -154,14 +154,14 @@ fn what_is_not_signed_says_so() {
 }
 
 #[test]
-fn a_body_that_speaks_of_encryption_is_content() {
+fn a_body_that_mentions_encryption_is_content() {
     let text =
         "Content-Type: text/plain\r\n\r\nsee application/pkcs7-mime\r\nContent-Type: application/x-pkcs7-mime\r\n";
     assert_eq!(payload_of(text), "see application/pkcs7-mime\nContent-Type: application/x-pkcs7-mime\n");
 }
 
 #[test]
-fn transfer_encodings_of_the_signed_part_are_undone() {
+fn transfer_encodings_of_the_signed_part_are_decoded() {
     let quoted = "Content-Transfer-Encoding: Quoted-Printable\r\n\r\nUniversit=C3=A4t=\r\n, x\r\ny=0D=0A";
     assert_eq!(payload_of(quoted), "Universit\u{e4}t, x\ny\r\n");
     assert_eq!(payload_of("Content-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8=\r\n"), "hello");
@@ -189,13 +189,13 @@ fn text_signed_without_canonical_line_ends_is_exact() {
 }
 
 #[test]
-fn text_signed_with_lf_and_sent_with_crlf_is_what_was_signed() {
+fn text_signed_with_lf_and_sent_with_crlf_is_returned_as_signed() {
     let part = "Content-Type: text/plain\n\nline\nline\n";
     let signature = signature(part.as_bytes());
     let message = format!("{HEAD}--b\n{part}\n--b\n{SIGNATURE_HEAD}{signature}\n--b--\n").replace('\n', "\r\n");
     assert_eq!(receive(message.as_bytes()).unwrap().payload(), b"line\nline\n");
     assert_eq!(refusal(message.replace("line\r\nline", "line\r\nl1ne").as_bytes()), "signature");
-    // Line ends of both kinds are neither.
+    // Mixed line ends match neither form.
     assert_eq!(refusal(message.replace("line\r\nline", "line\nline").as_bytes()), "signature");
 }
 
@@ -243,7 +243,7 @@ fn blank_content_is_refused() {
 }
 
 #[test]
-fn a_signed_part_that_is_a_message_itself_is_refused() {
+fn a_signed_part_that_is_itself_a_message_is_refused() {
     for kind in ["application/pkcs7-mime", "multipart/signed; boundary=x"] {
         assert_eq!(refusal(message_over(&format!("Content-Type: {kind}\r\n\r\nAAAA")).as_bytes()), "shape");
     }

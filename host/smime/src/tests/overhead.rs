@@ -1,4 +1,4 @@
-//! The overhead that plugins receive is never too small, and at most slightly too large.
+//! The overhead reported to plugins is never too small, and only slightly too large.
 
 use super::*;
 use crate::{Overhead, SealCipher};
@@ -7,7 +7,7 @@ use crate::{Overhead, SealCipher};
 #[path = "../../../../plugin-sdk/src/records/wire/size.rs"]
 mod size;
 
-/// Contents of every kind: plain, with line ends, not ASCII, binary, full of what each encoding makes longer.
+/// Contents of every kind: plain, with line ends, not ASCII, binary, and the worst case of each encoding.
 fn payloads() -> Vec<Vec<u8>> {
     let line = "Site: UKI-TEST-Universit\u{e4}t/x\n";
     let mut payloads: Vec<Vec<u8>> = [1, 47, 48, 49, 75, 76, 300, 4096, 50_000, 300_000]
@@ -36,7 +36,7 @@ fn wire(overhead: &Overhead) -> size::Wire {
     size::Wire { ssm: overhead.peer == Peer::Ssm, fixed: overhead.fixed, envelope: overhead.envelope }
 }
 
-/// Seals everything and compares; `to` and the length of the id as they may be.
+/// Seals every content with `id` and `to`, and compares the size with the bound.
 fn compare(sealer: &Sealer, id: &str, to: Option<&str>) {
     let whole = MessageId::parse(id).unwrap();
     let part = whole.part(10_000);
@@ -52,7 +52,7 @@ fn compare(sealer: &Sealer, id: &str, to: Option<&str>) {
 }
 
 #[test]
-fn the_bound_holds_for_every_key_peer_and_content() {
+fn the_bound_is_valid_for_every_key_peer_and_content() {
     let pki = pki();
     for signer in [&pki.alice, &pki.carol, &pki.eve] {
         for peer in [Peer::Ssm, Peer::Sesame] {
@@ -69,7 +69,7 @@ fn the_bound_holds_for_every_key_peer_and_content() {
 }
 
 #[test]
-fn the_bound_holds_for_the_longest_names_and_every_cipher() {
+fn the_bound_is_valid_for_the_longest_names_and_every_cipher() {
     let pki = pki();
     let recipient = recipient(&pki.bob);
     for cipher in [SealCipher::Aes128Cbc, SealCipher::Aes192Cbc, SealCipher::Aes256Cbc, SealCipher::Aes256Gcm] {
@@ -96,7 +96,7 @@ fn the_size_of_text_is_known_without_the_text() {
 }
 
 #[test]
-fn plugins_are_told_in_properties() {
+fn plugins_receive_it_as_properties() {
     let overhead = Overhead { peer: Peer::Sesame, fixed: 3000, envelope: Some(900) };
     let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected =

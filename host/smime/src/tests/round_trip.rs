@@ -1,4 +1,4 @@
-//! What one Sesame seals, another opens byte for byte; and what seal refuses.
+//! Sealing and opening return the content byte for byte; and the contents that sealing refuses.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn there_and_back(signer: &Arc<Credential>, recipient: Option<&Credential>, peer
 }
 
 #[test]
-fn every_key_and_both_peers() {
+fn works_with_every_key_and_both_peers() {
     let pki = pki();
     for signer in [&pki.alice, &pki.carol, &pki.eve] {
         for (recipient, peer) in [
@@ -34,7 +34,7 @@ fn every_key_and_both_peers() {
 }
 
 #[test]
-fn awkward_content_is_exact() {
+fn unusual_content_is_exact() {
     let long = vec![b'x'; 100_000];
     let cases: [&[u8]; 16] = [
         b"no final line end",
@@ -67,14 +67,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn any_bytes_come_back(payload in proptest::collection::vec(any::<u8>(), 1..2000), ssm in any::<bool>()) {
+    fn any_bytes_round_trip(payload in proptest::collection::vec(any::<u8>(), 1..2000), ssm in any::<bool>()) {
         prop_assume!(!crate::seal::is_blank(&payload));
         let peer = if ssm && std::str::from_utf8(&payload).is_ok() { Peer::Ssm } else { Peer::Sesame };
         there_and_back(&pki().eve, None, peer, &payload);
     }
 
     #[test]
-    fn any_text_comes_back(payload in "[\t\n\r -~\u{e4}\u{2028}]{1,300}", ssm in any::<bool>()) {
+    fn any_text_round_trips(payload in "[\t\n\r -~\u{e4}\u{2028}]{1,300}", ssm in any::<bool>()) {
         prop_assume!(!crate::seal::is_blank(payload.as_bytes()));
         let peer = if ssm { Peer::Ssm } else { Peer::Sesame };
         there_and_back(&pki().eve, Some(&pki().eve), Peer::Sesame, payload.as_bytes());
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_open_panic(raw in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn open_never_panics(raw in proptest::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(receive(&raw).is_err());
     }
 
@@ -100,7 +100,7 @@ proptest! {
 }
 
 #[test]
-fn seal_refuses_what_no_receiver_could_use() {
+fn seal_refuses_unusable_content() {
     let sealer = sealer(&pki().eve, None, Peer::Ssm);
     let id = MessageId::parse("a").unwrap();
     let message = ToSeal { id: &id, to: None, content_type: None, payload: TEXT };
@@ -122,7 +122,7 @@ fn seal_refuses_what_no_receiver_could_use() {
 }
 
 #[test]
-fn only_text_in_utf8_is_sealed_for_an_ssm_receiver() {
+fn only_utf8_is_sealed_for_an_ssm_receiver() {
     let pki = pki();
     let id = MessageId::parse("a").unwrap();
     for recipient in [None, Some(&*pki.bob)] {
@@ -145,7 +145,7 @@ fn only_text_in_utf8_is_sealed_for_an_ssm_receiver() {
 }
 
 #[test]
-fn a_sealer_is_refused_what_its_peer_cannot_read() {
+fn a_sealer_refuses_options_that_its_peer_cannot_read() {
     let pki = pki();
     let new = |signer: &Arc<Credential>, recipient: &Credential, peer, cipher| {
         let policy = SealPolicy { peer, cipher, max_payload: LIMIT };

@@ -1,4 +1,4 @@
-//! Malformed signed messages: which are refused, and by which code.
+//! Signed messages that are accepted, and malformed ones with the code of their refusal.
 
 use super::forge::*;
 use super::*;
@@ -21,7 +21,7 @@ fn changed(change: impl FnOnce(&mut SignedForge)) -> Vec<u8> {
 }
 
 #[test]
-fn accepts_the_forge_s_honest_message() {
+fn accepts_a_valid_message() {
     let opened = receive(&SignedForge::new(&pki().alice).message()).unwrap();
     assert_eq!(opened.payload(), b"hello\n");
     assert_eq!(opened.content_type(), Some("text/plain"));
@@ -31,9 +31,9 @@ fn accepts_the_forge_s_honest_message() {
 }
 
 #[test]
-fn the_name_comes_from_the_certificate_that_signed() {
+fn the_signer_is_the_certificate_whose_key_signed() {
     let pki = pki();
-    // A stranger with the victim's name and number, and the victim's certificate in the bag, in both orders.
+    // A stranger's certificate with the victim's name and serial number, next to the victim's, in both orders.
     let victim = pki.alice.certificate().to_der().unwrap();
     let stranger = pki.mallory.certificate().to_der().unwrap();
     for bag in [[victim.clone(), stranger.clone()], [stranger.clone(), victim.clone()]] {
@@ -41,7 +41,7 @@ fn the_name_comes_from_the_certificate_that_signed() {
         forge.certificates = bag.to_vec();
         assert_eq!(refusal(&forge.message()), "signer-untrusted");
     }
-    // The stranger signs and names the victim's certificate.
+    // The stranger signs but identifies the victim's certificate.
     let mut signer = SignerForge::new(&pki.mallory, SHA256, PART);
     signer.sid = issuer_serial(pki.alice.certificate());
     let forge = SignedForge::with(&pki.alice, signer.build());
@@ -66,7 +66,7 @@ fn another_authority_with_the_same_name_is_ambiguous_or_untrusted() {
 }
 
 #[test]
-fn exactly_one_signer() {
+fn requires_exactly_one_signer() {
     let pki = pki();
     let good = SignerForge::new(&pki.alice, SHA256, PART).build();
     let stranger = SignerForge::new(&pki.mallory, SHA256, PART).build();
@@ -84,7 +84,7 @@ fn exactly_one_signer() {
 }
 
 #[test]
-fn a_key_identifier_names_whose_key_verifies() {
+fn a_key_identifier_selects_the_certificate() {
     let pki = pki();
     let victim_id = pki.alice.certificate().subject_key_id().unwrap().as_slice().to_vec();
     let key = rsa(2048);
@@ -100,7 +100,7 @@ fn a_key_identifier_names_whose_key_verifies() {
 }
 
 #[test]
-fn the_signer_s_certificate_must_be_there_and_the_bag_is_small() {
+fn the_signers_certificate_is_required_and_their_number_limited() {
     let pki = pki();
     assert_eq!(refusal(&changed(|forge| forge.certificates = Vec::new())), "no-cert");
     let bob = pki.bob.certificate().to_der().unwrap();
@@ -115,7 +115,7 @@ fn the_signer_s_certificate_must_be_there_and_the_bag_is_small() {
 fn signed_attributes_are_mandatory() {
     let forge = with_signer(|signer| signer.attributes = None);
     assert_eq!(refusal(&forge.message()), "no-signed-attrs");
-    // The attributes of a good signature, shown as content that was signed without attributes.
+    // The attributes of a valid signature, presented as content that is signed without attributes.
     let attributes = SignerForge::new(&pki().alice, SHA256, PART).attributes.unwrap();
     let shown = set(&attributes);
     let mut signer = SignerForge::new(&pki().alice, SHA256, &shown);
@@ -126,7 +126,7 @@ fn signed_attributes_are_mandatory() {
 }
 
 #[test]
-fn signed_attributes_stand_once_each_and_say_data() {
+fn signed_attributes_appear_once_each_and_name_data() {
     let content_type = || attribute(CONTENT_TYPE, &[oid(ID_DATA)]);
     let digest = || digest_attribute(SHA256, PART);
     let cases = [
@@ -150,7 +150,7 @@ fn signed_attributes_stand_once_each_and_say_data() {
 }
 
 #[test]
-fn the_content_is_data() {
+fn the_content_type_must_be_data() {
     assert_eq!(refusal(&changed(|forge| forge.content_type = ID_SIGNED)), "shape");
     assert_eq!(refusal(&changed(|forge| forge.content_type = "1.2.840.113549.1.9.16.1.9")), "content-type");
     let compressed = content_info("1.2.840.113549.1.9.16.1.9", &seq(&[int(0)]));
@@ -190,7 +190,7 @@ fn weak_digests_are_a_matter_of_policy() {
 }
 
 #[test]
-fn the_digests_agree_with_each_other() {
+fn all_digests_must_agree() {
     let forge = with_signer(|signer| signer.signature_algorithm = algorithm("1.2.840.113549.1.1.5"));
     assert_eq!(refusal(&forge.message()), "algorithm");
     assert_eq!(refusal(&changed(|forge| forge.digests = Vec::new())), "shape");
@@ -199,11 +199,11 @@ fn the_digests_agree_with_each_other() {
 }
 
 #[test]
-fn signed_attributes_may_stand_in_any_order_and_the_signature_is_over_that_order() {
+fn signed_attributes_may_have_any_order_and_the_signature_is_over_that_order() {
     let parts = || vec![digest_attribute(SHA256, PART), attribute(CONTENT_TYPE, &[oid(ID_DATA)])];
     let unsorted = with_signer(|signer| signer.attributes = Some(parts()));
     assert_eq!(receive(&unsorted.message()).unwrap().payload(), b"hello\n");
-    // Signed sorted, sent unsorted, and the other way round: only what came is what was signed.
+    // Signed sorted and sent unsorted, and the reverse: the signature must be over the received order.
     let with_order = |sent: Vec<Vec<u8>>, signed: Vec<Vec<u8>>| {
         let mut signer = SignerForge::new(&pki().alice, SHA256, PART);
         (signer.attributes, signer.signed_instead) = (Some(sent), Some(set(&signed)));
@@ -223,7 +223,7 @@ fn pss(hash: &str, mask: &str, salt: u8) -> Vec<u8> {
 }
 
 #[test]
-fn pss_takes_any_salt_that_the_key_allows_and_one_digest() {
+fn pss_accepts_any_salt_that_the_key_allows_and_one_digest() {
     let sign = |parameters: Vec<u8>, salt| {
         with_signer(|signer| (signer.signature_algorithm, signer.pss) = (parameters, Some(salt))).message()
     };
@@ -277,7 +277,7 @@ fn refuses_degenerate_ec_signatures() {
 }
 
 #[test]
-fn nothing_follows_the_message() {
+fn trailing_bytes_are_refused() {
     let mut der = SignedForge::new(&pki().alice).der();
     der.extend([0; 100]);
     assert_eq!(refusal(&pkcs7_mime(&der)), "trailing");
@@ -328,7 +328,7 @@ fn utc(seconds_from_now: i64) -> Vec<u8> {
 }
 
 #[test]
-fn the_signing_time_may_be_missing_or_old_but_not_to_come() {
+fn the_signing_time_may_be_missing_or_old_but_not_in_the_future() {
     assert!(receive(&signed_at(utc(-60))).is_ok());
     assert!(receive(&signed_at(tlv(23, b"700101000000Z"))).is_ok());
     assert!(receive(&signed_at(utc(86_000))).is_ok());
@@ -345,7 +345,7 @@ fn the_signing_time_may_be_missing_or_old_but_not_to_come() {
 }
 
 #[test]
-fn an_exponent_of_one_signs_nothing() {
+fn an_exponent_of_one_is_refused() {
     let number = |value: u32| openssl::bn::BigNum::from_u32(value).unwrap();
     let modulus = rsa(2048).rsa().unwrap().n().to_owned().unwrap();
     for exponent in [1, 4] {
@@ -356,7 +356,7 @@ fn an_exponent_of_one_signs_nothing() {
 }
 
 #[test]
-fn every_truncation_and_every_flipped_octet_is_survived() {
+fn every_truncation_and_every_flipped_octet_is_handled() {
     let der = SignedForge::new(&pki().alice).der();
     for end in 0..der.len() {
         assert!(shape::inspect(&der[..end]).is_err(), "{end}");

@@ -1,4 +1,4 @@
-//! The first stage: collect messages, write their elements, make them durable.
+//! The first stage: collects messages, writes their elements and makes them durable.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,16 +12,16 @@ use super::{CommitError, Job, NewElement, Shared, SyncMethod};
 use crate::failpoint::failpoint;
 use crate::queue::{Draft, Queue, discard_draft};
 
-/// A batch closes early when nothing arrives for this long.
+/// A batch closes early if nothing arrives for this long.
 const IDLE: Duration = Duration::from_micros(300);
 
-/// Threads that write the elements of a batch, when the file system is synced as a whole.
+/// Number of threads that write a batch if the whole file system is synced.
 const WRITERS: usize = 2;
 
-/// Threads that write and sync the elements of a batch one by one: enough that the file system groups their syncs.
+/// Number of threads that write and sync each file of a batch: enough for the file system to group their syncs.
 const SYNCING_WRITERS: usize = 32;
 
-/// Where one element of a message was written.
+/// An element that is written to disk.
 pub(super) struct WrittenElement {
     pub(super) queue: Arc<Queue>,
     pub(super) draft: Draft,
@@ -33,14 +33,14 @@ pub(super) struct Written {
     pub(super) elements: Vec<WrittenElement>,
 }
 
-/// Collects, writes and hands on batches until the engine is dropped.
+/// Collects and writes batches and passes them to the next stage until the engine is dropped.
 pub(super) fn write_batches(shared: &Shared, incoming: &Receiver<Job>, written: &SyncSender<Vec<Written>>) {
     while let Ok(first) = incoming.recv() {
         let jobs = collect(shared, incoming, first);
         match write_batch(shared, &jobs) {
             Ok(elements) => {
                 let batch = jobs.into_iter().zip(elements).map(|(job, elements)| Written { job, elements });
-                // The other stage ends only by a panic; then every ticket is closed.
+                // The next stage ends early only by a panic; every ticket is then closed.
                 if written.send(batch.collect()).is_err() {
                     return;
                 }
@@ -71,7 +71,7 @@ fn collect(shared: &Shared, incoming: &Receiver<Job>, first: Job) -> Vec<Job> {
     jobs
 }
 
-/// Writes every element of a batch and syncs. On failure nothing of it stays.
+/// Writes and syncs every element of a batch. On failure all of them are removed.
 fn write_batch(shared: &Shared, jobs: &[Job]) -> Result<Vec<Vec<WrittenElement>>, CommitError> {
     let mut queues: HashMap<PathBuf, Arc<Queue>> = HashMap::new();
     let mut tasks = Vec::new();
@@ -93,7 +93,7 @@ fn write_batch(shared: &Shared, jobs: &[Job]) -> Result<Vec<Vec<WrittenElement>>
         }),
     };
     let result =
-        result.and_then(|()| failpoint!("R08").map_err(|error| CommitError::sort(&shared.settings.root, error)));
+        result.and_then(|()| failpoint!("R08").map_err(|error| CommitError::from_io(&shared.settings.root, error)));
     let mut elements: Vec<Vec<WrittenElement>> = jobs.iter().map(|_| Vec::new()).collect();
     for (task, draft) in tasks.into_iter().zip(written) {
         match (draft, &result, elements.get_mut(task.job)) {
@@ -112,11 +112,13 @@ struct Task<'a> {
     queue: Arc<Queue>,
 }
 
-/// Writes the elements, on several threads where that pays. The results are in the order of the tasks.
+/// Writes the elements, on several threads if there are enough. The results are in the order of the tasks.
 fn write_all(shared: &Shared, tasks: &[Task<'_>]) -> Vec<Result<Draft, CommitError>> {
     let durable = shared.syncer.by_file();
     let write = |task: &Task<'_>| {
-        task.queue.draft(&task.element.fields, durable).map_err(|error| CommitError::sort(&task.element.queue, error))
+        task.queue
+            .draft(&task.element.fields, durable)
+            .map_err(|error| CommitError::from_io(&task.element.queue, error))
     };
     let threads = match shared.settings.sync {
         SyncMethod::FileSystem => WRITERS,
@@ -133,7 +135,7 @@ fn write_all(shared: &Shared, tasks: &[Task<'_>]) -> Vec<Result<Draft, CommitErr
             let Some(task) = tasks.get(n) else { return done };
             let draft = write(task);
             if draft.is_err() {
-                // The batch has failed: the rest of it need not be written.
+                // The batch has failed; skip the rest.
                 next.store(tasks.len(), Ordering::Relaxed);
             }
             done.push((n, draft));

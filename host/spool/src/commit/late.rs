@@ -1,7 +1,7 @@
-//! Log lines of messages that became durable after their submitter got an error, or after the process that submitted them
+//! Log lines for messages that are published after their submitter got an error, or after the submitting process
 //! crashed.
 //!
-//! Their redelivery is a duplicate and says so; without these lines nothing in the log would say where they went.
+//! Their redelivery is logged as a duplicate, so that without these lines the log would not show where they are stored.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use super::publish::Place;
 use crate::journal::{Decision, PendingBatch, Published};
 use message::LogLine;
 
-/// The log lines of a batch's messages, written once they are published.
+/// The log lines for the new messages of a batch, to be written once they are published.
 pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) -> Vec<Published> {
     let new = batch.iter().zip(decisions).filter(|(_, decision)| matches!(decision, Decision::New { .. }));
     let line = |written: &Written| {
@@ -29,8 +29,8 @@ pub(super) fn lines(batch: &[Written], decisions: &[Decision], shared: &Shared) 
     new.map(|(written, _)| line(written)).collect()
 }
 
-/// One line for each message.
-pub(super) fn say(lines: &[Published]) {
+/// Writes one line for each message.
+pub(super) fn log(lines: &[Published]) {
     for line in lines {
         let Published { channel, id, signer, elements, reason, fate } = line;
         let reason = reason.as_deref().unwrap_or_default();
@@ -38,15 +38,16 @@ pub(super) fn say(lines: &[Published]) {
     }
 }
 
-/// The lines of what recovery has published, out of the journal. What was in place before the crash has its line already.
-pub(super) fn say_recovered(shared: &Shared, batch: &PendingBatch, places: &[Place]) {
+/// Logs the messages that recovery has published, from the journal. Elements that were in place before the crash
+/// already have their line.
+pub(super) fn log_recovered(shared: &Shared, batch: &PendingBatch, places: &[Place]) {
     let published = batch.moves.iter().zip(places).filter(|(_, place)| matches!(place, Place::Published(_)));
     let elements: HashSet<&str> = published.map(|(step, _)| step.to.as_str()).collect();
     if elements.is_empty() {
         return;
     }
     match shared.journal.published(&elements) {
-        Ok(lines) => say(&lines),
+        Ok(lines) => log(&lines),
         Err(error) => tracing::warn!(
             error = %message::cause::chain(&error), elements = elements.len(),
             "cannot log which messages of an earlier run were published",

@@ -1,45 +1,46 @@
-//! The commit engine: received messages become durable, many at a time.
+//! The commit engine makes received messages durable, in batches.
 //!
-//! Start reading at [`CommitEngine`]. `batch.rs` collects messages and writes them, `publish.rs` commits and publishes,
-//! `recovery.rs` finishes after a crash what was committed and sweeps what was not.
+//! Start reading at [`CommitEngine`]. `batch.rs` collects and writes messages, `publish.rs` commits and publishes them.
+//! After a crash `recovery.rs` publishes what was committed and removes the rest.
 //!
 //! # Steps
-//! 1. *write*: every field file of every element of the batch, in `temporary/` of its queue, then make them durable:
-//!    files, their directory and the temporary directory, by one `syncfs` or file by file on several threads;
-//! 2. *commit*: one journal transaction. Duplicates are decided in it by a unique key. It also writes one `pending` row
-//!    that lists the renames to come, and removes that of the batches that are wholly published;
-//! 3. *publish*: rename each element into its queue, sync the directories renamed into, remove the deferred elements that
-//!    were resolved;
-//! 4. *answer*: only now a [`Stored`] exists, which an ACK needs.
+//! 1. *write*: write every field file of every element of the batch to `temporary/` of its queue, and make files,
+//!    element directories and the temporary directory durable, with one `syncfs` or file by file on several threads;
+//! 2. *commit*: one journal transaction, in which a unique key detects duplicates. It also writes one `pending` row
+//!    with the pending renames, and deletes the rows of completely published batches;
+//! 3. *publish*: rename each element into its queue, sync the directories renamed into, remove resolved deferred
+//!    elements;
+//! 4. *answer*: create the [`Stored`] that an ACK requires.
 //!
 //! Two batches are in flight: while one is committed and published, the next is written. A batch closes at 64 messages,
-//! 8 MiB, 5 ms after its first message, or when nothing more comes for a moment.
+//! at 8 MiB, 5 ms after its first message, or if nothing arrives for 0.3 ms.
 //!
-//! # What a crash can leave
-//! For each element: T, its draft in `temporary/`; K, its place in a `pending` row; V, something under its final name.
+//! # State after a crash
+//! For each element: T, its draft in `temporary/`; K, its entry in a `pending` row; V, an entry under its final name.
 //!
-//! | T | K | V | how it came about | recovery |
+//! | T | K | V | cause | recovery |
 //! |---|---|---|---|---|
-//! | – | – | – | nothing was written, or it is published, forgotten in `pending` and consumed | nothing |
-//! | + | – | – | crash before the commit, or a duplicate lost | remove T; the broker delivers again |
-//! | – | + | – | published and consumed before the row went | forget K |
-//! | – | – | + | published, or put there by another program | nothing |
-//! | + | + | – | crash between commit and publish | rename T to V, forget K |
+//! | – | – | – | nothing was written, or it is published, deleted from `pending` and consumed | none |
+//! | + | – | – | crash before the commit, or a duplicate | remove T; the broker redelivers |
+//! | – | + | – | published and consumed before the row was deleted | delete K |
+//! | – | – | + | published, or created by another program | none |
+//! | + | + | – | crash between commit and publish | rename T to V, delete K |
 //! | + | – | + | V belongs to another program | remove T |
-//! | – | + | + | published, the row not yet gone | forget K |
-//! | + | + | + | another program took the name | rename T to a fresh name, forget K |
+//! | – | + | + | published, the row not yet deleted | delete K |
+//! | + | + | + | another program took the name | rename T to a fresh name, delete K |
 //!
-//! A deferred element D that was resolved is listed as a removal in the same row: where K and D both exist, D is
-//! removed; where D is gone, nothing. Recovery may crash at any step and start over: it only renames what is still in
-//! `temporary/`, and forgets K last. A half-written draft of several field files is a T without K.
+//! A resolved deferred element D is listed as a removal in the same row: if K and D both exist, D is removed. Recovery
+//! may crash at any step and start over: it only renames what is still in `temporary/`, and deletes K last. A
+//! half-written draft is a T without K.
 //!
-//! # Policy on failures
-//! When writing or syncing fails, nothing of the batch is published or answered as stored, its drafts are removed, and no
-//! sync is tried again on them. The engine stays usable; the next batch is written to new files. When the *journal*
-//! fails, the transaction may or may not come back after a crash, so the drafts are kept until a later transaction has
-//! settled it. When publishing fails, the messages are committed: the engine tries to publish them before the next batch
-//! and once a second, their submitters get the error, and the redelivery is a duplicate. Their lines in
-//! the log come from `late.rs` then, or from the next start.
+//! # Failures
+//! - If writing or syncing fails, no message of the batch is published or answered as stored, its drafts are removed,
+//!   and they are never synced again. The engine stays usable; the next batch is written to new files.
+//! - If the *journal* fails, the transaction may or may not be in effect after a crash. The drafts are kept until a
+//!   later transaction has settled that.
+//! - If publishing fails, the messages are committed: their submitters get the error, and a redelivery is a duplicate.
+//!   The engine retries before the next batch and once per second. `late.rs` then logs the messages, or the next start
+//!   does.
 
 mod batch;
 mod late;
@@ -65,41 +66,42 @@ use message::locked;
 pub use recovery::Recovered;
 pub use sync::SyncMethod;
 
-/// How large the element of a probe is, in bytes.
+/// Minimum and maximum size of the element of a probe, in bytes.
 const PROBE_LEAST: usize = 4 << 10;
 const PROBE_MOST: usize = 1 << 20;
 
 /// An element to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewElement {
-    /// The queue's directory, one of those the engine knows.
+    /// The queue's directory; the queue must be open in the engine.
     pub queue: PathBuf,
-    /// Its fields; names as `[0-9a-zA-Z]+`.
+    /// Its fields; names match `[0-9a-zA-Z]+`.
     pub fields: Vec<(&'static str, Vec<u8>)>,
 }
 
-/// A message with its decision, to be made durable. A fan-out has several elements.
+/// A message and its disposition, to be made durable. A fan-out has several elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub key: Key,
-    /// What becomes of it.
+    /// The disposition.
     pub disposition: Disposition,
-    /// What is written; nothing where it was dropped.
+    /// The elements to write; none for a dropped message.
     pub elements: Vec<NewElement>,
-    /// What the journal's row holds.
+    /// The data of the journal's row.
     pub facts: Facts,
-    /// The broker said it may have been delivered before.
+    /// Whether the broker marked it as possibly delivered before.
     pub redelivered: bool,
-    /// The operator asked for it again: no duplicate check.
+    /// Whether the operator requested it again, which skips the duplicate check.
     pub again: bool,
-    /// SHA-256 of the message as it came. A redelivery that was rejected before for the same reason is not stored twice.
+    /// SHA-256 of the message as received. A redelivery that was rejected before for the same reason is not stored
+    /// twice.
     pub raw_digest: Option<[u8; 32]>,
-    /// The element of a deferred queue this message was read from; it is removed once the new state is published.
+    /// The deferred element this message was read from; it is removed once the new state is published.
     pub resolves: Option<String>,
 }
 
 impl Commit {
-    /// A message to be stored, as new; the other fields are set by name.
+    /// A new message; the other fields have their defaults.
     #[must_use]
     pub fn new(key: Key, disposition: Disposition, elements: Vec<NewElement>, facts: Facts) -> Self {
         Self { key, disposition, elements, facts, redelivered: false, again: false, raw_digest: None, resolves: None }
@@ -110,7 +112,7 @@ impl Commit {
     }
 }
 
-/// Proof that a message is durable: on the disk, in the journal, and in its queue. Made only by the commit engine.
+/// Proof that a message is durable: on disk, in the journal, and in its queue. Only the commit engine creates it.
 ///
 /// ```compile_fail
 /// fn forge(outcome: sesame_spool::Outcome) -> sesame_spool::Stored {
@@ -124,44 +126,44 @@ impl Commit {
 /// }
 /// ```
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "an ACK is due for it"]
+#[must_use = "the message must be acknowledged"]
 pub struct Stored {
     outcome: Outcome,
 }
 
 impl Stored {
-    /// What became of the message.
+    /// The outcome for the message.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 }
 
-/// What became of a committed message.
+/// The outcome for a committed message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was new.
     New {
-        /// Where its elements are: relative to the spool if inside it (`incoming/00000000/6b03126398f937`).
+        /// Paths of its elements, relative to the spool if inside it (`incoming/00000000/6b03126398f937`).
         elements: Vec<String>,
-        /// The same signer sent other content under the same id before.
+        /// Whether the same signer sent other content under the same id before.
         conflict: bool,
     },
     /// It was stored, deferred or dropped before; or rejected before for the same reason and delivered again.
     Duplicate,
 }
 
-/// Why a message is not durable. Every one of them means: do not ACK. All but `Invalid` and `UnknownQueue` mean: stop
-/// taking deliveries, say so, and try again later.
+/// Why a message is not durable; it must not be acknowledged. Except for `Invalid` and `UnknownQueue`, the receiver
+/// must stop taking deliveries, log the error and retry later.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
-    /// No room, or the quota is used up.
-    #[error("the disk is full: no room left in {path:?}")]
+    /// No space left, or the quota is exhausted.
+    #[error("the disk is full: no space left in {path:?}")]
     StorageFull {
         /// The queue.
         path: PathBuf,
     },
-    /// Mounted read-only, perhaps by the kernel after an error.
+    /// The file system is mounted read-only, possibly by the kernel after an error.
     #[error("file system of {path:?} is read-only")]
     ReadOnly {
         /// The queue.
@@ -173,19 +175,19 @@ pub enum CommitError {
         /// The queue.
         path: PathBuf,
     },
-    /// The queue's directory is gone, or another file system is mounted in its place. It is not created again: what was
-    /// stored before would be hidden.
+    /// The queue's directory is gone, or another file system is mounted over it. It is not created again, since that
+    /// would hide the elements stored before.
     #[error("queue {path:?} is gone or another file system is mounted in its place")]
     SpoolMissing {
         /// The queue.
         path: PathBuf,
     },
-    /// What was written could not be forced to the disk; it was dropped and is never trusted.
-    #[error("cannot sync what was written to {path:?} to disk")]
+    /// A sync failed. The files are removed, since their content may be lost.
+    #[error("cannot sync files written to {path:?} to disk")]
     Sync {
         /// The queue or directory.
         path: PathBuf,
-        /// Why.
+        /// The system error.
         #[source]
         source: Arc<io::Error>,
     },
@@ -194,7 +196,7 @@ pub enum CommitError {
     Io {
         /// The queue.
         path: PathBuf,
-        /// Why.
+        /// The system error.
         #[source]
         source: Arc<io::Error>,
     },
@@ -204,10 +206,10 @@ pub enum CommitError {
     /// An element was taken out of `temporary/` before it could be published.
     #[error("element {element} was removed from the temporary directory of its queue by another program")]
     Vanished {
-        /// Where it would have gone.
+        /// Its intended path.
         element: String,
     },
-    /// Our own mistake: a field name that cannot be.
+    /// A bug in Sesame: an invalid field name.
     #[error("{name:?} is not a valid field name")]
     Invalid {
         /// The name.
@@ -225,8 +227,8 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// Sorts an error of the operating system by what the receiver can do about it.
-    fn sort(path: &Path, error: io::Error) -> Self {
+    /// Classifies a system error by what the receiver can do about it.
+    fn from_io(path: &Path, error: io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::StorageFull { path },
@@ -243,29 +245,29 @@ impl CommitError {
         }
     }
 
-    /// Whether the journal file itself is damaged, so that trying again cannot help.
+    /// Whether the journal file is damaged, so that a retry cannot help.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Journal(error) if error.is_damaged())
     }
 }
 
-/// How an engine works.
+/// Settings of a commit engine.
 #[derive(Clone, Debug)]
 pub struct CommitSettings {
-    /// The spool: names of elements are relative to it.
+    /// The spool; names of elements are relative to it.
     pub root: PathBuf,
-    /// The queues it may write to; made where missing.
+    /// The queues it writes to; missing ones are created.
     pub queues: Vec<PathBuf>,
-    /// Permissions of what it writes.
+    /// Permissions of new files and directories.
     pub modes: Modes,
-    /// How a batch is forced to the disk.
+    /// How a batch is synced to disk.
     pub sync: SyncMethod,
-    /// Messages in a batch at most.
+    /// Maximum number of messages in a batch.
     pub batch_messages: usize,
-    /// Bytes in a batch at most; a larger message is a batch of its own.
+    /// A batch closes at this many bytes.
     pub batch_bytes: usize,
-    /// How long the first message of a batch waits for others at most.
+    /// How long the first message of a batch waits for others.
     pub batch_delay: Duration,
 }
 
@@ -285,7 +287,7 @@ impl CommitSettings {
     }
 }
 
-/// Called once with the outcome of a commit, on a thread of the engine: it must not block.
+/// Called once with the outcome of a commit, on a thread of the engine; it must not block.
 pub type Done = Box<dyn FnOnce(Result<Stored, CommitError>) + Send>;
 
 /// A submitted message.
@@ -294,7 +296,7 @@ struct Job {
     done: Done,
 }
 
-/// What the threads of an engine share.
+/// State shared by the threads of an engine.
 struct Shared {
     journal: Arc<Journal>,
     settings: CommitSettings,
@@ -307,13 +309,13 @@ impl Shared {
         locked(&self.queues).get(path).cloned()
     }
 
-    /// The name of a path as the journal keeps it.
+    /// A path as stored in the journal.
     fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.settings.root).unwrap_or(path).to_string_lossy().into_owned()
     }
 }
 
-/// Makes received messages durable. Dropping it finishes what was submitted.
+/// Makes received messages durable. Dropping it finishes all submitted messages.
 pub struct CommitEngine {
     shared: Arc<Shared>,
     jobs: Option<Sender<Job>>,
@@ -323,10 +325,10 @@ pub struct CommitEngine {
 }
 
 impl CommitEngine {
-    /// Finishes what an earlier process left, then starts. The lock is that of the spool and is held for the engine's life.
+    /// Runs recovery, then starts the engine. The lock is that of the spool; the engine holds it until it is dropped.
     ///
     /// # Errors
-    /// [`CommitError`], from recovery; [`CommitError::Io`] where a queue or a thread cannot be made.
+    /// [`CommitError`], from recovery, or if a queue or a thread cannot be created.
     pub fn start(lock: Arc<SpoolLock>, journal: Arc<Journal>, settings: CommitSettings) -> Result<Self, CommitError> {
         let queues = settings.queues.clone();
         let syncer = sync::Syncer::new(settings.sync);
@@ -340,16 +342,16 @@ impl CommitEngine {
         Ok(Self { shared, jobs: Some(jobs), threads, recovered, _lock: lock })
     }
 
-    /// What recovery did at start.
+    /// The result of recovery at start.
     #[must_use]
     pub fn recovered(&self) -> Recovered {
         self.recovered
     }
 
-    /// Opens one more queue, made where it is missing.
+    /// Opens another queue and creates it if it is missing.
     ///
     /// # Errors
-    /// [`CommitError::Io`].
+    /// [`CommitError`].
     pub fn add_queue(&self, path: &Path) -> Result<(), CommitError> {
         open_queue(&self.shared, path)
     }
@@ -360,16 +362,16 @@ impl CommitEngine {
         self.shared.queue(path)
     }
 
-    /// Whether messages that take `room` bytes on the disk could be stored now: in each queue an element is written, synced
-    /// and removed, and the journal is written to. Blocks, for ten seconds where another program holds the journal's lock.
+    /// Checks whether messages of `room` bytes can be stored now: writes, syncs and removes an element in each queue,
+    /// and writes to the journal. Blocks, for ten seconds if another program holds the journal's lock.
     ///
     /// # Errors
-    /// What a commit would meet.
+    /// The error that a commit would return.
     pub fn probe(&self, room: u64) -> Result<(), CommitError> {
         let queues: Vec<_> = locked(&self.shared.queues).values().cloned().collect();
         let bytes = usize::try_from(room).unwrap_or(PROBE_MOST).clamp(PROBE_LEAST, PROBE_MOST);
         for queue in queues {
-            let failed = |error| CommitError::sort(queue.path(), error);
+            let failed = |error| CommitError::from_io(queue.path(), error);
             if super::free_bytes(queue.path()).map_err(failed)? < room {
                 return Err(CommitError::StorageFull { path: queue.path().to_owned() });
             }
@@ -381,21 +383,21 @@ impl CommitEngine {
         })
     }
 
-    /// Submits a message; never blocks. The caller limits how much is submitted and not yet answered.
+    /// Submits a message without blocking. The caller limits how much is in flight.
     pub fn submit(&self, commit: Commit) -> Ticket {
         let (sender, receiver) = mpsc::channel();
         self.submit_with(
             commit,
             Box::new(move |outcome| {
-                // No one waits for it any more: then it is delivered again and found to be a duplicate.
+                // No one waits for the outcome: the message is redelivered and detected as a duplicate.
                 let _ = sender.send(outcome);
             }),
         );
         Ticket(receiver)
     }
 
-    /// Submits a message and has `done` called with the outcome. A `done` that is dropped uncalled means that the engine
-    /// died; the message is then as if it had never been submitted, or is found to be a duplicate.
+    /// Submits a message; `done` is called with the outcome. If `done` is dropped without a call, the engine has
+    /// failed; the message is then either not stored, or a redelivery is detected as a duplicate.
     pub fn submit_with(&self, commit: Commit, done: Done) {
         if let Err(error) = self.admit(&commit) {
             return done(Err(error));
@@ -423,7 +425,7 @@ impl Drop for CommitEngine {
     fn drop(&mut self) {
         self.jobs = None;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has logged it; its submitters see their tickets closed.
+            // A thread that panicked has logged that, and closed its tickets.
             let _ = thread.join();
         }
     }
@@ -437,18 +439,18 @@ impl std::fmt::Debug for CommitEngine {
 
 fn open_queue(shared: &Shared, path: &Path) -> Result<(), CommitError> {
     let queue = Queue::create(path, shared.settings.modes).map_err(|error| match error {
-        SpoolError::Io { path, source, .. } => CommitError::sort(&path, source),
+        SpoolError::Io { path, source, .. } => CommitError::from_io(&path, source),
         _ => CommitError::SpoolMissing { path: path.to_owned() },
     })?;
-    shared.syncer.watch(&queue).map_err(|error| CommitError::sort(path, error))?;
+    shared.syncer.watch(&queue).map_err(|error| CommitError::from_io(path, error))?;
     locked(&shared.queues).insert(path.to_owned(), Arc::new(queue));
     Ok(())
 }
 
 fn start_threads(shared: &Arc<Shared>) -> Result<(Sender<Job>, Vec<JoinHandle<()>>), CommitError> {
-    let failed = |error| CommitError::sort(&shared.settings.root, error);
+    let failed = |error| CommitError::from_io(&shared.settings.root, error);
     let (jobs, incoming) = mpsc::channel();
-    // One batch waits here while the one before it is committed.
+    // One batch waits here while the previous one is committed.
     let (written, to_publish) = mpsc::sync_channel(1);
     let spool = Arc::clone(shared);
     let writer = std::thread::Builder::new()
@@ -463,7 +465,7 @@ fn start_threads(shared: &Arc<Shared>) -> Result<(Sender<Job>, Vec<JoinHandle<()
     Ok((jobs, vec![writer, publisher]))
 }
 
-/// A submitted message whose outcome is awaited.
+/// The pending outcome of a submitted message.
 #[derive(Debug)]
 pub struct Ticket(Receiver<Result<Stored, CommitError>>);
 
@@ -471,7 +473,7 @@ impl Ticket {
     /// Waits for the outcome.
     ///
     /// # Errors
-    /// [`CommitError`]: the message is not to be acknowledged.
+    /// [`CommitError`]; the message must not be acknowledged.
     pub fn wait(self) -> Result<Stored, CommitError> {
         self.0.recv().unwrap_or(Err(CommitError::Stopped))
     }

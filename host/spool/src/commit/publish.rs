@@ -1,4 +1,4 @@
-//! The second stage: commit a written batch to the journal, publish it, answer.
+//! The second stage: commits a written batch to the journal, publishes it and answers.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,24 +14,24 @@ use crate::journal::{BatchResult, Decision, Entry, JournalError, Move, PendingBa
 use crate::queue::{ElementPath, Queue, discard_draft};
 use crate::{SpoolError, disk};
 
-/// How often a batch that could not be published is tried again.
+/// Interval between attempts to publish a committed batch.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Commits and publishes batches one after the other.
 pub(super) struct Publisher {
     shared: Arc<Shared>,
-    /// Batches that are wholly published; the next transaction forgets them.
+    /// Completely published batches; the next transaction deletes their rows.
     finished: Vec<i64>,
-    /// Committed batches that could not be published yet, and what to say of them when they are.
+    /// Committed batches that could not be published yet, with their log lines.
     stuck: Vec<(PendingBatch, Vec<Published>)>,
-    /// Drafts of transactions that failed. They may still come true after a crash, until a later transaction has been
-    /// written over them.
-    doubtful: Vec<PathBuf>,
+    /// Drafts of failed transactions. Until a later transaction succeeds, these transactions may be in effect after a
+    /// crash.
+    in_doubt: Vec<PathBuf>,
 }
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, finished: Vec::new(), stuck: Vec::new(), doubtful: Vec::new() }
+        Self { shared, finished: Vec::new(), stuck: Vec::new(), in_doubt: Vec::new() }
     }
 
     /// Runs until the first stage ends.
@@ -49,7 +49,7 @@ impl Publisher {
         }
         self.publish_stuck();
         if let Err(error) = self.shared.journal.finish(&self.finished) {
-            tracing::warn!(error = %error, "the last batch stays marked as unpublished until the next start");
+            tracing::warn!(error = %error, "last batch stays marked as unpublished until the next start");
         }
     }
 
@@ -59,13 +59,13 @@ impl Publisher {
             Err(error) => {
                 tracing::error!(error = %error, messages = batch.len(), "messages could not be committed");
                 for written in batch {
-                    self.doubtful.extend(written.elements.into_iter().map(|element| element.draft.temporary));
+                    self.in_doubt.extend(written.elements.into_iter().map(|element| element.draft.temporary));
                     (written.job.done)(Err(error.clone()));
                 }
             }
             Ok(result) => {
                 self.finished.clear();
-                self.settle_doubts();
+                self.settle_in_doubt();
                 self.publish(batch, &moves, &result);
             }
         }
@@ -82,7 +82,7 @@ impl Publisher {
     }
 
     fn record(&self, batch: &[Written], moves: &[Vec<Move>]) -> Result<BatchResult, CommitError> {
-        let failed = |error| CommitError::sort(self.shared.journal.path(), error);
+        let failed = |error| CommitError::from_io(self.shared.journal.path(), error);
         failpoint!("R09").map_err(failed)?;
         let entries: Vec<Entry<'_>> =
             batch.iter().zip(moves).map(|(written, moves)| entry(&written.job, moves)).collect();
@@ -92,10 +92,11 @@ impl Publisher {
         })
     }
 
-    /// A transaction has succeeded: an earlier one that failed is now either in the journal or gone for good.
-    fn settle_doubts(&mut self) {
-        for draft in std::mem::take(&mut self.doubtful) {
-            // Otherwise it is in the journal after all, or that is unknown: recovery publishes it, or sweeps it.
+    /// Removes drafts of earlier failed transactions after one has succeeded: each is now either in the journal or
+    /// lost.
+    fn settle_in_doubt(&mut self) {
+        for draft in std::mem::take(&mut self.in_doubt) {
+            // Otherwise it is in the journal, or that is unknown: recovery publishes or removes it.
             if let Ok(false) = self.shared.journal.is_pending(&self.shared.relative(&draft)) {
                 discard_draft(&draft);
             }
@@ -113,7 +114,7 @@ impl Publisher {
             pending.removals.extend(written.job.commit.resolves.clone());
         }
         let finished = failpoint!("R10")
-            .map_err(|error| CommitError::sort(&self.shared.settings.root, error))
+            .map_err(|error| CommitError::from_io(&self.shared.settings.root, error))
             .and_then(|()| finish(&self.shared, &pending));
         match finished {
             Ok(places) => {
@@ -123,10 +124,10 @@ impl Publisher {
             Err(error) => {
                 tracing::error!(error = %error, messages = batch.len(), "committed messages are not yet published");
                 let lines = late::lines(&batch, &result.decisions, &self.shared);
-                // After a failed sync of a directory the row stays for the next start: a second sync proves nothing. All is
-                // in its place by then.
+                // After a failed sync of a directory the row stays for the next start, since a second sync proves
+                // nothing. Every element is already in place.
                 if matches!(error, CommitError::Sync { .. }) {
-                    late::say(&lines);
+                    late::log(&lines);
                 } else {
                     self.stuck.push((pending, lines));
                 }
@@ -153,10 +154,10 @@ impl Publisher {
         }
     }
 
-    /// Another program removed its draft: the row must not make its redelivery a duplicate.
+    /// Deletes the row of a message whose draft another program removed, so that its redelivery is not a duplicate.
     fn forget(&self, job: &Job) {
         if let Err(error) = self.shared.journal.forget(&job.commit.key) {
-            tracing::error!(error = %error, id = %job.commit.key.id, "a lost message stays marked as seen");
+            tracing::error!(error = %error, id = %job.commit.key.id, "lost message stays marked as seen");
         }
     }
 
@@ -165,10 +166,10 @@ impl Publisher {
             match finish(&self.shared, &pending) {
                 Ok(_) => {
                     tracing::info!(elements = pending.moves.len(), "committed messages published");
-                    late::say(&lines);
+                    late::log(&lines);
                     self.finished.push(pending.batch);
                 }
-                Err(CommitError::Sync { .. }) => late::say(&lines),
+                Err(CommitError::Sync { .. }) => late::log(&lines),
                 Err(_) => self.stuck.push((pending, lines)),
             }
         }
@@ -189,12 +190,12 @@ fn entry<'a>(job: &'a Job, moves: &'a [Move]) -> Entry<'a> {
     }
 }
 
-/// Where a committed element went.
+/// The result of publishing an element.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// Under this name.
+    /// It has this name.
     Published(String),
-    /// Its draft was not there: published before, or taken away.
+    /// Its draft is missing: it was published before, or removed.
     Vanished(String),
 }
 
@@ -206,20 +207,20 @@ impl Place {
     }
 }
 
-/// Does what a committed batch still needs: the renames, the syncs, the removal of resolved deferred elements. May be
-/// called again for the same batch, by a later process too.
+/// Performs the remaining steps of a committed batch: the renames, the syncs, and the removal of resolved deferred
+/// elements. It may be repeated for the same batch, also by a later process.
 pub(super) fn finish(shared: &Shared, pending: &PendingBatch) -> Result<Vec<Place>, CommitError> {
     let mut touched = BTreeSet::new();
     let mut places = Vec::with_capacity(pending.moves.len());
     for step in &pending.moves {
         let (queue, target) = locate(shared, &step.to)?;
         let temporary = shared.settings.root.join(&step.from);
-        let failed = |error| CommitError::sort(queue.path(), error);
+        let failed = |error| CommitError::from_io(queue.path(), error);
         failpoint!("R11").map_err(failed)?;
         let place = match queue.publish(&temporary, &target, &mut touched).map_err(failed)? {
             Some(target) => Place::Published(shared.relative(&queue.element(&target))),
             None => {
-                // Perhaps renamed by a process that crashed before the sync.
+                // It may have been renamed by a process that crashed before the sync.
                 touched.insert(queue.path().to_owned());
                 touched.extend(queue.element(&target).parent().map(Path::to_owned));
                 Place::Vanished(step.to.clone())
@@ -227,10 +228,10 @@ pub(super) fn finish(shared: &Shared, pending: &PendingBatch) -> Result<Vec<Plac
         };
         places.push(place);
     }
-    failpoint!("R12").map_err(|error| CommitError::sort(&shared.settings.root, error))?;
+    failpoint!("R12").map_err(|error| CommitError::from_io(&shared.settings.root, error))?;
     sync_all(&touched)?;
     remove_resolved(shared, &pending.removals)?;
-    failpoint!("R13").map_err(|error| CommitError::sort(&shared.settings.root, error))?;
+    failpoint!("R13").map_err(|error| CommitError::from_io(&shared.settings.root, error))?;
     Ok(places)
 }
 
@@ -247,7 +248,7 @@ fn remove_resolved(shared: &Shared, removals: &[String]) -> Result<(), CommitErr
     for element in removals {
         let (queue, path) = locate(shared, element)?;
         queue.discard(&path).map_err(|error| match error {
-            SpoolError::Io { path, source, .. } => CommitError::sort(&path, source),
+            SpoolError::Io { path, source, .. } => CommitError::from_io(&path, source),
             _ => CommitError::SpoolMissing { path: queue.path().to_owned() },
         })?;
         touched.extend(queue.element(&path).parent().map(Path::to_owned));
@@ -255,7 +256,7 @@ fn remove_resolved(shared: &Shared, removals: &[String]) -> Result<(), CommitErr
     sync_all(&touched)
 }
 
-/// The queue and the place in it that a name of the journal means.
+/// The queue and the element path for a name in the journal.
 fn locate(shared: &Shared, name: &str) -> Result<(Arc<Queue>, ElementPath), CommitError> {
     let path = shared.settings.root.join(name);
     let mut parts = name.rsplitn(3, '/');
@@ -263,12 +264,15 @@ fn locate(shared: &Shared, name: &str) -> Result<(Arc<Queue>, ElementPath), Comm
     let target = ElementPath::parse(&format!("{directory}/{element}"));
     let root = path.parent().and_then(Path::parent).map(Path::to_owned);
     let (Some(target), Some(root)) = (target, root) else {
-        return Err(CommitError::sort(&path, io::Error::new(io::ErrorKind::InvalidData, "not the name of an element")));
+        return Err(CommitError::from_io(
+            &path,
+            io::Error::new(io::ErrorKind::InvalidData, "not the name of an element"),
+        ));
     };
     if let Some(queue) = shared.queue(&root) {
         return Ok((queue, target));
     }
-    // A queue that the configuration no longer names: its committed elements are still published.
+    // The queue is no longer configured; its committed elements are still published.
     match Queue::open(&root, shared.settings.modes) {
         Ok(queue) => Ok((Arc::new(queue), target)),
         Err(_) => Err(CommitError::SpoolMissing { path: root }),

@@ -1,4 +1,4 @@
-//! At start, under the spool's lock: finish what was committed, sweep what was not.
+//! Recovery at start, under the spool's lock: publishes committed elements and removes uncommitted ones.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use super::{CommitError, Shared};
 use crate::failpoint::failpoint;
 use crate::journal::PendingBatch;
 
-/// What recovery did.
+/// The result of recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Committed elements that were not yet in their queue.
+    /// Number of committed elements that were not yet in their queue.
     pub published: usize,
-    /// Elements that were never committed; their messages come again.
+    /// Number of removed elements that were not committed; their messages are redelivered.
     pub swept: usize,
 }
 
-/// Refuses to start where committed elements wait in a queue that is not there: creating the queue again would lose them,
-/// and what is usually missing is a mount.
+/// Refuses to start if a queue with committed, unpublished elements is missing. Creating it again would lose them, and
+/// usually it is a mount that is missing.
 pub(super) fn refuse_missing(shared: &Shared) -> Result<(), CommitError> {
     for pending in read_pending(shared)? {
         for step in &pending.moves {
@@ -35,15 +35,14 @@ pub(super) fn refuse_missing(shared: &Shared) -> Result<(), CommitError> {
     Ok(())
 }
 
-/// Brings the spool to a state without drafts and without pending rows. Dying in it at any point and starting again comes
-/// to the same.
+/// Brings the spool to a state without drafts and pending rows. It may crash at any point and start over.
 pub(super) fn recover(shared: &Shared) -> Result<Recovered, CommitError> {
     let mut recovered = Recovered::default();
     let pending = read_pending(shared)?;
     for batch in &pending {
-        failpoint!("R18").map_err(|error| CommitError::sort(&shared.settings.root, error))?;
+        failpoint!("R18").map_err(|error| CommitError::from_io(&shared.settings.root, error))?;
         let places = finish(shared, batch)?;
-        super::late::say_recovered(shared, batch, &places);
+        super::late::log_recovered(shared, batch, &places);
         recovered.published += places.iter().filter(|place| matches!(place, Place::Published(_))).count();
     }
     let finished: Vec<i64> = pending.iter().map(|batch| batch.batch).collect();
@@ -67,7 +66,7 @@ fn sweep(shared: &Shared) -> Result<usize, CommitError> {
         let temporary = queue.temporary();
         swept += queue
             .sweep(|name| kept.contains(&temporary.join(name)))
-            .map_err(|error| CommitError::sort(queue.path(), error))?;
+            .map_err(|error| CommitError::from_io(queue.path(), error))?;
     }
     Ok(swept)
 }

@@ -1,11 +1,18 @@
-//! How a batch is forced to the disk.
+//! Syncing a batch to disk.
 //!
-//! # Measured
-//! Elements of 30 kB with three field files and the journal row, ext4 with a journal on a virtual disk, 2 cores, per
-//! second: with 64 in a batch `syncfs` 5,900 to 6,900 and file by file 3,600; one at a time 430 and 400. The same while
-//! compilers kept the machine busy: 2,700 and 900; one at a time 70 and 50.
-//! `syncfs` waits for everything that is dirty in the file system, also for what other programs wrote; a spool on a file
-//! system of its own avoids that, and [`SyncMethod::Files`] is for where that cannot be had.
+//! # Measurements
+//! Messages per second, with elements of 30 kB in three field files and the journal row, on ext4 with a journal on a
+//! virtual disk, 2 cores:
+//!
+//! | | `syncfs` | file by file |
+//! |---|---|---|
+//! | batches of 64 | 5,900 to 6,900 | 3,600 |
+//! | one at a time | 430 | 400 |
+//! | batches of 64, machine busy with compilers | 2,700 | 900 |
+//! | one at a time, machine busy with compilers | 70 | 50 |
+//!
+//! `syncfs` waits for all dirty data of the file system, including that of other programs. Put the spool on a file
+//! system of its own to avoid that; if that is not possible, use [`SyncMethod::Files`].
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -25,12 +32,12 @@ pub enum SyncMethod {
     /// One `syncfs` for the whole batch.
     #[default]
     FileSystem,
-    /// `fsync` of every file and directory, on several threads, so that the file system groups them.
+    /// `fsync` of every file and directory, on several threads, so that the file system can group them.
     Files,
 }
 
-/// One descriptor for each file system, open for life: an error in writing back is reported to the descriptors that were
-/// open when it happened.
+/// Syncs queues. It keeps one descriptor open for each file system: a write-back error is reported only to descriptors
+/// that were open when it happened.
 pub(super) struct Syncer {
     method: SyncMethod,
     file_systems: Mutex<HashMap<u64, Arc<File>>>,
@@ -41,12 +48,12 @@ impl Syncer {
         Self { method, file_systems: Mutex::default() }
     }
 
-    /// Whether every file is synced when it is written.
+    /// Whether every file is synced as it is written.
     pub(super) fn by_file(&self) -> bool {
         self.method == SyncMethod::Files
     }
 
-    /// Keeps a descriptor of the queue's file system from now on.
+    /// Opens a descriptor of the queue's file system and keeps it.
     pub(super) fn watch(&self, queue: &Queue) -> io::Result<()> {
         let directory = keep_open(&queue.temporary())?;
         let device = directory.metadata()?.dev();
@@ -55,7 +62,7 @@ impl Syncer {
         Ok(())
     }
 
-    /// Makes the drafts in these queues durable. `Err` names the queue.
+    /// Makes the drafts in these queues durable. The error contains the path.
     pub(super) fn sync(&self, queues: &[Arc<Queue>]) -> Result<(), (PathBuf, io::Error)> {
         if self.by_file() {
             let paths: BTreeSet<PathBuf> = queues.iter().map(|queue| queue.temporary()).collect();
@@ -67,7 +74,7 @@ impl Syncer {
             let device = queue.temporary().metadata().map_err(failed)?.dev();
             if done.insert(device) {
                 let known = locked(&self.file_systems).get(&device).cloned();
-                // An unknown device: something else was mounted there since the start.
+                // An unknown device: another file system was mounted there since the start.
                 let directory = known.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
                 disk::sync_file_system(&directory).map_err(failed)?;
             }

@@ -50,7 +50,7 @@ fn start(root: &Path) -> Result<CommitEngine, CommitError> {
     CommitEngine::start(lock, journal, CommitSettings::new(root, queues))
 }
 
-/// The bodies in a queue, sorted; panics at half an element.
+/// The bodies in a queue, sorted; panics at an incomplete element.
 fn bodies(root: &Path, queue: &str) -> Vec<String> {
     let queue = Queue::open(&root.join(queue), Modes::default()).unwrap();
     let mut bodies: Vec<String> = queue
@@ -113,7 +113,7 @@ fn rejected(root: &Path, body: &str, redelivered: bool) -> Commit {
 }
 
 #[test]
-fn a_message_is_stored_with_all_its_fields_and_told_where() {
+fn a_message_is_stored_with_all_its_fields_and_its_path_returned() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -126,7 +126,7 @@ fn a_message_is_stored_with_all_its_fields_and_told_where() {
 }
 
 #[test]
-fn two_copies_side_by_side_are_stored_once() {
+fn two_concurrent_copies_are_stored_once() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -161,7 +161,7 @@ fn a_message_without_an_id_is_a_duplicate_only_when_redelivered() {
 }
 
 #[test]
-fn an_operator_can_store_once_more() {
+fn an_operator_can_store_a_message_again() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -172,7 +172,7 @@ fn an_operator_can_store_once_more() {
 }
 
 #[test]
-fn a_fan_out_is_stored_whole() {
+fn a_fan_out_is_stored_completely() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -192,7 +192,7 @@ fn a_rejected_message_is_not_seen_but_its_redelivery_is_not_stored_twice() {
     assert_eq!(spool.bodies("reject").len(), 1);
     let _ = engine.submit(rejected(spool.root(), "x", false)).wait().unwrap();
     assert_eq!(spool.bodies("reject").len(), 2);
-    // Listed now: new.
+    // Authorised now: new.
     let stored = engine.submit(store(spool.root(), "a", "x")).wait().unwrap();
     assert!(matches!(stored.outcome(), Outcome::New { .. }));
 }
@@ -222,7 +222,7 @@ fn a_deferred_message_becomes_stored_and_leaves_the_deferred_queue() {
     let [row] = &journal.deferred("central").unwrap()[..] else { panic!() };
     assert_eq!(vec![row.element.clone()], elements_of(&waiting));
     assert!(journal.has_deferred("central", "/C=UK/O=X/CN=host").unwrap());
-    // Delivered again meanwhile: a duplicate.
+    // Redelivered meanwhile: a duplicate.
     assert_eq!(engine.submit(store(spool.root(), "a", "x")).wait().unwrap().outcome(), &Outcome::Duplicate);
     let stored = Commit { resolves: Some(row.element.clone()), ..store(spool.root(), "a", "x") };
     assert!(matches!(engine.submit(stored).wait().unwrap().outcome(), Outcome::New { .. }));
@@ -232,7 +232,7 @@ fn a_deferred_message_becomes_stored_and_leaves_the_deferred_queue() {
 }
 
 #[test]
-fn a_deferred_message_that_is_rejected_in_the_end_was_not_seen() {
+fn a_deferred_message_that_is_finally_rejected_is_not_seen() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -245,7 +245,7 @@ fn a_deferred_message_that_is_rejected_in_the_end_was_not_seen() {
 }
 
 #[test]
-fn our_own_mistakes_are_told_at_once() {
+fn invalid_submissions_fail_at_once() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -271,7 +271,7 @@ fn a_removed_queue_is_reported_and_not_created_again() {
 }
 
 #[test]
-fn a_place_taken_by_another_program_is_left_to_it() {
+fn a_name_taken_by_another_program_is_not_overwritten() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -283,7 +283,7 @@ fn a_place_taken_by_another_program_is_left_to_it() {
     assert!(queue.element(&place).join("body").is_file());
 }
 
-/// Makes the state `(draft, row, visible)` on disk for one message and answers what stands under the visible name.
+/// Creates the state `(draft, row, visible)` on disk for one message and returns the path of the visible name.
 fn make_state(spool: &Spool, draft: bool, row: bool, visible: bool) -> PathBuf {
     drop(spool.start().unwrap());
     let queue = Queue::open(&spool.root().join("incoming"), Modes::default()).unwrap();
@@ -336,7 +336,7 @@ fn every_state_a_crash_can_leave_has_the_recovery_of_the_table() {
             assert_eq!(recovered.published, usize::from(first && draft && row));
             assert_eq!(recovered.swept, usize::from(first && draft && !row));
         }
-        // Seen exactly where the row was.
+        // Seen if and only if there was a row.
         let engine = spool.start().unwrap();
         let again = engine.submit(store(spool.root(), "a", "ours")).wait().unwrap();
         assert_eq!(again.outcome() == &Outcome::Duplicate, row);
@@ -344,7 +344,7 @@ fn every_state_a_crash_can_leave_has_the_recovery_of_the_table() {
 }
 
 #[test]
-fn recovery_refuses_to_create_a_queue_again_that_committed_elements_wait_in() {
+fn recovery_does_not_recreate_a_missing_queue_with_committed_elements() {
     let _turn = scenario("");
     let spool = Spool::new();
     make_state(&spool, true, true, false);
@@ -357,8 +357,8 @@ fn recovery_refuses_to_create_a_queue_again_that_committed_elements_wait_in() {
 
 const STEPS: [&str; 3] = ["fan-out", "deferred", "resolved"];
 
-/// What the step tests do: a fan-out, a deferred message and its resolution. Calls `report` for each that was answered as
-/// stored, as a receiver would acknowledge it.
+/// The script of the step tests: a fan-out, a deferred message and its resolution. Calls `report` for each that is
+/// answered as stored and would be acknowledged.
 fn script(root: &Path, mut report: impl FnMut(&'static str)) {
     let Ok(engine) = start(root) else { return };
     let mut fan_out = store(root, "a", "one");
@@ -375,21 +375,21 @@ fn script(root: &Path, mut report: impl FnMut(&'static str)) {
     }
 }
 
-/// What must hold after a fault at any step, once the spool was recovered and the broker delivered again.
-fn check_after_fault(root: &Path, told: &[&str], context: &str) {
+/// Checks the state after a fault at any step, followed by recovery and redelivery.
+fn check_after_fault(root: &Path, reported: &[&str], context: &str) {
     drop(start(root).unwrap_or_else(|error| panic!("{context}: {error}")));
     let incoming = bodies(root, "incoming");
-    if told.contains(&"fan-out") {
+    if reported.contains(&"fan-out") {
         assert!(incoming.contains(&"one".to_owned()) && incoming.contains(&"two".to_owned()), "{context}");
     }
-    if told.contains(&"resolved") {
+    if reported.contains(&"resolved") {
         assert!(incoming.contains(&"three".to_owned()), "{context}");
     }
-    // A message is in one place: never in both, and never in neither once it was reported.
+    // A message is in exactly one queue once it is reported, and never in both.
     let places = incoming.iter().filter(|body| *body == "three").count() + bodies(root, "deferred").len();
-    assert!(places <= 1 && (places == 1 || !told.contains(&"deferred")), "{context}: {places}");
+    assert!(places <= 1 && (places == 1 || !reported.contains(&"deferred")), "{context}: {places}");
     assert_eq!(drafts(root), 0, "{context}");
-    // Delivered again, as the broker does with what was not acknowledged.
+    // Redelivered, as the broker does with unacknowledged messages.
     let engine = start(root).unwrap();
     let mut fan_out = store(root, "a", "one");
     fan_out.elements.push(element(root, "incoming", "two"));
@@ -404,41 +404,41 @@ fn check_after_fault(root: &Path, told: &[&str], context: &str) {
 fn count_steps(turn: &Scenario) -> u64 {
     let spool = Spool::new();
     turn.set("");
-    let mut told = Vec::new();
-    script(spool.root(), |step| told.push(step));
-    assert_eq!(told, STEPS);
+    let mut reported = Vec::new();
+    script(spool.root(), |step| reported.push(step));
+    assert_eq!(reported, STEPS);
     turn.hits("step")
 }
 
 #[test]
-fn a_failure_at_any_step_loses_nothing_and_doubles_nothing() {
+fn a_failure_at_any_step_neither_loses_nor_duplicates_messages() {
     let turn = scenario("");
     let steps = count_steps(&turn);
     assert!(steps > 50, "{steps}");
     for step in 1..=steps {
         let spool = Spool::new();
         turn.set(&format!("step@{step}=err"));
-        let mut told = Vec::new();
-        script(spool.root(), |step| told.push(step));
+        let mut reported = Vec::new();
+        script(spool.root(), |step| reported.push(step));
         turn.set("");
-        check_after_fault(spool.root(), &told, &format!("step {step} of {steps} failed"));
+        check_after_fault(spool.root(), &reported, &format!("step {step} of {steps} failed"));
     }
 }
 
-/// The child of the kill tests; does nothing on its own.
+/// The child of the crash tests; does nothing on its own.
 #[test]
-fn child_of_the_kill_tests() {
+fn child_of_the_crash_tests() {
     let Some(root) = std::env::var_os("SESAME_TEST_SPOOL") else { return };
-    script(Path::new(&root), |told| println!("told {told}"));
+    script(Path::new(&root), |reported| println!("reported {reported}"));
 }
 
-/// Runs the script in a child that dies at a point; returns what it reported before, or `None` where it did not die.
+/// Runs the script in a child that crashes at a point; returns its reports, or `None` if it did not crash.
 fn run_killed(root: &Path, points: &str) -> Option<Vec<&'static str>> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
             "--nocapture",
-            concat!(module_path!(), "::child_of_the_kill_tests").split_once("::").unwrap().1,
+            concat!(module_path!(), "::child_of_the_crash_tests").split_once("::").unwrap().1,
         ])
         .env("SESAME_TEST_SPOOL", root)
         .env("SESAME_FAILPOINTS", points)
@@ -449,38 +449,38 @@ fn run_killed(root: &Path, points: &str) -> Option<Vec<&'static str>> {
     }
     assert!(output.status.signal().is_some(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    Some(STEPS.into_iter().filter(|step| text.contains(&format!("told {step}"))).collect())
+    Some(STEPS.into_iter().filter(|step| text.contains(&format!("reported {step}"))).collect())
 }
 
 #[test]
-fn a_death_at_any_named_point_loses_nothing_and_doubles_nothing() {
+fn a_crash_at_any_named_point_neither_loses_nor_duplicates_messages() {
     let _turn = scenario("");
     for point in ["R05", "R06", "R07", "R08", "R09", "R10", "R11", "R12", "R13"] {
         for hit in 1..=3 {
             let spool = Spool::new();
-            let told = run_killed(spool.root(), &format!("{point}@{hit}=abort"));
-            let told = told.unwrap_or_else(|| panic!("{point}@{hit} was not reached"));
-            check_after_fault(spool.root(), &told, &format!("killed at {point}, time {hit}"));
+            let reported = run_killed(spool.root(), &format!("{point}@{hit}=abort"));
+            let reported = reported.unwrap_or_else(|| panic!("{point}@{hit} was not reached"));
+            check_after_fault(spool.root(), &reported, &format!("killed at {point}, time {hit}"));
         }
     }
 }
 
 #[test]
-fn a_death_inside_recovery_is_recovered_from() {
+fn a_crash_during_recovery_is_recovered_from() {
     let _turn = scenario("");
     for points in ["R18@1=abort", "R11@1=abort", "R12@1=abort", "R13@1=abort"] {
         let spool = Spool::new();
-        let told = run_killed(spool.root(), "R10@2=abort").unwrap();
-        assert_eq!(told, ["fan-out"]);
+        let reported = run_killed(spool.root(), "R10@2=abort").unwrap();
+        assert_eq!(reported, ["fan-out"]);
         for _ in 0..5 {
             assert!(run_killed(spool.root(), points).is_some(), "{points}");
         }
-        check_after_fault(spool.root(), &told, points);
+        check_after_fault(spool.root(), &reported, points);
     }
 }
 
 #[test]
-fn a_death_at_any_step_loses_nothing_and_doubles_nothing() {
+fn a_crash_at_any_step_neither_loses_nor_duplicates_messages() {
     let turn = scenario("");
     let steps = count_steps(&turn);
     let next = std::sync::atomic::AtomicU64::new(1);
@@ -491,8 +491,8 @@ fn a_death_at_any_step_loses_nothing_and_doubles_nothing() {
                 break;
             }
             let spool = Spool::new();
-            if let Some(told) = run_killed(spool.root(), &format!("step@{step}=abort")) {
-                check_after_fault(spool.root(), &told, &format!("killed at step {step} of {steps}"));
+            if let Some(reported) = run_killed(spool.root(), &format!("step@{step}=abort")) {
+                check_after_fault(spool.root(), &reported, &format!("killed at step {step} of {steps}"));
             }
         }
     };
@@ -500,7 +500,7 @@ fn a_death_at_any_step_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
-fn the_engine_goes_on_after_a_failed_batch() {
+fn the_engine_continues_after_a_failed_batch() {
     let turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
@@ -534,14 +534,14 @@ fn drafts_of_a_failed_transaction_are_kept_until_a_later_one_settles_it() {
 }
 
 #[test]
-fn a_purge_beside_the_writer_harms_nothing() {
+fn a_concurrent_purge_does_no_harm() {
     let _turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();
     let queue = spool.root().join("incoming");
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // What a dirq purge does to directories that are empty at the moment, the last one not spared.
+        // As a dirq purge: remove empty directories, including the last one.
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 let _ = std::fs::remove_dir(queue.join("00000000"));
@@ -556,13 +556,13 @@ fn a_purge_beside_the_writer_harms_nothing() {
 }
 
 #[test]
-fn names_of_elements_are_read_back() {
+fn element_names_are_parsed() {
     assert!(ElementPath::parse("00000000/6b03126398f937").is_some());
     assert!(ElementPath::parse("00000000/6b03126398f937.new").is_none());
 }
 
 #[test]
-fn a_probe_tells_what_a_commit_would_meet_and_leaves_nothing() {
+fn a_probe_returns_the_error_of_a_commit_and_leaves_nothing() {
     let turn = scenario("");
     let spool = Spool::new();
     let engine = spool.start().unwrap();

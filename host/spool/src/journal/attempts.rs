@@ -28,8 +28,8 @@ pub struct DeferredElement {
 const DEFERRED: &str = "SELECT element, id, signer, digest, received, next, attempt FROM deferred";
 
 impl Journal {
-    /// Counts an attempt at each message, by the digest of the message as received, and returns the new counts. The commit that
-    /// names the digest clears the count.
+    /// Counts an attempt at each message, by the digest of the message as received, and returns the new counts. The
+    /// commit that names the digest clears the count.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -84,7 +84,7 @@ impl Journal {
         })
     }
 
-    /// Forgets the attempts at a message that is well again.
+    /// Clears the attempts at a message that no longer fails.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -95,7 +95,7 @@ impl Journal {
         })
     }
 
-    /// The deferred messages of a channel, those due first leading.
+    /// The deferred messages of a channel, in the order in which they are due.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -126,8 +126,8 @@ impl Journal {
         })
     }
 
-    /// Records an element that an operator put into the deferred queue, to be tried at `next`. This does not make the message
-    /// count as seen: a copy that arrives before the decision may be stored instead.
+    /// Records an element that an operator put into the deferred queue, to be tried at `next`. This does not make the
+    /// message count as seen: a copy that arrives before the decision may be stored instead.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -151,7 +151,7 @@ impl Journal {
         })
     }
 
-    /// Forgets a deferred message whose element is gone or was purged. It no longer counts as seen.
+    /// Deletes a deferred message whose element is gone or was purged. It no longer counts as seen.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -184,8 +184,8 @@ pub(super) fn clear(db: &Connection, channel: i64, digest: &[u8; 32]) -> rusqlit
     Ok(())
 }
 
-/// Makes the message of a deferred element no longer count as seen. It is looked up by the element: its key was made when it
-/// was opened, and a message that is given up unopened has another.
+/// Makes the message of a deferred element no longer count as seen. It is looked up by the element, because its key was
+/// made when it was opened, and a message that is rejected unopened has another key.
 pub(super) fn forget_seen(db: &Connection, channel: i64, element: &str) -> rusqlite::Result<()> {
     db.prepare_cached(
         "DELETE FROM received WHERE disposition = 2 AND (channel, id, signer, digest) IN

@@ -1,19 +1,19 @@
 //! The journal: the receiver's commit point, the sender's prepared outputs, and the audit trail of every message.
 //!
-//! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key decides about
-//! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all steps
-//! of a message; `stages.rs` remembers plugins; `schema.rs` has the tables. The journal knows nothing about queues: elements
-//! are text to it.
+//! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
+//! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
+//! steps of a message; `stages.rs` remembers plugins; `schema.rs` has the tables. The journal does not access queues:
+//! it treats elements as text.
 //!
 //! # On disk
-//! One SQLite database, mode 0600 (signers and reasons are personal data), WAL, `synchronous=FULL`: a transaction that was
-//! answered survives a power cut. One transaction for each batch. `sqlite3 FILE 'select * from received'` reads it.
+//! One SQLite database, mode 0600 (signers and reasons are personal data), WAL, `synchronous=FULL`: a transaction that
+//! was answered survives a power cut. One transaction for each batch. `sqlite3 FILE 'select * from received'` reads it.
 //! A damaged file is reported with its name and the remedy; the journal never repairs or removes it.
 //!
 //! # Policy
-//! Stored, deferred and dropped messages count as seen. Rejected ones do not: a signer that is listed tomorrow may send
-//! the same message again. `received` has no second index, because each index costs more than the row itself; old rows
-//! are found by a walk over the primary key in small steps.
+//! Stored, deferred and dropped messages count as seen. Rejected ones do not: a signer that is authorised later may
+//! send the same message again. `received` has no second index, because each index costs more than the row itself;
+//! expired rows are found by walking the primary key in small steps.
 
 mod attempts;
 mod receiver;
@@ -45,10 +45,10 @@ pub use trace::{Published, Step};
 /// How long a statement waits for another connection, such as that of `sesame trace`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A journal up to this size is checked as a whole when it is opened.
+/// A journal up to this size is checked completely when it is opened.
 const QUICK_CHECK_BYTES: u64 = 32 << 20;
 
-/// What can go wrong with the journal.
+/// An error of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file is not a database or its pages contradict each other.
@@ -75,13 +75,13 @@ pub enum JournalError {
         finding: String,
     },
     /// Written by a later Sesame.
-    #[error("journal {path:?} has format {found}, this Sesame knows {known}: use the newer Sesame that wrote it")]
+    #[error("journal {path:?} has format {found}, this Sesame supports {known}: use the newer Sesame that wrote it")]
     TooNew {
         /// The journal.
         path: PathBuf,
         /// Its format.
         found: i64,
-        /// Ours.
+        /// The format of this Sesame.
         known: i64,
     },
     /// The disk is full.
@@ -95,7 +95,7 @@ pub enum JournalError {
     Open {
         /// The journal.
         path: PathBuf,
-        /// Why.
+        /// The system error.
         #[source]
         source: std::io::Error,
     },
@@ -153,7 +153,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens an existing journal for reading only, beside a running daemon.
+    /// Opens an existing journal read-only, also while a daemon uses it.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -216,7 +216,7 @@ impl Journal {
     }
 }
 
-/// Creates the file with mode 0600 before SQLite opens it. The files beside it take its mode.
+/// Creates the file with mode 0600 before SQLite opens it. SQLite gives its -wal and -shm files the same mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let file = files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
@@ -244,7 +244,7 @@ fn milliseconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or(0)
 }
 
-/// The moment of a number of milliseconds since 1970.
+/// The time at this number of milliseconds since 1970.
 fn moment(milliseconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }

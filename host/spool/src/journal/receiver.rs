@@ -17,13 +17,13 @@ pub struct Key {
     pub channel: String,
     /// Its id; [`MessageId::absent`] if it had none.
     pub id: MessageId,
-    /// The verified signer, as the DN list writes it; empty where nothing was verified.
+    /// The verified signer, as written in the signer list; empty if nothing was verified.
     pub signer: String,
     /// SHA-256 of the verified content; for a message that could not be opened, of the message as received.
     pub digest: [u8; 32],
 }
 
-/// What the journal is to record about a message: its [`Fate`] with the data that belongs to it.
+/// The disposition of a message: its [`Fate`] with the data that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It goes to incoming or to the queues of its routes.
@@ -62,7 +62,7 @@ impl Disposition {
         if let Self::Rejected { code } = self { Some(*code) } else { None }
     }
 
-    /// Why, as it is shown everywhere: `why`, after the code of a rejected message.
+    /// The reason as displayed: `why`, preceded by the code of a rejected message.
     #[must_use]
     pub fn reason(&self, why: Option<&str>) -> Option<String> {
         match (self.code(), why) {
@@ -81,7 +81,7 @@ impl Disposition {
         }
     }
 
-    /// What the integer of a row means.
+    /// The fate for the integer in a row.
     pub(super) fn fate_of(integer: i64) -> Fate {
         match integer {
             1 => Fate::Stored,
@@ -92,7 +92,7 @@ impl Disposition {
     }
 }
 
-/// What a row holds beside the key.
+/// The data of a row in addition to the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// When the delivery was complete.
@@ -137,9 +137,9 @@ pub struct Entry<'a> {
     pub facts: &'a Facts,
     /// Its elements.
     pub moves: &'a [Move],
-    /// Whether the broker marked it as perhaps delivered before.
+    /// Whether the broker marked it as possibly delivered before.
     pub redelivered: bool,
-    /// Whether the operator asked for it again, which skips the duplicate check.
+    /// Whether the operator requested it again, which skips the duplicate check.
     pub again: bool,
     /// SHA-256 of the message as received; decides whether a redelivery was rejected before.
     pub raw_digest: Option<&'a [u8; 32]>,
@@ -147,7 +147,7 @@ pub struct Entry<'a> {
     pub resolves: Option<&'a str>,
 }
 
-/// What the transaction decided for one entry.
+/// The decision of the transaction for one entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It is new; its elements are to be published.
@@ -159,7 +159,7 @@ pub enum Decision {
     Duplicate,
 }
 
-/// What remains to be done for a batch after its commit.
+/// The remaining work for a batch after its commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingBatch {
     /// Its number.
@@ -181,8 +181,8 @@ pub struct BatchResult {
 }
 
 impl Journal {
-    /// Commits a batch. When this returns, the decision about every message in it is final. The elements must be durable
-    /// before the call. `finished` are earlier batches that are completely published.
+    /// Commits a batch. When this returns, the decision about every message in it is final. The elements must be
+    /// durable before the call. `finished` are earlier batches that are completely published.
     ///
     /// # Errors
     /// [`JournalError`]. The batch may then be in doubt: see [`Journal::is_pending`].
@@ -225,7 +225,7 @@ impl Journal {
         })
     }
 
-    /// Whether a temporary element belongs to a committed batch. Asked after a commit that failed, once a later one has
+    /// Whether a temporary element belongs to a committed batch. Called after a failed commit, once a later one has
     /// succeeded.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl Journal {
         Ok(self.pending()?.iter().any(|batch| batch.moves.iter().any(|step| step.from == from)))
     }
 
-    /// Forgets batches that are completely published.
+    /// Deletes the rows of completely published batches.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -245,7 +245,7 @@ impl Journal {
         self.commit(&[], finished).map(|_| ())
     }
 
-    /// Forgets that `key` was seen: its elements were lost before they could be published.
+    /// Deletes the row of `key`, whose elements were lost before they could be published.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -259,7 +259,7 @@ impl Journal {
         })
     }
 
-    /// When `key` was seen. For commands and tests; it must never decide about a duplicate.
+    /// When `key` was seen. For commands and tests; it must not be used to detect duplicates.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -323,8 +323,8 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
     Ok(decision)
 }
 
-/// Whether the message was stored, deferred or dropped before. The first decision is final: a copy that arrives after lists
-/// or plugins changed is not rejected in addition.
+/// Whether the message was stored, deferred or dropped before. The first decision is final: a copy that arrives after
+/// lists or plugins changed is not rejected in addition.
 fn is_decided(db: &Connection, numbers: &Numbers, entry: &Entry<'_>) -> rusqlite::Result<bool> {
     let key = entry.key;
     if entry.again || (key.id == MessageId::absent() && !entry.redelivered) {
@@ -341,8 +341,8 @@ fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusql
         && db
             .prepare_cached("SELECT 1 FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest <> ?4")?
             .exists(params![numbers.channel, key.id.as_str(), numbers.signer, key.digest])?;
-    // An existing row is replaced by an operator's order, by a message without an id that is not a redelivery (two equal
-    // ones are two messages), and by the outcome of a deferred message.
+    // An existing row is replaced on an operator's request, by a message without an id that is not a redelivery (two
+    // equal ones are two messages), and by the outcome of a deferred message.
     let once_more = entry.again || (nameless && !entry.redelivered && entry.resolves.is_none());
     let rule = match (once_more, entry.resolves) {
         (true, _) => {
@@ -439,7 +439,7 @@ fn defer(
     Ok(())
 }
 
-/// The elements of a row, one a line.
+/// The elements of a row, one per line.
 fn elements(moves: &[Move]) -> String {
     moves.iter().map(|step| step.to.as_str()).collect::<Vec<_>>().join("\n")
 }

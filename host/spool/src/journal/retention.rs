@@ -1,4 +1,5 @@
-//! Expired rows are deleted a few at a time. The tables have no index over time, so each call walks a part of the primary key.
+//! Deletes expired rows, a few at a time. The tables have no index on times, so each call walks a part of the primary
+//! key.
 
 use std::time::SystemTime;
 
@@ -27,8 +28,8 @@ pub struct Expired {
 }
 
 impl Journal {
-    /// Reads up to `step` rows of each table and deletes those committed before `before`. Called regularly with a small step
-    /// (500), so that it never delays a commit. Deferred and prepared messages stay.
+    /// Reads up to `step` rows of each table and deletes those committed before `before`. Called regularly with a small
+    /// step (500), so that it never delays a commit. Deferred and prepared messages stay.
     ///
     /// # Errors
     /// [`JournalError`].

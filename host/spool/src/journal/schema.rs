@@ -75,8 +75,8 @@ CREATE TABLE outgoing (
 CREATE TABLE payload (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 ";
 
-/// Tables that only add information. They are created if missing and need no version of their own: a Sesame that does not
-/// know them ignores them.
+/// Tables that only add information. They are created if missing and need no version of their own: a Sesame that does
+/// not know them ignores them.
 const ADDED: &str = "
 -- The plugins of the folder that are stages of a channel. filter, tombstone: text that only the plugins crate reads.
 CREATE TABLE IF NOT EXISTS stage (
@@ -154,7 +154,7 @@ pub(super) fn known(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result
         .optional()
 }
 
-/// As [`number`], none for an empty text.
+/// As [`number`], but `None` for an empty text.
 pub(super) fn optional_number(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Option<i64>> {
     if text.is_empty() { Ok(None) } else { number(db, kind, text).map(Some) }
 }

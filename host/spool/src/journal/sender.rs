@@ -1,8 +1,8 @@
-//! The sending side: the outputs of the pipeline, kept until every part has its receipt.
+//! The sending side: the outputs of the pipeline, kept until every part has a receipt.
 //!
-//! The pipeline runs once per element. Its outputs are made durable before the first SEND, and every retry seals them; an
-//! unchanged message is recorded too, as an output without a payload. No row justifies the removal of an element after a
-//! restart: `sent` is for the audit trail and is written after the element was removed.
+//! The pipeline runs once per element. Its outputs are made durable before the first SEND, and every retry seals them;
+//! an unchanged message is recorded too, as an output without a payload. No row justifies the removal of an element
+//! after a restart: `sent` is for the audit trail and is written after the element was removed.
 
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ const SENT: i64 = 2;
 const REJECTED: i64 = 3;
 const GONE: i64 = 4;
 
-/// What the state of a row means.
+/// The fate for the state in a row.
 pub(super) fn fate_of(state: i64) -> Fate {
     match state {
         PREPARED => Fate::Prepared,
@@ -60,11 +60,11 @@ pub struct Sent {
     pub key: PreparedKey,
     /// The broker that confirmed it.
     pub broker: String,
-    /// When the last receipt came.
+    /// When the last receipt arrived.
     pub at: SystemTime,
 }
 
-/// An output as its row keeps it; `payload` is a row of the table of that name.
+/// An output as stored in a row; `payload` is a row of the table of that name.
 #[derive(Serialize, Deserialize)]
 struct StoredOutput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ struct StoredOutput {
 }
 
 impl Journal {
-    /// The prepared outputs of each of these messages that is still to be sent.
+    /// The prepared outputs of each of these messages; `None` for one that is not prepared or already finished.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -91,8 +91,8 @@ impl Journal {
         })
     }
 
-    /// Makes the outputs of the pipeline durable, before the first SEND, and clears the counts of attempts for these messages.
-    /// One transaction for the whole batch.
+    /// Makes the outputs of the pipeline durable, before the first SEND, and clears the counts of attempts for these
+    /// messages. One transaction for the whole batch.
     ///
     /// # Errors
     /// [`JournalError`].

@@ -1,6 +1,6 @@
-//! Which plugins are stages of a channel, remembered across restarts, and the stages behind the hash of a pipeline.
+//! The plugins that are stages of a channel, remembered across restarts, and the stages for the hash of a pipeline.
 //!
-//! Both are in the journal because it is written under the lock of the spool, durable and private.
+//! Both are in the journal because it is durable, private and written under the lock of the spool.
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -49,8 +49,8 @@ impl Journal {
         })
     }
 
-    /// Replaces the remembered stages of a channel, and records the stages of its new pipeline. Called before the pipeline sees
-    /// a message.
+    /// Replaces the remembered stages of a channel, and records the stages of its new pipeline. Called before the
+    /// pipeline sees a message.
     ///
     /// # Errors
     /// [`JournalError`]; the pipeline must then not be used.

@@ -1,5 +1,5 @@
-//! Tests of the journal: sender's tables, attempts, trace, retention and damaged files. The commit point is tested with the
-//! engine that uses it.
+//! Tests of the journal: the sender's tables, attempts, trace, retention and damaged files. The commit point is tested
+//! with the commit engine.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -72,7 +72,7 @@ fn is_private_and_survives_reopening() {
 }
 
 #[test]
-fn what_the_pipeline_made_is_kept_until_it_is_sent() {
+fn prepared_outputs_are_kept_until_they_are_sent() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     let part = Output {
@@ -125,7 +125,7 @@ fn attempts_and_crashes_are_counted_durably() {
 }
 
 #[test]
-fn what_was_stored_is_not_rejected_by_a_later_verdict() {
+fn a_stored_message_is_not_rejected_by_a_later_decision() {
     let place = Scratch::new();
     let (journal, now) = (place.open(), SystemTime::now());
     let rejected = Disposition::Rejected { code: Code::PluginInvalid };
@@ -138,7 +138,7 @@ fn what_was_stored_is_not_rejected_by_a_later_verdict() {
 }
 
 #[test]
-fn a_deferred_message_that_is_given_up_unopened_may_be_sent_again() {
+fn a_deferred_message_that_is_rejected_unopened_may_be_sent_again() {
     let place = Scratch::new();
     let (journal, now) = (place.open(), SystemTime::now());
     let waits = Disposition::Deferred { next: now, attempt: 0 };
@@ -163,7 +163,7 @@ fn a_deferred_message_that_is_given_up_unopened_may_be_sent_again() {
 }
 
 #[test]
-fn attempts_at_a_message_end_with_what_the_pipeline_made_of_it() {
+fn prepared_outputs_clear_the_attempts_at_a_message() {
     let place = Scratch::new();
     let journal = place.open();
     let key = key("a");
@@ -174,7 +174,7 @@ fn attempts_at_a_message_end_with_what_the_pipeline_made_of_it() {
 }
 
 #[test]
-fn the_trace_of_what_was_sent_names_its_routes_and_reads_rows_that_name_none() {
+fn the_trace_of_a_sent_message_has_its_routes_if_recorded() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     let output =
@@ -210,7 +210,7 @@ fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
 }
 
 #[test]
-fn what_a_sender_rejected_is_one_step() {
+fn a_rejection_by_a_sender_is_one_step() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     let rejected = Disposition::Rejected { code: Code::PluginInvalid };
@@ -241,7 +241,7 @@ fn a_reader_cannot_write() {
 }
 
 #[test]
-fn old_rows_go_in_small_steps_and_what_waits_stays() {
+fn old_rows_are_deleted_in_small_steps_and_waiting_ones_stay() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     for n in 0..25 {
@@ -262,7 +262,7 @@ fn old_rows_go_in_small_steps_and_what_waits_stays() {
 }
 
 #[test]
-fn damaged_files_are_named_with_a_remedy_and_left_alone() {
+fn damaged_files_are_reported_with_a_remedy_and_left_alone() {
     for damage in ["noise", "flipped", "truncated", "directory"] {
         let scratch = Scratch::new();
         let path = scratch.path();

@@ -1,4 +1,4 @@
-//! Every step of a message that the journal knows, oldest first.
+//! The recorded steps of a message, oldest first.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::SystemTime;
@@ -9,34 +9,34 @@ use super::schema::{Kind, names, text};
 use super::{Disposition, Journal, JournalError, PipelineStage, moment};
 use message::{Fate, MessageId, hex};
 
-/// One thing that happened to a message.
+/// One step of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When.
+    /// The time.
     pub at: SystemTime,
-    /// What became of it.
+    /// The result.
     pub fate: Fate,
     /// The channel.
     pub channel: String,
-    /// The id, which may be a part (`ID.2`) of the one asked for.
+    /// The id, which may be a part (`ID.2`) of the requested one.
     pub id: String,
-    /// The signer; empty where none is known.
+    /// The signer; empty if unknown.
     pub signer: String,
-    /// The broker; empty where none is known.
+    /// The broker; empty if unknown.
     pub broker: String,
-    /// Hash of the pipeline; empty where none ran.
+    /// Hash of the pipeline; empty if none ran.
     pub pipeline: String,
     /// The stages of that pipeline, if they are remembered.
     pub stages: Vec<PipelineStage>,
-    /// The routes that plugins chose for what was sent.
+    /// The routes that plugins chose for the sent messages.
     pub routes: Vec<String>,
     /// Its elements, relative to the spool.
     pub elements: Vec<String>,
-    /// Its element in the outgoing queue, relative to that queue; `None` where the step is a receiver's.
+    /// Its element in the outgoing queue, relative to that queue; `None` for a step of a receiver.
     pub outgoing: Option<String>,
     /// SHA-256 of the content, in hexadecimal; for a rejected message, of the message as received.
     pub digest: String,
-    /// The reason, led by its code, and warnings.
+    /// The reason, preceded by its code, and warnings.
     pub detail: Option<String>,
     /// Size of the content in bytes; 0 if unknown.
     pub payload_bytes: u64,
@@ -84,8 +84,8 @@ impl Journal {
     }
 }
 
-/// A message that a sender rejected has two rows, one of the element in the reject queue and one of that in outgoing, and
-/// one that was rejected in parts has a row that ends its attempts. They are one step.
+/// Joins the rows of a message that a sender rejected: one for the element in the reject queue, one for that in the
+/// outgoing queue, and for a message rejected in parts one that ends its attempts.
 fn join_rejections(steps: &mut Vec<Step>) {
     let of_sender = |step: &Step| step.fate == Fate::Rejected && step.outgoing.is_some();
     let ends: Vec<Step> = steps.extract_if(.., |step| of_sender(step)).collect();
@@ -106,16 +106,16 @@ fn join_rejections(steps: &mut Vec<Step>) {
     }
 }
 
-/// How many ids an element or a file name may lead to.
+/// Maximum number of ids returned for an element or a file name.
 const MOST_FOUND: usize = 100;
 /// Ids of rows one of whose elements ends with `?1` or `?2`, which begin with a line end and a slash.
 const BY_ELEMENT: &str = "instr(char(10) || elements || char(10), ?1) OR instr(char(10) || elements || char(10), ?2)";
-/// Ids made of a plain file's name: the name or its hash, a dash and eight digits; `.` follows `-` in ASCII.
+/// Ids of a plain file: its name or the hash of it, a dash and eight digits; `.` follows `-` in ASCII.
 const BY_FILE: &str = "id > ?1 || '-' AND id < ?1 || '.' AND length(id) = length(?1) + 9";
 
 impl Journal {
-    /// Ids of messages one of whose elements is named `element`: an element of an outgoing queue, or one of another queue with
-    /// or without the queue's name before it. The first 100.
+    /// Ids of messages with an element named `element`: an element of an outgoing queue, or one of another queue with
+    /// or without the queue's name before it. At most 100.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -136,7 +136,7 @@ impl Journal {
         })
     }
 
-    /// Ids that a sender makes for a plain file whose name, or the hash that replaces it, is `stem`. The first 100.
+    /// Ids that a sender generates for a plain file whose name, or the hash that replaces it, is `stem`. At most 100.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -240,18 +240,18 @@ pub struct Published {
     /// The channel.
     pub channel: String,
     pub id: String,
-    /// The verified signer; empty where nothing was verified.
+    /// The verified signer; empty if nothing was verified.
     pub signer: String,
-    /// What became of it.
+    /// Its fate.
     pub fate: Fate,
     /// Its elements, relative to the spool, separated by spaces.
     pub elements: String,
-    /// Why it was not stored, led by its code.
+    /// Why it was not stored, preceded by its code.
     pub reason: Option<String>,
 }
 
 impl Journal {
-    /// The messages that any of these elements belong to. Reads the whole journal; used at the start after a crash.
+    /// The messages with any of these elements. Reads the whole journal; used at the start after a crash.
     ///
     /// # Errors
     /// [`JournalError`].

@@ -1,4 +1,4 @@
-//! Putting elements into an outgoing queue, durably: for `sesame queue add` and `sesame publish`.
+//! Adds elements to an outgoing queue durably, for `sesame queue add` and `sesame publish`.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,17 +10,17 @@ use crate::{SpoolError, disk, names};
 use message::MessageId;
 
 impl Outgoing {
-    /// Adds an element. `wanted` is the file name in a plain directory, where it gets a suffix if it is taken; a `dirq`
-    /// names its elements itself.
+    /// Adds an element. `wanted` is the file name in a plain directory, with a suffix if it is taken; a `dirq`
+    /// generates its names.
     ///
     /// # Errors
-    /// [`SpoolError::BadElementName`]; [`SpoolError::Io`], with nothing added.
+    /// [`SpoolError::BadElementName`]; [`SpoolError::Io`].
     pub fn add(&self, wanted: Option<&str>, bytes: &[u8]) -> Result<ElementName, SpoolError> {
         self.add_message(wanted, bytes).map(|(name, _)| name)
     }
 
-    /// As [`Outgoing::add`], and returns the id that the message is sent under: a sender that runs may have removed the
-    /// element before the caller can look at it.
+    /// As [`Outgoing::add`], and returns the message id as well: a running sender may remove the element before the
+    /// caller can read it.
     ///
     /// # Errors
     /// As [`Outgoing::add`].
@@ -73,7 +73,7 @@ fn temporary_path(inner: &Inner, target: &ElementName) -> PathBuf {
 fn write(inner: &Inner, temporary: &Path, parent: &Path, bytes: &[u8]) -> io::Result<Identity> {
     let name = temporary.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let file = disk::write_new(disk::open_directory(parent)?, name, bytes, inner.modes.file)?;
-    // Linked a moment later, it is seen to be whole even where the clock of the file system is coarse.
+    // The link that follows is later than this time, so that the file counts as complete even with coarse time stamps.
     file.set_modified(SystemTime::now() - Duration::from_millis(100))?;
     disk::sync(&file)?;
     Ok(Identity::of(&rustix::fs::fstat(&file)?))
@@ -87,7 +87,7 @@ fn next_name(inner: &Inner, wanted: Option<&str>, touched: &mut BTreeSet<PathBuf
     }
 }
 
-/// A fresh name in a `dirq`, in a directory that exists; where it had to be made, the queue must be synced.
+/// A fresh name in a `dirq`, in an existing directory. If the directory is new, the queue is added to `touched`.
 pub(super) fn fresh_name(inner: &Inner, touched: &mut BTreeSet<PathBuf>) -> Result<ElementName, SpoolError> {
     let directory = names::directory_of_now();
     let path = inner.path.join(&directory);

@@ -42,19 +42,19 @@ fn changed(facts: &Stat) -> i128 {
     i128::from(facts.st_ctime) * 1_000_000_000 + i128::from(facts.st_ctime_nsec)
 }
 
-/// Why one element cannot be taken up or read. `Changed` means later; the others stay until an operator acts.
+/// Why an element cannot be locked or read. `Changed` means to retry later; the others remain until an operator acts.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It has no content.
+    /// It is empty.
     #[error("element {element} is empty")]
     Empty {
-        /// Which one.
+        /// The element.
         element: ElementName,
     },
-    /// It is larger than allowed. Nothing of it was read.
+    /// It is larger than allowed; nothing was read.
     #[error("element {element} has {size} bytes, more than {limit}")]
     TooLarge {
-        /// Which one.
+        /// The element.
         element: ElementName,
         /// Its size.
         size: u64,
@@ -64,38 +64,38 @@ pub enum ReadError {
     /// A symbolic link, a directory, a FIFO or a device has the name of an element.
     #[error("element {element} is not a regular file")]
     NotRegular {
-        /// Which one.
+        /// The element.
         element: ElementName,
-        /// What it is.
+        /// Its kind.
         kind: ForeignKind,
     },
-    /// It is not readable for this user.
+    /// It cannot be read.
     #[error("cannot read element {element}")]
     Unreadable {
-        /// Which one.
+        /// The element.
         element: ElementName,
-        /// Why.
+        /// The system error.
         #[source]
         source: io::Error,
     },
-    /// It cannot be locked: the directory is not writable, or the kernel forbids links to the files of others.
-    #[error("cannot lock element {element}: give the queue and its files to the user Sesame runs as")]
+    /// It cannot be locked: the directory is not writable, or the kernel forbids links to files of other users.
+    #[error("cannot lock element {element}: the queue and its files must belong to the user Sesame runs as")]
     NotLockable {
-        /// Which one.
+        /// The element.
         element: ElementName,
-        /// Why.
+        /// The system error.
         #[source]
         source: io::Error,
     },
-    /// It was written to since it was locked.
+    /// It was changed since it was locked.
     #[error("element {element} is being changed")]
     Changed {
-        /// Which one.
+        /// The element.
         element: ElementName,
     },
 }
 
-/// Proof that an element is locked by this process; dropping it unlocks. Made only by [`Outgoing::lock`].
+/// Proof that this process has locked an element; dropping it unlocks the element. Only [`Outgoing::lock`] creates it.
 ///
 /// ```compile_fail
 /// fn twice(locked: &sesame_spool::LockedElement) -> sesame_spool::LockedElement {
@@ -112,10 +112,10 @@ pub struct LockedElement {
 }
 
 impl Outgoing {
-    /// Locks an element. `None`: it is gone, another process has it, or it is still being written.
+    /// Locks an element. `None` if it is gone, locked by another process, or may still be being written.
     ///
     /// # Errors
-    /// [`ReadError`] where the element can never be taken up as it is.
+    /// [`ReadError`] if the element cannot be sent as it is.
     pub fn lock(&self, name: &ElementName) -> Result<Option<LockedElement>, ReadError> {
         let inner = &self.inner;
         if inner.held().contains(name) {
@@ -123,12 +123,12 @@ impl Outgoing {
         }
         let Some(file) = open(inner, name)? else { return Ok(None) };
         let facts = stat(&file, name)?;
-        let whole = {
+        let complete = {
             let mut watched = locked(&inner.watched);
-            watched.is_whole(name, &Identity::of(&facts), changed(&facts))
+            watched.is_complete(name, &Identity::of(&facts), changed(&facts))
         };
-        // Two threads of ours may want it at once: only one gets to insert it.
-        if !whole || !inner.held().insert(name.clone()) {
+        // Two threads of this process may get here at once; only one inserts it.
+        if !complete || !inner.held().insert(name.clone()) {
             return Ok(None);
         }
         let locked = match inner.format {
@@ -146,8 +146,8 @@ impl Outgoing {
         Ok(Some(element))
     }
 
-    /// Whether the element was left by [`Outgoing::lock`] because it may still be being written; it can be taken in two
-    /// seconds at the latest if it is not. Who drains a queue and quits waits for these.
+    /// Whether [`Outgoing::lock`] skipped the element because it may still be being written. If it is not, it can be
+    /// locked within two seconds. A sender that drains a queue and exits waits for such elements.
     #[must_use]
     pub fn is_settling(&self, name: &ElementName) -> bool {
         locked(&self.inner.watched).contains(name)
@@ -161,19 +161,19 @@ impl Outgoing {
 }
 
 impl LockedElement {
-    /// Which one.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &ElementName {
         &self.name
     }
 
-    /// Its size in bytes, when it was locked.
+    /// Its size in bytes when it was locked.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.identity.size
     }
 
-    /// What its removal will be compared with.
+    /// The identity that its removal is compared with.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
@@ -185,7 +185,7 @@ impl LockedElement {
         message_id(self.inner.format, &self.name, &self.identity)
     }
 
-    /// Reads the content, of at most `limit` bytes.
+    /// Reads the content, at most `limit` bytes.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -196,7 +196,7 @@ impl LockedElement {
         if size > limit {
             return Err(ReadError::TooLarge { element: element(), size, limit });
         }
-        if self.moved_on()? {
+        if self.has_changed()? {
             return Err(ReadError::Changed { element: element() });
         }
         if size == 0 {
@@ -210,10 +210,10 @@ impl LockedElement {
             }
             other => other.map_err(unreadable)?,
         }
-        if self.moved_on()? { Err(ReadError::Changed { element: element() }) } else { Ok(bytes) }
+        if self.has_changed()? { Err(ReadError::Changed { element: element() }) } else { Ok(bytes) }
     }
 
-    fn moved_on(&self) -> Result<bool, ReadError> {
+    fn has_changed(&self) -> Result<bool, ReadError> {
         Ok(Identity::of(&stat(&self.file, &self.name)?) != self.identity)
     }
 }
@@ -221,14 +221,14 @@ impl LockedElement {
 impl Drop for LockedElement {
     fn drop(&mut self) {
         if self.inner.format == Format::Dirq {
-            // A lock that stays is taken over by the next owner of the queue.
+            // If this fails, the next owner of the queue takes over the lock.
             let _ = disk::unlink(&lock_path(&self.inner.place(&self.name)));
         }
         self.inner.held().remove(&self.name);
     }
 }
 
-/// The lock of the element at `path`.
+/// The lock file of the element at `path`.
 pub(super) fn lock_path(path: &Path) -> PathBuf {
     let mut text = path.as_os_str().to_owned();
     text.push(LOCK_SUFFIX);
@@ -239,7 +239,7 @@ fn stat(file: &File, name: &ElementName) -> Result<Stat, ReadError> {
     rustix::fs::fstat(file).map_err(|error| ReadError::Unreadable { element: name.clone(), source: error.into() })
 }
 
-/// Opens an element for reading if it is a regular file; `None` where it is gone.
+/// Opens an element for reading if it is a regular file; `None` if it is gone.
 fn open(inner: &Inner, name: &ElementName) -> Result<Option<File>, ReadError> {
     let kind = match files::open_regular(CWD, inner.place(name)) {
         Ok(file) => return Ok(Some(file)),
@@ -252,13 +252,14 @@ fn open(inner: &Inner, name: &ElementName) -> Result<Option<File>, ReadError> {
     Err(ReadError::NotRegular { element: name.clone(), kind })
 }
 
-/// Makes the hard link that is the lock, and marks it as ours by its time. False where another process has it.
+/// Creates the hard link that is the lock, and marks it as ours by its time. Returns false if another process has the
+/// lock.
 fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, ReadError> {
     let path = inner.place(name);
     let lock = lock_path(&path);
     let not_lockable = |source| ReadError::NotLockable { element: name.clone(), source };
-    // The mark comes before the lock, which is the same inode: a process that crashes between the two leaves a marked element
-    // and never a lock of ours that looks like another program's. Where there is a lock already, its time is not touched.
+    // The mark is set before the lock, which is the same inode: a crash between the two leaves a marked element, never
+    // a lock of ours that looks like another program's. If there is a lock already, its time is not changed.
     if matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
         mark_time(file);
     }
@@ -266,7 +267,7 @@ fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, Rea
         return Ok(false);
     }
     mark_time(file);
-    // Another process may have removed or replaced the element before the link was made.
+    // Another process may have removed or replaced the element before the link was created.
     let inode = |path: &Path| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|facts| facts.st_ino);
     let mine = stat(file, name)?.st_ino;
     if inode(&path) == Ok(mine) && inode(&lock) == Ok(mine) {
@@ -289,8 +290,8 @@ fn link_lock(inner: &Inner, path: &Path, lock: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether a lock may be taken over: one of ours, left by a process that crashed, as we own the queue now; or one of
-/// another program that is older than any program honours.
+/// Whether a lock may be taken over: one of ours that a crashed process left, if this process owns the queue; or one of
+/// another program that is too old to be honoured.
 pub(super) fn is_stale(inner: &Inner, lock: &Path) -> io::Result<bool> {
     let facts = match rustix::fs::statat(CWD, lock, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(facts) => facts,
@@ -302,10 +303,10 @@ pub(super) fn is_stale(inner: &Inner, lock: &Path) -> io::Result<bool> {
     Ok(ours || age >= FOREIGN_LOCK_AGE.as_secs())
 }
 
-/// Sets the time of the lock, by which others judge its age, and with it our mark. Where the file belongs to another user
-/// the mark cannot be set and the time perhaps can; then the lock is as that of any other program.
+/// Sets the time of the lock, from which others compute its age, including our mark. If the file belongs to another
+/// user, the mark cannot be set, but possibly the current time; the lock then counts as another program's.
 fn mark_time(file: &File) {
-    // A second back, so that the mark is never in the future.
+    // One second ago, so that the mark is never in the future.
     let seconds = i64::try_from(names::seconds_now()).unwrap_or(0).saturating_sub(1);
     let time = Timespec { tv_sec: seconds, tv_nsec: OUR_NANOSECONDS };
     if rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time }).is_err() {
@@ -315,7 +316,7 @@ fn mark_time(file: &File) {
 }
 
 impl From<ReadError> for SpoolError {
-    /// For commands, which show an error and go on.
+    /// For commands, which show an error and continue.
     fn from(error: ReadError) -> Self {
         let (element, source) = match error {
             ReadError::Unreadable { element, source } | ReadError::NotLockable { element, source } => (element, source),

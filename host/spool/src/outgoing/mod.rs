@@ -1,47 +1,48 @@
-//! What waits to be sent: a `dirq` queue without fields, or a plain directory, as apel-ssm reads them.
+//! Outgoing queues: a `dirq` without fields or a plain directory, as read by apel-ssm.
 //!
-//! Start reading at [`Outgoing`]: `scan` gives the names in order (`scan.rs`), `lock` takes one (`element.rs`), the
-//! [`LockedElement`] is read and in the end removed (`removal.rs`). `add.rs` puts elements in, `purge.rs` keeps house.
+//! Start reading at [`Outgoing`]: `scan` returns the names in order (`scan.rs`), `lock` locks one (`element.rs`), and
+//! the [`LockedElement`] is read and finally removed (`removal.rs`). `add.rs` adds elements, `purge.rs` removes
+//! left-overs.
 //!
 //! # On disk: dirq
 //! ```text
-//! QUEUE/DDDDDDDD/                  8 hexadecimal digits: the minute it was made in
+//! QUEUE/DDDDDDDD/                  8 hexadecimal digits: the minute of its creation
 //!       SSSSSSSSMMMMMR             an element
-//!       SSSSSSSSMMMMMR.tmp         being written; never touched before it is 24 hours old
+//!       SSSSSSSSMMMMMR.tmp         being written; ignored until it is 24 hours old
 //!       SSSSSSSSMMMMMR.lck         a lock: a hard link to the element; its time is the time of the lock
-//!       …-SIZE-NANOSECONDS-INODE.aside   being removed; the name says what was read
+//!       …-SIZE-NANOSECONDS-INODE.aside   being removed; the name has the identity that was read
 //! ```
-//! Other names are not ours and are left alone. A foreign lock is honoured for 600 seconds. A lock of our own carries
-//! the nanoseconds 424242424, so that an owner of the queue's [`super::SpoolLock`] takes over at once what its predecessor
-//! left when it crashed.
+//! Other names are ignored. A foreign lock is honoured for 600 seconds. The time of our own locks has the nanoseconds
+//! 424242424, so that the owner of the queue's [`super::SpoolLock`] takes over the locks of a crashed predecessor at
+//! once.
 //!
 //! # On disk: directory
-//! Any file name; regular files only; sent in order of their modification time. Names with a leading dot and names that
-//! end with `.tmp` are never sent. There are no lock files: the queue's [`super::SpoolLock`] is the lock.
+//! Regular files of any name, sent in order of their modification time. Names with a leading dot and names that end
+//! with `.tmp` are never sent. There are no lock files: the queue's [`super::SpoolLock`] is the lock.
 //!
-//! # Policy: when a file is whole
-//! Sites copy files straight onto element names, so a name alone proves nothing. A file is read
-//! - when its inode was changed after the last write to its content (its ctime is later than its mtime): it
-//!   was linked or renamed into place, as every writer does who hides its work, or given its times or mode when the copy
-//!   was complete;
-//! - else when its content has not changed for 2 seconds by the file's own times, or for as long as this process has
-//!   watched it, should the clock have been set back.
+//! # Policy: when a file is complete
+//! Sites copy files directly to element names, so a name alone proves nothing. A file counts as complete
+//! - if its inode was changed after the last write to its content (its ctime is later than its mtime): it was linked or
+//!   renamed into place by a careful writer, or got its times or mode when the copy was complete;
+//! - otherwise if its content has not changed for 2 seconds, by the file's times or, if the clock was set back, by the
+//!   time for which this process has watched it.
 //!
-//! An open file can be asked for more directly only with a lease (`F_SETLEASE`), for which there is no safe call; and a
-//! lease kills its holder by SIGIO when a writer comes in the wrong microsecond.
+//! A more direct check for open files is a lease (`F_SETLEASE`), but there is no safe call for it, and a lease kills
+//! its holder with SIGIO if a writer opens the file at the wrong moment.
 //!
 //! # Removal
-//! Rename aside, compare inode, size and modification time with what was read, and only then unlink. What has changed is
-//! restored as a new element, also after a crash in between: the aside name holds the comparison.
+//! An element is renamed aside, its inode, size and modification time are compared with what was read, and only then is
+//! it unlinked. A changed element is restored as a new one, also after a crash in between: the aside name contains the
+//! values to compare.
 
 mod add;
+mod complete;
 mod element;
 mod purge;
 mod removal;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod whole;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -68,13 +69,13 @@ const OUR_NANOSECONDS: i64 = 424_242_424;
 /// Suffix of a lock.
 const LOCK_SUFFIX: &str = ".lck";
 
-/// Suffix of what is being written.
+/// Suffix of a file that is being written.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Suffix of what is being removed.
+/// Suffix of an element that is being removed.
 const ASIDE_SUFFIX: &str = ".aside";
 
-/// What our own hidden files of a plain directory begin with.
+/// Prefix of our own hidden files in a plain directory.
 const HIDDEN_PREFIX: &str = ".sesame-";
 
 /// The layout of an outgoing queue.
@@ -91,7 +92,7 @@ pub enum Format {
 pub struct ElementName(OsString);
 
 impl ElementName {
-    /// As the file system has it, relative to the queue.
+    /// The path relative to the queue.
     #[must_use]
     pub fn as_os_str(&self) -> &OsStr {
         &self.0
@@ -99,7 +100,7 @@ impl ElementName {
 }
 
 impl fmt::Display for ElementName {
-    /// Fit for one line of a log: control characters and what is not UTF-8 are escaped.
+    /// Shows the name on one line; control characters and bytes that are not UTF-8 are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.as_bytes().utf8_chunks() {
             for c in chunk.valid().chars() {
@@ -122,16 +123,16 @@ struct Inner {
     path: PathBuf,
     format: Format,
     modes: Modes,
-    /// Present where this process owns the queue.
+    /// Set if this process owns the queue.
     lock: Option<Arc<SpoolLock>>,
     /// Elements that this process has locked.
     held: Mutex<HashSet<ElementName>>,
-    /// Files seen while they were perhaps still being written.
-    watched: Mutex<whole::Watched>,
+    /// Files that may still be being written.
+    watched: Mutex<complete::Watched>,
 }
 
 impl Outgoing {
-    /// Opens the queue `path`, which must be there, to list it and to add to it. Locks are honoured as those of others.
+    /// Opens the existing queue `path` for listing and adding. All locks are honoured as those of other programs.
     ///
     /// # Errors
     /// [`SpoolError::NotAQueue`].
@@ -139,7 +140,7 @@ impl Outgoing {
         Self::with(path, format, None)
     }
 
-    /// Opens the queue `path` as its owner: locks that an earlier Sesame left are taken over at once.
+    /// Opens the existing queue `path` as its owner: locks that an earlier Sesame left are taken over at once.
     ///
     /// # Errors
     /// [`SpoolError::NotAQueue`].
@@ -162,10 +163,10 @@ impl Outgoing {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Goes through the whole queue: what waits, and what is passed over.
+    /// Lists the whole queue: the waiting elements and the foreign entries.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] where a directory cannot be read.
+    /// [`SpoolError::Io`] if a directory cannot be read.
     pub fn waiting(&self) -> Result<Waiting, SpoolError> {
         scan::waiting(self.scan()?)
     }
@@ -182,7 +183,7 @@ impl Outgoing {
         self.inner.format
     }
 
-    /// The element named by a text, as an operator types it.
+    /// Parses an element name that an operator typed.
     ///
     /// # Errors
     /// [`SpoolError::BadElementName`].
@@ -198,7 +199,7 @@ impl Outgoing {
         if legal { Ok(ElementName(text.into())) } else { Err(SpoolError::BadElementName { name: text.to_owned() }) }
     }
 
-    /// How many elements wait, locked ones too.
+    /// Number of elements, including locked ones.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -206,8 +207,8 @@ impl Outgoing {
         scan::count(&self.inner)
     }
 
-    /// The names of what waits, in order: those of a `dirq` by name, those of a plain directory by age. Drained, it is
-    /// over; take a new one to see what has come since.
+    /// The names of the elements in order: in a `dirq` by name, in a plain directory by age. A drained scan stays
+    /// empty; new elements need a new one.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -231,8 +232,8 @@ fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.') || name.ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// What the message id of a plain file begins with: its name where that is fit for an id and an SSM receiver cannot mistake it
-/// for a content encoding, else the SHA-256 of the name in hexadecimal.
+/// The beginning of the message id of a plain file: its name if it is valid in an id and an SSM receiver cannot mistake
+/// it for a content encoding, else the SHA-256 of the name in hexadecimal.
 #[must_use]
 pub fn id_stem(name: &[u8]) -> String {
     let fit = |text: &&str| {
@@ -243,8 +244,8 @@ pub fn id_stem(name: &[u8]) -> String {
     std::str::from_utf8(name).ok().filter(fit).map_or_else(|| hex(&content_digest(name)), str::to_owned)
 }
 
-/// The message id of an element. That of a `dirq` is its name. To [`id_stem`] of a plain file's name inode
-/// and time are hashed in, because sites reuse names.
+/// The message id of an element. In a `dirq` it is the name. For a plain file it is [`id_stem`] and a hash of name,
+/// inode and time, because sites reuse names.
 fn message_id(format: Format, name: &ElementName, identity: &Identity) -> MessageId {
     let bytes = name.0.as_bytes();
     let text = std::str::from_utf8(bytes).ok();

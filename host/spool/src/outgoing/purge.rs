@@ -1,4 +1,4 @@
-//! House-keeping of an outgoing queue.
+//! Purging an outgoing queue.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,13 +11,13 @@ use super::{Format, HIDDEN_PREFIX, Inner, LOCK_SUFFIX, Outgoing, TEMPORARY_SUFFI
 use crate::failpoint::failpoint;
 use crate::{Purged, SpoolError, disk, names};
 
-/// Age at which a temporary file is surely not being written any more. `dirq` itself takes 5 minutes, which loses the
-/// file of a slow producer.
+/// Age at which a temporary file is certainly no longer being written. `dirq` uses 5 minutes, which loses files of slow
+/// producers.
 const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 impl Outgoing {
-    /// Removes temporary files older than 24 hours, locks without an element, and empty intermediate directories but the
-    /// last. Never touches an element.
+    /// Removes temporary files older than 24 hours, stale locks without an element, and empty intermediate directories
+    /// except the last. Never touches an element.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -48,7 +48,7 @@ impl Outgoing {
 fn purge_files(inner: &Inner, directory: &Path, purged: &mut Purged) -> Result<(), SpoolError> {
     let wanted = |name: &[u8]| match inner.format {
         Format::Dirq => is_volatile(name),
-        // Temporary names of others in a plain directory are their business.
+        // Temporary files of other programs in a plain directory are left alone.
         Format::Directory => name.starts_with(HIDDEN_PREFIX.as_bytes()) && name.ends_with(TEMPORARY_SUFFIX.as_bytes()),
     };
     let found = match disk::sorted_names(directory, wanted) {
@@ -74,7 +74,7 @@ fn purge_files(inner: &Inner, directory: &Path, purged: &mut Purged) -> Result<(
     Ok(())
 }
 
-/// A lock or temporary file of a `dirq`: the name of an element with one of the two suffixes.
+/// Whether the name is that of a lock or temporary file of a `dirq`: an element name with one of the two suffixes.
 fn is_volatile(name: &[u8]) -> bool {
     let stem = name.strip_suffix(LOCK_SUFFIX.as_bytes()).or_else(|| name.strip_suffix(TEMPORARY_SUFFIX.as_bytes()));
     stem.is_some_and(names::is_element)

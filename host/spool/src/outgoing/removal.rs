@@ -1,4 +1,4 @@
-//! Removing what was sent, and never what came in its place.
+//! Removes sent elements, but never content that replaced them.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -13,39 +13,39 @@ use super::{ASIDE_SUFFIX, ElementName, Format, HIDDEN_PREFIX, Inner, LockedEleme
 use crate::failpoint::failpoint;
 use crate::{SpoolError, disk, names};
 
-/// How much of a plain file's name an aside name keeps, in bytes.
+/// Maximum length of a plain file's name that an aside name keeps, in bytes.
 const KEPT_NAME: usize = 150;
 
 /// The result of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// The element is gone, durably.
+    /// The element is removed durably.
     Removed,
-    /// Its content had changed since it was read; the new content waits under this name as a new element.
+    /// Its content had changed since it was read; the new content is a new element with this name.
     Restored(ElementName),
     /// Another process had removed it.
     Gone,
 }
 
 impl LockedElement {
-    /// Removes the element durably. For the sender, which holds a receipt for it.
+    /// Removes the element durably.
     ///
     /// # Errors
-    /// [`SpoolError::Io`]; the element is then still there or comes back at the next start.
+    /// [`SpoolError::Io`]; the element then still exists or is restored at the next start.
     #[cfg(test)]
     pub(crate) fn remove(self) -> Result<Removal, SpoolError> {
         Self::remove_all(vec![self]).pop().unwrap_or(Ok(Removal::Gone))
     }
 
-    /// Removes many elements, each directory being synced once. The results are in the order of the elements.
+    /// Removes elements durably and syncs each directory once. The results are in the order of the elements.
     pub fn remove_all(elements: Vec<Self>) -> Vec<Result<Removal, SpoolError>> {
         let mut touched = BTreeSet::new();
-        let mut removals: Vec<_> = elements.iter().map(|element| element.take_away(&mut touched)).collect();
-        // Unlocks. A power cut from here on can bring elements back without their locks: they are then sent again.
+        let mut removals: Vec<_> = elements.iter().map(|element| element.remove_unsynced(&mut touched)).collect();
+        // Unlock. A power cut from here on can restore elements without their locks: they are then sent again.
         drop(elements);
         for path in touched {
             if let Err(error) = disk::absent_is_fine(disk::sync_directory(&path)) {
-                // Which removal it belongs to does not matter: the message may come again, and is recognised.
+                // Which removal it belongs to does not matter: the message may be sent again, as a duplicate.
                 if let Some(slot) = removals.iter_mut().find(|removal| removal.is_ok()) {
                     *slot = Err(SpoolError::io("sync directory", &path)(error));
                 }
@@ -54,16 +54,16 @@ impl LockedElement {
         removals
     }
 
-    fn take_away(&self, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
+    fn remove_unsynced(&self, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
         let path = self.inner.place(&self.name);
         let aside = aside_path(&self.inner, &self.name, &self.identity);
         let failed = |error| SpoolError::io("remove element", &path)(error);
-        // A scan must not take the aside for one that a dead process left.
+        // A scan must not mistake the aside for one of a crashed process.
         let _guard = Guard::new(&self.inner, &aside);
         match disk::rename_new(&path, &aside) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Removal::Gone),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Left by a process that crashed while it removed the same content.
+                // Left by a process that crashed while removing the same content.
                 settle(&self.inner, &aside, touched)?;
                 disk::rename_new(&path, &aside).map_err(failed)?;
             }
@@ -97,7 +97,7 @@ impl Drop for Guard<'_> {
     }
 }
 
-/// Decides about an aside: unlinks it where it is what its name says was sent, restores it as new where it is not.
+/// Settles an aside: unlinks it if it has the identity in its name, and restores it as a new element otherwise.
 fn settle(inner: &Inner, aside: &Path, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
     let failed = |error: io::Error| SpoolError::io("remove element", aside)(error);
     let found = match rustix::fs::statat(CWD, aside, AtFlags::SYMLINK_NOFOLLOW) {
@@ -113,7 +113,7 @@ fn settle(inner: &Inner, aside: &Path, touched: &mut BTreeSet<PathBuf>) -> Resul
     restore(inner, aside, &name, touched).map(Removal::Restored)
 }
 
-/// Settles an aside that a crashed process left. One that this process uses is left alone.
+/// Settles an aside of a crashed process. One that this process uses is left alone.
 pub(super) fn settle_leftover(inner: &Inner, aside: &Path) -> Result<(), SpoolError> {
     let busy = inner.held().contains(&ElementName(aside.as_os_str().to_owned()));
     if inner.lock.is_none() || busy {
@@ -127,7 +127,7 @@ pub(super) fn settle_leftover(inner: &Inner, aside: &Path) -> Result<(), SpoolEr
     })
 }
 
-/// Gives changed content a name under which it is sent as what it is: a new message.
+/// Gives changed content an element name, so that it is sent as a new message.
 fn restore(
     inner: &Inner,
     aside: &Path,
@@ -158,7 +158,8 @@ fn restore(
     Ok(target)
 }
 
-/// Where an element goes while it is removed. The name holds what was read, so that the comparison survives a crash.
+/// The path of an element while it is being removed. The name contains the identity, so that the comparison survives a
+/// crash.
 fn aside_path(inner: &Inner, name: &ElementName, identity: &Identity) -> PathBuf {
     let facts = format!("{}-{}-{}", identity.size, identity.modified, identity.inode);
     match inner.format {
@@ -178,7 +179,7 @@ fn aside_path(inner: &Inner, name: &ElementName, identity: &Identity) -> PathBuf
     }
 }
 
-/// What an aside name says was read, and the name the file had (a fresh one where that did not fit).
+/// The identity and the original file name in an aside name (a fresh name if it did not fit).
 fn parse_aside(inner: &Inner, aside: &Path) -> (Option<Identity>, OsString) {
     let fresh = || OsString::from(format!("restored-{}", names::fresh_element()));
     let file = aside.file_name().unwrap_or_default().as_bytes();

@@ -1,7 +1,7 @@
-//! Listing what waits, in order and in bounded memory.
+//! Lists elements in order, in bounded memory.
 //!
-//! A `dirq` is read directory by directory, an element being kept as the number in its name. Of a plain directory
-//! the oldest [`WINDOW`] files are kept, and it is listed again when they are drained.
+//! A `dirq` is read directory by directory, and an element is kept as the number in its name. Of a plain directory the
+//! oldest [`WINDOW`] files are kept; it is listed again when they are drained.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -18,21 +18,21 @@ use super::removal::settle_leftover;
 use super::{ASIDE_SUFFIX, ElementName, Format, Inner, LOCK_SUFFIX, TEMPORARY_SUFFIX, is_hidden};
 use crate::{SpoolError, disk, names};
 
-/// How many files of a plain directory are kept in order at a time.
+/// Maximum number of files of a plain directory kept at a time.
 const WINDOW: usize = 50_000;
 
-/// How many foreign entries a scan reports.
+/// Maximum number of foreign entries in a scan.
 const MAX_FOREIGN: usize = 100;
 
-/// How long a file with the ending `.tmp` may be on its way.
+/// How long a file that ends with `.tmp` may be unchanged before it is reported.
 const BEING_WRITTEN: Duration = Duration::from_secs(300);
 
-/// Something in the queue that is not an element and never will be.
+/// An entry in the queue that is not an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     /// Its name.
     pub name: ElementName,
-    /// What it is.
+    /// Its kind.
     pub kind: ForeignKind,
 }
 
@@ -47,9 +47,10 @@ pub enum ForeignKind {
     Special,
     /// A name with a leading dot.
     Hidden,
-    /// A name with the ending of a file that is still being written, five minutes after it was last written to.
+    /// A name with the suffix of a file being written, five minutes after the last write.
     Temporary,
-    /// A name that is not one of the queue's format: in a `dirq`, neither `DDDDDDDD/SSSSSSSSMMMMMR` nor a lock of it.
+    /// A name that the queue's format does not use: in a `dirq`, anything but `DDDDDDDD/SSSSSSSSMMMMMR`, its lock and
+    /// its temporary file.
     Name,
 }
 
@@ -58,13 +59,13 @@ impl fmt::Display for Foreign {
         let (what, remedy) = match self.kind {
             ForeignKind::Link => ("a symbolic link", "put the file itself here"),
             ForeignKind::Directory => ("a directory", "move it elsewhere"),
-            ForeignKind::Special => ("no regular file", "move it elsewhere"),
-            ForeignKind::Hidden => ("hidden by the dot before its name", "rename it to send it, or move it elsewhere"),
+            ForeignKind::Special => ("not a regular file", "move it elsewhere"),
+            ForeignKind::Hidden => ("hidden by a leading dot", "rename it to send it, or move it elsewhere"),
             ForeignKind::Temporary => {
-                ("named as a file still being written", "rename it without .tmp to send it, or remove it")
+                ("named like a file that is being written", "rename it without .tmp to send it, or remove it")
             }
             ForeignKind::Name => (
-                "not named as an element of a dirq (DDDDDDDD/SSSSSSSSMMMMMR, lower-case hexadecimal)",
+                "not named like an element of a dirq (DDDDDDDD/SSSSSSSSMMMMMR, lower-case hexadecimal)",
                 "queue it with `sesame queue add` to send it, or move it elsewhere",
             ),
         };
@@ -72,18 +73,18 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// What waits in a queue.
+/// The content of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// How many elements.
+    /// Number of elements.
     pub count: usize,
-    /// The one that comes first.
+    /// The first element.
     pub first: Option<ElementName>,
-    /// What else lies there; the first 100.
+    /// Foreign entries, at most 100.
     pub foreign: Vec<Foreign>,
 }
 
-/// Goes through a whole queue.
+/// Drains a scan.
 pub(super) fn waiting(mut scan: Scan) -> Result<Waiting, SpoolError> {
     let (mut count, mut first) = (0, None);
     while let Some(name) = scan.next(|_| false)? {
@@ -105,9 +106,9 @@ pub struct Scan {
     numbers: VecDeque<u64>,
     /// Files in order (directory).
     files: VecDeque<(i128, OsString)>,
-    /// Where a listing did not fit: the last file of the window before, to continue after.
+    /// The last file of the previous window, after which the next listing continues.
     after: Option<(i128, OsString)>,
-    /// There is nothing more to list.
+    /// Set when there is nothing more to list.
     drained: bool,
     foreign: Vec<Foreign>,
 }
@@ -134,11 +135,11 @@ impl Scan {
         Ok(scan)
     }
 
-    /// The next name that `skip` does not skip; `None` when drained. Whether the element is still there, whole and free
-    /// shows when it is locked.
+    /// The next name that `skip` does not skip; `None` when drained. Only locking shows whether the element still
+    /// exists, is complete and is not locked.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] where a directory cannot be read; the next call continues after it.
+    /// [`SpoolError::Io`] if a directory cannot be read; the next call continues after it.
     pub fn next(&mut self, skip: impl Fn(&ElementName) -> bool) -> Result<Option<ElementName>, SpoolError> {
         loop {
             let name = match self.inner.format {
@@ -152,7 +153,7 @@ impl Scan {
         }
     }
 
-    /// What was seen so far that is not an element; the first 100.
+    /// The foreign entries seen so far, at most 100.
     #[must_use]
     pub fn foreign(&self) -> &[Foreign] {
         &self.foreign
@@ -172,7 +173,7 @@ impl Scan {
                 Some(_) if is_foreign(kind) => strange.push((name.to_vec(), kind)),
                 Some(number) => numbers.push(number),
                 None if is_aside(name) => asides.push(path.join(OsStr::from_bytes(name))),
-                None if is_passing(name) => {}
+                None if is_transient(name) => {}
                 None => misnamed.push(name.to_vec()),
             });
             disk::absent_is_fine(listed).map_err(SpoolError::io("list", &path))?;
@@ -194,7 +195,7 @@ impl Scan {
         Ok(self.files.pop_front().map(|(_, name)| ElementName(name)))
     }
 
-    /// Lists the directory once and keeps the oldest files that come after those of the window before.
+    /// Lists the directory once and keeps the oldest files after those of the previous window.
     fn list_files(&mut self) -> Result<(), SpoolError> {
         let path = self.inner.path.clone();
         let failed = |error: io::Error| SpoolError::io("list", &path)(error);
@@ -250,11 +251,11 @@ impl Scan {
     }
 }
 
-/// The oldest files of a listing that come after a given one.
+/// The oldest files of a listing after a given one.
 struct Window {
     oldest: BinaryHeap<(i128, OsString)>,
     after: Option<(i128, OsString)>,
-    /// Some did not fit.
+    /// Whether some files did not fit.
     overflow: bool,
 }
 
@@ -295,7 +296,7 @@ pub(super) fn count(inner: &Inner) -> Result<usize, SpoolError> {
     Ok(count)
 }
 
-/// The intermediate directories, sorted, as the numbers in their names; `other` is called for every other name.
+/// The numbers in the names of the intermediate directories, sorted; `other` is called for every other name.
 pub(super) fn directory_numbers(path: &Path, mut other: impl FnMut(&[u8])) -> Result<Vec<u32>, SpoolError> {
     let mut numbers = Vec::new();
     disk::for_each_entry(path, |name, _| {
@@ -310,24 +311,24 @@ pub(super) fn directory_numbers(path: &Path, mut other: impl FnMut(&[u8])) -> Re
     Ok(numbers)
 }
 
-/// Whether a removal was under way.
+/// Whether the name is that of an element being removed.
 fn is_aside(name: &[u8]) -> bool {
     name.ends_with(ASIDE_SUFFIX.as_bytes())
 }
 
-/// Whether a file of a `dirq` is a lock, or an element that is still being written.
-fn is_passing(name: &[u8]) -> bool {
+/// Whether a file of a `dirq` is hidden, a lock, or an element that is being written.
+fn is_transient(name: &[u8]) -> bool {
     let stem = [LOCK_SUFFIX, TEMPORARY_SUFFIX].iter().find_map(|suffix| name.strip_suffix(suffix.as_bytes()));
     name.first() == Some(&b'.') || stem.is_some_and(names::is_element)
 }
 
-/// How long ago a time in nanoseconds since 1970 was.
+/// The age of a time in nanoseconds since 1970.
 fn age(modified: i128) -> Option<Duration> {
     let modified = Duration::from_nanos(u64::try_from(modified).ok()?);
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + modified).ok()
 }
 
-/// Whether the directory itself shows that an entry is no regular file; `Unknown` shows later.
+/// Whether the directory entry shows that it is not a regular file; `Unknown` is checked on opening.
 fn is_foreign(kind: FileType) -> bool {
     !matches!(kind, FileType::RegularFile | FileType::Unknown)
 }

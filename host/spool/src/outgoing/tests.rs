@@ -1,4 +1,4 @@
-//! Tests of the outgoing queue: order, locks, what is never taken, and removal.
+//! Tests of the outgoing queue: order, locks, foreign entries and removal.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -111,7 +111,7 @@ fn refusals_are_typed() {
 }
 
 #[test]
-fn what_is_not_a_regular_file_is_never_opened_and_is_told() {
+fn other_than_regular_files_are_never_opened_and_are_reported() {
     let _turn = scenario("");
     for format in [Format::Dirq, Format::Directory] {
         let spool = Spool::new(format);
@@ -145,7 +145,7 @@ fn what_is_not_a_regular_file_is_never_opened_and_is_told() {
 }
 
 #[test]
-fn a_file_being_copied_is_left_until_it_is_whole() {
+fn a_file_being_copied_is_not_locked_until_it_is_complete() {
     let _turn = scenario("");
     let spool = Spool::new(Format::Directory);
     let outgoing = spool.own();
@@ -176,7 +176,7 @@ fn foreign_locks_are_honoured_and_our_own_taken_over() {
         .set_modified(SystemTime::now() - Duration::from_secs(601))
         .unwrap();
     assert!(lock(&outgoing, A).is_some());
-    // Ours, of a process that died.
+    // Ours, of a crashed process.
     std::mem::forget(lock(&outgoing, A).unwrap());
     assert!(lck.exists());
     drop(outgoing);
@@ -189,11 +189,11 @@ fn foreign_locks_are_honoured_and_our_own_taken_over() {
 }
 
 #[test]
-fn what_came_in_the_place_of_what_was_sent_is_restored() {
+fn content_that_replaced_a_sent_element_is_restored() {
     let _turn = scenario("");
     for format in [Format::Dirq, Format::Directory] {
         let name = if format == Format::Dirq { "12345678/1234567890abcd" } else { "records" };
-        // Written over in place, and replaced by another file.
+        // Overwritten in place, and replaced by another file.
         for replace in [false, true] {
             let spool = Spool::new(format);
             let path = spool.put(name, "one", OLD);
@@ -227,7 +227,7 @@ fn a_file_changed_after_its_lock_is_not_read() {
 }
 
 #[test]
-fn a_removal_that_died_halfway_is_settled_by_the_next_scan() {
+fn an_interrupted_removal_is_settled_by_the_next_scan() {
     let turn = scenario("");
     for format in [Format::Dirq, Format::Directory] {
         for changed in [false, true] {
@@ -253,7 +253,7 @@ fn a_removal_that_died_halfway_is_settled_by_the_next_scan() {
 }
 
 #[test]
-fn removal_by_another_process_is_no_error() {
+fn removal_by_another_process_is_not_an_error() {
     let _turn = scenario("");
     let spool = Spool::new(Format::Dirq);
     let path = spool.put(A, "x", OLD);
@@ -264,7 +264,7 @@ fn removal_by_another_process_is_no_error() {
 }
 
 #[test]
-fn ids_are_stable_unique_and_fit() {
+fn ids_are_stable_unique_and_valid() {
     let identity = Identity { inode: 1, size: 2, modified: 3 };
     let id = |name: &str, identity: &Identity| {
         message_id(Format::Directory, &ElementName(name.into()), identity).as_str().to_owned()
@@ -281,7 +281,7 @@ fn ids_are_stable_unique_and_fit() {
 }
 
 #[test]
-fn adds_durably_and_names_what_it_added() {
+fn adds_durably_and_returns_the_name() {
     let _turn = scenario("");
     let spool = Spool::new(Format::Dirq);
     let outgoing = spool.own();
@@ -337,7 +337,7 @@ fn many_elements_are_removed_with_few_syncs() {
 }
 
 #[test]
-fn a_large_queue_gives_its_first_element_at_once_and_all_in_order() {
+fn a_large_queue_returns_its_first_element_at_once_and_all_in_order() {
     let _turn = scenario("");
     let spool = Spool::new(Format::Directory);
     fs::create_dir_all(spool.path()).unwrap();
@@ -349,7 +349,7 @@ fn a_large_queue_gives_its_first_element_at_once_and_all_in_order() {
 }
 
 #[test]
-fn what_is_passed_over_is_named_with_what_to_do() {
+fn foreign_entries_are_reported_with_a_remedy() {
     let _turn = scenario("");
     let hour = Duration::from_secs(3600);
     let spool = Spool::new(Format::Directory);
@@ -361,10 +361,10 @@ fn what_is_passed_over_is_named_with_what_to_do() {
     let mut kinds: Vec<_> = waiting.foreign.iter().map(|foreign| (foreign.name.to_string(), foreign.kind)).collect();
     kinds.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(kinds, [(".hidden".to_owned(), ForeignKind::Hidden), ("a.tmp".to_owned(), ForeignKind::Temporary)]);
-    let told = waiting.foreign.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let text = waiting.foreign.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert!(
-        told.contains("a.tmp is named as a file still being written and is never sent; rename it without .tmp"),
-        "{told}"
+        text.contains("a.tmp is named like a file that is being written and is never sent; rename it without .tmp"),
+        "{text}"
     );
 
     let spool = Spool::new(Format::Dirq);

@@ -1,4 +1,4 @@
-//! Moving an element from one queue of a spool to another, as it is.
+//! Moves an unchanged element from one queue of a spool to another.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,8 +7,8 @@ use super::{ElementPath, LOCKED, LockedQueueElement, Queue};
 use crate::{SpoolError, disk};
 
 impl Queue {
-    /// Takes an element over from another queue on the same file system, by one rename, and returns its new place. It is
-    /// durable there when this returns; a crash leaves it in one queue or the other.
+    /// Moves an element here from another queue on the same file system, with one rename, and returns its new path. The
+    /// move is durable when this returns; a crash leaves the element in one of the two queues.
     ///
     /// # Errors
     /// [`SpoolError::Io`]; the element is then in one of the two queues.
@@ -20,7 +20,7 @@ impl Queue {
         let place = self.publish(&from, &target, &mut touched).map_err(failed)?;
         let place = place.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         element.removed = true;
-        // The lock came along.
+        // The lock was moved with the element.
         disk::remove_empty(&self.element(&place).join(LOCKED)).map_err(failed)?;
         touched.extend(from.parent().map(std::path::Path::to_owned));
         for path in touched {

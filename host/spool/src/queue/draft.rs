@@ -1,4 +1,4 @@
-//! The writing steps of a queue with fields: write under a temporary name, publish by rename, discard.
+//! Writing to a queue with fields: write under a temporary name, publish by rename, discard.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,24 +11,24 @@ use super::{DIRECTORY_ELEMENTS, ElementPath, GONE_SUFFIX, NEW_SUFFIX, Queue};
 use crate::failpoint::failpoint;
 use crate::{SpoolError, disk, names};
 
-/// Where the next element goes.
+/// The insertion point: the last intermediate directory and its number of elements.
 #[derive(Debug)]
 pub(super) struct Insertion {
     pub(super) directory: u32,
     pub(super) used: usize,
 }
 
-/// An element that is written and has a place, but is not yet in it.
+/// An element that is written but not yet published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
-    /// The finished directory.
+    /// Its directory in `temporary/`.
     pub(crate) temporary: PathBuf,
-    /// Its place.
+    /// Its intended path.
     pub(crate) target: ElementPath,
 }
 
 impl Queue {
-    /// Gives out the place of the next element.
+    /// Reserves the path of the next element.
     pub(crate) fn reserve(&self) -> io::Result<ElementPath> {
         let mut insertion = locked(&self.insertion);
         let mut current = match insertion.take() {
@@ -55,8 +55,8 @@ impl Queue {
         Ok(Insertion { directory, used })
     }
 
-    /// Writes an element under a temporary name. With `durable`, its files and its directory are synced (the temporary
-    /// directory above it is not: see [`Queue::temporary`]); otherwise the caller syncs the file system.
+    /// Writes an element under a temporary name. With `durable`, its files and its directory are synced, but not
+    /// [`Queue::temporary`], which the caller syncs; otherwise the caller syncs the file system.
     pub(crate) fn draft(&self, fields: &[(&'static str, Vec<u8>)], durable: bool) -> io::Result<Draft> {
         let target = self.reserve()?;
         let temporary = self.temporary().join(format!("{}{NEW_SUFFIX}", names::fresh_element()));
@@ -81,7 +81,7 @@ impl Queue {
         if durable { disk::sync(&directory) } else { Ok(()) }
     }
 
-    /// Writes, syncs and removes what an element with so many bytes consists of. It takes no place in the queue.
+    /// Writes, syncs and removes an element of this many bytes in `temporary/`.
     pub(crate) fn probe(&self, bytes: usize) -> io::Result<()> {
         let temporary = self.temporary().join(format!("{}{NEW_SUFFIX}", names::fresh_element()));
         disk::make_directory(&temporary, self.modes.directory)?;
@@ -90,13 +90,13 @@ impl Queue {
         written
     }
 
-    /// The directory that holds elements being written.
+    /// The directory for elements being written.
     pub(crate) fn temporary(&self) -> PathBuf {
         self.path.join("temporary")
     }
 
-    /// Moves a draft to its place, and notes in `touched` which directories must be synced for it. Returns where it
-    /// went: under another name where its own was taken. `None`: the draft is not there, so it was moved before.
+    /// Moves a draft to `target` and adds the directories that must be synced to `touched`. Returns its path, which has
+    /// another name if that of `target` was taken. `None` if the draft does not exist, because it was moved before.
     pub(crate) fn publish(
         &self,
         temporary: &Path,
@@ -115,7 +115,7 @@ impl Queue {
                     if !exists(temporary)? {
                         return Ok(None);
                     }
-                    // The intermediate directory is new, or a purge took it while it was empty.
+                    // The intermediate directory is new, or a purge removed it while it was empty.
                     match disk::make_directory(&directory, self.modes.directory) {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                         _ => touched.insert(self.path.clone()),
@@ -127,7 +127,7 @@ impl Queue {
         }
     }
 
-    /// Removes an element: out of sight by one rename, then file by file. False where it was gone already.
+    /// Removes an element: hides it with one rename, then removes its files. Returns false if it was already gone.
     pub(crate) fn discard(&self, element: &ElementPath) -> Result<bool, SpoolError> {
         let path = self.element(element);
         let obsolete = self.path.join("obsolete");
@@ -156,7 +156,7 @@ pub(crate) fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes a directory out of every reader's sight. What cannot be removed now is swept at the next start.
+/// Removes a directory that no reader sees. What cannot be removed is left to a later purge or the next start.
 pub(crate) fn discard_draft(path: &Path) {
     let mut names = Vec::new();
     let _ = disk::for_each_entry(path, |name, _| names.push(PathBuf::from(String::from_utf8_lossy(name).into_owned())));
@@ -171,7 +171,7 @@ pub(crate) fn discard_draft(path: &Path) {
     let _ = disk::remove_empty(path);
 }
 
-/// Opens the directory that represents a file system in `syncfs`; kept open while the process runs.
+/// Opens the directory that represents a file system in `syncfs`; the caller keeps it open.
 pub(crate) fn keep_open(path: &Path) -> io::Result<File> {
     disk::open_directory(path)
 }

@@ -1,13 +1,13 @@
-//! The directory queue with fields: incoming, reject, deferred, and whatever a router names.
+//! Directory queues with fields: incoming, reject, deferred, and the queues of routes.
 //!
-//! Start reading at [`Queue`]. Elements are added by the commit engine alone (`super::commit`); this module lists, reads,
-//! locks, removes and purges them, and has the writing steps the engine is made of (`draft.rs`).
+//! Start reading at [`Queue`]. Only the commit engine (`super::commit`) adds new elements; this module lists, reads,
+//! locks, moves, removes and purges them, and has the writing steps of the engine (`draft.rs`).
 //!
 //! # On disk
-//! The layout of Python's and Perl's `dirq`, so that existing loaders read it:
+//! The layout of Python's and Perl's `dirq`, so that existing loaders can read it:
 //!
 //! ```text
-//! QUEUE/temporary/                14HEX.new/     an element being written; the name is one that a purge ignores
+//! QUEUE/temporary/                14HEX.new/     an element being written; foreign purges ignore this name
 //! QUEUE/obsolete/                 14HEX.gone/    an element being removed
 //! QUEUE/NNNNNNNN/                 8 hexadecimal digits, counting from 00000000, 16,000 elements each
 //!       14HEX/                    an element
@@ -15,9 +15,9 @@
 //!          locked/                while it is locked
 //! ```
 //!
-//! A foreign `dirq` purge may run at any time. It removes what matches `14HEX` in `temporary/`, young or old, while it is
-//! still empty; hence the suffix. It removes empty intermediate directories; hence adding creates them again when they
-//! vanish. Elements are counted by reading directories, never by link counts, which btrfs and overlayfs do not keep.
+//! A foreign `dirq` purge may run at any time. It removes empty entries `14HEX` in `temporary/` of any age; hence the
+//! suffix. It removes empty intermediate directories; adding an element therefore creates them again if they vanish.
+//! Elements are counted by reading directories, never by link counts, which btrfs and overlayfs do not maintain.
 
 mod adopt;
 mod draft;
@@ -40,10 +40,10 @@ use super::{SpoolError, names};
 pub(crate) use draft::{Draft, discard_draft, keep_open};
 pub use purge::Purged;
 
-/// How many elements an intermediate directory holds.
+/// Maximum number of elements in an intermediate directory.
 const DIRECTORY_ELEMENTS: usize = 16_000;
 
-/// The sub-directory that is a lock.
+/// Name of the subdirectory that is the lock.
 const LOCKED: &str = "locked";
 
 /// Suffix of an element being written. Any name that a foreign purge does not match would do.
@@ -52,7 +52,7 @@ pub(crate) const NEW_SUFFIX: &str = ".new";
 /// Suffix of an element being removed.
 pub(crate) const GONE_SUFFIX: &str = ".gone";
 
-/// The place of an element in its queue: `00000000/6b03126398f937`.
+/// The path of an element in its queue: `00000000/6b03126398f937`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ElementPath {
     directory: String,
@@ -60,7 +60,7 @@ pub struct ElementPath {
 }
 
 impl ElementPath {
-    /// Reads the text form; `None` where it is not one.
+    /// Parses the text form; `None` if it is invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (directory, name) = text.split_once('/')?;
@@ -78,31 +78,31 @@ impl fmt::Display for ElementPath {
 /// The fields of an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
-    /// By name.
+    /// The contents by name.
     pub fields: BTreeMap<String, Vec<u8>>,
     /// When it was last changed.
     pub modified: SystemTime,
 }
 
-/// Why one element could not be read. Its neighbours are not affected.
+/// Why an element cannot be read. Other elements are not affected.
 #[derive(Debug, thiserror::Error)]
 pub enum ElementError {
     /// Another process removed it.
     #[error("element {element} is gone")]
     Gone {
-        /// Which one.
+        /// The element.
         element: ElementPath,
     },
-    /// It has no field `body`: half an element, or something foreign.
+    /// It has no field `body`: it is incomplete or foreign.
     #[error("element {element} has no field body")]
     NoBody {
-        /// Which one.
+        /// The element.
         element: ElementPath,
     },
-    /// Its fields are larger than allowed together.
+    /// Its fields together are larger than allowed.
     #[error("element {element} has more than {limit} bytes")]
     TooLarge {
-        /// Which one.
+        /// The element.
         element: ElementPath,
         /// The limit.
         limit: u64,
@@ -110,11 +110,11 @@ pub enum ElementError {
     /// A field, or the element as a whole (field `*`), cannot be read.
     #[error("cannot read field {field} of element {element}")]
     Unreadable {
-        /// Which one.
+        /// The element.
         element: ElementPath,
-        /// Which field.
+        /// The field.
         field: String,
-        /// Why.
+        /// The system error.
         #[source]
         source: io::Error,
     },
@@ -129,7 +129,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Opens the queue `path`; it must be there.
+    /// Opens the existing queue `path`.
     ///
     /// # Errors
     /// [`SpoolError::NotAQueue`].
@@ -140,7 +140,7 @@ impl Queue {
         Ok(Self { path: path.to_owned(), modes, insertion: Mutex::default() })
     }
 
-    /// Opens the queue `path` and makes what is missing of it.
+    /// Opens the queue `path` and creates its missing directories.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -158,7 +158,7 @@ impl Queue {
         &self.path
     }
 
-    /// How many elements it holds, locked ones too.
+    /// Number of elements, including locked ones.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -172,17 +172,17 @@ impl Queue {
         Ok(count)
     }
 
-    /// The elements in order, directory by directory. An intermediate directory that cannot be read is one error among
-    /// the elements; what follows it is still listed.
+    /// The elements in order, directory by directory. An unreadable intermediate directory yields an error in place of
+    /// its elements; the following directories are still listed.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] where the queue itself cannot be listed.
+    /// [`SpoolError::Io`] if the queue cannot be listed.
     pub fn elements(&self) -> Result<Elements<'_>, SpoolError> {
         Ok(Elements { queue: self, directories: self.directories()?.into_iter(), names: Vec::new().into_iter() })
     }
 
-    /// Reads every field of an element, of at most `limit` bytes together. Needs no lock: elements never change once they
-    /// have their name.
+    /// Reads all fields of an element, at most `limit` bytes together. Needs no lock: a published element never
+    /// changes.
     ///
     /// # Errors
     /// [`ElementError`].
@@ -220,7 +220,7 @@ impl Queue {
         Ok(Element { fields, modified })
     }
 
-    /// Locks an element as `dirq` does; `None` where another process locked or removed it.
+    /// Locks an element as `dirq` does; `None` if another process has locked or removed it.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -279,7 +279,7 @@ impl Iterator for Elements<'_> {
     }
 }
 
-/// An element of a queue with fields that this process has locked; dropping it unlocks.
+/// An element of a queue with fields that this process has locked; dropping it unlocks the element.
 #[derive(Debug)]
 pub struct LockedQueueElement<'a> {
     queue: &'a Queue,
@@ -288,7 +288,7 @@ pub struct LockedQueueElement<'a> {
 }
 
 impl LockedQueueElement<'_> {
-    /// Which one.
+    /// Its path in the queue.
     #[must_use]
     pub fn element(&self) -> &ElementPath {
         &self.element
@@ -297,7 +297,7 @@ impl LockedQueueElement<'_> {
     /// Removes the element.
     ///
     /// # Errors
-    /// [`SpoolError::Io`]; the element is then where it was or, out of every reader's sight, in `obsolete/`.
+    /// [`SpoolError::Io`]; the element is then unchanged or, invisible to readers, in `obsolete/`.
     pub fn remove(mut self) -> Result<(), SpoolError> {
         self.removed = self.queue.discard(&self.element)?;
         Ok(())
@@ -307,7 +307,7 @@ impl LockedQueueElement<'_> {
 impl Drop for LockedQueueElement<'_> {
     fn drop(&mut self) {
         if !self.removed {
-            // A lock that stays is honoured for some time and then purged.
+            // If this fails, the lock is honoured for some time and then purged.
             let _ = disk::remove_empty(&self.queue.element(&self.element).join(LOCKED));
         }
     }

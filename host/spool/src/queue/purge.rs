@@ -1,4 +1,4 @@
-//! House-keeping of a queue with fields.
+//! Purging a queue with fields.
 
 use std::io;
 use std::path::Path;
@@ -8,21 +8,21 @@ use super::draft::discard_draft;
 use super::{GONE_SUFFIX, LOCKED, NEW_SUFFIX, Queue};
 use crate::{SpoolError, disk, names};
 
-/// What a purge did.
+/// The result of a purge: numbers of removed entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Empty intermediate directories removed.
+    /// Empty intermediate directories.
     pub directories: usize,
-    /// Left-overs of writers and removers that crashed.
+    /// Left-overs of interrupted writes and removals.
     pub leftovers: usize,
-    /// Locks of owners that crashed.
+    /// Stale locks.
     pub locks: usize,
 }
 
 impl Queue {
-    /// Removes empty intermediate directories (all but the last), left-overs older than `left_over`, and locks older than
-    /// `locked`. Never touches an element, and never what the commit engine of this process may still publish: elements
-    /// being written are swept by recovery alone.
+    /// Removes empty intermediate directories (except the last), left-overs of removals older than `left_over`, and
+    /// locks older than `locked`. Never touches elements or drafts: only recovery removes drafts, since the commit
+    /// engine may still publish them.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
@@ -78,7 +78,8 @@ impl Queue {
         Ok(count)
     }
 
-    /// Removes every element being written whose name `keep` does not want: for recovery, under the spool's lock.
+    /// Removes every draft whose name `keep` does not accept, and returns their number. For recovery, under the spool's
+    /// lock.
     pub(crate) fn sweep(&self, keep: impl Fn(&str) -> bool) -> io::Result<usize> {
         let path = self.temporary();
         let mut count = 0;

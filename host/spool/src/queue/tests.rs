@@ -1,4 +1,4 @@
-//! Tests of the queue with fields: what is read, counted, locked, removed and purged.
+//! Tests of the queue with fields: reading, counting, locking, removing and purging.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn queue() -> (tempfile::TempDir, Queue) {
     (folder, queue)
 }
 
-/// Adds an element as the engine would.
+/// Adds an element as the commit engine does.
 fn add(queue: &Queue, body: &str) -> ElementPath {
     let draft = queue.draft(&[("body", body.as_bytes().to_vec()), ("empaid", b"id".to_vec())], true).unwrap();
     queue.publish(&draft.temporary, &draft.target, &mut std::collections::BTreeSet::new()).unwrap().unwrap()
@@ -53,7 +53,7 @@ fn begins_a_new_directory_when_one_is_full() {
 }
 
 #[test]
-fn bad_elements_are_reported_and_their_neighbours_read() {
+fn bad_elements_are_reported_and_the_others_read() {
     let _turn = scenario("");
     let (_folder, queue) = queue();
     let good = add(&queue, "good");
@@ -76,7 +76,7 @@ fn bad_elements_are_reported_and_their_neighbours_read() {
 }
 
 #[test]
-fn one_lock_for_each_element_and_removal_under_it() {
+fn an_element_has_one_lock_and_is_removed_under_it() {
     let _turn = scenario("");
     let (_folder, queue) = queue();
     let element = add(&queue, "x");
@@ -90,7 +90,7 @@ fn one_lock_for_each_element_and_removal_under_it() {
 }
 
 #[test]
-fn a_purge_takes_empty_directories_but_the_last_and_old_left_overs() {
+fn a_purge_removes_empty_directories_except_the_last_and_old_left_overs() {
     let _turn = scenario("");
     let (_folder, queue) = queue();
     add(&queue, "x");

@@ -1,9 +1,9 @@
-//! Where a broker is: `host:port`.
+//! Broker addresses: `host:port`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A broker's host, by name or by IP address, and port. IPv6 addresses are written in brackets.
+/// Host and port of a broker. The host is a name or an IP address; IPv6 addresses are written in brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// Name or IP address, without brackets.
@@ -12,7 +12,7 @@ pub struct Address {
     pub port: u16,
 }
 
-/// A text that is not `host:port`.
+/// The text is not `host:port`.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a broker address such as mq.example.org:61614")]
 pub struct InvalidAddress(String);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_back_what_it_shows() {
+    fn parses_its_own_display() {
         for text in ["mq.example.org:61614", "127.0.0.1:1", "[::1]:61613"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_address() {
+    fn refuses_invalid_addresses() {
         for bad in
             ["", "host", "host:", ":1", "host:0", "host:65536", "host:+1", "a b:1", "[x]:1", "::1:5", "[::1:5", "u@h:1"]
         {

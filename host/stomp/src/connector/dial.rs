@@ -1,4 +1,4 @@
-//! One attempt at one broker: resolve, connect, shake hands twice.
+//! One attempt at one broker: resolve its name, connect, perform the TLS and the STOMP handshake.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::opening::Opening;
+use super::first_bytes::RecordingStream;
 use super::{Address, ConnectError, Timing};
 use crate::session::{Session, SessionOptions};
 
-/// How long written bytes may stay unacknowledged, and a silent connection unprobed, before the system gives it up.
+/// The system closes a connection after this long without an acknowledgement by the peer, of data or of keepalive
+/// probes.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// Tries every address of `broker`.
@@ -87,18 +88,18 @@ async fn secure(
     broker: &Address,
     config: &Arc<rustls::ClientConfig>,
     timing: &Timing,
-) -> Result<tokio_rustls::client::TlsStream<Opening>, ConnectError> {
+) -> Result<tokio_rustls::client::TlsStream<RecordingStream>, ConnectError> {
     let name = ServerName::try_from(broker.host.clone())
         .map_err(|_| ConnectError::NotAServerName { host: broker.host.clone() })?;
-    let (stream, first) = Opening::new(stream);
+    let (stream, first) = RecordingStream::new(stream);
     timeout(timing.attempt, TlsConnector::from(Arc::clone(config)).connect(name, stream))
         .await
         .map_err(|_| ConnectError::HandshakeTimeout { peer, after: timing.attempt })?
         .map_err(|error| ConnectError::handshake(peer, error, first.get().map(Vec::as_slice).unwrap_or_default()))
 }
 
-/// Small frames leave at once, and a peer that vanished is noticed even where no heart-beats are agreed. What the system
-/// does not offer is done without.
+/// Sends small frames at once, and detects a vanished peer even without heart-beats. Options that the system does not
+/// support are skipped.
 fn tune(stream: &TcpStream) {
     use rustix::net::sockopt;
     let dead_after = u32::try_from(DEAD_AFTER.as_millis()).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! Why no session with a broker came about, in words an operator can act on.
+//! Connection errors, with texts that an operator can act on.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ use crate::tls;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name has no address.
-    #[error("cannot find the host name {host}")]
+    #[error("cannot resolve host name {host}")]
     NameNotFound {
         /// The name.
         host: String,
-        /// What the resolver says.
+        /// The error of the resolver.
         source: io::Error,
     },
     /// Nothing listens there.
@@ -27,12 +27,12 @@ pub enum ConnectError {
         /// The address tried.
         peer: SocketAddr,
     },
-    /// No way there.
+    /// The address is unreachable.
     #[error("cannot reach {peer}")]
     Unreachable {
         /// The address tried.
         peer: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// No answer to the TCP connection.
@@ -43,13 +43,13 @@ pub enum ConnectError {
         /// The deadline.
         after: Duration,
     },
-    /// The host part cannot be a name in a certificate.
-    #[error("{host:?} cannot be the name of a TLS server")]
+    /// The host part is not a name that a certificate can contain.
+    #[error("{host:?} is not a valid TLS server name")]
     NotAServerName {
         /// The host part of the address.
         host: String,
     },
-    /// The TLS handshake did not end.
+    /// The TLS handshake timed out.
     #[error("TLS handshake with {peer} not finished within {} s", after.as_secs_f32())]
     HandshakeTimeout {
         /// The address tried.
@@ -57,21 +57,21 @@ pub enum ConnectError {
         /// The deadline.
         after: Duration,
     },
-    /// The broker hung up during the handshake.
+    /// The broker closed the connection during the handshake.
     #[error("{peer} closed the connection during the TLS handshake: is it a plaintext port?")]
     HandshakeClosed {
         /// The address tried.
         peer: SocketAddr,
     },
     /// The broker's answer to the TLS handshake is not TLS.
-    #[error("{peer} does not speak TLS on that port, it answered {answer:?}")]
+    #[error("{peer} does not speak TLS on that port; it answered {answer:?}")]
     NotTls {
         /// The address tried.
         peer: SocketAddr,
-        /// The first bytes of its answer, fit to be shown.
+        /// The first bytes of its answer, escaped.
         answer: String,
     },
-    /// A web server answers there.
+    /// A web server answers at the address.
     #[error("a web server answers at {peer}, not a STOMP broker")]
     WebServer {
         /// The address tried.
@@ -82,17 +82,17 @@ pub enum ConnectError {
     CertificateRefused {
         /// The address tried.
         peer: SocketAddr,
-        /// Why, and what to do, in the words of the verifier.
+        /// The reason and the remedy, from the verifier.
         reason: String,
     },
-    /// The broker did not accept ours, or wants one.
+    /// The broker did not accept our certificate, or requires one.
     #[error("{peer} refused our certificate: {}{}", tls::alert(*alert), advised(advice.as_deref()))]
     ClientCertificateRefused {
         /// The address tried.
         peer: SocketAddr,
-        /// Its word for why.
+        /// The alert that the broker sent.
         alert: AlertDescription,
-        /// What we know to be wrong with our certificate, and what to do.
+        /// The known defect of our certificate, and the remedy.
         advice: Option<String>,
     },
     /// Any other failure of TLS, such as no common version.
@@ -100,7 +100,7 @@ pub enum ConnectError {
     Tls {
         /// The address tried.
         peer: SocketAddr,
-        /// What failed. Not a source: its own text is in rustls' debug form.
+        /// What failed. Not a source, because rustls shows it in debug form.
         error: rustls::Error,
     },
     /// The connection failed.
@@ -108,21 +108,21 @@ pub enum ConnectError {
     Io {
         /// The address tried.
         peer: SocketAddr,
-        /// How.
+        /// The error of the stream.
         source: io::Error,
     },
-    /// TCP and TLS came about, the session did not.
-    #[error("no session with {peer}")]
+    /// TCP and TLS connected, but the session was not opened.
+    #[error("cannot open a session with {peer}")]
     NotOpened {
         /// The address tried.
         peer: SocketAddr,
-        /// Why.
+        /// The reason.
         source: OpenError,
     },
 }
 
 impl ConnectError {
-    /// Why a TCP connection did not come about.
+    /// The error for a failed TCP connection.
     pub(super) fn tcp(peer: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::ConnectionRefused => Self::Refused { peer },
@@ -130,7 +130,7 @@ impl ConnectError {
         }
     }
 
-    /// Why a TLS handshake failed, knowing the first bytes the broker answered with.
+    /// The error for a failed TLS handshake; `answer` is the beginning of the broker's answer.
     pub(super) fn handshake(peer: SocketAddr, source: io::Error, answer: &[u8]) -> Self {
         let error = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match error {
@@ -140,7 +140,7 @@ impl ConnectError {
         }
     }
 
-    /// Why no session came about. A TLS 1.3 broker refuses our certificate only after the handshake.
+    /// The error for a session that was not opened. A TLS 1.3 broker refuses our certificate only after the handshake.
     pub(super) fn open(peer: SocketAddr, error: OpenError) -> Self {
         if let OpenError::Io(source) = &error
             && let Some(tls) = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -167,8 +167,8 @@ impl ConnectError {
         }
     }
 
-    /// The same error with what we know to be wrong with our own certificate. A `handshake_failure` is laid to it as well:
-    /// brokers on Erlang answer nothing else to a certificate that lacks clientAuth.
+    /// Adds the known defect of our own certificate. A `handshake_failure` is also attributed to that defect: brokers
+    /// on Erlang send no other alert for a certificate that lacks clientAuth.
     pub(super) fn advise(self, known: impl FnOnce() -> Option<String>) -> Self {
         let (peer, alert) = match self {
             Self::ClientCertificateRefused { peer, alert, .. } => (peer, alert),
@@ -195,12 +195,12 @@ fn is_hang_up(error: &io::Error) -> bool {
     matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe)
 }
 
-/// Whether bytes begin like a TLS record: content type 20 to 23, major version 3.
+/// Whether the bytes begin a TLS record: content type 20 to 23, major version 3.
 fn is_tls(answer: &[u8]) -> bool {
     matches!(answer, [20..=23, 3, ..])
 }
 
-/// The alerts by which a server refuses a client's certificate (RFC 8446, 6.2).
+/// Whether a server refuses a client certificate with this alert (RFC 8446, section 6.2).
 fn is_about_our_certificate(alert: AlertDescription) -> bool {
     use AlertDescription as A;
     matches!(

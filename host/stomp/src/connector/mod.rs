@@ -1,18 +1,17 @@
-//! Finding a broker: the list in order, every address of each, TCP, TLS, CONNECT; and again with a back-off until one
-//! answers.
+//! Connects to the first broker of a list that answers (TCP, TLS, CONNECT), and retries with a back-off.
 //!
 //! # Policy
-//! - A round tries every broker of the list in order, from the first; a name is resolved again each time and every
+//! - A round tries every broker of the list in order, from the first. Names are resolved in every round, and every
 //!   address is tried.
-//! - Between rounds the pause is random, up to a limit that doubles from 1 s to 60 s ("full jitter"), and never below half
-//!   a second. A session that lived for less than [`Timing::stable`] counts as a failed round, so that a broker that
+//! - The pause between rounds is random, up to a limit that doubles from 1 s to 60 s ("full jitter"), and at least half
+//!   a second. A session that ended in less than [`Timing::stable`] counts as a failed round, so that a broker that
 //!   accepts and closes is not retried in a hot loop.
-//! - Nothing here gives up. To stop, drop the future of [`Connector::connect`].
+//! - [`Connector::connect`] retries forever; drop its future to stop.
 
 mod address;
 mod dial;
 mod error;
-mod opening;
+mod first_bytes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +27,15 @@ pub use self::error::ConnectError;
 /// The deadlines and pauses of a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// For the TCP connection, and again for the TLS handshake.
+    /// Deadline of the name lookup, of the TCP connection and of the TLS handshake each.
     pub attempt: Duration,
-    /// For the TCP connection to an address that is not the last one of its name.
+    /// Deadline of the TCP connection to an address that is not the last one of its name.
     pub address: Duration,
-    /// The first pause is at most this long.
+    /// Maximum of the first pause.
     pub first_pause: Duration,
-    /// No pause is longer.
+    /// Maximum of any pause.
     pub longest_pause: Duration,
-    /// A session that lived this long was a good one.
+    /// A session that lasted this long resets the back-off.
     pub stable: Duration,
 }
 
@@ -52,12 +51,12 @@ impl Default for Timing {
     }
 }
 
-/// Says what is known to be wrong with our certificate as a TLS client, if anything, when a broker refuses it.
+/// Looks up the known defect of our certificate as a TLS client when a broker refuses it.
 #[derive(Clone)]
 pub struct OwnCertificate(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
 impl OwnCertificate {
-    /// Asks `known` at each refusal.
+    /// Calls `known` at each refusal.
     #[must_use]
     pub fn new(known: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(known))
@@ -84,22 +83,22 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector to `brokers`, over TLS where a configuration is given. That configuration verifies the broker's
-    /// certificate and holds ours.
+    /// A connector to `brokers`, over TLS if a configuration is given. That configuration verifies the broker's
+    /// certificate and contains ours.
     #[must_use]
     pub fn new(brokers: Vec<Address>, tls: Option<Arc<rustls::ClientConfig>>, options: SessionOptions) -> Self {
         let timing = Timing::default();
         Self { brokers, tls, options, timing, own: None, failures: 0, opened: None, broker: None }
     }
 
-    /// The same with other deadlines and pauses.
+    /// This connector with other deadlines and pauses.
     #[must_use]
     pub fn with_timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
     }
 
-    /// A connector to the one broker of the list that is written like this.
+    /// A connector to the broker of the list with this address; `None` if the list does not contain it.
     #[must_use]
     pub fn to(&self, broker: &str) -> Option<Self> {
         let broker = self.brokers.iter().find(|known| known.to_string() == broker)?;
@@ -107,20 +106,20 @@ impl Connector {
         Some(Self { own: self.own.clone(), ..one })
     }
 
-    /// The same, and errors name what is known of our certificate when a broker refuses it.
+    /// This connector with errors that name the known defect of our certificate when a broker refuses it.
     #[must_use]
     pub fn with_own_certificate(mut self, own: OwnCertificate) -> Self {
         self.own = Some(own);
         self
     }
 
-    /// The broker that the last session was opened with.
+    /// The broker of the last session.
     #[must_use]
     pub fn broker(&self) -> Option<&Address> {
         self.broker.as_ref()
     }
 
-    /// Tries until a session is open. Each failure is logged once. Cancel-safe: dropped, it stops.
+    /// Retries until a session is open and logs every failed attempt. Cancel-safe: dropping the future stops it.
     pub async fn connect(&mut self) -> Session {
         match self.opened.take() {
             Some(opened) if opened.elapsed() < self.timing.stable => self.pause().await,
@@ -140,7 +139,7 @@ impl Connector {
         }
     }
 
-    /// The last session did what it was for, however soon it ended: pauses start again with the shortest.
+    /// Notes that the last session served its purpose, however early it ended: pauses start again with the shortest.
     pub fn served(&mut self) {
         self.failures = 0;
     }
@@ -148,7 +147,7 @@ impl Connector {
     /// Tries every broker once.
     ///
     /// # Errors
-    /// Every address that failed, with its reason; empty if the list of brokers is.
+    /// Every failed address with its error; empty if the list of brokers is empty.
     pub async fn connect_once(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
         let session = self.open_first().await?;
         if let Some(broker) = &self.broker {
@@ -157,7 +156,7 @@ impl Connector {
         Ok(session)
     }
 
-    /// The same for a connection beside another one, of which the log has no line.
+    /// As [`connect_once`](Self::connect_once), for an additional connection: success is not logged.
     ///
     /// # Errors
     /// As [`connect_once`](Self::connect_once).
@@ -191,7 +190,7 @@ impl Connector {
     }
 }
 
-/// A random pause after so many failed rounds in a row.
+/// A random pause after this many consecutive failed rounds.
 fn pause_after(failures: u32, timing: &Timing) -> Duration {
     let doubled = timing.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let most = doubled.min(timing.longest_pause);

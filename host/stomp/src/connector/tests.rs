@@ -1,4 +1,4 @@
-//! Connecting to brokers that are there, that are not, and that are something else.
+//! Connecting to brokers, to closed ports and to other servers.
 
 use std::net::Ipv4Addr;
 
@@ -27,12 +27,12 @@ fn local(port: u16) -> Address {
     Address { host: "127.0.0.1".to_owned(), port }
 }
 
-/// A port where no one listens.
+/// A port without a listener.
 async fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port()
 }
 
-/// Listens, answers the first bytes of each connection with `answer` and closes it.
+/// Starts a server that answers the first bytes of each connection with `answer` and closes it.
 async fn answering(answer: &'static [u8]) -> Address {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = local(listener.local_addr().unwrap().port());
@@ -59,7 +59,7 @@ async fn failure(address: Address, tls: Option<Arc<rustls::ClientConfig>>) -> Co
 }
 
 #[tokio::test]
-async fn says_why_there_is_no_session() {
+async fn reports_why_no_session_was_opened() {
     let refused = failure(local(free_port().await), None).await;
     assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
     let unknown = Address { host: "no-such-broker.invalid".to_owned(), port: 1 };
@@ -75,7 +75,7 @@ async fn says_why_there_is_no_session() {
 }
 
 #[tokio::test]
-async fn says_why_there_is_no_tls() {
+async fn reports_why_tls_failed() {
     let plain = failure(answering(b"ERROR\nmessage:no STOMP\n\n\0").await, Some(tls())).await;
     assert!(
         matches!(&plain, ConnectError::NotTls { answer, .. } if answer.starts_with("ERROR\\nmessage")),
@@ -90,14 +90,14 @@ async fn says_why_there_is_no_tls() {
     assert!(matches!(alert, ConnectError::ClientCertificateRefused { alert, .. } if alert == wanted), "{alert:?}");
     let old = failure(answering(b"\x15\x03\x03\x00\x02\x02\x46").await, Some(tls())).await;
     assert!(matches!(old, ConnectError::Tls { .. }), "{old:?}");
-    assert!(old.to_string().contains("TLS alert protocol_version: it speaks neither"), "{old}");
+    assert!(old.to_string().contains("TLS alert protocol_version: the broker supports neither"), "{old}");
 }
 
 #[tokio::test]
-async fn a_bare_handshake_failure_is_laid_to_what_our_certificate_lacks() {
+async fn a_handshake_failure_is_attributed_to_a_known_defect_of_our_certificate() {
     let answer = b"\x15\x03\x03\x00\x02\x02\x28";
     let unknown = failure(answering(answer).await, Some(tls())).await.to_string();
-    assert!(unknown.contains("TLS alert handshake_failure: it shares no cipher with us"), "{unknown}");
+    assert!(unknown.contains("TLS alert handshake_failure: no common cipher suite"), "{unknown}");
     let own = OwnCertificate::new(|| Some("host.pem lacks clientAuth".to_owned()));
     let mut connector = Connector::new(vec![answering(answer).await], Some(tls()), options()).with_own_certificate(own);
     let failures = connector.connect_once().await.map(|_| ()).unwrap_err();
@@ -107,7 +107,7 @@ async fn a_bare_handshake_failure_is_laid_to_what_our_certificate_lacks() {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_given_up_in_every_phase() {
+async fn a_silent_peer_times_out_in_every_phase() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let silent = local(listener.local_addr().unwrap().port());
     let plain = failure(silent.clone(), None).await;
@@ -145,14 +145,14 @@ async fn fails_over_in_order_and_returns_to_the_first() {
 
 #[tokio::test]
 async fn tries_every_address_of_a_name() {
-    // The demo broker listens on 127.0.0.1 alone, and this name may also mean ::1.
+    // The demo broker listens on 127.0.0.1 only; the name may also resolve to ::1.
     let broker = Broker::start(None).await.unwrap();
     let named = Address { host: "localhost".to_owned(), port: broker.address().port() };
     assert!(Connector::new(vec![named], None, options()).connect_once().await.is_ok());
 }
 
 #[tokio::test]
-async fn keeps_trying_until_the_broker_is_there() {
+async fn retries_until_the_broker_is_up() {
     let port = free_port().await;
     let mut connector = Connector::new(vec![local(port)], None, options()).with_timing(quick());
     let connecting = tokio::spawn(async move { connector.connect().await });
@@ -165,7 +165,7 @@ async fn keeps_trying_until_the_broker_is_there() {
 }
 
 #[tokio::test]
-async fn a_broker_that_accepts_and_closes_is_not_called_in_a_hot_loop() {
+async fn a_broker_that_accepts_and_closes_is_not_retried_in_a_hot_loop() {
     let broker = Broker::start(None).await.unwrap();
     broker.script(|script| script.close_after_frames = Some(1));
     let mut connector = Connector::new(vec![local(broker.address().port())], None, options()).with_timing(quick());
@@ -188,7 +188,7 @@ fn pauses_double_up_to_the_longest_and_are_random() {
         assert!(within, "{failures}");
         assert!(pauses.iter().max().unwrap().mul_f64(0.7) > *pauses.iter().min().unwrap());
     }
-    // An absent broker is asked between 6 and 20 times in two minutes.
+    // An absent broker is tried between 6 and 20 times in two minutes.
     for _ in 0..100 {
         let (mut clock, mut attempts) = (Duration::ZERO, 1);
         for failures in 1.. {

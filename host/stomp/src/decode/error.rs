@@ -1,8 +1,8 @@
-//! What is wrong with bytes that are not STOMP.
+//! Decoding errors.
 
 use crate::frame::Command;
 
-/// Why bytes are not STOMP, or more of it than is allowed. The connection cannot be used any more.
+/// Input that is not STOMP or exceeds a limit. The connection cannot be used afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The command line has no end within the limit.
@@ -14,7 +14,7 @@ pub enum FrameError {
     /// Not a command that this peer may send.
     #[error("unknown command {line:?}")]
     UnknownCommand {
-        /// The line as it came.
+        /// The first bytes of the line.
         line: String,
     },
     /// A header line has no end within the limit.
@@ -23,7 +23,7 @@ pub enum FrameError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// More headers than allowed.
+    /// Too many headers.
     #[error("more than {limit} headers")]
     TooManyHeaders {
         /// The limit.
@@ -35,7 +35,7 @@ pub enum FrameError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// A header line without a name or colon, or with a NUL or CR in it.
+    /// A header line without a name or colon, or one that contains a NUL, or a CR where CR LF ends a line.
     #[error("malformed header line {line:?}")]
     MalformedHeader {
         /// The first bytes of the line.
@@ -50,13 +50,13 @@ pub enum FrameError {
     /// A `content-length` that is not a number, or two that differ.
     #[error("malformed content-length {value:?}")]
     MalformedContentLength {
-        /// The value as it came.
+        /// The first bytes of the value.
         value: String,
     },
     /// A body above the limit.
     #[error("{command} body longer than {limit} bytes")]
     BodyTooLong {
-        /// The frame it belongs to.
+        /// The command of the frame.
         command: Command,
         /// The limit, in bytes.
         limit: usize,
@@ -64,9 +64,9 @@ pub enum FrameError {
     /// The byte after `content-length` bytes is not NUL.
     #[error("{command} body not ended by NUL after its content-length of {content_length} bytes")]
     BodyNotEnded {
-        /// The frame it belongs to.
+        /// The command of the frame.
         command: Command,
-        /// The length it announced.
+        /// The announced length.
         content_length: usize,
     },
 }

@@ -1,11 +1,11 @@
-//! Literal bytes, every split position, every limit, and a round trip of arbitrary frames.
+//! Tests with literal bytes, every split position, every limit, and a round trip of arbitrary frames.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::encode::encode;
 
-/// Decodes `chunks` one after the other; events without the heads.
+/// Decodes `chunks` one after the other and returns all events but the heads.
 fn decode_chunks<'c>(
     version: Option<Version>,
     limits: Limits,
@@ -70,7 +70,7 @@ fn one_byte_at_a_time_gives_the_same_frames() {
 }
 
 #[test]
-fn a_body_of_announced_length_may_hold_nul_and_anything_else() {
+fn a_body_of_announced_length_may_contain_nul_and_any_other_byte() {
     let found = frames(Some(Version::V1_1), b"MESSAGE\ncontent-length:6\n\n\0\xff\0\r\0\n\0").unwrap();
     assert_eq!(found[0].body.as_ref(), b"\0\xff\0\r\0\n");
 }
@@ -126,7 +126,7 @@ fn only_commands_of_the_peer_are_known() {
 }
 
 #[test]
-fn header_limits_hold_for_incomplete_frames() {
+fn header_limits_apply_to_incomplete_frames() {
     let many = |count: usize| message(&"a:b\n".repeat(count), "\0");
     assert!(frames(Some(Version::V1_2), &many(1000)).is_ok());
     assert_eq!(refusal(Version::V1_2, &many(1001)), Some(FrameError::TooManyHeaders { limit: 1000 }));
@@ -149,7 +149,7 @@ fn malformed_headers_are_refused() {
 }
 
 #[test]
-fn content_length_is_a_plain_number_and_one_number() {
+fn content_length_is_one_plain_number() {
     let bad = ["-1", "+5", "0x10", "1e3", "99999999999999999999", "5 ", " 5", "", "5\ncontent-length:6"];
     for value in bad {
         let wire = message(&format!("content-length:{value}\n"), "12345\0");
@@ -161,7 +161,7 @@ fn content_length_is_a_plain_number_and_one_number() {
 }
 
 #[test]
-fn a_body_must_end_where_it_says() {
+fn a_body_must_end_at_its_content_length() {
     let shorter = message("content-length:3\n", "12345\0");
     assert_eq!(
         refusal(Version::V1_2, &shorter),
@@ -172,7 +172,7 @@ fn a_body_must_end_where_it_says() {
 }
 
 #[test]
-fn body_limits_hold_before_the_body_is_there() {
+fn body_limits_apply_before_the_body_arrives() {
     let limits = Limits { body: 100, other_body: 10, ..Limits::default() };
     assert!(decode_chunks(None, limits, [&message("", &"x".repeat(100))[..]]).is_ok());
     let receipt = decode_chunks(None, limits, [&b"RECEIPT\ncontent-length:11\n\n"[..]]);
@@ -180,7 +180,7 @@ fn body_limits_hold_before_the_body_is_there() {
 }
 
 #[test]
-fn a_message_over_the_limit_goes_by_and_the_next_one_is_read() {
+fn a_message_over_the_limit_is_skipped_and_the_next_one_is_read() {
     let limits = Limits { body: 100, ..Limits::default() };
     let body = "x\0".repeat(75);
     let wire = [message("content-length:150\n", &format!("{body}\0")), message("n:2\n", "small\0")].concat();
@@ -227,7 +227,7 @@ fn a_message_of_unannounced_length_is_an_error_at_the_first_byte_over_the_limit(
 }
 
 #[test]
-fn only_a_message_of_unannounced_length_says_how_much_of_it_can_count() {
+fn open_room_is_limited_to_messages_of_unannounced_length() {
     let limits = Limits { body: 100, ..Limits::default() };
     for (wire, room) in [
         (&b"MESSAGE\n\nabc"[..], Some(98)),
@@ -297,7 +297,7 @@ fn any_version() -> impl Strategy<Value = Version> {
 
 proptest! {
     #[test]
-    fn whatever_is_written_reads_back(
+    fn an_encoded_frame_decodes_to_itself(
         version in any_version(),
         headers in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..9), prop::collection::vec(any::<u8>(), 0..9)), 0..6),
         body in prop::collection::vec(any::<u8>(), 0..300),

@@ -1,4 +1,4 @@
-//! A session's time: the negotiated heart-beat intervals, and a clock that stops while we do not read.
+//! The negotiated heart-beat intervals, and a clock that stops while the session does not read.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use super::options::HeartBeat;
 use crate::frame::Version;
 use crate::quote::quoted;
 
-/// No interval above this is kept to.
+/// The longest interval honoured.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What both sides agreed on; `None` where one side said 0.
+/// The agreed heart-beats; `None` for a direction without any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Negotiated {
-    /// We send something at least this often.
+    /// The longest interval between two writes of ours.
     pub(super) outgoing: Option<Duration>,
-    /// The broker is given up when nothing came for this long.
+    /// The session ends after receiving nothing for this long.
     pub(super) silence: Option<Duration>,
 }
 
@@ -27,10 +27,10 @@ impl HeartBeat {
         format!("{},{}", self.outgoing.as_millis(), self.incoming.as_millis())
     }
 
-    /// What follows from the broker's `heart-beat` header (STOMP 1.2, "Heart-beating").
+    /// The heart-beats agreed on, given the broker's `heart-beat` header (STOMP 1.2, "Heart-beating").
     ///
-    /// Intervals are held between [`HeartBeat::shortest`] and ten minutes. A broker that promises less than one beat in
-    /// ten minutes promises nothing that could be missed.
+    /// Intervals are clamped between [`HeartBeat::shortest`] and ten minutes. If the agreed incoming interval is longer
+    /// than ten minutes, heart-beats of the broker are not checked.
     pub(super) fn negotiate(&self, version: Version, header: Option<&[u8]>) -> Result<Negotiated, ProtocolError> {
         let nothing = Negotiated { outgoing: None, silence: None };
         let Some(header) = header.filter(|_| version >= Version::V1_1) else {
@@ -59,39 +59,40 @@ fn parse(header: &[u8]) -> Option<(Duration, Duration)> {
     Some((number(sends)?, number(wants)?))
 }
 
-/// Counts time only while we read: what the broker sends in between waits in the kernel, so nothing of it can be late.
+/// A clock that stops while the session does not read: what the broker sends meanwhile waits in the kernel and must not
+/// count as late.
 #[derive(Debug)]
 pub(super) struct ReadingClock {
     origin: Instant,
-    stood_still: Duration,
-    since: Option<Instant>,
+    paused: Duration,
+    paused_since: Option<Instant>,
 }
 
 impl ReadingClock {
     pub(super) fn start() -> Self {
-        Self { origin: Instant::now(), stood_still: Duration::ZERO, since: None }
+        Self { origin: Instant::now(), paused: Duration::ZERO, paused_since: None }
     }
 
     /// Time spent reading since the start.
     pub(super) fn now(&self) -> Duration {
-        let until = self.since.unwrap_or_else(Instant::now);
-        until.saturating_duration_since(self.origin).saturating_sub(self.stood_still)
+        let until = self.paused_since.unwrap_or_else(Instant::now);
+        until.saturating_duration_since(self.origin).saturating_sub(self.paused)
     }
 
     pub(super) fn stop(&mut self) {
-        self.since.get_or_insert_with(Instant::now);
+        self.paused_since.get_or_insert_with(Instant::now);
     }
 
-    /// Takes `time` out of the account: the process did not run.
+    /// Excludes `time` in which the process did not run.
     pub(super) fn skip(&mut self, time: Duration) {
-        if self.since.is_none() {
-            self.stood_still += time;
+        if self.paused_since.is_none() {
+            self.paused += time;
         }
     }
 
     pub(super) fn resume(&mut self) {
-        if let Some(since) = self.since.take() {
-            self.stood_still += since.elapsed();
+        if let Some(since) = self.paused_since.take() {
+            self.paused += since.elapsed();
         }
     }
 }
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_interval_holds_in_each_direction() {
+    fn the_longer_interval_applies_in_each_direction() {
         let agreed = negotiate("20000,30000").unwrap();
         assert_eq!(agreed, Negotiated { outgoing: Some(MS(30_000)), silence: Some(MS(41_000)) });
         let agreed = negotiate("1,1").unwrap();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_clock_stands_still_while_we_do_not_read() {
+    async fn the_clock_stops_while_we_do_not_read() {
         let mut clock = ReadingClock::start();
         clock.stop();
         let stopped = clock.now();

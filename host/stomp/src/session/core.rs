@@ -1,5 +1,5 @@
-//! What a session decides, without a socket: requests and frames go in, bytes for the outbox and the end of the session
-//! come out. [`task`](super::task) moves the bytes.
+//! The logic of a session without I/O: it takes requests and frames, fills the outbox and decides when the session
+//! ends. [`task`](super::task) moves the bytes.
 
 use std::io;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::decode::FrameError;
 use crate::encode::encode_head;
 use crate::frame::{Command, Frame, Version};
 
-/// After a failed write, how long we still read for the ERROR that explains it.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// After a failed write, how long the session goes on reading for the ERROR that explains it.
+const ERROR_WAIT: Duration = Duration::from_secs(1);
 
-/// Requests to the session's task. The caller encodes the head, so that it gets its own encoding errors.
+/// Requests to the session's task. The caller encodes the head, so that encoding errors are returned to it.
 #[derive(Debug)]
 pub(super) enum Request {
     Send { head: Bytes, body: Bytes, receipt: u64, reply: oneshot::Sender<Result<Receipt, SessionError>> },
@@ -48,12 +48,12 @@ pub(super) struct Core {
     last_read: Duration,
     last_write: Instant,
     last_check: Instant,
-    /// When a DISCONNECT that is not answered is given up.
+    /// The deadline of the DISCONNECT that was sent.
     closing: Option<Instant>,
     write_failure: Option<(io::Error, Instant)>,
 }
 
-/// The parts of a session after CONNECTED.
+/// What a [`Core`] is built from after CONNECTED.
 pub(super) struct Parts {
     pub(super) version: Version,
     pub(super) epoch: Arc<str>,
@@ -84,7 +84,8 @@ impl Core {
         }
     }
 
-    /// How often [`check`](Self::check) must be called, so that no deadline is missed by more than a tenth.
+    /// The interval at which [`check`](Self::check) must be called, so that no deadline is exceeded by more than a
+    /// tenth.
     pub(super) fn tick(&self) -> Duration {
         let deadlines = [
             Some(self.options.receipt_timeout),
@@ -92,21 +93,21 @@ impl Core {
             self.heart_beat.outgoing,
             self.heart_beat.silence,
         ];
-        let shortest = deadlines.into_iter().flatten().min().unwrap_or(LAST_WORDS);
-        (shortest / 10).clamp(Duration::from_millis(5), LAST_WORDS)
+        let shortest = deadlines.into_iter().flatten().min().unwrap_or(ERROR_WAIT);
+        (shortest / 10).clamp(Duration::from_millis(5), ERROR_WAIT)
     }
 
-    /// Whether a DISCONNECT is on its way: then nothing more is requested, and deliveries are discarded.
+    /// Whether a DISCONNECT was requested: no further requests are taken, and deliveries are discarded.
     pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
 
-    /// How long an incomplete frame may be slow.
+    /// How long an incomplete frame may arrive slowly.
     pub(super) fn frame_deadline(&self) -> Duration {
         self.options.frame_deadline
     }
 
-    /// Whether requests can be taken up now.
+    /// Whether requests can be taken now.
     pub(super) fn takes_requests(&self) -> bool {
         self.outbox.has_room() && !self.is_closing() && self.write_failure.is_none()
     }
@@ -141,7 +142,7 @@ impl Core {
         self.outbox.push(head, body);
     }
 
-    /// Queues an ACK, if one is due now.
+    /// Queues an ACK if one is due.
     pub(super) fn acknowledge(&mut self, ack: Ack) -> Result<(), Closed> {
         let Some((number, id)) = self.subscriptions.acknowledge(ack) else {
             return Ok(());
@@ -156,25 +157,25 @@ impl Core {
         Ok(())
     }
 
-    /// Notes that bytes came.
+    /// Notes that bytes were received.
     pub(super) fn read(&mut self) {
         self.last_read = self.clock.now();
     }
 
-    /// Notes that `written` bytes left.
+    /// Notes that `written` bytes were written.
     pub(super) fn wrote(&mut self, written: usize) {
         self.outbox.advance(written);
         self.last_write = Instant::now();
         self.receipts.written(self.outbox.total_written, self.clock.now());
     }
 
-    /// Notes that nothing can be written any more. The broker may have said why before it closed: we go on reading.
+    /// Notes that writing failed. Reading goes on, since the broker may have sent an ERROR with the reason.
     pub(super) fn write_failed(&mut self, error: io::Error) {
         self.outbox.clear();
         self.write_failure.get_or_insert_with(|| (error, Instant::now()));
     }
 
-    /// Why the session is over now that the stream has ended.
+    /// The reason for the end of the session when the stream ends.
     pub(super) fn end_of_stream(&mut self, mid_frame: bool) -> Closed {
         match self.write_failure.take() {
             _ if self.is_closing() => Closed::ByUs,
@@ -183,10 +184,10 @@ impl Core {
         }
     }
 
-    /// Acts on one frame of the broker.
+    /// Handles one frame of the broker.
     ///
     /// # Errors
-    /// Why the session is over now.
+    /// The reason, if the frame ends the session.
     pub(super) fn frame(&mut self, frame: Frame, memory: Option<Reservation>) -> Result<(), Closed> {
         match frame.command {
             Command::Message => self.message(frame, memory, None),
@@ -196,11 +197,11 @@ impl Core {
         }
     }
 
-    /// Hands over a MESSAGE of which only the headers are there. Where an ACK covers all that came before it, nothing could
-    /// be acknowledged beyond this one: the session ends.
+    /// Delivers a MESSAGE without its oversized body. In [`AckMode::Client`] the session ends instead: an ACK covers
+    /// all earlier deliveries, so that none after this message could be acknowledged.
     ///
     /// # Errors
-    /// Why the session is over now.
+    /// The reason, if the frame ends the session.
     pub(super) fn oversized(&mut self, frame: Frame, length: u64) -> Result<(), Closed> {
         if let Place::Open(_, Entry { mode: AckMode::Client, .. }) = self.subscriptions.find(&frame.headers)? {
             let limit = self.options.limits.body;
@@ -263,19 +264,19 @@ impl Core {
         Closed::Error { message, body, receipt_id: named.map(crate::quote::quoted) }
     }
 
-    /// Looks at every deadline and queues a heart-beat if one is due.
+    /// Checks every deadline and queues a heart-beat if one is due.
     ///
     /// # Errors
-    /// Why the session is over now.
+    /// The reason, if a missed deadline ends the session.
     pub(super) fn check(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         if self.closing.is_some_and(|deadline| now >= deadline) {
             return Err(Closed::ByUs);
         }
-        if let Some((error, _)) = self.write_failure.take_if(|(_, since)| since.elapsed() >= LAST_WORDS) {
+        if let Some((error, _)) = self.write_failure.take_if(|(_, since)| since.elapsed() >= ERROR_WAIT) {
             return Err(Closed::io(error));
         }
-        let stood_still = self.forgive_standstill(now);
+        let stood_still = self.skip_standstill(now);
         self.check_peer()?;
         self.check_receipts()?;
         let unwritten_for = now.saturating_duration_since(self.last_write);
@@ -290,9 +291,9 @@ impl Core {
         Ok(())
     }
 
-    /// Where this process did not run for a while (stopped, swapped out, asleep), what the broker sent meanwhile waits in
-    /// the kernel and may be read only after this check: the lost time does not count. Says whether it was so.
-    fn forgive_standstill(&mut self, now: Instant) -> bool {
+    /// Excludes time in which this process did not run (stopped, swapped out, suspended): what the broker sent
+    /// meanwhile waits in the kernel and may be read only after this check. Returns whether there was such a time.
+    fn skip_standstill(&mut self, now: Instant) -> bool {
         let (gap, tick) = (now.saturating_duration_since(self.last_check), self.tick());
         self.last_check = now;
         let stood_still = gap > tick * 3;
@@ -323,7 +324,7 @@ impl Core {
         Err(Closed::ReceiptTimeout { after })
     }
 
-    /// Fails everything that still waits for the broker.
+    /// Fails everything that waits for the broker.
     pub(super) fn finish(&mut self, closed: &Arc<Closed>) {
         self.receipts.fail_all(closed);
         self.subscriptions.fail_all(&SessionError::Closed(Arc::clone(closed)));

@@ -1,4 +1,4 @@
-//! Messages as they are handed over, and what acknowledges them.
+//! Deliveries and their acknowledgement.
 
 use std::sync::Arc;
 
@@ -10,39 +10,40 @@ use super::{Session, reason};
 use crate::budget::Reservation;
 use crate::frame::Headers;
 
-/// One MESSAGE frame. It holds its share of the memory budget until it is dropped.
+/// One MESSAGE frame. It keeps its memory reserved until it is dropped.
 #[derive(Debug)]
-#[must_use = "a delivery that is dropped comes again after the session"]
+#[must_use = "a dropped delivery is redelivered after the session"]
 pub struct Delivery {
-    /// The headers as they came; nothing in them was verified.
+    /// The headers as received, unverified.
     pub headers: Headers,
-    /// The body; bytes of any kind.
+    /// The body: arbitrary bytes.
     pub body: Bytes,
-    /// The length of a body that is over the limit and was not read, in bytes; `body` is empty then. Such a delivery is not to
-    /// be acknowledged: the broker has the only copy.
+    /// The length in bytes of a body over the limit, which was skipped; `body` is then empty. Do not acknowledge such a
+    /// delivery: the broker has the only copy.
     pub oversized: Option<u64>,
-    /// What acknowledges it.
+    /// Acknowledges the delivery.
     pub token: AckToken,
-    /// Its share of the memory budget.
+    /// The memory reserved for it.
     pub memory: Option<Reservation>,
 }
 
 impl Delivery {
-    /// Whether the broker says that it delivered this message before. A hint: brokers also set it on messages that never
-    /// left them.
+    /// Whether the broker marks the message as redelivered. Only a hint: brokers also mark messages that they never
+    /// sent.
     #[must_use]
     pub fn redelivered(&self) -> bool {
         self.headers.text("redelivered") == Some("true")
     }
 
-    /// The destination the broker names, for logs; which subscription a delivery belongs to is decided without it.
+    /// The `destination` header, for logs only: the `subscription` header decides to which subscription a delivery
+    /// belongs.
     #[must_use]
     pub fn destination(&self) -> &str {
         self.headers.text("destination").unwrap_or_default()
     }
 }
 
-/// The right to acknowledge one delivery, once. Dropped unused, the message stays with the broker.
+/// Permits one acknowledgement of one delivery. If it is dropped unused, the broker keeps the message.
 #[derive(Debug)]
 #[must_use = "a delivery is acknowledged only through its token"]
 pub struct AckToken {
@@ -52,10 +53,10 @@ pub struct AckToken {
 }
 
 impl AckToken {
-    /// Acknowledges on the session that delivered, whichever sessions there are by now. Does not block.
+    /// Queues an ACK on the session that delivered the message. Does not block.
     ///
     /// # Errors
-    /// [`SessionError::Closed`] if that session is over; the broker will deliver the message again.
+    /// [`SessionError::Closed`] if that session has ended; the broker redelivers the message.
     pub fn acknowledge(self) -> Result<(), SessionError> {
         if let Some(closed) = self.closed.borrow().clone() {
             return Err(SessionError::Closed(closed));
@@ -64,18 +65,18 @@ impl AckToken {
     }
 }
 
-/// An acknowledgement on its way to the session's task.
+/// An acknowledgement for the session's task.
 #[derive(Debug)]
 pub(super) struct Ack {
     /// Number of the subscription.
     pub(super) subscription: u64,
-    /// Place of the delivery in its subscription.
+    /// Position of the delivery in its subscription.
     pub(super) sequence: u64,
-    /// What the broker calls it.
+    /// The broker's id of the delivery.
     pub(super) id: Bytes,
 }
 
-/// A subscription. Dropped, what still comes for it is discarded unacknowledged.
+/// A subscription. If it is dropped, further deliveries are discarded unacknowledged.
 #[derive(Debug)]
 pub struct Subscription {
     pub(super) number: u64,
@@ -84,8 +85,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next delivery; `None` when the session is over (then what was not handed over yet is left to the broker, which
-    /// delivers it again) or after [`Session::unsubscribe`] when all is handed over.
+    /// The next delivery. `None` if the session has ended (the broker redelivers what was not taken), or if all
+    /// deliveries are taken after [`Session::unsubscribe`].
     ///
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivery> {
@@ -97,7 +98,7 @@ impl Subscription {
         }
     }
 
-    /// How many deliveries wait to be taken.
+    /// Number of deliveries that wait to be taken.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.deliveries.len()

@@ -1,4 +1,4 @@
-//! Why a session did not open, why it ended and why a request on it failed.
+//! Errors: a session is not opened, a session ends, a request fails.
 
 use std::io;
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use crate::encode::EncodeError;
 use crate::quote::quoted;
 use crate::tls;
 
-/// Why no session came about on a stream.
+/// Why a session was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The broker answered CONNECT with ERROR: mostly a login it does not accept.
+    /// The broker answered CONNECT with ERROR, usually because it does not accept the login.
     #[error("broker refused the login: {message}")]
     LoginRefused {
-        /// Its words, fit to be shown.
+        /// The broker's text, escaped.
         message: String,
     },
-    /// CONNECTED names a version we do not speak.
+    /// CONNECTED names an unsupported version.
     #[error("broker chose STOMP version {version:?}; supported are 1.0, 1.1 and 1.2")]
     UnknownVersion {
-        /// What it chose.
+        /// The chosen version.
         version: String,
     },
-    /// Something else than CONNECTED or ERROR came first, or no STOMP at all.
-    #[error("broker broke the protocol before CONNECTED")]
+    /// The first frame is neither CONNECTED nor ERROR, or the input is not STOMP.
+    #[error("broker violated the protocol before CONNECTED")]
     Protocol(#[from] ProtocolError),
     /// The first bytes are a TLS record.
     #[error("broker answered in TLS on a plaintext connection: is tls = true missing?")]
     AnswersTls,
-    /// The first bytes are an HTTP answer.
+    /// The first bytes are an HTTP response.
     #[error("a web server answered, not a STOMP broker: {line}")]
     AnswersHttp {
         /// Its status line.
@@ -41,7 +41,7 @@ pub enum OpenError {
     /// The stream ended before CONNECTED.
     #[error("broker closed the connection before CONNECTED")]
     EndOfStream,
-    /// Nothing came.
+    /// CONNECTED did not arrive in time.
     #[error("no CONNECTED within {}", words(*.after))]
     NotConnectedInTime {
         /// The deadline.
@@ -55,13 +55,13 @@ pub enum OpenError {
     Io(#[source] io::Error),
 }
 
-/// How the broker broke the protocol.
+/// How the broker violated the protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// Not STOMP, or beyond a limit.
+    /// The input is not STOMP or exceeds a limit.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A frame that cannot come now.
+    /// A frame that is not allowed at this point.
     #[error("unexpected {command} frame")]
     Unexpected {
         /// Its command.
@@ -70,7 +70,7 @@ pub enum ProtocolError {
     /// A `heart-beat` header that is not two numbers.
     #[error("malformed heart-beat {value:?}")]
     MalformedHeartBeat {
-        /// As it came.
+        /// The header as received.
         value: String,
     },
     /// A RECEIPT for a frame that is not outstanding on this connection.
@@ -79,7 +79,7 @@ pub enum ProtocolError {
         /// The `receipt-id` header.
         receipt: String,
     },
-    /// A MESSAGE that belongs to no subscription of ours.
+    /// A MESSAGE that belongs to no subscription.
     #[error("MESSAGE for unknown subscription {subscription:?}")]
     UnknownSubscription {
         /// The `subscription` header.
@@ -88,19 +88,19 @@ pub enum ProtocolError {
     /// A MESSAGE that cannot be acknowledged.
     #[error("MESSAGE without header {header:?}")]
     NoAckId {
-        /// The header that the version wants.
+        /// The header that the version requires.
         header: &'static str,
     },
-    /// An ack id that the version cannot carry back.
+    /// An ack id that the version cannot express in an ACK.
     #[error("cannot acknowledge a MESSAGE")]
     Unacknowledgeable(#[source] EncodeError),
 }
 
-/// Why a session is over.
+/// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Closed {
-    /// We disconnected, or dropped the session.
-    #[error("session closed by us")]
+    /// This side disconnected or dropped the session.
+    #[error("session closed by this side")]
     ByUs,
     /// The broker closed the connection, with or without a TLS close_notify.
     #[error("broker closed the connection{}", if *mid_frame { " in the middle of a frame" } else { "" })]
@@ -111,30 +111,30 @@ pub enum Closed {
     /// The broker sent ERROR.
     #[error("broker sent ERROR: {text}", text = error_text(message, body))]
     Error {
-        /// The `message` header, fit to be shown.
+        /// The `message` header, escaped.
         message: String,
-        /// The beginning of the body, fit to be shown.
+        /// The beginning of the body, escaped.
         body: String,
-        /// The frame of ours it names.
+        /// The `receipt-id` header: the frame that the ERROR answers.
         receipt_id: Option<String>,
     },
-    /// Nothing came for longer than twice the agreed interval.
+    /// Nothing was received for longer than twice the agreed interval.
     #[error("no heart-beat from the broker for {}", words(*.silent_for))]
     HeartBeatMissed {
-        /// How long nothing came.
+        /// How long nothing was received.
         silent_for: Duration,
     },
-    /// The broker broke the protocol.
-    #[error("broker broke the protocol")]
+    /// The broker violated the protocol.
+    #[error("broker violated the protocol")]
     Protocol(#[from] ProtocolError),
-    /// A RECEIPT did not come.
+    /// A RECEIPT did not arrive in time.
     #[error("no RECEIPT within {}", words(*.after))]
     ReceiptTimeout {
         /// The deadline.
         after: Duration,
     },
-    /// A frame came too slowly.
-    #[error("a frame was still incomplete after {}", words(*.after))]
+    /// A frame arrived too slowly.
+    #[error("frame incomplete after {}", words(*.after))]
     FrameTooSlow {
         /// The deadline.
         after: Duration,
@@ -151,14 +151,14 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// The connection failed; what TLS reports is put into words.
+    /// Wraps an error of the connection; a TLS error gets its text from [`tls::failure`].
     pub(super) fn io(error: io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(tls::failure);
         Self::Io(tls.map_or(error, io::Error::other))
     }
 }
 
-/// Message header and body of an ERROR in one line; many brokers repeat the one in the other.
+/// The `message` header and the body of an ERROR in one line, without the header if the body repeats it.
 pub(super) fn error_text(message: &str, body: &str) -> String {
     match (message.is_empty(), body.is_empty()) {
         (true, true) => "(no text)".to_owned(),
@@ -169,7 +169,7 @@ pub(super) fn error_text(message: &str, body: &str) -> String {
     }
 }
 
-/// What an ERROR frame says, fit to be shown: its `message` header and the beginning of its body.
+/// The `message` header and the beginning of the body of an ERROR frame, escaped.
 pub(super) fn error_words(frame: &crate::frame::Frame) -> (String, String) {
     (quoted(frame.headers.bytes("message").unwrap_or_default()), quoted(&frame.body))
 }
@@ -177,31 +177,32 @@ pub(super) fn error_words(frame: &crate::frame::Frame) -> (String, String) {
 /// Why a request on a session failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The broker answered this very frame with ERROR. The session is over, and this frame is the culprit.
+    /// The broker answered this frame with ERROR, and the session ended.
     #[error("broker refused the frame: {message}")]
     Refused {
-        /// Its words, fit to be shown.
+        /// The broker's text, escaped.
         message: String,
     },
-    /// The RECEIPT of this frame did not come. The session is over; the broker may have the message or not.
+    /// The RECEIPT of this frame did not arrive in time, and the session ended. The broker may or may not have the
+    /// frame.
     #[error("no RECEIPT within {}", words(*.after))]
     TimedOut {
         /// The deadline.
         after: Duration,
     },
-    /// The session ended before the answer. The broker may have the frame or not.
-    #[error("session over")]
+    /// The session ended before the answer. The broker may or may not have the frame.
+    #[error("session ended")]
     Closed(#[source] Arc<Closed>),
-    /// The frame cannot be written; nothing was sent and the session continues.
+    /// The frame cannot be written; nothing was sent, and the session continues.
     #[error("cannot write the frame")]
     Unsendable(#[from] EncodeError),
 }
 
-/// The same failures by the name the sender uses.
+/// Why a SEND failed.
 pub type SendFailure = SessionError;
 
 impl SessionError {
-    /// What the broker said, where it said something.
+    /// The text of the broker's ERROR, if there was one.
     #[must_use]
     pub fn broker_text(&self) -> Option<String> {
         match self {
@@ -220,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alert_that_ends_a_session_is_put_into_words() {
+    fn an_alert_that_ends_a_session_is_explained() {
         let alert = rustls::Error::AlertReceived(rustls::AlertDescription::InternalError);
         let words = message::cause::chain(&Closed::io(io::Error::other(alert)));
         assert!(words.starts_with("connection failed: TLS alert internal_error: "), "{words}");

@@ -1,4 +1,4 @@
-//! CONNECT and CONNECTED: the version, the heart-beats, and the clear reasons why there is none.
+//! CONNECT and CONNECTED: agrees on the version and the heart-beats, or returns why the broker cannot be used.
 
 use std::io;
 
@@ -14,17 +14,17 @@ use crate::encode::encode;
 use crate::frame::{Command, Frame, Origin, Version};
 use crate::quote::quoted;
 
-/// The first byte of a TLS record that holds an alert or a handshake message.
+/// First bytes of TLS records: alert and handshake.
 const TLS_RECORDS: [u8; 2] = [0x15, 0x16];
 
-/// What CONNECTED settled.
+/// The result of the handshake.
 pub(super) struct Connected {
     pub(super) version: Version,
     pub(super) heart_beat: Negotiated,
-    /// The broker's name and version, as it says.
+    /// The broker's `server` header, escaped.
     pub(super) server: String,
     pub(super) decoder: Decoder,
-    /// What came after CONNECTED.
+    /// Input after CONNECTED.
     pub(super) input: BytesMut,
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     drop(zeroize::Zeroizing::new(Vec::from(output)));
     let mut decoder = Decoder::new(Origin::Broker, options.limits);
     let mut input = BytesMut::with_capacity(READ_AHEAD);
-    // A broker that refuses our certificate hangs up while we write; its alert says more than our failed write.
+    // A broker that refuses our certificate closes while we write; its alert is a better error than the failed write.
     let frame = match (first_frame(stream, &mut decoder, &mut input).await, sent) {
         (Err(OpenError::EndOfStream), Err(error)) => return Err(OpenError::Io(error)),
         (frame, _) => frame?,
@@ -64,7 +64,7 @@ fn connect_frame(options: &SessionOptions) -> Frame {
     }
 }
 
-/// Reads until the first frame is whole.
+/// Reads the first frame.
 async fn first_frame<S: AsyncRead + Unpin>(
     stream: &mut S,
     decoder: &mut Decoder,
@@ -80,7 +80,7 @@ async fn first_frame<S: AsyncRead + Unpin>(
             Err(error) => return Err(OpenError::Io(error)),
         }
         if !begun {
-            recognise(input)?;
+            refuse_tls(input)?;
             begun = true;
         }
         while let Some(event) = decoder.decode(input).map_err(|error| not_stomp(error, input))? {
@@ -99,8 +99,8 @@ async fn first_frame<S: AsyncRead + Unpin>(
     }
 }
 
-/// Recognises a TLS or web server by its first bytes.
-fn recognise(input: &BytesMut) -> Result<(), OpenError> {
+/// Recognises a TLS server by its first bytes.
+fn refuse_tls(input: &BytesMut) -> Result<(), OpenError> {
     match input.get(..2) {
         Some([record, 3]) if TLS_RECORDS.contains(record) => Err(OpenError::AnswersTls),
         _ => Ok(()),
@@ -119,14 +119,14 @@ fn not_stomp(error: FrameError, input: &BytesMut) -> OpenError {
     }
 }
 
-/// The version and the heart-beats that the first frame settles.
+/// The version and the heart-beats in the first frame.
 fn settle(frame: &Frame, options: &SessionOptions) -> Result<(Version, Negotiated), OpenError> {
     match frame.command {
         Command::Connected => {}
         Command::Error => return Err(refusal(frame, options)),
         command => return Err(ProtocolError::Unexpected { command }.into()),
     }
-    // A broker that names no version speaks 1.0 (STOMP 1.1, "Protocol Negotiation").
+    // A broker that names no version uses 1.0 (STOMP 1.1, "Protocol Negotiation").
     let named = frame.headers.bytes("version").unwrap_or(b"1.0");
     let version = std::str::from_utf8(named)
         .ok()
@@ -136,7 +136,7 @@ fn settle(frame: &Frame, options: &SessionOptions) -> Result<(Version, Negotiate
     Ok((version, heart_beat))
 }
 
-/// The broker's words; should they repeat the password, without it.
+/// The broker's text, with the password removed if it appears in it.
 fn refusal(frame: &Frame, options: &SessionOptions) -> OpenError {
     let (message, body) = error_words(frame);
     let mut message = error_text(&message, &body);

@@ -1,23 +1,23 @@
-//! One session with a broker, from CONNECTED to its end.
+//! A session with a broker.
 //!
-//! [`Session::open`] shakes hands on any stream and starts one task (`task.rs`) that owns it; [`Session`] is a cheap
-//! handle to that task. The task's decisions are in `core.rs`, without any I/O.
+//! [`Session::open`] performs the handshake on any stream and starts a task (`task.rs`) that owns the stream;
+//! [`Session`] is a cheap handle to that task. The logic of the task is in `core.rs`, without I/O.
 //!
 //! # Sending
-//! [`Session::send`] queues a frame, waiting while the queue is full, and gives a [`PendingReceipt`]. Any number of them
-//! may be outstanding; each is answered by its own RECEIPT, in any order, or fails with the session.
+//! [`Session::send`] queues a frame, waiting while the queue is full, and returns a [`PendingReceipt`]. Any number of
+//! them may be outstanding; each is answered by its own RECEIPT, in any order, or fails when the session ends.
 //!
 //! # Receiving
-//! A [`Subscription`] gives [`Delivery`]s. Before the body of a MESSAGE is read, its memory is taken from the budget that
-//! all sessions share; while there is none the session does not read, and the broker, which then cannot be heard, is not
-//! declared dead. A delivery is acknowledged through its [`AckToken`].
+//! A [`Subscription`] yields [`Delivery`]s. Before the session reads the body of a MESSAGE, it reserves memory from the
+//! budget that all sessions share. While the budget is exhausted it does not read, and missing heart-beats of the
+//! broker do not count. A delivery is acknowledged through its [`AckToken`].
 //!
-//! # The end
-//! A session ends once, for one reason ([`Closed`]), and is not revived; the connector opens another. After a failed
-//! write it reads on for a second, since brokers send ERROR and close while we are still writing.
+//! # End
+//! A session ends once, for one reason ([`Closed`]); the connector opens a new one. After a failed write the session
+//! goes on reading for a second, since brokers send ERROR and close while this side is still writing.
 //!
-//! ACK after UNSUBSCRIBE is refused by brokers, so it is not sent: to stop without redeliveries, stop taking deliveries,
-//! acknowledge what is done, and [`disconnect`](Session::disconnect).
+//! Brokers refuse an ACK after UNSUBSCRIBE, so none is sent. To stop without redeliveries, stop taking deliveries,
+//! acknowledge those that are processed, and [`disconnect`](Session::disconnect).
 
 mod clock;
 mod core;
@@ -54,12 +54,12 @@ use self::task::{Intake, Task};
 use crate::encode::{EncodeError, encode_head};
 use crate::frame::{Command, Version};
 
-/// Requests that may wait for the session's task.
+/// Maximum number of requests that wait for the session's task.
 const QUEUED_REQUESTS: usize = 64;
-/// Headers that a caller may not add, beside those that the session sets itself.
+/// Headers that a caller must not add, in addition to those that the session sets.
 const RESERVED: [&str; 2] = ["content-length", "transaction"];
 
-/// A handle to an open session. Clones are the same session; when the last one is dropped the connection is closed.
+/// A handle to a session. Clones refer to the same session; dropping the last one closes the connection.
 #[derive(Clone, Debug)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -71,16 +71,16 @@ pub struct Session {
 struct Shared {
     version: Version,
     server: String,
-    /// Random, so that no receipt of another connection has an id of this one.
+    /// A random prefix of receipt ids, so that no receipt of another connection matches.
     epoch: Arc<str>,
     next: AtomicU64,
 }
 
 impl Session {
-    /// Connects on `stream` and starts the session's task.
+    /// Performs the handshake on `stream` and starts the session's task.
     ///
     /// # Errors
-    /// [`OpenError`] if CONNECTED does not come in time or something else comes.
+    /// [`OpenError`] if the broker does not answer with CONNECTED in time.
     pub async fn open<S>(mut stream: S, options: SessionOptions) -> Result<Self, OpenError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -122,24 +122,25 @@ impl Session {
         Self { shared, requests, closed }
     }
 
-    /// The version agreed on.
+    /// The agreed version.
     #[must_use]
     pub fn version(&self) -> Version {
         self.shared.version
     }
 
-    /// The broker's name and version as it says, fit to be shown; empty if it says none.
+    /// The `server` header of CONNECTED, escaped; empty if there is none.
     #[must_use]
     pub fn server(&self) -> &str {
         &self.shared.server
     }
 
-    /// Queues a message, waiting while the queue is full. The answer comes by the [`PendingReceipt`].
+    /// Queues a message, waiting while the queue is full. The [`PendingReceipt`] resolves to the answer.
     ///
-    /// Cancel-safe: dropped while it waits, nothing is sent.
+    /// Cancel-safe: if the future is dropped while it waits, nothing is sent.
     ///
     /// # Errors
-    /// [`SessionError::Unsendable`] for headers that cannot be written, [`SessionError::Closed`] if the session is over.
+    /// [`SessionError::Unsendable`] for headers that cannot be written, [`SessionError::Closed`] if the session has
+    /// ended.
     pub async fn send(&self, frame: SendFrame) -> Result<PendingReceipt, SendFailure> {
         let receipt = self.number();
         let id = receipt_id(&self.shared.epoch, receipt);
@@ -156,14 +157,14 @@ impl Session {
         Ok(PendingReceipt { answer, closed: self.closed.clone() })
     }
 
-    /// Subscribes, and waits until the broker has taken it (its RECEIPT, or a first MESSAGE).
+    /// Subscribes and waits until the broker has accepted the subscription (its RECEIPT, or a first MESSAGE).
     ///
     /// # Errors
-    /// [`SessionError`]; a broker that refuses ends the session. [`Subscribe::fall_back`] says whether to try the other
+    /// [`SessionError`]; a refusal ends the session. [`Subscribe::fall_back`] decides whether to retry with the other
     /// acknowledgement mode.
     pub async fn subscribe(&self, subscribe: &Subscribe) -> Result<Subscription, SessionError> {
         let (number, receipt) = (self.number(), self.number());
-        // STOMP 1.0 knows auto and client only, and a broker may take an unknown mode for auto.
+        // STOMP 1.0 has only auto and client, and a broker may treat an unknown mode as auto.
         let mode = if self.shared.version == Version::V1_0 { AckMode::Client } else { subscribe.mode };
         let head = self.subscribe_head(subscribe, mode, number, receipt)?;
         let (sender, deliveries) = mpsc::unbounded_channel();
@@ -204,8 +205,8 @@ impl Session {
         self.head(Command::Subscribe, &own, &subscribe.headers)
     }
 
-    /// Ends a subscription and waits for the broker's RECEIPT. What was delivered before can still be taken; it is not
-    /// acknowledged any more and stays with the broker.
+    /// Ends a subscription and waits for the broker's RECEIPT. Earlier deliveries can still be taken, but their tokens
+    /// no longer acknowledge anything: the broker keeps the messages.
     ///
     /// # Errors
     /// [`SessionError`]
@@ -218,11 +219,11 @@ impl Session {
         answer.await.unwrap_or_else(|_| Err(self.over()))
     }
 
-    /// Sends what is queued, every ACK given so far and DISCONNECT, and waits up to `grace` for its RECEIPT. The
+    /// Sends all queued frames, every ACK given so far and DISCONNECT, and waits up to `grace` for its RECEIPT. The
     /// connection is closed in any case.
     ///
-    /// `true` means that the broker has taken everything before the DISCONNECT; `false` that it may have lost some of
-    /// the ACKs, and may deliver those messages again.
+    /// `true` means that the broker has processed everything before the DISCONNECT; `false` that it may have missed
+    /// ACKs and may redeliver those messages.
     pub async fn disconnect(&self, grace: Duration) -> bool {
         let receipt = self.number();
         let id = receipt_id(&self.shared.epoch, receipt);
@@ -236,14 +237,14 @@ impl Session {
         timeout(grace, exchange).await.unwrap_or(false)
     }
 
-    /// Waits until the session is over and says why.
+    /// Waits for the end of the session and returns the reason.
     pub async fn closed(&self) -> Arc<Closed> {
         let mut closed = self.closed.clone();
         let _ = closed.wait_for(Option::is_some).await;
         reason(&closed)
     }
 
-    /// Why the session is over; `None` while it is not.
+    /// Why the session ended; `None` while it is open.
     #[must_use]
     pub fn ended(&self) -> Option<Arc<Closed>> {
         self.closed.borrow().clone()
@@ -274,9 +275,9 @@ impl Session {
     }
 }
 
-/// The answer to one SEND, still to come.
+/// The pending answer to one SEND.
 #[derive(Debug)]
-#[must_use = "only its RECEIPT says that the broker has a message"]
+#[must_use = "only a RECEIPT confirms that the broker has the message"]
 pub struct PendingReceipt {
     answer: oneshot::Receiver<Result<Receipt, SendFailure>>,
     closed: watch::Receiver<Option<Arc<Closed>>>,
@@ -293,7 +294,7 @@ impl Future for PendingReceipt {
     }
 }
 
-/// Why a session is over; where its task vanished without a word (a runtime that was shut down), that was us.
+/// Why a session ended. If its task vanished without a reason (the runtime was shut down), this side closed it.
 fn reason(closed: &watch::Receiver<Option<Arc<Closed>>>) -> Arc<Closed> {
     closed.borrow().clone().unwrap_or_else(|| Arc::new(Closed::ByUs))
 }

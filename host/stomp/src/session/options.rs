@@ -9,22 +9,22 @@ use zeroize::Zeroizing;
 use crate::budget::MemoryBudget;
 use crate::decode::Limits;
 
-/// How a session behaves; the same for every connection of a channel. Clones share the memory budget.
+/// Options of a session, the same for every connection of a channel. Clones share the memory budget.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// The `host` header of CONNECT.
     pub virtual_host: String,
-    /// User name and password, for brokers that ask for them beside or instead of a client certificate.
+    /// User name and password, for brokers that require them with or without a client certificate.
     pub login: Option<Login>,
-    /// Heart-beats both ways.
+    /// Heart-beats in both directions.
     pub heart_beat: HeartBeat,
-    /// How long CONNECTED may take.
+    /// Deadline for CONNECTED.
     pub connected_timeout: Duration,
-    /// How long a RECEIPT may take, counted from when its frame was written.
+    /// Deadline for a RECEIPT, from the time its frame is written.
     pub receipt_timeout: Duration,
-    /// How long an incomplete frame may go on at less than a kilobyte a second.
+    /// How long an incomplete frame may arrive at less than a kilobyte per second.
     pub frame_deadline: Duration,
-    /// What the broker may send.
+    /// Limits on what the broker may send.
     pub limits: Limits,
     /// Memory for deliveries, shared with other sessions.
     pub memory: MemoryBudget,
@@ -45,7 +45,7 @@ impl Default for SessionOptions {
     }
 }
 
-/// A user name and a password. The password is wiped when dropped and shown by no `Debug`.
+/// A user name and a password. The password is wiped on drop; `Debug` shows neither.
 #[derive(Clone)]
 pub struct Login {
     /// The `login` header.
@@ -60,17 +60,16 @@ impl fmt::Debug for Login {
     }
 }
 
-/// The heart-beats we offer. What is kept to is negotiated: in each direction the longer of both sides' intervals, none
-/// if either side says 0.
+/// The heart-beats offered. The longer interval of both sides applies in each direction, none if either side offers 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartBeat {
-    /// We can send one in this interval; zero for none.
+    /// The interval at which this side can send; zero for none.
     pub outgoing: Duration,
-    /// We want one in this interval; zero for none.
+    /// The interval at which this side wants to receive; zero for none.
     pub incoming: Duration,
-    /// What is added to twice the incoming interval before the broker is given up.
+    /// Added to twice the incoming interval before the session ends.
     pub grace: Duration,
-    /// The shortest interval kept to, whatever was negotiated.
+    /// The shortest interval honoured, whatever was negotiated.
     pub shortest: Duration,
 }
 
@@ -89,11 +88,11 @@ impl Default for HeartBeat {
 /// A message to send. The session adds `content-length`, `persistent:true` and `receipt`.
 #[derive(Clone, Debug)]
 pub struct SendFrame {
-    /// Where to.
+    /// The destination.
     pub destination: String,
     /// Further headers, such as `empa-id`.
     pub headers: Vec<(String, String)>,
-    /// The body; not copied.
+    /// The body.
     pub body: Bytes,
 }
 
@@ -102,8 +101,7 @@ pub struct SendFrame {
 pub enum AckMode {
     /// One by one.
     ClientIndividual,
-    /// Cumulatively: an ACK covers everything delivered before it, so only the contiguous part that is done is
-    /// acknowledged.
+    /// Cumulatively: an ACK covers all earlier deliveries, so that only the contiguous acknowledged part is sent.
     Client,
 }
 
@@ -116,15 +114,15 @@ impl AckMode {
     }
 }
 
-/// A subscription to ask for.
+/// A subscription request.
 #[derive(Clone, Debug)]
 pub struct Subscribe {
-    /// What to listen to.
+    /// The destination.
     pub destination: String,
-    /// How many deliveries the broker may have sent and not seen acknowledged (`prefetch-count`,
-    /// `activemq.prefetchSize`); `None` for none at all.
+    /// Maximum number of unacknowledged deliveries (`prefetch-count`, `activemq.prefetchSize`); `None` for no
+    /// deliveries at all.
     pub prefetch: Option<u32>,
-    /// How many bytes likewise, for brokers that count bytes (`consumer-window-size`, Artemis).
+    /// The same limit in bytes, for brokers that count bytes (`consumer-window-size`, Artemis).
     pub window_bytes: u64,
     /// The requested mode. STOMP 1.0 has only `client`.
     pub mode: AckMode,
@@ -133,7 +131,7 @@ pub struct Subscribe {
 }
 
 impl Subscribe {
-    /// A subscription to `destination` with individual acknowledgement, 128 deliveries and 16 MiB ahead.
+    /// A subscription to `destination` with individual acknowledgement and a prefetch of 128 deliveries and 16 MiB.
     #[must_use]
     pub fn new(destination: impl Into<String>) -> Self {
         Self {
@@ -145,15 +143,15 @@ impl Subscribe {
         }
     }
 
-    /// The same with another prefetch.
+    /// This request with another prefetch.
     #[must_use]
     pub fn with_prefetch(mut self, prefetch: u32) -> Self {
         self.prefetch = Some(prefetch);
         self
     }
 
-    /// A subscription that asks for a stream and takes nothing: RabbitMQ refuses it for every other queue, see
-    /// [`rabbitmq`](crate::rabbitmq).
+    /// A subscription with a stream offset and no prefetch, which RabbitMQ refuses for every queue that is not a
+    /// stream; see [`rabbitmq`](crate::rabbitmq).
     #[must_use]
     pub(crate) fn to_be_refused(destination: impl Into<String>) -> Self {
         Self {
@@ -164,7 +162,7 @@ impl Subscribe {
         }
     }
 
-    /// The prefetch as RabbitMQ and as ActiveMQ want it. To the first, 0 means any number and -1 none.
+    /// The prefetch headers for RabbitMQ and for ActiveMQ. For RabbitMQ, 0 means unlimited and -1 none.
     pub(super) fn prefetch_counts(&self) -> (String, String) {
         match self.prefetch {
             Some(count) => (count.to_string(), count.to_string()),
@@ -172,8 +170,8 @@ impl Subscribe {
         }
     }
 
-    /// Changes to [`AckMode::Client`] if `error` says that the broker does not know the individual mode, and says whether
-    /// it did: then the same subscription is worth another attempt on a new session.
+    /// Changes to [`AckMode::Client`] if `error` shows that the broker does not support the individual mode. Returns
+    /// whether the mode changed: the subscription can then be retried on a new session.
     pub fn fall_back(&mut self, error: &super::SessionError) -> bool {
         let text = error.broker_text().unwrap_or_default().to_ascii_lowercase();
         let about_mode = text.contains("client-individual")

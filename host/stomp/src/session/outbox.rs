@@ -1,24 +1,24 @@
-//! Frames waiting to be written, gathered into as few writes as possible.
+//! Frames waiting to be written, combined into as few writes as possible.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-/// How many pieces one vectored write takes at most.
+/// Maximum number of pieces in one vectored write.
 pub(super) const SLICES: usize = 64;
-/// Above this many bytes no further request is taken up.
+/// From this many queued bytes on, no further request is taken.
 const FULL: usize = 1024 * 1024;
-/// Pieces below this are copied together.
+/// Bodies below this many bytes are copied into the shared buffer.
 const COPIED_BELOW: usize = 4 * 1024;
 
-/// A queue of bytes. Heads and small bodies share a buffer; large bodies are in it by reference.
+/// A queue of bytes. Heads and small bodies share a buffer; large bodies are kept by reference.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pieces: VecDeque<Bytes>,
     tail: BytesMut,
     queued: usize,
-    /// All bytes ever queued and ever written, to see when a frame has left.
+    /// Total bytes queued and written, to determine when a frame is written.
     pub(super) total_queued: u64,
     pub(super) total_written: u64,
     unflushed: bool,
@@ -49,22 +49,22 @@ impl Outbox {
         self.total_queued += bytes as u64;
     }
 
-    /// Whether further requests may be taken up.
+    /// Whether further requests may be taken.
     pub(super) fn has_room(&self) -> bool {
         self.queued < FULL
     }
 
-    /// Whether all is written (perhaps not flushed).
+    /// Whether everything is written, if not flushed.
     pub(super) fn is_empty(&self) -> bool {
         self.queued == 0
     }
 
-    /// Whether there is anything to write or to flush.
+    /// Whether there is nothing to write or to flush.
     pub(super) fn is_idle(&self) -> bool {
         self.queued == 0 && !self.unflushed
     }
 
-    /// Fills `slices` with what must be written next and returns how many it filled.
+    /// Fills `slices` with the next bytes to write and returns how many it filled.
     pub(super) fn slices<'o>(&'o self, slices: &mut [IoSlice<'o>; SLICES]) -> usize {
         let pieces = self.pieces.iter().map(|piece| &piece[..]).chain(std::iter::once(&self.tail[..]));
         let mut count = 0;
@@ -75,7 +75,7 @@ impl Outbox {
         count
     }
 
-    /// Forgets the first `written` bytes.
+    /// Removes the first `written` bytes.
     pub(super) fn advance(&mut self, written: usize) {
         self.queued = self.queued.saturating_sub(written);
         self.total_written += written as u64;
@@ -96,7 +96,7 @@ impl Outbox {
         self.unflushed = false;
     }
 
-    /// Drops everything: the stream takes nothing any more.
+    /// Drops everything, after writing failed.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
         self.tail.clear();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_the_same_bytes_whatever_the_size_of_the_writes() {
+    fn writes_the_same_bytes_for_every_size_of_writes() {
         for at_most in [1, 2, 4095, 4096, 4097, usize::MAX] {
             let mut outbox = Outbox::default();
             let mut expected = Vec::new();

@@ -1,5 +1,5 @@
-//! Which frames of ours wait for a RECEIPT. Ids are unique per connection, so a receipt of an earlier connection, or one
-//! that comes twice, is found out.
+//! Frames that wait for a RECEIPT. Ids are unique per connection, so that a receipt of an earlier connection or a
+//! duplicate is detected.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 
 use super::error::{Closed, SessionError};
 
-/// The broker's word that it has taken over one SEND: made only when a RECEIPT frame names that very frame.
+/// The broker's confirmation of one SEND, created only when a RECEIPT frame names that SEND.
 ///
-/// Nothing else makes one:
+/// It cannot be constructed elsewhere:
 /// ```compile_fail
 /// let forged = sesame_stomp::Receipt { id: String::new() };
 /// ```
 #[derive(Debug)]
-#[must_use = "a receipt is what allows an outgoing element to be removed"]
+#[must_use = "only a receipt permits removing an outgoing element"]
 pub struct Receipt {
     id: String,
 }
@@ -29,12 +29,12 @@ impl Receipt {
     }
 }
 
-/// Who waits for the receipt.
+/// What waits for a receipt.
 #[derive(Debug)]
 pub(super) enum Waiter {
     /// A SEND.
     Send(oneshot::Sender<Result<Receipt, SessionError>>),
-    /// A SUBSCRIBE, by its number; its waiter is kept with the subscription, because a first MESSAGE answers it too.
+    /// A SUBSCRIBE, by its number; its sender is kept with the subscription, because a first MESSAGE also answers it.
     Subscribe(u64),
     /// An UNSUBSCRIBE, by its number.
     Unsubscribe(u64, oneshot::Sender<Result<(), SessionError>>),
@@ -66,13 +66,13 @@ impl Receipts {
         Self { epoch, outstanding: BTreeMap::new(), unwritten: VecDeque::new() }
     }
 
-    /// Waits for receipt `number`, whose frame has left when `ends_at` bytes are written.
+    /// Registers receipt `number`, whose frame is written once `ends_at` bytes are written in total.
     pub(super) fn expect(&mut self, number: u64, ends_at: u64, waiter: Waiter) {
         self.outstanding.insert(number, Outstanding { waiter, written: None });
         self.unwritten.push_back((ends_at, number));
     }
 
-    /// Starts the clock of every frame that has left by now.
+    /// Starts the timeout of every frame that is written by now.
     pub(super) fn written(&mut self, total_written: u64, now: Duration) {
         while let Some((ends_at, number)) = self.unwritten.front().copied() {
             if ends_at > total_written {
@@ -85,7 +85,7 @@ impl Receipts {
         }
     }
 
-    /// Takes out the frame that `id` names; `None` if none is outstanding under exactly this id.
+    /// Removes the frame that `id` names; `None` if none is outstanding under exactly this id.
     pub(super) fn take(&mut self, id: &[u8]) -> Option<(Waiter, Receipt)> {
         let id = std::str::from_utf8(id).ok()?;
         let number: u64 = id.strip_prefix(&*self.epoch)?.strip_prefix('-')?.parse().ok()?;
@@ -96,14 +96,14 @@ impl Receipts {
         Some((outstanding.waiter, Receipt { id: id.to_owned() }))
     }
 
-    /// Takes out a frame that has waited for `timeout` or longer.
+    /// Removes a frame that has waited for `timeout` or longer.
     pub(super) fn take_expired(&mut self, now: Duration, timeout: Duration) -> Option<Waiter> {
         let expired = |o: &Outstanding| o.written.is_some_and(|written| now.saturating_sub(written) >= timeout);
         let number = self.outstanding.iter().find(|(_, o)| expired(o)).map(|(number, _)| *number)?;
         self.outstanding.remove(&number).map(|outstanding| outstanding.waiter)
     }
 
-    /// Fails whatever still waits.
+    /// Fails all outstanding frames.
     pub(super) fn fail_all(&mut self, closed: &Arc<Closed>) {
         for (_, outstanding) in std::mem::take(&mut self.outstanding) {
             outstanding.waiter.fail(SessionError::Closed(Arc::clone(closed)));
@@ -112,7 +112,7 @@ impl Receipts {
 }
 
 impl Waiter {
-    /// Reports a failure to the waiter, if there still is one.
+    /// Reports a failure to the caller, if it still waits.
     pub(super) fn fail(self, error: SessionError) {
         match self {
             Self::Send(reply) => drop(reply.send(Err(error))),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_starts_when_the_frame_has_left() {
+    fn the_timeout_starts_when_the_frame_is_written() {
         let (mut receipts, _answer) = receipts();
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         receipts.written(99, second);

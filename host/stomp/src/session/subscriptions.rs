@@ -1,4 +1,4 @@
-//! The subscriptions of a connection: where a MESSAGE belongs, and which ACK may be sent.
+//! The subscriptions of a connection: which one a MESSAGE belongs to, and which ACK may be sent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,29 +11,29 @@ use super::options::AckMode;
 use crate::frame::{Headers, Version};
 use crate::quote::quoted;
 
-/// One subscription as the session's task knows it.
+/// The task's state of one subscription.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) destination: String,
     pub(super) mode: AckMode,
     pub(super) deliveries: mpsc::UnboundedSender<Delivery>,
-    /// Told once, by the RECEIPT or by the first MESSAGE, that the broker took the subscription.
+    /// Notified once, at the RECEIPT or the first MESSAGE, that the broker accepted the subscription.
     pub(super) accepted: Option<oneshot::Sender<Result<(), SessionError>>>,
     pub(super) next_sequence: u64,
     pub(super) prefix: Prefix,
-    /// UNSUBSCRIBE is on its way: brokers answer an ACK after it by ERROR.
+    /// UNSUBSCRIBE is queued. No ACK may follow it: brokers answer that with ERROR.
     pub(super) ending: bool,
 }
 
 impl Entry {
-    /// Reports to the waiter that the broker accepted the subscription.
+    /// Notifies the caller that the broker accepted the subscription.
     pub(super) fn accept(&mut self) {
         if let Some(accepted) = self.accepted.take() {
             let _ = accepted.send(Ok(()));
         }
     }
 
-    /// The id to put into an ACK now that `ack` is done; `None` if it has to wait for an earlier delivery.
+    /// The id to send in an ACK for `ack`; `None` if it has to wait for an earlier delivery.
     fn acknowledge(&mut self, ack: Ack) -> Option<Bytes> {
         match self.mode {
             AckMode::ClientIndividual => Some(ack.id),
@@ -42,7 +42,7 @@ impl Entry {
     }
 }
 
-/// The deliveries of a cumulative subscription from the first one that is not done.
+/// The deliveries of a cumulative subscription, from the first unacknowledged one.
 #[derive(Debug, Default)]
 pub(super) struct Prefix {
     first: u64,
@@ -50,7 +50,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// Notes that `ack` is done and gives the id of the last delivery of the contiguous part that is.
+    /// Notes `ack` and returns the id of the last delivery of the contiguous acknowledged part, if that part grew.
     fn done(&mut self, ack: Ack) -> Option<Bytes> {
         let place = usize::try_from(ack.sequence.checked_sub(self.first)?).ok()?;
         if self.done.len() <= place {
@@ -71,7 +71,7 @@ impl Prefix {
 pub(super) struct Subscriptions {
     version: Version,
     open: BTreeMap<u64, Entry>,
-    /// Subscriptions that were ended: what still comes for them is discarded.
+    /// Ended subscriptions, whose messages are discarded.
     ended: BTreeSet<u64>,
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Subscriptions {
 pub(super) enum Place<'s> {
     /// To this subscription.
     Open(u64, &'s mut Entry),
-    /// Nowhere: the subscription was ended.
+    /// Nowhere: the subscription has ended.
     Ended,
 }
 
@@ -96,14 +96,14 @@ impl Subscriptions {
         self.open.get_mut(&number)
     }
 
-    /// Ends a subscription: its deliveries that were handed over are all there will be.
+    /// Ends a subscription: it gets no further deliveries.
     pub(super) fn end(&mut self, number: u64) {
         if self.open.remove(&number).is_some() {
             self.ended.insert(number);
         }
     }
 
-    /// Finds the subscription of a MESSAGE. STOMP 1.0 brokers may leave the header out: then the destination decides.
+    /// Finds the subscription of a MESSAGE. STOMP 1.0 brokers may omit the header; then the destination decides.
     pub(super) fn find(&mut self, headers: &Headers) -> Result<Place<'_>, ProtocolError> {
         let named = headers.bytes("subscription");
         let unknown = || ProtocolError::UnknownSubscription { subscription: quoted(named.unwrap_or_default()) };
@@ -125,14 +125,14 @@ impl Subscriptions {
         same.or(only).map(|(number, _)| *number)
     }
 
-    /// The id to put into an ACK now that `ack` is done; `None` if nothing is to be sent now.
+    /// The subscription number and the id to send in an ACK for `ack`; `None` if no ACK is to be sent now.
     pub(super) fn acknowledge(&mut self, ack: Ack) -> Option<(u64, Bytes)> {
         let number = ack.subscription;
         let entry = self.open.get_mut(&number).filter(|entry| !entry.ending)?;
         entry.acknowledge(ack).map(|id| (number, id))
     }
 
-    /// Fails the callers that still wait for a subscription to be accepted.
+    /// Fails the callers that wait for a subscription to be accepted.
     pub(super) fn fail_all(&mut self, error: &SessionError) {
         for entry in self.open.values_mut() {
             if let Some(accepted) = entry.accepted.take() {
@@ -143,12 +143,12 @@ impl Subscriptions {
     }
 }
 
-/// The canonical form of a subscription number.
+/// Parses a subscription number in canonical form.
 fn parse_number(text: &str) -> Option<u64> {
     text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
 
-/// The header that holds what an ACK must give back.
+/// The header with the id that an ACK must return.
 pub(super) fn ack_header(version: Version) -> &'static str {
     if version == Version::V1_2 { "ack" } else { "message-id" }
 }

@@ -1,4 +1,4 @@
-//! The one task that owns the socket of a session: it reads, writes and keeps time, and never waits for a consumer.
+//! The task that owns the socket of a session. It reads, writes and checks deadlines, and never waits for a consumer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,18 +18,18 @@ use crate::budget::{MemoryBudget, Reservation};
 use crate::decode::{Decoder, Event};
 use crate::frame::Command;
 
-/// How much one read takes, and how much is read ahead of a large body.
+/// Size of the read buffer.
 pub(super) const READ_AHEAD: usize = 64 * 1024;
-/// What a delivery costs beside its headers and its body.
+/// Memory counted for a delivery in addition to its headers and body.
 const OVERHEAD: usize = 1024;
-/// The first share of a body of unannounced length.
+/// First reservation for a body of unannounced length.
 const OPEN_BODY: usize = 64 * 1024;
-/// Requests and ACKs taken up at a time.
+/// Maximum number of requests or ACKs taken at a time.
 const BATCH: usize = 64;
-/// How long closing the stream may take.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// Below this rate, in bytes a second, an old incomplete frame is given up.
-const SLOWEST: u64 = 1024;
+/// Deadline for closing the stream.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The session ends if an incomplete frame is past its deadline and arrives below this rate, in bytes per second.
+const MINIMUM_RATE: u64 = 1024;
 
 type Waiting = Pin<Box<dyn Future<Output = Option<Reservation>> + Send>>;
 
@@ -47,18 +47,18 @@ pub(super) struct Task<S> {
     pub(super) intake: Intake,
 }
 
-/// How much of the frame in progress has arrived.
+/// State of reading: the frame in progress and its memory.
 #[derive(Default)]
 pub(super) struct Intake {
-    /// The memory budget's share of the frame in progress.
+    /// Memory reserved for the frame in progress.
     reservation: Option<Reservation>,
-    /// What that frame costs beside its body.
+    /// Memory counted for that frame in addition to its body.
     fixed: usize,
-    /// Set while we wait for that share and do not read.
+    /// Set while reading is paused until memory is free.
     waiting: Option<Waiting>,
-    /// When the frame in progress began, and how many bytes had arrived by then.
+    /// When the frame in progress began, and the total of bytes read at that time.
     began: Option<(Duration, u64)>,
-    /// Bytes read in all.
+    /// Total of bytes read.
     total: u64,
 }
 
@@ -72,18 +72,18 @@ enum Step {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
-    /// Serves until the session is over, reports the reason to all waiters, and closes the stream.
+    /// Runs until the session ends, reports the reason to all waiters, and closes the stream.
     pub(super) async fn run(mut self) {
         let closed = Arc::new(match self.serve().await {
             Ok(never) => match never {},
             Err(closed) => closed,
         });
-        tracing::debug!(reason = %closed, "session over");
+        tracing::debug!(reason = %closed, "session ended");
         self.closed.send_replace(Some(Arc::clone(&closed)));
         self.core.finish(&closed);
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
-        let _ = timeout(FAREWELL, self.writer.shutdown()).await;
+        let _ = timeout(SHUTDOWN_TIMEOUT, self.writer.shutdown()).await;
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Closed> {
@@ -96,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
                 Step::Read(result) => self.received(result)?,
                 Step::Reserved(reservation) => self.resume(reservation)?,
                 Step::Requests(0) => return Err(Closed::ByUs),
-                Step::Requests(_) => self.take_up(&mut requests)?,
+                Step::Requests(_) => self.take_requests(&mut requests)?,
                 Step::Acks => acks.drain(..).try_for_each(|ack| self.core.acknowledge(ack))?,
                 Step::Wrote(Ok(Some(written))) => self.core.wrote(written),
                 Step::Wrote(Ok(None)) => self.core.outbox.flushed(),
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
                 self.core.read();
                 self.take_frames()
             }
-            // rustls' word for a peer that closed without close_notify.
+            // rustls returns this if a peer closes without close_notify.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.core.end_of_stream(self.decoder.mid_frame(&self.input)))
             }
@@ -140,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         }
     }
 
-    /// Acts on every whole frame in the buffer, until one needs memory that is not free.
+    /// Handles every complete frame in the buffer, until one needs memory that is not free.
     fn take_frames(&mut self) -> Result<(), Closed> {
         while self.intake.waiting.is_none() {
             let Some(event) = self.decoder.decode(&mut self.input).map_err(ProtocolError::Frame)? else {
@@ -173,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         Ok(())
     }
 
-    /// Takes a share of the memory budget for a body of `length`, or stops reading until there is one.
+    /// Reserves memory for a body of `length`, or pauses reading until it is free.
     fn reserve(&mut self, length: usize) {
         let bytes = length + self.intake.fixed;
         self.intake.reservation = None;
@@ -188,10 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         }
     }
 
-    /// Notes when an incomplete frame began, and enlarges the share of one whose length is not known.
+    /// Notes when an incomplete frame began, and enlarges the reservation of a body of unannounced length.
     ///
-    /// The old share is returned before the larger one is requested: two sessions that each hold half of the budget
-    /// and wait for the other half would wait for ever.
+    /// The old reservation is freed before the larger one is requested: two sessions that each hold half of the budget
+    /// and wait for the other half would deadlock.
     fn watch_frame(&mut self) {
         if self.intake.waiting.is_some() {
             return;
@@ -210,8 +210,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         }
     }
 
-    /// How many bytes may be read now: a body of unannounced length must not outgrow its share, and nothing of it is
-    /// read beyond the limit.
+    /// How many bytes may be read now: a body of unannounced length must not exceed its reservation, and is not read
+    /// beyond the limit.
     fn readable(&self) -> usize {
         let Some(room) = self.decoder.open_room(self.input.len()) else { return usize::MAX };
         match &self.intake.reservation {
@@ -229,9 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         self.take_frames()
     }
 
-    /// Takes up requests in their order. Once a DISCONNECT is among them we read on whatever the budget says: deliveries
-    /// are discarded from then on.
-    fn take_up(&mut self, requests: &mut Vec<Request>) -> Result<(), Closed> {
+    /// Handles requests in order. A DISCONNECT resumes reading whatever the budget: deliveries are discarded from then on.
+    fn take_requests(&mut self, requests: &mut Vec<Request>) -> Result<(), Closed> {
         for request in requests.drain(..) {
             if matches!(request, Request::Disconnect { .. } | Request::Unsubscribe { .. }) {
                 self.take_acks()?;
@@ -244,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         Ok(())
     }
 
-    /// Takes up every ACK given so far: after an UNSUBSCRIBE or DISCONNECT the broker takes none.
+    /// Queues every ACK given so far: brokers refuse an ACK after UNSUBSCRIBE or DISCONNECT.
     fn take_acks(&mut self) -> Result<(), Closed> {
         while let Ok(ack) = self.acks.try_recv() {
             self.core.acknowledge(ack)?;
@@ -259,16 +258,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
         };
         let age = self.core.clock.now().saturating_sub(began);
         let after = self.core.frame_deadline();
-        let slow = (self.intake.total - total) < age.as_secs().max(1) * SLOWEST;
+        let slow = (self.intake.total - total) < age.as_secs().max(1) * MINIMUM_RATE;
         if age >= after && slow { Err(Closed::FrameTooSlow { after }) } else { Ok(()) }
     }
 }
 
 /// Makes room in the buffer for the next read.
 ///
-/// A body of unannounced length may grow up to the limit. The buffer then grows to fractions of the limit by powers of
-/// two, so that the old and the new one together are never much larger than the limit: doubled from anywhere, they would
-/// take up to twice as much while one is copied to the other.
+/// A body of unannounced length may grow up to the limit. Its buffer grows to fractions of the limit by powers of two,
+/// so that the old and the new buffer together are never much larger than the limit. Doubling from any other size would
+/// take up to twice as much while one buffer is copied to the other.
 fn make_room(input: &mut BytesMut, decoder: &Decoder) {
     let length = input.len();
     match decoder.open_room(length) {
@@ -282,7 +281,7 @@ fn make_room(input: &mut BytesMut, decoder: &Decoder) {
     }
 }
 
-/// The smallest of `most`, `most`/2, `most`/4 … that leaves room for another read; `most` where none does.
+/// The smallest of `most`, `most`/2, `most`/4 … that leaves room for another read; `most` if none does.
 fn open_capacity(length: usize, most: usize) -> usize {
     let enough = length + READ_AHEAD;
     let mut capacity = most;
@@ -299,7 +298,7 @@ async fn granted(waiting: &mut Option<Waiting>) -> Option<Reservation> {
     }
 }
 
-/// One write of what waits, or a flush where all is written: `None`.
+/// Writes queued bytes once and returns their number; flushes and returns `None` if everything is written.
 async fn write_some<W: AsyncWrite + Unpin>(writer: &mut W, outbox: &Outbox) -> io::Result<Option<usize>> {
     if outbox.is_empty() {
         writer.flush().await?;
@@ -333,7 +332,7 @@ mod tests {
             make_room(&mut input, &decoder);
             if input.capacity() != before.0 {
                 moves += 1;
-                // Of the new buffer only what was copied is touched by then.
+                // At that time only the copied part of the new buffer is touched.
                 most = most.max(before.0 + before.1);
             }
             let count = (input.capacity() - input.len()).min(READ_AHEAD);

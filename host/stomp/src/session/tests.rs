@@ -1,4 +1,4 @@
-//! A session against a peer that writes literal bytes, and against the demo broker.
+//! Tests of a session with a peer that writes literal bytes, and with the demo broker.
 
 mod protocol;
 mod receiving;
@@ -16,10 +16,10 @@ use crate::decode::{Decoder, Event, Limits};
 use crate::frame::{Frame, Origin};
 use testkit::broker::Broker;
 
-/// How long a test waits for something that must come.
+/// How long a test waits for an expected event.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The other end of a session, under the test's control.
+/// The other end of a session, controlled by the test.
 struct Peer {
     stream: DuplexStream,
     decoder: Decoder,
@@ -53,7 +53,7 @@ impl Peer {
         timeout(PATIENCE, next).await.expect("a frame in time")
     }
 
-    /// Waits for SUBSCRIBE, answers its RECEIPT and gives its id.
+    /// Waits for SUBSCRIBE, sends its RECEIPT and returns its id.
     async fn take_subscription(&mut self) -> String {
         let frame = self.frame().await;
         assert_eq!(frame.command, Command::Subscribe);
@@ -79,7 +79,7 @@ async fn open_with(options: SessionOptions, connected: &str) -> (Result<Session,
     (Session::open(ours, options).await, peer)
 }
 
-/// An open session of `version` and its peer; CONNECT is read already.
+/// An open session of `version` and its peer, which has read CONNECT.
 async fn session(options: SessionOptions, version: &str) -> (Session, Peer) {
     let (session, mut peer) = open_with(options, &format!("CONNECTED\nversion:{version}\n\n\0")).await;
     assert_eq!(peer.frame().await.command, Command::Connect);
@@ -102,7 +102,7 @@ async fn with_broker(options: SessionOptions, broker: &Broker) -> Session {
 }
 
 async fn next(subscription: &mut Subscription) -> Delivery {
-    timeout(PATIENCE, subscription.next()).await.expect("a delivery in time").expect("the session lives")
+    timeout(PATIENCE, subscription.next()).await.expect("a delivery in time").expect("an open session")
 }
 
 /// Waits until `fact` holds.

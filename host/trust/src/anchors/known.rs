@@ -1,4 +1,4 @@
-//! What the CA directory held at one time, found by the names it is asked for.
+//! A snapshot of the CA directory, indexed by name.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,13 +21,13 @@ pub struct CrlSummary {
     pub issuer: DistinguishedName,
     /// Its date of issue, in seconds since 1970.
     pub this_update: u64,
-    /// When it must be renewed, in seconds since 1970.
+    /// Its next update, in seconds since 1970.
     pub next_update: Option<u64>,
-    /// How many certificates it lists.
+    /// Number of revoked certificates.
     pub revoked: usize,
 }
 
-/// Trust anchors, authorities, CRLs and signing policies as they were read at one time.
+/// A snapshot of trust anchors, authorities, CRLs and signing policies.
 #[derive(Debug)]
 pub(crate) struct Anchors {
     settings: TrustSettings,
@@ -36,13 +36,13 @@ pub(crate) struct Anchors {
     crls: HashMap<DistinguishedName, Vec<Arc<Crl>>>,
     broken_crls: Vec<BrokenCrl>,
     policies: HashMap<DistinguishedName, Vec<String>>,
-    /// Authorities whose policy file cannot be used, by the name hash of OpenSSL.
-    closed: HashMap<u32, PathBuf>,
+    /// Policy files that cannot be used, by OpenSSL's name hash of the authority.
+    unusable_policies: HashMap<u32, PathBuf>,
     warnings: Vec<String>,
 }
 
 impl Anchors {
-    /// Reads everything the settings name. A CRL that became unreadable is taken from `before`.
+    /// Reads all files of the settings. A CRL that became unreadable is taken from `before`.
     pub(crate) fn load(settings: &TrustSettings, before: Option<&Self>) -> Result<Self, TrustError> {
         let last_good: HashMap<PathBuf, Arc<Crl>> =
             before.into_iter().flat_map(Self::all_crls).map(|crl| (crl.file.clone(), Arc::clone(crl))).collect();
@@ -54,7 +54,7 @@ impl Anchors {
     }
 
     fn from_material(settings: TrustSettings, material: Material) -> Self {
-        let Material { authorities, crls, broken_crls, policies, closed, warnings } = material;
+        let Material { authorities, crls, broken_crls, policies, unusable_policies, warnings } = material;
         let mut by_subject: HashMap<_, Vec<usize>> = HashMap::new();
         for (index, authority) in authorities.iter().enumerate() {
             by_subject.entry(authority.subject.clone()).or_default().push(index);
@@ -63,30 +63,31 @@ impl Anchors {
         for crl in crls {
             crls_by_issuer.entry(crl.issuer.clone()).or_default().push(crl);
         }
-        Self { settings, authorities, by_subject, crls: crls_by_issuer, broken_crls, policies, closed, warnings }
+        let crls = crls_by_issuer;
+        Self { settings, authorities, by_subject, crls, broken_crls, policies, unusable_policies, warnings }
     }
 
-    /// The settings it was made with.
+    /// The settings it was loaded with.
     pub(crate) fn settings(&self) -> &TrustSettings {
         &self.settings
     }
 
-    /// How many self-signed trust anchors it holds.
+    /// Number of self-signed trust anchors.
     pub(crate) fn anchor_count(&self) -> usize {
         self.authorities.iter().filter(|authority| authority.self_signed).count()
     }
 
-    /// How many other certificates help to build paths.
+    /// Number of other certificates, which only help to build paths.
     pub(crate) fn intermediate_count(&self) -> usize {
         self.authorities.len() - self.anchor_count()
     }
 
-    /// How many authorities have a signing policy.
+    /// Number of authorities with a signing policy.
     pub(crate) fn policy_count(&self) -> usize {
         self.policies.len()
     }
 
-    /// The CRLs that can be used.
+    /// The usable CRLs, sorted by file.
     pub(crate) fn crls(&self) -> Vec<CrlSummary> {
         let summary = |crl: &Arc<Crl>| CrlSummary {
             file: crl.file.clone(),
@@ -100,7 +101,7 @@ impl Anchors {
         list
     }
 
-    /// What is wrong with single files, and what will be soon: one sentence each, naming the file.
+    /// Problems of single files, present and imminent: one sentence each, with the file name.
     pub(crate) fn warnings(&self, now: SystemTime) -> Vec<String> {
         let now = seconds(now);
         let mut list = self.warnings.clone();
@@ -110,9 +111,9 @@ impl Anchors {
             match crl.next_update {
                 Some(time) if time >= now => {}
                 Some(time) => {
-                    list.push(format!("CRL {} had to be renewed by {}", crl.file.display(), readable(time)));
+                    list.push(format!("CRL {} expired on {}", crl.file.display(), readable(time)));
                 }
-                None => list.push(format!("CRL {} has no date of its next update", crl.file.display())),
+                None => list.push(format!("CRL {} has no next update", crl.file.display())),
             }
         }
         list
@@ -133,7 +134,7 @@ impl Anchors {
         }
     }
 
-    /// The authorities of the CA directory of which there is no CRL.
+    /// The authorities of the CA directory without a CRL.
     fn without_crl(&self) -> Vec<DistinguishedName> {
         let mut list: Vec<DistinguishedName> =
             self.by_subject.keys().filter(|subject| !self.crls.contains_key(subject)).cloned().collect();
@@ -155,17 +156,17 @@ impl Anchors {
         self.crls.get(issuer).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A CRL file that was meant for this authority and cannot be used: by the hash in its name, by the issuer in it, or
-    /// because the authority's own file has the same name.
+    /// An unusable CRL file of this authority, recognised by the hash in its name, by its issuer, or because the
+    /// authority's own file has the same name.
     pub(crate) fn broken_crl_of(&self, issuer: &X509, subject: &DistinguishedName) -> Option<&BrokenCrl> {
-        let beside = |broken: &BrokenCrl| {
+        let same_stem = |broken: &BrokenCrl| {
             let stem = broken.file.with_extension("");
             self.authorities(subject).any(|authority| authority.file.with_extension("") == stem)
         };
         self.broken_crls.iter().find(|broken| {
             broken.hash.is_some_and(|hash| has_hash(issuer, hash))
                 || broken.issuer.as_ref() == Some(subject)
-                || beside(broken)
+                || same_stem(broken)
         })
     }
 
@@ -173,7 +174,7 @@ impl Anchors {
         self.policies.get(issuer).map(Vec::as_slice)
     }
 
-    pub(crate) fn closed_policy_of(&self, issuer: &X509) -> Option<&PathBuf> {
-        self.closed.get(&issuer.subject_name_hash())
+    pub(crate) fn unusable_policy_of(&self, issuer: &X509) -> Option<&PathBuf> {
+        self.unusable_policies.get(&issuer.subject_name_hash())
     }
 }

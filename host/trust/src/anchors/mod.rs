@@ -1,19 +1,19 @@
 //! Reads CA directories and PEM files.
 //!
 //! # On disk
-//! | name | taken for |
+//! | name | content |
 //! |---|---|
-//! | `HHHHHHHH.N` | certificates; `HHHHHHHH` must be OpenSSL's hash of the subject, of today or of before 1.0 |
+//! | `HHHHHHHH.N` | certificates; `HHHHHHHH` must be OpenSSL's hash of the subject, the current one or that before 1.0 |
 //! | `HHHHHHHH.rN` | a CRL |
 //! | `*.signing_policy` | a signing policy |
-//! | `*.pem *.crt *.cer *.der` | certificates, CRLs too; certificates only if the directory has no hashed names at all |
+//! | `*.pem *.crt *.cer *.der` | CRLs; certificates too if the directory has no hashed names |
 //! | `*.crl` | a CRL |
 //!
-//! Everything else in a directory is ignored. A path of the settings that is a file is read as a bundle of
-//! certificates and CRLs. PEM and DER are recognised by content.
+//! Other files in a directory are ignored. A path of the settings that is a file is read as a bundle of certificates
+//! and CRLs. PEM and DER are recognised by content.
 //!
-//! A directory with hashed names trusts what has such a name and nothing else, as OpenSSL does: where an operator
-//! removed the hashed name of an authority, its certificate beside it must not restore it.
+//! In a directory with hashed names only certificates with such a name are trusted, as in OpenSSL: if an operator
+//! removed the hashed name of an authority, another file with its certificate must not restore the trust.
 
 #[cfg(test)]
 mod tests;
@@ -43,11 +43,11 @@ pub(crate) use known::Anchors;
 pub use known::CrlSummary;
 pub use settings::{TrustError, TrustSettings};
 
-/// An authority that expires within this time is worth a warning.
+/// Warn about authorities that expire within this time.
 const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 const MAX_CERTIFICATE_FILE: u64 = 16 << 20;
 const MAX_CRL_FILE: u64 = 64 << 20;
-/// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`: a self-signed host certificate may lack the right to sign others.
+/// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`: a self-signed host certificate may lack keyCertSign.
 const NO_CERT_SIGN: i32 = 32;
 
 /// `X509_V_ERR_AKID_SKID_MISMATCH` and `X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH`.
@@ -65,16 +65,17 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Where the certificate ended, ends soon or is not valid yet: with what to do. Those of subordinate authorities too, since
-    /// what they issued is refused then. `now` is in seconds since 1970.
+    /// A warning with its remedy if the certificate has expired, expires soon or is not yet valid. Subordinate
+    /// authorities are included, since the certificates that they issued are then refused. `now` is in seconds since
+    /// 1970.
     pub(super) fn validity_warning(&self, now: u64) -> Option<String> {
         let (from, until) = (unix(self.certificate.not_before()), unix(self.certificate.not_after()));
         let what = if self.self_signed { "trust anchor" } else { "subordinate authority" };
         let named = format!("{what} {} ({})", self.subject, self.file.display());
         if until < now {
-            Some(format!("{named} expired on {}: put the renewed one in its place, or remove it", readable(until)))
+            Some(format!("{named} expired on {}: replace it with the renewed one or remove it", readable(until)))
         } else if from > now {
-            Some(format!("{named} is not valid before {}: is the clock right?", readable(from)))
+            Some(format!("{named} is not valid before {}: check the clock", readable(from)))
         } else if until < now + EXPIRY_WARNING.as_secs() {
             Some(format!("{named} expires on {}", readable(until)))
         } else {
@@ -89,23 +90,23 @@ pub(crate) struct BrokenCrl {
     pub(crate) file: PathBuf,
     /// The hash in its name.
     pub(crate) hash: Option<u32>,
-    /// The authority it names, if that much can be read.
+    /// The issuer of the CRL, if it can be read.
     pub(crate) issuer: Option<DistinguishedName>,
     pub(crate) reason: CrlError,
 }
 
-/// Everything that was read.
+/// The content of all files.
 #[derive(Debug, Default)]
 pub(crate) struct Material {
     pub(crate) authorities: Vec<Authority>,
     pub(crate) crls: Vec<Arc<Crl>>,
     pub(crate) broken_crls: Vec<BrokenCrl>,
     pub(crate) policies: HashMap<DistinguishedName, Vec<String>>,
-    pub(crate) closed: HashMap<u32, PathBuf>,
+    pub(crate) unusable_policies: HashMap<u32, PathBuf>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// What a file is, by its name.
+/// The kind of a file, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     HashedCertificate(u32),
@@ -115,7 +116,7 @@ enum Kind {
     Crl,
 }
 
-/// Reads all paths of the settings. CRLs that cannot be read are replaced by those of `last_good` with the same name.
+/// Reads all paths of the settings. Unreadable CRLs are replaced by those of `last_good` from the same file.
 pub(crate) fn read(settings: &TrustSettings, last_good: &HashMap<PathBuf, Arc<Crl>>) -> Result<Material, TrustError> {
     let mut loader = Loader { settings, last_good, material: Material::default(), seen: HashSet::new() };
     for path in &settings.anchors {
@@ -181,12 +182,12 @@ fn kind_of(name: &str) -> Option<Kind> {
     }
 }
 
-/// Whether `hash` is the hash of the certificate's subject, as OpenSSL computes it today or did before 1.0.
+/// Whether `hash` is OpenSSL's hash of the certificate's subject, the current one or that before 1.0.
 pub(crate) fn has_hash(certificate: &X509, hash: u32) -> bool {
     certificate.subject_name_hash() == hash || old_hash(certificate) == Some(hash)
 }
 
-/// The subject hash of OpenSSL before 1.0: the first four bytes, little end first, of MD5 over the encoded name.
+/// The subject hash of OpenSSL before 1.0: the first four bytes, little-endian, of the MD5 of the encoded name.
 pub(crate) fn old_hash(certificate: &X509) -> Option<u32> {
     let name = certificate.subject_name().to_der().ok()?;
     let digest = hash(MessageDigest::md5(), &name).ok()?;
@@ -207,7 +208,7 @@ struct Loader<'a> {
     settings: &'a TrustSettings,
     last_good: &'a HashMap<PathBuf, Arc<Crl>>,
     material: Material,
-    /// Digests of what was taken already: the same file often has several names.
+    /// Digests of the objects already added: the same file often has several names.
     seen: HashSet<[u8; 32]>,
 }
 
@@ -237,20 +238,20 @@ impl Loader<'_> {
                 Kind::Policy => self.policy(&file, &bytes),
             }
         }
-        self.close_unnamed(directory, names);
+        self.block_unnamed(directory, names);
         left_out.retain(|(_, digest)| !self.seen.contains(digest));
         if let Some((file, _)) = left_out.first() {
             let others = left_out.len() - 1;
             let others = if others == 0 { String::new() } else { format!(" and {others} more") };
             self.warn(format!(
-                "{}{others} not used: the directory has hashed names and none for it; openssl rehash {}",
+                "{}{others} not used: the directory has hashed names, but none for it; run: openssl rehash {}",
                 file.display(),
                 directory.display()
             ));
         }
     }
 
-    /// Reads a file of a directory; what cannot be read is a warning, and for a CRL more than that.
+    /// Reads a file of a directory. An unreadable file causes a warning; an unreadable CRL is also recorded as broken.
     fn open(&mut self, file: &Path, kind: Kind) -> Option<Vec<u8>> {
         let is_crl = matches!(kind, Kind::HashedCrl(_) | Kind::Crl);
         if is_crl && self.settings.crls == CrlMode::Ignore {
@@ -289,7 +290,7 @@ impl Loader<'_> {
                 self.authority(file, certificate);
             } else {
                 self.warn(format!(
-                    "{} not used: its name is not the hash of its subject, which is {:08x}",
+                    "{} not used: its name does not match the hash of its subject, {:08x}",
                     file.display(),
                     certificate.subject_name_hash()
                 ));
@@ -297,7 +298,8 @@ impl Loader<'_> {
         }
     }
 
-    /// Reads certificates and CRLs from one file; gives back the authorities that are not to be trusted by that name.
+    /// Reads certificates and CRLs from one file; returns the authorities that a file of this name does not make
+    /// trusted.
     fn mixed(&mut self, file: &Path, bytes: &[u8], trusted: bool) -> Vec<(PathBuf, [u8; 32])> {
         let certificates = certificates_in(bytes);
         let crls = crls_in(bytes);
@@ -353,7 +355,7 @@ impl Loader<'_> {
         }
     }
 
-    /// A CRL that cannot be read closes its authority, unless an earlier state of the file is known.
+    /// Records an unusable CRL, which blocks its authority, or uses the last good state of the file instead.
     fn broken_crl(&mut self, broken: BrokenCrl) {
         let BrokenCrl { file, reason, .. } = &broken;
         if *reason == CrlError::Io(ErrorKind::NotFound) {
@@ -361,7 +363,7 @@ impl Loader<'_> {
         }
         match self.last_good.get(file) {
             Some(crl) => {
-                self.warn(format!("cannot use CRL {}: {reason}; the one read before stays in use", file.display()));
+                self.warn(format!("cannot use CRL {}: {reason}; the last good one stays in use", file.display()));
                 self.material.crls.push(Arc::clone(crl));
             }
             None => {
@@ -400,12 +402,12 @@ impl Loader<'_> {
         }
     }
 
-    /// Closes every authority that has a policy file by its name and is named in none.
-    fn close_unnamed(&mut self, directory: &Path, names: &BTreeSet<String>) {
+    /// Blocks every authority that has a policy file by its name but is not named in any.
+    fn block_unnamed(&mut self, directory: &Path, names: &BTreeSet<String>) {
         if !self.settings.signing_policy {
             return;
         }
-        let mut closed = Vec::new();
+        let mut blocked = Vec::new();
         for authority in &self.material.authorities {
             if authority.file.parent() != Some(directory) || self.material.policies.contains_key(&authority.subject) {
                 continue;
@@ -416,18 +418,21 @@ impl Loader<'_> {
             let stems = [Some(format!("{new:08x}")), old, Some(stem)];
             let mut files = stems.into_iter().flatten().map(|stem| format!("{stem}.signing_policy"));
             if let Some(name) = files.find(|name| names.contains(name)) {
-                closed.push((new, directory.join(name)));
+                blocked.push((new, directory.join(name)));
             }
         }
-        for (hash, file) in closed {
-            self.warn(format!("signing policy {} does not name its authority, which is closed by it", file.display()));
-            self.material.closed.insert(hash, file);
+        for (hash, file) in blocked {
+            self.warn(format!(
+                "signing policy {} does not name its authority: no certificate of that authority is accepted",
+                file.display()
+            ));
+            self.material.unusable_policies.insert(hash, file);
         }
     }
 }
 
-/// Whether a path may end here. An authority key identifier that names an edition before counts for nothing where the
-/// certificate's own key made the signature.
+/// Whether a path may end at this certificate. An authority key identifier of an earlier issue is ignored if the
+/// certificate is signed with its own key.
 fn is_self_signed(certificate: &X509) -> bool {
     let verdict = certificate.issued(certificate);
     let own_signature = || certificate.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false));
@@ -437,7 +442,7 @@ fn is_self_signed(certificate: &X509) -> bool {
     }
 }
 
-/// The certificates in PEM or DER bytes; blocks that cannot be read are left out.
+/// The certificates in PEM or DER bytes; unreadable blocks are skipped.
 fn certificates_in(bytes: &[u8]) -> Vec<X509> {
     let blocks = pem_blocks(bytes, &["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"]);
     if blocks.is_empty() {

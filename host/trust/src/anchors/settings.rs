@@ -1,10 +1,10 @@
-//! Where trust anchors are read from, and why there are none.
+//! Settings of the trust store, and errors of loading it.
 
 use std::path::PathBuf;
 
 use crate::crls::CrlMode;
 
-/// Where trust comes from and how strict it is.
+/// The files of the trust store and the rules for using them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustSettings {
     /// CA directories and PEM files: anchors, intermediate authorities, CRLs, signing policies.
@@ -13,7 +13,7 @@ pub struct TrustSettings {
     pub crls: CrlMode,
     /// Whether `.signing_policy` files are enforced where present.
     pub signing_policy: bool,
-    /// Whether certificates and CRLs may be signed over SHA-1.
+    /// Whether signatures with SHA-1 are accepted on certificates and CRLs.
     pub allow_sha1_digest: bool,
 }
 
@@ -25,15 +25,15 @@ impl TrustSettings {
     }
 }
 
-/// Why there is no trust store.
+/// Why the trust store cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// A configured file or directory cannot be read.
-    #[error("cannot read trust anchors {}: {}; set trust.anchors to a CA directory or PEM files that may be read", path.display(), message::cause::io_words(*kind))]
+    #[error("cannot read trust anchors {}: {}; set trust.anchors to a readable CA directory or PEM files", path.display(), message::cause::io_words(*kind))]
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         kind: std::io::ErrorKind,
     },
     /// No self-signed certificate was found.
@@ -42,7 +42,7 @@ pub enum TrustError {
         list(paths)
     )]
     NoAnchors {
-        /// Where they were looked for.
+        /// The configured paths.
         paths: Vec<PathBuf>,
     },
 }

@@ -1,4 +1,4 @@
-//! CA directories as they are found at sites: hashed names old and new, plain files, and what does not belong there.
+//! CA directories as found at sites: old and new hashed names, plain files, and other files.
 
 use std::os::unix::fs::symlink;
 use std::time::{Instant, SystemTime};
@@ -48,7 +48,7 @@ impl World {
 }
 
 #[test]
-fn both_kinds_of_hashed_names_are_read() {
+fn old_and_new_hashed_names_are_read() {
     for hash in [|root: &X509| root.subject_name_hash(), |root: &X509| old_hash(root).unwrap()] {
         let world = World::new();
         fs::write(world.path(&format!("{:08x}.0", hash(&world.root.own.certificate))), world.pem()).unwrap();
@@ -101,12 +101,12 @@ fn a_hashed_directory_trusts_hashed_names_only() {
     );
     fs::write(world.path("deadbeef.0"), other.own.certificate.to_pem().unwrap()).unwrap();
     assert_eq!(world.load().unwrap().anchor_count(), 1);
-    let expected = format!("which is {:08x}", other.own.certificate.subject_name_hash());
+    let expected = format!("hash of its subject, {:08x}", other.own.certificate.subject_name_hash());
     assert!(world.warnings().iter().any(|warning| warning.contains(&expected)), "{:?}", world.warnings());
 }
 
 #[test]
-fn what_does_not_belong_there_is_skipped() {
+fn other_files_are_skipped() {
     let world = World::new();
     fs::write(world.path(&format!("{:08x}.0", world.hash())), world.pem()).unwrap();
     for name in ["README", "root.info", "root.namespaces", "root.crl_url", ".hidden"] {
@@ -122,7 +122,7 @@ fn what_does_not_belong_there_is_skipped() {
 }
 
 #[test]
-fn a_directory_that_everyone_may_write_to_is_reported() {
+fn a_world_writable_directory_is_reported() {
     let world = World::new();
     fs::write(world.path("root.pem"), world.pem()).unwrap();
     fs::set_permissions(world.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -130,7 +130,7 @@ fn a_directory_that_everyone_may_write_to_is_reported() {
 }
 
 #[test]
-fn a_broken_crl_closes_its_authority() {
+fn a_broken_crl_blocks_its_authority() {
     let world = World::new();
     fs::write(world.path(&format!("{:08x}.0", world.hash())), world.pem()).unwrap();
     fs::write(world.path(&format!("{:08x}.r0", world.hash())), "-----BEGIN X509 CRL-----\nAAAA\n").unwrap();
@@ -139,7 +139,7 @@ fn a_broken_crl_closes_its_authority() {
 }
 
 #[test]
-fn a_broken_crl_without_a_hash_closes_its_authority_too() {
+fn a_broken_crl_without_a_hash_blocks_its_authority_too() {
     let world = World::new();
     fs::write(world.path("root.pem"), world.pem()).unwrap();
     fs::write(world.path("root.crl"), "half").unwrap();
@@ -182,7 +182,7 @@ fn five_hundred_authorities_are_read_fast() {
 }
 
 #[test]
-fn a_million_revocations_are_held_and_found() {
+fn a_million_revocations_are_loaded_and_found() {
     use crate::asn1;
     let root = Ca::root(&Request::authority("/CN=Root")).unwrap();
     let small = root.crl(&[], &CrlRequest::default()).unwrap();
@@ -204,7 +204,7 @@ fn a_million_revocations_are_held_and_found() {
 }
 
 #[test]
-fn an_expired_subordinate_authority_is_named_and_so_is_one_that_is_not_valid_yet() {
+fn expired_and_not_yet_valid_subordinate_authorities_are_reported() {
     let world = World::new();
     let directory = Directory::create(world.directory.path()).unwrap();
     directory.add_authority(&world.root.own.certificate).unwrap();

@@ -1,18 +1,18 @@
-//! The one reader of ASN.1, in BER and in DER (ITU-T X.690).
+//! The ASN.1 reader, for BER and DER (ITU-T X.690).
 //!
-//! OpenSSL parses certificates and messages. This module reads what its safe bindings do not show: names, extensions, CRLs
-//! too large to be held as C structures, and a CMS message before any C code sees it.
+//! OpenSSL parses certificates and messages. This module reads what its safe bindings do not expose: names, extensions,
+//! CRLs too large for C structures, and CMS messages before any C code parses them.
 //!
-//! Start with [`Reader`], which steps through the elements of one level and copies nothing. A reader follows [`Rules`]:
-//! DER for certificates, names and CRLs; BER for messages, because `openssl cms -stream` and Java senders write indefinite
-//! lengths and strings in chunks. [`check`] walks a whole structure once, within [`Bounds`]; after it every length fits.
-//! [`octets`] joins a string that came in chunks, `oid` reads object identifiers, `time` dates. [`encode`] writes one
-//! element.
+//! Start with [`Reader`], which iterates over the elements of one level without copying. A reader follows [`Rules`]:
+//! DER for certificates, names and CRLs; BER for messages, because `openssl cms -stream` and Java senders write
+//! indefinite lengths and constructed strings. [`check`] walks a whole structure once, within [`Bounds`], and validates
+//! every length. [`octets`] joins the chunks of a constructed string, `oid` reads object identifiers, `time` reads
+//! dates. [`encode`] writes one element.
 //!
-//! Not here: what the elements mean.
+//! The meaning of the elements is out of scope.
 //!
 //! # Limits
-//! Tag numbers up to 30 and lengths below 2^32: nothing larger is used in X.509 or CMS.
+//! Tag numbers up to 30 and lengths below 2^32; X.509 and CMS need no larger ones.
 
 mod oid;
 mod time;
@@ -33,7 +33,7 @@ pub const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub const SEQUENCE: u8 = 0x30;
 pub const SET: u8 = 0x31;
-/// The bit of a tag that says "made of elements".
+/// The bit of a tag for a constructed element.
 pub const CONSTRUCTED: u8 = 0x20;
 
 /// The tag of `[number]` in the context class, constructed.
@@ -49,22 +49,22 @@ pub const fn context_primitive(number: u8) -> u8 {
 /// Which encodings are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rules {
-    /// Lengths of any form, definite or not.
+    /// Lengths of any form, definite or indefinite.
     Ber,
-    /// The shortest definite lengths only.
+    /// Only definite lengths in their shortest form.
     Der,
 }
 
-/// How much structure [`check`] walks before it gives up.
+/// Limits on the structure that [`check`] accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Elements inside elements.
+    /// Maximum nesting.
     pub depth: usize,
-    /// Elements altogether.
+    /// Maximum number of elements.
     pub elements: usize,
 }
 
-/// Why bytes are not the ASN.1 that was expected.
+/// Why input is not the expected ASN.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Asn1Error {
     #[error("it ends inside an element")]
@@ -88,7 +88,7 @@ pub struct Element<'a> {
     pub tag: u8,
     /// The content octets, without the end-of-contents octets of an indefinite length.
     pub content: &'a [u8],
-    /// Tag, length and content as they are in the input.
+    /// Tag, length and content as in the input.
     pub whole: &'a [u8],
     rules: Rules,
 }
@@ -137,7 +137,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// The number of octets the first element of `bytes` takes, all elements inside it walked.
+    /// Walks the first element of `bytes` and all elements inside it; returns its number of octets.
     fn element(&mut self, bytes: &[u8], depth: usize) -> Result<usize, Asn1Error> {
         let depth = depth.checked_sub(1).ok_or(Asn1Error::Depth)?;
         self.elements = self.elements.checked_sub(1).ok_or(Asn1Error::Elements)?;
@@ -167,10 +167,10 @@ impl Walk {
     }
 }
 
-/// Walks the first element of `bytes` within `bounds` and returns how many octets it takes.
+/// Walks the first element of `bytes` within `bounds` and returns its number of octets.
 ///
 /// # Errors
-/// Where an element at any depth does not follow the rules, or there are too many of them.
+/// [`Asn1Error`] if an element at any depth violates the rules or a bound is exceeded.
 pub fn check(bytes: &[u8], rules: Rules, bounds: Bounds) -> Result<usize, Asn1Error> {
     Walk { elements: bounds.elements, rules }.element(bytes, bounds.depth)
 }
@@ -183,12 +183,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of BER. Call [`check`] first: an indefinite length is found by walking what is inside.
+    /// A BER reader. Call [`check`] first: the end of an indefinite length is found by walking the content.
     pub fn ber(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, rules: Rules::Ber }
     }
 
-    /// A reader of DER.
+    /// A DER reader.
     pub fn der(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, rules: Rules::Der }
     }
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
     /// The next element, which must have this tag.
     ///
     /// # Errors
-    /// [`Asn1Error::Unexpected`] where it has another tag or there is none.
+    /// [`Asn1Error::Unexpected`] if it has another tag or there is none.
     pub fn take(&mut self, tag: u8) -> Result<Element<'a>, Asn1Error> {
         match self.peek() {
             Some(found) if found == tag => self.any(),
@@ -236,15 +236,15 @@ impl<'a> Reader<'a> {
     /// The next element if it has this tag.
     ///
     /// # Errors
-    /// Where it has this tag and does not follow the rules.
+    /// [`Asn1Error`] if it has this tag but violates the rules.
     pub fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, Asn1Error> {
         if self.peek() == Some(tag) { self.any().map(Some) } else { Ok(None) }
     }
 
-    /// Nothing may follow.
+    /// Requires that no element follows.
     ///
     /// # Errors
-    /// [`Asn1Error::Unexpected`].
+    /// [`Asn1Error::Unexpected`] if one does.
     pub fn end(&self) -> Result<(), Asn1Error> {
         if self.is_empty() { Ok(()) } else { Err(Asn1Error::Unexpected) }
     }
@@ -257,13 +257,13 @@ impl<'a> Element<'a> {
     }
 }
 
-/// Deeper than anything [`check`] lets through.
+/// Nesting limit of readers; callers of [`check`] use lower bounds.
 const MAX_DEPTH: usize = 64;
 
-/// The octets of an OCTET STRING, or of an implicitly tagged one, joined if they came in chunks.
+/// The octets of an OCTET STRING, or of an implicitly tagged one; the chunks of a constructed one are joined.
 ///
 /// # Errors
-/// Where a chunk is no octet string, or chunks are nested too deeply.
+/// [`Asn1Error`] if a chunk is not an octet string, or chunks are nested too deeply.
 pub fn octets<'a>(element: &Element<'a>) -> Result<Cow<'a, [u8]>, Asn1Error> {
     if element.tag & CONSTRUCTED == 0 {
         return Ok(Cow::Borrowed(element.content));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_a_string_that_came_in_chunks() {
+    fn joins_the_chunks_of_a_constructed_string() {
         let bytes = [0x24, 0x80, 4, 1, 1, 0x24, 3, 4, 1, 2, 4, 0, 0, 0];
         let element = Reader::ber(&bytes).any().unwrap();
         assert_eq!(octets(&element).unwrap().as_ref(), [1, 2]);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_it_writes() {
+    fn reads_its_own_encoding() {
         for size in [0, 1, 127, 128, 255, 256, 70_000] {
             let content = vec![7_u8; size];
             let bytes = encode(OCTET_STRING, &content);
@@ -363,11 +363,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_of_der_refuses_what_is_not_der() {
+    fn a_der_reader_refuses_other_encodings() {
         for bytes in [&[][..], &[0x30], &[0x30, 0x80], &[0x30, 0x81, 0x05, 1, 2, 3, 4, 5], &[0x30, 2, 1], &[0x3f, 0]] {
             assert!(Reader::der(bytes).any().is_err(), "{bytes:?}");
         }
-        // The rules hold for what is inside.
+        // The rules also apply to inner elements.
         let outer = [0x30, 4, 0x30, 0x80, 0, 0];
         assert_eq!(Reader::der(&outer).any().unwrap().inside().any(), Err(Asn1Error::NotDer));
         assert!(Reader::ber(&outer).any().unwrap().inside().any().is_ok());

@@ -1,4 +1,4 @@
-//! Object identifiers: octets to dotted form for people, dotted form to octets for constants.
+//! Object identifiers: octets to dotted form for display, dotted form to octets for constants.
 
 /// The dotted form of the content octets of an OBJECT IDENTIFIER (X.690 8.19); `None` if they are not one.
 #[must_use]
@@ -39,7 +39,7 @@ macro_rules! oid {
 }
 pub(crate) use oid;
 
-/// How many content octets a dotted identifier has.
+/// Number of content octets of a dotted identifier.
 pub(crate) const fn octet_count(dotted: &str) -> usize {
     let (mut count, mut index, mut rest) = (0, 0, dotted.as_bytes());
     while !rest.is_empty() {

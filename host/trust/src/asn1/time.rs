@@ -1,8 +1,8 @@
-//! UTCTime and GeneralizedTime in the one form that RFC 5280 4.1.2.5 and RFC 5652 11.3 allow: to the second, in UTC.
+//! UTCTime and GeneralizedTime in the form that RFC 5280 4.1.2.5 and RFC 5652 11.3 require: with seconds, in UTC.
 
 use super::{Element, GENERALIZED_TIME, UTC_TIME};
 
-/// Seconds since 1970; negative before. `None` where the element is no date in that form. A leap second counts as the
+/// Seconds since 1970; negative before. `None` if the element is not a date in that form. A leap second counts as the
 /// second before it.
 #[must_use]
 pub fn seconds_since_1970(element: &Element<'_>) -> Option<i64> {

@@ -1,9 +1,9 @@
-//! Our own certificate and key, and the certificate of the recipient we encrypt for.
+//! Our own certificate and key, and the certificate of the recipient.
 //!
 //! # Policy
-//! A key file that anyone but its owner may read is refused, and so are an encrypted key (no one is there to type the
-//! passphrase), a key that does not belong to the certificate, and a certificate authority's certificate. Both files are
-//! read again when they change; a pair that does not fit, as while it is being replaced, leaves the last good one in use.
+//! Refused are a key file that other users may read, an encrypted key (a daemon cannot ask for the passphrase), a key
+//! that does not belong to the certificate, a weak key, and the certificate of a certificate authority. Both files are
+//! reloaded when they change; if the new pair does not match, as during a replacement, the last good one stays in use.
 
 #[cfg(test)]
 mod tests;
@@ -28,9 +28,9 @@ use super::path::{PathError, Role, Signer};
 use super::times::{readable, seconds, unix};
 use super::{NameError, Refreshed, Trust};
 
-/// From this long before a certificate expires there are warnings.
+/// Warn about certificates that expire within this time.
 const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
-/// Certificates and keys are read up to this size.
+/// Maximum number of bytes read of a certificate or key file.
 const MAX_FILE: u64 = 1 << 20;
 
 /// Why a certificate and key cannot be used as our credential.
@@ -41,10 +41,10 @@ pub enum CredentialError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system error.
         kind: ErrorKind,
     },
-    /// Others than the owner may read or change the key.
+    /// Users other than the owner have access to the key file.
     #[error("key {} is readable by other users (mode {mode:03o}); chmod 600 {}", file.display(), file.display())]
     KeyExposed {
         /// The key file.
@@ -89,7 +89,7 @@ pub enum CredentialError {
     WeakKey {
         /// The certificate file.
         file: PathBuf,
-        /// What kind of key it is.
+        /// The kind of the key.
         key: String,
     },
     /// The certificate's names cannot be read.
@@ -113,10 +113,10 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Reads a certificate (issuers may follow it) and its key, both PEM.
+    /// Reads a certificate and its key, both in PEM. The certificate file may also contain issuers.
     ///
     /// # Errors
-    /// Why the pair cannot be used, naming the file.
+    /// Why the pair cannot be used, with the file name.
     pub fn load(certificate_file: &Path, key_file: &Path) -> Result<Self, CredentialError> {
         let mut certificates = read_certificates(certificate_file)?;
         let key = read_key(key_file)?;
@@ -149,13 +149,13 @@ impl Credential {
         &self.key
     }
 
-    /// The issuers that came with the certificate.
+    /// The issuers in the certificate file.
     #[must_use]
     pub fn chain(&self) -> &[X509] {
         &self.chain
     }
 
-    /// The files it was read from: certificate and key.
+    /// The certificate file and the key file.
     #[must_use]
     pub fn files(&self) -> (&Path, &Path) {
         (&self.certificate_file, &self.key_file)
@@ -167,13 +167,13 @@ impl Credential {
         &self.facts
     }
 
-    /// How long the certificate is still valid; `None` once it has expired.
+    /// The remaining validity of the certificate; `None` once it has expired.
     #[must_use]
     pub fn expires_in(&self, now: SystemTime) -> Option<Duration> {
         expires_in(&self.certificate, now)
     }
 
-    /// What an operator should know of it: that it expires soon, has expired or is not valid yet.
+    /// A warning if the certificate expires soon, has expired or is not yet valid.
     #[must_use]
     pub fn warning(&self, now: SystemTime) -> Option<String> {
         validity_warning(&self.certificate, &self.certificate_file, now)
@@ -190,7 +190,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// The current credential, shared by all that sign, decrypt or connect with it.
+/// The current credential, shared by everything that signs, decrypts or connects with it.
 #[derive(Debug)]
 pub struct CredentialSource {
     certificate_file: PathBuf,
@@ -210,13 +210,13 @@ impl CredentialSource {
         Ok(Self { certificate_file: certificate_file.into(), key_file: key_file.into(), current, seen })
     }
 
-    /// The pair as it is now.
+    /// The current pair.
     #[must_use]
     pub fn current(&self) -> Arc<Credential> {
         self.current.load_full()
     }
 
-    /// Reads the files again if they changed; a pair that cannot be used leaves the last good one in place.
+    /// Reloads the files if they changed; if the new pair cannot be used, the last good one stays in use.
     pub fn refresh(&self) -> Refreshed<CredentialError> {
         let mut seen = locked(&self.seen);
         let state = [FileState::of(&self.certificate_file), FileState::of(&self.key_file)];
@@ -238,15 +238,15 @@ impl CredentialSource {
 /// Why a certificate cannot be used as the recipient's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecipientError {
-    /// The file cannot be read or holds no certificate.
+    /// The file cannot be read or contains no certificate.
     #[error("recipient certificate: {0}")]
     File(#[from] CredentialError),
-    /// It is not to be trusted.
+    /// The certificate is not accepted.
     #[error("recipient certificate {}: {source}", file.display())]
     Path {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         source: PathError,
     },
     /// It is our own.
@@ -257,8 +257,7 @@ pub enum RecipientError {
     },
 }
 
-/// The certificate we encrypt for. It is checked before each use, see
-/// [`RecipientCertificate::check`].
+/// The certificate to encrypt for. It is checked before each use, see [`RecipientCertificate::check`].
 #[derive(Debug)]
 pub struct RecipientCertificate {
     certificate: X509,
@@ -271,17 +270,17 @@ impl RecipientCertificate {
     /// Reads the first certificate of a file and checks it against the trust store.
     ///
     /// # Errors
-    /// Why it cannot be used, naming the file.
+    /// Why it cannot be used, with the file name.
     pub fn load(file: &Path, trust: &Trust, own: Option<&Credential>) -> Result<Self, RecipientError> {
         let read = Self::read(file, own)?;
         read.check(trust, SystemTime::now())?;
         Ok(read)
     }
 
-    /// Reads the first certificate of a file.
+    /// Reads the first certificate of a file without checking its path.
     ///
     /// # Errors
-    /// Why it cannot be anyone's to encrypt for, naming the file.
+    /// Why it cannot be a recipient's, with the file name.
     fn read(file: &Path, own: Option<&Credential>) -> Result<Self, RecipientError> {
         let mut certificates = read_certificates(file)?.into_iter();
         let no_certificate = || CredentialError::NoCertificate { file: file.into() };
@@ -294,7 +293,7 @@ impl RecipientCertificate {
         Ok(Self { certificate, issuers: certificates.collect(), facts, file: file.into() })
     }
 
-    /// Checks the certificate as the clock and the trust store are now.
+    /// Checks the certificate against the current trust store at the time `now`.
     ///
     /// # Errors
     /// Why nothing may be encrypted for it.
@@ -321,7 +320,7 @@ impl RecipientCertificate {
         &self.facts
     }
 
-    /// What an operator should know of it: that it expires soon or has expired.
+    /// A warning if the certificate expires soon, has expired or is not yet valid.
     #[must_use]
     pub fn warning(&self, now: SystemTime) -> Option<String> {
         validity_warning(&self.certificate, &self.file, now)
@@ -339,11 +338,11 @@ pub struct RecipientSource {
 }
 
 impl RecipientSource {
-    /// Reads the certificate for the first time. One that is not trusted now is accepted: it holds back its own
-    /// messages, and neither the program nor its other channels.
+    /// Reads the certificate for the first time. One that is not trusted at present is accepted: it delays only the
+    /// messages encrypted for it, not the program or other channels.
     ///
     /// # Errors
-    /// Where the file cannot be used at all.
+    /// [`RecipientError`] if the file is unreadable, contains no certificate, or contains our own.
     pub fn load(file: &Path, trust: Arc<Trust>, own: Option<Arc<CredentialSource>>) -> Result<Self, RecipientError> {
         let seen = Mutex::new(FileState::of(file));
         let credential = own.as_ref().map(|own| own.current());
@@ -351,13 +350,13 @@ impl RecipientSource {
         Ok(Self { file: file.into(), trust, own, current: ArcSwap::from_pointee(certificate), seen })
     }
 
-    /// The certificate as it is now.
+    /// The current certificate.
     #[must_use]
     pub fn current(&self) -> Arc<RecipientCertificate> {
         self.current.load_full()
     }
 
-    /// Reads the file again if it changed; a certificate that cannot be used leaves the last good one in place.
+    /// Reloads the file if it changed; if the new certificate cannot be used, the last good one stays in use.
     pub fn refresh(&self) -> Refreshed<RecipientError> {
         let mut seen = locked(&self.seen);
         let state = FileState::of(&self.file);
@@ -377,7 +376,7 @@ impl RecipientSource {
     }
 }
 
-/// Identifies a file's content, to detect a change or a replacement.
+/// The metadata of a file that shows whether it was changed or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileState(Option<[i64; 6]>);
 
@@ -401,7 +400,7 @@ fn read_certificates(file: &Path) -> Result<Vec<X509>, CredentialError> {
     Ok(certificates)
 }
 
-/// Reads a key after checking the permissions of the opened file.
+/// Reads a key after checking the permissions of the open file.
 fn read_key(file: &Path) -> Result<PKey<Private>, CredentialError> {
     let unreadable = |error: std::io::Error| CredentialError::Unreadable { file: file.into(), kind: error.kind() };
     let open = File::open(file).map_err(unreadable)?;

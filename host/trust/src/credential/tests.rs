@@ -1,4 +1,4 @@
-//! Credentials that must be refused, and pairs that are replaced while they are in use.
+//! Credentials that must be refused, and pairs that are replaced while in use.
 
 use openssl::symm::Cipher;
 use tempfile::TempDir;
@@ -69,7 +69,7 @@ fn refuses_a_key_that_others_may_read() {
 }
 
 #[test]
-fn refuses_pairs_that_cannot_work() {
+fn refuses_unusable_pairs() {
     let world = World::new();
     let (certificate, key) = world.write(&world.issue(|_| {}), "host");
     let (_, other) = world.write(&world.issue(|_| {}), "other");
@@ -122,7 +122,7 @@ fn never_shows_the_key() {
 }
 
 #[test]
-fn a_half_replaced_pair_leaves_the_last_good_one() {
+fn a_half_replaced_pair_keeps_the_last_good_one() {
     let world = World::new();
     let (first, second) =
         (world.issue(|r| r.subject = "/CN=first".into()), world.issue(|r| r.subject = "/CN=second".into()));
@@ -142,7 +142,7 @@ fn a_half_replaced_pair_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_recipient_must_be_trusted_and_another() {
+fn a_recipient_must_be_trusted_and_not_ourselves() {
     let world = World::new();
     let (trust, directory) = world.trust();
     let (certificate, key) = world.write(&world.issue(|r| r.key = KeyKind::Rsa(2048)), "own");

@@ -1,8 +1,8 @@
-//! Who may send: the list of authorised signers and the list of banned ones.
+//! The lists of authorised and of banned signers.
 //!
 //! # On disk
-//! One name a line, in slash form, RFC 4514 form or OpenSSL's comma form (see `names`); a line that begins with `#` is a
-//! comment. A line may ask for the issuer as well, and then matches only certificates of that issuer:
+//! One name per line, in slash form, RFC 4514 form or OpenSSL's comma form (see `names`); a line that begins with `#`
+//! is a comment. A line may also name the issuer, and then matches only certificates of that issuer:
 //!
 //! ```text
 //! # sites
@@ -11,15 +11,16 @@
 //! "/C=UK/O=eScience/CN=arc.example.org" issuer="/C=UK/O=eScienceCA/CN=UK e-Science CA 2B"
 //! ```
 //!
-//! A byte order mark, CRLF and blanks around a line do no harm. A comment behind a name is part of the name. A line that
-//! is not a name is reported with its number and left out; so is one that was meant for another tool: an issuer without
-//! quotes, `subject=` before the name. What looks like a pattern is reported and taken as that exact name: names match exactly.
+//! A byte order mark, CRLF and blanks around a line are ignored. A comment after a name is part of the name. A line
+//! that is not a name is reported with its number and left out, as is a line in the syntax of another tool: an issuer
+//! without quotes, `subject=` before the name. A line that looks like a pattern is reported and taken as that exact
+//! name.
 //!
 //! # Policy
-//! Names match as structures, exactly. A banned signer is refused even where the other list has it. A list is read again
-//! when its file changes; the new content is taken when two reads a moment apart agree. An authorised list that is empty
-//! or unreadable leaves the last good one in use. A list that lost more than half of its names is taken only when the
-//! next look finds it unchanged, since most likely it is still being written.
+//! Names match exactly, as structures. A banned signer is refused even if it is on the authorised list. A list is
+//! reloaded when its file changes; the new content is used once two reads a tenth of a second apart agree. If an
+//! authorised list is empty or unreadable, the last good one stays in use. A list that lost more than half of its names
+//! is used only if the next check finds the same content, since it is probably still being written.
 
 #[cfg(test)]
 mod tests;
@@ -39,25 +40,25 @@ use super::credential::FileState;
 use super::names::{DistinguishedName, NameError, looks_reversed};
 use super::path::Signer;
 
-/// The pause between the two reads of a file that changed.
+/// The pause between the two reads of a changed file.
 const SECOND_READ: Duration = Duration::from_millis(100);
 
-/// What introduces an issuer, in every spelling.
+/// The accepted spellings before an issuer.
 const ISSUER: [&str; 6] = [" issuer=", "\tissuer=", " Issuer=", "\tIssuer=", " ISSUER=", "\tISSUER="];
 
 /// Why a list cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
     /// The file cannot be read.
-    #[error("cannot read list of signers {}: {}; create it with one distinguished name a line", file.display(), message::cause::io_words(*kind))]
+    #[error("cannot read list of signers {}: {}; create it with one distinguished name per line", file.display(), message::cause::io_words(*kind))]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system error.
         kind: ErrorKind,
     },
-    /// There is not one name in it.
-    #[error("list of signers {} contains no name{}; write one distinguished name a line, such as /C=UK/O=eScience/CN=host.example.org", file.display(), first(wrong))]
+    /// It contains no name.
+    #[error("list of signers {} contains no name{}; write one distinguished name per line, such as /C=UK/O=eScience/CN=host.example.org", file.display(), first(wrong))]
     Empty {
         /// The file.
         file: PathBuf,
@@ -70,9 +71,9 @@ pub enum ListError {
         /// The file.
         file: PathBuf,
     },
-    /// The list lost more than half of its names since it was read last.
+    /// The list lost more than half of its names since it was last read.
     #[error(
-        "list of signers {} went from {before} names to {after}; used if the next check finds the same",
+        "list of signers {} shrank from {before} names to {after}; used if the next check finds the same content",
         file.display()
     )]
     Shrunk {
@@ -80,7 +81,7 @@ pub enum ListError {
         file: PathBuf,
         /// How many names are in use.
         before: usize,
-        /// How many the file holds now.
+        /// How many names the file contains now.
         after: usize,
     },
 }
@@ -89,11 +90,11 @@ fn first(wrong: &[WrongLine]) -> String {
     wrong.first().map_or_else(String::new, |line| format!(" ({line})"))
 }
 
-/// A line of a list that is not a name, or probably not the name that was meant.
+/// A line of a list that is not a name, or probably not the intended one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {number}: {reason}")]
 pub struct WrongLine {
-    /// From 1.
+    /// The line number, from 1.
     pub number: usize,
     /// What is wrong with it.
     pub reason: LineFault,
@@ -105,10 +106,10 @@ pub enum LineFault {
     /// It is not a name.
     #[error("{0}")]
     Name(#[from] NameError),
-    /// The issuer it asks for is not a name.
+    /// The issuer is not a name.
     #[error("issuer: {0}")]
     Issuer(NameError),
-    /// An issuer without quotes, with which the whole line would be one long name.
+    /// An issuer without quotes: the whole line would be one long name.
     #[error("the issuer needs double quotes; write: \"{subject}\" issuer=\"{issuer}\"")]
     BareIssuer {
         /// The text before it.
@@ -116,17 +117,17 @@ pub enum LineFault {
         /// The text after `issuer=`.
         issuer: String,
     },
-    /// What other tools print or want before a name.
+    /// A prefix that other tools write before a name.
     #[error("write the name alone, without {0}")]
     Prefix(String),
-    /// A pattern, where names match exactly.
+    /// A pattern, although names match exactly.
     #[error("{0} is a pattern, and names match exactly: taken as that exact name; write one line for each signer")]
     Pattern(&'static str),
     /// `*.` at the beginning of a common name, as in the certificate of a web server.
     #[error("* is a literal character here: this matches only a certificate with exactly that common name")]
     Star,
     /// `/` at the end.
-    #[error("the / at the end is taken as part of the last value")]
+    #[error("the trailing / is taken as part of the last value")]
     EndsInSlash,
     /// Quotes do not match, or text follows the name.
     #[error("expected \"NAME\" or \"NAME\" issuer=\"NAME\"")]
@@ -134,10 +135,10 @@ pub enum LineFault {
     /// It is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// A name in RFC 4514 form that begins at the country.
+    /// A name in RFC 4514 form that begins with the country.
     #[error("RFC 4514 form begins with the most specific part; taken as written")]
     Reversed,
-    /// A name in slash form that ends at the country.
+    /// A name in slash form that ends with the country.
     #[error("slash form begins with the country; taken as written")]
     ReversedSlash,
     /// ` #` inside a name.
@@ -159,7 +160,7 @@ impl LineFault {
 #[derive(Clone, Debug, Default)]
 pub struct SignerList {
     file: PathBuf,
-    /// For each name the issuers asked for; `None` for any.
+    /// The issuers given for each name; `None` for any.
     names: HashMap<DistinguishedName, Vec<Option<DistinguishedName>>>,
     wrong: Vec<WrongLine>,
     content: Vec<u8>,
@@ -175,7 +176,7 @@ impl SignerList {
         Ok(Self { file: file.into(), ..Self::parse(content) })
     }
 
-    /// Reads a list that must hold at least one name.
+    /// Reads a list that must contain at least one name.
     ///
     /// # Errors
     /// [`ListError::Unreadable`] and [`ListError::Empty`].
@@ -183,7 +184,7 @@ impl SignerList {
         Self::load(file)?.required()
     }
 
-    /// Makes a list of text, as for tests.
+    /// Parses a list from text.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         Self::parse(text.as_bytes().to_vec())
@@ -209,11 +210,11 @@ impl SignerList {
         list
     }
 
-    /// Adds a line; the fault of a line that is still used is returned too.
+    /// Adds a line. Also returns the fault of a line that is used despite it.
     fn add(&mut self, line: &[u8]) -> Result<(), LineFault> {
         let line = std::str::from_utf8(line).map_err(|_| LineFault::NotUtf8)?;
         let (subject, issuer) = split(line)?;
-        // Names match exactly, and a name may hold such characters: left out, a ban of one would end.
+        // Names may contain such characters. Leaving such a line out would lift the ban of that name.
         let pattern = [Some(subject), issuer].into_iter().flatten().find_map(pattern);
         let name = DistinguishedName::parse(subject)?;
         let issuer = issuer.map(DistinguishedName::parse).transpose().map_err(LineFault::Issuer)?;
@@ -225,8 +226,8 @@ impl SignerList {
         doubt.map_or(Ok(()), Err)
     }
 
-    /// The line that lists a name, for a file that SSM and APEL's tools may read as well: the slash form where it is read
-    /// as this name and nothing else, else the RFC 4514 form, which every name has.
+    /// The line for a name, in a file that SSM and APEL's tools may also read: the slash form if it parses to this name
+    /// without a warning, else the RFC 4514 form, which every name has.
     #[must_use]
     pub fn line_for(name: &DistinguishedName) -> String {
         let unambiguous = |line: &String| {
@@ -236,20 +237,20 @@ impl SignerList {
         name.slash().filter(unambiguous).unwrap_or_else(|| name.rfc4514())
     }
 
-    /// Whether a line has this subject, with this issuer or any.
+    /// Whether a line has this subject, with this issuer or without one.
     #[must_use]
     pub fn contains(&self, subject: &DistinguishedName, issuer: &DistinguishedName) -> bool {
         let matches = |pin: &Option<DistinguishedName>| pin.as_ref().is_none_or(|pin| pin == issuer);
         self.names.get(subject).is_some_and(|issuers| issuers.iter().any(matches))
     }
 
-    /// How many names it holds.
+    /// Number of names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// How many of its names are meant as such: those that look like patterns are not.
+    /// Number of names that do not look like patterns.
     #[must_use]
     pub fn signers(&self) -> usize {
         let patterns = self.wrong.iter().filter(|line| matches!(line.reason, LineFault::Pattern(_))).count();
@@ -262,13 +263,13 @@ impl SignerList {
         self.names.is_empty()
     }
 
-    /// The lines that are not names, and those that are probably not the names that were meant.
+    /// The lines that are not names, and those that are probably not the intended names.
     #[must_use]
     pub fn wrong_lines(&self) -> &[WrongLine] {
         &self.wrong
     }
 
-    /// One sentence for each wrong line, naming file and line.
+    /// One sentence for each wrong line, with file name and line number.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let sentence = |line: &WrongLine| {
@@ -279,7 +280,7 @@ impl SignerList {
     }
 }
 
-/// What makes a line look like a pattern, which it is not here.
+/// The fault of a line that looks like a pattern.
 fn pattern(text: &str) -> Option<LineFault> {
     let found = match text {
         _ if text.contains('*') && text.replace("CN=*.", "CN=").contains('*') => "*",
@@ -291,7 +292,7 @@ fn pattern(text: &str) -> Option<LineFault> {
     Some(LineFault::Pattern(found))
 }
 
-/// What makes it doubtful that a line, taken as it is written, is the name that was meant.
+/// The fault of a line that is a name, but probably not the intended one.
 fn doubtful(subject: &str, name: &DistinguishedName) -> Option<LineFault> {
     match subject {
         _ if looks_reversed(name) && subject.starts_with('/') => Some(LineFault::ReversedSlash),
@@ -303,7 +304,7 @@ fn doubtful(subject: &str, name: &DistinguishedName) -> Option<LineFault> {
     }
 }
 
-/// Splits a line into the name and the issuer it asks for.
+/// Splits a line into the name and the issuer, if there is one.
 fn split(line: &str) -> Result<(&str, Option<&str>), LineFault> {
     let (subject, rest) = if line.starts_with('"') {
         quoted(line)?
@@ -323,7 +324,7 @@ fn split(line: &str) -> Result<(&str, Option<&str>), LineFault> {
     if rest.trim_ascii().is_empty() { Ok((subject.trim_ascii(), Some(issuer))) } else { Err(LineFault::Quotes) }
 }
 
-/// A line without quotes is a name alone.
+/// Checks a line without quotes: it must be a name alone.
 fn bare(line: &str) -> Result<&str, LineFault> {
     let begins = |known: &&&str| line.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known));
     if let Some(prefix) = ["subject=", "subject:", "issuer=", "dn:", "dn="].iter().find(begins) {
@@ -336,7 +337,7 @@ fn bare(line: &str) -> Result<&str, LineFault> {
     Err(LineFault::BareIssuer { subject, issuer })
 }
 
-/// Takes text in double quotes, inside which a backslash protects the next character, and what follows it.
+/// Splits off text in double quotes, in which a backslash escapes the next character; returns it and the rest.
 fn quoted(text: &str) -> Result<(&str, &str), LineFault> {
     let inner = text.strip_prefix('"').ok_or(LineFault::Quotes)?;
     let mut protected = false;
@@ -363,7 +364,7 @@ pub enum Unlisted {
     Drop,
 }
 
-/// What the lists say about a signer.
+/// The status of a signer on the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// On the authorised list and not banned.
@@ -374,19 +375,19 @@ pub enum Listing {
     Unlisted,
 }
 
-/// The lists of a receiver as they were read at one time.
+/// A snapshot of the lists of a receiver.
 #[derive(Clone, Debug, Default)]
 pub struct SignerLists {
-    /// Whose messages are taken.
+    /// Signers whose messages are accepted.
     pub authorised: Arc<SignerList>,
-    /// Whose are not, whatever the other list says.
+    /// Signers whose messages are refused, even if they are authorised.
     pub banned: Arc<SignerList>,
-    /// What happens to other signers' messages.
+    /// What happens to messages of other signers.
     pub unlisted: Unlisted,
 }
 
 impl SignerLists {
-    /// What the lists say about a signer.
+    /// The status of a signer on the lists.
     #[must_use]
     pub fn listing(&self, signer: &Signer) -> Listing {
         if self.banned.contains(&signer.subject, &signer.issuer) {
@@ -408,11 +409,11 @@ pub struct SignerListsSource {
     watch: Mutex<[Watch; 2]>,
 }
 
-/// What is known of a file between two looks.
+/// The state of a file between two checks.
 #[derive(Debug)]
 struct Watch {
     seen: FileState,
-    /// Content that was held back because it is so much shorter.
+    /// Content that is held back because it shrank by more than half.
     held_back: Option<Vec<u8>>,
 }
 
@@ -420,7 +421,7 @@ impl SignerListsSource {
     /// Reads the lists for the first time.
     ///
     /// # Errors
-    /// A list that cannot be read, an authorised list without a name.
+    /// [`ListError`] if a list cannot be read, or the authorised list contains no name.
     pub fn load(authorised: &Path, banned: Option<&Path>, unlisted: Unlisted) -> Result<Self, ListError> {
         let watch = |file| Watch { seen: FileState::of(file), held_back: None };
         let watch = Mutex::new([watch(authorised), watch(banned.unwrap_or(authorised))]);
@@ -433,15 +434,15 @@ impl SignerListsSource {
         Ok(Self { authorised: authorised.into(), banned: banned.map(Into::into), current, watch })
     }
 
-    /// The lists as they are now.
+    /// The current lists.
     #[must_use]
     pub fn current(&self) -> Arc<SignerLists> {
         self.current.load_full()
     }
 
-    /// Reads again what changed. Takes a tenth of a second when something did.
+    /// Reloads the lists that changed, which takes a tenth of a second for each of them.
     ///
-    /// Both lists are checked; where one cannot be used, the other still is.
+    /// Both lists are checked; if one cannot be used, the other is still updated.
     pub fn refresh(&self) -> Refreshed<ListError> {
         let mut watch = locked(&self.watch);
         let [of_authorised, of_banned] = &mut *watch;
@@ -457,9 +458,9 @@ impl SignerListsSource {
             }
             Err(error) => faults.push(error),
         };
-        take(&mut lists.authorised, of_authorised.look(&self.authorised, &before.authorised, true));
+        take(&mut lists.authorised, of_authorised.reload(&self.authorised, &before.authorised, true));
         if let Some(file) = &self.banned {
-            take(&mut lists.banned, of_banned.look(file, &before.banned, false));
+            take(&mut lists.banned, of_banned.reload(file, &before.banned, false));
         }
         let replaced =
             !Arc::ptr_eq(&lists.authorised, &before.authorised) || !Arc::ptr_eq(&lists.banned, &before.banned);
@@ -475,8 +476,8 @@ impl SignerListsSource {
 }
 
 impl Watch {
-    /// Reads the list if its file changed since it was taken.
-    fn look(&mut self, file: &Path, used: &SignerList, required: bool) -> Result<Option<SignerList>, ListError> {
+    /// Reads the list if its file changed since it was last used.
+    fn reload(&mut self, file: &Path, used: &SignerList, required: bool) -> Result<Option<SignerList>, ListError> {
         let state = FileState::of(file);
         if state == self.seen {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Lists of signers: what a line may be, and what happens when a file is replaced, cut short or taken away.
+//! Lists of signers: the syntax of a line, and files that are replaced, truncated or removed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
@@ -58,7 +58,7 @@ fn matches_whole_names_only() {
 }
 
 #[test]
-fn a_line_may_ask_for_the_issuer() {
+fn a_line_may_name_the_issuer() {
     for line in [format!("\"{SITE}\" issuer=\"{CA}\""), format!("{SITE} issuer=\"{CA}\"")] {
         let list = SignerList::from_text(&line);
         assert!(list.contains(&name(SITE), &name(CA)), "{line}");
@@ -71,7 +71,7 @@ fn a_line_may_ask_for_the_issuer() {
 }
 
 #[test]
-fn a_name_cannot_smuggle_an_issuer_into_its_line() {
+fn a_name_cannot_inject_an_issuer_into_its_line() {
     let subject = name(&format!("CN=x issuer=\\\"{}\\\"", CA.replace('/', "\\/")));
     assert_eq!(subject.slash(), None);
     let list = SignerList::from_text(&subject.line());
@@ -104,7 +104,7 @@ fn wrong_lines_are_reported_by_number() {
 }
 
 #[test]
-fn a_ban_wins() {
+fn a_ban_takes_precedence() {
     let lists = lists(&format!("{SITE}\n{OTHER}"), SITE);
     assert_eq!(lists.listing(&signer(SITE, CA)), Listing::Banned);
     assert_eq!(lists.listing(&signer(OTHER, CA)), Listing::Authorised);
@@ -140,7 +140,7 @@ impl Watched {
         Self { directory, source }
     }
 
-    /// Replaces a list as careful editors do.
+    /// Replaces a list by renaming a new file, as editors do.
     fn replace(&self, file: &str, text: &str) {
         let aside = self.directory.path().join("aside");
         fs::write(&aside, text).unwrap();
@@ -160,7 +160,7 @@ impl Watched {
 }
 
 #[test]
-fn at_start_a_list_must_be_there_and_hold_a_name() {
+fn at_start_a_list_must_exist_and_contain_a_name() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dns");
     let load = || SignerListsSource::load(&file, None, Unlisted::Reject).map(|_| ()).unwrap_err();
@@ -173,7 +173,7 @@ fn at_start_a_list_must_be_there_and_hold_a_name() {
 }
 
 #[test]
-fn a_changed_list_is_taken() {
+fn a_changed_list_is_used() {
     let watched = Watched::new(SITE, None);
     assert!(matches!(watched.source.refresh(), Refreshed::Unchanged));
     watched.replace("dns", &format!("{SITE}\n{OTHER}\nrubbish\n"));
@@ -183,7 +183,7 @@ fn a_changed_list_is_taken() {
 }
 
 #[test]
-fn an_empty_or_missing_list_leaves_the_last_good_one() {
+fn an_empty_or_missing_list_keeps_the_last_good_one() {
     let watched = Watched::new(SITE, None);
     watched.replace("dns", "");
     for _ in 0..3 {
@@ -199,7 +199,7 @@ fn an_empty_or_missing_list_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_list_that_lost_most_of_its_names_waits_for_a_second_look() {
+fn a_list_that_lost_most_of_its_names_needs_a_second_check() {
     let many: String = (0..10).map(|n| format!("/C=UK/CN=host{n}\n")).collect();
     let watched = Watched::new(&many, None);
     watched.replace("dns", "/C=UK/CN=host0\n/C=UK/CN=host1\n");
@@ -216,7 +216,7 @@ fn a_list_that_lost_most_of_its_names_waits_for_a_second_look() {
 }
 
 #[test]
-fn a_list_that_is_being_written_is_left_alone() {
+fn a_list_that_is_being_written_is_not_used() {
     let watched = Watched::new(&format!("{SITE}\n{OTHER}\n"), None);
     let file = watched.directory.path().join("dns");
     fs::write(&file, format!("{SITE}\n/C=UK/CN=ha")).unwrap();
@@ -235,7 +235,7 @@ fn a_list_that_is_being_written_is_left_alone() {
 }
 
 #[test]
-fn a_broken_ban_list_does_not_lift_the_ban_nor_hold_up_the_other() {
+fn a_broken_ban_list_neither_lifts_the_ban_nor_delays_the_other_list() {
     let watched = Watched::new(SITE, Some(OTHER));
     fs::remove_file(watched.directory.path().join("banned")).unwrap();
     watched.replace("dns", &format!("{SITE}\n{OTHER}\n/CN=new"));
@@ -249,12 +249,12 @@ fn a_broken_ban_list_does_not_lift_the_ban_nor_hold_up_the_other() {
 }
 
 #[test]
-fn an_unreadable_list_is_told_from_a_missing_one() {
+fn unreadable_and_missing_lists_are_distinguished() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("dns");
     fs::write(&file, SITE).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    // The superuser reads everything.
+    // Root can read everything.
     if fs::read(&file).is_err() {
         let error = SignerList::load(&file).unwrap_err();
         assert_eq!(error, ListError::Unreadable { file, kind: ErrorKind::PermissionDenied });
@@ -268,7 +268,7 @@ fn said(line: &str) -> (String, usize) {
 }
 
 #[test]
-fn an_issuer_without_quotes_is_no_part_of_the_name() {
+fn an_issuer_without_quotes_is_not_part_of_the_name() {
     let right = "/C=UK/CN=a\" issuer=\"/C=UK/CN=CA";
     for line in ["/C=UK/CN=a issuer=/C=UK/CN=CA", "/C=UK/CN=a\tissuer=/C=UK/CN=CA", "/C=UK/CN=a Issuer= /C=UK/CN=CA"] {
         let (words, names) = said(line);
@@ -280,7 +280,7 @@ fn an_issuer_without_quotes_is_no_part_of_the_name() {
 }
 
 #[test]
-fn patterns_are_told_and_stand_for_nothing_but_themselves() {
+fn patterns_are_reported_and_match_only_themselves() {
     for line in [
         "/C=UK/O=eScience/*",
         "/C=UK/CN=*",
@@ -304,7 +304,7 @@ fn patterns_are_told_and_stand_for_nothing_but_themselves() {
 }
 
 #[test]
-fn lines_of_other_tools_are_told() {
+fn lines_of_other_tools_are_reported() {
     for (line, words, names) in [
         ("subject=/C=UK/CN=a", "without subject=", 0),
         ("subject= /C=UK/CN=a", "without subject=", 0),
@@ -312,7 +312,7 @@ fn lines_of_other_tools_are_told() {
         ("dn: CN=a,C=UK", "without dn:", 0),
         ("'/C=UK/CN=a'", "expected \"NAME\"", 0),
         ("/CN=a/O=b/C=UK", "slash form begins with the country", 1),
-        ("/C=UK/CN=a/", "the / at the end", 1),
+        ("/C=UK/CN=a/", "the trailing /", 1),
         ("/C=UK/CN=a\t# comment", "U+0009", 0),
     ] {
         let (said, count) = said(line);
@@ -321,7 +321,7 @@ fn lines_of_other_tools_are_told() {
 }
 
 #[test]
-fn the_line_for_a_name_is_the_slash_line_where_that_is_read_as_the_name() {
+fn the_line_for_a_name_has_slash_form_if_that_parses_to_the_name() {
     for (line, offered) in [
         (SITE, SITE),
         ("/C=UK/O=eScience/CN=host/ce.example.org", "/C=UK/O=eScience/CN=host/ce.example.org"),

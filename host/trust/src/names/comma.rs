@@ -1,4 +1,4 @@
-//! The comma forms of a name: RFC 4514, and what OpenSSL prints; the rules are in the parent module.
+//! The comma forms of a name: RFC 4514 and OpenSSL's output; see the parent module for the rules.
 
 use super::{Attribute, DistinguishedName, NameError, Oid, UTF8_STRING, Value, invisible};
 use crate::asn1::{self, Reader};
@@ -35,15 +35,15 @@ fn ends_at_the_root(rdns: &[Vec<Attribute>]) -> bool {
     root(rdns.last()) && !root(rdns.first())
 }
 
-/// Whether a name probably runs the wrong way round, as a comma form without blanks that begins at the country does, and a
-/// slash form that ends there.
+/// Whether a name is probably in reverse order: a comma form without blanks that begins with the country, or a slash
+/// form that ends with it.
 pub(crate) fn looks_reversed(name: &DistinguishedName) -> bool {
     ends_at_the_root(&name.rdns)
 }
 
 struct Scanner<'a> {
     rest: &'a str,
-    /// Whether a blank stood beside a separator or an equals sign.
+    /// Whether there was a blank next to a separator or an equals sign.
     spaced: bool,
 }
 
@@ -90,7 +90,7 @@ impl Scanner<'_> {
         Ok(Value::from_element(element.tag, element.content))
     }
 
-    /// A value in double quotes, as OpenSSL prints one that holds a comma.
+    /// A value in double quotes, as OpenSSL prints a value with a comma.
     fn quoted_value(&mut self) -> Result<String, NameError> {
         let mut bytes = Vec::new();
         let mut chars = self.rest.chars();
@@ -144,7 +144,7 @@ fn escape(chars: &mut std::str::Chars<'_>) -> Result<Vec<u8>, NameError> {
     unhex(&format!("{first}{second}")).ok_or(NameError::Escape)
 }
 
-/// Adds a character that must show.
+/// Adds a character, which must be visible.
 fn push(bytes: &mut Vec<u8>, c: char) -> Result<(), NameError> {
     let mut buffer = [0; 4];
     let text = c.encode_utf8(&mut buffer);

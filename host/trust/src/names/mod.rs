@@ -1,24 +1,24 @@
 //! Distinguished names, compared as structures.
 //!
-//! A name is a list of RDNs in the order of the certificate, each a set of (OID, value). Two names are equal when these
-//! are; text is only a way to write one down. That matters because the usual one-line form is not one to one: a value
-//! may itself read like the rest of a name.
+//! A name is a list of RDNs in the order of the certificate, each a set of (OID, value). Two names are equal if these
+//! are equal; text is only a notation. That matters because the usual one-line form is ambiguous: a value may look like
+//! further RDNs.
 //!
 //! # Slash form
-//! `/C=UK/O=eScience/CN=host/ce.example.org`, as SSM and grid tools write it. A new RDN begins at a `/` that is followed
-//! by a known attribute type (or a dotted OID) and `=`; any other `/` belongs to the value. Types are known by the
-//! names and aliases in [`TYPES`], without regard to case; values are exact. `\xC3\xA4`, as older OpenSSL prints bytes
-//! that are not ASCII, is read as those bytes. [`DistinguishedName::slash`] gives a line only where reading it back
-//! gives the same name; other names can be written in RFC 4514 form alone.
+//! `/C=UK/O=eScience/CN=host/ce.example.org`, as SSM and grid tools write it. A new RDN begins at a `/` that is
+//! followed by a known attribute type (or a dotted OID) and `=`; any other `/` belongs to the value. [`TYPES`] lists
+//! the names and aliases of types, which are case-insensitive; values are exact. `\xC3\xA4`, as older OpenSSL prints
+//! bytes that are not ASCII, is read as those bytes. [`DistinguishedName::slash`] returns a line only if it parses to
+//! the same name; other names can only be written in RFC 4514 form.
 //!
 //! # Comma forms
-//! RFC 4514 (`CN=x,O=y,C=UK`, most specific first) has no blanks around its separators. With blanks the text is taken
-//! for what OpenSSL prints (`C = UK, O = y, CN = x`), in the order of the certificate, unless a country or domain
-//! component at the end alone shows that it runs the other way.
+//! RFC 4514 (`CN=x,O=y,C=UK`, most specific first) has no blanks around its separators. Text with blanks is read as
+//! OpenSSL's output (`C = UK, O = y, CN = x`), in the order of the certificate, unless a country or domain component
+//! only at the end shows the reverse order.
 //!
 //! # Values
-//! PrintableString, UTF8String, IA5String, NumericString and VisibleString with the same text are equal. Every other
-//! string type (T61, BMP, Universal …) equals only the same bytes of the same type and never a text.
+//! PrintableString, UTF8String, IA5String, NumericString and VisibleString with the same text are equal. A value of any
+//! other string type (T61, BMP, Universal …) equals only the same bytes of the same type, never a text.
 
 mod comma;
 mod slash;
@@ -34,7 +34,7 @@ use super::asn1::{self, Asn1Error, Reader};
 pub(crate) use comma::looks_reversed;
 pub(crate) use slash::canonical_types;
 
-/// The attribute types with a name: the name SSM writes, the OID, and other names that are read.
+/// The named attribute types: the name SSM writes, the OID, and further names that are accepted.
 const TYPES: &[(&str, &str, &[&str])] = &[
     ("DC", "0.9.2342.19200300.100.1.25", &["domainComponent"]),
     ("C", "2.5.4.6", &["countryName"]),
@@ -59,13 +59,13 @@ const PRINTABLE_STRING: u8 = 0x13;
 const IA5_STRING: u8 = 0x16;
 const VISIBLE_STRING: u8 = 0x1a;
 
-/// Why a text or an encoding is not a name.
+/// Why text or DER is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("the name is empty")]
     Empty,
-    /// A slash form begins with `/`, a known attribute type and `=`.
+    /// The text does not begin with `/`, a known attribute type and `=`.
     #[error("the name does not begin with / and a known attribute type such as /C=")]
     NoType,
     #[error("unknown attribute type {0:?}")]
@@ -82,8 +82,8 @@ pub enum NameError {
     /// A double quote in slash form; such a name is written in RFC 4514 form.
     #[error("the name contains a double quote, which only the RFC 4514 form allows")]
     Quote,
-    /// A backslash or `#` that starts no escape of RFC 4514.
-    #[error("broken escape in the name")]
+    /// A backslash or `#` that does not start an RFC 4514 escape.
+    #[error("invalid escape in the name")]
     Escape,
     /// Bytes that are not UTF-8.
     #[error("the name is not UTF-8")]
@@ -108,7 +108,7 @@ struct Attribute {
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Value {
-    /// A string type whose text is certain.
+    /// A string type with unambiguous text.
     Text(String),
     /// Any other type: its tag and content.
     Other(u8, Vec<u8>),
@@ -122,7 +122,7 @@ impl DistinguishedName {
     /// The structure of a certificate's name.
     ///
     /// # Errors
-    /// [`NameError::Malformed`] where the encoding is not that of a name.
+    /// [`NameError::Malformed`] if the encoding is not that of a name.
     pub fn from_x509(name: &X509NameRef) -> Result<Self, NameError> {
         Self::from_der(&name.to_der().map_err(|_| NameError::Malformed)?)
     }
@@ -130,7 +130,7 @@ impl DistinguishedName {
     /// The structure of `Name ::= SEQUENCE OF SET OF SEQUENCE { type, value }` (RFC 5280 4.1.2.4).
     ///
     /// # Errors
-    /// [`NameError::Malformed`] where the encoding is not that of a name.
+    /// [`NameError::Malformed`] if the encoding is not that of a name.
     pub fn from_der(bytes: &[u8]) -> Result<Self, NameError> {
         let mut outer = Reader::der(bytes);
         let mut sequence = outer.take(asn1::SEQUENCE)?.inside();
@@ -154,7 +154,7 @@ impl DistinguishedName {
     /// Reads a name in any of the accepted forms: slash form if it begins with `/`, else a comma form.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// [`NameError`] if the text is not a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.starts_with('/') { Self::parse_slash(text) } else { Self::parse_comma(text) }
     }
@@ -162,38 +162,38 @@ impl DistinguishedName {
     /// Reads a name in slash form.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// [`NameError`] if the text is not a name.
     pub fn parse_slash(text: &str) -> Result<Self, NameError> {
         slash::parse(text)
     }
 
-    /// Reads a name in RFC 4514 form, or as OpenSSL prints it with commas and blanks.
+    /// Reads a name in RFC 4514 form or in OpenSSL's form with commas and blanks.
     ///
     /// # Errors
-    /// What is wrong with the text.
+    /// [`NameError`] if the text is not a name.
     pub fn parse_comma(text: &str) -> Result<Self, NameError> {
         comma::parse(text)
     }
 
-    /// The slash form, or `None` where a slash form of this name would not be read back as this name.
+    /// The slash form; `None` if it would not parse to this name.
     #[must_use]
     pub fn slash(&self) -> Option<String> {
         slash::write(self)
     }
 
-    /// The RFC 4514 form: most specific first, with escapes. Every name has one, and it reads back as this name.
+    /// The RFC 4514 form: most specific first, with escapes. Every name has one, and it parses to this name.
     #[must_use]
     pub fn rfc4514(&self) -> String {
         comma::write(self)
     }
 
-    /// The line to write into a signer list: the slash form if there is one, else the RFC 4514 form.
+    /// The text for display: the slash form if there is one, else the RFC 4514 form.
     #[must_use]
     pub fn line(&self) -> String {
         self.slash().unwrap_or_else(|| self.rfc4514())
     }
 
-    /// Whether there is no attribute at all.
+    /// Whether there are no attributes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rdns.is_empty()
@@ -216,7 +216,7 @@ impl DistinguishedName {
         })
     }
 
-    /// Whether this name is `issuer` and one further common name, which is how proxy certificates are named.
+    /// Whether this name is `issuer` plus one common name, as in proxy certificates.
     pub(crate) fn extends_by_common_name(&self, issuer: &Self) -> bool {
         let Some((last, rest)) = self.rdns.split_last() else { return false };
         rest == issuer.rdns.as_slice() && matches!(last.as_slice(), [only] if only.oid.0 == "2.5.4.3")
@@ -261,7 +261,7 @@ impl Oid {
         }
     }
 
-    /// Reads the one way to write an OID in dotted form: no leading zeros, arcs within their bounds.
+    /// Reads an OID in canonical dotted form: no leading zeros, arcs within their bounds.
     fn from_dotted(text: &str) -> Option<Self> {
         let arcs: Vec<&str> = text.split('.').collect();
         let canonical = |arc: &&str| arc.parse::<u128>().is_ok_and(|number| number.to_string() == **arc);

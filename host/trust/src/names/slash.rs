@@ -1,4 +1,4 @@
-//! The slash form of a name; the rules are in the parent module.
+//! The slash form of a name; see the parent module for the rules.
 
 use super::{Attribute, DistinguishedName, NameError, Oid, Value, invisible};
 
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str) -> Result<DistinguishedName, NameError> {
     DistinguishedName::from_rdns(rdns)
 }
 
-/// Writes the slash form if reading it gives the same name again.
+/// Writes the slash form if it parses to the same name.
 pub(super) fn write(name: &DistinguishedName) -> Option<String> {
     let mut text = String::new();
     for rdn in &name.rdns {
@@ -36,7 +36,7 @@ pub(super) fn write(name: &DistinguishedName) -> Option<String> {
     parse(&text).is_ok_and(|read| read == *name).then_some(text)
 }
 
-/// Rewrites the attribute types in a slash form (or a pattern over one) to the names we write, values untouched.
+/// Rewrites the attribute types in a slash form (or a pattern for one) to their canonical names; values are unchanged.
 pub(crate) fn canonical_types(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = 0;
@@ -51,7 +51,7 @@ pub(crate) fn canonical_types(text: &str) -> String {
     out
 }
 
-/// Where each RDN begins: every `/` followed by an attribute type and `=`.
+/// The positions where RDNs begin: every `/` followed by an attribute type and `=`.
 fn boundaries(text: &str) -> Vec<usize> {
     let follows = |(at, _): &(usize, &str)| {
         let tail = text.get(at + 1..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Names: every row of the table of tricks, and the property that no two names share a line.
+//! Names: ambiguous and invisible spellings, and the property that no two names share a line.
 
 use proptest::prelude::*;
 
@@ -69,7 +69,7 @@ fn multi_valued_rdn_has_no_slash_form() {
 }
 
 #[test]
-fn characters_that_do_not_show_never_match() {
+fn invisible_characters_never_match() {
     let listed = parse("/C=UK/O=X/CN=site.example.org");
     for value in [
         "site.example.org ",
@@ -156,7 +156,7 @@ fn name_with_backslash() -> DistinguishedName {
 }
 
 #[test]
-fn wrong_texts_are_told_apart() {
+fn wrong_texts_have_distinct_errors() {
     for (text, error) in [
         ("", NameError::Empty),
         ("/", NameError::NoType),
@@ -215,7 +215,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_line_reads_back_as_its_name(name in any_name()) {
+    fn every_line_parses_to_its_name(name in any_name()) {
         prop_assert_eq!(&parse(&name.rfc4514()), &name);
         prop_assert_eq!(&parse(&name.line()), &name);
     }
@@ -228,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_breaks_the_parsers(text in any::<String>()) {
+    fn arbitrary_text_never_panics(text in any::<String>()) {
         let _ = DistinguishedName::parse(&text);
         let _ = DistinguishedName::parse_slash(&text);
         let _ = DistinguishedName::parse_comma(&text);

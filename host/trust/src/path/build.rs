@@ -1,4 +1,4 @@
-//! Looks for certification paths and holds each to the rules.
+//! Builds certification paths and checks each against the rules.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,20 +20,20 @@ use crate::oids;
 use crate::policy;
 use crate::times::{seconds, unix};
 
-/// How many signatures are checked, and paths judged, before the search gives up.
+/// Maximum number of signatures checked in one search.
 const BUDGET: usize = 64;
-/// The clock of an authority may be this far ahead of ours when it dates a CRL, in seconds.
+/// How far, in seconds, the issue date of a CRL may lie in the future.
 const CLOCK_SKEW: u64 = 300;
-/// `check` levels of OpenSSL: 112 bits of security, or none where SHA-1 is allowed (our own rules hold in both).
+/// Security level of OpenSSL: 112 bits. Level 0 is used if SHA-1 is allowed; our own rules apply in both cases.
 const AUTH_LEVEL: i32 = 2;
-/// `X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT`, and the same `_LOCALLY`: OpenSSL takes what we offer for no issuer.
+/// `X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT` and the same with `_LOCALLY`: OpenSSL does not accept the offered issuer.
 const NO_ISSUER: [i32; 2] = [2, 20];
 /// `X509_V_ERR_INVALID_CA`, as OpenSSL 1.1 and 3 number it.
 const INVALID_CA: [i32; 2] = [24, 79];
 /// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`.
 const NO_CERT_SIGN: i32 = 32;
 
-/// A certificate with what the rules ask of it, read once.
+/// A certificate with its decoded fields.
 #[derive(Clone)]
 struct Link {
     certificate: X509,
@@ -59,13 +59,13 @@ pub(crate) fn openssl_error(error: openssl::error::ErrorStack) -> PathError {
     PathError::OpenSsl(reasons(&error))
 }
 
-/// What OpenSSL gives as reasons, without the numbers and source lines of its own error text.
+/// The reasons in an OpenSSL error, without the numbers and source lines of its own text.
 fn reasons(error: &openssl::error::ErrorStack) -> String {
     let reasons: Vec<&str> = error.errors().iter().filter_map(openssl::error::Error::reason).collect();
     if reasons.is_empty() { "OpenSSL gives no reason".to_owned() } else { reasons.join("; ") }
 }
 
-/// An error of OpenSSL. Its text is what OpenSSL gives as reasons, without numbers and source lines.
+/// An error of OpenSSL. Its text has the reasons without numbers and source lines.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", reasons(.0))]
 pub struct OpensslError(openssl::error::ErrorStack);
@@ -76,7 +76,7 @@ impl From<openssl::error::ErrorStack> for OpensslError {
     }
 }
 
-/// Looks for a path from `leaf` to an anchor that keeps every rule.
+/// Builds a path from `leaf` to an anchor that satisfies every rule.
 pub(crate) fn check(
     anchors: &Anchors,
     leaf: &X509,
@@ -84,14 +84,15 @@ pub(crate) fn check(
     role: Role,
     at: u64,
 ) -> Result<CertPath, PathError> {
-    judge_all(anchors, leaf, untrusted, (role, at)).map_err(|failure| failure.best)
+    search(anchors, leaf, untrusted, (role, at)).map_err(|failure| failure.best)
 }
 
-/// Why no path is good.
+/// Why no path is valid.
 pub(crate) struct Failure {
-    /// The most useful reason against any of the paths.
+    /// The most useful error of all paths.
     pub(crate) best: PathError,
-    /// The most useful of those that every other reader of the certificate will find too: that of another path must not hide it.
+    /// The most useful error that other parties find as well. It is kept separately because an error of another path
+    /// may rank higher.
     pub(crate) elsewhere: Option<PathError>,
 }
 
@@ -101,8 +102,8 @@ impl From<PathError> for Box<Failure> {
     }
 }
 
-/// As [`check`], with what is wrong elsewhere too.
-pub(crate) fn judge_all(
+/// As [`check`], with both errors of a [`Failure`].
+pub(crate) fn search(
     anchors: &Anchors,
     leaf: &X509,
     untrusted: &[X509],
@@ -132,10 +133,10 @@ struct Search<'a> {
     helpers: Vec<Link>,
     role: Role,
     at: u64,
-    /// The clock that CRLs are measured against.
+    /// The time for the freshness of CRLs.
     now: u64,
     spent: usize,
-    /// The most useful reason against the paths seen so far.
+    /// The most useful error so far.
     best: Option<PathError>,
     /// The subject of the leaf.
     subject: DistinguishedName,
@@ -144,11 +145,11 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Follows every issuer of the last certificate in turn, until a path is good.
+    /// Follows every issuer of the last certificate in turn, until a path is valid.
     fn extend(&mut self, path: &mut Vec<Link>) -> Option<CertPath> {
         let current = path.last()?.clone();
         if current.anchor {
-            return self.judge(path);
+            return self.check_rules(path);
         }
         if path.len() > MAX_DEPTH {
             self.note(PathError::TooDeep { limit: MAX_DEPTH });
@@ -186,7 +187,8 @@ impl Search<'_> {
         None
     }
 
-    /// Everything that carries the issuer's name: ours first, then what came along.
+    /// All certificates with the issuer's name: anchors, other certificates of the CA directory, then the untrusted
+    /// ones.
     fn issuers_of(&self, link: &Link) -> Vec<Link> {
         let known = self.anchors.authorities(&link.issuer);
         let mut list: Vec<Link> =
@@ -211,8 +213,8 @@ impl Search<'_> {
         }
     }
 
-    /// Holds a whole path to every rule.
-    fn judge(&mut self, path: &[Link]) -> Option<CertPath> {
+    /// Checks a complete path against every rule.
+    fn check_rules(&mut self, path: &[Link]) -> Option<CertPath> {
         let mut fresh_until = u64::MAX;
         let mut errors = Vec::new();
         for (index, link) in path.iter().enumerate() {
@@ -261,7 +263,7 @@ impl Search<'_> {
         if !self.anchors.settings().signing_policy {
             return None;
         }
-        if let Some(file) = self.anchors.closed_policy_of(&issuer.certificate) {
+        if let Some(file) = self.anchors.unusable_policy_of(&issuer.certificate) {
             return Some(PathError::PolicyUnusable { issuer: issuer.subject.clone(), file: file.clone() });
         }
         let patterns = self.anchors.policy_of(&issuer.subject)?;
@@ -269,7 +271,7 @@ impl Search<'_> {
             .then(|| PathError::Namespace { issuer: issuer.subject.clone(), subject: link.subject.clone() })
     }
 
-    /// Checks one link against the CRLs of its issuer; gives the time until which the answer is fresh.
+    /// Checks one link against the CRLs of its issuer; returns the time until which the result is fresh.
     fn check_revocation(&self, link: &Link, issuer: &Link) -> Result<u64, PathError> {
         let mode = self.anchors.settings().crls;
         if mode == CrlMode::Ignore {
@@ -294,8 +296,8 @@ impl Search<'_> {
         if mode == CrlMode::Require { Err(PathError::CrlMissing { issuer: name() }) } else { Ok(u64::MAX) }
     }
 
-    /// Whether a CRL is accounted for by an authority's key: this one's, for other certificates, or another of the same
-    /// name, as after a change of keys.
+    /// Whether a CRL is signed by this authority (for other certificates) or by another of the same name, as after a
+    /// key change.
     fn belongs_to_namesake(&self, crl: &Crl, issuer: &Link) -> bool {
         crl.is_signed_by(&issuer.certificate)
             || self.anchors.authorities(&issuer.subject).any(|known| crl.is_signed_by(&known.certificate))
@@ -321,8 +323,8 @@ impl Search<'_> {
         }
     }
 
-    /// Lets OpenSSL judge exactly this path. Where it takes an issuer for none because of the authority key identifier
-    /// alone, it judges the same path without such identifiers; see [`detached`].
+    /// Verifies exactly this path with OpenSSL. If OpenSSL does not accept an issuer only because of the authority key
+    /// identifier, the same path is verified without such identifiers; see [`detached`].
     fn check_by_openssl(&self, path: &[Link]) -> Result<(), PathError> {
         let own: Vec<X509> = path.iter().map(|link| link.certificate.clone()).collect();
         let verdict = self.verify_by_openssl(&own)?;
@@ -342,12 +344,12 @@ impl Search<'_> {
         Err(match result.as_raw() {
             NO_CERT_SIGN => PathError::IssuerKeyUsage { issuer: subject },
             raw if place > 0 && lacks && INVALID_CA.contains(&raw) => PathError::IssuerKeyUsage { issuer: subject },
-            _ => PathError::Invalid { subject, reason: words(result) },
+            _ => PathError::Invalid { subject, reason: explained(result) },
         })
     }
 
-    /// OpenSSL's verdict on a path, and where it stopped: the last certificate alone is trusted, those between alone are
-    /// offered as issuers.
+    /// OpenSSL's result for a path and the depth where it stopped. Only the last certificate is trusted, and only those
+    /// between are offered as issuers.
     fn verify_by_openssl(&self, path: &[X509]) -> Result<(X509VerifyResult, u32), PathError> {
         let (Some(first), Some(anchor)) = (path.first(), path.last()) else { return Ok((X509VerifyResult::OK, 0)) };
         let mut param = X509VerifyParam::new().map_err(openssl_error)?;
@@ -373,7 +375,8 @@ impl Search<'_> {
     }
 }
 
-/// Why OpenSSL takes a certificate of the path for no issuer of the one before it; a key identifier is no reason.
+/// Checks that OpenSSL accepts every certificate of the path as issuer of the one before it, apart from key
+/// identifiers.
 fn check_issuers(path: &[Link]) -> Result<(), PathError> {
     for (link, issuer) in path.iter().zip(path.iter().skip(1)) {
         let verdict = issuer.certificate.issued(&link.certificate);
@@ -381,20 +384,20 @@ fn check_issuers(path: &[Link]) -> Result<(), PathError> {
             0 => {}
             raw if OTHER_KEY_IDENTIFIER.contains(&raw) => {}
             NO_CERT_SIGN => return Err(PathError::IssuerKeyUsage { issuer: issuer.subject.clone() }),
-            _ => return Err(PathError::Invalid { subject: link.subject.clone(), reason: words(verdict) }),
+            _ => return Err(PathError::Invalid { subject: link.subject.clone(), reason: explained(verdict) }),
         }
     }
     Ok(())
 }
 
-/// A verdict of OpenSSL as an operator can use it: its own words, and what they mean where those are not plain.
-fn words(result: X509VerifyResult) -> String {
+/// The text for a result of OpenSSL, with an explanation where its own text is unclear.
+fn explained(result: X509VerifyResult) -> String {
     let own = result.error_string();
     let meaning = match result.as_raw() {
         24 => "an issuer is not a certificate authority",
         25 => "an issuer allows fewer authorities below it",
-        34 => "it has a critical extension that is not known here",
-        43 => "an issuer demands a certificate policy that it does not have",
+        34 => "it has an unknown critical extension",
+        43 => "an issuer requires a certificate policy that it does not have",
         47 => "a name constraint of an issuer does not permit its names",
         48 => "a name constraint of an issuer excludes one of its names",
         51..=53 => "an issuer has a name constraint of a kind that cannot be checked",
@@ -403,10 +406,11 @@ fn words(result: X509VerifyResult) -> String {
     format!("{meaning} ({own})")
 }
 
-/// Holds a certificate to the rules that no anchor, CRL or policy takes part in: what fails here fails for everyone.
+/// Checks a certificate against the rules that do not depend on anchors, CRLs or policies: what fails here also fails
+/// for other parties.
 ///
 /// # Errors
-/// The first rule it breaks.
+/// The first violated rule.
 pub(crate) fn check_alone(leaf: &X509, role: Role, at: u64) -> Result<(), PathError> {
     let link = Link::new(leaf, false)?;
     if leaf::is_proxy(&link.der, &link.subject, &link.issuer) {
@@ -431,7 +435,7 @@ fn check_key(link: &Link) -> Option<PathError> {
     match link.certificate.public_key() {
         Ok(key) => weak_key(&key).map(|key| PathError::WeakKey { subject, key }),
         Err(_) => {
-            let key = kind_of_certificate(&link.der).unwrap_or_else(|| "a kind that is not supported".to_owned());
+            let key = kind_of_certificate(&link.der).unwrap_or_else(|| "unsupported kind".to_owned());
             Some(PathError::WeakKey { subject, key })
         }
     }

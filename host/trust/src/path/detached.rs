@@ -1,14 +1,15 @@
-//! A path as OpenSSL is to judge it where authority key identifiers get in its way.
+//! Copies of a path without key identifiers, for verification by OpenSSL.
 //!
-//! RFC 5280 leaves the authority key identifier out of path validation (section 6.1): it only helps to find an issuer.
-//! OpenSSL takes an issuer for none where the identifier names another serial number or issuer, as it does after an
-//! authority was issued again for the same name and key, and then says "unable to get local issuer certificate".
+//! Path validation in RFC 5280 (section 6.1) does not use the authority key identifier, which only helps to find an
+//! issuer. OpenSSL rejects an issuer if the identifier names another serial number or issuer, as is the case after an
+//! authority's certificate was reissued with the same name and key. It then reports "unable to get local issuer
+//! certificate".
 //!
-//! [`without_identifiers`] writes the path again without the two key identifier extensions, so that OpenSSL judges
-//! everything else in it: constraints, critical extensions, path lengths, usages, validity. As that breaks the
-//! signatures, the copies are signed with a key of the moment. **Callers must have checked the signatures, the signature
-//! algorithms and the strength of every key in the original path**; the copies prove nothing about them and leave this
-//! module's caller only as an error or as silence.
+//! [`without_identifiers`] copies the path without the two key identifier extensions, so that OpenSSL checks everything
+//! else: constraints, critical extensions, path lengths, usages, validity. Since that invalidates the signatures, the
+//! copies are signed with temporary keys. **Callers must have checked the signatures, the signature algorithms and the
+//! strength of every key in the original path**; the copies prove nothing about them and must be used for this
+//! verification only.
 
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
@@ -24,12 +25,13 @@ use crate::asn1::{self, Asn1Error, Element, Reader};
 use crate::certificate::{self, TbsCertificate, extension};
 use crate::oids;
 
-/// Copies of the certificates of a path, the leaf first, without key identifiers; see the head of this module.
+/// Copies of the certificates of a path, the leaf first, without key identifiers; see the module documentation.
 ///
 /// # Errors
-/// [`PathError::OpenSsl`] where OpenSSL cannot make a key or a signature, or cannot read a copy.
+/// [`PathError::OpenSsl`] if OpenSSL cannot create a key or a signature, [`PathError::Unreadable`] if a certificate or
+/// its copy cannot be read.
 pub(super) fn without_identifiers<'a>(path: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<Vec<X509>, PathError> {
-    // A key for each level: with one for all, OpenSSL could leave a certificate out that has its issuer's name.
+    // One key for each level: with a shared key, OpenSSL could skip a certificate that has its issuer's name.
     let keys = (0..=path.len()).map(|_| new_key()).collect::<Result<Vec<_>, _>>()?;
     let last = path.len().saturating_sub(1);
     let levels = keys.iter().zip(keys.iter().skip(1)).enumerate();
@@ -47,10 +49,10 @@ fn new_key() -> Result<PKey<Private>, PathError> {
     EcKey::generate(&group).and_then(PKey::from_ec_key).map_err(openssl_error)
 }
 
-/// One copy, signed by `signing`; an issuer carries the key `own` in place of its real one, so that the copy below it
-/// verifies.
+/// One copy, signed by `signing`. The copy of an issuer has the key `own` instead of the real one, so that the
+/// signature on the copy below it verifies.
 fn copy(certificate: &[u8], own: Option<&PKey<Private>>, signing: &PKey<Private>) -> Result<X509, PathError> {
-    // A certificate that only OpenSSL can read is its owner's fault, not ours.
+    // If only OpenSSL can read the certificate, the certificate is at fault.
     let malformed = |_: Asn1Error| PathError::Unreadable(NameError::Malformed);
     // It has no parameters (RFC 5758 3.2).
     let algorithm = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::OID, oids::ECDSA_WITH_SHA256));
@@ -63,7 +65,7 @@ fn copy(certificate: &[u8], own: Option<&PKey<Private>>, signing: &PKey<Private>
     X509::from_der(&asn1::encode(asn1::SEQUENCE, &whole)).map_err(|_| PathError::Unreadable(NameError::Malformed))
 }
 
-/// `TBSCertificate` (RFC 5280 4.1) with another signature algorithm, perhaps another key, and fewer extensions.
+/// `TBSCertificate` (RFC 5280 4.1) with another signature algorithm, optionally another key, and fewer extensions.
 fn body(certificate: &[u8], public: Option<&[u8]>, algorithm: &[u8]) -> Result<Vec<u8>, Asn1Error> {
     let fields = TbsCertificate::read(Reader::der(certificate))?;
     let optional = |field: Option<Element<'_>>| field.map_or(Vec::new(), |field| field.whole.to_vec());
@@ -82,7 +84,7 @@ fn body(certificate: &[u8], public: Option<&[u8]>, algorithm: &[u8]) -> Result<V
     Ok(asn1::encode(asn1::SEQUENCE, &parts.concat()))
 }
 
-/// The extensions field without key identifiers; nothing where no extension is left.
+/// The extensions field without key identifiers; empty if no extension is left.
 fn kept_extensions(field: Option<Element<'_>>) -> Result<Vec<u8>, Asn1Error> {
     let mut kept = Vec::new();
     for extension in certificate::extensions(field)? {

@@ -17,14 +17,14 @@ pub enum PathError {
         /// The proxy.
         subject: DistinguishedName,
     },
-    /// No trust anchor issued it.
+    /// No path leads to a trust anchor.
     #[error("no trust anchor for issuer {issuer}")]
     Untrusted {
         /// The name for which no issuer was found.
         issuer: DistinguishedName,
     },
-    /// An issuer of that name is known, but it did not make the signature.
-    #[error("{subject} was not signed by the known {issuer}")]
+    /// An issuer of that name is known, but the signature does not verify with its key.
+    #[error("{subject} is not signed with the key of the known {issuer}")]
     BadSignature {
         /// The certificate whose signature does not verify.
         subject: DistinguishedName,
@@ -37,8 +37,8 @@ pub enum PathError {
         /// The limit.
         limit: usize,
     },
-    /// Too many ways from the certificate to an anchor were tried.
-    #[error("gave up looking for a certification path after {limit} attempts")]
+    /// The search for a path reached its limit.
+    #[error("no certification path found within {limit} attempts")]
     TooManyPaths {
         /// The limit.
         limit: usize,
@@ -55,12 +55,12 @@ pub enum PathError {
         /// The issuer.
         issuer: DistinguishedName,
     },
-    /// A rule of RFC 5280 is broken: path length, name constraints, an unknown critical extension and the like.
+    /// A rule of RFC 5280 is violated, such as path length, name constraints or an unknown critical extension.
     #[error("certificate of {subject}: {reason}")]
     Invalid {
-        /// The certificate where it was noticed.
+        /// The certificate in question.
         subject: DistinguishedName,
-        /// What is wrong, in OpenSSL's words.
+        /// The violated rule.
         reason: String,
     },
     /// A CRL lists it.
@@ -110,10 +110,10 @@ pub enum PathError {
     WeakKey {
         /// The certificate with the key.
         subject: DistinguishedName,
-        /// What kind of key it is.
+        /// The kind of the key.
         key: String,
     },
-    /// A signature over SHA-1 or MD5.
+    /// The signature algorithm is too weak, or unknown.
     #[error(
         "the certificate of {subject} is signed with {algorithm}; accepted are {}",
         accepted::CERTIFICATE_SIGNATURES
@@ -124,7 +124,7 @@ pub enum PathError {
         /// The algorithm.
         algorithm: String,
     },
-    /// A certificate authority's own certificate where a host's is wanted.
+    /// The certificate of a certificate authority where a host certificate is required.
     #[error("{subject} is a certificate authority")]
     CaAsLeaf {
         /// The authority.
@@ -135,7 +135,7 @@ pub enum PathError {
     KeyUsage {
         /// The certificate.
         subject: DistinguishedName,
-        /// What it was to be used for.
+        /// The role it was checked for.
         role: Role,
     },
     /// Its extended key usage does not allow the role.
@@ -143,17 +143,17 @@ pub enum PathError {
     ExtendedKeyUsage {
         /// The certificate.
         subject: DistinguishedName,
-        /// What it was to be used for.
+        /// The role it was checked for.
         role: Role,
     },
-    /// The CRL is older than it may be, or has no date by which it must be renewed.
+    /// The CRL is past its next update, or has none.
     #[error("the CRL of {issuer}, {}, {}", file.display(), stale(*.next_update))]
     CrlStale {
         /// The authority.
         issuer: DistinguishedName,
         /// The CRL.
         file: PathBuf,
-        /// When it had to be renewed, in seconds since 1970; `None` where it does not say.
+        /// Its next update, in seconds since 1970.
         next_update: Option<u64>,
     },
     /// The CRL's date of issue lies in the future.
@@ -166,7 +166,7 @@ pub enum PathError {
         /// Its date of issue, in seconds since 1970.
         this_update: u64,
     },
-    /// There is no CRL and the setting requires one.
+    /// There is no CRL, and the setting requires one.
     #[error("no CRL of {issuer}")]
     CrlMissing {
         /// The authority.
@@ -179,26 +179,23 @@ pub enum PathError {
         issuer: DistinguishedName,
         /// The CRL.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A name or a certificate that cannot be read.
     #[error("cannot read the certificate: {0}")]
     Unreadable(#[from] NameError),
-    /// OpenSSL could not do its work.
+    /// OpenSSL failed.
     #[error("cannot check the certificate: {0}")]
     OpenSsl(String),
 }
 
 fn stale(next_update: Option<u64>) -> String {
-    next_update.map_or_else(
-        || "does not say when it must be renewed".to_owned(),
-        |time| format!("had to be renewed by {}", readable(time)),
-    )
+    next_update.map_or_else(|| "has no next update".to_owned(), |time| format!("expired on {}", readable(time)))
 }
 
 impl Role {
-    /// The role as a noun of a sentence.
+    /// The role as a noun for error texts.
     #[must_use]
     pub fn noun(self) -> &'static str {
         match self {
@@ -211,7 +208,7 @@ impl Role {
 }
 
 impl PathError {
-    /// The code of a message whose signer's certificate is refused for this.
+    /// The code for a message whose signer's certificate is refused with this error.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -240,9 +237,9 @@ impl PathError {
         }
     }
 
-    /// Which of several errors is reported: the one with the lowest rank. Revocation comes first; what the owner of the
-    /// certificate must fix comes before what the operator of the CA directory must fix; an error of a longer path comes
-    /// before "untrusted".
+    /// The rank for choosing among several errors: the lowest is reported. Revocation comes first; errors that the
+    /// owner of the certificate must fix come before those that the operator of the CA directory must fix; errors of a
+    /// longer path come before "untrusted".
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::Revoked { .. } => 0,
@@ -262,10 +259,9 @@ impl PathError {
         }
     }
 
-    /// Whether other parties refuse the certificate with this subject as well, and not only we with our CA directory:
-    /// what is wrong with the certificate itself, and what its authority said of it by CRL and signing policy. An anchor
-    /// we lack, an issuer that our directory holds in an expired edition, or a CRL that was not renewed here says nothing
-    /// about the directories of others; a signature over SHA-1 is accepted where a setting allows it.
+    /// Whether other parties also refuse the certificate with this subject. That is the case for errors of the
+    /// certificate itself and for its revocation or signing policy. A missing anchor, an expired issuer certificate or
+    /// a stale CRL in our CA directory does not affect others, and SHA-1 signatures are accepted with a setting.
     #[must_use]
     pub(crate) fn holds_elsewhere(&self, leaf: &DistinguishedName) -> bool {
         match self {
@@ -283,7 +279,8 @@ impl PathError {
         }
     }
 
-    /// Whether the fault is in our own CA directory, so that the same certificate may be accepted once it is fixed.
+    /// Whether the cause is in our own CA directory or OpenSSL, so that the certificate may be accepted once that is
+    /// fixed.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(

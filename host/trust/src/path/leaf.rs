@@ -1,4 +1,4 @@
-//! The rules for the certificate at the beginning of a path: what it is, and what it may be used for.
+//! The rules for the leaf of a path: its kind and its usages.
 
 use openssl::pkey::Id;
 use openssl::x509::{X509, X509ExtendedKeyUsage, X509KeyUsage};
@@ -7,7 +7,7 @@ use super::{PathError, Role};
 use crate::DistinguishedName;
 use crate::certificate::{self, extension, is_authority};
 
-/// Whether it is a proxy certificate: by its extension, or by the name that proxies had before they had one.
+/// Whether it is a proxy certificate, by its extension or by the naming of legacy proxies.
 pub(super) fn is_proxy(certificate: &[u8], subject: &DistinguishedName, issuer: &DistinguishedName) -> bool {
     let extensions = certificate::extensions_of(certificate).unwrap_or_default();
     let extended = |oid| oid == extension::PROXY_CERT_INFO || oid == extension::DRAFT_PROXY_CERT_INFO;
@@ -15,11 +15,12 @@ pub(super) fn is_proxy(certificate: &[u8], subject: &DistinguishedName, issuer: 
     extensions.iter().any(|extension| extended(extension.oid)) || (legacy && subject.extends_by_common_name(issuer))
 }
 
-/// Whether the certificate may be used for the role.
+/// Checks that the certificate may be used for the role.
 ///
-/// Extended key usage: none, `any`, and for signers and recipients clientAuth, serverAuth or emailProtection, because
-/// that is what grid authorities give to hosts. A broker needs serverAuth; a signer of plugins may have codeSigning.
-/// A broker may be a certificate authority, as a self-signed one of `openssl req -x509` is; no other role may.
+/// The extended key usage must be absent, `any`, or one of these: for signers and recipients clientAuth, serverAuth or
+/// emailProtection, because grid authorities issue those to hosts; for a broker serverAuth; for a signer of plugins
+/// also codeSigning. Only a broker may be a certificate authority, as a self-signed certificate of `openssl req -x509`
+/// is.
 pub(super) fn check_role(
     certificate: &X509,
     der: &[u8],
@@ -38,7 +39,7 @@ pub(super) fn check_role(
     Ok(())
 }
 
-/// The key usages of which the certificate must have one, if it has the extension.
+/// The key usages of which the certificate must have at least one, if it has the extension.
 fn needed_usage(certificate: &X509, role: Role) -> X509KeyUsage {
     let signature = X509KeyUsage::DIGITAL_SIGNATURE;
     match role {

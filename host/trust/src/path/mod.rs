@@ -1,29 +1,29 @@
-//! Certification paths: from a certificate to a trust anchor, with every rule we hold a certificate to.
+//! Certification paths from a certificate to a trust anchor, and the rules for them.
 //!
 //! # Policy
-//! A path is looked for among the certificates that came with the leaf and those of the CA directory, by name and
-//! signature, at most [`MAX_DEPTH`] issuers deep and within a fixed budget of attempts. Each path found is then held to
-//! the rules of RFC 5280 by OpenSSL (critical extensions, name constraints, path length, CA flags) and to ours:
+//! A path is built by name and signature from the certificates that came with the leaf and those of the CA directory,
+//! with at most [`MAX_DEPTH`] issuers and within a fixed number of attempts. Each path is then checked against the
+//! rules of RFC 5280 by OpenSSL (critical extensions, name constraints, path length, CA flags) and against our own:
 //!
-//! - it ends at a self-signed certificate of the CA directory; the others there only help to build it;
-//! - every certificate in it is within its validity, the anchor too;
-//! - an issuer says `CA:TRUE` in its basic constraints, unless it is the anchor;
+//! - it ends at a self-signed certificate of the CA directory; other certificates there only help to build it;
+//! - every certificate in it is within its validity, including the anchor;
+//! - an issuer has `CA:TRUE` in its basic constraints, unless it is the anchor;
 //! - keys: RSA of 2048 bits or more, EC on a named curve of 256 bits or more, Ed25519, Ed448; nothing else;
-//! - signatures below the anchor: SHA-256 or better; SHA-1 only by setting, MD5 never;
+//! - signatures below the anchor: SHA-256 or better; SHA-1 only with a setting, MD5 never;
 //! - revocation: every link, see `crls`;
 //! - signing policy: every link, see `policy`;
 //! - a proxy certificate (RFC 3820 and its predecessors) is refused;
 //! - the leaf's usages fit the [`Role`].
 //!
-//! Authority key identifiers decide nothing: RFC 5280 section 6 does not use them for validation, and after an
-//! authority was issued again with the same name and key they name the edition before. Name, key and signature decide.
+//! Authority key identifiers are ignored: RFC 5280 section 6 does not use them for validation, and they name the
+//! previous certificate of an authority that was reissued with the same name and key. Name, key and signature decide.
 //!
 //! Host certificates of grid authorities sign messages although they lack emailProtection, so the purpose is checked by
 //! our own rules and not by OpenSSL's `smimesign`.
 //!
-//! Of several errors, the one that helps an operator most is reported; see [`PathError::rank`].
+//! Of several errors, the most useful one is reported; see [`PathError::rank`].
 
-pub(crate) use build::{check, check_alone, judge_all, openssl_error};
+pub(crate) use build::{check, check_alone, openssl_error, search};
 
 mod build;
 mod detached;
@@ -40,7 +40,7 @@ pub use error::PathError;
 use super::names::{DistinguishedName, NameError};
 use super::times::unix;
 
-/// The most issuers between a certificate and its anchor, the anchor included.
+/// Maximum number of issuers in a path, including the anchor.
 pub(crate) const MAX_DEPTH: usize = 10;
 
 /// What a certificate is used for.
@@ -48,15 +48,15 @@ pub(crate) const MAX_DEPTH: usize = 10;
 pub enum Role {
     /// Signs a message.
     MessageSigner,
-    /// Is the broker at the other end of a TLS connection.
+    /// Authenticates the broker of a TLS connection.
     Broker,
-    /// Messages are encrypted for it.
+    /// Receives encrypted messages.
     Recipient,
     /// Signs a plugin.
     PluginSigner,
 }
 
-/// Who made a signature, as far as certificates can say.
+/// The identity in a certificate, usually that of a signer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
     /// The subject of the certificate.
@@ -67,17 +67,17 @@ pub struct Signer {
     pub serial: String,
     /// The end of the validity, in seconds since 1970.
     pub not_after: u64,
-    /// The certificate.
+    /// The certificate in DER.
     pub certificate_der: Vec<u8>,
     /// SHA-256 over the certificate, in lower-case hexadecimal.
     pub fingerprint: String,
 }
 
 impl Signer {
-    /// Reads the facts from a certificate. Does not check whether it is trusted.
+    /// Reads the identity from a certificate. Does not check whether it is trusted.
     ///
     /// # Errors
-    /// [`NameError::Malformed`] where the certificate cannot be read.
+    /// [`NameError::Malformed`] if the certificate cannot be read.
     pub fn from_x509(certificate: &X509Ref) -> Result<Self, NameError> {
         let certificate_der = certificate.to_der().map_err(|_| NameError::Malformed)?;
         Ok(Self {
@@ -91,14 +91,14 @@ impl Signer {
     }
 }
 
-/// A path that was found good: the leaf first, the anchor last.
+/// A valid path: the leaf first, the anchor last.
 #[derive(Clone, Debug)]
 pub struct CertPath {
     certificates: Vec<X509>,
     signer: std::sync::Arc<Signer>,
     pub(crate) valid_from: u64,
     pub(crate) valid_until: u64,
-    /// When the first of the CRLs it was checked with needs an update.
+    /// The earliest next update of the CRLs it was checked with.
     pub(crate) fresh_until: u64,
 }
 
@@ -109,7 +109,7 @@ impl CertPath {
         &self.certificates
     }
 
-    /// The facts about the leaf.
+    /// The identity in the leaf.
     #[must_use]
     pub fn signer(&self) -> &Signer {
         &self.signer

@@ -1,4 +1,4 @@
-//! Certificates that must be accepted and, case by case, those that must not.
+//! Certificates that must be accepted, and certificates that must be refused.
 
 mod identifiers;
 mod revocation;
@@ -63,7 +63,7 @@ impl World {
         code(self.check(leaf))
     }
 
-    /// The verdict on a host certificate made from the default one.
+    /// The result for a host certificate derived from the default one.
     fn verdict(&self, change: impl FnOnce(&mut Request)) -> &'static str {
         self.code(&self.root.issue(&host(change)).unwrap())
     }
@@ -73,7 +73,7 @@ fn code(result: Result<CertPath, PathError>) -> &'static str {
     result.map_or_else(|error| word(&error), |_| "good")
 }
 
-/// The code of a fault; the two that share one are distinguished.
+/// The code of an error; two errors that share a code are distinguished.
 pub(crate) fn word(error: &PathError) -> &'static str {
     match error {
         PathError::Untrusted { .. } => "untrusted",
@@ -129,7 +129,7 @@ fn refuses_weak_keys() {
 }
 
 #[test]
-fn validity_is_held_to_the_second() {
+fn validity_is_exact_to_the_second() {
     let world = World::new();
     let leaf = world.root.issue(&host(|_| {})).unwrap();
     let store = world.store();
@@ -248,7 +248,7 @@ fn refuses_proxies() {
 }
 
 #[test]
-fn refuses_strangers_and_false_issuers() {
+fn refuses_unknown_and_false_issuers() {
     let world = World::new();
     let stranger = Authority::root(&Request::authority("/C=UK/O=Stranger/CN=Root")).unwrap();
     let leaf = stranger.issue(&host(|_| {})).unwrap();
@@ -305,7 +305,7 @@ fn issuers_must_be_authorities() {
 }
 
 #[test]
-fn path_length_is_kept() {
+fn path_length_is_enforced() {
     let world = World::new();
     let first = world.root.intermediate(&sub(|r| r.constraints = Some(Constraints::Authority(Some(0))))).unwrap();
     let second = first.intermediate(&sub(|r| r.subject = "/CN=Second".into())).unwrap();
@@ -364,7 +364,7 @@ fn long_chains_end_at_ten_issuers() {
 }
 
 #[test]
-fn a_mesh_of_cross_certificates_costs_little() {
+fn a_mesh_of_cross_certificates_is_searched_fast() {
     let world = World::new();
     let mut certificates = Vec::new();
     let keys: Vec<Authority> =
@@ -387,7 +387,7 @@ fn a_mesh_of_cross_certificates_costs_little() {
 }
 
 #[test]
-fn signing_policy_binds_authorities_to_their_names() {
+fn signing_policy_limits_authorities_to_their_names() {
     let mut world = World::new();
     let root = world.root.own.certificate.clone();
     let file = world.directory.add_policy(&root, &["/C=UK/O=eScience/*"]).unwrap();
@@ -406,7 +406,7 @@ fn signing_policy_binds_authorities_to_their_names() {
 }
 
 #[test]
-fn signing_policy_binds_intermediates_too() {
+fn signing_policy_also_limits_intermediates() {
     let world = World::new();
     world.directory.add_policy(&world.root.own.certificate, &["/C=UK/O=eScience/*"]).unwrap();
     let middle = world.root.intermediate(&sub(|_| {})).unwrap();
@@ -417,7 +417,7 @@ fn signing_policy_binds_intermediates_too() {
 }
 
 #[test]
-fn authorities_come_and_go_while_running() {
+fn authorities_are_added_and_removed_while_running() {
     let world = World::new();
     let second = Authority::root(&Request::authority("/CN=Second")).unwrap();
     let leaf = second.issue(&host(|_| {})).unwrap();
@@ -439,7 +439,7 @@ fn authorities_come_and_go_while_running() {
 }
 
 #[test]
-fn the_most_useful_reason_is_told() {
+fn the_most_useful_error_is_reported() {
     let world = World::new();
     let leaf = world.root.issue(&host(|r| (r.not_after, r.purposes) = (-1, purposes(&["codeSigning"])))).unwrap();
     assert_eq!(world.code(&leaf), "expired");
@@ -448,7 +448,7 @@ fn the_most_useful_reason_is_told() {
 }
 
 #[test]
-fn openssl_speaks_in_words() {
+fn openssl_results_are_explained() {
     #[derive(Debug, thiserror::Error)]
     #[error("cannot sign the message")]
     struct Signing(#[source] OpensslError);

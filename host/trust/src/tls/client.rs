@@ -1,4 +1,4 @@
-//! Why brokers refuse our certificate as that of a TLS client.
+//! Defects for which brokers refuse our certificate as that of a TLS client.
 
 use std::time::SystemTime;
 
@@ -12,9 +12,9 @@ use crate::times::{readable, seconds, unix};
 /// The first bit of the Netscape certificate type: SSL client.
 const NETSCAPE_CLIENT: u8 = 0x80;
 
-/// What keeps a certificate from use as a TLS client's, and what to do: a clause for each fault, naming the file.
+/// The defects of a certificate as that of a TLS client, with the remedy and the file name; `None` if there are none.
 ///
-/// A broker may be lenient; the common ones are not (RFC 5280 4.2.1.3 and 4.2.1.12, RFC 8446 4.4.2.4).
+/// Some brokers are lenient; the common ones are not (RFC 5280 4.2.1.3 and 4.2.1.12, RFC 8446 4.4.2.4).
 #[must_use]
 pub fn client_faults(credential: &Credential, now: SystemTime) -> Option<String> {
     let faults: Vec<String> = [validity(credential, now), usages(credential)].into_iter().flatten().collect();
@@ -31,7 +31,7 @@ fn validity(credential: &Credential, now: SystemTime) -> Option<String> {
     (now < from).then(|| format!("{file} is not valid before {}: check the clock", readable(from)))
 }
 
-/// What its usages lack for a TLS client.
+/// The usages that a TLS client needs and the certificate lacks.
 fn usages(credential: &Credential) -> Option<String> {
     let certificate = credential.certificate().to_owned();
     let file = credential.files().0.display();
@@ -48,8 +48,8 @@ fn usages(credential: &Credential) -> Option<String> {
     }
     let lacking = (!lacking.is_empty()).then(|| lacking.join(" and "))?;
     Some(format!(
-        "{file} lacks {lacking}, which brokers such as RabbitMQ demand of a TLS client: ask your authority for a \
-         certificate with both serverAuth and clientAuth"
+        "{file} lacks {lacking}, which brokers such as RabbitMQ require of a TLS client: ask your CA for a certificate \
+         with both serverAuth and clientAuth"
     ))
 }
 

@@ -1,11 +1,11 @@
-//! Whether the authorities of a path may say that a certificate is for the name we connect to (RFC 5280, section 4.2.1.10).
+//! Name constraints of the issuers, checked for the name we connect to (RFC 5280, section 4.2.1.10).
 //!
-//! OpenSSL compares the names *in* the certificate with the name constraints of its issuers. A wildcard is compared as it is
-//! written: `*.example.org` is not within an excluded `secret.example.org`, so the certificate is accepted, and
-//! RFC 9525 section 6.3 still lets it match `secret.example.org`. OpenSSL also ignores a common name such as
-//! `host/ce.example.org`, which grid certificates have and `allow-cn` accepts. What counts is the name that is used: the one
-//! we connect to must itself be within what every issuer of the path permits, and in nothing that one of them excludes.
-//! The certificate stays good for its other names.
+//! OpenSSL compares the names *in* the certificate with the name constraints of its issuers. It compares a wildcard
+//! literally: `*.example.org` is not within an excluded `secret.example.org`, so the certificate is accepted, and RFC
+//! 9525 section 6.3 still lets it match `secret.example.org`. OpenSSL also ignores a common name such as
+//! `host/ce.example.org`, which grid certificates have and `allow-cn` accepts. Therefore the name we connect to must
+//! itself be permitted by every issuer of the path and excluded by none. The certificate stays valid for its other
+//! names.
 
 use rustls::pki_types::ServerName;
 
@@ -23,8 +23,8 @@ struct Subtrees {
     excluded: Vec<String>,
 }
 
-/// Compares the DNS name we connect to with the name constraints of every issuer in the path. No wildcard matches an
-/// address, so OpenSSL's check is enough there.
+/// Checks the DNS name we connect to against the name constraints of every issuer in the path. For addresses OpenSSL's
+/// check suffices, since no wildcard matches an address.
 pub(super) fn check(path: &CertPath, name: &ServerName<'_>) -> Result<(), PathError> {
     let ServerName::DnsName(name) = name else { return Ok(()) };
     let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
@@ -36,11 +36,11 @@ pub(super) fn check(path: &CertPath, name: &ServerName<'_>) -> Result<(), PathEr
         let der = issuer.to_der().map_err(|error| PathError::OpenSsl(error.to_string()))?;
         let subtrees = Subtrees::of(&der).map_err(|_| refused("its name constraints cannot be read".to_owned()))?;
         if let Some(base) = subtrees.excluded.iter().find(|base| within(&name, base)) {
-            return Err(refused(format!("its name constraints exclude {base:?}, and {name} with it")));
+            return Err(refused(format!("its name constraints exclude {base:?}, which includes {name}")));
         }
         if !subtrees.permitted.is_empty() && !subtrees.permitted.iter().any(|base| within(&name, base)) {
             let permitted = subtrees.permitted.join(", ");
-            return Err(refused(format!("its name constraints permit {permitted} only, and not {name}")));
+            return Err(refused(format!("its name constraints permit only {permitted}, not {name}")));
         }
     }
     Ok(())
@@ -77,7 +77,8 @@ fn dns_names(subtrees: Option<Element<'_>>) -> Result<Vec<String>, Asn1Error> {
     Ok(names)
 }
 
-/// Whether a name is the base or below it; a base that begins with a dot has only what is below, and the empty one all.
+/// Whether a name is the base or below it. A base that begins with a dot includes only names below it; the empty base
+/// includes all names.
 fn within(name: &str, base: &str) -> bool {
     match base.strip_prefix('.') {
         _ if base.is_empty() => true,
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subtree_holds_its_base_and_what_is_below() {
+    fn a_subtree_includes_its_base_and_names_below_it() {
         for (name, base, expected) in [
             ("secret.example.org", "secret.example.org", true),
             ("mq.secret.example.org", "secret.example.org", true),
@@ -107,7 +108,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_octets_break_the_reader(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120)) {
+        fn arbitrary_octets_never_panic(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120)) {
             let _ = Subtrees::of(&octets);
             let mut reader = Reader::der(&octets);
             if let Ok(element) = reader.any() {

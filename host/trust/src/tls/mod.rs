@@ -1,14 +1,15 @@
-//! TLS to a broker: rustls for the protocol, our trust store for the broker's certificate, OpenSSL for all cryptography.
+//! TLS to a broker: rustls for the protocol, our trust store for the broker's certificate, OpenSSL for all
+//! cryptography.
 //!
 //! # Policy
-//! The broker's certificate is held to the same rules as a signer's (see `path`), and must be for the name we connect
-//! to: by subject alternative name, with a `*` as the whole first label at most; by common name only where
-//! `allow_cn` says so and there is no DNS name at all. Addresses match IP address names alone.
+//! The rules for the broker's certificate are those of `path`. It must also be valid for the name we connect to: by
+//! subject alternative name, in which `*` may be the whole first label; by common name only if `allow_cn` is set and
+//! the certificate has no DNS name. Addresses match only IP address names.
 //!
-//! The handshake signature is checked by OpenSSL after the scheme is compared with the kind of key: rustls' own helper parses
-//! the certificate again with webpki, which refuses what some grid authorities issue. Sessions are never resumed,
-//! because a resumed session skips the verifier; no ALPN is offered. The provider is chosen here and never taken from the
-//! process.
+//! OpenSSL checks the handshake signature, after the scheme is compared with the kind of key. The helper of rustls is
+//! not used, since it parses the certificate again with webpki, which refuses some certificates of grid authorities.
+//! Sessions are never resumed, because a resumed session skips the verifier; no ALPN is offered. The provider is fixed
+//! here and never taken from the process default.
 
 mod client;
 mod constraints;
@@ -36,12 +37,12 @@ use super::{Credential, CredentialSource, Trust};
 /// Why a broker's certificate is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerRefused {
-    /// The certificate is not to be trusted.
+    /// The certificate is not accepted.
     #[error("{}{}", .0, remedy(.0))]
     Path(#[from] PathError),
     /// The certificate is not for the name we connect to.
     #[error(
-        "the certificate is not for {wanted}, but for {}; name the broker so in hosts, or have its certificate reissued",
+        "the certificate is not for {wanted}, but for {}; use that name in hosts, or have the certificate reissued",
         shown(presented)
     )]
     WrongName {
@@ -50,7 +51,7 @@ pub enum BrokerRefused {
         /// The names it is for.
         presented: Vec<String>,
     },
-    /// Only the common name has the name.
+    /// Only the common name matches.
     #[error(
         "the certificate has {wanted} as common name only and no subject alternative name; set allow-cn = true in the \
          section of the broker to accept that"
@@ -65,16 +66,18 @@ pub enum BrokerRefused {
 }
 
 fn shown(names: &[String]) -> String {
-    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
 }
 
-/// What to do about a broker's certificate that is not to be trusted, where that is certain.
+/// The remedy for an error of a broker's certificate; empty if none is certain.
 fn remedy(error: &PathError) -> &'static str {
     match error {
         PathError::Untrusted { .. } => "; add that authority to trust.anchors if you trust it",
-        PathError::BadSignature { .. } => "; see whether trust.anchors holds the authority's current certificate",
-        PathError::Expired { .. } => "; it must be renewed there, or the clock here is wrong",
-        PathError::NotYetValid { .. } => "; one of the two clocks is wrong",
+        PathError::BadSignature { .. } => {
+            "; check that trust.anchors contains the current certificate of the authority"
+        }
+        PathError::Expired { .. } => "; renew it there, or check the clock here",
+        PathError::NotYetValid { .. } => "; check both clocks",
         PathError::Revoked { .. } => "; the broker needs a new certificate",
         PathError::ExtendedKeyUsage { .. } => "; the broker needs a certificate with serverAuth",
         PathError::KeyUsage { .. } => "; the broker needs a certificate with digitalSignature or keyEncipherment",
@@ -86,7 +89,7 @@ fn remedy(error: &PathError) -> &'static str {
         PathError::CrlStale { .. } | PathError::CrlMissing { .. } | PathError::CrlUnusable { .. } => {
             "; fetch the revocation lists again (fetch-crl)"
         }
-        PathError::CrlNotYetValid { .. } => "; see whether the clock here is right",
+        PathError::CrlNotYetValid { .. } => "; check the clock here",
         _ => "",
     }
 }
@@ -97,18 +100,17 @@ impl From<BrokerRefused> for rustls::Error {
     }
 }
 
-/// The cryptography of TLS: OpenSSL's, with rustls' own choice and order of cipher suites and key exchange groups.
+/// The cryptography provider: OpenSSL, with the default cipher suites and key exchange groups of rustls-openssl.
 pub fn provider() -> Arc<CryptoProvider> {
-    // Making it probes what OpenSSL supports, with a key of each group.
+    // Creating it probes what OpenSSL supports by generating a key of each group.
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(rustls_openssl::default_provider()));
     Arc::clone(&PROVIDER)
 }
 
-/// Makes the TLS configuration for brokers. Verifier and client certificate follow what `trust` and `credential` hold at
-/// the time of each connection.
+/// The TLS configuration for brokers. Each connection uses the current state of `trust` and `credential`.
 ///
 /// # Errors
-/// What rustls says against its own provider.
+/// [`rustls::Error`] if the provider does not support the protocol versions.
 pub fn client_config(
     trust: Arc<Trust>,
     credential: Option<Arc<CredentialSource>>,
@@ -187,7 +189,7 @@ impl ServerCertVerifier for BrokerVerifier {
     }
 }
 
-/// Gives the current credential to a broker that asks for a client certificate.
+/// Presents the current credential to a broker that requests a client certificate.
 #[derive(Debug)]
 struct CurrentCredential {
     source: Arc<CredentialSource>,

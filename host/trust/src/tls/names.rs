@@ -1,4 +1,4 @@
-//! Whether a certificate is for the name we connect to (RFC 6125, RFC 9525).
+//! Checks that a certificate is valid for the name we connect to (RFC 6125, RFC 9525).
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use super::BrokerRefused;
 use crate::DistinguishedName;
 
-/// Holds the certificate's names against the one we connect to.
+/// Compares the names in the certificate with the one we connect to.
 pub(super) fn check(certificate: &X509Ref, name: &ServerName<'_>, allow_cn: bool) -> Result<(), BrokerRefused> {
     let presented = Presented::of(certificate);
     match name {
@@ -44,7 +44,7 @@ impl Presented {
         if self.dns.iter().any(|pattern| matches(pattern, wanted)) {
             return Ok(());
         }
-        // A grid host certificate may carry the service in its name: `host/ce.example.org`.
+        // The common name of a grid host certificate may include the service: `host/ce.example.org`.
         let common_name = self.common_name.as_deref().map(|name| name.rsplit_once('/').map_or(name, |(_, host)| host));
         if self.dns.is_empty() && common_name.is_some_and(|name| matches(name, wanted)) {
             let wanted = wanted.to_owned();
@@ -72,7 +72,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
-/// Compares without regard to ASCII case; `*` may match the whole first label of a name of three labels or more.
+/// Compares case-insensitively; `*` may match the whole first label of a name with three labels or more.
 fn matches(pattern: &str, wanted: &str) -> bool {
     let pattern = pattern.trim_end_matches('.');
     match pattern.strip_prefix("*.") {

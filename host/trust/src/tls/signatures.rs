@@ -11,7 +11,7 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, SignatureScheme};
 
-/// The schemes we accept, the best first.
+/// The accepted schemes, in order of preference.
 pub(super) const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
@@ -36,7 +36,8 @@ pub(super) enum Protocol {
 enum Method {
     RsaPss(MessageDigest),
     RsaPkcs1(MessageDigest),
-    /// In TLS 1.3 with this curve only (RFC 8446 4.2.3); in 1.2 the scheme says the digest alone (RFC 5246 7.4.1.4.1).
+    /// In TLS 1.3 with this curve only (RFC 8446 4.2.3); in 1.2 the scheme determines only the digest (RFC 5246
+    /// 7.4.1.4.1).
     Ecdsa(MessageDigest, Nid),
     Ed25519,
 }
@@ -57,7 +58,7 @@ fn method(scheme: SignatureScheme) -> Option<Method> {
     })
 }
 
-/// Checks that the key of `certificate` signed `message` by the scheme the broker named.
+/// Checks the signature of `message` with the key of `certificate` and the scheme that the broker named.
 pub(super) fn verify(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -74,7 +75,7 @@ pub(super) fn verify(
     }
 }
 
-/// Whether a scheme belongs to a kind of key and a version of TLS.
+/// Whether a scheme is valid for the kind of key and the version of TLS.
 fn fits(method: &Method, key: &PKey<Public>, protocol: Protocol) -> bool {
     match method {
         Method::RsaPss(_) => key.id() == Id::RSA,

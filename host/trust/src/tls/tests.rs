@@ -1,4 +1,4 @@
-//! A broker that is not to be trusted is refused case by case, by handshakes with an OpenSSL server in this process.
+//! Handshakes with an OpenSSL server in this process: trusted brokers are accepted, all others refused.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -47,7 +47,7 @@ impl World {
         client_config(Arc::new(Trust::load(&self.settings).unwrap()), credential, self.allow_cn).unwrap()
     }
 
-    /// The verdict on a broker's certificate made from a good one.
+    /// The result for a broker certificate derived from a valid one.
     fn verdict(&self, change: impl FnOnce(&mut Request)) -> String {
         self.verdict_on(&self.root.issue(&broker(change)).unwrap())
     }
@@ -157,7 +157,8 @@ fn accepts_every_kind_of_key_in_both_versions() {
         [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::Ec(Nid::SECP384R1), KeyKind::Ec(Nid::SECP521R1), KeyKind::Ed25519]
     {
         let issued = world.root.issue(&broker(|r| r.key = key)).unwrap();
-        // In TLS 1.2 the curve of the certificate must be one for key exchange too, and the provider has no P-521 there.
+        // In TLS 1.2 the curve of the certificate must be one for key exchange too, and the provider has no P-521
+        // there.
         let old = (key != KeyKind::Ec(Nid::SECP521R1)).then_some(SslVersion::TLS1_2);
         for version in old.into_iter().chain([SslVersion::TLS1_3]) {
             let server = Server { version, ..Server::new(&issued) };
@@ -289,7 +290,7 @@ fn a_common_name_counts_only_where_it_is_allowed() {
 }
 
 #[test]
-fn refusals_say_why_and_what_to_do() {
+fn refusals_give_reason_and_remedy() {
     let world = World::new();
     let said = |issued: &Issued| {
         let error = connect(&world.config(None), &Server::new(issued), NAME).unwrap_err();
@@ -298,7 +299,7 @@ fn refusals_say_why_and_what_to_do() {
     let words = |change: fn(&mut Request)| said(&world.root.issue(&broker(change)).unwrap());
     assert_eq!(
         words(|r| r.dns = vec!["other.example.org".into()]),
-        "the certificate is not for mq.example.org, but for other.example.org; name the broker so in hosts, or have its \
+        "the certificate is not for mq.example.org, but for other.example.org; use that name in hosts, or have the \
          certificate reissued"
     );
     assert!(words(|r| r.dns.clear()).contains("set allow-cn = true"));
@@ -319,10 +320,10 @@ fn refusals_say_why_and_what_to_do() {
 }
 
 #[test]
-fn a_broker_under_an_authority_issued_again_is_accepted() {
+fn a_broker_under_a_reissued_authority_is_accepted() {
     let world = World::new();
     let root = world.root.own.certificate.issuer_name().to_der().unwrap();
-    // AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }, of an edition of the root that is not there.
+    // AuthorityKeyIdentifier { [1] { [4] name }, [2] serial }, of another certificate of the root.
     let name = asn1::encode(asn1::context(1), &asn1::encode(asn1::context(4), &root));
     let value = asn1::encode(asn1::SEQUENCE, &[name, asn1::encode(asn1::context_primitive(2), &[0x63])].concat());
     let identifier = ("2.5.29.35".to_owned(), false, value);
@@ -333,7 +334,7 @@ fn a_broker_under_an_authority_issued_again_is_accepted() {
 }
 
 #[test]
-fn what_a_client_certificate_lacks_is_named() {
+fn defects_of_a_client_certificate_are_named() {
     let world = World::new();
     let faults = |change: fn(&mut Request)| {
         let mut request = Request { key: KeyKind::P256, ..Request::host("/O=Test/CN=client") };
@@ -442,7 +443,7 @@ fn name_constraints(permitted: &[&str], excluded: &[&str]) -> (String, bool, Vec
 }
 
 #[test]
-fn a_wildcard_does_not_reach_a_name_that_its_authority_may_not_use() {
+fn a_wildcard_does_not_match_a_name_that_its_authority_may_not_use() {
     let verdict = |permitted: &[&str], excluded: &[&str], dns: &str| {
         let mut request = Request::authority("/O=Test CA/CN=Constrained");
         request.extensions.push(name_constraints(permitted, excluded));
@@ -462,7 +463,7 @@ fn a_wildcard_does_not_reach_a_name_that_its_authority_may_not_use() {
 }
 
 #[test]
-fn a_common_name_with_a_service_keeps_to_the_name_constraints_too() {
+fn name_constraints_apply_to_a_common_name_with_a_service() {
     let verdict = |excluded: &str| {
         let mut request = Request::authority("/O=Test CA/CN=Constrained");
         request.extensions.push(name_constraints(&[], &[excluded]));

@@ -279,12 +279,12 @@ mod tests {
         };
         let unsigned = explained(b"Content-Type: text/plain\r\n\r\na: 1\r\n");
         assert!(
-            unsigned.contains("the envelope decrypts, and what is inside is refused: the message is not signed"),
+            unsigned.contains("the envelope decrypts, but its content is refused: the message is not signed"),
             "{unsigned}"
         );
         assert!(unsigned.contains("text/plain") && unsigned.contains("shown here only"), "{unsigned}");
         let noise: Vec<u8> = (0..400_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        assert!(explained(&noise).contains("decrypts to bytes that are no message"));
+        assert!(explained(&noise).contains("decrypts to bytes that are not a message"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Log lines of messages that are published after their submitter is gone.
+//! Log lines for messages that are published after their submitter is gone.
 
 use std::sync::mpsc;
 
@@ -19,17 +19,17 @@ impl io::Write for Buffer {
     }
 }
 
-/// The lines about messages that `speak` logs on this thread.
-fn lines_of(speak: impl FnOnce()) -> Vec<String> {
+/// The lines about messages that `action` logs on this thread.
+fn lines_of(action: impl FnOnce()) -> Vec<String> {
     let buffer = Buffer::default();
     let writer = buffer.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, speak);
+    tracing::subscriber::with_default(subscriber, action);
     let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     text.lines().filter(|line| line.contains(" message ")).map(str::to_owned).collect()
 }
 
-/// What the first stage makes of these.
+/// The output of the first stage for these.
 fn written(shared: &Shared, commits: Vec<Commit>) -> Vec<batch::Written> {
     let (jobs, incoming) = mpsc::channel();
     let (done, batches) = mpsc::sync_channel(1);
@@ -42,7 +42,7 @@ fn written(shared: &Shared, commits: Vec<Commit>) -> Vec<batch::Written> {
 }
 
 #[test]
-fn a_message_that_is_published_late_gets_its_line_then_and_once() {
+fn a_message_that_is_published_late_is_logged_then_and_once() {
     for point in ["R10", "R11", "R12"] {
         let turn = scenario("");
         let spool = Spool::new();
@@ -73,7 +73,7 @@ fn a_message_that_is_published_late_gets_its_line_then_and_once() {
 }
 
 #[test]
-fn what_was_committed_by_a_process_that_died_gets_its_line_at_the_next_start() {
+fn messages_committed_by_a_crashed_process_are_logged_at_the_next_start() {
     let _turn = scenario("");
     let spool = Spool::new();
     assert_eq!(run_killed(spool.root(), "R10@1=abort").unwrap(), [] as [&str; 0]);

@@ -8,7 +8,7 @@ async fn refused(connected: &str) -> OpenError {
 }
 
 #[tokio::test]
-async fn connect_is_as_the_specification_says() {
+async fn connect_follows_the_specification() {
     let login = Login { name: "ann".to_owned(), passcode: "pass:word".to_owned().into() };
     let options = SessionOptions { login: Some(login), virtual_host: "/apel".to_owned(), ..quick() };
     assert!(!format!("{options:?}").contains("pass:word"));
@@ -21,7 +21,7 @@ async fn connect_is_as_the_specification_says() {
 }
 
 #[tokio::test]
-async fn speaks_the_version_that_the_broker_chose() {
+async fn uses_the_version_that_the_broker_chose() {
     for (connected, version) in [
         ("CONNECTED\n\n\0", Version::V1_0),
         ("CONNECTED\nversion:1.0\n\n\0", Version::V1_0),
@@ -45,7 +45,7 @@ async fn refuses_frames_before_connected() {
 }
 
 #[tokio::test]
-async fn a_refused_login_is_told_in_the_brokers_words_without_the_password() {
+async fn a_refused_login_shows_the_text_of_the_broker_without_the_password() {
     let login = Login { name: "ann".to_owned(), passcode: "hunter2".to_owned().into() };
     let options = SessionOptions { login: Some(login), ..quick() };
     let wire = format!("ERROR\nmessage:Bad CONNECT\n\nno hunter2\x1b[31m here {}\0", "x".repeat(10_000));
@@ -56,7 +56,7 @@ async fn a_refused_login_is_told_in_the_brokers_words_without_the_password() {
 }
 
 #[tokio::test]
-async fn says_what_answered_instead_of_a_broker() {
+async fn reports_what_answered_instead_of_a_broker() {
     assert!(matches!(refused("\x15\x03\x03\x00\x02\x02\x28").await, OpenError::AnswersTls));
     let error = refused("HTTP/1.1 400 Bad Request\r\n\r\n").await;
     assert_eq!(error.to_string(), "a web server answered, not a STOMP broker: HTTP/1.1 400 Bad Request");
@@ -80,7 +80,7 @@ async fn refuses_a_malformed_heart_beat() {
 }
 
 #[tokio::test]
-async fn a_login_cannot_smuggle_a_header() {
+async fn a_login_cannot_inject_a_header() {
     let login = Login { name: "ann\nhost:evil".to_owned(), passcode: String::new().into() };
     let (session, _peer) = open_with(SessionOptions { login: Some(login), ..quick() }, "").await;
     assert!(matches!(session, Err(OpenError::Unsendable(EncodeError::Unrepresentable { byte: b'\n', .. }))));
@@ -100,7 +100,7 @@ fn beats(interval: u64) -> SessionOptions {
 const BEATING: &str = "CONNECTED\nversion:1.2\nheart-beat:100,100\n\n\0";
 
 #[tokio::test]
-async fn sends_heart_beats_and_gives_up_a_silent_broker() {
+async fn sends_heart_beats_and_ends_the_session_of_a_silent_broker() {
     let (session, mut peer) = open_with(beats(100), BEATING).await;
     let session = session.unwrap();
     let begun = tokio::time::Instant::now();
@@ -160,7 +160,7 @@ async fn a_flood_of_heart_beats_does_not_hide_frames() {
 }
 
 #[tokio::test]
-async fn a_frame_of_the_wrong_side_or_no_frame_ends_the_session() {
+async fn a_client_frame_or_other_input_ends_the_session() {
     for wire in ["CONNECTED\nversion:1.2\n\n\0", "SEND\n\n\0", "garbage\n", "MESSAGE\nno colon\n\n\0"] {
         let (session, mut peer) = session(quick(), "1.2").await;
         peer.write(wire).await;
@@ -174,7 +174,7 @@ async fn a_frame_of_the_wrong_side_or_no_frame_ends_the_session() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_stream_is_told_with_its_place() {
+async fn the_end_of_the_stream_is_reported_with_its_position() {
     for (wire, cut) in [("", false), ("\n", false), ("MESSAGE\nsub", true), ("MESSAGE\n\nbody", true), ("MES", true)] {
         let (session, mut peer) = session(quick(), "1.2").await;
         peer.write(wire).await;
@@ -185,7 +185,7 @@ async fn the_end_of_the_stream_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_frame_that_creeps_is_given_up() {
+async fn a_slow_frame_ends_the_session() {
     let options = SessionOptions { frame_deadline: Duration::from_millis(200), ..quick() };
     let (session, mut peer) = session(options, "1.2").await;
     let creeping = tokio::spawn(async move {
@@ -201,7 +201,7 @@ async fn a_frame_that_creeps_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_disconnect_is_answered_or_given_up() {
+async fn a_disconnect_is_answered_or_times_out() {
     let broker = Broker::start(None).await.unwrap();
     let session = with_broker(quick(), &broker).await;
     assert!(session.disconnect(PATIENCE).await);

@@ -4,7 +4,7 @@ use super::*;
 use crate::budget::MemoryBudget;
 use crate::decode::FrameError;
 
-/// A session with one subscription, and what the peer knows of it.
+/// A session with one subscription, its peer and the id that the peer received.
 async fn subscribed(options: SessionOptions, version: &str) -> (Session, Subscription, Peer, String) {
     let (session, mut peer) = session(options, version).await;
     let subscribing = tokio::spawn({
@@ -56,7 +56,7 @@ async fn acknowledges_by_the_rules_of_each_version_with_the_id_escaped_again() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_told_of_and_the_session_goes_on() {
+async fn a_message_over_the_limit_is_reported_and_the_session_goes_on() {
     let limits = Limits { body: 100, ..Limits::default() };
     let (_session, mut subscription, mut peer, id) = subscribed(SessionOptions { limits, ..quick() }, "1.2").await;
     peer.write(message(&id, "1", &"x".repeat(101))).await;
@@ -68,12 +68,12 @@ async fn a_message_over_the_limit_is_told_of_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn a_message_that_never_ends_closes_the_session_at_the_limit_and_is_not_read_past() {
+async fn a_message_that_never_ends_is_read_up_to_the_limit_and_ends_the_session() {
     let limits = Limits { body: 100_000, ..Limits::default() };
     let (session, _subscription, mut peer, id) = subscribed(SessionOptions { limits, ..quick() }, "1.2").await;
     peer.write(format!("MESSAGE\nsubscription:{id}\nack:1\n\n{}", "x".repeat(100_000))).await;
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    assert!(session.ended().is_none(), "what came so far may still end");
+    assert!(session.ended().is_none(), "the message received so far may still end");
     let _ = peer.stream.write_all(&vec![b'x'; 1 << 20]).await;
     let reason = closed(&session).await;
     let FrameError::BodyTooLong { command: Command::Message, limit: 100_000 } = frame_error(&reason) else {
@@ -103,7 +103,7 @@ async fn messages_before_the_receipt_of_subscribe_are_delivered() {
 }
 
 #[tokio::test]
-async fn a_message_that_belongs_nowhere_ends_the_session() {
+async fn a_message_of_no_subscription_ends_the_session() {
     for (version, wire) in [
         ("1.2", "MESSAGE\nsubscription:77\nack:1\n\n\0".to_owned()),
         ("1.2", "MESSAGE\nack:1\n\n\0".to_owned()),
@@ -118,7 +118,7 @@ async fn a_message_that_belongs_nowhere_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_1_0_broker_may_leave_out_the_subscription() {
+async fn a_1_0_broker_may_omit_the_subscription_header() {
     let (_session, mut subscription, mut peer, _) = subscribed(quick(), "1.0").await;
     peer.write("MESSAGE\nmessage-id:1\ndestination:/queue/a\n\nx\0").await;
     assert_eq!(next(&mut subscription).await.body, "x");
@@ -147,7 +147,7 @@ async fn a_message_that_comes_twice_is_delivered_and_acknowledged_twice() {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_comes_again() {
+async fn unacknowledged_messages_are_redelivered() {
     let broker = Broker::start(None).await.unwrap();
     broker.script(|script| script.lose_acks = true);
     broker.put("/queue/a", testkit::broker::Headers::new().with("empa-id", "1"), "x");
@@ -180,7 +180,7 @@ async fn a_token_of_a_session_that_is_over_acknowledges_nothing() {
     eventually("both are delivered", || subscription.waiting() == 1).await;
     broker.drop_connections();
     closed(&session).await;
-    assert!(subscription.next().await.is_none(), "what was not handed over is left to the broker");
+    assert!(subscription.next().await.is_none(), "deliveries that were not taken are left to the broker");
     let _other = with_broker(quick(), &broker).await;
     assert!(matches!(delivery.token.acknowledge(), Err(SessionError::Closed(_))));
     assert_eq!(broker.depth("/queue/a"), 2);
@@ -213,7 +213,7 @@ async fn in_client_mode_only_the_contiguous_part_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_1_0_broker_is_asked_for_client_mode() {
+async fn a_1_0_subscription_uses_client_mode() {
     let (session, mut peer) = session(quick(), "1.0").await;
     let asking = tokio::spawn(async move { session.subscribe(&Subscribe::new("/queue/a")).await });
     assert_eq!(peer.frame().await.headers.text("ack"), Some("client"));
@@ -221,7 +221,7 @@ async fn a_1_0_broker_is_asked_for_client_mode() {
 }
 
 #[tokio::test]
-async fn a_refused_subscription_is_told_in_the_brokers_words() {
+async fn a_refused_subscription_shows_the_text_of_the_broker() {
     let broker = Broker::start(None).await.unwrap();
     broker.script(|script| script.refuse_subscriptions = Some("access to /queue/a refused".to_owned()));
     let session = with_broker(quick(), &broker).await;
@@ -264,7 +264,7 @@ async fn unsubscribed_deliveries_stay_with_the_broker() {
 }
 
 #[tokio::test]
-async fn reading_stops_while_the_memory_budget_is_used_up_and_the_broker_is_not_given_up() {
+async fn reading_pauses_while_the_memory_budget_is_used_up_and_the_session_stays_open() {
     let memory = MemoryBudget::new(256 * 1024);
     let interval = Duration::from_millis(50);
     let heart_beat = HeartBeat { outgoing: interval, incoming: interval, grace: Duration::ZERO, shortest: interval };
@@ -280,7 +280,7 @@ async fn reading_stops_while_the_memory_budget_is_used_up_and_the_broker_is_not_
     let session = with_broker(options, &broker).await;
     let mut subscription = session.subscribe(&Subscribe::new("/queue/a")).await.unwrap();
     eventually("the budget is used up", || memory.available() < 52_000).await;
-    // Far longer than the silence that is allowed, and than a receipt may take.
+    // Far longer than the allowed silence and the receipt timeout.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(session.ended().is_none());
     assert_eq!(subscription.waiting(), 5, "five of 50 kB fit into 256 kB");
@@ -310,7 +310,7 @@ async fn a_disconnect_gets_through_while_the_memory_budget_is_used_up() {
 }
 
 #[tokio::test]
-async fn a_body_of_unannounced_length_takes_its_memory_as_it_grows() {
+async fn a_body_of_unannounced_length_reserves_memory_as_it_grows() {
     let memory = MemoryBudget::new(1024 * 1024);
     let options = SessionOptions { memory: memory.clone(), ..quick() };
     let (_session, mut subscription, mut peer, id) = subscribed(options, "1.2").await;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_send_is_as_the_wire_wants_it_in_every_version() {
+async fn a_send_has_the_expected_bytes_in_every_version() {
     for (version, destination) in [("1.0", "/queue/a:b"), ("1.1", r"/queue/a\cb"), ("1.2", r"/queue/a\cb")] {
         let (session, mut peer) = session(quick(), version).await;
         let frame = SendFrame { destination: "/queue/a:b".to_owned(), ..to_queue(b"x\0\xff") };
@@ -59,7 +59,7 @@ async fn a_receipt_of_an_earlier_connection_is_foreign() {
 }
 
 #[tokio::test]
-async fn a_receipt_that_comes_twice_confirms_once_and_ends_the_session() {
+async fn a_duplicate_receipt_confirms_once_and_ends_the_session() {
     let broker = Broker::start(None).await.unwrap();
     broker.script(|script| script.duplicate_receipts = true);
     let session = with_broker(quick(), &broker).await;
@@ -143,7 +143,7 @@ async fn headers_that_cannot_be_sent_are_refused_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn a_broker_that_does_not_read_fills_no_memory_and_is_given_up() {
+async fn a_broker_that_does_not_read_ends_the_session_before_memory_fills_up() {
     let (session, _peer) = session(quick(), "1.2").await;
     let sending = async {
         let mut queued = 0;
@@ -175,11 +175,11 @@ async fn large_and_small_messages_arrive_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn the_errors_last_words_are_heard_though_writing_failed() {
+async fn an_error_frame_is_still_read_after_a_failed_write() {
     let (ours, theirs) = duplex(1024);
     let mut peer = Peer::new(theirs);
     peer.write("CONNECTED\nversion:1.2\n\n\0").await;
-    let session = Session::open(Deaf { stream: ours, deaf: false }, quick()).await.unwrap();
+    let session = Session::open(FailingWriter { stream: ours, failing: false }, quick()).await.unwrap();
     let pending = session.send(to_queue(b"x")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     peer.write("ERROR\nmessage:frame too large\n\n\0").await;
@@ -187,13 +187,13 @@ async fn the_errors_last_words_are_heard_though_writing_failed() {
     assert_eq!(failure.broker_text().unwrap(), "frame too large");
 }
 
-/// A stream that takes one write and fails every other.
-struct Deaf {
+/// A stream that accepts one write and fails every other.
+struct FailingWriter {
     stream: DuplexStream,
-    deaf: bool,
+    failing: bool,
 }
 
-impl AsyncRead for Deaf {
+impl AsyncRead for FailingWriter {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -203,9 +203,9 @@ impl AsyncRead for Deaf {
     }
 }
 
-impl AsyncWrite for Deaf {
+impl AsyncWrite for FailingWriter {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, wire: &[u8]) -> Poll<std::io::Result<usize>> {
-        if std::mem::replace(&mut self.deaf, true) {
+        if std::mem::replace(&mut self.failing, true) {
             return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()));
         }
         Pin::new(&mut self.stream).poll_write(context, wire)

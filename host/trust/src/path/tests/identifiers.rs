@@ -1,4 +1,4 @@
-//! Authority key identifiers that name an edition of the issuer which is not there: RFC 5280 section 6 does not use them.
+//! Authority key identifiers that name another certificate of the issuer: RFC 5280 section 6 does not use them.
 
 use super::*;
 
@@ -9,14 +9,14 @@ fn elsewhere(name: &X509Ref) -> (String, bool, Vec<u8>) {
     ("2.5.29.35".to_owned(), false, asn1::encode(asn1::SEQUENCE, &[name, serial].concat()))
 }
 
-/// A host certificate whose identifier names another edition of its issuer.
+/// A host certificate whose identifier names another certificate of its issuer.
 fn issued_before(authority: &Authority, change: impl FnOnce(&mut Request)) -> Issued {
     let identifier = elsewhere(&authority.own.certificate);
     let request = host(|r| (r.extensions.push(identifier), change(r)).1);
     authority.issue(&request).unwrap()
 }
 
-/// The same authority, issued again: name and key stay, the serial number does not.
+/// The same authority, reissued with the same name and key and another serial number.
 fn again(authority: &Authority, request: &Request) -> Authority {
     let by_itself =
         Authority::with(Issued { certificate: authority.own.certificate.clone(), key: authority.own.key.clone() });
@@ -25,7 +25,7 @@ fn again(authority: &Authority, request: &Request) -> Authority {
 }
 
 #[test]
-fn an_anchor_issued_again_for_its_name_and_key_is_an_issuer() {
+fn an_anchor_reissued_with_its_name_and_key_is_an_issuer() {
     let world = World::new();
     let leaf = issued_before(&world.root, |_| {});
     assert_eq!(world.root.own.certificate.issued(&leaf.certificate).as_raw(), 31, "OpenSSL says otherwise");
@@ -36,7 +36,7 @@ fn an_anchor_issued_again_for_its_name_and_key_is_an_issuer() {
 }
 
 #[test]
-fn an_intermediate_issued_again_is_an_issuer() {
+fn a_reissued_intermediate_is_an_issuer() {
     let world = World::new();
     let sub = world.root.intermediate(&sub(|_| {})).unwrap();
     let identifier = elsewhere(&world.root.own.certificate);
@@ -50,7 +50,7 @@ fn an_intermediate_issued_again_is_an_issuer() {
 }
 
 #[test]
-fn an_anchor_may_name_an_earlier_edition_of_itself() {
+fn an_anchor_may_name_an_earlier_certificate_of_itself() {
     let world = World::new();
     let leaf = world.root.issue(&host(|_| {})).unwrap();
     let identifier = elsewhere(&world.root.own.certificate);
@@ -64,7 +64,7 @@ fn an_anchor_may_name_an_earlier_edition_of_itself() {
 }
 
 #[test]
-fn name_and_signature_decide_as_ever() {
+fn name_and_signature_still_decide() {
     let world = World::new();
     let namesake = Authority::root(&Request::authority(ROOT)).unwrap();
     assert_eq!(world.code(&issued_before(&namesake, |_| {})), "bad-signature");
@@ -79,7 +79,7 @@ fn name_and_signature_decide_as_ever() {
 }
 
 #[test]
-fn every_other_rule_holds_under_a_foreign_identifier() {
+fn every_other_rule_applies_with_a_foreign_identifier() {
     // NameConstraints { [1] excludedSubtrees { [2] dNSName "example.org" } }
     let subtree = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context_primitive(2), b"example.org"));
     let constraints = asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::context(1), &subtree));
@@ -120,7 +120,7 @@ fn an_issuer_without_the_right_to_sign_is_named() {
 }
 
 #[test]
-fn a_fault_of_our_own_certificate_is_told_from_one_of_our_directory() {
+fn faults_of_our_certificate_and_of_our_directory_are_distinguished() {
     let world = World::new();
     let fault = |issued: &Issued| {
         let fault = world.store().check_own(&issued.certificate, &[], Role::MessageSigner, SystemTime::now());
@@ -144,7 +144,7 @@ fn a_fault_of_our_own_certificate_is_told_from_one_of_our_directory() {
 }
 
 #[test]
-fn an_anchor_that_has_expired_here_says_nothing_of_other_directories() {
+fn an_anchor_that_has_expired_here_does_not_affect_others() {
     let world = World::with_root(&Request { not_after: -1, ..Request::authority(ROOT) });
     let leaf = world.root.issue(&host(|_| {})).unwrap();
     let fault = world.store().check_own(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()).unwrap_err();
@@ -152,7 +152,7 @@ fn an_anchor_that_has_expired_here_says_nothing_of_other_directories() {
 }
 
 #[test]
-fn a_fault_that_every_reader_finds_is_not_hidden_by_an_expired_edition_of_the_authority() {
+fn a_fault_that_others_find_is_not_hidden_by_an_expired_authority() {
     let world = World::new();
     let day = 86_400;
     let ended = again(&world.root, &Request { not_before: -20 * day, not_after: -day, ..Request::authority(ROOT) });

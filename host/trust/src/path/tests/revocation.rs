@@ -1,4 +1,4 @@
-//! Certificate revocation lists: missing, stale, false, replaced.
+//! Certificate revocation lists: missing, stale, forged, replaced.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn revoked_certificates_are_refused_by_serial_and_crl() {
 }
 
 #[test]
-fn crl_modes_differ_where_there_is_none() {
+fn crl_modes_differ_if_there_is_no_crl() {
     let mut world = World::new();
     for (mode, expected) in [(CrlMode::Require, "crl-missing"), (CrlMode::IfPresent, "good"), (CrlMode::Ignore, "good")]
     {
@@ -29,7 +29,7 @@ fn crl_modes_differ_where_there_is_none() {
 }
 
 #[test]
-fn stale_crls_close_their_authority() {
+fn stale_crls_block_their_authority() {
     for (request, expected) in [
         (CrlRequest { next_update: Some(-60), this_update: -3600, ..CrlRequest::default() }, "crl-stale"),
         (CrlRequest { next_update: None, ..CrlRequest::default() }, "crl-stale"),
@@ -49,7 +49,7 @@ fn stale_crls_close_their_authority() {
 }
 
 #[test]
-fn crls_signed_weakly_say_so() {
+fn weakly_signed_crls_are_reported() {
     let mut world = World::with_root(&Request { key: KeyKind::Rsa(2048), ..Request::authority(ROOT) });
     world.add_crl(&[], &CrlRequest { digest: Digest::Sha1, ..CrlRequest::default() });
     let leaf = world.root.issue(&host(|_| {})).unwrap();
@@ -84,7 +84,7 @@ fn a_tampered_crl_is_refused() {
 }
 
 #[test]
-fn crls_are_fresh_or_not_by_the_clock_of_today() {
+fn crls_are_fresh_by_the_current_time() {
     let world = World::new();
     let leaf = world.root.issue(&host(|r| r.not_before = -10 * 86_400)).unwrap();
     world.add_crl(&[], &CrlRequest { next_update: Some(3600), ..CrlRequest::default() });
@@ -97,7 +97,7 @@ fn crls_are_fresh_or_not_by_the_clock_of_today() {
 }
 
 #[test]
-fn revocation_of_an_intermediate_counts() {
+fn revocation_of_an_intermediate_is_enforced() {
     let mut world = World::new();
     let middle = world.root.intermediate(&sub(|_| {})).unwrap();
     let leaf = middle.issue(&host(|_| {})).unwrap();
@@ -141,7 +141,7 @@ fn an_authority_that_may_not_sign_crls_does_not() {
 }
 
 #[test]
-fn delta_indirect_and_unknown_crls_close_their_authority() {
+fn delta_indirect_and_unknown_crls_block_their_authority() {
     let reason_only = asn1::encode(asn1::SEQUENCE, &[0x83, 2, 0, 1]);
     let indirect = asn1::encode(asn1::SEQUENCE, &[0x84, 1, 0xff]);
     for (oid, value, words) in [

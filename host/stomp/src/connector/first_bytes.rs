@@ -1,4 +1,4 @@
-//! A stream that remembers how it began, so that a failed TLS handshake can say what answered instead.
+//! A stream that records the first bytes received, so that the error of a failed TLS handshake can show them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,39 +8,39 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// How many bytes are remembered.
-const REMEMBERED: usize = 64;
+/// Maximum number of bytes recorded.
+const RECORDED: usize = 64;
 
-/// The first bytes that came, once some have.
+/// The bytes of the first read that returned any.
 pub(super) type FirstBytes = Arc<OnceLock<Vec<u8>>>;
 
-/// A TCP stream and its first bytes.
+/// A TCP stream that records its first bytes.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct RecordingStream {
     stream: TcpStream,
     first: FirstBytes,
 }
 
-impl Opening {
+impl RecordingStream {
     pub(super) fn new(stream: TcpStream) -> (Self, FirstBytes) {
         let first = FirstBytes::default();
         (Self { stream, first: Arc::clone(&first) }, first)
     }
 }
 
-impl AsyncRead for Opening {
+impl AsyncRead for RecordingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let came = buf.filled().get(before..).unwrap_or_default();
-        if !came.is_empty() {
-            self.first.get_or_init(|| came.iter().take(REMEMBERED).copied().collect());
+        let received = buf.filled().get(before..).unwrap_or_default();
+        if !received.is_empty() {
+            self.first.get_or_init(|| received.iter().take(RECORDED).copied().collect());
         }
         result
     }
 }
 
-impl AsyncWrite for Opening {
+impl AsyncWrite for RecordingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

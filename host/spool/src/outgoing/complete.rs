@@ -1,34 +1,34 @@
-//! Whether a file is still being written; the policy is in the parent module's page.
+//! Detects files that are still being written; see the parent module for the policy.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{ElementName, Identity};
 
-/// For how long the content must have stayed the same.
+/// How long the content must be unchanged.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Files to watch at most; beyond that, the oldest knowledge goes, which only costs time.
+/// Maximum number of watched files. Beyond it all are dropped, which only delays them.
 const MAX_WATCHED: usize = 10_000;
 
-/// What is known of files that may still be written.
+/// The files that may still be being written.
 #[derive(Debug, Default)]
 pub(super) struct Watched(HashMap<ElementName, (Identity, Instant)>);
 
 impl Watched {
-    /// Whether the file is whole. `changed` is its ctime in nanoseconds since 1970.
-    pub(super) fn is_whole(&mut self, name: &ElementName, identity: &Identity, changed: i128) -> bool {
+    /// Whether the file is complete. `changed` is its ctime in nanoseconds since 1970.
+    pub(super) fn is_complete(&mut self, name: &ElementName, identity: &Identity, changed: i128) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos().cast_signed());
-        self.judge(name, identity, changed, now, Instant::now())
+        self.check(name, identity, changed, now, Instant::now())
     }
 
-    /// Whether the file is known to be perhaps still written.
+    /// Whether the file may still be being written, as of its last check.
     pub(super) fn contains(&self, name: &ElementName) -> bool {
         self.0.contains_key(name)
     }
 
-    fn judge(&mut self, name: &ElementName, identity: &Identity, changed: i128, now: i128, clock: Instant) -> bool {
-        // An empty file may be about to be written, whatever was done to it before.
+    fn check(&mut self, name: &ElementName, identity: &Identity, changed: i128, now: i128, clock: Instant) -> bool {
+        // An empty file may be about to be written.
         let finished = identity.size > 0 && changed > identity.modified;
         if finished || now - identity.modified >= SETTLED.as_nanos().cast_signed() {
             self.0.remove(name);
@@ -64,32 +64,32 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_in_progress_is_left_until_it_settles() {
+    fn a_copy_in_progress_is_not_complete_until_it_settles() {
         let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
         let start = Instant::now();
-        assert!(!watched.judge(&name, &file(5, now), now, now, start));
-        assert!(!watched.judge(
+        assert!(!watched.check(&name, &file(5, now), now, now, start));
+        assert!(!watched.check(
             &name,
             &file(9, now + SECOND),
             now + SECOND,
             now + SECOND,
             start + Duration::from_secs(1)
         ));
-        assert!(watched.judge(&name, &file(9, now + SECOND), now + SECOND, now + 3 * SECOND, start));
+        assert!(watched.check(&name, &file(9, now + SECOND), now + SECOND, now + 3 * SECOND, start));
     }
 
     #[test]
-    fn what_was_renamed_into_place_is_whole_at_once() {
+    fn a_file_renamed_into_place_is_complete_at_once() {
         let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
-        assert!(watched.judge(&name, &file(5, now), now + 1, now + 1, Instant::now()));
-        assert!(!watched.judge(&name, &file(0, now), now + 1, now + 1, Instant::now()));
+        assert!(watched.check(&name, &file(5, now), now + 1, now + 1, Instant::now()));
+        assert!(!watched.check(&name, &file(0, now), now + 1, now + 1, Instant::now()));
     }
 
     #[test]
-    fn a_file_from_the_future_is_taken_when_it_was_watched_long_enough() {
+    fn a_file_from_the_future_is_complete_when_watched_long_enough() {
         let (mut watched, name, now) = (Watched::default(), ElementName("a".into()), 1000 * SECOND);
         let (future, start) = (now + 86_400 * SECOND, Instant::now());
-        assert!(!watched.judge(&name, &file(5, future), future, now, start));
-        assert!(watched.judge(&name, &file(5, future), future, now, start + Duration::from_secs(2)));
+        assert!(!watched.check(&name, &file(5, future), future, now, start));
+        assert!(watched.check(&name, &file(5, future), future, now, start + Duration::from_secs(2)));
     }
 }
