@@ -230,7 +230,7 @@ fn what_may_be_from_a_stream_is_neither_stored_nor_acknowledged() {
     let site = Site::of("receiver.example.org").at(&[&broker.address()], Way::Plain, "");
     let site = site.receiving("central", "/queue/a", &[&signer], "");
     let mut daemon = site.start(&["receive"]);
-    eventually("the refusal", || daemon.log().contains("seems to be a stream of RabbitMQ").then_some(()));
+    eventually("the refusal", || daemon.log().contains("seems to be a RabbitMQ stream").then_some(()));
     daemon.stop();
     assert_eq!(queues::count(&site.queue("central", "reject")), 0);
 }

@@ -98,8 +98,8 @@ impl StompLink {
             QueueState::There { .. } => Source::Fit,
             QueueState::Denied { .. } | QueueState::Unclear { .. } if !suspected => Source::Unknown,
             QueueState::Denied { .. } | QueueState::Unclear { .. } => Source::Unfit(format!(
-                "{destination} seems to be a stream of RabbitMQ, for what comes from it carries {STREAM_OFFSET}: a receiver \
-                 gets only what comes after it subscribed; name a classic or quorum queue, streams are not supported"
+                "{destination} seems to be a RabbitMQ stream, since its messages carry {STREAM_OFFSET}; streams are not \
+                 supported: a receiver gets only messages sent after it subscribed; use a classic or quorum queue"
             )),
             state => Source::Unfit(state.complaint(destination).unwrap_or_default()),
         }
