@@ -142,7 +142,7 @@ fn senders_and_receivers_name_no_protocol() {
     let named: Vec<String> = sources()
         .iter()
         .filter(|source| ["sender", "receiver"].contains(&source.module()))
-        .filter(|source| source.code.contains("stomp::"))
+        .filter(|source| ["stomp::", "Stomp"].iter().any(|word| source.code.contains(word)))
         .map(|source| source.path.clone())
         .collect();
     assert!(named.is_empty(), "ask `transport` instead: {named:#?}");

@@ -42,7 +42,7 @@ impl ActivePipeline {
     }
 
     /// New messages go through `pipeline` from now on.
-    pub fn replace(&self, pipeline: Arc<Pipeline>) {
+    pub(crate) fn replace(&self, pipeline: Arc<Pipeline>) {
         self.pipeline.store(pipeline);
         self.replaced.fetch_add(1, Ordering::Release);
     }
@@ -87,5 +87,37 @@ impl ActivePipeline {
                 () = shutdown.draining() => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use message::Direction;
+    use plugins::PipelineSettings;
+
+    fn pipeline() -> Arc<Pipeline> {
+        let settings = PipelineSettings {
+            stages: Vec::new(),
+            channel: "cpu".to_owned(),
+            channels: vec!["cpu".to_owned()],
+            direction: Direction::Outbound,
+            routes: Vec::new(),
+            max_payload: 1 << 20,
+            total_time: Duration::from_secs(1),
+        };
+        Arc::new(Pipeline::assemble(&[], settings, None))
+    }
+
+    #[test]
+    fn a_replacement_is_counted_once_the_new_pipeline_is_there() {
+        let (old, new) = (pipeline(), pipeline());
+        let active = ActivePipeline::new(Arc::clone(&old), Destination::parse("/queue/cpu"));
+        assert!(Arc::ptr_eq(&active.load_full(), &old));
+        let before = active.replaced();
+        active.replace(Arc::clone(&new));
+        assert_eq!(active.replaced(), before + 1);
+        assert!(Arc::ptr_eq(&active.load_full(), &new));
+        assert!(!active.is_held() && active.pause().is_none());
     }
 }

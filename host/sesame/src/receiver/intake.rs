@@ -184,14 +184,13 @@ impl Receiver {
                 channel = %self.channel, destination = %destination, broker = %link.broker, error = why,
                 "cannot receive from this destination; nothing is stored or acknowledged",
             );
-            self.link.penalise();
             return (source, None);
         }
         match self.link.subscribe(link, destination, prefetch).await {
             Ok(subscription) => (source, Some(subscription)),
             Err(error) => {
                 tracing::error!(
-                    channel = %self.channel, destination = %destination, broker = %link.broker, %error,
+                    channel = %self.channel, destination = %destination, broker = %link.broker, error = error.to_string(),
                     "cannot subscribe",
                 );
                 (source, None)

@@ -154,11 +154,16 @@ impl Receiver {
         &self.channel
     }
 
-    /// The pipeline that new messages go through. Messages that were deferred because a plugin could not answer for any are
-    /// tried again once it is replaced.
+    /// The pipeline that new messages go through.
     #[must_use]
     pub fn pipeline(&self) -> &ActivePipeline {
         &self.pipeline
+    }
+
+    /// New messages go through `pipeline` from now on; those that were deferred because a plugin could not answer for any are
+    /// tried again.
+    pub fn replace_pipeline(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.replace(pipeline);
     }
 
     /// What a message is judged by now.

@@ -14,7 +14,7 @@ use message::locked;
 use spool::journal::{Journal, JournalError};
 use spool::{ElementName, Outgoing, Scan, SpoolError};
 
-/// The queue of a sender, without what is postponed or held back.
+/// The queue of a sender, and what of it is postponed or held back.
 #[derive(Debug)]
 pub(super) struct Backlog {
     pub(super) channel: Channel,
@@ -108,7 +108,7 @@ impl Backlog {
     }
 
     fn report_unreadable(&self, error: &SpoolError) {
-        tracing::error!(channel = %self.channel, error = chain(error), "cannot read the outgoing queue");
+        tracing::error!(channel = %self.channel, error = %chain(error), "cannot read the outgoing queue");
     }
 
     fn read(&self, pass: Option<Pass>, batch: usize) -> Result<(Option<Pass>, Vec<ElementName>), SpoolError> {

@@ -55,13 +55,23 @@ struct InFlight {
 
 /// A message with all its receipts.
 pub(super) struct Done {
-    pub(super) element: LockedElement,
-    pub(super) key: PreparedKey,
-    pub(super) receipts: Vec<Receipt>,
-    /// When the last receipt came.
-    pub(super) at: SystemTime,
+    element: LockedElement,
+    key: PreparedKey,
+    receipts: Vec<Receipt>,
+    at: SystemTime,
+    needs: Vec<Destination>,
+}
+
+impl Done {
     /// The destinations for which a receipt is no proof that a queue holds the message.
-    pub(super) needs: Vec<Destination>,
+    pub(super) fn needs(&self) -> &[Destination] {
+        &self.needs
+    }
+
+    /// The element, its key, the receipts, and when the last of them came.
+    pub(super) fn into_parts(self) -> (LockedElement, PreparedKey, Vec<Receipt>, SystemTime) {
+        (self.element, self.key, self.receipts, self.at)
+    }
 }
 
 /// The result of waiting for the receipt of one SEND, with the element's number in flight.

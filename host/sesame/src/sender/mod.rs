@@ -242,13 +242,18 @@ impl Sender {
         &self.pipeline
     }
 
+    /// New messages go through `pipeline` from now on; those that waited for a plugin are tried again.
+    pub fn replace_pipeline(&self, pipeline: Arc<Pipeline>) {
+        self.pipeline.replace(pipeline);
+        self.wake.notify_one();
+    }
+
     /// Sends a report on each message to `listener` from now on.
     pub fn tell(&self, listener: std::sync::mpsc::Sender<FateReport>) {
         self.report.tell(listener);
     }
 
-    /// Wakes the sender: something may have arrived in its queue, or the pipeline was replaced, so that messages which
-    /// waited for a plugin are tried again.
+    /// Wakes the sender because something may have arrived in its queue.
     #[must_use]
     pub fn waker(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)

@@ -2,7 +2,7 @@
 //!
 //! RabbitMQ confirms a SEND to a queue that is not there: to `/amq/queue/NAME` always, to `/queue/NAME` once the queue was
 //! deleted while the session is open. So what RabbitMQ is sent is proved twice, each time on a connection beside the
-//! session (see [`rabbitmq`]): the queue is there before the first SEND of a session, and it is there after the RECEIPTs
+//! session (see `stomp::rabbitmq`): the queue is there before the first SEND of a session, and it is there after the RECEIPTs
 //! whose elements are to be removed. What is between the two was stored, unless the queue was deleted and declared
 //! again in between, which deletes everything in it.
 //!
@@ -168,7 +168,7 @@ impl Proofs {
 
     /// Takes a message with all its receipts; gives it back where the receipts are proof enough.
     pub(super) fn take(&mut self, done: Done) -> Option<Proved> {
-        if done.needs.is_empty() {
+        if done.needs().is_empty() {
             return Some((done, Held(())));
         }
         self.waiting.push(done);
@@ -208,7 +208,7 @@ impl Proofs {
 
     fn ask(&mut self) {
         let batch = std::mem::take(&mut self.waiting);
-        let destinations: BTreeSet<Destination> = batch.iter().flat_map(|done| done.needs.iter().cloned()).collect();
+        let destinations: BTreeSet<Destination> = batch.iter().flat_map(|done| done.needs().iter().cloned()).collect();
         let (queues, link) = (Arc::clone(&self.queues), self.link.clone());
         let answer = tokio::spawn(async move {
             let mut found = Vec::new();
@@ -251,7 +251,7 @@ impl Proofs {
         }
         self.failed = if unclear { self.failed + 1 } else { 0 };
         let (proved, rest): (Vec<Done>, Vec<Done>) =
-            batch.into_iter().partition(|done| done.needs.iter().all(|needed| fit.contains(needed)));
+            batch.into_iter().partition(|done| done.needs().iter().all(|needed| fit.contains(needed)));
         let proved = proved.into_iter().map(|done| (done, Held(()))).collect();
         if gone {
             return Answer::Gone(proved);
@@ -261,7 +261,7 @@ impl Proofs {
     }
 
     fn report_gone(&self, destination: &Destination, batch: &[Done], why: &str) {
-        let messages = batch.iter().filter(|done| done.needs.contains(destination)).count();
+        let messages = batch.iter().filter(|done| done.needs().contains(destination)).count();
         tracing::error!(
             channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, messages, error = why,
             "the broker confirmed messages that no queue may hold; they stay in outgoing and are sent again",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::config;
 use crate::transport::{Destination, Identity};
@@ -10,7 +10,7 @@ use message::{MessageId, locked};
 use smime::{SealError, SealPolicy, Sealed, Sealer, ToSeal};
 use trust::{Credential, OwnFault, RecipientCertificate, RecipientSource, Role, Trust, TrustStore};
 
-/// How long a [`Seal`] is used. Certificates are compared with the clock when it is made.
+/// How long a [`Seal`] is used, by the clock that certificates are compared with when it is made.
 const LIFETIME: Duration = Duration::from_secs(1);
 
 /// What seals the messages of a channel, from one state of credential and recipient.
@@ -74,7 +74,14 @@ pub(super) struct Sealing {
 struct Cached {
     seal: Arc<Seal>,
     files: Files,
-    at: Instant,
+    at: SystemTime,
+}
+
+impl Cached {
+    /// Whether the files are the same and the clock went on by less than [`LIFETIME`]. A clock that was set is not trusted.
+    fn is_fresh(&self, files: &Files, now: SystemTime) -> bool {
+        self.files.same_as(files) && now.duration_since(self.at).is_ok_and(|age| age < LIFETIME)
+    }
 }
 
 /// The files as they were last read.
@@ -86,7 +93,7 @@ struct Files {
 
 impl Files {
     /// Whether nothing was read again in between.
-    fn are(&self, others: &Self) -> bool {
+    fn same_as(&self, others: &Self) -> bool {
         let recipients = match (&self.recipient, &others.recipient) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (None, None) => true,
@@ -116,18 +123,23 @@ impl Sealing {
     /// # Errors
     /// As [`Seal::new`]. An error is not kept: the next call looks again.
     pub(super) fn current(&self) -> Result<Arc<Seal>, SealError> {
+        self.at(SystemTime::now())
+    }
+
+    fn at(&self, now: SystemTime) -> Result<Arc<Seal>, SealError> {
         let files = Files {
             credential: self.identity.credential.current(),
             recipient: self.recipient.as_ref().map(|source| source.current()),
             trust: self.identity.trust.snapshot(),
         };
-        let fresh = |cached: &&Cached| cached.files.are(&files) && cached.at.elapsed() < LIFETIME;
-        if let Some(cached) = locked(&self.last).as_ref().filter(fresh) {
+        let mut last = locked(&self.last);
+        if let Some(cached) = last.as_ref().filter(|cached| cached.is_fresh(&files, now)) {
             return Ok(Arc::clone(&cached.seal));
         }
-        let at = Instant::now();
+        // Nothing of earlier files is kept, whatever comes of the new ones.
+        *last = None;
         let seal = Arc::new(Seal::new(&self.settings, &self.identity, files.recipient.clone())?);
-        *locked(&self.last) = Some(Cached { seal: Arc::clone(&seal), files, at });
+        *last = Some(Cached { seal: Arc::clone(&seal), files, at: now });
         Ok(seal)
     }
 }
@@ -189,14 +201,46 @@ mod tests {
         let identity = registry.identity(&sender.credential, &sender.trust).unwrap();
         let sealing = Sealing::new(Arc::new(sender), identity, None);
 
-        let first = sealing.current().unwrap();
-        assert!(Arc::ptr_eq(&first, &sealing.current().unwrap()));
+        let now = SystemTime::now();
+        let first = sealing.at(now).unwrap();
+        let is_first = |at: SystemTime| Arc::ptr_eq(&first, &sealing.at(at).unwrap());
+        assert!(is_first(now + LIFETIME / 2));
         write(issue(&Request { not_before: -7200, not_after: -3600, ..good.clone() }));
         registry.refresh();
-        assert!(sealing.current().is_err_and(|error| error.stops_the_channel()), "an expired certificate was used");
+        assert!(sealing.at(now).is_err_and(|error| error.stops_the_channel()), "an expired certificate was used");
         write(issue(&good));
         registry.refresh();
-        assert!(!Arc::ptr_eq(&first, &sealing.current().unwrap()));
+        assert!(!is_first(now));
+    }
+
+    #[test]
+    fn a_seal_is_made_again_when_anchors_change_or_the_clock_goes_on_or_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Test CA")).unwrap();
+        let anchors = Directory::create(folder.path().join("ca")).unwrap();
+        anchors.add_authority(&authority.own.certificate).unwrap();
+        let own = Request { key: KeyKind::P256, ..Request::host("/C=UK/O=eScience/CN=ce.example.org") };
+        authority.issue(&own).unwrap().write(folder.path(), "own").unwrap();
+        let config = configuration(folder.path());
+        let sender = config.senders["cpu"].clone();
+        let registry = Registry::new(&config.limits);
+        let identity = registry.identity(&sender.credential, &sender.trust).unwrap();
+        let sealing = Sealing::new(Arc::new(sender), identity, None);
+
+        let now = SystemTime::now();
+        let mut known = sealing.at(now).unwrap();
+        let mut is_new = |at: SystemTime| {
+            let made = sealing.at(at).unwrap();
+            !Arc::ptr_eq(&made, &std::mem::replace(&mut known, Arc::clone(&made)))
+        };
+        assert_eq!(
+            [is_new(now), is_new(now + LIFETIME), is_new(now + LIFETIME), is_new(now)],
+            [false, true, false, true]
+        );
+        let other = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Other CA")).unwrap();
+        anchors.add_authority(&other.own.certificate).unwrap();
+        registry.refresh();
+        assert_eq!([is_new(now), is_new(now)], [true, false]);
     }
 
     fn configuration(folder: &Path) -> Config {

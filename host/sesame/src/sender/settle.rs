@@ -14,7 +14,6 @@ use plugins::Refused;
 use spool::journal::{Disposition, Facts, Key, PreparedKey, Sent};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Removal, SpoolError, Stored};
 
-use super::flight::Done;
 use super::postponed::{Postponed, WaitsFor};
 use super::prepare::Prepared;
 use super::proof::Proved;
@@ -119,7 +118,8 @@ impl Settlement {
     pub(super) fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
         let mut settled = Vec::with_capacity(done.len());
         let mut notes = Vec::with_capacity(done.len());
-        for (Done { element, key, receipts, at, .. }, held) in done {
+        for (done, held) in done {
+            let (element, key, receipts, at) = done.into_parts();
             let name = element.name().to_string();
             let id = key.id.as_str();
             Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });

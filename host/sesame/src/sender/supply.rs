@@ -115,7 +115,7 @@ impl Supply {
             }
             // What waited for a plugin that was replaced meanwhile is tried again at once.
             let idle = pass.is_none() && std::mem::take(&mut taken_up) == 0;
-            if idle && self.pipeline.replaced() == replaced && !self.pause(&ready, stay, &shutdown).await {
+            if idle && self.pipeline.replaced() == replaced && !self.pause(&ready, replaced, stay, &shutdown).await {
                 return;
             }
         }
@@ -142,12 +142,15 @@ impl Supply {
         Plugins::Compiled
     }
 
-    /// Waits until the queue is due for another scan; false if the sender is not to stay.
-    async fn pause(&self, ready: &mpsc::Sender<Prepared>, stay: Stay, shutdown: &Shutdown) -> bool {
+    /// Waits until the queue is due for another scan; false if the sender is not to stay. `replaced`: how often the pipeline
+    /// was replaced when the last pass began.
+    async fn pause(&self, ready: &mpsc::Sender<Prepared>, replaced: u64, stay: Stay, shutdown: &Shutdown) -> bool {
         if stay != Stay::Watch {
             let compiling = self.pipeline.load().is_compiling();
             let awaited = compiling && self.postponed.for_plugins() > 0;
-            if !self.preparation.saw_settling() && !awaited && !self.pipeline.is_held() {
+            // Read last: a plugin that was compiled until then no longer counts as compiling.
+            let due = self.pipeline.replaced() != replaced;
+            if !self.preparation.saw_settling() && !awaited && !self.pipeline.is_held() && !due {
                 return false;
             }
             if awaited {

@@ -43,7 +43,7 @@ pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
     match wake_on_change(sender.queue(), RecursiveMode::Recursive, sender.waker()) {
         Ok(_watcher) => shutdown.draining().await,
         Err(error) => {
-            tracing::warn!(channel = %sender.channel(), %error, "cannot watch the queue; it is scanned from time to time");
+            tracing::warn!(channel = sender.channel().name(), %error, "cannot watch the queue; it is scanned from time to time");
         }
     }
 }

@@ -96,9 +96,9 @@ impl Role {
     }
 
     fn replace_pipeline(&self, pipeline: Arc<Pipeline>) {
-        self.pipeline().replace(pipeline);
-        if let Self::Sender(sender) = self {
-            sender.waker().notify_one();
+        match self {
+            Self::Sender(sender) => sender.replace_pipeline(pipeline),
+            Self::Receiver(receiver) => receiver.replace_pipeline(pipeline),
         }
     }
 }

@@ -131,7 +131,9 @@ impl Daemon {
         snapshot: &Snapshot,
     ) -> Result<Self, Vec<ChannelError>> {
         let (mut handles, mut errors) = (Vec::new(), Vec::new());
-        for channel in Channel::all(config).filter(|channel| selection.contains(channel.name())) {
+        let senders = selection.senders.iter().map(|name| Channel::sender(name));
+        let receivers = selection.receivers.iter().map(|name| Channel::receiver(name));
+        for channel in senders.chain(receivers) {
             let made = match channel.direction() {
                 Direction::Outbound => sender(config, &channel, shared, snapshot),
                 Direction::Inbound => receiver(config, &channel, shared, snapshot),

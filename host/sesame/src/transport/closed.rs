@@ -54,9 +54,9 @@ pub enum SendFailure {
     /// The message cannot be written in the protocol; nothing was sent.
     #[error(transparent)]
     Unsendable(EncodeError),
-    /// The session ended before the answer. The broker may have the message or not.
-    #[error("session over")]
-    Over,
+    /// The receipt did not come in time, or the session ended before it. The broker may have the message or not.
+    #[error(transparent)]
+    Unanswered(::stomp::SendFailure),
 }
 
 impl From<::stomp::SendFailure> for SendFailure {
@@ -64,7 +64,7 @@ impl From<::stomp::SendFailure> for SendFailure {
         match failure {
             ::stomp::SendFailure::Refused { message } => Self::Refused { words: message },
             ::stomp::SendFailure::Unsendable(error) => Self::Unsendable(error),
-            ::stomp::SendFailure::TimedOut { .. } | ::stomp::SendFailure::Closed(_) => Self::Over,
+            unanswered => Self::Unanswered(unanswered),
         }
     }
 }

@@ -2,18 +2,14 @@
 
 use bytes::Bytes;
 
-use super::SendFailure;
+use super::{ID, PING, SendFailure};
 use ::stomp::Reservation;
 
-/// The header by which SSM names a message.
-const ID: &str = "empa-id";
-/// The id of the empty message by which old receivers kept their connection open.
-const PING: &[u8] = b"ping";
 /// The header by which RabbitMQ says how often a quorum queue delivered a message before (3.10.8: absent the first time).
 /// Nothing verifies it.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
-/// A subscription. Dropped, what still comes for it is left to the broker.
+/// A subscription. After it is dropped, what still comes for it stays with the broker.
 #[derive(Debug)]
 pub enum Subscription {
     /// To a destination of STOMP.
@@ -56,12 +52,11 @@ impl Delivery {
     }
 
     /// A header, the first of that name.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it looks as if it came from a stream, which keeps nothing until an ACK. A sender may write this header too.
+    /// Whether it looks as if it came from a stream, of which an ACK removes nothing. A sender may write this header too.
     #[must_use]
     pub fn may_be_from_a_stream(&self) -> bool {
         self.header(super::STREAM_OFFSET).is_some()
@@ -77,7 +72,7 @@ impl Delivery {
     /// any other.
     #[must_use]
     pub fn is_ping(&self) -> bool {
-        self.id().map(str::as_bytes) == Some(PING) && self.body.is_empty()
+        self.id() == Some(PING) && self.body.is_empty()
     }
 }
 
@@ -107,7 +102,7 @@ impl AckToken {
     /// Acknowledges on the session that delivered. Does not block.
     ///
     /// # Errors
-    /// [`SendFailure::Over`] if that session is over; the broker will deliver the message again.
+    /// [`SendFailure::Unanswered`] if that session is over; the broker will deliver the message again.
     pub fn acknowledge(self) -> Result<(), SendFailure> {
         match self {
             Self::Stomp(token) => token.acknowledge().map_err(SendFailure::from),

@@ -50,7 +50,7 @@ pub struct Connected {
 pub enum Source {
     /// It keeps a message until it is acknowledged, whatever the headers of deliveries say.
     Fit,
-    /// So it does as far as is known.
+    /// As far as is known, it does.
     Unknown,
     /// It does not; with what is wrong and what to do.
     Unfit(String),
@@ -95,11 +95,15 @@ impl Link {
     }
 
     /// Asks the broker whether `destination` keeps messages until they are acknowledged, where it answers. `suspected`: a
-    /// delivery looked as if it did not.
+    /// delivery looked as if it did not. The next connection is delayed if it does not.
     pub async fn look_at_source(&self, session: &Connected, destination: &Destination, suspected: bool) -> Source {
-        match &self.protocol {
+        let source = match &self.protocol {
             Protocol::Stomp(stomp) => stomp.look_at_source(session, destination, suspected).await,
+        };
+        if matches!(source, Source::Unfit(_)) {
+            self.penalise();
         }
+        source
     }
 
     /// Subscribes to `destination`, with at most `prefetch` deliveries that are not acknowledged.
@@ -128,7 +132,7 @@ impl Link {
     }
 
     /// Delays the next connection: the broker refused a request.
-    pub fn penalise(&self) {
+    fn penalise(&self) {
         *locked(&self.rest_until) = Some(Instant::now() + PENALTY);
     }
 }

@@ -23,6 +23,10 @@ pub use delivery::{AckToken, Delivery, Subscription};
 pub use link::{Connected, Link, LinkError, Source};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
+/// The header by which SSM names a message.
+const ID: &str = "empa-id";
+/// The id of the empty message that receivers ignore: SSM 2.0.0 to 2.1.0 kept connections open with it.
+const PING: &str = "ping";
 /// A header that RabbitMQ adds to what comes from a stream.
 const STREAM_OFFSET: &str = "x-stream-offset";
 

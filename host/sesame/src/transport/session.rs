@@ -6,13 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Closed, Destination, SendFailure};
+use super::{Closed, Destination, ID, PING, SendFailure};
 use ::stomp::{Promise, SendFrame, rabbitmq};
-
-/// The header by which SSM names a message.
-const ID: &str = "empa-id";
-/// The message id that receivers ignore together with an empty body (EMPA, as SSM 2.0.0 to 2.1.0 sent it).
-const PING: &str = "ping";
 
 /// A message to be sent.
 #[derive(Clone, Debug)]
@@ -147,10 +142,11 @@ mod tests {
     #[test]
     fn what_proves_that_a_message_is_kept_depends_on_the_broker() {
         let on = |server: &str| {
-            ["/queue/a", "/amq/queue/a", "/topic/a"].map(|text| proof(&Destination::parse(text), server))
+            ["/queue/a", "/amq/queue/a", "/topic/a", "/exchange/a"].map(|text| proof(&Destination::parse(text), server))
         };
-        assert_eq!(on("RabbitMQ/3.10.8"), [Proof::QueueOrReceipt, Proof::Queue, Proof::Receipt]);
-        assert_eq!(on("ActiveMQ/5.17.2"), [Proof::Receipt; 3]);
-        assert_eq!(on(""), [Proof::Receipt, Proof::Queue, Proof::Receipt]);
+        let (receipt, queue) = (Proof::Receipt, Proof::Queue);
+        assert_eq!(on("RabbitMQ/3.10.8"), [Proof::QueueOrReceipt, queue, receipt, receipt]);
+        assert_eq!(on("ActiveMQ/5.17.2"), [receipt; 4]);
+        assert_eq!(on(""), [receipt, queue, receipt, receipt], "RabbitMQ may hide its name");
     }
 }

@@ -77,8 +77,8 @@ impl StompLink {
         }
     }
 
-    /// A stream of RabbitMQ keeps nothing: a subscriber gets only what comes after it subscribed, so what is sent while no
-    /// session is open is never seen, and an ACK removes nothing.
+    /// A stream of RabbitMQ holds nothing for a subscriber: it gets only what comes after it subscribed, so what is sent while
+    /// no session is open is never seen, and an ACK removes nothing.
     pub(super) async fn look_at_source(
         &self,
         session: &Connected,
