@@ -101,10 +101,7 @@ async fn a_certificate_we_refuse_is_told_with_its_reason() {
     let other = certificate();
     let error = failure(&broker, Some(client(roots(&other.0)))).await;
     let ConnectError::CertificateRefused { reason, .. } = &error else { panic!("{error:?}") };
-    assert!(
-        reason.contains("unknown issuer") || reason.contains("bad signature") || reason.contains("verify"),
-        "{reason}"
-    );
+    assert!(reason.contains("the broker does not hold the key of its certificate"), "{reason}");
     assert_eq!(broker.counters().sessions, 0);
 }
 
