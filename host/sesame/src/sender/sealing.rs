@@ -184,53 +184,63 @@ mod tests {
     use super::*;
     use crate::channel::Registry;
     use crate::config::{Config, Files};
-    use testkit::pki::{Authority, Directory, Issued, KeyKind, Request};
+    use testkit::pki::{Authority, Directory, KeyKind, Request};
+
+    /// A sender's files, and what seals from them.
+    struct Site {
+        folder: tempfile::TempDir,
+        authority: Authority,
+        anchors: Directory,
+        registry: Registry,
+        sealing: Sealing,
+    }
+
+    impl Site {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let authority = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Test CA")).unwrap();
+            let anchors = Directory::create(folder.path().join("ca")).unwrap();
+            anchors.add_authority(&authority.own.certificate).unwrap();
+            authority.issue(&own()).unwrap().write(folder.path(), "own").unwrap();
+            let config = configuration(folder.path());
+            let sender = config.senders["cpu"].clone();
+            let registry = Registry::new(&config.limits);
+            let identity = registry.identity(&sender.credential, &sender.trust).unwrap();
+            let sealing = Sealing::new(Arc::new(sender), identity, None);
+            Self { folder, authority, anchors, registry, sealing }
+        }
+
+        /// Replaces the sender's certificate and key.
+        fn renew(&self, request: &Request) {
+            self.authority.issue(request).unwrap().write(self.folder.path(), "own").unwrap();
+            self.registry.refresh();
+        }
+    }
+
+    fn own() -> Request {
+        Request { key: KeyKind::P256, ..Request::host("/C=UK/O=eScience/CN=ce.example.org") }
+    }
 
     #[test]
     fn one_seal_serves_many_messages_until_a_file_changes() {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Test CA")).unwrap();
-        Directory::create(folder.path().join("ca")).unwrap().add_authority(&authority.own.certificate).unwrap();
-        let good = Request { key: KeyKind::P256, ..Request::host("/C=UK/O=eScience/CN=ce.example.org") };
-        let issue = |request: &Request| authority.issue(request).unwrap();
-        let write = |own: Issued| own.write(folder.path(), "own").unwrap();
-        write(issue(&good));
-        let config = configuration(folder.path());
-        let sender = config.senders["cpu"].clone();
-        let registry = Registry::new(&config.limits);
-        let identity = registry.identity(&sender.credential, &sender.trust).unwrap();
-        let sealing = Sealing::new(Arc::new(sender), identity, None);
-
+        let site = Site::new();
         let now = SystemTime::now();
-        let first = sealing.at(now).unwrap();
-        let is_first = |at: SystemTime| Arc::ptr_eq(&first, &sealing.at(at).unwrap());
+        let first = site.sealing.at(now).unwrap();
+        let is_first = |at: SystemTime| Arc::ptr_eq(&first, &site.sealing.at(at).unwrap());
         assert!(is_first(now + LIFETIME / 2));
-        write(issue(&Request { not_before: -7200, not_after: -3600, ..good.clone() }));
-        registry.refresh();
-        assert!(sealing.at(now).is_err_and(|error| error.stops_the_channel()), "an expired certificate was used");
-        write(issue(&good));
-        registry.refresh();
+        site.renew(&Request { not_before: -7200, not_after: -3600, ..own() });
+        assert!(site.sealing.at(now).is_err_and(|error| error.stops_the_channel()), "an expired certificate was used");
+        site.renew(&own());
         assert!(!is_first(now));
     }
 
     #[test]
     fn a_seal_is_made_again_when_anchors_change_or_the_clock_goes_on_or_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Test CA")).unwrap();
-        let anchors = Directory::create(folder.path().join("ca")).unwrap();
-        anchors.add_authority(&authority.own.certificate).unwrap();
-        let own = Request { key: KeyKind::P256, ..Request::host("/C=UK/O=eScience/CN=ce.example.org") };
-        authority.issue(&own).unwrap().write(folder.path(), "own").unwrap();
-        let config = configuration(folder.path());
-        let sender = config.senders["cpu"].clone();
-        let registry = Registry::new(&config.limits);
-        let identity = registry.identity(&sender.credential, &sender.trust).unwrap();
-        let sealing = Sealing::new(Arc::new(sender), identity, None);
-
+        let site = Site::new();
         let now = SystemTime::now();
-        let mut known = sealing.at(now).unwrap();
+        let mut known = site.sealing.at(now).unwrap();
         let mut is_new = |at: SystemTime| {
-            let made = sealing.at(at).unwrap();
+            let made = site.sealing.at(at).unwrap();
             !Arc::ptr_eq(&made, &std::mem::replace(&mut known, Arc::clone(&made)))
         };
         assert_eq!(
@@ -238,8 +248,8 @@ mod tests {
             [false, true, false, true]
         );
         let other = Authority::root(&Request::authority("/C=UK/O=eScience/CN=Other CA")).unwrap();
-        anchors.add_authority(&other.own.certificate).unwrap();
-        registry.refresh();
+        site.anchors.add_authority(&other.own.certificate).unwrap();
+        site.registry.refresh();
         assert_eq!([is_new(now), is_new(now)], [true, false]);
     }
 
