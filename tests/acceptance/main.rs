@@ -26,6 +26,7 @@ mod peers;
 mod queues;
 mod sesame;
 
+mod ams;
 mod ams_peers;
 mod bad_input;
 mod broker_faults;

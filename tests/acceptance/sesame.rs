@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::harness::patience::within;
 use crate::harness::{Child, Folder};
+use crate::peers::ams::{Ams, SUBSCRIPTION, TOPIC};
 use crate::peers::openssl::{Host, pki};
 use crate::peers::python::Link;
 use crate::peers::{Broker, openssl};
@@ -122,6 +123,13 @@ impl Site {
         self
     }
 
+    /// `[broker.test]` is AMS.
+    pub(crate) fn on_ams(mut self, ams: &Ams) -> Self {
+        ams.admit(&self.host);
+        writeln!(self.sections, "[broker.test]\n{}", ams.lines()).unwrap();
+        self
+    }
+
     /// A channel `[send.NAME]` from the queue [`Site::outgoing`]; `more` are further lines, and tables at their end.
     pub(crate) fn sending(mut self, name: &str, destination: &str, more: &str) -> Self {
         let queue = self.outgoing(name);
@@ -136,13 +144,22 @@ impl Site {
     }
 
     /// A channel `[receive.NAME]` into [`Site::spool`] that stores the messages of these signers.
-    pub(crate) fn receiving(mut self, name: &str, destination: &str, authorised: &[&str], more: &str) -> Self {
+    pub(crate) fn receiving(self, name: &str, destination: &str, authorised: &[&str], more: &str) -> Self {
+        self.receiving_from(name, &format!("destination = \"{destination}\""), authorised, more)
+    }
+
+    /// The same from a subscription of AMS.
+    pub(crate) fn pulling(self, name: &str, subscription: &str, authorised: &[&str], more: &str) -> Self {
+        self.receiving_from(name, &format!("subscription = \"{subscription}\""), authorised, more)
+    }
+
+    fn receiving_from(mut self, name: &str, source: &str, authorised: &[&str], more: &str) -> Self {
         let list = self.folder.write(&format!("{name}.dns"), authorised.join("\n") + "\n");
         let spool = self.spool(name);
         std::fs::create_dir_all(&spool).unwrap();
         writeln!(
             self.sections,
-            "[receive.{name}]\nbroker = \"test\"\ndestination = \"{destination}\"\nauthorised = {list:?}\n\
+            "[receive.{name}]\nbroker = \"test\"\n{source}\nauthorised = {list:?}\n\
              spool = {spool:?}\nmin-free = 0\n{more}"
         )
         .unwrap();
@@ -266,6 +283,15 @@ impl Pair {
         let receiver = Site::of("receiver.example.org").on(broker, way);
         let receiver = receiver.receiving("central", &destination, &[&subject], receive);
         Self { sender, receiver, destination }
+    }
+
+    /// Both at one server of AMS.
+    pub(crate) fn at(ams: &Ams, send: &str, receive: &str) -> Self {
+        let sender = Site::of("sender.example.org").on_ams(ams).sending("cpu", TOPIC, send);
+        let subject = sender.host.subject.clone();
+        let receiver = Site::of("receiver.example.org").on_ams(ams);
+        let receiver = receiver.pulling("central", SUBSCRIPTION, &[&subject], receive);
+        Self { sender, receiver, destination: TOPIC.to_owned() }
     }
 
     /// Where the sender's messages wait.

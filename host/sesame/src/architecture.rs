@@ -100,6 +100,7 @@ fn messages_are_acknowledged_only_where_the_proof_is_taken() {
         [
             "receiver/mod.rs in fn acknowledge",
             "receiver/mod.rs in fn acknowledge_ping",
+            "transport/ams/puller.rs in fn confirm",
             "transport/delivery.rs in fn acknowledge"
         ],
         "call `receiver::acknowledge`: it needs a `spool::Stored`, the proof that the message is durable (a ping holds \

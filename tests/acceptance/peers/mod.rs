@@ -3,6 +3,7 @@
 //! A peer that is not installed fails the test that needs it, by name. Nothing is skipped.
 
 pub(crate) mod activemq;
+pub(crate) mod ams;
 pub(crate) mod broker;
 pub(crate) mod guests;
 pub(crate) mod openssl;

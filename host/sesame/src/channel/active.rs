@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_replacement_is_counted_once_the_new_pipeline_is_there() {
         let (old, new) = (pipeline(), pipeline());
-        let active = ActivePipeline::new(Arc::clone(&old), Destination::parse("/queue/cpu"));
+        let active = ActivePipeline::new(Arc::clone(&old), Destination::stomp("/queue/cpu"));
         assert!(Arc::ptr_eq(&active.load_full(), &old));
         let before = active.replaced();
         active.replace(Arc::clone(&new));

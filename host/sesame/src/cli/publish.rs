@@ -349,7 +349,7 @@ mod tests {
         let broker = Broker::start(None).await.unwrap();
         let mut config = site.config.clone();
         let address = config::Address { host: "127.0.0.1".to_owned(), port: broker.address().port() };
-        config.brokers.get_mut("egi").unwrap().hosts = vec![address];
+        config.brokers.get_mut("egi").unwrap().stomp_mut().hosts = vec![address];
         (broker, config)
     }
 

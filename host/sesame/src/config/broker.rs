@@ -1,11 +1,12 @@
-//! `[broker.NAME]`: where a STOMP broker is and how to talk to it.
+//! `[broker.NAME]`: where a broker is and how to talk to it.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ams::AmsBroker;
 use super::defaults;
 use super::process::HOUR;
+use super::secret::{SecretError, SecretFile};
 use super::values::{self, Address};
 use settings::Section;
 use settings::Writer;
@@ -13,9 +14,27 @@ use settings::complain;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A broker, or several that replace each other.
+/// The protocol of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Stomp,
+    Ams,
+}
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("stomp", Protocol::Stomp), ("ams", Protocol::Ams)];
+
+/// A broker, of either protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broker {
+pub enum Broker {
+    /// One or several brokers of STOMP.
+    Stomp(StompBroker),
+    /// A project of the ARGO Messaging Service.
+    Ams(AmsBroker),
+}
+
+/// A STOMP broker, or several that replace each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StompBroker {
     /// Tried in this order; at least one.
     pub hosts: Vec<Address>,
     /// TLS with our certificate; without it everything that is not sealed is readable on the way.
@@ -50,33 +69,6 @@ pub enum Login {
     File(PathBuf),
 }
 
-/// Why name and passcode cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// The file cannot be read.
-    #[error("cannot read {}", .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Others than the owner may read the file.
-    #[error("{} may be read by others than its owner: run chmod 600", .0.display())]
-    Exposed(PathBuf),
-    /// The line is not there.
-    #[error("{} has no {line} on line {number}", .file.display())]
-    Missing {
-        /// The file.
-        file: PathBuf,
-        /// `login` or `passcode`.
-        line: &'static str,
-        /// From 1.
-        number: usize,
-    },
-}
-
 impl Login {
     /// The file that holds the passcode.
     #[must_use]
@@ -86,39 +78,88 @@ impl Login {
         }
     }
 
-    /// Reads name and passcode, in this order, from at most 4 KiB of the file.
+    /// Reads name and passcode, in this order.
     ///
     /// # Errors
-    /// [`LoginError`] where the file cannot be read, may be read by others, or lacks a line.
-    pub fn read(&self) -> Result<(String, String), LoginError> {
-        let file = self.file();
-        let text = read_private(file)?;
-        let mut lines = text.lines();
-        let mut line = |line, number| match lines.next().map(str::trim_end) {
-            Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err(LoginError::Missing { file: file.to_owned(), line, number }),
-        };
+    /// [`SecretError`] where the file cannot be read, may be read by others, or lacks a line.
+    pub fn read(&self) -> Result<(String, String), SecretError> {
+        let file = SecretFile::read(self.file())?;
         match self {
-            Self::Passcode { login, .. } => Ok((login.clone(), line("passcode", 1)?)),
-            Self::File(_) => Ok((line("login", 1)?, line("passcode", 2)?)),
+            Self::Passcode { login, .. } => Ok((login.clone(), file.line("passcode", 1)?.to_owned())),
+            Self::File(_) => Ok((file.line("login", 1)?.to_owned(), file.line("passcode", 2)?.to_owned())),
         }
     }
 }
 
-fn read_private(file: &Path) -> Result<String, LoginError> {
-    use std::os::unix::fs::MetadataExt as _;
-    let unreadable = |source| LoginError::Unreadable { file: file.to_owned(), source };
-    let open = std::fs::File::open(file).map_err(unreadable)?;
-    if open.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
-        return Err(LoginError::Exposed(file.to_owned()));
+impl Broker {
+    /// The protocol, and the broker where it is complete.
+    pub(super) fn read(section: &Section<'_, '_>) -> (Protocol, Option<Self>) {
+        let protocol = section.choice("kind", PROTOCOLS).unwrap_or(Protocol::Stomp);
+        let broker = match protocol {
+            Protocol::Stomp => StompBroker::read(section).map(Self::Stomp),
+            Protocol::Ams => AmsBroker::read(section).map(Self::Ams),
+        };
+        (protocol, broker)
     }
-    let mut text = String::new();
-    open.take(4096).read_to_string(&mut text).map_err(unreadable)?;
-    Ok(text)
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        match self {
+            Self::Stomp(broker) => broker.write(writer),
+            Self::Ams(broker) => broker.write(writer),
+        }
+    }
+
+    /// Each address by itself, with how it is written.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, Self)> {
+        match self {
+            Self::Stomp(broker) => {
+                let alone = |host: &Address| StompBroker { hosts: vec![host.clone()], ..broker.clone() };
+                broker.hosts.iter().map(|host| (host.to_string(), Self::Stomp(alone(host)))).collect()
+            }
+            Self::Ams(broker) => vec![(broker.host.to_string(), self.clone())],
+        }
+    }
+
+    /// The STOMP broker that it must be.
+    #[cfg(test)]
+    pub(crate) fn stomp_mut(&mut self) -> &mut StompBroker {
+        match self {
+            Self::Stomp(broker) => broker,
+            Self::Ams(broker) => panic!("{broker:?} is no STOMP broker"),
+        }
+    }
+
+    /// The project of AMS that it must be.
+    #[cfg(test)]
+    pub(crate) fn ams_mut(&mut self) -> &mut AmsBroker {
+        match self {
+            Self::Ams(broker) => broker,
+            Self::Stomp(broker) => panic!("{broker:?} is not of kind \"ams\""),
+        }
+    }
+
+    /// Whether messages travel in TLS with our certificate.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        match self {
+            Self::Stomp(broker) => broker.tls,
+            Self::Ams(_) => true,
+        }
+    }
+
+    /// The most of a sealed message that it takes, in bytes, and the key that says so.
+    #[must_use]
+    pub fn largest(&self) -> (u64, &'static str) {
+        match self {
+            Self::Stomp(broker) => (broker.max_frame, "max-frame"),
+            Self::Ams(broker) => (broker.max_message, "max-message"),
+        }
+    }
 }
 
-impl Broker {
-    pub(super) fn read(section: &Section<'_, '_>) -> Option<Self> {
+impl StompBroker {
+    fn read(section: &Section<'_, '_>) -> Option<Self> {
         let hosts = Self::read_hosts(section);
         let broker = Self {
             hosts: Vec::new(),
@@ -183,8 +224,12 @@ impl Broker {
         Some(login)
     }
 
-    pub(super) fn write(&self, writer: &mut Writer) {
-        writer.list("hosts", &self.hosts).flag("tls", self.tls).text("virtual-host", &self.virtual_host);
+    fn write(&self, writer: &mut Writer) {
+        writer
+            .text("kind", "stomp")
+            .list("hosts", &self.hosts)
+            .flag("tls", self.tls)
+            .text("virtual-host", &self.virtual_host);
         match &self.login {
             Some(Login::Passcode { login, file }) => writer.text("login", login).path("passcode-file", file),
             Some(Login::File(file)) => writer.path("login-file", file),
@@ -222,9 +267,9 @@ mod tests {
     #[test]
     fn refuses_a_passcode_that_others_may_read_or_that_is_not_there() {
         let exposed = private_file("a\nb\n", 0o640);
-        assert!(matches!(Login::File(exposed.path().into()).read(), Err(LoginError::Exposed(_))));
+        assert!(matches!(Login::File(exposed.path().into()).read(), Err(SecretError::Exposed(_))));
         let short = private_file("a\n", 0o600);
-        assert!(matches!(Login::File(short.path().into()).read(), Err(LoginError::Missing { number: 2, .. })));
-        assert!(matches!(Login::File("/nowhere".into()).read(), Err(LoginError::Unreadable { .. })));
+        assert!(matches!(Login::File(short.path().into()).read(), Err(SecretError::Missing { number: 2, .. })));
+        assert!(matches!(Login::File("/nowhere".into()).read(), Err(SecretError::Unreadable { .. })));
     }
 }

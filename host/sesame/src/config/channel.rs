@@ -1,20 +1,21 @@
 //! What senders and receivers have in common: broker, destination, pipeline, repetition and file modes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::broker::Protocol;
 use super::defaults;
+use super::destination::Destination;
 use super::process::{Credential, DAY, Journal, Trust};
 use plugins::stock_plugins;
 use settings::Section;
 use settings::Writer;
 use settings::{Complaint, complain, nearest};
-use stomp::Destination;
 
 /// What a channel may refer to.
 pub(super) struct Surroundings<'a> {
-    pub(super) brokers: BTreeSet<String>,
+    pub(super) brokers: BTreeMap<String, Protocol>,
     pub(super) credential: &'a Credential,
     pub(super) trust: &'a Trust,
     pub(super) journal: &'a Journal,
@@ -150,27 +151,30 @@ impl Storage {
     }
 }
 
-/// The name of a broker that there is.
-pub(super) fn read_broker(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<String> {
+/// The name of a broker that there is, and its protocol.
+pub(super) fn read_broker(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<(String, Protocol)> {
     let name = section.text("broker");
     let name = section.required("broker", name, "add broker = \"NAME\" and a section [broker.NAME]")?;
-    if !around.brokers.contains(&name) {
-        let remedy = match nearest(&name, around.brokers.iter().map(String::as_str)) {
+    let protocol = around.brokers.get(&name).copied();
+    if protocol.is_none() {
+        let remedy = match nearest(&name, around.brokers.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean {meant:?}?"),
             None => format!("add a section [broker.{name}] with its hosts"),
         };
         section.complain("broker", complain(format!("there is no broker {name:?}"), remedy));
     }
-    Some(name)
+    Some((name, protocol.unwrap_or(Protocol::Stomp)))
 }
 
+/// The destination, under `key`, with an example of it.
 pub(super) fn read_destination(
     section: &Section<'_, '_>,
+    (key, example): (&'static str, &str),
     check: impl Fn(&str) -> Result<Destination, Complaint>,
 ) -> Option<Destination> {
-    let remedy = "add destination = \"/queue/global.accounting.cpu\"";
-    let destination = section.parsed("destination", remedy, check);
-    section.required("destination", destination, remedy)
+    let remedy = format!("add {key} = \"{example}\"");
+    let destination = section.parsed(key, &remedy, check);
+    section.required(key, destination, &remedy)
 }
 
 pub(super) fn read_max_payload(section: &Section<'_, '_>) -> u64 {
@@ -202,8 +206,8 @@ pub(super) fn read_pipeline(section: &Section<'_, '_>) -> Option<Vec<Stage>> {
 pub(super) fn read_routes<T>(
     section: &Section<'_, '_>,
     check: impl Fn(&str) -> Result<T, Complaint>,
-) -> std::collections::BTreeMap<String, T> {
-    let mut routes = std::collections::BTreeMap::new();
+) -> BTreeMap<String, T> {
+    let mut routes = BTreeMap::new();
     for (name, target) in section.map("route") {
         let complaint = match check(&target) {
             _ if name == "default" => {
@@ -244,7 +248,7 @@ pub(super) fn write_below(
     head: [&str; 2],
     own: (&Credential, &Trust),
     general: (&Credential, &Trust),
-    routes: &std::collections::BTreeMap<String, impl std::ops::Deref<Target = str>>,
+    routes: &BTreeMap<String, impl std::ops::Deref<Target = str>>,
 ) {
     let [kind, name] = head;
     if own.0 != general.0 {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Config;
+use super::broker::{Broker, StompBroker};
 use super::channel::{Stage, is_name};
 use settings::Section;
 use settings::values::show_size;
@@ -36,6 +37,7 @@ fn names(root: &Section<'_, '_>) {
 /// A frame must fit into memory, and a channel's largest message into a frame: sealing may make it twice as long.
 fn rooms(config: &Config, root: &Section<'_, '_>) {
     for (name, broker) in &config.brokers {
+        let Broker::Stomp(broker) = broker else { continue };
         if broker.max_frame > config.limits.memory {
             let (frame, memory) = (show_size(broker.max_frame), show_size(config.limits.memory));
             let problem = format!("a frame of {frame} would not fit into the memory of [limits], {memory}");
@@ -49,12 +51,13 @@ fn rooms(config: &Config, root: &Section<'_, '_>) {
     let receivers =
         config.receivers.iter().map(|(name, receiver)| ("receive", name, &receiver.broker, receiver.max_payload));
     for (kind, name, broker, max_payload) in senders.chain(receivers) {
-        let Some(max_frame) = config.brokers.get(broker).map(|broker| broker.max_frame) else { continue };
-        if max_payload.saturating_mul(2) > max_frame {
+        // What fits into a message of AMS is known once it is sealed.
+        let Some(Broker::Stomp(StompBroker { max_frame, .. })) = config.brokers.get(broker) else { continue };
+        if max_payload.saturating_mul(2) > *max_frame {
             let problem = format!(
                 "a sealed message of {} may need a frame of twice its size, the limit of broker {broker:?} is {}",
                 show_size(max_payload),
-                show_size(max_frame)
+                show_size(*max_frame)
             );
             let remedy = "lower it, or raise max-frame of the broker";
             root.complain_at(&[kind, name, "max-payload"], complain(problem, remedy));

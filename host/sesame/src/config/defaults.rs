@@ -39,6 +39,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub(super) const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const ALLOW_CN: bool = false;
 pub(super) const MAX_FRAME: u64 = 64 * MIB;
+/// What AMS stores of a message, as its documents have it.
+pub(super) const MAX_MESSAGE: u64 = 1_000_000;
 
 pub(super) const ALLOW_TOPIC: bool = false;
 pub(super) const WINDOW: u32 = 64;

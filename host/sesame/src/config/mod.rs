@@ -11,12 +11,15 @@
 //!
 //! What a file *contains* (certificates, DN lists, plugins) is judged by the module that uses it, not here.
 
+mod ams;
 mod broker;
 mod channel;
 mod check;
 mod defaults;
+mod destination;
 mod process;
 mod receiver;
+mod secret;
 mod sender;
 mod ssm;
 mod values;
@@ -29,12 +32,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::log::Settings as Log;
-pub use broker::{Broker, Login, LoginError};
+pub use ams::{AmsBroker, read_token};
+pub use broker::{Broker, Login, StompBroker};
 pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
+pub use destination::Destination;
 pub use plugins::{Flow, OnError, PluginSettings};
 pub use process::{Credential, Journal, Limits, Plugins, Trust};
 pub use receiver::{DeferredOrder, Encryption, Receiver};
+pub use secret::SecretError;
 pub use sender::Sender;
 pub use settings::values::parse_duration;
 pub use settings::{ConfigErrors, Files, Mistake};
@@ -215,14 +221,15 @@ impl Config {
 
     fn read_channels(&mut self, root: &Section<'_, '_>) {
         let brokers = root.sections("broker");
+        let brokers: Vec<_> =
+            brokers.into_iter().map(|(name, section)| (name, broker::Broker::read(&section))).collect();
         let around = Surroundings {
-            brokers: brokers.iter().map(|(name, _)| name.clone()).collect(),
+            brokers: brokers.iter().map(|(name, (protocol, _))| (name.clone(), *protocol)).collect(),
             credential: &self.credential,
             trust: &self.trust,
             journal: &self.journal,
         };
-        let read = |(name, section): (String, Section<'_, '_>)| Some((name, Broker::read(&section)?));
-        self.brokers = brokers.into_iter().filter_map(read).collect();
+        self.brokers = brokers.into_iter().filter_map(|(name, (_, broker))| Some((name, broker?))).collect();
         let read = |(name, section): (String, Section<'_, '_>)| Some((name, Sender::read(&section, &around)?));
         self.senders = root.sections("send").into_iter().filter_map(read).collect();
         let read = |(name, section): (String, Section<'_, '_>)| Some((name, Receiver::read(&section, &around)?));

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::broker::Protocol;
 use super::channel::{self, Repetition, Stage, Storage, Surroundings};
 use super::defaults;
+use super::destination::Destination;
 use super::process::{Credential, DAY, Trust};
 use super::values;
 use settings::Section;
 use settings::Writer;
 use settings::word;
 use settings::{Complaint, complain};
-use stomp::Destination;
 use trust::Unlisted;
 
 const UNLISTED: &[(&str, Unlisted)] = &[("reject", Unlisted::Reject), ("drop", Unlisted::Drop)];
@@ -44,7 +45,7 @@ const DEFERRED_ORDER: &[(&str, DeferredOrder)] = &[("signer", DeferredOrder::Sig
 pub struct Receiver {
     /// Name of a `[broker.NAME]`.
     pub broker: String,
-    /// STOMP destination to subscribe to.
+    /// What to receive from.
     pub destination: Destination,
     /// Whether the destination may be something else than a queue.
     pub allow_topic: bool,
@@ -89,7 +90,9 @@ impl Receiver {
     pub(super) fn read(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Self> {
         let allow_topic = section.flag("allow-topic").unwrap_or(defaults::ALLOW_TOPIC);
         let broker = channel::read_broker(section, around);
-        let destination = channel::read_destination(section, |text| values::destination(text, allow_topic));
+        let protocol = broker.as_ref().map_or(Protocol::Stomp, |(_, protocol)| *protocol);
+        let source = |text: &str| values::source(protocol, text, allow_topic);
+        let destination = channel::read_destination(section, values::source_example(protocol), source);
         let authorised = section.path("authorised");
         let authorised =
             section.required("authorised", authorised, "add authorised = \"/etc/sesame/dns\", a list of DNs");
@@ -97,7 +100,7 @@ impl Receiver {
         let (credential, trust) = channel::read_identity(section, around);
         let receiver = Self {
             broker: String::new(),
-            destination: Destination::parse(""),
+            destination: Destination::stomp(""),
             allow_topic,
             authorised: PathBuf::new(),
             banned: section.path("banned"),
@@ -118,7 +121,7 @@ impl Receiver {
         };
         section.finish();
         let receiver =
-            Self { broker: broker?, destination: destination?, authorised: authorised?, spool: spool?, ..receiver };
+            Self { broker: broker?.0, destination: destination?, authorised: authorised?, spool: spool?, ..receiver };
         receiver.check(section);
         Some(receiver)
     }
@@ -133,6 +136,11 @@ impl Receiver {
             section.complain("max-age", complain(problem, "lower it, or raise retention in [journal]"));
         }
         age.unwrap_or(retention)
+    }
+
+    /// The key of the destination.
+    fn destination_key(&self) -> &'static str {
+        if matches!(self.destination, Destination::Subscription(_)) { "subscription" } else { "destination" }
     }
 
     fn check(&self, section: &Section<'_, '_>) {
@@ -151,7 +159,7 @@ impl Receiver {
         writer
             .section(&["receive", name])
             .text("broker", &self.broker)
-            .text("destination", &self.destination)
+            .text(self.destination_key(), &self.destination)
             .flag("allow-topic", self.allow_topic)
             .path("authorised", &self.authorised)
             .path_if("banned", self.banned.as_ref())

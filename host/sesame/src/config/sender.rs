@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::broker::Protocol;
 use super::channel::{self, Repetition, Stage, Storage, Surroundings};
 use super::defaults;
+use super::destination::Destination;
 use super::process::{Credential, HOUR, Trust};
 use super::values;
 use settings::Section;
@@ -14,7 +16,6 @@ use settings::complain;
 use settings::word;
 use smime::Peer;
 use spool::Format;
-use stomp::Destination;
 
 const FORMATS: &[(&str, Format)] = &[("dirq", Format::Dirq), ("directory", Format::Directory)];
 
@@ -29,7 +30,7 @@ pub struct Sender {
     pub queue: PathBuf,
     /// Its layout.
     pub format: Format,
-    /// STOMP destination of the default route.
+    /// The default route.
     pub destination: Destination,
     /// Whether a destination may be something else than a queue.
     pub allow_topic: bool,
@@ -67,7 +68,9 @@ impl Sender {
     pub(super) fn read(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Self> {
         let allow_topic = section.flag("allow-topic").unwrap_or(defaults::ALLOW_TOPIC);
         let broker = channel::read_broker(section, around);
-        let destination = channel::read_destination(section, |text| values::sender_destination(text, allow_topic));
+        let protocol = broker.as_ref().map_or(Protocol::Stomp, |(_, protocol)| *protocol);
+        let target = |text: &str| values::target(protocol, text, allow_topic);
+        let destination = channel::read_destination(section, values::target_example(protocol), target);
         let queue = section.required("queue", section.path("queue"), "add queue = \"/var/spool/apel/outgoing\"");
         let beside = |suffix: &str| queue.as_deref().map(|queue| with_suffix(queue, suffix)).unwrap_or_default();
         let (credential, trust) = channel::read_identity(section, around);
@@ -76,7 +79,7 @@ impl Sender {
             broker: String::new(),
             queue: PathBuf::new(),
             format: section.choice("format", FORMATS).unwrap_or(Format::Dirq),
-            destination: Destination::parse(""),
+            destination: Destination::stomp(""),
             allow_topic,
             recipient_certificate: section.path("recipient-certificate"),
             peer: section.choice("peer", PEERS).unwrap_or(Peer::Ssm),
@@ -89,12 +92,12 @@ impl Sender {
             reject_retention: section.retention("reject-retention").flatten(),
             repetition: Repetition::read(section),
             storage: Storage::read(section),
-            routes: channel::read_routes(section, |target| values::sender_destination(target, allow_topic)),
+            routes: channel::read_routes(section, target),
             credential,
             trust,
         };
         section.finish();
-        let sender = Self { broker: broker?, queue: queue?, destination: destination?, ..sender };
+        let sender = Self { broker: broker?.0, queue: queue?, destination: destination?, ..sender };
         sender.check(section);
         Some(sender)
     }

@@ -30,6 +30,18 @@ authorised = "/etc/sesame/dns"
 spool = "/var/spool/apel"
 "#;
 
+const AMS_CHANNELS: &str = r#"
+[broker.argo]
+kind = "ams"
+host = "msg.argo.grnet.gr"
+project = "accounting"
+[receive.argo]
+broker = "argo"
+subscription = "repository"
+authorised = "/etc/sesame/dns"
+spool = "/var/spool/argo"
+"#;
+
 #[test]
 fn every_mistake_names_line_key_and_remedy() {
     let mut wrong = Vec::new();
@@ -82,6 +94,10 @@ nested = { deep = { er = true }, list = [1, [2]] }
     assert_eq!(config.senders["cpu"].trust.refresh, config.trust.refresh);
     assert_eq!(config.receivers["central"].credential, config.credential);
     assert_eq!(config.plugin["builtin:passthrough"].config["limit"], 16);
+    let ams =
+        format!("{AMS_CHANNELS}[send.jobs]\nbroker = \"argo\"\nqueue = \"/var/spool/out\"\ndestination = \"jobs\"\n");
+    let config = parse(&ams).unwrap();
+    assert_eq!(parse(&config.effective_toml()).unwrap(), config);
     assert_eq!(parse(&Config::default().effective_toml()).unwrap(), Config::default());
 }
 
@@ -232,7 +248,9 @@ fn the_shipped_configuration_is_the_defaults() {
 fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     let mut config = parse(&shipped_in_use()).unwrap();
     config.limits.workers = None;
-    config.brokers.values_mut().for_each(|broker| broker.login = None);
+    config.brokers.get_mut("egi").unwrap().stomp_mut().login = None;
+    let argo = config.brokers.get_mut("argo").unwrap().ams_mut();
+    (argo.token_file, argo.proxy) = (None, None);
     for sender in config.senders.values_mut() {
         (sender.recipient_certificate, sender.pipeline) = (None, None);
         sender.routes.clear();
@@ -247,6 +265,7 @@ fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     }
     let named = CHANNELS.replace("/queue/cpu", "/queue/global.accounting.cpu");
     let named = named.replace("[\"mq.example.org:61614\"]", "[\"mq1.example.org:61614\", \"mq2.example.org:61614\"]");
+    let named = named + AMS_CHANNELS;
     let defaults = parse(&format!("{named}[plugin.\"builtin:passthrough\"]\n")).unwrap();
     assert_eq!(config.effective_toml(), defaults.effective_toml());
     assert_eq!(config, defaults);

@@ -1,5 +1,8 @@
 //! Values with a form of their own: addresses of brokers and destinations.
 
+use super::broker::Protocol;
+use super::destination;
+use ams::{Subscription, Topic};
 use settings::{Complaint, complain};
 pub use stomp::Address;
 use stomp::{Destination, Form, Promise};
@@ -23,11 +26,47 @@ pub(super) fn address(text: &str) -> Result<Address, Complaint> {
     }
 }
 
+/// The key of a sender's destination, with an example.
+pub(super) fn target_example(protocol: Protocol) -> (&'static str, &'static str) {
+    match protocol {
+        Protocol::Stomp => ("destination", "/queue/global.accounting.cpu"),
+        Protocol::Ams => ("destination", "TOPIC"),
+    }
+}
+
+/// The key of what a receiver listens to, with an example.
+pub(super) fn source_example(protocol: Protocol) -> (&'static str, &'static str) {
+    match protocol {
+        Protocol::Stomp => ("destination", "/queue/global.accounting.cpu"),
+        Protocol::Ams => ("subscription", "SUBSCRIPTION"),
+    }
+}
+
+/// Checks what is sent to: a destination of STOMP or a topic of AMS.
+pub(super) fn target(protocol: Protocol, text: &str, allow_topic: bool) -> Result<destination::Destination, Complaint> {
+    match protocol {
+        Protocol::Stomp => stomp_target(text, allow_topic).map(destination::Destination::Stomp),
+        Protocol::Ams => Topic::new(text)
+            .map(destination::Destination::Topic)
+            .map_err(|error| complain(error.to_string(), "write the name of a topic, without project and slashes")),
+    }
+}
+
+/// Checks what is received from: a destination of STOMP or a subscription of AMS.
+pub(super) fn source(protocol: Protocol, text: &str, allow_topic: bool) -> Result<destination::Destination, Complaint> {
+    match protocol {
+        Protocol::Stomp => destination(text, allow_topic).map(destination::Destination::Stomp),
+        Protocol::Ams => Subscription::new(text)
+            .map(destination::Destination::Subscription)
+            .map_err(|error| complain(error.to_string(), "write the name of a subscription")),
+    }
+}
+
 const EXAMPLE: &str = "name a queue such as \"/queue/global.accounting.cpu\"";
 
 /// Checks a destination that is sent to: what a RECEIPT is worth decides, see [`Destination::promise`]. A wildcard is never
 /// sent to.
-pub(super) fn sender_destination(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
+pub(super) fn stomp_target(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
     let destination = destination(text, allow_topic)?;
     if destination.has_wildcard() {
         let problem = format!("{text:?} has a wildcard, and a broker confirms messages to it that no receiver gets");
@@ -109,7 +148,7 @@ mod tests {
                 [false, false] => "never",
                 [true, false] => "only without",
             };
-            let sends = taken([false, true].map(|allowed| sender_destination(&text, allowed).is_ok()));
+            let sends = taken([false, true].map(|allowed| stomp_target(&text, allowed).is_ok()));
             let proved = Destination::parse(&text).promise() == Promise::HeldIfProved;
             let sends = if sends == "yes" && proved { "if proved" } else { sends };
             let receives = taken([false, true].map(|allowed| destination(&text, allowed).is_ok()));
@@ -120,10 +159,10 @@ mod tests {
     #[test]
     fn nothing_is_sent_to_a_wildcard_whatever_is_allowed() {
         for wild in ["/queue/a.>", "/queue/*", "/topic/a.*", "queue://>", "/queue/a,/queue/b.>"] {
-            let complaint = sender_destination(wild, true).unwrap_err();
+            let complaint = stomp_target(wild, true).unwrap_err();
             assert!(complaint.problem.contains("wildcard"), "{wild}: {}", complaint.problem);
         }
         assert!(destination("/queue/a.>", false).is_ok(), "a receiver may listen to several queues of ActiveMQ");
-        assert!(sender_destination("/queue/a.b>", false).is_ok());
+        assert!(stomp_target("/queue/a.b>", false).is_ok());
     }
 }

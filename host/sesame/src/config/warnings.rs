@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::broker::Broker;
 use super::{Config, OnError, Trust};
 use trust::CrlMode;
 
@@ -14,7 +15,11 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.notes.clone();
-        for (name, broker) in self.brokers.iter().filter(|(_, broker)| !broker.tls) {
+        for (name, broker) in &self.brokers {
+            let Broker::Stomp(broker) = broker else { continue };
+            if broker.tls {
+                continue;
+            }
             let hosts: Vec<String> = broker.hosts.iter().map(ToString::to_string).collect();
             warnings.push(format!("broker.{name}.tls: messages travel to {} without TLS", hosts.join(", ")));
         }

@@ -173,7 +173,7 @@ impl Flight<'_> {
                 }
                 Some(answer) = self.answers.join_next(), if !self.answers.is_empty() => {
                     if let Ok(answer) = answer {
-                        self.answered(answer);
+                        self.answered(answer).await;
                     }
                 }
                 sealed = front(&mut self.sealing), if self.may_send() => {
@@ -296,6 +296,12 @@ impl Flight<'_> {
                 return;
             }
         };
+        if let Some(why) = frames.iter().find_map(|message| self.link.session.too_large(message)) {
+            self.bytes = self.bytes.saturating_sub(prepared.bytes);
+            let Prepared { element, key, .. } = prepared;
+            self.dispatch.settlement.refuse_element(element, key, Code::TooLarge, why).await;
+            return;
+        }
         if !self.admits(&prepared).await {
             return;
         }
@@ -342,7 +348,7 @@ impl Flight<'_> {
     }
 
     /// Takes the answer to one SEND.
-    fn answered(&mut self, (number, answer): Answer) {
+    async fn answered(&mut self, (number, answer): Answer) {
         let Some(message) = self.in_flight.get_mut(&number) else { return };
         match answer {
             Ok(receipt) => {
@@ -361,6 +367,12 @@ impl Flight<'_> {
                     self.dispatch.settlement.hold(&message.element, &message.key, &error);
                 }
             }
+            Err(SendFailure::Rejected { code, words }) => {
+                if let Some(message) = self.in_flight.remove(&number) {
+                    self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.dispatch.settlement.refuse_element(message.element, message.key, code, words).await;
+                }
+            }
             Err(_) => {}
         }
     }
@@ -377,7 +389,7 @@ impl Flight<'_> {
     async fn take_answers(&mut self) {
         while let Some(answer) = self.answers.join_next().await {
             if let Ok(answer) = answer {
-                self.answered(answer);
+                self.answered(answer).await;
             }
         }
     }
@@ -406,7 +418,7 @@ impl Flight<'_> {
     async fn blame(&mut self, closed: &Closed) {
         let ending = if self.refused.is_some() {
             Ending::Named
-        } else if closed.is_by_us() {
+        } else if !closed.may_be_by_a_message() {
             return;
         } else if closed.is_refusal() {
             Ending::Error

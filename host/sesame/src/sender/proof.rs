@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::flight::Done;
 use super::prepare::Prepared;
 use crate::channel::Channel;
-use crate::transport::{Connected, Destination, Link, Proof, QueueState};
+use crate::transport::{Connected, Destination, Link, Proof, QueueAnswer};
 use message::locked;
 
 /// The shortest time between two looks at the queues of a session.
@@ -67,7 +67,7 @@ enum Checked {
 /// A second look in progress.
 struct Asked {
     batch: Vec<Done>,
-    answer: JoinHandle<Vec<(Destination, QueueState)>>,
+    answer: JoinHandle<Vec<(Destination, QueueAnswer)>>,
 }
 
 /// The result of a second look.
@@ -137,31 +137,25 @@ impl Proofs {
     }
 
     async fn first_look(&mut self, destination: Destination) -> Result<(), String> {
-        let state = self.queues.look(&self.link, &destination, &destination).await;
-        let fit = match &state {
-            QueueState::Denied { .. } | QueueState::Unclear { .. } => self.proof(&destination) == Proof::QueueOrReceipt,
-            state => state.complaint(&destination).is_none(),
-        };
-        let complaint = state.complaint(&destination);
-        let channel = &self.queues.channel;
-        match complaint {
-            Some(why) if !fit => {
+        let lenient = self.proof(&destination) == Proof::QueueOrReceipt;
+        match self.queues.look(&self.link, &destination, true).await {
+            QueueAnswer::There => {
+                self.known.insert(destination, Checked::Fit);
+                Ok(())
+            }
+            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) if lenient => {
+                self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
+                self.known.insert(destination, Checked::Unasked);
+                Ok(())
+            }
+            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => {
                 tracing::error!(
-                    channel = %channel, destination = %destination, broker = %self.link.broker, error = why,
+                    channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
                     "nothing is sent to this destination; its messages stay in outgoing",
                 );
                 let until = Instant::now() + BELIEVED;
                 self.known.insert(destination, Checked::Unfit { why: why.clone(), until });
                 Err(why)
-            }
-            Some(why) => {
-                self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
-                self.known.insert(destination, Checked::Unasked);
-                Ok(())
-            }
-            None => {
-                self.known.insert(destination, Checked::Fit);
-                Ok(())
             }
         }
     }
@@ -213,9 +207,8 @@ impl Proofs {
         let answer = tokio::spawn(async move {
             let mut found = Vec::new();
             for destination in destinations {
-                // Not the destination itself: that would declare what is gone.
-                let named = destination.without_declaring().unwrap_or_else(|| destination.to_string());
-                let state = queues.look(&link, &destination, &named).await;
+                // Without declaring what is gone.
+                let state = queues.look(&link, &destination, false).await;
                 found.push((destination, state));
             }
             found
@@ -223,27 +216,27 @@ impl Proofs {
         self.asked = Some(Asked { batch, answer });
     }
 
-    fn answered(&mut self, found: Vec<(Destination, QueueState)>) -> Answer {
+    fn answered(&mut self, found: Vec<(Destination, QueueAnswer)>) -> Answer {
         let batch = self.asked.take().map(|asked| asked.batch).unwrap_or_default();
         self.last = Some(Instant::now());
         let (mut gone, mut unclear) = (false, found.is_empty());
         let mut fit = BTreeSet::new();
         for (destination, state) in found {
             let lenient = self.proof(&destination) == Proof::QueueOrReceipt;
-            match (&state, state.complaint(&destination)) {
-                (_, None) => drop(fit.insert(destination)),
-                (QueueState::Denied { .. }, Some(why)) if lenient => {
+            match state {
+                QueueAnswer::There => drop(fit.insert(destination)),
+                QueueAnswer::Denied(why) if lenient => {
                     self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
                     fit.insert(destination);
                 }
-                (QueueState::Denied { .. } | QueueState::Unclear { .. }, Some(why)) => {
+                QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) => {
                     unclear = true;
                     tracing::warn!(
                         channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
                         "confirmed messages stay in outgoing until it is known that the queue is there",
                     );
                 }
-                (_, Some(why)) => {
+                QueueAnswer::Wrong(why) => {
                     gone = true;
                     self.report_gone(&destination, &batch, &why);
                 }
@@ -292,13 +285,10 @@ impl Queues {
         Self { channel, link, warned: Mutex::default() }
     }
 
-    /// Asks for `named`, the queue of `destination`.
-    async fn look(&self, link: &Connected, destination: &Destination, named: &str) -> QueueState {
-        let asked = self.link.look_at_queue(link, named);
-        let state = tokio::time::timeout(PATIENCE, asked).await;
-        let state = state.unwrap_or_else(|_| QueueState::Unclear { why: "the broker does not answer".to_owned() });
-        tracing::debug!(channel = %self.channel, %destination, named, ?state, "looked at a queue");
-        state
+    /// Asks for the queue of `destination`, which may be declared by that.
+    async fn look(&self, link: &Connected, destination: &Destination, declare: bool) -> QueueAnswer {
+        let asked = tokio::time::timeout(PATIENCE, self.link.ask(link, destination, declare)).await;
+        asked.unwrap_or_else(|_| QueueAnswer::Unclear("the broker does not answer".to_owned()))
     }
 
     /// Logs once for each destination and broker that a `/queue/` destination is not proved.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::AmsClosed;
 use ::stomp::{EncodeError, FrameError, ProtocolError};
+use message::Code;
 
 /// Why a session is over.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -10,6 +12,9 @@ pub enum Closed {
     /// A STOMP session.
     #[error(transparent)]
     Stomp(Arc<::stomp::Closed>),
+    /// Requests to AMS.
+    #[error(transparent)]
+    Ams(AmsClosed),
 }
 
 impl Closed {
@@ -18,6 +23,16 @@ impl Closed {
     pub fn is_by_us(&self) -> bool {
         match self {
             Self::Stomp(closed) => matches!(**closed, ::stomp::Closed::ByUs),
+            Self::Ams(closed) => matches!(closed, AmsClosed::ByUs),
+        }
+    }
+
+    /// Whether a message in flight may be why it is over.
+    #[must_use]
+    pub fn may_be_by_a_message(&self) -> bool {
+        match self {
+            Self::Stomp(_) => !self.is_by_us(),
+            Self::Ams(closed) => closed.may_be_by_a_message(),
         }
     }
 
@@ -26,13 +41,14 @@ impl Closed {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Stomp(closed) => matches!(**closed, ::stomp::Closed::Error { .. }),
+            Self::Ams(_) => false,
         }
     }
 
     /// Whether a message came that is larger than we take, and the session could not go on past it.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
-        let Self::Stomp(closed) = self;
+        let Self::Stomp(closed) = self else { return false };
         matches!(
             **closed,
             ::stomp::Closed::Protocol(ProtocolError::Frame(
@@ -57,6 +73,17 @@ pub enum SendFailure {
     /// The receipt did not come in time, or the session ended before it. The broker may have the message or not.
     #[error(transparent)]
     Unanswered(::stomp::SendFailure),
+    /// The session ended before the answer. The broker may have the message or not.
+    #[error("session over")]
+    Over,
+    /// The broker refuses this very message, and always will.
+    #[error("{words}")]
+    Rejected {
+        /// The code.
+        code: Code,
+        /// Why, and what to do.
+        words: String,
+    },
 }
 
 impl From<::stomp::SendFailure> for SendFailure {

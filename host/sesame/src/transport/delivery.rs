@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::ams::{Ack, Pulled};
 use super::{ID, PING, SendFailure};
 use ::stomp::Reservation;
 
@@ -14,6 +15,8 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 pub enum Subscription {
     /// To a destination of STOMP.
     Stomp(::stomp::Subscription),
+    /// To a subscription of AMS.
+    Ams(Pulled),
 }
 
 impl Subscription {
@@ -21,6 +24,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Delivery> {
         match self {
             Self::Stomp(subscription) => subscription.next().await.map(Delivery::from),
+            Self::Ams(pulled) => pulled.next().await,
         }
     }
 }
@@ -96,6 +100,8 @@ impl From<::stomp::Delivery> for Delivery {
 pub enum AckToken {
     /// By an ACK frame.
     Stomp(::stomp::AckToken),
+    /// With the others of its pull.
+    Ams(Ack),
 }
 
 impl AckToken {
@@ -106,6 +112,7 @@ impl AckToken {
     pub fn acknowledge(self) -> Result<(), SendFailure> {
         match self {
             Self::Stomp(token) => token.acknowledge().map_err(SendFailure::from),
+            Self::Ams(ack) => ack.settle(),
         }
     }
 }

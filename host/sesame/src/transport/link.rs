@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use message::locked;
 
+use super::ams::AmsLink;
 use super::stomp::StompLink;
-use super::{Destination, Identity, QueueState, Session, SubscribeError, Subscription};
+use super::{Destination, Identity, Session, SubscribeError, Subscription};
 use crate::config;
 use ::stomp::MemoryBudget;
 
@@ -19,9 +20,9 @@ pub enum LinkError {
     /// TLS cannot be set up with what was loaded.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-    /// Name and passcode.
+    /// Name and passcode, or the token.
     #[error(transparent)]
-    Login(#[from] config::LoginError),
+    Secret(#[from] config::SecretError),
 }
 
 /// The link to a broker: its address, our identity, and the back-off between attempts.
@@ -33,7 +34,8 @@ pub struct Link {
 
 #[derive(Debug)]
 enum Protocol {
-    Stomp(StompLink),
+    Stomp(Box<StompLink>),
+    Ams(AmsLink),
 }
 
 /// An open session and the broker it is with.
@@ -43,6 +45,19 @@ pub struct Connected {
     pub session: Session,
     /// `host:port` of the broker.
     pub broker: Arc<str>,
+}
+
+/// What a broker says of the queue of a destination; the texts say what is wrong and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueAnswer {
+    /// It is there.
+    There,
+    /// This user may not ask.
+    Denied(String),
+    /// It could not be asked.
+    Unclear(String),
+    /// It is not there, or is none that keeps messages.
+    Wrong(String),
 }
 
 /// Whether messages can be received from a destination.
@@ -62,7 +77,10 @@ impl Link {
     /// # Errors
     /// [`LinkError`] where TLS or the login cannot be set up.
     pub fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
-        let protocol = Protocol::Stomp(StompLink::new(broker, identity, memory)?);
+        let protocol = match broker {
+            config::Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
+            config::Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity)?),
+        };
         Ok(Self { protocol, rest_until: Mutex::new(None) })
     }
 
@@ -74,6 +92,7 @@ impl Link {
         }
         match &self.protocol {
             Protocol::Stomp(stomp) => stomp.connect().await,
+            Protocol::Ams(ams) => ams.connect().await,
         }
     }
 
@@ -84,21 +103,35 @@ impl Link {
     pub async fn connect_once(&self) -> Result<Connected, Vec<String>> {
         match &self.protocol {
             Protocol::Stomp(stomp) => stomp.connect_once().await,
+            Protocol::Ams(ams) => ams.connect_once().await,
         }
     }
 
-    /// Asks the broker of an open session about the queue of `destination`.
-    pub async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
+    /// Asks the broker of an open session about the queue of `destination`. With `declare` the queue may be declared by that,
+    /// as sending to it would.
+    pub async fn ask(&self, session: &Connected, destination: &Destination, declare: bool) -> QueueAnswer {
+        match (&self.protocol, destination) {
+            (Protocol::Stomp(stomp), Destination::Stomp(destination)) => stomp.ask(session, destination, declare).await,
+            _ => QueueAnswer::Unclear(format!("{destination} is not a queue")),
+        }
+    }
+
+    /// The link of a STOMP broker.
+    pub(crate) fn stomp(&self) -> Option<&StompLink> {
         match &self.protocol {
-            Protocol::Stomp(stomp) => stomp.look_at_queue(session, destination).await,
+            Protocol::Stomp(stomp) => Some(stomp),
+            Protocol::Ams(_) => None,
         }
     }
 
     /// Asks the broker whether `destination` keeps messages until they are acknowledged, where it answers. `suspected`: a
     /// delivery looked as if it did not. The next connection is delayed if it does not.
     pub async fn look_at_source(&self, session: &Connected, destination: &Destination, suspected: bool) -> Source {
-        let source = match &self.protocol {
-            Protocol::Stomp(stomp) => stomp.look_at_source(session, destination, suspected).await,
+        let source = match (&self.protocol, destination) {
+            (Protocol::Stomp(stomp), Destination::Stomp(destination)) => {
+                stomp.look_at_source(session, destination, suspected).await
+            }
+            _ => Source::Fit,
         };
         if matches!(source, Source::Unfit(_)) {
             self.penalise();
@@ -116,8 +149,15 @@ impl Link {
         destination: &Destination,
         prefetch: u32,
     ) -> Result<Subscription, SubscribeError> {
-        let Protocol::Stomp(stomp) = &self.protocol;
-        let subscribed = stomp.subscribe(session, destination, prefetch).await;
+        let subscribed = match (&self.protocol, &session.session, destination) {
+            (Protocol::Stomp(stomp), Session::Stomp(session), Destination::Stomp(destination)) => {
+                stomp.subscribe(session, destination, prefetch).await
+            }
+            (Protocol::Ams(ams), Session::Ams(session), Destination::Subscription(subscription)) => {
+                ams.subscribe(session, subscription, prefetch).await
+            }
+            _ => Err(SubscribeError(format!("{destination} is not of this broker"))),
+        };
         if subscribed.is_err() {
             self.penalise();
         }
@@ -128,6 +168,7 @@ impl Link {
     pub async fn served(&self) {
         match &self.protocol {
             Protocol::Stomp(stomp) => stomp.served().await,
+            Protocol::Ams(ams) => ams.served().await,
         }
     }
 

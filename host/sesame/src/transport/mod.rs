@@ -6,6 +6,7 @@
 //!
 //! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
 
+mod ams;
 mod closed;
 mod delivery;
 mod link;
@@ -16,11 +17,13 @@ use std::sync::Arc;
 
 use trust::{CredentialSource, Trust};
 
+pub use self::ams::{AmsClosed, AmsSession};
 pub(crate) use self::stomp::remedy;
-pub use ::stomp::{Destination, QueueState, Reservation};
+pub use crate::config::Destination;
+pub use ::stomp::Reservation;
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
-pub use link::{Connected, Link, LinkError, Source};
+pub use link::{Connected, Link, LinkError, QueueAnswer, Source};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
 /// The header by which SSM names a message.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::ams::{AmsSession, Published};
 use super::{Closed, Destination, ID, PING, SendFailure};
 use ::stomp::{Promise, SendFrame, rabbitmq};
 
@@ -27,6 +28,10 @@ pub struct Outbound {
 pub enum Receipt {
     /// A RECEIPT frame.
     Stomp(::stomp::Receipt),
+    /// The id that AMS gave a message.
+    Ams(::ams::MessageId),
+    /// The answer to a probe.
+    Probe,
 }
 
 /// What proves that the broker keeps a message.
@@ -46,6 +51,8 @@ pub enum Proof {
 pub enum Session {
     /// With a STOMP broker.
     Stomp(::stomp::Session),
+    /// With AMS.
+    Ams(AmsSession),
 }
 
 impl Session {
@@ -54,6 +61,7 @@ impl Session {
     pub fn server(&self) -> &str {
         match self {
             Self::Stomp(session) => session.server(),
+            Self::Ams(_) => "AMS",
         }
     }
 
@@ -63,14 +71,17 @@ impl Session {
         match self {
             Self::Stomp(session) if session.server().is_empty() => format!("STOMP {}", session.version()),
             Self::Stomp(session) => format!("STOMP {}, {}", session.version(), session.server()),
+            Self::Ams(_) => "AMS".to_owned(),
         }
     }
 
     /// What proves that a message for `destination` is kept.
     #[must_use]
     pub fn proof(&self, destination: &Destination) -> Proof {
-        let Self::Stomp(session) = self;
-        proof(destination, session.server())
+        match (self, destination) {
+            (Self::Stomp(session), Destination::Stomp(destination)) => proof(destination, session.server()),
+            _ => Proof::Receipt,
+        }
     }
 
     /// Queues a message; the answer comes by the [`PendingReceipt`]. Cancel-safe: dropped while it waits, nothing is sent.
@@ -78,27 +89,45 @@ impl Session {
     /// # Errors
     /// [`SendFailure`].
     pub async fn send(&self, message: Outbound) -> Result<PendingReceipt, SendFailure> {
+        let session = match self {
+            Self::Stomp(session) => session,
+            Self::Ams(session) => return Ok(PendingReceipt::Ams(session.send(message).await?)),
+        };
         let Outbound { destination, id, headers, body } = message;
         let mut all = vec![(ID.to_owned(), id)];
         all.extend(headers);
-        let Self::Stomp(session) = self;
         let frame = SendFrame { destination: destination.to_string(), headers: all, body };
         Ok(PendingReceipt::Stomp(session.send(frame).await?))
     }
 
-    /// Sends an empty message that every receiver ignores, to find out whether the broker takes anything for `destination`.
+    /// Finds out whether the broker takes anything for `destination`, by an empty message that every receiver ignores or by
+    /// a question.
     ///
     /// # Errors
     /// [`SendFailure`].
     pub async fn probe(&self, destination: Destination) -> Result<PendingReceipt, SendFailure> {
+        if let Self::Ams(session) = self {
+            return Ok(PendingReceipt::Ams(session.probe().await?));
+        }
         let (id, headers, body) = (PING.to_owned(), Vec::new(), Bytes::new());
         self.send(Outbound { destination, id, headers, body }).await
+    }
+
+    /// Why the broker would not take a message of this size; `None` if it would.
+    #[must_use]
+    pub fn too_large(&self, message: &Outbound) -> Option<String> {
+        match self {
+            // The limit of a frame is the broker's own affair, and sealing has ours.
+            Self::Stomp(_) => None,
+            Self::Ams(session) => session.too_large(message),
+        }
     }
 
     /// Waits until the session is over and says why.
     pub async fn closed(&self) -> Closed {
         match self {
             Self::Stomp(session) => Closed::Stomp(session.closed().await),
+            Self::Ams(session) => Closed::Ams(session.closed().await),
         }
     }
 
@@ -106,11 +135,15 @@ impl Session {
     pub async fn disconnect(&self, grace: Duration) -> bool {
         match self {
             Self::Stomp(session) => session.disconnect(grace).await,
+            Self::Ams(session) => {
+                session.disconnect();
+                true
+            }
         }
     }
 }
 
-fn proof(destination: &Destination, server: &str) -> Proof {
+fn proof(destination: &::stomp::Destination, server: &str) -> Proof {
     match (destination.promise(), rabbitmq::is_rabbitmq(server)) {
         (Promise::Held, true) => Proof::QueueOrReceipt,
         (Promise::HeldIfProved, _) if !rabbitmq::is_activemq(server) => Proof::Queue,
@@ -124,14 +157,20 @@ fn proof(destination: &Destination, server: &str) -> Proof {
 pub enum PendingReceipt {
     /// A RECEIPT frame.
     Stomp(::stomp::PendingReceipt),
+    /// An id.
+    Ams(Published),
 }
 
 impl Future for PendingReceipt {
     type Output = Result<Receipt, SendFailure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self::Stomp(pending) = &mut *self;
-        Pin::new(pending).poll(context).map(|answer| answer.map(Receipt::Stomp).map_err(SendFailure::from))
+        match &mut *self {
+            Self::Stomp(pending) => {
+                Pin::new(pending).poll(context).map(|answer| answer.map(Receipt::Stomp).map_err(SendFailure::from))
+            }
+            Self::Ams(pending) => Pin::new(pending).poll(context),
+        }
     }
 }
 
@@ -142,7 +181,8 @@ mod tests {
     #[test]
     fn what_proves_that_a_message_is_kept_depends_on_the_broker() {
         let on = |server: &str| {
-            ["/queue/a", "/amq/queue/a", "/topic/a", "/exchange/a"].map(|text| proof(&Destination::parse(text), server))
+            ["/queue/a", "/amq/queue/a", "/topic/a", "/exchange/a"]
+                .map(|text| proof(&::stomp::Destination::parse(text), server))
         };
         let (receipt, queue) = (Proof::Receipt, Proof::Queue);
         assert_eq!(on("RabbitMQ/3.10.8"), [Proof::QueueOrReceipt, queue, receipt, receipt]);

@@ -8,17 +8,17 @@ use message::cause::chain;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::link::{Connected, LinkError, Source};
-use super::{Destination, Identity, QueueState, STREAM_OFFSET, Session, SubscribeError, Subscription};
+use super::link::{Connected, LinkError, QueueAnswer, Source};
+use super::{Identity, STREAM_OFFSET, Session, SubscribeError, Subscription};
 use crate::config;
 use ::stomp::{
-    AckMode, Connector, Form, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, SessionOptions, Subscribe,
-    Timing, rabbitmq,
+    AckMode, Connector, Destination, Form, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, QueueState,
+    SessionOptions, Subscribe, Timing, rabbitmq,
 };
 
 /// The link to a STOMP broker.
 #[derive(Debug)]
-pub(super) struct StompLink {
+pub(crate) struct StompLink {
     connector: Mutex<Connector>,
     /// Whether this broker knows only cumulative ACKs.
     cumulative: AtomicBool,
@@ -30,7 +30,11 @@ fn connected(session: ::stomp::Session, connector: &Connector) -> Connected {
 }
 
 impl StompLink {
-    pub(super) fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+    pub(super) fn new(
+        broker: &config::StompBroker,
+        identity: &Identity,
+        memory: &MemoryBudget,
+    ) -> Result<Self, LinkError> {
         let tls = if broker.tls {
             let credential = Some(Arc::clone(&identity.credential));
             Some(trust::tls::client_config(Arc::clone(&identity.trust), credential, broker.allow_cn)?)
@@ -63,7 +67,7 @@ impl StompLink {
     }
 
     /// Asks on a second connection, since RabbitMQ closes the one on which it is asked.
-    pub(super) async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
+    pub(crate) async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
         let beside = self.connector.lock().await.to(&session.broker);
         let Some(mut beside) = beside else {
             return QueueState::Unclear { why: format!("{} is not in the list of brokers", session.broker) };
@@ -77,8 +81,22 @@ impl StompLink {
         }
     }
 
-    /// A stream of RabbitMQ holds nothing for a subscriber: it gets only what comes after it subscribed, so what is sent while
-    /// no session is open is never seen, and an ACK removes nothing.
+    pub(super) async fn ask(&self, session: &Connected, destination: &Destination, declare: bool) -> QueueAnswer {
+        // Not the destination itself where nothing is to be declared.
+        let named = if declare { None } else { destination.without_declaring() };
+        let named = named.unwrap_or_else(|| destination.to_string());
+        let state = self.look_at_queue(session, &named).await;
+        tracing::debug!(broker = %session.broker, %destination, named, ?state, "looked at a queue");
+        match (&state, state.complaint(destination)) {
+            (_, None) => QueueAnswer::There,
+            (QueueState::Denied { .. }, Some(why)) => QueueAnswer::Denied(why),
+            (QueueState::Unclear { .. }, Some(why)) => QueueAnswer::Unclear(why),
+            (_, Some(why)) => QueueAnswer::Wrong(why),
+        }
+    }
+
+    /// A stream of RabbitMQ keeps nothing: a subscriber gets only what comes after it subscribed, so what is sent while no
+    /// session is open is never seen, and an ACK removes nothing.
     pub(super) async fn look_at_source(
         &self,
         session: &Connected,
@@ -108,7 +126,7 @@ impl StompLink {
     /// Falls back to cumulative acknowledgement for later subscriptions where the broker knows no other.
     pub(super) async fn subscribe(
         &self,
-        session: &Connected,
+        session: &::stomp::Session,
         destination: &Destination,
         prefetch: u32,
     ) -> Result<Subscription, SubscribeError> {
@@ -116,8 +134,7 @@ impl StompLink {
         if self.cumulative.load(Ordering::Relaxed) {
             wanted.mode = AckMode::Client;
         }
-        let Session::Stomp(stomp) = &session.session;
-        match stomp.subscribe(&wanted).await {
+        match session.subscribe(&wanted).await {
             Ok(subscription) => Ok(Subscription::Stomp(subscription)),
             Err(error) => {
                 if wanted.fall_back(&error) {
@@ -134,7 +151,7 @@ impl StompLink {
     }
 }
 
-fn session_options(broker: &config::Broker, memory: &MemoryBudget) -> Result<SessionOptions, LinkError> {
+fn session_options(broker: &config::StompBroker, memory: &MemoryBudget) -> Result<SessionOptions, LinkError> {
     let login = match &broker.login {
         None => None,
         Some(login) => {
@@ -156,6 +173,7 @@ fn session_options(broker: &config::Broker, memory: &MemoryBudget) -> Result<Ses
 }
 
 /// What to do about an error of a broker that concerns `destination` and no message; `None` where it does not.
-pub(crate) fn remedy(destination: &Destination, words: &str) -> Option<String> {
+pub(crate) fn remedy(destination: &super::Destination, words: &str) -> Option<String> {
+    let super::Destination::Stomp(destination) = destination else { return None };
     rabbitmq::names(words, destination).then(|| rabbitmq::remedy(destination, words)).flatten()
 }

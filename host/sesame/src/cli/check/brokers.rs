@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Found;
-use crate::config::{Address, Broker, Config, Credential, Trust};
+use crate::config::{Broker, Config, Credential, Trust};
 use crate::service::Shared;
 use crate::transport::{Identity, Link};
 
@@ -71,13 +71,11 @@ async fn check_one(wanted: &Wanted<'_>, shared: &Shared) -> Vec<Found> {
         return vec![Found::error(subject, "not checked: credential or trust anchors are missing, see above")];
     };
     let mut tries = JoinSet::new();
-    for (index, address) in wanted.broker.hosts.iter().enumerate() {
-        let broker = Broker { hosts: vec![address.clone()], ..wanted.broker.clone() };
+    for (index, (address, broker)) in wanted.broker.addresses().into_iter().enumerate() {
         let link = match Link::new(&broker, &identity, shared.registry.memory()) {
             Ok(link) => Arc::new(link),
             Err(error) => return vec![Found::error(subject, message::cause::chain(&error))],
         };
-        let address = address.clone();
         tries.spawn(async move { (index, attempt(&link, &address).await) });
     }
     let mut answers = tries.join_all().await;
@@ -94,7 +92,7 @@ async fn check_one(wanted: &Wanted<'_>, shared: &Shared) -> Vec<Found> {
 }
 
 /// What one address answers.
-async fn attempt(link: &Link, address: &Address) -> Result<String, String> {
+async fn attempt(link: &Link, address: &str) -> Result<String, String> {
     match link.connect_once().await {
         Ok(connected) => {
             let session = &connected.session;

@@ -6,12 +6,13 @@
 use super::Found;
 use super::brokers::identity_of;
 use crate::channel::Channel;
+use crate::config::Destination;
 use crate::config::{self, Broker, Config, Credential, Trust};
 use crate::sender::Seal;
 use crate::service::Shared;
 use crate::transport::{Connected, Identity, Link};
 use message::MessageId;
-use stomp::{Destination, Form, Promise, QueueState, rabbitmq};
+use stomp::{Form, Promise, QueueState, rabbitmq};
 
 /// The frame that RabbitMQ takes at most unless `stomp.max_frame_size` says otherwise, since 3.12.2
 /// (rabbitmq-server pull request 8802), in bytes.
@@ -78,6 +79,7 @@ async fn connect(broker: &Broker, identity: &Identity, shared: &Shared) -> Optio
 }
 
 async fn look(target: &Target<'_>, destination: &Destination, link: &Link, connected: &Connected) -> Option<Found> {
+    let (Some(link), Destination::Stomp(destination)) = (link.stomp(), destination) else { return None };
     let server = connected.session.server();
     let subject = target.channel.section();
     if rabbitmq::is_activemq(server) {
@@ -98,7 +100,7 @@ async fn look(target: &Target<'_>, destination: &Destination, link: &Link, conne
     Some(judge(target, destination, &state))
 }
 
-fn judge(target: &Target<'_>, destination: &Destination, state: &QueueState) -> Found {
+fn judge(target: &Target<'_>, destination: &stomp::Destination, state: &QueueState) -> Found {
     let subject = target.channel.section();
     let declares = destination.promise() == Promise::Held;
     match (state, state.complaint(destination)) {
@@ -174,7 +176,7 @@ mod tests {
         let all = targets(&config);
         let sender = all.iter().find(|target| target.sender.is_some()).unwrap();
         let receiver = all.iter().find(|target| target.sender.is_none()).unwrap();
-        let (queue, named) = (Destination::parse("/queue/a"), Destination::parse("/amq/queue/a"));
+        let (queue, named) = (stomp::Destination::parse("/queue/a"), stomp::Destination::parse("/amq/queue/a"));
         let level = |target: &Target<'_>, destination, state: &QueueState| judge(target, destination, state).level;
         use super::super::Level::{Error, Ok, Warning};
         let denied = QueueState::Denied { words: "ACCESS_REFUSED".to_owned() };

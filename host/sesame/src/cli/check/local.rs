@@ -53,7 +53,7 @@ struct Uses {
 
 /// What all channels with this pair of settings do with the certificate.
 fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Uses {
-    let tls = |broker: &String| config.brokers.get(broker).is_some_and(|broker| broker.tls);
+    let tls = |broker: &String| config.brokers.get(broker).is_some_and(config::Broker::has_tls);
     let mut uses = Uses::default();
     for sender in config.senders.values().filter(|sender| (&sender.credential, &sender.trust) == identity) {
         uses.signs = true;

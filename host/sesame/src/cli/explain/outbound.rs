@@ -41,7 +41,7 @@ pub(super) fn explain(
         }
         Err(error) => return Err(error.into()),
     };
-    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.max_frame);
+    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.largest().0);
     let channel = &Channel::sender(channel);
     say_compiling(&shared, config, channel);
     let pipeline = pipeline(&shared, config, channel)?.pipeline;

@@ -1,0 +1,220 @@
+//! The ARGO Messaging Service behind the same questions that STOMP brokers answer.
+//!
+//! AMS has no connection that could break: a session here is a series of requests, and it ends with the first one that
+//! says something about AMS or our access to it rather than about a message.
+
+mod publisher;
+mod puller;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
+use message::cause::chain;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use super::link::{Connected, LinkError};
+use super::{Destination, Identity, Outbound, Session, SubscribeError, Subscription};
+use crate::config::{self, AmsBroker};
+pub(super) use publisher::Published;
+use publisher::Request;
+pub(super) use puller::{Ack, Pulled};
+
+/// The longest first pause after a failed round; it doubles from one to the next.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The shortest pause.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// The attribute by which SSM names a message.
+const EMPAID: &str = "empaid";
+
+/// The link to a project of AMS.
+#[derive(Debug)]
+pub(crate) struct AmsLink {
+    client: Client,
+    broker: Arc<str>,
+    /// The longest stored text of a message, in bytes.
+    max_message: usize,
+    /// Rounds and sessions in a row that were of no use.
+    failures: Mutex<u32>,
+}
+
+/// Why a session with AMS is over.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AmsClosed {
+    /// We ended it.
+    #[error("session closed by us")]
+    ByUs,
+    /// A request failed.
+    #[error(transparent)]
+    Failed(Arc<ams::Error>),
+}
+
+impl AmsClosed {
+    /// Whether AMS, or what is between, failed in a way that a message may have caused: it refused no access.
+    pub(super) fn may_be_by_a_message(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_transient() && !matches!(error.fault(), Fault::Token(_) | Fault::Connect(_)))
+    }
+}
+
+/// A series of requests to AMS.
+#[derive(Clone, Debug)]
+pub struct AmsSession {
+    client: Client,
+    max_message: usize,
+    requests: mpsc::Sender<Request>,
+    closing: Arc<watch::Sender<Option<AmsClosed>>>,
+}
+
+impl AmsLink {
+    pub(super) fn new(broker: &AmsBroker, identity: &Identity) -> Result<Self, LinkError> {
+        let trust = || Arc::clone(&identity.trust);
+        let tls = trust::tls::client_config(trust(), None, broker.allow_cn)?;
+        let token = match &broker.token_file {
+            Some(file) => TokenSource::Fixed(config::read_token(file)?),
+            None => {
+                let own = Some(Arc::clone(&identity.credential));
+                let tls = trust::tls::client_config(trust(), own, broker.allow_cn)?;
+                TokenSource::X509 { service: broker.authentication.clone(), tls }
+            }
+        };
+        let mut settings = Settings::new(broker.host.clone(), broker.project.clone(), tls, token);
+        settings.proxy.clone_from(&broker.proxy);
+        settings.timing = Timing {
+            connect: broker.connect_timeout,
+            answer: broker.receipt_timeout,
+            whole: broker.receipt_timeout.saturating_mul(3),
+            ..Timing::default()
+        };
+        let max_message = usize::try_from(broker.max_message).unwrap_or(usize::MAX);
+        let broker = place(&broker.host, broker.project.as_str());
+        Ok(Self { client: Client::new(settings), broker, max_message, failures: Mutex::new(0) })
+    }
+
+    /// Waits until AMS answers. Each session counts as one of no use until [`served`](Self::served).
+    pub(super) async fn connect(&self) -> Connected {
+        let mut failures = self.failures.lock().await;
+        loop {
+            if *failures > 0 {
+                tokio::time::sleep(pause(*failures)).await;
+            }
+            *failures = failures.saturating_add(1);
+            match self.connect_once().await {
+                Ok(connected) => return connected,
+                Err(errors) => {
+                    for error in errors {
+                        tracing::warn!(broker = %self.broker, %error, "cannot connect");
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) async fn connect_once(&self) -> Result<Connected, Vec<String>> {
+        match self.client.version().await {
+            Ok(version) => {
+                tracing::info!(broker = %self.broker, version, "connected");
+                let session = AmsSession::start(self.client.clone(), self.max_message);
+                Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker) })
+            }
+            Err(error) => Err(vec![chain(&error)]),
+        }
+    }
+
+    pub(super) async fn subscribe(
+        &self,
+        session: &AmsSession,
+        subscription: &ams::Subscription,
+        prefetch: u32,
+    ) -> Result<Subscription, SubscribeError> {
+        let state = self.client.subscription(subscription).await;
+        let deadline = match state {
+            Ok(state) if state.is_push => {
+                return Err(SubscribeError(format!(
+                    "AMS pushes the messages of subscription {subscription} to another program: use a subscription of its own"
+                )));
+            }
+            Ok(state) => state.ack_deadline,
+            // A user who may only pull may lack the right to look.
+            Err(error) if matches!(error.fault(), Fault::Forbidden { .. }) => Duration::from_secs(10),
+            Err(error) => return Err(SubscribeError(chain(&error))),
+        };
+        Ok(Subscription::Ams(puller::start(session, subscription.clone(), prefetch, deadline)))
+    }
+
+    pub(super) async fn served(&self) {
+        *self.failures.lock().await = 0;
+    }
+}
+
+fn place(host: &Endpoint, project: &str) -> Arc<str> {
+    format!("{host}/{project}").into()
+}
+
+/// A random pause after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
+    doubled.mul_f64(fastrand::f64()).max(SHORTEST_PAUSE)
+}
+
+impl AmsSession {
+    fn start(client: Client, max_message: usize) -> Self {
+        let (closing, _) = watch::channel(None);
+        let closing = Arc::new(closing);
+        let requests = publisher::start(client.clone(), Arc::clone(&closing));
+        Self { client, max_message, requests, closing }
+    }
+
+    /// Why a message cannot be stored by AMS; `None` if it can.
+    pub(super) fn too_large(&self, message: &Outbound) -> Option<String> {
+        let found = publication(message).check(self.max_message).err()?;
+        Some(format!("{found}; builtin:split-records splits messages"))
+    }
+
+    pub(super) async fn send(&self, message: Outbound) -> Result<Published, super::SendFailure> {
+        let Destination::Topic(topic) = &message.destination else { return Err(super::SendFailure::Over) };
+        let (request, answer) = Request::new(topic.clone(), publication(&message));
+        self.requests.send(request).await.map_err(|_| super::SendFailure::Over)?;
+        Ok(answer)
+    }
+
+    /// Whether AMS answers, which says that it took no offence at anything before.
+    pub(super) async fn probe(&self) -> Result<Published, super::SendFailure> {
+        match self.client.version().await {
+            Ok(_) => Ok(Published::probe()),
+            Err(_) => Err(super::SendFailure::Over),
+        }
+    }
+
+    pub(super) async fn closed(&self) -> AmsClosed {
+        let mut closed = self.closing.subscribe();
+        let reason = closed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        reason.unwrap_or(AmsClosed::ByUs)
+    }
+
+    /// Ends the session. Requests in flight are given up; what they did is found out by the next session.
+    pub(super) fn disconnect(&self) {
+        close(&self.closing, AmsClosed::ByUs);
+    }
+}
+
+fn close(closing: &watch::Sender<Option<AmsClosed>>, reason: AmsClosed) {
+    closing.send_if_modified(|known| {
+        let first = known.is_none();
+        if first {
+            *known = Some(reason);
+        }
+        first
+    });
+}
+
+fn publication(message: &Outbound) -> Publication {
+    let mut publication = Publication::new(&message.id, message.body.clone());
+    for (name, value) in &message.headers {
+        if name != EMPAID {
+            publication.attributes.insert(name.clone(), value.clone());
+        }
+    }
+    publication
+}

@@ -1,0 +1,63 @@
+//! The test server of AMS with certificates of the run.
+
+use openssl::pkey::PKey;
+use openssl::x509::X509;
+use testkit::ams::{Server, Settings, bound_name};
+use testkit::pki::{Authority, Issued};
+use tokio::runtime::Runtime;
+
+use super::openssl::{Host, pki};
+
+/// Names at the server that tests need not choose.
+pub(crate) const PROJECT: &str = "accounting";
+pub(crate) const TOPIC: &str = "jobs";
+pub(crate) const SUBSCRIPTION: &str = "repository";
+
+/// A server of AMS with a project, a topic and a subscription. Dropped, it is gone.
+#[derive(Debug)]
+pub(crate) struct Ams {
+    pub(crate) server: Server,
+    /// What it runs on.
+    _runtime: Runtime,
+}
+
+impl Ams {
+    pub(crate) fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// A server that is set up in another way, but for its TLS.
+    pub(crate) fn with(settings: Settings) -> Self {
+        let authority = std::fs::read(pki().authority()).unwrap();
+        let localhost = issued(&pki().host("localhost"));
+        // Its key is never used.
+        let authority = Issued { certificate: X509::from_pem(&authority).unwrap(), key: localhost.key.clone() };
+        let tls = Authority::with(authority).requesting_config(&localhost).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let server = runtime.block_on(Server::start(Settings { tls: Some(tls), ..settings })).unwrap();
+        server.create(PROJECT, TOPIC, SUBSCRIPTION, "site", "secret");
+        Self { server, _runtime: runtime }
+    }
+
+    /// Lets the holder of this certificate publish and pull.
+    pub(crate) fn admit(&self, host: &Host) {
+        self.server.bind(&bound_name(issued(host).certificate.subject_name()), "site");
+    }
+
+    /// The lines of `[broker.test]`.
+    pub(crate) fn lines(&self) -> String {
+        format!(
+            "kind = \"ams\"\nhost = \"localhost:{}\"\nauth-host = \"localhost:{}\"\nproject = \"{PROJECT}\"\n",
+            self.server.address().port(),
+            self.server.authentication_address().port()
+        )
+    }
+}
+
+fn issued(host: &Host) -> Issued {
+    let read = |path| std::fs::read(path).unwrap();
+    Issued {
+        certificate: X509::from_pem(&read(&host.certificate)).unwrap(),
+        key: PKey::private_key_from_pem(&read(&host.key)).unwrap(),
+    }
+}
