@@ -38,19 +38,21 @@ impl MemoryBudget {
     }
 
     /// The whole budget, in bytes.
-    pub(crate) fn total(&self) -> usize {
+    #[must_use]
+    pub fn total(&self) -> usize {
         self.total as usize * UNIT
     }
 
     /// Waits until `bytes` are free and reserves them. A request above the whole budget gets the whole budget, so that
     /// a message too large for it is still received, alone.
-    pub(crate) async fn reserve(self, bytes: usize) -> Option<Reservation> {
+    pub async fn reserve(self, bytes: usize) -> Option<Reservation> {
         let wanted = units(bytes).min(self.total);
         self.units.acquire_many_owned(wanted).await.ok().map(|permit| Reservation { permit })
     }
 
     /// Reserves `bytes` if they are free.
-    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
+    #[must_use]
+    pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
         let wanted = units(bytes).min(self.total);
         Arc::clone(&self.units).try_acquire_many_owned(wanted).ok().map(|permit| Reservation { permit })
     }
@@ -68,6 +70,11 @@ impl Reservation {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.permit.num_permits() * UNIT
+    }
+
+    /// Takes a part of `bytes` out of it; `None` if it has fewer.
+    pub fn split(&mut self, bytes: usize) -> Option<Self> {
+        self.permit.split(units(bytes) as usize).map(|permit| Self { permit })
     }
 
     /// Frees what exceeds `bytes`.
@@ -102,5 +109,17 @@ mod tests {
         assert_eq!((all.bytes(), budget.available()), (4096, 0));
         all.shrink_to(100);
         assert_eq!((all.bytes(), budget.available()), (1024, 3072));
+    }
+
+    #[test]
+    fn parts_of_a_reservation_are_freed_one_by_one() {
+        let budget = MemoryBudget::new(4096);
+        let mut all = budget.try_reserve(4096).unwrap();
+        let part = all.split(2000).unwrap();
+        assert!(all.split(3000).is_none());
+        drop(all);
+        assert_eq!((part.bytes(), budget.available()), (2048, 2048));
+        drop(part);
+        assert_eq!(budget.available(), 4096);
     }
 }

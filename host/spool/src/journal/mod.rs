@@ -2,7 +2,8 @@
 //!
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
-//! steps of a message; `stages.rs` remembers plugins; `schema.rs` has the tables. The journal does not access queues:
+//! steps of a message; `stages.rs` remembers plugins, `positions.rs` how far a source was received;
+//! `schema.rs` has the tables. The journal does not access queues:
 //! it treats elements as text.
 //!
 //! # On disk
@@ -16,6 +17,7 @@
 //! expired rows are found by walking the primary key in small steps.
 
 mod attempts;
+mod positions;
 mod receiver;
 mod retention;
 mod schema;
@@ -36,6 +38,7 @@ use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
 pub use message::Output;
+pub use positions::Position;
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
 pub use retention::Expired;
 pub use sender::{Prepared, PreparedKey, Sent};
@@ -213,6 +216,22 @@ impl Journal {
             Ok(value)
         };
         run(&mut connection).map_err(|error| JournalError::new(&self.path, error))
+    }
+
+    /// Runs `change` in one transaction, which is durable with the next one of [`write`](Self::write): they share a log
+    /// that is synced in order.
+    fn write_unsynced<T>(&self, change: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        let connection = self.lock();
+        let run = || {
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            let transaction = connection.unchecked_transaction()?;
+            let value = change(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        let written = run();
+        let synced = connection.pragma_update(None, "synchronous", "FULL");
+        written.and_then(|value| synced.map(|()| value)).map_err(|error| JournalError::new(&self.path, error))
     }
 }
 

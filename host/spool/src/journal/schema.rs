@@ -85,6 +85,12 @@ CREATE TABLE IF NOT EXISTS stage (
 ) WITHOUT ROWID;
 -- The stages of a pipeline, as JSON. number: that of its hash in `name`.
 CREATE TABLE IF NOT EXISTS pipeline (number INTEGER PRIMARY KEY, stages TEXT NOT NULL);
+-- How far a channel is in a source that numbers its messages. next: one beyond the last that is durable with all before it.
+CREATE TABLE IF NOT EXISTS position (
+    channel INTEGER NOT NULL, source TEXT NOT NULL,
+    next INTEGER, delivered INTEGER NOT NULL, missing INTEGER NOT NULL,
+    PRIMARY KEY (channel, source)
+) WITHOUT ROWID;
 ";
 
 /// Brings an open database to the current format.

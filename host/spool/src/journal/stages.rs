@@ -94,7 +94,7 @@ impl Journal {
 }
 
 /// Whether the table exists. A journal of an earlier Sesame that is opened for reading may lack it.
-fn exists(db: &Connection, table: &str) -> rusqlite::Result<bool> {
+pub(super) fn exists(db: &Connection, table: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?1")?
         .query_row([table], |row| row.get::<_, i64>(0))
         .map(|count| count > 0)
