@@ -95,11 +95,27 @@ pub struct Received {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It is not base64.
-    #[error("the message's data is not base64: {0}")]
-    NotBase64(base64::DecodeError),
+    #[error("the message's data is not base64: {error}")]
+    NotBase64 {
+        /// What is wrong with it.
+        error: base64::DecodeError,
+        /// The data as it came.
+        text: String,
+    },
     /// It is missing, or not a text.
     #[error("the message has no data")]
     NoData,
+}
+
+impl Unreadable {
+    /// The data as it came; nothing if there is none.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        match self {
+            Self::NotBase64 { text, .. } => text,
+            Self::NoData => String::new(),
+        }
+    }
 }
 
 /// How far a subscription is. Offsets count the messages of its topic from 0.
@@ -198,5 +214,8 @@ fn decode(value: Value) -> Result<Bytes, Unreadable> {
     if encoded.contains(['\r', '\n']) {
         encoded.retain(|c| !matches!(c, '\r' | '\n'));
     }
-    BASE64.decode(encoded).map(Bytes::from).map_err(Unreadable::NotBase64)
+    match BASE64.decode(&encoded) {
+        Ok(data) => Ok(data.into()),
+        Err(error) => Err(Unreadable::NotBase64 { error, text: encoded }),
+    }
 }

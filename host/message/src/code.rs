@@ -86,6 +86,9 @@ codes! {
     Empty "empty" Both Rejected
         "The message has no content, or a sender's file is blank."
         "See what the application writes; over STOMP a JMS MapMessage or ObjectMessage arrives empty."
+    NotBase64 "not-base64" Receiver Rejected
+        "The data of a message of AMS is missing or not base64, so that nothing can be read in it."
+        "Ask the sender which program published it; the field `sealed` of the element has the data as it came."
     Blank "blank" Receiver Rejected
         "The signed content is empty or white space."
         "Ask the sender what their application writes."

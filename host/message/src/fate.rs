@@ -104,6 +104,8 @@ pub struct LogLine<'a> {
     pub plugin: &'a str,
     /// Where it is, or was before it was sent.
     pub element: &'a str,
+    /// The number that AMS gave it.
+    pub argo_id: &'a str,
     /// The broker that confirmed it.
     pub broker: &'a str,
     /// The number of the attempt, from 1.
@@ -119,15 +121,20 @@ impl Fate {
         let LogLine { channel, id, attempt, .. } = *line;
         let (signer, plugin) = (non_empty(line.signer), non_empty(line.plugin));
         let (element, broker) = (non_empty(line.element), non_empty(line.broker));
+        let argo_id = non_empty(line.argo_id);
         let reason = non_empty(line.reason).map(tracing::field::display);
         match self {
             Self::Sent => tracing::info!(%channel, %id, element, broker, "message sent"),
-            Self::Stored => tracing::info!(%channel, %id, signer, element, "message stored"),
-            Self::Dropped => tracing::info!(%channel, %id, signer, plugin, element, reason, "message dropped"),
-            Self::Duplicate => tracing::info!(%channel, %id, signer, "message received before; duplicate dropped"),
-            Self::Rejected => tracing::warn!(%channel, %id, signer, plugin, element, reason, "message rejected"),
+            Self::Stored => tracing::info!(%channel, %id, signer, argo_id, element, "message stored"),
+            Self::Dropped => tracing::info!(%channel, %id, signer, argo_id, plugin, element, reason, "message dropped"),
+            Self::Duplicate => {
+                tracing::info!(%channel, %id, signer, argo_id, "message received before; duplicate dropped")
+            }
+            Self::Rejected => {
+                tracing::warn!(%channel, %id, signer, argo_id, plugin, element, reason, "message rejected")
+            }
             Self::Deferred => {
-                tracing::warn!(%channel, %id, signer, plugin, element, attempt, reason, "message deferred");
+                tracing::warn!(%channel, %id, signer, argo_id, plugin, element, attempt, reason, "message deferred");
             }
             Self::Waiting => tracing::warn!(%channel, %id, element, attempt, reason, "message waiting in outgoing"),
             Self::Prepared | Self::Gone | Self::Unknown => {

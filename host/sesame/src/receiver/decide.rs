@@ -121,6 +121,12 @@ pub(super) fn given_up(
     Draft { received, snapshot, now }.unopened(Code::CrashLoop, &crashes.to_string())
 }
 
+/// The decision about a message in which nothing can be read: it goes to the reject queue as it came.
+#[must_use]
+pub(super) fn unreadable(received: &Received<'_>, snapshot: &Snapshot, why: &str) -> Decision {
+    Draft { received, snapshot, now: received.at }.unopened(Code::NotBase64, why)
+}
+
 /// The decision about a message on which a worker panicked, which is our own fault: it goes to the reject queue as received.
 #[must_use]
 pub(super) fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {

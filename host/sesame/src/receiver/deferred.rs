@@ -140,7 +140,7 @@ impl Receiver {
             }
             return false;
         }
-        let line = log_line(&decision, attempt);
+        let line = log_line(&decision, attempt, None);
         let mut commit = commit_of(decision, raw_digest, true);
         commit.resolves = Some(element.element);
         let (sender, answer) = oneshot::channel();

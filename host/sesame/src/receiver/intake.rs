@@ -9,11 +9,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::decide::unreadable;
 use super::lines::{LogLine, log_line, log_settled};
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
 use crate::channel::Channel;
 use crate::shutdown::Shutdown;
-use crate::transport::{AckToken, Connected, Delivery, Reservation, Source, Subscription};
+use crate::transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
+use message::content_digest;
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
 
@@ -34,6 +36,8 @@ struct Origin {
     token: AckToken,
     raw: Bytes,
     redelivered: bool,
+    unreadable: Option<String>,
+    broker_id: Option<String>,
     header_id: Option<String>,
     headers: Vec<(String, String)>,
     at: SystemTime,
@@ -162,10 +166,18 @@ impl Receiver {
                          message there",
                     );
                 }
-                tracing::warn!(
-                    channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&reason),
-                    "connection to the broker lost",
-                );
+                if reason.is_lasting() {
+                    tracing::error!(
+                        channel = %self.channel, broker = %link.broker, destination = %self.settings.destination,
+                        error = %message::cause::chain(&reason),
+                        "cannot receive; it is tried again and again, and nothing is lost meanwhile",
+                    );
+                } else {
+                    tracing::warn!(
+                        channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&reason),
+                        "connection to the broker lost",
+                    );
+                }
                 if too_long { Ended::TooLong } else { Ended::Closed }
             }
             ended => {
@@ -173,6 +185,10 @@ impl Receiver {
                 ended
             }
         }
+    }
+
+    fn bookmark(&self) -> Bookmark {
+        Bookmark::new(Arc::clone(&self.spool.journal), self.channel.name())
     }
 
     async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Source, Option<Subscription>) {
@@ -186,7 +202,7 @@ impl Receiver {
             );
             return (source, None);
         }
-        match self.link.subscribe(link, destination, prefetch).await {
+        match self.link.subscribe(link, destination, prefetch, self.bookmark()).await {
             Ok(subscription) => (source, Some(subscription)),
             Err(error) => {
                 tracing::error!(
@@ -206,6 +222,11 @@ impl Receiver {
         }
         let snapshot = super::Snapshot { held, ..self.snapshot() };
         Ok(super::decide_or_fail(&self.spool.crashes, received, &snapshot))
+    }
+
+    /// The decision about a message in which nothing can be read.
+    fn refuse(&self, received: &Received<'_>, why: &str) -> Decided {
+        (unreadable(received, &self.snapshot(), why), content_digest(received.raw))
     }
 
     /// Signers whose later messages wait behind a deferred one.
@@ -384,16 +405,20 @@ impl Intake<'_> {
     fn decide(&self, origin: &Origin) -> JoinHandle<Result<Option<Decided>, JoinError>> {
         let (receiver, held) = (Arc::clone(self.receiver), Arc::clone(&self.held));
         let (raw, id) = (origin.raw.clone(), origin.header_id.clone());
+        let unreadable = origin.unreadable.clone();
         let (headers, at) = (Arc::new(origin.headers.clone()), origin.at);
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             loop {
                 let permit = Arc::clone(&receiver.workers).acquire_owned().await;
                 let (busy, raw, id) = (Arc::clone(&receiver), raw.clone(), id.clone());
-                let (headers, held) = (Arc::clone(&headers), Arc::clone(&held));
+                let (headers, held, unreadable) = (Arc::clone(&headers), Arc::clone(&held), unreadable.clone());
                 let decided = tokio::task::spawn_blocking(move || {
                     let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
-                    busy.decide_now(&received, held)
+                    match unreadable {
+                        Some(why) => Ok(busy.refuse(&received, &why)),
+                        None => busy.decide_now(&received, held),
+                    }
                 });
                 let decided = decided.await?;
                 drop(permit);
@@ -448,7 +473,7 @@ impl Intake<'_> {
             Arc::make_mut(&mut self.held).insert(signer.clone());
         }
         decision.facts.broker = origin.broker;
-        let line = log_line(&decision, 1);
+        let line = log_line(&decision, 1, origin.broker_id);
         let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
         let commit = commit_of(decision, raw_digest, origin.redelivered);
         let answers = self.answers.0.clone();
@@ -498,6 +523,8 @@ fn origin(delivery: Delivery, broker: &str) -> Origin {
         headers: delivery.headers,
         at: now(),
         broker: broker.to_owned(),
+        unreadable: delivery.unreadable,
+        broker_id: delivery.broker_id,
         token: delivery.token,
         raw: delivery.body,
         memory: delivery.memory,

@@ -14,9 +14,10 @@ pub(super) struct LogLine {
     plugin: String,
     findings: Vec<Finding>,
     attempt: u32,
+    argo_id: String,
 }
 
-pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
+pub(super) fn log_line(decision: &Decision, attempt: u32, argo_id: Option<String>) -> LogLine {
     LogLine {
         id: decision.key.id.to_string(),
         signer: decision.signer.as_ref().map(super::signer_field).unwrap_or_default(),
@@ -25,13 +26,14 @@ pub(super) fn log_line(decision: &Decision, attempt: u32) -> LogLine {
         plugin: decision.plugin.clone().unwrap_or_default(),
         findings: decision.findings.clone(),
         attempt,
+        argo_id: argo_id.unwrap_or_default(),
     }
 }
 
 /// One line about the fate of a message.
 pub(super) fn log_settled(channel: &str, line: &LogLine, stored: &Stored) {
     let (id, signer) = (line.id.as_str(), line.signer.as_str());
-    let said = message::LogLine { channel, id, signer, ..message::LogLine::default() };
+    let said = message::LogLine { channel, id, signer, argo_id: &line.argo_id, ..message::LogLine::default() };
     let Outcome::New { elements, conflict } = stored.outcome() else {
         return Fate::Duplicate.log(&said);
     };

@@ -45,6 +45,12 @@ impl Closed {
         }
     }
 
+    /// Whether the broker, or what answers in its place, will not do what we ask until someone acts.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Ams(AmsClosed::Failed(error)) if !error.is_transient())
+    }
+
     /// Whether a message came that is larger than we take, and the session could not go on past it.
     #[must_use]
     pub fn is_too_long(&self) -> bool {

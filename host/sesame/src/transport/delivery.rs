@@ -40,6 +40,10 @@ pub struct Delivery {
     /// The length of a body that is over the limit and was not read, in bytes; `body` is empty then. Such a delivery is not to
     /// be acknowledged: the broker has the only copy.
     pub oversized: Option<u64>,
+    /// Why nothing can be read in it; `body` is what came instead. It will not get better.
+    pub unreadable: Option<String>,
+    /// The id that the broker gave it.
+    pub broker_id: Option<String>,
     /// Whether the broker says that it delivered this message before: a hint.
     pub redelivered: bool,
     /// What acknowledges it.
@@ -76,7 +80,7 @@ impl Delivery {
     /// any other.
     #[must_use]
     pub fn is_ping(&self) -> bool {
-        self.id() == Some(PING) && self.body.is_empty()
+        self.id() == Some(PING) && self.body.is_empty() && self.unreadable.is_none()
     }
 }
 
@@ -88,6 +92,8 @@ impl From<::stomp::Delivery> for Delivery {
             headers: delivery.headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
             body: delivery.body,
             oversized: delivery.oversized,
+            unreadable: None,
+            broker_id: None,
             token: AckToken::Stomp(delivery.token),
             memory: delivery.memory,
         }

@@ -7,7 +7,7 @@ use message::locked;
 
 use super::ams::AmsLink;
 use super::stomp::StompLink;
-use super::{Destination, Identity, Session, SubscribeError, Subscription};
+use super::{Bookmark, Destination, Identity, Session, SubscribeError, Subscription};
 use crate::config;
 use ::stomp::MemoryBudget;
 
@@ -79,7 +79,7 @@ impl Link {
     pub fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
         let protocol = match broker {
             config::Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
-            config::Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity)?),
+            config::Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity, memory)?),
         };
         Ok(Self { protocol, rest_until: Mutex::new(None) })
     }
@@ -139,7 +139,8 @@ impl Link {
         source
     }
 
-    /// Subscribes to `destination`, with at most `prefetch` deliveries that are not acknowledged.
+    /// Subscribes to `destination`, with at most `prefetch` deliveries that are not acknowledged. `bookmark` keeps how far
+    /// that is received where the broker numbers its messages.
     ///
     /// # Errors
     /// [`SubscribeError`] where the broker refuses. The next connection is delayed then.
@@ -148,13 +149,14 @@ impl Link {
         session: &Connected,
         destination: &Destination,
         prefetch: u32,
+        bookmark: Bookmark,
     ) -> Result<Subscription, SubscribeError> {
         let subscribed = match (&self.protocol, &session.session, destination) {
             (Protocol::Stomp(stomp), Session::Stomp(session), Destination::Stomp(destination)) => {
                 stomp.subscribe(session, destination, prefetch).await
             }
             (Protocol::Ams(ams), Session::Ams(session), Destination::Subscription(subscription)) => {
-                ams.subscribe(session, subscription, prefetch).await
+                ams.subscribe(session, subscription, prefetch, bookmark).await
             }
             _ => Err(SubscribeError(format!("{destination} is not of this broker"))),
         };

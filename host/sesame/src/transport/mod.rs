@@ -7,6 +7,7 @@
 //! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
 
 mod ams;
+mod bookmark;
 mod closed;
 mod delivery;
 mod link;
@@ -21,6 +22,7 @@ pub use self::ams::{AmsClosed, AmsSession};
 pub(crate) use self::stomp::remedy;
 pub use crate::config::Destination;
 pub use ::stomp::Reservation;
+pub use bookmark::Bookmark;
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
 pub use link::{Connected, Link, LinkError, QueueAnswer, Source};

@@ -136,7 +136,7 @@ impl Session {
         match self {
             Self::Stomp(session) => session.disconnect(grace).await,
             Self::Ams(session) => {
-                session.disconnect();
+                session.disconnect(grace).await;
                 true
             }
         }

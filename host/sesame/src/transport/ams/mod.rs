@@ -3,19 +3,25 @@
 //! AMS has no connection that could break: a session here is a series of requests, and it ends with the first one that
 //! says something about AMS or our access to it rather than about a message.
 
+mod pace;
+mod progress;
 mod publisher;
 mod puller;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
 use message::cause::chain;
-use tokio::sync::{Mutex, mpsc, watch};
+use stomp::MemoryBudget;
+use tokio::sync::{Mutex, RwLock, mpsc, watch};
 
 use super::link::{Connected, LinkError};
-use super::{Destination, Identity, Outbound, Session, SubscribeError, Subscription};
+use super::{Bookmark, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::config::{self, AmsBroker};
+use pace::Pace;
+use progress::Progress;
 pub(super) use publisher::Published;
 use publisher::Request;
 pub(super) use puller::{Ack, Pulled};
@@ -26,6 +32,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The shortest pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// The time in which AMS wants acknowledgements where it does not say another.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// The attribute by which SSM names a message.
 const EMPAID: &str = "empaid";
 
@@ -36,8 +44,12 @@ pub(crate) struct AmsLink {
     broker: Arc<str>,
     /// The longest stored text of a message, in bytes.
     max_message: usize,
+    /// The memory for messages that are received.
+    memory: MemoryBudget,
+    /// The most bytes of an answer to a pull that are read.
+    longest_answer: usize,
     /// Rounds and sessions in a row that were of no use.
-    failures: Mutex<u32>,
+    failures: Arc<Mutex<u32>>,
 }
 
 /// Why a session with AMS is over.
@@ -65,10 +77,12 @@ pub struct AmsSession {
     max_message: usize,
     requests: mpsc::Sender<Request>,
     closing: Arc<watch::Sender<Option<AmsClosed>>>,
+    /// Held for reading by what still has to acknowledge.
+    at_work: Arc<RwLock<()>>,
 }
 
 impl AmsLink {
-    pub(super) fn new(broker: &AmsBroker, identity: &Identity) -> Result<Self, LinkError> {
+    pub(super) fn new(broker: &AmsBroker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
         let trust = || Arc::clone(&identity.trust);
         let tls = trust::tls::client_config(trust(), None, broker.allow_cn)?;
         let token = match &broker.token_file {
@@ -88,8 +102,17 @@ impl AmsLink {
             ..Timing::default()
         };
         let max_message = usize::try_from(broker.max_message).unwrap_or(usize::MAX);
+        let longest_answer = pace::longest_answer(memory.total(), max_message);
+        settings.limits.pull = longest_answer;
         let broker = place(&broker.host, broker.project.as_str());
-        Ok(Self { client: Client::new(settings), broker, max_message, failures: Mutex::new(0) })
+        Ok(Self {
+            client: Client::new(settings),
+            broker,
+            max_message,
+            memory: memory.clone(),
+            longest_answer,
+            failures: Arc::default(),
+        })
     }
 
     /// Waits until AMS answers. Each session counts as one of no use until [`served`](Self::served).
@@ -127,6 +150,7 @@ impl AmsLink {
         session: &AmsSession,
         subscription: &ams::Subscription,
         prefetch: u32,
+        bookmark: Bookmark,
     ) -> Result<Subscription, SubscribeError> {
         let state = self.client.subscription(subscription).await;
         let deadline = match state {
@@ -137,10 +161,19 @@ impl AmsLink {
             }
             Ok(state) => state.ack_deadline,
             // A user who may only pull may lack the right to look.
-            Err(error) if matches!(error.fault(), Fault::Forbidden { .. }) => Duration::from_secs(10),
+            Err(error) if matches!(error.fault(), Fault::Forbidden { .. }) => DEADLINE,
             Err(error) => return Err(SubscribeError(chain(&error))),
         };
-        Ok(Subscription::Ams(puller::start(session, subscription.clone(), prefetch, deadline)))
+        let parts = puller::Parts {
+            subscription: subscription.clone(),
+            pace: Pace::new(prefetch, self.max_message, self.longest_answer),
+            memory: self.memory.clone(),
+            deadline: if deadline.is_zero() { DEADLINE } else { deadline },
+            progress: Progress::load(bookmark, &self.broker, subscription.as_str()).await,
+            failures: Arc::clone(&self.failures),
+            _at_work: Arc::clone(&session.at_work).read_owned().await,
+        };
+        Ok(Subscription::Ams(puller::start(session, parts)))
     }
 
     pub(super) async fn served(&self) {
@@ -163,7 +196,7 @@ impl AmsSession {
         let (closing, _) = watch::channel(None);
         let closing = Arc::new(closing);
         let requests = publisher::start(client.clone(), Arc::clone(&closing));
-        Self { client, max_message, requests, closing }
+        Self { client, max_message, requests, closing, at_work: Arc::default() }
     }
 
     /// Why a message cannot be stored by AMS; `None` if it can.
@@ -193,8 +226,10 @@ impl AmsSession {
         reason.unwrap_or(AmsClosed::ByUs)
     }
 
-    /// Ends the session. Requests in flight are given up; what they did is found out by the next session.
-    pub(super) fn disconnect(&self) {
+    /// Ends the session, after `grace` at the latest, once what is durable is acknowledged. Other requests in flight are
+    /// given up; what they did is found out by the next session.
+    pub(super) async fn disconnect(&self, grace: Duration) {
+        let _ = tokio::time::timeout(grace, self.at_work.write()).await;
         close(&self.closing, AmsClosed::ByUs);
     }
 }
