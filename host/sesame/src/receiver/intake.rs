@@ -13,9 +13,9 @@ use super::lines::{LogLine, log_line, log_settled};
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
 use crate::channel::Channel;
 use crate::shutdown::Shutdown;
-use crate::transport::{AckToken, Connected, Delivery, Reservation, Source, Subscription};
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
+use transport::{AckToken, Connected, Delivery, Reservation, Source, Subscription};
 
 /// How often the free space on the disk is checked.
 const ROOM_CHECK: Duration = Duration::from_secs(1);

@@ -20,11 +20,11 @@ use super::settle::Settlement;
 use super::supply::Supply;
 use super::{Blame, Ended, Ending, Stay, Window};
 use crate::shutdown::Shutdown;
-use crate::transport::{Closed, Connected, Destination, Outbound, Receipt, SendFailure};
 use message::{Code, locked};
 use smime::SealError;
 use spool::LockedElement;
 use spool::journal::PreparedKey;
+use transport::{Closed, Connected, Destination, Outbound, Receipt, SendFailure};
 
 /// Prepared messages that wait to be sealed.
 const READY: usize = 16;

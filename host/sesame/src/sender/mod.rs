@@ -51,11 +51,11 @@ pub use window::{Blame, Ending, Window};
 use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
-use crate::transport::{self, Closed, Connected, Identity, Link, Receipt};
 use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
+use transport::{self, Closed, Connected, Identity, Link, Receipt};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.

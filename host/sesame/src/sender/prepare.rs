@@ -12,11 +12,11 @@ use std::time::Duration;
 use crate::channel::{ActivePipeline, Channel, OpenSpool, summary};
 use crate::config;
 use crate::shutdown::Shutdown;
-use crate::transport::Destination;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
 use spool::journal::{JournalError, Prepared as Row, PreparedKey};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
+use transport::Destination;
 
 use super::postponed::{Postponed, WaitsFor};
 use super::sealing::Sealing;

@@ -22,8 +22,8 @@ use tokio::task::JoinHandle;
 use super::flight::Done;
 use super::prepare::Prepared;
 use crate::channel::Channel;
-use crate::transport::{Connected, Destination, Link, Proof, QueueAnswer};
 use message::locked;
+use transport::{Connected, Destination, Link, Proof, QueueAnswer};
 
 /// The shortest time between two looks at the queues of a session.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -6,13 +6,12 @@
 use super::Found;
 use super::brokers::identity_of;
 use crate::channel::Channel;
-use crate::config::Destination;
-use crate::config::{self, Broker, Config, Credential, Trust};
+use crate::config::{self, Config, Credential, Trust};
 use crate::sender::Seal;
 use crate::service::Shared;
-use crate::transport::{Connected, Identity, Link};
 use message::MessageId;
 use stomp::{Form, Promise, QueueState, rabbitmq};
+use transport::{Broker, Connected, Destination, Identity, Link};
 
 /// The frame that RabbitMQ takes at most unless `stomp.max_frame_size` says otherwise, since 3.12.2
 /// (rabbitmq-server pull request 8802), in bytes.

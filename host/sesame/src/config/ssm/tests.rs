@@ -66,10 +66,14 @@ fn mistakes(text: &str) -> String {
     errors.mistakes().iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+fn stomp(config: &Config, name: &str) -> transport::StompBroker {
+    crate::config::broker::stomp_mut(&mut config.brokers[name].clone()).clone()
+}
+
 #[test]
 fn a_sender_is_read_as_it_is() {
     let config = translated(SENDER, "sender").unwrap();
-    let (broker, sender) = (config.brokers["sender"].clone().stomp_mut().clone(), &config.senders["sender"]);
+    let (broker, sender) = (stomp(&config, "sender"), &config.senders["sender"]);
     assert_eq!((broker.hosts[0].to_string().as_str(), broker.tls), ("mq.example.org:61614", true));
     assert_eq!(sender.broker, "sender");
     assert_eq!(sender.credential.certificate, Path::new("/etc/grid-security/hostcert.pem"));
@@ -114,7 +118,7 @@ fn a_sender_may_not_send_to_what_is_no_queue() {
 #[test]
 fn a_receiver_is_known_by_its_sections() {
     let config = translated(RECEIVER, "receiver").unwrap();
-    let (broker, receiver) = (config.brokers["receiver"].clone().stomp_mut().clone(), &config.receivers["receiver"]);
+    let (broker, receiver) = (stomp(&config, "receiver"), &config.receivers["receiver"]);
     assert_eq!((broker.hosts[0].to_string().as_str(), broker.tls), ("mq.example.org:61613", false));
     assert_eq!((receiver.destination.as_str(), receiver.allow_topic), ("/topic/100%", true));
     assert_eq!(receiver.spool, Path::new("/var/spool/apel/receiver"));

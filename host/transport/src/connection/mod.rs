@@ -1,10 +1,4 @@
-//! What senders and receivers ask of a broker, whatever protocol it speaks.
-//!
-//! Start with [`Link`]: it connects and gives a [`Session`], which sends ([`Outbound`] → [`Receipt`]) and subscribes
-//! ([`Delivery`], [`AckToken`]). Senders and receivers name no protocol: what differs is answered here, for instance
-//! whether a receipt proves anything ([`Proof`]).
-//!
-//! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
+//! Connections to brokers: each question has one answer for either protocol.
 
 mod ams;
 mod closed;
@@ -17,9 +11,10 @@ use std::sync::Arc;
 
 use trust::{CredentialSource, Trust};
 
+use crate::destination::Destination;
+
 pub use self::ams::{AmsClosed, AmsSession};
-pub(crate) use self::stomp::remedy;
-pub use crate::config::Destination;
+pub use self::stomp::{StompLink, remedy};
 pub use ::stomp::Reservation;
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 
 use super::link::{Connected, LinkError};
 use super::{Destination, Identity, Outbound, Session, SubscribeError, Subscription};
-use crate::config::{self, AmsBroker};
+use crate::AmsBroker;
 pub(super) use publisher::Published;
 use publisher::Request;
 pub(super) use puller::{Ack, Pulled};
@@ -72,7 +72,7 @@ impl AmsLink {
         let trust = || Arc::clone(&identity.trust);
         let tls = trust::tls::client_config(trust(), None, broker.allow_cn)?;
         let token = match &broker.token_file {
-            Some(file) => TokenSource::Fixed(config::read_token(file)?),
+            Some(file) => TokenSource::Fixed(AmsBroker::read_token(file)?),
             None => {
                 let own = Some(Arc::clone(&identity.credential));
                 let tls = trust::tls::client_config(trust(), own, broker.allow_cn)?;

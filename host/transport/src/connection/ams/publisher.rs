@@ -13,7 +13,7 @@ use message::cause::chain;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{AmsClosed, close};
-use crate::transport::{Receipt, SendFailure};
+use crate::connection::{Receipt, SendFailure};
 
 /// Requests in flight.
 const REQUESTS: usize = 4;

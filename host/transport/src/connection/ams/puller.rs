@@ -13,7 +13,7 @@ use message::cause::chain;
 use tokio::sync::{mpsc, watch};
 
 use super::{AmsClosed, AmsSession, EMPAID, close};
-use crate::transport::{AckToken, Delivery, SendFailure};
+use crate::connection::{AckToken, Delivery, SendFailure};
 
 /// The first and the longest pause after a pull that was empty.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -37,7 +37,7 @@ pub struct Ack {
 
 impl Ack {
     /// The message is durable.
-    pub(in crate::transport) fn settle(mut self) -> Result<(), SendFailure> {
+    pub(crate) fn settle(mut self) -> Result<(), SendFailure> {
         self.done = true;
         // The session may be over: then the message comes again.
         self.fates.send(Settled { offset: self.offset, durable: true }).map_err(|_| SendFailure::Over)
@@ -60,7 +60,7 @@ pub struct Pulled {
 }
 
 impl Pulled {
-    pub(in crate::transport) async fn next(&mut self) -> Option<Delivery> {
+    pub(crate) async fn next(&mut self) -> Option<Delivery> {
         tokio::select! {
             biased;
             _ = self.over.wait_for(Option::is_some) => None,
@@ -206,8 +206,8 @@ fn delivery(message: Received, fates: &mpsc::UnboundedSender<Settled>) -> Delive
     let Received { ack_id, attributes, data, .. } = message;
     let id = attributes.get(EMPAID).cloned();
     let mut headers: Vec<(String, String)> =
-        attributes.into_iter().filter(|(name, _)| name != EMPAID && name != crate::transport::ID).collect();
-    headers.extend(id.map(|id| (crate::transport::ID.to_owned(), id)));
+        attributes.into_iter().filter(|(name, _)| name != EMPAID && name != crate::connection::ID).collect();
+    headers.extend(id.map(|id| (crate::connection::ID.to_owned(), id)));
     let ack = Ack { offset: ack_id.offset(), done: false, fates: fates.clone() };
     Delivery {
         headers,

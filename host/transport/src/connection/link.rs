@@ -8,7 +8,7 @@ use message::locked;
 use super::ams::AmsLink;
 use super::stomp::StompLink;
 use super::{Destination, Identity, Session, SubscribeError, Subscription};
-use crate::config;
+use crate::{Broker, SecretError};
 use ::stomp::MemoryBudget;
 
 /// How long a link waits after the broker refused a request.
@@ -22,7 +22,7 @@ pub enum LinkError {
     Tls(#[from] rustls::Error),
     /// Name and passcode, or the token.
     #[error(transparent)]
-    Secret(#[from] config::SecretError),
+    Secret(#[from] SecretError),
 }
 
 /// The link to a broker: its address, our identity, and the back-off between attempts.
@@ -76,10 +76,10 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError`] where TLS or the login cannot be set up.
-    pub fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+    pub fn new(broker: &Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
         let protocol = match broker {
-            config::Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
-            config::Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity)?),
+            Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
+            Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity)?),
         };
         Ok(Self { protocol, rest_until: Mutex::new(None) })
     }
@@ -117,7 +117,8 @@ impl Link {
     }
 
     /// The link of a STOMP broker.
-    pub(crate) fn stomp(&self) -> Option<&StompLink> {
+    #[must_use]
+    pub fn stomp(&self) -> Option<&StompLink> {
         match &self.protocol {
             Protocol::Stomp(stomp) => Some(stomp),
             Protocol::Ams(_) => None,
