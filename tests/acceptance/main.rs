@@ -27,6 +27,7 @@ mod queues;
 mod sesame;
 
 mod ams;
+mod ams_check;
 mod ams_peers;
 mod bad_input;
 mod broker_faults;

@@ -15,9 +15,9 @@ mod secret;
 
 pub use broker::{AmsBroker, Broker, Login, StompBroker};
 pub use connection::{
-    AckToken, AmsClosed, AmsSession, Closed, Connected, Delivery, Identity, Link, LinkError, Outbound, PendingReceipt,
-    Proof, QueueAnswer, Receipt, Reservation, SendFailure, Session, Source, StompLink, SubscribeError, Subscription,
-    remedy,
+    AckToken, AmsClosed, AmsSession, Closed, Connected, Delivery, Examined, Identity, Link, LinkError, Outbound,
+    PendingReceipt, Proof, QueueAnswer, Receipt, Reservation, SendFailure, Session, Source, StompLink, SubscribeError,
+    Subscription, remedy,
 };
 pub use destination::Destination;
 pub use secret::SecretError;

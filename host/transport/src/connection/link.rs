@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use message::locked;
 
-use super::ams::AmsLink;
+use super::ams::{AmsLink, Examined};
 use super::stomp::StompLink;
 use super::{Destination, Identity, Session, SubscribeError, Subscription};
 use crate::{Broker, SecretError};
@@ -113,6 +113,14 @@ impl Link {
         match (&self.protocol, destination) {
             (Protocol::Stomp(stomp), Destination::Stomp(destination)) => stomp.ask(session, destination, declare).await,
             _ => QueueAnswer::Unclear(format!("{destination} is not a queue")),
+        }
+    }
+
+    /// What AMS says of a topic or a subscription; `None` for a destination of STOMP. Changes nothing.
+    pub async fn examine(&self, destination: &Destination) -> Option<Examined> {
+        match &self.protocol {
+            Protocol::Stomp(_) => None,
+            Protocol::Ams(ams) => ams.examine(destination).await,
         }
     }
 

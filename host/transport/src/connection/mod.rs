@@ -13,7 +13,7 @@ use trust::{CredentialSource, Trust};
 
 use crate::destination::Destination;
 
-pub use self::ams::{AmsClosed, AmsSession};
+pub use self::ams::{AmsClosed, AmsSession, Examined};
 pub use self::stomp::{StompLink, remedy};
 pub use ::stomp::Reservation;
 pub use closed::{Closed, SendFailure, SubscribeError};

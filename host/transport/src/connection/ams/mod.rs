@@ -3,6 +3,7 @@
 //! AMS has no connection that could break: a session here is a series of requests, and it ends with the first one that
 //! says something about AMS or our access to it rather than about a message.
 
+mod examine;
 mod publisher;
 mod puller;
 
@@ -16,6 +17,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use super::link::{Connected, LinkError};
 use super::{Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::AmsBroker;
+pub use examine::Examined;
 pub(super) use publisher::Published;
 use publisher::Request;
 pub(super) use puller::{Ack, Pulled};
@@ -141,6 +143,10 @@ impl AmsLink {
             Err(error) => return Err(SubscribeError(chain(&error))),
         };
         Ok(Subscription::Ams(puller::start(session, subscription.clone(), prefetch, deadline)))
+    }
+
+    pub(super) async fn examine(&self, destination: &Destination) -> Option<Examined> {
+        examine::examine(&self.client, destination).await
     }
 
     pub(super) async fn served(&self) {
