@@ -27,6 +27,7 @@ mod queues;
 mod sesame;
 
 mod ams;
+mod ams_other_senders;
 mod ams_peers;
 mod bad_input;
 mod broker_faults;
