@@ -28,6 +28,7 @@ mod sesame;
 
 mod ams;
 mod ams_check;
+mod ams_other_senders;
 mod ams_peers;
 mod bad_input;
 mod broker_faults;
