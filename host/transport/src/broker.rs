@@ -85,6 +85,8 @@ pub struct AmsBroker {
     pub project: Project,
     /// The file with the token; absent: `authentication` gives one for our certificate.
     pub token_file: Option<PathBuf>,
+    /// The token of SSM's file, for when `authentication` gives none. It is in no TOML and in no `Debug`.
+    pub token_otherwise: Option<Token>,
     /// The service that gives a token for a certificate.
     pub authentication: Endpoint,
     /// An HTTP proxy for both.

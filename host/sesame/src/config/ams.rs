@@ -37,6 +37,7 @@ pub(super) fn read(section: &Section<'_, '_>) -> Option<AmsBroker> {
         host,
         project: project?,
         token_file,
+        token_otherwise: None,
         proxy,
         connect_timeout: connect,
         receipt_timeout: receipt,

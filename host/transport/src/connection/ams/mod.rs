@@ -78,7 +78,8 @@ impl AmsLink {
             None => {
                 let own = Some(Arc::clone(&identity.credential));
                 let tls = trust::tls::client_config(trust(), own, broker.allow_cn)?;
-                TokenSource::X509 { service: broker.authentication.clone(), tls }
+                let otherwise = broker.token_otherwise.clone();
+                TokenSource::X509 { service: broker.authentication.clone(), tls, otherwise }
             }
         };
         let mut settings = Settings::new(broker.host.clone(), broker.project.clone(), tls, token);
