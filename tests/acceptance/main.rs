@@ -28,6 +28,7 @@ mod sesame;
 
 mod ams;
 mod ams_peers;
+mod ams_sending;
 mod bad_input;
 mod broker_faults;
 mod calls;

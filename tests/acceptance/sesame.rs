@@ -124,9 +124,14 @@ impl Site {
     }
 
     /// `[broker.test]` is AMS.
-    pub(crate) fn on_ams(mut self, ams: &Ams) -> Self {
+    pub(crate) fn on_ams(self, ams: &Ams) -> Self {
+        self.on_ams_with(ams, "")
+    }
+
+    /// The same with further lines of the section.
+    pub(crate) fn on_ams_with(mut self, ams: &Ams, more: &str) -> Self {
         ams.admit(&self.host);
-        writeln!(self.sections, "[broker.test]\n{}", ams.lines()).unwrap();
+        writeln!(self.sections, "[broker.test]\n{}{more}", ams.lines()).unwrap();
         self
     }
 

@@ -23,6 +23,7 @@ pub use crate::config::Destination;
 pub use ::stomp::Reservation;
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
+pub(crate) use link::properties;
 pub use link::{Connected, Link, LinkError, QueueAnswer, Source};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
