@@ -1,5 +1,6 @@
 //! Sending over AMS: whatever AMS answers, nothing is lost, the receiver stores each message once, and a line says why.
 
+use std::process::Command;
 use std::time::Duration;
 
 use testkit::ams::{Fault, Route, Settings, TooLarge};
@@ -8,7 +9,7 @@ use crate::checker::Workload;
 use crate::harness::eventually;
 use crate::peers::ams::{Ams, PROJECT, TOPIC};
 use crate::queues;
-use crate::sesame::{Outcome, Pair, Site, encrypted_for, recipient};
+use crate::sesame::{Outcome, Pair, Site, encrypted_for, program, recipient};
 
 /// What AMS says when its store fails.
 fn backend_error() -> Fault {
@@ -251,6 +252,22 @@ fn the_sender_to_ams_killed_again_and_again() {
     }
     pair.sender.run(&["send"]).expect(0);
     messages.arrives(&pair);
+}
+
+#[test]
+fn publish_sends_standard_input_to_ams() {
+    let ams = Ams::start();
+    let pair = quick(&ams, "");
+    let input = pair.sender.folder.write("input", "Site: X\n");
+    let mut command = Command::new(program());
+    command.arg("--config").arg(pair.sender.configuration()).args(["publish", "cpu", "-"]);
+    let output = command.stdin(std::fs::File::open(input).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stored = ams.server.messages(PROJECT, TOPIC);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), stored[0].attributes["empaid"]);
+    let _receiver = pair.receiver.start(&["receive"]);
+    eventually("the message", || (queues::count(&pair.incoming()) == 1).then_some(()));
+    assert_eq!(queues::elements(&pair.incoming())[0].text("body"), "Site: X\n");
 }
 
 #[test]

@@ -385,7 +385,7 @@ mod tests {
     fn what_is_near_the_limit_is_never_tried_without_end() {
         let mut window = Window::new(4);
         let (now, repetition) = (Instant::now(), Repetition::default());
-        let mut fails = |window: &mut Window| window.not_stored("7", true, &repetition, now);
+        let fails = |window: &mut Window| window.not_stored("7", true, &repetition, now);
         assert_eq!(fails(&mut window), Unstored { failures: 1, counts: true, hopeless: false });
         window.receipt("8");
         assert!(!fails(&mut window).hopeless, "trouble may pass");
