@@ -125,8 +125,13 @@ impl Site {
 
     /// `[broker.test]` is AMS, which admits this site.
     pub(crate) fn on_ams(self, ams: &Ams) -> Self {
+        self.on_ams_with(ams, "")
+    }
+
+    /// The same with further lines of the section.
+    pub(crate) fn on_ams_with(self, ams: &Ams, more: &str) -> Self {
         ams.admit(&self.host);
-        self.at_ams(ams)
+        self.with_ams(&format!("{}{more}", ams.lines()))
     }
 
     /// `[broker.test]` is AMS, which knows no user of this site.

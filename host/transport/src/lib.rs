@@ -17,7 +17,7 @@ pub use broker::{AmsBroker, Broker, Login, StompBroker};
 pub use connection::{
     AckToken, AmsClosed, AmsSession, Closed, Connected, Delivery, Examined, Identity, Link, LinkError, Outbound,
     PendingReceipt, Proof, QueueAnswer, Receipt, Reservation, SendFailure, Session, Source, StompLink, SubscribeError,
-    Subscription, remedy,
+    Subscription, properties, remedy,
 };
 pub use destination::Destination;
 pub use secret::SecretError;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use message::locked;
+use message::{MessageId, locked};
 
 use super::ams::{AmsLink, Examined};
 use super::stomp::StompLink;
@@ -29,6 +29,7 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Link {
     protocol: Protocol,
+    max_message: Option<u64>,
     rest_until: Mutex<Option<Instant>>,
 }
 
@@ -71,6 +72,24 @@ pub enum Source {
     Unfit(String),
 }
 
+/// What plugins of a channel to `broker` see of its limit for the message `id`.
+pub fn properties(broker: &Broker, id: &MessageId) -> Vec<(String, String)> {
+    limit_property(max_message(broker), id)
+}
+
+/// The limit of what AMS stores; a STOMP broker does not say its own.
+fn max_message(broker: &Broker) -> Option<u64> {
+    match broker {
+        Broker::Stomp(_) => None,
+        Broker::Ams(broker) => Some(broker.max_message),
+    }
+}
+
+fn limit_property(max_message: Option<u64>, id: &MessageId) -> Vec<(String, String)> {
+    let limit = max_message.map(|most| super::ams::max_wire(most, id.as_str()));
+    limit.map(|limit| ("max-wire-bytes".to_owned(), limit.to_string())).into_iter().collect()
+}
+
 impl Link {
     /// A link to `broker` for `identity`.
     ///
@@ -81,7 +100,13 @@ impl Link {
             Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
             Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity)?),
         };
-        Ok(Self { protocol, rest_until: Mutex::new(None) })
+        Ok(Self { protocol, max_message: max_message(broker), rest_until: Mutex::new(None) })
+    }
+
+    /// What plugins see of the broker's limit for the message `id`.
+    #[must_use]
+    pub fn properties(&self, id: &MessageId) -> Vec<(String, String)> {
+        limit_property(self.max_message, id)
     }
 
     /// Connects, however long it takes. Dropping the future stops it.

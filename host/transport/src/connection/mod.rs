@@ -18,7 +18,8 @@ pub use self::stomp::{StompLink, remedy};
 pub use ::stomp::Reservation;
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
-pub use link::{Connected, Link, LinkError, QueueAnswer, Source};
+
+pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
 /// The header by which SSM names a message.

@@ -19,7 +19,7 @@ use super::{Destination, Identity, Outbound, Session, SubscribeError, Subscripti
 use crate::AmsBroker;
 pub use examine::Examined;
 pub(super) use publisher::Published;
-use publisher::Request;
+use publisher::{Pending, Request};
 pub(super) use puller::{Ack, Pulled};
 
 /// The longest first pause after a failed round; it doubles from one to the next.
@@ -28,6 +28,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The shortest pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// What to do about a message that is too large.
+const SPLITTER: &str = "builtin:split-records splits messages";
+/// Room for the attributes that plugins add to a message, in bytes.
+const ATTRIBUTES: usize = 1024;
+/// The longest number at the end of the id of a part.
+const PART: &str = ".000000000";
 /// The attribute by which SSM names a message.
 const EMPAID: &str = "empaid";
 
@@ -54,9 +60,16 @@ pub enum AmsClosed {
 }
 
 impl AmsClosed {
-    /// Whether AMS, or what is between, failed in a way that a message may have caused: it refused no access.
+    /// Whether a message may have caused it: the connection broke, or no answer came. Of an error that AMS or a load
+    /// balancer answers, it is known whether it concerns a message.
     pub(super) fn may_be_by_a_message(&self) -> bool {
-        matches!(self, Self::Failed(error) if error.is_transient() && !matches!(error.fault(), Fault::Token(_) | Fault::Connect(_)))
+        matches!(self, Self::Failed(error) if error.may_have_been_taken()
+            && error.is_transient() && !matches!(error.fault(), Fault::Backend { .. } | Fault::Unavailable { .. }))
+    }
+
+    /// Whether it does not pass by itself.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Failed(error) if !error.is_transient())
     }
 }
 
@@ -66,6 +79,8 @@ pub struct AmsSession {
     client: Client,
     max_message: usize,
     requests: mpsc::Sender<Request>,
+    /// How many messages have no answer yet.
+    pending: Arc<watch::Sender<usize>>,
     closing: Arc<watch::Sender<Option<AmsClosed>>>,
 }
 
@@ -169,29 +184,22 @@ impl AmsSession {
     fn start(client: Client, max_message: usize) -> Self {
         let (closing, _) = watch::channel(None);
         let closing = Arc::new(closing);
-        let requests = publisher::start(client.clone(), Arc::clone(&closing));
-        Self { client, max_message, requests, closing }
+        let requests = publisher::start(client.clone(), max_message, Arc::clone(&closing));
+        Self { client, max_message, requests, pending: Arc::new(watch::Sender::new(0)), closing }
     }
 
     /// Why a message cannot be stored by AMS; `None` if it can.
     pub(super) fn too_large(&self, message: &Outbound) -> Option<String> {
-        let found = publication(message).check(self.max_message).err()?;
-        Some(format!("{found}; builtin:split-records splits messages"))
+        let ams::TooLarge { size, max } = publication(message).check(self.max_message).err()?;
+        Some(format!("AMS would store up to {size} bytes for it, more than max-message, {max}; {SPLITTER}"))
     }
 
     pub(super) async fn send(&self, message: Outbound) -> Result<Published, super::SendFailure> {
         let Destination::Topic(topic) = &message.destination else { return Err(super::SendFailure::Over) };
-        let (request, answer) = Request::new(topic.clone(), publication(&message));
+        let pending = Pending::new(&self.pending);
+        let (request, answer) = Request::new(topic.clone(), publication(&message), pending);
         self.requests.send(request).await.map_err(|_| super::SendFailure::Over)?;
         Ok(answer)
-    }
-
-    /// Whether AMS answers, which says that it took no offence at anything before.
-    pub(super) async fn probe(&self) -> Result<Published, super::SendFailure> {
-        match self.client.version().await {
-            Ok(_) => Ok(Published::probe()),
-            Err(_) => Err(super::SendFailure::Over),
-        }
     }
 
     pub(super) async fn closed(&self) -> AmsClosed {
@@ -200,10 +208,28 @@ impl AmsSession {
         reason.unwrap_or(AmsClosed::ByUs)
     }
 
-    /// Ends the session. Requests in flight are given up; what they did is found out by the next session.
-    pub(super) fn disconnect(&self) {
+    /// Ends the session once every message given so far has its answer, or after `grace`: false then, and requests in
+    /// flight are given up.
+    pub(super) async fn disconnect(&self, grace: Duration) -> bool {
+        let (mut pending, mut over) = (self.pending.subscribe(), self.closing.subscribe());
+        let answered = async {
+            tokio::select! {
+                biased;
+                _ = pending.wait_for(|count| *count == 0) => true,
+                _ = over.wait_for(Option::is_some) => false,
+            }
+        };
+        let answered = tokio::time::timeout(grace, answered).await.unwrap_or(false);
         close(&self.closing, AmsClosed::ByUs);
+        answered
     }
+}
+
+/// The longest sealed message with this id, or a part of it, that AMS stores, in bytes.
+pub(crate) fn max_wire(max_message: u64, id: &str) -> usize {
+    let around = ams::stored_size(&Publication::new(&format!("{id}{PART}"), Vec::new())) + ATTRIBUTES;
+    let base64 = usize::try_from(max_message).unwrap_or(usize::MAX).saturating_sub(around);
+    base64 / 4 * 3
 }
 
 fn close(closing: &watch::Sender<Option<AmsClosed>>, reason: AmsClosed) {

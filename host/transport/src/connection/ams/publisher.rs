@@ -1,10 +1,21 @@
 //! Publishes what a sender hands over: several small messages in one request, several requests at a time.
 //!
 //! A request that fails in the middle leaves the messages before the fault published and names none. Its messages are
-//! published one by one then, under the same ids: the receiver recognises what was there already.
+//! published one by one then, under the same ids: the receiver recognises what was there already. So it is known of each
+//! message whether AMS stored it, refuses it, or could not store it.
+//!
+//! # Faults
+//! | fault | what it means |
+//! |---|---|
+//! | 400, 413, an attribute | AMS never takes this message |
+//! | 403, 404 | AMS takes nothing for this topic now; other topics go on |
+//! | 500 | AMS could not store this message; several in a row end the session |
+//! | any other | nothing is known: it ends the session, and what was not confirmed is sent again |
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use ams::{Client, Error, Fault, Publication, Topic};
@@ -12,7 +23,8 @@ use message::Code;
 use message::cause::chain;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{AmsClosed, close};
+use super::{AmsClosed, EMPAID, SPLITTER, close};
+use crate::Destination;
 use crate::connection::{Receipt, SendFailure};
 
 /// Requests in flight.
@@ -23,6 +35,8 @@ const QUEUED: usize = 64;
 const BATCH: usize = 32;
 /// Stored bytes in a request of several messages.
 const BATCH_BYTES: usize = 512 << 10;
+/// Messages in a row that AMS could not store, after which the fault is taken for its own.
+const UNSTORED: usize = 3;
 
 /// A message to be published.
 #[derive(Debug)]
@@ -30,20 +44,12 @@ pub(super) struct Request {
     topic: Topic,
     message: Publication,
     answer: oneshot::Sender<Result<Receipt, SendFailure>>,
+    _pending: Pending,
 }
 
 /// The answer to one message, still to come.
 #[derive(Debug)]
 pub struct Published(oneshot::Receiver<Result<Receipt, SendFailure>>);
-
-impl Published {
-    /// The answer to a probe that AMS answered.
-    pub(super) fn probe() -> Self {
-        let (answer, answered) = oneshot::channel();
-        let _ = answer.send(Ok(Receipt::Probe));
-        Self(answered)
-    }
-}
 
 impl Future for Published {
     type Output = Result<Receipt, SendFailure>;
@@ -53,133 +59,204 @@ impl Future for Published {
     }
 }
 
+/// Counts what a session has in flight, for as long as it is kept.
+#[derive(Debug)]
+pub(super) struct Pending(Arc<watch::Sender<usize>>);
+
+impl Pending {
+    pub(super) fn new(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
 impl Request {
-    pub(super) fn new(topic: Topic, message: Publication) -> (Self, Published) {
+    pub(super) fn new(topic: Topic, message: Publication, pending: Pending) -> (Self, Published) {
         let (answer, answered) = oneshot::channel();
-        (Self { topic, message, answer }, Published(answered))
+        (Self { topic, message, answer, _pending: pending }, Published(answered))
     }
 
     fn size(&self) -> usize {
         ams::stored_size(&self.message)
     }
+
+    fn stored(self, id: ams::MessageId) {
+        let message = self.message.attributes.get(EMPAID).cloned().unwrap_or_default();
+        let _ = self.answer.send(Ok(Receipt::Ams { message, id }));
+    }
 }
 
 /// Publishes until the session is over.
-pub(super) fn start(client: Client, closing: Arc<watch::Sender<Option<AmsClosed>>>) -> mpsc::Sender<Request> {
+pub(super) fn start(
+    client: Client,
+    max_message: usize,
+    closing: Arc<watch::Sender<Option<AmsClosed>>>,
+) -> mpsc::Sender<Request> {
     let (requests, queue) = mpsc::channel(QUEUED);
-    tokio::spawn(publish_all(client, closing, queue));
+    let publisher = Publisher { client, max_message, closing, unstored: AtomicUsize::new(0) };
+    tokio::spawn(publish_all(Arc::new(publisher), queue));
     requests
 }
 
-async fn publish_all(
+struct Publisher {
     client: Client,
+    max_message: usize,
     closing: Arc<watch::Sender<Option<AmsClosed>>>,
-    mut queue: mpsc::Receiver<Request>,
-) {
+    /// Messages in a row that AMS could not store.
+    unstored: AtomicUsize,
+}
+
+async fn publish_all(publisher: Arc<Publisher>, mut queue: mpsc::Receiver<Request>) {
     let slots = Arc::new(Semaphore::new(REQUESTS));
-    let mut over = closing.subscribe();
-    let mut next = None;
+    let mut over = publisher.closing.subscribe();
+    let mut waiting = VecDeque::new();
     loop {
-        let first = match next.take() {
-            Some(request) => request,
-            None => tokio::select! {
+        if waiting.is_empty() {
+            tokio::select! {
+                biased;
                 _ = over.wait_for(Option::is_some) => return,
                 request = queue.recv() => match request {
-                    Some(request) => request,
+                    Some(request) => waiting.push_back(request),
                     None => return,
                 },
+            }
+        }
+        let slot = tokio::select! {
+            biased;
+            _ = over.wait_for(Option::is_some) => return,
+            slot = Arc::clone(&slots).acquire_owned() => match slot {
+                Ok(slot) => slot,
+                Err(_) => return,
             },
         };
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let batch = fill(first, &mut queue, &mut next);
-        let (client, closing) = (client.clone(), Arc::clone(&closing));
+        while waiting.len() < QUEUED
+            && let Ok(request) = queue.try_recv()
+        {
+            waiting.push_back(request);
+        }
+        // Nothing waits for the answer of a sender that was stopped.
+        waiting.retain(|request| !request.answer.is_closed());
+        let batch = take_batch(&mut waiting);
+        let publisher = Arc::clone(&publisher);
         tokio::spawn(async move {
-            let mut over = closing.subscribe();
+            let mut over = publisher.closing.subscribe();
             tokio::select! {
-                () = publish(&client, batch, &closing) => {}
+                biased;
                 _ = over.wait_for(Option::is_some) => {}
+                () = publisher.publish(batch) => {}
             }
             drop(slot);
         });
     }
 }
 
-/// Adds what waits for the same topic and is small enough; what is not goes first into the next request.
-fn fill(first: Request, queue: &mut mpsc::Receiver<Request>, next: &mut Option<Request>) -> Vec<Request> {
+/// The first that waits, and those for the same topic that fit into one request with it, in order.
+fn take_batch(waiting: &mut VecDeque<Request>) -> Vec<Request> {
+    let Some(first) = waiting.pop_front() else { return Vec::new() };
     let mut bytes = first.size();
+    let topic = first.topic.clone();
     let mut batch = vec![first];
-    while batch.len() < BATCH {
-        let Ok(request) = queue.try_recv() else { break };
-        bytes = bytes.saturating_add(request.size());
-        let fits = bytes <= BATCH_BYTES && batch.first().is_some_and(|first| first.topic == request.topic);
-        if !fits {
-            *next = Some(request);
-            break;
+    let mut full = false;
+    let others = std::mem::take(waiting);
+    for request in others {
+        let grown = bytes.saturating_add(request.size());
+        let same = request.topic == topic;
+        full |= same && (grown > BATCH_BYTES || batch.len() == BATCH);
+        if same && !full {
+            bytes = grown;
+            batch.push(request);
+        } else {
+            waiting.push_back(request);
         }
-        batch.push(request);
     }
     batch
 }
 
-async fn publish(client: &Client, batch: Vec<Request>, closing: &watch::Sender<Option<AmsClosed>>) {
-    let Some(topic) = batch.first().map(|request| request.topic.clone()) else { return };
-    let messages: Vec<Publication> = batch.iter().map(|request| request.message.clone()).collect();
-    match client.publish(&topic, &messages).await {
-        Ok(ids) => {
-            for (request, id) in batch.into_iter().zip(ids) {
-                let _ = request.answer.send(Ok(Receipt::Ams(id)));
+impl Publisher {
+    async fn publish(&self, batch: Vec<Request>) {
+        let Some(topic) = batch.first().map(|request| request.topic.clone()) else { return };
+        let messages: Vec<Publication> = batch.iter().map(|request| request.message.clone()).collect();
+        match self.client.publish(&topic, &messages).await {
+            // As many ids as messages, in their order: the client made sure of it.
+            Ok(ids) => {
+                self.unstored.store(0, Ordering::Relaxed);
+                batch.into_iter().zip(ids).for_each(|(request, id)| request.stored(id));
             }
-        }
-        // One of them is at fault: which, shows when they go one by one.
-        Err(error) if batch.len() > 1 && concerns_a_message(&error) => {
-            for request in batch {
-                if let Err(error) = publish_one(client, &topic, request).await {
-                    return close(closing, AmsClosed::Failed(Arc::new(error)));
+            // One of them is at fault: which, shows when they go one by one.
+            Err(error) if batch.len() > 1 && concerns_a_message(&error) => {
+                for request in batch {
+                    if let Err(error) = self.publish_one(&topic, request).await {
+                        return close(&self.closing, AmsClosed::Failed(Arc::new(error)));
+                    }
+                }
+            }
+            Err(error) => {
+                let mut ended = false;
+                for request in batch {
+                    ended |= self.fail(request, &error);
+                }
+                if ended {
+                    close(&self.closing, AmsClosed::Failed(Arc::new(error)));
                 }
             }
         }
-        Err(error) => {
-            for request in batch {
-                let _ = request.answer.send(Err(failure(&error)));
+    }
+
+    /// Publishes one message; an error that ends the session is returned.
+    async fn publish_one(&self, topic: &Topic, request: Request) -> Result<(), Error> {
+        match self.client.publish(topic, std::slice::from_ref(&request.message)).await {
+            Ok(ids) => {
+                self.unstored.store(0, Ordering::Relaxed);
+                if let Some(id) = ids.into_iter().next() {
+                    request.stored(id);
+                }
+                Ok(())
             }
-            if !is_final(&error) {
-                close(closing, AmsClosed::Failed(Arc::new(error)));
-            }
+            Err(error) if self.fail(request, &error) => Err(error),
+            Err(_) => Ok(()),
         }
+    }
+
+    /// Answers one message; whether the session is over.
+    fn fail(&self, request: Request, error: &Error) -> bool {
+        let size = request.size();
+        let words = chain(error);
+        let (failure, over) = match error.fault() {
+            Fault::TooLarge { .. } => {
+                let words = format!("{words}; AMS stores {size} bytes for it: lower max-message; {SPLITTER}");
+                (SendFailure::Rejected { code: Code::TooLarge, words }, false)
+            }
+            Fault::Schema { .. } | Fault::Attribute { .. } => {
+                (SendFailure::Rejected { code: Code::BrokerRefused, words }, false)
+            }
+            Fault::Forbidden { .. } | Fault::NotFound { .. } => {
+                let destination = Destination::Topic(request.topic.clone());
+                (SendFailure::Destination { destination, words }, false)
+            }
+            _ if is_not_stored(error) => {
+                let in_row = self.unstored.fetch_add(1, Ordering::Relaxed) + 1;
+                (SendFailure::NotStored { words, size, limit: self.max_message }, in_row >= UNSTORED)
+            }
+            _ => (SendFailure::Over, true),
+        };
+        let _ = request.answer.send(Err(failure));
+        over
     }
 }
 
-/// Publishes one message; an error that ends the session is returned.
-async fn publish_one(client: &Client, topic: &Topic, request: Request) -> Result<(), Error> {
-    match client.publish(topic, std::slice::from_ref(&request.message)).await {
-        Ok(ids) => {
-            let receipt = ids.into_iter().next().map(Receipt::Ams);
-            let _ = request.answer.send(receipt.ok_or(SendFailure::Over));
-            Ok(())
-        }
-        Err(error) => {
-            let _ = request.answer.send(Err(failure(&error)));
-            if is_final(&error) { Ok(()) } else { Err(error) }
-        }
-    }
-}
-
-/// Whether AMS refuses the message, and always will.
-fn is_final(error: &Error) -> bool {
-    matches!(error.fault(), Fault::TooLarge { .. } | Fault::Schema { .. } | Fault::Attribute { .. })
-}
-
-/// Whether the fault may be in a message. AMS also answers 500 to what its store finds too large.
+/// Whether the fault may be in a message.
 fn concerns_a_message(error: &Error) -> bool {
-    is_final(error) || matches!(error.fault(), Fault::Backend { .. })
+    let refused = matches!(error.fault(), Fault::TooLarge { .. } | Fault::Schema { .. } | Fault::Attribute { .. });
+    refused || is_not_stored(error)
 }
 
-fn failure(error: &Error) -> SendFailure {
-    let words = chain(error);
-    match error.fault() {
-        Fault::TooLarge { .. } => SendFailure::Rejected { code: Code::TooLarge, words },
-        Fault::Schema { .. } | Fault::Attribute { .. } => SendFailure::Rejected { code: Code::BrokerRefused, words },
-        Fault::Backend { .. } => SendFailure::Refused { words },
-        _ => SendFailure::Over,
-    }
+/// Whether AMS could not store a message. So it answers also what its store finds too large.
+fn is_not_stored(error: &Error) -> bool {
+    matches!(error.fault(), Fault::Backend { .. } | Fault::Unavailable { status: 500, .. })
 }
