@@ -7,7 +7,7 @@
 #   are, and the ACKed ones are in the stream as before. Nothing is refused as long as a prefetch is given; only the header
 #   x-stream-offset of a delivery shows it, and a publisher may write such a header into a classic queue as well.
 # Sesame: asks for the type of the queue first and refuses a stream, for senders and receivers
-#   (host/stomp/src/rabbitmq.rs, host/sesame/src/transport/stomp.rs).
+#   (host/stomp/src/rabbitmq.rs, host/transport/src/connection/stomp.rs).
 #
 # Output on 2026-11-28:
 #   rabbitmq-server 3.10.8-1.1+deb12u1

@@ -27,7 +27,11 @@ mod queues;
 mod sesame;
 
 mod ams;
+mod ams_check;
+mod ams_other_senders;
 mod ams_peers;
+mod ams_sending;
+mod ams_stands_for_ssm;
 mod bad_input;
 mod broker_faults;
 mod calls;

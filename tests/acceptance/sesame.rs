@@ -123,10 +123,25 @@ impl Site {
         self
     }
 
-    /// `[broker.test]` is AMS.
-    pub(crate) fn on_ams(mut self, ams: &Ams) -> Self {
+    /// `[broker.test]` is AMS, which admits this site.
+    pub(crate) fn on_ams(self, ams: &Ams) -> Self {
+        self.on_ams_with(ams, "")
+    }
+
+    /// The same with further lines of the section.
+    pub(crate) fn on_ams_with(self, ams: &Ams, more: &str) -> Self {
         ams.admit(&self.host);
-        writeln!(self.sections, "[broker.test]\n{}", ams.lines()).unwrap();
+        self.with_ams(&format!("{}{more}", ams.lines()))
+    }
+
+    /// `[broker.test]` is AMS, which knows no user of this site.
+    pub(crate) fn at_ams(self, ams: &Ams) -> Self {
+        self.with_ams(&ams.lines())
+    }
+
+    /// `[broker.test]` has these lines.
+    pub(crate) fn with_ams(mut self, lines: &str) -> Self {
+        writeln!(self.sections, "[broker.test]\n{lines}").unwrap();
         self
     }
 

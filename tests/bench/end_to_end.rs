@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::crypto::text;
 use crate::image::Image;
 use crate::installation::{Installation, Running, until};
+use crate::peers::ams::{Ams, SUBSCRIPTION, TOPIC};
 use crate::peers::broker::Broker;
 use crate::peers::openssl::pki;
 use crate::peers::{Kind, broker};
@@ -31,15 +32,46 @@ pub(crate) const SENDER_CPU: &str = "sender alone, CPU of a message";
 /// The same of the receiver.
 pub(crate) const RECEIVER_CPU: &str = "receiver alone, CPU of a message";
 
-/// What one run came to.
-struct Round {
-    sent: f64,
-    received: f64,
-    both: f64,
-    sender_cpu: (f64, f64),
-    receiver_cpu: (f64, f64),
-    lost: usize,
-    twice: usize,
+/// What one run came to: messages a second, and CPU seconds of a message in the process itself and in the kernel.
+pub(crate) struct Round {
+    pub(crate) sent: f64,
+    pub(crate) received: f64,
+    pub(crate) both: f64,
+    pub(crate) sender_cpu: (f64, f64),
+    pub(crate) receiver_cpu: (f64, f64),
+    pub(crate) lost: usize,
+    pub(crate) twice: usize,
+}
+
+/// What lies between a sender and a receiver, as lines of their configurations.
+pub(crate) struct Between {
+    /// The section `[broker.test]`.
+    broker: String,
+    /// Where the sender sends to.
+    target: String,
+    /// What the receiver receives from.
+    source: String,
+}
+
+impl Between {
+    /// A queue of RabbitMQ, over TLS.
+    pub(crate) fn rabbitmq(broker: &Broker, destination: &str) -> Self {
+        let line = format!("destination = \"{destination}\"\n");
+        Self {
+            broker: format!("[broker.test]\nhosts = [\"{}\"]\ntls = true\n", broker.tls()),
+            target: line.clone(),
+            source: line,
+        }
+    }
+
+    /// The topic and the subscription of the test server of AMS.
+    pub(crate) fn ams(ams: &Ams) -> Self {
+        Self {
+            broker: format!("[broker.test]\n{}", ams.lines()),
+            target: format!("destination = \"{TOPIC}\"\n"),
+            source: format!("subscription = \"{SUBSCRIPTION}\"\n"),
+        }
+    }
 }
 
 /// Measures and prints.
@@ -68,10 +100,14 @@ pub(crate) fn measure(report: &mut Report) {
 }
 
 fn run(broker: &Broker, root: &Path, number: u32, count: u32) -> Round {
-    let folder = root.join(format!("round-{number}"));
     let destination = format!("/queue/sesame.figures.{number}");
     broker.declare(&destination);
-    let sites = Sites::new(broker, &folder, &destination, "");
+    through(&Between::rabbitmq(broker, &destination), &root.join(format!("round-{number}")), count)
+}
+
+/// One round; the folder is made and removed.
+pub(crate) fn through(between: &Between, folder: &Path, count: u32) -> Round {
+    let sites = Sites::new(between, folder, "");
     // Plugins are compiled at the first start of each; no message waits for that again.
     sites.at_once(0..20);
     let (sent, received, first) = sites.one_after_the_other(20..count + 20);
@@ -111,20 +147,20 @@ pub(crate) struct Sites {
 
 impl Sites {
     /// `receive` are further lines of the receiver's channel.
-    pub(crate) fn new(broker: &Broker, folder: &Path, destination: &str, receive: &str) -> Self {
+    pub(crate) fn new(between: &Between, folder: &Path, receive: &str) -> Self {
         let (sender, receiver) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
         let (outgoing, spool) = (folder.join("outgoing"), folder.join("spool"));
         std::fs::create_dir_all(&outgoing).unwrap();
         let list = folder.join("dns");
         std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
-        let link = format!("[broker.rabbit]\nhosts = [\"{}\"]\ntls = true\n", broker.tls());
+        let Between { broker, target, source } = between;
         let sending = format!(
-            "{link}[send.cpu]\nbroker = \"rabbit\"\nqueue = {outgoing:?}\ndestination = \"{destination}\"\n\
+            "{broker}[send.cpu]\nbroker = \"test\"\nqueue = {outgoing:?}\n{target}\
              recipient-certificate = {:?}\nmin-free = 0\n",
             receiver.certificate
         );
         let receiving = format!(
-            "{link}[receive.central]\nbroker = \"rabbit\"\ndestination = \"{destination}\"\n\
+            "{broker}[receive.central]\nbroker = \"test\"\n{source}\
              authorised = {list:?}\nspool = {spool:?}\nencryption = \"required\"\nmin-free = 0\n{receive}"
         );
         Self {
@@ -189,12 +225,13 @@ impl Sites {
 }
 
 /// The content of a message: its number, then text.
-fn body(number: u32) -> Vec<u8> {
+pub(crate) fn body(number: u32) -> Vec<u8> {
     let head = format!("APEL-summary-job-message: v0.2\nMessage: {number}\n").into_bytes();
     let rest = text(SIZE - head.len());
     [head, rest].concat()
 }
 
+/// The number in the content of a message.
 fn number(content: &[u8]) -> Option<u32> {
     let line = content.split(|byte| *byte == b'\n').nth(1)?;
     std::str::from_utf8(line).ok()?.strip_prefix("Message: ")?.parse().ok()

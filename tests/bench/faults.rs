@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ::spool::journal::Journal;
 use ::spool::{CrashLimit, Turns};
 
-use crate::end_to_end::Sites;
+use crate::end_to_end::{Between, Sites};
 use crate::harness::Folder;
 use crate::installation::until;
 use crate::peers::Kind;
@@ -56,7 +56,7 @@ fn run(broker: &Broker, folder: &Path, rule: &str) -> (usize, usize, f64) {
     let destination = format!("/queue/sesame.faults.{rule}");
     broker.declare(&destination);
     let more = "attempts = 3\nback-off-min = \"100ms\"\ndeferred-order = \"none\"\n";
-    let sites = Sites::new(broker, folder, &destination, more);
+    let sites = Sites::new(&Between::rabbitmq(broker, &destination), folder, more);
     let plugins = folder.join("receiver/plugins.d");
     std::fs::copy(component("behaviour"), plugins.join("behaviour.wasm")).unwrap();
     let side_car = format!("on-error = \"{rule}\"\n[config]\nvalidate = \"unreachable\"\nwhen = \"every tenth\"\n");

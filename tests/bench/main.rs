@@ -17,6 +17,7 @@
 //! | `replace` | a plugin replaced under 500 messages a second |
 //! | `power` | power cuts in mid-flow, of both ends |
 //! | `demo` | `sesame demo` |
+//! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -24,6 +25,7 @@
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is reported (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
+//! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
 //! | `SESAME_FIGURES_CUTS` | power cuts (20) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
@@ -49,6 +51,7 @@ mod peers;
 #[path = "../acceptance/queues.rs"]
 mod queues;
 
+mod ams;
 mod backlog;
 mod clock;
 mod commits;
@@ -71,7 +74,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
@@ -82,6 +85,7 @@ const PARTS: [Part; 10] = [
     ("replace", replace::measure),
     ("power_cuts", power::measure),
     ("demo", demo::measure),
+    ("ams", ams::measure),
 ];
 
 fn main() {

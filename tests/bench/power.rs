@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::end_to_end::Sites;
+use crate::end_to_end::{Between, Sites};
 use crate::image::Image;
 use crate::installation::until;
 use crate::peers::broker::Broker;
@@ -79,7 +79,7 @@ const DESTINATION: &str = "/queue/sesame.figures.power";
 
 fn sites(broker: &Broker, image: &Image) -> Sites {
     broker.declare(DESTINATION);
-    let sites = Sites::new(broker, &image.path().join("sites"), DESTINATION, "");
+    let sites = Sites::new(&Between::rabbitmq(broker, DESTINATION), &image.path().join("sites"), "");
     // The configuration is on the image too.
     rustix::fs::sync();
     sites

@@ -7,7 +7,7 @@ use hyper::header::HeaderValue;
 use zeroize::Zeroizing;
 
 /// A token of AMS. Its memory is cleared when the last copy is dropped; `Debug` does not show it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(HeaderValue);
 
 /// A text that cannot be a token. It is not shown, since it may be one with a typing error.

@@ -24,7 +24,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(900);
 /// Where the token comes from.
 #[derive(Clone)]
 pub enum TokenSource {
-    /// The configuration (SSM's `token`).
+    /// The configuration.
     Fixed(Token),
     /// The authentication service, which takes a client certificate for it.
     X509 {
@@ -32,6 +32,8 @@ pub enum TokenSource {
         service: Endpoint,
         /// Holds the client certificate. It is used for `service` alone, and AMS itself never sees the certificate.
         tls: Arc<rustls::ClientConfig>,
+        /// The token that is used while the authentication service gives none (SSM's `token`).
+        otherwise: Option<Token>,
     },
 }
 
@@ -54,6 +56,7 @@ pub(crate) struct Fetched {
     service: Endpoint,
     ams: String,
     http: Http,
+    otherwise: Option<Token>,
     /// Held by the one request that fetches a token. The others wait for it and share what comes of it.
     flight: Flight<()>,
     state: Mutex<State>,
@@ -62,6 +65,8 @@ pub(crate) struct Fetched {
 #[derive(Default)]
 struct State {
     token: Option<Token>,
+    /// Whether that is the token for want of one from the service.
+    is_otherwise: bool,
     /// Counts the tokens, so that of several requests with a refused one the first fetches another for all.
     generation: u64,
     /// When the last token was fetched because AMS refused the one before; nothing once a token worked.
@@ -72,6 +77,13 @@ struct State {
 }
 
 impl State {
+    fn issue(&mut self, token: Token, is_otherwise: bool) -> Issued {
+        self.token = Some(token.clone());
+        self.is_otherwise = is_otherwise;
+        self.generation += 1;
+        Issued { token, generation: self.generation }
+    }
+
     /// The token, if it is another than that of generation `refused`.
     fn issued(&self, refused: u64) -> Option<Issued> {
         let token = self.token.clone().filter(|_| self.generation != refused)?;
@@ -90,13 +102,14 @@ impl Tokens {
     pub(crate) fn new(source: TokenSource, ams: &Endpoint, proxy: Option<Endpoint>, timing: Timing) -> Self {
         match source {
             TokenSource::Fixed(token) => Self::Fixed(token),
-            TokenSource::X509 { service, tls } => {
+            TokenSource::X509 { service, tls, otherwise } => {
                 let http = Http::new(service.clone(), proxy, tls, timing, 0);
                 let ams = ams.host().to_owned();
                 Self::Fetched(Box::new(Fetched {
                     service,
                     ams,
                     http,
+                    otherwise,
                     flight: Flight::default(),
                     state: Mutex::default(),
                 }))
@@ -164,13 +177,20 @@ impl Fetched {
         match fetched {
             Ok(token) => {
                 tracing::debug!(service = %self.service, "fetched a token");
-                state.token = Some(token.clone());
-                state.generation += 1;
                 state.replaced = replaces.then(Instant::now);
-                Ok(Issued { token, generation: state.generation })
+                Ok(state.issue(token, false))
             }
             Err(fault) => {
                 let failure = Arc::new(TokenError { service: self.service.clone(), fault });
+                if let Some(token) = &self.otherwise {
+                    // AMS has just refused it: the service is asked again with the next request.
+                    if replaces && state.is_otherwise {
+                        return Err(Fault::Unauthorised { renewed: false });
+                    }
+                    let error = message::cause::chain(&*failure);
+                    tracing::warn!(service = %self.service, error, "no token for our certificate; using the token of the configuration");
+                    return Ok(state.issue(token.clone(), true));
+                }
                 state.failures += 1;
                 state.failure = Some(Arc::clone(&failure));
                 Err(Fault::Token(failure))

@@ -29,7 +29,8 @@
 //! | [`message`] | ids, directions, findings, fates and codes, text that is safe to log, how errors are worded |
 //! | [`settings`] | typed TOML sections, with every mistake and its line |
 //! | [`stomp`] | frames, sessions, connections |
-//! | `ams` | a client of the ARGO Messaging Service, which no channel uses yet |
+//! | `ams` | a client of the ARGO Messaging Service |
+//! | [`transport`] | what senders and receivers ask of a broker, whatever protocol it speaks |
 //! | [`trust`], [`smime`] | certificates, CRLs, signer lists; sealing and opening |
 //! | [`spool`] | queues on disk, the commit engine, the journal |
 //! | [`plugins`] | the plugin host: components, pipelines, the plugin folder |
@@ -45,7 +46,6 @@
 //! |---|---|
 //! | [`log`] | log lines, the log of plugins |
 //! | [`config`] | the configuration file and SSM's files, all mistakes at once |
-//! | [`transport`] | what the roles ask of a broker, whatever protocol it speaks |
 //! | [`channel`] | what both roles share: credentials, spool, pipeline, pauses |
 //! | [`receiver`], [`sender`] | the two roles |
 //! | [`service`] | channels of a configuration, run together; pipelines that change while they run |
@@ -86,4 +86,3 @@ pub mod receiver;
 pub mod sender;
 pub mod service;
 pub mod shutdown;
-pub mod transport;

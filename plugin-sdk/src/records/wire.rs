@@ -9,6 +9,7 @@
 //! | `peer` | who reads: `ssm` or `sesame` |
 //! | `wire-fixed-bytes` | the most that signing adds to the encoded content: MIME headers, boundaries, signature |
 //! | `wire-envelope-bytes` | the most that the envelope adds before it is written as base64; missing where a channel only signs |
+//! | `max-wire-bytes` | the most that the broker takes; missing where that is unknown ([`limit`]) |
 //!
 //! Content of printable ASCII, tabs and line ends travels as it is. Anything else is written in quoted-printable for
 //! SSM and as base64 for Sesame; so is, for SSM and unencrypted, content that mentions an encrypted media type, and
@@ -27,6 +28,13 @@ const USUAL_TYPE: usize = "text/plain".len();
 #[must_use]
 pub fn size(payload: &[u8], context: &Context) -> usize {
     Wire::of(context).size(payload)
+}
+
+/// The most bytes that the broker takes of a message on the wire; `None` where the host does not say it.
+#[must_use]
+pub fn limit(context: &Context) -> Option<usize> {
+    let found = context.properties.iter().find(|(name, _)| name == "max-wire-bytes");
+    found.and_then(|(_, value)| value.parse().ok())
 }
 
 impl Wire {

@@ -2,11 +2,12 @@
 //! records, or both, each with the message's header.
 //!
 //! The size is that of the SEND frame's body, after signing, encryption and encoding, and never counted too low. In a channel
-//! that receives nothing is sealed, and the content's own bytes count. A single record over the limit is refused and
+//! that receives nothing is sealed, and the content's own bytes count. A broker's own limit is kept where the host says it
+//! (AMS), unless `max-wire-bytes` is less. A single record over the limit is refused and
 //! the rest goes on. Put it last in a pipeline: what a later stage adds is not counted.
 
 use sesame_plugin::records::shape::Shape;
-use sesame_plugin::records::wire::{Meter, Wire};
+use sesame_plugin::records::wire::{self, Meter, Wire};
 use sesame_plugin::table::{Table, whole};
 use sesame_plugin::{
     Configuration, Failure, Finding, Message, Output, Part, Plugin, Transformed, Transformer, Verdict,
@@ -17,7 +18,17 @@ const MAX_PARTS: usize = 10_000;
 /// Findings about single records, before the rest is only counted.
 const MAX_FINDINGS: usize = 100;
 
+/// The most bytes on the wire where neither the configuration nor the host says it.
+const USUAL_WIRE: usize = 1_000_000;
+
 struct SplitRecords {
+    /// `None` where the configuration does not say it.
+    max_wire_bytes: Option<usize>,
+    max_records: usize,
+}
+
+/// The limits for one message.
+struct Limits {
     max_wire_bytes: usize,
     max_records: usize,
 }
@@ -25,7 +36,7 @@ struct SplitRecords {
 impl Configuration for SplitRecords {
     fn from_json(json: &str) -> Result<Self, String> {
         Table::read(json, |table| {
-            let max_wire_bytes = table.value("max-wire-bytes", |value| whole(value, 1))?.unwrap_or(1_000_000);
+            let max_wire_bytes = table.value("max-wire-bytes", |value| whole(value, 1))?;
             let max_records = table.value("max-records", |value| whole(value, 1))?.unwrap_or(usize::MAX);
             Ok(Self { max_wire_bytes, max_records })
         })
@@ -45,7 +56,7 @@ impl Plugin for SplitRecords {
   "additionalProperties": false,
   "properties": {
     "max-wire-bytes": {
-      "description": "The most bytes a message may have on the wire, signed, encrypted and encoded; default 1000000.",
+      "description": "The most bytes a message may have on the wire, signed, encrypted and encoded; default: what the broker takes, if that is known, else 1000000.",
       "type": "integer",
       "minimum": 1
     },
@@ -65,6 +76,14 @@ impl Plugin for SplitRecords {
 }
 
 impl Transformer for SplitRecords {
+    fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
+        let channel = wire::limit(&message.context);
+        let limit = [self.max_wire_bytes, channel].into_iter().flatten().min();
+        Limits { max_wire_bytes: limit.unwrap_or(USUAL_WIRE), max_records: self.max_records }.transform(message)
+    }
+}
+
+impl Limits {
     fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
         let wire = Wire::of(&message.context);
         let size = wire.size(&message.payload);
@@ -86,9 +105,7 @@ impl Transformer for SplitRecords {
         let (pieces, too_large) = self.pieces(&shape, wire.meter(&message.payload));
         self.verdict(&shape, &pieces, too_large)
     }
-}
 
-impl SplitRecords {
     fn uncut(&self, size: usize, why: Vec<Finding>) -> Failure {
         let limit = self.max_wire_bytes;
         let text = format!("the message takes {size} bytes on the wire, more than max-wire-bytes, {limit}");

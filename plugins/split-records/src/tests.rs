@@ -32,7 +32,7 @@ fn sealed(payload: &str, encrypted: bool, peer: &str) -> Message {
 }
 
 fn split(max_wire_bytes: usize, max_records: usize, message: &Message) -> Result<Vec<Part>, Failure> {
-    match (SplitRecords { max_wire_bytes, max_records }).transform(message)?.verdict {
+    match (SplitRecords { max_wire_bytes: Some(max_wire_bytes), max_records }).transform(message)?.verdict {
         Verdict::Split(parts) => Ok(parts),
         Verdict::Unchanged => Ok(Vec::new()),
         other => panic!("{other:?}"),
@@ -79,6 +79,27 @@ fn a_message_within_the_limits_stays_as_it_is() {
     assert!(split(1_000_000, 1000, &sealed(&jobs(1000, ""), true, "ssm")).unwrap().is_empty());
     assert!(split(1_000_000, 1, &sealed("neither text nor XML", true, "ssm")).unwrap().is_empty());
     assert!(split(1_000_000, 1, &sealed(HEADER, true, "ssm")).unwrap().is_empty());
+}
+
+#[test]
+fn the_limit_of_the_channel_counts_unless_the_configuration_has_less() {
+    let message = |limit: &str| sealed(&jobs(2000, "short"), true, "ssm").with_property("max-wire-bytes", limit);
+    let split = |max_wire_bytes, limit| {
+        let plugin = SplitRecords { max_wire_bytes, max_records: usize::MAX };
+        let message = message(limit);
+        let largest = |parts: Vec<Part>| {
+            parts.iter().map(|part| Wire::of(&message.context).size(&part.content.payload)).max().unwrap()
+        };
+        match plugin.transform(&message).unwrap().verdict {
+            Verdict::Split(parts) => Some(largest(parts)),
+            _ => None,
+        }
+    };
+    let near = |found: Option<usize>, limit: usize| found.is_some_and(|size| size <= limit && size > limit * 9 / 10);
+    assert!(near(split(None, "20000"), 20_000));
+    assert!(near(split(Some(12_000), "20000"), 12_000));
+    assert!(near(split(Some(500_000), "20000"), 20_000));
+    assert_eq!(split(None, "500000"), None);
 }
 
 #[test]

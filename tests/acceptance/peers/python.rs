@@ -1,5 +1,5 @@
 //! The Python side: directory queues by `dirq`, STOMP by `stomp.py`, a stand-in for SSM made of both and `openssl`, and
-//! AMS by `argo-ams-library`.
+//! AMS by `argo-ams-library`, by AUDITOR's plugin for APEL, and as ARC uses it.
 //!
 //! The scripts are in `python/` beside this file's folder and run in the environments that `tests/setup` makes.
 
@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
+use super::ams::{Ams, PROJECT, TOPIC};
 use super::openssl::{Host, feed, pki};
 use crate::harness::{Child, Folder, eventually, patience};
 
@@ -188,11 +189,37 @@ fn add_link(command: &mut Command, link: &Link<'_>) {
 
 /// A client of AMS whose script is `name`; `authority` is the file with the anchor it trusts.
 pub(crate) fn ams_client(name: &str, authority: &Path) -> Command {
-    let python = super::tools().join("ams/bin/python");
+    ams_client_in("ams", name, authority)
+}
+
+/// The same in an environment of `tests/setup`.
+fn ams_client_in(environment: &str, name: &str, authority: &Path) -> Command {
+    let python = super::tools().join(environment).join("bin/python");
     assert!(python.exists(), "missing peer: {} is not there; run tests/setup", python.display());
     let mut command = script_in(&python, name);
     command.env("REQUESTS_CA_BUNDLE", authority).env("NO_PROXY", "localhost");
     command
+}
+
+/// AUDITOR's plugin for APEL as `host` publishes a sync message and a summary; gives the texts it signed.
+pub(crate) fn publish_as_auditor(ams: &Ams, host: &Host) -> Vec<String> {
+    let mut command = ams_client_in("auditor", "auditor.py", &pki().authority());
+    let lines = json_lines(&feed(add_ams(&mut command, ams, host), b""));
+    lines.iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+}
+
+/// Publishes this text as ARC's accounting publisher does on `host`; gives the message's id.
+pub(crate) fn publish_as_arc(ams: &Ams, host: &Host, text: &str) -> String {
+    let mut command = ams_client("arc.py", &pki().authority());
+    let id = feed(add_ams(&mut command, ams, host), text.as_bytes());
+    String::from_utf8(id).unwrap().trim().to_owned()
+}
+
+fn add_ams<'a>(command: &'a mut Command, ams: &Ams, host: &Host) -> &'a mut Command {
+    command.args(["--host", "localhost", "--project", PROJECT, "--topic", TOPIC]);
+    command.args(["--api", &ams.server.address().port().to_string()]);
+    command.args(["--authn", &ams.server.authentication_address().port().to_string()]);
+    command.arg("--certificate").arg(&host.certificate).arg("--key").arg(&host.key)
 }
 
 fn script(name: &str) -> Command {

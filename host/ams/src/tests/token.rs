@@ -7,7 +7,7 @@ use super::*;
 /// A token service that answers the n-th request as scripted, and a client of `api` that uses it.
 async fn with_service(api: &Server, script: impl Fn(usize) -> Reply + Send + Sync + 'static) -> (Server, Client) {
     let service = Server::start(Some(WORLD.token_tls()), move |n, _| script(n)).await;
-    let token = TokenSource::X509 { service: service.endpoint(), tls: WORLD.client_tls(true) };
+    let token = TokenSource::X509 { service: service.endpoint(), tls: WORLD.client_tls(true), otherwise: None };
     assert_eq!(format!("{token:?}"), format!("X509 {{ service: {:?}, .. }}", service.endpoint()));
     let client = Client::new(Settings { token, ..settings(api) });
     (service, client)
@@ -155,7 +155,7 @@ async fn the_token_service_gives_no_token() {
 async fn a_token_service_that_refuses_the_certificate_in_tls_says_so() {
     let api = picky(|_| true).await;
     let service = Server::start(Some(WORLD.token_tls()), |_, _| given("x")).await;
-    let token = TokenSource::X509 { service: service.endpoint(), tls: WORLD.client_tls(false) };
+    let token = TokenSource::X509 { service: service.endpoint(), tls: WORLD.client_tls(false), otherwise: None };
     let client = Client::new(Settings { token, ..settings(&api) });
     let error = client.offsets(&subscription()).await.unwrap_err();
     assert_eq!(
@@ -169,7 +169,11 @@ async fn a_token_service_that_refuses_the_certificate_in_tls_says_so() {
 #[tokio::test]
 async fn a_token_service_that_cannot_be_reached() {
     let api = picky(|_| true).await;
-    let token = TokenSource::X509 { service: "ams.invalid:8443".parse().unwrap(), tls: WORLD.client_tls(true) };
+    let token = TokenSource::X509 {
+        service: "ams.invalid:8443".parse().unwrap(),
+        tls: WORLD.client_tls(true),
+        otherwise: None,
+    };
     let error = Client::new(Settings { token, ..settings(&api) }).pull(&subscription(), 1).await.unwrap_err();
     let begins = "cannot pull from subscription apel of project accounting at HOST: no token from ams.invalid:8443: \
                   cannot find the host name ams.invalid: ";
@@ -197,4 +201,25 @@ async fn a_fixed_token_is_not_fetched_again() {
     let api = picky(move |_| counted.fetch_add(1, Ordering::Relaxed) > 5).await;
     client(&api).offsets(&subscription()).await.unwrap_err();
     assert_eq!(tried.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_configured_token_is_used_while_the_service_gives_none() {
+    let api = picky(|token| token != "refused").await;
+    for (otherwise, expected) in [("configured", None), ("refused", Some("AMS does not accept the token (401)"))] {
+        let service = Server::start(Some(WORLD.token_tls()), |_, _| refusal(404, "Binding was not found")).await;
+        let otherwise = Some(Token::new(otherwise).unwrap());
+        let token = TokenSource::X509 { service: service.endpoint(), tls: WORLD.client_tls(true), otherwise };
+        assert!(!format!("{token:?}").contains("configured"));
+        let client = Client::new(Settings { token, ..settings(&api) });
+        match (client.offsets(&subscription()).await, expected) {
+            (Ok(_), None) => assert_eq!(service.seen().len(), 1),
+            (Err(error), Some(expected)) => {
+                assert!(text(&error, &api).contains(expected), "{error}");
+                // The service may give one by now.
+                assert_eq!(service.seen().len(), 2);
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::shutdown::Shutdown;
-use crate::transport::Destination;
 use plugins::{Current, Pause, Pipeline};
+use transport::Destination;
 
 /// How often to check whether the plugin was replaced.
 const LOOK: Duration = Duration::from_millis(100);

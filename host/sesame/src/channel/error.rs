@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::transport::LinkError;
 use spool::journal::JournalError;
 use spool::{CommitError, CrashLimitError, SpoolError};
+use transport::LinkError;
 use trust::{CredentialError, ListError, RecipientError, TrustError};
 
 /// Why a channel cannot be set up. All of these stop the program before it has done anything.

@@ -14,10 +14,10 @@ use message::locked;
 
 use super::SetupError;
 use crate::config;
-use crate::transport::Identity;
 use spool::journal::Journal;
 use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
 use stomp::MemoryBudget;
+use transport::Identity;
 use trust::{CredentialSource, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings};
 
 /// Name of the journal in a spool or state directory.

@@ -348,8 +348,8 @@ mod tests {
     async fn with_broker(site: &super::super::queue::Site) -> (Broker, Config) {
         let broker = Broker::start(None).await.unwrap();
         let mut config = site.config.clone();
-        let address = config::Address { host: "127.0.0.1".to_owned(), port: broker.address().port() };
-        config.brokers.get_mut("egi").unwrap().stomp_mut().hosts = vec![address];
+        let address = stomp::Address { host: "127.0.0.1".to_owned(), port: broker.address().port() };
+        config::broker::stomp_mut(config.brokers.get_mut("egi").unwrap()).hosts = vec![address];
         (broker, config)
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::broker::Protocol;
 use super::defaults;
-use super::destination::Destination;
 use super::process::{Credential, DAY, Journal, Trust};
 use plugins::stock_plugins;
 use settings::Section;
 use settings::Writer;
 use settings::{Complaint, complain, nearest};
+use transport::Destination;
 
 /// What a channel may refer to.
 pub(super) struct Surroundings<'a> {

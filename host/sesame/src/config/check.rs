@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Config;
-use super::broker::{Broker, StompBroker};
 use super::channel::{Stage, is_name};
 use settings::Section;
 use settings::values::show_size;
 use settings::{complain, nearest};
+use transport::{Broker, StompBroker};
 
 pub(super) fn check(config: &Config, root: &Section<'_, '_>) {
     names(root);

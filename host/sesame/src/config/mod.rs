@@ -12,14 +12,12 @@
 //! What a file *contains* (certificates, DN lists, plugins) is judged by the module that uses it, not here.
 
 mod ams;
-mod broker;
+pub(crate) mod broker;
 mod channel;
 mod check;
 mod defaults;
-mod destination;
 mod process;
 mod receiver;
-mod secret;
 mod sender;
 mod ssm;
 mod values;
@@ -32,22 +30,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::log::Settings as Log;
-pub use ams::{AmsBroker, read_token};
-pub use broker::{Broker, Login, StompBroker};
 pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
-pub use destination::Destination;
 pub use plugins::{Flow, OnError, PluginSettings};
 pub use process::{Credential, Journal, Limits, Plugins, Trust};
 pub use receiver::{DeferredOrder, Encryption, Receiver};
-pub use secret::SecretError;
 pub use sender::Sender;
 pub use settings::values::parse_duration;
 pub use settings::{ConfigErrors, Files, Mistake};
-pub use values::Address;
 
 use channel::Surroundings;
 use settings::{Document, Section, Writer, complain};
+use transport::Broker;
 
 /// The largest configuration file that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -221,8 +215,7 @@ impl Config {
 
     fn read_channels(&mut self, root: &Section<'_, '_>) {
         let brokers = root.sections("broker");
-        let brokers: Vec<_> =
-            brokers.into_iter().map(|(name, section)| (name, broker::Broker::read(&section))).collect();
+        let brokers: Vec<_> = brokers.into_iter().map(|(name, section)| (name, broker::read(&section))).collect();
         let around = Surroundings {
             brokers: brokers.iter().map(|(name, (protocol, _))| (name.clone(), *protocol)).collect(),
             credential: &self.credential,
@@ -249,7 +242,7 @@ impl Config {
         self.log.write(writer.section(&["log"]));
         self.limits.write(writer.section(&["limits"]));
         for (name, broker) in &self.brokers {
-            broker.write(writer.section(&["broker", name]));
+            broker::write(broker, writer.section(&["broker", name]));
         }
         let general = (&self.credential, &self.trust);
         for (name, sender) in &self.senders {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::broker::Protocol;
 use super::channel::{self, Repetition, Stage, Storage, Surroundings};
 use super::defaults;
-use super::destination::Destination;
 use super::process::{Credential, DAY, Trust};
 use super::values;
 use settings::Section;
 use settings::Writer;
 use settings::word;
 use settings::{Complaint, complain};
+use transport::Destination;
 use trust::Unlisted;
 
 const UNLISTED: &[(&str, Unlisted)] = &[("reject", Unlisted::Reject), ("drop", Unlisted::Drop)];

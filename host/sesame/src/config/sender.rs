@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::broker::Protocol;
 use super::channel::{self, Repetition, Stage, Storage, Surroundings};
 use super::defaults;
-use super::destination::Destination;
 use super::process::{Credential, HOUR, Trust};
 use super::values;
 use settings::Section;
@@ -16,6 +15,7 @@ use settings::complain;
 use settings::word;
 use smime::Peer;
 use spool::Format;
+use transport::Destination;
 
 const FORMATS: &[(&str, Format)] = &[("dirq", Format::Dirq), ("directory", Format::Directory)];
 

@@ -5,12 +5,14 @@
 //!
 //! | SSM | Sesame |
 //! |---|---|
-//! | `[sender]`, `[receiver]`: `protocol` | only STOMP |
-//! | `[broker]`: `host` and `port`, `use_ssl` | `hosts`, `tls` of a broker |
+//! | `[sender]`, `[receiver]`: `protocol` | `kind` of a broker |
+//! | `[broker]`: `host` and `port`, `use_ssl` | `hosts`, `tls` of a broker; with AMS `host` alone |
 //! | `[certificates]`: `certificate`, `key`, `capath` | `certificate`, `key`, `anchors` of the channel |
 //! | `[certificates]`: `server_cert` | `recipient-certificate` |
 //! | `[certificates]`: `check_crls` | true: `crls = "require"`, else as by default |
 //! | `[messaging]`: `destination`, `path`, `path_type` | `destination`, `queue` or `spool`, `format`; what is no queue is not sent to |
+//! | `[messaging]`: `ams_project`, `destination` with AMS | `project` of the broker, `destination` or `subscription` |
+//! | `[messaging]`: `token` with AMS | used when the certificate gets no token; not part of any text that is made of the configuration |
 //! | `[logging]`: `level` | `level` of the log, by the first file and if there is no configuration beside |
 //!
 //! A configuration of Sesame's may stand beside them: its plugins, limits and whatever else holds for all channels hold for
@@ -27,14 +29,22 @@ use std::path::{Path, PathBuf};
 
 use super::channel::is_name;
 use super::{Config, ConfigErrors, Files, Mistake, read_file};
+use ams::Token;
 use settings::complain;
 use settings::quoted;
 use stomp::{Destination, Promise};
+use transport::Broker;
 
 /// Where values stand that hold for all sections.
 const DEFAULT: &str = "DEFAULT";
-/// Keys that mean nothing without the ARGO Messaging Service, or to a program that a service manager runs.
-const SILENT: [(&str, &str); 3] = [("messaging", "ams_project"), ("messaging", "token"), ("logging", "console")];
+/// Keys that mean nothing with the other protocol, or to a program that a service manager runs.
+const SILENT: [(&str, &str); 5] = [
+    ("broker", "port"),
+    ("broker", "use_ssl"),
+    ("messaging", "ams_project"),
+    ("messaging", "token"),
+    ("logging", "console"),
+];
 
 /// Reads SSM's files beside a configuration, if there is one; `dns` is the list of those who may send.
 pub(super) fn load(files: &[PathBuf], dns: &Path, own: Option<&Path>) -> Result<Config, ConfigErrors> {
@@ -87,23 +97,26 @@ pub(super) fn translated(
     dns: &Path,
     files: Files,
 ) -> Result<Config, ConfigErrors> {
-    let mut ssm = Ssm { file, mistakes: Vec::new(), keys: BTreeMap::new(), asked: BTreeSet::new() };
+    let mut ssm = Ssm { file, mistakes: Vec::new(), keys: BTreeMap::new(), asked: BTreeSet::new(), token: None };
     ssm.parse(text);
     let lines = text.lines().count();
     let mut translation = Translation { lines: vec![String::new(); lines], origins: BTreeMap::new() };
     let notes = ssm.translate(name, dns, &mut translation);
     let read = Config::parse(&translation.lines.join("\n"), file, files);
-    let (config, later) = match read {
+    let (mut config, later) = match read {
         Ok(config) => (config, Vec::new()),
         Err(errors) => (Config::default(), errors.mistakes().iter().map(|found| translation.back(found)).collect()),
     };
     // Where SSM's file lacks something, what is found in the translation follows from it.
     let mistakes = if ssm.mistakes.is_empty() { later } else { ssm.mistakes };
+    if let Some(Broker::Ams(broker)) = config.brokers.get_mut(name) {
+        broker.token_otherwise = ssm.token;
+    }
     if mistakes.is_empty() { Ok(Config { notes, ..config }) } else { Err(ConfigErrors::new(mistakes)) }
 }
 
-/// The value of a key and its line, from 1.
-#[derive(Clone, Debug)]
+/// The value of a key and its line, from 1. It may be a token, and so has no `Debug`.
+#[derive(Clone)]
 struct Value {
     text: String,
     line: usize,
@@ -116,6 +129,15 @@ struct Ssm<'f> {
     /// By section and key.
     keys: BTreeMap<(String, String), Value>,
     asked: BTreeSet<(String, String)>,
+    /// That of AMS. It is never part of the translation, whose text may be quoted in a mistake.
+    token: Option<Token>,
+}
+
+/// The key `protocol`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Stomp,
+    Ams,
 }
 
 impl Ssm<'_> {
@@ -160,7 +182,9 @@ impl Ssm<'_> {
 
     fn parse_key(&mut self, section: &str, content: &str, line: usize) {
         let Some((key, value)) = content.split_once(['=', ':']) else {
-            let problem = format!("{content:?} has no value");
+            // What follows may be a token.
+            let begin = content.split_whitespace().next().unwrap_or_default();
+            let problem = format!("{begin:?} has no value");
             return self.complain(Some(line), section, problem, "write `key: value`, or remove the line");
         };
         let key = key.trim().to_lowercase();
@@ -217,29 +241,53 @@ impl Ssm<'_> {
             true => ("receiver", format!("receive.{name}")),
             false => ("sender", format!("send.{name}")),
         };
-        self.check_protocol(role);
-        self.broker(name, to);
+        let protocol = self.protocol(role);
+        match protocol {
+            Protocol::Stomp => self.broker(name, to),
+            Protocol::Ams => self.ams(name, role, to),
+        }
         self.identity(&channel, receives, to);
-        self.messaging(&channel, receives, to);
+        self.messaging(&channel, receives, protocol, to);
         to.add(&format!("{channel}.broker"), &quoted(name));
         if receives {
             to.add(&format!("{channel}.authorised"), &quoted(&dns.to_string_lossy()));
             to.origins.insert(format!("{channel}.authorised"), "--ssm-dns".to_owned());
         }
         self.log(to);
-        self.notes(receives)
+        self.notes(receives, protocol)
     }
 
-    fn check_protocol(&mut self, role: &str) {
-        let Some(Value { text, line }) = self.value(role, "protocol") else { return };
-        let key = format!("{role}.protocol");
+    fn protocol(&mut self, role: &str) -> Protocol {
+        let Some(Value { text, line }) = self.value(role, "protocol") else { return Protocol::Stomp };
         match text.to_uppercase().as_str() {
             "STOMP" => {}
-            "AMS" => {
-                let problem = "is AMS, but Sesame supports only STOMP";
-                self.complain(Some(line), &key, problem, "keep SSM for this, or use a STOMP broker");
+            "AMS" => return Protocol::Ams,
+            _ => {
+                let problem = format!("{text:?} is not a protocol");
+                self.complain(Some(line), &format!("{role}.protocol"), problem, "write STOMP or AMS");
             }
-            _ => self.complain(Some(line), &key, format!("{text:?} is not a protocol"), "write STOMP"),
+        }
+        Protocol::Stomp
+    }
+
+    /// SSM does not read `port` and `use_ssl` for AMS either.
+    fn ams(&mut self, name: &str, role: &str, to: &mut Translation) {
+        let line = self.value(role, "protocol").map_or(0, |value| value.line);
+        to.put(line, (role, "protocol"), &format!("broker.{name}.kind"), &quoted("ams"));
+        if let Some(Value { text, line }) = self.needed("broker", "host", "msg.argo.grnet.gr") {
+            to.put(line, ("broker", "host"), &format!("broker.{name}.host"), &quoted(&text));
+        }
+        if let Some(Value { text, line }) = self.needed("messaging", "ams_project", "accounting") {
+            to.put(line, ("messaging", "ams_project"), &format!("broker.{name}.project"), &quoted(&text));
+        }
+        if let Some(Value { text, line }) = self.value("messaging", "token") {
+            match Token::new(&text) {
+                Ok(token) => self.token = Some(token),
+                Err(error) => {
+                    let remedy = "write the token that AMS gave you, or remove the line to use the certificate alone";
+                    self.complain(Some(line), "messaging.token", format!("cannot be used: {error}"), remedy);
+                }
+            }
         }
     }
 
@@ -275,12 +323,17 @@ impl Ssm<'_> {
         }
     }
 
-    fn messaging(&mut self, channel: &str, receives: bool, to: &mut Translation) {
-        if let Some(Value { text, line }) = self.needed("messaging", "destination", "/queue/global.accounting.cpu") {
-            to.put(line, ("messaging", "destination"), &format!("{channel}.destination"), &quoted(&text));
+    fn messaging(&mut self, channel: &str, receives: bool, protocol: Protocol, to: &mut Translation) {
+        let (own, example) = match (protocol, receives) {
+            (Protocol::Stomp, _) => ("destination", "/queue/global.accounting.cpu"),
+            (Protocol::Ams, false) => ("destination", "gLite-APEL"),
+            (Protocol::Ams, true) => ("subscription", "IRIS-APEL"),
+        };
+        if let Some(Value { text, line }) = self.needed("messaging", "destination", example) {
+            to.put(line, ("messaging", "destination"), &format!("{channel}.{own}"), &quoted(&text));
             // A note says what a topic means to a receiver; nothing stored here is lost by it. A sender may not send to one:
             // its messages would be removed and nowhere.
-            if receives && Destination::parse(&text).promise() == Promise::Nothing {
+            if protocol == Protocol::Stomp && receives && Destination::parse(&text).promise() == Promise::Nothing {
                 to.add(&format!("{channel}.allow-topic"), "true");
             }
         }
@@ -310,7 +363,7 @@ impl Ssm<'_> {
     }
 
     /// What the file says and Sesame does not do.
-    fn notes(&mut self, receives: bool) -> Vec<String> {
+    fn notes(&mut self, receives: bool, protocol: Protocol) -> Vec<String> {
         let mut notes = Vec::new();
         let mut note = |line: usize, key: &str, text: &str| {
             notes.push(format!("{}:{line}: {key}: {text}", self.file.display()));
@@ -323,7 +376,9 @@ impl Ssm<'_> {
                 ("logging", "logfile") => note(value.line, &name, "is not written: the log goes to standard error"),
                 ("daemon", "pidfile") => note(value.line, &name, "is not written: let a service manager run Sesame"),
                 ("messaging", "destination")
-                    if receives && Destination::parse(&value.text).promise() == Promise::Nothing =>
+                    if receives
+                        && protocol == Protocol::Stomp
+                        && Destination::parse(&value.text).promise() == Promise::Nothing =>
                 {
                     note(value.line, &name, "is not a queue: what is sent while Sesame is not connected is lost");
                 }
@@ -344,6 +399,13 @@ impl Ssm<'_> {
                 _ if self.asked.contains(&(section.clone(), key.clone())) => {}
                 _ => note(value.line, &name, "is not known and has no effect"),
             }
+        }
+        if self.token.is_some()
+            && let Some(Value { line, .. }) = self.value("messaging", "token")
+        {
+            let text = "is used only if the certificate gets no token; --effective leaves it out: save it in a file, and \
+                        name that as token-file";
+            notes.push(format!("{}:{line}: messaging.token: {text}", self.file.display()));
         }
         notes
     }

@@ -248,8 +248,8 @@ fn the_shipped_configuration_is_the_defaults() {
 fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     let mut config = parse(&shipped_in_use()).unwrap();
     config.limits.workers = None;
-    config.brokers.get_mut("egi").unwrap().stomp_mut().login = None;
-    let argo = config.brokers.get_mut("argo").unwrap().ams_mut();
+    broker::stomp_mut(config.brokers.get_mut("egi").unwrap()).login = None;
+    let argo = broker::ams_mut(config.brokers.get_mut("argo").unwrap());
     (argo.token_file, argo.proxy) = (None, None);
     for sender in config.senders.values_mut() {
         (sender.recipient_certificate, sender.pipeline) = (None, None);

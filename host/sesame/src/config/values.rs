@@ -1,10 +1,9 @@
 //! Values with a form of their own: addresses of brokers and destinations.
 
 use super::broker::Protocol;
-use super::destination;
 use ams::{Subscription, Topic};
 use settings::{Complaint, complain};
-pub use stomp::Address;
+pub(super) use stomp::Address;
 use stomp::{Destination, Form, Promise};
 
 /// Reads `host:port`, `[2001:db8::1]:port`.
@@ -43,21 +42,21 @@ pub(super) fn source_example(protocol: Protocol) -> (&'static str, &'static str)
 }
 
 /// Checks what is sent to: a destination of STOMP or a topic of AMS.
-pub(super) fn target(protocol: Protocol, text: &str, allow_topic: bool) -> Result<destination::Destination, Complaint> {
+pub(super) fn target(protocol: Protocol, text: &str, allow_topic: bool) -> Result<transport::Destination, Complaint> {
     match protocol {
-        Protocol::Stomp => stomp_target(text, allow_topic).map(destination::Destination::Stomp),
+        Protocol::Stomp => stomp_target(text, allow_topic).map(transport::Destination::Stomp),
         Protocol::Ams => Topic::new(text)
-            .map(destination::Destination::Topic)
+            .map(transport::Destination::Topic)
             .map_err(|error| complain(error.to_string(), "write the name of a topic, without project and slashes")),
     }
 }
 
 /// Checks what is received from: a destination of STOMP or a subscription of AMS.
-pub(super) fn source(protocol: Protocol, text: &str, allow_topic: bool) -> Result<destination::Destination, Complaint> {
+pub(super) fn source(protocol: Protocol, text: &str, allow_topic: bool) -> Result<transport::Destination, Complaint> {
     match protocol {
-        Protocol::Stomp => destination(text, allow_topic).map(destination::Destination::Stomp),
+        Protocol::Stomp => destination(text, allow_topic).map(transport::Destination::Stomp),
         Protocol::Ams => Subscription::new(text)
-            .map(destination::Destination::Subscription)
+            .map(transport::Destination::Subscription)
             .map_err(|error| complain(error.to_string(), "write the name of a subscription")),
     }
 }

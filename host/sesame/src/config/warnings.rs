@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::broker::Broker;
 use super::{Config, OnError, Trust};
+use transport::Broker;
 use trust::CrlMode;
 
 const NFS: u64 = 0x6969;

@@ -11,13 +11,14 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::decide::unreadable;
 use super::lines::{LogLine, log_line, log_settled};
+use super::positions::ChannelPositions;
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
 use crate::channel::Channel;
 use crate::shutdown::Shutdown;
-use crate::transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
 use message::content_digest;
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
+use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
 
 /// How often the free space on the disk is checked.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
@@ -188,7 +189,7 @@ impl Receiver {
     }
 
     fn bookmark(&self) -> Bookmark {
-        Bookmark::new(Arc::clone(&self.spool.journal), self.channel.name())
+        Bookmark::new(Arc::new(ChannelPositions::of(&self.spool.journal, &self.channel)), self.channel.name())
     }
 
     async fn look_and_subscribe(&self, link: &Connected, prefetch: u32) -> (Source, Option<Subscription>) {

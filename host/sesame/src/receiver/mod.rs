@@ -15,6 +15,7 @@ mod decide;
 mod deferred;
 mod intake;
 mod lines;
+mod positions;
 mod ready;
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -29,11 +30,11 @@ pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
-use crate::transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use message::content_digest;
 use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::{CommitError, CrashLimit, Stored};
+use transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use trust::SignerListsSource;
 
 /// How long a channel pauses when nothing can be stored.
@@ -84,7 +85,7 @@ pub struct Parts {
 /// Acknowledges a delivery. [`Stored`] is the proof that it is durable; nothing else may acknowledge.
 ///
 /// ```compile_fail
-/// # async fn f(token: sesame::transport::AckToken) {
+/// # async fn f(token: transport::AckToken) {
 /// sesame::receiver::acknowledge(token, ()).unwrap();
 /// # }
 /// ```

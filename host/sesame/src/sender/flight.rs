@@ -20,11 +20,11 @@ use super::settle::Settlement;
 use super::supply::Supply;
 use super::{Blame, Ended, Ending, Stay, Window};
 use crate::shutdown::Shutdown;
-use crate::transport::{Closed, Connected, Destination, Outbound, Receipt, SendFailure};
 use message::{Code, locked};
 use smime::SealError;
 use spool::LockedElement;
 use spool::journal::PreparedKey;
+use transport::{Closed, Connected, Destination, Outbound, Receipt, SendFailure};
 
 /// Prepared messages that wait to be sealed.
 const READY: usize = 16;
@@ -258,6 +258,11 @@ impl Flight<'_> {
         if let Some(suspect) = self.alone.pop_front()
             && self.admits(&suspect).await
         {
+            if !self.link.session.takes_probes() {
+                self.lone = true;
+                self.seal(suspect);
+                return;
+            }
             locked(&self.dispatch.window).probe_sent(&suspect.element.name().to_string(), Instant::now());
             self.probe = Some(Probe::send(&self.link.session, suspect).await);
         }
@@ -328,7 +333,7 @@ impl Flight<'_> {
     async fn admits(&mut self, prepared: &Prepared) -> bool {
         let Err(why) = self.proofs.admit(prepared).await else { return true };
         self.bytes = self.bytes.saturating_sub(prepared.bytes);
-        self.dispatch.settlement.wait_for_destination(prepared, &why);
+        self.dispatch.settlement.wait_for_destination(&prepared.element, &prepared.key, &why);
         false
     }
 
@@ -373,7 +378,20 @@ impl Flight<'_> {
                     self.dispatch.settlement.refuse_element(message.element, message.key, code, words).await;
                 }
             }
-            Err(_) => {}
+            Err(SendFailure::Destination { destination, words }) => {
+                self.proofs.refused(&destination, &words);
+                if let Some(message) = self.in_flight.remove(&number) {
+                    self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.dispatch.settlement.wait_for_destination(&message.element, &message.key, &words);
+                }
+            }
+            Err(SendFailure::NotStored { words, size, limit }) => {
+                if let Some(message) = self.in_flight.remove(&number) {
+                    self.bytes = self.bytes.saturating_sub(message.bytes);
+                    self.dispatch.settlement.not_stored(message.element, message.key, (size, limit), words).await;
+                }
+            }
+            Err(SendFailure::Unanswered(_) | SendFailure::Over) => {}
         }
     }
 

@@ -46,16 +46,16 @@ use sealing::Sealing;
 pub(crate) use sealing::{Seal, destinations};
 use settle::Settlement;
 use supply::Supply;
-pub use window::{Blame, Ending, Window};
+pub use window::{Blame, Ending, Unstored, Window};
 
 use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
-use crate::transport::{self, Closed, Connected, Identity, Link, Receipt};
 use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
+use transport::{self, Closed, Connected, Identity, Link, Receipt};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -190,6 +190,7 @@ impl Sender {
             settings: Arc::clone(&settings),
             pipeline: Arc::clone(&pipeline),
             outgoing,
+            link: Arc::clone(&link),
             state: Arc::clone(&state),
             sealing: Arc::clone(&sealing),
             postponed: Arc::clone(&postponed),
@@ -198,6 +199,8 @@ impl Sender {
         let settlement = Arc::new(Settlement {
             channel: channel.clone(),
             reject: settings.reject.clone(),
+            repetition: settings.repetition.clone(),
+            fault: Mutex::default(),
             state: Arc::clone(&state),
             report: Arc::clone(&report),
             postponed: Arc::clone(&postponed),
@@ -320,7 +323,11 @@ impl Sender {
             if let Stay::UntilEmpty(deadline) = stay
                 && progress.elapsed() >= deadline
             {
-                gave_up = Some(format!("the broker took nothing for {}", message::duration::words(deadline)));
+                let last = match &ended {
+                    Ended::Lost(reason) if reason.is_failed_request() => format!(": {}", chain(reason)),
+                    _ => String::new(),
+                };
+                gave_up = Some(format!("the broker took nothing for {}{last}", message::duration::words(deadline)));
                 break;
             }
         }
@@ -332,6 +339,12 @@ impl Sender {
         match self.remedy(&error) {
             Some(remedy) => {
                 tracing::error!(channel = %self.channel, broker, error = remedy, "the broker refused a destination")
+            }
+            None if reason.is_lasting() => {
+                tracing::error!(channel = %self.channel, broker, %error, "the broker refuses our requests; all messages stay in outgoing");
+            }
+            None if reason.is_failed_request() => {
+                tracing::warn!(channel = %self.channel, broker, %error, "a request to the broker failed; its messages are sent again");
             }
             None => tracing::warn!(channel = %self.channel, broker, %error, "connection to the broker lost"),
         }
@@ -363,7 +376,8 @@ impl Sender {
             Err(error) => (0, gave_up.or_else(|| Some(chain(&error)))),
         };
         // Why a run without `--watch` ended.
-        let gave_up = gave_up.or_else(|| self.fitness.fault().filter(|_| waiting > 0));
+        let fault = || self.fitness.fault().or_else(|| self.dispatch.settlement.fault());
+        let gave_up = gave_up.or_else(|| fault().filter(|_| waiting > 0));
         Summary { sent: self.report.sent(), rejected: self.report.rejected(), waiting, gave_up }
     }
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 use crate::channel::{ActivePipeline, Channel, OpenSpool, summary};
 use crate::config;
 use crate::shutdown::Shutdown;
-use crate::transport::Destination;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
 use spool::journal::{JournalError, Prepared as Row, PreparedKey};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
+use transport::{Destination, Link};
 
 use super::postponed::{Postponed, WaitsFor};
 use super::sealing::Sealing;
@@ -104,6 +104,8 @@ pub(super) struct Preparation {
     pub(super) settings: Arc<config::Sender>,
     pub(super) pipeline: Arc<ActivePipeline>,
     pub(super) outgoing: Outgoing,
+    /// What plugins see of the broker.
+    pub(super) link: Arc<Link>,
     /// The journal and what counts crashes.
     pub(super) state: Arc<OpenSpool>,
     /// What plugins see of sealing.
@@ -206,6 +208,7 @@ impl Preparation {
         };
         // Without them a plugin assumes more than any channel adds; a fault of the keys is reported on sealing.
         let mut properties = self.sealing.current().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
+        properties.extend(self.link.properties(&key.id));
         properties.push(("element".to_owned(), name.clone()));
         let input = Input {
             message_id: &key.id,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use tokio::task::JoinSet;
 
 use super::prepare::Prepared;
-use crate::transport::{Destination, Receipt, SendFailure, Session};
+use transport::{Destination, Receipt, SendFailure, Session};
 
 /// A suspect whose probes wait for their receipts.
 pub(super) struct Probe {

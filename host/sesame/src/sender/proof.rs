@@ -22,8 +22,8 @@ use tokio::task::JoinHandle;
 use super::flight::Done;
 use super::prepare::Prepared;
 use crate::channel::Channel;
-use crate::transport::{Connected, Destination, Link, Proof, QueueAnswer};
 use message::locked;
+use transport::{Connected, Destination, Link, Proof, QueueAnswer};
 
 /// The shortest time between two looks at the queues of a session.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -126,10 +126,16 @@ impl Proofs {
     /// # Errors
     /// What is wrong with one, and what to do. It is logged when it is detected, not for every message.
     pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
+        for part in prepared.parts() {
+            if let Some(Checked::Unfit { why, until }) = self.known.get(&part.destination)
+                && *until > Instant::now()
+            {
+                return Err(why.clone());
+            }
+        }
         for destination in self.asked_about(prepared) {
             match self.known.get(&destination) {
                 Some(Checked::Fit | Checked::Unasked) => {}
-                Some(Checked::Unfit { why, until }) if *until > Instant::now() => return Err(why.clone()),
                 _ => self.first_look(destination).await?,
             }
         }
@@ -149,15 +155,24 @@ impl Proofs {
                 Ok(())
             }
             QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => {
-                tracing::error!(
-                    channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
-                    "nothing is sent to this destination; its messages stay in outgoing",
-                );
-                let until = Instant::now() + BELIEVED;
-                self.known.insert(destination, Checked::Unfit { why: why.clone(), until });
+                self.refused(&destination, &why);
                 Err(why)
             }
         }
+    }
+
+    /// Nothing is sent to a destination for a while. Logged once while that lasts.
+    pub(super) fn refused(&mut self, destination: &Destination, why: &str) {
+        let now = Instant::now();
+        let known = matches!(self.known.get(destination), Some(Checked::Unfit { until, .. }) if *until > now);
+        if known {
+            return;
+        }
+        tracing::error!(
+            channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
+            "nothing is sent to this destination; its messages stay in outgoing",
+        );
+        self.known.insert(destination.clone(), Checked::Unfit { why: why.to_owned(), until: now + BELIEVED });
     }
 
     /// Takes a message with all its receipts; gives it back where the receipts are proof enough.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crate::config;
-use crate::transport::{Destination, Identity};
 use message::{MessageId, locked};
 use smime::{SealError, SealPolicy, Sealed, Sealer, ToSeal};
+use transport::{Destination, Identity};
 use trust::{Credential, OwnFault, RecipientCertificate, RecipientSource, Role, Trust, TrustStore};
 
 /// How long a [`Seal`] is used, by the clock that certificates are compared with when it is made.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, oneshot};
 
@@ -13,15 +13,19 @@ use message::{Code, Fate, Finding, LogLine, MessageId, content_digest, locked};
 use plugins::Refused;
 use spool::journal::{Disposition, Facts, Key, PreparedKey, Sent};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Removal, SpoolError, Stored};
+use transport::Receipt;
 
 use super::postponed::{Postponed, WaitsFor};
-use super::prepare::Prepared;
 use super::proof::Proved;
 use super::report::Report;
-use super::{Settled, Window, remove};
+use super::{Settled, Unstored, Window, remove};
+use crate::config::Repetition;
 
 /// The largest content that is put into a reject queue, in bytes; a larger file stays where it is.
 const LARGEST_SET_ASIDE: u64 = 1 << 30;
+
+/// Tenths of the broker's limit above which the size may be why it could not store a message.
+const NEAR_LIMIT_TENTHS: usize = 9;
 
 /// An element that is refused, and why.
 #[derive(Debug)]
@@ -79,6 +83,10 @@ pub(super) struct Settlement {
     pub(super) channel: Channel,
     /// The reject queue.
     pub(super) reject: PathBuf,
+    /// How often a message is tried that the broker could not store.
+    pub(super) repetition: Repetition,
+    /// Why a message was last left in outgoing that the broker answered.
+    pub(super) fault: Mutex<Option<String>>,
     /// The journal and what writes to the reject queue.
     pub(super) state: Arc<OpenSpool>,
     pub(super) report: Arc<Report>,
@@ -122,9 +130,10 @@ impl Settlement {
             let (element, key, receipts, at) = done.into_parts();
             let name = element.name().to_string();
             let id = key.id.as_str();
+            let detail = self.log_as_ssm(&receipts);
             Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
             self.report.fate(&name, Some(&key.id), Fate::Sent, None);
-            notes.push((name, Sent { key, broker: broker.to_owned(), at }));
+            notes.push((name, Sent { key, broker: broker.to_owned(), at, detail }));
             settled.push((element, Settled::Sent(receipts, held)));
         }
         self.report.count_sent(settled.len());
@@ -138,6 +147,18 @@ impl Settlement {
             let error = message::cause::chain(&error);
             tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
         }
+    }
+
+    /// The line that SSM logs, which readers of its log parse, for each part that AMS stored; AMS's ids for the journal.
+    fn log_as_ssm(&self, receipts: &[Receipt]) -> Option<String> {
+        let mut ids = Vec::new();
+        for receipt in receipts {
+            if let Receipt::Ams { message, id } = receipt {
+                tracing::info!(channel = %self.channel, "Sent {message}, Argo ID: {id}");
+                ids.push(id.to_string());
+            }
+        }
+        (!ids.is_empty()).then(|| format!("Argo ID {}", ids.join(", ")))
     }
 
     fn remove_settled(&self, element: LockedElement, settled: Settled) {
@@ -176,12 +197,67 @@ impl Settlement {
     }
 
     /// Leaves a message in outgoing because its destination stores nothing now; that was logged when it was detected.
-    pub(super) fn wait_for_destination(&self, prepared: &Prepared, why: &str) {
-        let Prepared { element, key, .. } = prepared;
+    pub(super) fn wait_for_destination(&self, element: &LockedElement, key: &PreparedKey, why: &str) {
+        *locked(&self.fault) = Some(why.to_owned());
         let name = element.name().to_string();
         tracing::debug!(channel = %self.channel, id = %key.id, element = name, why, "message waits for its destination");
         self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
         self.postponed.postpone(&name, 1, None, WaitsFor::Attempt);
+    }
+
+    /// Leaves a message in outgoing that the broker could not store, or refuses it after the last counted attempt.
+    pub(super) async fn not_stored(
+        &self,
+        element: LockedElement,
+        key: PreparedKey,
+        (size, limit): (usize, usize),
+        words: String,
+    ) {
+        let name = element.name().to_string();
+        let near_limit = size > limit / 10 * NEAR_LIMIT_TENTHS;
+        let Unstored { failures, counts, hopeless } =
+            locked(&self.window).not_stored(&name, near_limit, &self.repetition, Instant::now());
+        let attempts = if counts { self.count_attempt(&key).await } else { 0 };
+        let why = format!("{words}; it takes up to {size} bytes of max-message, {limit}");
+        if hopeless || attempts >= self.repetition.attempts {
+            let (code, advice) = if near_limit {
+                (
+                    Code::TooLarge,
+                    "near the limit the size is the likely cause: lower max-message; builtin:split-records splits messages",
+                )
+            } else {
+                (Code::BrokerRefused, "the broker stored other messages meanwhile")
+            };
+            let attempts = attempts.max(failures);
+            self.refuse_element(element, key, code, format!("after {attempts} attempts: {why}; {advice}")).await;
+            return;
+        }
+        tracing::warn!(
+            channel = %self.channel, id = %key.id, element = name, attempt = failures, error = why,
+            "the broker could not store a message; it stays in outgoing and is sent again",
+        );
+        self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(&why));
+        *locked(&self.fault) = Some(why);
+    }
+
+    /// Counts a failed attempt, also across restarts; how many there are.
+    async fn count_attempt(&self, key: &PreparedKey) -> u32 {
+        let (state, channel, keys) = (Arc::clone(&self.state), self.channel.clone(), [key.clone()]);
+        let counted =
+            tokio::task::spawn_blocking(move || state.journal.count_send_attempts(channel.name(), &keys)).await;
+        match counted {
+            Ok(Ok(counts)) => counts.first().copied().unwrap_or_default(),
+            Ok(Err(error)) => {
+                tracing::error!(channel = %self.channel, error = message::cause::chain(&error), "cannot write the journal");
+                0
+            }
+            Err(_) => 0,
+        }
+    }
+
+    /// Why a message was last left in outgoing that the broker answered.
+    pub(super) fn fault(&self) -> Option<String> {
+        locked(&self.fault).clone()
     }
 
     /// Ends a message all of whose parts are in the reject queue.

@@ -13,9 +13,17 @@
 //! An empty probe is not typical of messages: a full queue may take it and nothing else. So probes alone suffice
 //! to refuse one element, and the next one only after the broker took a message.
 //! Between its tries a suspect is held back, 1 s doubled up to 5 minutes; up to 4 s where the last probe was taken.
+//!
+//! A broker that answers each message (AMS) says which one it could not store, not whether that is the message's fault. Such
+//! a failure counts against the element if the broker took another message since its first failure, or if the element is
+//! near the broker's limit. It is refused after `attempts` of those. One near the limit is refused after three failures where
+//! others are taken, for that is what a message that is too large looks like.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use crate::channel::back_off;
+use crate::config::Repetition;
 
 /// Failures with an ERROR frame after which an element is refused.
 const ERROR_FAILURES: u32 = 3;
@@ -49,6 +57,17 @@ pub enum Blame {
     Hold(String),
     /// The broker will not take the element: it goes to the reject queue.
     Refuse(String),
+}
+
+/// What a failure to store an element means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unstored {
+    /// How often it failed.
+    pub failures: u32,
+    /// It counts as an attempt.
+    pub counts: bool,
+    /// The element will never be stored.
+    pub hopeless: bool,
 }
 
 #[derive(Debug)]
@@ -179,21 +198,45 @@ impl Window {
         }
     }
 
+    /// The broker could not store `element`, which is `near_limit` or not.
+    pub fn not_stored(&mut self, element: &str, near_limit: bool, repetition: &Repetition, now: Instant) -> Unstored {
+        let messages = self.messages;
+        let suspect = self.suspect(element, now);
+        suspect.failures += 1;
+        let failures = suspect.failures;
+        let others_pass = messages > suspect.messages_at_first;
+        let hold = match failures.checked_sub(TRIES) {
+            None | Some(0) => FIRST_HOLD.saturating_mul(1 << (failures - 1)),
+            Some(later) => back_off(repetition, later),
+        };
+        suspect.until = now + hold;
+        Unstored {
+            failures,
+            counts: near_limit || others_pass,
+            hopeless: near_limit && others_pass && failures >= ERROR_FAILURES,
+        }
+    }
+
     /// Forgets an element that is gone.
     pub fn forget(&mut self, element: &str) {
         self.suspects.remove(element);
     }
 
-    fn blame(&mut self, element: &str, ending: Ending, now: Instant) -> Blame {
+    fn suspect(&mut self, element: &str, now: Instant) -> &mut Suspect {
         let (receipts, messages) = (self.receipts, self.messages);
-        let suspect = self.suspects.entry(element.to_owned()).or_insert(Suspect {
+        self.suspects.entry(element.to_owned()).or_insert(Suspect {
             failures: 0,
             weight: 0,
             receipts_at_first: receipts,
             messages_at_first: messages,
             probed: false,
             until: now,
-        });
+        })
+    }
+
+    fn blame(&mut self, element: &str, ending: Ending, now: Instant) -> Blame {
+        let (receipts, messages) = (self.receipts, self.messages);
+        let suspect = self.suspect(element, now);
         suspect.failures += 1;
         let weight = if ending == Ending::Break { ERROR_FAILURES } else { BREAK_FAILURES };
         let others_pass = receipts > suspect.receipts_at_first;
@@ -324,6 +367,29 @@ mod tests {
             assert_eq!(window.broke(&bad, Ending::Error, now), Blame::Hold("7".into()));
         }
         assert_eq!(window.next_retry(now), None);
+    }
+
+    #[test]
+    fn what_cannot_be_stored_counts_only_while_others_are_taken() {
+        let mut window = Window::new(4);
+        let (now, repetition) = (Instant::now(), Repetition::default());
+        let counts = |window: &mut Window| window.not_stored("7", false, &repetition, now).counts;
+        assert!((0..20).all(|_| !counts(&mut window)), "server trouble counts against no message");
+        window.receipt("8");
+        assert!(counts(&mut window) && window.goes_alone("7") && window.holds("7", now));
+        window.receipt("7");
+        assert!(!counts(&mut window), "it was stored meanwhile");
+    }
+
+    #[test]
+    fn what_is_near_the_limit_is_never_tried_without_end() {
+        let mut window = Window::new(4);
+        let (now, repetition) = (Instant::now(), Repetition::default());
+        let fails = |window: &mut Window| window.not_stored("7", true, &repetition, now);
+        assert_eq!(fails(&mut window), Unstored { failures: 1, counts: true, hopeless: false });
+        window.receipt("8");
+        assert!(!fails(&mut window).hopeless, "trouble may pass");
+        assert!(fails(&mut window).hopeless);
     }
 
     #[test]

@@ -17,10 +17,10 @@ use crate::config::{Config, Selection};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
-use crate::transport::{Identity, Link};
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::Outgoing;
+use transport::{Identity, Link};
 
 mod housekeeping;
 mod manager;

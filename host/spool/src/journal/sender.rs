@@ -62,6 +62,8 @@ pub struct Sent {
     pub broker: String,
     /// When the last receipt arrived.
     pub at: SystemTime,
+    /// What the broker said of it, such as its own id.
+    pub detail: Option<String>,
 }
 
 /// An output as stored in a row; `payload` is a row of the table of that name.
@@ -115,7 +117,7 @@ impl Journal {
             let channel = number(db, Kind::Channel, channel)?;
             for sent in batch {
                 let broker = optional_number(db, Kind::Broker, &sent.broker)?;
-                finish(db, channel, &sent.key, SENT, milliseconds(sent.at), broker, None)?;
+                finish(db, channel, &sent.key, SENT, milliseconds(sent.at), broker, sent.detail.as_deref())?;
             }
             Ok(())
         })

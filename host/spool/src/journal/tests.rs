@@ -90,7 +90,7 @@ fn prepared_outputs_are_kept_until_they_are_sent() {
     assert_eq!(read, [Some(batch[0].clone()), Some(batch[1].clone()), None]);
     assert_eq!(journal.prepared("other", &[key("a")]).unwrap(), [None]);
     assert_eq!(journal.count_send_attempts("c", &[key("a"), key("x")]).unwrap(), [1, 0]);
-    let sent = Sent { key: key("a"), broker: "mq1".to_owned(), at: SystemTime::now() };
+    let sent = Sent { key: key("a"), broker: "mq1".to_owned(), at: SystemTime::now(), detail: None };
     journal.record_sent("c", &[sent]).unwrap();
     assert_eq!(journal.prepared("c", &[key("a")]).unwrap(), [None]);
     let left: Vec<String> = journal.unfinished("c").unwrap().into_iter().map(|(element, _)| element).collect();
@@ -179,7 +179,7 @@ fn the_trace_of_a_sent_message_has_its_routes_if_recorded() {
     let journal = scratch.open();
     let output =
         |routes: &[&str]| Output { routes: routes.iter().map(|r| (*r).to_owned()).collect(), ..Output::default() };
-    let sent = |text: &str| Sent { key: key(text), broker: "mq1".to_owned(), at: SystemTime::now() };
+    let sent = |text: &str| Sent { key: key(text), broker: "mq1".to_owned(), at: SystemTime::now(), detail: None };
     journal.record_prepared("c", &[prepared("a", vec![output(&["x", "y"]), output(&["y", "default"])])]).unwrap();
     journal.record_prepared("c", &[prepared("b", vec![output(&[])])]).unwrap();
     journal.record_sent("c", &[sent("a"), sent("b")]).unwrap();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Found;
-use crate::config::{Broker, Config, Credential, Trust};
+use crate::config::{Config, Credential, Trust};
 use crate::service::Shared;
-use crate::transport::{Identity, Link};
+use transport::{Broker, Identity, Link};
 
 /// How long a DISCONNECT may take.
 pub(super) const DISCONNECT_GRACE: Duration = Duration::from_secs(2);

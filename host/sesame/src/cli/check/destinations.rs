@@ -1,18 +1,17 @@
-//! Asks every broker what the destinations of its channels are: a queue that is not there, a stream, a queue that was
-//! declared with arguments; and compares the largest message with the largest frame that RabbitMQ takes.
+//! Asks every broker what the destinations of its channels are: a queue, a topic or a subscription that is not there, a
+//! stream, a queue that was declared with arguments; and compares the largest message with the largest frame that RabbitMQ takes.
 //!
 //! Nothing is sent or received, and no queue is declared that is not there.
 
 use super::Found;
 use super::brokers::identity_of;
 use crate::channel::Channel;
-use crate::config::Destination;
-use crate::config::{self, Broker, Config, Credential, Trust};
+use crate::config::{self, Config, Credential, Trust};
 use crate::sender::Seal;
 use crate::service::Shared;
-use crate::transport::{Connected, Identity, Link};
 use message::MessageId;
 use stomp::{Form, Promise, QueueState, rabbitmq};
+use transport::{Broker, Connected, Destination, Examined, Identity, Link};
 
 /// The frame that RabbitMQ takes at most unless `stomp.max_frame_size` says otherwise, since 3.12.2
 /// (rabbitmq-server pull request 8802), in bytes.
@@ -79,6 +78,14 @@ async fn connect(broker: &Broker, identity: &Identity, shared: &Shared) -> Optio
 }
 
 async fn look(target: &Target<'_>, destination: &Destination, link: &Link, connected: &Connected) -> Option<Found> {
+    if let Some(examined) = link.examine(destination).await {
+        let subject = target.channel.section();
+        return Some(match examined {
+            Examined::Fit(text) => Found::ok(subject, text),
+            Examined::Doubtful(text) => Found::warning(subject, text),
+            Examined::Unfit(text) => Found::error(subject, text),
+        });
+    }
     let (Some(link), Destination::Stomp(destination)) = (link.stomp(), destination) else { return None };
     let server = connected.session.server();
     let subject = target.channel.section();

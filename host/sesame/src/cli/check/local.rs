@@ -16,11 +16,11 @@ use crate::channel::{Channel, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
 use crate::sender::Seal;
 use crate::service::{Shared, directory as directory_of, pipeline};
-use crate::transport::Identity;
 use message::cause::chain;
 use smime::SealError;
 use spool::journal::Journal;
 use spool::{Outgoing, SpoolError, SpoolLock};
+use transport::Identity;
 use trust::tls::client_faults;
 use trust::{
     Credential, CredentialSource, OwnFault, PathError, RecipientCertificate, Role, SignerListsSource, Trust,
@@ -53,7 +53,7 @@ struct Uses {
 
 /// What all channels with this pair of settings do with the certificate.
 fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Uses {
-    let tls = |broker: &String| config.brokers.get(broker).is_some_and(config::Broker::has_tls);
+    let tls = |broker: &String| config.brokers.get(broker).is_some_and(transport::Broker::has_tls);
     let mut uses = Uses::default();
     for sender in config.senders.values().filter(|sender| (&sender.credential, &sender.trust) == identity) {
         uses.signs = true;

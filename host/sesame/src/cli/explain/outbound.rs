@@ -47,7 +47,10 @@ pub(super) fn explain(
     let pipeline = pipeline(&shared, config, channel)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
-    let properties = seal.properties(&id)?;
+    let mut properties = seal.properties(&id)?;
+    if let Some(broker) = config.brokers.get(&sender.broker) {
+        properties.extend(transport::properties(broker, &id));
+    }
     let input = Input { properties: &properties, ..plain_input(&id, &sender.destination) };
     let outcome = pipeline.run(&input, content);
     let mut refused = None;

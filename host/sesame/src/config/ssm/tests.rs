@@ -66,10 +66,14 @@ fn mistakes(text: &str) -> String {
     errors.mistakes().iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+fn stomp(config: &Config, name: &str) -> transport::StompBroker {
+    crate::config::broker::stomp_mut(&mut config.brokers[name].clone()).clone()
+}
+
 #[test]
 fn a_sender_is_read_as_it_is() {
     let config = translated(SENDER, "sender").unwrap();
-    let (broker, sender) = (config.brokers["sender"].clone().stomp_mut().clone(), &config.senders["sender"]);
+    let (broker, sender) = (stomp(&config, "sender"), &config.senders["sender"]);
     assert_eq!((broker.hosts[0].to_string().as_str(), broker.tls), ("mq.example.org:61614", true));
     assert_eq!(sender.broker, "sender");
     assert_eq!(sender.credential.certificate, Path::new("/etc/grid-security/hostcert.pem"));
@@ -114,7 +118,7 @@ fn a_sender_may_not_send_to_what_is_no_queue() {
 #[test]
 fn a_receiver_is_known_by_its_sections() {
     let config = translated(RECEIVER, "receiver").unwrap();
-    let (broker, receiver) = (config.brokers["receiver"].clone().stomp_mut().clone(), &config.receivers["receiver"]);
+    let (broker, receiver) = (stomp(&config, "receiver"), &config.receivers["receiver"]);
     assert_eq!((broker.hosts[0].to_string().as_str(), broker.tls), ("mq.example.org:61613", false));
     assert_eq!((receiver.destination.as_str(), receiver.allow_topic), ("/topic/100%", true));
     assert_eq!(receiver.spool, Path::new("/var/spool/apel/receiver"));
@@ -172,13 +176,13 @@ fn what_lacks_is_told_by_section_and_key() {
 #[test]
 fn what_cannot_be_followed_is_a_mistake() {
     for (from, to, expected) in [
-        ("= STOMP", "= AMS", "3: sender.protocol: is AMS, but Sesame supports only STOMP"),
         ("= STOMP", "= HTTP", "3: sender.protocol: \"HTTP\" is not a protocol"),
         ("port: 61614", "port: 61614\nuse_ssl: maybe", "8: broker.use_ssl: \"maybe\" is neither"),
         ("level: DEBUG", "level: LOUD", "24: logging.level: \"LOUD\" is not a level"),
         ("port: 61614", "  port: 61614", "7: : is indented, and so continues the value of the line before it"),
         ("port: 61614", "port: 61614\nPort = 1", "8: broker.port: is there twice"),
         ("console: true", "console", "25: logging: \"console\" has no value"),
+        ("console: true", "token s3cr3t", "25: logging: \"token\" has no value"),
         ("console: true", "console: %(level)s", "25: logging.console: refers to another key, which is not supported"),
         ("[logging]", "[broker]", "22: : section [broker] appears twice"),
         ("[sender]", "sender", "2: : is before the first section"),
@@ -227,5 +231,70 @@ fn several_files_are_several_channels() {
         "none.cfg: does not exist; put SSM's",
     ] {
         assert!(errors.contains(expected), "{expected} not in {errors}");
+    }
+}
+
+const AMS: &str = "\
+[sender]
+protocol: AMS
+[broker]
+host: msg.argo.grnet.gr
+port: 61614
+use_ssl: true
+[certificates]
+certificate: /etc/grid-security/hostcert.pem
+key: /etc/grid-security/hostkey.pem
+capath: /etc/grid-security/certificates
+[messaging]
+ams_project: accounting
+destination: gLite-APEL
+token: s3cr3t
+path: /var/spool/apel/outgoing
+path_type: directory
+";
+
+#[test]
+fn ams_is_read_as_it_is_in_both_roles() {
+    let mut config = translated(AMS, "sender").unwrap();
+    let sender = &config.senders["sender"];
+    assert_eq!((sender.destination.as_str(), sender.format), ("gLite-APEL", Format::Directory));
+    let broker = crate::config::broker::ams_mut(config.brokers.get_mut("sender").unwrap());
+    assert_eq!(broker.host.to_string(), "msg.argo.grnet.gr:443");
+    assert_eq!(broker.authentication.to_string(), "msg.argo.grnet.gr:8443");
+    assert_eq!(broker.project.as_str(), "accounting");
+    assert_eq!(broker.token_otherwise, Some(Token::new("s3cr3t").unwrap()));
+    let mut config = translated(&AMS.replace("[sender]", "[receiver]"), "receiver").unwrap();
+    assert_eq!(config.receivers["receiver"].destination.as_str(), "gLite-APEL");
+    assert!(crate::config::broker::ams_mut(config.brokers.get_mut("receiver").unwrap()).token_otherwise.is_some());
+}
+
+#[test]
+fn the_token_of_ams_is_shown_nowhere() {
+    let config = translated(AMS, "sender").unwrap();
+    assert!(config.notes.iter().any(|note| note.contains(":14: messaging.token: ") && note.contains("token-file")));
+    for shown in [format!("{config:?}"), config.effective_toml(), config.warnings().join("\n")] {
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+    let without = translated(&AMS.replace("token: s3cr3t\n", ""), "sender").unwrap();
+    assert_ne!(without.brokers, config.brokers, "a changed token is a changed broker");
+    for line in ["token: s3cr3t t0k3n", "token s3cr3t", "token: %s3cr3t", "token: s3cr3t\ntoken: s3cr3t"] {
+        let errors = translated(&AMS.replace("token: s3cr3t", line), "sender").unwrap_err().to_string();
+        assert!(errors.contains(":14: ") || errors.contains(":15: "), "{errors}");
+        assert!(!errors.contains("s3cr3t"), "{errors}");
+    }
+}
+
+#[test]
+fn mistakes_of_ams_have_the_lines_and_keys_of_the_file() {
+    for (from, to, expected) in [
+        ("ams_project: accounting", "", "messaging.ams_project: is missing"),
+        ("host: msg", "host: https://msg", "4: broker.host: "),
+        ("project: accounting", "project: a/b", "12: messaging.ams_project: "),
+        ("gLite-APEL", "/queue/a", "13: messaging.destination: "),
+    ] {
+        for role in ["[sender]", "[receiver]"] {
+            let shown = mistakes(&AMS.replace(from, to).replace("[sender]", role));
+            assert!(shown.starts_with(expected), "{expected}\nnot in\n{shown}");
+        }
     }
 }

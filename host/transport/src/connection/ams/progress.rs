@@ -6,11 +6,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::connection::bookmark::{Bookmark, Position, PositionError};
 use ams::Offsets;
 use message::cause::chain;
-use spool::journal::Position;
-
-use crate::transport::Bookmark;
 
 /// What lasts is said again after this long.
 pub(super) const SAY_AGAIN: Duration = Duration::from_secs(300);
@@ -73,7 +71,7 @@ impl Progress {
         let source = format!("{place}/{subscription}");
         let found = bookmark.load(source.clone()).await;
         let position = found.unwrap_or_else(|error| {
-            tracing::error!(channel = bookmark.channel(), error = chain(&error), "cannot read the journal");
+            tracing::error!(channel = bookmark.channel(), error = chain(error.as_ref()), "cannot read the journal");
             None
         });
         Self {
@@ -186,9 +184,13 @@ impl Progress {
         self.bookmark.channel()
     }
 
-    fn say(&self, written: Result<(), spool::journal::JournalError>) {
+    fn say(&self, written: Result<(), PositionError>) {
         if let Err(error) = written {
-            tracing::error!(channel = self.bookmark.channel(), error = chain(&error), "cannot write the journal");
+            tracing::error!(
+                channel = self.bookmark.channel(),
+                error = chain(error.as_ref()),
+                "cannot write the journal"
+            );
         }
     }
 }
@@ -234,20 +236,39 @@ impl Others {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
-    use spool::journal::Journal;
+    use message::locked;
 
     use super::*;
+    use crate::Positions;
 
-    async fn progress(journal: &Arc<Journal>) -> Progress {
-        Progress::load(Bookmark::new(Arc::clone(journal), "central"), "ams.example.org/accounting", "s").await
+    /// Keeps the position of one source.
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<Option<Position>>);
+
+    impl Positions for Memory {
+        fn load(&self, _: &str) -> Result<Option<Position>, PositionError> {
+            Ok(*locked(&self.0))
+        }
+
+        fn note(&self, source: &str, position: &Position) -> Result<(), PositionError> {
+            self.record(source, position)
+        }
+
+        fn record(&self, _: &str, position: &Position) -> Result<(), PositionError> {
+            *locked(&self.0) = Some(*position);
+            Ok(())
+        }
+    }
+
+    async fn progress(memory: &Arc<Memory>) -> Progress {
+        Progress::load(Bookmark::new(Arc::clone(memory) as _, "central"), "ams.example.org/accounting", "s").await
     }
 
     #[tokio::test]
     async fn a_gap_is_seen_across_a_restart_and_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Arc::new(Journal::open(&folder.path().join("journal")).unwrap());
+        let journal = Arc::new(Memory::default());
         let mut first = progress(&journal).await;
         assert_eq!((first.look(&[40, 41]), first.is_again(40)), (vec![], false), "the first run knows nothing");
         first.deliver(41).await;

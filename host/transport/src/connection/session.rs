@@ -29,9 +29,12 @@ pub enum Receipt {
     /// A RECEIPT frame.
     Stomp(::stomp::Receipt),
     /// The id that AMS gave a message.
-    Ams(::ams::MessageId),
-    /// The answer to a probe.
-    Probe,
+    Ams {
+        /// The message's id.
+        message: String,
+        /// AMS's id.
+        id: ::ams::MessageId,
+    },
 }
 
 /// What proves that the broker keeps a message.
@@ -100,15 +103,18 @@ impl Session {
         Ok(PendingReceipt::Stomp(session.send(frame).await?))
     }
 
-    /// Finds out whether the broker takes anything for `destination`, by an empty message that every receiver ignores or by
-    /// a question.
+    /// Whether an empty message shows that the broker takes messages. AMS says of each message what became of it, and
+    /// receivers of SSM reject an empty one that comes from AMS.
+    #[must_use]
+    pub fn takes_probes(&self) -> bool {
+        matches!(self, Self::Stomp(_))
+    }
+
+    /// Finds out whether the broker takes anything for `destination`, by an empty message that every receiver ignores.
     ///
     /// # Errors
     /// [`SendFailure`].
     pub async fn probe(&self, destination: Destination) -> Result<PendingReceipt, SendFailure> {
-        if let Self::Ams(session) = self {
-            return Ok(PendingReceipt::Ams(session.probe().await?));
-        }
         let (id, headers, body) = (PING.to_owned(), Vec::new(), Bytes::new());
         self.send(Outbound { destination, id, headers, body }).await
     }
@@ -135,10 +141,7 @@ impl Session {
     pub async fn disconnect(&self, grace: Duration) -> bool {
         match self {
             Self::Stomp(session) => session.disconnect(grace).await,
-            Self::Ams(session) => {
-                session.disconnect(grace).await;
-                true
-            }
+            Self::Ams(session) => session.disconnect(grace).await,
         }
     }
 }

@@ -1,10 +1,4 @@
-//! What senders and receivers ask of a broker, whatever protocol it speaks.
-//!
-//! Start with [`Link`]: it connects and gives a [`Session`], which sends ([`Outbound`] → [`Receipt`]) and subscribes
-//! ([`Delivery`], [`AckToken`]). Senders and receivers name no protocol: what differs is answered here, for instance
-//! whether a receipt proves anything ([`Proof`]).
-//!
-//! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
+//! Connections to brokers: each question has one answer for either protocol.
 
 mod ams;
 mod bookmark;
@@ -18,14 +12,16 @@ use std::sync::Arc;
 
 use trust::{CredentialSource, Trust};
 
-pub use self::ams::{AmsClosed, AmsSession};
-pub(crate) use self::stomp::remedy;
-pub use crate::config::Destination;
+use crate::destination::Destination;
+
+pub use self::ams::{AmsClosed, AmsSession, Examined};
+pub use self::stomp::{StompLink, remedy};
 pub use ::stomp::Reservation;
-pub use bookmark::Bookmark;
+pub use bookmark::{Bookmark, Position, PositionError, Positions};
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
-pub use link::{Connected, Link, LinkError, QueueAnswer, Source};
+
+pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
 /// The header by which SSM names a message.

@@ -3,6 +3,7 @@
 //! AMS has no connection that could break: a session here is a series of requests, and it ends with the first one that
 //! says something about AMS or our access to it rather than about a message.
 
+mod examine;
 mod pace;
 mod progress;
 mod publisher;
@@ -15,15 +16,16 @@ use std::time::Duration;
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
 use message::cause::chain;
 use stomp::MemoryBudget;
-use tokio::sync::{Mutex, RwLock, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::link::{Connected, LinkError};
 use super::{Bookmark, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
-use crate::config::{self, AmsBroker};
+use crate::AmsBroker;
+pub use examine::Examined;
 use pace::Pace;
 use progress::Progress;
 pub(super) use publisher::Published;
-use publisher::Request;
+use publisher::{Pending, Request};
 pub(super) use puller::{Ack, Pulled};
 
 /// The longest first pause after a failed round; it doubles from one to the next.
@@ -32,6 +34,12 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// The shortest pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// What to do about a message that is too large.
+const SPLITTER: &str = "builtin:split-records splits messages";
+/// Room for the attributes that plugins add to a message, in bytes.
+const ATTRIBUTES: usize = 1024;
+/// The longest number at the end of the id of a part.
+const PART: &str = ".000000000";
 /// The time in which AMS wants acknowledgements where it does not say another.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The attribute by which SSM names a message.
@@ -64,9 +72,16 @@ pub enum AmsClosed {
 }
 
 impl AmsClosed {
-    /// Whether AMS, or what is between, failed in a way that a message may have caused: it refused no access.
+    /// Whether a message may have caused it: the connection broke, or no answer came. Of an error that AMS or a load
+    /// balancer answers, it is known whether it concerns a message.
     pub(super) fn may_be_by_a_message(&self) -> bool {
-        matches!(self, Self::Failed(error) if error.is_transient() && !matches!(error.fault(), Fault::Token(_) | Fault::Connect(_)))
+        matches!(self, Self::Failed(error) if error.may_have_been_taken()
+            && error.is_transient() && !matches!(error.fault(), Fault::Backend { .. } | Fault::Unavailable { .. }))
+    }
+
+    /// Whether it does not pass by itself.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Failed(error) if !error.is_transient())
     }
 }
 
@@ -76,9 +91,9 @@ pub struct AmsSession {
     client: Client,
     max_message: usize,
     requests: mpsc::Sender<Request>,
+    /// How many messages have no answer yet, and how many subscriptions are open.
+    pending: Arc<watch::Sender<usize>>,
     closing: Arc<watch::Sender<Option<AmsClosed>>>,
-    /// Held for reading by what still has to acknowledge.
-    at_work: Arc<RwLock<()>>,
 }
 
 impl AmsLink {
@@ -86,11 +101,12 @@ impl AmsLink {
         let trust = || Arc::clone(&identity.trust);
         let tls = trust::tls::client_config(trust(), None, broker.allow_cn)?;
         let token = match &broker.token_file {
-            Some(file) => TokenSource::Fixed(config::read_token(file)?),
+            Some(file) => TokenSource::Fixed(AmsBroker::read_token(file)?),
             None => {
                 let own = Some(Arc::clone(&identity.credential));
                 let tls = trust::tls::client_config(trust(), own, broker.allow_cn)?;
-                TokenSource::X509 { service: broker.authentication.clone(), tls }
+                let otherwise = broker.token_otherwise.clone();
+                TokenSource::X509 { service: broker.authentication.clone(), tls, otherwise }
             }
         };
         let mut settings = Settings::new(broker.host.clone(), broker.project.clone(), tls, token);
@@ -171,9 +187,13 @@ impl AmsLink {
             deadline: if deadline.is_zero() { DEADLINE } else { deadline },
             progress: Progress::load(bookmark, &self.broker, subscription.as_str()).await,
             failures: Arc::clone(&self.failures),
-            _at_work: Arc::clone(&session.at_work).read_owned().await,
+            _pending: Pending::new(&session.pending),
         };
         Ok(Subscription::Ams(puller::start(session, parts)))
+    }
+
+    pub(super) async fn examine(&self, destination: &Destination) -> Option<Examined> {
+        examine::examine(&self.client, destination).await
     }
 
     pub(super) async fn served(&self) {
@@ -195,29 +215,22 @@ impl AmsSession {
     fn start(client: Client, max_message: usize) -> Self {
         let (closing, _) = watch::channel(None);
         let closing = Arc::new(closing);
-        let requests = publisher::start(client.clone(), Arc::clone(&closing));
-        Self { client, max_message, requests, closing, at_work: Arc::default() }
+        let requests = publisher::start(client.clone(), max_message, Arc::clone(&closing));
+        Self { client, max_message, requests, pending: Arc::new(watch::Sender::new(0)), closing }
     }
 
     /// Why a message cannot be stored by AMS; `None` if it can.
     pub(super) fn too_large(&self, message: &Outbound) -> Option<String> {
-        let found = publication(message).check(self.max_message).err()?;
-        Some(format!("{found}; builtin:split-records splits messages"))
+        let ams::TooLarge { size, max } = publication(message).check(self.max_message).err()?;
+        Some(format!("AMS would store up to {size} bytes for it, more than max-message, {max}; {SPLITTER}"))
     }
 
     pub(super) async fn send(&self, message: Outbound) -> Result<Published, super::SendFailure> {
         let Destination::Topic(topic) = &message.destination else { return Err(super::SendFailure::Over) };
-        let (request, answer) = Request::new(topic.clone(), publication(&message));
+        let pending = Pending::new(&self.pending);
+        let (request, answer) = Request::new(topic.clone(), publication(&message), pending);
         self.requests.send(request).await.map_err(|_| super::SendFailure::Over)?;
         Ok(answer)
-    }
-
-    /// Whether AMS answers, which says that it took no offence at anything before.
-    pub(super) async fn probe(&self) -> Result<Published, super::SendFailure> {
-        match self.client.version().await {
-            Ok(_) => Ok(Published::probe()),
-            Err(_) => Err(super::SendFailure::Over),
-        }
     }
 
     pub(super) async fn closed(&self) -> AmsClosed {
@@ -226,12 +239,28 @@ impl AmsSession {
         reason.unwrap_or(AmsClosed::ByUs)
     }
 
-    /// Ends the session, after `grace` at the latest, once what is durable is acknowledged. Other requests in flight are
-    /// given up; what they did is found out by the next session.
-    pub(super) async fn disconnect(&self, grace: Duration) {
-        let _ = tokio::time::timeout(grace, self.at_work.write()).await;
+    /// Ends the session once every message given so far has its answer and what is durable is acknowledged, or after `grace`:
+    /// false then, and requests in flight are given up. What they did is found out by the next session.
+    pub(super) async fn disconnect(&self, grace: Duration) -> bool {
+        let (mut pending, mut over) = (self.pending.subscribe(), self.closing.subscribe());
+        let answered = async {
+            tokio::select! {
+                biased;
+                _ = pending.wait_for(|count| *count == 0) => true,
+                _ = over.wait_for(Option::is_some) => false,
+            }
+        };
+        let answered = tokio::time::timeout(grace, answered).await.unwrap_or(false);
         close(&self.closing, AmsClosed::ByUs);
+        answered
     }
+}
+
+/// The longest sealed message with this id, or a part of it, that AMS stores, in bytes.
+pub(crate) fn max_wire(max_message: u64, id: &str) -> usize {
+    let around = ams::stored_size(&Publication::new(&format!("{id}{PART}"), Vec::new())) + ATTRIBUTES;
+    let base64 = usize::try_from(max_message).unwrap_or(usize::MAX).saturating_sub(around);
+    base64 / 4 * 3
 }
 
 fn close(closing: &watch::Sender<Option<AmsClosed>>, reason: AmsClosed) {

@@ -16,13 +16,14 @@ use ams::{AckId, Client, Fault, Offsets, Received};
 use message::MessageId;
 use message::cause::chain;
 use stomp::{MemoryBudget, Reservation};
-use tokio::sync::{Mutex, OwnedRwLockReadGuard, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::pace::{Pace, cost};
 use super::progress::{Progress, SAY_AGAIN};
+use super::publisher::Pending;
 use super::window::{Settled, Window};
 use super::{AmsClosed, AmsSession, EMPAID, close};
-use crate::transport::{AckToken, Delivery, SendFailure};
+use crate::connection::{AckToken, Delivery, SendFailure};
 
 /// The first and the longest pause after a pull that was empty.
 const EMPTY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -44,7 +45,7 @@ pub struct Ack {
 
 impl Ack {
     /// The message is durable.
-    pub(in crate::transport) fn settle(mut self) -> Result<(), SendFailure> {
+    pub(crate) fn settle(mut self) -> Result<(), SendFailure> {
         self.done = true;
         // The session may be over: then the message comes again.
         self.fates.send(Settled { offset: self.offset, durable: true }).map_err(|_| SendFailure::Over)
@@ -67,7 +68,7 @@ pub struct Pulled {
 }
 
 impl Pulled {
-    pub(in crate::transport) async fn next(&mut self) -> Option<Delivery> {
+    pub(crate) async fn next(&mut self) -> Option<Delivery> {
         tokio::select! {
             biased;
             _ = self.over.wait_for(Option::is_some) => None,
@@ -87,7 +88,7 @@ pub(super) struct Parts {
     /// Sessions in a row that were of no use.
     pub(super) failures: Arc<Mutex<u32>>,
     /// Held until what is durable is acknowledged.
-    pub(super) _at_work: OwnedRwLockReadGuard<()>,
+    pub(super) _pending: Pending,
 }
 
 struct Puller {
@@ -350,8 +351,8 @@ fn delivery(
     let named = id.as_deref().map_or_else(MessageId::absent, MessageId::from_peer);
     tracing::info!("Received message. ID = {named}, Argo ID = {message_id}");
     let mut headers: Vec<(String, String)> =
-        attributes.into_iter().filter(|(name, _)| name != EMPAID && name != crate::transport::ID).collect();
-    headers.extend(id.map(|id| (crate::transport::ID.to_owned(), id)));
+        attributes.into_iter().filter(|(name, _)| name != EMPAID && name != crate::connection::ID).collect();
+    headers.extend(id.map(|id| (crate::connection::ID.to_owned(), id)));
     let (body, unreadable) = match data {
         Ok(body) => (body, None),
         Err(unreadable) => {

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use message::locked;
+use message::{MessageId, locked};
 
-use super::ams::AmsLink;
+use super::ams::{AmsLink, Examined};
 use super::stomp::StompLink;
 use super::{Bookmark, Destination, Identity, Session, SubscribeError, Subscription};
-use crate::config;
+use crate::{Broker, SecretError};
 use ::stomp::MemoryBudget;
 
 /// How long a link waits after the broker refused a request.
@@ -22,13 +22,14 @@ pub enum LinkError {
     Tls(#[from] rustls::Error),
     /// Name and passcode, or the token.
     #[error(transparent)]
-    Secret(#[from] config::SecretError),
+    Secret(#[from] SecretError),
 }
 
 /// The link to a broker: its address, our identity, and the back-off between attempts.
 #[derive(Debug)]
 pub struct Link {
     protocol: Protocol,
+    max_message: Option<u64>,
     rest_until: Mutex<Option<Instant>>,
 }
 
@@ -71,17 +72,41 @@ pub enum Source {
     Unfit(String),
 }
 
+/// What plugins of a channel to `broker` see of its limit for the message `id`.
+pub fn properties(broker: &Broker, id: &MessageId) -> Vec<(String, String)> {
+    limit_property(max_message(broker), id)
+}
+
+/// The limit of what AMS stores; a STOMP broker does not say its own.
+fn max_message(broker: &Broker) -> Option<u64> {
+    match broker {
+        Broker::Stomp(_) => None,
+        Broker::Ams(broker) => Some(broker.max_message),
+    }
+}
+
+fn limit_property(max_message: Option<u64>, id: &MessageId) -> Vec<(String, String)> {
+    let limit = max_message.map(|most| super::ams::max_wire(most, id.as_str()));
+    limit.map(|limit| ("max-wire-bytes".to_owned(), limit.to_string())).into_iter().collect()
+}
+
 impl Link {
     /// A link to `broker` for `identity`.
     ///
     /// # Errors
     /// [`LinkError`] where TLS or the login cannot be set up.
-    pub fn new(broker: &config::Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+    pub fn new(broker: &Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
         let protocol = match broker {
-            config::Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
-            config::Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity, memory)?),
+            Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
+            Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity, memory)?),
         };
-        Ok(Self { protocol, rest_until: Mutex::new(None) })
+        Ok(Self { protocol, max_message: max_message(broker), rest_until: Mutex::new(None) })
+    }
+
+    /// What plugins see of the broker's limit for the message `id`.
+    #[must_use]
+    pub fn properties(&self, id: &MessageId) -> Vec<(String, String)> {
+        limit_property(self.max_message, id)
     }
 
     /// Connects, however long it takes. Dropping the future stops it.
@@ -116,8 +141,17 @@ impl Link {
         }
     }
 
+    /// What AMS says of a topic or a subscription; `None` for a destination of STOMP. Changes nothing.
+    pub async fn examine(&self, destination: &Destination) -> Option<Examined> {
+        match &self.protocol {
+            Protocol::Stomp(_) => None,
+            Protocol::Ams(ams) => ams.examine(destination).await,
+        }
+    }
+
     /// The link of a STOMP broker.
-    pub(crate) fn stomp(&self) -> Option<&StompLink> {
+    #[must_use]
+    pub fn stomp(&self) -> Option<&StompLink> {
         match &self.protocol {
             Protocol::Stomp(stomp) => Some(stomp),
             Protocol::Ams(_) => None,

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::link::{Connected, LinkError, QueueAnswer, Source};
 use super::{Identity, STREAM_OFFSET, Session, SubscribeError, Subscription};
-use crate::config;
+use crate::StompBroker;
 use ::stomp::{
     AckMode, Connector, Destination, Form, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, QueueState,
     SessionOptions, Subscribe, Timing, rabbitmq,
@@ -18,7 +18,7 @@ use ::stomp::{
 
 /// The link to a STOMP broker.
 #[derive(Debug)]
-pub(crate) struct StompLink {
+pub struct StompLink {
     connector: Mutex<Connector>,
     /// Whether this broker knows only cumulative ACKs.
     cumulative: AtomicBool,
@@ -30,11 +30,7 @@ fn connected(session: ::stomp::Session, connector: &Connector) -> Connected {
 }
 
 impl StompLink {
-    pub(super) fn new(
-        broker: &config::StompBroker,
-        identity: &Identity,
-        memory: &MemoryBudget,
-    ) -> Result<Self, LinkError> {
+    pub(super) fn new(broker: &StompBroker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
         let tls = if broker.tls {
             let credential = Some(Arc::clone(&identity.credential));
             Some(trust::tls::client_config(Arc::clone(&identity.trust), credential, broker.allow_cn)?)
@@ -67,7 +63,7 @@ impl StompLink {
     }
 
     /// Asks on a second connection, since RabbitMQ closes the one on which it is asked.
-    pub(crate) async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
+    pub async fn look_at_queue(&self, session: &Connected, destination: &str) -> QueueState {
         let beside = self.connector.lock().await.to(&session.broker);
         let Some(mut beside) = beside else {
             return QueueState::Unclear { why: format!("{} is not in the list of brokers", session.broker) };
@@ -151,7 +147,7 @@ impl StompLink {
     }
 }
 
-fn session_options(broker: &config::StompBroker, memory: &MemoryBudget) -> Result<SessionOptions, LinkError> {
+fn session_options(broker: &StompBroker, memory: &MemoryBudget) -> Result<SessionOptions, LinkError> {
     let login = match &broker.login {
         None => None,
         Some(login) => {
@@ -173,7 +169,7 @@ fn session_options(broker: &config::StompBroker, memory: &MemoryBudget) -> Resul
 }
 
 /// What to do about an error of a broker that concerns `destination` and no message; `None` where it does not.
-pub(crate) fn remedy(destination: &super::Destination, words: &str) -> Option<String> {
+pub fn remedy(destination: &super::Destination, words: &str) -> Option<String> {
     let super::Destination::Stomp(destination) = destination else { return None };
     rabbitmq::names(words, destination).then(|| rabbitmq::remedy(destination, words)).flatten()
 }

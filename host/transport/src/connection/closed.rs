@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::AmsClosed;
+use super::{AmsClosed, Destination};
 use ::stomp::{EncodeError, FrameError, ProtocolError};
 use message::Code;
 
@@ -36,6 +36,21 @@ impl Closed {
         }
     }
 
+    /// Whether it is a request that failed, and not a connection that broke.
+    #[must_use]
+    pub fn is_failed_request(&self) -> bool {
+        matches!(self, Self::Ams(AmsClosed::Failed(_)))
+    }
+
+    /// Whether it does not pass by itself: someone must act before the broker takes anything.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Stomp(_) => false,
+            Self::Ams(closed) => closed.is_lasting(),
+        }
+    }
+
     /// Whether the broker said that something of ours is wrong, rather than that the connection broke.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -43,12 +58,6 @@ impl Closed {
             Self::Stomp(closed) => matches!(**closed, ::stomp::Closed::Error { .. }),
             Self::Ams(_) => false,
         }
-    }
-
-    /// Whether the broker, or what answers in its place, will not do what we ask until someone acts.
-    #[must_use]
-    pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::Ams(AmsClosed::Failed(error)) if !error.is_transient())
     }
 
     /// Whether a message came that is larger than we take, and the session could not go on past it.
@@ -89,6 +98,24 @@ pub enum SendFailure {
         code: Code,
         /// Why, and what to do.
         words: String,
+    },
+    /// The broker takes nothing for this destination now.
+    #[error("{words}")]
+    Destination {
+        /// The destination.
+        destination: Destination,
+        /// Why, and what to do.
+        words: String,
+    },
+    /// The broker could not store this message, which may be its own fault or the message's.
+    #[error("{words}")]
+    NotStored {
+        /// What it said.
+        words: String,
+        /// The size that it stores, in bytes.
+        size: usize,
+        /// The largest size that it should store, in bytes.
+        limit: usize,
     },
 }
 

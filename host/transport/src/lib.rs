@@ -1,0 +1,23 @@
+//! What senders and receivers ask of a broker, whatever protocol it speaks: STOMP or AMS.
+//!
+//! Start with [`Link`]: it connects to a [`Broker`] and gives a [`Session`], which sends ([`Outbound`] → [`Receipt`]) and
+//! subscribes ([`Delivery`], [`AckToken`]). Senders and receivers name no protocol: what differs is answered here, for
+//! instance whether a receipt proves anything ([`Proof`]).
+//!
+//! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
+//!
+//! Not here: S/MIME, queues, the journal, and how a configuration is read.
+
+mod broker;
+mod connection;
+mod destination;
+mod secret;
+
+pub use broker::{AmsBroker, Broker, Login, StompBroker};
+pub use connection::{
+    AckToken, AmsClosed, AmsSession, Bookmark, Closed, Connected, Delivery, Examined, Identity, Link, LinkError,
+    Outbound, PendingReceipt, Position, PositionError, Positions, Proof, QueueAnswer, Receipt, Reservation,
+    SendFailure, Session, Source, StompLink, SubscribeError, Subscription, properties, remedy,
+};
+pub use destination::Destination;
+pub use secret::SecretError;
