@@ -153,7 +153,7 @@ impl Settlement {
     fn log_as_ssm(&self, receipts: &[Receipt]) -> Option<String> {
         let mut ids = Vec::new();
         for receipt in receipts {
-            if let Receipt::Ams { message, id } = receipt {
+            if let Some((message, id)) = receipt.stored_as() {
                 tracing::info!(channel = %self.channel, "Sent {message}, Argo ID: {id}");
                 ids.push(id.to_string());
             }

@@ -37,6 +37,17 @@ pub enum Receipt {
     },
 }
 
+impl Receipt {
+    /// The message's id, and the id under which AMS stored it.
+    #[must_use]
+    pub fn stored_as(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Stomp(_) => None,
+            Self::Ams { message, id } => Some((message, id.as_str())),
+        }
+    }
+}
+
 /// What proves that the broker keeps a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {

@@ -47,11 +47,10 @@ impl Pace {
         (count, self.size.saturating_mul(count as usize).min(self.answer))
     }
 
-    /// Learns from the sizes of messages that came.
-    pub(super) fn saw(&mut self, messages: &[Received]) {
+    /// Learns from the [`cost`] of each message that came.
+    pub(super) fn saw(&mut self, costs: impl IntoIterator<Item = usize>) {
         // As base64 they were a third longer.
-        let largest = messages.iter().map(|message| cost(message) / 3 * 4 + AROUND).max();
-        if let Some(largest) = largest {
+        if let Some(largest) = costs.into_iter().map(|cost| cost / 3 * 4 + AROUND).max() {
             self.size = largest.max(self.size / 4 * 3);
         }
     }
@@ -71,20 +70,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use ams::{AckId, MessageId, Project, Subscription};
-
     use super::*;
-
-    fn message(bytes: usize) -> Received {
-        let (project, subscription) = (Project::new("p").unwrap(), Subscription::new("s").unwrap());
-        Received {
-            ack_id: AckId::new(&project, &subscription, 0),
-            message_id: MessageId::new("0".to_owned()),
-            attributes: std::collections::BTreeMap::new(),
-            data: Ok(vec![0; bytes].into()),
-            publish_time: None,
-        }
-    }
 
     #[test]
     fn a_pull_asks_for_no_more_than_fits() {
@@ -94,11 +80,11 @@ mod tests {
         assert_eq!(pace.ask(usize::MAX).0, 67, "messages of max-message, as long as none was seen");
         assert_eq!(pace.ask(10_000_000).0, 9);
         assert_eq!(pace.ask(0).0, 1, "it waits for the memory of one");
-        (0..12).for_each(|_| pace.saw(&[message(30_000)]));
+        (0..12).for_each(|_| pace.saw([30_000]));
         let (count, bytes) = pace.ask(usize::MAX);
         assert_eq!(count, 128);
         assert!((128 * 30_000..128 * 60_000).contains(&bytes), "{bytes}");
-        pace.saw(&[message(700_000), message(10)]);
+        pace.saw([700_000, 10]);
         assert!(pace.ask(usize::MAX).0 < 72);
         let little = longest_answer(1 << 20, 65_536);
         assert_eq!(little, 1 << 18);

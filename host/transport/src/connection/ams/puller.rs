@@ -217,7 +217,7 @@ impl Puller {
     /// Hands messages on, each with its share of the memory.
     async fn hand_on(&mut self, pull: Pull) {
         let Pull { messages, mut memory, .. } = pull;
-        self.parts.pace.saw(&messages);
+        self.parts.pace.saw(messages.iter().map(cost));
         let offsets: Vec<u64> = messages.iter().map(|message| message.ack_id.offset()).collect();
         let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else { return };
         self.parts.progress.look_back(first);
@@ -258,15 +258,15 @@ impl Puller {
                 // Where nothing is durable yet, the first that is may still come in time.
                 () = tokio::time::sleep_until(early.into()), if !acknowledged && window.last_durable().is_some() => {
                     acknowledged = true;
-                    self.acknowledge(&window, pulled_at).await?;
+                    self.settle(&window, pulled_at).await?;
                 }
             }
         }
-        if acknowledged { Ok(()) } else { self.acknowledge(&window, pulled_at).await }
+        if acknowledged { Ok(()) } else { self.settle(&window, pulled_at).await }
     }
 
     /// Acknowledges the messages at the beginning of a pull that are durable.
-    async fn acknowledge(&mut self, window: &Window, pulled_at: Instant) -> Result<(), ams::Error> {
+    async fn settle(&mut self, window: &Window, pulled_at: Instant) -> Result<(), ams::Error> {
         let Some(last) = window.last_durable() else { return Ok(()) };
         // First, or a crash in between would show as a gap that is none.
         self.parts.progress.store(last).await;
