@@ -30,6 +30,7 @@ mod ams;
 mod ams_check;
 mod ams_other_senders;
 mod ams_peers;
+mod ams_receiving;
 mod ams_sending;
 mod ams_stands_for_ssm;
 mod bad_input;
