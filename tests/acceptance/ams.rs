@@ -2,9 +2,10 @@
 
 use crate::checker::Workload;
 use crate::harness::eventually;
-use crate::peers::ams::{Ams, PROJECT, SUBSCRIPTION};
+use crate::peers::ams::{Ams, PROJECT, SUBSCRIPTION, TOPIC};
+use crate::peers::openssl::pki;
 use crate::queues;
-use crate::sesame::{Pair, encrypted_for, recipient};
+use crate::sesame::{Pair, Site, encrypted_for, recipient};
 
 #[test]
 fn what_one_publishes_another_stores() {
@@ -22,4 +23,24 @@ fn what_one_publishes_another_stores() {
         let counters = ams.server.counters();
         assert_eq!((counters.certificates_at_api, counters.tokens_in_address, counters.stored), (0, 0, 200));
     }
+}
+
+#[test]
+fn a_broker_sees_its_own_credential_and_messages_are_signed_with_the_other() {
+    let ams = Ams::start();
+    let own = pki().host("tls.example.org");
+    ams.admit(&own);
+    let lines =
+        format!("{}[broker.test.credential]\ncertificate = {:?}\nkey = {:?}\n", ams.lines(), own.certificate, own.key);
+    let sender = Site::of("sender.example.org").with_ams(&lines).sending("cpu", TOPIC, "");
+    let pair = Pair { sender, ..Pair::at(&Ams::start(), "", "") };
+    let receiver = Site::of("receiver.example.org").on_ams(&ams);
+    let receiver = receiver.pulling("central", SUBSCRIPTION, &[&pair.sender.host.subject], "");
+    let pair = Pair { receiver, ..pair };
+    pair.sender.run(&["check"]).expect(0).says("tls.example.org").says("topic jobs is there");
+    let messages = Workload::queued_in(&pair.outgoing(), 3, 1_000);
+    pair.sender.run(&["send", "--deadline", "30s"]).expect(0);
+    let _receiver = pair.receiver.start(&["receive"]);
+    messages.arrives(&pair);
+    assert_eq!(queues::elements(&pair.incoming())[0].text("signer"), pair.sender.host.subject);
 }

@@ -114,12 +114,12 @@ impl Broker {
         }
     }
 
-    /// Whether messages travel in TLS with our certificate.
+    /// Whether it, or the service that gives tokens for it, sees our certificate.
     #[must_use]
-    pub fn has_tls(&self) -> bool {
+    pub fn sees_certificate(&self) -> bool {
         match self {
             Self::Stomp(broker) => broker.tls,
-            Self::Ams(_) => true,
+            Self::Ams(broker) => broker.token_file.is_none(),
         }
     }
 

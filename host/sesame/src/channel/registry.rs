@@ -96,18 +96,18 @@ impl Registry {
     /// # Errors
     /// [`SetupError`] naming the file.
     pub fn identity(&self, credential: &config::Credential, trust: &config::Trust) -> Result<Identity, SetupError> {
+        let credential = self.credential(credential)?;
+        Ok(Identity { trust: self.trust(trust)?, credential })
+    }
+
+    fn credential(&self, section: &config::Credential) -> Result<Arc<CredentialSource>, SetupError> {
         let mut credentials = locked(&self.credentials);
-        let known = credentials.iter().find(|(section, _)| section == credential).map(|(_, source)| Arc::clone(source));
-        let source = match known {
-            Some(source) => source,
-            None => {
-                let source = Arc::new(CredentialSource::load(&credential.certificate, &credential.key)?);
-                credentials.push((credential.clone(), Arc::clone(&source)));
-                source
-            }
-        };
-        drop(credentials);
-        Ok(Identity { trust: self.trust(trust)?, credential: source })
+        if let Some((_, source)) = credentials.iter().find(|(known, _)| known == section) {
+            return Ok(Arc::clone(source));
+        }
+        let source = Arc::new(CredentialSource::load(&section.certificate, &section.key)?);
+        credentials.push((section.clone(), Arc::clone(&source)));
+        Ok(source)
     }
 
     fn trust(&self, section: &config::Trust) -> Result<Arc<Trust>, SetupError> {

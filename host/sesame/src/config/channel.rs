@@ -229,17 +229,24 @@ pub(super) fn read_routes<T>(
 
 /// Credential and trust of a channel: its own section, else the general one.
 pub(super) fn read_identity(section: &Section<'_, '_>, around: &Surroundings<'_>) -> (Credential, Trust) {
-    let own = section.section("credential");
-    let credential = Credential::read(&own, around.credential);
-    if section.has("credential") {
-        credential.check_files(&own);
-    }
+    let credential = read_credential(section, around.credential).unwrap_or_else(|| around.credential.clone());
     let own = section.section("trust");
     let trust = Trust::read(&own, around.trust);
     if section.has("trust") {
         trust.check_files(&own);
     }
     (credential, trust)
+}
+
+/// A credential of its own, where the section has one; what it lacks is as in `general`.
+pub(super) fn read_credential(section: &Section<'_, '_>, general: &Credential) -> Option<Credential> {
+    let own = section.section("credential");
+    let credential = Credential::read(&own, general);
+    if !section.has("credential") {
+        return None;
+    }
+    credential.check_files(&own);
+    Some(credential)
 }
 
 /// Writes the sections below a channel's own: what differs from the general ones, and the routes.

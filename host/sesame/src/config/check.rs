@@ -13,6 +13,7 @@ use transport::{Broker, StompBroker};
 pub(super) fn check(config: &Config, root: &Section<'_, '_>) {
     names(root);
     rooms(config, root);
+    unseen_credentials(config, root);
     directories(config, root);
     plugins(config, root);
     shared_files(config, root);
@@ -31,6 +32,19 @@ fn names(root: &Section<'_, '_>) {
     for name in senders.intersection(&receivers) {
         let problem = format!("[send.{name}] has the same name, and commands take only the name");
         root.complain_at(&["receive", name], complain(problem, "give one of the two channels another name"));
+    }
+}
+
+/// A credential of a broker that no one is shown.
+fn unseen_credentials(config: &Config, root: &Section<'_, '_>) {
+    for name in config.broker_credentials.keys() {
+        let reason = match config.brokers.get(name) {
+            Some(Broker::Stomp(broker)) if !broker.tls => "tls = false",
+            Some(Broker::Ams(broker)) if broker.token_file.is_some() => "token-file",
+            _ => continue,
+        };
+        let problem = format!("is never shown to the broker because of {reason}");
+        root.complain_at(&["broker", name, "credential"], complain(problem, format!("remove it, or {reason}")));
     }
 }
 

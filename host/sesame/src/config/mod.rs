@@ -63,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[broker.NAME]`, by name.
     pub brokers: BTreeMap<String, Broker>,
+    /// `[broker.NAME.credential]`, by name of the broker: what it sees of us. The other brokers see the channel's.
+    pub broker_credentials: BTreeMap<String, Credential>,
     /// `[send.NAME]`, by name.
     pub senders: BTreeMap<String, Sender>,
     /// `[receive.NAME]`, by name; no sender has one of these names.
@@ -215,6 +217,10 @@ impl Config {
 
     fn read_channels(&mut self, root: &Section<'_, '_>) {
         let brokers = root.sections("broker");
+        let read = |(name, section): &(String, Section<'_, '_>)| {
+            Some((name.clone(), channel::read_credential(section, &self.credential)?))
+        };
+        self.broker_credentials = brokers.iter().filter_map(read).collect();
         let brokers: Vec<_> = brokers.into_iter().map(|(name, section)| (name, broker::read(&section))).collect();
         let around = Surroundings {
             brokers: brokers.iter().map(|(name, (protocol, _))| (name.clone(), *protocol)).collect(),
@@ -243,6 +249,9 @@ impl Config {
         self.limits.write(writer.section(&["limits"]));
         for (name, broker) in &self.brokers {
             broker::write(broker, writer.section(&["broker", name]));
+            if let Some(credential) = self.broker_credentials.get(name) {
+                credential.write(writer.section(&["broker", name, "credential"]));
+            }
         }
         let general = (&self.credential, &self.trust);
         for (name, sender) in &self.senders {
@@ -255,6 +264,12 @@ impl Config {
             settings.write(&mut writer, name);
         }
         writer.finish()
+    }
+
+    /// What the broker of a channel sees of us.
+    #[must_use]
+    pub fn credential_at<'a>(&'a self, broker: &str, channel: &'a Credential) -> &'a Credential {
+        self.broker_credentials.get(broker).unwrap_or(channel)
     }
 
     /// The channels that `names` choose among those of `kind`; no names choose all.

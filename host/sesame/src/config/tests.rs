@@ -68,6 +68,9 @@ fn every_mistake_names_line_key_and_remedy() {
 #[test]
 fn the_effective_configuration_reads_back_equal() {
     let more = r#"
+[broker.egi.credential]
+certificate = "/etc/sesame/tls.pem"
+key = "/etc/sesame/tls.key"
 [send.cpu.credential]
 certificate = "/etc/sesame/cpu \"1\".pem"
 key = "/etc/sesame/cpu.key"
@@ -249,6 +252,7 @@ fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     let mut config = parse(&shipped_in_use()).unwrap();
     config.limits.workers = None;
     broker::stomp_mut(config.brokers.get_mut("egi").unwrap()).login = None;
+    config.broker_credentials.clear();
     let argo = broker::ams_mut(config.brokers.get_mut("argo").unwrap());
     (argo.token_file, argo.proxy) = (None, None);
     for sender in config.senders.values_mut() {

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::channel::{Channel, Registry, SetupError, trust_settings};
-use crate::config::{Config, Selection};
+use crate::config::{Config, Credential, Selection, Trust};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::Outgoing;
-use transport::{Identity, Link};
+use transport::Link;
 
 mod housekeeping;
 mod manager;
@@ -214,9 +214,11 @@ impl Daemon {
     }
 }
 
-fn link(config: &Config, broker: &str, identity: &Identity, shared: &Shared) -> Result<Link, SetupError> {
+/// A link to `broker`, which sees the credential of its own section or the channel's.
+fn link(config: &Config, broker: &str, channel: (&Credential, &Trust), shared: &Shared) -> Result<Link, SetupError> {
     let section = config.brokers.get(broker).ok_or_else(|| SetupError::NoBroker(broker.to_owned()))?;
-    Ok(Link::new(section, identity, shared.registry.memory())?)
+    let identity = shared.registry.identity(config.credential_at(broker, channel.0), channel.1)?;
+    Ok(Link::new(section, &identity, shared.registry.memory())?)
 }
 
 fn no_channel(channel: &Channel) -> SetupError {
@@ -241,7 +243,7 @@ fn sender(
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
     let sender = Arc::new(Sender::new(Parts {
         channel: channel.clone(),
-        link: link(config, &settings.broker, &identity, shared)?,
+        link: link(config, &settings.broker, (&settings.credential, &settings.trust), shared)?,
         settings,
         identity,
         recipient,
@@ -268,7 +270,7 @@ fn receiver(
     let place = (settings.spool.clone(), Arc::clone(&spool));
     let receiver = Arc::new(Receiver::new(receiver::Parts {
         channel: channel.clone(),
-        link: link(config, &settings.broker, &identity, shared)?,
+        link: link(config, &settings.broker, (&settings.credential, &settings.trust), shared)?,
         settings,
         identity,
         lists,

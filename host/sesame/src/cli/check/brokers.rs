@@ -52,7 +52,7 @@ fn wanted(config: &Config) -> Vec<Wanted<'_>> {
     let mut list: Vec<Wanted<'_>> = Vec::new();
     for (name, credential, trust) in senders.chain(receivers) {
         let Some(broker) = config.brokers.get(name) else { continue };
-        let wanted = Wanted { name, broker, credential, trust };
+        let wanted = Wanted { name, broker, credential: config.credential_at(name, credential), trust };
         if !list.contains(&wanted) {
             list.push(wanted);
         }

@@ -44,8 +44,9 @@ pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
         connected.session.disconnect(super::brokers::DISCONNECT_GRACE).await;
         if rabbitmq::is_rabbitmq(&server)
             && let Some(sender) = target.sender
+            && let Some(signs) = identity_of(shared, &sender.credential, &sender.trust)
         {
-            found.extend(largest_frame(&target.channel.section(), sender, &identity, shared, &server));
+            found.extend(largest_frame(&target.channel.section(), sender, &signs, shared, &server));
         }
     }
     found
@@ -55,7 +56,7 @@ fn targets(config: &Config) -> Vec<Target<'_>> {
     let senders = config.senders.iter().map(|(name, sender)| Target {
         channel: Channel::sender(name),
         broker: &sender.broker,
-        credential: &sender.credential,
+        credential: config.credential_at(&sender.broker, &sender.credential),
         trust: &sender.trust,
         destinations: std::iter::once(&sender.destination).chain(sender.routes.values()).collect(),
         sender: Some(sender),
@@ -63,7 +64,7 @@ fn targets(config: &Config) -> Vec<Target<'_>> {
     let receivers = config.receivers.iter().map(|(name, receiver)| Target {
         channel: Channel::receiver(name),
         broker: &receiver.broker,
-        credential: &receiver.credential,
+        credential: config.credential_at(&receiver.broker, &receiver.credential),
         trust: &receiver.trust,
         destinations: vec![&receiver.destination],
         sender: None,

@@ -27,14 +27,16 @@ use trust::{
     TrustStore, Unlisted,
 };
 
-/// What each channel presents itself with, and what it believes in; the same pair once.
+/// What each channel, and each broker for it, presents itself with, and what it believes in; the same pair once.
 fn identities(config: &Config) -> Vec<(&config::Credential, &config::Trust)> {
-    let senders = config.senders.values().map(|sender| (&sender.credential, &sender.trust));
-    let receivers = config.receivers.values().map(|receiver| (&receiver.credential, &receiver.trust));
+    let senders = config.senders.values().map(|sender| (&sender.broker, &sender.credential, &sender.trust));
+    let receivers = config.receivers.values().map(|receiver| (&receiver.broker, &receiver.credential, &receiver.trust));
     let mut list = Vec::new();
-    for identity in senders.chain(receivers) {
-        if !list.contains(&identity) {
-            list.push(identity);
+    for (broker, credential, trust) in senders.chain(receivers) {
+        for identity in [(credential, trust), (config.credential_at(broker, credential), trust)] {
+            if !list.contains(&identity) {
+                list.push(identity);
+            }
         }
     }
     list
@@ -53,15 +55,18 @@ struct Uses {
 
 /// What all channels with this pair of settings do with the certificate.
 fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Uses {
-    let tls = |broker: &String| config.brokers.get(broker).is_some_and(transport::Broker::has_tls);
+    let connects = |broker: &String, channel, trust| {
+        (config.credential_at(broker, channel), trust) == identity
+            && config.brokers.get(broker).is_some_and(transport::Broker::sees_certificate)
+    };
     let mut uses = Uses::default();
-    for sender in config.senders.values().filter(|sender| (&sender.credential, &sender.trust) == identity) {
-        uses.signs = true;
-        uses.connects |= tls(&sender.broker);
+    for sender in config.senders.values() {
+        uses.signs |= (&sender.credential, &sender.trust) == identity;
+        uses.connects |= connects(&sender.broker, &sender.credential, &sender.trust);
     }
-    for receiver in config.receivers.values().filter(|receiver| (&receiver.credential, &receiver.trust) == identity) {
-        uses.decrypts = true;
-        uses.connects |= tls(&receiver.broker);
+    for receiver in config.receivers.values() {
+        uses.decrypts |= (&receiver.credential, &receiver.trust) == identity;
+        uses.connects |= connects(&receiver.broker, &receiver.credential, &receiver.trust);
     }
     uses
 }
