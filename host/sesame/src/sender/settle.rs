@@ -155,7 +155,7 @@ impl Settlement {
         for receipt in receipts {
             if let Some((message, id)) = receipt.stored_as() {
                 tracing::info!(channel = %self.channel, "Sent {message}, Argo ID: {id}");
-                ids.push(id.to_string());
+                ids.push(id);
             }
         }
         (!ids.is_empty()).then(|| format!("Argo ID {}", ids.join(", ")))

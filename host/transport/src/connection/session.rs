@@ -38,12 +38,12 @@ pub enum Receipt {
 }
 
 impl Receipt {
-    /// The message's id, and the id under which AMS stored it.
+    /// The message's id, and the id under which AMS stored it, fit to be shown.
     #[must_use]
-    pub fn stored_as(&self) -> Option<(&str, &str)> {
+    pub fn stored_as(&self) -> Option<(&str, String)> {
         match self {
             Self::Stomp(_) => None,
-            Self::Ams { message, id } => Some((message, id.as_str())),
+            Self::Ams { message, id } => Some((message, id.to_string())),
         }
     }
 }
