@@ -1,7 +1,7 @@
 //! Sesame over AMS: what one publishes, another one pulls, stores and acknowledges.
 
 use crate::checker::Workload;
-use crate::harness::eventually;
+use crate::harness::{Folder, eventually};
 use crate::peers::ams::{Ams, PROJECT, SUBSCRIPTION, TOPIC};
 use crate::peers::openssl::pki;
 use crate::queues;
@@ -43,4 +43,16 @@ fn a_broker_sees_its_own_credential_and_messages_are_signed_with_the_other() {
     let _receiver = pair.receiver.start(&["receive"]);
     messages.arrives(&pair);
     assert_eq!(queues::elements(&pair.incoming())[0].text("signer"), pair.sender.host.subject);
+}
+
+#[test]
+fn demo_goes_through_ams_too() {
+    let folder = Folder::new("demo");
+    let place = folder.join("here").display().to_string();
+    let outcome = Site::of("sender.example.org").run(&["demo", "--ams", "--folder", &place]).expect(0);
+    let outcome = outcome.says("A server of AMS listens on 127.0.0.1:").says("stored under a message id");
+    assert!(!outcome.output.contains("RECEIPT"), "{}", outcome.output);
+    let stored = queues::elements(&folder.join("here/spool/incoming"));
+    outcome.says(&format!("{} stored, 2 rejected, none lost", stored.len()));
+    assert!(!stored.is_empty());
 }

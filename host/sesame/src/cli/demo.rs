@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::context::runtime;
 use super::output;
-use crate::demo::{Ending, Scene, Story, play, stage};
+use crate::demo::{Ending, Protocol, Scene, Story, play, stage};
 use message::Fate;
 use terminal::{EXIT_DONE, EXIT_FAILED};
 
@@ -19,13 +19,16 @@ pub struct Demo {
     /// Folder for the files [default: a new folder in the temporary directory].
     #[arg(long, value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
+    /// Send through the ARGO Messaging Service instead of a STOMP broker.
+    #[arg(long)]
+    pub ams: bool,
 }
 
 pub(super) fn run(arguments: &Demo) -> anyhow::Result<u8> {
     crate::log::start_for_command(crate::log::Level::Error)?;
     let folder = folder(arguments.folder.as_deref())?;
     let runtime = runtime().context("cannot start threads")?;
-    let clean = runtime.block_on(perform(&folder))?;
+    let clean = runtime.block_on(perform(&folder, if arguments.ams { Protocol::Ams } else { Protocol::Stomp }))?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     Ok(if clean { EXIT_DONE } else { EXIT_FAILED })
 }
@@ -41,14 +44,14 @@ fn folder(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(wanted.to_owned())
 }
 
-async fn perform(folder: &Path) -> anyhow::Result<bool> {
+async fn perform(folder: &Path, protocol: Protocol) -> anyhow::Result<bool> {
     let begun = Instant::now();
-    let scene = stage(folder).await?;
+    let scene = stage(folder, protocol).await?;
     introduce(&scene);
     let mut number = 0;
     let stories = play(&scene, |story| {
         number += 1;
-        print_story(story, number);
+        print_story(story, number, scene.service.confirmation());
     })
     .await?;
     let ended = |ending: Ending| stories.iter().filter(|story| story.ending == ending).count();
@@ -64,12 +67,12 @@ async fn perform(folder: &Path) -> anyhow::Result<bool> {
 }
 
 fn introduce(scene: &Scene) {
-    output::line(&format!("A broker listens on {} with TLS and requires client certificates.", scene.broker.address()));
+    output::line(&scene.service.introduction());
     output::line(&format!("{} messages are queued by a site and one by a stranger.", scene.queued.len()));
 }
 
 /// The steps of one message, a line each.
-fn print_story(story: &Story, number: usize) {
+fn print_story(story: &Story, number: usize, confirmation: &str) {
     let sample = story.sample;
     output::line("");
     output::line(&format!(
@@ -86,7 +89,7 @@ fn print_story(story: &Story, number: usize) {
         }
         None => {
             step("sender", "passed the pipeline (builtin:passthrough), signed, encrypted for the receiver");
-            step("broker", "confirmed with a RECEIPT; only then removed from outgoing");
+            step("broker", confirmation);
         }
     }
     for received in &story.receiving {

@@ -31,7 +31,8 @@ use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE
 /// Secure messenger for accounting records.
 ///
 /// A sender takes messages from a queue on disk, runs plugins that check or change them, signs and encrypts them and sends
-/// them through a STOMP broker. A receiver decrypts, verifies and authorises messages and stores each on disk exactly once.
+/// them through a STOMP broker or the ARGO Messaging Service (AMS). A receiver decrypts, verifies and authorises messages
+/// and stores each on disk exactly once.
 ///
 /// Start with `sesame demo`: it needs no broker, no certificates and no configuration.
 #[derive(Debug, Parser)]

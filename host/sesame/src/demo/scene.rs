@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::pki::{self, Pki};
 use super::samples::{SAMPLES, Sample};
+use super::service::{Protocol, Service};
 use crate::config::{Config, ConfigErrors, Kind, SelectionError};
 use crate::sender::Stay;
 use crate::service::{ChannelError, Daemon, Shared};
@@ -15,7 +16,6 @@ use message::{Fate, MessageId};
 use plugins::StartError;
 use spool::journal::{Journal, JournalError, Step};
 use spool::{Format, Outgoing, SpoolError};
-use testkit::broker::Broker;
 use testkit::pki::ThrowawayError;
 
 /// How long the demo waits for the last verdict.
@@ -36,7 +36,7 @@ pub enum DemoError {
     /// The certificates.
     #[error("cannot make the demo's certificates")]
     Certificates(#[from] ThrowawayError),
-    /// The loopback broker.
+    /// The loopback broker, or the server of AMS.
     #[error("cannot start the demo's broker on 127.0.0.1")]
     Broker(#[source] std::io::Error),
     /// The configuration that the demo wrote.
@@ -72,8 +72,8 @@ pub struct Scene {
     pub folder: PathBuf,
     /// The configuration, as a site would write it.
     pub config: Config,
-    /// The loopback broker.
-    pub broker: Broker,
+    /// What is between the sites.
+    pub service: Service,
     /// What was queued, with the ids the messages have.
     pub queued: Vec<(Sample, MessageId)>,
     /// The message of a signer who is on no list.
@@ -113,17 +113,17 @@ fn folder_error(folder: &Path) -> impl Fn(std::io::Error) -> DemoError {
 ///
 /// # Errors
 /// [`DemoError`].
-pub async fn stage(folder: &Path) -> Result<Scene, DemoError> {
+pub async fn stage(folder: &Path, protocol: Protocol) -> Result<Scene, DemoError> {
     let failed = folder_error(folder);
     for part in ["", "credentials", "outgoing", "outgoing-stranger", "spool"] {
         std::fs::create_dir_all(folder.join(part)).map_err(&failed)?;
     }
     let folder = &folder.canonicalize().map_err(&failed)?;
     let pki = pki::make(&folder.join("credentials"))?;
-    let broker = Broker::start(Some(pki.broker.clone())).await.map_err(DemoError::Broker)?;
+    let service = Service::start(protocol, &pki).await.map_err(DemoError::Broker)?;
     let file = folder.join("sesame.toml");
     std::fs::write(folder.join("dns"), format!("# Who may send.\n{}\n", pki::SITE)).map_err(&failed)?;
-    std::fs::write(&file, configuration(folder, &pki, broker.address().port())).map_err(&failed)?;
+    std::fs::write(&file, configuration(folder, &pki, &service)).map_err(&failed)?;
     let config = Config::load(&file)?;
     let outgoing = Outgoing::open(&folder.join("outgoing"), Format::Dirq)?;
     let mut queued = Vec::new();
@@ -135,13 +135,13 @@ pub async fn stage(folder: &Path) -> Result<Scene, DemoError> {
     let sample = Sample { name: "stranger.txt", about, ..SAMPLES.first().copied().unwrap_or(STRANGERS) };
     let name = Outgoing::open(&folder.join("outgoing-stranger"), Format::Dirq)?.add(None, sample.content.as_bytes())?;
     let stranger = (sample, MessageId::from_peer(&name.to_string()));
-    Ok(Scene { folder: folder.clone(), config, broker, queued, stranger })
+    Ok(Scene { folder: folder.clone(), config, service, queued, stranger })
 }
 
 const STRANGERS: Sample = Sample { name: "stranger.txt", about: "", content: "" };
 
 /// The configuration of the demo: what a site, a stranger and the central receiver would have, in one file.
-fn configuration(folder: &Path, pki: &Pki, port: u16) -> String {
+fn configuration(folder: &Path, pki: &Pki, service: &Service) -> String {
     let path = |name: &str| format!("{:?}", folder.join(name).to_string_lossy());
     let file = |path: &Path| format!("{:?}", path.to_string_lossy());
     let mut text = String::new();
@@ -154,15 +154,18 @@ fn configuration(folder: &Path, pki: &Pki, port: u16) -> String {
          [trust]\nanchors = {anchors}\n\n\
          [plugins]\ncache = {cache}\n\n\
          [log]\nplugin-log = {plugin_log}\n\n\
-         [broker.demo]\nhosts = [\"localhost:{port}\"]\n\n\
-         [send.site]\nbroker = \"demo\"\nqueue = {outgoing}\ndestination = \"/queue/demo\"\n\
+         {broker}\n\
+         [send.site]\nbroker = \"demo\"\nqueue = {outgoing}\n{target}\n\
          recipient-certificate = {central_certificate}\npoll = \"100ms\"\nmin-free = 0\n\n\
-         [send.stranger]\nbroker = \"demo\"\nqueue = {outgoing_stranger}\ndestination = \"/queue/demo\"\n\
+         [send.stranger]\nbroker = \"demo\"\nqueue = {outgoing_stranger}\n{target}\n\
          recipient-certificate = {central_certificate}\npoll = \"100ms\"\nmin-free = 0\n\
          [send.stranger.credential]\n{stranger}\n\
-         [receive.central]\nbroker = \"demo\"\ndestination = \"/queue/demo\"\nauthorised = {dns}\nspool = {spool}\n\
+         [receive.central]\nbroker = \"demo\"\n{source}\nauthorised = {dns}\nspool = {spool}\n\
          encryption = \"required\"\nmin-free = 0\n\
          [receive.central.credential]\n{central}",
+        broker = service.section(),
+        target = service.target(),
+        source = service.source(),
         site = credential(&pki.site),
         stranger = credential(&pki.stranger),
         central = credential(&pki.central),
@@ -231,7 +234,7 @@ pub async fn play(scene: &Scene, mut seen: impl FnMut(&Story)) -> Result<Vec<Sto
                 seen_ids.push(story.id.clone());
             }
         }
-        if stories.len() == wanted && scene.broker.depth("/queue/demo") == 0 {
+        if stories.len() == wanted && scene.service.is_drained() {
             break Ok(stories);
         }
         if Instant::now() > deadline {
