@@ -58,3 +58,16 @@ fn check_warns_of_a_user_who_may_not_look() {
     ams.server.fault(Route::Topic, Fault::error(403, "Access to this resource is forbidden", "FORBIDDEN"));
     pair.sender.run(&["check"]).says("publishing may be allowed all the same");
 }
+
+#[test]
+fn explain_says_what_ams_would_not_store() {
+    let ams = Ams::start();
+    let pair = Pair::at(&ams, "", "");
+    let file = |bytes: usize| {
+        let body = "Site: X\n".repeat(bytes / 8);
+        pair.sender.folder.write("message", body).display().to_string()
+    };
+    pair.sender.run(&["explain", "cpu", &file(500_000)]).expect(0).says("jobs");
+    let refused = pair.sender.run(&["explain", "cpu", &file(900_000)]).expect(1);
+    refused.says("more than max-message, 1000000").says("builtin:split-records splits messages");
+}

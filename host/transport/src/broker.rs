@@ -122,15 +122,6 @@ impl Broker {
             Self::Ams(broker) => broker.token_file.is_none(),
         }
     }
-
-    /// The most of a sealed message that it takes, in bytes, and the key that says so.
-    #[must_use]
-    pub fn largest(&self) -> (u64, &'static str) {
-        match self {
-            Self::Stomp(broker) => (broker.max_frame, "max-frame"),
-            Self::Ams(broker) => (broker.max_message, "max-message"),
-        }
-    }
 }
 
 impl AmsBroker {

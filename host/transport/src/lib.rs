@@ -17,7 +17,7 @@ pub use broker::{AmsBroker, Broker, Login, StompBroker};
 pub use connection::{
     AckToken, AmsClosed, AmsSession, Bookmark, Closed, Connected, Delivery, Examined, Identity, Link, LinkError,
     Outbound, PendingReceipt, Position, PositionError, Positions, Proof, QueueAnswer, Receipt, Reservation,
-    SendFailure, Session, Source, StompLink, SubscribeError, Subscription, properties, remedy,
+    SendFailure, Session, Source, StompLink, SubscribeError, Subscription, properties, remedy, too_large,
 };
 pub use destination::Destination;
 pub use secret::SecretError;

@@ -7,7 +7,7 @@ use message::{MessageId, locked};
 
 use super::ams::{AmsLink, Examined};
 use super::stomp::StompLink;
-use super::{Bookmark, Destination, Identity, Session, SubscribeError, Subscription};
+use super::{Bookmark, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::{Broker, SecretError};
 use ::stomp::MemoryBudget;
 
@@ -72,7 +72,26 @@ pub enum Source {
     Unfit(String),
 }
 
+/// Room for the headers of a frame, in bytes.
+const FRAME_HEADERS: usize = 4096;
+
+/// Why `broker` would not take a message of this size; `None` if it would.
+#[must_use]
+pub fn too_large(broker: &Broker, message: &Outbound) -> Option<String> {
+    match broker {
+        Broker::Stomp(broker) => {
+            let (wire, max_frame) = (message.body.len(), broker.max_frame);
+            let fits = wire.saturating_add(FRAME_HEADERS) as u64 <= max_frame;
+            (!fits).then(|| format!("{wire} bytes on the wire do not fit in max-frame, {max_frame}"))
+        }
+        Broker::Ams(broker) => {
+            super::ams::too_large(usize::try_from(broker.max_message).unwrap_or(usize::MAX), message)
+        }
+    }
+}
+
 /// What plugins of a channel to `broker` see of its limit for the message `id`.
+#[must_use]
 pub fn properties(broker: &Broker, id: &MessageId) -> Vec<(String, String)> {
     limit_property(max_message(broker), id)
 }

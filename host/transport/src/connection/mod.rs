@@ -21,7 +21,7 @@ pub use bookmark::{Bookmark, Position, PositionError, Positions};
 pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
 
-pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties};
+pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties, too_large};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
 /// The header by which SSM names a message.

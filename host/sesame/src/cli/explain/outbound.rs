@@ -9,9 +9,7 @@ use crate::service::{Shared, pipeline};
 use message::{Code, Fate};
 use plugins::{Input, Output};
 use smime::SealError;
-
-/// Room for the command and the headers of a frame, in bytes.
-const FRAME_HEADERS: usize = 4096;
+use transport::{Broker, Outbound, too_large};
 
 pub(super) fn explain(
     config: &Config,
@@ -41,21 +39,21 @@ pub(super) fn explain(
         }
         Err(error) => return Err(error.into()),
     };
-    let max_frame = config.brokers.get(&sender.broker).map_or(u64::MAX, |broker| broker.largest().0);
+    let broker = config.brokers.get(&sender.broker);
     let channel = &Channel::sender(channel);
     say_compiling(&shared, config, channel);
     let pipeline = pipeline(&shared, config, channel)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
     let mut properties = seal.properties(&id)?;
-    if let Some(broker) = config.brokers.get(&sender.broker) {
+    if let Some(broker) = broker {
         properties.extend(transport::properties(broker, &id));
     }
     let input = Input { properties: &properties, ..plain_input(&id, &sender.destination) };
     let outcome = pipeline.run(&input, content);
     let mut refused = None;
     explanation.take(outcome, |explanation, output| {
-        if let Err(reason) = place(explanation, sender, (&seal, max_frame), &output, content) {
+        if let Err(reason) = place(explanation, sender, (&seal, broker), &output, content) {
             refused = Some(reason);
         }
     });
@@ -86,7 +84,7 @@ fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Result<Se
 fn place(
     explanation: &mut Explanation,
     sender: &config::Sender,
-    (seal, max_frame): (&Seal, u64),
+    (seal, broker): (&Seal, Option<&Broker>),
     output: &Output,
     content: &[u8],
 ) -> Result<(), String> {
@@ -98,9 +96,14 @@ fn place(
         let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
         let sealed = sealed.map_err(|error| error.code().because(&message::cause::chain(&error)))?;
         let wire = sealed.bytes().len();
-        if wire.saturating_add(FRAME_HEADERS) as u64 > max_frame {
-            let size = format!("{wire} bytes on the wire do not fit in max-frame, {max_frame}");
-            return Err(Code::TooLarge.because(&size));
+        let message = Outbound {
+            destination: destination.clone(),
+            id: id.to_string(),
+            headers: output.headers.clone(),
+            body: sealed.into_bytes().into(),
+        };
+        if let Some(why) = broker.and_then(|broker| too_large(broker, &message)) {
+            return Err(Code::TooLarge.because(&why));
         }
         let notes = notes.clone();
         let product = Product {

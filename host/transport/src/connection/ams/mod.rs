@@ -221,8 +221,7 @@ impl AmsSession {
 
     /// Why a message cannot be stored by AMS; `None` if it can.
     pub(super) fn too_large(&self, message: &Outbound) -> Option<String> {
-        let ams::TooLarge { size, max } = publication(message).check(self.max_message).err()?;
-        Some(format!("AMS would store up to {size} bytes for it, more than max-message, {max}; {SPLITTER}"))
+        too_large(self.max_message, message)
     }
 
     pub(super) async fn send(&self, message: Outbound) -> Result<Published, super::SendFailure> {
@@ -254,6 +253,12 @@ impl AmsSession {
         close(&self.closing, AmsClosed::ByUs);
         answered
     }
+}
+
+/// Why a message is longer than what AMS stores; `None` if it is not.
+pub(super) fn too_large(max_message: usize, message: &Outbound) -> Option<String> {
+    let ams::TooLarge { size, max } = publication(message).check(max_message).err()?;
+    Some(format!("AMS would store up to {size} bytes for it, more than max-message, {max}; {SPLITTER}"))
 }
 
 /// The longest sealed message with this id, or a part of it, that AMS stores, in bytes.
