@@ -27,7 +27,7 @@ class Stub:
         command += ["-subj", "/O=Example/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "30"]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         os.environ["REQUESTS_CA_BUNDLE"] = CERTIFICATE
-        os.environ["NO_PROXY"] = "localhost"
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost"
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
