@@ -10,6 +10,7 @@ use crate::harness::eventually;
 use crate::peers::ams::{Ams, PROJECT, TOPIC};
 use crate::queues;
 use crate::sesame::{Outcome, Pair, Site, encrypted_for, program, recipient};
+use crate::survives_crashes::sends_though_killed;
 
 /// What AMS says when its store fails.
 fn backend_error() -> Fault {
@@ -241,17 +242,7 @@ fn the_sender_to_ams_killed_again_and_again() {
     let ams = Ams::start();
     let pair = Pair::at(&ams, "window = 8\n", "");
     ams.server.set_lasting_fault(Route::Publish, Some(Fault::Delay(Duration::from_millis(20))));
-    let messages = Workload::queued_in(&pair.outgoing(), 400, 2_000);
-    let _receiver = pair.receiver.start(&["receive"]);
-    for step in 1..=6 {
-        let mut sender = pair.sender.start(&["send", "--watch"]);
-        let left = 400_usize.saturating_sub(step * 50);
-        eventually("the queue to shrink", || (queues::outgoing(&pair.outgoing()).len() <= left).then_some(()));
-        std::thread::sleep(Duration::from_millis(step as u64 * 7));
-        sender.kill();
-    }
-    pair.sender.run(&["send"]).expect(0);
-    messages.arrives(&pair);
+    sends_though_killed(&pair, 2_000);
 }
 
 #[test]

@@ -87,7 +87,12 @@ fn the_receiver_killed_again_and_again_over_activemq() {
 /// Kills the sender at a different moment each time; its locks must not hold up the next start.
 fn survives_the_sender(kind: Kind) {
     let pair = Pair::on(shared(kind), Way::Plain, SEND, "");
-    let messages = Workload::queued_in(&pair.outgoing(), 400, 3_000);
+    sends_though_killed(&pair, 3_000);
+}
+
+/// Sends 400 messages of this size with a sender that is killed six times; each arrives once.
+pub(crate) fn sends_though_killed(pair: &Pair, size: usize) {
+    let messages = Workload::queued_in(&pair.outgoing(), 400, size);
     let _receiver = pair.receiver.start(&["receive"]);
     for step in 1..=6 {
         let mut sender = pair.sender.start(&["send", "--watch"]);
@@ -97,7 +102,7 @@ fn survives_the_sender(kind: Kind) {
         sender.kill();
     }
     pair.sender.run(&["send"]).expect(0);
-    messages.arrives(&pair);
+    messages.arrives(pair);
 }
 
 #[test]

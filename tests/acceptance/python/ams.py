@@ -10,7 +10,8 @@ import argparse
 import json
 import sys
 
-from argo_ams_library import AmsMessage, ArgoMessagingService
+import ams_link
+from argo_ams_library import AmsMessage
 
 
 def main():
@@ -18,15 +19,9 @@ def main():
     for name in ["host", "api", "authn", "certificate", "key", "project", "topic", "subscription"]:
         parser.add_argument("--" + name, required=True)
     arguments = parser.parse_args()
-    client = ArgoMessagingService(
-        endpoint=arguments.host,
-        project=arguments.project,
-        cert=arguments.certificate,
-        key=arguments.key,
-        authn_port=int(arguments.authn),
+    client = ams_link.connect(
+        arguments.host, arguments.api, arguments.authn, arguments.certificate, arguments.key, arguments.project
     )
-    # The library has no setting for the API's port, and its address for the token takes no other.
-    client.endpoint = "%s:%s" % (arguments.host, arguments.api)
     if not client.has_topic(arguments.topic) or not client.has_sub(arguments.subscription):
         sys.exit("no topic or no subscription")
     lines = sys.stdin.read().splitlines()

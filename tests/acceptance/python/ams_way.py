@@ -12,7 +12,8 @@ import os
 import sys
 import time
 
-from argo_ams_library import AmsMessage, ArgoMessagingService
+import ams_link
+from argo_ams_library import AmsMessage
 from smime import disposition, seal
 
 
@@ -53,14 +54,9 @@ def main():
         parser.add_argument("--" + name)
     parser.add_argument("--count", type=int, default=0)
     arguments = parser.parse_args()
-    client = ArgoMessagingService(
-        endpoint=arguments.server,
-        project=arguments.project,
-        cert=arguments.host,
-        key=arguments.key_file,
-        authn_port=int(arguments.authn),
+    client = ams_link.connect(
+        arguments.server, arguments.api, arguments.authn, arguments.host, arguments.key_file, arguments.project
     )
-    client.endpoint = "%s:%s" % (arguments.server, arguments.api)
     begun = time.monotonic()
     messages = {"send": send, "receive": receive}[arguments.action](client, arguments)
     print(json.dumps({"messages": messages, "seconds": time.monotonic() - begun}))

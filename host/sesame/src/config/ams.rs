@@ -1,15 +1,11 @@
 //! `[broker.NAME]` with `kind = "ams"`: reads and writes an [`AmsBroker`].
 
-use std::time::Duration;
-
 use ::ams::{Endpoint, Project};
 
 use super::defaults;
-use super::process::HOUR;
+use super::process::{HOUR, SECOND};
 use settings::{Complaint, Section, Writer, complain};
 use transport::AmsBroker;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn read(section: &Section<'_, '_>) -> Option<AmsBroker> {
     let example = "add host = \"msg.argo.grnet.gr\"";

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use super::ams;
 use super::defaults;
-use super::process::HOUR;
+use super::process::{HOUR, SECOND};
 use super::values::{self, Address};
 use settings::Section;
 use settings::Writer;
 use settings::complain;
 use transport::{Broker, Login, StompBroker};
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// The protocol of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

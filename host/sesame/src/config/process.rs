@@ -11,7 +11,7 @@ use settings::{Writer, word};
 use trust::CrlMode;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 const CENTURY: Duration = DAY.saturating_mul(36_500);

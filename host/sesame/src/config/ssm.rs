@@ -27,6 +27,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::broker::Protocol;
 use super::channel::is_name;
 use super::{Config, ConfigErrors, Files, Mistake, read_file};
 use ams::Token;
@@ -131,13 +132,6 @@ struct Ssm<'f> {
     asked: BTreeSet<(String, String)>,
     /// That of AMS. It is never part of the translation, whose text may be quoted in a mistake.
     token: Option<Token>,
-}
-
-/// The key `protocol`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Stomp,
-    Ams,
 }
 
 impl Ssm<'_> {
