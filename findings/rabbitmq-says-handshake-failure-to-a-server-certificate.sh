@@ -14,7 +14,7 @@
 #     openssl s_server, serverAuth alone: alert number 43
 #
 # Sesame: `check` warns of such a certificate before it is used over TLS, and lays a handshake_failure to it by name
-# (host/trust/src/tls/client.rs, host/stomp/src/connector/error.rs).
+# (host/trust/src/tls/client.rs, host/dial/src/error.rs).
 set -euo pipefail
 . "$(dirname "$0")/lib/debian-root"
 . "$(dirname "$0")/lib/brokers"

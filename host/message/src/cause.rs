@@ -20,7 +20,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 /// The text of one error. Rust's own kinds of I/O error (`entity not found`) are replaced by the system's messages. For errors
-/// of OpenSSL and rustls, see the crates that call them: `trust::OpensslError`, `stomp::plain_io`.
+/// of OpenSSL and rustls, see the crates that call them: `trust::OpensslError`, `dial::tls::failure`.
 fn in_words(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<io::Error>() {
         // Only the kind is known: there is neither an error number nor a text.

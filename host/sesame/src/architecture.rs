@@ -238,6 +238,7 @@ fn modules_of_a_crate_do_not_name_each_other() {
     let crates = [
         "ams",
         "author",
+        "dial",
         "message",
         "plugins",
         "sesame",

@@ -27,7 +27,6 @@ pub mod frame;
 mod quote;
 pub mod rabbitmq;
 pub mod session;
-mod tls;
 
 pub use budget::{MemoryBudget, Reservation};
 pub use connector::{Address, ConnectError, Connector, OwnCertificate, Timing};

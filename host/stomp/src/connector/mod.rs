@@ -9,7 +9,7 @@
 //! - [`Connector::connect`] retries forever; drop its future to stop.
 
 mod address;
-mod dial;
+mod attempt;
 mod error;
 mod first_bytes;
 
@@ -43,7 +43,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             attempt: Duration::from_secs(15),
-            address: Duration::from_secs(4),
+            address: dial::EARLIER_ADDRESS,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
             stable: Duration::from_secs(10),
@@ -167,7 +167,7 @@ impl Connector {
     async fn open_first(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
         let mut failures = Vec::new();
         for broker in &self.brokers {
-            match dial::open(broker, self.tls.as_ref(), &self.options, &self.timing).await {
+            match attempt::open(broker, self.tls.as_ref(), &self.options, &self.timing).await {
                 Ok(session) => {
                     self.opened = Some(Instant::now());
                     self.broker = Some(broker.clone());

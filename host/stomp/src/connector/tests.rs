@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use dial::DialError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -61,11 +62,11 @@ async fn failure(address: Address, tls: Option<Arc<rustls::ClientConfig>>) -> Co
 #[tokio::test]
 async fn reports_why_no_session_was_opened() {
     let refused = failure(local(free_port().await), None).await;
-    assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
+    assert!(matches!(refused, ConnectError::Dial(DialError::Refused { .. })), "{refused}");
     let unknown = Address { host: "no-such-broker.invalid".to_owned(), port: 1 };
     let unknown = failure(unknown, None).await;
     assert!(
-        matches!(&unknown, ConnectError::NameNotFound { host, .. } if host == "no-such-broker.invalid"),
+        matches!(&unknown, ConnectError::Dial(DialError::NameNotFound { host, .. }) if host == "no-such-broker.invalid"),
         "{unknown}"
     );
     let web = failure(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await, None).await;
@@ -84,13 +85,16 @@ async fn reports_why_tls_failed() {
     let web = failure(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await, Some(tls())).await;
     assert!(matches!(web, ConnectError::WebServer { .. }), "{web:?}");
     let hung_up = failure(answering(b"").await, Some(tls())).await;
-    assert!(matches!(hung_up, ConnectError::HandshakeClosed { .. }), "{hung_up:?}");
+    assert!(matches!(hung_up, ConnectError::Dial(DialError::HandshakeClosed { .. })), "{hung_up:?}");
     let alert = failure(answering(b"\x15\x03\x03\x00\x02\x02\x74").await, Some(tls())).await;
     let wanted = rustls::AlertDescription::CertificateRequired;
-    assert!(matches!(alert, ConnectError::ClientCertificateRefused { alert, .. } if alert == wanted), "{alert:?}");
+    assert!(
+        matches!(alert, ConnectError::Dial(DialError::ClientCertificateRefused { alert, .. }) if alert == wanted),
+        "{alert:?}"
+    );
     let old = failure(answering(b"\x15\x03\x03\x00\x02\x02\x46").await, Some(tls())).await;
-    assert!(matches!(old, ConnectError::Tls { .. }), "{old:?}");
-    assert!(old.to_string().contains("TLS alert protocol_version: the broker supports neither"), "{old}");
+    assert!(matches!(old, ConnectError::Dial(DialError::Tls { .. })), "{old:?}");
+    assert!(old.to_string().contains("TLS alert protocol_version: the server supports neither"), "{old}");
 }
 
 #[tokio::test]
@@ -113,7 +117,7 @@ async fn a_silent_peer_times_out_in_every_phase() {
     let plain = failure(silent.clone(), None).await;
     assert!(matches!(plain, ConnectError::NotOpened { source: OpenError::NotConnectedInTime { .. }, .. }), "{plain}");
     let secure = failure(silent, Some(tls())).await;
-    assert!(matches!(secure, ConnectError::HandshakeTimeout { .. }), "{secure}");
+    assert!(matches!(secure, ConnectError::Dial(DialError::HandshakeTimeout { .. })), "{secure}");
 }
 
 #[tokio::test]

@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dial::tls;
 use message::duration::words;
 
 use crate::decode::FrameError;
 use crate::encode::EncodeError;
 use crate::quote::quoted;
-use crate::tls;
 
 /// Why a session was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +153,7 @@ pub enum Closed {
 impl Closed {
     /// Wraps an error of the connection; a TLS error gets its text from [`tls::failure`].
     pub(super) fn io(error: io::Error) -> Self {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(tls::failure);
+        let tls = tls::error_in(&error).map(tls::failure);
         Self::Io(tls.map_or(error, io::Error::other))
     }
 }

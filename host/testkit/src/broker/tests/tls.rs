@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dial::DialError;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -100,8 +101,8 @@ async fn a_certificate_we_refuse_is_told_with_its_reason() {
     let broker = Broker::start(Some(server(&pair, false, &[&version::TLS13]))).await.unwrap();
     let other = certificate();
     let error = failure(&broker, Some(client(roots(&other.0)))).await;
-    let ConnectError::CertificateRefused { reason, .. } = &error else { panic!("{error:?}") };
-    assert!(reason.contains("the broker does not hold the key of its certificate"), "{reason}");
+    let ConnectError::Dial(DialError::CertificateRefused { reason, .. }) = &error else { panic!("{error:?}") };
+    assert!(reason.contains("the server does not hold the key of its certificate"), "{reason}");
     assert_eq!(broker.counters().sessions, 0);
 }
 
@@ -111,7 +112,10 @@ async fn a_broker_that_wants_our_certificate_says_so() {
     for versions in [&[&version::TLS13], &[&version::TLS12]] {
         let broker = Broker::start(Some(server(&pair, true, versions))).await.unwrap();
         let error = failure(&broker, Some(client(roots(&pair.0)))).await;
-        assert!(matches!(error, ConnectError::ClientCertificateRefused { .. }), "{versions:?}: {error:?}");
+        assert!(
+            matches!(error, ConnectError::Dial(DialError::ClientCertificateRefused { .. })),
+            "{versions:?}: {error:?}"
+        );
     }
 }
 
@@ -136,5 +140,8 @@ async fn tls_and_plaintext_are_not_confused() {
     assert!(said, "{error:?}");
     let plain = Broker::start(None).await.unwrap();
     let error = failure(&plain, Some(client(roots(&pair.0)))).await;
-    assert!(matches!(error, ConnectError::NotTls { .. } | ConnectError::HandshakeClosed { .. }), "{error:?}");
+    assert!(
+        matches!(error, ConnectError::NotTls { .. } | ConnectError::Dial(DialError::HandshakeClosed { .. })),
+        "{error:?}"
+    );
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls_pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
+use dial::DialError;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -27,36 +27,17 @@ pub(super) async fn open(
     options: &SessionOptions,
     timing: &Timing,
 ) -> Result<Session, Vec<ConnectError>> {
-    let peers = resolve(broker, timing).await.map_err(|error| vec![error])?;
+    let resolved = dial::resolve(&broker.host, broker.port, timing.attempt).await;
+    let (earlier, last) = resolved.map_err(|error| vec![error.into()])?;
+    let short = timing.address.min(timing.attempt);
     let mut errors = Vec::new();
-    let mut left = peers.len();
-    for peer in peers {
-        left -= 1;
-        let patience = if left == 0 { timing.attempt } else { timing.address.min(timing.attempt) };
+    for (peer, patience) in earlier.into_iter().map(|peer| (peer, short)).chain([(last, timing.attempt)]) {
         match attempt(peer, patience, broker, tls, options, timing).await {
             Ok(session) => return Ok(session),
             Err(error) => errors.push(error),
         }
     }
     Err(errors)
-}
-
-async fn resolve(broker: &Address, timing: &Timing) -> Result<Vec<SocketAddr>, ConnectError> {
-    let not_found = |source| ConnectError::NameNotFound { host: broker.host.clone(), source };
-    let found = match timeout(timing.attempt, lookup_host((broker.host.as_str(), broker.port))).await {
-        Ok(found) => found.map_err(not_found)?,
-        Err(late) => return Err(not_found(late.into())),
-    };
-    let mut peers = Vec::new();
-    for peer in found {
-        if !peers.contains(&peer) {
-            peers.push(peer);
-        }
-    }
-    match peers.is_empty() {
-        true => Err(not_found(std::io::ErrorKind::NotFound.into())),
-        false => Ok(peers),
-    }
 }
 
 async fn attempt(
@@ -67,10 +48,7 @@ async fn attempt(
     options: &SessionOptions,
     timing: &Timing,
 ) -> Result<Session, ConnectError> {
-    let stream = timeout(patience, TcpStream::connect(peer))
-        .await
-        .map_err(|_| ConnectError::NoAnswer { peer, after: patience })?
-        .map_err(|error| ConnectError::tcp(peer, error))?;
+    let stream = dial::tcp(peer, patience).await?;
     tune(&stream);
     let opened = match tls {
         None => Session::open(stream, options.clone()).await,
@@ -89,12 +67,11 @@ async fn secure(
     config: &Arc<rustls::ClientConfig>,
     timing: &Timing,
 ) -> Result<tokio_rustls::client::TlsStream<RecordingStream>, ConnectError> {
-    let name = ServerName::try_from(broker.host.clone())
-        .map_err(|_| ConnectError::NotAServerName { host: broker.host.clone() })?;
+    let name = dial::server_name(&broker.host)?;
     let (stream, first) = RecordingStream::new(stream);
     timeout(timing.attempt, TlsConnector::from(Arc::clone(config)).connect(name, stream))
         .await
-        .map_err(|_| ConnectError::HandshakeTimeout { peer, after: timing.attempt })?
+        .map_err(|_| DialError::HandshakeTimeout { at: peer.to_string(), after: timing.attempt })?
         .map_err(|error| ConnectError::handshake(peer, error, first.get().map(Vec::as_slice).unwrap_or_default()))
 }
 
