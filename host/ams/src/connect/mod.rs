@@ -1,6 +1,6 @@
 //! Connections for the pool of the HTTP client: one server, always over TLS, over a proxy where the settings name one.
 
-mod dial;
+mod attempt;
 mod error;
 mod proxy;
 
@@ -56,7 +56,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let way = Arc::clone(&self.0);
         Box::pin(async move {
-            let opened = dial::open(&way).await;
+            let opened = attempt::open(&way).await;
             opened.map(|stream| Stream(TokioIo::new(stream))).map_err(|error| NoConnection(Arc::new(error)))
         })
     }

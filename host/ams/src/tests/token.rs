@@ -161,8 +161,8 @@ async fn a_token_service_that_refuses_the_certificate_in_tls_says_so() {
     assert_eq!(
         text(&error, &api).replace(&service.endpoint().to_string(), "SERVICE"),
         "cannot read the offsets of subscription apel of project accounting at HOST: no token from SERVICE: SERVICE \
-         refused our certificate: TLS alert certificate_required: it wants a client certificate, and got none it can \
-         use"
+         refused our certificate: TLS alert certificate_required: the server requires a client certificate and got none \
+         that it can use"
     );
 }
 
@@ -176,7 +176,7 @@ async fn a_token_service_that_cannot_be_reached() {
     };
     let error = Client::new(Settings { token, ..settings(&api) }).pull(&subscription(), 1).await.unwrap_err();
     let begins = "cannot pull from subscription apel of project accounting at HOST: no token from ams.invalid:8443: \
-                  cannot find the host name ams.invalid: ";
+                  cannot resolve host name ams.invalid: ";
     let said = text(&error, &api);
     assert!(said.starts_with(begins) && said.len() > begins.len(), "{said}");
     assert!(error.is_transient() && !error.may_have_been_taken());
