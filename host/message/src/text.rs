@@ -2,7 +2,7 @@
 //!
 //! A terminal acts on control characters, and marks of direction make one name look like another. Whatever a peer, a plugin
 //! or a file says is escaped with the functions here before it is shown: [`escaped`] for text, [`escaped_json`] for what may
-//! hold JSON, [`one_line`] for a text that may be long. They decide by [`is_unsafe`], and by nothing else.
+//! hold JSON, [`one_line`] for a text that may be long, [`quoted`] for bytes. They decide by [`is_unsafe`], and by nothing else.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -44,6 +44,16 @@ pub fn one_line(text: &str, limit: usize) -> String {
         line.push('…');
     }
     line
+}
+
+/// As [`one_line`], of bytes: white space at both ends is left out, and what is not UTF-8 is replaced.
+#[must_use]
+pub fn quoted(bytes: &[u8], limit: usize) -> String {
+    let bytes = bytes.trim_ascii();
+    // No character is longer than four bytes: however long the text is, only its beginning is decoded.
+    let beginning = limit.saturating_add(1).saturating_mul(4);
+    let text = String::from_utf8_lossy(bytes.get(..beginning).unwrap_or(bytes));
+    one_line(text.trim(), limit)
 }
 
 /// The text; nothing where it is empty, so that a log line leaves the field out.
@@ -105,6 +115,17 @@ mod tests {
             assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text));
             assert!(matches!(escaped_json(text), Cow::Borrowed(same) if same == text));
         }
+    }
+
+    #[test]
+    fn bytes_are_trimmed_decoded_escaped_and_cut_by_characters() {
+        assert_eq!(quoted("\n a\n\x1b[31mß\u{202e}\0 ".as_bytes(), 99), "a\\n\\u{1b}[31mß\\u{202e}\\u{0}");
+        assert_eq!(quoted(b"a\xffb", 99), "a\u{fffd}b");
+        assert_eq!(quoted("äöüß".as_bytes(), 3), "äöü…");
+        assert_eq!(quoted("🦀🦀🦀".as_bytes(), 3), "🦀🦀🦀");
+        assert_eq!(quoted("🦀🦀🦀🦀🦀".as_bytes(), 3), "🦀🦀🦀…");
+        assert_eq!(quoted(&[b' '; 1000], 3), "");
+        assert_eq!(quoted(&[b'a'; 100_000_000], 3), "aaa…");
     }
 
     #[test]
