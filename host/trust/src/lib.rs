@@ -7,7 +7,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `names` | [`DistinguishedName`]: structured names, slash form, RFC 4514 form |
+//! | `names` | [`DistinguishedName`]: structured names, slash form, RFC 4514 form; [`BoundName`]: the form of AMS |
 //! | `lists` | the authorised and the banned signers |
 //! | `anchors`, `crls`, `policy` | the content of the CA directory |
 //! | `store` | [`TrustStore`], [`Trust`] |
@@ -49,11 +49,12 @@ pub use algorithm::{Digest, SignatureKey, signature};
 pub use anchors::{CrlSummary, TrustError, TrustSettings};
 pub use certificate::TbsCertificate;
 pub use credential::{
-    Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError, RecipientSource,
+    CertificateNames, Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError,
+    RecipientSource,
 };
 pub use crls::CrlMode;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
-pub use names::{DistinguishedName, NameError};
+pub use names::{BoundName, DistinguishedName, NameError};
 pub use path::{CertPath, OpensslError, PathError, Role, Signer};
 pub use store::{OwnFault, Trust, TrustStore};
 pub use times::seconds;

@@ -1,62 +1,17 @@
 //! The authentication port: a token for a client certificate.
 
-use std::fmt::Write as _;
-
-use openssl::nid::Nid;
 use openssl::x509::{X509, X509NameRef};
 use serde_json::json;
+use trust::BoundName;
 
 use super::Shared;
 use super::answer::Answer;
 use super::request::token_host;
 
-/// The types by which a subject can be found, in the order in which Go writes them.
-const TYPES: [(Nid, &str); 11] = [
-    (Nid::PKCS9_EMAILADDRESS, "E"),
-    (Nid::SERIALNUMBER, "SERIALNUMBER"),
-    (Nid::COMMONNAME, "CN"),
-    (Nid::ORGANIZATIONALUNITNAME, "OU"),
-    (Nid::ORGANIZATIONNAME, "O"),
-    (Nid::POSTALCODE, "POSTALCODE"),
-    (Nid::STREETADDRESS, "STREET"),
-    (Nid::LOCALITYNAME, "L"),
-    (Nid::STATEORPROVINCENAME, "ST"),
-    (Nid::COUNTRYNAME, "C"),
-    (Nid::DOMAINCOMPONENT, "DC"),
-];
-
-/// A subject as the authentication service writes it to find the user: values of one type are joined by `+`.
+/// A subject as the authentication service writes it to find the user.
 #[must_use]
 pub fn bound_name(subject: &X509NameRef) -> String {
-    let mut text = String::new();
-    for (nid, label) in TYPES {
-        let mut before = if text.is_empty() { "" } else { "," };
-        for entry in subject.entries_by_nid(nid) {
-            let value = entry.data().to_string().unwrap_or_default();
-            let _ = write!(text, "{before}{label}={}", escaped(&value));
-            before = "+";
-        }
-    }
-    text
-}
-
-/// Go escapes what RFC 2253 says.
-fn escaped(value: &str) -> String {
-    let mut text = String::new();
-    for (place, letter) in value.char_indices() {
-        let last = place + letter.len_utf8() == value.len();
-        let special = match letter {
-            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => true,
-            '#' => place == 0,
-            ' ' => place == 0 || last,
-            _ => false,
-        };
-        if special {
-            text.push('\\');
-        }
-        text.push(letter);
-    }
-    text
+    BoundName::of(subject).text
 }
 
 /// The subject of a certificate in DER.

@@ -5,6 +5,7 @@
 //! that does not belong to the certificate, a weak key, and the certificate of a certificate authority. Both files are
 //! reloaded when they change; if the new pair does not match, as during a replacement, the last good one stays in use.
 
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use super::certificate::is_authority;
 use super::path::{PathError, Role, Signer};
 use super::times::{readable, seconds, unix};
 use super::{NameError, Refreshed, Trust};
+pub use names::CertificateNames;
 
 /// Warn about certificates that expire within this time.
 const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
@@ -167,6 +169,14 @@ impl Credential {
         &self.facts
     }
 
+    /// The addresses of CRLs that the certificate names, of the kinds that AMS reads.
+    #[must_use]
+    pub fn crl_addresses(&self) -> Vec<String> {
+        let points = self.certificate.crl_distribution_points();
+        let names = points.iter().flatten().filter_map(|point| point.distpoint()?.fullname());
+        names.flatten().filter_map(|name| name.uri().map(str::to_owned)).collect()
+    }
+
     /// The remaining validity of the certificate; `None` once it has expired.
     #[must_use]
     pub fn expires_in(&self, now: SystemTime) -> Option<Duration> {
@@ -225,10 +235,12 @@ impl CredentialSource {
         }
         match Credential::load(&self.certificate_file, &self.key_file) {
             Ok(credential) => {
+                let before = CertificateNames::of(self.current().facts());
+                let changed = CertificateNames::of(credential.facts()).own_change(&before, &self.certificate_file);
                 let warning = credential.warning(SystemTime::now());
                 self.current.store(Arc::new(credential));
                 *seen = state;
-                Refreshed::Replaced(warning.into_iter().collect())
+                Refreshed::Replaced(changed.into_iter().chain(warning).collect())
             }
             Err(error) => Refreshed::KeptLastGood(error),
         }
@@ -366,10 +378,12 @@ impl RecipientSource {
         let credential = self.own.as_ref().map(|own| own.current());
         match RecipientCertificate::load(&self.file, &self.trust, credential.as_deref()) {
             Ok(certificate) => {
+                let before = CertificateNames::of(self.current().facts());
+                let changed = CertificateNames::of(certificate.facts()).recipient_change(&before, &self.file);
                 let warning = certificate.warning(SystemTime::now());
                 self.current.store(Arc::new(certificate));
                 *seen = state;
-                Refreshed::Replaced(warning.into_iter().collect())
+                Refreshed::Replaced(changed.into_iter().chain(warning).collect())
             }
             Err(error) => Refreshed::KeptLastGood(error),
         }

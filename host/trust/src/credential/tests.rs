@@ -4,7 +4,7 @@ use openssl::symm::Cipher;
 use tempfile::TempDir;
 
 use super::*;
-use crate::TrustSettings;
+use crate::{TrustSettings, asn1};
 use testkit::pki::{Authority, Constraints, CrlRequest, Directory, Issued, KeyKind, Request};
 
 struct World {
@@ -139,6 +139,77 @@ fn a_half_replaced_pair_keeps_the_last_good_one() {
     fs::rename(new_key, &key).unwrap();
     assert!(matches!(source.refresh(), Refreshed::Replaced(_)));
     assert_eq!(subject(), "/CN=second");
+}
+
+fn notes<E: std::fmt::Debug>(refreshed: Refreshed<E>) -> Vec<String> {
+    match refreshed {
+        Refreshed::Replaced(notes) => notes,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_new_subject_or_issuer_is_said_with_what_to_do() {
+    let world = World::new();
+    let other = Authority::root(&Request::authority("/O=CA/CN=Other")).unwrap();
+    let (certificate, key) = world.write(&world.issue(|_| {}), "host");
+    let source = CredentialSource::load(&certificate, &key).unwrap();
+    let request = |subject: &str| Request { key: KeyKind::P256, ..Request::host(subject) };
+    let renewed = |authority: &Authority, subject: &str| {
+        world.write(&authority.issue(&request(subject)).unwrap(), "host");
+        notes(source.refresh())
+    };
+    assert_eq!(renewed(&world.root, "/O=Test/CN=host"), Vec::<String>::new(), "an ordinary renewal");
+    let file = certificate.display();
+    let register =
+        "register the new DN with the broker (AMS: in GOCDB) and with the receivers that authorise the old one";
+    let trust = "make sure that broker and receivers trust the new issuer";
+    let subject = "another subject (/O=Test/CN=host before, /O=Test/CN=new now)";
+    assert_eq!(renewed(&world.root, "/O=Test/CN=new"), [format!("certificate {file} has {subject}: {register}")]);
+    let issuer = "another issuer (/O=CA/CN=Root before, /O=CA/CN=Other now)";
+    assert_eq!(renewed(&other, "/O=Test/CN=new"), [format!("certificate {file} has {issuer}: {trust}")]);
+    let both = renewed(&world.root, "/O=Test/CN=host");
+    assert!(
+        matches!(&both[..], [one] if one.contains(" now) and another issuer (") && one.ends_with(&format!("{register}; {trust}"))),
+        "{both:?}"
+    );
+}
+
+#[test]
+fn another_recipient_is_said_and_its_renewal_is_not() {
+    let world = World::new();
+    let (trust, _directory) = world.trust();
+    let recipient = |subject: &str| {
+        let issued = world.issue(|r| (r.key, r.subject) = (KeyKind::Rsa(2048), subject.to_owned()));
+        world.write(&issued, "receiver").0
+    };
+    let file = recipient("/CN=receiver");
+    let source = RecipientSource::load(&file, trust, None).unwrap();
+    recipient("/CN=receiver");
+    assert_eq!(notes(source.refresh()), Vec::<String>::new());
+    recipient("/CN=other");
+    let change =
+        "another subject (/CN=receiver before, /CN=other now): ask the receiver whether this is its certificate";
+    assert_eq!(notes(source.refresh()), [format!("recipient certificate {} has {change}", file.display())]);
+}
+
+#[test]
+fn the_addresses_of_crls_are_those_of_the_certificate() {
+    let world = World::new();
+    let addresses = |extensions: Vec<(String, bool, Vec<u8>)>| {
+        let (certificate, key) = world.write(&world.issue(|r| r.extensions = extensions), "host");
+        Credential::load(&certificate, &key).unwrap().crl_addresses()
+    };
+    assert_eq!(addresses(Vec::new()), Vec::<String>::new());
+    let point = |name: &[u8]| {
+        let full = asn1::encode(asn1::context(0), &asn1::encode(asn1::context(0), name));
+        asn1::encode(asn1::SEQUENCE, &asn1::encode(asn1::SEQUENCE, &full))
+    };
+    let uri = asn1::encode(asn1::context_primitive(6), b"http://ca.example.org/crl");
+    let directory = asn1::encode(asn1::context(4), &asn1::encode(asn1::SEQUENCE, b""));
+    let extension = |name: &[u8]| vec![("2.5.29.31".to_owned(), false, point(name))];
+    assert_eq!(addresses(extension(&uri)), ["http://ca.example.org/crl"]);
+    assert_eq!(addresses(extension(&directory)), Vec::<String>::new(), "a name in a directory is no address");
 }
 
 #[test]

@@ -20,6 +20,7 @@
 //! PrintableString, UTF8String, IA5String, NumericString and VisibleString with the same text are equal. A value of any
 //! other string type (T61, BMP, Universal …) equals only the same bytes of the same type, never a text.
 
+mod bound;
 mod comma;
 mod slash;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use openssl::x509::X509NameRef;
 
 use super::asn1::{self, Asn1Error, Reader};
 
+pub use bound::BoundName;
 pub(crate) use comma::looks_reversed;
 pub(crate) use slash::canonical_types;
 

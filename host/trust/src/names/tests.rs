@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use openssl::x509::X509Name;
+
 use super::*;
 
 const CN: &[u8] = &[0x55, 0x04, 0x03];
@@ -194,6 +196,57 @@ fn any_value() -> impl Strategy<Value = Value> {
         2 => any::<String>().prop_map(Value::Text),
         1 => prop::collection::vec(any::<u8>(), 0..5).prop_map(|bytes| Value::Other(0x14, bytes)),
     ]
+}
+
+/// A subject with these attributes, each an RDN.
+fn bound(attributes: &[(&str, &str)]) -> BoundName {
+    let mut builder = X509Name::builder().unwrap();
+    for (kind, value) in attributes {
+        builder.append_entry_by_text(kind, value).unwrap();
+    }
+    BoundName::of(&builder.build())
+}
+
+#[test]
+fn ams_finds_a_subject_by_its_attributes_in_the_order_of_go() {
+    let all = [
+        ("DC", "org"),
+        ("DC", "terena"),
+        ("C", "GB"),
+        ("ST", "Surrey"),
+        ("L", "Richmond"),
+        ("streetAddress", "The Square"),
+        ("postalCode", "TW9 1DT"),
+        ("O", "Site, Inc"),
+        ("OU", "RFCs"),
+        ("OU", " #2"),
+        ("CN", "host/a.example.org"),
+        ("serialNumber", "RFC 2253"),
+        ("emailAddress", "a+b@c.org"),
+    ];
+    let found = bound(&all);
+    let named = "SERIALNUMBER=RFC 2253,CN=host/a.example.org,OU=RFCs+OU=\\ #2,O=Site\\, Inc,POSTALCODE=TW9 1DT,\
+                 STREET=The Square,L=Richmond,ST=Surrey,C=GB";
+    assert_eq!(found.text, format!("E=a+b@c.org,{named},DC=org+DC=terena"));
+    assert_eq!(found.left_out, Vec::<String>::new());
+    let backwards: Vec<(&str, &str)> =
+        all.into_iter().filter(|(kind, _)| !matches!(*kind, "DC" | "OU")).rev().collect();
+    assert!(
+        bound(&backwards)
+            .text
+            .ends_with(",O=Site\\, Inc,POSTALCODE=TW9 1DT,STREET=The Square,L=Richmond,ST=Surrey,C=GB")
+    );
+    assert_eq!(bound(&[("O", "\"<a>;\\\""), ("C", "GB")]).text, r#"O=\"\<a\>\;\\\",C=GB"#);
+}
+
+#[test]
+fn what_ams_does_not_see_of_a_subject_is_named() {
+    let found = bound(&[("O", "Site"), ("CN", "Robot"), ("CN", "host"), ("UID", "x"), ("UID", "y"), ("GN", "z")]);
+    assert_eq!(found.text, "CN=host,O=Site");
+    assert_eq!(found.left_out, ["all but the last CN", "UID", "GN"]);
+    let unknown = rdn(&[attribute(&asn1::oid!("1.2.3.4")[..], UTF8_STRING, b"x")]);
+    let unknown = X509Name::from_der(&asn1::encode(asn1::SEQUENCE, &unknown)).unwrap();
+    assert_eq!(BoundName::of(&unknown), BoundName { text: String::new(), left_out: vec!["1.2.3.4".to_owned()] });
 }
 
 fn any_name() -> impl Strategy<Value = DistinguishedName> {

@@ -86,11 +86,3 @@ async fn a_token_that_was_renewed_is_refused_until_it_is_fetched_again() {
     assert_eq!(pki.get(server.address(), TOPIC, token, Some(&own)).await.0, 200);
     assert_eq!(server.counters().certificates_at_api, 1, "a certificate at the wrong port is noticed");
 }
-
-#[test]
-fn a_subject_is_written_in_the_order_of_go() {
-    let pki = Pki::new();
-    let subject = "/DC=org/DC=terena/C=IT/ST=Bologna/L=Bologna/O=Site, Inc/OU=a/OU=b/CN=host/emailAddress=a@b.c";
-    let name = bound_name(pki.client(subject).certificate.subject_name());
-    assert_eq!(name, "E=a@b.c,CN=host,OU=a+OU=b,O=Site\\, Inc,L=Bologna,ST=Bologna,C=IT,DC=org+DC=terena");
-}
