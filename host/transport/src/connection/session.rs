@@ -85,7 +85,10 @@ impl Session {
         match self {
             Self::Stomp(session) if session.server().is_empty() => format!("STOMP {}", session.version()),
             Self::Stomp(session) => format!("STOMP {}, {}", session.version(), session.server()),
-            Self::Ams(_) => "AMS".to_owned(),
+            Self::Ams(session) => match session.version() {
+                Some(version) => format!("AMS {version}"),
+                None => "AMS of an unknown version".to_owned(),
+            },
         }
     }
 

@@ -89,6 +89,8 @@ impl AmsClosed {
 #[derive(Clone, Debug)]
 pub struct AmsSession {
     client: Client,
+    /// The release of AMS, if it says so.
+    version: Option<Arc<str>>,
     max_message: usize,
     requests: mpsc::Sender<Request>,
     /// How many messages have no answer yet, and how many subscriptions are open.
@@ -151,14 +153,15 @@ impl AmsLink {
     }
 
     pub(super) async fn connect_once(&self) -> Result<Connected, Vec<String>> {
-        match self.client.version().await {
-            Ok(version) => {
-                tracing::info!(broker = %self.broker, version, "connected");
-                let session = AmsSession::start(self.client.clone(), self.max_message);
-                Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker) })
-            }
-            Err(error) => Err(vec![chain(&error)]),
-        }
+        let version = match self.client.version().await {
+            Ok(version) => Some(version),
+            // The version is only shown. Its status says too that AMS is there.
+            Err(error) if !error.is_transient() && self.client.status().await.is_ok() => None,
+            Err(error) => return Err(vec![chain(&error)]),
+        };
+        tracing::info!(broker = %self.broker, version, "connected");
+        let session = AmsSession::start(self.client.clone(), version.as_deref(), self.max_message);
+        Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker) })
     }
 
     pub(super) async fn subscribe(
@@ -212,11 +215,17 @@ fn pause(failures: u32) -> Duration {
 }
 
 impl AmsSession {
-    fn start(client: Client, max_message: usize) -> Self {
+    fn start(client: Client, version: Option<&str>, max_message: usize) -> Self {
         let (closing, _) = watch::channel(None);
         let closing = Arc::new(closing);
         let requests = publisher::start(client.clone(), max_message, Arc::clone(&closing));
-        Self { client, max_message, requests, pending: Arc::new(watch::Sender::new(0)), closing }
+        let pending = Arc::new(watch::Sender::new(0));
+        Self { client, version: version.map(Into::into), max_message, requests, pending, closing }
+    }
+
+    /// The release of AMS, if it says so, fit to be shown.
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// Why a message cannot be stored by AMS; `None` if it can.
