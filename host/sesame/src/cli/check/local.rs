@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use super::super::context::say_compiling;
 use super::super::output;
 use super::super::plugin::list::{Listed, listed_by_daemon};
-use super::Found;
+use super::{Found, ams};
 use crate::channel::{Channel, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
 use crate::sender::Seal;
@@ -51,23 +51,28 @@ struct Uses {
     decrypts: bool,
     /// Comes with it to a broker over TLS.
     connects: bool,
+    /// Asks AMS for a token with it.
+    asks_ams: bool,
 }
 
 /// What all channels with this pair of settings do with the certificate.
 fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Uses {
-    let connects = |broker: &String, channel, trust| {
-        (config.credential_at(broker, channel), trust) == identity
-            && config.brokers.get(broker).is_some_and(transport::Broker::sees_certificate)
-    };
     let mut uses = Uses::default();
+    let mut connects = |name: &String, channel, trust| {
+        let Some(broker) = config.brokers.get(name).filter(|broker| broker.sees_certificate()) else { return };
+        if (config.credential_at(name, channel), trust) == identity {
+            uses.connects = true;
+            uses.asks_ams |= matches!(broker, transport::Broker::Ams(_));
+        }
+    };
     for sender in config.senders.values() {
-        uses.signs |= (&sender.credential, &sender.trust) == identity;
-        uses.connects |= connects(&sender.broker, &sender.credential, &sender.trust);
+        connects(&sender.broker, &sender.credential, &sender.trust);
     }
     for receiver in config.receivers.values() {
-        uses.decrypts |= (&receiver.credential, &receiver.trust) == identity;
-        uses.connects |= connects(&receiver.broker, &receiver.credential, &receiver.trust);
+        connects(&receiver.broker, &receiver.credential, &receiver.trust);
     }
+    uses.signs = config.senders.values().any(|sender| (&sender.credential, &sender.trust) == identity);
+    uses.decrypts = config.receivers.values().any(|receiver| (&receiver.credential, &receiver.trust) == identity);
     uses
 }
 
@@ -102,6 +107,9 @@ fn check_credential(section: &config::Credential, trust: &config::Trust, uses: U
         && let Some(faults) = client_faults(&credential, now)
     {
         found.push(Found::warning("credential", format!("a broker may refuse the TLS connection: {faults}")));
+    }
+    if uses.asks_ams {
+        found.extend(ams::certificate(&credential));
     }
     found
 }

@@ -2,8 +2,9 @@
 //! whether it is free.
 //!
 //! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
-//! machine, `brokers` and `destinations` the other end of the connection.
+//! machine, `ams` how AMS sees a certificate, `brokers` and `destinations` the other end of the connection.
 
+mod ams;
 mod brokers;
 mod destinations;
 mod local;
