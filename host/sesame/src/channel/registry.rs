@@ -192,21 +192,23 @@ impl Registry {
     }
 
     /// Re-reads what changed on disk: anchors, CRLs, lists, own and recipient certificates. What cannot be read keeps
-    /// its last good state, with an error in the log.
-    pub fn refresh(&self) {
+    /// its last good state, with an error in the log. Returns whether a certificate was replaced.
+    pub fn refresh(&self) -> bool {
         self.forget_unused();
+        let mut replaced = false;
         for (section, trust) in locked(&self.trusts).iter() {
             report("trust anchors", &paths(&section.anchors), trust.refresh());
         }
         for (section, source) in locked(&self.credentials).iter() {
-            report("credential", &section.certificate.display().to_string(), source.refresh());
+            replaced |= report("credential", &section.certificate.display().to_string(), source.refresh());
         }
         for source in locked(&self.lists).iter() {
             report("signer lists", "", source.refresh());
         }
         for source in locked(&self.recipients).iter() {
-            report("recipient certificate", "", source.refresh());
+            replaced |= report("recipient certificate", "", source.refresh());
         }
+        replaced
     }
 
     /// Drops what no channel uses after a reload.
@@ -238,18 +240,21 @@ fn paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) {
+/// Logs what became of files; returns whether new content is in use.
+fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) -> bool {
     let file = message::text::non_empty(file);
     match refreshed {
-        Refreshed::Unchanged => {}
+        Refreshed::Unchanged => false,
         Refreshed::Replaced(notes) => {
             tracing::info!(file, "{what} read again");
             for note in notes {
                 tracing::warn!(file, note, "{what}");
             }
+            true
         }
         Refreshed::KeptLastGood(error) => {
             tracing::error!(file, error = %message::cause::chain(&error), "{what} changed and cannot be used; the last good state stays in use");
+            false
         }
     }
 }

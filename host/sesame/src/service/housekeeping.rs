@@ -8,7 +8,8 @@ use notify::event::AccessKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use crate::channel::{OpenSpool, Registry};
+use super::certificates;
+use crate::channel::{Channel, OpenSpool, Registry};
 use crate::config::Config;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
@@ -49,19 +50,29 @@ pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
 }
 
 /// Re-reads anchors, CRLs, lists and certificates when they change, and warns of certificates that expire soon,
-/// at start-up and once a day.
-pub(super) async fn refresh(registry: Arc<Registry>, every: Duration, shutdown: Shutdown) {
+/// at start-up and once a day. The names of new certificates are recorded for these channels.
+pub(super) async fn refresh(
+    registry: Arc<Registry>,
+    channels: (Config, Vec<Channel>),
+    every: Duration,
+    shutdown: Shutdown,
+) {
     const DAY: Duration = Duration::from_secs(86_400);
+    let channels = Arc::new(channels);
     let mut warned: Option<SystemTime> = None;
     while !shutdown.asked() {
         let registry = Arc::clone(&registry);
+        let channels = Arc::clone(&channels);
         let now = SystemTime::now();
         let warn = warned.is_none_or(|at| now.duration_since(at).is_ok_and(|since| since >= DAY));
         if warn {
             warned = Some(now);
         }
         let done = tokio::task::spawn_blocking(move || {
-            registry.refresh();
+            if registry.refresh() {
+                let (config, channels) = &*channels;
+                certificates::record(config, channels, &registry);
+            }
             if warn {
                 registry.warn_of_expiry();
             }

@@ -22,6 +22,7 @@ use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Sna
 use spool::Outgoing;
 use transport::Link;
 
+mod certificates;
 mod housekeeping;
 mod manager;
 mod pipelines;
@@ -29,6 +30,7 @@ mod signals;
 mod status;
 mod systemd;
 
+pub(crate) use certificates::changes as certificate_changes;
 use manager::{ChannelHandle, PipelineManager, Role};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
@@ -64,6 +66,7 @@ pub struct Shared {
 pub struct Daemon {
     shared: Shared,
     config: Config,
+    channels: Vec<Channel>,
     senders: Vec<Arc<Sender>>,
     receivers: Vec<Arc<Receiver>>,
     manager: Arc<PipelineManager>,
@@ -133,14 +136,15 @@ impl Daemon {
         let (mut handles, mut errors) = (Vec::new(), Vec::new());
         let senders = selection.senders.iter().map(|name| Channel::sender(name));
         let receivers = selection.receivers.iter().map(|name| Channel::receiver(name));
-        for channel in senders.chain(receivers) {
+        let channels: Vec<Channel> = senders.chain(receivers).collect();
+        for channel in &channels {
             let made = match channel.direction() {
-                Direction::Outbound => sender(config, &channel, shared, snapshot),
-                Direction::Inbound => receiver(config, &channel, shared, snapshot),
+                Direction::Outbound => sender(config, channel, shared, snapshot),
+                Direction::Inbound => receiver(config, channel, shared, snapshot),
             };
             match made {
                 Ok(handle) => handles.push(handle),
-                Err(error) => errors.push(ChannelError { channel, error }),
+                Err(error) => errors.push(ChannelError { channel: channel.clone(), error }),
             }
         }
         if !errors.is_empty() {
@@ -153,10 +157,11 @@ impl Daemon {
                 Role::Receiver(receiver) => receivers.push(Arc::clone(receiver)),
             }
         }
+        certificates::look(config, &channels, &shared.registry);
         shared.catalog.report(snapshot);
         let manager = Arc::new(PipelineManager::new(shared, config, wanted(config, selection), handles));
         manager.keep();
-        Ok(Self { shared: shared.clone(), config: config.clone(), senders, receivers, manager })
+        Ok(Self { shared: shared.clone(), config: config.clone(), channels, senders, receivers, manager })
     }
 
     /// The channels that send.
@@ -168,7 +173,7 @@ impl Daemon {
     /// How many channels there are.
     #[must_use]
     pub fn channels(&self) -> usize {
-        self.senders.len() + self.receivers.len()
+        self.channels.len()
     }
 
     /// Runs all channels until `shutdown` asks for a drain; with [`Stay::UntilEmpty`] senders end by themselves. Returns what
@@ -196,7 +201,9 @@ impl Daemon {
             others.spawn(manager::compile(Arc::clone(&self.manager), shutdown.clone()));
         }
         let refresh = self.shortest_refresh();
-        others.spawn(housekeeping::refresh(Arc::clone(&self.shared.registry), refresh, shutdown.clone()));
+        let registry = Arc::clone(&self.shared.registry);
+        let known = (self.config.clone(), self.channels.clone());
+        others.spawn(housekeeping::refresh(registry, known, refresh, shutdown.clone()));
         let spools = self.shared.registry.open_spools();
         others.spawn(housekeeping::retention(self.config.clone(), spools, shutdown.clone()));
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());

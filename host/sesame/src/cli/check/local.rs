@@ -15,7 +15,7 @@ use super::{Found, ams};
 use crate::channel::{Channel, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
 use crate::sender::Seal;
-use crate::service::{Shared, directory as directory_of, pipeline};
+use crate::service::{Shared, certificate_changes, directory as directory_of, pipeline};
 use message::cause::chain;
 use smime::SealError;
 use spool::journal::Journal;
@@ -258,6 +258,13 @@ pub(super) fn plugin_folders(config: &Config) -> Vec<Found> {
         found.push(Found::warning("plugins", text));
     }
     found
+}
+
+/// Certificates with other names than those with which the channels last ran.
+pub(super) fn replaced(config: &Config, shared: &Shared) -> Vec<Found> {
+    let channels: Vec<Channel> = Channel::all(config).collect();
+    let changes = certificate_changes(config, &channels, &shared.registry).into_iter();
+    changes.map(|change| Found::warning("credential", change)).collect()
 }
 
 /// The stages of every channel.

@@ -97,6 +97,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
     match Shared::start(config) {
         Ok(shared) => {
             report.take(local::plugins(config, &shared));
+            report.take(local::replaced(config, &shared));
             if !arguments.offline {
                 let runtime = runtime().context("cannot start threads")?;
                 report.take(runtime.block_on(brokers::check(config, &shared)));
