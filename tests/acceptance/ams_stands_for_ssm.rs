@@ -16,10 +16,10 @@ const RECORD: &[u8] = b"APEL-summary-job-message: v0.2\nSite: UKI-TEST\nMonth: 3
 fn configuration(ams: &Ams, role: &str, host: &Host, path: &Path, more: &str) -> String {
     let destination = if role == "sender" { TOPIC } else { SUBSCRIPTION };
     format!(
-        "[{role}]\nprotocol: AMS\n\n[broker]\nhost: localhost:{}\nport: 1\nuse_ssl: true\n\n[certificates]\n\
+        "[{role}]\nprotocol: AMS\n\n[broker]\nhost: {}\nport: 1\nuse_ssl: true\n\n[certificates]\n\
          certificate: {}\nkey: {}\ncapath: {}\n\n[messaging]\nams_project: {PROJECT}\ndestination: {destination}\n\
          path: {}\n{more}\n[logging]\nlevel: INFO\nconsole: true\n",
-        ams.server.address().port(),
+        ams.host(),
         host.certificate.display(),
         host.key.display(),
         pki().anchors().display(),
@@ -60,6 +60,30 @@ fn its_files_for_ams_are_used_as_they_are_in_both_roles() {
         let counters = ams.server.counters();
         assert_eq!((counters.stored, counters.certificates_at_api, counters.tokens_in_address), (1, 0, 0));
     }
+}
+
+/// Without a token in the file the host certificate gets one, from port 8443 of the host.
+#[test]
+fn its_files_get_a_token_for_the_host_certificate() {
+    let ams = Ams::at_the_usual_port();
+    let (sender, receiver) = (Site::of("sender.example.org"), Site::of("receiver.example.org"));
+    let (queue, spool) = (sender.folder.join("outgoing"), receiver.folder.join("spool"));
+    queues::add(&queue, RECORD);
+    let sending = sender.folder.write("sender.cfg", configuration(&ams, "sender", &sender.host, &queue, ""));
+    let receiving = receiver.folder.write("receiver.cfg", configuration(&ams, "receiver", &receiver.host, &spool, ""));
+    let dns = receiver.folder.write("dns", format!("{}\n", sender.host.subject));
+    let [sending, receiving, dns] = [sending, receiving, dns].map(|path| path.display().to_string());
+    sender.run(&["check", "--ssm-config", &sending]).expect(1).says("no token from").says("404");
+    ams.admit(&sender.host);
+    ams.admit(&receiver.host);
+    sender.run(&["check", "--ssm-config", &sending]).expect(0).says("topic jobs is there");
+    sender.run(&["send", "--deadline", "30s", "--ssm-config", &sending]).expect(0);
+    let mut daemon = receiver.start(&["receive", "--ssm-config", &receiving, "--ssm-dns", &dns]);
+    let stored = eventually("the message", || queues::elements(&spool.join("incoming")).pop());
+    assert_eq!((stored.bytes("body"), stored.text("signer")), (RECORD, sender.host.subject.clone()));
+    assert_eq!(daemon.stop(), 0);
+    let counters = ams.server.counters();
+    assert_eq!((counters.tokens, counters.certificates_at_api, counters.tokens_in_address), (3, 0, 0));
 }
 
 /// As the images have it: no home, another user than root, and nothing that may be written to but the queue's volume.

@@ -6,7 +6,7 @@
 //! [`Server::create`]; a [`Fault`] makes it misbehave on purpose.
 //!
 //! It has no push subscriptions, no metrics and no durable store; projects, topics, subscriptions and users are created by
-//! methods, not by requests. It is not meant for production, and listens on 127.0.0.1 only.
+//! methods, not by requests. It is not meant for production, and listens on the loopback interface only.
 
 mod answer;
 mod api;
@@ -42,6 +42,10 @@ use self::stored::Fields;
 /// How the server is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where both ports are; an address of the loopback interface.
+    pub address: Ipv4Addr,
+    /// The authentication port; 0 for a free one.
+    pub authentication_port: u16,
     /// How both ports speak TLS, such as [`Authority::requesting_config`](crate::pki::Authority::requesting_config);
     /// plain HTTP if there is none, and then no token for a certificate.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -60,6 +64,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST,
+            authentication_port: 0,
             tls: None,
             hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             max_stored: 1_500_000,
@@ -118,12 +124,13 @@ impl Shared {
 }
 
 impl Server {
-    /// Listens on two free ports of 127.0.0.1.
+    /// Listens on two ports of the loopback interface.
     ///
     /// # Errors
-    /// If no port can be had.
+    /// If a port cannot be had, or the address is another one.
     pub async fn start(settings: Settings) -> io::Result<Self> {
-        let (first, second) = (listen().await?, listen().await?);
+        let (address, port) = (settings.address, settings.authentication_port);
+        let (first, second) = (listen(address, 0).await?, listen(address, port).await?);
         let (api, authentication) = (first.local_addr()?, second.local_addr()?);
         let shared = Arc::new(Shared {
             settings,
@@ -323,8 +330,11 @@ impl Drop for Server {
     }
 }
 
-async fn listen() -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+async fn listen(address: Ipv4Addr, port: u16) -> io::Result<TcpListener> {
+    if !address.is_loopback() {
+        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "not an address of the loopback interface"));
+    }
+    TcpListener::bind((address, port)).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The test server of AMS with certificates of the run.
 
+use std::net::Ipv4Addr;
+
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 use testkit::ams::{Server, Settings, bound_name};
@@ -17,6 +19,8 @@ pub(crate) const SUBSCRIPTION: &str = "repository";
 #[derive(Debug)]
 pub(crate) struct Ams {
     pub(crate) server: Server,
+    /// The name under which clients reach it.
+    name: String,
     /// What it runs on.
     _runtime: Runtime,
 }
@@ -28,15 +32,29 @@ impl Ams {
 
     /// A server that is set up in another way, but for its TLS.
     pub(crate) fn with(settings: Settings) -> Self {
+        Self::named("localhost", settings)
+    }
+
+    /// A server whose authentication port is the usual one, 8443. It has a loopback address of this run, so that runs side by
+    /// side do not meet there.
+    pub(crate) fn at_the_usual_port() -> Self {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, 77, high, low);
+        let (name, authentication_port) = (address.to_string(), 8443);
+        let hosts = vec![name.clone()];
+        Self::named(&name, Settings { address, authentication_port, hosts, ..Settings::default() })
+    }
+
+    fn named(name: &str, settings: Settings) -> Self {
         let authority = std::fs::read(pki().authority()).unwrap();
-        let localhost = issued(&pki().host("localhost"));
+        let own = issued(&pki().host(name));
         // Its key is never used.
-        let authority = Issued { certificate: X509::from_pem(&authority).unwrap(), key: localhost.key.clone() };
-        let tls = Authority::with(authority).requesting_config(&localhost).unwrap();
+        let authority = Issued { certificate: X509::from_pem(&authority).unwrap(), key: own.key.clone() };
+        let tls = Authority::with(authority).requesting_config(&own).unwrap();
         let runtime = Runtime::new().unwrap();
         let server = runtime.block_on(Server::start(Settings { tls: Some(tls), ..settings })).unwrap();
         server.create(PROJECT, TOPIC, SUBSCRIPTION, "site", "secret");
-        Self { server, _runtime: runtime }
+        Self { server, name: name.to_owned(), _runtime: runtime }
     }
 
     /// Lets the holder of this certificate publish and pull.
@@ -44,11 +62,17 @@ impl Ams {
         self.server.bind(&bound_name(issued(host).certificate.subject_name()), "site");
     }
 
+    /// Name and port of the API.
+    pub(crate) fn host(&self) -> String {
+        format!("{}:{}", self.name, self.server.address().port())
+    }
+
     /// The lines of `[broker.test]`.
     pub(crate) fn lines(&self) -> String {
         format!(
-            "kind = \"ams\"\nhost = \"localhost:{}\"\nauth-host = \"localhost:{}\"\nproject = \"{PROJECT}\"\n",
-            self.server.address().port(),
+            "kind = \"ams\"\nhost = \"{}\"\nauth-host = \"{}:{}\"\nproject = \"{PROJECT}\"\n",
+            self.host(),
+            self.name,
             self.server.authentication_address().port()
         )
     }

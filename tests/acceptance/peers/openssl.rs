@@ -220,6 +220,7 @@ impl Pki {
         let subject = format!("/C=UK/O=Sesame/OU=Hosts/CN={name}");
         let alternatives = match name {
             "localhost" => "DNS:localhost, IP:127.0.0.1".to_owned(),
+            address if address.parse::<std::net::IpAddr>().is_ok() => format!("IP:{address}"),
             other => format!("DNS:{}", other.replace([' ', '/'], "-")),
         };
         let (private, request, certificate) = (file("key.pem"), file("csr"), file("pem"));
