@@ -10,6 +10,7 @@
 //! | [`cause`] | an error and its causes in one line |
 //! | [`duration`] | durations in the units that people use |
 //! | [`daily`] | warnings that are repeated once a day only |
+//! | [`fresh`] | names that never repeat, of elements and messages |
 //! | [`locked`], [`files`] | lock guards; files opened without following links |
 //!
 //! Nothing here touches a socket or a key; only [`daily`] keeps a file of its own. The proof types are defined where they are made:
@@ -21,6 +22,7 @@ pub mod daily;
 pub mod duration;
 mod fate;
 pub mod files;
+pub mod fresh;
 mod locks;
 pub mod text;
 
@@ -60,6 +62,12 @@ impl MessageId {
             return Err(InvalidMessageId(text.chars().take(80).collect()));
         }
         Ok(Self(text.to_owned()))
+    }
+
+    /// A new id in SSM's form, `DIRECTORY/ELEMENT`: the name that an element of a `dirq` made now would have.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(format!("{}/{}", fresh::directory_of_now(), fresh::element()))
     }
 
     /// The id of a message that arrived without one.
@@ -209,6 +217,15 @@ mod tests {
             assert!(MessageId::parse(bad).is_err(), "{bad:?}");
         }
         assert!(MessageId::parse(&"a".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn a_fresh_id_is_well_formed_and_new() {
+        let (first, second) = (MessageId::fresh(), MessageId::fresh());
+        assert_ne!(first, second);
+        assert_eq!(MessageId::parse(first.as_str()).unwrap(), first);
+        let lengths: Vec<usize> = first.as_str().split('/').map(str::len).collect();
+        assert_eq!(lengths, [8, 14]);
     }
 
     #[test]

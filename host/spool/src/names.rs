@@ -1,13 +1,11 @@
 //! Names in directory queues.
 //!
-//! The name of an intermediate directory has 8 lower-case hexadecimal digits, that of an element 14: seconds (8),
-//! microseconds (5) and one digit that distinguishes writers in the same microsecond. Names never repeat in one
-//! process, even if the clock is set back: the time in a name always increases.
+//! The name of an intermediate directory has 8 lower-case hexadecimal digits, that of an element 14; see
+//! [`message::fresh`], which makes them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const MICROSECONDS: u64 = 1_000_000;
+pub(crate) use message::fresh::{directory_of_now, element as fresh_element};
 
 /// Whether `name` is that of an intermediate directory.
 pub fn is_directory(name: &[u8]) -> bool {
@@ -37,25 +35,6 @@ pub(crate) fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
-/// A fresh element name.
-pub(crate) fn fresh_element() -> String {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    static DIGIT: std::sync::OnceLock<u8> = std::sync::OnceLock::new();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |age| age.as_secs().saturating_mul(MICROSECONDS).saturating_add(u64::from(age.subsec_micros())));
-    let last = LAST.fetch_max(now, Ordering::Relaxed);
-    let time = if now > last { now } else { LAST.fetch_add(1, Ordering::Relaxed) + 1 };
-    let digit = DIGIT.get_or_init(|| fastrand::u8(0..16));
-    format!("{:08x}{:05x}{digit:x}", (time / MICROSECONDS) & 0xffff_ffff, time % MICROSECONDS)
-}
-
-/// The current intermediate directory of a QueueSimple, which has one directory for every 60 seconds.
-pub(crate) fn directory_of_now() -> String {
-    let now = seconds_now();
-    format!("{:08x}", (now - now % 60) & 0xffff_ffff)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,16 +47,6 @@ mod tests {
             assert!(!is_element(bad.as_bytes()), "{bad}");
         }
         assert!(is_field("empaid") && !is_field("") && !is_field("a.b") && !is_field("a/b"));
-    }
-
-    #[test]
-    fn never_returns_a_name_twice() {
-        let threads: Vec<_> =
-            (0..4).map(|_| std::thread::spawn(|| (0..5000).map(|_| fresh_element()).collect::<Vec<_>>())).collect();
-        let mut names: Vec<String> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), 20_000);
     }
 
     #[test]
