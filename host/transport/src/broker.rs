@@ -8,6 +8,28 @@ use ::stomp::Address;
 
 use super::secret::{SecretError, SecretFile};
 
+/// What a broker is like where the configuration does not say.
+pub mod defaults {
+    use std::time::Duration;
+
+    /// [`StompBroker::tls`](super::StompBroker::tls).
+    pub const TLS: bool = true;
+    /// [`StompBroker::virtual_host`](super::StompBroker::virtual_host).
+    pub const VIRTUAL_HOST: &str = "/";
+    /// [`StompBroker::heart_beat`](super::StompBroker::heart_beat).
+    pub const HEART_BEAT: Duration = Duration::from_secs(10);
+    /// `connect_timeout` of either kind.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+    /// `receipt_timeout` of either kind.
+    pub const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
+    /// `allow_cn` of either kind.
+    pub const ALLOW_CN: bool = false;
+    /// [`StompBroker::max_frame`](super::StompBroker::max_frame).
+    pub const MAX_FRAME: u64 = 64 << 20;
+    /// [`AmsBroker::max_message`](super::AmsBroker::max_message): what AMS stores of a message, as its documents have it.
+    pub const MAX_MESSAGE: u64 = 1_000_000;
+}
+
 /// A broker, of either protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broker {
@@ -101,6 +123,24 @@ pub struct AmsBroker {
     pub max_message: u64,
 }
 
+impl StompBroker {
+    /// Brokers at `hosts` with the [`defaults`] and no login.
+    #[must_use]
+    pub fn new(hosts: Vec<Address>) -> Self {
+        Self {
+            hosts,
+            tls: defaults::TLS,
+            virtual_host: defaults::VIRTUAL_HOST.to_owned(),
+            login: None,
+            heart_beat: defaults::HEART_BEAT,
+            connect_timeout: defaults::CONNECT_TIMEOUT,
+            receipt_timeout: defaults::RECEIPT_TIMEOUT,
+            allow_cn: defaults::ALLOW_CN,
+            max_frame: defaults::MAX_FRAME,
+        }
+    }
+}
+
 impl Broker {
     /// Each address by itself, with how it is written.
     #[must_use]
@@ -125,6 +165,23 @@ impl Broker {
 }
 
 impl AmsBroker {
+    /// A project at `host` with the [`defaults`]; our certificate gets the token, on the usual port of the same host.
+    #[must_use]
+    pub fn new(host: Endpoint, project: Project) -> Self {
+        Self {
+            authentication: host.at_port(Endpoint::AUTHENTICATION),
+            host,
+            project,
+            token_file: None,
+            token_otherwise: None,
+            proxy: None,
+            connect_timeout: defaults::CONNECT_TIMEOUT,
+            receipt_timeout: defaults::RECEIPT_TIMEOUT,
+            allow_cn: defaults::ALLOW_CN,
+            max_message: defaults::MAX_MESSAGE,
+        }
+    }
+
     /// Reads the token in the first line of its file, which only its owner may read.
     ///
     /// # Errors

@@ -13,11 +13,11 @@ mod connection;
 mod destination;
 mod secret;
 
-pub use broker::{AmsBroker, Broker, Login, StompBroker};
+pub use broker::{AmsBroker, Broker, Login, StompBroker, defaults};
 pub use connection::{
     AckToken, AmsClosed, AmsSession, Bookmark, Closed, Connected, Delivery, Examined, Identity, Link, LinkError,
     Outbound, PendingReceipt, Position, PositionError, Positions, Proof, QueueAnswer, Receipt, Reservation,
     SendFailure, Session, Source, StompLink, SubscribeError, Subscription, properties, remedy, too_large,
 };
-pub use destination::Destination;
+pub use destination::{Destination, UnfitDestination, stomp_source, stomp_target};
 pub use secret::SecretError;

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 pub(super) use settings::{GIB, KIB, MIB};
+pub(super) use transport::defaults::{
+    ALLOW_CN, CONNECT_TIMEOUT, HEART_BEAT, MAX_FRAME, MAX_MESSAGE, RECEIPT_TIMEOUT, TLS, VIRTUAL_HOST,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -31,16 +34,6 @@ pub(super) const PLUGIN_LOG: &str = "/var/log/sesame/plugins.log";
 
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 pub(super) const MEMORY: u64 = 256 * MIB;
-
-pub(super) const TLS: bool = true;
-pub(super) const VIRTUAL_HOST: &str = "/";
-pub(super) const HEART_BEAT: Duration = Duration::from_secs(10);
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-pub(super) const RECEIPT_TIMEOUT: Duration = Duration::from_secs(60);
-pub(super) const ALLOW_CN: bool = false;
-pub(super) const MAX_FRAME: u64 = 64 * MIB;
-/// What AMS stores of a message, as its documents have it.
-pub(super) const MAX_MESSAGE: u64 = 1_000_000;
 
 pub(super) const ALLOW_TOPIC: bool = false;
 pub(super) const WINDOW: u32 = 64;

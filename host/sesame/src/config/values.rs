@@ -4,7 +4,8 @@ use super::broker::Protocol;
 use ams::{Subscription, Topic};
 use settings::{Complaint, complain};
 pub(super) use stomp::Address;
-use stomp::{Destination, Form, Promise};
+use stomp::Destination;
+use transport::UnfitDestination;
 
 /// Reads `host:port`, `[2001:db8::1]:port`.
 pub(super) fn address(text: &str) -> Result<Address, Complaint> {
@@ -61,48 +62,30 @@ pub(super) fn source(protocol: Protocol, text: &str, allow_topic: bool) -> Resul
     }
 }
 
-const EXAMPLE: &str = "name a queue such as \"/queue/global.accounting.cpu\"";
-
-/// Checks a destination that is sent to: what a RECEIPT is worth decides, see [`Destination::promise`]. A wildcard is never
-/// sent to.
+/// Checks a STOMP destination that is sent to.
 pub(super) fn stomp_target(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
-    let destination = destination(text, allow_topic)?;
-    if destination.has_wildcard() {
-        let problem = format!("{text:?} has a wildcard, and a broker confirms messages to it that no receiver gets");
-        return Err(complain(problem, EXAMPLE));
-    }
-    Ok(destination)
+    transport::stomp_target(text, allow_topic).map_err(unfit)
 }
 
 /// Checks a STOMP destination that is subscribed to.
-///
-/// Queues are `/queue/NAME` (RabbitMQ, ActiveMQ) and `/amq/queue/NAME` (RabbitMQ). Anything else may be a topic, which both
-/// brokers acknowledge without a subscriber; a comma makes a list of destinations on ActiveMQ.
 pub(super) fn destination(text: &str, allow_topic: bool) -> Result<Destination, Complaint> {
-    let example = EXAMPLE;
-    if text.trim().is_empty() {
-        return Err(complain("is empty", example));
+    transport::stomp_source(text, allow_topic).map_err(unfit)
+}
+
+fn unfit(error: UnfitDestination) -> Complaint {
+    let example = "name a queue such as \"/queue/global.accounting.cpu\"";
+    match error {
+        UnfitDestination::NoQueue(_) => {
+            complain(error.to_string(), format!("{example}, or set allow-topic = true on this channel"))
+        }
+        _ => complain(error.to_string(), example),
     }
-    if text.chars().any(char::is_control) {
-        return Err(complain(format!("{text:?} holds a line end or another control character"), example));
-    }
-    if text.len() > 1024 {
-        return Err(complain(format!("is {} bytes long, the limit is 1024", text.len()), example));
-    }
-    let destination = Destination::parse(text);
-    if destination.form() == Form::Nameless {
-        return Err(complain(format!("{text:?} has no name"), example));
-    }
-    if allow_topic || destination.promise() != Promise::Nothing {
-        return Ok(destination);
-    }
-    let problem = format!("{text:?} is not a queue, and a broker confirms messages to it that no receiver gets");
-    Err(complain(problem, format!("{example}, or set allow-topic = true on this channel")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stomp::Promise;
 
     #[test]
     fn addresses_need_host_and_port() {
