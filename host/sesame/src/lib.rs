@@ -67,7 +67,7 @@
 //! | [`spool::LockedElement`] | the queue's lock | reading and removing an element |
 //! | [`sender::Prepared`] | the pipeline's outcome, once it is durable | seal |
 //! | [`transport::Receipt`] | a RECEIPT frame | removing an outgoing element |
-//! | [`sender::Held`] | a destination whose RECEIPT is proof, or the broker's word that the queue is there | removing an outgoing element |
+//! | [`transport::Held`] | a destination whose RECEIPT is proof, or the broker's word that the queue is there | removing an outgoing element |
 //! | [`smime::Opened`] | [`smime::open`] | authorise |
 //! | [`smime::Authorised`] | the signer list | pipeline, incoming queue |
 //! | [`spool::Stored`] | the commit engine, after the sync | ACK |

@@ -2,7 +2,7 @@
 //!
 //! Start with [`Link`]: it connects to a [`Broker`] and gives a [`Session`], which sends ([`Outbound`] → [`Receipt`]) and
 //! subscribes ([`Delivery`], [`AckToken`]). Senders and receivers name no protocol: what differs is answered here, for
-//! instance whether a receipt proves anything ([`Proof`]).
+//! instance whether a receipt proves anything ([`Proof`], [`Proofs`]).
 //!
 //! A [`Receipt`] and an [`AckToken`] come from a broker and are made by its protocol's crate only.
 //!
@@ -15,9 +15,10 @@ mod secret;
 
 pub use broker::{AmsBroker, Broker, Login, StompBroker, defaults};
 pub use connection::{
-    AckToken, AmsClosed, AmsSession, Bookmark, Closed, Connected, Delivery, Examined, Identity, Link, LinkError,
-    Outbound, PendingReceipt, Position, PositionError, Positions, Proof, QueueAnswer, Receipt, Reservation,
-    SendFailure, Session, Source, StompLink, SubscribeError, Subscription, properties, remedy, too_large,
+    AckToken, AmsClosed, AmsSession, Bookmark, Closed, Confirmed, Connected, Delivery, Examined, Held, Identity, Link,
+    LinkError, Look, Notices, Outbound, PendingReceipt, Position, PositionError, Positions, Proof, Proofs, QueueAnswer,
+    Queues, Receipt, Reservation, SendFailure, Session, Source, StompLink, SubscribeError, Subscription, properties,
+    remedy, too_large,
 };
 pub use destination::{Destination, UnfitDestination, stomp_source, stomp_target};
 pub use secret::SecretError;

@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::prepare::Prepared;
 use super::probe::{self, Probe, Probed};
-use super::proof::{Answer as Look, Proofs, Proved, Queues};
+use super::proof::Proved;
 use super::sealing::{Seal, Sealing};
 use super::settle::Settlement;
 use super::supply::Supply;
@@ -24,7 +24,7 @@ use message::{Code, locked};
 use smime::SealError;
 use spool::LockedElement;
 use spool::journal::PreparedKey;
-use transport::{Closed, Connected, Destination, Outbound, Receipt, SendFailure};
+use transport::{Closed, Connected, Destination, Look, Outbound, Proofs, Queues, Receipt, SendFailure};
 
 /// Prepared messages that wait to be sealed.
 const READY: usize = 16;
@@ -59,15 +59,10 @@ pub(super) struct Done {
     key: PreparedKey,
     receipts: Vec<Receipt>,
     at: SystemTime,
-    needs: Vec<Destination>,
+    pub(super) needs: Vec<Destination>,
 }
 
 impl Done {
-    /// The destinations for which a receipt is no proof that a queue holds the message.
-    pub(super) fn needs(&self) -> &[Destination] {
-        &self.needs
-    }
-
     /// The element, its key, the receipts, and when the last of them came.
     pub(super) fn into_parts(self) -> (LockedElement, PreparedKey, Vec<Receipt>, SystemTime) {
         (self.element, self.key, self.receipts, self.at)
@@ -103,7 +98,7 @@ struct Flight<'a> {
     lone: bool,
     in_flight: HashMap<u64, InFlight>,
     answers: JoinSet<Answer>,
-    proofs: Proofs,
+    proofs: Proofs<Done>,
     done: Vec<Proved>,
     removals: JoinSet<()>,
     bytes: usize,
@@ -310,7 +305,7 @@ impl Flight<'_> {
         if !self.admits(&prepared).await {
             return;
         }
-        let needs = self.proofs.needs(&prepared);
+        let needs = self.proofs.needs(destinations(&prepared));
         let number = self.next;
         self.next += 1;
         for frame in frames {
@@ -331,7 +326,7 @@ impl Flight<'_> {
 
     /// Whether every destination of a message holds what it is sent; where one does not, the message waits.
     async fn admits(&mut self, prepared: &Prepared) -> bool {
-        let Err(why) = self.proofs.admit(prepared).await else { return true };
+        let Err(why) = self.proofs.admit(destinations(prepared)).await else { return true };
         self.bytes = self.bytes.saturating_sub(prepared.bytes);
         self.dispatch.settlement.wait_for_destination(&prepared.element, &prepared.key, &why);
         false
@@ -457,6 +452,11 @@ impl Flight<'_> {
             self.dispatch.settlement.refuse_element(message.element, message.key, Code::BrokerRefused, why).await;
         }
     }
+}
+
+/// Where the parts of a message go.
+fn destinations(prepared: &Prepared) -> impl Iterator<Item = &Destination> {
+    prepared.parts().iter().map(|part| &part.destination)
 }
 
 /// Signs and encrypts every part of a message.

@@ -38,8 +38,7 @@ use flight::Dispatch;
 use postponed::Postponed;
 use prepare::Preparation;
 pub use prepare::{Part, Prepared};
-pub use proof::Held;
-use proof::Queues;
+use proof::Log;
 pub use report::FateReport;
 use report::Report;
 use sealing::Sealing;
@@ -55,7 +54,7 @@ use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
-use transport::{self, Closed, Connected, Identity, Link, Receipt};
+use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -225,7 +224,7 @@ impl Sender {
             supply: Arc::new(supply),
             sealing,
             settlement,
-            queues: Arc::new(Queues::new(channel.clone(), Arc::clone(&link))),
+            queues: Arc::new(Queues::new(Arc::clone(&link), Arc::new(Log { channel: channel.clone() }))),
             window: Arc::clone(&window),
             workers,
             threads,

@@ -1,319 +1,50 @@
-//! Whether a RECEIPT means that a queue holds the message.
-//!
-//! RabbitMQ confirms a SEND to a queue that is not there: to `/amq/queue/NAME` always, to `/queue/NAME` once the queue was
-//! deleted while the session is open. So what RabbitMQ is sent is proved twice, each time on a connection beside the
-//! session (see `stomp::rabbitmq`): the queue is there before the first SEND of a session, and it is there after the RECEIPTs
-//! whose elements are to be removed. What is between the two was stored, unless the queue was deleted and declared
-//! again in between, which deletes everything in it.
-//!
-//! ActiveMQ makes a missing queue again for each SEND: its RECEIPT is proof enough.
-//!
-//! # Limits
-//! A second look is made at the earliest five seconds after the last one, at the end of a session and when many messages
-//! wait for it. Where RabbitMQ does not answer for a `/queue/` destination (this user may not read from it, or may not have a
-//! second connection), a warning says so and the RECEIPT counts, for the SEND declared the queue.
-
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-use tokio::task::JoinHandle;
+//! What a sender logs of queues that may not hold what the broker confirmed; see [`transport::Proofs`].
 
 use super::flight::Done;
-use super::prepare::Prepared;
 use crate::channel::Channel;
-use message::locked;
-use transport::{Connected, Destination, Link, Proof, QueueAnswer};
-
-/// The shortest time between two looks at the queues of a session.
-const PAUSE: Duration = Duration::from_secs(5);
-/// Messages that may wait for a look before it is made at once.
-const IMPATIENT: usize = 256;
-/// Messages that may wait for a look; no more are sent before it.
-const MOST: usize = 1024;
-/// How long a fault of a destination is remembered.
-const BELIEVED: Duration = Duration::from_secs(5);
-/// How long one look may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the last one may take.
-const LAST_PATIENCE: Duration = Duration::from_secs(5);
-/// Looks that may fail at the end of a session.
-const LAST_LOOKS: u32 = 2;
-
-/// The proof that queues hold all parts of a message. Nothing else makes one:
-///
-/// ```compile_fail
-/// let forged = sesame::sender::Held(());
-/// ```
-#[derive(Debug)]
-pub struct Held(());
+use transport::{Confirmed, Destination, Held, Notices};
 
 /// A message with all its receipts, and the proof that these mean something.
 pub(super) type Proved = (Done, Held);
 
-/// The result of the first check of a destination.
+impl Confirmed for Done {
+    fn needs(&self) -> &[Destination] {
+        &self.needs
+    }
+}
+
+/// The log of a channel.
 #[derive(Debug)]
-enum Checked {
-    /// The queue is there.
-    Fit,
-    /// The broker cannot be asked: its RECEIPT counts as it is.
-    Unasked,
-    Unfit {
-        why: String,
-        until: Instant,
-    },
+pub(super) struct Log {
+    pub(super) channel: Channel,
 }
 
-/// A second look in progress.
-struct Asked {
-    batch: Vec<Done>,
-    answer: JoinHandle<Vec<(Destination, QueueAnswer)>>,
-}
-
-/// The result of a second look.
-pub(super) enum Answer {
-    /// These may be removed; the rest, if any, waits for the next look.
-    Proved(Vec<Proved>),
-    /// These may be removed; of the rest a queue is gone, and the session with it.
-    Gone(Vec<Proved>),
-}
-
-/// Asks the broker about the queues of destinations, beside the session.
-#[derive(Debug)]
-pub(super) struct Queues {
-    channel: Channel,
-    link: Arc<Link>,
-    /// Destinations and brokers for which it was logged that their queue may be deleted unnoticed.
-    warned: Mutex<HashSet<String>>,
-}
-
-/// What is known of the destinations of one session.
-pub(super) struct Proofs {
-    queues: Arc<Queues>,
-    link: Connected,
-    known: HashMap<Destination, Checked>,
-    waiting: Vec<Done>,
-    asked: Option<Asked>,
-    last: Option<Instant>,
-    failed: u32,
-}
-
-impl Proofs {
-    pub(super) fn new(queues: &Arc<Queues>, link: &Connected) -> Self {
-        let (queues, link) = (Arc::clone(queues), link.clone());
-        Self { queues, link, known: HashMap::new(), waiting: Vec::new(), asked: None, last: None, failed: 0 }
-    }
-
-    fn proof(&self, destination: &Destination) -> Proof {
-        self.link.session.proof(destination)
-    }
-
-    /// The destinations of a message that the broker is asked about.
-    fn asked_about(&self, prepared: &Prepared) -> BTreeSet<Destination> {
-        let all = prepared.parts().iter().map(|part| &part.destination);
-        all.filter(|destination| self.proof(destination) != Proof::Receipt).cloned().collect()
-    }
-
-    /// The destinations of a message, once it was admitted, that need a second look.
-    pub(super) fn needs(&self, prepared: &Prepared) -> Vec<Destination> {
-        let mut all: Vec<Destination> = self.asked_about(prepared).into_iter().collect();
-        all.retain(|destination| !matches!(self.known.get(destination), Some(Checked::Unasked)));
-        all
-    }
-
-    /// Makes sure that every destination of a message holds what it is sent.
-    ///
-    /// # Errors
-    /// What is wrong with one, and what to do. It is logged when it is detected, not for every message.
-    pub(super) async fn admit(&mut self, prepared: &Prepared) -> Result<(), String> {
-        for part in prepared.parts() {
-            if let Some(Checked::Unfit { why, until }) = self.known.get(&part.destination)
-                && *until > Instant::now()
-            {
-                return Err(why.clone());
-            }
-        }
-        for destination in self.asked_about(prepared) {
-            match self.known.get(&destination) {
-                Some(Checked::Fit | Checked::Unasked) => {}
-                _ => self.first_look(destination).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn first_look(&mut self, destination: Destination) -> Result<(), String> {
-        let lenient = self.proof(&destination) == Proof::QueueOrReceipt;
-        match self.queues.look(&self.link, &destination, true).await {
-            QueueAnswer::There => {
-                self.known.insert(destination, Checked::Fit);
-                Ok(())
-            }
-            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) if lenient => {
-                self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
-                self.known.insert(destination, Checked::Unasked);
-                Ok(())
-            }
-            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => {
-                self.refused(&destination, &why);
-                Err(why)
-            }
-        }
-    }
-
-    /// Nothing is sent to a destination for a while. Logged once while that lasts.
-    pub(super) fn refused(&mut self, destination: &Destination, why: &str) {
-        let now = Instant::now();
-        let known = matches!(self.known.get(destination), Some(Checked::Unfit { until, .. }) if *until > now);
-        if known {
-            return;
-        }
+impl Notices for Log {
+    fn refused(&self, destination: &Destination, broker: &str, why: &str) {
         tracing::error!(
-            channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
+            channel = %self.channel, destination = %destination, broker, error = why,
             "nothing is sent to this destination; its messages stay in outgoing",
         );
-        self.known.insert(destination.clone(), Checked::Unfit { why: why.to_owned(), until: now + BELIEVED });
     }
 
-    /// Takes a message with all its receipts; gives it back where the receipts are proof enough.
-    pub(super) fn take(&mut self, done: Done) -> Option<Proved> {
-        if done.needs().is_empty() {
-            return Some((done, Held(())));
-        }
-        self.waiting.push(done);
-        None
-    }
-
-    /// Whether no message waits for a look.
-    pub(super) fn is_idle(&self) -> bool {
-        self.asked.is_none() && (self.waiting.is_empty() || self.failed >= LAST_LOOKS)
-    }
-
-    /// Whether more messages may be sent.
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() + self.asked.as_ref().map_or(0, |asked| asked.batch.len()) < MOST
-    }
-
-    /// When the next look is due; `None` while there is none to make. `last` says that no more receipts are to come.
-    fn due(&self, last: bool) -> Option<Instant> {
-        if self.waiting.is_empty() || self.asked.is_some() || (last && self.failed >= LAST_LOOKS) {
-            return None;
-        }
-        let hurry = self.failed == 0 && (last || self.waiting.len() >= IMPATIENT);
-        let earliest = self.last.filter(|_| !hurry).map(|last| last + PAUSE);
-        Some(earliest.unwrap_or_else(Instant::now))
-    }
-
-    /// Makes the next look when it is due, and waits for its answer. Cancel-safe.
-    pub(super) async fn next(&mut self, last: bool) -> Answer {
-        if let Some(due) = self.due(last) {
-            tokio::time::sleep_until(due.into()).await;
-            self.ask();
-        }
-        let Some(asked) = &mut self.asked else { return std::future::pending().await };
-        let found = (&mut asked.answer).await.unwrap_or_default();
-        self.answered(found)
-    }
-
-    fn ask(&mut self) {
-        let batch = std::mem::take(&mut self.waiting);
-        let destinations: BTreeSet<Destination> = batch.iter().flat_map(|done| done.needs().iter().cloned()).collect();
-        let (queues, link) = (Arc::clone(&self.queues), self.link.clone());
-        let answer = tokio::spawn(async move {
-            let mut found = Vec::new();
-            for destination in destinations {
-                // Without declaring what is gone.
-                let state = queues.look(&link, &destination, false).await;
-                found.push((destination, state));
-            }
-            found
-        });
-        self.asked = Some(Asked { batch, answer });
-    }
-
-    fn answered(&mut self, found: Vec<(Destination, QueueAnswer)>) -> Answer {
-        let batch = self.asked.take().map(|asked| asked.batch).unwrap_or_default();
-        self.last = Some(Instant::now());
-        let (mut gone, mut unclear) = (false, found.is_empty());
-        let mut fit = BTreeSet::new();
-        for (destination, state) in found {
-            let lenient = self.proof(&destination) == Proof::QueueOrReceipt;
-            match state {
-                QueueAnswer::There => drop(fit.insert(destination)),
-                QueueAnswer::Denied(why) if lenient => {
-                    self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
-                    fit.insert(destination);
-                }
-                QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) => {
-                    unclear = true;
-                    tracing::warn!(
-                        channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, error = why,
-                        "confirmed messages stay in outgoing until it is known that the queue is there",
-                    );
-                }
-                QueueAnswer::Wrong(why) => {
-                    gone = true;
-                    self.report_gone(&destination, &batch, &why);
-                }
-            }
-        }
-        self.failed = if unclear { self.failed + 1 } else { 0 };
-        let (proved, rest): (Vec<Done>, Vec<Done>) =
-            batch.into_iter().partition(|done| done.needs().iter().all(|needed| fit.contains(needed)));
-        let proved = proved.into_iter().map(|done| (done, Held(()))).collect();
-        if gone {
-            return Answer::Gone(proved);
-        }
-        self.waiting.extend(rest);
-        Answer::Proved(proved)
-    }
-
-    fn report_gone(&self, destination: &Destination, batch: &[Done], why: &str) {
-        let messages = batch.iter().filter(|done| done.needs().contains(destination)).count();
-        tracing::error!(
-            channel = %self.queues.channel, destination = %destination, broker = %self.link.broker, messages, error = why,
-            "the broker confirmed messages that no queue may hold; they stay in outgoing and are sent again",
+    fn unproved(&self, destination: &Destination, broker: &str, why: &str) {
+        tracing::warn!(
+            channel = %self.channel, destination = %destination, broker, error = why,
+            "messages confirmed after this queue is deleted would be lost",
         );
     }
 
-    /// The last look of a session that is over, which its broker may be too; what it does not prove is sent again.
-    pub(super) async fn finish(&mut self) -> Vec<Proved> {
-        self.failed = 0;
-        let mut proved = Vec::new();
-        let looks = async {
-            while !self.is_idle() {
-                let (Answer::Proved(some) | Answer::Gone(some)) = self.next(true).await;
-                proved.extend(some);
-                if self.failed > 0 {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LAST_PATIENCE, looks).await;
-        self.waiting.clear();
-        proved
-    }
-}
-
-impl Queues {
-    pub(super) fn new(channel: Channel, link: Arc<Link>) -> Self {
-        Self { channel, link, warned: Mutex::default() }
+    fn unclear(&self, destination: &Destination, broker: &str, why: &str) {
+        tracing::warn!(
+            channel = %self.channel, destination = %destination, broker, error = why,
+            "confirmed messages stay in outgoing until it is known that the queue is there",
+        );
     }
 
-    /// Asks for the queue of `destination`, which may be declared by that.
-    async fn look(&self, link: &Connected, destination: &Destination, declare: bool) -> QueueAnswer {
-        let asked = tokio::time::timeout(PATIENCE, self.link.ask(link, destination, declare)).await;
-        asked.unwrap_or_else(|_| QueueAnswer::Unclear("the broker does not answer".to_owned()))
-    }
-
-    /// Logs once for each destination and broker that a `/queue/` destination is not proved.
-    fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
-        let mut warned = locked(&self.warned);
-        if warned.insert(format!("{destination} {broker}")) {
-            tracing::warn!(
-                channel = %self.channel, destination = %destination, broker, error = why,
-                "messages confirmed after this queue is deleted would be lost",
-            );
-        }
+    fn gone(&self, destination: &Destination, broker: &str, messages: usize, why: &str) {
+        tracing::error!(
+            channel = %self.channel, destination = %destination, broker, messages, error = why,
+            "the broker confirmed messages that no queue may hold; they stay in outgoing and are sent again",
+        );
     }
 }
