@@ -1,12 +1,13 @@
 //! S/MIME. Sealing signs and optionally encrypts, opening decrypts and verifies, authorising checks the signer lists.
 //!
-//! Start at [`Sealer::seal`] and [`open()`], then [`authorise()`].
+//! Start at [`Sealing::current`], [`Sealer::seal`] and [`open()`], then [`authorise()`].
 //!
 //! | module | contents |
 //! |---|---|
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | the strict check of CMS before any C code parses it |
 //! | `seal`, `open` | the two directions |
+//! | `sealing` | [`Sealing`], sealing with certificates that are good now |
 //! | `diagnose` | why an envelope was refused, for `sesame explain` only |
 //! | `detached` | signatures of files, for plugins |
 //! | `peer` | [`Peer`], the program that a message is sealed for |
@@ -35,6 +36,7 @@ mod open;
 mod overhead;
 mod peer;
 mod seal;
+mod sealing;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -47,4 +49,5 @@ pub use open::{OpenError, OpenPolicy, Opened, open};
 pub use overhead::Overhead;
 pub use peer::Peer;
 pub use seal::{SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};
+pub use sealing::{MAX_PAYLOAD, Seal, Sealing};
 pub use shape::{ContentCipher, MAX_CERTIFICATES, MAX_RECIPIENTS, ShapeError};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub(super) use settings::{GIB, KIB, MIB};
+pub use smime::MAX_PAYLOAD;
 pub(super) use transport::defaults::{
     ALLOW_CN, CONNECT_TIMEOUT, HEART_BEAT, MAX_FRAME, MAX_MESSAGE, RECEIPT_TIMEOUT, TLS, VIRTUAL_HOST,
 };
@@ -38,8 +39,6 @@ pub(super) const MEMORY: u64 = 256 * MIB;
 pub(super) const ALLOW_TOPIC: bool = false;
 pub(super) const WINDOW: u32 = 64;
 pub(super) const PREFETCH: u32 = 128;
-/// What `max-payload` is where it is not set, in bytes.
-pub const MAX_PAYLOAD: u64 = 16 * MIB;
 /// What `max-payload` may be raised to.
 pub(super) const HIGHEST_MAX_PAYLOAD: u64 = 128 * MIB;
 pub(super) const POLL: Duration = Duration::from_secs(5);

@@ -12,10 +12,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::sealing::Sealing;
 use crate::channel::Channel;
 use crate::shutdown::Shutdown;
 use message::locked;
+use smime::Sealing;
 
 /// How often a channel that cannot seal looks again.
 const LOOK: Duration = Duration::from_secs(1);

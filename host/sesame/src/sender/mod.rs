@@ -41,8 +41,7 @@ pub use prepare::{Part, Prepared};
 use proof::Log;
 pub use report::FateReport;
 use report::Report;
-use sealing::Sealing;
-pub(crate) use sealing::{Seal, destinations};
+pub(crate) use sealing::{destinations, seal_policy};
 use settle::Settlement;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
@@ -53,6 +52,7 @@ use crate::shutdown::Shutdown;
 use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
+use smime::Sealing;
 use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
 use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
 use trust::RecipientSource;
@@ -174,7 +174,7 @@ impl Sender {
         let window = Arc::new(Mutex::new(Window::new(settings.window as usize)));
         let postponed = Arc::new(Postponed::new(settings.repetition.clone()));
         let report = Arc::new(Report::new(channel.clone()));
-        let sealing = Arc::new(Sealing::new(Arc::clone(&settings), identity, recipient));
+        let sealing = Arc::new(Sealing::new(seal_policy(&settings), identity.credential, identity.trust, recipient));
         let fitness = Arc::new(Fitness::new(channel.clone(), Arc::clone(&sealing)));
         let backlog = Arc::new(Backlog {
             channel: channel.clone(),

@@ -14,12 +14,12 @@ use crate::config;
 use crate::shutdown::Shutdown;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Refused};
+use smime::Sealing;
 use spool::journal::{JournalError, Prepared as Row, PreparedKey};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
 use transport::{Destination, Link};
 
 use super::postponed::{Postponed, WaitsFor};
-use super::sealing::Sealing;
 use super::settle::Refusal;
 
 /// Content that one thread of a batch reads at most before it is sent on, in bytes.

@@ -7,9 +7,10 @@ use super::Found;
 use super::brokers::identity_of;
 use crate::channel::Channel;
 use crate::config::{self, Config, Credential, Trust};
-use crate::sender::Seal;
+use crate::sender::seal_policy;
 use crate::service::Shared;
 use message::MessageId;
+use smime::Seal;
 use stomp::{Form, Promise, QueueState, rabbitmq};
 use transport::{Broker, Connected, Destination, Examined, Identity, Link};
 
@@ -137,7 +138,7 @@ fn largest_frame(
         None => None,
     };
     let id = MessageId::parse("00000000/00000000000000").ok()?;
-    let seal = Seal::new(sender, identity, recipient).ok()?;
+    let seal = Seal::new(seal_policy(sender), identity.credential.current(), &identity.trust, recipient).ok()?;
     let wire = |payload: u64| seal.text_size(&id, usize::try_from(payload).unwrap_or(usize::MAX));
     too_large_for_rabbitmq(sender.max_payload, wire, server).map(|text| Found::warning(subject, text))
 }

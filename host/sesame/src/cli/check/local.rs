@@ -14,13 +14,12 @@ use super::super::plugin::list::{Listed, listed_by_daemon};
 use super::{Found, ams};
 use crate::channel::{Channel, JOURNAL, LOCK, SetupError, trust_settings};
 use crate::config::{self, Config};
-use crate::sender::Seal;
+use crate::sender::seal_policy;
 use crate::service::{Shared, certificate_changes, directory as directory_of, pipeline};
 use message::cause::chain;
-use smime::SealError;
+use smime::{Seal, SealError};
 use spool::journal::Journal;
 use spool::{Outgoing, SpoolError, SpoolLock};
-use transport::Identity;
 use trust::tls::client_faults;
 use trust::{
     Credential, CredentialSource, OwnFault, PathError, RecipientCertificate, Role, SignerListsSource, Trust,
@@ -166,8 +165,7 @@ pub(super) fn sealing(config: &Config) -> Vec<Found> {
         let recipient = sender.recipient_certificate.as_ref();
         let recipient = recipient.map(|file| RecipientCertificate::load(file, &trust, None)).transpose();
         let Ok(recipient) = recipient else { continue };
-        let identity = Identity { trust, credential };
-        match Seal::new(sender, &identity, recipient.map(Arc::new)) {
+        match Seal::new(seal_policy(sender), credential.current(), &trust, recipient.map(Arc::new)) {
             Err(SealError::OwnCertificate { .. } | SealError::Recipient(_)) | Ok(_) => {}
             Err(error) => {
                 let text = format!("no message can ever be sent: {}", chain(&error));

@@ -4,11 +4,11 @@ use super::{Explanation, Product, placeholder, plain_input, stages};
 use crate::channel::Channel;
 use crate::cli::context::say_compiling;
 use crate::config::{self, Config};
-use crate::sender::{Seal, destinations};
+use crate::sender::{destinations, seal_policy};
 use crate::service::{Shared, pipeline};
 use message::{Code, Fate};
 use plugins::{Input, Output};
-use smime::SealError;
+use smime::{Seal, SealError};
 use transport::{Broker, Outbound, too_large};
 
 pub(super) fn explain(
@@ -74,7 +74,7 @@ fn sealing(shared: &Shared, sender: &config::Sender) -> anyhow::Result<Result<Se
         Some(file) => Some(shared.registry.recipient(file, &identity)?.current()),
         None => None,
     };
-    Ok(Seal::new(sender, &identity, recipient))
+    Ok(Seal::new(seal_policy(sender), identity.credential.current(), &identity.trust, recipient))
 }
 
 /// Seals one output for each of its destinations.
