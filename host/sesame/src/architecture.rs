@@ -238,6 +238,7 @@ fn modules_of_a_crate_do_not_name_each_other() {
     let crates = [
         "ams",
         "author",
+        "client",
         "dial",
         "message",
         "plugins",
@@ -253,4 +254,41 @@ fn modules_of_a_crate_do_not_name_each_other() {
     ];
     let places: BTreeSet<String> = crates.into_iter().flat_map(tangle).collect();
     assert!(places.is_empty(), "move what both need into a module that names neither: {places:#?}");
+}
+
+/// The packages of this workspace's lock file, each with what it depends on, for its tests too.
+fn locked_packages() -> BTreeMap<String, Vec<String>> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.lock");
+    let lock: toml::Table = std::fs::read_to_string(file).unwrap().parse().unwrap();
+    let text = |value: &toml::Value| value.as_str().unwrap().split(' ').next().unwrap_or_default().to_owned();
+    let packages = lock["package"].as_array().unwrap().iter();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in packages {
+        let needed = package.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten().map(text);
+        found.entry(text(&package["name"])).or_default().extend(needed);
+    }
+    found
+}
+
+/// What a package depends on, through others too.
+fn dependencies(package: &str) -> BTreeSet<String> {
+    let packages = locked_packages();
+    let (mut found, mut next) = (BTreeSet::new(), vec![package.to_owned()]);
+    while let Some(package) = next.pop() {
+        let needed = packages.get(&package).unwrap_or_else(|| panic!("{package} is not in Cargo.lock"));
+        next.extend(needed.iter().filter(|name| found.insert((*name).clone())).cloned());
+    }
+    found
+}
+
+/// Programs that only publish build neither the plugin host nor SQLite.
+#[test]
+fn the_client_has_no_plugins_and_no_spool() {
+    let heavy = ["wasmtime", "rusqlite", "libsqlite3-sys", "sesame-plugins", "sesame-spool", "sesame"];
+    let of = |package: &str| {
+        let all = dependencies(package);
+        heavy.into_iter().filter(|name| all.contains(*name)).collect::<Vec<_>>()
+    };
+    assert_eq!(of("sesame"), heavy[..5], "what is looked for is found");
+    assert_eq!(of("sesame-client"), [""; 0]);
 }

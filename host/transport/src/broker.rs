@@ -123,6 +123,18 @@ pub struct AmsBroker {
     pub max_message: u64,
 }
 
+impl From<StompBroker> for Broker {
+    fn from(broker: StompBroker) -> Self {
+        Self::Stomp(broker)
+    }
+}
+
+impl From<AmsBroker> for Broker {
+    fn from(broker: AmsBroker) -> Self {
+        Self::Ams(broker)
+    }
+}
+
 impl StompBroker {
     /// Brokers at `hosts` with the [`defaults`] and no login.
     #[must_use]

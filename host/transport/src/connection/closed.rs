@@ -51,6 +51,15 @@ impl Closed {
         }
     }
 
+    /// Whether the broker may have a message that it did not confirm.
+    #[must_use]
+    pub fn may_have_been_taken(&self) -> bool {
+        match self {
+            Self::Stomp(_) | Self::Ams(AmsClosed::ByUs) => true,
+            Self::Ams(AmsClosed::Failed(error)) => error.may_have_been_taken(),
+        }
+    }
+
     /// Whether the broker said that something of ours is wrong, rather than that the connection broke.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
