@@ -96,6 +96,21 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn included_files_exist() {
+    let include = Regex::new(r"\{\{#include ([^}:]+)\}\}").unwrap();
+    let mut found = Vec::new();
+    for file in tree::files_ending("docs/src", "md") {
+        let folder = Path::new(&file).parent().unwrap();
+        for included in include.captures_iter(&tree::text(&file).unwrap()) {
+            found.push((file.clone(), plain(&folder.join(&included[1]))));
+        }
+    }
+    assert!(!found.is_empty(), "a page includes the example of the client");
+    found.retain(|(_, included)| !tree::root().join(included).exists());
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn files_that_texts_name_exist() {
     let named =
         Regex::new(r"\b(?:docs/src|conf|findings|tests|host)/[0-9a-z_/.-]*[0-9a-z_]\.(?:md|rs|toml|sh)\b").unwrap();

@@ -1,4 +1,4 @@
-//! What a publisher is told before the first message.
+//! The settings of a publisher.
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;

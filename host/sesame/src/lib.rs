@@ -32,6 +32,7 @@
 //! | [`stomp`] | frames, sessions, connections |
 //! | `ams` | a client of the ARGO Messaging Service |
 //! | [`transport`] | what senders and receivers ask of a broker, whatever protocol it speaks |
+//! | `client` | signing and publishing for other programs, which have no queue; not used here |
 //! | [`trust`], [`smime`] | certificates, CRLs, signer lists; sealing and opening |
 //! | [`spool`] | queues on disk, the commit engine, the journal |
 //! | [`plugins`] | the plugin host: components, pipelines, the plugin folder |
