@@ -36,6 +36,7 @@ mod ams_stands_for_ssm;
 mod bad_input;
 mod broker_faults;
 mod calls;
+mod client;
 mod commands;
 mod compiling;
 mod configuration;
