@@ -149,7 +149,9 @@ impl Serving {
     }
 
     fn end(&self, closed: &Closed) -> End {
-        End { why: chain(closed), lasting: closed.is_lasting(), taken: closed.may_have_been_taken() }
+        // Of several that AMS was asked for at once, only one is known to have failed.
+        let taken = closed.may_have_been_taken() || self.lost.len() > 1;
+        End { why: chain(closed), lasting: closed.is_lasting(), taken }
     }
 
     async fn send(&mut self, request: Request) {

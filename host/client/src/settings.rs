@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// Where messages go, and who signs them.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The broker, made by [`stomp`] or [`ams`] or in full.
+    /// The broker, made by [`stomp()`] or [`ams()`] or in full.
     pub broker: Broker,
     /// A queue of a STOMP broker, such as `/queue/global.accounting.cpu`, or the name of a topic of AMS.
     pub destination: String,

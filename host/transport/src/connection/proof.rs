@@ -3,8 +3,8 @@
 //! RabbitMQ confirms a SEND to a queue that is not there: to `/amq/queue/NAME` always, to `/queue/NAME` once the queue was
 //! deleted while the session is open. So what RabbitMQ is sent is proved twice, each time on a connection beside the
 //! session (see `stomp::rabbitmq`): the queue is there before the first SEND of a session, and it is there after the RECEIPTs
-//! that are to count. What is between the two was stored, unless the queue was deleted and declared
-//! again in between, which deletes everything in it.
+//! that are to count. What is between the two was stored, unless the queue was deleted and declared again in between, which
+//! deletes everything in it.
 //!
 //! ActiveMQ makes a missing queue again for each SEND: its RECEIPT is proof enough.
 //!
