@@ -3,6 +3,7 @@
 //! | start at | for |
 //! |---|---|
 //! | [`MessageId`], [`Direction`], [`Finding`] | the identity of a message, its way, what plugins found in it |
+//! | [`acknowledgement`] | what a receiver says of it to its sender |
 //! | [`Output`] | what a pipeline returns for it |
 //! | [`Fate`] | what became of it, and the line of the log about it |
 //! | [`code`] | why it was rejected or deferred: the table of all codes |
@@ -16,6 +17,7 @@
 //! Nothing here touches a socket or a key; only [`daily`] keeps a file of its own. The proof types are defined where they are made:
 //! `Receipt` in `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`.
 
+pub mod acknowledgement;
 pub mod cause;
 pub mod code;
 pub mod daily;
