@@ -84,7 +84,7 @@ fn run(report: &mut Report, case: &Case<'_>) {
     let recipient = case.encrypted.then(|| Arc::clone(&party.recipient));
     let policy = SealPolicy { peer: case.peer, cipher: None, max_payload: 1 << 24 };
     let sealer = Sealer::new(Arc::clone(&party.signer), recipient, policy).unwrap();
-    let message = ToSeal { id: &id, to: None, content_type: None, payload: &payload };
+    let message = ToSeal { id: &id, to: None, sequence: None, content_type: None, payload: &payload };
     let seal = || -> Sealed { sealer.seal(&message).unwrap() };
     let sealed = seal();
     let store = party.trust.snapshot();

@@ -33,6 +33,7 @@ use openssl::x509::X509;
 use super::mime::{self, Entity, MimeError, Part, SignedParts, encoding};
 use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
+use message::acknowledgement::Sequence;
 use message::duration;
 use message::{Code, MessageId, hex};
 use trust::oids::accepted;
@@ -193,6 +194,7 @@ pub struct Opened {
     content_type: Option<String>,
     signed_id: Option<MessageId>,
     signed_to: Option<String>,
+    sequence: Option<Sequence>,
     signer: Signer,
     signing_time: Option<SystemTime>,
     digest: Digest,
@@ -228,6 +230,12 @@ impl Opened {
     #[must_use]
     pub fn signed_to(&self) -> Option<&str> {
         self.signed_to.as_deref()
+    }
+
+    /// The message's place in what its signer sends to the destination, if it names one.
+    #[must_use]
+    pub fn sequence(&self) -> Option<&Sequence> {
+        self.sequence.as_ref()
     }
 
     /// The signer.
@@ -537,6 +545,8 @@ fn check_policy(
         content_type: part.content_type,
         signed_id: part.message_id.as_deref().map(MessageId::from_peer),
         signed_to: part.to,
+        // One that a later version writes in another form is none to this one.
+        sequence: part.sequence.and_then(|text| text.parse().ok()),
         signer: path.signer().clone(),
         signing_time,
         digest,

@@ -18,6 +18,8 @@ const SIGNATURE_BYTES: usize = 320;
 const ENVELOPE_MIME_BYTES: usize = 256;
 /// EnvelopedData around the recipient's names and the encrypted key: algorithms, padding, tag, an ephemeral key.
 const ENVELOPE_BYTES: usize = 512;
+/// `Sesame-Sequence`: name, stream, number.
+const SEQUENCE_BYTES: usize = 56;
 /// The number at the end of the id of a part.
 const PART_NUMBER: usize = 12;
 
@@ -40,7 +42,7 @@ impl Overhead {
         (id, to): (&MessageId, Option<&str>),
     ) -> Result<Self, ErrorStack> {
         let signature = certificate.to_der()?.len() + names(certificate)? + key.size() + SIGNATURE_BYTES;
-        let headers = id.as_str().len() + PART_NUMBER + to.map_or(0, str::len);
+        let headers = id.as_str().len() + PART_NUMBER + SEQUENCE_BYTES + to.map_or(0, str::len);
         let envelope = match recipient {
             Some(recipient) => {
                 let key = recipient.public_key()?.public_key_to_der()?.len();

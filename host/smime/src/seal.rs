@@ -3,8 +3,8 @@
 //! # The signed message
 //! The format is that of an SSM 4.0.0 sender, with LF on the wire: `multipart/signed`, a detached SignedData of version
 //! 1 with only our certificate, identified by issuer and serial number, SHA-256, RSA PKCS#1 v1.5 or ECDSA. The signed
-//! part begins with `Content-Type`, then `Sesame-Message-Id` and `Sesame-To`, which an SSM receiver ignores. The part
-//! is signed with CRLF line ends, exactly in the bytes produced here (`CMS_BINARY`): OpenSSL's MIME code is slower and
+//! part begins with `Content-Type`, then `Sesame-Message-Id`, `Sesame-To` and `Sesame-Sequence`, which an SSM receiver
+//! ignores. The part is signed with CRLF line ends, exactly in the bytes produced here (`CMS_BINARY`): OpenSSL's MIME code is slower and
 //! is not used.
 //!
 //! # Transfer encoding of the content
@@ -35,6 +35,7 @@ use openssl::x509::X509;
 
 use super::mime::{self, encoding};
 use super::{Overhead, Peer};
+use message::acknowledgement::Sequence;
 use message::{Code, MessageId, hex};
 use trust::{Credential, OpensslError, PathError, RecipientCertificate, RecipientError};
 
@@ -218,6 +219,8 @@ pub struct ToSeal<'a> {
     pub id: &'a MessageId,
     /// The signed addressee, if any: one of the receiver's [`names`](super::OpenPolicy::names).
     pub to: Option<&'a str>,
+    /// The message's place in what is sent to its destination, where acknowledgements are wanted.
+    pub sequence: Option<&'a Sequence>,
     /// The media type of the content; `text/plain` if not given.
     pub content_type: Option<&'a str>,
     /// The content.
@@ -429,10 +432,13 @@ fn append_headers(message: &ToSeal<'_>, text: &mut Vec<u8>) -> Result<(), SealEr
     }
     append_header("Content-Type", content_type, text)?;
     append_header("Sesame-Message-Id", message.id.as_str(), text)?;
-    match message.to {
-        Some(to) => append_header("Sesame-To", to, text),
-        None => Ok(()),
+    if let Some(to) = message.to {
+        append_header("Sesame-To", to, text)?;
     }
+    if let Some(sequence) = message.sequence {
+        append_header("Sesame-Sequence", &sequence.to_string(), text)?;
+    }
+    Ok(())
 }
 
 fn append_header(header: &'static str, value: &str, text: &mut Vec<u8>) -> Result<(), SealError> {

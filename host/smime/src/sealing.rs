@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use super::seal::{SealError, SealPolicy, Sealed, Sealer, ToSeal};
+use message::acknowledgement::Sequence;
 use message::{MessageId, locked};
 use trust::{Credential, CredentialSource, OwnFault, RecipientCertificate, RecipientSource, Role, Trust, TrustStore};
 
@@ -66,8 +67,13 @@ impl Seal {
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn seal(&self, id: &MessageId, content_type: Option<&str>, payload: &[u8]) -> Result<Sealed, SealError> {
-        self.sealer.seal(&ToSeal { id, to: self.to.as_deref(), content_type, payload })
+    pub fn seal(
+        &self,
+        (id, sequence): (&MessageId, Option<&Sequence>),
+        content_type: Option<&str>,
+        payload: &[u8],
+    ) -> Result<Sealed, SealError> {
+        self.sealer.seal(&ToSeal { id, to: self.to.as_deref(), sequence, content_type, payload })
     }
 }
 

@@ -466,7 +466,7 @@ fn seal(sealing: &Sealing, prepared: Prepared) -> Sealed {
 
 fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<Outbound>, SealError> {
     let frames = prepared.parts().iter().map(|part| {
-        let sealed = seal.seal(&part.id, part.content_type.as_deref(), &part.payload)?;
+        let sealed = seal.seal((&part.id, None), part.content_type.as_deref(), &part.payload)?;
         let (destination, id, headers) = (part.destination.clone(), part.id.to_string(), part.headers.clone());
         Ok(Outbound { destination, id, headers, body: Bytes::from(sealed.into_bytes()) })
     });

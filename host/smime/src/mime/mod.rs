@@ -305,6 +305,8 @@ pub(super) struct Part {
     pub(super) message_id: Option<String>,
     /// `Sesame-To`.
     pub(super) to: Option<String>,
+    /// `Sesame-Sequence`.
+    pub(super) sequence: Option<String>,
     /// The decoded content; text with LF line ends.
     pub(super) payload: Vec<u8>,
     /// The content is itself a signed or encrypted message.
@@ -317,7 +319,7 @@ impl Part {
         let text = |body| text(body, signed.len(), with_lf);
         let Some(entity) = with_headers(signed) else {
             let payload = text(signed);
-            return Ok(Self { content_type: None, message_id: None, to: None, payload, nested: false });
+            return Ok(Self { content_type: None, message_id: None, to: None, sequence: None, payload, nested: false });
         };
         let owned = |name| entity.header(name).map(|value| value.map(str::to_owned));
         // A malformed content type is left to the receiving application.
@@ -332,6 +334,7 @@ impl Part {
             content_type: owned("content-type")?,
             message_id: owned("sesame-message-id")?,
             to: owned("sesame-to")?,
+            sequence: owned("sesame-sequence")?,
             payload,
             nested,
         })

@@ -199,7 +199,7 @@ pub(super) fn sealer(signer: &Arc<Credential>, recipient: Option<&Credential>, p
 
 pub(super) fn seal(signer: &Arc<Credential>, recipient: Option<&Credential>, peer: Peer, payload: &[u8]) -> Vec<u8> {
     let id = MessageId::parse("6b031234/6b03126398f937").unwrap();
-    let message = ToSeal { id: &id, to: None, content_type: None, payload };
+    let message = ToSeal { id: &id, to: None, sequence: None, content_type: None, payload };
     sealer(signer, recipient, peer).seal(&message).unwrap().into_bytes()
 }
 

@@ -225,7 +225,7 @@ fn a_message_in_the_style_of_python_is_read() {
 #[test]
 fn the_signed_addressee_must_be_us() {
     let id = MessageId::parse("a").unwrap();
-    let message = ToSeal { id: &id, to: Some("/queue/a"), content_type: None, payload: TEXT };
+    let message = ToSeal { id: &id, to: Some("/queue/a"), sequence: None, content_type: None, payload: TEXT };
     let sealed = sealer(&pki().alice, None, Peer::Ssm).seal(&message).unwrap();
     let named = |name: &str| OpenPolicy { names: vec![name.to_owned()], ..policy() };
     assert_eq!(receive_by(sealed.bytes(), &named("/queue/a")).unwrap().signed_to(), Some("/queue/a"));

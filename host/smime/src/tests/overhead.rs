@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{Overhead, SealCipher};
+use message::acknowledgement::Sequence;
 
 #[expect(dead_code, unreachable_pub, reason = "the plugins' own arithmetic, from their side of the repository")]
 #[path = "../../../../plugin-sdk/src/records/wire/size.rs"]
@@ -41,8 +42,9 @@ fn compare(sealer: &Sealer, id: &str, to: Option<&str>) {
     let whole = MessageId::parse(id).unwrap();
     let part = whole.part(10_000);
     let overhead = sealer.overhead(&whole, to).unwrap();
+    let sequence = Sequence::new("00c0ffee00c0ffee", u64::MAX).unwrap();
     for payload in payloads() {
-        let message = ToSeal { id: &part, to, content_type: None, payload: &payload };
+        let message = ToSeal { id: &part, to, sequence: Some(&sequence), content_type: None, payload: &payload };
         let Ok(sealed) = sealer.seal(&message) else { continue };
         let (actual, bound) = (sealed.bytes().len(), wire(&overhead).size(&payload));
         let start = String::from_utf8_lossy(&payload[..payload.len().min(20)]).into_owned();
@@ -88,7 +90,7 @@ fn the_size_of_text_is_known_without_the_text() {
         let overhead = sealer.overhead(&id, None).unwrap();
         for length in [1, 300_000] {
             let payload: Vec<u8> = TEXT.iter().cycle().take(length).copied().collect();
-            let message = ToSeal { id: &id, to: None, content_type: None, payload: &payload };
+            let message = ToSeal { id: &id, to: None, sequence: None, content_type: None, payload: &payload };
             let (actual, bound) = (sealer.seal(&message).unwrap().bytes().len(), overhead.text_size(length));
             assert!((actual..=actual + actual / 50 + 2048).contains(&bound), "{bound} for {actual}");
         }

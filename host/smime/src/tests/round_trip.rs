@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::OpenError;
 use crate::{SealCipher, SealError};
+use message::acknowledgement::Sequence;
 use trust::Digest;
 
 fn there_and_back(signer: &Arc<Credential>, recipient: Option<&Credential>, peer: Peer, payload: &[u8]) {
@@ -31,6 +33,23 @@ fn works_with_every_key_and_both_peers() {
             there_and_back(signer, recipient.map(AsRef::as_ref), peer, TEXT);
         }
     }
+}
+
+#[test]
+fn the_sequence_is_part_of_what_is_signed() {
+    let pki = pki();
+    let id = MessageId::parse("6b031234/6b03126398f937").unwrap();
+    let sequence = Sequence::new("00c0ffee00c0ffee", 12).unwrap();
+    let sealer = sealer(&pki.alice, None, Peer::Ssm);
+    let message = ToSeal { id: &id, to: None, sequence: Some(&sequence), content_type: None, payload: TEXT };
+    let sealed = sealer.seal(&message).unwrap().into_bytes();
+    let opened = receive(&sealed).unwrap();
+    assert_eq!((opened.sequence(), opened.payload()), (Some(&sequence), TEXT));
+    let text = String::from_utf8(sealed).unwrap();
+    let forged = text.replace("Sesame-Sequence: 00c0ffee00c0ffee 12", "Sesame-Sequence: 00c0ffee00c0ffee 13");
+    assert!(matches!(receive(forged.as_bytes()), Err(OpenError::Signature)));
+    let none = sealer.seal(&ToSeal { sequence: None, ..message }).unwrap();
+    assert_eq!(receive(none.bytes()).unwrap().sequence(), None);
 }
 
 #[test]
@@ -103,7 +122,7 @@ proptest! {
 fn seal_refuses_unusable_content() {
     let sealer = sealer(&pki().eve, None, Peer::Ssm);
     let id = MessageId::parse("a").unwrap();
-    let message = ToSeal { id: &id, to: None, content_type: None, payload: TEXT };
+    let message = ToSeal { id: &id, to: None, sequence: None, content_type: None, payload: TEXT };
     for payload in [&b""[..], b" \n\t\r\n\x0c"] {
         assert!(matches!(sealer.seal(&ToSeal { payload, ..message }), Err(SealError::Blank)));
     }
@@ -127,7 +146,13 @@ fn only_utf8_is_sealed_for_an_ssm_receiver() {
     let id = MessageId::parse("a").unwrap();
     for recipient in [None, Some(&*pki.bob)] {
         let sealed = |peer, payload| {
-            sealer(&pki.alice, recipient, peer).seal(&ToSeal { id: &id, to: None, content_type: None, payload })
+            sealer(&pki.alice, recipient, peer).seal(&ToSeal {
+                id: &id,
+                to: None,
+                sequence: None,
+                content_type: None,
+                payload,
+            })
         };
         for (payload, at) in
             [(&b"Site: Universit\xe4t\n"[..], 15), (b"\x1f\x8b\x08", 1), (b"a\xed\xa0\x80", 1), (b"a\xc0\x80", 1)]

@@ -78,7 +78,7 @@ pub(in crate::cli) fn sealed(config: &Config, id: &str, payload: &[u8]) -> Vec<u
     let policy = SealPolicy { peer: Peer::Ssm, cipher: None, max_payload: 1 << 20 };
     let sealer = Sealer::new(Arc::new(credential), None, policy).unwrap();
     let id = MessageId::parse(id).unwrap();
-    sealer.seal(&ToSeal { id: &id, to: None, content_type: None, payload }).unwrap().into_bytes()
+    sealer.seal(&ToSeal { id: &id, to: None, sequence: None, content_type: None, payload }).unwrap().into_bytes()
 }
 
 /// Any bytes in an envelope for the site's own certificate.
