@@ -61,7 +61,7 @@ use std::time::Duration;
 use super::disk::Modes;
 use super::queue::Queue;
 use super::{SpoolError, SpoolLock, names};
-use crate::journal::{Disposition, Facts, Journal, JournalError, Key};
+use crate::journal::{Acknowledge, Disposition, Facts, Journal, JournalError, Key};
 use message::locked;
 pub use recovery::Recovered;
 pub use sync::SyncMethod;
@@ -98,13 +98,25 @@ pub struct Commit {
     pub raw_digest: Option<[u8; 32]>,
     /// The deferred element this message was read from; it is removed once the new state is published.
     pub resolves: Option<String>,
+    /// The acknowledgement to its sender, durable with the message.
+    pub acknowledge: Option<Acknowledge>,
 }
 
 impl Commit {
     /// A new message; the other fields have their defaults.
     #[must_use]
     pub fn new(key: Key, disposition: Disposition, elements: Vec<NewElement>, facts: Facts) -> Self {
-        Self { key, disposition, elements, facts, redelivered: false, again: false, raw_digest: None, resolves: None }
+        Self {
+            key,
+            disposition,
+            elements,
+            facts,
+            redelivered: false,
+            again: false,
+            raw_digest: None,
+            resolves: None,
+            acknowledge: None,
+        }
     }
 
     fn bytes(&self) -> usize {

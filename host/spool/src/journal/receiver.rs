@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::attempts::{clear, forget_seen};
+use super::owed::{Acknowledge, owe};
 use super::schema::{Kind, known, number, optional_number};
 use super::{Journal, JournalError, integer, milliseconds, moment};
 use message::{Code, Fate, MessageId};
@@ -145,6 +146,8 @@ pub struct Entry<'a> {
     pub raw_digest: Option<&'a [u8; 32]>,
     /// The deferred element this message was read from, removed when the new state is published.
     pub resolves: Option<&'a str>,
+    /// The acknowledgement to its sender, written in the same transaction.
+    pub acknowledge: Option<&'a Acknowledge>,
 }
 
 /// The decision of the transaction for one entry.
@@ -310,16 +313,15 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
         db.prepare_cached("DELETE FROM deferred WHERE channel = ?1 AND element = ?2")?
             .execute(params![numbers.channel, element])?;
     }
-    if let Disposition::Rejected { code } = entry.disposition {
-        if is_decided(db, &numbers, entry)? {
-            return Ok(Decision::Duplicate);
-        }
-        return reject(db, &numbers, entry, *code, now);
-    }
-    let decision = see(db, &numbers, entry, now)?;
+    let decision = match entry.disposition {
+        Disposition::Rejected { .. } if is_decided(db, &numbers, entry)? => Decision::Duplicate,
+        Disposition::Rejected { code } => reject(db, &numbers, entry, *code, now)?,
+        _ => see(db, &numbers, entry, now)?,
+    };
     if let (Disposition::Deferred { next, attempt }, Decision::New { .. }) = (entry.disposition, &decision) {
         defer(db, &numbers, entry, *next, *attempt)?;
     }
+    owe(db, (numbers.channel, numbers.signer), entry, &decision, now)?;
     Ok(decision)
 }
 

@@ -91,6 +91,14 @@ CREATE TABLE IF NOT EXISTS position (
     next INTEGER, delivered INTEGER NOT NULL, missing INTEGER NOT NULL,
     PRIMARY KEY (channel, source)
 ) WITHOUT ROWID;
+-- Acknowledgements that a receiver owes. verdict: 1 accepted, 2 duplicate, 3 rejected.
+CREATE TABLE IF NOT EXISTS owed (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel INTEGER NOT NULL, destination TEXT NOT NULL, at INTEGER NOT NULL,
+    id TEXT NOT NULL, digest BLOB NOT NULL, signer TEXT NOT NULL,
+    verdict INTEGER NOT NULL, code TEXT, reason TEXT, element TEXT, sequence TEXT
+);
+CREATE INDEX IF NOT EXISTS owed_to ON owed (channel, destination);
 ";
 
 /// Brings an open database to the current format.
