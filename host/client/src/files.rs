@@ -61,7 +61,7 @@ impl Files {
             }
             seal => seal?,
         };
-        let sealed = seal.seal(id, message.content_type.as_deref(), &message.content)?;
+        let sealed = seal.seal((id, None), message.content_type.as_deref(), &message.content)?;
         Ok(Bytes::from(sealed.into_bytes()))
     }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageId, hex};
+use crate::{MessageId, hex, text};
 
 /// The media type of an acknowledgement message, without parameters.
 pub const MEDIA_TYPE: &str = "application/sesame-acknowledgement";
@@ -250,9 +250,30 @@ impl Acknowledgement {
             return Err(Malformed::TooLong);
         }
         let read = |(n, line): (usize, &[u8])| {
-            serde_json::from_slice(line).map_err(|error| Malformed::Line { line: n + 1, why: error.to_string() })
+            let wrong = |why| Malformed::Line { line: n + 1, why };
+            if line.len() > LONGEST_LINE {
+                return Err(wrong(format!("more than {LONGEST_LINE} bytes")));
+            }
+            let read: Self = serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))?;
+            read.fit_to_be_shown().map_err(wrong)
         };
         lines.into_iter().enumerate().map(read).collect()
+    }
+
+    /// With texts that fit on one line of a log; the texts come from another site.
+    fn fit_to_be_shown(self) -> Result<Self, String> {
+        let time = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'T' | b'Z' | b'.' | b'+');
+        if self.at.len() > 40 || !self.at.bytes().all(time) {
+            return Err("at is no time of RFC 3339".to_owned());
+        }
+        let shown = |text: String| text::one_line(&text, LONGEST_REASON);
+        Ok(Self {
+            signer: shown(self.signer),
+            code: self.code.map(shown),
+            reason: self.reason.map(shown),
+            element: self.element.map(shown),
+            ..self
+        })
     }
 }
 
@@ -321,6 +342,8 @@ mod tests {
             (good.replace("ffee 12", "ffee 18446744073709551616"), "line 1: a sequence is"),
             (good.replace("6b031234/", "a b/"), "line 1: message id"),
             (good.replace(",\"verdict\":\"accepted\"", ""), "line 1: missing field"),
+            (good.replace("2026-11-22", "a time\\n"), "line 1: at is no time"),
+            (good.replace("incoming/", &"e".repeat(2_048)), "line 1: more than 2048 bytes"),
             (good.repeat(MOST_LINES + 1), "more than 1000 lines"),
         ] {
             let error = Acknowledgement::parse(bad.as_bytes()).unwrap_err().to_string();

@@ -173,6 +173,9 @@ codes! {
     Misdirected "misdirected" Receiver Rejected
         "The message was signed for another receiver."
         "See the destination of the sender; a message may have been moved by someone else."
+    ReceiverRejected "receiver-rejected" Sender Rejected
+        "The receiver acknowledged that it rejected the message."
+        "The receiver's reason follows; correct the records and publish them again."
     SignerUntrusted "signer-untrusted" Receiver Rejected
         "No trust anchor issued the signer's certificate, or the anchor of that name did not sign it."
         "Install the authority in `trust.anchors` if you trust it, or update it there."

@@ -53,8 +53,8 @@ pub use disk::{Modes, free_bytes};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
 pub use outgoing::{
-    ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, Outgoing, ReadError, Removal, Scan, Waiting,
-    id_stem,
+    ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, NotRetained, Outgoing, ReadError, Removal,
+    RetainedElements, Scan, Waiting, id_stem,
 };
 pub use queue::{Element, ElementError, ElementPath, Elements, LockedQueueElement, Purged, Queue};
 

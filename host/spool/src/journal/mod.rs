@@ -2,7 +2,8 @@
 //!
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
-//! steps of a message; `owed.rs` has the acknowledgements that a receiver owes; `stages.rs` remembers plugins, `positions.rs` how far a source was received;
+//! steps of a message; `owed.rs` has the acknowledgements
+//! that a receiver owes, `dispatch.rs` those that a sender waits for; `stages.rs` remembers plugins, `positions.rs` how far a source was received;
 //! `schema.rs` has the tables. The journal does not access queues:
 //! it treats elements as text.
 //!
@@ -17,6 +18,7 @@
 //! expired rows are found by walking the primary key in small steps.
 
 mod attempts;
+mod dispatch;
 mod owed;
 mod positions;
 mod receiver;
@@ -38,6 +40,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
+pub use dispatch::{Acknowledged, Answered, Applied, Dispatch, Due, Proof, Retained};
 pub use message::Output;
 pub use owed::{Acknowledge, Owed};
 pub use positions::Position;

@@ -29,7 +29,7 @@ pub struct Expired {
 
 impl Journal {
     /// Reads up to `step` rows of each table and deletes those committed before `before`. Called regularly with a small
-    /// step (500), so that it never delays a commit. Deferred and prepared messages stay.
+    /// step (500), so that it never delays a commit. Deferred, prepared and retained messages stay.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -42,6 +42,7 @@ impl Journal {
             expire_rejected(db, &mut cursors, before, step, &mut expired)?;
             expire_outgoing(db, &mut cursors, before, step, &mut expired)?;
             db.prepare_cached("DELETE FROM attempt WHERE last < ?1")?.execute([before])?;
+            expire_oldest(db, before, step)?;
             Ok(())
         })?;
         Ok(expired)
@@ -120,8 +121,9 @@ fn expire_outgoing(
 ) -> rusqlite::Result<()> {
     let (channel, id, digest) = cursors.outgoing.take().unwrap_or((i64::MIN, String::new(), Vec::new()));
     let mut statement = db.prepare_cached(
-        "SELECT channel, id, digest, coalesce(finished, prepared) < ?4 AND state <> 1 FROM outgoing
-         WHERE (channel, id, digest) > (?1, ?2, ?3) ORDER BY channel, id, digest LIMIT ?5",
+        "SELECT channel, id, digest, coalesce(finished, prepared) < ?4 AND state <> 1 AND NOT EXISTS
+            (SELECT 1 FROM retained r WHERE r.channel = o.channel AND r.id = o.id AND r.digest = o.digest)
+         FROM outgoing o WHERE (channel, id, digest) > (?1, ?2, ?3) ORDER BY channel, id, digest LIMIT ?5",
     )?;
     let rows = statement
         .query_map(params![channel, id, digest, before, limit(step)], |row| {
@@ -133,9 +135,22 @@ fn expire_outgoing(
         deleted += db
             .prepare_cached("DELETE FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
             .execute(params![channel, id, digest])?;
+        super::dispatch::forget(db, *channel, id, digest)?;
     }
     count(expired, rows.len(), step, deleted);
     cursors.outgoing = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    Ok(())
+}
+
+/// Deletes the oldest acknowledgement messages, and acknowledgements that no broker took in all that time. Both are
+/// numbered as they came.
+fn expire_oldest(db: &Connection, before: i64, step: usize) -> rusqlite::Result<()> {
+    for table in ["proof", "owed"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE at < ?1 AND number IN (SELECT number FROM {table} ORDER BY number LIMIT ?2)"
+        );
+        db.prepare_cached(&sql)?.execute(params![before, limit(step)])?;
+    }
     Ok(())
 }
 

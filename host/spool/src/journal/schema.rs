@@ -98,6 +98,31 @@ CREATE TABLE IF NOT EXISTS owed (
     id TEXT NOT NULL, digest BLOB NOT NULL, signer TEXT NOT NULL,
     verdict INTEGER NOT NULL, code TEXT, reason TEXT, element TEXT, sequence TEXT
 );
+-- What a channel sends to a destination. last: the number of the last message; acknowledged: when its receiver first did.
+CREATE TABLE IF NOT EXISTS stream (
+    number INTEGER PRIMARY KEY,
+    channel INTEGER NOT NULL, destination TEXT NOT NULL, name TEXT NOT NULL UNIQUE,
+    last INTEGER NOT NULL, acknowledged INTEGER,
+    UNIQUE (channel, destination)
+);
+-- One SEND of a prepared message, and what its receiver said. verdict: as in `owed`; decided: as the receiver writes it.
+CREATE TABLE IF NOT EXISTS dispatch (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, stream INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    whole TEXT NOT NULL, whole_digest BLOB NOT NULL,     -- the row of `outgoing`
+    required INTEGER NOT NULL,
+    verdict INTEGER, code TEXT, reason TEXT, decided TEXT, element TEXT, proof INTEGER,
+    PRIMARY KEY (channel, id, digest, stream)
+) WITHOUT ROWID;
+-- Acknowledgement messages as received.
+CREATE TABLE IF NOT EXISTS proof (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, receiver TEXT NOT NULL, raw BLOB NOT NULL);
+-- Sent messages that are kept until they are acknowledged. due: when to look at one again.
+CREATE TABLE IF NOT EXISTS retained (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL,
+    due INTEGER NOT NULL, repeats INTEGER NOT NULL, since INTEGER NOT NULL, overdue INTEGER NOT NULL,
+    PRIMARY KEY (channel, id, digest)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS retained_due ON retained (channel, due);
 CREATE INDEX IF NOT EXISTS owed_to ON owed (channel, destination);
 ";
 

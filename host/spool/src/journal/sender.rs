@@ -4,19 +4,20 @@
 //! an unchanged message is recorded too, as an output without a payload. No row justifies the removal of an element
 //! after a restart: `sent` is for the audit trail and is written after the element was removed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::attempts::clear;
+use super::dispatch::{self, Dispatch};
 use super::schema::{Kind, known, number, optional_number, text};
 use super::{Journal, JournalError, milliseconds};
 use message::{Fate, MessageId, Output};
 
-const PREPARED: i64 = 1;
-const SENT: i64 = 2;
-const REJECTED: i64 = 3;
+pub(super) const PREPARED: i64 = 1;
+pub(super) const SENT: i64 = 2;
+pub(super) const REJECTED: i64 = 3;
 const GONE: i64 = 4;
 
 /// The fate for the state in a row.
@@ -51,6 +52,10 @@ pub struct Prepared {
     pub pipeline: String,
     /// Failed attempts to send it.
     pub attempts: u32,
+    /// Its SENDs, where acknowledgements are wanted.
+    pub dispatches: Vec<Dispatch>,
+    /// Whether it was sent before and is sent again, for an acknowledgement is missing.
+    pub repeated: bool,
 }
 
 /// A message that was sent: every part has its receipt, and the element was removed.
@@ -64,6 +69,8 @@ pub struct Sent {
     pub at: SystemTime,
     /// What the broker said of it, such as its own id.
     pub detail: Option<String>,
+    /// How long to wait for acknowledgements before it is sent again, if its content is kept for that.
+    pub retain: Option<Duration>,
 }
 
 /// An output as stored in a row; `payload` is a row of the table of that name.
@@ -93,33 +100,43 @@ impl Journal {
         })
     }
 
-    /// Makes the outputs of the pipeline durable, before the first SEND, and clears the counts of attempts for these
-    /// messages. One transaction for the whole batch.
+    /// Makes the outputs of the pipeline durable, before the first SEND, numbers the dispatches, and clears the counts of
+    /// attempts for these messages. One transaction for the whole batch.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn record_prepared(&self, channel: &str, batch: &[Prepared]) -> Result<(), JournalError> {
+    pub fn record_prepared(&self, channel: &str, batch: &mut [Prepared]) -> Result<(), JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
-            batch.iter().try_for_each(|prepared| {
+            batch.iter_mut().try_for_each(|prepared| {
                 save(db, channel, prepared)?;
+                dispatch::number_all(db, channel, &prepared.key, &mut prepared.dispatches)?;
                 clear(db, channel, &prepared.key.digest)
             })
         })
     }
 
-    /// Records messages as sent, after their elements were removed, and deletes their outputs.
+    /// Records messages as sent, after their elements were removed, and deletes their outputs unless they are retained.
+    /// Returns whether any that is retained is acknowledged already.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn record_sent(&self, channel: &str, batch: &[Sent]) -> Result<(), JournalError> {
+    pub fn record_sent(&self, channel: &str, batch: &[Sent]) -> Result<bool, JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
+            let mut answered = false;
             for sent in batch {
                 let broker = optional_number(db, Kind::Broker, &sent.broker)?;
-                finish(db, channel, &sent.key, SENT, milliseconds(sent.at), broker, sent.detail.as_deref())?;
+                let ended = Ended { state: SENT, at: milliseconds(sent.at), broker, reason: sent.detail.as_deref() };
+                match sent.retain {
+                    None => finish(db, channel, &sent.key, &ended)?,
+                    Some(wait) => {
+                        end(db, channel, &sent.key, &ended)?;
+                        answered |= dispatch::retain(db, channel, &sent.key, sent.at, wait)?;
+                    }
+                }
             }
-            Ok(())
+            Ok(answered)
         })
     }
 
@@ -142,7 +159,7 @@ impl Journal {
                  VALUES (?1, ?2, ?3, ?4, 1, '[]', '', 0, ?5) ON CONFLICT (channel, id, digest) DO NOTHING",
             )?
             .execute(params![channel, key.id.as_str(), element, key.digest, now])?;
-            finish(db, channel, key, REJECTED, now, None, Some(reason))
+            finish(db, channel, key, &Ended { state: REJECTED, at: now, broker: None, reason: Some(reason) })
         })
     }
 
@@ -193,7 +210,8 @@ impl Journal {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
             let now = milliseconds(SystemTime::now());
-            keys.iter().try_for_each(|key| finish(db, channel, key, GONE, now, None, None))
+            let gone = Ended { state: GONE, at: now, broker: None, reason: None };
+            keys.iter().try_for_each(|key| finish(db, channel, key, &gone))
         })
     }
 }
@@ -224,7 +242,16 @@ fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Op
     let stored: Vec<StoredOutput> = serde_json::from_str(&outputs)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
     let outputs = stored.into_iter().map(|output| load_output(db, output)).collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Prepared { key: key.clone(), element, outputs, pipeline: text(db, pipeline)?, attempts }))
+    let (dispatches, repeated) = (dispatch::load(db, channel, key)?, dispatch::is_retained(db, channel, key)?);
+    Ok(Some(Prepared {
+        key: key.clone(),
+        element,
+        outputs,
+        pipeline: text(db, pipeline)?,
+        attempts,
+        dispatches,
+        repeated,
+    }))
 }
 
 fn load_output(db: &Connection, stored: StoredOutput) -> rusqlite::Result<Output> {
@@ -284,7 +311,8 @@ fn save(db: &Connection, channel: i64, prepared: &Prepared) -> rusqlite::Result<
     Ok(())
 }
 
-fn free_payloads(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<()> {
+/// Deletes the payloads of a message, and their list.
+pub(super) fn free_payloads(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<()> {
     let numbers: Option<String> = db
         .prepare_cached("SELECT payloads FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
         .query_row(params![channel, key.id.as_str(), key.digest], |row| row.get(0))
@@ -292,23 +320,32 @@ fn free_payloads(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::
     for number in numbers.iter().flat_map(|list| list.split(',')).filter_map(|number| number.parse::<i64>().ok()) {
         db.prepare_cached("DELETE FROM payload WHERE number = ?1")?.execute([number])?;
     }
+    db.prepare_cached(
+        "UPDATE outgoing SET payloads = '' WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND payloads <> ''",
+    )?
+    .execute(params![channel, key.id.as_str(), key.digest])?;
     Ok(())
 }
 
-fn finish(
-    db: &Connection,
-    channel: i64,
-    key: &PreparedKey,
+/// How a message ended.
+struct Ended<'a> {
     state: i64,
     at: i64,
     broker: Option<i64>,
-    reason: Option<&str>,
-) -> rusqlite::Result<()> {
+    reason: Option<&'a str>,
+}
+
+/// Ends a message and deletes its outputs.
+fn finish(db: &Connection, channel: i64, key: &PreparedKey, ended: &Ended<'_>) -> rusqlite::Result<()> {
     free_payloads(db, channel, key)?;
+    end(db, channel, key, ended)
+}
+
+fn end(db: &Connection, channel: i64, key: &PreparedKey, ended: &Ended<'_>) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "UPDATE outgoing SET state = ?4, finished = ?5, broker = ?6, reason = ?7, payloads = ''
+        "UPDATE outgoing SET state = ?4, finished = ?5, broker = ?6, reason = ?7
          WHERE channel = ?1 AND id = ?2 AND digest = ?3",
     )?
-    .execute(params![channel, key.id.as_str(), key.digest, state, at, broker, reason])?;
+    .execute(params![channel, key.id.as_str(), key.digest, ended.state, ended.at, ended.broker, ended.reason])?;
     Ok(())
 }

@@ -33,7 +33,15 @@ fn key(text: &str) -> PreparedKey {
 }
 
 fn prepared(text: &str, outputs: Vec<Output>) -> Prepared {
-    Prepared { key: key(text), element: text.to_owned(), outputs, pipeline: "p1".to_owned(), attempts: 0 }
+    Prepared {
+        key: key(text),
+        element: text.to_owned(),
+        outputs,
+        pipeline: "p1".to_owned(),
+        attempts: 0,
+        dispatches: Vec::new(),
+        repeated: false,
+    }
 }
 
 fn store(journal: &Journal, text: &str, received: SystemTime) -> Decision {
@@ -84,14 +92,14 @@ fn prepared_outputs_are_kept_until_they_are_sent() {
         part: Some(1),
     };
     let batch = [prepared("a", vec![part.clone(), part]), prepared("b", vec![Output::default()])];
-    journal.record_prepared("c", &batch).unwrap();
+    journal.record_prepared("c", &mut batch.clone()).unwrap();
     drop(journal);
     let journal = scratch.open();
     let read = journal.prepared("c", &[key("a"), key("b"), key("x")]).unwrap();
     assert_eq!(read, [Some(batch[0].clone()), Some(batch[1].clone()), None]);
     assert_eq!(journal.prepared("other", &[key("a")]).unwrap(), [None]);
     assert_eq!(journal.count_send_attempts("c", &[key("a"), key("x")]).unwrap(), [1, 0]);
-    let sent = Sent { key: key("a"), broker: "mq1".to_owned(), at: SystemTime::now(), detail: None };
+    let sent = Sent { key: key("a"), broker: "mq1".to_owned(), at: SystemTime::now(), detail: None, retain: None };
     journal.record_sent("c", &[sent]).unwrap();
     assert_eq!(journal.prepared("c", &[key("a")]).unwrap(), [None]);
     let left: Vec<String> = journal.unfinished("c").unwrap().into_iter().map(|(element, _)| element).collect();
@@ -106,7 +114,7 @@ fn prepared_outputs_are_kept_until_they_are_sent() {
 fn other_content_of_one_element_is_another_entry() {
     let scratch = Scratch::new();
     let journal = scratch.open();
-    journal.record_prepared("c", &[prepared("a", vec![Output::default()])]).unwrap();
+    journal.record_prepared("c", &mut [prepared("a", vec![Output::default()])]).unwrap();
     let other = PreparedKey { digest: [7; 32], ..key("a") };
     assert_eq!(journal.prepared("c", &[other]).unwrap(), [None]);
 }
@@ -170,7 +178,7 @@ fn prepared_outputs_clear_the_attempts_at_a_message() {
     let journal = place.open();
     let key = key("a");
     journal.count_attempts("c", &[key.digest, [9; 32]]).unwrap();
-    journal.record_prepared("c", &[prepared("a", vec![Output::default()])]).unwrap();
+    journal.record_prepared("c", &mut [prepared("a", vec![Output::default()])]).unwrap();
     assert_eq!(journal.attempts("c", &key.digest).unwrap(), (0, 0));
     assert_eq!(journal.attempts("c", &[9; 32]).unwrap(), (1, 0));
 }
@@ -181,9 +189,15 @@ fn the_trace_of_a_sent_message_has_its_routes_if_recorded() {
     let journal = scratch.open();
     let output =
         |routes: &[&str]| Output { routes: routes.iter().map(|r| (*r).to_owned()).collect(), ..Output::default() };
-    let sent = |text: &str| Sent { key: key(text), broker: "mq1".to_owned(), at: SystemTime::now(), detail: None };
-    journal.record_prepared("c", &[prepared("a", vec![output(&["x", "y"]), output(&["y", "default"])])]).unwrap();
-    journal.record_prepared("c", &[prepared("b", vec![output(&[])])]).unwrap();
+    let sent = |text: &str| Sent {
+        key: key(text),
+        broker: "mq1".to_owned(),
+        at: SystemTime::now(),
+        detail: None,
+        retain: None,
+    };
+    journal.record_prepared("c", &mut [prepared("a", vec![output(&["x", "y"]), output(&["y", "default"])])]).unwrap();
+    journal.record_prepared("c", &mut [prepared("b", vec![output(&[])])]).unwrap();
     journal.record_sent("c", &[sent("a"), sent("b")]).unwrap();
     let routes = |text: &str| journal.trace(&id(text)).unwrap().pop().unwrap().routes;
     assert_eq!(routes("a"), ["x", "y", "default"]);
@@ -199,7 +213,7 @@ fn the_trace_of_an_id_has_its_parts_and_nothing_else() {
     for text in ["a", "a.1", "a.12", "a.b", "ab", "a-1"] {
         store(&journal, text, SystemTime::now());
     }
-    journal.record_prepared("s", &[prepared("a", vec![Output::default()])]).unwrap();
+    journal.record_prepared("s", &mut [prepared("a", vec![Output::default()])]).unwrap();
     journal.record_rejected("s", "a.2", &key("a.2"), "too large").unwrap();
     let reader = Journal::open_to_read(&scratch.path()).unwrap();
     let steps = reader.trace(&id("a")).unwrap();
@@ -249,7 +263,7 @@ fn old_rows_are_deleted_in_small_steps_and_waiting_ones_stay() {
     for n in 0..25 {
         store(&journal, &format!("m{n:02}"), SystemTime::now());
     }
-    journal.record_prepared("c", &[prepared("waiting", vec![Output::default()])]).unwrap();
+    journal.record_prepared("c", &mut [prepared("waiting", vec![Output::default()])]).unwrap();
     let before = SystemTime::now() - Duration::from_secs(60);
     assert_eq!(journal.expire(before, 10).unwrap().deleted, 0);
     let after = SystemTime::now() + Duration::from_secs(60);
@@ -314,7 +328,7 @@ fn ids_are_found_by_element_and_by_file_name() {
     for text in ["m1", "m10", &of_file, "report.txt-89abcdef", "report.txt-89abcdef0"] {
         store(&journal, text, SystemTime::now());
     }
-    journal.record_prepared("s", &[prepared("out-1", Vec::new())]).unwrap();
+    journal.record_prepared("s", &mut [prepared("out-1", Vec::new())]).unwrap();
     let found = |ids: std::collections::BTreeSet<String>| ids.into_iter().collect::<Vec<_>>();
     assert_eq!(found(journal.ids_of_element("incoming/00000000/m1").unwrap()), ["m1"]);
     assert_eq!(found(journal.ids_of_element("00000000/m1").unwrap()), ["m1"]);

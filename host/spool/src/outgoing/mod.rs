@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`Outgoing`]: `scan` returns the names in order (`scan.rs`), `lock` locks one (`element.rs`), and
 //! the [`LockedElement`] is read and finally removed (`removal.rs`). `add.rs` adds elements, `purge.rs` removes
-//! left-overs.
+//! left-overs. `retained.rs` keeps sent elements until they are acknowledged.
 //!
 //! # On disk: dirq
 //! ```text
@@ -40,6 +40,7 @@ mod complete;
 mod element;
 mod purge;
 mod removal;
+mod retained;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ use message::{MessageId, content_digest, hex, locked};
 
 pub use element::{Identity, LockedElement, ReadError};
 pub use removal::Removal;
+pub use retained::{NotRetained, RetainedElements};
 pub use scan::{Foreign, ForeignKind, Scan, Waiting};
 
 /// How long a lock that is not ours is honoured.

@@ -1,0 +1,898 @@
+//! What a sender sent, numbered, and what its receivers said of it; and the sent messages that are kept until then.
+//!
+//! A *stream* is what one channel sends to one destination; its name is random, so that a sender with a new journal begins
+//! a new stream. A *dispatch* is one SEND of a prepared message: a part of it to one destination. Both are written in the
+//! transaction that makes a message prepared, so that every attempt has the same number.
+//!
+//! A message is *retained* after it was sent until all its dispatches are acknowledged. `due` says when to look at it
+//! again: to end it, once everything is acknowledged, or to send it once more.
+
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::schema::{Kind, known, number};
+use super::sender::{PREPARED, PreparedKey, REJECTED, SENT, free_payloads};
+use super::stages::exists;
+use super::{Journal, JournalError, milliseconds, moment};
+use message::acknowledgement::{Acknowledgement, ContentDigest, Sequence, Verdict};
+use message::{MessageId, hex};
+
+/// A time that never comes.
+const NEVER: i64 = i64::MAX;
+
+/// One SEND of a prepared message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The id of the message or of its part.
+    pub id: MessageId,
+    /// Where to.
+    pub destination: String,
+    /// SHA-256 of the content of the part.
+    pub digest: [u8; 32],
+    /// Its number; `None` until it is recorded.
+    pub sequence: Option<Sequence>,
+    /// Before it is recorded: whether its acknowledgement is required. Then whether an answer is still awaited, so that a
+    /// repeat of the message sends it again.
+    pub open: bool,
+}
+
+/// An acknowledgement message whose signature was verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    /// Its signer, as RFC 4514 writes a name.
+    pub receiver: &'a str,
+    /// The message as received.
+    pub raw: &'a [u8],
+    /// When it was received.
+    pub at: SystemTime,
+}
+
+/// What became of the lines of an acknowledgement message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Messages that are acknowledged now.
+    pub settled: usize,
+    /// Those of them that the receiver rejected.
+    pub rejected: usize,
+    /// Acknowledged before.
+    pub repeated: usize,
+    /// Of a message that is not known, or not any more.
+    pub unknown: usize,
+    /// Of another content than what was sent.
+    pub other_content: usize,
+}
+
+/// What the receivers said of a message as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Not all have answered.
+    No,
+    /// All have every part of it.
+    Delivered,
+    /// At least one rejected a part of it, for this reason.
+    Rejected(String),
+}
+
+/// A retained message to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The message and its content.
+    pub key: PreparedKey,
+    /// Its element in the outgoing queue.
+    pub element: String,
+    /// How often it was sent again.
+    pub repeats: u32,
+    /// When it was sent first.
+    pub since: SystemTime,
+    /// What its receivers said.
+    pub answered: Answered,
+    /// Whether it is recorded as rejected, so that only the end of its retention is missing.
+    pub rejected: bool,
+}
+
+/// How many sent messages wait for an acknowledgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// All of them.
+    pub messages: u64,
+    /// Those that were sent as often as allowed and wait no longer for a time.
+    pub overdue: u64,
+    /// When the oldest was sent.
+    pub oldest: Option<SystemTime>,
+}
+
+/// What a receiver said of one dispatch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Where it went.
+    pub destination: String,
+    /// The id of the message or of its part.
+    pub id: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Code and reason of a rejected one.
+    pub reason: Option<String>,
+    /// When the receiver decided, as it says.
+    pub at: String,
+    /// The receiver, as RFC 4514 writes a name.
+    pub receiver: String,
+    /// The element there.
+    pub element: Option<String>,
+}
+
+impl Journal {
+    /// The streams of a channel whose receiver has acknowledged something: their destinations.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn acknowledging(&self, channel: &str) -> Result<Vec<String>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            db.prepare_cached("SELECT destination FROM stream WHERE channel = ?1 AND acknowledged IS NOT NULL")?
+                .query_map([channel], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// Forgets that a receiver acknowledges, after it has been silent for too long.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn forget_acknowledging(&self, channel: &str) -> Result<(), JournalError> {
+        self.write(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
+            db.prepare_cached("UPDATE stream SET acknowledged = NULL WHERE channel = ?1")?.execute([channel])?;
+            Ok(())
+        })
+    }
+
+    /// Takes the lines of an acknowledgement message that are about messages of a channel. Those of messages that it did not
+    /// send, or of other content, change nothing. When this returns, what was taken is durable.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn take_acknowledgements(
+        &self,
+        channel: &str,
+        proof: &Proof<'_>,
+        lines: &[Acknowledgement],
+    ) -> Result<Applied, JournalError> {
+        self.write(|db| {
+            let mut applied = Applied::default();
+            match known(db, Kind::Channel, channel)? {
+                None => applied.unknown = lines.len(),
+                Some(channel) => {
+                    let mut number = None;
+                    for line in lines {
+                        acknowledge(db, channel, (proof, &mut number), line, &mut applied)?;
+                    }
+                }
+            }
+            Ok(applied)
+        })
+    }
+
+    /// Retained messages of a channel to be looked at until `now`, the longest due first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn due(&self, channel: &str, now: SystemTime, limit: usize) -> Result<Vec<Due>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            let mut statement = db.prepare_cached(
+                "SELECT id, digest, repeats, since FROM retained WHERE channel = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
+            )?;
+            let rows = statement
+                .query_map(params![channel, milliseconds(now), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                    let id: String = row.get(0)?;
+                    let key = PreparedKey { id: MessageId::from_peer(&id), digest: row.get(1)? };
+                    Ok((key, row.get(2)?, moment(row.get(3)?)))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            rows.into_iter()
+                .map(|(key, repeats, since)| {
+                    let answered = answered(db, channel, &key)?;
+                    let (element, state) = outgoing(db, channel, &key)?;
+                    Ok(Due { key, element, repeats, since, answered, rejected: state == REJECTED })
+                })
+                .collect()
+        })
+    }
+
+    /// What the receivers of a message said.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn answered(&self, channel: &str, key: &PreparedKey) -> Result<Answered, JournalError> {
+        self.read(|db| match known(db, Kind::Channel, channel)? {
+            Some(channel) => answered(db, channel, key),
+            None => Ok(Answered::No),
+        })
+    }
+
+    /// When the next retained message of a channel is due, if any is.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn next_due(&self, channel: &str) -> Result<Option<SystemTime>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(None) };
+            let due: Option<i64> = db
+                .prepare_cached("SELECT min(due) FROM retained WHERE channel = ?1")?
+                .query_row([channel], |row| row.get(0))?;
+            Ok(due.filter(|due| *due != NEVER).map(moment))
+        })
+    }
+
+    /// Makes a retained message one that is prepared, to be sent again under the same ids and numbers. If it was not sent
+    /// by `due`, it is looked at again.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            db.prepare_cached(
+                "UPDATE retained SET due = ?4, repeats = repeats + 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
+            )?
+            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
+            set_state(db, channel, key, PREPARED)
+        })
+    }
+
+    /// Undoes [`Journal::repeat`] for a message that could not be put back into the queue; it is looked at again at `due`.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn undo_repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            db.prepare_cached(
+                "UPDATE retained SET due = ?4, repeats = max(repeats - 1, 0)
+                 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
+            )?
+            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
+            set_state(db, channel, key, SENT)
+        })
+    }
+
+    /// Sets when a retained message is looked at again.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn set_due(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            db.prepare_cached("UPDATE retained SET due = ?4 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+                .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
+            Ok(())
+        })
+    }
+
+    /// Ends retained messages: their content is gone, or durable elsewhere.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn end_retained(&self, channel: &str, keys: &[PreparedKey]) -> Result<(), JournalError> {
+        self.write_unsynced(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            for key in keys {
+                free_payloads(db, channel, key)?;
+                db.prepare_cached("DELETE FROM retained WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+                    .execute(params![channel, key.id.as_str(), key.digest])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// How many sent messages of a channel wait for an acknowledgement.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn retained(&self, channel: &str) -> Result<Retained, JournalError> {
+        self.read(|db| {
+            if !exists(db, "retained")? {
+                return Ok(Retained::default());
+            }
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Retained::default()) };
+            db.prepare_cached(
+                "SELECT count(*), coalesce(sum(overdue), 0), min(since) FROM retained WHERE channel = ?1",
+            )?
+            .query_row([channel], |row| {
+                Ok(Retained {
+                    messages: row.get::<_, i64>(0)?.unsigned_abs(),
+                    overdue: row.get::<_, i64>(1)?.unsigned_abs(),
+                    oldest: row.get::<_, Option<i64>>(2)?.map(moment),
+                })
+            })
+        })
+    }
+
+    /// Marks a retained message as overdue: it was sent as often as allowed. It stays retained.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn mark_overdue(&self, channel: &str, key: &PreparedKey) -> Result<(), JournalError> {
+        self.write(|db| {
+            let channel = number(db, Kind::Channel, channel)?;
+            db.prepare_cached(
+                "UPDATE retained SET due = ?4, overdue = 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
+            )?
+            .execute(params![channel, key.id.as_str(), key.digest, NEVER])?;
+            Ok(())
+        })
+    }
+
+    /// What receivers said of message `id` of a channel and of its parts.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn acknowledgements(&self, channel: &str, id: &MessageId) -> Result<Vec<Acknowledged>, JournalError> {
+        self.read(|db| {
+            if !exists(db, "dispatch")? {
+                return Ok(Vec::new());
+            }
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            db.prepare_cached(
+                "SELECT s.destination, d.id, d.verdict, d.code, d.reason, d.decided, p.receiver, d.element
+                 FROM dispatch d JOIN stream s ON s.number = d.stream JOIN proof p ON p.number = d.proof
+                 WHERE d.channel = ?1 AND d.id >= ?2 AND d.id < ?2 || '/' AND (d.id = ?2 OR d.id > ?2 || '.')
+                 ORDER BY s.number, d.sequence",
+            )?
+            .query_map(params![channel, id.as_str()], |row| {
+                let code: Option<String> = row.get(3)?;
+                let reason: Option<String> = row.get(4)?;
+                let reason = match (code, reason) {
+                    (Some(code), Some(reason)) => Some(format!("{code}: {reason}")),
+                    (code, reason) => code.or(reason),
+                };
+                Ok(Acknowledged {
+                    destination: row.get(0)?,
+                    id: row.get(1)?,
+                    verdict: verdict_of(row.get(2)?),
+                    reason,
+                    at: row.get(5)?,
+                    receiver: row.get(6)?,
+                    element: row.get(7)?,
+                })
+            })?
+            .collect()
+        })
+    }
+}
+
+fn verdict_of(integer: i64) -> Verdict {
+    match integer {
+        1 => Verdict::Accepted,
+        2 => Verdict::Duplicate,
+        _ => Verdict::Rejected,
+    }
+}
+
+pub(super) fn verdict_number(verdict: Verdict) -> i64 {
+    match verdict {
+        Verdict::Accepted => 1,
+        Verdict::Duplicate => 2,
+        Verdict::Rejected => 3,
+    }
+}
+
+/// Numbers the dispatches of a prepared message that have no number yet.
+pub(super) fn number_all(
+    db: &Connection,
+    channel: i64,
+    key: &PreparedKey,
+    dispatches: &mut [Dispatch],
+) -> rusqlite::Result<()> {
+    for dispatch in dispatches.iter_mut().filter(|dispatch| dispatch.sequence.is_none()) {
+        let (stream, name, sequence) = next_number(db, channel, &dispatch.destination)?;
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO dispatch (channel, id, digest, stream, sequence, whole, whole_digest, required)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            channel,
+            dispatch.id.as_str(),
+            dispatch.digest,
+            stream,
+            sequence,
+            key.id.as_str(),
+            key.digest,
+            dispatch.open,
+        ])?;
+        dispatch.sequence = Sequence::new(&name, sequence.unsigned_abs()).ok();
+    }
+    Ok(())
+}
+
+/// The next number of the stream to a destination, which begins with this if there is none.
+fn next_number(db: &Connection, channel: i64, destination: &str) -> rusqlite::Result<(i64, String, i64)> {
+    let next = || {
+        db.prepare_cached(
+            "UPDATE stream SET last = last + 1 WHERE channel = ?1 AND destination = ?2 RETURNING number, name, last",
+        )?
+        .query_row(params![channel, destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()
+    };
+    if let Some(found) = next()? {
+        return Ok(found);
+    }
+    let random: Vec<u8> = db.query_row("SELECT randomblob(8)", [], |row| row.get(0))?;
+    db.prepare_cached("INSERT INTO stream (channel, destination, name, last) VALUES (?1, ?2, ?3, 0)")?
+        .execute(params![channel, destination, hex(&random)])?;
+    next().and_then(|found| found.ok_or(rusqlite::Error::QueryReturnedNoRows))
+}
+
+/// The dispatches of a prepared message, with their numbers.
+pub(super) fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Vec<Dispatch>> {
+    db.prepare_cached(&format!(
+        "SELECT d.id, s.destination, d.digest, s.name, d.sequence, {OPEN} FROM dispatch d {OF_WHOLE}"
+    ))?
+    .query_map(params![channel, key.id.as_str(), key.digest], |row| {
+        let (id, name): (String, String) = (row.get(0)?, row.get(3)?);
+        let sequence: i64 = row.get(4)?;
+        Ok(Dispatch {
+            id: MessageId::from_peer(&id),
+            destination: row.get(1)?,
+            digest: row.get(2)?,
+            sequence: Sequence::new(&name, sequence.unsigned_abs()).ok(),
+            open: row.get(5)?,
+        })
+    })?
+    .collect()
+}
+
+/// Whether an answer to a dispatch is awaited: one that is required, or that its receiver will give, as it gave others.
+const OPEN: &str = "(d.verdict IS NULL AND (s.acknowledged IS NOT NULL OR d.required))";
+
+/// The dispatches of the message `?2` of the channel `?1` with content `?3`: its own id and those of its parts.
+/// Parts follow their message in the primary key: `/` follows `.` in ASCII.
+const OF_WHOLE: &str = "JOIN stream s ON s.number = d.stream
+    WHERE d.channel = ?1 AND d.id >= ?2 AND d.id < ?2 || '/' AND d.whole = ?2 AND d.whole_digest = ?3";
+
+/// Deletes the dispatches of a message whose row is deleted.
+pub(super) fn forget(db: &Connection, channel: i64, id: &str, digest: &[u8]) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "DELETE FROM dispatch WHERE channel = ?1 AND id >= ?2 AND id < ?2 || '/' AND whole = ?2 AND whole_digest = ?3",
+    )?
+    .execute(params![channel, id, digest])?;
+    Ok(())
+}
+
+fn answered(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Answered> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT d.verdict, d.code, d.reason, d.id, {OPEN} FROM dispatch d {OF_WHOLE}"))?;
+    let mut rows = statement.query(params![channel, key.id.as_str(), key.digest])?;
+    let (mut any, mut open, mut rejected) = (false, false, None);
+    while let Some(row) = rows.next()? {
+        any = true;
+        match row.get::<_, Option<i64>>(0)?.map(verdict_of) {
+            None => open |= row.get::<_, bool>(4)?,
+            Some(Verdict::Rejected) => {
+                let code: Option<String> = row.get(1)?;
+                let reason: Option<String> = row.get(2)?;
+                let reason = reason.or(code).unwrap_or_else(|| "the receiver gives no reason".to_owned());
+                let id: String = row.get(3)?;
+                let reason = if id == key.id.as_str() { reason } else { format!("part {id}: {reason}") };
+                rejected = rejected.or(Some(reason));
+            }
+            Some(Verdict::Accepted | Verdict::Duplicate) => {}
+        }
+    }
+    Ok(match rejected {
+        _ if open || !any => Answered::No,
+        Some(reason) => Answered::Rejected(reason),
+        None => Answered::Delivered,
+    })
+}
+
+fn set_state(db: &Connection, channel: i64, key: &PreparedKey, state: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE outgoing SET state = ?4 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+        .execute(params![channel, key.id.as_str(), key.digest, state])?;
+    Ok(())
+}
+
+/// Whether a message is retained.
+pub(super) fn is_retained(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM retained WHERE channel = ?1 AND id = ?2 AND digest = ?3")?.exists(params![
+        channel,
+        key.id.as_str(),
+        key.digest
+    ])
+}
+
+/// Element and state of a message.
+fn outgoing(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<(String, i64)> {
+    let found = db
+        .prepare_cached("SELECT element, state FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+        .query_row(params![channel, key.id.as_str(), key.digest], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+/// Keeps a sent message until it is acknowledged, and makes it due after `wait`, doubled with each repeat. One that is
+/// acknowledged already is due at once; whether it is.
+pub(super) fn retain(
+    db: &Connection,
+    channel: i64,
+    key: &PreparedKey,
+    at: SystemTime,
+    wait: Duration,
+) -> rusqlite::Result<bool> {
+    let (at, wait) = (milliseconds(at), i64::try_from(wait.as_millis()).unwrap_or(i64::MAX >> 16));
+    db.prepare_cached(
+        "INSERT INTO retained (channel, id, digest, due, repeats, since, overdue) VALUES (?1, ?2, ?3, ?4 + ?5, 0, ?4, 0)
+         ON CONFLICT (channel, id, digest) DO UPDATE SET due = ?4 + ?5 * (1 << min(repeats, 16))",
+    )?
+    .execute(params![channel, key.id.as_str(), key.digest, at, wait])?;
+    let answered = answered(db, channel, key)? != Answered::No;
+    if answered {
+        db.prepare_cached("UPDATE retained SET due = 0 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+            .execute(params![channel, key.id.as_str(), key.digest])?;
+    }
+    Ok(answered)
+}
+
+fn acknowledge(
+    db: &Connection,
+    channel: i64,
+    (proof, number): (&Proof<'_>, &mut Option<i64>),
+    line: &Acknowledgement,
+    applied: &mut Applied,
+) -> rusqlite::Result<()> {
+    let Some(sequence) = &line.sequence else {
+        applied.unknown += 1;
+        return Ok(());
+    };
+    let stream: Option<i64> = db
+        .prepare_cached("SELECT number FROM stream WHERE name = ?1 AND channel = ?2")?
+        .query_row(params![sequence.stream(), channel], |row| row.get(0))
+        .optional()?;
+    let Some(stream) = stream else {
+        applied.unknown += 1;
+        return Ok(());
+    };
+    let mut find = db.prepare_cached(
+        "SELECT digest, verdict, whole, whole_digest FROM dispatch
+         WHERE channel = ?1 AND id = ?2 AND stream = ?3 AND sequence = ?4",
+    )?;
+    let count = i64::try_from(sequence.number()).unwrap_or(0);
+    let found = find
+        .query_row(params![channel, line.id.as_str(), stream, count], |row| {
+            let whole: String = row.get(2)?;
+            let key = PreparedKey { id: MessageId::from_peer(&whole), digest: row.get(3)? };
+            Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Option<i64>>(1)?, key))
+        })
+        .optional()?;
+    let Some((digest, verdict, key)) = found else {
+        applied.unknown += 1;
+        return Ok(());
+    };
+    if ContentDigest(digest) != line.digest {
+        applied.other_content += 1;
+        return Ok(());
+    }
+    // A receiver that took a message in the end has it, whatever it said before.
+    let corrected = verdict.map(verdict_of) == Some(Verdict::Rejected) && line.verdict != Verdict::Rejected;
+    if verdict.is_some() && !corrected {
+        applied.repeated += 1;
+        return Ok(());
+    }
+    let proof_number = match *number {
+        Some(number) => number,
+        None => {
+            db.prepare_cached("INSERT INTO proof (at, receiver, raw) VALUES (?1, ?2, ?3)")?.execute(params![
+                milliseconds(proof.at),
+                proof.receiver,
+                proof.raw
+            ])?;
+            *number.insert(db.last_insert_rowid())
+        }
+    };
+    db.prepare_cached(
+        "UPDATE dispatch SET verdict = ?5, code = ?6, reason = ?7, decided = ?8, element = ?9, proof = ?10
+         WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND stream = ?4",
+    )?
+    .execute(params![
+        channel,
+        line.id.as_str(),
+        digest,
+        stream,
+        verdict_number(line.verdict),
+        line.code,
+        line.reason,
+        line.at,
+        line.element,
+        proof_number,
+    ])?;
+    db.prepare_cached("UPDATE stream SET acknowledged = ?2 WHERE number = ?1 AND acknowledged IS NULL")?
+        .execute(params![stream, milliseconds(proof.at)])?;
+    applied.settled += 1;
+    applied.rejected += usize::from(line.verdict == Verdict::Rejected);
+    if answered(db, channel, &key)? != Answered::No {
+        let sent = params![channel, key.id.as_str(), key.digest, SENT];
+        // One that is being sent again is looked at when that is done.
+        db.prepare_cached(
+            "UPDATE retained SET due = 0 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND EXISTS
+                (SELECT 1 FROM outgoing o WHERE o.channel = ?1 AND o.id = ?2 AND o.digest = ?3 AND o.state = ?4)",
+        )?
+        .execute(sent)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{Prepared, Sent};
+    use super::*;
+    use message::{Fate, Output, content_digest};
+
+    const TO: &str = "/queue/central";
+    const OTHER: &str = "/queue/other";
+
+    fn open(folder: &tempfile::TempDir) -> Journal {
+        Journal::open(&folder.path().join("journal")).unwrap()
+    }
+
+    fn key(text: &str) -> PreparedKey {
+        PreparedKey { id: MessageId::parse(text).unwrap(), digest: content_digest(text.as_bytes()) }
+    }
+
+    fn dispatch(id: &str, content: &str, destination: &str) -> Dispatch {
+        let id = MessageId::parse(id).unwrap();
+        Dispatch {
+            id,
+            destination: destination.to_owned(),
+            digest: content_digest(content.as_bytes()),
+            sequence: None,
+            open: true,
+        }
+    }
+
+    /// Prepares a message and returns its dispatches with their numbers.
+    fn prepare(journal: &Journal, text: &str, dispatches: Vec<Dispatch>) -> Vec<Dispatch> {
+        let mut row = [Prepared {
+            key: key(text),
+            element: format!("e/{text}"),
+            outputs: vec![Output { payload: Some(b"x".to_vec()), ..Output::default() }],
+            pipeline: String::new(),
+            attempts: 0,
+            dispatches,
+            repeated: false,
+        }];
+        journal.record_prepared("c", &mut row).unwrap();
+        row[0].dispatches.clone()
+    }
+
+    fn one(journal: &Journal, text: &str) -> Dispatch {
+        prepare(journal, text, vec![dispatch(text, text, TO)]).remove(0)
+    }
+
+    fn send(journal: &Journal, text: &str, wait: Duration) -> bool {
+        let (broker, at) = ("mq:1".to_owned(), SystemTime::now());
+        let sent = Sent { key: key(text), broker, at, detail: None, retain: Some(wait) };
+        journal.record_sent("c", &[sent]).unwrap()
+    }
+
+    fn line(dispatch: &Dispatch, verdict: Verdict) -> Acknowledgement {
+        Acknowledgement {
+            id: dispatch.id.clone(),
+            digest: ContentDigest(dispatch.digest),
+            signer: "CN=x".to_owned(),
+            verdict,
+            code: (verdict == Verdict::Rejected).then(|| "job.end".to_owned()),
+            reason: None,
+            at: "2026-11-22T16:40:47Z".to_owned(),
+            element: None,
+            sequence: dispatch.sequence.clone(),
+        }
+    }
+
+    fn tell(journal: &Journal, lines: &[Acknowledgement]) -> Applied {
+        let proof = Proof { receiver: "CN=central", raw: b"sealed", at: SystemTime::now() };
+        journal.take_acknowledgements("c", &proof, lines).unwrap()
+    }
+
+    const LATER: Duration = Duration::from_secs(3600);
+    const AT_ONCE: Duration = Duration::ZERO;
+
+    #[test]
+    fn what_is_sent_to_a_destination_is_numbered_without_a_gap_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let numbers = |sent: &[Dispatch]| -> Vec<u64> {
+            sent.iter().map(|one| one.sequence.as_ref().unwrap().number()).collect()
+        };
+        let first = prepare(&journal, "a", vec![dispatch("a.1", "1", TO), dispatch("a.2", "2", TO)]);
+        let second = prepare(&journal, "b", vec![dispatch("b", "b", OTHER), dispatch("b", "b", TO)]);
+        assert_eq!((numbers(&first), numbers(&second)), (vec![1, 2], vec![1, 3]));
+        assert_ne!(second[0].sequence.as_ref().unwrap().stream(), second[1].sequence.as_ref().unwrap().stream());
+        drop(journal);
+        let journal = open(&folder);
+        let again = journal.prepared("c", &[key("a")]).unwrap().remove(0).unwrap();
+        assert_eq!(again.dispatches, first, "a retry has the same numbers");
+        assert_eq!(numbers(&[one(&journal, "c")]), [4]);
+    }
+
+    #[test]
+    fn a_sent_message_is_retained_until_every_part_is_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let parts = prepare(&journal, "a", vec![dispatch("a.1", "1", TO), dispatch("a.2", "2", OTHER)]);
+        send(&journal, "a", LATER);
+        assert_eq!(journal.retained("c").unwrap().messages, 1);
+        assert_eq!(journal.acknowledging("c").unwrap(), [""; 0]);
+        assert_eq!(tell(&journal, &[line(&parts[0], Verdict::Accepted)]).settled, 1);
+        assert_eq!(journal.due("c", SystemTime::now(), 10).unwrap(), []);
+        assert_eq!(tell(&journal, &[line(&parts[1], Verdict::Duplicate)]).settled, 1);
+        let due = journal.due("c", SystemTime::now(), 10).unwrap();
+        assert_eq!((due[0].key.clone(), due[0].element.as_str()), (key("a"), "e/a"));
+        assert_eq!(due[0].answered, Answered::Delivered);
+        assert_eq!(journal.acknowledging("c").unwrap(), [TO, OTHER]);
+        journal.end_retained("c", &[key("a")]).unwrap();
+        assert_eq!(journal.retained("c").unwrap(), Retained::default());
+        let payloads: i64 =
+            journal.read(|db| db.query_row("SELECT count(*) FROM payload", [], |row| row.get(0))).unwrap();
+        assert_eq!(payloads, 0);
+        let said = journal.acknowledgements("c", &MessageId::parse("a").unwrap()).unwrap();
+        assert_eq!((said.len(), said[0].receiver.as_str(), said[1].id.as_str()), (2, "CN=central", "a.2"));
+    }
+
+    #[test]
+    fn an_answer_before_the_message_is_recorded_as_sent_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let sent = one(&journal, "a");
+        tell(&journal, &[line(&sent, Verdict::Rejected)]);
+        assert!(send(&journal, "a", LATER), "the sender was not told");
+        let due = journal.due("c", SystemTime::now(), 10).unwrap();
+        assert_eq!(due[0].answered, Answered::Rejected("job.end".to_owned()));
+    }
+
+    #[test]
+    fn what_does_not_fit_a_sent_message_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let sent = one(&journal, "a");
+        let right = line(&sent, Verdict::Accepted);
+        let other = |number| Some(Sequence::new(sent.sequence.as_ref().unwrap().stream(), number).unwrap());
+        let lines = [
+            Acknowledgement { digest: ContentDigest([0; 32]), ..right.clone() },
+            Acknowledgement { id: MessageId::parse("b").unwrap(), ..right.clone() },
+            Acknowledgement { sequence: other(2), ..right.clone() },
+            Acknowledgement { sequence: Some(Sequence::new("00c0ffee00c0ffee", 1).unwrap()), ..right.clone() },
+            Acknowledgement { sequence: None, ..right.clone() },
+        ];
+        assert_eq!(tell(&journal, &lines), Applied { other_content: 1, unknown: 4, ..Applied::default() });
+        assert_eq!(journal.answered("c", &key("a")).unwrap(), Answered::No);
+        let proofs = || journal.read(|db| db.query_row("SELECT count(*) FROM proof", [], |row| row.get::<_, i64>(0)));
+        assert_eq!(proofs().unwrap(), 0, "a proof of nothing is not kept");
+        let twice = [right.clone(), Acknowledgement { verdict: Verdict::Rejected, ..right }];
+        assert_eq!(tell(&journal, &twice), Applied { settled: 1, repeated: 1, ..Applied::default() });
+        assert_eq!(journal.answered("c", &key("a")).unwrap(), Answered::Delivered, "what was taken stays taken");
+        assert_eq!(proofs().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_silent_message_is_sent_again_and_then_overdue() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let sent = one(&journal, "a");
+        send(&journal, "a", AT_ONCE);
+        assert!(journal.next_due("c").unwrap().is_some());
+        let due = journal.due("c", SystemTime::now(), 10).unwrap().remove(0);
+        assert_eq!((due.repeats, due.answered), (0, Answered::No));
+        journal.repeat("c", &key("a"), SystemTime::now() + LATER).unwrap();
+        assert_eq!(journal.due("c", SystemTime::now(), 10).unwrap(), []);
+        let again = journal.prepared("c", &[key("a")]).unwrap().remove(0).unwrap();
+        assert_eq!((again.dispatches, again.outputs[0].payload.as_deref()), (vec![sent], Some(b"x".as_slice())));
+        send(&journal, "a", AT_ONCE);
+        let due = journal.due("c", SystemTime::now(), 10).unwrap().remove(0);
+        assert_eq!(due.repeats, 1);
+        journal.repeat("c", &key("a"), SystemTime::now() + LATER).unwrap();
+        send(&journal, "a", LATER);
+        let next = journal.next_due("c").unwrap().unwrap().duration_since(SystemTime::now()).unwrap();
+        assert!(next > 3 * LATER && next <= 4 * LATER, "the time doubles: {next:?}");
+        journal.mark_overdue("c", &key("a")).unwrap();
+        assert_eq!((journal.next_due("c").unwrap(), journal.retained("c").unwrap().overdue), (None, 1));
+    }
+
+    #[test]
+    fn an_answer_while_a_message_is_sent_again_ends_it_after_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let sent = one(&journal, "a");
+        send(&journal, "a", AT_ONCE);
+        journal.repeat("c", &key("a"), SystemTime::now() + LATER).unwrap();
+        tell(&journal, &[line(&sent, Verdict::Duplicate)]);
+        assert_eq!(journal.due("c", SystemTime::now(), 10).unwrap(), [], "its element is in the queue");
+        send(&journal, "a", LATER);
+        assert_eq!(journal.due("c", SystemTime::now(), 10).unwrap()[0].answered, Answered::Delivered);
+    }
+
+    #[test]
+    fn a_message_that_is_not_retained_is_acknowledged_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let sent = one(&journal, "a");
+        let plain = Sent { key: key("a"), broker: String::new(), at: SystemTime::now(), detail: None, retain: None };
+        journal.record_sent("c", &[plain]).unwrap();
+        assert_eq!(tell(&journal, &[line(&sent, Verdict::Accepted)]).settled, 1);
+        assert_eq!(journal.acknowledging("c").unwrap(), [TO]);
+        assert_eq!(journal.trace(&sent.id).unwrap()[0].fate, Fate::Sent);
+        journal.forget_acknowledging("c").unwrap();
+        assert_eq!(journal.acknowledging("c").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_retained_never_expires_and_the_rest_does_with_its_proofs() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let (kept, done) = (one(&journal, "a"), one(&journal, "b"));
+        send(&journal, "a", LATER);
+        send(&journal, "b", LATER);
+        tell(&journal, &[line(&done, Verdict::Accepted)]);
+        journal.end_retained("c", &[key("b")]).unwrap();
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            journal.read(|db| db.query_row(&sql, [], |row| row.get::<_, i64>(0))).unwrap()
+        };
+        assert_eq!((count("dispatch"), count("proof")), (2, 1));
+        journal.expire(SystemTime::UNIX_EPOCH, 100).unwrap();
+        assert_eq!((count("dispatch"), count("proof")), (2, 1), "nothing is old enough");
+        assert_eq!(journal.expire(SystemTime::now() + LATER, 100).unwrap().deleted, 1);
+        assert_eq!((count("outgoing"), count("dispatch"), count("proof")), (1, 1, 0));
+        assert_eq!(tell(&journal, &[line(&kept, Verdict::Accepted)]).settled, 1);
+    }
+
+    #[test]
+    fn no_query_about_one_message_walks_through_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let plan = |sql: &str| -> Vec<String> {
+            let sql = format!("EXPLAIN QUERY PLAN {sql}");
+            journal.read(|db| db.prepare(&sql)?.query_map((1, "a", [0_u8; 32]), |row| row.get(3))?.collect()).unwrap()
+        };
+        let of_whole = plan(&format!("SELECT d.id, {OPEN} FROM dispatch d {OF_WHOLE}"));
+        assert!(of_whole.iter().any(|step| step.contains("PRIMARY KEY (channel=? AND id>? AND id<?)")), "{of_whole:?}");
+        let due = plan("SELECT id, ?2, ?3 FROM retained WHERE channel = ?1 AND due <= 5 ORDER BY due LIMIT 9");
+        assert!(due.iter().all(|step| step.contains("retained_due") && !step.contains("SCAN")), "{due:?}");
+    }
+
+    #[test]
+    fn where_a_receiver_never_answered_it_is_not_waited_for_unless_required() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let optional = |to: &str| Dispatch { open: false, ..dispatch("a", "a", to) };
+        let sent = prepare(&journal, "a", vec![optional(TO), optional(OTHER)]);
+        send(&journal, "a", LATER);
+        tell(&journal, &[line(&sent[0], Verdict::Accepted)]);
+        assert_eq!(journal.answered("c", &key("a")).unwrap(), Answered::Delivered);
+        let required = prepare(&journal, "b", vec![dispatch("b", "b", TO), dispatch("b", "b", OTHER)]);
+        send(&journal, "b", LATER);
+        tell(&journal, &[line(&required[0], Verdict::Accepted)]);
+        assert_eq!(journal.answered("c", &key("b")).unwrap(), Answered::No);
+        journal.repeat("c", &key("b"), SystemTime::now() + LATER).unwrap();
+        let again = journal.prepared("c", &[key("b")]).unwrap().remove(0).unwrap();
+        let open: Vec<bool> = again.dispatches.iter().map(|one| one.open).collect();
+        assert_eq!((again.repeated, open), (true, vec![false, true]), "it goes again only where it is open");
+    }
+
+    #[test]
+    fn a_repeat_that_cannot_be_made_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let _ = one(&journal, "a");
+        send(&journal, "a", AT_ONCE);
+        journal.repeat("c", &key("a"), SystemTime::now() + LATER).unwrap();
+        journal.undo_repeat("c", &key("a"), SystemTime::now()).unwrap();
+        let due = journal.due("c", SystemTime::now(), 10).unwrap().remove(0);
+        assert_eq!((due.repeats, due.rejected), (0, false));
+        assert_eq!(journal.prepared("c", &[key("a")]).unwrap(), [None], "it is sent, and not prepared");
+        journal.record_rejected("c", "e/a", &key("a"), "why").unwrap();
+        assert!(journal.due("c", SystemTime::now(), 10).unwrap()[0].rejected);
+    }
+}
