@@ -26,6 +26,7 @@ mod peers;
 mod queues;
 mod sesame;
 
+mod acknowledgements;
 mod ams;
 mod ams_check;
 mod ams_other_senders;

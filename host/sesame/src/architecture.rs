@@ -102,7 +102,8 @@ fn messages_are_acknowledged_only_where_the_proof_is_taken() {
             "connection/ams/puller.rs in fn confirm",
             "connection/delivery.rs in fn acknowledge",
             "receiver/mod.rs in fn acknowledge",
-            "receiver/mod.rs in fn acknowledge_ping"
+            "receiver/mod.rs in fn acknowledge_ping",
+            "service/listener.rs in fn confirm"
         ],
         "call `receiver::acknowledge`: it needs a `spool::Stored`, the proof that the message is durable (a ping holds \
          nothing to store)"

@@ -24,7 +24,7 @@ pub use findings::{findings_json, summary};
 pub(crate) use pause::{Waits, log_pause};
 pub use registry::{JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
 pub use time::back_off;
-pub(crate) use time::milliseconds;
+pub(crate) use time::{milliseconds, moment};
 
 /// A sender or receiver of the configuration; its name is written to log lines, the journal and status files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

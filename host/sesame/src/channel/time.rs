@@ -16,7 +16,7 @@ pub(crate) fn milliseconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A time as the log writes it.
-pub(super) fn moment(at: SystemTime) -> String {
+/// A time as the log and acknowledgements write it: UTC, as RFC 3339 has it, in whole seconds.
+pub(crate) fn moment(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).map_or_else(|_| "unknown".to_owned(), |at| format!("{at:.0}"))
 }

@@ -17,7 +17,7 @@ use crate::channel::{Channel, JOURNAL};
 use crate::config::{Config, Kind};
 use crate::service::directory;
 use message::{Fate, MessageId};
-use spool::journal::{Journal, JournalError, PipelineStage, Step};
+use spool::journal::{Acknowledged, Journal, JournalError, PipelineStage, Step};
 use spool::{Format, Outgoing, id_stem};
 
 /// `sesame trace`.
@@ -73,6 +73,8 @@ struct Located {
     step: Step,
     by: FoundBy,
     elements: Vec<Place>,
+    /// What receivers said of a message that was sent.
+    acknowledged: Vec<Acknowledged>,
 }
 
 pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
@@ -91,7 +93,7 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     for (path, root) in journals.iter().filter(|(path, _)| path.exists()) {
         let steps = Journal::open_to_read(path).and_then(|journal| search(&journal, typed, &bases(config, root)));
         match steps {
-            Ok(steps) => found.extend(steps.into_iter().map(|(step, by)| locate(config, step, by, root))),
+            Ok(steps) => found.extend(steps.into_iter().map(|found| locate(config, found, root))),
             Err(error) => {
                 say(&format!("sesame: {}", message::cause::chain(&error)));
                 status = EXIT_FAILED;
@@ -141,10 +143,10 @@ fn bases(config: &Config, root: &Path) -> Vec<PathBuf> {
 }
 
 /// All steps of the message with the id that was typed, or of the messages with that element or file.
-fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step, FoundBy)>, JournalError> {
+fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<Found>, JournalError> {
     let by_id = journal.trace(&MessageId::from_peer(typed))?;
     if !by_id.is_empty() {
-        return Ok(by_id.into_iter().map(|step| (step, FoundBy::Id)).collect());
+        return with_acknowledgements(journal, by_id, FoundBy::Id);
     }
     let path = Path::new(typed);
     let element = bases.iter().find_map(|base| path.strip_prefix(base).ok()).unwrap_or(path);
@@ -159,13 +161,27 @@ fn search(journal: &Journal, typed: &str, bases: &[PathBuf]) -> Result<Vec<(Step
     }
     let mut found = Vec::new();
     for (id, by) in ids {
-        found.extend(journal.trace(&MessageId::from_peer(&id))?.into_iter().map(|step| (step, by)));
+        found.extend(with_acknowledgements(journal, journal.trace(&MessageId::from_peer(&id))?, by)?);
     }
     Ok(found)
 }
 
+/// A step, how it was found, and what receivers said of it.
+type Found = (Step, FoundBy, Vec<Acknowledged>);
+
+/// Adds to the step of a sender what its receivers said.
+fn with_acknowledgements(journal: &Journal, steps: Vec<Step>, by: FoundBy) -> Result<Vec<Found>, JournalError> {
+    let add = |step: Step| {
+        let sent = step.outgoing.is_some();
+        let acknowledged =
+            if sent { journal.acknowledgements(&step.channel, &MessageId::from_peer(&step.id))? } else { Vec::new() };
+        Ok((step, by, acknowledged))
+    };
+    steps.into_iter().map(add).collect()
+}
+
 /// Looks up the elements of a step.
-fn locate(config: &Config, step: Step, by: FoundBy, root: &Path) -> Located {
+fn locate(config: &Config, (step, by, acknowledged): Found, root: &Path) -> Located {
     let queue = config.senders.get(&step.channel).map_or(root, |sender| sender.queue.as_path());
     let outgoing = step.outgoing.iter().map(|element| (queue, element));
     let elements = outgoing.chain(step.elements.iter().map(|element| (root, element)));
@@ -173,7 +189,7 @@ fn locate(config: &Config, step: Step, by: FoundBy, root: &Path) -> Located {
         let path = base.join(element);
         Place { element: element.clone(), there: path.symlink_metadata().is_ok(), path }
     });
-    Located { elements: elements.collect(), step, by }
+    Located { elements: elements.collect(), step, by, acknowledged }
 }
 
 /// Outgoing elements with this id, whether work on them has begun or not.
@@ -224,6 +240,22 @@ fn print(located: &Located) {
         output::line(&format!("    reason    {reason}"));
     }
     output::line(&format!("    content   SHA-256 {}", step.digest));
+    for one in &located.acknowledged {
+        output::line(&format!("    receiver  {}", acknowledgement_line(step, one)));
+    }
+}
+
+/// What a receiver said of a message, or of a part of it.
+fn acknowledgement_line(step: &Step, one: &Acknowledged) -> String {
+    let part = if one.id == step.id { String::new() } else { format!("part {} ", one.id) };
+    let mut line = format!("{part}{} at {} by {} for {}", one.verdict, one.at, one.receiver, one.destination);
+    if let Some(element) = &one.element {
+        line.push_str(&format!(" as {element}"));
+    }
+    if let Some(reason) = &one.reason {
+        line.push_str(&format!(": {reason}"));
+    }
+    line
 }
 
 /// A stage that the message passed through: name, version and component.
@@ -250,7 +282,16 @@ fn headline(step: &Step) -> String {
 }
 
 fn json_of(located: &Located) -> Value {
-    let Located { step, by, elements } = located;
+    let Located { step, by, elements, acknowledged } = located;
+    let acknowledged: Vec<Value> = acknowledged
+        .iter()
+        .map(|one| {
+            json!({
+                "id": one.id, "verdict": one.verdict, "at": one.at, "receiver": one.receiver,
+                "destination": one.destination, "element": one.element, "reason": one.reason,
+            })
+        })
+        .collect();
     let elements: Vec<Value> = elements
         .iter()
         .map(|one| json!({ "element": one.element, "path": one.path.to_string_lossy(), "there": one.there }))
@@ -261,5 +302,6 @@ fn json_of(located: &Located) -> Value {
         "found-by": by.word(), "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
         "stages": step.stages, "routes": step.routes,
         "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,
+        "acknowledgements": acknowledged,
     })
 }

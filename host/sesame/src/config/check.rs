@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, root: &Section<'_, '_>) {
     directories(config, root);
     plugins(config, root);
     shared_files(config, root);
+    shared_acknowledgements(config, root);
 }
 
 /// Names of brokers and channels are words, and no sender is called like a receiver: commands take channel names.
@@ -200,5 +201,21 @@ fn shared_files(config: &Config, root: &Section<'_, '_>) {
     }
     if channels.iter().any(|(_, section)| !section.has("trust")) {
         config.trust.check_files(&root.section("trust"));
+    }
+}
+/// Senders that take acknowledgements from one source are one receiver to the broker, which needs one identity.
+fn shared_acknowledgements(config: &Config, root: &Section<'_, '_>) {
+    for (name, sender) in &config.senders {
+        let Some(awaited) = sender.awaited() else { continue };
+        let others = config.senders.iter().take_while(|(other, _)| *other != name);
+        let clash = others.into_iter().find(|(_, other)| {
+            let same = other.broker == sender.broker && other.awaited().is_some_and(|it| it.from == awaited.from);
+            same && (&other.credential, &other.trust) != (&sender.credential, &sender.trust)
+        });
+        if let Some((other, _)) = clash {
+            let problem = format!("is that of [send.{other}], which has another credential or trust");
+            let remedy = "name a queue for each, or give both the same credential and trust";
+            root.complain_at(&["send", name, "acknowledgements", "from"], complain(problem, remedy));
+        }
     }
 }

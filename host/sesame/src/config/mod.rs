@@ -11,6 +11,7 @@
 //!
 //! What a file *contains* (certificates, DN lists, plugins) is judged by the module that uses it, not here.
 
+mod acknowledgements;
 mod ams;
 pub(crate) mod broker;
 mod channel;
@@ -30,6 +31,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::log::Settings as Log;
+pub use acknowledgements::{Acknowledgements, Mode};
 pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
 pub use plugins::{Flow, OnError, PluginSettings};

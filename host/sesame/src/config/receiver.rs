@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::acknowledgements;
 use super::broker::Protocol;
 use super::channel::{self, Repetition, Stage, Storage, Surroundings};
 use super::defaults;
@@ -14,7 +15,7 @@ use settings::Writer;
 use settings::word;
 use settings::{Complaint, complain};
 use transport::Destination;
-use trust::Unlisted;
+use trust::{DistinguishedName, Unlisted};
 
 const UNLISTED: &[(&str, Unlisted)] = &[("reject", Unlisted::Reject), ("drop", Unlisted::Drop)];
 
@@ -75,6 +76,8 @@ pub struct Receiver {
     pub reject_retention: Option<Duration>,
     /// Rights and room of what is written.
     pub storage: Storage,
+    /// Where acknowledgements for a signer go; none are sent for others.
+    pub acknowledgements: BTreeMap<DistinguishedName, Destination>,
     /// Names of queue directories in the spool, by route name.
     pub routes: BTreeMap<String, String>,
     /// What decrypts, and presents us to the broker.
@@ -116,6 +119,7 @@ impl Receiver {
             reject_retention: section.retention("reject-retention").flatten(),
             storage: Storage::read(section),
             routes: channel::read_routes(section, queue_name),
+            acknowledgements: acknowledgements::read_destinations(section, protocol),
             credential,
             trust,
         };
@@ -175,6 +179,7 @@ impl Receiver {
         self.repetition.write(writer);
         self.storage.write(writer);
         channel::write_below(writer, ["receive", name], (&self.credential, &self.trust), general, &self.routes);
+        acknowledgements::write_destinations(writer, name, &self.acknowledgements);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::acknowledgements::{Acknowledgements, Mode};
 use super::broker::Protocol;
 use super::channel::{self, Repetition, Stage, Storage, Surroundings};
 use super::defaults;
@@ -58,6 +59,8 @@ pub struct Sender {
     pub storage: Storage,
     /// Destinations by route name.
     pub routes: BTreeMap<String, Destination>,
+    /// Whether to wait for acknowledgements; absent: no.
+    pub acknowledgements: Option<Acknowledgements>,
     /// Whose signature it bears.
     pub credential: Credential,
     /// Whose certificates are believed.
@@ -93,6 +96,7 @@ impl Sender {
             repetition: Repetition::read(section),
             storage: Storage::read(section),
             routes: channel::read_routes(section, target),
+            acknowledgements: Acknowledgements::read(section, protocol, section.has("recipient-certificate")),
             credential,
             trust,
         };
@@ -100,6 +104,12 @@ impl Sender {
         let sender = Self { broker: broker?.0, queue: queue?, destination: destination?, ..sender };
         sender.check(section);
         Some(sender)
+    }
+
+    /// What it waits for, unless that is off.
+    #[must_use]
+    pub fn awaited(&self) -> Option<&Acknowledgements> {
+        self.acknowledgements.as_ref().filter(|acknowledgements| acknowledgements.mode != Mode::Off)
     }
 
     fn check(&self, section: &Section<'_, '_>) {
@@ -146,6 +156,9 @@ impl Sender {
         self.repetition.write(writer);
         self.storage.write(writer);
         channel::write_below(writer, ["send", name], (&self.credential, &self.trust), general, &self.routes);
+        if let Some(acknowledgements) = &self.acknowledgements {
+            acknowledgements.write(writer, name);
+        }
     }
 }
 

@@ -79,6 +79,14 @@ crls = "require"
 anchors = ["/a", "/b"]
 [send.cpu.route]
 cloud = "/queue/cloud"
+[send.cpu.acknowledgements]
+mode = "required"
+from = "/queue/acknowledgements.cpu"
+receivers = ["/C=UK/O=eScience/CN=central.example.org", "CN=b,O=a\\, b"]
+repeat-after = "90m"
+[receive.central.acknowledgements]
+"/C=UK/O=eScience/CN=ce.example.org" = "/queue/acknowledgements.cpu"
+"CN=se.example.org,O=a\\, b" = "/queue/acknowledgements.se"
 [receive.central.route]
 cloud = "incoming-cloud"
 [plugin."builtin:passthrough"]
@@ -257,11 +265,14 @@ fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     (argo.token_file, argo.proxy) = (None, None);
     for sender in config.senders.values_mut() {
         (sender.recipient_certificate, sender.pipeline) = (None, None);
+        let awaited = sender.acknowledgements.take().unwrap();
+        assert_eq!((awaited.mode, awaited.repeat_after), (Mode::Optional, defaults::REPEAT_AFTER));
         sender.routes.clear();
     }
     for receiver in config.receivers.values_mut() {
         (receiver.banned, receiver.pipeline) = (None, None);
         receiver.routes.clear();
+        receiver.acknowledgements.clear();
     }
     for settings in config.plugin.values_mut() {
         (settings.channels, settings.signers, settings.destinations) = (None, None, None);
@@ -297,7 +308,9 @@ fn keys(table: &toml::Table, section: &str) -> BTreeSet<String> {
             _ => format!("{section}.{}", if named { "NAME" } else { key }),
         };
         match value {
-            toml::Value::Table(inner) if !key.ends_with(".route") && !key.ends_with(".config") => {
+            toml::Value::Table(inner)
+                if !key.ends_with(".route") && !key.ends_with(".config") && key != "receive.NAME.acknowledgements" =>
+            {
                 keys.extend(self::keys(inner, &key));
                 if !named {
                     keys.insert(key);

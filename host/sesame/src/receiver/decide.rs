@@ -15,10 +15,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::channel::{Channel, back_off, findings_json, milliseconds, summary};
 use crate::config;
+use message::acknowledgement::is_acknowledgement;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
-use spool::journal::{Disposition, Facts, Key};
+use spool::journal::{Acknowledge, Disposition, Facts, Key};
 use spool::{NewElement, TooManyCrashes};
 use trust::{Credential, Signer, SignerLists, TrustStore};
 
@@ -84,6 +85,8 @@ pub struct Decision {
     pub held_back: bool,
     /// Whether the channel is paused because a plugin fails for every message. The message then stays where it is.
     pub paused: bool,
+    /// The acknowledgement to its signer, if it gets one.
+    pub acknowledge: Option<Acknowledge>,
 }
 
 impl Decision {
@@ -178,6 +181,7 @@ impl Draft<'_> {
             encrypted: None,
             held_back: false,
             paused: false,
+            acknowledge: None,
         }
     }
 
@@ -228,6 +232,7 @@ impl Draft<'_> {
             encrypted: Some(opened.encrypted()),
             held_back: false,
             paused: false,
+            acknowledge: None,
             signer: Some(signer),
             findings: Vec::new(),
             plugin: None,
@@ -253,7 +258,12 @@ impl Draft<'_> {
             encrypted: Some(message.encrypted()),
             held_back: false,
             paused: false,
+            acknowledge: None,
         };
+        if message.content_type().is_some_and(is_acknowledgement) {
+            self.stray_acknowledgement(message, &id, &mut decision);
+            return decision;
+        }
         if self.snapshot.held.contains(&decision.key.signer) {
             // Only shows whether the plugin or the other message is at fault.
             let doubtful = self.snapshot.pipeline.is_doubtful();
@@ -264,7 +274,38 @@ impl Draft<'_> {
         }
         let outcome = self.run_pipeline(authorised, &id);
         self.settle(outcome, message, &id, &mut decision);
+        decision.acknowledge = self.acknowledgement(message, &decision);
         decision
+    }
+
+    /// The acknowledgement of a message for its signer, where the configuration says where to.
+    fn acknowledgement(&self, message: &Opened, decision: &Decision) -> Option<Acknowledge> {
+        let signer = &message.signer().subject;
+        let destination = self.snapshot.settings.acknowledgements.get(signer)?;
+        let code = match (decision.findings.first(), &decision.disposition) {
+            (Some(finding), _) => finding.code.clone(),
+            (None, Disposition::Rejected { code }) => code.to_string(),
+            (None, _) => String::new(),
+        };
+        Some(Acknowledge {
+            destination: destination.to_string(),
+            signer: signer.rfc4514(),
+            sequence: message.sequence().cloned(),
+            code: Some(code).filter(|code| !code.is_empty()),
+        })
+    }
+
+    /// An acknowledgement of another receiver, which is none of ours to store: it never passes a plugin, and is never
+    /// acknowledged.
+    fn stray_acknowledgement(&self, message: &Opened, id: &MessageId, decision: &mut Decision) {
+        let why = "it acknowledges messages of a sender: the `from` of that sender's acknowledgements and the destination \
+                   of this channel must differ";
+        let signer = signer_field(message.signer());
+        let (body, error) = (message.payload(), Code::Misdirected.because(why));
+        let refusal = Refusal { id, signer: &signer, body, error: &error, findings: &[] };
+        decision.elements = vec![self.set_aside("reject", &refusal)];
+        decision.disposition = Disposition::Rejected { code: Code::Misdirected };
+        decision.facts.reason = Some(why.to_owned());
     }
 
     /// Defers a message behind a deferred one of the same signer, before any plugin sees it.

@@ -543,5 +543,6 @@ pub(super) fn commit_of(decision: Decision, raw_digest: [u8; 32], redelivered: b
         again: false,
         raw_digest: Some(raw_digest),
         resolves: None,
+        acknowledge: decision.acknowledge,
     }
 }

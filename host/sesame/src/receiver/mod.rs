@@ -11,11 +11,12 @@
 //!
 //! NACK is never sent: a message that is refused for good is durable in the reject queue and acknowledged.
 
+mod acknowledger;
 mod decide;
 mod deferred;
 mod intake;
 mod lines;
-mod positions;
+pub(crate) mod positions;
 mod ready;
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 
+use acknowledger::Acknowledger;
 pub(crate) use decide::targets;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
 
@@ -59,6 +61,7 @@ pub struct Receiver {
     faults: ready::Faults,
     /// A delivery looked as if the destination were a stream.
     stream_suspected: AtomicBool,
+    acknowledger: Option<Arc<Acknowledger>>,
 }
 
 /// The parts of a [`Receiver`].
@@ -70,6 +73,8 @@ pub struct Parts {
     pub settings: config::Receiver,
     /// The connection to the broker.
     pub link: Link,
+    /// The connection for acknowledgements, if any are to be sent.
+    pub acknowledgements: Option<Link>,
     /// Our credential and the trust anchors.
     pub identity: Identity,
     /// Who may send.
@@ -132,9 +137,21 @@ impl Receiver {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let pipeline = ActivePipeline::new(parts.pipeline, parts.settings.destination.clone());
+        let settings = Arc::new(parts.settings);
+        let acknowledger = parts.acknowledgements.map(|link| {
+            Arc::new(Acknowledger {
+                channel: parts.channel.clone(),
+                settings: Arc::clone(&settings),
+                link,
+                identity: parts.identity.clone(),
+                spool: Arc::clone(&parts.spool),
+                failures: Waits::default(),
+            })
+        });
         Self {
             channel: parts.channel,
-            settings: Arc::new(parts.settings),
+            settings,
+            acknowledger,
             link: parts.link,
             identity: parts.identity,
             lists: parts.lists,
@@ -176,6 +193,8 @@ impl Receiver {
     /// Receives until a stop is asked for. Outages of broker and disk are waited out.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
+        let acknowledger = self.acknowledger.clone();
+        let acknowledger = acknowledger.map(|one| tokio::spawn(one.run(shutdown.clone())));
         while !shutdown.asked() {
             if let Some(pause) = self.pipeline.pause() {
                 log_pause(&self.channel, &pause);
@@ -210,6 +229,9 @@ impl Receiver {
             }
         }
         let _ = retries.await;
+        if let Some(acknowledger) = acknowledger {
+            let _ = acknowledger.await;
+        }
     }
 
     /// The bytes that are free, if they are fewer than `min-free` and these.

@@ -8,13 +8,13 @@ use transport::{Position, PositionError, Positions};
 
 /// The positions of one channel.
 #[derive(Debug)]
-pub(super) struct ChannelPositions {
+pub(crate) struct ChannelPositions {
     journal: Arc<Journal>,
     channel: String,
 }
 
 impl ChannelPositions {
-    pub(super) fn of(journal: &Arc<Journal>, channel: &Channel) -> Self {
+    pub(crate) fn of(journal: &Arc<Journal>, channel: &Channel) -> Self {
         Self { journal: Arc::clone(journal), channel: channel.name().to_owned() }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Window;
 use super::postponed::Postponed;
+use super::retention::Retention;
 use crate::channel::{ActivePipeline, Channel};
 use message::cause::chain;
 use message::locked;
@@ -55,14 +56,17 @@ impl Backlog {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub(super) fn tidy(&self, journal: &Journal) -> Result<(), JournalError> {
+    pub(super) fn tidy(&self, journal: &Journal, retention: Option<&Retention>) -> Result<(), JournalError> {
         if let Err(error) = self.outgoing.purge() {
             tracing::warn!(channel = %self.channel, error = chain(&error), "cannot remove left-over files from the queue");
         }
         let mut gone = journal.unfinished(self.channel.name())?;
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         gone.retain(|(element, _)| self.path().join(element).symlink_metadata().is_err_and(|e| missing(&e)));
-        let gone: Vec<_> = gone.into_iter().map(|(_, key)| key).collect();
+        let mut gone: Vec<_> = gone.into_iter().map(|(_, key)| key).collect();
+        if let Some(retention) = retention {
+            gone = retention.tidy(gone)?;
+        }
         if gone.is_empty() { Ok(()) } else { journal.record_gone(self.channel.name(), &gone) }
     }
 

@@ -49,6 +49,7 @@ struct InFlight {
     outstanding: usize,
     receipts: Vec<Receipt>,
     needs: Vec<Destination>,
+    keep: bool,
     bytes: usize,
 }
 
@@ -59,9 +60,20 @@ pub(super) struct Done {
     receipts: Vec<Receipt>,
     at: SystemTime,
     pub(super) needs: Vec<Destination>,
+    keep: bool,
 }
 
 impl Done {
+    /// Whether it is kept until it is acknowledged.
+    pub(super) fn keep(&self) -> bool {
+        self.keep
+    }
+
+    /// The element and its key.
+    pub(super) fn what(&self) -> (&LockedElement, &PreparedKey) {
+        (&self.element, &self.key)
+    }
+
     /// The element, its key, the receipts, and when the last of them came.
     pub(super) fn into_parts(self) -> (LockedElement, PreparedKey, Vec<Receipt>, SystemTime) {
         (self.element, self.key, self.receipts, self.at)
@@ -317,9 +329,9 @@ impl Flight<'_> {
                 }
             }
         }
-        let Prepared { element, key, parts, bytes } = prepared;
+        let Prepared { element, key, parts, keep, bytes } = prepared;
         let outstanding = parts.len();
-        let message = InFlight { element, key, outstanding, receipts: Vec::new(), needs, bytes };
+        let message = InFlight { element, key, outstanding, receipts: Vec::new(), needs, keep, bytes };
         self.in_flight.insert(number, message);
     }
 
@@ -390,10 +402,10 @@ impl Flight<'_> {
     }
 
     fn complete(&mut self, message: InFlight) {
-        let InFlight { element, key, receipts, needs, bytes, .. } = message;
+        let InFlight { element, key, receipts, needs, keep, bytes, .. } = message;
         self.bytes = self.bytes.saturating_sub(bytes);
         locked(&self.dispatch.window).receipt(&element.name().to_string());
-        let done = Done { element, key, receipts, at: SystemTime::now(), needs };
+        let done = Done { element, key, receipts, at: SystemTime::now(), needs, keep };
         self.done.extend(self.proofs.take(done));
     }
 
@@ -466,7 +478,7 @@ fn seal(sealing: &Sealing, prepared: Prepared) -> Sealed {
 
 fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<Outbound>, SealError> {
     let frames = prepared.parts().iter().map(|part| {
-        let sealed = seal.seal((&part.id, None), part.content_type.as_deref(), &part.payload)?;
+        let sealed = seal.seal((&part.id, part.sequence.as_ref()), part.content_type.as_deref(), &part.payload)?;
         let (destination, id, headers) = (part.destination.clone(), part.id.to_string(), part.headers.clone());
         Ok(Outbound { destination, id, headers, body: Bytes::from(sealed.into_bytes()) })
     });

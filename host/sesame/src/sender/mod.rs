@@ -20,6 +20,7 @@ mod prepare;
 mod probe;
 mod proof;
 mod report;
+mod retention;
 mod sealing;
 mod settle;
 mod supply;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::AbortHandle;
 
 use backlog::Backlog;
 use fitness::Fitness;
@@ -41,6 +43,7 @@ pub use prepare::{Part, Prepared};
 use proof::Log;
 pub use report::FateReport;
 use report::Report;
+pub use retention::Retention;
 pub(crate) use sealing::{destinations, seal_policy};
 use settle::Settlement;
 use supply::Supply;
@@ -53,7 +56,7 @@ use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
 use smime::Sealing;
-use spool::{LockedElement, Outgoing, Removal, SpoolError, Stored};
+use spool::{LockedElement, Outgoing, Removal, RetainedElements, SpoolError, Stored};
 use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
 use trust::RecipientSource;
 
@@ -104,6 +107,7 @@ pub struct Sender {
     fitness: Arc<Fitness>,
     backlog: Arc<Backlog>,
     dispatch: Dispatch,
+    retention: Option<Arc<Retention>>,
 }
 
 /// The parts of a [`Sender`].
@@ -123,6 +127,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// The queue.
     pub outgoing: Outgoing,
+    /// Where sent messages are kept until they are acknowledged, if the channel asks for that.
+    pub retained: Option<RetainedElements>,
     /// Journal and commit engine of the state directory.
     pub state: Arc<OpenSpool>,
     /// Limits how many messages are processed at once.
@@ -168,7 +174,21 @@ impl Sender {
     /// A sender from its parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { channel, settings, link, identity, recipient, pipeline, outgoing, state, workers, threads } = parts;
+        let Parts {
+            channel,
+            settings,
+            link,
+            identity,
+            recipient,
+            pipeline,
+            outgoing,
+            retained,
+            state,
+            workers,
+            threads,
+        } = parts;
+        let retention =
+            retained.and_then(|elements| Retention::new(&channel, &settings, elements, &state)).map(Arc::new);
         let (settings, link, wake) = (Arc::new(settings), Arc::new(link), Arc::new(Notify::new()));
         let pipeline = Arc::new(ActivePipeline::new(pipeline, settings.destination.clone()));
         let window = Arc::new(Mutex::new(Window::new(settings.window as usize)));
@@ -191,6 +211,7 @@ impl Sender {
             outgoing,
             link: Arc::clone(&link),
             state: Arc::clone(&state),
+            retention: retention.clone(),
             sealing: Arc::clone(&sealing),
             postponed: Arc::clone(&postponed),
             settling: AtomicBool::new(false),
@@ -201,6 +222,7 @@ impl Sender {
             repetition: settings.repetition.clone(),
             fault: Mutex::default(),
             state: Arc::clone(&state),
+            retention: retention.clone(),
             report: Arc::clone(&report),
             postponed: Arc::clone(&postponed),
             window: Arc::clone(&window),
@@ -229,7 +251,7 @@ impl Sender {
             workers,
             threads,
         };
-        Self { channel, settings, link, state, pipeline, window, wake, report, fitness, backlog, dispatch }
+        Self { channel, settings, link, state, pipeline, window, wake, report, fitness, backlog, dispatch, retention }
     }
 
     /// The channel.
@@ -270,6 +292,7 @@ impl Sender {
     /// Sends until stopped, or until nothing is left.
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
         self.tidy().await;
+        let looking = self.look_at_retained(stay, &shutdown).await;
         self.pipeline.wait_for_compiler(&shutdown).await;
         let mut gave_up = None;
         let (mut before, mut progress) = (self.taken(), Instant::now());
@@ -330,7 +353,34 @@ impl Sender {
                 break;
             }
         }
+        if let Some(looking) = looking {
+            looking.abort();
+        }
         self.summary(gave_up)
+    }
+
+    /// What is kept until it is acknowledged, if the channel asks for that.
+    #[must_use]
+    pub fn retention(&self) -> Option<&Arc<Retention>> {
+        self.retention.as_ref()
+    }
+
+    /// Sends again what is due: once, or while the sender stays.
+    async fn look_at_retained(&self, stay: Stay, shutdown: &Shutdown) -> Option<AbortHandle> {
+        let retention = Arc::clone(self.retention.as_ref()?);
+        let settlement = Arc::clone(&self.dispatch.settlement);
+        if stay == Stay::Watch {
+            return Some(tokio::spawn(retention.watch(settlement, shutdown.clone())).abort_handle());
+        }
+        retention.look(&settlement, true).await;
+        None
+    }
+
+    /// Ends what was acknowledged meanwhile.
+    pub async fn conclude(&self) {
+        if let Some(retention) = &self.retention {
+            retention.look(&self.dispatch.settlement, false).await;
+        }
     }
 
     fn report_lost(&self, reason: &Closed, broker: &str) {
@@ -357,8 +407,8 @@ impl Sender {
 
     /// Tidies the journal and the queue, on a blocking thread.
     async fn tidy(&self) {
-        let (backlog, state) = (Arc::clone(&self.backlog), Arc::clone(&self.state));
-        let tidied = tokio::task::spawn_blocking(move || backlog.tidy(&state.journal));
+        let (backlog, state, retention) = (Arc::clone(&self.backlog), Arc::clone(&self.state), self.retention.clone());
+        let tidied = tokio::task::spawn_blocking(move || backlog.tidy(&state.journal, retention.as_deref()));
         if let Ok(Err(error)) = tidied.await {
             tracing::error!(channel = %self.channel, error = chain(&error), "cannot tidy the journal");
         }

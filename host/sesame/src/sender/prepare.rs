@@ -12,14 +12,16 @@ use std::time::Duration;
 use crate::channel::{ActivePipeline, Channel, OpenSpool, summary};
 use crate::config;
 use crate::shutdown::Shutdown;
+use message::acknowledgement::Sequence;
 use message::{Code, Finding, MessageId, content_digest};
-use plugins::{Blame, Input, Outcome, Refused};
+use plugins::{Blame, Input, Outcome, Output, Refused};
 use smime::Sealing;
-use spool::journal::{JournalError, Prepared as Row, PreparedKey};
+use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
 use transport::{Destination, Link};
 
 use super::postponed::{Postponed, WaitsFor};
+use super::retention::Retention;
 use super::settle::Refusal;
 
 /// Content that one thread of a batch reads at most before it is sent on, in bytes.
@@ -37,6 +39,8 @@ pub struct Prepared {
     pub(super) element: LockedElement,
     pub(super) key: PreparedKey,
     pub(super) parts: Vec<Part>,
+    /// Whether it is kept after it was sent, until it is acknowledged.
+    pub(super) keep: bool,
     pub(super) bytes: usize,
 }
 
@@ -67,6 +71,8 @@ pub struct Part {
     pub content_type: Option<String>,
     /// Further headers that a plugin set.
     pub headers: Vec<(String, String)>,
+    /// Its number, where acknowledgements are wanted.
+    pub sequence: Option<Sequence>,
 }
 
 /// The result of examining one element.
@@ -83,6 +89,18 @@ pub(super) enum Examined {
     Postponed { element: String, attempt: u32, after: Option<Duration>, waits_for: WaitsFor, reason: String },
     /// Locked by another process, gone, or left alone while the channel pauses.
     NotOurs,
+}
+
+impl Examined {
+    /// The row that the journal does not have yet.
+    fn unrecorded(&mut self) -> Option<&mut Row> {
+        match self {
+            Self::Ready { row, fresh: true, .. } => Some(row),
+            // A message without parts to send is not prepared; it is complete.
+            Self::PartlyRefused { row, .. } if !row.outputs.is_empty() => Some(row),
+            _ => None,
+        }
+    }
 }
 
 /// An element that went through the pipeline.
@@ -108,6 +126,7 @@ pub(super) struct Preparation {
     pub(super) link: Arc<Link>,
     /// The journal and what counts crashes.
     pub(super) state: Arc<OpenSpool>,
+    pub(super) retention: Option<Arc<Retention>>,
     /// What plugins see of sealing.
     pub(super) sealing: Arc<Sealing>,
     pub(super) postponed: Arc<Postponed>,
@@ -266,7 +285,16 @@ impl Preparation {
         };
         let Taken { element, key, content, pipeline, .. } = taken;
         crate::channel::log_findings(self.channel.name(), key.id.as_str(), &findings);
-        let row = Row { key, element: name, outputs, pipeline: pipeline.to_owned(), attempts: 0 };
+        let dispatches = self.dispatches(&key, &outputs);
+        let row = Row {
+            key,
+            element: name,
+            outputs,
+            pipeline: pipeline.to_owned(),
+            attempts: 0,
+            dispatches,
+            repeated: false,
+        };
         if refused.is_empty() {
             return Examined::Ready { element, content, row, fresh: true };
         }
@@ -288,33 +316,54 @@ impl Preparation {
         Examined::Postponed { element: element.name().to_string(), attempt, after, waits_for, reason }
     }
 
-    /// Makes the answers of the pipeline durable in one transaction.
-    pub(super) fn record(&self, examined: &[Examined]) -> Result<(), JournalError> {
-        let rows: Vec<Row> = examined
-            .iter()
-            .filter_map(|one| match one {
-                Examined::Ready { row, fresh: true, .. } => Some(row.clone()),
-                // A message without parts to send is not prepared; it is complete.
-                Examined::PartlyRefused { row, .. } if !row.outputs.is_empty() => Some(row.clone()),
-                _ => None,
-            })
-            .collect();
-        if rows.is_empty() {
+    /// What is sent of a message, if acknowledgements are wanted.
+    fn dispatches(&self, key: &PreparedKey, outputs: &[Output]) -> Vec<Dispatch> {
+        let Some(retention) = &self.retention else { return Vec::new() };
+        let mut dispatches = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let id = output.part.map_or_else(|| key.id.clone(), |number| key.id.part(number));
+            let digest = output.payload.as_deref().map_or(key.digest, content_digest);
+            for destination in super::destinations(&self.settings, &output.routes) {
+                let (id, destination) = (id.clone(), destination.to_string());
+                dispatches.push(Dispatch { id, destination, digest, sequence: None, open: retention.requires() });
+            }
+        }
+        dispatches
+    }
+
+    /// Makes the answers of the pipeline durable in one transaction, which also numbers what is to be sent.
+    pub(super) fn record(&self, examined: &mut [Examined]) -> Result<(), JournalError> {
+        let mut places: Vec<&mut Row> = examined.iter_mut().filter_map(Examined::unrecorded).collect();
+        if places.is_empty() {
             return Ok(());
         }
-        self.state.journal.record_prepared(self.channel.name(), &rows)
+        let mut rows: Vec<Row> = places.iter().map(|row| (**row).clone()).collect();
+        self.state.journal.record_prepared(self.channel.name(), &mut rows)?;
+        for (place, row) in places.iter_mut().zip(rows) {
+            place.dispatches = row.dispatches;
+        }
+        Ok(())
     }
 
     /// The message that goes out, once its row is durable.
     pub(super) fn prepared(&self, element: LockedElement, content: &Arc<Vec<u8>>, row: Row) -> Prepared {
         let mut parts = Vec::new();
+        let any_open = row.dispatches.iter().any(|sent| sent.open);
         for output in row.outputs {
             let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
             let payload = output.payload.map_or_else(|| Arc::clone(content), Arc::new);
             for destination in super::destinations(&self.settings, &output.routes) {
+                let same = |sent: &&Dispatch| sent.id == id && *sent.destination == *destination;
+                let dispatch = row.dispatches.iter().find(same);
+                // A repeat goes only where an answer is missing.
+                if row.repeated && any_open && !dispatch.is_some_and(|sent| sent.open) {
+                    continue;
+                }
+                let sequence = dispatch.and_then(|sent| sent.sequence.clone());
                 parts.push(Part {
                     id: id.clone(),
                     destination,
+                    sequence,
                     payload: Arc::clone(&payload),
                     content_type: output.content_type.clone(),
                     headers: output.headers.clone(),
@@ -322,6 +371,7 @@ impl Preparation {
             }
         }
         let bytes = parts.iter().map(|part| part.payload.len()).sum();
-        Prepared { element, key: row.key, parts, bytes }
+        let keep = self.retention.as_ref().is_some_and(|retention| row.repeated || retention.keeps(&parts));
+        Prepared { element, key: row.key, parts, keep, bytes }
     }
 }

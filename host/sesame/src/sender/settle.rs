@@ -11,13 +11,14 @@ use tokio::sync::{Notify, oneshot};
 use crate::channel::{Channel, OpenSpool, findings_json, summary};
 use message::{Code, Fate, Finding, LogLine, MessageId, content_digest, locked};
 use plugins::Refused;
-use spool::journal::{Disposition, Facts, Key, PreparedKey, Sent};
+use spool::journal::{Disposition, Due, Facts, Key, PreparedKey, Sent};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Removal, SpoolError, Stored};
 use transport::Receipt;
 
 use super::postponed::{Postponed, WaitsFor};
 use super::proof::Proved;
 use super::report::Report;
+use super::retention::Retention;
 use super::{Settled, Unstored, Window, remove};
 use crate::config::Repetition;
 
@@ -89,6 +90,8 @@ pub(super) struct Settlement {
     pub(super) fault: Mutex<Option<String>>,
     /// The journal and what writes to the reject queue.
     pub(super) state: Arc<OpenSpool>,
+    /// What is kept until it is acknowledged.
+    pub(super) retention: Option<Arc<Retention>>,
     pub(super) report: Arc<Report>,
     pub(super) postponed: Arc<Postponed>,
     pub(super) window: Arc<Mutex<Window>>,
@@ -113,6 +116,9 @@ impl Settlement {
                 self.report.count_rejected();
                 self.report.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
                 let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &error);
+                if let Some(retention) = &self.retention {
+                    retention.forget(&key);
+                }
                 self.postponed.remove(&name);
                 locked(&self.window).forget(&name);
                 self.remove_settled(element, Settled::Refused(stored));
@@ -124,16 +130,18 @@ impl Settlement {
     /// Removes elements that were sent and notes them in the journal. One that cannot be removed is postponed: it is
     /// sent again, as it was prepared.
     pub(super) fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
+        let done = self.keep(done);
         let mut settled = Vec::with_capacity(done.len());
         let mut notes = Vec::with_capacity(done.len());
         for (done, held) in done {
+            let retain = self.retention.as_ref().filter(|_| done.keep()).map(|retention| retention.wait());
             let (element, key, receipts, at) = done.into_parts();
             let name = element.name().to_string();
             let id = key.id.as_str();
             let detail = self.log_as_ssm(&receipts);
             Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
             self.report.fate(&name, Some(&key.id), Fate::Sent, None);
-            notes.push((name, Sent { key, broker: broker.to_owned(), at, detail }));
+            notes.push((name, Sent { key, broker: broker.to_owned(), at, detail, retain }));
             settled.push((element, Settled::Sent(receipts, held)));
         }
         self.report.count_sent(settled.len());
@@ -143,10 +151,56 @@ impl Settlement {
                 sent.push(note);
             }
         }
-        if let Err(error) = self.state.journal.record_sent(self.channel.name(), &sent) {
-            let error = message::cause::chain(&error);
-            tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
+        match (self.state.journal.record_sent(self.channel.name(), &sent), &self.retention) {
+            (Ok(true), Some(retention)) => retention.notice(),
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                let error = message::cause::chain(&error);
+                tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
+            }
         }
+    }
+
+    /// Keeps those that are to be acknowledged; returns what may be removed. One that cannot be kept stays and is sent
+    /// again.
+    fn keep(&self, done: Vec<Proved>) -> Vec<Proved> {
+        let Some(retention) = self.retention.as_ref().filter(|_| done.iter().any(|(done, _)| done.keep())) else {
+            return done;
+        };
+        let wanted: Vec<_> = done.iter().filter(|(done, _)| done.keep()).map(|(done, _)| done.what()).collect();
+        let mut kept = retention.keep(&wanted).into_iter();
+        let mut removable = Vec::with_capacity(done.len());
+        for (done, held) in done {
+            match if done.keep() { kept.next().unwrap_or(Ok(())) } else { Ok(()) } {
+                Ok(()) => removable.push((done, held)),
+                Err(error) => {
+                    let (element, key) = done.what();
+                    self.hold(element, key, &error);
+                }
+            }
+        }
+        removable
+    }
+
+    /// Puts a message that its receiver rejected into the reject queue; false where that is not possible now.
+    pub(super) async fn refuse_retained(&self, due: &Due, content: Vec<u8>, reason: &str) -> bool {
+        let (channel, id, element) = (self.channel.name(), due.key.id.as_str(), due.element.as_str());
+        let code = Code::ReceiverRejected;
+        let error = code.because(reason);
+        let mut commit = self.rejection(&due.key.id, (code, reason), &content, &[]);
+        commit.key.digest = due.key.digest;
+        if let Err(failure) = self.commit(commit).await {
+            let error = message::cause::chain(&failure);
+            tracing::error!(channel, id, reason, reject = %self.reject.display(), %error, "cannot write to the reject queue");
+            return false;
+        }
+        Fate::Rejected.log(&LogLine { channel, id, element, reason: &error, ..LogLine::default() });
+        self.report.count_rejected();
+        self.report.fate(element, Some(&due.key.id), Fate::Rejected, Some(&error));
+        if let Err(error) = self.state.journal.record_rejected(channel, element, &due.key, &error) {
+            tracing::error!(channel, id, error = message::cause::chain(&error), "cannot write the journal");
+        }
+        true
     }
 
     /// The line that SSM logs, which readers of its log parse, for each part that AMS stored; AMS's ids for the journal.

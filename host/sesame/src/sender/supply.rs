@@ -189,7 +189,8 @@ impl Supply {
         let examined = self.refuse_first(examined).await;
         let preparation = Arc::clone(&self.preparation);
         let recorded = tokio::task::spawn_blocking(move || {
-            let recorded = preparation.record(&examined);
+            let mut examined = examined;
+            let recorded = preparation.record(&mut examined);
             (examined, recorded)
         });
         let Ok((examined, recorded)) = recorded.await else { return (Vec::new(), 0) };

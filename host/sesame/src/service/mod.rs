@@ -9,21 +9,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::channel::{Channel, Registry, SetupError, trust_settings};
-use crate::config::{Config, Credential, Selection, Trust};
+use crate::config::{self, Config, Credential, Selection, Trust};
 use crate::receiver::{self, Receiver};
-use crate::sender::{Parts, Sender, Stay, Summary};
+use crate::sender::{Parts, Retention, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
-use spool::Outgoing;
-use transport::Link;
+use spool::{Outgoing, RetainedElements};
+use transport::{Destination, Link};
 
 mod certificates;
 mod housekeeping;
+mod listener;
 mod manager;
 mod pipelines;
 mod signals;
@@ -31,12 +32,16 @@ mod status;
 mod systemd;
 
 pub(crate) use certificates::changes as certificate_changes;
+use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
+
+/// The directory of sent messages that are kept until they are acknowledged, in the state directory.
+const RETAINED: &str = "retained";
 
 /// A channel that cannot be set up, and why.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,7 @@ pub struct Daemon {
     senders: Vec<Arc<Sender>>,
     receivers: Vec<Arc<Receiver>>,
     manager: Arc<PipelineManager>,
+    listeners: Vec<Arc<Listener>>,
 }
 
 impl Shared {
@@ -157,11 +163,12 @@ impl Daemon {
                 Role::Receiver(receiver) => receivers.push(Arc::clone(receiver)),
             }
         }
+        let listeners = listeners(config, shared, &senders)?;
         certificates::look(config, &channels, &shared.registry);
         shared.catalog.report(snapshot);
         let manager = Arc::new(PipelineManager::new(shared, config, wanted(config, selection), handles));
         manager.keep();
-        Ok(Self { shared: shared.clone(), config: config.clone(), channels, senders, receivers, manager })
+        Ok(Self { shared: shared.clone(), config: config.clone(), channels, senders, receivers, manager, listeners })
     }
 
     /// The channels that send.
@@ -206,7 +213,17 @@ impl Daemon {
         others.spawn(housekeeping::refresh(registry, known, refresh, shutdown.clone()));
         let spools = self.shared.registry.open_spools();
         others.spawn(housekeeping::retention(self.config.clone(), spools, shutdown.clone()));
+        let (done, sent) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        for listener in &self.listeners {
+            listeners.spawn(Arc::clone(listener).run(sent.clone(), shutdown.clone()));
+        }
         let (mut summaries, _) = tokio::join!(senders.join_all(), receivers.join_all());
+        done.send_replace(true);
+        listeners.join_all().await;
+        for sender in &self.senders {
+            sender.conclude().await;
+        }
         let manager = Arc::clone(&self.manager);
         let _ = tokio::task::spawn_blocking(move || manager.stop()).await;
         others.shutdown().await;
@@ -248,6 +265,21 @@ fn sender(
     let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
+    let retained = match settings.awaited() {
+        Some(_) => Some(RetainedElements::open(&settings.state.join(RETAINED), &outgoing)?),
+        None => {
+            let left = state.journal.retained(channel.name())?.messages;
+            if left > 0 {
+                let kept = settings.state.join(RETAINED);
+                tracing::warn!(
+                    channel = %channel, messages = left, kept = %kept.display(),
+                    "sent messages wait for acknowledgements that the channel no longer asks for: they stay kept until it \
+                     has a section `acknowledgements` again, with the mode optional or required",
+                );
+            }
+            None
+        }
+    };
     let sender = Arc::new(Sender::new(Parts {
         channel: channel.clone(),
         link: link(config, &settings.broker, (&settings.credential, &settings.trust), shared)?,
@@ -256,6 +288,7 @@ fn sender(
         recipient,
         pipeline,
         outgoing,
+        retained,
         state,
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
@@ -275,6 +308,8 @@ fn receiver(
     let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage)?;
     let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &spool.journal)?.into_parts();
     let place = (settings.spool.clone(), Arc::clone(&spool));
+    let connect = || link(config, &settings.broker, (&settings.credential, &settings.trust), shared);
+    let acknowledgements = if settings.acknowledgements.is_empty() { None } else { Some(connect()?) };
     let receiver = Arc::new(Receiver::new(receiver::Parts {
         channel: channel.clone(),
         link: link(config, &settings.broker, (&settings.credential, &settings.trust), shared)?,
@@ -282,8 +317,86 @@ fn receiver(
         identity,
         lists,
         pipeline,
+        acknowledgements,
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), plugins))
+}
+
+/// The listeners for the acknowledgements of these senders: one for each source that they name.
+fn listeners(
+    config: &Config,
+    shared: &Shared,
+    senders: &[Arc<Sender>],
+) -> Result<Vec<Arc<Listener>>, Vec<ChannelError>> {
+    let mut groups: Vec<(Source<'_>, Channel, Vec<Waiting>)> = Vec::new();
+    let mut errors = Vec::new();
+    for sender in senders {
+        let channel = sender.channel();
+        let (Some(settings), Some(retention)) = (config.senders.get(channel.name()), sender.retention()) else {
+            continue;
+        };
+        let Some(awaited) = settings.awaited() else { continue };
+        let absent = |(name, other): (&String, &config::Sender)| {
+            let same = other.broker == settings.broker && other.awaited().is_some_and(|it| it.from == awaited.from);
+            same && !senders.iter().any(|sender| sender.channel().name() == name)
+        };
+        if config.senders.iter().any(absent) {
+            // Each acknowledgement is delivered once: those for the others would be lost.
+            tracing::debug!(channel = %channel, from = %awaited.from, "acknowledgements are left for a Sesame with all channels that share their source");
+            continue;
+        }
+        let source = Source {
+            broker: &settings.broker,
+            from: &awaited.from,
+            credential: &settings.credential,
+            trust: &settings.trust,
+        };
+        match waiting(settings, channel, Arc::clone(retention), shared) {
+            Ok(waiting) => match groups.iter_mut().find(|(known, ..)| *known == source) {
+                Some((.., channels)) => channels.push(waiting),
+                None => groups.push((source, channel.clone(), vec![waiting])),
+            },
+            Err(error) => errors.push(ChannelError { channel: channel.clone(), error }),
+        }
+    }
+    let mut listeners = Vec::new();
+    for (source, channel, channels) in groups {
+        let made = || {
+            let identity = shared.registry.identity(source.credential, source.trust)?;
+            let link = link(config, source.broker, (source.credential, source.trust), shared)?;
+            Ok(Listener::new(link, source.from.clone(), identity, channels))
+        };
+        match made() {
+            Ok(listener) => listeners.push(Arc::new(listener)),
+            Err(error) => errors.push(ChannelError { channel, error }),
+        }
+    }
+    if errors.is_empty() { Ok(listeners) } else { Err(errors) }
+}
+
+/// Where acknowledgements come from, and who receives them.
+#[derive(PartialEq, Eq)]
+struct Source<'a> {
+    broker: &'a str,
+    from: &'a Destination,
+    credential: &'a Credential,
+    trust: &'a Trust,
+}
+
+fn waiting(
+    settings: &config::Sender,
+    channel: &Channel,
+    retention: Arc<Retention>,
+    shared: &Shared,
+) -> Result<Waiting, SetupError> {
+    let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
+    let named = settings.awaited().map(|awaited| awaited.receivers.clone()).unwrap_or_default();
+    let expected = match &settings.recipient_certificate {
+        Some(file) if named.is_empty() => Expected::Recipient(shared.registry.recipient(file, &identity)?),
+        _ => Expected::Named(named),
+    };
+    let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
+    Ok(Waiting { channel: channel.clone(), expected, state, retention })
 }

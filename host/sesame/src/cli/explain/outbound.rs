@@ -93,7 +93,7 @@ fn place(
     let mut notes: Vec<String> = output.content_type.iter().map(|kind| format!("content type {kind}")).collect();
     notes.extend(output.headers.iter().map(|(name, value)| format!("header {name}: {value}")));
     for destination in destinations(sender, &output.routes) {
-        let sealed = seal.seal(&id, output.content_type.as_deref(), payload);
+        let sealed = seal.seal((&id, None), output.content_type.as_deref(), payload);
         let sealed = sealed.map_err(|error| error.code().because(&message::cause::chain(&error)))?;
         let wire = sealed.bytes().len();
         let message = Outbound {

@@ -172,6 +172,7 @@ fn commit(
         again,
         raw_digest: Some(content_digest(&read.sealed)),
         resolves: None,
+        acknowledge: None,
     });
     let stored = stored.wait().map_err(|error| anyhow!(message::cause::chain(&error)))?;
     let Outcome::New { elements, .. } = stored.outcome() else { return Ok(stored_before()) };

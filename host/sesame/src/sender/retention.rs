@@ -1,0 +1,326 @@
+//! Sent messages that are kept until their receivers have acknowledged them.
+//!
+//! A message is kept where the configuration requires acknowledgements, or the receiver of its destination has sent one
+//! before. When it is due, it is either ended, for all have answered, or put back into the queue and sent again under the
+//! same ids and numbers. After the last repeat it is overdue: it stays kept, and an error in the log says so.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Notify;
+
+use super::Part;
+use super::settle::Settlement;
+use crate::channel::{Channel, OpenSpool, Waits};
+use crate::config::{self, Mode};
+use crate::shutdown::Shutdown;
+use message::cause::chain;
+use message::{duration, locked};
+use spool::journal::{Answered, Due, JournalError, PreparedKey, Sent};
+use spool::{LockedElement, NotRetained, RetainedElements, SpoolError};
+
+/// How often a message is sent again at most.
+const REPEATS: u32 = 5;
+/// Messages that are looked at together.
+const BATCH: usize = 100;
+/// The longest pause between two looks.
+const LOOK: Duration = Duration::from_secs(60);
+/// Batches that are looked at before other work gets its turn.
+const LOOKS: usize = 50;
+/// How long a message rests that could not be dealt with.
+const REST: Duration = Duration::from_secs(600);
+/// A message that was sent first so long ago is not sent again: its receiver may have forgotten it by then, and would store
+/// it a second time. Receivers remember for 90 days unless they are set otherwise.
+const OLDEST_REPEAT: Duration = Duration::from_secs(80 * 86_400);
+/// How often the same failure is logged.
+const LOG_AGAIN: Duration = Duration::from_secs(600);
+
+/// The sent messages of a channel that are kept.
+#[derive(Debug)]
+pub struct Retention {
+    channel: Channel,
+    mode: Mode,
+    repeat_after: Duration,
+    max_payload: u64,
+    elements: RetainedElements,
+    state: Arc<OpenSpool>,
+    /// Destinations whose receivers have acknowledged something.
+    acknowledging: Mutex<HashSet<String>>,
+    news: Notify,
+    failures: Waits,
+}
+
+impl Retention {
+    /// What a channel keeps, in `elements`; `None` where it asks for no acknowledgements.
+    pub(super) fn new(
+        channel: &Channel,
+        settings: &config::Sender,
+        elements: RetainedElements,
+        state: &Arc<OpenSpool>,
+    ) -> Option<Self> {
+        let awaited = settings.awaited()?;
+        Some(Self {
+            channel: channel.clone(),
+            mode: awaited.mode,
+            repeat_after: awaited.repeat_after,
+            max_payload: settings.max_payload,
+            elements,
+            state: Arc::clone(state),
+            acknowledging: Mutex::default(),
+            news: Notify::new(),
+            failures: Waits::default(),
+        })
+    }
+
+    /// Whether the channel requires acknowledgements.
+    pub(super) fn requires(&self) -> bool {
+        self.mode == Mode::Required
+    }
+
+    /// Whether a message with these parts is kept after it was sent.
+    pub(super) fn keeps(&self, parts: &[Part]) -> bool {
+        let numbered = parts.iter().any(|part| part.sequence.is_some());
+        numbered
+            && (self.requires() || {
+                let known = locked(&self.acknowledging);
+                parts.iter().any(|part| known.contains(&*part.destination))
+            })
+    }
+
+    /// How long a message waits for its acknowledgements the first time.
+    pub(super) fn wait(&self) -> Duration {
+        self.repeat_after
+    }
+
+    /// Keeps elements before they are removed from the queue. The results are in the order of the elements.
+    pub(super) fn keep(&self, elements: &[(&LockedElement, &PreparedKey)]) -> Vec<Result<(), SpoolError>> {
+        self.elements.keep(elements)
+    }
+
+    /// At start-up: a message that was kept and not yet recorded as sent, and one that was about to be sent again. Returns
+    /// the others. Blocks.
+    pub(super) fn tidy(&self, gone: Vec<PreparedKey>) -> Result<Vec<PreparedKey>, JournalError> {
+        let (kept, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|key| self.elements.holds(key));
+        let at = SystemTime::now();
+        let sent = |key| Sent { key, broker: String::new(), at, detail: None, retain: Some(self.repeat_after) };
+        let kept: Vec<Sent> = kept.into_iter().map(sent).collect();
+        self.state.journal.record_sent(self.channel.name(), &kept)?;
+        self.look_who_acknowledges()?;
+        Ok(gone)
+    }
+
+    fn look_who_acknowledges(&self) -> Result<(), JournalError> {
+        let found = self.state.journal.acknowledging(self.channel.name())?;
+        *locked(&self.acknowledging) = found.into_iter().collect();
+        Ok(())
+    }
+
+    /// Acknowledgements came. Blocks.
+    pub(crate) fn acknowledged(&self) {
+        if let Err(error) = self.look_who_acknowledges() {
+            self.report("cannot read the journal", &chain(&error));
+        }
+        self.notice();
+    }
+
+    /// Something is due now.
+    pub(super) fn notice(&self) {
+        self.news.notify_one();
+    }
+
+    /// Looks at what is due, until a stop is asked for.
+    pub(super) async fn watch(self: Arc<Self>, settlement: Arc<Settlement>, shutdown: Shutdown) {
+        while !shutdown.asked() {
+            let more = self.look(&settlement, true).await;
+            let pause = if more { Duration::ZERO } else { self.pause().await };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.news.notified() => {}
+                () = shutdown.draining() => return,
+            }
+        }
+    }
+
+    /// How long until the next message is due.
+    async fn pause(self: &Arc<Self>) -> Duration {
+        let retention = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || {
+            retention.state.journal.next_due(retention.channel.name()).ok().flatten()
+        });
+        let next = read.await.ok().flatten();
+        let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
+        next.map_or(LOOK, |at| until(at).clamp(Duration::from_millis(50), LOOK))
+    }
+
+    /// Ends what is acknowledged and, if `repeats`, sends again what is silent; whether more may be due.
+    pub(super) async fn look(self: &Arc<Self>, settlement: &Settlement, repeats: bool) -> bool {
+        for _ in 0..LOOKS {
+            let retention = Arc::clone(self);
+            let found = tokio::task::spawn_blocking(move || {
+                // What is acknowledged is due since 1970.
+                let until = if repeats { SystemTime::now() } else { SystemTime::UNIX_EPOCH };
+                retention.state.journal.due(retention.channel.name(), until, BATCH)
+            });
+            let due = match found.await {
+                Ok(Ok(due)) => due,
+                Ok(Err(error)) => {
+                    self.report("cannot read the journal", &chain(&error));
+                    return false;
+                }
+                Err(_) => return false,
+            };
+            let more = due.len() == BATCH;
+            let (mut delivered, mut silent) = (Vec::new(), Vec::new());
+            for due in due {
+                match &due.answered {
+                    Answered::Delivered => delivered.push(due.key),
+                    // Stopped between the two last steps.
+                    Answered::Rejected(_) if due.rejected => delivered.push(due.key),
+                    Answered::Rejected(reason) => {
+                        let reason = reason.clone();
+                        self.reject(settlement, due, &reason).await;
+                    }
+                    Answered::No => silent.push(due),
+                }
+            }
+            let retention = Arc::clone(self);
+            let handled = tokio::task::spawn_blocking(move || retention.handle(&delivered, silent));
+            match handled.await {
+                Ok(Ok(repeated)) if repeated > 0 => settlement.wake.notify_one(),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    self.report("cannot write the journal", &chain(&error));
+                    return false;
+                }
+                Err(_) => return false,
+            }
+            if !more {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends those that were delivered and repeats or gives up those that were not; how many are sent again. Blocks.
+    fn handle(&self, delivered: &[PreparedKey], silent: Vec<Due>) -> Result<usize, JournalError> {
+        if !delivered.is_empty() {
+            self.end(delivered)?;
+        }
+        let mut repeated = 0;
+        for due in silent {
+            repeated += usize::from(self.repeat(&due)?);
+        }
+        Ok(repeated)
+    }
+
+    /// Removes what is kept of messages, and notes that.
+    fn end(&self, keys: &[PreparedKey]) -> Result<(), JournalError> {
+        if let Err(error) = self.elements.remove(keys) {
+            // It is tried again when the messages are looked at next.
+            self.report("cannot remove acknowledged messages", &chain(&error));
+            let later = SystemTime::now() + REST;
+            return keys.iter().try_for_each(|key| self.state.journal.set_due(self.channel.name(), key, later));
+        }
+        self.state.journal.end_retained(self.channel.name(), keys)
+    }
+
+    /// Puts a message that was not acknowledged back into the queue; whether it is there.
+    fn repeat(&self, due: &Due) -> Result<bool, JournalError> {
+        let (journal, channel) = (&self.state.journal, self.channel.name());
+        let (id, now) = (&due.key.id, SystemTime::now());
+        let age = now.duration_since(due.since).unwrap_or_default();
+        let since = duration::words(Duration::from_secs(age.as_secs()));
+        if due.repeats >= REPEATS || age > OLDEST_REPEAT {
+            tracing::error!(
+                channel, %id, element = due.element, repeats = due.repeats,
+                "message not acknowledged within {since}; it is not sent again and stays in the state directory: ask the \
+                 receiver's operators",
+            );
+            journal.mark_overdue(channel, &due.key)?;
+            return self.doubt().map(|()| false);
+        }
+        // In this order, a crash in between leaves a message that is kept and not in the queue, which `tidy` recognises.
+        journal.repeat(channel, &due.key, now + self.repeat_after.saturating_mul(2 << due.repeats))?;
+        let rest = now + REST;
+        match self.elements.give_back(&due.key, &due.element, self.max_payload) {
+            Ok(()) => {
+                tracing::warn!(
+                    channel, %id, element = due.element, repeat = due.repeats + 1,
+                    "message not acknowledged within {since}; it is sent again",
+                );
+                Ok(true)
+            }
+            Err(error @ (NotRetained::Gone(_) | NotRetained::Changed(_))) => {
+                journal.undo_repeat(channel, &due.key, rest)?;
+                tracing::error!(channel, %id, element = due.element, %error, "message not acknowledged, and it cannot be sent again");
+                match error {
+                    NotRetained::Gone(_) => self.end(std::slice::from_ref(&due.key)).map(|()| false),
+                    _ => journal.mark_overdue(channel, &due.key).map(|()| false),
+                }
+            }
+            Err(error @ (NotRetained::Taken | NotRetained::Spool(_))) => {
+                journal.undo_repeat(channel, &due.key, rest)?;
+                self.report("cannot send a message again that was not acknowledged", &chain(&error));
+                Ok(false)
+            }
+        }
+    }
+
+    /// A message that is kept ended in another way: what is kept of it is removed. Blocks.
+    pub(super) fn forget(&self, key: &PreparedKey) {
+        if self.elements.holds(key)
+            && let Err(error) = self.end(std::slice::from_ref(key))
+        {
+            self.report("cannot write the journal", &chain(&error));
+        }
+    }
+
+    /// A receiver that has fallen silent is taken for one that does not acknowledge, unless acknowledgements are required.
+    fn doubt(&self) -> Result<(), JournalError> {
+        if self.mode == Mode::Optional && !locked(&self.acknowledging).is_empty() {
+            self.state.journal.forget_acknowledging(self.channel.name())?;
+            self.look_who_acknowledges()?;
+            tracing::warn!(
+                channel = %self.channel,
+                "the receiver no longer acknowledges: messages are not kept until it does again",
+            );
+        }
+        Ok(())
+    }
+
+    /// Moves a message that its receiver rejected to the reject queue. Where that is not possible now, it is tried again.
+    async fn reject(self: &Arc<Self>, settlement: &Settlement, due: Due, reason: &str) {
+        let (retention, key) = (Arc::clone(self), due.key.clone());
+        let read = tokio::task::spawn_blocking(move || retention.elements.read(&key, u64::MAX - 1));
+        let content = match read.await {
+            Ok(Ok(content)) => Some(content),
+            Ok(Err(error)) => {
+                let id = &due.key.id;
+                let gone = matches!(error, NotRetained::Gone(_));
+                let error = chain(&error);
+                tracing::error!(channel = %self.channel, %id, reason, error, "the receiver rejected a message, and its content cannot be read");
+                gone.then(Vec::new)
+            }
+            Err(_) => None,
+        };
+        let moved = match content {
+            Some(content) => settlement.refuse_retained(&due, content, reason).await,
+            None => false,
+        };
+        let (retention, key) = (Arc::clone(self), due.key);
+        let ended = tokio::task::spawn_blocking(move || match moved {
+            true => retention.end(std::slice::from_ref(&key)),
+            false => retention.state.journal.set_due(retention.channel.name(), &key, SystemTime::now() + REST),
+        });
+        if let Ok(Err(error)) = ended.await {
+            self.report("cannot write the journal", &chain(&error));
+        }
+    }
+
+    fn report(&self, what: &str, error: &str) {
+        if self.failures.is_due(&format!("{what}: {error}"), Instant::now(), LOG_AGAIN) {
+            tracing::error!(channel = %self.channel, error, "{what}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Receives the acknowledgements for senders: verifies each message, takes what fits what was sent, and drops the rest.
+//!
+//! Senders that name the same source at one broker share a listener, since each acknowledgement is delivered once. Whatever
+//! is not a signed acknowledgement of an expected receiver is acknowledged to the broker and forgotten: it is logged once
+//! and counted, and changes nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::watch;
+
+use crate::channel::{Channel, OpenSpool, Waits};
+use crate::receiver::positions::ChannelPositions;
+use crate::sender::Retention;
+use crate::shutdown::Shutdown;
+use message::acknowledgement::{Acknowledgement, MOST_BYTES, is_acknowledgement};
+use message::cause::chain;
+use smime::{OpenError, OpenPolicy, Opened};
+use spool::journal::{Applied, JournalError, Proof};
+use transport::{AckToken, Bookmark, Connected, Delivery, Destination, Identity, Link, SendFailure};
+use trust::{DistinguishedName, RecipientSource};
+
+/// Deliveries that the broker sends ahead.
+const PREFETCH: u32 = 16;
+/// How often what is ignored for the same reason is logged.
+const LOG_AGAIN: Duration = Duration::from_secs(3600);
+/// How long a listener waits for more when its senders have ended.
+const QUIET: Duration = Duration::from_secs(1);
+/// The longest that it stays then.
+const LONGEST: Duration = Duration::from_secs(10);
+/// How long to wait after the journal could not be written.
+const REST: Duration = Duration::from_secs(5);
+/// How long a DISCONNECT may take.
+const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
+
+/// Whose acknowledgements count for a channel.
+#[derive(Debug)]
+pub(super) enum Expected {
+    /// These receivers'.
+    Named(Vec<DistinguishedName>),
+    /// That of the receiver whose certificate messages are encrypted for.
+    Recipient(Arc<RecipientSource>),
+}
+
+impl Expected {
+    fn contains(&self, signer: &DistinguishedName) -> bool {
+        match self {
+            Self::Named(names) => names.contains(signer),
+            Self::Recipient(source) => source.current().facts().subject == *signer,
+        }
+    }
+}
+
+/// A channel that waits for acknowledgements.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) channel: Channel,
+    pub(super) expected: Expected,
+    pub(super) state: Arc<OpenSpool>,
+    pub(super) retention: Arc<Retention>,
+}
+
+/// Receives acknowledgements from one source.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) link: Link,
+    pub(super) from: Destination,
+    pub(super) identity: Identity,
+    /// At least one.
+    pub(super) channels: Vec<Waiting>,
+    ignored: AtomicU64,
+    failures: Waits,
+}
+
+/// What a delivery says is durable, or it says nothing that is to be kept. Made by [`Listener::apply`] and where something
+/// is ignored.
+struct Taken;
+
+/// Why a session ended.
+enum Ended {
+    /// The broker or the network ended it.
+    Closed,
+    /// Nothing can be received, or noted, now.
+    Unusable,
+    /// A stop was asked for, or the senders have ended and nothing more comes.
+    Asked,
+}
+
+impl Listener {
+    pub(super) fn new(link: Link, from: Destination, identity: Identity, channels: Vec<Waiting>) -> Self {
+        Self { link, from, identity, channels, ignored: AtomicU64::new(0), failures: Waits::default() }
+    }
+
+    /// Receives until a stop is asked for, or until nothing more comes after `done` says that the senders have ended.
+    pub(super) async fn run(self: Arc<Self>, done: watch::Receiver<bool>, shutdown: Shutdown) {
+        tokio::select! {
+            () = self.receive(&done, &shutdown) => {}
+            () = shutdown.draining() => {}
+            () = after(done.clone(), LONGEST) => {}
+        }
+    }
+
+    /// Receives, session after session. A delivery that is not done when this is dropped comes again.
+    async fn receive(self: &Arc<Self>, done: &watch::Receiver<bool>, shutdown: &Shutdown) {
+        loop {
+            let connected = self.link.connect().await;
+            let ended = self.serve(&connected, done, shutdown).await;
+            connected.session.disconnect(DISCONNECT_GRACE).await;
+            match ended {
+                Ended::Asked => return,
+                Ended::Closed => {
+                    let reason = chain(&connected.session.closed().await);
+                    self.warn("connection for acknowledgements lost", &reason);
+                }
+                Ended::Unusable => tokio::time::sleep(REST).await,
+            }
+        }
+    }
+
+    /// The channel under whose name the listener logs and keeps its position.
+    fn first(&self) -> Option<&Waiting> {
+        self.channels.first()
+    }
+
+    fn name(&self) -> &str {
+        self.first().map_or("", |waiting| waiting.channel.name())
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        connected: &Connected,
+        done: &watch::Receiver<bool>,
+        shutdown: &Shutdown,
+    ) -> Ended {
+        let Some(first) = self.first() else { return Ended::Asked };
+        let positions = ChannelPositions::of(&first.state.journal, &first.channel);
+        let bookmark = Bookmark::new(Arc::new(positions), self.name());
+        let mut subscription = match self.link.subscribe(connected, &self.from, PREFETCH, bookmark).await {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                self.warn("cannot subscribe to acknowledgements", &error.to_string());
+                return Ended::Unusable;
+            }
+        };
+        let mut first = true;
+        loop {
+            let delivery = tokio::select! {
+                delivery = subscription.next() => delivery,
+                () = shutdown.draining() => return Ended::Asked,
+                () = after(done.clone(), QUIET) => return Ended::Asked,
+            };
+            let Some(delivery) = delivery else { return Ended::Closed };
+            if let Err(error) = self.take(delivery).await {
+                // Not acknowledged: it comes again.
+                self.warn("cannot note acknowledgements", &chain(&error));
+                return Ended::Unusable;
+            }
+            if std::mem::take(&mut first) {
+                self.link.served().await;
+            }
+        }
+    }
+
+    /// Takes one delivery, and acknowledges it to the broker once what it says is durable.
+    async fn take(self: &Arc<Self>, delivery: Delivery) -> Result<(), JournalError> {
+        let Delivery { body, oversized, unreadable, token, .. } = delivery;
+        let why = match (oversized, unreadable) {
+            (Some(bytes), _) => Some(("it is too large", format!("{bytes} bytes"))),
+            (None, Some(why)) => Some(("it cannot be read", why)),
+            (None, None) => None,
+        };
+        let taken = if let Some((kind, detail)) = why {
+            self.ignore(kind, &detail)
+        } else if body.is_empty() {
+            // A ping.
+            Taken
+        } else {
+            let listener = Arc::clone(self);
+            match tokio::task::spawn_blocking(move || listener.apply(&body)).await {
+                Ok(taken) => taken?,
+                Err(_) => self.ignore("Sesame failed on it; please report it with the log", ""),
+            }
+        };
+        if let Err(error) = confirm(token, taken) {
+            tracing::debug!(channel = self.name(), %error, "ACK not sent");
+        }
+        Ok(())
+    }
+
+    /// Takes what an acknowledgement message says. Blocks.
+    fn apply(&self, raw: &[u8]) -> Result<Taken, JournalError> {
+        let opened = match self.open(raw) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(self.ignore("it is not signed as it must be", &chain(&error))),
+        };
+        let signer = &opened.signer().subject;
+        let expecting: Vec<_> = self.channels.iter().filter(|waiting| waiting.expected.contains(signer)).collect();
+        if expecting.is_empty() {
+            return Ok(self.ignore("its signer is not an expected receiver", &signer.line()));
+        }
+        if !opened.content_type().is_some_and(is_acknowledgement) {
+            return Ok(self.ignore("it is a message and no acknowledgement", &signer.line()));
+        }
+        let lines = match Acknowledgement::parse(opened.payload()) {
+            Ok(lines) => lines,
+            Err(error) => return Ok(self.ignore("it is malformed", &error.to_string())),
+        };
+        let receiver = signer.rfc4514();
+        let proof = Proof { receiver: &receiver, raw, at: SystemTime::now() };
+        let mut known = 0;
+        for waiting in expecting {
+            let applied = waiting.state.journal.take_acknowledgements(waiting.channel.name(), &proof, &lines)?;
+            known += lines.len() - applied.unknown;
+            self.log(waiting, &receiver, &applied);
+            if applied.settled > 0 {
+                waiting.retention.acknowledged();
+            }
+        }
+        if known < lines.len() {
+            self.ignore("it acknowledges messages that were not sent, or that are no longer known", &receiver);
+        }
+        Ok(Taken)
+    }
+
+    fn open(&self, raw: &[u8]) -> Result<Opened, OpenError> {
+        let credential = self.identity.credential.current();
+        let policy = OpenPolicy {
+            encryption_required: false,
+            allow_sha1: false,
+            max_payload: MOST_BYTES,
+            max_age: None,
+            names: vec![credential.facts().subject.rfc4514()],
+        };
+        smime::open(raw, &[credential], &self.identity.trust.snapshot(), &policy, SystemTime::now())
+    }
+
+    fn log(&self, waiting: &Waiting, receiver: &str, applied: &Applied) {
+        let channel = waiting.channel.name();
+        let Applied { settled, rejected, repeated, other_content, .. } = *applied;
+        if settled > 0 {
+            tracing::info!(channel, receiver, messages = settled, rejected, "messages acknowledged");
+        }
+        if repeated > 0 {
+            tracing::debug!(channel, receiver, messages = repeated, "messages acknowledged once more");
+        }
+        if other_content > 0 {
+            self.ignore("it acknowledges other content than what was sent", receiver);
+        }
+    }
+
+    /// Logs, once an hour for each reason, that something that came was ignored. `detail` may be a stranger's words.
+    fn ignore(&self, reason: &'static str, detail: &str) -> Taken {
+        let ignored = self.ignored.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.failures.is_due(reason, Instant::now(), LOG_AGAIN) {
+            let detail = message::text::one_line(detail, 500);
+            tracing::warn!(channel = self.name(), source = %self.from, reason, detail, ignored, "acknowledgement ignored");
+        }
+        Taken
+    }
+
+    fn warn(&self, what: &str, error: &str) {
+        if self.failures.is_due(&format!("{what}: {error}"), Instant::now(), LOG_AGAIN) {
+            tracing::warn!(channel = self.name(), source = %self.from, error, "{what}; messages stay kept until they are acknowledged");
+        }
+    }
+}
+
+/// Acknowledges a delivery to the broker.
+fn confirm(token: AckToken, _taken: Taken) -> Result<(), SendFailure> {
+    token.acknowledge()
+}
+
+/// A while after `done` is true.
+async fn after(mut done: watch::Receiver<bool>, pause: Duration) {
+    if done.wait_for(|done| *done).await.is_err() {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(pause).await;
+}

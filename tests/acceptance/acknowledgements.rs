@@ -1,0 +1,297 @@
+//! Both sides know: a receiver's signed acknowledgements reach the sender, which repeats what stays silent and takes no
+//! other word for true.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::checker::Workload;
+use crate::harness::{Child, eventually};
+use crate::peers::ams::{Ams, PROJECT};
+use crate::peers::broker::{Broker, shared};
+use crate::peers::openssl::{Host, pki, sign_with, strangers};
+use crate::peers::python::{self, Frame};
+use crate::peers::{Kind, openssl};
+use crate::queues;
+use crate::sesame::{Pair, Site, Way, encrypted_for, own_destination, recipient};
+
+/// How long a test watches that nothing happens.
+const WATCHED: Duration = Duration::from_secs(3);
+
+fn subject(name: &str) -> String {
+    pki().host(name).subject
+}
+
+/// What the sender's configuration says of acknowledgements.
+fn awaited(mode: &str, from: &str, more: &str) -> String {
+    let receiver = subject("receiver.example.org");
+    format!("[send.cpu.acknowledgements]\nmode = \"{mode}\"\nfrom = \"{from}\"\nreceivers = [\"{receiver}\"]\n{more}")
+}
+
+/// What the receiver's does.
+fn given(to: &str) -> String {
+    format!("[receive.central.acknowledgements]\n\"{}\" = \"{to}\"\n", subject("sender.example.org"))
+}
+
+/// A sender that waits for acknowledgements, and a receiver that sends them, to this queue.
+fn pair(broker: &Broker, way: Way, mode: &str, more: &str) -> (Pair, String) {
+    let queue = own_destination();
+    (Pair::on(broker, way, &awaited(mode, &queue, more), &given(&queue)), queue)
+}
+
+fn retained(pair: &Pair) -> usize {
+    let folder: PathBuf = pair.sender.folder.join("cpu-outgoing.state/retained");
+    folder.read_dir().map_or(0, Iterator::count)
+}
+
+fn all_acknowledged(pair: &Pair, sender: &Child) {
+    eventually("the acknowledgements", || {
+        (sender.log().contains("messages acknowledged") && retained(pair) == 0).then_some(())
+    });
+}
+
+/// The sender's words about the message with this id.
+fn trace(pair: &Pair, id: &str) -> String {
+    pair.sender.run(&["trace", id]).expect(0).output
+}
+
+fn crosses(pair: &Pair) {
+    let messages = Workload::queued_in(&pair.outgoing(), 20, 2_000);
+    let _receiver = pair.receiver.start(&["receive"]);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    messages.arrives(pair);
+    all_acknowledged(pair, &sender);
+    let element = &queues::elements(&pair.incoming())[0];
+    let said = trace(pair, &element.id());
+    assert!(said.contains("receiver  accepted at 20"), "{said}");
+    assert!(said.contains("CN=receiver.example.org"), "{said}");
+    assert!(said.contains(" as incoming/"), "{said}");
+}
+
+#[test]
+fn acknowledged_over_rabbitmq() {
+    crosses(&pair(shared(Kind::RabbitMq), Way::Plain, "required", "").0);
+}
+
+#[test]
+fn acknowledged_over_activemq_with_tls() {
+    crosses(&pair(shared(Kind::ActiveMq), Way::Tls, "required", "").0);
+}
+
+#[test]
+fn acknowledged_over_ams() {
+    let ams = Ams::start();
+    ams.server.create(PROJECT, "acknowledgements", "acknowledgements-site", "site", "secret");
+    crosses(&Pair::at(&ams, &awaited("required", "acknowledgements-site", ""), &given("acknowledgements")));
+}
+
+#[test]
+fn acknowledged_by_the_owner_of_the_recipient_certificate() {
+    let queue = own_destination();
+    let encrypted = encrypted_for(&recipient());
+    let send = format!("{encrypted}[send.cpu.acknowledgements]\nmode = \"required\"\nfrom = \"{queue}\"\n");
+    crosses(&Pair::on(shared(Kind::RabbitMq), Way::Plain, &send, &given(&queue)));
+}
+
+#[test]
+fn what_the_broker_lost_after_its_receipt_is_sent_again() {
+    let broker = shared(Kind::RabbitMq);
+    let (pair, _) = pair(broker, Way::Plain, "required", "repeat-after = \"2s\"\n");
+    let messages = Workload::queued_in(&pair.outgoing(), 10, 1_000);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    eventually("the receipts", || {
+        (retained(&pair) == 10 && queues::outgoing(&pair.outgoing()).is_empty()).then_some(())
+    });
+    // Another client takes them: the broker said that it has them, and has them no more.
+    let lost = python::take(&Way::Plain.link(broker, &pair.sender.host), &pair.destination, 10);
+    assert_eq!(lost.len(), 10);
+    let _receiver = pair.receiver.start(&["receive"]);
+    messages.arrives(&pair);
+    all_acknowledged(&pair, &sender);
+    assert!(sender.log().contains("it is sent again"), "{}", sender.log());
+    messages.is_stored_in(&pair.incoming());
+}
+
+#[test]
+fn what_the_receiver_rejects_comes_back_with_its_reason() {
+    let broker = shared(Kind::RabbitMq);
+    let queue = own_destination();
+    let receive = format!("pipeline = [\"builtin:any-record\"]\n{}", given(&queue));
+    let pair = Pair::on(broker, Way::Plain, &awaited("required", &queue, ""), &receive);
+    let body = b"no record at all\n".as_slice();
+    let id = python::add(&pair.outgoing(), &[body]).remove(0);
+    let _receiver = pair.receiver.start(&["receive"]);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    let refused = eventually("the rejected message", || queues::elements(&pair.sender.refused("cpu")).pop());
+    assert_eq!((refused.id(), refused.bytes("body")), (id.clone(), body));
+    let error = refused.text("error");
+    assert!(error.starts_with("receiver-rejected: "), "{error}");
+    let reason = queues::elements(&pair.reject())[0].text("error");
+    assert!(error.contains(reason.split_once(": ").unwrap().1), "{error} does not give the reason {reason}");
+    eventually("the end", || (retained(&pair) == 0).then_some(()));
+    let said = trace(&pair, &id);
+    assert!(said.contains("rejected at 20"), "{said}");
+    assert!(sender.log().contains("receiver-rejected"), "{}", sender.log());
+}
+
+#[test]
+fn nothing_waits_for_a_receiver_that_sends_none() {
+    let broker = shared(Kind::RabbitMq);
+    let queue = own_destination();
+    let pair = Pair::on(broker, Way::Plain, &awaited("optional", &queue, "repeat-after = \"1s\"\n"), "");
+    let messages = Workload::queued_in(&pair.outgoing(), 10, 1_000);
+    let _receiver = pair.receiver.start(&["receive"]);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    messages.arrives(&pair);
+    std::thread::sleep(WATCHED);
+    assert_eq!(retained(&pair), 0);
+    assert!(!sender.log().contains("again"), "{}", sender.log());
+}
+
+#[test]
+fn a_receiver_that_acknowledged_once_is_waited_for() {
+    let (pair, _) = pair(shared(Kind::RabbitMq), Way::Plain, "optional", "");
+    let sender = pair.sender.start(&["send", "--watch"]);
+    queues::add(&pair.outgoing(), b"first: 1\n");
+    let mut receiver = pair.receiver.start(&["receive"]);
+    eventually("an acknowledgement", || sender.log().contains("messages acknowledged").then_some(()));
+    assert_eq!(receiver.stop(), 0);
+    queues::add(&pair.outgoing(), b"second: 2\n");
+    eventually("the second message", || (retained(&pair) == 1).then_some(()));
+    let _receiver = pair.receiver.start(&["receive"]);
+    eventually("the second acknowledgement", || (retained(&pair) == 0).then_some(()));
+}
+
+#[test]
+fn one_shot_senders_collect_acknowledgements_of_earlier_runs() {
+    let (pair, _) = pair(shared(Kind::RabbitMq), Way::Plain, "required", "");
+    let messages = Workload::queued_in(&pair.outgoing(), 5, 1_000);
+    let receiver = pair.receiver.start(&["receive"]);
+    pair.sender.run(&["send"]).expect(0);
+    messages.arrives(&pair);
+    eventually("the acknowledgements", || receiver.log().contains("acknowledgements sent").then_some(()));
+    eventually("the end", || {
+        pair.sender.run(&["send"]).expect(0);
+        (retained(&pair) == 0).then_some(())
+    });
+}
+
+/// Why false words are ignored, as the log says it.
+const REASONS: [&str; 6] = [
+    "it is not signed as it must be",
+    "its signer is not an expected receiver",
+    "it acknowledges other content than what was sent",
+    "it acknowledges messages that were not sent",
+    "it is malformed",
+    "it is a message and no acknowledgement",
+];
+
+/// A signed acknowledgement message, as another program could make it.
+fn acknowledgement(signer: &Host, lines: &str) -> Frame {
+    let content = format!("Content-Type: application/sesame-acknowledgement; version=1\r\n\r\n{lines}");
+    Frame::labelled("forged", &sign_with(signer, content.as_bytes(), &["smime", "-sign"]))
+}
+
+#[test]
+fn no_other_word_counts() {
+    let broker = shared(Kind::RabbitMq);
+    let (pair, queue) = pair(broker, Way::Plain, "required", "");
+    let id = python::add(&pair.outgoing(), &[b"Site: X\n"]).remove(0);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    eventually("the receipt", || (retained(&pair) == 1).then_some(()));
+    let mut receiver = pair.receiver.start(&["receive"]);
+    let link = Way::Plain.link(broker, &pair.sender.host);
+    eventually("an acknowledgement", || sender.log().contains("messages acknowledged").then_some(()));
+    assert_eq!(receiver.stop(), 0);
+    eventually("the end", || (retained(&pair) == 0).then_some(()));
+
+    // A second message: its true acknowledgement is known to the test alone, until the end.
+    let second = python::add(&pair.outgoing(), &[b"Site: Y\n"]).remove(0);
+    eventually("the second receipt", || (retained(&pair) == 1).then_some(()));
+    let digest = |content: &[u8]| message::hex(&message::content_digest(content));
+    let line = |id: &str, digest: &str, sequence: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"digest\":\"sha-256:{digest}\",\"signer\":\"x\",\"verdict\":\"accepted\",\
+             \"at\":\"2026-01-01T00:00:00Z\",\"sequence\":\"{sequence}\"}}\n"
+        )
+    };
+    let taken = python::take(&link, &pair.destination, 1).remove(0);
+    let opened = openssl::verify("smime", pki(), &taken.body);
+    let opened = String::from_utf8(opened).unwrap();
+    let sequence = opened.lines().find_map(|line| line.trim().strip_prefix("Sesame-Sequence: ")).unwrap().to_owned();
+    let right = line(&second, &digest(b"Site: Y\n"), &sequence);
+    let expected = pki().host("receiver.example.org");
+    let false_words = [
+        acknowledgement(&strangers().host("receiver.example.org"), &right),
+        acknowledgement(&pki().host("other.example.org"), &right),
+        acknowledgement(&pki().host("sender.example.org"), &right),
+        acknowledgement(&expected, &line(&second, &digest(b"Site: Z\n"), &sequence)),
+        acknowledgement(&expected, &line(&id, &digest(b"Site: Y\n"), &sequence)),
+        acknowledgement(&expected, &right.replace(&sequence, "00c0ffee00c0ffee 1")),
+        acknowledgement(&expected, &right.repeat(1_001)),
+        acknowledgement(&expected, "no json\n"),
+        Frame::labelled("a", &openssl::sign(&expected, right.as_bytes())),
+        Frame::labelled("b", right.as_bytes()),
+        Frame::labelled("c", &vec![b'x'; 3 << 20]),
+    ];
+    python::send(&link, &queue, &false_words);
+    eventually("the last of them", || {
+        (broker.waiting(&queue) == 0 && REASONS.iter().all(|reason| sender.log().contains(reason))).then_some(())
+    });
+    std::thread::sleep(WATCHED);
+    assert_eq!(retained(&pair), 1, "a false word was believed:\n{}", sender.log());
+    python::send(&link, &queue, &[acknowledgement(&expected, &right)]);
+    eventually("the true word", || (retained(&pair) == 0).then_some(()));
+    let said = trace(&pair, &second);
+    assert!(said.contains("accepted at 2026-01-01T00:00:00Z by CN=receiver.example.org"), "{said}");
+}
+
+#[test]
+fn an_acknowledgement_on_a_channel_of_records_is_refused_and_never_acknowledged() {
+    let broker = shared(Kind::RabbitMq);
+    let queue = own_destination();
+    // Both sides name the queue of the records: a loop, if any acknowledgement were acknowledged.
+    let pair = Pair::on(broker, Way::Plain, "", "");
+    let receiver = Site::of("receiver.example.org").on(broker, Way::Plain);
+    let subjects = [subject("sender.example.org"), subject("receiver.example.org")];
+    let destination = pair.destination.clone();
+    let given = format!(
+        "[receive.central.acknowledgements]\n\"{}\" = \"{destination}\"\n\"{}\" = \"{queue}\"\n",
+        subjects[0], subjects[1]
+    );
+    let authorised: Vec<&str> = subjects.iter().map(String::as_str).collect();
+    let pair = Pair { receiver: receiver.receiving("central", &destination, &authorised, &given), ..pair };
+    queues::add(&pair.outgoing(), b"Site: X\n");
+    pair.sender.run(&["send"]).expect(0);
+    let _receiver = pair.receiver.start(&["receive"]);
+    let refused = eventually("the acknowledgement", || queues::elements(&pair.reject()).pop());
+    assert!(refused.text("error").starts_with("misdirected: it acknowledges messages"), "{}", refused.text("error"));
+    std::thread::sleep(WATCHED);
+    assert_eq!((queues::count(&pair.incoming()), queues::count(&pair.reject())), (1, 1));
+    assert_eq!(broker.waiting(&queue), 0, "an acknowledgement was acknowledged");
+}
+
+#[test]
+fn survives_kills_of_both_sides() {
+    let broker = shared(Kind::RabbitMq);
+    let (pair, _) = pair(broker, Way::Plain, "required", "repeat-after = \"5s\"\n");
+    let messages = Workload::queued_in(&pair.outgoing(), 60, 1_000);
+    for milliseconds in [150, 300, 450, 600, 900, 1_300] {
+        let mut receiver = pair.receiver.start(&["receive"]);
+        let mut sender = pair.sender.start(&["send", "--watch"]);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        sender.kill();
+        std::thread::sleep(Duration::from_millis(milliseconds / 3));
+        receiver.kill();
+    }
+    let _receiver = pair.receiver.start(&["receive"]);
+    let _sender = pair.sender.start(&["send", "--watch"]);
+    messages.arrives(&pair);
+    eventually("all acknowledgements", || {
+        (retained(&pair) == 0 && queues::outgoing(&pair.outgoing()).is_empty()).then_some(())
+    });
+    messages.is_stored_in(&pair.incoming());
+    for element in queues::elements(&pair.incoming()) {
+        let said = trace(&pair, &element.id());
+        assert!(said.contains("receiver  accepted at") || said.contains("receiver  duplicate at"), "{said}");
+    }
+}
