@@ -148,6 +148,11 @@ pub(crate) struct Sites {
 impl Sites {
     /// `receive` are further lines of the receiver's channel.
     pub(crate) fn new(between: &Between, folder: &Path, receive: &str) -> Self {
+        Self::with(between, folder, "", receive)
+    }
+
+    /// `send` and `receive` are further lines of the channels.
+    pub(crate) fn with(between: &Between, folder: &Path, send: &str, receive: &str) -> Self {
         let (sender, receiver) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
         let (outgoing, spool) = (folder.join("outgoing"), folder.join("spool"));
         std::fs::create_dir_all(&outgoing).unwrap();
@@ -156,7 +161,7 @@ impl Sites {
         let Between { broker, target, source } = between;
         let sending = format!(
             "{broker}[send.cpu]\nbroker = \"test\"\nqueue = {outgoing:?}\n{target}\
-             recipient-certificate = {:?}\nmin-free = 0\n",
+             recipient-certificate = {:?}\nmin-free = 0\n{send}",
             receiver.certificate
         );
         let receiving = format!(

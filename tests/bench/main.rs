@@ -18,6 +18,7 @@
 //! | `power` | power cuts in mid-flow, of both ends |
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
+//! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -26,6 +27,7 @@
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is reported (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
 //! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
+//! | `SESAME_FIGURES_RETAINED` | messages retained in the journal (1000000) |
 //! | `SESAME_FIGURES_CUTS` | power cuts (20) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
@@ -51,6 +53,7 @@ mod peers;
 #[path = "../acceptance/queues.rs"]
 mod queues;
 
+mod acknowledgements;
 mod ams;
 mod backlog;
 mod clock;
@@ -74,7 +77,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
@@ -86,6 +89,7 @@ const PARTS: [Part; 11] = [
     ("power_cuts", power::measure),
     ("demo", demo::measure),
     ("ams", ams::measure),
+    ("acknowledgements", acknowledgements::measure),
 ];
 
 fn main() {
