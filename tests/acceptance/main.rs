@@ -44,6 +44,7 @@ mod configuration;
 mod delivery_limits;
 mod destinations;
 mod full_disk;
+mod gaps;
 mod hostile;
 mod languages;
 mod messages_cross;

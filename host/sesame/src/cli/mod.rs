@@ -15,6 +15,7 @@ mod context;
 mod demo;
 mod dispatch;
 mod explain;
+mod gaps;
 mod plugin;
 mod publish;
 mod queue;
@@ -100,6 +101,8 @@ pub enum Command {
     Plugin(plugin::Plugin),
     /// Show what happened to a message, step by step.
     Trace(trace::Trace),
+    /// List messages that receivers lack, though later ones of the same signer came.
+    Gaps(gaps::Gaps),
     /// Print the version.
     Version,
     /// Compile a component into the cache; Sesame runs this itself as a child process.

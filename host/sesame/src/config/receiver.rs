@@ -76,6 +76,8 @@ pub struct Receiver {
     pub reject_retention: Option<Duration>,
     /// Rights and room of what is written.
     pub storage: Storage,
+    /// How long numbered messages may be missing before they are reported; absent: they never are.
+    pub missing_after: Option<Duration>,
     /// Where acknowledgements for a signer go; none are sent for others.
     pub acknowledgements: BTreeMap<DistinguishedName, Destination>,
     /// Names of queue directories in the spool, by route name.
@@ -85,6 +87,9 @@ pub struct Receiver {
     /// Whose certificates are believed.
     pub trust: Trust,
 }
+
+/// No gap is reported.
+const NEVER: &str = "never";
 
 /// What else lies in a spool.
 const TAKEN: &[&str] = &["reject", "deferred", "journal"];
@@ -118,6 +123,7 @@ impl Receiver {
             repetition: Repetition::read(section),
             reject_retention: section.retention("reject-retention").flatten(),
             storage: Storage::read(section),
+            missing_after: Self::read_missing_after(section, around),
             routes: channel::read_routes(section, queue_name),
             acknowledgements: acknowledgements::read_destinations(section, protocol),
             credential,
@@ -140,6 +146,28 @@ impl Receiver {
             section.complain("max-age", complain(problem, "lower it, or raise retention in [journal]"));
         }
         age.unwrap_or(retention)
+    }
+
+    /// A length of time, or `"never"`. The journal forgets what is missing for longer than it is kept.
+    fn read_missing_after(section: &Section<'_, '_>, around: &Surroundings<'_>) -> Option<Duration> {
+        let remedy = "write \"never\" or a number and its unit: \"15m\"";
+        let retention = around.journal.retention;
+        let read = section.parsed("missing-after", remedy, |text| match text {
+            NEVER => Ok(None),
+            _ => match settings::values::duration(text) {
+                Ok(Duration::ZERO) => {
+                    Err(complain("\"0s\" would report every message that comes out of order", remedy))
+                }
+                Ok(after) if after > retention => {
+                    let kept = settings::values::show_duration(retention);
+                    let problem = format!("is longer than the journal is kept, \"{kept}\": nothing would be reported");
+                    Err(complain(problem, "lower it, or raise retention in [journal]"))
+                }
+                Ok(after) => Ok(Some(after)),
+                Err(Complaint { problem, .. }) => Err(complain(problem, remedy)),
+            },
+        });
+        read.unwrap_or(Some(defaults::MISSING_AFTER))
     }
 
     /// The key of the destination.
@@ -175,7 +203,11 @@ impl Receiver {
             .size("max-payload", self.max_payload)
             .list_if("pipeline", self.pipeline.as_ref())
             .text("deferred-order", word(DEFERRED_ORDER, self.deferred_order))
-            .retention("reject-retention", self.reject_retention);
+            .retention("reject-retention", self.reject_retention)
+            .text(
+                "missing-after",
+                &self.missing_after.map_or_else(|| NEVER.to_owned(), settings::values::show_duration),
+            );
         self.repetition.write(writer);
         self.storage.write(writer);
         channel::write_below(writer, ["receive", name], (&self.credential, &self.trust), general, &self.routes);

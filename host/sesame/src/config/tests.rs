@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::*;
 
@@ -140,6 +141,10 @@ fn what_follows_from_other_keys_is_worked_out() {
     assert_eq!(sender.state, Path::new("/var/spool/apel/outgoing.state"));
     assert_eq!(sender.reject, Path::new("/var/spool/apel/outgoing.reject"));
     assert_eq!(config.receivers["central"].max_age, config.journal.retention);
+    assert_eq!(config.receivers["central"].missing_after, Some(Duration::from_secs(900)));
+    let never = parse(&format!("{CHANNELS}missing-after = \"never\"\n")).unwrap();
+    assert_eq!(never.receivers["central"].missing_after, None);
+    assert_eq!(parse(&never.effective_toml()).unwrap(), never);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::channel::{Channel, back_off, findings_json, milliseconds, summary};
 use crate::config;
-use message::acknowledgement::is_acknowledgement;
+use message::acknowledgement::{Sequence, is_acknowledgement};
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
@@ -85,6 +85,8 @@ pub struct Decision {
     pub held_back: bool,
     /// Whether the channel is paused because a plugin fails for every message. The message then stays where it is.
     pub paused: bool,
+    /// Its place in what its signer sends, if the signer is authorised and names one.
+    pub sequence: Option<Sequence>,
     /// The acknowledgement to its signer, if it gets one.
     pub acknowledge: Option<Acknowledge>,
 }
@@ -181,6 +183,7 @@ impl Draft<'_> {
             encrypted: None,
             held_back: false,
             paused: false,
+            sequence: None,
             acknowledge: None,
         }
     }
@@ -232,6 +235,7 @@ impl Draft<'_> {
             encrypted: Some(opened.encrypted()),
             held_back: false,
             paused: false,
+            sequence: None,
             acknowledge: None,
             signer: Some(signer),
             findings: Vec::new(),
@@ -258,6 +262,7 @@ impl Draft<'_> {
             encrypted: Some(message.encrypted()),
             held_back: false,
             paused: false,
+            sequence: message.sequence().cloned(),
             acknowledge: None,
         };
         if message.content_type().is_some_and(is_acknowledgement) {
@@ -290,7 +295,6 @@ impl Draft<'_> {
         Some(Acknowledge {
             destination: destination.to_string(),
             signer: signer.rfc4514(),
-            sequence: message.sequence().cloned(),
             code: Some(code).filter(|code| !code.is_empty()),
         })
     }

@@ -135,7 +135,14 @@ impl Receiver {
         if let Disposition::Deferred { next, attempt } = decision.disposition {
             let reason = decision.facts.reason.unwrap_or_default();
             self.log_still_deferred(&element, attempt, &reason);
-            if let Err(error) = self.spool.journal.defer_again(self.channel.name(), &element.element, next, attempt) {
+            let (journal, channel) = (&self.spool.journal, self.channel.name());
+            // Nothing in it was trusted when it came.
+            let arrived = match &decision.sequence {
+                Some(sequence) if element.signer.is_empty() => journal.arrived(channel, &decision.key.signer, sequence),
+                _ => Ok(()),
+            };
+            let deferred = journal.defer_again(channel, &element.element, next, attempt);
+            if let Err(error) = arrived.and(deferred) {
                 tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot write the journal");
             }
             return false;

@@ -150,7 +150,9 @@ impl Receiver {
             answers: mpsc::unbounded_channel(),
             source,
         };
+        self.session.begins();
         let ended = intake.run(subscription, shutdown).await;
+        self.session.ends();
         // Four times as many: each session counts as a delivery of all of them, so few sessions must suffice.
         self.spare.store(intake.left.saturating_mul(4), Ordering::Relaxed);
         if matches!(ended, Ended::Storage(_) | Ended::LowSpace(_)) {
@@ -543,6 +545,7 @@ pub(super) fn commit_of(decision: Decision, raw_digest: [u8; 32], redelivered: b
         again: false,
         raw_digest: Some(raw_digest),
         resolves: None,
+        sequence: decision.sequence,
         acknowledge: decision.acknowledge,
     }
 }

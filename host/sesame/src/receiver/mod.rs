@@ -14,6 +14,7 @@
 mod acknowledger;
 mod decide;
 mod deferred;
+mod gaps;
 mod intake;
 mod lines;
 pub(crate) mod positions;
@@ -62,6 +63,7 @@ pub struct Receiver {
     /// A delivery looked as if the destination were a stream.
     stream_suspected: AtomicBool,
     acknowledger: Option<Arc<Acknowledger>>,
+    session: gaps::Session,
 }
 
 /// The parts of a [`Receiver`].
@@ -163,6 +165,7 @@ impl Receiver {
             spare: AtomicU32::new(0),
             faults: ready::Faults::default(),
             stream_suspected: AtomicBool::new(false),
+            session: gaps::Session::default(),
         }
     }
 
@@ -193,6 +196,7 @@ impl Receiver {
     /// Receives until a stop is asked for. Outages of broker and disk are waited out.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let retries = tokio::spawn(Arc::clone(&self).retry_deferred(shutdown.clone()));
+        let gaps = tokio::spawn(Arc::clone(&self).watch_gaps(shutdown.clone()));
         let acknowledger = self.acknowledger.clone();
         let acknowledger = acknowledger.map(|one| tokio::spawn(one.run(shutdown.clone())));
         while !shutdown.asked() {
@@ -229,6 +233,7 @@ impl Receiver {
             }
         }
         let _ = retries.await;
+        let _ = gaps.await;
         if let Some(acknowledger) = acknowledger {
             let _ = acknowledger.await;
         }

@@ -62,6 +62,7 @@ use super::disk::Modes;
 use super::queue::Queue;
 use super::{SpoolError, SpoolLock, names};
 use crate::journal::{Acknowledge, Disposition, Facts, Journal, JournalError, Key};
+use message::acknowledgement::Sequence;
 use message::locked;
 pub use recovery::Recovered;
 pub use sync::SyncMethod;
@@ -98,6 +99,8 @@ pub struct Commit {
     pub raw_digest: Option<[u8; 32]>,
     /// The deferred element this message was read from; it is removed once the new state is published.
     pub resolves: Option<String>,
+    /// Its place in what its signer sends; `None` if the signer gives none or is not authorised.
+    pub sequence: Option<Sequence>,
     /// The acknowledgement to its sender, durable with the message.
     pub acknowledge: Option<Acknowledge>,
 }
@@ -115,6 +118,7 @@ impl Commit {
             again: false,
             raw_digest: None,
             resolves: None,
+            sequence: None,
             acknowledge: None,
         }
     }

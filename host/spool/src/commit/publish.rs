@@ -187,6 +187,7 @@ fn entry<'a>(job: &'a Job, moves: &'a [Move]) -> Entry<'a> {
         again: commit.again,
         raw_digest: commit.raw_digest.as_ref(),
         resolves: commit.resolves.as_deref(),
+        sequence: commit.sequence.as_ref(),
         acknowledge: commit.acknowledge.as_ref(),
     }
 }

@@ -302,6 +302,7 @@ fn make_state(spool: &Spool, draft: bool, row: bool, visible: bool) -> PathBuf {
             again: false,
             raw_digest: None,
             resolves: None,
+            sequence: None,
             acknowledge: None,
         };
         spool.journal().commit(&[entry], &[]).unwrap();

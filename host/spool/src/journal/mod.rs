@@ -3,7 +3,7 @@
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
 //! steps of a message; `owed.rs` has the acknowledgements
-//! that a receiver owes, `dispatch.rs` those that a sender waits for; `stages.rs` remembers plugins, `positions.rs` how far a source was received;
+//! that a receiver owes, `dispatch.rs` those that a sender waits for, `gaps.rs` what a receiver misses; `stages.rs` remembers plugins, `positions.rs` how far a source was received;
 //! `schema.rs` has the tables. The journal does not access queues:
 //! it treats elements as text.
 //!
@@ -19,6 +19,7 @@
 
 mod attempts;
 mod dispatch;
+mod gaps;
 mod owed;
 mod positions;
 mod receiver;
@@ -41,6 +42,7 @@ use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
 pub use dispatch::{Acknowledged, Answered, Applied, Dispatch, Due, Proof, Retained};
+pub use gaps::{Gap, Omitted};
 pub use message::Output;
 pub use owed::{Acknowledge, Owed};
 pub use positions::Position;

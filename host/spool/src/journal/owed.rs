@@ -11,7 +11,7 @@ use super::schema::{Kind, known};
 use super::stages::exists;
 use super::{Journal, JournalError, moment};
 use message::MessageId;
-use message::acknowledgement::{Acknowledgement, ContentDigest, Sequence, Verdict};
+use message::acknowledgement::{Acknowledgement, ContentDigest, Verdict};
 use std::time::SystemTime;
 
 /// What is to be acknowledged beside the decision, and where to.
@@ -21,8 +21,6 @@ pub struct Acknowledge {
     pub destination: String,
     /// The signer, as RFC 4514 writes a name.
     pub signer: String,
-    /// The message's place in what the signer sent, if it names one.
-    pub sequence: Option<Sequence>,
     /// Of a message that is rejected: the code of the first finding, or of the rejection.
     pub code: Option<String>,
 }
@@ -173,7 +171,7 @@ pub(super) fn owe(
         acknowledge.code.as_ref().filter(|_| rejected),
         entry.facts.reason.as_ref().filter(|_| rejected),
         element,
-        acknowledge.sequence.as_ref().map(ToString::to_string),
+        entry.sequence.map(ToString::to_string),
     ])?;
     Ok(())
 }
@@ -191,6 +189,7 @@ fn seen(db: &Connection, (channel, signer): (i64, i64), entry: &Entry<'_>) -> ru
 mod tests {
     use super::super::{Facts, Key, Move};
     use super::*;
+    use message::acknowledgement::Sequence;
     use message::{Code, content_digest};
 
     const TO: &str = "/queue/acknowledgements.a";
@@ -201,12 +200,9 @@ mod tests {
         let key = Key { channel: "c".to_owned(), id, signer: "/CN=x".to_owned(), digest };
         let facts = Facts { reason: Some("why".to_owned()), ..Facts::at(SystemTime::now()) };
         let moves = [Move { from: "t".to_owned(), to: format!("incoming/00000000/{text}") }];
-        let acknowledge = Acknowledge {
-            destination: TO.to_owned(),
-            signer: "CN=x".to_owned(),
-            sequence: Some(Sequence::new("00c0ffee00c0ffee", 3).unwrap()),
-            code: Some("job.end".to_owned()),
-        };
+        let acknowledge =
+            Acknowledge { destination: TO.to_owned(), signer: "CN=x".to_owned(), code: Some("job.end".to_owned()) };
+        let sequence = Sequence::new("00c0ffee00c0ffee", 3).unwrap();
         let mut entry = Entry {
             key: &key,
             disposition,
@@ -216,6 +212,7 @@ mod tests {
             again: false,
             raw_digest: None,
             resolves: None,
+            sequence: Some(&sequence),
             acknowledge: Some(&acknowledge),
         };
         change(&mut entry);

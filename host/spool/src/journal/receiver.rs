@@ -6,9 +6,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::attempts::{clear, forget_seen};
+use super::gaps::arrive;
 use super::owed::{Acknowledge, owe};
 use super::schema::{Kind, known, number, optional_number};
 use super::{Journal, JournalError, integer, milliseconds, moment};
+use message::acknowledgement::Sequence;
 use message::{Code, Fate, MessageId};
 
 /// What distinguishes one received message from another.
@@ -146,6 +148,8 @@ pub struct Entry<'a> {
     pub raw_digest: Option<&'a [u8; 32]>,
     /// The deferred element this message was read from, removed when the new state is published.
     pub resolves: Option<&'a str>,
+    /// Its place in what its signer sends; `None` if the signer gives none or is not authorised.
+    pub sequence: Option<&'a Sequence>,
     /// The acknowledgement to its sender, written in the same transaction.
     pub acknowledge: Option<&'a Acknowledge>,
 }
@@ -320,6 +324,9 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
     };
     if let (Disposition::Deferred { next, attempt }, Decision::New { .. }) = (entry.disposition, &decision) {
         defer(db, &numbers, entry, *next, *attempt)?;
+    }
+    if let Some(sequence) = entry.sequence {
+        arrive(db, (numbers.channel, numbers.signer), sequence, now)?;
     }
     owe(db, (numbers.channel, numbers.signer), entry, &decision, now)?;
     Ok(decision)

@@ -43,6 +43,7 @@ impl Journal {
             expire_outgoing(db, &mut cursors, before, step, &mut expired)?;
             db.prepare_cached("DELETE FROM attempt WHERE last < ?1")?.execute([before])?;
             expire_oldest(db, before, step)?;
+            super::gaps::expire(db, before)?;
             Ok(())
         })?;
         Ok(expired)

@@ -122,6 +122,30 @@ CREATE TABLE IF NOT EXISTS retained (
     due INTEGER NOT NULL, repeats INTEGER NOT NULL, since INTEGER NOT NULL, overdue INTEGER NOT NULL,
     PRIMARY KEY (channel, id, digest)
 ) WITHOUT ROWID;
+-- A stream of numbered messages that a receiver gets. first, last: the lowest and highest number that counts; seen: when its
+-- last message came; omitted: messages missing in gaps that found no room in `gap`.
+CREATE TABLE IF NOT EXISTS watched (
+    channel INTEGER NOT NULL, signer INTEGER NOT NULL, stream TEXT NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, seen INTEGER NOT NULL,
+    omitted INTEGER NOT NULL DEFAULT 0, omitted_at INTEGER NOT NULL DEFAULT 0,
+    omitted_reported INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (channel, signer, stream)
+) WITHOUT ROWID;
+-- Numbers of a stream that are missing. since: when a later one came. reported: the gap that was logged, of which this is
+-- left.
+CREATE TABLE IF NOT EXISTS gap (
+    channel INTEGER NOT NULL, signer INTEGER NOT NULL, stream TEXT NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, since INTEGER NOT NULL,
+    reported_first INTEGER, reported_last INTEGER,
+    PRIMARY KEY (channel, signer, stream, first)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS gap_unreported ON gap (channel, since) WHERE reported_first IS NULL;
+-- Gaps that were logged and closed, until that is logged too.
+CREATE TABLE IF NOT EXISTS closed_gap (
+    channel INTEGER NOT NULL, signer INTEGER NOT NULL, stream TEXT NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (channel, signer, stream, first)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS retained_due ON retained (channel, due);
 CREATE INDEX IF NOT EXISTS owed_to ON owed (channel, destination);
 ";

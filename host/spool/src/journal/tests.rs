@@ -66,6 +66,7 @@ fn decide(journal: &Journal, text: &str, received: SystemTime, disposition: &Dis
         again,
         raw_digest: None,
         resolves: None,
+        sequence: None,
         acknowledge: None,
     };
     journal.commit(&[entry], &[]).unwrap().decisions.pop().unwrap()
@@ -165,6 +166,7 @@ fn a_deferred_message_that_is_rejected_unopened_may_be_sent_again() {
         again: false,
         raw_digest: Some(&raw),
         resolves: Some("incoming/00000000/a"),
+        sequence: None,
         acknowledge: None,
     };
     journal.commit(&[entry], &[]).unwrap();

@@ -172,6 +172,7 @@ fn commit(
         again,
         raw_digest: Some(content_digest(&read.sealed)),
         resolves: None,
+        sequence: decision.sequence,
         acknowledge: None,
     });
     let stored = stored.wait().map_err(|error| anyhow!(message::cause::chain(&error)))?;
