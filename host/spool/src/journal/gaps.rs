@@ -4,8 +4,8 @@
 //! In the usual case that is one statement: the number follows the last one.
 //!
 //! # Policy
-//! A stream is watched from the first number that came. A receiver cannot tell numbers below it that were lost from those
-//! that were sent before it listened, or that another receiver took; a false alarm about them could never end.
+//! A stream is watched from the first number that came. Lower numbers were lost, or sent before the receiver listened, or
+//! taken by another: the receiver does not know which, and a false alarm about them could never end.
 //!
 //! A signer can make numbers up, and may take a bounded room: [`MOST_GAPS`] gaps a stream, [`MOST_STREAMS`] streams for each
 //! channel and signer. Further gaps are only counted, as *omitted*. A further stream replaces the one that was silent for
