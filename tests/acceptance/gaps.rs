@@ -59,7 +59,7 @@ fn occurs(receiver: &Child, words: &str) -> usize {
 fn messages_lost_by_the_broker_are_reported_once_and_listed_until_they_come() {
     let broker = shared(Kind::RabbitMq);
     let pair = numbered(broker);
-    pair.receiver.run(&["gaps"]).expect(0);
+    pair.receiver.run(&["gaps"]).expect(0).says("no message is missing");
     send(&pair, 3);
     assert_eq!(receiver_until(&pair, 3).stop(), 0);
     send(&pair, 2);

@@ -43,6 +43,7 @@ pub(super) fn run(config: &Config, arguments: &Gaps) -> anyhow::Result<u8> {
     let mut status = EXIT_DONE;
     let mut table = output::Table::new(&["CHANNEL", "STREAM", "FIRST", "LAST", "MESSAGES", "MISSING", "SIGNER"]);
     let now = SystemTime::now();
+    let mut none = true;
     for name in &selection.receivers {
         let Some(receiver) = config.receivers.get(name) else { continue };
         let path = receiver.spool.join(JOURNAL);
@@ -58,14 +59,20 @@ pub(super) fn run(config: &Config, arguments: &Gaps) -> anyhow::Result<u8> {
             }
         };
         for line in lines(name, (&gaps, &omitted), receiver.missing_after, now) {
+            none = false;
             if line.overdue {
                 status = EXIT_FAILED;
             }
             if arguments.json { output::json(&json_of(&line)) } else { add(&mut table, &line) }
         }
     }
-    if !arguments.json {
+    if arguments.json {
+        return Ok(status);
+    }
+    if !none {
         table.print();
+    } else if status == EXIT_DONE {
+        output::line("no message is missing");
     }
     Ok(status)
 }

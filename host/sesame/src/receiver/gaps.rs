@@ -130,3 +130,18 @@ fn log_omitted(channel: &str, omitted: &Omitted) {
          from the same queue, set missing-after = \"never\"",
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_counts_from_its_beginning_to_its_end() {
+        let session = Session::default();
+        assert!(!session.has_lasted(Duration::ZERO), "none has begun");
+        session.begins();
+        assert!(session.has_lasted(Duration::ZERO) && !session.has_lasted(SETTLED));
+        session.ends();
+        assert!(!session.has_lasted(Duration::ZERO));
+    }
+}
