@@ -37,7 +37,7 @@ use message::acknowledgement::Sequence;
 use message::duration;
 use message::{Code, MessageId, hex};
 use trust::oids::accepted;
-use trust::{Credential, Digest, PathError, Role, Signer, TrustStore};
+use trust::{CertPath, Credential, Digest, PathError, Role, Signer, TrustStore};
 
 /// How far in the future a signing time may lie.
 const MAX_SKEW: Duration = Duration::from_secs(86_400);
@@ -195,7 +195,7 @@ pub struct Opened {
     signed_id: Option<MessageId>,
     signed_to: Option<String>,
     sequence: Option<Sequence>,
-    signer: Signer,
+    path: CertPath,
     signing_time: Option<SystemTime>,
     digest: Digest,
     encrypted: bool,
@@ -241,7 +241,13 @@ impl Opened {
     /// The signer.
     #[must_use]
     pub fn signer(&self) -> &Signer {
-        &self.signer
+        self.path.signer()
+    }
+
+    /// The certification path of the signer.
+    #[must_use]
+    pub fn path(&self) -> &CertPath {
+        &self.path
     }
 
     /// The signing time, as claimed by the signer.
@@ -547,7 +553,7 @@ fn check_policy(
         signed_to: part.to,
         // One that a later version writes in another form is none to this one.
         sequence: part.sequence.and_then(|text| text.parse().ok()),
-        signer: path.signer().clone(),
+        path,
         signing_time,
         digest,
         encrypted,

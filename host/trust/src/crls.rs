@@ -153,6 +153,11 @@ impl Crl {
         DistinguishedName::from_der(fields.take(asn1::SEQUENCE).ok()?.whole).ok()
     }
 
+    /// The CRL in PEM.
+    pub(crate) fn to_pem(&self) -> Result<Vec<u8>, openssl::error::ErrorStack> {
+        X509Crl::from_der(&self.der)?.to_pem()
+    }
+
     /// Number of revoked certificates.
     pub(crate) fn len(&self) -> usize {
         self.serials.len()

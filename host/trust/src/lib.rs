@@ -46,7 +46,7 @@ mod times;
 pub mod tls;
 
 pub use algorithm::{Digest, SignatureKey, signature};
-pub use anchors::{CrlSummary, TrustError, TrustSettings};
+pub use anchors::{CrlSummary, PathCrl, TrustError, TrustSettings};
 pub use certificate::TbsCertificate;
 pub use credential::{
     CertificateNames, Credential, CredentialError, CredentialSource, RecipientCertificate, RecipientError,

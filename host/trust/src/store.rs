@@ -14,7 +14,7 @@ use openssl::error::ErrorStack;
 use openssl::x509::{X509, X509Ref};
 
 use super::Refreshed;
-use super::anchors::{self, Anchors, CrlSummary, TrustError, TrustSettings};
+use super::anchors::{self, Anchors, CrlSummary, PathCrl, TrustError, TrustSettings};
 use super::names::DistinguishedName;
 use super::path::{self, CertPath, PathError, Role};
 use super::times::seconds;
@@ -144,6 +144,13 @@ impl TrustStore {
     #[must_use]
     pub fn crls(&self) -> Vec<CrlSummary> {
         self.anchors.crls()
+    }
+
+    /// The CRLs of all issuers in a path, the anchor's included: those that an issuer's key signed. Whether they are fresh
+    /// and what they list does not matter.
+    #[must_use]
+    pub fn crls_of(&self, path: &CertPath) -> Vec<PathCrl> {
+        self.anchors.crls_of_path(path.certificates())
     }
 
     /// Problems of single files, present and imminent: one sentence each, with the file name.

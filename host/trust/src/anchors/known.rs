@@ -27,6 +27,19 @@ pub struct CrlSummary {
     pub revoked: usize,
 }
 
+/// A CRL of an issuer in a certification path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathCrl {
+    /// The place of its issuer in the path; the leaf has place 0.
+    pub issuer: usize,
+    /// Its date of issue, in seconds since 1970.
+    pub this_update: u64,
+    /// Its next update, in seconds since 1970.
+    pub next_update: Option<u64>,
+    /// The CRL in PEM.
+    pub pem: Vec<u8>,
+}
+
 /// A snapshot of trust anchors, authorities, CRLs and signing policies.
 #[derive(Debug)]
 pub(crate) struct Anchors {
@@ -154,6 +167,19 @@ impl Anchors {
 
     pub(crate) fn crls_of(&self, issuer: &DistinguishedName) -> &[Arc<Crl>] {
         self.crls.get(issuer).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The CRLs that an issuer in the path signed.
+    pub(crate) fn crls_of_path(&self, path: &[X509]) -> Vec<PathCrl> {
+        let mut found = Vec::new();
+        for (issuer, certificate) in path.iter().enumerate().skip(1) {
+            let Ok(subject) = DistinguishedName::from_x509(certificate.subject_name()) else { continue };
+            for crl in self.crls_of(&subject).iter().filter(|crl| crl.is_signed_by(certificate)) {
+                let (this_update, next_update) = (crl.this_update, crl.next_update);
+                found.extend(crl.to_pem().ok().map(|pem| PathCrl { issuer, this_update, next_update, pem }));
+            }
+        }
+        found
     }
 
     /// An unusable CRL file of this authority, recognised by the hash in its name, by its issuer, or because the

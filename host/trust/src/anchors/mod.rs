@@ -40,7 +40,7 @@ mod known;
 mod settings;
 
 pub(crate) use known::Anchors;
-pub use known::CrlSummary;
+pub use known::{CrlSummary, PathCrl};
 pub use settings::{TrustError, TrustSettings};
 
 /// Warn about authorities that expire within this time.

@@ -225,3 +225,30 @@ fn expired_and_not_yet_valid_subordinate_authorities_are_reported() {
     assert!(warnings.contains("CN=Soon") && warnings.contains("is not valid before"), "{warnings}");
     assert_eq!(world.warnings().len(), 3, "{warnings}");
 }
+
+#[test]
+fn the_crls_of_a_path_are_those_that_its_issuers_signed() {
+    let world = World::new();
+    let directory = Directory::create(world.directory.path().to_owned()).unwrap();
+    let authority = &world.root.own.certificate;
+    directory.add_authority(authority).unwrap();
+    let (other, same_name) = (
+        Ca::root(&Request::authority("/C=UK/O=CA/CN=Other")).unwrap(),
+        Ca::root(&Request::authority("/C=UK/O=CA/CN=Root")).unwrap(),
+    );
+    let leaf = world.root.issue(&Request { key: KeyKind::P256, ..Request::host("/CN=host") }).unwrap();
+    let store = world.load().unwrap();
+    let path = store.check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()).unwrap();
+    let crls = || world.load().unwrap().crls_of(&path);
+    assert_eq!(crls(), []);
+    let crl = |of: &Ca| of.crl(&[], &CrlRequest::default()).unwrap();
+    fs::write(world.path("other.crl"), crl(&other)).unwrap();
+    let own = crl(&world.root);
+    fs::write(world.path("a.crl"), &own).unwrap();
+    let found = crls();
+    assert_eq!(found.iter().map(|one| one.issuer).collect::<Vec<_>>(), [1]);
+    assert!(found[0].pem.starts_with(b"-----BEGIN X509 CRL-----\n"));
+    assert_eq!(openssl::x509::X509Crl::from_pem(&found[0].pem).unwrap().to_der().unwrap(), own);
+    fs::write(world.path("b.crl"), crl(&same_name)).unwrap();
+    assert_eq!(crls().len(), 1, "another key signed the second one");
+}
