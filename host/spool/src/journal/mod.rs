@@ -2,10 +2,10 @@
 //!
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
-//! steps of a message; `owed.rs` has the acknowledgements
-//! that a receiver owes, `dispatch.rs` those that a sender waits for, `gaps.rs` what a receiver misses; `stages.rs` remembers plugins, `positions.rs` how far a source was received;
-//! `schema.rs` has the tables. The journal does not access queues:
-//! it treats elements as text.
+//! steps of a message; `owed.rs` has the acknowledgements that a receiver owes, `gaps.rs` what it misses, `dispatch.rs` the
+//! acknowledgements that a sender waits for, `proofs.rs` those that it keeps as received; `stages.rs` remembers plugins,
+//! `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not access queues: it treats
+//! elements as text.
 //!
 //! # On disk
 //! One SQLite database, mode 0600 (signers and reasons are personal data), WAL, `synchronous=FULL`: a transaction that
@@ -22,6 +22,7 @@ mod dispatch;
 mod gaps;
 mod owed;
 mod positions;
+mod proofs;
 mod receiver;
 mod retention;
 mod schema;
@@ -46,6 +47,7 @@ pub use gaps::{Gap, Omitted};
 pub use message::Output;
 pub use owed::{Acknowledge, Owed};
 pub use positions::Position;
+pub use proofs::{KeptProof, Proved};
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
 pub use retention::Expired;
 pub use sender::{Prepared, PreparedKey, Sent};
