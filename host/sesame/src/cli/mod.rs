@@ -25,7 +25,7 @@ mod send;
 mod trace;
 
 pub use dispatch::main;
-use queue::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow};
+use queue::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, QueueStatus};
 use terminal as output;
 use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE};
 

@@ -20,6 +20,8 @@ pub struct Queue {
 pub enum QueueCommand {
     /// List the queues with their number of messages, or their messages.
     List(QueueList),
+    /// Show how many messages wait, are not acknowledged or were rejected, for each channel.
+    Status(QueueStatus),
     /// Show one element: signer, reason and content.
     Show(QueueShow),
     /// Add files to the outgoing queue of a channel.
@@ -43,6 +45,17 @@ pub struct QueueList {
     #[arg(long, short)]
     pub long: bool,
     /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sesame queue status`.
+#[derive(Args, Debug)]
+pub struct QueueStatus {
+    /// Channels of the configuration [default: all].
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// Print one JSON object per channel.
     #[arg(long)]
     pub json: bool,
 }

@@ -1,4 +1,5 @@
-//! `sesame queue`: list the queues of the configured channels, and show, retry or purge their elements.
+//! `sesame queue`: list the queues of the configured channels, and show, retry or purge their elements; show the status of
+//! each channel.
 //!
 //! Start at [`places`], the queues of a configuration. Reading needs no lock. Commands that change something lock each
 //! element as `dirq` does, or go through the commit engine; `retry` explains how it works beside a running Sesame.
@@ -12,11 +13,12 @@ mod list;
 mod purge;
 mod retry;
 mod show;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use arguments::QueueCommand;
-pub(super) use arguments::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow};
+pub(super) use arguments::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, QueueStatus};
 #[cfg(test)]
 pub(super) use tests::{Site, enveloped, sealed};
 
@@ -38,6 +40,7 @@ pub(super) fn run(arguments: &arguments::Queue, context: &Context) -> anyhow::Re
     let config = &context.config()?;
     match &arguments.command {
         QueueCommand::List(arguments) => list::run(config, arguments),
+        QueueCommand::Status(arguments) => status::run(config, arguments),
         QueueCommand::Show(arguments) => show::run(config, arguments),
         QueueCommand::Add(arguments) => add::run(config, arguments),
         QueueCommand::Retry(arguments) => retry::run(config, arguments),

@@ -1,0 +1,278 @@
+//! `sesame queue status`: one line for each channel with what is in each state, and since when the oldest is.
+//!
+//! It reads queues and journals, needs no lock and works beside a running Sesame. A journal from before acknowledgements
+//! has none. How many messages were sent and acknowledged is not counted: the journal has no such number, and to count
+//! its rows takes about a second for each million of them.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::super::{EXIT_DONE, EXIT_FAILED, QueueStatus, output};
+use super::list::summary;
+use super::{Place, places, say, select};
+use crate::channel::JOURNAL;
+use crate::config::{Config, Kind};
+use message::cause::chain;
+use spool::journal::{Journal, JournalError};
+
+/// How many there are, and since when the oldest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    count: u64,
+    oldest: Option<SystemTime>,
+}
+
+impl Tally {
+    fn and(self, other: Self) -> Self {
+        let oldest = [self.oldest, other.oldest].into_iter().flatten().min();
+        Self { count: self.count + other.count, oldest }
+    }
+}
+
+/// Something that is counted: its name in JSON, and the number; `None` where it could not be read.
+type Counted = (&'static str, Option<Tally>);
+
+const SENDER: [&str; 4] = ["outgoing", "unacknowledged", "overdue", "rejected"];
+const RECEIVER: [&str; 4] = ["incoming", "deferred", "rejected", "owed"];
+
+pub(super) fn run(config: &Config, arguments: &QueueStatus) -> anyhow::Result<u8> {
+    let selection = match select(config, &arguments.channels, Kind::Any) {
+        Ok(selection) => selection,
+        Err(status) => return Ok(status),
+    };
+    let places = places(config, &selection);
+    let senders = selection.senders.iter().map(|name| (name, sender(config, name, &places))).collect::<Vec<_>>();
+    let receivers = selection.receivers.iter().map(|name| (name, receiver(config, name, &places))).collect::<Vec<_>>();
+    let mut complete = true;
+    for (role, names, channels) in [("sender", SENDER, senders), ("receiver", RECEIVER, receivers)] {
+        let headings = names.map(str::to_uppercase);
+        let [first, second, third, fourth] = headings.each_ref().map(String::as_str);
+        let mut table = output::Table::new(&[&role.to_uppercase(), first, second, third, fourth]);
+        for (name, counted) in &channels {
+            complete &= counted.iter().all(|(_, tally)| tally.is_some());
+            let [first, second, third, fourth] = counted.map(|(_, tally)| cell(tally));
+            table.row([(*name).clone(), first, second, third, fourth]);
+            if arguments.json {
+                output::json(&json_of(role, name, counted));
+            }
+        }
+        if !arguments.json && !channels.is_empty() {
+            table.print();
+        }
+    }
+    Ok(if complete { EXIT_DONE } else { EXIT_FAILED })
+}
+
+fn cell(tally: Option<Tally>) -> String {
+    match tally {
+        None => "not readable".to_owned(),
+        Some(Tally { count, oldest: Some(oldest) }) if count > 0 => format!("{count} ({})", output::age_since(oldest)),
+        Some(Tally { count, .. }) => count.to_string(),
+    }
+}
+
+fn json_of(role: &str, channel: &str, counted: &[Counted; 4]) -> Value {
+    let mut value = json!({ "channel": channel, "role": role });
+    if let Some(members) = value.as_object_mut() {
+        for (name, tally) in counted {
+            let tally = tally.map(|one| json!({ "messages": one.count, "oldest": one.oldest.map(output::time) }));
+            members.insert((*name).to_owned(), tally.unwrap_or(Value::Null));
+        }
+    }
+    value
+}
+
+/// The counts of a sender.
+fn sender(config: &Config, name: &str, places: &[Place]) -> [Counted; 4] {
+    let state = config.senders.get(name).map(|sender| sender.state.join(JOURNAL));
+    let retained = read(state, |journal| journal.retained(name));
+    let unacknowledged = retained.map(|all| Tally { count: all.messages, oldest: all.oldest });
+    let overdue = retained.map(|all| Tally { count: all.overdue, oldest: None });
+    let queue = |queue: &str| tally(config, places, name, |name| name == queue);
+    let [first, second, third, fourth] = SENDER;
+    [(first, queue("outgoing")), (second, unacknowledged), (third, overdue), (fourth, queue("reject"))]
+}
+
+/// The counts of a receiver. Those of its routes' queues are in that of incoming.
+fn receiver(config: &Config, name: &str, places: &[Place]) -> [Counted; 4] {
+    let spool = config.receivers.get(name).map(|receiver| receiver.spool.join(JOURNAL));
+    let owed = read(spool, |journal| journal.count_owed(name)).map(|(count, oldest)| Tally { count, oldest });
+    let queue = |queue: &str| tally(config, places, name, |name| name == queue);
+    let incoming = tally(config, places, name, |queue| !["deferred", "reject"].contains(&queue));
+    let [first, second, third, fourth] = RECEIVER;
+    [(first, incoming), (second, queue("deferred")), (third, queue("reject")), (fourth, owed)]
+}
+
+/// The elements of a channel's queues with such a name. What cannot be read is reported.
+fn tally(config: &Config, places: &[Place], channel: &str, named: impl Fn(&str) -> bool) -> Option<Tally> {
+    let mut total = Some(Tally::default());
+    for place in places.iter().filter(|place| place.channel == channel && named(&place.name)) {
+        let counted = summary(config, place).map_err(|error| report(&error)).ok();
+        let counted =
+            counted.map(|one| Tally { count: u64::try_from(one.count).unwrap_or(u64::MAX), oldest: one.oldest });
+        total = total.zip(counted).map(|(total, one)| total.and(one));
+    }
+    total
+}
+
+/// What a journal says; nothing where there is none yet. What cannot be read is reported.
+fn read<T: Default>(path: Option<PathBuf>, query: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Option<T> {
+    let Some(path) = path.filter(|path| path.exists()) else { return Some(T::default()) };
+    Journal::open_to_read(&path).and_then(|journal| query(&journal)).map_err(|error| report(&error)).ok()
+}
+
+fn report(error: &(dyn std::error::Error + 'static)) {
+    say(&format!("sesame: {}", chain(error)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tests::Site;
+    use super::*;
+    use message::acknowledgement::{Acknowledgement, ContentDigest, Verdict};
+    use message::{MessageId, Output, content_digest};
+    use spool::Outgoing;
+    use spool::journal::{Acknowledge, Dispatch, Disposition, Entry, Facts, Key, Prepared, PreparedKey, Proof, Sent};
+
+    fn id(text: &str) -> MessageId {
+        MessageId::parse(text).unwrap()
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn of_sender(site: &Site) -> [Option<Tally>; 4] {
+        let places = places(&site.config, &select(&site.config, &[], Kind::Any).unwrap());
+        sender(&site.config, "cpu", &places).map(|(_, tally)| tally)
+    }
+
+    fn of_receiver(site: &Site) -> [Option<Tally>; 4] {
+        let places = places(&site.config, &select(&site.config, &[], Kind::Any).unwrap());
+        receiver(&site.config, "central", &places).map(|(_, tally)| tally)
+    }
+
+    /// Sends a message that is retained from then on.
+    fn send(journal: &Journal, text: &str, sent_at: SystemTime) -> Dispatch {
+        let key = PreparedKey { id: id(text), digest: content_digest(text.as_bytes()) };
+        let dispatch =
+            Dispatch { id: id(text), destination: "/queue/cpu".to_owned(), digest: key.digest, sequence: None };
+        let mut rows = [Prepared {
+            key: key.clone(),
+            element: text.to_owned(),
+            outputs: vec![Output::default()],
+            pipeline: String::new(),
+            attempts: 0,
+            dispatches: vec![dispatch],
+        }];
+        journal.record_prepared("cpu", &mut rows).unwrap();
+        let (broker, retain) = ("mq:1".to_owned(), Some(Duration::from_secs(60)));
+        journal.record_sent("cpu", &[Sent { key, broker, at: sent_at, detail: None, retain }]).unwrap();
+        rows[0].dispatches[0].clone()
+    }
+
+    /// Decides about a message that is to be acknowledged.
+    fn receive(journal: &Journal, text: &str) {
+        let digest = content_digest(text.as_bytes());
+        let key = Key { channel: "central".to_owned(), id: id(text), signer: "/CN=x".to_owned(), digest };
+        let (facts, signer) = (Facts::at(SystemTime::now()), "CN=x".to_owned());
+        let acknowledge = Acknowledge { destination: "/queue/back".to_owned(), signer, sequence: None, code: None };
+        let entry = Entry {
+            key: &key,
+            disposition: &Disposition::Stored,
+            facts: &facts,
+            moves: &[],
+            redelivered: false,
+            again: false,
+            raw_digest: None,
+            resolves: None,
+            acknowledge: Some(&acknowledge),
+        };
+        journal.commit(&[entry], &[]).unwrap();
+    }
+
+    #[test]
+    fn a_channel_without_queues_and_journal_has_nothing() {
+        let site = Site::new();
+        assert_eq!((of_sender(&site), of_receiver(&site)), ([Some(Tally::default()); 4], [Some(Tally::default()); 4]));
+    }
+
+    #[test]
+    fn a_sender_shows_what_waits_and_what_is_not_acknowledged_beside_a_running_one() {
+        let site = Site::new();
+        let settings = &site.config.senders["cpu"];
+        std::fs::create_dir_all(&settings.state).unwrap();
+        // As a running Sesame has it open.
+        let journal = Journal::open(&settings.state.join(JOURNAL)).unwrap();
+        Outgoing::open(&settings.queue, settings.format).unwrap().add(None, b"a: 1\n").unwrap();
+        let sent: Vec<Dispatch> =
+            [("a", 3_000), ("b", 1_000), ("c", 2_000)].map(|(text, since)| send(&journal, text, at(since))).into();
+        journal.mark_overdue("cpu", &PreparedKey { id: id("c"), digest: sent[2].digest }).unwrap();
+        let [outgoing, unacknowledged, overdue, rejected] = of_sender(&site).map(Option::unwrap);
+        assert_eq!((outgoing.count, overdue.count, rejected.count), (1, 1, 0));
+        assert!(outgoing.oldest.is_some());
+        assert_eq!(unacknowledged, Tally { count: 3, oldest: Some(at(1_000)) });
+        let line = Acknowledgement {
+            id: id("b"),
+            digest: ContentDigest(sent[1].digest),
+            signer: "CN=x".to_owned(),
+            verdict: Verdict::Accepted,
+            code: None,
+            reason: None,
+            at: "2026-11-22T16:40:47Z".to_owned(),
+            element: None,
+            sequence: sent[1].sequence.clone(),
+        };
+        let proof = Proof { receiver: "CN=x", raw: b"x", at: SystemTime::now() };
+        journal.acknowledge("cpu", &proof, &[line]).unwrap();
+        journal.end_retained("cpu", &[PreparedKey { id: id("b"), digest: sent[1].digest }]).unwrap();
+        assert_eq!(of_sender(&site)[1], Some(Tally { count: 2, oldest: Some(at(2_000)) }));
+    }
+
+    #[test]
+    fn a_receiver_shows_what_it_owes_and_the_queues_of_its_routes_as_incoming() {
+        let site = Site::new();
+        let spool = &site.config.receivers["central"].spool;
+        let journal = Journal::open(&spool.join(JOURNAL)).unwrap();
+        receive(&journal, "a");
+        receive(&journal, "b");
+        for (queue, number) in [("incoming", 2), ("incoming-cloud", 1), ("deferred", 3), ("reject", 4)] {
+            for element in 0..number {
+                let folder = spool.join(queue).join("00000000").join(format!("6b03126398f93{element}"));
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join("body"), b"x").unwrap();
+            }
+        }
+        let shown = of_receiver(&site).map(Option::unwrap);
+        assert_eq!(shown.map(|one| one.count), [3, 3, 4, 2]);
+        assert!(shown.iter().all(|one| one.oldest.is_some()));
+        assert!(cell(Some(shown[0])).starts_with("3 ("), "{}", cell(Some(shown[0])));
+    }
+
+    #[test]
+    fn a_journal_from_before_acknowledgements_has_none() {
+        let site = Site::new();
+        let path = site.config.senders["cpu"].state.join(JOURNAL);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(Journal::open(&path).unwrap());
+        let old = "DROP TABLE dispatch; DROP TABLE stream; DROP TABLE proof; DROP TABLE retained; DROP TABLE owed;";
+        rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
+        assert_eq!(of_sender(&site), [Some(Tally::default()); 4]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_shown_as_nothing() {
+        let site = Site::new();
+        std::fs::write(site.config.receivers["central"].spool.join(JOURNAL), vec![b'x'; 4096]).unwrap();
+        let shown = of_receiver(&site);
+        assert_eq!(shown.map(|one| one.is_some()), [true, true, true, false]);
+        let json = json_of("receiver", "central", &receiver(&site.config, "central", &[]));
+        assert_eq!((&json["owed"], &json["incoming"]["messages"]), (&Value::Null, &json!(0)));
+        let arguments = QueueStatus { channels: vec!["central".to_owned()], json: true };
+        assert_eq!(run(&site.config, &arguments).unwrap(), EXIT_FAILED);
+    }
+}
