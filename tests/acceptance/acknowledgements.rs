@@ -33,17 +33,17 @@ fn given(to: &str) -> String {
 }
 
 /// A sender that waits for acknowledgements, and a receiver that sends them, to this queue.
-fn pair(broker: &Broker, way: Way, mode: &str, more: &str) -> (Pair, String) {
+pub(crate) fn pair(broker: &Broker, way: Way, mode: &str, more: &str) -> (Pair, String) {
     let queue = own_destination();
     (Pair::on(broker, way, &awaited(mode, &queue, more), &given(&queue)), queue)
 }
 
-fn retained(pair: &Pair) -> usize {
+pub(crate) fn retained(pair: &Pair) -> usize {
     let folder: PathBuf = pair.sender.folder.join("cpu-outgoing.state/retained");
     folder.read_dir().map_or(0, Iterator::count)
 }
 
-fn all_acknowledged(pair: &Pair, sender: &Child) {
+pub(crate) fn all_acknowledged(pair: &Pair, sender: &Child) {
     eventually("the acknowledgements", || {
         (sender.log().contains("messages acknowledged") && retained(pair) == 0).then_some(())
     });
@@ -186,9 +186,29 @@ const REASONS: [&str; 6] = [
 ];
 
 /// A signed acknowledgement message, as another program could make it.
-fn acknowledgement(signer: &Host, lines: &str) -> Frame {
+fn forged(signer: &Host, lines: &str) -> Frame {
     let content = format!("Content-Type: application/sesame-acknowledgement; version=1\r\n\r\n{lines}");
-    Frame::labelled("forged", &sign_with(signer, content.as_bytes(), &["smime", "-sign"]))
+    acknowledgement(signer, &content, &["smime", "-sign"])
+}
+
+/// The same with header, signed with this command.
+pub(crate) fn acknowledgement(signer: &Host, content: &str, command: &[&str]) -> Frame {
+    Frame::labelled("forged", &sign_with(signer, content.as_bytes(), command))
+}
+
+/// The sequence in a signed message.
+pub(crate) fn sent(message: &[u8]) -> String {
+    let opened = String::from_utf8(openssl::verify("smime", pki(), message)).unwrap();
+    opened.lines().find_map(|line| line.trim().strip_prefix("Sesame-Sequence: ")).unwrap().to_owned()
+}
+
+/// The line that says that a message with this content was accepted.
+pub(crate) fn line(id: &str, content: &[u8], sequence: &str) -> String {
+    let digest = message::hex(&message::content_digest(content));
+    format!(
+        "{{\"id\":\"{id}\",\"digest\":\"sha-256:{digest}\",\"signer\":\"x\",\"verdict\":\"accepted\",\
+         \"at\":\"2026-01-01T00:00:00Z\",\"sequence\":\"{sequence}\"}}\n"
+    )
 }
 
 #[test]
@@ -207,28 +227,19 @@ fn no_other_word_counts() {
     // A second message: its true acknowledgement is known to the test alone, until the end.
     let second = python::add(&pair.outgoing(), &[b"Site: Y\n"]).remove(0);
     eventually("the second receipt", || (retained(&pair) == 1).then_some(()));
-    let digest = |content: &[u8]| message::hex(&message::content_digest(content));
-    let line = |id: &str, digest: &str, sequence: &str| {
-        format!(
-            "{{\"id\":\"{id}\",\"digest\":\"sha-256:{digest}\",\"signer\":\"x\",\"verdict\":\"accepted\",\
-             \"at\":\"2026-01-01T00:00:00Z\",\"sequence\":\"{sequence}\"}}\n"
-        )
-    };
     let taken = python::take(&link, &pair.destination, 1).remove(0);
-    let opened = openssl::verify("smime", pki(), &taken.body);
-    let opened = String::from_utf8(opened).unwrap();
-    let sequence = opened.lines().find_map(|line| line.trim().strip_prefix("Sesame-Sequence: ")).unwrap().to_owned();
-    let right = line(&second, &digest(b"Site: Y\n"), &sequence);
+    let sequence = sent(&taken.body);
+    let right = line(&second, b"Site: Y\n", &sequence);
     let expected = pki().host("receiver.example.org");
     let false_words = [
-        acknowledgement(&strangers().host("receiver.example.org"), &right),
-        acknowledgement(&pki().host("other.example.org"), &right),
-        acknowledgement(&pki().host("sender.example.org"), &right),
-        acknowledgement(&expected, &line(&second, &digest(b"Site: Z\n"), &sequence)),
-        acknowledgement(&expected, &line(&id, &digest(b"Site: Y\n"), &sequence)),
-        acknowledgement(&expected, &right.replace(&sequence, "00c0ffee00c0ffee 1")),
-        acknowledgement(&expected, &right.repeat(1_001)),
-        acknowledgement(&expected, "no json\n"),
+        forged(&strangers().host("receiver.example.org"), &right),
+        forged(&pki().host("other.example.org"), &right),
+        forged(&pki().host("sender.example.org"), &right),
+        forged(&expected, &line(&second, b"Site: Z\n", &sequence)),
+        forged(&expected, &line(&id, b"Site: Y\n", &sequence)),
+        forged(&expected, &right.replace(&sequence, "00c0ffee00c0ffee 1")),
+        forged(&expected, &right.repeat(1_001)),
+        forged(&expected, "no json\n"),
         Frame::labelled("a", &openssl::sign(&expected, right.as_bytes())),
         Frame::labelled("b", right.as_bytes()),
         Frame::labelled("c", &vec![b'x'; 3 << 20]),
@@ -239,7 +250,7 @@ fn no_other_word_counts() {
     });
     std::thread::sleep(WATCHED);
     assert_eq!(retained(&pair), 1, "a false word was believed:\n{}", sender.log());
-    python::send(&link, &queue, &[acknowledgement(&expected, &right)]);
+    python::send(&link, &queue, &[forged(&expected, &right)]);
     eventually("the true word", || (retained(&pair) == 0).then_some(()));
     let said = trace(&pair, &second);
     assert!(said.contains("accepted at 2026-01-01T00:00:00Z by CN=receiver.example.org"), "{said}");

@@ -54,6 +54,7 @@ mod own_certificates;
 mod peers_stand;
 mod plugin_faults;
 mod plugins;
+mod proofs;
 mod refuses;
 mod reloads;
 mod signed_plugins;

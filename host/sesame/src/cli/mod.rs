@@ -17,6 +17,7 @@ mod dispatch;
 mod explain;
 mod gaps;
 mod plugin;
+mod proof;
 mod publish;
 mod queue;
 mod receive;
@@ -103,6 +104,8 @@ pub enum Command {
     Trace(trace::Trace),
     /// List messages that receivers lack, though later ones of the same signer came.
     Gaps(gaps::Gaps),
+    /// Write the signed acknowledgements of a message, to be checked with OpenSSL.
+    Proof(proof::Proof),
     /// Print the version.
     Version,
     /// Compile a component into the cache; Sesame runs this itself as a child process.
