@@ -9,6 +9,8 @@
 //! `signer-N.pem` and `trusted-N.pem` (issuers, trust anchor, CRLs). Nothing is overwritten.
 
 mod readme;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
