@@ -6,15 +6,21 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::schema::{Kind, known};
 use super::stages::exists;
-use super::{Dispatch, Journal, JournalError, moment};
+use super::{Journal, JournalError, moment};
 use message::MessageId;
 use message::acknowledgement::Sequence;
 
-/// A dispatch, and the acknowledgement message about it.
+/// One SEND of a message or of a part of it, and the acknowledgement message about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proved {
-    /// What was sent, and where to.
-    pub dispatch: Dispatch,
+    /// The id of the message or of its part.
+    pub id: MessageId,
+    /// Where to.
+    pub destination: String,
+    /// SHA-256 of the content of the part.
+    pub digest: [u8; 32],
+    /// Its number.
+    pub sequence: Option<Sequence>,
     /// The number of the acknowledgement message; `None` if the receiver has not acknowledged it.
     pub proof: Option<i64>,
 }
@@ -48,13 +54,13 @@ impl Journal {
             .query_map(params![channel, id.as_str()], |row| {
                 let (id, name): (String, String) = (row.get(0)?, row.get(3)?);
                 let sequence: i64 = row.get(4)?;
-                let dispatch = Dispatch {
+                Ok(Proved {
                     id: MessageId::from_peer(&id),
                     destination: row.get(1)?,
                     digest: row.get(2)?,
                     sequence: Sequence::new(&name, sequence.unsigned_abs()).ok(),
-                };
-                Ok(Proved { dispatch, proof: row.get(5)? })
+                    proof: row.get(5)?,
+                })
             })?
             .collect()
         })
@@ -75,7 +81,7 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Prepared, PreparedKey, Proof};
+    use super::super::{Dispatch, Prepared, PreparedKey, Proof};
     use super::*;
     use message::acknowledgement::{Acknowledgement, ContentDigest, Verdict};
     use message::{Output, content_digest};
@@ -127,7 +133,9 @@ mod tests {
         drop(journal);
         let journal = Journal::open_to_read(&path).unwrap();
         let proved = journal.proved("c", &id("a")).unwrap();
-        assert_eq!(proved.iter().map(|one| one.dispatch.clone()).collect::<Vec<_>>(), rows[0].dispatches);
+        let sequences = |all: &[Dispatch]| all.iter().map(|one| one.sequence.clone()).collect::<Vec<_>>();
+        assert_eq!(proved.iter().map(|one| one.sequence.clone()).collect::<Vec<_>>(), sequences(&rows[0].dispatches));
+        assert_eq!((proved[1].id.as_str(), proved[1].digest), ("a.2", content_digest(b"a.2")));
         let raws: Vec<_> = proved.iter().map(|one| one.proof.map(|one| journal.proof(one).unwrap().unwrap())).collect();
         let kept = |raw: &[u8]| Some(KeptProof { at, raw: raw.to_vec() });
         assert_eq!(raws, [kept(b"first"), kept(b"later"), None]);

@@ -28,7 +28,7 @@ use message::MessageId;
 use message::acknowledgement::{Acknowledgement, ContentDigest, MOST_BYTES, is_acknowledgement};
 use message::cause::chain;
 use smime::{OpenError, OpenPolicy, Opened};
-use spool::journal::{Dispatch, Journal, KeptProof};
+use spool::journal::{Journal, KeptProof, Proved};
 use trust::{CertPath, CrlMode, PathCrl, Role, Signer, TrustStore, seconds};
 
 /// `sesame proof`.
@@ -58,7 +58,7 @@ struct Evidence {
 
 /// What an acknowledgement message says about one part of the message.
 struct Line {
-    dispatch: Dispatch,
+    sent: Proved,
     /// The line as signed.
     text: String,
 }
@@ -144,37 +144,33 @@ fn search(
     if !proved.is_empty() || journal.trace(id)?.iter().any(|step| step.channel == channel) {
         found.known.push(channel.to_owned());
     }
-    let mut by_proof: BTreeMap<i64, Vec<Dispatch>> = BTreeMap::new();
+    let mut by_proof: BTreeMap<i64, Vec<Proved>> = BTreeMap::new();
     for one in proved {
         match one.proof {
-            Some(number) => by_proof.entry(number).or_default().push(one.dispatch),
-            None => found.open.push(named(&one.dispatch, channel)),
+            Some(number) => by_proof.entry(number).or_default().push(one),
+            None => found.open.push(named(&one, channel)),
         }
     }
-    for (number, dispatches) in by_proof {
+    for (number, sent) in by_proof {
         match journal.proof(number)? {
-            Some(kept) => found.evidence.push(verify(kept, dispatches, (channel, sender))?),
-            None => found.expired.extend(dispatches.iter().map(|dispatch| named(dispatch, channel))),
+            Some(kept) => found.evidence.push(verify(kept, sent, (channel, sender))?),
+            None => found.expired.extend(sent.iter().map(|one| named(one, channel))),
         }
     }
     Ok(())
 }
 
-fn named(dispatch: &Dispatch, channel: &str) -> String {
-    format!("message {} to {} (channel {channel})", dispatch.id, dispatch.destination)
+fn named(sent: &Proved, channel: &str) -> String {
+    format!("message {} to {} (channel {channel})", sent.id, sent.destination)
 }
 
 /// Verifies an acknowledgement message as of the time when it was received, and collects what proves it.
-fn verify(
-    kept: KeptProof,
-    dispatches: Vec<Dispatch>,
-    (channel, sender): (&str, &config::Sender),
-) -> anyhow::Result<Evidence> {
+fn verify(kept: KeptProof, sent: Vec<Proved>, (channel, sender): (&str, &config::Sender)) -> anyhow::Result<Evidence> {
     let KeptProof { at, raw } = kept;
     let load = |crls| TrustStore::load(&trust::TrustSettings { crls, ..trust_settings(&sender.trust) });
     let opened = open(&raw, &load(CrlMode::Ignore)?, at)
         .with_context(|| format!("the acknowledgement message of {} cannot be verified any more", output::time(at)))?;
-    let lines = lines(&opened, dispatches)?;
+    let lines = lines(&opened, sent)?;
     let path = opened.path();
     let with_crls = load(CrlMode::IfPresent)?;
     let crls = with_crls.crls_of(path);
@@ -201,23 +197,22 @@ fn open(raw: &[u8], trust: &TrustStore, at: SystemTime) -> anyhow::Result<Opened
 }
 
 /// The lines of an acknowledgement message about these parts.
-fn lines(opened: &Opened, dispatches: Vec<Dispatch>) -> anyhow::Result<Vec<Line>> {
+fn lines(opened: &Opened, sent: Vec<Proved>) -> anyhow::Result<Vec<Line>> {
     let mut all = Vec::new();
     for line in opened.payload().split(|&byte| byte == b'\n') {
         for said in Acknowledgement::parse(line)? {
             all.push((said, String::from_utf8_lossy(line).trim_end().to_owned()));
         }
     }
-    let about = |dispatch: Dispatch| {
-        let digest = ContentDigest(dispatch.digest);
-        let same = |said: &Acknowledgement| {
-            said.id == dispatch.id && said.digest == digest && said.sequence == dispatch.sequence
-        };
+    let about = |sent: Proved| {
+        let digest = ContentDigest(sent.digest);
+        let same =
+            |said: &Acknowledgement| said.id == sent.id && said.digest == digest && said.sequence == sent.sequence;
         let text = all.iter().find(|(said, _)| same(said)).map(|(_, text)| text.clone());
-        let text = text.with_context(|| format!("the acknowledgement message has no line about {}", dispatch.id))?;
-        Ok(Line { dispatch, text })
+        let text = text.with_context(|| format!("the acknowledgement message has no line about {}", sent.id))?;
+        Ok(Line { sent, text })
     };
-    dispatches.into_iter().map(about).collect()
+    sent.into_iter().map(about).collect()
 }
 
 /// The signer's certificate, and what it is checked with.

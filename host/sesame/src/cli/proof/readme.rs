@@ -101,9 +101,9 @@ fn with_crls(number: usize, evidence: &Evidence) -> String {
 
 /// The part about one line.
 fn about(number: usize, part: usize, line: &Line) -> String {
-    let dispatch = &line.dispatch;
-    let sequence = dispatch.sequence.as_ref().map(ToString::to_string).unwrap_or_default();
-    let find = format!("grep -F '\"{sequence}\"' statement-{number}.txt | grep -F '\"{}\"'", dispatch.id);
+    let sent = &line.sent;
+    let sequence = sent.sequence.as_ref().map(ToString::to_string).unwrap_or_default();
+    let find = format!("grep -F '\"{sequence}\"' statement-{number}.txt | grep -F '\"{}\"'", sent.id);
     format!(
         "\nMessage {}, sent to {}: its line is the one with this id and sequence number.\n\n    {find}\n\n\
          It reads: {}\n\n\
@@ -111,9 +111,9 @@ fn about(number: usize, part: usize, line: &Line) -> String {
          To check it, copy the content (the record that was queued, or what the sender's plugins made of it) to the file\n\
          content-{number}-{part}:\n\n    \
          {find} | grep -F \"\\\"sha-256:$(openssl dgst -sha256 -r content-{number}-{part} | cut -c 1-64)\\\"\"\n",
-        dispatch.id,
-        escaped(&dispatch.destination),
+        sent.id,
+        escaped(&sent.destination),
         escaped(&line.text),
-        hex(&dispatch.digest),
+        hex(&sent.digest),
     )
 }

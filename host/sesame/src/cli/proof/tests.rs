@@ -10,7 +10,7 @@ use super::*;
 use message::acknowledgement::{CONTENT_TYPE, Verdict};
 use message::{Output, content_digest, hex};
 use smime::{Peer, SealPolicy, Sealer, ToSeal};
-use spool::journal::{Prepared, PreparedKey};
+use spool::journal::{Dispatch, Prepared, PreparedKey};
 use trust::Credential;
 
 const HOUR: i64 = 3_600;
