@@ -48,7 +48,7 @@ impl Journal {
             db.prepare_cached(
                 "SELECT d.id, s.destination, d.digest, s.name, d.sequence, d.proof
                  FROM dispatch d JOIN stream s ON s.number = d.stream
-                 WHERE d.channel = ?1 AND (d.id = ?2 OR (d.id > ?2 || '.' AND d.id < ?2 || '/'))
+                 WHERE d.channel = ?1 AND d.id >= ?2 AND d.id < ?2 || '/' AND (d.id = ?2 OR d.id > ?2 || '.')
                  ORDER BY d.stream, d.sequence",
             )?
             .query_map(params![channel, id.as_str()], |row| {
