@@ -100,6 +100,7 @@ mod tests {
             destination: "/queue/central".to_owned(),
             digest: content_digest(text.as_bytes()),
             sequence: None,
+            open: true,
         };
         let prepared = |text: &str, dispatches| Prepared {
             key: PreparedKey { id: id(text), digest: content_digest(text.as_bytes()) },
@@ -108,6 +109,7 @@ mod tests {
             pipeline: String::new(),
             attempts: 0,
             dispatches,
+            repeated: false,
         };
         let mut rows = [
             prepared("a", vec![dispatch("a.1"), dispatch("a.2"), dispatch("a.3")]),
@@ -128,7 +130,7 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
         for (raw, number) in [(b"first", 0), (b"later", 1)] {
             let proof = Proof { receiver: "CN=central", raw, at };
-            journal.acknowledge("c", &proof, &[line(&rows[0].dispatches[number])]).unwrap();
+            journal.take_acknowledgements("c", &proof, &[line(&rows[0].dispatches[number])]).unwrap();
         }
         drop(journal);
         let journal = Journal::open_to_read(&path).unwrap();

@@ -57,6 +57,7 @@ impl World {
             destination: "/queue/cpu".to_owned(),
             digest: content_digest(text.as_bytes()),
             sequence: None,
+            open: true,
         };
         let mut rows = [Prepared {
             key: PreparedKey { id: id("m"), digest: content_digest(b"m") },
@@ -65,6 +66,7 @@ impl World {
             pipeline: String::new(),
             attempts: 0,
             dispatches: parts.iter().map(dispatch).collect(),
+            repeated: false,
         }];
         self.journal.record_prepared("cpu", &mut rows).unwrap();
         rows[0].dispatches.clone()
@@ -91,7 +93,7 @@ impl World {
         let to_seal = ToSeal { id: &id, to: None, sequence: None, content_type: Some(CONTENT_TYPE), payload };
         let raw = Sealer::new(credential, None, policy).unwrap().seal(&to_seal).unwrap().into_bytes();
         let proof = spool::journal::Proof { receiver: "CN=central", raw: &raw, at: received };
-        self.journal.acknowledge("cpu", &proof, &[line]).unwrap();
+        self.journal.take_acknowledgements("cpu", &proof, &[line]).unwrap();
         raw
     }
 

@@ -159,8 +159,13 @@ mod tests {
     /// Sends a message that is retained from then on.
     fn send(journal: &Journal, text: &str, sent_at: SystemTime) -> Dispatch {
         let key = PreparedKey { id: id(text), digest: content_digest(text.as_bytes()) };
-        let dispatch =
-            Dispatch { id: id(text), destination: "/queue/cpu".to_owned(), digest: key.digest, sequence: None };
+        let dispatch = Dispatch {
+            id: id(text),
+            destination: "/queue/cpu".to_owned(),
+            digest: key.digest,
+            sequence: None,
+            open: true,
+        };
         let mut rows = [Prepared {
             key: key.clone(),
             element: text.to_owned(),
@@ -168,6 +173,7 @@ mod tests {
             pipeline: String::new(),
             attempts: 0,
             dispatches: vec![dispatch],
+            repeated: false,
         }];
         journal.record_prepared("cpu", &mut rows).unwrap();
         let (broker, retain) = ("mq:1".to_owned(), Some(Duration::from_secs(60)));
@@ -228,7 +234,7 @@ mod tests {
             sequence: sent[1].sequence.clone(),
         };
         let proof = Proof { receiver: "CN=x", raw: b"x", at: SystemTime::now() };
-        journal.acknowledge("cpu", &proof, &[line]).unwrap();
+        journal.take_acknowledgements("cpu", &proof, &[line]).unwrap();
         journal.end_retained("cpu", &[PreparedKey { id: id("b"), digest: sent[1].digest }]).unwrap();
         assert_eq!(of_sender(&site)[1], Some(Tally { count: 2, oldest: Some(at(2_000)) }));
     }
