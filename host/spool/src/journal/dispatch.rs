@@ -7,6 +7,7 @@
 //! A message is *retained* after it was sent until all its dispatches are acknowledged. `due` says when to look at it
 //! again: to end it, once everything is acknowledged, or to send it once more.
 
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -163,9 +164,10 @@ impl Journal {
             match known(db, Kind::Channel, channel)? {
                 None => applied.unknown = lines.len(),
                 Some(channel) => {
-                    let mut number = None;
+                    let mut batch =
+                        Batch { channel, proof, number: None, streams: HashMap::new(), noted: HashSet::new() };
                     for line in lines {
-                        acknowledge(db, channel, (proof, &mut number), line, &mut applied)?;
+                        batch.take(db, line, &mut applied)?;
                     }
                 }
             }
@@ -534,92 +536,116 @@ pub(super) fn retain(
     Ok(answered)
 }
 
-fn acknowledge(
-    db: &Connection,
+/// An acknowledgement message whose lines are taken.
+struct Batch<'a> {
     channel: i64,
-    (proof, number): (&Proof<'_>, &mut Option<i64>),
-    line: &Acknowledgement,
-    applied: &mut Applied,
-) -> rusqlite::Result<()> {
-    let Some(sequence) = &line.sequence else {
-        applied.unknown += 1;
-        return Ok(());
-    };
-    let stream: Option<i64> = db
-        .prepare_cached("SELECT number FROM stream WHERE name = ?1 AND channel = ?2")?
-        .query_row(params![sequence.stream(), channel], |row| row.get(0))
-        .optional()?;
-    let Some(stream) = stream else {
-        applied.unknown += 1;
-        return Ok(());
-    };
-    let mut find = db.prepare_cached(
-        "SELECT digest, verdict, whole, whole_digest FROM dispatch
-         WHERE channel = ?1 AND id = ?2 AND stream = ?3 AND sequence = ?4",
-    )?;
-    let count = i64::try_from(sequence.number()).unwrap_or(0);
-    let found = find
-        .query_row(params![channel, line.id.as_str(), stream, count], |row| {
-            let whole: String = row.get(2)?;
-            let key = PreparedKey { id: MessageId::from_peer(&whole), digest: row.get(3)? };
-            Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Option<i64>>(1)?, key))
-        })
-        .optional()?;
-    let Some((digest, verdict, key)) = found else {
-        applied.unknown += 1;
-        return Ok(());
-    };
-    if ContentDigest(digest) != line.digest {
-        applied.other_content += 1;
-        return Ok(());
-    }
-    // A receiver that took a message in the end has it, whatever it said before.
-    let corrected = verdict.map(verdict_of) == Some(Verdict::Rejected) && line.verdict != Verdict::Rejected;
-    if verdict.is_some() && !corrected {
-        applied.repeated += 1;
-        return Ok(());
-    }
-    let proof_number = match *number {
-        Some(number) => number,
-        None => {
-            db.prepare_cached("INSERT INTO proof (at, receiver, raw) VALUES (?1, ?2, ?3)")?.execute(params![
-                milliseconds(proof.at),
-                proof.receiver,
-                proof.raw
-            ])?;
-            *number.insert(db.last_insert_rowid())
+    proof: &'a Proof<'a>,
+    /// The message in the table `proof`, once a line of it counts.
+    number: Option<i64>,
+    /// Numbers of streams, by name; `None` of those that are not of the channel.
+    streams: HashMap<&'a str, Option<i64>>,
+    /// Streams of which it is noted that their receiver acknowledges.
+    noted: HashSet<i64>,
+}
+
+impl<'a> Batch<'a> {
+    /// The stream of a line.
+    fn stream(&mut self, db: &Connection, sequence: &'a Sequence) -> rusqlite::Result<Option<i64>> {
+        if let Some(known) = self.streams.get(sequence.stream()) {
+            return Ok(*known);
         }
-    };
-    db.prepare_cached(
-        "UPDATE dispatch SET verdict = ?5, code = ?6, reason = ?7, decided = ?8, element = ?9, proof = ?10
-         WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND stream = ?4",
-    )?
-    .execute(params![
-        channel,
-        line.id.as_str(),
-        digest,
-        stream,
-        verdict_number(line.verdict),
-        line.code,
-        line.reason,
-        line.at,
-        line.element,
-        proof_number,
-    ])?;
-    db.prepare_cached("UPDATE stream SET acknowledged = ?2 WHERE number = ?1 AND acknowledged IS NULL")?
-        .execute(params![stream, milliseconds(proof.at)])?;
-    applied.settled += 1;
-    applied.rejected += usize::from(line.verdict == Verdict::Rejected);
-    if answered(db, channel, &key)? != Answered::No {
-        let sent = params![channel, key.id.as_str(), key.digest, SENT];
-        // One that is being sent again is looked at when that is done.
-        db.prepare_cached(
-            "UPDATE retained SET due = 0 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND EXISTS
-                (SELECT 1 FROM outgoing o WHERE o.channel = ?1 AND o.id = ?2 AND o.digest = ?3 AND o.state = ?4)",
-        )?
-        .execute(sent)?;
+        let found = db
+            .prepare_cached("SELECT number FROM stream WHERE name = ?1 AND channel = ?2")?
+            .query_row(params![sequence.stream(), self.channel], |row| row.get(0))
+            .optional()?;
+        self.streams.insert(sequence.stream(), found);
+        Ok(found)
     }
-    Ok(())
+
+    /// Notes that the receiver of a stream acknowledges, once for the batch.
+    fn acknowledges(&mut self, db: &Connection, stream: i64) -> rusqlite::Result<()> {
+        if self.noted.insert(stream) {
+            db.prepare_cached("UPDATE stream SET acknowledged = ?2 WHERE number = ?1 AND acknowledged IS NULL")?
+                .execute(params![stream, milliseconds(self.proof.at)])?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, db: &Connection, line: &'a Acknowledgement, applied: &mut Applied) -> rusqlite::Result<()> {
+        let channel = self.channel;
+        let stream = match &line.sequence {
+            Some(sequence) => self.stream(db, sequence)?.map(|stream| (stream, sequence)),
+            None => None,
+        };
+        let Some((stream, sequence)) = stream else {
+            applied.unknown += 1;
+            return Ok(());
+        };
+        let mut find = db.prepare_cached(
+            "SELECT digest, verdict, whole, whole_digest FROM dispatch
+             WHERE channel = ?1 AND id = ?2 AND stream = ?3 AND sequence = ?4",
+        )?;
+        let count = i64::try_from(sequence.number()).unwrap_or(0);
+        let found = find
+            .query_row(params![channel, line.id.as_str(), stream, count], |row| {
+                let whole: String = row.get(2)?;
+                let key = PreparedKey { id: MessageId::from_peer(&whole), digest: row.get(3)? };
+                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Option<i64>>(1)?, key))
+            })
+            .optional()?;
+        let Some((digest, verdict, key)) = found else {
+            applied.unknown += 1;
+            return Ok(());
+        };
+        if ContentDigest(digest) != line.digest {
+            applied.other_content += 1;
+            return Ok(());
+        }
+        // A receiver that took a message in the end has it, whatever it said before.
+        let corrected = verdict.map(verdict_of) == Some(Verdict::Rejected) && line.verdict != Verdict::Rejected;
+        if verdict.is_some() && !corrected {
+            applied.repeated += 1;
+            return Ok(());
+        }
+        let proof_number =
+            match self.number {
+                Some(number) => number,
+                None => {
+                    db.prepare_cached("INSERT INTO proof (at, receiver, raw) VALUES (?1, ?2, ?3)")?
+                        .execute(params![milliseconds(self.proof.at), self.proof.receiver, self.proof.raw])?;
+                    *self.number.insert(db.last_insert_rowid())
+                }
+            };
+        db.prepare_cached(
+            "UPDATE dispatch SET verdict = ?5, code = ?6, reason = ?7, decided = ?8, element = ?9, proof = ?10
+             WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND stream = ?4",
+        )?
+        .execute(params![
+            channel,
+            line.id.as_str(),
+            digest,
+            stream,
+            verdict_number(line.verdict),
+            line.code,
+            line.reason,
+            line.at,
+            line.element,
+            proof_number,
+        ])?;
+        self.acknowledges(db, stream)?;
+        applied.settled += 1;
+        applied.rejected += usize::from(line.verdict == Verdict::Rejected);
+        if answered(db, channel, &key)? != Answered::No {
+            let sent = params![channel, key.id.as_str(), key.digest, SENT];
+            // One that is being sent again is looked at when that is done.
+            db.prepare_cached(
+                "UPDATE retained SET due = 0 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND EXISTS
+                    (SELECT 1 FROM outgoing o WHERE o.channel = ?1 AND o.id = ?2 AND o.digest = ?3 AND o.state = ?4)",
+            )?
+            .execute(sent)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -186,7 +186,7 @@ mod tests {
         let digest = content_digest(text.as_bytes());
         let key = Key { channel: "central".to_owned(), id: id(text), signer: "/CN=x".to_owned(), digest };
         let (facts, signer) = (Facts::at(SystemTime::now()), "CN=x".to_owned());
-        let acknowledge = Acknowledge { destination: "/queue/back".to_owned(), signer, sequence: None, code: None };
+        let acknowledge = Acknowledge { destination: "/queue/back".to_owned(), signer, code: None };
         let entry = Entry {
             key: &key,
             disposition: &Disposition::Stored,
@@ -196,6 +196,7 @@ mod tests {
             again: false,
             raw_digest: None,
             resolves: None,
+            sequence: None,
             acknowledge: Some(&acknowledge),
         };
         journal.commit(&[entry], &[]).unwrap();
