@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use ::message::{MessageId, Output, content_digest};
 use ::spool::journal::{Dispatch, Journal, Prepared, PreparedKey, Sent};
 
-use crate::clock::{own_cpu, resident_peak};
+use crate::clock::{own_cpu, own_resident};
 use crate::end_to_end::{Between, Sites};
 use crate::image::Image;
 use crate::installation::{Running, until};
@@ -129,10 +129,10 @@ fn journal(report: &mut Report, folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let journal = Journal::open(&folder.join("journal")).unwrap();
     let first = record(&journal, 0..SAMPLE);
-    let memory = resident_peak(std::process::id());
+    let memory = own_resident();
     record(&journal, SAMPLE..total - SAMPLE);
     let last = record(&journal, total - SAMPLE..total);
-    let more = resident_peak(std::process::id()).saturating_sub(memory);
+    let more = own_resident().saturating_sub(memory);
     report.figure("CPU of a message in the journal, the first 20,000", first * 1e6, "us");
     report.figure("CPU of a message in the journal, the last 20,000", last * 1e6, "us");
     report.goal("more memory with all of them retained", more as f64 / 1e6, "MB", Goal::AtMost(64.0));

@@ -34,8 +34,18 @@ pub(crate) fn cpu_of(id: u32) -> (f64, f64) {
 
 /// The most memory that the process `id` has had resident, in bytes.
 pub(crate) fn resident_peak(id: u32) -> u64 {
+    status(id, "VmHWM:")
+}
+
+/// The memory that this process has resident, in bytes.
+pub(crate) fn own_resident() -> u64 {
+    status(std::process::id(), "VmRSS:")
+}
+
+/// A line of the process's status, in bytes.
+fn status(id: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or_default() << 10
 }
 
