@@ -8,7 +8,7 @@ use super::channel::{Stage, is_name};
 use settings::Section;
 use settings::values::show_size;
 use settings::{complain, nearest};
-use transport::{Broker, StompBroker};
+use transport::{Broker, Destination, StompBroker};
 
 pub(super) fn check(config: &Config, root: &Section<'_, '_>) {
     names(root);
@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config, root: &Section<'_, '_>) {
     plugins(config, root);
     shared_files(config, root);
     shared_acknowledgements(config, root);
+    acknowledgements_among_records(config, root);
 }
 
 /// Names of brokers and channels are words, and no sender is called like a receiver: commands take channel names.
@@ -216,6 +217,35 @@ fn shared_acknowledgements(config: &Config, root: &Section<'_, '_>) {
             let problem = format!("is that of [send.{other}], which has another credential or trust");
             let remedy = "name a queue for each, or give both the same credential and trust";
             root.complain_at(&["send", name, "acknowledgements", "from"], complain(problem, remedy));
+        }
+    }
+}
+/// Acknowledgements and records in one queue: each side would take what is meant for the other.
+fn acknowledgements_among_records(config: &Config, root: &Section<'_, '_>) {
+    let of_records = |broker: &str, destination: &Destination| {
+        let sender = config.senders.iter().find(|(_, sender)| {
+            sender.broker == broker
+                && std::iter::once(&sender.destination).chain(sender.routes.values()).any(|it| it == destination)
+        });
+        let receiver = config.receivers.iter().find(|(_, it)| it.broker == broker && it.destination == *destination);
+        let sender = sender.map(|(name, _)| format!("send.{name}"));
+        sender.or_else(|| receiver.map(|(name, _)| format!("receive.{name}")))
+    };
+    let complaint = |section: String| {
+        let problem = format!("is where the records of [{section}] go");
+        complain(problem, "name a queue that nothing but acknowledgements goes to")
+    };
+    for (name, sender) in &config.senders {
+        let Some(awaited) = sender.awaited() else { continue };
+        if let Some(section) = of_records(&sender.broker, &awaited.from) {
+            root.complain_at(&["send", name, "acknowledgements", "from"], complaint(section));
+        }
+    }
+    for (name, receiver) in &config.receivers {
+        for (signer, destination) in &receiver.acknowledgements {
+            if let Some(section) = of_records(&receiver.broker, destination) {
+                root.complain_at(&["receive", name, "acknowledgements", &signer.line()], complaint(section));
+            }
         }
     }
 }

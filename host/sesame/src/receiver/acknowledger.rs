@@ -4,6 +4,7 @@
 //! A task of its own with a connection of its own, so that a broker that takes none keeps no message from being received.
 //! What cannot be sent stays in the journal; a destination that is refused keeps no other from being served.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use message::acknowledgement::{Acknowledgement, CONTENT_TYPE, MOST_BYTES, MOST_L
 use message::cause::chain;
 use smime::{Peer, SealError, SealPolicy, Sealer, ToSeal};
 use spool::journal::{JournalError, Owed};
-use transport::{Connected, Destination, Identity, Link, Outbound, SendFailure};
+use transport::{Connected, Destination, Identity, Link, Outbound, Proof, QueueAnswer, SendFailure};
 
 /// How long acknowledgements are collected.
 const COLLECT: Duration = Duration::from_secs(1);
@@ -56,6 +57,8 @@ enum NotSent {
     Seal(#[from] SealError),
     #[error("{0}")]
     TooLarge(String),
+    #[error("{0}")]
+    NoQueue(String),
     #[error(transparent)]
     Broker(#[from] SendFailure),
     #[error("Sesame failed on it; please report it with the log")]
@@ -69,6 +72,8 @@ struct State {
     used: Option<Instant>,
     /// Destinations that were refused, and until when they rest.
     resting: Vec<(String, Instant)>,
+    /// Destinations that keep what they are sent, as the broker of the session says.
+    fit: HashSet<String>,
 }
 
 impl Acknowledger {
@@ -150,9 +155,16 @@ impl Acknowledger {
         let (id, body) = sealed.await.map_err(|_| NotSent::Panicked)??;
         let connected = match state.session.take() {
             Some(session) => session,
-            None => self.link.connect().await,
+            None => {
+                state.fit.clear();
+                self.link.connect().await
+            }
         };
         let session = state.session.insert(connected);
+        if !state.fit.contains(destination) {
+            self.look_at(session, &to).await.map_err(NotSent::NoQueue)?;
+            state.fit.insert(destination.to_owned());
+        }
         let message = Outbound { destination: to, id, headers: Vec::new(), body };
         if let Some(why) = session.session.too_large(&message) {
             return Err(NotSent::TooLarge(why));
@@ -166,6 +178,21 @@ impl Acknowledger {
         paid.await.map_err(|_| NotSent::Panicked)??;
         tracing::info!(channel = %self.channel, destination, %broker, messages = sent, "acknowledgements sent");
         Ok(sent)
+    }
+
+    /// Whether a destination keeps what it is sent, where a receipt is no proof of that.
+    async fn look_at(&self, session: &Connected, destination: &Destination) -> Result<(), String> {
+        let lenient = match session.session.proof(destination) {
+            Proof::Receipt => return Ok(()),
+            // Sending declares the queue.
+            Proof::QueueOrReceipt => true,
+            Proof::Queue => false,
+        };
+        match self.link.ask(session, destination, lenient).await {
+            QueueAnswer::There => Ok(()),
+            QueueAnswer::Denied(_) | QueueAnswer::Unclear(_) if lenient => Ok(()),
+            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => Err(why),
+        }
     }
 
     /// The oldest acknowledgements for a destination. Those for one that the configuration no longer has go nowhere.

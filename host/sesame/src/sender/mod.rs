@@ -46,6 +46,7 @@ use report::Report;
 pub use retention::Retention;
 pub(crate) use sealing::{destinations, seal_policy};
 use settle::Settlement;
+pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 

@@ -121,12 +121,15 @@ impl Retention {
         if let Err(error) = self.look_who_acknowledges() {
             self.report("cannot read the journal", &chain(&error));
         }
-        self.notice();
+        self.news.notify_one();
     }
 
-    /// Something is due now.
-    pub(super) fn notice(&self) {
-        self.news.notify_one();
+    /// Messages were sent and are kept; `answered`: some of them are acknowledged already. A look in between is only needed
+    /// where a message is due before the next one.
+    pub(super) fn kept(&self, answered: bool) {
+        if answered || self.repeat_after < LOOK {
+            self.news.notify_one();
+        }
     }
 
     /// Looks at what is due, until a stop is asked for.

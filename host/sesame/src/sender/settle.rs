@@ -2,7 +2,7 @@
 //!
 //! A message that is never sent goes to the reject queue with the reason, durable before its element is removed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
@@ -152,8 +152,8 @@ impl Settlement {
             }
         }
         match (self.state.journal.record_sent(self.channel.name(), &sent), &self.retention) {
-            (Ok(true), Some(retention)) => retention.notice(),
-            (Ok(_), _) => {}
+            (Ok(answered), Some(retention)) => retention.kept(answered),
+            (Ok(_), None) => {}
             (Err(error), _) => {
                 let error = message::cause::chain(&error);
                 tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
@@ -419,27 +419,8 @@ impl Settlement {
         commit
     }
 
-    fn rejection(&self, id: &MessageId, (code, why): (Code, &str), body: &[u8], findings: &[Finding]) -> Commit {
-        let digest = content_digest(body);
-        let element = NewElement {
-            queue: self.reject.clone(),
-            fields: vec![
-                ("body", body.to_vec()),
-                ("signer", b"Not available.".to_vec()),
-                ("empaid", id.as_str().as_bytes().to_vec()),
-                ("error", code.because(why).into_bytes()),
-                ("findings", findings_json(findings)),
-            ],
-        };
-        let mut facts = Facts::at(SystemTime::now());
-        facts.payload_bytes = body.len() as u64;
-        facts.reason = Some(why.to_owned());
-        let disposition = Disposition::Rejected { code };
-        let mut commit = Commit::new(self.key(id, digest), disposition, vec![element], facts);
-        // A crash before the element was removed must not make a second copy.
-        commit.redelivered = true;
-        commit.raw_digest = Some(digest);
-        commit
+    fn rejection(&self, id: &MessageId, why: (Code, &str), body: &[u8], findings: &[Finding]) -> Commit {
+        rejection((&self.channel, &self.reject), id, why, body, findings)
     }
 
     async fn commit(&self, commit: Commit) -> Result<Stored, CommitError> {
@@ -450,4 +431,34 @@ impl Settlement {
         self.state.engine.submit_with(commit, done);
         answer.await.unwrap_or(Err(CommitError::Stopped))
     }
+}
+
+/// Puts a message of a channel into the reject queue of its sender.
+pub(crate) fn rejection(
+    (channel, reject): (&Channel, &Path),
+    id: &MessageId,
+    (code, why): (Code, &str),
+    body: &[u8],
+    findings: &[Finding],
+) -> Commit {
+    let digest = content_digest(body);
+    let element = NewElement {
+        queue: reject.to_owned(),
+        fields: vec![
+            ("body", body.to_vec()),
+            ("signer", b"Not available.".to_vec()),
+            ("empaid", id.as_str().as_bytes().to_vec()),
+            ("error", code.because(why).into_bytes()),
+            ("findings", findings_json(findings)),
+        ],
+    };
+    let mut facts = Facts::at(SystemTime::now());
+    facts.payload_bytes = body.len() as u64;
+    facts.reason = Some(why.to_owned());
+    let key = Key { channel: channel.to_string(), id: id.clone(), signer: String::new(), digest };
+    let mut commit = Commit::new(key, Disposition::Rejected { code }, vec![element], facts);
+    // A crash before the element was removed must not make a second copy.
+    commit.redelivered = true;
+    commit.raw_digest = Some(digest);
+    commit
 }

@@ -1,9 +1,11 @@
 //! Receives the acknowledgements for senders: verifies each message, takes what fits what was sent, and drops the rest.
 //!
-//! Senders that name the same source at one broker share a listener, since each acknowledgement is delivered once. Whatever
-//! is not a signed acknowledgement of an expected receiver is acknowledged to the broker and forgotten: it is logged once
-//! and counted, and changes nothing.
+//! Senders that name the same source at one broker share a listener, since each acknowledgement is delivered once. An
+//! acknowledgement that does not count is acknowledged to the broker and forgotten: it is logged once and counted, and
+//! changes nothing. What is no acknowledgement at all may be a record that someone misses: it goes to the reject queue of the
+//! sender. What is too large to be read stays with the broker.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,11 +14,13 @@ use tokio::sync::watch;
 
 use crate::channel::{Channel, OpenSpool, Waits};
 use crate::receiver::positions::ChannelPositions;
-use crate::sender::Retention;
+use crate::sender::{Retention, rejection};
 use crate::shutdown::Shutdown;
 use message::acknowledgement::{Acknowledgement, MOST_BYTES, is_acknowledgement};
 use message::cause::chain;
+use message::{Code, MessageId};
 use smime::{OpenError, OpenPolicy, Opened};
+use spool::CommitError;
 use spool::journal::{Applied, JournalError, Proof};
 use transport::{AckToken, Bookmark, Connected, Delivery, Destination, Identity, Link, SendFailure};
 use trust::{DistinguishedName, RecipientSource};
@@ -58,6 +62,8 @@ pub(super) struct Waiting {
     pub(super) channel: Channel,
     pub(super) expected: Expected,
     pub(super) state: Arc<OpenSpool>,
+    /// The reject queue.
+    pub(super) reject: PathBuf,
     pub(super) retention: Arc<Retention>,
 }
 
@@ -76,6 +82,20 @@ pub(super) struct Listener {
 /// What a delivery says is durable, or it says nothing that is to be kept. Made by [`Listener::apply`] and where something
 /// is ignored.
 struct Taken;
+
+/// Why a delivery cannot be dealt with now; it comes again.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A fault on our side, such as an outdated CRL.
+    #[error("acknowledgements cannot be verified")]
+    Unverifiable(#[source] OpenError),
+    #[error(transparent)]
+    Reject(#[from] CommitError),
+    #[error("Sesame failed on it; please report it with the log")]
+    Panicked,
+}
 
 /// Why a session ended.
 enum Ended {
@@ -163,24 +183,24 @@ impl Listener {
     }
 
     /// Takes one delivery, and acknowledges it to the broker once what it says is durable.
-    async fn take(self: &Arc<Self>, delivery: Delivery) -> Result<(), JournalError> {
+    async fn take(self: &Arc<Self>, delivery: Delivery) -> Result<(), NotTaken> {
+        let id = delivery.id().map_or_else(MessageId::absent, MessageId::from_peer);
         let Delivery { body, oversized, unreadable, token, .. } = delivery;
-        let why = match (oversized, unreadable) {
-            (Some(bytes), _) => Some(("it is too large", format!("{bytes} bytes"))),
-            (None, Some(why)) => Some(("it cannot be read", why)),
-            (None, None) => None,
-        };
-        let taken = if let Some((kind, detail)) = why {
-            self.ignore(kind, &detail)
-        } else if body.is_empty() {
+        if let Some(bytes) = oversized {
+            let detail = format!("{bytes} bytes; it stays with the broker: remove it there");
+            self.ignore("it is larger than max-frame", &detail);
+            return Ok(());
+        }
+        let taken = if body.is_empty() {
             // A ping.
             Taken
         } else {
             let listener = Arc::clone(self);
-            match tokio::task::spawn_blocking(move || listener.apply(&body)).await {
-                Ok(taken) => taken?,
-                Err(_) => self.ignore("Sesame failed on it; please report it with the log", ""),
-            }
+            let applied = tokio::task::spawn_blocking(move || match unreadable {
+                Some(why) => listener.set_aside(&id, (Code::NotBase64, "it cannot be read", &why), &body),
+                None => listener.apply(&id, &body),
+            });
+            applied.await.unwrap_or(Err(NotTaken::Panicked))?
         };
         if let Err(error) = confirm(token, taken) {
             tracing::debug!(channel = self.name(), %error, "ACK not sent");
@@ -189,18 +209,22 @@ impl Listener {
     }
 
     /// Takes what an acknowledgement message says. Blocks.
-    fn apply(&self, raw: &[u8]) -> Result<Taken, JournalError> {
+    fn apply(&self, id: &MessageId, raw: &[u8]) -> Result<Taken, NotTaken> {
         let opened = match self.open(raw) {
             Ok(opened) => opened,
-            Err(error) => return Ok(self.ignore("it is not signed as it must be", &chain(&error))),
+            Err(error) if error.is_ours() => return Err(NotTaken::Unverifiable(error)),
+            Err(error) => {
+                return self.set_aside(id, (error.code(), "it is not signed as it must be", &chain(&error)), raw);
+            }
         };
         let signer = &opened.signer().subject;
+        if !opened.content_type().is_some_and(is_acknowledgement) {
+            let why = "it is a message and no acknowledgement";
+            return self.set_aside(id, (Code::Misdirected, why, &signer.line()), raw);
+        }
         let expecting: Vec<_> = self.channels.iter().filter(|waiting| waiting.expected.contains(signer)).collect();
         if expecting.is_empty() {
-            return Ok(self.ignore("its signer is not an expected receiver", &signer.line()));
-        }
-        if !opened.content_type().is_some_and(is_acknowledgement) {
-            return Ok(self.ignore("it is a message and no acknowledgement", &signer.line()));
+            return Ok(self.ignore("its signer is not an expected receiver; see `receivers`", &signer.line()));
         }
         let lines = match Acknowledgement::parse(opened.payload()) {
             Ok(lines) => lines,
@@ -221,6 +245,22 @@ impl Listener {
             self.ignore("it acknowledges messages that were not sent, or that are no longer known", &receiver);
         }
         Ok(Taken)
+    }
+
+    /// Keeps what is no acknowledgement: `from` may be a queue of others.
+    fn set_aside(
+        &self,
+        id: &MessageId,
+        (code, reason, detail): (Code, &'static str, &str),
+        raw: &[u8],
+    ) -> Result<Taken, NotTaken> {
+        if let Some(first) = self.first() {
+            let detail = message::text::one_line(detail, 500);
+            let why = format!("{reason}: {detail}; it came from {}, where acknowledgements are expected", self.from);
+            let commit = rejection((&first.channel, &first.reject), id, (code, &why), raw, &[]);
+            let _ = first.state.engine.submit(commit).wait()?;
+        }
+        Ok(self.ignore(reason, detail))
     }
 
     fn open(&self, raw: &[u8]) -> Result<Opened, OpenError> {

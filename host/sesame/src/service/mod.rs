@@ -398,5 +398,5 @@ fn waiting(
         _ => Expected::Named(named),
     };
     let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
-    Ok(Waiting { channel: channel.clone(), expected, state, retention })
+    Ok(Waiting { channel: channel.clone(), expected, state, reject: settings.reject.clone(), retention })
 }
