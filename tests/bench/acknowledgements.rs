@@ -50,8 +50,8 @@ pub(crate) fn measure(report: &mut Report) {
     journal(report, &image.path().join("retained"));
 }
 
-/// Sites of one round. The sender waits for acknowledgements, if `asked`.
-fn sites(broker: &Broker, root: &Path, name: &str, asked: bool) -> (Sites, String) {
+/// Sites of one round. The sender waits for acknowledgements, if `asked`; `more` are further lines about that.
+fn sites(broker: &Broker, root: &Path, name: &str, (asked, more): (bool, &str)) -> (Sites, String) {
     let destination = format!("/queue/sesame.figures.{name}");
     let from = format!("/queue/sesame.figures.{name}.acknowledgements");
     broker.declare(&destination);
@@ -59,7 +59,7 @@ fn sites(broker: &Broker, root: &Path, name: &str, asked: bool) -> (Sites, Strin
     let (mut send, mut receive) = (String::new(), String::new());
     if asked {
         broker.declare(&from);
-        send = format!("[send.cpu.acknowledgements]\nmode = \"required\"\nfrom = \"{from}\"\nrepeat-after = \"10s\"\n");
+        send = format!("[send.cpu.acknowledgements]\nmode = \"required\"\nfrom = \"{from}\"\n{more}");
         receive = format!("[receive.central.acknowledgements]\n\"{sender}\" = \"{from}\"\n");
     }
     let between = Between::rabbitmq(broker, &destination);
@@ -68,7 +68,7 @@ fn sites(broker: &Broker, root: &Path, name: &str, asked: bool) -> (Sites, Strin
 
 /// CPU seconds of a message, of both processes together.
 fn cpu(broker: &Broker, root: &Path, name: &str, asked: bool, count: u32) -> f64 {
-    let (sites, _) = sites(broker, root, name, asked);
+    let (sites, _) = sites(broker, root, name, (asked, ""));
     let (mut receiver, mut sender) = (sites.receiver.start(&["receive"]), sites.sender.start(&["send", "--watch"]));
     let mut pass = |numbers: std::ops::Range<u32>| {
         sites.fill(&numbers);
@@ -106,7 +106,7 @@ fn retained(sites: &Sites) -> usize {
 
 /// How many of a hundred messages arrive that another client took out of the broker.
 fn repaired(broker: &Broker, root: &Path) -> usize {
-    let (sites, destination) = sites(broker, root, "lost", true);
+    let (sites, destination) = sites(broker, root, "lost", (true, "repeat-after = \"10s\"\n"));
     let sender = sites.sender.start(&["send", "--watch"]);
     sites.fill(&(0..LOST));
     until("the receipts", LIMIT, || retained(&sites) == LOST as usize && queues::outgoing(&sites.outgoing).is_empty());
