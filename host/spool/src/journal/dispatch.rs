@@ -1,26 +1,22 @@
-//! What a sender sent, numbered, and what its receivers said of it; and the sent messages that are kept until then.
+//! What a sender sent, numbered, and what its receivers said of it.
 //!
 //! A *stream* is what one channel sends to one destination; its name is random, so that a sender with a new journal begins
 //! a new stream. A *dispatch* is one SEND of a prepared message: a part of it to one destination. Both are written in the
 //! transaction that makes a message prepared, so that every attempt has the same number.
 //!
-//! A message is *retained* after it was sent until all its dispatches are acknowledged. `due` says when to look at it
-//! again: to end it, once everything is acknowledged, or to send it once more.
+//! `retained.rs` has the messages that are kept until all their dispatches are acknowledged.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::schema::{Kind, known, number};
-use super::sender::{PREPARED, PreparedKey, REJECTED, SENT, free_payloads};
+use super::schema::{Kind, known};
+use super::sender::PreparedKey;
 use super::stages::exists;
-use super::{Journal, JournalError, milliseconds, moment};
+use super::{Journal, JournalError, milliseconds, retained};
 use message::acknowledgement::{Acknowledgement, ContentDigest, Sequence, Verdict};
 use message::{MessageId, hex};
-
-/// A time that never comes.
-const NEVER: i64 = i64::MAX;
 
 /// One SEND of a prepared message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,34 +69,6 @@ pub enum Answered {
     Delivered,
     /// At least one rejected a part of it, for this reason.
     Rejected(String),
-}
-
-/// A retained message to be looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// The message and its content.
-    pub key: PreparedKey,
-    /// Its element in the outgoing queue.
-    pub element: String,
-    /// How often it was sent again.
-    pub repeats: u32,
-    /// When it was sent first.
-    pub since: SystemTime,
-    /// What its receivers said.
-    pub answered: Answered,
-    /// Whether it is recorded as rejected, so that only the end of its retention is missing.
-    pub rejected: bool,
-}
-
-/// How many sent messages wait for an acknowledgement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retained {
-    /// All of them.
-    pub messages: u64,
-    /// Those that were sent as often as allowed and wait no longer for a time.
-    pub overdue: u64,
-    /// When the oldest was sent.
-    pub oldest: Option<SystemTime>,
 }
 
 /// What a receiver said of one dispatch.
@@ -175,157 +143,6 @@ impl Journal {
         })
     }
 
-    /// Retained messages of a channel to be looked at until `now`, the longest due first, at most `limit`.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn due(&self, channel: &str, now: SystemTime, limit: usize) -> Result<Vec<Due>, JournalError> {
-        self.read(|db| {
-            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
-            let mut statement = db.prepare_cached(
-                "SELECT id, digest, repeats, since FROM retained WHERE channel = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
-            )?;
-            let rows = statement
-                .query_map(params![channel, milliseconds(now), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                    let id: String = row.get(0)?;
-                    let key = PreparedKey { id: MessageId::from_peer(&id), digest: row.get(1)? };
-                    Ok((key, row.get(2)?, moment(row.get(3)?)))
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            rows.into_iter()
-                .map(|(key, repeats, since)| {
-                    let answered = answered(db, channel, &key)?;
-                    let (element, state) = outgoing(db, channel, &key)?;
-                    Ok(Due { key, element, repeats, since, answered, rejected: state == REJECTED })
-                })
-                .collect()
-        })
-    }
-
-    /// What the receivers of a message said.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn answered(&self, channel: &str, key: &PreparedKey) -> Result<Answered, JournalError> {
-        self.read(|db| match known(db, Kind::Channel, channel)? {
-            Some(channel) => answered(db, channel, key),
-            None => Ok(Answered::No),
-        })
-    }
-
-    /// When the next retained message of a channel is due, if any is.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn next_due(&self, channel: &str) -> Result<Option<SystemTime>, JournalError> {
-        self.read(|db| {
-            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(None) };
-            let due: Option<i64> = db
-                .prepare_cached("SELECT min(due) FROM retained WHERE channel = ?1")?
-                .query_row([channel], |row| row.get(0))?;
-            Ok(due.filter(|due| *due != NEVER).map(moment))
-        })
-    }
-
-    /// Makes a retained message one that is prepared, to be sent again under the same ids and numbers. If it was not sent
-    /// by `due`, it is looked at again.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
-        self.write(|db| {
-            let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, repeats = repeats + 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
-            set_state(db, channel, key, PREPARED)
-        })
-    }
-
-    /// Undoes [`Journal::repeat`] for a message that could not be put back into the queue; it is looked at again at `due`.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn undo_repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
-        self.write(|db| {
-            let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, repeats = max(repeats - 1, 0)
-                 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
-            set_state(db, channel, key, SENT)
-        })
-    }
-
-    /// Sets when a retained message is looked at again.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn set_due(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
-        self.write(|db| {
-            let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached("UPDATE retained SET due = ?4 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
-                .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
-            Ok(())
-        })
-    }
-
-    /// Ends retained messages: their content is gone, or durable elsewhere.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn end_retained(&self, channel: &str, keys: &[PreparedKey]) -> Result<(), JournalError> {
-        self.write_unsynced(|db| {
-            let channel = number(db, Kind::Channel, channel)?;
-            for key in keys {
-                free_payloads(db, channel, key)?;
-                db.prepare_cached("DELETE FROM retained WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
-                    .execute(params![channel, key.id.as_str(), key.digest])?;
-            }
-            Ok(())
-        })
-    }
-
-    /// How many sent messages of a channel wait for an acknowledgement.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn retained(&self, channel: &str) -> Result<Retained, JournalError> {
-        self.read(|db| {
-            if !exists(db, "retained")? {
-                return Ok(Retained::default());
-            }
-            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Retained::default()) };
-            db.prepare_cached(
-                "SELECT count(*), coalesce(sum(overdue), 0), min(since) FROM retained WHERE channel = ?1",
-            )?
-            .query_row([channel], |row| {
-                Ok(Retained {
-                    messages: row.get::<_, i64>(0)?.unsigned_abs(),
-                    overdue: row.get::<_, i64>(1)?.unsigned_abs(),
-                    oldest: row.get::<_, Option<i64>>(2)?.map(moment),
-                })
-            })
-        })
-    }
-
-    /// Marks a retained message as overdue: it was sent as often as allowed. It stays retained.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn mark_overdue(&self, channel: &str, key: &PreparedKey) -> Result<(), JournalError> {
-        self.write(|db| {
-            let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, overdue = 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, NEVER])?;
-            Ok(())
-        })
-    }
-
     /// What receivers said of message `id` of a channel and of its parts.
     ///
     /// # Errors
@@ -364,7 +181,8 @@ impl Journal {
     }
 }
 
-fn verdict_of(integer: i64) -> Verdict {
+/// The verdict of a number in a row.
+pub(super) fn verdict_of(integer: i64) -> Verdict {
     match integer {
         1 => Verdict::Accepted,
         2 => Verdict::Duplicate,
@@ -372,6 +190,7 @@ fn verdict_of(integer: i64) -> Verdict {
     }
 }
 
+/// The number of a verdict in a row.
 pub(super) fn verdict_number(verdict: Verdict) -> i64 {
     match verdict {
         Verdict::Accepted => 1,
@@ -462,7 +281,7 @@ pub(super) fn forget(db: &Connection, channel: i64, id: &str, digest: &[u8]) -> 
     Ok(())
 }
 
-fn answered(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Answered> {
+pub(super) fn answered(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Answered> {
     let mut statement =
         db.prepare_cached(&format!("SELECT d.verdict, d.code, d.reason, d.id, {OPEN} FROM dispatch d {OF_WHOLE}"))?;
     let mut rows = statement.query(params![channel, key.id.as_str(), key.digest])?;
@@ -489,51 +308,32 @@ fn answered(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Resul
     })
 }
 
-fn set_state(db: &Connection, channel: i64, key: &PreparedKey, state: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE outgoing SET state = ?4 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
-        .execute(params![channel, key.id.as_str(), key.digest, state])?;
-    Ok(())
+/// A dispatch that a line names.
+struct Named {
+    digest: [u8; 32],
+    verdict: Option<Verdict>,
+    /// Its message.
+    whole: PreparedKey,
 }
 
-/// Whether a message is retained.
-pub(super) fn is_retained(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM retained WHERE channel = ?1 AND id = ?2 AND digest = ?3")?.exists(params![
-        channel,
-        key.id.as_str(),
-        key.digest
-    ])
-}
-
-/// Element and state of a message.
-fn outgoing(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<(String, i64)> {
-    let found = db
-        .prepare_cached("SELECT element, state FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
-        .query_row(params![channel, key.id.as_str(), key.digest], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(found.unwrap_or_default())
-}
-
-/// Keeps a sent message until it is acknowledged, and makes it due after `wait`, doubled with each repeat. One that is
-/// acknowledged already is due at once; whether it is.
-pub(super) fn retain(
+/// The dispatch that a line names.
+fn find(
     db: &Connection,
-    channel: i64,
-    key: &PreparedKey,
-    at: SystemTime,
-    wait: Duration,
-) -> rusqlite::Result<bool> {
-    let (at, wait) = (milliseconds(at), i64::try_from(wait.as_millis()).unwrap_or(i64::MAX >> 16));
+    (channel, stream): (i64, i64),
+    line: &Acknowledgement,
+    sequence: &Sequence,
+) -> rusqlite::Result<Option<Named>> {
+    let number = i64::try_from(sequence.number()).unwrap_or(0);
     db.prepare_cached(
-        "INSERT INTO retained (channel, id, digest, due, repeats, since, overdue) VALUES (?1, ?2, ?3, ?4 + ?5, 0, ?4, 0)
-         ON CONFLICT (channel, id, digest) DO UPDATE SET due = ?4 + ?5 * (1 << min(repeats, 16))",
+        "SELECT digest, verdict, whole, whole_digest FROM dispatch
+         WHERE channel = ?1 AND id = ?2 AND stream = ?3 AND sequence = ?4",
     )?
-    .execute(params![channel, key.id.as_str(), key.digest, at, wait])?;
-    let answered = answered(db, channel, key)? != Answered::No;
-    if answered {
-        db.prepare_cached("UPDATE retained SET due = 0 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
-            .execute(params![channel, key.id.as_str(), key.digest])?;
-    }
-    Ok(answered)
+    .query_row(params![channel, line.id.as_str(), stream, number], |row| {
+        let whole: String = row.get(2)?;
+        let whole = PreparedKey { id: MessageId::from_peer(&whole), digest: row.get(3)? };
+        Ok(Named { digest: row.get(0)?, verdict: row.get::<_, Option<i64>>(1)?.map(verdict_of), whole })
+    })
+    .optional()
 }
 
 /// An acknowledgement message whose lines are taken.
@@ -581,19 +381,8 @@ impl<'a> Batch<'a> {
             applied.unknown += 1;
             return Ok(());
         };
-        let mut find = db.prepare_cached(
-            "SELECT digest, verdict, whole, whole_digest FROM dispatch
-             WHERE channel = ?1 AND id = ?2 AND stream = ?3 AND sequence = ?4",
-        )?;
-        let count = i64::try_from(sequence.number()).unwrap_or(0);
-        let found = find
-            .query_row(params![channel, line.id.as_str(), stream, count], |row| {
-                let whole: String = row.get(2)?;
-                let key = PreparedKey { id: MessageId::from_peer(&whole), digest: row.get(3)? };
-                Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Option<i64>>(1)?, key))
-            })
-            .optional()?;
-        let Some((digest, verdict, key)) = found else {
+        let found = find(db, (channel, stream), line, sequence)?;
+        let Some(Named { digest, verdict, whole: key }) = found else {
             applied.unknown += 1;
             return Ok(());
         };
@@ -602,7 +391,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         }
         // A receiver that took a message in the end has it, whatever it said before.
-        let corrected = verdict.map(verdict_of) == Some(Verdict::Rejected) && line.verdict != Verdict::Rejected;
+        let corrected = verdict == Some(Verdict::Rejected) && line.verdict != Verdict::Rejected;
         if verdict.is_some() && !corrected {
             applied.repeated += 1;
             return Ok(());
@@ -636,13 +425,7 @@ impl<'a> Batch<'a> {
         applied.settled += 1;
         applied.rejected += usize::from(line.verdict == Verdict::Rejected);
         if answered(db, channel, &key)? != Answered::No {
-            let sent = params![channel, key.id.as_str(), key.digest, SENT];
-            // One that is being sent again is looked at when that is done.
-            db.prepare_cached(
-                "UPDATE retained SET due = 0 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND EXISTS
-                    (SELECT 1 FROM outgoing o WHERE o.channel = ?1 AND o.id = ?2 AND o.digest = ?3 AND o.state = ?4)",
-            )?
-            .execute(sent)?;
+            retained::answered(db, channel, &key)?;
         }
         Ok(())
     }
@@ -652,7 +435,7 @@ impl<'a> Batch<'a> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::{Prepared, Sent};
+    use super::super::{Prepared, Retained, Sent};
     use super::*;
     use message::{Fate, Output, content_digest};
 
@@ -720,6 +503,10 @@ mod tests {
     fn tell(journal: &Journal, lines: &[Acknowledgement]) -> Applied {
         let proof = Proof { receiver: "CN=central", raw: b"sealed", at: SystemTime::now() };
         journal.take_acknowledgements("c", &proof, lines).unwrap()
+    }
+
+    fn said_of(journal: &Journal, text: &str) -> Answered {
+        journal.read(|db| answered(db, known(db, Kind::Channel, "c")?.unwrap(), &key(text))).unwrap()
     }
 
     const LATER: Duration = Duration::from_secs(3600);
@@ -793,12 +580,12 @@ mod tests {
             Acknowledgement { sequence: None, ..right.clone() },
         ];
         assert_eq!(tell(&journal, &lines), Applied { other_content: 1, unknown: 4, ..Applied::default() });
-        assert_eq!(journal.answered("c", &key("a")).unwrap(), Answered::No);
+        assert_eq!(said_of(&journal, "a"), Answered::No);
         let proofs = || journal.read(|db| db.query_row("SELECT count(*) FROM proof", [], |row| row.get::<_, i64>(0)));
         assert_eq!(proofs().unwrap(), 0, "a proof of nothing is not kept");
         let twice = [right.clone(), Acknowledgement { verdict: Verdict::Rejected, ..right }];
         assert_eq!(tell(&journal, &twice), Applied { settled: 1, repeated: 1, ..Applied::default() });
-        assert_eq!(journal.answered("c", &key("a")).unwrap(), Answered::Delivered, "what was taken stays taken");
+        assert_eq!(said_of(&journal, "a"), Answered::Delivered, "what was taken stays taken");
         assert_eq!(proofs().unwrap(), 1);
     }
 
@@ -896,11 +683,11 @@ mod tests {
         let sent = prepare(&journal, "a", vec![optional(TO), optional(OTHER)]);
         send(&journal, "a", LATER);
         tell(&journal, &[line(&sent[0], Verdict::Accepted)]);
-        assert_eq!(journal.answered("c", &key("a")).unwrap(), Answered::Delivered);
+        assert_eq!(said_of(&journal, "a"), Answered::Delivered);
         let required = prepare(&journal, "b", vec![dispatch("b", "b", TO), dispatch("b", "b", OTHER)]);
         send(&journal, "b", LATER);
         tell(&journal, &[line(&required[0], Verdict::Accepted)]);
-        assert_eq!(journal.answered("c", &key("b")).unwrap(), Answered::No);
+        assert_eq!(said_of(&journal, "b"), Answered::No);
         journal.repeat("c", &key("b"), SystemTime::now() + LATER).unwrap();
         let again = journal.prepared("c", &[key("b")]).unwrap().remove(0).unwrap();
         let open: Vec<bool> = again.dispatches.iter().map(|one| one.open).collect();

@@ -3,8 +3,8 @@
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
 //! steps of a message; `owed.rs` has the acknowledgements that a receiver owes, `gaps.rs` what it misses, `dispatch.rs` the
-//! acknowledgements that a sender waits for, `proofs.rs` those that it keeps as received; `stages.rs` remembers plugins,
-//! `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not access queues: it treats
+//! acknowledgements that a sender waits for, `retained.rs` what it keeps meanwhile, `proofs.rs` those acknowledgements as
+//! received; `stages.rs` remembers plugins, `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not access queues: it treats
 //! elements as text.
 //!
 //! # On disk
@@ -24,6 +24,7 @@ mod owed;
 mod positions;
 mod proofs;
 mod receiver;
+mod retained;
 mod retention;
 mod schema;
 mod sender;
@@ -42,13 +43,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
-pub use dispatch::{Acknowledged, Answered, Applied, Dispatch, Due, Proof, Retained};
+pub use dispatch::{Acknowledged, Answered, Applied, Dispatch, Proof};
 pub use gaps::{Gap, Omitted};
 pub use message::Output;
 pub use owed::{Acknowledge, Owed};
 pub use positions::Position;
 pub use proofs::{KeptProof, Proved};
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
+pub use retained::{Due, Retained};
 pub use retention::Expired;
 pub use sender::{Prepared, PreparedKey, Sent};
 pub use stages::{PipelineStage, StageRow};

@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::dispatch::{verdict_number, verdict_of};
 use super::receiver::{Decision, Disposition, Entry};
 use super::schema::{Kind, known};
 use super::stages::exists;
@@ -110,16 +111,11 @@ impl Journal {
 
 fn owed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Owed> {
     let (id, sequence): (String, Option<String>) = (row.get(2)?, row.get(9)?);
-    let verdict = match row.get(5)? {
-        1 => Verdict::Accepted,
-        2 => Verdict::Duplicate,
-        _ => Verdict::Rejected,
-    };
     let acknowledgement = Acknowledgement {
         id: MessageId::from_peer(&id),
         digest: ContentDigest(row.get(3)?),
         signer: row.get(4)?,
-        verdict,
+        verdict: verdict_of(row.get(5)?),
         code: row.get(6)?,
         reason: row.get(7)?,
         at: String::new(),
@@ -163,11 +159,7 @@ pub(super) fn owe(
         entry.key.id.as_str(),
         entry.key.digest,
         acknowledge.signer,
-        match verdict {
-            Verdict::Accepted => 1,
-            Verdict::Duplicate => 2,
-            Verdict::Rejected => 3,
-        },
+        verdict_number(verdict),
         acknowledge.code.as_ref().filter(|_| rejected),
         entry.facts.reason.as_ref().filter(|_| rejected),
         element,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempts::clear;
 use super::dispatch::{self, Dispatch};
+use super::retained;
 use super::schema::{Kind, known, number, optional_number, text};
 use super::{Journal, JournalError, milliseconds};
 use message::{Fate, MessageId, Output};
@@ -132,7 +133,7 @@ impl Journal {
                     None => finish(db, channel, &sent.key, &ended)?,
                     Some(wait) => {
                         end(db, channel, &sent.key, &ended)?;
-                        answered |= dispatch::retain(db, channel, &sent.key, sent.at, wait)?;
+                        answered |= retained::retain(db, channel, &sent.key, sent.at, wait)?;
                     }
                 }
             }
@@ -242,7 +243,7 @@ fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Op
     let stored: Vec<StoredOutput> = serde_json::from_str(&outputs)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
     let outputs = stored.into_iter().map(|output| load_output(db, output)).collect::<rusqlite::Result<_>>()?;
-    let (dispatches, repeated) = (dispatch::load(db, channel, key)?, dispatch::is_retained(db, channel, key)?);
+    let (dispatches, repeated) = (dispatch::load(db, channel, key)?, retained::is_retained(db, channel, key)?);
     Ok(Some(Prepared {
         key: key.clone(),
         element,
