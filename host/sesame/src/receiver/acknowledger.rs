@@ -17,7 +17,7 @@ use message::acknowledgement::{Acknowledgement, CONTENT_TYPE, MOST_BYTES, MOST_L
 use message::cause::chain;
 use smime::{Peer, SealError, SealPolicy, Sealer, ToSeal};
 use spool::journal::{JournalError, Owed};
-use transport::{Connected, Destination, Identity, Link, Outbound, Proof, QueueAnswer, SendFailure};
+use transport::{Connected, Destination, Identity, Link, Outbound, SendFailure};
 
 /// How long acknowledgements are collected.
 const COLLECT: Duration = Duration::from_secs(1);
@@ -162,7 +162,7 @@ impl Acknowledger {
         };
         let session = state.session.insert(connected);
         if !state.fit.contains(destination) {
-            self.look_at(session, &to).await.map_err(NotSent::NoQueue)?;
+            self.link.first_look(session, &to).await.map_err(NotSent::NoQueue)?;
             state.fit.insert(destination.to_owned());
         }
         let message = Outbound { destination: to, id, headers: Vec::new(), body };
@@ -178,21 +178,6 @@ impl Acknowledger {
         paid.await.map_err(|_| NotSent::Panicked)??;
         tracing::info!(channel = %self.channel, destination, %broker, messages = sent, "acknowledgements sent");
         Ok(sent)
-    }
-
-    /// Whether a destination keeps what it is sent, where a receipt is no proof of that.
-    async fn look_at(&self, session: &Connected, destination: &Destination) -> Result<(), String> {
-        let lenient = match session.session.proof(destination) {
-            Proof::Receipt => return Ok(()),
-            // Sending declares the queue.
-            Proof::QueueOrReceipt => true,
-            Proof::Queue => false,
-        };
-        match self.link.ask(session, destination, lenient).await {
-            QueueAnswer::There => Ok(()),
-            QueueAnswer::Denied(_) | QueueAnswer::Unclear(_) if lenient => Ok(()),
-            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => Err(why),
-        }
     }
 
     /// The oldest acknowledgements for a destination. Those for one that the configuration no longer has go nowhere.

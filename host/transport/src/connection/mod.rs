@@ -23,7 +23,7 @@ pub use closed::{Closed, SendFailure, SubscribeError};
 pub use delivery::{AckToken, Delivery, Subscription};
 
 pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties, too_large};
-pub use proof::{Confirmed, Held, Look, Notices, Proofs, Queues};
+pub use proof::{Confirmed, FirstLook, Held, Look, Notices, Proofs, Queues};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 
 /// The header by which SSM names a message.

@@ -161,18 +161,17 @@ impl<T: Confirmed> Proofs<T> {
     }
 
     async fn first_look(&mut self, destination: Destination) -> Result<(), String> {
-        let lenient = self.proof(&destination) == Proof::QueueOrReceipt;
-        match self.queues.look(&self.link, &destination, true).await {
-            QueueAnswer::There => {
+        match self.queues.link.first_look(&self.link, &destination).await {
+            Ok(FirstLook::Holds) => {
                 self.known.insert(destination, Checked::Fit);
                 Ok(())
             }
-            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) if lenient => {
+            Ok(FirstLook::Unasked(why)) => {
                 self.queues.warn_of_unproved(&destination, &self.link.broker, &why);
                 self.known.insert(destination, Checked::Unasked);
                 Ok(())
             }
-            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => {
+            Err(why) => {
                 self.refused(&destination, &why);
                 Err(why)
             }
@@ -241,7 +240,7 @@ impl<T: Confirmed> Proofs<T> {
             let mut found = Vec::new();
             for destination in destinations {
                 // Without declaring what is gone.
-                let state = queues.look(&link, &destination, false).await;
+                let state = queues.link.look(&link, &destination, false).await;
                 found.push((destination, state));
             }
             found
@@ -303,17 +302,45 @@ impl<T: Confirmed> Proofs<T> {
     }
 }
 
+/// Why a destination may be sent to.
+#[derive(Debug)]
+pub enum FirstLook {
+    /// The broker has its queue, or none is needed.
+    Holds,
+    /// The broker cannot be asked, for this reason; its receipt counts as it is.
+    Unasked(String),
+}
+
+impl Link {
+    /// Whether `destination` holds what it is sent, before the first message. Its queue may be declared by that.
+    ///
+    /// # Errors
+    /// What is wrong with the destination, and what to do.
+    pub async fn first_look(&self, session: &Connected, destination: &Destination) -> Result<FirstLook, String> {
+        let lenient = match session.session.proof(destination) {
+            Proof::Receipt => return Ok(FirstLook::Holds),
+            Proof::QueueOrReceipt => true,
+            Proof::Queue => false,
+        };
+        match self.look(session, destination, true).await {
+            QueueAnswer::There => Ok(FirstLook::Holds),
+            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) if lenient => Ok(FirstLook::Unasked(why)),
+            QueueAnswer::Denied(why) | QueueAnswer::Unclear(why) | QueueAnswer::Wrong(why) => Err(why),
+        }
+    }
+
+    /// Asks for the queue of `destination`, for a while.
+    async fn look(&self, session: &Connected, destination: &Destination, declare: bool) -> QueueAnswer {
+        let asked = tokio::time::timeout(PATIENCE, self.ask(session, destination, declare)).await;
+        asked.unwrap_or_else(|_| QueueAnswer::Unclear("the broker does not answer".to_owned()))
+    }
+}
+
 impl Queues {
     /// Those of the broker of `link`.
     #[must_use]
     pub fn new(link: Arc<Link>, notices: Arc<dyn Notices>) -> Self {
         Self { link, notices, warned: Mutex::default() }
-    }
-
-    /// Asks for the queue of `destination`, which may be declared by that.
-    async fn look(&self, link: &Connected, destination: &Destination, declare: bool) -> QueueAnswer {
-        let asked = tokio::time::timeout(PATIENCE, self.link.ask(link, destination, declare)).await;
-        asked.unwrap_or_else(|_| QueueAnswer::Unclear("the broker does not answer".to_owned()))
     }
 
     fn warn_of_unproved(&self, destination: &Destination, broker: &str, why: &str) {
