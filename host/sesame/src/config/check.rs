@@ -207,11 +207,10 @@ fn shared_files(config: &Config, root: &Section<'_, '_>) {
 /// Senders that take acknowledgements from one source are one receiver to the broker, which needs one identity.
 fn shared_acknowledgements(config: &Config, root: &Section<'_, '_>) {
     for (name, sender) in &config.senders {
-        let Some(awaited) = sender.awaited() else { continue };
-        let others = config.senders.iter().take_while(|(other, _)| *other != name);
-        let clash = others.into_iter().find(|(_, other)| {
-            let same = other.broker == sender.broker && other.awaited().is_some_and(|it| it.from == awaited.from);
-            same && (&other.credential, &other.trust) != (&sender.credential, &sender.trust)
+        let mut others = config.senders.iter().take_while(|(other, _)| *other != name);
+        let clash = others.find(|(_, other)| {
+            other.shares_acknowledgements(sender)
+                && (&other.credential, &other.trust) != (&sender.credential, &sender.trust)
         });
         if let Some((other, _)) = clash {
             let problem = format!("is that of [send.{other}], which has another credential or trust");

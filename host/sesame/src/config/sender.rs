@@ -112,6 +112,13 @@ impl Sender {
         self.acknowledgements.as_ref().filter(|acknowledgements| acknowledgements.mode != Mode::Off)
     }
 
+    /// Whether both wait for acknowledgements from one source.
+    #[must_use]
+    pub fn shares_acknowledgements(&self, other: &Self) -> bool {
+        let both = self.awaited().zip(other.awaited());
+        self.broker == other.broker && both.is_some_and(|(one, other)| one.from == other.from)
+    }
+
     fn check(&self, section: &Section<'_, '_>) {
         if let Some(certificate) = &self.recipient_certificate {
             if *certificate == self.credential.certificate {

@@ -109,6 +109,7 @@ pub struct Sender {
     backlog: Arc<Backlog>,
     dispatch: Dispatch,
     retention: Option<Arc<Retention>>,
+    recipient: Option<Arc<RecipientSource>>,
 }
 
 /// The parts of a [`Sender`].
@@ -195,7 +196,8 @@ impl Sender {
         let window = Arc::new(Mutex::new(Window::new(settings.window as usize)));
         let postponed = Arc::new(Postponed::new(settings.repetition.clone()));
         let report = Arc::new(Report::new(channel.clone()));
-        let sealing = Arc::new(Sealing::new(seal_policy(&settings), identity.credential, identity.trust, recipient));
+        let sealing =
+            Arc::new(Sealing::new(seal_policy(&settings), identity.credential, identity.trust, recipient.clone()));
         let fitness = Arc::new(Fitness::new(channel.clone(), Arc::clone(&sealing)));
         let backlog = Arc::new(Backlog {
             channel: channel.clone(),
@@ -252,7 +254,21 @@ impl Sender {
             workers,
             threads,
         };
-        Self { channel, settings, link, state, pipeline, window, wake, report, fitness, backlog, dispatch, retention }
+        Self {
+            channel,
+            settings,
+            link,
+            state,
+            pipeline,
+            window,
+            wake,
+            report,
+            fitness,
+            backlog,
+            dispatch,
+            retention,
+            recipient,
+        }
     }
 
     /// The channel.
@@ -364,6 +380,18 @@ impl Sender {
     #[must_use]
     pub fn retention(&self) -> Option<&Arc<Retention>> {
         self.retention.as_ref()
+    }
+
+    /// The recipient, if messages are encrypted.
+    #[must_use]
+    pub fn recipient(&self) -> Option<&Arc<RecipientSource>> {
+        self.recipient.as_ref()
+    }
+
+    /// Journal and commit engine of the state directory.
+    #[must_use]
+    pub fn state(&self) -> &Arc<OpenSpool> {
+        &self.state
     }
 
     /// Sends again what is due: once, or while the sender stays.

@@ -15,12 +15,12 @@ use tokio::task::JoinSet;
 use crate::channel::{Channel, Registry, SetupError, trust_settings};
 use crate::config::{self, Config, Credential, Selection, Trust};
 use crate::receiver::{self, Receiver};
-use crate::sender::{Parts, Retention, Sender, Stay, Summary};
+use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::{Outgoing, RetainedElements};
-use transport::{Destination, Link};
+use transport::Link;
 
 mod certificates;
 mod housekeeping;
@@ -330,43 +330,33 @@ fn listeners(
     shared: &Shared,
     senders: &[Arc<Sender>],
 ) -> Result<Vec<Arc<Listener>>, Vec<ChannelError>> {
-    let mut groups: Vec<(Source<'_>, Channel, Vec<Waiting>)> = Vec::new();
-    let mut errors = Vec::new();
+    let mut groups: Vec<(&config::Sender, &config::Acknowledgements, Vec<Waiting>)> = Vec::new();
     for sender in senders {
         let channel = sender.channel();
-        let (Some(settings), Some(retention)) = (config.senders.get(channel.name()), sender.retention()) else {
-            continue;
-        };
+        let Some(settings) = config.senders.get(channel.name()) else { continue };
         let Some(awaited) = settings.awaited() else { continue };
+        let Some(waiting) = waiting(sender, settings, awaited) else { continue };
         let absent = |(name, other): (&String, &config::Sender)| {
-            let same = other.broker == settings.broker && other.awaited().is_some_and(|it| it.from == awaited.from);
-            same && !senders.iter().any(|sender| sender.channel().name() == name)
+            other.shares_acknowledgements(settings) && !senders.iter().any(|sender| sender.channel().name() == name)
         };
         if config.senders.iter().any(absent) {
             // Each acknowledgement is delivered once: those for the others would be lost.
             tracing::debug!(channel = %channel, from = %awaited.from, "acknowledgements are left for a Sesame with all channels that share their source");
             continue;
         }
-        let source = Source {
-            broker: &settings.broker,
-            from: &awaited.from,
-            credential: &settings.credential,
-            trust: &settings.trust,
-        };
-        match waiting(settings, channel, Arc::clone(retention), shared) {
-            Ok(waiting) => match groups.iter_mut().find(|(known, ..)| *known == source) {
-                Some((.., channels)) => channels.push(waiting),
-                None => groups.push((source, channel.clone(), vec![waiting])),
-            },
-            Err(error) => errors.push(ChannelError { channel: channel.clone(), error }),
+        match groups.iter_mut().find(|(known, ..)| known.shares_acknowledgements(settings)) {
+            Some((.., channels)) => channels.push(waiting),
+            None => groups.push((settings, awaited, vec![waiting])),
         }
     }
-    let mut listeners = Vec::new();
-    for (source, channel, channels) in groups {
+    let (mut listeners, mut errors) = (Vec::new(), Vec::new());
+    for (settings, awaited, channels) in groups {
+        let Some(channel) = channels.first().map(|waiting| waiting.channel.clone()) else { continue };
         let made = || {
-            let identity = shared.registry.identity(source.credential, source.trust)?;
-            let link = link(config, source.broker, (source.credential, source.trust), shared)?;
-            Ok(Listener::new(link, source.from.clone(), identity, channels))
+            let own = (&settings.credential, &settings.trust);
+            let identity = shared.registry.identity(own.0, own.1)?;
+            let link = link(config, &settings.broker, own, shared)?;
+            Ok(Listener::new(link, awaited.from.clone(), identity, channels))
         };
         match made() {
             Ok(listener) => listeners.push(Arc::new(listener)),
@@ -376,27 +366,17 @@ fn listeners(
     if errors.is_empty() { Ok(listeners) } else { Err(errors) }
 }
 
-/// Where acknowledgements come from, and who receives them.
-#[derive(PartialEq, Eq)]
-struct Source<'a> {
-    broker: &'a str,
-    from: &'a Destination,
-    credential: &'a Credential,
-    trust: &'a Trust,
-}
-
-fn waiting(
-    settings: &config::Sender,
-    channel: &Channel,
-    retention: Arc<Retention>,
-    shared: &Shared,
-) -> Result<Waiting, SetupError> {
-    let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
-    let named = settings.awaited().map(|awaited| awaited.receivers.clone()).unwrap_or_default();
-    let expected = match &settings.recipient_certificate {
-        Some(file) if named.is_empty() => Expected::Recipient(shared.registry.recipient(file, &identity)?),
-        _ => Expected::Named(named),
+/// How a sender waits, if it does.
+fn waiting(sender: &Sender, settings: &config::Sender, awaited: &config::Acknowledgements) -> Option<Waiting> {
+    let expected = match sender.recipient() {
+        Some(recipient) if awaited.receivers.is_empty() => Expected::Recipient(Arc::clone(recipient)),
+        _ => Expected::Named(awaited.receivers.clone()),
     };
-    let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
-    Ok(Waiting { channel: channel.clone(), expected, state, reject: settings.reject.clone(), retention })
+    Some(Waiting {
+        channel: sender.channel().clone(),
+        expected,
+        state: Arc::clone(sender.state()),
+        reject: settings.reject.clone(),
+        retention: Arc::clone(sender.retention()?),
+    })
 }
