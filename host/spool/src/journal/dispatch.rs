@@ -676,6 +676,20 @@ mod tests {
     }
 
     #[test]
+    fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let compiled_again = journal.read(|db| {
+            let mut statement = db.prepare(&format!("SELECT d.id, {OPEN} FROM dispatch d {OF_WHOLE}"))?;
+            for id in ["a", "b", "c"] {
+                statement.query((1, id, [0_u8; 32]))?.next()?;
+            }
+            Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+        });
+        assert_eq!(compiled_again.unwrap(), 0);
+    }
+
+    #[test]
     fn where_a_receiver_never_answered_it_is_not_waited_for_unless_required() {
         let folder = tempfile::tempdir().unwrap();
         let journal = open(&folder);
