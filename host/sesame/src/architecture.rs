@@ -114,8 +114,8 @@ fn messages_are_acknowledged_only_where_the_proof_is_taken() {
 #[test]
 fn outgoing_elements_are_removed_only_where_the_proof_is_taken() {
     assert_eq!(
-        callers(&["LockedElement::remove", "::remove_all(", ".remove_all("]),
-        ["sender/mod.rs in fn remove"],
+        callers(&["LockedElement::remove", "::remove_all(", ".remove_all(", "::take_over(", ".take_over("]),
+        ["sender/mod.rs in fn keep", "sender/mod.rs in fn remove"],
         "call `sender::remove`: it needs a `sender::Settled` for each element, the proof that the element is durable \
          elsewhere"
     );

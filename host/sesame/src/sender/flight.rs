@@ -69,11 +69,6 @@ impl Done {
         self.keep
     }
 
-    /// The element and its key.
-    pub(super) fn what(&self) -> (&LockedElement, &PreparedKey) {
-        (&self.element, &self.key)
-    }
-
     /// The element, its key, the receipts, and when the last of them came.
     pub(super) fn into_parts(self) -> (LockedElement, PreparedKey, Vec<Receipt>, SystemTime) {
         (self.element, self.key, self.receipts, self.at)

@@ -57,6 +57,7 @@ use message::cause::chain;
 use message::locked;
 use plugins::Pipeline;
 use smime::Sealing;
+use spool::journal::PreparedKey;
 use spool::{LockedElement, Outgoing, Removal, RetainedElements, SpoolError, Stored};
 use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
 use trust::RecipientSource;
@@ -170,6 +171,14 @@ enum Ended {
 #[must_use]
 pub fn remove(settled: Vec<(LockedElement, Settled)>) -> Vec<Result<Removal, SpoolError>> {
     LockedElement::remove_all(settled.into_iter().map(|(element, _proof)| element).collect())
+}
+
+/// As [`remove`], for elements that are kept until they are acknowledged.
+fn keep(
+    kept: &RetainedElements,
+    settled: Vec<(LockedElement, PreparedKey, Settled)>,
+) -> Vec<Result<Removal, SpoolError>> {
+    kept.take_over(settled.into_iter().map(|(element, key, _proof)| (element, key)).collect())
 }
 
 impl Sender {

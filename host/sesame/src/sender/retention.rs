@@ -10,15 +10,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::Part;
 use super::settle::Settlement;
+use super::{Part, Settled};
 use crate::channel::{Channel, OpenSpool, Waits};
 use crate::config::{self, Mode};
 use crate::shutdown::Shutdown;
 use message::cause::chain;
 use message::{duration, locked};
 use spool::journal::{Answered, Due, JournalError, PreparedKey, Sent};
-use spool::{LockedElement, NotRetained, RetainedElements, SpoolError};
+use spool::{LockedElement, NotRetained, Removal, RetainedElements, SpoolError};
 
 /// How often a message is sent again at most.
 const REPEATS: u32 = 5;
@@ -93,21 +93,28 @@ impl Retention {
         self.repeat_after
     }
 
-    /// Keeps elements before they are removed from the queue. The results are in the order of the elements.
-    pub(super) fn keep(&self, elements: &[(&LockedElement, &PreparedKey)]) -> Vec<Result<(), SpoolError>> {
-        self.elements.keep(elements)
+    /// Moves elements from the queue to where they are kept. The results are in the order of the elements.
+    pub(super) fn keep(&self, settled: Vec<(LockedElement, PreparedKey, Settled)>) -> Vec<Result<Removal, SpoolError>> {
+        super::keep(&self.elements, settled)
     }
 
     /// At start-up: a message that was kept and not yet recorded as sent, and one that was about to be sent again. Returns
     /// the others. Blocks.
     pub(super) fn tidy(&self, gone: Vec<PreparedKey>) -> Result<Vec<PreparedKey>, JournalError> {
-        let (kept, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|key| self.elements.holds(key));
+        let (kept, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|key| self.recovered(key));
         let at = SystemTime::now();
         let sent = |key| Sent { key, broker: String::new(), at, detail: None, retain: Some(self.repeat_after) };
         let kept: Vec<Sent> = kept.into_iter().map(sent).collect();
         self.state.journal.record_sent(self.channel.name(), &kept)?;
         self.look_who_acknowledges()?;
         Ok(gone)
+    }
+
+    fn recovered(&self, key: &PreparedKey) -> bool {
+        self.elements.recover(key).unwrap_or_else(|error| {
+            self.report("cannot read a message that is kept", &chain(&error));
+            true
+        })
     }
 
     fn look_who_acknowledges(&self) -> Result<(), JournalError> {

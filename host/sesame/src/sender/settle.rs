@@ -127,26 +127,38 @@ impl Settlement {
         }
     }
 
-    /// Removes elements that were sent and notes them in the journal. One that cannot be removed is postponed: it is
-    /// sent again, as it was prepared.
+    /// Removes elements that were sent, or keeps them until they are acknowledged, and notes them in the journal. One that
+    /// cannot be removed is postponed: it is sent again, as it was prepared.
     pub(super) fn remove_sent(&self, done: Vec<Proved>, broker: &str) {
-        let done = self.keep(done);
-        let mut settled = Vec::with_capacity(done.len());
         let mut notes = Vec::with_capacity(done.len());
-        for (done, held) in done {
-            let retain = self.retention.as_ref().filter(|_| done.keep()).map(|retention| retention.wait());
+        let (mut settled, mut kept) = (Vec::with_capacity(done.len()), Vec::new());
+        let (to_keep, to_remove): (Vec<_>, Vec<_>) = done.into_iter().partition(|(done, _)| done.keep());
+        for (done, held) in to_remove.into_iter().chain(to_keep) {
+            let retention = self.retention.as_ref().filter(|_| done.keep());
             let (element, key, receipts, at) = done.into_parts();
             let name = element.name().to_string();
             let id = key.id.as_str();
             let detail = self.log_as_ssm(&receipts);
             Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
             self.report.fate(&name, Some(&key.id), Fate::Sent, None);
+            let proof = Settled::Sent(receipts, held);
+            let retain = retention.map(|retention| retention.wait());
+            match retention {
+                Some(_) => kept.push((element, key.clone(), proof)),
+                None => settled.push((element, proof)),
+            }
             notes.push((name, Sent { key, broker: broker.to_owned(), at, detail, retain }));
-            settled.push((element, Settled::Sent(receipts, held)));
         }
-        self.report.count_sent(settled.len());
+        self.report.count_sent(notes.len());
+        let mut removals = remove(settled);
+        if let Some(retention) = self.retention.as_ref().filter(|_| !kept.is_empty()) {
+            removals.extend(retention.keep(kept));
+        }
         let mut sent = Vec::with_capacity(notes.len());
-        for ((name, note), removal) in notes.into_iter().zip(remove(settled)) {
+        for ((name, mut note), removal) in notes.into_iter().zip(removals) {
+            if !matches!(removal, Ok(Removal::Removed)) {
+                note.retain = None;
+            }
             if self.removed(&name, removal) {
                 sent.push(note);
             }
@@ -159,27 +171,6 @@ impl Settlement {
                 tracing::error!(channel = %self.channel, %error, "cannot write the journal; the messages were sent");
             }
         }
-    }
-
-    /// Keeps those that are to be acknowledged; returns what may be removed. One that cannot be kept stays and is sent
-    /// again.
-    fn keep(&self, done: Vec<Proved>) -> Vec<Proved> {
-        let Some(retention) = self.retention.as_ref().filter(|_| done.iter().any(|(done, _)| done.keep())) else {
-            return done;
-        };
-        let wanted: Vec<_> = done.iter().filter(|(done, _)| done.keep()).map(|(done, _)| done.what()).collect();
-        let mut kept = retention.keep(&wanted).into_iter();
-        let mut removable = Vec::with_capacity(done.len());
-        for (done, held) in done {
-            match if done.keep() { kept.next().unwrap_or(Ok(())) } else { Ok(()) } {
-                Ok(()) => removable.push((done, held)),
-                Err(error) => {
-                    let (element, key) = done.what();
-                    self.hold(element, key, &error);
-                }
-            }
-        }
-        removable
     }
 
     /// Puts a message that its receiver rejected into the reject queue; false where that is not possible now.

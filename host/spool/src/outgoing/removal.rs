@@ -54,7 +54,7 @@ impl LockedElement {
         removals
     }
 
-    fn remove_unsynced(&self, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
+    pub(super) fn remove_unsynced(&self, touched: &mut BTreeSet<PathBuf>) -> Result<Removal, SpoolError> {
         let path = self.inner.place(&self.name);
         let aside = aside_path(&self.inner, &self.name, &self.identity);
         let failed = |error| SpoolError::io("remove element", &path)(error);
@@ -128,7 +128,7 @@ pub(super) fn settle_leftover(inner: &Inner, aside: &Path) -> Result<(), SpoolEr
 }
 
 /// Gives changed content an element name, so that it is sent as a new message.
-fn restore(
+pub(super) fn restore(
     inner: &Inner,
     aside: &Path,
     name: &OsStr,

@@ -1,8 +1,8 @@
 //! Sent elements that are kept until their receiver has acknowledged them.
 //!
-//! A kept element is a hard link in a directory on the file system of the queue, made before the element is removed from
-//! the queue: no crash in between loses it. Its name is a hash of the message's id and content, so that nothing needs to
-//! be listed. To send it again, it is linked into the queue under its old name, and so has its old id.
+//! A kept element was moved from the queue to a directory on the same file system, in one step: no crash in between loses
+//! it. Its name there is a hash of the message's id and content, so that nothing needs to be listed. To send it again, it is
+//! linked into the queue under its old name, and so has its old id.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD};
 
 use super::element::{Identity, LockedElement};
-use super::{Outgoing, message_id};
+use super::removal::restore;
+use super::{Outgoing, Removal, message_id};
+use crate::failpoint::failpoint;
 use crate::journal::PreparedKey;
 use crate::{SpoolError, disk};
 use message::{content_digest, files, hex};
@@ -73,37 +75,84 @@ impl RetainedElements {
         self.path.join(name.get(..32).unwrap_or(&name))
     }
 
-    /// Keeps elements, durably; to be called before they are removed from the queue. The results are in the order of the
-    /// elements.
-    pub fn keep(&self, elements: &[(&LockedElement, &PreparedKey)]) -> Vec<Result<(), SpoolError>> {
-        let kept: Vec<_> = elements.iter().map(|(element, key)| self.keep_unsynced(element, key)).collect();
-        // The whole file system: a producer may not have synced the content, and the queue gives it up.
+    /// Moves sent elements from the queue to where they are kept, durably. The results are in the order of the elements. One
+    /// whose content was replaced while it was sent is not kept: the new content stays in the queue.
+    pub fn take_over(&self, elements: Vec<(LockedElement, PreparedKey)>) -> Vec<Result<Removal, SpoolError>> {
+        let mut touched = BTreeSet::new();
+        let mut taken: Vec<_> =
+            elements.iter().map(|(element, key)| self.take_unsynced(element, key, &mut touched)).collect();
+        let names: Vec<(PathBuf, PathBuf)> =
+            elements.iter().map(|(element, key)| (self.place(key), self.queue.inner.place(element.name()))).collect();
+        drop(elements);
+        // The whole file system: a producer may not have synced the content.
         let synced = disk::open_directory(&self.path).and_then(|directory| disk::sync_file_system(&directory));
-        let Err(error) = synced else { return kept };
-        let kind = error.kind();
-        let failed = || SpoolError::io("sync directory", &self.path)(kind.into());
-        kept.into_iter().map(|kept| kept.and_then(|()| Err(failed()))).collect()
+        if let Err(error) = synced {
+            let kind = error.kind();
+            for (taken, (kept, queued)) in taken.iter_mut().zip(&names) {
+                if matches!(taken, Ok(Removal::Removed)) {
+                    // Sent again, unless that fails too: then the next start finds it where it is kept.
+                    let _ = disk::rename_new(kept, queued);
+                    *taken = Err(SpoolError::io("sync directory", &self.path)(kind.into()));
+                }
+            }
+        }
+        taken
     }
 
-    fn keep_unsynced(&self, element: &LockedElement, key: &PreparedKey) -> Result<(), SpoolError> {
+    fn take_unsynced(
+        &self,
+        element: &LockedElement,
+        key: &PreparedKey,
+        touched: &mut BTreeSet<PathBuf>,
+    ) -> Result<Removal, SpoolError> {
         let (from, to) = (self.queue.inner.place(element.name()), self.place(key));
         let failed = |error| SpoolError::io("keep element", &from)(error);
-        match disk::link(&from, &to) {
-            // Sent again, or left by a crash.
+        match disk::rename_new(&from, &to) {
+            // Not the directory that is missing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && from.symlink_metadata().is_err() => {
+                return Ok(Removal::Gone);
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if identity(&to).map_err(failed)? == element.identity() {
-                    return Ok(());
+                    // Sent again.
+                    return element.remove_unsynced(touched);
                 }
-                disk::unlink(&to).and_then(|()| disk::link(&from, &to)).map_err(failed)?;
+                disk::unlink(&to).and_then(|()| disk::rename_new(&from, &to)).map_err(failed)?;
             }
             other => other.map_err(failed)?,
         }
-        if identity(&to).map_err(failed)? == element.identity() {
-            return Ok(());
+        match failpoint!("S08").and_then(|()| identity(&to)) {
+            Ok(found) if found == element.identity() => Ok(Removal::Removed),
+            // Another file took the name while the message was sent.
+            Ok(_) => {
+                restore(&self.queue.inner, &to, from.file_name().unwrap_or_default(), touched).map(Removal::Restored)
+            }
+            Err(error) => {
+                let _ = disk::rename_new(&to, &from);
+                Err(failed(error))
+            }
         }
-        // Another file took the name while the message was sent.
-        disk::unlink(&to).map_err(failed)?;
-        Err(failed(io::Error::other("it was replaced while it was sent")))
+    }
+
+    /// Whether the element of a message is kept, after a crash. Another content that was moved in the place of what was sent
+    /// is given back to the queue.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn recover(&self, key: &PreparedKey) -> Result<bool, SpoolError> {
+        match self.read(key, u64::MAX - 1) {
+            Ok(_) => Ok(true),
+            Err(NotRetained::Changed(kept)) => {
+                let mut touched = BTreeSet::from([self.path.clone()]);
+                let name = format!("restored-{}", crate::names::fresh_element());
+                restore(&self.queue.inner, &kept, name.as_ref(), &mut touched)?;
+                let synced =
+                    |path: &PathBuf| disk::sync_directory(path).map_err(SpoolError::io("sync directory", path));
+                touched.iter().try_for_each(synced).map(|()| false)
+            }
+            Err(NotRetained::Gone(_) | NotRetained::Taken) => Ok(false),
+            Err(NotRetained::Spool(error)) => Err(error),
+        }
     }
 
     /// Reads a kept element of at most `limit` bytes.
@@ -171,8 +220,8 @@ fn identity(path: &Path) -> io::Result<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SpoolLock;
     use crate::outgoing::Format;
-    use crate::{Removal, SpoolLock};
     use std::sync::Arc;
 
     struct Site {
@@ -203,10 +252,13 @@ mod tests {
     fn kept_and_removed(site: &Site) -> (PreparedKey, String) {
         let (element, key) = lock(site);
         let name = element.name().to_string();
-        assert!(site.store.keep(&[(&element, &key)]).iter().all(Result::is_ok));
-        assert_eq!(element.remove().unwrap(), Removal::Removed);
+        assert_eq!(take_over(site, element, &key).unwrap(), Removal::Removed);
         assert_eq!(site.queue.count().unwrap(), 0);
         (key, name)
+    }
+
+    fn take_over(site: &Site, element: LockedElement, key: &PreparedKey) -> Result<Removal, SpoolError> {
+        site.store.take_over(vec![(element, key.clone())]).remove(0)
     }
 
     #[test]
@@ -223,8 +275,8 @@ mod tests {
             site.store.give_back(&key, &name, 100).unwrap();
             let (element, again) = lock(&site);
             assert_eq!((again, element.name().to_string()), (key.clone(), name));
-            assert!(site.store.keep(&[(&element, &key)]).iter().all(Result::is_ok), "it is kept already");
-            assert_eq!(element.remove().unwrap(), Removal::Removed);
+            assert_eq!(take_over(&site, element, &key).unwrap(), Removal::Removed, "it is kept already");
+            assert_eq!((site.queue.count().unwrap(), site.store.recover(&key).unwrap()), (0, true));
             assert_eq!(site.store.read(&key, 100).unwrap(), b"a: 1\n");
             site.store.remove(std::slice::from_ref(&key)).unwrap();
             assert!(!site.store.holds(&key));
@@ -257,15 +309,49 @@ mod tests {
         let (element, key) = lock(&site);
         std::fs::write(site.queue.path().join(".other.tmp"), b"b: 2\n").unwrap();
         std::fs::rename(site.queue.path().join(".other.tmp"), &path).unwrap();
-        let error = site.store.keep(&[(&element, &key)]).remove(0).unwrap_err();
-        assert!(error.to_string().contains("cannot keep element"), "{error}");
-        assert!(!site.store.holds(&key));
-        std::fs::write(site.store.place(&key), b"left over").unwrap();
-        drop(element);
+        let Removal::Restored(name) = take_over(&site, element, &key).unwrap() else { panic!("it was kept") };
+        assert!(!site.store.holds(&key) && !site.store.recover(&key).unwrap());
+        assert_eq!(std::fs::read(site.queue.path().join(name.to_string())).unwrap(), b"b: 2\n");
         let (element, key) = lock(&site);
         std::fs::write(site.store.place(&key), b"left over").unwrap();
-        assert!(site.store.keep(&[(&element, &key)]).iter().all(Result::is_ok));
+        assert_eq!(take_over(&site, element, &key).unwrap(), Removal::Removed);
         assert_eq!(site.store.read(&key, 100).unwrap(), b"b: 2\n");
+    }
+
+    #[test]
+    fn one_that_another_removed_is_gone() {
+        let site = site(Format::Dirq);
+        site.queue.add(None, b"a: 1\n").unwrap();
+        let (element, key) = lock(&site);
+        std::fs::remove_file(site.queue.path().join(element.name().to_string())).unwrap();
+        assert_eq!(take_over(&site, element, &key).unwrap(), Removal::Gone);
+        assert!(!site.store.holds(&key));
+    }
+
+    #[test]
+    fn content_that_a_crash_left_in_the_place_of_another_goes_back_to_the_queue() {
+        for format in [Format::Dirq, Format::Directory] {
+            let site = site(format);
+            site.queue.add(None, b"a: 1\n").unwrap();
+            let (key, _) = kept_and_removed(&site);
+            assert!(site.store.recover(&key).unwrap());
+            std::fs::write(site.store.place(&key), b"b: 2\n").unwrap();
+            assert!(!site.store.recover(&key).unwrap());
+            assert_eq!((site.queue.count().unwrap(), site.store.holds(&key)), (1, false));
+            let name = site.queue.scan().unwrap().next(|_| false).unwrap().unwrap();
+            assert_eq!(std::fs::read(site.queue.path().join(name.to_string())).unwrap(), b"b: 2\n");
+        }
+    }
+
+    #[test]
+    fn an_element_that_cannot_be_moved_stays_in_the_queue() {
+        let site = site(Format::Dirq);
+        site.queue.add(None, b"a: 1\n").unwrap();
+        let (element, key) = lock(&site);
+        std::fs::remove_dir(site.folder.path().join("state/retained")).unwrap();
+        let error = take_over(&site, element, &key).unwrap_err();
+        assert!(error.to_string().contains("cannot keep element"), "{error}");
+        assert_eq!((site.queue.count().unwrap(), site.store.holds(&key)), (1, false));
     }
 
     #[test]
