@@ -93,7 +93,7 @@ fn print_story(story: &Story, number: usize, confirmation: &str) {
         }
     }
     for received in &story.receiving {
-        let signer = received.signer.split(" issuer=").next().unwrap_or_default();
+        let signer = crate::receiver::subject_of_key(&received.signer);
         step("receiver", &format!("decrypted; signature and certification path verified: {signer}"));
         let elements = received.elements.join(", ");
         let detail = received.detail.as_deref().unwrap_or_default();

@@ -235,7 +235,7 @@ fn acknowledgements_among_records(config: &Config, root: &Section<'_, '_>) {
         complain(problem, "name a queue that nothing but acknowledgements goes to")
     };
     for (name, sender) in &config.senders {
-        let Some(awaited) = sender.awaited() else { continue };
+        let Some(awaited) = &sender.acknowledgements else { continue };
         if let Some(section) = of_records(&sender.broker, &awaited.from) {
             root.complain_at(&["send", name, "acknowledgements", "from"], complaint(section));
         }

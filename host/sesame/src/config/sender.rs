@@ -112,10 +112,10 @@ impl Sender {
         self.acknowledgements.as_ref().filter(|acknowledgements| acknowledgements.mode != Mode::Off)
     }
 
-    /// Whether both wait for acknowledgements from one source.
+    /// Whether acknowledgements for both come from one source, also where one of them asks for no more.
     #[must_use]
     pub fn shares_acknowledgements(&self, other: &Self) -> bool {
-        let both = self.awaited().zip(other.awaited());
+        let both = self.acknowledgements.as_ref().zip(other.acknowledgements.as_ref());
         self.broker == other.broker && both.is_some_and(|(one, other)| one.from == other.from)
     }
 

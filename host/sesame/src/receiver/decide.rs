@@ -501,6 +501,12 @@ fn signer_key(signer: &Signer) -> String {
     format!("{} issuer={}", signer.subject.line(), signer.issuer.line())
 }
 
+/// The subject in the key of a signer, as the log writes it.
+#[must_use]
+pub fn subject_of_key(key: &str) -> &str {
+    key.split(" issuer=").next().unwrap_or_default()
+}
+
 /// The signer, as plugins see it.
 fn signer_facts(signer: &Signer) -> SignerFacts {
     SignerFacts {

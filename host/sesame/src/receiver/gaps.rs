@@ -9,9 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use message::cause::chain;
 use message::locked;
-use spool::journal::{Gap, JournalError, Omitted};
+use spool::journal::{Dismissed, Gap, JournalError, Omitted};
 
-use super::Receiver;
+use super::{Receiver, subject_of_key};
 use crate::channel::moment;
 use crate::shutdown::Shutdown;
 
@@ -71,6 +71,11 @@ impl Receiver {
             closed.iter().for_each(|gap| log_closed(channel, gap));
             journal.forget_closed_gaps(channel, &closed)?;
         }
+        let dismissed = journal.unlogged_dismissals(channel, MOST)?;
+        if !dismissed.is_empty() {
+            dismissed.iter().for_each(|gap| log_dismissed(channel, gap));
+            journal.dismissals_logged(channel, &dismissed)?;
+        }
         let Some(after) = self.settings.missing_after else { return Ok(()) };
         if !self.session.has_lasted(after.min(SETTLED)) {
             return Ok(());
@@ -92,6 +97,7 @@ impl Receiver {
 
 fn log_open(channel: &str, gap: &Gap) {
     let Gap { signer, stream, first, last, since } = gap;
+    let signer = subject_of_key(signer);
     tracing::warn!(
         channel,
         signer,
@@ -107,6 +113,7 @@ fn log_open(channel: &str, gap: &Gap) {
 
 fn log_closed(channel: &str, gap: &Gap) {
     let Gap { signer, stream, first, last, since } = gap;
+    let signer = subject_of_key(signer);
     tracing::info!(
         channel,
         signer,
@@ -119,8 +126,24 @@ fn log_closed(channel: &str, gap: &Gap) {
     );
 }
 
+fn log_dismissed(channel: &str, gap: &Dismissed) {
+    let Dismissed { signer, stream, range, messages, since, at } = gap;
+    tracing::info!(
+        channel,
+        signer = subject_of_key(signer),
+        stream,
+        first = range.map(|(first, _)| first),
+        last = range.map(|(_, last)| last),
+        messages,
+        since = moment(*since),
+        at = moment(*at),
+        "missing messages were dismissed by an operator and no longer count as missing",
+    );
+}
+
 fn log_omitted(channel: &str, omitted: &Omitted) {
     let Omitted { signer, stream, messages, .. } = omitted;
+    let signer = subject_of_key(signer);
     tracing::warn!(
         channel,
         signer,

@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 
 use acknowledger::Acknowledger;
 pub(crate) use decide::targets;
-pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field};
+pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 
 use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits, log_pause};
 use crate::config;

@@ -43,6 +43,7 @@ pub use prepare::{Part, Prepared};
 use proof::Log;
 pub use report::FateReport;
 use report::Report;
+pub(crate) use retention::OLDEST_REPEAT;
 pub use retention::Retention;
 pub(crate) use sealing::{destinations, seal_policy};
 use settle::Settlement;

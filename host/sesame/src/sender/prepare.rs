@@ -318,7 +318,9 @@ impl Preparation {
 
     /// What is sent of a message, if acknowledgements are wanted.
     fn dispatches(&self, key: &PreparedKey, outputs: &[Output]) -> Vec<Dispatch> {
-        let Some(retention) = &self.retention else { return Vec::new() };
+        let Some(retention) = self.retention.as_ref().filter(|retention| retention.numbers()) else {
+            return Vec::new();
+        };
         let mut dispatches = Vec::with_capacity(outputs.len());
         for output in outputs {
             let id = output.part.map_or_else(|| key.id.clone(), |number| key.id.part(number));

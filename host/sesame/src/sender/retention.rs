@@ -5,6 +5,7 @@
 //! same ids and numbers. After the last repeat it is overdue: it stays kept, and an error in the log says so.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,15 +25,15 @@ use spool::{LockedElement, NotRetained, Removal, RetainedElements, SpoolError};
 const REPEATS: u32 = 5;
 /// Messages that are looked at together.
 const BATCH: usize = 100;
-/// The longest pause between two looks.
-const LOOK: Duration = Duration::from_secs(60);
+/// The longest pause between two looks. Commands write what they ask for into the journal and do not say so.
+const LOOK: Duration = Duration::from_secs(5);
 /// Batches that are looked at before other work gets its turn.
 const LOOKS: usize = 50;
 /// How long a message rests that could not be dealt with.
 const REST: Duration = Duration::from_secs(600);
 /// A message that was sent first so long ago is not sent again: its receiver may have forgotten it by then, and would store
 /// it a second time. Receivers remember for 90 days unless they are set otherwise.
-const OLDEST_REPEAT: Duration = Duration::from_secs(80 * 86_400);
+pub(crate) const OLDEST_REPEAT: Duration = Duration::from_secs(80 * 86_400);
 /// How often the same failure is logged.
 const LOG_AGAIN: Duration = Duration::from_secs(600);
 
@@ -52,14 +53,15 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// What a channel keeps, in `elements`; `None` where it asks for no acknowledgements.
+    /// What a channel keeps, in `elements`; `None` where it does not say how. With the mode `off` it keeps nothing more,
+    /// and deals with what it kept before.
     pub(super) fn new(
         channel: &Channel,
         settings: &config::Sender,
         elements: RetainedElements,
         state: &Arc<OpenSpool>,
     ) -> Option<Self> {
-        let awaited = settings.awaited()?;
+        let awaited = settings.acknowledgements.as_ref()?;
         Some(Self {
             channel: channel.clone(),
             mode: awaited.mode,
@@ -78,10 +80,16 @@ impl Retention {
         self.mode == Mode::Required
     }
 
+    /// Whether messages are numbered.
+    pub(super) fn numbers(&self) -> bool {
+        self.mode != Mode::Off
+    }
+
     /// Whether a message with these parts is kept after it was sent.
     pub(super) fn keeps(&self, parts: &[Part]) -> bool {
         let numbered = parts.iter().any(|part| part.sequence.is_some());
         numbered
+            && self.numbers()
             && (self.requires() || {
                 let known = locked(&self.acknowledging);
                 parts.iter().any(|part| known.contains(&*part.destination))
@@ -106,6 +114,11 @@ impl Retention {
         let sent = |key| Sent { key, broker: String::new(), at, detail: None, retain: Some(self.repeat_after) };
         let kept: Vec<Sent> = kept.into_iter().map(sent).collect();
         self.state.journal.record_sent(self.channel.name(), &kept)?;
+        let moved = self.state.journal.apply_wait(self.channel.name(), self.repeat_after)?;
+        if moved > 0 {
+            let after = duration::words(self.repeat_after);
+            tracing::info!(channel = %self.channel, messages = moved, "repeat-after was changed to {after}: it applies to what is kept");
+        }
         self.look_who_acknowledges()?;
         Ok(gone)
     }
@@ -184,6 +197,7 @@ impl Retention {
             let (mut delivered, mut silent) = (Vec::new(), Vec::new());
             for due in due {
                 match &due.answered {
+                    _ if due.released => delivered.push(due.key),
                     Answered::Delivered => delivered.push(due.key),
                     // Stopped between the two last steps.
                     Answered::Rejected(_) if due.rejected => delivered.push(due.key),
@@ -241,40 +255,63 @@ impl Retention {
         let (id, now) = (&due.key.id, SystemTime::now());
         let age = now.duration_since(due.since).unwrap_or_default();
         let since = duration::words(Duration::from_secs(age.as_secs()));
-        if due.repeats >= REPEATS || age > OLDEST_REPEAT {
+        if !due.asked && (due.repeats >= REPEATS || age > OLDEST_REPEAT) {
             tracing::error!(
                 channel, %id, element = due.element, repeats = due.repeats,
                 "message not acknowledged within {since}; it is not sent again and stays in the state directory: ask the \
-                 receiver's operators",
+                 receiver's operators; then `sesame queue repeat` sends it again, or `sesame queue release` gives it up",
             );
             journal.mark_overdue(channel, &due.key)?;
             return self.doubt().map(|()| false);
         }
         // In this order, a crash in between leaves a message that is kept and not in the queue, which `tidy` recognises.
-        journal.repeat(channel, &due.key, now + self.repeat_after.saturating_mul(2 << due.repeats))?;
+        if !journal.repeat(channel, &due.key, now + self.repeat_after.saturating_mul(2 << due.repeats.min(16)))? {
+            return Ok(false);
+        }
         let rest = now + REST;
         match self.elements.give_back(&due.key, &due.element, self.max_payload) {
             Ok(()) => {
-                tracing::warn!(
-                    channel, %id, element = due.element, repeat = due.repeats + 1,
-                    "message not acknowledged within {since}; it is sent again",
-                );
+                match due.asked {
+                    true => tracing::info!(channel, %id, element = due.element, "message is sent again, as asked for"),
+                    false => tracing::warn!(
+                        channel, %id, element = due.element, repeat = due.repeats + 1,
+                        "message not acknowledged within {since}; it is sent again",
+                    ),
+                }
                 Ok(true)
             }
-            Err(error @ (NotRetained::Gone(_) | NotRetained::Changed(_))) => {
-                journal.undo_repeat(channel, &due.key, rest)?;
-                tracing::error!(channel, %id, element = due.element, %error, "message not acknowledged, and it cannot be sent again");
-                match error {
-                    NotRetained::Gone(_) => self.end(std::slice::from_ref(&due.key)).map(|()| false),
-                    _ => journal.mark_overdue(channel, &due.key).map(|()| false),
-                }
+            Err(NotRetained::Gone(path)) => {
+                journal.undo_repeat(channel, &due.key, false, rest)?;
+                self.lost(&due.key, &due.element, &path)?;
+                Ok(false)
+            }
+            Err(error @ NotRetained::Changed(_)) => {
+                journal.undo_repeat(channel, &due.key, false, rest)?;
+                tracing::error!(
+                    channel, %id, element = due.element, %error,
+                    "message not acknowledged, and it cannot be sent again: put its content back and run `sesame queue \
+                     repeat`, or give it up with `sesame queue release`",
+                );
+                journal.mark_overdue(channel, &due.key).map(|()| false)
             }
             Err(error @ (NotRetained::Taken | NotRetained::Spool(_))) => {
-                journal.undo_repeat(channel, &due.key, rest)?;
+                journal.undo_repeat(channel, &due.key, due.asked, rest)?;
                 self.report("cannot send a message again that was not acknowledged", &chain(&error));
                 Ok(false)
             }
         }
+    }
+
+    /// What was kept of a message was removed: it is given up, so that this is logged once. Blocks.
+    fn lost(&self, key: &PreparedKey, element: &str, path: &Path) -> Result<(), JournalError> {
+        let (journal, channel) = (&self.state.journal, self.channel.name());
+        tracing::error!(
+            channel, id = %key.id, element, path = %path.display(),
+            "message not acknowledged, and its content was removed from the state directory: it cannot be sent again and is \
+             no longer waited for; if the receiver lacks it, queue its records again",
+        );
+        journal.release(channel, key, "its content was removed from the state directory")?;
+        self.end(std::slice::from_ref(key))
     }
 
     /// A message that is kept ended in another way: what is kept of it is removed. Blocks.
@@ -306,10 +343,25 @@ impl Retention {
         let content = match read.await {
             Ok(Ok(content)) => Some(content),
             Ok(Err(error)) => {
-                let id = &due.key.id;
+                let (id, changed) = (&due.key.id, matches!(error, NotRetained::Changed(_)));
                 let gone = matches!(error, NotRetained::Gone(_));
                 let error = chain(&error);
-                tracing::error!(channel = %self.channel, %id, reason, error, "the receiver rejected a message, and its content cannot be read");
+                tracing::error!(
+                    channel = %self.channel, %id, element = due.element, reason, error,
+                    "the receiver rejected a message, and its content cannot be read: queue its records again once the reason \
+                     is repaired",
+                );
+                if changed {
+                    // Once: `sesame queue repeat` or `release` goes on.
+                    let (retention, key) = (Arc::clone(self), due.key);
+                    let marked = tokio::task::spawn_blocking(move || {
+                        retention.state.journal.mark_overdue(retention.channel.name(), &key)
+                    });
+                    if let Ok(Err(error)) = marked.await {
+                        self.report("cannot write the journal", &chain(&error));
+                    }
+                    return;
+                }
                 gone.then(Vec::new)
             }
             Err(_) => None,

@@ -48,6 +48,21 @@ pub(super) enum Expected {
 }
 
 impl Expected {
+    /// The names, a few of them where there are many.
+    fn shown(&self) -> String {
+        const MOST: usize = 5;
+        match self {
+            Self::Named(names) => {
+                let mut shown: Vec<String> = names.iter().take(MOST).map(DistinguishedName::line).collect();
+                if names.len() > MOST {
+                    shown.push(format!("{} more", names.len() - MOST));
+                }
+                shown.join(", ")
+            }
+            Self::Recipient(source) => source.current().facts().subject.line(),
+        }
+    }
+
     fn contains(&self, signer: &DistinguishedName) -> bool {
         match self {
             Self::Named(names) => names.contains(signer),
@@ -224,7 +239,12 @@ impl Listener {
         }
         let expecting: Vec<_> = self.channels.iter().filter(|waiting| waiting.expected.contains(signer)).collect();
         if expecting.is_empty() {
-            return Ok(self.ignore("its signer is not an expected receiver; see `receivers`", &signer.line()));
+            let mut expected: Vec<String> = self.channels.iter().map(|waiting| waiting.expected.shown()).collect();
+            expected.sort_unstable();
+            expected.dedup();
+            let signer = message::text::one_line(&signer.line(), 250);
+            let detail = format!("{signer}; expected: {}", expected.join(", "));
+            return Ok(self.ignore("its signer is not an expected receiver; see `receivers`", &detail));
         }
         let lines = match Acknowledgement::parse(opened.payload()) {
             Ok(lines) => lines,

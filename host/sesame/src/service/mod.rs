@@ -19,6 +19,7 @@ use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
 use message::Direction;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
+use spool::journal::{Journal, JournalError};
 use spool::{Outgoing, RetainedElements};
 use transport::Link;
 
@@ -41,7 +42,7 @@ pub use status::Status;
 pub use systemd::Systemd;
 
 /// The directory of sent messages that are kept until they are acknowledged, in the state directory.
-const RETAINED: &str = "retained";
+pub(crate) const RETAINED: &str = "retained";
 
 /// A channel that cannot be set up, and why.
 #[derive(Debug, thiserror::Error)]
@@ -265,20 +266,9 @@ fn sender(
     let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
-    let retained = match settings.awaited() {
-        Some(_) => Some(RetainedElements::open(&settings.state.join(RETAINED), &outgoing)?),
-        None => {
-            let left = state.journal.retained(channel.name())?.messages;
-            if left > 0 {
-                let kept = settings.state.join(RETAINED);
-                tracing::warn!(
-                    channel = %channel, messages = left, kept = %kept.display(),
-                    "sent messages wait for acknowledgements that the channel no longer asks for: they stay kept until it \
-                     has a section `acknowledgements` again, with the mode optional or required",
-                );
-            }
-            None
-        }
+    let retained = match retains(channel, &settings, &state.journal)? {
+        true => Some(RetainedElements::open(&settings.state.join(RETAINED), &outgoing)?),
+        false => None,
     };
     let sender = Arc::new(Sender::new(Parts {
         channel: channel.clone(),
@@ -294,6 +284,31 @@ fn sender(
         threads: shared.threads,
     }));
     Ok(ChannelHandle::new(channel, place, Role::Sender(sender), plugins))
+}
+
+/// Whether a channel waits for acknowledgements, be it only for those of messages that it kept before.
+fn retains(channel: &Channel, settings: &config::Sender, journal: &Journal) -> Result<bool, JournalError> {
+    if settings.awaited().is_some() {
+        return Ok(true);
+    }
+    let left = journal.retained(channel.name())?.messages;
+    if left == 0 {
+        return Ok(false);
+    }
+    if settings.acknowledgements.is_some() {
+        tracing::info!(
+            channel = %channel, messages = left,
+            "acknowledgements are off: sent messages that were kept before are still waited for; `sesame queue release` gives \
+             them up",
+        );
+        return Ok(true);
+    }
+    tracing::warn!(
+        channel = %channel, messages = left, kept = %settings.state.join(RETAINED).display(),
+        "sent messages wait for acknowledgements that nothing receives: put the section `acknowledgements` back, with mode = \
+         \"off\" to wait for these alone, or give them up with `sesame queue release`",
+    );
+    Ok(false)
 }
 
 fn receiver(
@@ -334,10 +349,12 @@ fn listeners(
     for sender in senders {
         let channel = sender.channel();
         let Some(settings) = config.senders.get(channel.name()) else { continue };
-        let Some(awaited) = settings.awaited() else { continue };
+        let Some(awaited) = &settings.acknowledgements else { continue };
         let Some(waiting) = waiting(sender, settings, awaited) else { continue };
         let absent = |(name, other): (&String, &config::Sender)| {
-            other.shares_acknowledgements(settings) && !senders.iter().any(|sender| sender.channel().name() == name)
+            other.awaited().is_some()
+                && other.shares_acknowledgements(settings)
+                && !senders.iter().any(|sender| sender.channel().name() == name)
         };
         if config.senders.iter().any(absent) {
             // Each acknowledgement is delivered once: those for the others would be lost.

@@ -281,6 +281,16 @@ pub(super) fn forget(db: &Connection, channel: i64, id: &str, digest: &[u8]) -> 
     Ok(())
 }
 
+/// Requires the acknowledgements of a message that are missing.
+pub(super) fn require(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE dispatch SET required = 1 WHERE channel = ?1 AND id >= ?2 AND id < ?2 || '/' AND whole = ?2
+         AND whole_digest = ?3 AND verdict IS NULL",
+    )?
+    .execute(params![channel, key.id.as_str(), key.digest])?;
+    Ok(())
+}
+
 pub(super) fn answered(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Answered> {
     let mut statement =
         db.prepare_cached(&format!("SELECT d.verdict, d.code, d.reason, d.id, {OPEN} FROM dispatch d {OF_WHOLE}"))?;
@@ -715,7 +725,7 @@ mod tests {
         let _ = one(&journal, "a");
         send(&journal, "a", AT_ONCE);
         journal.repeat("c", &key("a"), SystemTime::now() + LATER).unwrap();
-        journal.undo_repeat("c", &key("a"), SystemTime::now()).unwrap();
+        journal.undo_repeat("c", &key("a"), false, SystemTime::now()).unwrap();
         let due = journal.due("c", SystemTime::now(), 10).unwrap().remove(0);
         assert_eq!((due.repeats, due.rejected), (0, false));
         assert_eq!(journal.prepared("c", &[key("a")]).unwrap(), [None], "it is sent, and not prepared");

@@ -11,6 +11,8 @@
 //! channel and signer. Further gaps are only counted, as *omitted*. A further stream replaces the one that was silent for
 //! the longest, first among those without gaps.
 
+mod dismissed;
+
 use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -19,6 +21,8 @@ use super::schema::{Kind, known, number};
 use super::stages::exists;
 use super::{Journal, JournalError, integer, milliseconds, moment};
 use message::acknowledgement::Sequence;
+
+pub use dismissed::{Dismissed, Whereabouts};
 
 /// The most gaps of a stream that are noted.
 const MOST_GAPS: i64 = 256;
@@ -133,7 +137,7 @@ impl Journal {
                          AND stream = ?3 AND first BETWEEN ?4 AND ?5 AND reported_first IS NULL",
                     )?
                     .execute(params![stream.channel, stream.signer, stream.name, first, last])?;
-                if rest == 0 {
+                if rest == 0 && !dismissed::holds(db, &stream, first)? {
                     stream.note_closed(db, (first, last, milliseconds(gap.since)), now)?;
                 }
             }
@@ -441,6 +445,7 @@ pub(super) fn expire(db: &Connection, before: i64) -> rusqlite::Result<()> {
         "UPDATE watched SET omitted = 0, omitted_reported = 0 WHERE omitted > 0 AND omitted_at < ?1",
         "DELETE FROM gap WHERE since < ?1",
         "DELETE FROM closed_gap WHERE at < ?1",
+        "DELETE FROM dismissed_gap WHERE at < ?1",
     ] {
         db.prepare_cached(sql)?.execute([before])?;
     }

@@ -3,7 +3,8 @@
 //! Start reading at [`Journal`]. [`Journal::commit`] is the commit point of the receiving side: a unique key detects
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
 //! steps of a message; `owed.rs` has the acknowledgements that a receiver owes, `gaps.rs` what it misses, `dispatch.rs` the
-//! acknowledgements that a sender waits for, `retained.rs` what it keeps meanwhile, `proofs.rs` those acknowledgements as
+//! acknowledgements that a sender waits for, `retained.rs` what it keeps meanwhile, `released.rs` what an operator asks
+//! about that, `proofs.rs` those acknowledgements as
 //! received; `stages.rs` remembers plugins, `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not access queues: it treats
 //! elements as text.
 //!
@@ -24,6 +25,7 @@ mod owed;
 mod positions;
 mod proofs;
 mod receiver;
+mod released;
 mod retained;
 mod retention;
 mod schema;
@@ -45,12 +47,13 @@ use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
 pub use dispatch::{Acknowledged, Answered, Applied, Dispatch, Proof};
-pub use gaps::{Gap, Omitted};
+pub use gaps::{Dismissed, Gap, Omitted, Whereabouts};
 pub use message::Output;
 pub use owed::{Acknowledge, Owed};
 pub use positions::Position;
 pub use proofs::{KeptProof, Proved};
 pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
+pub use released::{Asked, Kept, KeptState, Released};
 pub use retained::{Due, Retained};
 pub use retention::Expired;
 pub use sender::{Prepared, PreparedKey, Sent};

@@ -14,7 +14,13 @@ use super::{Journal, JournalError, milliseconds, moment};
 use message::MessageId;
 
 /// A time that never comes.
-const NEVER: i64 = i64::MAX;
+pub(super) const NEVER: i64 = i64::MAX;
+/// Values of the column `overdue`, beside 0.
+pub(super) const OVERDUE: i64 = 1;
+/// An operator asked to send it again.
+pub(super) const ASKED: i64 = 2;
+/// It is no longer waited for, and only the end of its retention is missing.
+pub(super) const RELEASED: i64 = 3;
 
 /// A retained message to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +37,10 @@ pub struct Due {
     pub answered: Answered,
     /// Whether it is recorded as rejected, so that only the end of its retention is missing.
     pub rejected: bool,
+    /// Whether an operator asked to send it again.
+    pub asked: bool,
+    /// Whether it is no longer waited for, so that only the end of its retention is missing.
+    pub released: bool,
 }
 
 /// How many sent messages wait for an acknowledgement.
@@ -53,20 +63,22 @@ impl Journal {
         self.read(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
             let mut statement = db.prepare_cached(
-                "SELECT id, digest, repeats, since FROM retained WHERE channel = ?1 AND due <= ?2 ORDER BY due LIMIT ?3",
+                "SELECT id, digest, repeats, since, overdue FROM retained WHERE channel = ?1 AND due <= ?2
+                 ORDER BY due LIMIT ?3",
             )?;
             let rows = statement
                 .query_map(params![channel, milliseconds(now), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                     let id: String = row.get(0)?;
                     let key = PreparedKey { id: MessageId::from_peer(&id), digest: row.get(1)? };
-                    Ok((key, row.get(2)?, moment(row.get(3)?)))
+                    Ok((key, row.get(2)?, moment(row.get(3)?), row.get::<_, i64>(4)?))
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             rows.into_iter()
-                .map(|(key, repeats, since)| {
+                .map(|(key, repeats, since, overdue)| {
                     let answered = said(db, channel, &key)?;
                     let (element, state) = outgoing(db, channel, &key)?;
-                    Ok(Due { key, element, repeats, since, answered, rejected: state == REJECTED })
+                    let (asked, released) = (overdue == ASKED, overdue == RELEASED);
+                    Ok(Due { key, element, repeats, since, answered, rejected: state == REJECTED, asked, released })
                 })
                 .collect()
         })
@@ -87,33 +99,51 @@ impl Journal {
     }
 
     /// Makes a retained message one that is prepared, to be sent again under the same ids and numbers. If it was not sent
-    /// by `due`, it is looked at again.
+    /// by `due`, it is looked at again. Returns false, and changes nothing, where it was released meanwhile.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
+    pub fn repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<bool, JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, repeats = repeats + 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
-            set_state(db, channel, key, PREPARED)
+            let waited_for = db
+                .prepare_cached(
+                    "UPDATE retained SET due = ?4, repeats = repeats + 1, overdue = 0
+                     WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND overdue <> ?5",
+                )?
+                .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due), RELEASED])?;
+            if waited_for > 0 {
+                set_state(db, channel, key, PREPARED)?;
+            }
+            Ok(waited_for > 0)
         })
     }
 
     /// Undoes [`Journal::repeat`] for a message that could not be put back into the queue; it is looked at again at `due`.
+    /// `asked`: whether an operator had asked to send it again.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn undo_repeat(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
+    pub fn undo_repeat(
+        &self,
+        channel: &str,
+        key: &PreparedKey,
+        asked: bool,
+        due: SystemTime,
+    ) -> Result<(), JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
             db.prepare_cached(
-                "UPDATE retained SET due = ?4, repeats = max(repeats - 1, 0)
+                "UPDATE retained SET due = ?4, repeats = max(repeats - 1, 0), overdue = ?5
                  WHERE channel = ?1 AND id = ?2 AND digest = ?3",
             )?
-            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
+            .execute(params![
+                channel,
+                key.id.as_str(),
+                key.digest,
+                milliseconds(due),
+                if asked { ASKED } else { 0 }
+            ])?;
             set_state(db, channel, key, SENT)
         })
     }
@@ -158,9 +188,10 @@ impl Journal {
             }
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Retained::default()) };
             db.prepare_cached(
-                "SELECT count(*), coalesce(sum(overdue), 0), min(since) FROM retained WHERE channel = ?1",
+                "SELECT count(*), coalesce(sum(overdue = ?2), 0), min(since) FROM retained
+                 WHERE channel = ?1 AND overdue <> ?3",
             )?
-            .query_row([channel], |row| {
+            .query_row([channel, OVERDUE, RELEASED], |row| {
                 Ok(Retained {
                     messages: row.get::<_, i64>(0)?.unsigned_abs(),
                     overdue: row.get::<_, i64>(1)?.unsigned_abs(),
@@ -178,9 +209,10 @@ impl Journal {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
             db.prepare_cached(
-                "UPDATE retained SET due = ?4, overdue = 1 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
+                "UPDATE retained SET due = ?4, overdue = ?5
+                 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND overdue <> ?6",
             )?
-            .execute(params![channel, key.id.as_str(), key.digest, NEVER])?;
+            .execute(params![channel, key.id.as_str(), key.digest, NEVER, OVERDUE, RELEASED])?;
             Ok(())
         })
     }
@@ -202,7 +234,7 @@ pub(super) fn is_retained(db: &Connection, channel: i64, key: &PreparedKey) -> r
 }
 
 /// Element and state of a message.
-fn outgoing(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<(String, i64)> {
+pub(super) fn outgoing(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<(String, i64)> {
     let found = db
         .prepare_cached("SELECT element, state FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
         .query_row(params![channel, key.id.as_str(), key.digest], |row| Ok((row.get(0)?, row.get(1)?)))

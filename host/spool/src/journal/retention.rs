@@ -137,6 +137,7 @@ fn expire_outgoing(
             .prepare_cached("DELETE FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
             .execute(params![channel, id, digest])?;
         super::dispatch::forget(db, *channel, id, digest)?;
+        super::released::forget(db, *channel, id, digest)?;
     }
     count(expired, rows.len(), step, deleted);
     cursors.outgoing = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };

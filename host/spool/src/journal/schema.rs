@@ -116,10 +116,16 @@ CREATE TABLE IF NOT EXISTS dispatch (
 ) WITHOUT ROWID;
 -- Acknowledgement messages as received.
 CREATE TABLE IF NOT EXISTS proof (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, receiver TEXT NOT NULL, raw BLOB NOT NULL);
--- Sent messages that are kept until they are acknowledged. due: when to look at one again.
+-- Sent messages that are kept until they are acknowledged. due: when to look at one again. overdue: 1 sent as often as
+-- allowed, 2 to be sent again since an operator asked for it, 3 no longer waited for.
 CREATE TABLE IF NOT EXISTS retained (
     channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL,
     due INTEGER NOT NULL, repeats INTEGER NOT NULL, since INTEGER NOT NULL, overdue INTEGER NOT NULL,
+    PRIMARY KEY (channel, id, digest)
+) WITHOUT ROWID;
+-- Sent messages that were given up before they were acknowledged.
+CREATE TABLE IF NOT EXISTS released (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, at INTEGER NOT NULL, why TEXT NOT NULL,
     PRIMARY KEY (channel, id, digest)
 ) WITHOUT ROWID;
 -- A stream of numbered messages that a receiver gets. first, last: the lowest and highest number that counts; seen: when its
@@ -145,6 +151,13 @@ CREATE TABLE IF NOT EXISTS closed_gap (
     channel INTEGER NOT NULL, signer INTEGER NOT NULL, stream TEXT NOT NULL,
     first INTEGER NOT NULL, last INTEGER NOT NULL, since INTEGER NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (channel, signer, stream, first)
+) WITHOUT ROWID;
+-- Gaps that an operator dismissed. first, last: 0 of messages that were only counted.
+CREATE TABLE IF NOT EXISTS dismissed_gap (
+    channel INTEGER NOT NULL, signer INTEGER NOT NULL, stream TEXT NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, messages INTEGER NOT NULL, since INTEGER NOT NULL,
+    at INTEGER NOT NULL, logged INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (channel, signer, stream, first, at)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS retained_due ON retained (channel, due);
 CREATE INDEX IF NOT EXISTS owed_to ON owed (channel, destination);

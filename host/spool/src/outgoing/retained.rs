@@ -55,6 +55,12 @@ impl RetainedElements {
         Ok(store)
     }
 
+    /// The kept elements of `queue` in a directory that is there, or that has none.
+    #[must_use]
+    pub fn at(path: &Path, queue: &Outgoing) -> Self {
+        Self { path: path.to_owned(), queue: queue.clone() }
+    }
+
     /// Links a hidden file of the queue into the directory, and removes both.
     fn try_link(&self) -> io::Result<()> {
         let name = format!("{}{}{}", super::HIDDEN_PREFIX, crate::names::fresh_element(), super::TEMPORARY_SUFFIX);

@@ -264,3 +264,85 @@ fn a_journal_from_before_is_read_without_gaps() {
     let journal = Journal::open_to_read(&folder.0.path().join("journal")).unwrap();
     assert_eq!((missing(&journal), journal.omitted("c").unwrap()), (Vec::new(), Vec::new()));
 }
+
+fn gap(journal: &Journal, first: u64) -> Gap {
+    journal.gaps("c").unwrap().into_iter().find(|gap| gap.first == first).unwrap()
+}
+
+fn place(journal: &Journal, number: u64) -> Whereabouts {
+    let found = journal.whereabouts("c", &Sequence::new(STREAM, number).unwrap()).unwrap();
+    assert_eq!((found.len(), found[0].0.as_str()), (1, SIGNER));
+    found[0].1.clone()
+}
+
+#[test]
+fn a_dismissed_gap_is_no_longer_missing_and_its_message_may_still_come() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    come(&journal, [2, 5, 9]);
+    let first = gap(&journal, 3);
+    assert_eq!(place(&journal, 4), Whereabouts::Missing(first.since));
+    let dismissed = journal.dismiss_gaps("c", &[first.clone()], &[]).unwrap();
+    assert_eq!((dismissed.len(), dismissed[0].range, dismissed[0].messages), (1, Some((3, 4)), 2));
+    assert_eq!(journal.dismiss_gaps("c", &[first], &[]).unwrap(), [], "once");
+    assert_eq!(missing(&journal), [(6, 8)]);
+    assert!(matches!(place(&journal, 4), Whereabouts::Dismissed(_)));
+    assert_eq!(
+        [1, 2, 10].map(|number| place(&journal, number)),
+        [Whereabouts::Before, Whereabouts::Came, Whereabouts::NotYet]
+    );
+    assert_eq!(journal.unlogged_dismissals("c", 10).unwrap().len(), 1);
+    journal.dismissals_logged("c", &journal.unlogged_dismissals("c", 10).unwrap()).unwrap();
+    assert_eq!(journal.unlogged_dismissals("c", 10).unwrap(), []);
+    come(&journal, [4, 3]);
+    assert_eq!((missing(&journal), journal.closed_gaps("c", 10).unwrap()), (vec![(6, 8)], vec![]));
+    drop(journal);
+    assert!(matches!(place(&scratch.open(), 4), Whereabouts::Dismissed(_)), "it is on record");
+}
+
+#[test]
+fn a_gap_that_changed_since_it_was_read_is_not_dismissed() {
+    let journal_at = Scratch::new();
+    let journal = journal_at.open();
+    come(&journal, [1, 5]);
+    let read = gap(&journal, 2);
+    come(&journal, [4]);
+    assert_eq!((journal.dismiss_gaps("c", &[read], &[]).unwrap(), missing(&journal)), (vec![], vec![(2, 3)]));
+}
+
+#[test]
+fn what_is_left_of_a_reported_gap_ends_on_its_own_once_the_rest_is_dismissed() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    come(&journal, [1, 9]);
+    journal.gaps_reported("c", &unreported(&journal)).unwrap();
+    come(&journal, [5]);
+    journal.dismiss_gaps("c", &[gap(&journal, 6)], &[]).unwrap();
+    come(&journal, [2, 3, 4]);
+    let closed = journal.closed_gaps("c", 10).unwrap();
+    assert_eq!(closed.iter().map(|gap| (gap.first, gap.last)).collect::<Vec<_>>(), [(2, 4)]);
+    // One that is dismissed while it is reported has not come.
+    come(&journal, [12]);
+    let read = unreported(&journal);
+    journal.dismiss_gaps("c", &read, &[]).unwrap();
+    journal.gaps_reported("c", &read).unwrap();
+    assert_eq!(journal.closed_gaps("c", 10).unwrap().len(), 1);
+}
+
+#[test]
+fn messages_that_are_only_counted_are_dismissed_as_one() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    come(&journal, (0..258).map(|number| number * 2 + 1));
+    let counted = journal.omitted("c").unwrap();
+    assert_eq!(counted[0].messages, 1);
+    let dismissed = journal.dismiss_gaps("c", &[], &counted).unwrap();
+    assert_eq!((dismissed[0].range, dismissed[0].messages, journal.omitted("c").unwrap()), (None, 1, vec![]));
+    assert_eq!(journal.unlogged_dismissals("c", 10).unwrap(), dismissed_as_read(&dismissed));
+}
+
+/// As the journal gives them back: in milliseconds.
+fn dismissed_as_read(all: &[Dismissed]) -> Vec<Dismissed> {
+    let whole = |at: SystemTime| moment(milliseconds(at));
+    all.iter().map(|one| Dismissed { at: whole(one.at), since: whole(one.since), ..one.clone() }).collect()
+}
