@@ -26,7 +26,10 @@ mod send;
 mod trace;
 
 pub use dispatch::main;
-use queue::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, QueueStatus};
+use queue::{
+    Aside, QueueAdd, QueueList, QueuePurge, QueueRelease, QueueRepeat, QueueRetry, QueueShow, QueueStatus,
+    Unacknowledged,
+};
 use terminal as output;
 use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE};
 

@@ -310,7 +310,7 @@ impl Retention {
             "message not acknowledged, and its content was removed from the state directory: it cannot be sent again and is \
              no longer waited for; if the receiver lacks it, queue its records again",
         );
-        journal.release(channel, key, "its content was removed from the state directory")?;
+        journal.release(channel, std::slice::from_ref(key), "its content was removed from the state directory")?;
         self.end(std::slice::from_ref(key))
     }
 

@@ -126,55 +126,22 @@ impl Journal {
         })
     }
 
-    /// Asks to send a retained message again now. Its repeats count from the beginning.
+    /// Asks to send retained messages again now. Their repeats count from the beginning. The results are in the order of
+    /// the keys.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn ask_repeat(&self, channel: &str, key: &PreparedKey) -> Result<Asked, JournalError> {
-        self.write(|db| {
-            let Some((channel, state)) = state_of(db, channel, key)? else { return Ok(Asked::NotKept) };
-            if !matches!(state, KeptState::Waiting | KeptState::Overdue) {
-                return Ok(Asked::Not(state));
-            }
-            if answered(db, channel, key)? != Answered::No {
-                // Its receiver is no longer taken for one that acknowledges. Who asks wants to know.
-                require(db, channel, key)?;
-            }
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, repeats = 0, overdue = ?5 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(SystemTime::now()), ASKED])?;
-            Ok(Asked::Noted)
-        })
+    pub fn ask_repeat(&self, channel: &str, keys: &[PreparedKey]) -> Result<Vec<Asked>, JournalError> {
+        self.write(|db| keys.iter().map(|key| ask_repeat(db, channel, key)).collect())
     }
 
-    /// Gives a retained message up, and notes why. What is kept of it can then be removed, and its retention be
-    /// [ended](Self::end_retained); a Sesame that finds it does so.
+    /// Gives retained messages up, and notes why. What is kept of them can then be removed, and their retention be
+    /// [ended](Self::end_retained); a Sesame that finds them does so. The results are in the order of the keys.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn release(&self, channel: &str, key: &PreparedKey, why: &str) -> Result<Asked, JournalError> {
-        self.write(|db| {
-            let Some((channel, state)) = state_of(db, channel, key)? else { return Ok(Asked::NotKept) };
-            match state {
-                KeptState::Rejected => return Ok(Asked::Not(state)),
-                // What an operator asked for and nobody did yet.
-                KeptState::Repeating if outgoing(db, channel, key)?.1 == PREPARED => return Ok(Asked::Not(state)),
-                _ => {}
-            }
-            let now = milliseconds(SystemTime::now());
-            if state != KeptState::Acknowledged {
-                db.prepare_cached(
-                    "INSERT OR REPLACE INTO released (channel, id, digest, at, why) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![channel, key.id.as_str(), key.digest, now, why])?;
-            }
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, overdue = ?5 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, now, RELEASED])?;
-            Ok(Asked::Noted)
-        })
+    pub fn release(&self, channel: &str, keys: &[PreparedKey], why: &str) -> Result<Vec<Asked>, JournalError> {
+        self.write(|db| keys.iter().map(|key| release(db, channel, key, why)).collect())
     }
 
     /// When and why messages with this id were given up.
@@ -261,6 +228,42 @@ impl Journal {
             .collect()
         })
     }
+}
+
+fn ask_repeat(db: &Connection, channel: &str, key: &PreparedKey) -> rusqlite::Result<Asked> {
+    let Some((channel, state)) = state_of(db, channel, key)? else { return Ok(Asked::NotKept) };
+    if !matches!(state, KeptState::Waiting | KeptState::Overdue) {
+        return Ok(Asked::Not(state));
+    }
+    if answered(db, channel, key)? != Answered::No {
+        // Its receiver is no longer taken for one that acknowledges. Who asks wants to know.
+        require(db, channel, key)?;
+    }
+    db.prepare_cached(
+        "UPDATE retained SET due = ?4, repeats = 0, overdue = ?5 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
+    )?
+    .execute(params![channel, key.id.as_str(), key.digest, milliseconds(SystemTime::now()), ASKED])?;
+    Ok(Asked::Noted)
+}
+
+fn release(db: &Connection, channel: &str, key: &PreparedKey, why: &str) -> rusqlite::Result<Asked> {
+    let Some((channel, state)) = state_of(db, channel, key)? else { return Ok(Asked::NotKept) };
+    match state {
+        KeptState::Rejected => return Ok(Asked::Not(state)),
+        // It is in the queue; a request for that alone can be taken back.
+        KeptState::Repeating if outgoing(db, channel, key)?.1 == PREPARED => return Ok(Asked::Not(state)),
+        _ => {}
+    }
+    let now = milliseconds(SystemTime::now());
+    if state != KeptState::Acknowledged {
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO released (channel, id, digest, at, why) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![channel, key.id.as_str(), key.digest, now, why])?;
+    }
+    db.prepare_cached("UPDATE retained SET due = ?4, overdue = ?5 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+        .execute(params![channel, key.id.as_str(), key.digest, now, RELEASED])?;
+    Ok(Asked::Noted)
 }
 
 /// The number of a channel. A journal that is only read may be from a time before messages were retained.

@@ -28,6 +28,10 @@ pub enum QueueCommand {
     Add(QueueAdd),
     /// Retry rejected or deferred messages.
     Retry(QueueRetry),
+    /// Send messages again now that are not acknowledged, under the same ids.
+    Repeat(QueueRepeat),
+    /// Give up messages that are not acknowledged: wait no longer, and delete what is kept of them.
+    Release(QueueRelease),
     /// Delete rejected or deferred messages.
     Purge(QueuePurge),
 }
@@ -38,7 +42,7 @@ pub struct QueueList {
     /// Channels of the configuration [default: all].
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
-    /// Only this queue: outgoing, incoming, reject, deferred or the queue of a route.
+    /// Only this queue: outgoing, unacknowledged, incoming, reject, deferred or the queue of a route.
     #[arg(long, value_name = "QUEUE")]
     pub queue: Option<String>,
     /// List every element, not only their number.
@@ -115,6 +119,42 @@ pub struct QueueRetry {
     /// Also send or store messages that were sent or stored before.
     #[arg(long)]
     pub again: bool,
+}
+
+/// Which messages of a sender that are not acknowledged.
+#[derive(Args, Debug)]
+pub struct Unacknowledged {
+    /// Sending channel [send.NAME].
+    #[arg(value_name = "CHANNEL")]
+    pub channel: String,
+    /// Message ids, or "STREAM NUMBER", as in `sesame queue list --queue unacknowledged --long`.
+    #[arg(value_name = "ID", required_unless_present_any = ["all", "overdue"])]
+    pub ids: Vec<String>,
+    /// All messages of the channel that are not acknowledged.
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// Those of them that are overdue.
+    #[arg(long, conflicts_with_all = ["ids", "all"])]
+    pub overdue: bool,
+}
+
+/// `sesame queue repeat`.
+#[derive(Args, Debug)]
+pub struct QueueRepeat {
+    /// Which messages.
+    #[command(flatten)]
+    pub which: Unacknowledged,
+    /// Also messages so old that their receiver may have forgotten them and store them twice.
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// `sesame queue release`.
+#[derive(Args, Debug)]
+pub struct QueueRelease {
+    /// Which messages.
+    #[command(flatten)]
+    pub which: Unacknowledged,
 }
 
 /// `sesame queue purge`.

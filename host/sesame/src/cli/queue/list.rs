@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueList, output};
-use super::{LISTED_FIELD, Place, chosen, field, open, say, since, storage};
+use super::{LISTED_FIELD, Place, chosen, field, open, say, since, storage, unacknowledged};
 use crate::config::Config;
 use spool::{ElementPath, Foreign, Outgoing, Queue, SpoolError, Waiting};
 
@@ -32,9 +32,16 @@ pub(super) struct Summary {
 }
 
 pub(super) fn run(config: &Config, arguments: &QueueList) -> anyhow::Result<u8> {
-    let places = match chosen(config, &arguments.channels, arguments.queue.as_deref()) {
-        Ok(places) => places,
-        Err(status) => return Ok(status),
+    let only = arguments.queue.as_deref();
+    let of_queues = || chosen(config, &arguments.channels, only);
+    let places = if only == Some(unacknowledged::NAME) { Ok(Vec::new()) } else { of_queues() };
+    let kept = match only {
+        None | Some(unacknowledged::NAME) => unacknowledged::senders(config, &arguments.channels, only.is_some()),
+        Some(_) => Ok(Vec::new()),
+    };
+    let (places, kept) = match (places, kept) {
+        (Ok(places), Ok(kept)) => (places, kept),
+        (Err(status), _) | (_, Err(status)) => return Ok(status),
     };
     let mut status = EXIT_DONE;
     let mut table = output::Table::new(&["CHANNEL", "QUEUE", "MESSAGES", "OLDEST", "DIRECTORY"]);
@@ -46,6 +53,12 @@ pub(super) fn run(config: &Config, arguments: &QueueList) -> anyhow::Result<u8> 
         };
         if let Err(error) = done {
             say(&format!("sesame: {}", message::cause::chain(&error)));
+            status = EXIT_FAILED;
+        }
+    }
+    for channel in &kept {
+        if let Err(error) = unacknowledged::list(config, channel, arguments, &mut table) {
+            say(&format!("sesame: {error:#}"));
             status = EXIT_FAILED;
         }
     }

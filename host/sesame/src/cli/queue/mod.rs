@@ -1,5 +1,5 @@
 //! `sesame queue`: list the queues of the configured channels, and show, retry or purge their elements; show the status of
-//! each channel.
+//! each channel; list, repeat or release what is not acknowledged.
 //!
 //! Start at [`places`], the queues of a configuration. Reading needs no lock. Commands that change something lock each
 //! element as `dirq` does, or go through the commit engine; `retry` explains how it works beside a running Sesame.
@@ -16,9 +16,13 @@ mod show;
 mod status;
 #[cfg(test)]
 mod tests;
+mod unacknowledged;
 
 use arguments::QueueCommand;
-pub(super) use arguments::{Aside, QueueAdd, QueueList, QueuePurge, QueueRetry, QueueShow, QueueStatus};
+pub(super) use arguments::{
+    Aside, QueueAdd, QueueList, QueuePurge, QueueRelease, QueueRepeat, QueueRetry, QueueShow, QueueStatus,
+    Unacknowledged,
+};
 #[cfg(test)]
 pub(super) use tests::{Site, enveloped, sealed};
 
@@ -44,6 +48,8 @@ pub(super) fn run(arguments: &arguments::Queue, context: &Context) -> anyhow::Re
         QueueCommand::Show(arguments) => show::run(config, arguments),
         QueueCommand::Add(arguments) => add::run(config, arguments),
         QueueCommand::Retry(arguments) => retry::run(config, arguments),
+        QueueCommand::Repeat(arguments) => unacknowledged::repeat(config, arguments),
+        QueueCommand::Release(arguments) => unacknowledged::release(config, arguments),
         QueueCommand::Purge(arguments) => purge::run(config, arguments),
     }
 }

@@ -4,7 +4,7 @@
 //! has none. How many messages were sent and acknowledged is not counted: the journal has no such number, and to count
 //! its rows takes about a second for each million of them.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueStatus, output};
 use super::list::summary;
 use super::{Place, places, say, select};
-use crate::channel::JOURNAL;
+use crate::cli::context::{journal_in, say_not_run};
 use crate::config::{Config, Kind};
 use message::cause::chain;
 use spool::journal::{Journal, JournalError};
@@ -34,7 +34,7 @@ impl Tally {
 /// Something that is counted: its name in JSON, and the number; `None` where it could not be read.
 type Counted = (&'static str, Option<Tally>);
 
-const SENDER: [&str; 4] = ["outgoing", "unacknowledged", "overdue", "rejected"];
+const SENDER: [&str; 5] = ["outgoing", "unacknowledged", "overdue", "released", "rejected"];
 const RECEIVER: [&str; 4] = ["incoming", "deferred", "rejected", "owed"];
 
 pub(super) fn run(config: &Config, arguments: &QueueStatus) -> anyhow::Result<u8> {
@@ -46,14 +46,13 @@ pub(super) fn run(config: &Config, arguments: &QueueStatus) -> anyhow::Result<u8
     let senders = selection.senders.iter().map(|name| (name, sender(config, name, &places))).collect::<Vec<_>>();
     let receivers = selection.receivers.iter().map(|name| (name, receiver(config, name, &places))).collect::<Vec<_>>();
     let mut complete = true;
-    for (role, names, channels) in [("sender", SENDER, senders), ("receiver", RECEIVER, receivers)] {
-        let headings = names.map(str::to_uppercase);
-        let [first, second, third, fourth] = headings.each_ref().map(String::as_str);
-        let mut table = output::Table::new(&[&role.to_uppercase(), first, second, third, fourth]);
+    for (role, names, channels) in [("sender", &SENDER[..], senders), ("receiver", &RECEIVER[..], receivers)] {
+        let headings: Vec<String> = std::iter::once(&role).chain(names).map(|name| name.to_uppercase()).collect();
+        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+        let mut table = output::Table::new(&headings);
         for (name, counted) in &channels {
             complete &= counted.iter().all(|(_, tally)| tally.is_some());
-            let [first, second, third, fourth] = counted.map(|(_, tally)| cell(tally));
-            table.row([(*name).clone(), first, second, third, fourth]);
+            table.row(std::iter::once((*name).clone()).chain(counted.iter().map(|(_, tally)| cell(*tally))));
             if arguments.json {
                 output::json(&json_of(role, name, counted));
             }
@@ -73,7 +72,7 @@ fn cell(tally: Option<Tally>) -> String {
     }
 }
 
-fn json_of(role: &str, channel: &str, counted: &[Counted; 4]) -> Value {
+fn json_of(role: &str, channel: &str, counted: &[Counted]) -> Value {
     let mut value = json!({ "channel": channel, "role": role });
     if let Some(members) = value.as_object_mut() {
         for (name, tally) in counted {
@@ -85,24 +84,25 @@ fn json_of(role: &str, channel: &str, counted: &[Counted; 4]) -> Value {
 }
 
 /// The counts of a sender.
-fn sender(config: &Config, name: &str, places: &[Place]) -> [Counted; 4] {
-    let state = config.senders.get(name).map(|sender| sender.state.join(JOURNAL));
-    let retained = read(state, |journal| journal.retained(name));
+fn sender(config: &Config, name: &str, places: &[Place]) -> Vec<Counted> {
+    let state = config.senders.get(name).map(|sender| sender.state.as_path());
+    let kept = read(name, state, |journal| Ok((journal.retained(name)?, journal.count_released(name)?)));
+    let (retained, released) = kept.unzip();
+    let released = released.map(|(count, oldest)| Tally { count, oldest });
     let unacknowledged = retained.map(|all| Tally { count: all.messages, oldest: all.oldest });
     let overdue = retained.map(|all| Tally { count: all.overdue, oldest: None });
     let queue = |queue: &str| tally(config, places, name, |name| name == queue);
-    let [first, second, third, fourth] = SENDER;
-    [(first, queue("outgoing")), (second, unacknowledged), (third, overdue), (fourth, queue("reject"))]
+    let tallies = [queue("outgoing"), unacknowledged, overdue, released, queue("reject")];
+    SENDER.into_iter().zip(tallies).collect()
 }
 
 /// The counts of a receiver. Those of its routes' queues are in that of incoming.
-fn receiver(config: &Config, name: &str, places: &[Place]) -> [Counted; 4] {
-    let spool = config.receivers.get(name).map(|receiver| receiver.spool.join(JOURNAL));
-    let owed = read(spool, |journal| journal.count_owed(name)).map(|(count, oldest)| Tally { count, oldest });
+fn receiver(config: &Config, name: &str, places: &[Place]) -> Vec<Counted> {
+    let spool = config.receivers.get(name).map(|receiver| receiver.spool.as_path());
+    let owed = read(name, spool, |journal| journal.count_owed(name)).map(|(count, oldest)| Tally { count, oldest });
     let queue = |queue: &str| tally(config, places, name, |name| name == queue);
     let incoming = tally(config, places, name, |queue| !["deferred", "reject"].contains(&queue));
-    let [first, second, third, fourth] = RECEIVER;
-    [(first, incoming), (second, queue("deferred")), (third, queue("reject")), (fourth, owed)]
+    RECEIVER.into_iter().zip([incoming, queue("deferred"), queue("reject"), owed]).collect()
 }
 
 /// The elements of a channel's queues with such a name. What cannot be read is reported.
@@ -117,10 +117,24 @@ fn tally(config: &Config, places: &[Place], channel: &str, named: impl Fn(&str) 
     total
 }
 
-/// What a journal says; nothing where there is none yet. What cannot be read is reported.
-fn read<T: Default>(path: Option<PathBuf>, query: impl FnOnce(&Journal) -> Result<T, JournalError>) -> Option<T> {
-    let Some(path) = path.filter(|path| path.exists()) else { return Some(T::default()) };
-    Journal::open_to_read(&path).and_then(|journal| query(&journal)).map_err(|error| report(&error)).ok()
+/// What the journal in a directory says; nothing where there is none yet, which is said. What cannot be read is reported.
+fn read<T: Default>(
+    channel: &str,
+    directory: Option<&Path>,
+    query: impl FnOnce(&Journal) -> Result<T, JournalError>,
+) -> Option<T> {
+    let directory = directory?;
+    match journal_in(directory) {
+        Ok(None) => {
+            say_not_run(channel, directory);
+            Some(T::default())
+        }
+        Ok(Some(journal)) => query(&journal).map_err(|error| report(&error)).ok(),
+        Err(error) => {
+            report(&error);
+            None
+        }
+    }
 }
 
 fn report(error: &(dyn std::error::Error + 'static)) {
@@ -133,6 +147,7 @@ mod tests {
 
     use super::super::tests::Site;
     use super::*;
+    use crate::channel::JOURNAL;
     use message::acknowledgement::{Acknowledgement, ContentDigest, Verdict};
     use message::{MessageId, Output, content_digest};
     use spool::Outgoing;
@@ -146,14 +161,16 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn of_sender(site: &Site) -> [Option<Tally>; 4] {
+    fn of_sender(site: &Site) -> [Option<Tally>; 5] {
         let places = places(&site.config, &select(&site.config, &[], Kind::Any).unwrap());
-        sender(&site.config, "cpu", &places).map(|(_, tally)| tally)
+        let tallies: Vec<_> = sender(&site.config, "cpu", &places).into_iter().map(|(_, tally)| tally).collect();
+        tallies.try_into().unwrap()
     }
 
     fn of_receiver(site: &Site) -> [Option<Tally>; 4] {
         let places = places(&site.config, &select(&site.config, &[], Kind::Any).unwrap());
-        receiver(&site.config, "central", &places).map(|(_, tally)| tally)
+        let tallies: Vec<_> = receiver(&site.config, "central", &places).into_iter().map(|(_, tally)| tally).collect();
+        tallies.try_into().unwrap()
     }
 
     /// Sends a message that is retained from then on.
@@ -205,7 +222,7 @@ mod tests {
     #[test]
     fn a_channel_without_queues_and_journal_has_nothing() {
         let site = Site::new();
-        assert_eq!((of_sender(&site), of_receiver(&site)), ([Some(Tally::default()); 4], [Some(Tally::default()); 4]));
+        assert_eq!((of_sender(&site), of_receiver(&site)), ([Some(Tally::default()); 5], [Some(Tally::default()); 4]));
     }
 
     #[test]
@@ -219,8 +236,8 @@ mod tests {
         let sent: Vec<Dispatch> =
             [("a", 3_000), ("b", 1_000), ("c", 2_000)].map(|(text, since)| send(&journal, text, at(since))).into();
         journal.mark_overdue("cpu", &PreparedKey { id: id("c"), digest: sent[2].digest }).unwrap();
-        let [outgoing, unacknowledged, overdue, rejected] = of_sender(&site).map(Option::unwrap);
-        assert_eq!((outgoing.count, overdue.count, rejected.count), (1, 1, 0));
+        let [outgoing, unacknowledged, overdue, released, rejected] = of_sender(&site).map(Option::unwrap);
+        assert_eq!((outgoing.count, overdue.count, released.count, rejected.count), (1, 1, 0, 0));
         assert!(outgoing.oldest.is_some());
         assert_eq!(unacknowledged, Tally { count: 3, oldest: Some(at(1_000)) });
         let line = Acknowledgement {
@@ -268,7 +285,7 @@ mod tests {
         drop(Journal::open(&path).unwrap());
         let old = "DROP TABLE dispatch; DROP TABLE stream; DROP TABLE proof; DROP TABLE retained; DROP TABLE owed;";
         rusqlite::Connection::open(&path).unwrap().execute_batch(old).unwrap();
-        assert_eq!(of_sender(&site), [Some(Tally::default()); 4]);
+        assert_eq!(of_sender(&site), [Some(Tally::default()); 5]);
     }
 
     #[test]
@@ -281,5 +298,8 @@ mod tests {
         assert_eq!((&json["owed"], &json["incoming"]["messages"]), (&Value::Null, &json!(0)));
         let arguments = QueueStatus { channels: vec!["central".to_owned()], json: true };
         assert_eq!(run(&site.config, &arguments).unwrap(), EXIT_FAILED);
+        // Nor is a directory that is none.
+        std::fs::write(&site.config.senders["cpu"].state, b"").unwrap();
+        assert_eq!(of_sender(&site).map(|one| one.is_some()), [true, false, false, false, true]);
     }
 }

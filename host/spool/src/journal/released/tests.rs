@@ -74,6 +74,14 @@ fn due(journal: &Journal) -> Vec<Due> {
     journal.due("c", SystemTime::now(), 10).unwrap()
 }
 
+fn ask(journal: &Journal, text: &str) -> Asked {
+    journal.ask_repeat("c", &[key(text)]).unwrap().remove(0)
+}
+
+fn release(journal: &Journal, text: &str) -> Asked {
+    journal.release("c", &[key(text)], "why").unwrap().remove(0)
+}
+
 fn states(journal: &Journal) -> Vec<(String, KeptState)> {
     let kept = journal.kept("c", None, 10).unwrap();
     kept.into_iter().map(|one| (one.key.id.to_string(), one.state)).collect()
@@ -118,8 +126,8 @@ fn what_is_overdue_is_sent_again_on_request_and_waits_from_the_beginning() {
     }
     journal.mark_overdue("c", &key("a")).unwrap();
     assert_eq!((due(&journal), journal.retained("c").unwrap().overdue), (vec![], 1));
-    assert_eq!(journal.ask_repeat("c", &key("a")).unwrap(), Asked::Noted);
-    assert_eq!(journal.ask_repeat("c", &key("a")).unwrap(), Asked::Not(KeptState::Repeating));
+    assert_eq!(ask(&journal, "a"), Asked::Noted);
+    assert_eq!(ask(&journal, "a"), Asked::Not(KeptState::Repeating));
     let found = due(&journal).remove(0);
     assert_eq!((found.asked, found.repeats, found.answered), (true, 0, Answered::No));
     assert_eq!(journal.retained("c").unwrap(), Retained { messages: 1, overdue: 0, oldest: Some(sent_at()) });
@@ -132,8 +140,8 @@ fn what_is_overdue_is_sent_again_on_request_and_waits_from_the_beginning() {
     let kept = journal.kept_of("c", &key("a").id).unwrap().remove(0);
     assert_eq!((kept.state, kept.repeats, kept.next), (KeptState::Waiting, 1, Some(sent_at() + 2 * HOUR)));
     accept(&journal, &sent);
-    assert_eq!(journal.ask_repeat("c", &key("a")).unwrap(), Asked::Not(KeptState::Acknowledged));
-    assert_eq!(journal.ask_repeat("c", &key("b")).unwrap(), Asked::NotKept);
+    assert_eq!(ask(&journal, "a"), Asked::Not(KeptState::Acknowledged));
+    assert_eq!(ask(&journal, "b"), Asked::NotKept);
 }
 
 #[test]
@@ -145,7 +153,7 @@ fn a_repeat_that_was_asked_for_waits_though_its_receiver_is_no_longer_known_to_a
     journal.mark_overdue("c", &key("a")).unwrap();
     journal.forget_acknowledging("c").unwrap();
     assert_eq!(state(&journal, "a"), KeptState::Overdue);
-    journal.ask_repeat("c", &key("a")).unwrap();
+    ask(&journal, "a");
     let asked = due(&journal).into_iter().find(|due| due.key == key("a")).unwrap();
     assert_eq!((asked.asked, asked.answered), (true, Answered::No));
 }
@@ -155,7 +163,7 @@ fn what_is_released_is_no_longer_waited_for_and_its_end_is_on_record_until_it_ex
     let scratch = Scratch::new();
     let journal = scratch.open();
     let sent = send(&journal, "a", true, HOUR);
-    assert_eq!(journal.release("c", &key("a"), "why").unwrap(), Asked::Noted);
+    assert_eq!(release(&journal, "a"), Asked::Noted);
     assert_eq!(state(&journal, "a"), KeptState::Released);
     assert_eq!(journal.retained("c").unwrap(), Retained::default());
     assert!(!journal.repeat("c", &key("a"), SystemTime::now()).unwrap(), "it went out again after its release");
@@ -168,7 +176,7 @@ fn what_is_released_is_no_longer_waited_for_and_its_end_is_on_record_until_it_ex
     let released = journal.released("c", &key("a").id).unwrap();
     assert_eq!((released.len(), released[0].why.as_str()), (1, "why"));
     assert_eq!(journal.count_released("c").unwrap(), (1, Some(released[0].at)));
-    assert_eq!(journal.release("c", &key("a"), "why").unwrap(), Asked::NotKept);
+    assert_eq!(release(&journal, "a"), Asked::NotKept);
     accept(&journal, &sent);
     assert_eq!(journal.acknowledgements("c", &key("a").id).unwrap().len(), 1, "a late word is still noted");
     journal.expire(SystemTime::now(), 100).unwrap();
@@ -182,10 +190,10 @@ fn what_goes_out_again_or_was_answered_is_not_released() {
     let all: Vec<Dispatch> = ["a", "b", "d"].iter().map(|text| send(&journal, text, true, HOUR)).collect();
     journal.repeat("c", &key("a"), SystemTime::now()).unwrap();
     answer(&journal, &all[1], Verdict::Rejected);
-    assert_eq!(journal.release("c", &key("a"), "why").unwrap(), Asked::Not(KeptState::Repeating));
-    assert_eq!(journal.release("c", &key("b"), "why").unwrap(), Asked::Not(KeptState::Rejected));
+    assert_eq!(release(&journal, "a"), Asked::Not(KeptState::Repeating));
+    assert_eq!(release(&journal, "b"), Asked::Not(KeptState::Rejected));
     accept(&journal, &all[2]);
-    assert_eq!(journal.release("c", &key("d"), "why").unwrap(), Asked::Noted);
+    assert_eq!(release(&journal, "d"), Asked::Noted);
     assert_eq!(journal.count_released("c").unwrap().0, 0, "what its receiver has was not given up");
 }
 
