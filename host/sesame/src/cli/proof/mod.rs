@@ -21,6 +21,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
+use super::context::{journal_in, say_not_run};
 use super::{EXIT_DONE, output};
 use crate::channel::{JOURNAL, trust_settings};
 use crate::config::{self, Config};
@@ -88,15 +89,21 @@ struct Found {
 }
 
 pub(super) fn run(config: &Config, arguments: &Proof) -> anyhow::Result<u8> {
+    if config.senders.is_empty() {
+        bail!(
+            "this configuration has no sender: the sending side keeps acknowledgements, so run `sesame proof` there; `sesame \
+             trace` shows what this side decided about the message"
+        );
+    }
     let id = MessageId::from_peer(arguments.id.trim());
     let mut found = Found::default();
     for (name, sender) in &config.senders {
-        let path = sender.state.join(JOURNAL);
-        if path.exists() {
-            let journal = Journal::open_to_read(&path)?;
-            search(&journal, (name, sender), &id, &mut found)?;
-            found.read.push(path.display().to_string());
-        }
+        let Some(journal) = journal_in(&sender.state)? else {
+            say_not_run(name, &sender.state);
+            continue;
+        };
+        search(&journal, (name, sender), &id, &mut found)?;
+        found.read.push(sender.state.join(JOURNAL).display().to_string());
     }
     if found.evidence.is_empty() {
         return Err(nothing(&id, &found));
