@@ -112,6 +112,53 @@ fn what_the_broker_lost_after_its_receipt_is_sent_again() {
 }
 
 #[test]
+fn what_waits_is_repeated_or_released_beside_a_running_sender() {
+    let broker = shared(Kind::RabbitMq);
+    let (pair, _) = pair(broker, Way::Plain, "required", "");
+    let ids = python::add(&pair.outgoing(), &[b"Site: X\n", b"Site: Y\n"]);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    eventually("the receipts", || {
+        (retained(&pair) == 2 && queues::outgoing(&pair.outgoing()).is_empty()).then_some(())
+    });
+    let lost = python::take(&Way::Plain.link(broker, &pair.sender.host), &pair.destination, 2);
+    let number = sent(&lost[0].body);
+    let listed = pair.sender.run(&["queue", "list", "--queue", "unacknowledged", "--long"]).expect(0).output;
+    assert!(listed.contains("waiting  repeats 0") && listed.contains(&number), "{listed}");
+    assert!(trace(&pair, &ids[1]).contains("waiting   for an acknowledgement since 20"));
+    let said = pair.sender.run(&["trace", &number]).expect(0).output;
+    assert!(ids.iter().filter(|id| said.contains(*id)).count() == 1, "{said}");
+
+    pair.sender.run(&["queue", "release", "cpu", &ids[1]]).expect(0).says("released");
+    assert_eq!(retained(&pair), 1);
+    let said = trace(&pair, &ids[1]);
+    assert!(said.contains("released  20") && !said.contains("waiting"), "{said}");
+    pair.sender.run(&["queue", "repeat", "cpu", "--all"]).expect(0).says("1 message of channel cpu to be sent again");
+    let _receiver = pair.receiver.start(&["receive"]);
+    eventually("the repeated message", || (queues::count(&pair.incoming()) == 1).then_some(()));
+    all_acknowledged(&pair, &sender);
+    assert_eq!(queues::elements(&pair.incoming())[0].id(), ids[0]);
+    pair.receiver.run(&["queue", "repeat", "central", "--all"]).expect(2);
+}
+
+#[test]
+fn what_was_kept_is_waited_for_though_acknowledgements_are_off() {
+    let broker = shared(Kind::RabbitMq);
+    let (pair, _) = pair(broker, Way::Plain, "required", "");
+    queues::add(&pair.outgoing(), b"first: 1\n");
+    pair.sender.run(&["send"]).expect(0);
+    assert_eq!(retained(&pair), 1);
+    let pair = Pair { sender: pair.sender.changed("mode = \"required\"", "mode = \"off\""), ..pair };
+    let _receiver = pair.receiver.start(&["receive"]);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    all_acknowledged(&pair, &sender);
+    assert!(sender.log().contains("acknowledgements are off"), "{}", sender.log());
+    queues::add(&pair.outgoing(), b"second: 2\n");
+    eventually("the second message", || (queues::count(&pair.incoming()) == 2).then_some(()));
+    eventually("its receipt", || queues::outgoing(&pair.outgoing()).is_empty().then_some(()));
+    assert_eq!(retained(&pair), 0, "it is kept though acknowledgements are off");
+}
+
+#[test]
 fn what_the_receiver_rejects_comes_back_with_its_reason() {
     let broker = shared(Kind::RabbitMq);
     let queue = own_destination();
@@ -248,6 +295,7 @@ fn no_other_word_counts() {
     eventually("the last of them", || {
         (broker.waiting(&queue) == 0 && REASONS.iter().all(|reason| sender.log().contains(reason))).then_some(())
     });
+    assert!(sender.log().contains(&format!("expected: {}", expected.subject)), "{}", sender.log());
     std::thread::sleep(WATCHED);
     let mut codes: Vec<String> = queues::elements(&pair.sender.refused("cpu"))
         .iter()

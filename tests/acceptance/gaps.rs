@@ -13,6 +13,7 @@ use crate::sesame::{Pair, Way, own_destination};
 
 const MISSING: &str = "messages of this signer are missing";
 const COME: &str = "missing messages have come";
+const DISMISSED: &str = "missing messages were dismissed";
 /// How long a test watches that nothing happens.
 const WATCHED: Duration = Duration::from_secs(3);
 
@@ -78,6 +79,7 @@ fn messages_lost_by_the_broker_are_reported_once_and_listed_until_they_come() {
     assert!(gap["signer"].as_str().unwrap().contains("CN=sender.example.org"), "{listed}");
     let table = pair.receiver.run(&["gaps"]).expect(1).output;
     assert!(table.contains(gap["stream"].as_str().unwrap()) && table.contains("overdue"), "{table}");
+    pair.sender.run(&["gaps"]).expect(78).says("no receiver");
     assert_eq!(receiver.stop(), 0);
 
     let receiver = pair.receiver.start(&["receive"]);
@@ -88,6 +90,25 @@ fn messages_lost_by_the_broker_are_reported_once_and_listed_until_they_come() {
     eventually("the end of the gap", || (occurs(&receiver, COME) == 1).then_some(()));
     assert_eq!(queues::count(&pair.incoming()), 9);
     assert_eq!(pair.receiver.run(&["gaps", "--json"]).expect(0).output, "");
+
+    // One that is dismissed beside the running receiver, and comes all the same.
+    let mut receiver = receiver;
+    assert_eq!(receiver.stop(), 0);
+    send(&pair, 1);
+    let lost = take(&pair, broker, 1);
+    send(&pair, 1);
+    let receiver = receiver_until(&pair, 10);
+    let stream = gap["stream"].as_str().unwrap();
+    let number = format!("{stream} 10");
+    pair.receiver.run(&["trace", &number]).expect(0).says("missing");
+    pair.receiver.run(&["gaps", "--dismiss", &format!("{stream} 9")]).expect(1);
+    let said = pair.receiver.run(&["gaps", "--dismiss", &number]).expect(0).output;
+    assert!(said.contains("1 message") && said.trim_end().ends_with("CN=sender.example.org"), "{said}");
+    assert_eq!(pair.receiver.run(&["gaps", "--json"]).expect(0).output, "");
+    eventually("its line", || (occurs(&receiver, DISMISSED) == 1).then_some(()));
+    put(&pair, broker, &lost);
+    eventually("the dismissed message", || (queues::count(&pair.incoming()) == 11).then_some(()));
+    pair.receiver.run(&["trace", &number]).expect(0).says("dismissed");
 }
 
 #[test]

@@ -108,6 +108,13 @@ impl Site {
         self
     }
 
+    /// The same site with this text of its channels replaced.
+    pub(crate) fn changed(mut self, from: &str, to: &str) -> Self {
+        assert!(self.sections.contains(from), "{from} is not in the configuration");
+        self.sections = self.sections.replace(from, to);
+        self
+    }
+
     /// `[broker.test]` is this broker.
     pub(crate) fn on(self, broker: &Broker, way: Way) -> Self {
         match way {

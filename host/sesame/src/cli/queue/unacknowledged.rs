@@ -313,8 +313,8 @@ mod tests {
     use crate::channel::LOCK;
     use crate::config::Mode;
     use message::{Output, content_digest};
+    use spool::SpoolLock;
     use spool::journal::{Dispatch, Prepared, Sent};
-    use spool::{LockedElement, SpoolLock};
     use transport::Destination;
 
     /// A sender that runs in another process, as its lock and its journal show.
@@ -353,7 +353,6 @@ mod tests {
             let (name, id) = queue.add_message(None, text.as_bytes()).unwrap();
             let element = queue.lock(&name).unwrap().unwrap();
             let key = PreparedKey { id: id.clone(), digest: content_digest(text.as_bytes()) };
-            assert!(self.elements().keep(&[(&element, &key)]).iter().all(Result::is_ok));
             let destination = "/queue/cpu".to_owned();
             let mut rows = [Prepared {
                 key: key.clone(),
@@ -365,7 +364,7 @@ mod tests {
                 repeated: false,
             }];
             self.journal.record_prepared("cpu", &mut rows).unwrap();
-            assert!(LockedElement::remove_all(vec![element]).iter().all(Result::is_ok));
+            assert!(self.elements().take_over(vec![(element, key.clone())]).iter().all(Result::is_ok));
             let (at, retain) = (SystemTime::now() - ago, Some(Duration::from_secs(3_600)));
             let sent = Sent { key: key.clone(), broker: "mq:1".to_owned(), at, detail: None, retain };
             self.journal.record_sent("cpu", &[sent]).unwrap();
