@@ -14,7 +14,7 @@ use trust::DistinguishedName;
 /// Whether a sender waits for acknowledgements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It asks for none.
+    /// It asks for none, and waits only for what it kept before.
     Off,
     /// It keeps what it sent to a destination whose receiver has acknowledged something before.
     Optional,
