@@ -95,8 +95,11 @@ pub(super) fn run(config: &Config, arguments: &Gaps) -> anyhow::Result<u8> {
     Ok(status)
 }
 
+/// The gaps of a channel, and those that are only counted.
+type Missing = (Vec<Gap>, Vec<Omitted>);
+
 /// What the journal in a spool has; `None` where there is none.
-fn read(spool: &std::path::Path, channel: &str) -> Result<Option<(Vec<Gap>, Vec<Omitted>)>, Unreadable> {
+fn read(spool: &std::path::Path, channel: &str) -> Result<Option<Missing>, Unreadable> {
     let Some(journal) = journal_in(spool)? else { return Ok(None) };
     Ok(Some((journal.gaps(channel)?, journal.omitted(channel)?)))
 }

@@ -282,7 +282,7 @@ fn a_dismissed_gap_is_no_longer_missing_and_its_message_may_still_come() {
     come(&journal, [2, 5, 9]);
     let first = gap(&journal, 3);
     assert_eq!(place(&journal, 4), Whereabouts::Missing(first.since));
-    let dismissed = journal.dismiss_gaps("c", &[first.clone()], &[]).unwrap();
+    let dismissed = journal.dismiss_gaps("c", std::slice::from_ref(&first), &[]).unwrap();
     assert_eq!((dismissed.len(), dismissed[0].range, dismissed[0].messages), (1, Some((3, 4)), 2));
     assert_eq!(journal.dismiss_gaps("c", &[first], &[]).unwrap(), [], "once");
     assert_eq!(missing(&journal), [(6, 8)]);
