@@ -9,71 +9,40 @@
 //!
 //! Built as a `cdylib` for `wasm32-wasip2` it is a component for the plugin folder. The contract, with what the host
 //! does for each verdict, is `wit/plugin.wit`.
+//!
+//! Without the feature `guest` there is only [`records`], for a program that reads records itself.
 #![warn(missing_docs)]
 
+#[cfg(feature = "guest")]
 #[doc(hidden)]
 pub mod bindings;
+#[cfg(feature = "guest")]
 mod config;
+#[cfg(not(feature = "guest"))]
+mod finding;
+#[cfg(feature = "guest")]
+mod plugin;
+#[cfg(feature = "guest")]
 pub mod log;
 pub mod records;
+#[cfg(feature = "guest")]
 mod sample;
+#[cfg(feature = "guest")]
 #[doc(hidden)]
 pub mod slot;
+#[cfg(feature = "guest")]
 pub mod table;
 
+#[cfg(feature = "guest")]
 pub use bindings::transformer_world::exports::sesame::plugin::transformer::{Output, Part, Transformed, Verdict};
+#[cfg(feature = "guest")]
 pub use bindings::types::{Context, Delay, Direction, Failure, Finding, Message, Severity, Signer};
+#[cfg(feature = "guest")]
 pub use config::{Configuration, NoConfig};
-
-/// What every plugin has.
-pub trait Plugin: Sized + 'static {
-    /// The operator's `[config]`: a type that serde can read, or [`NoConfig`].
-    type Config: Configuration;
-    /// The plugin's name.
-    const NAME: &'static str;
-    /// Its version; `env!("CARGO_PKG_VERSION")` is right in most cases.
-    const VERSION: &'static str;
-    /// One sentence for the operator.
-    const SUMMARY: &'static str;
-
-    /// JSON Schema of the configuration.
-    fn config_schema() -> Option<String> {
-        None
-    }
-
-    /// Makes the plugin from its configuration.
-    ///
-    /// # Errors
-    /// A sentence for the operator about what is wrong with the configuration.
-    fn new(config: Self::Config) -> Result<Self, String>;
-}
-
-/// Accepts or refuses a message.
-pub trait Validator: Plugin {
-    /// Accepts the message, with any warnings.
-    ///
-    /// # Errors
-    /// [`Failure`] says whether the message is invalid, cannot be decided on yet, or the plugin failed.
-    fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure>;
-}
-
-/// Changes, splits or drops a message.
-pub trait Transformer: Plugin {
-    /// Returns the message's replacement, if any.
-    ///
-    /// # Errors
-    /// [`Failure`] says whether the message is invalid, cannot be decided on yet, or the plugin failed.
-    fn transform(&self, message: &Message) -> Result<Transformed, Failure>;
-}
-
-/// Chooses the destination of a message.
-pub trait Router: Plugin {
-    /// Names of routes of the operator's file; none for the default route.
-    ///
-    /// # Errors
-    /// [`Failure`] says whether the message is invalid, cannot be decided on yet, or the plugin failed.
-    fn route(&self, message: &Message) -> Result<Vec<String>, Failure>;
-}
+#[cfg(not(feature = "guest"))]
+pub use finding::{Finding, Severity};
+#[cfg(feature = "guest")]
+pub use plugin::{Plugin, Router, Transformer, Validator};
 
 impl Finding {
     /// A finding that makes a message invalid.
@@ -103,25 +72,5 @@ impl Finding {
     #[must_use]
     pub fn in_field(self, field: &str, value: &str) -> Self {
         Self { field: Some(field.to_owned()), value: Some(value.to_owned()), ..self }
-    }
-}
-
-impl From<Finding> for Failure {
-    fn from(finding: Finding) -> Self {
-        Self::Invalid(vec![finding])
-    }
-}
-
-impl Output {
-    /// New content, everything else as it was.
-    #[must_use]
-    pub fn new(payload: impl Into<Vec<u8>>) -> Self {
-        Self { payload: payload.into(), content_type: None, set_headers: Vec::new(), properties: Vec::new() }
-    }
-}
-
-impl From<Verdict> for Transformed {
-    fn from(verdict: Verdict) -> Self {
-        Self { verdict, findings: Vec::new() }
     }
 }

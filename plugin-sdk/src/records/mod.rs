@@ -15,7 +15,7 @@
 //! sync, cloud); [`star`] and [`car`] are the XML formats, [`accelerator`], [`accelerator_summary`] and [`public_ip`]
 //! the JSON ones; [`xml`] and [`json`] read their text, [`iso8601`] times and durations, [`python`] numbers, lines and
 //! nulls. [`shape`] recognises the kind of a message, splits it into its records and edits fields in place; [`wire`]
-//! computes the size of a message on the wire.
+//! computes the size of a message on the wire. [`count()`] gives the number of records of each site.
 //!
 //! # Limits
 //! A check reports at most [`Findings::LIMIT`] findings and then one that says how many more there were. Values are
@@ -24,6 +24,7 @@
 pub mod accelerator;
 pub mod accelerator_summary;
 pub mod car;
+mod count;
 mod findings;
 pub mod iso8601;
 pub mod json;
@@ -31,11 +32,13 @@ pub mod public_ip;
 pub mod python;
 mod recognise;
 mod report;
+#[cfg(feature = "guest")]
 mod setting;
 pub mod shape;
 pub mod star;
 pub mod text;
 pub mod usage_json;
+#[cfg(feature = "guest")]
 pub mod wire;
 mod words;
 pub mod xml;
@@ -43,9 +46,11 @@ pub mod xml;
 use std::borrow::Cow;
 use std::collections::BinaryHeap;
 
+pub use count::{Count, MOST_SITES, count};
 pub use findings::Findings;
 pub(crate) use findings::{listed, quoted};
 pub use recognise::{check_json, check_xml};
+#[cfg(feature = "guest")]
 pub use setting::{AllTypes, Setting, answer};
 
 use crate::Finding;

@@ -20,7 +20,7 @@ pub(super) fn kind(payload: &[u8]) -> Kind {
 }
 
 /// The kind of a document.
-pub(super) fn kind_of(document: &Document<'_>) -> Kind {
+pub(in crate::records) fn kind_of(document: &Document<'_>) -> Kind {
     type_of(document).map_or(Kind::Unknown, |name| kind_named(&name))
 }
 
@@ -41,7 +41,7 @@ pub(super) fn cut(payload: &[u8]) -> Result<Shape<'_>, Vec<Finding>> {
 }
 
 /// The records of a document in order.
-pub(super) fn records<'d, 't>(
+pub(in crate::records) fn records<'d, 't>(
     document: &'d Document<'t>,
 ) -> Result<impl Iterator<Item = Value<'d, 't>> + use<'d, 't>, Vec<Finding>> {
     let (mut array, mut count) = (None, 0);

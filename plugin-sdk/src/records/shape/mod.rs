@@ -27,6 +27,8 @@ mod xml;
 use std::ops::Range;
 
 pub use edit::{Edited, Field, Place, Record, edit};
+pub(super) use json::{kind_of as json_kind, records as json_records};
+pub(super) use xml::format as xml_format;
 
 use super::listed;
 use crate::Finding;

@@ -24,7 +24,8 @@ pub(super) fn kind(payload: &[u8]) -> Kind {
     xml::document(payload).ok().and_then(|document| format(&document)).map_or(Kind::Unknown, |(kind, _)| kind)
 }
 
-fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
+/// Kind and name of the records of a document, by the namespace of its root.
+pub(in crate::records) fn format(document: &Document<'_>) -> Option<(Kind, &'static str)> {
     let root = document.root()?;
     let (_, kind, record) = FORMATS.into_iter().find(|(known, ..)| *known == root.namespace())?;
     Some((kind, record))
