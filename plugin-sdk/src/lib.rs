@@ -21,9 +21,9 @@ mod config;
 #[cfg(not(feature = "guest"))]
 mod finding;
 #[cfg(feature = "guest")]
-mod plugin;
-#[cfg(feature = "guest")]
 pub mod log;
+#[cfg(feature = "guest")]
+mod plugin;
 pub mod records;
 #[cfg(feature = "guest")]
 mod sample;

@@ -57,6 +57,7 @@ mod plugins;
 mod proofs;
 mod refuses;
 mod reloads;
+mod reports;
 mod signed_plugins;
 mod stands_for_ssm;
 mod stock_plugins;

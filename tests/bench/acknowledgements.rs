@@ -172,6 +172,7 @@ fn prepared(key: PreparedKey) -> Prepared {
         pipeline: "p".to_owned(),
         attempts: 0,
         dispatches: vec![dispatch],
+        counts: Vec::new(),
         repeated: false,
     }
 }

@@ -5,6 +5,7 @@
 //! | [`MessageId`], [`Direction`], [`Finding`] | the identity of a message, its way, what plugins found in it |
 //! | [`acknowledgement`] | what a receiver says of it to its sender |
 //! | [`Output`] | what a pipeline returns for it |
+//! | [`Month`] | the month that a report is about |
 //! | [`Fate`] | what became of it, and the line of the log about it |
 //! | [`code`] | why it was rejected or deferred: the table of all codes |
 //! | [`text`] | foreign text made safe for a log or a terminal |
@@ -26,12 +27,15 @@ mod fate;
 pub mod files;
 pub mod fresh;
 mod locks;
+mod month;
 pub mod text;
 
 pub use code::Code;
 pub use fate::{Fate, LogLine};
+pub use month::{InvalidMonth, Month};
 
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use self::locks::{locked, locked_exclusive, locked_shared};
 
@@ -97,6 +101,19 @@ impl MessageId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The time in an id of SSM's form, when its element was put into a queue.
+    #[must_use]
+    pub fn made(&self) -> Option<SystemTime> {
+        let (directory, element) = self.0.split_once('/')?;
+        let element = element.split('.').next()?;
+        let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if directory.len() != 8 || element.len() != 14 || !hexadecimal(directory) || !hexadecimal(element) {
+            return None;
+        }
+        let seconds = u64::from_str_radix(element.get(..8)?, 16).ok()?;
+        Some(UNIX_EPOCH + Duration::from_secs(seconds))
     }
 }
 
@@ -228,6 +245,17 @@ mod tests {
         assert_eq!(MessageId::parse(first.as_str()).unwrap(), first);
         let lengths: Vec<usize> = first.as_str().split('/').map(str::len).collect();
         assert_eq!(lengths, [8, 14]);
+    }
+
+    #[test]
+    fn an_id_of_ssm_has_a_time_and_so_have_its_parts() {
+        let made = |text: &str| MessageId::parse(text).unwrap().made();
+        let expected = Some(UNIX_EPOCH + Duration::from_secs(0x6b03_1263));
+        assert_eq!(made("6b031234/6b03126398f937"), expected);
+        assert_eq!(made("6b031234/6b03126398f937.12"), expected);
+        for other in ["6b031234/6b03126398f93", "20261031/20261031120000x", "6b031234", "6b031234/x/6b03126398f937"] {
+            assert_eq!(made(other), None, "{other}");
+        }
     }
 
     #[test]

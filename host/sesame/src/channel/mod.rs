@@ -11,6 +11,7 @@ use crate::config::Config;
 use message::Direction;
 
 mod active;
+mod count;
 mod error;
 mod findings;
 mod pause;
@@ -18,6 +19,7 @@ mod registry;
 mod time;
 
 pub use active::ActivePipeline;
+pub(crate) use count::{UNKNOWN, counted};
 pub use error::SetupError;
 pub(crate) use findings::log_findings;
 pub use findings::{findings_json, summary};

@@ -21,6 +21,7 @@ mod proof;
 mod publish;
 mod queue;
 mod receive;
+mod report;
 mod run;
 mod send;
 mod trace;
@@ -109,6 +110,8 @@ pub enum Command {
     Gaps(gaps::Gaps),
     /// Write the signed acknowledgements of a message, to be checked with OpenSSL.
     Proof(proof::Proof),
+    /// Report the messages and records of a month by site, or compare two such reports.
+    Report(report::Report),
     /// Print the version.
     Version,
     /// Compile a component into the cache; Sesame runs this itself as a child process.

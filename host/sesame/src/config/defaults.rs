@@ -29,6 +29,7 @@ pub(super) const PLUGIN_SIGNERS: &str = "/etc/sesame/plugin-signers";
 pub(super) const PLUGINS_ADOPTED: &str = "/var/lib/sesame/adopted-plugins";
 pub(super) const REQUIRE_SIGNED: bool = false;
 
+pub(super) const COUNT_RECORDS: bool = true;
 pub(super) const JOURNAL_RETENTION: Duration = DAY.saturating_mul(90);
 
 pub(super) const PLUGIN_LOG: &str = "/var/log/sesame/plugins.log";

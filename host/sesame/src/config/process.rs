@@ -198,23 +198,26 @@ impl Plugins {
 pub struct Journal {
     /// How long a row is kept.
     pub retention: Duration,
+    /// Whether records are counted by site, for `sesame report`.
+    pub count_records: bool,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { retention: defaults::JOURNAL_RETENTION }
+        Self { retention: defaults::JOURNAL_RETENTION, count_records: defaults::COUNT_RECORDS }
     }
 }
 
 impl Journal {
     pub(super) fn read(section: &Section<'_, '_>) -> Self {
         let retention = section.duration("retention", HOUR..=CENTURY).unwrap_or(defaults::JOURNAL_RETENTION);
+        let count_records = section.flag("count-records").unwrap_or(defaults::COUNT_RECORDS);
         section.finish();
-        Self { retention }
+        Self { retention, count_records }
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
-        writer.duration("retention", self.retention);
+        writer.duration("retention", self.retention).flag("count-records", self.count_records);
     }
 }
 

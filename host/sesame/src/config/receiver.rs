@@ -80,6 +80,8 @@ pub struct Receiver {
     pub missing_after: Option<Duration>,
     /// Where acknowledgements for a signer go; none are sent for others.
     pub acknowledgements: BTreeMap<DistinguishedName, Destination>,
+    /// Whether records are counted by site, as `[journal]` says.
+    pub count_records: bool,
     /// Names of queue directories in the spool, by route name.
     pub routes: BTreeMap<String, String>,
     /// What decrypts, and presents us to the broker.
@@ -126,6 +128,7 @@ impl Receiver {
             missing_after: Self::read_missing_after(section, around),
             routes: channel::read_routes(section, queue_name),
             acknowledgements: acknowledgements::read_destinations(section, protocol),
+            count_records: around.journal.count_records,
             credential,
             trust,
         };

@@ -61,6 +61,8 @@ pub struct Sender {
     pub routes: BTreeMap<String, Destination>,
     /// Whether to wait for acknowledgements; absent: no.
     pub acknowledgements: Option<Acknowledgements>,
+    /// Whether records are counted by site, as `[journal]` says.
+    pub count_records: bool,
     /// Whose signature it bears.
     pub credential: Credential,
     /// Whose certificates are believed.
@@ -97,6 +99,7 @@ impl Sender {
             storage: Storage::read(section),
             routes: channel::read_routes(section, target),
             acknowledgements: Acknowledgements::read(section, protocol, section.has("recipient-certificate")),
+            count_records: around.journal.count_records,
             credential,
             trust,
         };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{Channel, back_off, findings_json, milliseconds, summary};
+use crate::channel::{Channel, back_off, counted, findings_json, milliseconds, summary};
 use crate::config;
 use message::acknowledgement::{Sequence, is_acknowledgement};
 use message::{Code, Finding, MessageId, content_digest};
@@ -269,6 +269,8 @@ impl Draft<'_> {
             self.stray_acknowledgement(message, &id, &mut decision);
             return decision;
         }
+        // As it arrived: what a plugin makes of it says nothing about what was sent.
+        decision.facts.counted = self.snapshot.settings.count_records.then(|| counted(payload));
         if self.snapshot.held.contains(&decision.key.signer) {
             // Only shows whether the plugin or the other message is at fault.
             let doubtful = self.snapshot.pipeline.is_doubtful();
@@ -497,7 +499,7 @@ pub fn signer_field(signer: &Signer) -> String {
 }
 
 /// The key of a signer in the journal: subject and issuer, as a DN list writes them.
-fn signer_key(signer: &Signer) -> String {
+pub(crate) fn signer_key(signer: &Signer) -> String {
     format!("{} issuer={}", signer.subject.line(), signer.issuer.line())
 }
 

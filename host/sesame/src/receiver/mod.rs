@@ -27,8 +27,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 use acknowledger::Acknowledger;
-pub(crate) use decide::targets;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
+pub(crate) use decide::{signer_key, targets};
 
 use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits, log_pause};
 use crate::config;

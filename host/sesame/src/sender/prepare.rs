@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::channel::{ActivePipeline, Channel, OpenSpool, summary};
+use crate::channel::{ActivePipeline, Channel, OpenSpool, counted, summary};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::acknowledgement::Sequence;
 use message::{Code, Finding, MessageId, content_digest};
 use plugins::{Blame, Input, Outcome, Output, Refused};
 use smime::Sealing;
-use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey};
+use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey, SentCount};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
 use transport::{Destination, Link};
 
@@ -286,6 +286,7 @@ impl Preparation {
         let Taken { element, key, content, pipeline, .. } = taken;
         crate::channel::log_findings(self.channel.name(), key.id.as_str(), &findings);
         let dispatches = self.dispatches(&key, &outputs);
+        let counts = self.counts(&content, &outputs);
         let row = Row {
             key,
             element: name,
@@ -293,6 +294,7 @@ impl Preparation {
             pipeline: pipeline.to_owned(),
             attempts: 0,
             dispatches,
+            counts,
             repeated: false,
         };
         if refused.is_empty() {
@@ -331,6 +333,19 @@ impl Preparation {
             }
         }
         dispatches
+    }
+
+    /// What is in each part that is sent.
+    fn counts(&self, content: &[u8], outputs: &[Output]) -> Vec<SentCount> {
+        if !self.settings.count_records {
+            return Vec::new();
+        }
+        let of_output = |output: &Output| SentCount {
+            part: output.part,
+            destinations: super::destinations(&self.settings, &output.routes).iter().map(ToString::to_string).collect(),
+            counted: counted(output.payload.as_deref().unwrap_or(content)),
+        };
+        outputs.iter().map(of_output).collect()
     }
 
     /// Makes the answers of the pipeline durable in one transaction, which also numbers what is to be sent.

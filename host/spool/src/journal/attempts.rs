@@ -188,6 +188,11 @@ pub(super) fn clear(db: &Connection, channel: i64, digest: &[u8; 32]) -> rusqlit
 /// made when it was opened, and a message that is rejected unopened has another key.
 pub(super) fn forget_seen(db: &Connection, channel: i64, element: &str) -> rusqlite::Result<()> {
     db.prepare_cached(
+        "DELETE FROM received_count WHERE disposition = 2 AND (channel, id, signer, digest) IN
+         (SELECT channel, id, signer, digest FROM deferred WHERE channel = ?1 AND element = ?2)",
+    )?
+    .execute(params![channel, element])?;
+    db.prepare_cached(
         "DELETE FROM received WHERE disposition = 2 AND (channel, id, signer, digest) IN
          (SELECT channel, id, signer, digest FROM deferred WHERE channel = ?1 AND element = ?2)",
     )?

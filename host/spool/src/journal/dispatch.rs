@@ -265,11 +265,11 @@ pub(super) fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite
 }
 
 /// Whether an answer to a dispatch is awaited: one that is required, or that its receiver will give, as it gave others.
-const OPEN: &str = "(d.verdict IS NULL AND (s.acknowledged IS NOT NULL OR d.required))";
+pub(super) const OPEN: &str = "(d.verdict IS NULL AND (s.acknowledged IS NOT NULL OR d.required))";
 
 /// The dispatches of the message `?2` of the channel `?1` with content `?3`: its own id and those of its parts.
 /// Parts follow their message in the primary key: `/` follows `.` in ASCII.
-const OF_WHOLE: &str = "JOIN stream s ON s.number = d.stream
+pub(super) const OF_WHOLE: &str = "JOIN stream s ON s.number = d.stream
     WHERE d.channel = ?1 AND d.id >= ?2 AND d.id < ?2 || '/' AND d.whole = ?2 AND d.whole_digest = ?3";
 
 /// Deletes the dispatches of a message whose row is deleted.
@@ -480,6 +480,7 @@ mod tests {
             pipeline: String::new(),
             attempts: 0,
             dispatches,
+            counts: Vec::new(),
             repeated: false,
         }];
         journal.record_prepared("c", &mut row).unwrap();

@@ -4,8 +4,9 @@
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
 //! steps of a message; `owed.rs` has the acknowledgements that a receiver owes, `gaps.rs` what it misses, `dispatch.rs` the
 //! acknowledgements that a sender waits for, `retained.rs` what it keeps meanwhile, `released.rs` what an operator asks
-//! about that, `proofs.rs` those acknowledgements as
-//! received; `stages.rs` remembers plugins, `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not access queues: it treats
+//! about that, `proofs.rs` those acknowledgements as received; `counts.rs` how many records of which site; `stages.rs`
+//! remembers plugins, `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not
+//! access queues: it treats
 //! elements as text.
 //!
 //! # On disk
@@ -19,6 +20,7 @@
 //! expired rows are found by walking the primary key in small steps.
 
 mod attempts;
+mod counts;
 mod dispatch;
 mod gaps;
 mod owed;
@@ -46,6 +48,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{CWD, OFlags};
 
 pub use attempts::DeferredElement;
+pub use counts::{Amount, Amounts, Cell, Counted, Outcome, SentCount, Side, UNCOUNTED};
 pub use dispatch::{Acknowledged, Answered, Applied, Dispatch, Proof};
 pub use gaps::{Dismissed, Gap, Omitted, Whereabouts};
 pub use message::Output;

@@ -109,6 +109,7 @@ mod tests {
             pipeline: String::new(),
             attempts: 0,
             dispatches,
+            counts: Vec::new(),
             repeated: false,
         };
         let mut rows = [

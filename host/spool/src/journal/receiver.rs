@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::attempts::{clear, forget_seen};
+use super::counts::{self, Counted};
 use super::gaps::arrive;
 use super::owed::{Acknowledge, owe};
 use super::schema::{Kind, known, number, optional_number};
@@ -110,13 +111,23 @@ pub struct Facts {
     pub pipeline: String,
     /// Why, for the operator, without personal data and without the code of a rejected message.
     pub reason: Option<String>,
+    /// What it holds, if its signer is authorised and it was counted.
+    pub counted: Option<Counted>,
 }
 
 impl Facts {
     /// Facts of a message received at `received`; everything else is empty.
     #[must_use]
     pub fn at(received: SystemTime) -> Self {
-        Self { received, payload_bytes: 0, wire_bytes: 0, broker: String::new(), pipeline: String::new(), reason: None }
+        Self {
+            received,
+            payload_bytes: 0,
+            wire_bytes: 0,
+            broker: String::new(),
+            pipeline: String::new(),
+            reason: None,
+            counted: None,
+        }
     }
 }
 
@@ -262,7 +273,7 @@ impl Journal {
             let signer = number(db, Kind::Signer, &key.signer)?;
             db.prepare_cached("DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
                 .execute(params![channel, key.id.as_str(), signer, key.digest])?;
-            Ok(())
+            counts::forget_received(db, channel, key.id.as_str(), signer, &key.digest)
         })
     }
 
@@ -328,6 +339,8 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
     if let Some(sequence) = entry.sequence {
         arrive(db, (numbers.channel, numbers.signer), sequence, now)?;
     }
+    let decided = (&decision, entry.disposition.as_integer());
+    counts::note_received(db, (numbers.channel, numbers.signer), entry, decided, now)?;
     owe(db, (numbers.channel, numbers.signer), entry, &decision, now)?;
     Ok(decision)
 }

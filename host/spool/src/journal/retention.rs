@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use message::locked;
 use rusqlite::{Connection, params};
 
+use super::counts::{ReceivedKey, fold_received, fold_sent, fold_uncounted};
 use super::{Journal, JournalError, milliseconds};
 
 /// The position of the walk in each table: the last key seen.
@@ -14,6 +15,7 @@ pub(super) struct Cursors {
     received: Option<(i64, String, i64, Vec<u8>)>,
     rejected: Option<(i64, String, Vec<u8>, String)>,
     outgoing: Option<(i64, String, Vec<u8>)>,
+    received_count: Option<ReceivedKey>,
 }
 
 /// The result of one call.
@@ -39,6 +41,7 @@ impl Journal {
         let mut expired = Expired { round: true, ..Expired::default() };
         self.write(|db| {
             expire_received(db, &mut cursors, before, step, &mut expired)?;
+            expire_received_counts(db, &mut cursors, before, step, &mut expired)?;
             expire_rejected(db, &mut cursors, before, step, &mut expired)?;
             expire_outgoing(db, &mut cursors, before, step, &mut expired)?;
             db.prepare_cached("DELETE FROM attempt WHERE last < ?1")?.execute([before])?;
@@ -74,13 +77,45 @@ fn expire_received(
         })?
         .collect::<rusqlite::Result<Vec<((i64, String, i64, Vec<u8>), bool)>>>()?;
     let mut deleted = 0;
-    for ((channel, id, signer, digest), _) in rows.iter().filter(|(_, old)| *old) {
+    for (key @ (channel, id, signer, digest), _) in rows.iter().filter(|(_, old)| *old) {
+        fold_uncounted(db, key)?;
         deleted += db
             .prepare_cached("DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
             .execute(params![channel, id, signer, digest])?;
     }
     count(expired, rows.len(), step, deleted);
     cursors.received = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    Ok(())
+}
+
+/// Folds the counts of messages that are not in `received`, or not any more, into the totals.
+fn expire_received_counts(
+    db: &Connection,
+    cursors: &mut Cursors,
+    before: i64,
+    step: usize,
+    expired: &mut Expired,
+) -> rusqlite::Result<()> {
+    let (channel, id, signer, digest) =
+        cursors.received_count.take().unwrap_or((i64::MIN, String::new(), 0, Vec::new()));
+    let mut statement = db.prepare_cached(
+        "SELECT channel, id, signer, digest, decided < ?5 AND NOT EXISTS (SELECT 1 FROM received r
+            WHERE r.channel = c.channel AND r.id = c.id AND r.signer = c.signer AND r.digest = c.digest)
+         FROM received_count c WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4)
+         ORDER BY channel, id, signer, digest LIMIT ?6",
+    )?;
+    let rows = statement
+        .query_map(params![channel, id, signer, digest, before, limit(step)], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
+        })?
+        .collect::<rusqlite::Result<Vec<(ReceivedKey, bool)>>>()?;
+    let mut deleted = 0;
+    for (key, _) in rows.iter().filter(|(_, old)| *old) {
+        fold_received(db, key)?;
+        deleted += 1;
+    }
+    count(expired, rows.len(), step, deleted);
+    cursors.received_count = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
     Ok(())
 }
 
@@ -133,6 +168,7 @@ fn expire_outgoing(
         .collect::<rusqlite::Result<Vec<((i64, String, Vec<u8>), bool)>>>()?;
     let mut deleted = 0;
     for ((channel, id, digest), _) in rows.iter().filter(|(_, old)| *old) {
+        fold_sent(db, *channel, id, digest)?;
         deleted += db
             .prepare_cached("DELETE FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
             .execute(params![channel, id, digest])?;

@@ -159,6 +159,26 @@ CREATE TABLE IF NOT EXISTS dismissed_gap (
     at INTEGER NOT NULL, logged INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (channel, signer, stream, first, at)
 ) WITHOUT ROWID;
+-- What a prepared message holds, as JSON: records by site for each part.
+CREATE TABLE IF NOT EXISTS sent_count (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, counts TEXT NOT NULL,
+    PRIMARY KEY (channel, id, digest)
+) WITHOUT ROWID;
+-- What a received message holds, as JSON, and the last decision about it. disposition: as in `received`, and 4 rejected.
+CREATE TABLE IF NOT EXISTS received_count (
+    channel INTEGER NOT NULL, id TEXT NOT NULL, signer INTEGER NOT NULL, digest BLOB NOT NULL,
+    received INTEGER NOT NULL, decided INTEGER NOT NULL, disposition INTEGER NOT NULL,
+    stream TEXT NOT NULL, counts TEXT NOT NULL, messages INTEGER NOT NULL, duplicates INTEGER NOT NULL,
+    PRIMARY KEY (channel, id, signer, digest)
+) WITHOUT ROWID;
+-- What deleted rows had, by month (202610). side: 1 sent, 2 received. peer: destination or signer.
+-- outcome: 1 unanswered, 2 accepted, 3 rejected, 4 awaited, 5 overdue, 6 duplicate.
+CREATE TABLE IF NOT EXISTS total (
+    side INTEGER NOT NULL, channel INTEGER NOT NULL, month INTEGER NOT NULL,
+    peer TEXT NOT NULL, stream TEXT NOT NULL, site TEXT NOT NULL, format TEXT NOT NULL, outcome INTEGER NOT NULL,
+    messages INTEGER NOT NULL, records INTEGER NOT NULL,
+    PRIMARY KEY (side, channel, month, peer, stream, site, format, outcome)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS retained_due ON retained (channel, due);
 CREATE INDEX IF NOT EXISTS owed_to ON owed (channel, destination);
 ";

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::attempts::clear;
+use super::counts::{self, SentCount};
 use super::dispatch::{self, Dispatch};
 use super::retained;
 use super::schema::{Kind, known, number, optional_number, text};
@@ -55,6 +56,8 @@ pub struct Prepared {
     pub attempts: u32,
     /// Its SENDs, where acknowledgements are wanted.
     pub dispatches: Vec<Dispatch>,
+    /// What it holds; read when it is recorded, and empty if it was not counted.
+    pub counts: Vec<SentCount>,
     /// Whether it was sent before and is sent again, for an acknowledgement is missing.
     pub repeated: bool,
 }
@@ -111,6 +114,7 @@ impl Journal {
             let channel = number(db, Kind::Channel, channel)?;
             batch.iter_mut().try_for_each(|prepared| {
                 save(db, channel, prepared)?;
+                counts::note_sent(db, channel, &prepared.key, &prepared.counts)?;
                 dispatch::number_all(db, channel, &prepared.key, &mut prepared.dispatches)?;
                 clear(db, channel, &prepared.key.digest)
             })
@@ -251,6 +255,7 @@ fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Op
         pipeline: text(db, pipeline)?,
         attempts,
         dispatches,
+        counts: Vec::new(),
         repeated,
     }))
 }

@@ -40,6 +40,7 @@ fn prepared(text: &str, outputs: Vec<Output>) -> Prepared {
         pipeline: "p1".to_owned(),
         attempts: 0,
         dispatches: Vec::new(),
+        counts: Vec::new(),
         repeated: false,
     }
 }

@@ -66,6 +66,7 @@ impl World {
             pipeline: String::new(),
             attempts: 0,
             dispatches: parts.iter().map(dispatch).collect(),
+            counts: Vec::new(),
             repeated: false,
         }];
         self.journal.record_prepared("cpu", &mut rows).unwrap();

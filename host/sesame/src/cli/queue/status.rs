@@ -190,6 +190,7 @@ mod tests {
             pipeline: String::new(),
             attempts: 0,
             dispatches: vec![dispatch],
+            counts: Vec::new(),
             repeated: false,
         }];
         journal.record_prepared("cpu", &mut rows).unwrap();

@@ -360,6 +360,7 @@ mod tests {
                 outputs: vec![Output::default()],
                 pipeline: String::new(),
                 attempts: 0,
+                counts: Vec::new(),
                 dispatches: vec![Dispatch { id, destination, digest: key.digest, sequence: None, open: true }],
                 repeated: false,
             }];

@@ -1,0 +1,317 @@
+use std::path::PathBuf;
+
+use super::super::{Dispatch, Disposition, Facts, Key, Output, Prepared, Proof, Sent};
+use super::*;
+use message::acknowledgement::{Acknowledgement, ContentDigest, Sequence};
+use message::{Code, content_digest};
+
+const A: &str = "/queue/a";
+const B: &str = "/queue/b";
+/// 2026-10-31T23:59:59Z
+const LAST_OF_OCTOBER: u64 = 1_793_491_199;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("journal")
+    }
+
+    fn open(&self) -> Journal {
+        Journal::open(&self.path()).unwrap()
+    }
+}
+
+fn key(text: &str) -> PreparedKey {
+    PreparedKey { id: MessageId::parse(text).unwrap(), digest: content_digest(text.as_bytes()) }
+}
+
+fn job(sites: &[(&str, u64)]) -> Counted {
+    let sites = sites.iter().map(|(site, records)| ((*site).to_owned(), *records)).collect();
+    Counted { format: "job".to_owned(), sites: Some(sites) }
+}
+
+fn count(part: Option<usize>, destinations: &[&str], counted: Counted) -> SentCount {
+    SentCount { part, destinations: destinations.iter().map(|&to| to.to_owned()).collect(), counted }
+}
+
+/// Prepares a message; with `numbered`, its dispatches.
+fn prepare(journal: &Journal, text: &str, counts: Vec<SentCount>, numbered: bool) -> Vec<Dispatch> {
+    let key = key(text);
+    let dispatches = counts.iter().filter(|_| numbered).flat_map(|count| {
+        let id = count.part.map_or_else(|| key.id.clone(), |number| key.id.part(number));
+        count.destinations.iter().map(move |to| Dispatch {
+            id: id.clone(),
+            destination: to.clone(),
+            digest: content_digest(id.as_str().as_bytes()),
+            sequence: None,
+            open: true,
+        })
+    });
+    let mut batch = [Prepared {
+        element: text.to_owned(),
+        outputs: vec![Output::default()],
+        pipeline: String::new(),
+        attempts: 0,
+        dispatches: dispatches.collect(),
+        counts,
+        repeated: false,
+        key: key.clone(),
+    }];
+    journal.record_prepared("c", &mut batch).unwrap();
+    let [row] = batch;
+    row.dispatches
+}
+
+fn send(journal: &Journal, text: &str, retain: Option<Duration>) {
+    let (key, at) = (key(text), SystemTime::now());
+    journal.record_sent("c", &[Sent { key, broker: "mq".to_owned(), at, detail: None, retain }]).unwrap();
+}
+
+fn acknowledge(journal: &Journal, dispatch: &Dispatch, verdict: Verdict) -> usize {
+    let line = Acknowledgement {
+        id: dispatch.id.clone(),
+        digest: ContentDigest(dispatch.digest),
+        signer: "CN=x".to_owned(),
+        verdict,
+        code: None,
+        reason: None,
+        at: "2026-11-22T16:40:47Z".to_owned(),
+        element: None,
+        sequence: dispatch.sequence.clone(),
+    };
+    let proof = Proof { receiver: "CN=central", raw: b"raw", at: SystemTime::now() };
+    journal.take_acknowledgements("c", &proof, &[line]).unwrap().settled
+}
+
+/// What a month has, without streams: peer, site, format, outcome, messages, records.
+type Line = (String, String, String, Outcome, u64, u64);
+
+fn of_month(journal: &Journal, side: Side, month: Month) -> Vec<Line> {
+    let amounts = journal.amounts(side, "c", month).unwrap();
+    let line = |(cell, amount): (Cell, Amount)| {
+        (cell.peer, cell.site, cell.format, cell.outcome, amount.messages, amount.records)
+    };
+    amounts.into_iter().map(line).collect()
+}
+
+fn now(journal: &Journal, side: Side) -> Vec<Line> {
+    of_month(journal, side, Month::of(SystemTime::now()))
+}
+
+fn line(peer: &str, site: &str, outcome: Outcome, (messages, records): (u64, u64)) -> Line {
+    (peer.to_owned(), site.to_owned(), "job".to_owned(), outcome, messages, records)
+}
+
+fn expire_all(journal: &Journal) {
+    let later = SystemTime::now() + HOUR;
+    // Counts of received messages follow their messages.
+    (0..2).for_each(|_| assert!(journal.expire(later, 1000).unwrap().round));
+}
+
+fn rows(journal: &Journal, table: &str) -> i64 {
+    journal.read(|db| db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))).unwrap()
+}
+
+#[test]
+fn what_was_sent_is_counted_by_part_destination_and_answer() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    prepare(&journal, "plain", vec![count(None, &[A], job(&[("X", 2), ("Y", 1)]))], false);
+    assert_eq!(now(&journal, Side::Sent), [], "it is not sent yet");
+    send(&journal, "plain", None);
+    let parts = vec![count(Some(1), &[A, B], job(&[("X", 10)])), count(Some(2), &[A], job(&[("X", 5)]))];
+    let dispatches = prepare(&journal, "split", parts, true);
+    send(&journal, "split", Some(HOUR));
+    let sent = |awaited_at_a| {
+        vec![
+            line(A, "X", Outcome::Unanswered, (1, 2)),
+            line(A, "X", Outcome::Awaited, awaited_at_a),
+            line(A, "Y", Outcome::Unanswered, (1, 1)),
+            line(B, "X", Outcome::Awaited, (1, 10)),
+        ]
+    };
+    let sorted = |mut lines: Vec<Line>| {
+        lines.sort_by(|one, other| (&one.0, &one.1, one.3).cmp(&(&other.0, &other.1, other.3)));
+        lines
+    };
+    assert_eq!(sorted(now(&journal, Side::Sent)), sent((2, 15)));
+    assert_eq!(acknowledge(&journal, &dispatches[0], Verdict::Accepted), 1);
+    assert_eq!(acknowledge(&journal, &dispatches[0], Verdict::Duplicate), 0);
+    let mut expected = sent((1, 5));
+    expected.insert(1, line(A, "X", Outcome::Accepted, (1, 10)));
+    assert_eq!(sorted(now(&journal, Side::Sent)), expected);
+    // It is sent again, which does not count once more; what is overdue is said.
+    journal.repeat("c", &key("split"), SystemTime::now()).unwrap();
+    assert_eq!(sorted(now(&journal, Side::Sent)), expected);
+    journal.undo_repeat("c", &key("split"), SystemTime::now()).unwrap();
+    journal.mark_overdue("c", &key("split")).unwrap();
+    assert_eq!(acknowledge(&journal, &dispatches[1], Verdict::Rejected), 1);
+    let ended = vec![
+        line(A, "X", Outcome::Unanswered, (1, 2)),
+        line(A, "X", Outcome::Accepted, (1, 10)),
+        line(A, "X", Outcome::Overdue, (1, 5)),
+        line(A, "Y", Outcome::Unanswered, (1, 1)),
+        line(B, "X", Outcome::Rejected, (1, 10)),
+    ];
+    assert_eq!(sorted(now(&journal, Side::Sent)), ended);
+    assert_eq!(journal.amounts(Side::Sent, "other", Month::of(SystemTime::now())).unwrap(), Amounts::new());
+    assert_eq!(journal.amounts(Side::Received, "c", Month::of(SystemTime::now())).unwrap(), Amounts::new());
+}
+
+#[test]
+fn what_was_sent_stays_in_its_month_when_its_rows_expire() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let one = |n: u64| vec![count(None, &[A], job(&[("X", n)]))];
+    let accepted = prepare(&journal, "accepted", one(1), true);
+    let rejected = prepare(&journal, "rejected", one(2), true);
+    let waits = prepare(&journal, "waits", one(4), true);
+    prepare(&journal, "refused", one(8), false);
+    prepare(&journal, "plain", one(16), false);
+    for text in ["accepted", "rejected", "waits"] {
+        send(&journal, text, Some(HOUR));
+    }
+    send(&journal, "plain", None);
+    journal.record_rejected("c", "refused", &key("refused"), "too large").unwrap();
+    acknowledge(&journal, &accepted[0], Verdict::Accepted);
+    acknowledge(&journal, &rejected[0], Verdict::Rejected);
+    journal.record_rejected("c", "rejected", &key("rejected"), "by the receiver").unwrap();
+    journal.end_retained("c", &[key("accepted"), key("rejected")]).unwrap();
+    let before = journal.amounts(Side::Sent, "c", Month::of(SystemTime::now())).unwrap();
+    let records = |amounts: &Amounts| {
+        amounts.iter().map(|(cell, amount)| (cell.outcome, amount.records)).collect::<BTreeMap<_, _>>()
+    };
+    let expected = [(Outcome::Unanswered, 16), (Outcome::Accepted, 1), (Outcome::Rejected, 2), (Outcome::Awaited, 4)];
+    assert_eq!(records(&before), expected.into());
+    expire_all(&journal);
+    assert_eq!((rows(&journal, "outgoing"), rows(&journal, "sent_count"), rows(&journal, "dispatch")), (1, 1, 1));
+    drop(journal);
+    let read = Journal::open_to_read(&scratch.path()).unwrap();
+    assert_eq!(read.amounts(Side::Sent, "c", Month::of(SystemTime::now())).unwrap(), before);
+    drop(read);
+    let journal = scratch.open();
+    assert_eq!(acknowledge(&journal, &rejected[0], Verdict::Accepted), 0, "what expired is not known any more");
+    assert_eq!(acknowledge(&journal, &waits[0], Verdict::Accepted), 1, "what is retained has not expired");
+    journal.end_retained("c", &[key("waits")]).unwrap();
+    expire_all(&journal);
+    let after = journal.amounts(Side::Sent, "c", Month::of(SystemTime::now())).unwrap();
+    assert_eq!(records(&after), [(Outcome::Unanswered, 16), (Outcome::Accepted, 5), (Outcome::Rejected, 2)].into());
+    assert_eq!(rows(&journal, "outgoing"), 0);
+}
+
+#[test]
+fn a_message_that_is_sent_again_after_its_rejection_counts_once() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let one = || vec![count(None, &[A], job(&[("X", 1)]))];
+    let first = prepare(&journal, "a", one(), true);
+    send(&journal, "a", Some(HOUR));
+    acknowledge(&journal, &first[0], Verdict::Rejected);
+    journal.record_rejected("c", "a", &key("a"), "by the receiver").unwrap();
+    journal.end_retained("c", &[key("a")]).unwrap();
+    assert_eq!(now(&journal, Side::Sent), [line(A, "X", Outcome::Rejected, (1, 1))]);
+    let second = prepare(&journal, "a", one(), true);
+    send(&journal, "a", Some(HOUR));
+    acknowledge(&journal, &second[0], Verdict::Accepted);
+    assert_eq!(now(&journal, Side::Sent), [line(A, "X", Outcome::Accepted, (1, 1))]);
+}
+
+/// Commits a message of a signer.
+fn take(journal: &Journal, text: &str, disposition: &Disposition, counted: Option<Counted>) -> Decision {
+    let id = MessageId::parse(text).unwrap();
+    let digest = content_digest(text.as_bytes());
+    let key = Key { channel: "c".to_owned(), id, signer: "/CN=x".to_owned(), digest };
+    let facts = Facts { counted, ..Facts::at(SystemTime::now()) };
+    let sequence = Sequence::new("00c0ffee00c0ffee", 3).unwrap();
+    let entry = Entry {
+        key: &key,
+        disposition,
+        facts: &facts,
+        moves: &[],
+        redelivered: false,
+        again: false,
+        raw_digest: None,
+        resolves: None,
+        sequence: Some(&sequence),
+        acknowledge: None,
+    };
+    journal.commit(&[entry], &[]).unwrap().decisions.remove(0)
+}
+
+#[test]
+fn what_was_received_is_counted_once_with_its_last_decision() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let rejected = Disposition::Rejected { code: Code::PluginInvalid };
+    let one = |n: u64| Some(job(&[("X", n)]));
+    take(&journal, "a", &Disposition::Stored, one(1));
+    take(&journal, "a", &Disposition::Stored, one(1));
+    take(&journal, "b", &rejected, one(2));
+    take(&journal, "c", &rejected, one(4));
+    take(&journal, "c", &Disposition::Stored, one(4));
+    take(&journal, "d", &Disposition::Dropped, one(8));
+    take(&journal, "e", &Disposition::Deferred { next: SystemTime::now(), attempt: 0 }, one(16));
+    take(&journal, "noid", &Disposition::Stored, one(32));
+    take(&journal, "noid", &Disposition::Stored, one(32));
+    take(&journal, "f", &rejected, None);
+    let expected = [
+        line("/CN=x", "X", Outcome::Unanswered, (1, 16)),
+        line("/CN=x", "X", Outcome::Accepted, (5, 77)),
+        line("/CN=x", "X", Outcome::Rejected, (1, 2)),
+        line("/CN=x", "X", Outcome::Duplicate, (1, 1)),
+    ];
+    assert_eq!(now(&journal, Side::Received), expected);
+    let streams = journal.amounts(Side::Received, "c", Month::of(SystemTime::now())).unwrap();
+    assert!(streams.keys().all(|cell| cell.stream == "00c0ffee00c0ffee"));
+    expire_all(&journal);
+    assert_eq!(now(&journal, Side::Received), expected);
+    assert_eq!((rows(&journal, "received"), rows(&journal, "received_count")), (1, 1), "the deferred one");
+    expire_all(&journal);
+    assert_eq!(now(&journal, Side::Received), expected);
+}
+
+#[test]
+fn both_sides_put_a_message_into_the_month_of_its_id() {
+    let october: Month = "2026-10".parse().unwrap();
+    let at = |seconds: u64| i64::try_from(seconds * 1000).unwrap();
+    let id = |seconds: u64| MessageId::parse(&format!("{:08x}/{seconds:08x}00000a", seconds - seconds % 60)).unwrap();
+    let (sent, received) = (at(LAST_OF_OCTOBER + 60), at(LAST_OF_OCTOBER + 86_400 * 40));
+    for id in [id(LAST_OF_OCTOBER), id(LAST_OF_OCTOBER).part(2)] {
+        assert_eq!((month(&id, sent), month(&id, received)), (october, october));
+    }
+    let next = id(LAST_OF_OCTOBER + 1);
+    assert_eq!(month(&next, sent).to_string(), "2026-11");
+    assert_eq!(month(&next, at(LAST_OF_OCTOBER)).to_string(), "2026-11", "clocks may differ");
+    // ARC's ids, ids of another time, and none.
+    for text in ["20261031/20261031235959", "7fffffff/7fffffff00000a", "6b031234/x", "noid"] {
+        let id = MessageId::parse(text).unwrap();
+        assert_eq!(month(&id, at(LAST_OF_OCTOBER)), october, "{text}");
+    }
+}
+
+#[test]
+fn messages_without_a_count_are_listed_as_such_and_folded_too() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    prepare(&journal, "a", Vec::new(), false);
+    send(&journal, "a", None);
+    take(&journal, "b", &Disposition::Stored, None);
+    let tables = "DROP TABLE sent_count; DROP TABLE received_count; DROP TABLE total;";
+    drop(journal);
+    rusqlite::Connection::open(scratch.path()).unwrap().execute_batch(tables).unwrap();
+    let uncounted = |peer: &str, outcome| (peer.to_owned(), String::new(), UNCOUNTED.to_owned(), outcome, 1, 0);
+    let both = |journal: &Journal| [now(journal, Side::Sent), now(journal, Side::Received)];
+    let expected = [vec![uncounted("", Outcome::Unanswered)], vec![uncounted("/CN=x", Outcome::Accepted)]];
+    assert_eq!(both(&Journal::open_to_read(&scratch.path()).unwrap()), expected, "an older journal");
+    let journal = scratch.open();
+    assert_eq!(both(&journal), expected);
+    expire_all(&journal);
+    assert_eq!(rows(&journal, "outgoing") + rows(&journal, "received"), 0);
+    assert_eq!(both(&journal), expected);
+}
