@@ -115,7 +115,7 @@ fn side(report: &Report) -> anyhow::Result<Option<Side>> {
 /// Whether a line of a receiver is about what this sender sent.
 fn is_of(row: &Row, sender: &Report) -> bool {
     let same = |sent: &Row| row.peer == sent.own || (!row.stream.is_empty() && row.stream == sent.stream);
-    // A sender that does not know its name cannot be told from others.
+    // A sender that does not know its name cannot be distinguished from others.
     sender.rows.iter().any(|sent| sent.own.is_empty() || same(sent))
 }
 
