@@ -1,13 +1,21 @@
 //! Named fail points, at which a test aborts, fails or delays the process.
 //!
-//! `failpoint!("R07")?` compiles to nothing in a released binary. With `cfg(test)` or the feature `failpoints` it looks
+//! `failpoint!("R07")?` compiles to nothing in a released binary. In one with debug assertions it looks
 //! up its name in `SESAME_FAILPOINTS`, a list such as `R07=abort;step@12=err;R12=delay:200`: `abort` aborts the process
 //! at once, `err` returns an I/O error, `delay` waits that many milliseconds. `@N` means only the N-th time (from 1).
-//! The point `step` precedes every call in `disk` that changes a queue, so that a test can fail or abort each of them
-//! in turn. Names follow the crash matrix: `S..` sender, `R..` receiver.
+//!
+//! | point | where |
+//! |---|---|
+//! | `step` | before every call in `disk` that changes a queue |
+//! | `transaction` | before every transaction of the journal is committed |
+//! | `committed` | after it |
+//! | `S..`, `R..` | at moments of the sender and of the receiver that no change precedes or follows alone |
+//!
+//! A test that kills at each `step`, `transaction` and `committed` in turn strikes between any two durable changes,
+//! also those that are added later.
 
 /// Performs the action that a test set for the named point, if any.
-#[cfg(any(test, feature = "failpoints"))]
+#[cfg(any(test, debug_assertions))]
 macro_rules! failpoint {
     ($name:literal) => {
         $crate::failpoint::reached($name)
@@ -15,7 +23,7 @@ macro_rules! failpoint {
 }
 
 /// Performs the action that a test set for the named point, if any.
-#[cfg(not(any(test, feature = "failpoints")))]
+#[cfg(not(any(test, debug_assertions)))]
 macro_rules! failpoint {
     ($name:literal) => {
         std::io::Result::Ok(())
@@ -24,12 +32,12 @@ macro_rules! failpoint {
 
 pub(crate) use failpoint;
 
-#[cfg(any(test, feature = "failpoints"))]
+#[cfg(any(test, debug_assertions))]
 pub(crate) use active::reached;
 #[cfg(test)]
 pub(crate) use active::{Scenario, scenario};
 
-#[cfg(any(test, feature = "failpoints"))]
+#[cfg(any(test, debug_assertions))]
 mod active {
     use std::collections::HashMap;
     use std::io;
@@ -132,5 +140,40 @@ mod active {
             scenario.set(list);
         }
         scenario
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn some_test_strikes_at_every_point() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let (mut points, mut tests) = (std::collections::BTreeSet::new(), String::new());
+        for file in files.iter().filter(|file| !file.ends_with("failpoint.rs")) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let calls = text.split("failpoint!(\"").skip(1);
+            points.extend(calls.filter_map(|rest| rest.split('"').next().map(str::to_owned)));
+            if text.contains("scenario(") {
+                tests.push_str(&text.replace("failpoint!(\"", ""));
+            }
+        }
+        assert!(points.len() > 15, "{points:?}");
+        let struck = |point: &&String| ["\"", "@"].iter().any(|end| tests.contains(&format!("\"{point}{end}")));
+        let spared: Vec<_> = points.iter().filter(|point| !struck(point)).collect();
+        assert_eq!(spared, [""; 0], "no test kills the process there");
     }
 }

@@ -29,6 +29,8 @@
 //! they read.
 
 pub mod commit;
+#[cfg(test)]
+mod convergence;
 mod crashes;
 mod disk;
 pub(crate) mod failpoint;

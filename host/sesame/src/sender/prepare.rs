@@ -197,7 +197,15 @@ impl Preparation {
             ));
         }
         match self.known(&key) {
-            Ok(Some(row)) => Examined::Ready { element, content, row, fresh: false },
+            Ok(Some(row)) => match self.redirect(row) {
+                Ok((mut row, fresh)) => {
+                    if fresh {
+                        row.counts = self.counts(&content, &row.outputs);
+                    }
+                    Examined::Ready { element, content, row, fresh }
+                }
+                Err(error) => self.unreadable(name.to_string(), &error),
+            },
             Ok(None) => self.run_pipeline(element, key, content),
             Err(error) => self.unreadable(name.to_string(), &error),
         }
@@ -211,6 +219,28 @@ impl Preparation {
     fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
         let mut rows = self.state.journal.prepared(self.channel.name(), std::slice::from_ref(key))?;
         Ok(rows.pop().flatten())
+    }
+
+    /// A message that was numbered for other destinations than the configuration has now goes where it says now, under new
+    /// numbers; whether the journal has to note them.
+    fn redirect(&self, mut row: Row) -> Result<(Row, bool), JournalError> {
+        if self.retention.is_none() {
+            return Ok((row, false));
+        }
+        let wanted = self.dispatches(&row.key, &row.outputs);
+        let among = |all: &[Dispatch], one: &Dispatch| {
+            all.iter().any(|other| other.id == one.id && other.destination == one.destination)
+        };
+        let (mut kept, obsolete): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut row.dispatches).into_iter().partition(|one| among(&wanted, one));
+        if !obsolete.is_empty() {
+            self.state.journal.withdraw(self.channel.name(), &obsolete)?;
+        }
+        let numbered = kept.len();
+        kept.extend(wanted.into_iter().filter(|one| !among(&kept, one)).collect::<Vec<_>>());
+        let fresh = kept.len() > numbered;
+        row.dispatches = kept;
+        Ok((row, fresh))
     }
 
     fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
@@ -364,18 +394,14 @@ impl Preparation {
 
     /// The message that goes out, once its row is durable.
     pub(super) fn prepared(&self, element: LockedElement, content: &Arc<Vec<u8>>, row: Row) -> Prepared {
-        let mut parts = Vec::new();
-        let any_open = row.dispatches.iter().any(|sent| sent.open);
+        let (mut parts, mut open) = (Vec::new(), Vec::new());
         for output in row.outputs {
             let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
             let payload = output.payload.map_or_else(|| Arc::clone(content), Arc::new);
             for destination in super::destinations(&self.settings, &output.routes) {
                 let same = |sent: &&Dispatch| sent.id == id && *sent.destination == *destination;
                 let dispatch = row.dispatches.iter().find(same);
-                // A repeat goes only where an answer is missing.
-                if row.repeated && any_open && !dispatch.is_some_and(|sent| sent.open) {
-                    continue;
-                }
+                open.push(dispatch.is_some_and(|sent| sent.open));
                 let sequence = dispatch.and_then(|sent| sent.sequence.clone());
                 parts.push(Part {
                     id: id.clone(),
@@ -387,7 +413,12 @@ impl Preparation {
                 });
             }
         }
-        let bytes = parts.iter().map(|part| part.payload.len()).sum();
+        // A repeat goes only where an answer is missing. One that is awaited nowhere goes everywhere.
+        if row.repeated && open.contains(&true) {
+            let mut open = open.into_iter();
+            parts.retain(|_| open.next().unwrap_or(true));
+        }
+        let bytes = parts.iter().map(|part: &Part| part.payload.len()).sum();
         let keep = self.retention.as_ref().is_some_and(|retention| row.repeated || retention.keeps(&parts));
         Prepared { element, key: row.key, parts, keep, bytes }
     }

@@ -194,13 +194,14 @@ impl Retention {
                 Err(_) => return false,
             };
             let more = due.len() == BATCH;
-            let (mut delivered, mut silent) = (Vec::new(), Vec::new());
+            let (mut delivered, mut silent, mut queued) = (Vec::new(), Vec::new(), Vec::new());
             for due in due {
                 match &due.answered {
-                    _ if due.released => delivered.push(due.key),
+                    // Given up; or in the reject queue: stopped between the two last steps.
+                    _ if due.released || due.rejected => delivered.push(due.key),
+                    // Ended when it was sent again, for it is in the queue.
+                    Answered::Delivered | Answered::Rejected(_) if due.queued => queued.push(due.key),
                     Answered::Delivered => delivered.push(due.key),
-                    // Stopped between the two last steps.
-                    Answered::Rejected(_) if due.rejected => delivered.push(due.key),
                     Answered::Rejected(reason) => {
                         let reason = reason.clone();
                         self.reject(settlement, due, &reason).await;
@@ -209,7 +210,10 @@ impl Retention {
                 }
             }
             let retention = Arc::clone(self);
-            let handled = tokio::task::spawn_blocking(move || retention.handle(&delivered, silent));
+            let handled = tokio::task::spawn_blocking(move || {
+                retention.rest(&queued)?;
+                retention.handle(&delivered, silent)
+            });
             match handled.await {
                 Ok(Ok(repeated)) if repeated > 0 => settlement.wake.notify_one(),
                 Ok(Ok(_)) => {}
@@ -243,10 +247,15 @@ impl Retention {
         if let Err(error) = self.elements.remove(keys) {
             // It is tried again when the messages are looked at next.
             self.report("cannot remove acknowledged messages", &chain(&error));
-            let later = SystemTime::now() + REST;
-            return keys.iter().try_for_each(|key| self.state.journal.set_due(self.channel.name(), key, later));
+            return self.rest(keys);
         }
         self.state.journal.end_retained(self.channel.name(), keys)
+    }
+
+    /// Looks at messages again after a while.
+    fn rest(&self, keys: &[PreparedKey]) -> Result<(), JournalError> {
+        let later = SystemTime::now() + REST;
+        keys.iter().try_for_each(|key| self.state.journal.set_due(self.channel.name(), key, later))
     }
 
     /// Puts a message that was not acknowledged back into the queue; whether it is there.
@@ -255,6 +264,14 @@ impl Retention {
         let (id, now) = (&due.key.id, SystemTime::now());
         let age = now.duration_since(due.since).unwrap_or_default();
         let since = duration::words(Duration::from_secs(age.as_secs()));
+        if due.queued {
+            // Not sent since it was put back: the broker is away. Someone may have removed it from the queue meanwhile.
+            let back = self.elements.give_back(&due.key, &due.element, self.max_payload);
+            if let Err(error) = &back {
+                self.report("cannot send a message again that was not acknowledged", &chain(error));
+            }
+            return self.rest(std::slice::from_ref(&due.key)).map(|()| back.is_ok());
+        }
         if !due.asked && (due.repeats >= REPEATS || age > OLDEST_REPEAT) {
             tracing::error!(
                 channel, %id, element = due.element, repeats = due.repeats,

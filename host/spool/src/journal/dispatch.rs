@@ -1,7 +1,7 @@
 //! What a sender sent, numbered, and what its receivers said of it.
 //!
-//! A *stream* is what one channel sends to one destination; its name is random, so that a sender with a new journal begins
-//! a new stream. A *dispatch* is one SEND of a prepared message: a part of it to one destination. Both are written in the
+//! A *stream* is what one channel sends to one destination; its name is random, so that a sender with a new journal, or one
+//! from a backup, begins a new stream. A *dispatch* is one SEND of a prepared message: a part of it to one destination. Both are written in the
 //! transaction that makes a message prepared, so that every attempt has the same number.
 //!
 //! `retained.rs` has the messages that are kept until all their dispatches are acknowledged.
@@ -112,6 +112,25 @@ impl Journal {
         self.write(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
             db.prepare_cached("UPDATE stream SET acknowledged = NULL WHERE channel = ?1")?.execute([channel])?;
+            Ok(())
+        })
+    }
+
+    /// Forgets dispatches of a message that are not sent any more, unless they were answered: the configuration no longer has
+    /// their destination.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn withdraw(&self, channel: &str, dispatches: &[Dispatch]) -> Result<(), JournalError> {
+        self.write(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
+            for one in dispatches {
+                db.prepare_cached(
+                    "DELETE FROM dispatch WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND verdict IS NULL
+                     AND stream = (SELECT number FROM stream WHERE channel = ?1 AND destination = ?4)",
+                )?
+                .execute(params![channel, one.id.as_str(), one.digest, one.destination])?;
+            }
             Ok(())
         })
     }
@@ -248,7 +267,9 @@ fn next_number(db: &Connection, channel: i64, destination: &str) -> rusqlite::Re
 /// The dispatches of a prepared message, with their numbers.
 pub(super) fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Vec<Dispatch>> {
     db.prepare_cached(&format!(
-        "SELECT d.id, s.destination, d.digest, s.name, d.sequence, {OPEN} FROM dispatch d {OF_WHOLE}"
+        "SELECT d.id, s.destination, d.digest, coalesce((SELECT f.name FROM former_stream f
+            WHERE f.stream = s.number AND f.last >= d.sequence ORDER BY f.last LIMIT 1), s.name), d.sequence, {OPEN}
+         FROM dispatch d {OF_WHOLE}"
     ))?
     .query_map(params![channel, key.id.as_str(), key.digest], |row| {
         let (id, name): (String, String) = (row.get(0)?, row.get(3)?);
@@ -365,7 +386,11 @@ impl<'a> Batch<'a> {
             return Ok(*known);
         }
         let found = db
-            .prepare_cached("SELECT number FROM stream WHERE name = ?1 AND channel = ?2")?
+            .prepare_cached(
+                "SELECT number FROM stream WHERE name = ?1 AND channel = ?2 UNION ALL
+                 SELECT s.number FROM former_stream f JOIN stream s ON s.number = f.stream
+                 WHERE f.name = ?1 AND s.channel = ?2",
+            )?
             .query_row(params![sequence.stream(), self.channel], |row| row.get(0))
             .optional()?;
         self.streams.insert(sequence.stream(), found);
@@ -539,6 +564,34 @@ mod tests {
         let again = journal.prepared("c", &[key("a")]).unwrap().remove(0).unwrap();
         assert_eq!(again.dispatches, first, "a retry has the same numbers");
         assert_eq!(numbers(&[one(&journal, "c")]), [4]);
+    }
+
+    #[test]
+    fn a_journal_from_a_backup_numbers_in_a_new_stream_and_knows_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = |sent: &Dispatch| (sent.sequence.clone().unwrap(), sent.open);
+        let first = one(&open(&folder), "a");
+        let path = folder.path().join("journal");
+        let restore = || {
+            std::fs::copy(&path, folder.path().join("backup")).unwrap();
+            std::fs::rename(folder.path().join("backup"), &path).unwrap();
+            open(&folder)
+        };
+        let journal = open(&folder);
+        let same = one(&journal, "b");
+        assert_eq!(names(&same).0.stream(), names(&first).0.stream(), "it is the same file");
+        drop(journal);
+        drop(restore());
+        let journal = restore();
+        let after = one(&journal, "c");
+        assert_ne!(names(&after).0.stream(), names(&first).0.stream());
+        assert_eq!(names(&after).0.number(), 3, "its numbers go on");
+        let again = journal.prepared("c", &[key("a"), key("b"), key("c")]).unwrap();
+        let again: Vec<_> = again.into_iter().map(|row| names(&row.unwrap().dispatches[0])).collect();
+        assert_eq!(again, [names(&first), names(&same), names(&after)]);
+        for sent in [&first, &same, &after] {
+            assert_eq!(tell(&journal, &[line(sent, Verdict::Accepted)]).settled, 1);
+        }
     }
 
     #[test]
@@ -720,6 +773,78 @@ mod tests {
     }
 
     #[test]
+    fn what_is_retained_can_be_sent_again_whatever_was_recorded_of_it_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let _ = one(&journal, "a");
+        send(&journal, "a", AT_ONCE);
+        // As a sender does that asks for no acknowledgements any more.
+        let plain = Sent { key: key("a"), broker: String::new(), at: SystemTime::now(), detail: None, retain: None };
+        let ends: [&dyn Fn(); 3] = [
+            &|| assert!(!journal.record_sent("c", std::slice::from_ref(&plain)).unwrap()),
+            &|| journal.record_gone("c", &[key("a")]).unwrap(),
+            &|| journal.record_rejected("c", "e/a", &key("a"), "why").unwrap(),
+        ];
+        for end in ends {
+            journal.repeat("c", &key("a"), SystemTime::now()).unwrap();
+            assert!(journal.due("c", SystemTime::now(), 10).unwrap()[0].queued);
+            end();
+            journal.repeat("c", &key("a"), SystemTime::now()).unwrap();
+            let again = journal.prepared("c", &[key("a")]).unwrap().remove(0).unwrap();
+            assert_eq!(again.outputs[0].payload.as_deref(), Some(b"x".as_slice()));
+        }
+        journal.end_retained("c", &[key("a")]).unwrap();
+        let payloads = journal.read(|db| db.query_row("SELECT count(*) FROM payload", [], |row| row.get::<_, i64>(0)));
+        assert_eq!(payloads.unwrap(), 0);
+    }
+
+    #[test]
+    fn a_message_is_numbered_again_for_a_destination_that_takes_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let sent = prepare(&journal, "a", vec![dispatch("a", "a", TO), dispatch("a", "a", OTHER)]);
+        send(&journal, "a", AT_ONCE);
+        tell(&journal, &[line(&sent[1], Verdict::Accepted)]);
+        journal.repeat("c", &key("a"), SystemTime::now()).unwrap();
+        let mut row = journal.prepared("c", &[key("a")]).unwrap();
+        let mut row = [row.remove(0).unwrap()];
+        journal.withdraw("c", &row[0].dispatches).unwrap();
+        row[0].dispatches = vec![dispatch("a", "a", "/queue/new")];
+        journal.record_prepared("c", &mut row).unwrap();
+        let again = journal.prepared("c", &[key("a")]).unwrap().remove(0).unwrap();
+        let open: Vec<_> = again.dispatches.iter().map(|one| (one.destination.as_str(), one.open)).collect();
+        assert_eq!((again.repeated, open), (true, vec![(OTHER, false), ("/queue/new", true)]));
+        assert_eq!(again.outputs[0].payload.as_deref(), Some(b"x".as_slice()));
+        assert_eq!(tell(&journal, &[line(&sent[0], Verdict::Accepted)]).unknown, 1, "it was withdrawn");
+        send(&journal, "a", LATER);
+        assert_eq!(said_of(&journal, "a"), Answered::No);
+        tell(&journal, &[line(&again.dispatches[1], Verdict::Duplicate)]);
+        assert_eq!(said_of(&journal, "a"), Answered::Delivered);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_a_day_delays_a_repeat_by_no_more_and_an_answer_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let (day, now) = (24 * LATER, SystemTime::now());
+        let sent = one(&journal, "a");
+        let at = |at: SystemTime| {
+            let retain = Some(LATER);
+            let sent = Sent { key: key("a"), broker: String::new(), at, detail: None, retain };
+            journal.record_sent("c", &[sent]).unwrap()
+        };
+        let due = |at: SystemTime| journal.due("c", at, 10).unwrap().len();
+        // It was a day ahead when the message was sent.
+        at(now + day);
+        assert_eq!((due(now + day), due(now + day + LATER)), (0, 1));
+        journal.repeat("c", &key("a"), now + LATER).unwrap();
+        at(now);
+        assert_eq!((due(now + LATER), due(now + 2 * LATER)), (0, 1), "it counts from the last time it was sent");
+        tell(&journal, &[line(&sent, Verdict::Accepted)]);
+        assert_eq!(due(now - day), 1);
+    }
+
+    #[test]
     fn a_repeat_that_cannot_be_made_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let journal = open(&folder);
@@ -728,7 +853,7 @@ mod tests {
         journal.repeat("c", &key("a"), SystemTime::now() + LATER).unwrap();
         journal.undo_repeat("c", &key("a"), false, SystemTime::now()).unwrap();
         let due = journal.due("c", SystemTime::now(), 10).unwrap().remove(0);
-        assert_eq!((due.repeats, due.rejected), (0, false));
+        assert_eq!((due.repeats, due.rejected, due.queued), (0, false, false));
         assert_eq!(journal.prepared("c", &[key("a")]).unwrap(), [None], "it is sent, and not prepared");
         journal.record_rejected("c", "e/a", &key("a"), "why").unwrap();
         assert!(journal.due("c", SystemTime::now(), 10).unwrap()[0].rejected);

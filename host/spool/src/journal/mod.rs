@@ -4,9 +4,9 @@
 //! duplicates inside its transaction, never a query beforehand. `sender.rs` is the sending side; `trace.rs` reads all
 //! steps of a message; `owed.rs` has the acknowledgements that a receiver owes, `gaps.rs` what it misses, `dispatch.rs` the
 //! acknowledgements that a sender waits for, `retained.rs` what it keeps meanwhile, `released.rs` what an operator asks
-//! about that, `proofs.rs` those acknowledgements as received; `counts.rs` how many records of which site; `stages.rs`
-//! remembers plugins, `positions.rs` how far a source was received; `schema.rs` has the tables. The journal does not
-//! access queues: it treats
+//! about that, `proofs.rs` those acknowledgements as received; `counts.rs` how many records of which site; `origin.rs`
+//! notices a copied journal; `stages.rs` remembers plugins, `positions.rs` how far a source was received; `schema.rs` has
+//! the tables. The journal does not access queues: it treats
 //! elements as text.
 //!
 //! # On disk
@@ -23,6 +23,7 @@ mod attempts;
 mod counts;
 mod dispatch;
 mod gaps;
+mod origin;
 mod owed;
 mod positions;
 mod proofs;
@@ -42,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::failpoint::failpoint;
 use message::{files, locked};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -171,6 +173,7 @@ impl Journal {
         if size <= QUICK_CHECK_BYTES {
             journal.check()?;
         }
+        journal.notice_copy()?;
         Ok(journal)
     }
 
@@ -230,7 +233,7 @@ impl Journal {
         let run = |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             let value = change(&transaction)?;
-            transaction.commit()?;
+            commit(transaction)?;
             Ok(value)
         };
         run(&mut connection).map_err(|error| JournalError::new(&self.path, error))
@@ -244,13 +247,20 @@ impl Journal {
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             let transaction = connection.unchecked_transaction()?;
             let value = change(&transaction)?;
-            transaction.commit()?;
+            commit(transaction)?;
             Ok(value)
         };
         let written = run();
         let synced = connection.pragma_update(None, "synchronous", "FULL");
         written.and_then(|value| synced.map(|()| value)).map_err(|error| JournalError::new(&self.path, error))
     }
+}
+
+fn commit(transaction: rusqlite::Transaction<'_>) -> rusqlite::Result<()> {
+    let failed = |error: std::io::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+    failpoint!("transaction").map_err(failed)?;
+    transaction.commit()?;
+    failpoint!("committed").map_err(failed)
 }
 
 /// Creates the file with mode 0600 before SQLite opens it. SQLite gives its -wal and -shm files the same mode.

@@ -41,6 +41,8 @@ pub struct Due {
     pub asked: bool,
     /// Whether it is no longer waited for, so that only the end of its retention is missing.
     pub released: bool,
+    /// Whether it was put back into the queue and is not sent yet.
+    pub queued: bool,
 }
 
 /// How many sent messages wait for an acknowledgement.
@@ -78,7 +80,8 @@ impl Journal {
                     let answered = said(db, channel, &key)?;
                     let (element, state) = outgoing(db, channel, &key)?;
                     let (asked, released) = (overdue == ASKED, overdue == RELEASED);
-                    Ok(Due { key, element, repeats, since, answered, rejected: state == REJECTED, asked, released })
+                    let (rejected, queued) = (state == REJECTED, state == PREPARED);
+                    Ok(Due { key, element, repeats, since, answered, rejected, asked, released, queued })
                 })
                 .collect()
         })

@@ -105,6 +105,13 @@ CREATE TABLE IF NOT EXISTS stream (
     last INTEGER NOT NULL, acknowledged INTEGER,
     UNIQUE (channel, destination)
 );
+-- Earlier names of streams. last: the highest number that was given under the name.
+CREATE TABLE IF NOT EXISTS former_stream (
+    stream INTEGER NOT NULL, last INTEGER NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (stream, last)
+) WITHOUT ROWID;
+-- Which file the journal is, as the file system has it: one row. A copy is another file.
+CREATE TABLE IF NOT EXISTS origin (file TEXT NOT NULL);
 -- One SEND of a prepared message, and what its receiver said. verdict: as in `owed`; decided: as the receiver writes it.
 CREATE TABLE IF NOT EXISTS dispatch (
     channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, stream INTEGER NOT NULL,

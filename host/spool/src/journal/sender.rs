@@ -341,9 +341,11 @@ struct Ended<'a> {
     reason: Option<&'a str>,
 }
 
-/// Ends a message and deletes its outputs.
+/// Ends a message and deletes its outputs. Those of one that is retained are needed if it is sent again.
 fn finish(db: &Connection, channel: i64, key: &PreparedKey, ended: &Ended<'_>) -> rusqlite::Result<()> {
-    free_payloads(db, channel, key)?;
+    if !retained::is_retained(db, channel, key)? {
+        free_payloads(db, channel, key)?;
+    }
     end(db, channel, key, ended)
 }
 

@@ -61,10 +61,13 @@ impl RetainedElements {
         Self { path: path.to_owned(), queue: queue.clone() }
     }
 
-    /// Links a hidden file of the queue into the directory, and removes both.
+    /// Links a hidden file of the queue into the directory, and removes both. The name is always the same, so that what a
+    /// crash leaves is removed by the next try.
     fn try_link(&self) -> io::Result<()> {
-        let name = format!("{}{}{}", super::HIDDEN_PREFIX, crate::names::fresh_element(), super::TEMPORARY_SUFFIX);
+        let name = format!("{}link{}", super::HIDDEN_PREFIX, super::TEMPORARY_SUFFIX);
         let (in_queue, kept) = (self.queue.path().join(&name), self.path.join(&name));
+        disk::unlink(&in_queue)?;
+        disk::unlink(&kept)?;
         let directory = disk::open_directory(self.queue.path())?;
         disk::write_new(&directory, &name, b"", self.queue.inner.modes.file)?;
         let linked = disk::link(&in_queue, &kept);
@@ -234,16 +237,18 @@ mod tests {
         folder: tempfile::TempDir,
         queue: Outgoing,
         store: RetainedElements,
+        _turn: crate::failpoint::Scenario,
     }
 
     fn site(format: Format) -> Site {
+        let _turn = crate::failpoint::scenario("");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outgoing");
         std::fs::create_dir(&path).unwrap();
         let lock = Arc::new(SpoolLock::acquire(&folder.path().join("lock")).unwrap());
         let queue = Outgoing::own(&path, format, lock).unwrap();
         let store = RetainedElements::open(&folder.path().join("state/retained"), &queue).unwrap();
-        Site { folder, queue, store }
+        Site { folder, queue, store, _turn }
     }
 
     /// A locked element and its key.

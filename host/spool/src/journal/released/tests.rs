@@ -37,6 +37,7 @@ fn send(journal: &Journal, text: &str, required: bool, wait: Duration) -> Dispat
         outputs: vec![Output { payload: Some(b"x".to_vec()), ..Output::default() }],
         pipeline: String::new(),
         attempts: 0,
+        counts: Vec::new(),
         dispatches: vec![dispatch],
         repeated: false,
     }];
