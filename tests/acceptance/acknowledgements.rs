@@ -2,9 +2,9 @@
 //! other word for true.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::checker::Workload;
+use crate::checker::{self, Workload};
 use crate::harness::{Child, eventually};
 use crate::peers::ams::{Ams, PROJECT};
 use crate::peers::broker::{Broker, shared};
@@ -337,21 +337,53 @@ fn an_acknowledgement_on_a_channel_of_records_is_refused_and_never_acknowledged(
     assert_eq!(broker.waiting(&queue), 0, "an acknowledgement was acknowledged");
 }
 
+/// Where both sides are killed: before and after their transactions, and before what they change in their queues.
+const STRIKES: [(&str, &str); 16] = [
+    ("transaction@1", "committed@1"),
+    ("committed@2", "transaction@2"),
+    ("transaction@3", "committed@3"),
+    ("committed@4", "transaction@4"),
+    ("transaction@5", "committed@5"),
+    ("committed@6", "transaction@6"),
+    ("transaction@7", "committed@7"),
+    ("committed@3", "transaction@5"),
+    ("step@4", "step@4"),
+    ("step@8", "step@8"),
+    ("step@11", "step@10"),
+    ("step@14", "step@12"),
+    ("step@17", "step@14"),
+    ("step@20", "step@16"),
+    ("step@23", "step@18"),
+    ("step@26", "step@20"),
+];
+
 #[test]
-fn survives_kills_of_both_sides() {
+fn both_sides_know_the_same_after_kills_between_their_steps() {
+    const EACH: u32 = 3;
     let broker = shared(Kind::RabbitMq);
-    let (pair, _) = pair(broker, Way::Plain, "required", "repeat-after = \"5s\"\n");
-    let messages = Workload::queued_in(&pair.outgoing(), 60, 1_000);
-    for milliseconds in [150, 300, 450, 600, 900, 1_300] {
-        let mut receiver = pair.receiver.start(&["receive"]);
-        let mut sender = pair.sender.start(&["send", "--watch"]);
-        std::thread::sleep(Duration::from_millis(milliseconds));
+    let (pair, _) = pair(broker, Way::Plain, "required", "repeat-after = \"3s\"\n");
+    let (mut number, mut died) = (0, [0, 0]);
+    for (sending, receiving) in STRIKES {
+        for _ in 0..EACH {
+            queues::add(&pair.outgoing(), &checker::body(number, 500));
+            number += 1;
+        }
+        let mut receiver = pair.receiver.start_to_die(&["receive"], receiving);
+        let mut sender = pair.sender.start_to_die(&["send", "--watch"], sending);
+        let until = Instant::now() + Duration::from_millis(1_300);
+        let ended = |child: &mut Child| child.ended().is_some();
+        while Instant::now() < until && !(ended(&mut sender) && ended(&mut receiver)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        died[0] += u32::from(ended(&mut sender));
+        died[1] += u32::from(ended(&mut receiver));
         sender.kill();
-        std::thread::sleep(Duration::from_millis(milliseconds / 3));
         receiver.kill();
     }
+    assert!(died.iter().all(|died| *died > 10), "of {} times, they reached the point {died:?} times", STRIKES.len());
     let _receiver = pair.receiver.start(&["receive"]);
     let _sender = pair.sender.start(&["send", "--watch"]);
+    let messages = Workload::of(number, 500);
     messages.arrives(&pair);
     eventually("all acknowledgements", || {
         (retained(&pair) == 0 && queues::outgoing(&pair.outgoing()).is_empty()).then_some(())
@@ -361,4 +393,24 @@ fn survives_kills_of_both_sides() {
         let said = trace(&pair, &element.id());
         assert!(said.contains("receiver  accepted at") || said.contains("receiver  duplicate at"), "{said}");
     }
+}
+
+#[test]
+fn what_waits_for_a_destination_that_is_renamed_goes_to_its_new_name() {
+    let broker = shared(Kind::RabbitMq);
+    let (before, queue) = (own_destination(), own_destination());
+    let lines = awaited("required", &queue, "repeat-after = \"2s\"\n");
+    let mut pair = Pair::on(broker, Way::Plain, &lines, &given(&queue));
+    let messages = Workload::queued_in(&pair.outgoing(), 3, 500);
+    pair.sender.change(&pair.destination, &before);
+    let mut sender = pair.sender.start(&["send", "--watch"]);
+    eventually("the receipts", || {
+        (retained(&pair) == 3 && queues::outgoing(&pair.outgoing()).is_empty()).then_some(())
+    });
+    assert_eq!(sender.stop(), 0);
+    pair.sender.change(&before, &pair.destination);
+    let _receiver = pair.receiver.start(&["receive"]);
+    let sender = pair.sender.start(&["send", "--watch"]);
+    messages.arrives(&pair);
+    all_acknowledged(&pair, &sender);
 }

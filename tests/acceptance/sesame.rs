@@ -102,6 +102,12 @@ impl Site {
         self
     }
 
+    /// Changes what the sections say, for the next start.
+    pub(crate) fn change(&mut self, from: &str, to: &str) {
+        assert!(self.sections.contains(from), "{from} is not in:\n{}", self.sections);
+        self.sections = self.sections.replace(from, to);
+    }
+
     /// Adds whole sections.
     pub(crate) fn with_sections(mut self, toml: &str) -> Self {
         writeln!(self.general, "{toml}").unwrap();
@@ -239,9 +245,18 @@ impl Site {
     /// Starts a command that stays.
     #[track_caller]
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        self.start_to_die(arguments, "")
+    }
+
+    /// The same with a program that aborts at this point (see `host/spool/src/failpoint.rs`).
+    pub(crate) fn start_to_die(&self, arguments: &[&str], point: &str) -> Child {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let log = self.folder.join(format!("{}-{number}.log", arguments[0]));
-        let mut child = Child::start(&format!("sesame {}", arguments.join(" ")), &mut self.command(arguments), &log);
+        let mut command = self.command(arguments);
+        if !point.is_empty() {
+            command.env("SESAME_FAILPOINTS", format!("{point}=abort"));
+        }
+        let mut child = Child::start(&format!("sesame {}", arguments.join(" ")), &mut command, &log);
         // Before it is up a signal just ends it, as it does any program.
         let up = |child: &mut Child| child.log().contains("running") || child.ended().is_some();
         let _ = within(Duration::from_secs(10), || up(&mut child).then_some(()));

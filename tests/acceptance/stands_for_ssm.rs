@@ -50,7 +50,9 @@ fn receives_from_ssm_over_activemq() {
 
 fn sends_to_ssm(kind: Kind, way: Way) {
     let (broker, ssm_host) = (shared(kind), recipient());
-    for more in [String::new(), encrypted_for(&ssm_host)] {
+    // Numbered, and asked for acknowledgements that SSM does not know of.
+    let acknowledgements = format!("[send.cpu.acknowledgements]\nfrom = \"{}\"\n", own_destination());
+    for more in [String::new(), format!("{}{acknowledgements}", encrypted_for(&ssm_host))] {
         let destination = own_destination();
         let site = Site::of("sender.example.org").on(broker, way).sending("cpu", &destination, &more);
         let link = way.link(broker, &ssm_host);
@@ -67,6 +69,8 @@ fn sends_to_ssm(kind: Kind, way: Way) {
         assert_eq!(stored.iter().map(|element| element.id.clone()).collect::<Vec<_>>(), names);
         assert!(stored.iter().all(|element| element.signer == site.host.subject), "{stored:?}");
         assert_eq!(queues::outgoing(&site.outgoing("cpu")), [] as [PathBuf; 0]);
+        let kept = site.folder.join("cpu-outgoing.state/retained");
+        assert_eq!(kept.read_dir().map_or(0, Iterator::count), 0, "something waits for an answer of SSM");
     }
 }
 
