@@ -49,5 +49,6 @@ pub(super) const BACK_OFF_MIN: Duration = Duration::from_secs(60);
 pub(super) const BACK_OFF_MAX: Duration = Duration::from_secs(3600);
 pub(super) const DIRECTORY_MODE: u32 = 0o750;
 pub(super) const FILE_MODE: u32 = 0o640;
-pub(super) const REPEAT_AFTER: Duration = Duration::from_secs(6 * 3600);
+/// The default of `repeat-after` of a sender that waits for acknowledgements.
+pub const REPEAT_AFTER: Duration = Duration::from_secs(6 * 3600);
 pub(super) const MIN_FREE: u64 = 256 * MIB;

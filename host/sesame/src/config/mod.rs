@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 pub use crate::log::Settings as Log;
 pub use acknowledgements::{Acknowledgements, Mode};
 pub use channel::{Repetition, Stage, Storage};
-pub use defaults::{CONFIGURATION, MAX_PAYLOAD, SSM_DNS};
+pub use defaults::{CONFIGURATION, MAX_PAYLOAD, REPEAT_AFTER, SSM_DNS};
 pub use plugins::{Flow, OnError, PluginSettings};
 pub use process::{Credential, Journal, Limits, Plugins, Trust};
 pub use receiver::{DeferredOrder, Encryption, Receiver};

@@ -45,6 +45,7 @@ pub use report::FateReport;
 use report::Report;
 pub(crate) use retention::OLDEST_REPEAT;
 pub use retention::Retention;
+pub(crate) use retention::overdue_after;
 pub(crate) use sealing::{destinations, seal_policy};
 use settle::Settlement;
 pub(crate) use settle::rejection;

@@ -37,6 +37,11 @@ pub(crate) const OLDEST_REPEAT: Duration = Duration::from_secs(80 * 86_400);
 /// How often the same failure is logged.
 const LOG_AGAIN: Duration = Duration::from_secs(600);
 
+/// How long after a message was sent it is overdue, if no acknowledgement comes: it has been sent again as often as allowed.
+pub(crate) fn overdue_after(repeat_after: Duration) -> Duration {
+    repeat_after.saturating_mul((2 << REPEATS) - 1).min(OLDEST_REPEAT)
+}
+
 /// The sent messages of a channel that are kept.
 #[derive(Debug)]
 pub struct Retention {

@@ -244,6 +244,18 @@ impl SignerList {
         self.names.get(subject).is_some_and(|issuers| issuers.iter().any(matches))
     }
 
+    /// Whether a line has this subject, with whatever issuer.
+    #[must_use]
+    pub fn names(&self, subject: &DistinguishedName) -> bool {
+        self.names.contains_key(subject)
+    }
+
+    /// Whether a line has this subject and no issuer.
+    #[must_use]
+    pub fn names_without_issuer(&self, subject: &DistinguishedName) -> bool {
+        self.names.get(subject).is_some_and(|issuers| issuers.contains(&None))
+    }
+
     /// Number of names.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,10 +1,10 @@
-//! Asks every broker what the destinations of its channels are: a queue, a topic or a subscription that is not there, a
+//! Asks every broker what the destinations of its channels, and of their acknowledgements, are: a queue, a topic or a subscription that is not there, a
 //! stream, a queue that was declared with arguments; and compares the largest message with the largest frame that RabbitMQ takes.
 //!
 //! Nothing is sent or received, and no queue is declared that is not there.
 
-use super::Found;
 use super::brokers::identity_of;
+use super::{Found, acknowledgements};
 use crate::channel::Channel;
 use crate::config::{self, Config, Credential, Trust};
 use crate::sender::seal_policy;
@@ -26,8 +26,16 @@ struct Target<'a> {
     broker: &'a str,
     credential: &'a Credential,
     trust: &'a Trust,
-    destinations: Vec<&'a Destination>,
+    places: Vec<Place<'a>>,
     sender: Option<&'a config::Sender>,
+}
+
+/// A destination, and what a section of the configuration has it for.
+struct Place<'a> {
+    subject: String,
+    destination: &'a Destination,
+    /// Messages are sent there, not received from it.
+    sends: bool,
 }
 
 /// Looks at the destinations of all channels whose broker answers.
@@ -39,8 +47,8 @@ pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
         let Some(identity) = identity_of(shared, target.credential, target.trust) else { continue };
         let Some((link, connected)) = connect(broker, &identity, shared).await else { continue };
         let server = connected.session.server().to_owned();
-        for destination in &target.destinations {
-            found.extend(look(&target, destination, &link, &connected).await);
+        for place in &target.places {
+            found.extend(look(place, &link, &connected).await);
         }
         connected.session.disconnect(super::brokers::DISCONNECT_GRACE).await;
         if rabbitmq::is_rabbitmq(&server)
@@ -59,7 +67,7 @@ fn targets(config: &Config) -> Vec<Target<'_>> {
         broker: &sender.broker,
         credential: config.credential_at(&sender.broker, &sender.credential),
         trust: &sender.trust,
-        destinations: std::iter::once(&sender.destination).chain(sender.routes.values()).collect(),
+        places: places_of_sender(name, sender),
         sender: Some(sender),
     });
     let receivers = config.receivers.iter().map(|(name, receiver)| Target {
@@ -67,10 +75,33 @@ fn targets(config: &Config) -> Vec<Target<'_>> {
         broker: &receiver.broker,
         credential: config.credential_at(&receiver.broker, &receiver.credential),
         trust: &receiver.trust,
-        destinations: vec![&receiver.destination],
+        places: places_of_receiver(name, receiver),
         sender: None,
     });
     senders.chain(receivers).collect()
+}
+
+fn places_of_sender<'a>(name: &str, sender: &'a config::Sender) -> Vec<Place<'a>> {
+    let section = Channel::sender(name).section();
+    let to = std::iter::once(&sender.destination).chain(sender.routes.values());
+    let mut places: Vec<Place<'_>> =
+        to.map(|destination| Place { subject: section.clone(), destination, sends: true }).collect();
+    let subject = acknowledgements::subject("send", name);
+    places.extend(sender.awaited().map(|awaited| Place { subject, destination: &awaited.from, sends: false }));
+    places
+}
+
+/// The destination, and those of acknowledgements, each once.
+fn places_of_receiver<'a>(name: &str, receiver: &'a config::Receiver) -> Vec<Place<'a>> {
+    let from = Place { subject: Channel::receiver(name).section(), destination: &receiver.destination, sends: false };
+    let mut places = vec![from];
+    let subject = acknowledgements::subject("receive", name);
+    for destination in receiver.acknowledgements.values() {
+        if !places.iter().any(|place| place.destination == destination) {
+            places.push(Place { subject: subject.clone(), destination, sends: true });
+        }
+    }
+    places
 }
 
 async fn connect(broker: &Broker, identity: &Identity, shared: &Shared) -> Option<(Link, Connected)> {
@@ -79,9 +110,9 @@ async fn connect(broker: &Broker, identity: &Identity, shared: &Shared) -> Optio
     Some((link, connected))
 }
 
-async fn look(target: &Target<'_>, destination: &Destination, link: &Link, connected: &Connected) -> Option<Found> {
+async fn look(place: &Place<'_>, link: &Link, connected: &Connected) -> Option<Found> {
+    let Place { subject, destination, .. } = place;
     if let Some(examined) = link.examine(destination).await {
-        let subject = target.channel.section();
         return Some(match examined {
             Examined::Fit(text) => Found::ok(subject, text),
             Examined::Doubtful(text) => Found::warning(subject, text),
@@ -90,7 +121,6 @@ async fn look(target: &Target<'_>, destination: &Destination, link: &Link, conne
     }
     let (Some(link), Destination::Stomp(destination)) = (link.stomp(), destination) else { return None };
     let server = connected.session.server();
-    let subject = target.channel.section();
     if rabbitmq::is_activemq(server) {
         return (destination.form() == Form::AmqQueue).then(|| {
             let text = format!("{destination} is a form of RabbitMQ; {server} takes all of it for the name of a queue");
@@ -106,11 +136,11 @@ async fn look(target: &Target<'_>, destination: &Destination, link: &Link, conne
         // It is there, so this declares nothing new; it shows whether it could.
         state = link.look_at_queue(connected, destination).await;
     }
-    Some(judge(target, destination, &state))
+    Some(judge(place, destination, &state))
 }
 
-fn judge(target: &Target<'_>, destination: &stomp::Destination, state: &QueueState) -> Found {
-    let subject = target.channel.section();
+fn judge(place: &Place<'_>, destination: &stomp::Destination, state: &QueueState) -> Found {
+    let subject = &place.subject;
     let declares = destination.promise() == Promise::Held;
     match (state, state.complaint(destination)) {
         (QueueState::Missing, _) if declares => {
@@ -119,7 +149,7 @@ fn judge(target: &Target<'_>, destination: &stomp::Destination, state: &QueueSta
             Found::ok(subject, text)
         }
         (QueueState::There { kind }, _) => Found::ok(subject, format!("{destination} is a {kind} queue")),
-        (QueueState::Denied { .. }, Some(why)) if declares && target.sender.is_some() => Found::warning(subject, why),
+        (QueueState::Denied { .. }, Some(why)) if declares && place.sends => Found::warning(subject, why),
         (QueueState::Unclear { .. }, Some(why)) => Found::warning(subject, why),
         (_, why) => Found::error(subject, why.unwrap_or_default()),
     }
@@ -183,10 +213,11 @@ mod tests {
     fn each_state_of_a_queue_is_judged_by_who_uses_it() {
         let config = super::super::super::queue::Site::new().config.clone();
         let all = targets(&config);
-        let sender = all.iter().find(|target| target.sender.is_some()).unwrap();
-        let receiver = all.iter().find(|target| target.sender.is_none()).unwrap();
+        let places: Vec<&Place<'_>> = all.iter().flat_map(|target| &target.places).collect();
+        let sender = places.iter().find(|place| place.sends).unwrap();
+        let receiver = places.iter().find(|place| !place.sends).unwrap();
         let (queue, named) = (stomp::Destination::parse("/queue/a"), stomp::Destination::parse("/amq/queue/a"));
-        let level = |target: &Target<'_>, destination, state: &QueueState| judge(target, destination, state).level;
+        let level = |place: &Place<'_>, destination, state: &QueueState| judge(place, destination, state).level;
         use super::super::Level::{Error, Ok, Warning};
         let denied = QueueState::Denied { words: "ACCESS_REFUSED".to_owned() };
         let otherwise = QueueState::DeclaredOtherwise { words: "inequivalent arg 'x-max-length'".to_owned() };

@@ -46,6 +46,8 @@ fn identities(config: &Config) -> Vec<(&config::Credential, &config::Trust)> {
 struct Uses {
     /// Signs messages with it.
     signs: bool,
+    /// Signs acknowledgements with it.
+    acknowledges: bool,
     /// Decrypts with it.
     decrypts: bool,
     /// Comes with it to a broker over TLS.
@@ -71,7 +73,9 @@ fn uses(config: &Config, identity: (&config::Credential, &config::Trust)) -> Use
         connects(&receiver.broker, &receiver.credential, &receiver.trust);
     }
     uses.signs = config.senders.values().any(|sender| (&sender.credential, &sender.trust) == identity);
-    uses.decrypts = config.receivers.values().any(|receiver| (&receiver.credential, &receiver.trust) == identity);
+    let mut receivers = config.receivers.values().filter(|it| (&it.credential, &it.trust) == identity).peekable();
+    uses.decrypts = receivers.peek().is_some();
+    uses.acknowledges = receivers.any(|receiver| !receiver.acknowledgements.is_empty());
     uses
 }
 
@@ -124,6 +128,11 @@ fn own_faults(credential: &Credential, store: &TrustStore, uses: Uses) -> Vec<Fo
             uses.signs,
             Role::MessageSigner,
             "receivers would reject what it signs, so no message is sent until this is fixed",
+        ),
+        (
+            uses.acknowledges,
+            Role::MessageSigner,
+            "senders would not believe the acknowledgements that it signs, and send their messages again",
         ),
         (uses.decrypts, Role::Recipient, "senders may not encrypt for it; signed messages are received all the same"),
     ] {

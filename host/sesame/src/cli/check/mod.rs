@@ -2,8 +2,9 @@
 //! whether it is free.
 //!
 //! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
-//! machine, `ams` how AMS sees a certificate, `brokers` and `destinations` the other end of the connection.
+//! machine, `acknowledgements` whether those that are asked for can come and count, `ams` how AMS sees a certificate, `brokers` and `destinations` the other end of the connection.
 
+mod acknowledgements;
 mod ams;
 mod brokers;
 mod destinations;
@@ -93,6 +94,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
     for look in [local::credentials, local::trust, local::recipients, local::sealing, local::lists, local::queues] {
         report.take(look(config));
     }
+    report.take(acknowledgements::check(config));
     report.take(local::plugin_folders(config));
     match Shared::start(config) {
         Ok(shared) => {
