@@ -35,6 +35,7 @@ mod ams_receiving;
 mod ams_sending;
 mod ams_stands_for_ssm;
 mod bad_input;
+mod both_sides;
 mod broker_faults;
 mod calls;
 mod client;

@@ -3,6 +3,7 @@
 //! - `words`: no text, comment or name uses a word that the project has replaced by a plainer one.
 //! - `links`: every relative link and anchor of a Markdown page exists; lines end at 120 columns.
 //! - `reference`: the pages below `docs/src/reference` are what the code gives; `SESAME_BLESS=1` writes them.
+//! - `troubleshooting`: the page has a row for what is logged and found of acknowledgements.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,4 +17,5 @@ mod links;
 mod reference;
 mod scan;
 mod tree;
+mod troubleshooting;
 mod words;

@@ -43,6 +43,13 @@ pub(crate) struct Place {
     pub(crate) host: Host,
 }
 
+impl Place {
+    fn new(folder: PathBuf, name: &str) -> Self {
+        let others = [ports::free(), ports::free()];
+        Self { folder, plain: ports::free(), tls: ports::free(), others, host: pki().host(name) }
+    }
+}
+
 /// A broker that runs as long as the value lives.
 #[derive(Debug)]
 pub(crate) struct Broker {
@@ -74,9 +81,25 @@ impl Broker {
         Self::start(kind, folder.path().to_owned(), Some(folder), name)
     }
 
+    /// A RabbitMQ with a configuration of the test's own. It must have the plain listener and load `definitions.json`.
+    pub(crate) fn configured(configuration: impl FnOnce(&Place) -> String) -> Self {
+        let folder = Folder::new("RabbitMq");
+        let place = Place::new(folder.path().to_owned(), "localhost");
+        let helper = Some(rabbitmq::prepare(&place));
+        write(&place.folder, "rabbitmq.conf", &configuration(&place));
+        let process = Mutex::new(None);
+        let broker = Self { kind: Kind::RabbitMq, place, process, _helper: helper, _folder: Some(folder) };
+        broker.restart();
+        broker
+    }
+
+    /// Runs `rabbitmqctl`; what it prints.
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
+        rabbitmq::ctl(&self.place, arguments)
+    }
+
     fn start(kind: Kind, path: PathBuf, folder: Option<Folder>, name: &str) -> Self {
-        let others = [ports::free(), ports::free()];
-        let place = Place { folder: path, plain: ports::free(), tls: ports::free(), others, host: pki().host(name) };
+        let place = Place::new(path, name);
         let helper = match kind {
             Kind::RabbitMq => Some(rabbitmq::prepare(&place)),
             Kind::ActiveMq => activemq::prepare(&place),

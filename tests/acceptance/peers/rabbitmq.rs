@@ -111,7 +111,7 @@ pub(crate) fn remember_queues(place: &Place) {
 }
 
 /// Asks the node. It answers clients a moment before it counts as started.
-fn ctl(place: &Place, arguments: &[&str]) -> String {
+pub(crate) fn ctl(place: &Place, arguments: &[&str]) -> String {
     let command = || {
         let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
         command.arg("--quiet");
