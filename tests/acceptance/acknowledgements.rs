@@ -329,6 +329,7 @@ fn an_acknowledgement_on_a_channel_of_records_is_refused_and_never_acknowledged(
     let pair = Pair { receiver: receiver.receiving("central", &destination, &authorised, &given), ..pair };
     queues::add(&pair.outgoing(), b"Site: X\n");
     pair.sender.run(&["send"]).expect(0);
+    pair.receiver.run(&["check"]).expect(1).says(&format!("{same} is where the records of {destination} go"));
     let _receiver = pair.receiver.start(&["receive"]);
     let refused = eventually("the acknowledgement", || queues::elements(&pair.reject()).pop());
     assert!(refused.text("error").starts_with("misdirected: it acknowledges messages"), "{}", refused.text("error"));

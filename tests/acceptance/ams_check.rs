@@ -34,6 +34,30 @@ fn check_names_what_is_not_there() {
 }
 
 #[test]
+fn check_looks_at_the_topics_and_subscriptions_of_acknowledgements() {
+    let ams = Ams::start();
+    ams.server.create(PROJECT, "acknowledgements", "acknowledgements-site", "site", "secret");
+    let sends = |from: &str| format!("[send.cpu.acknowledgements]\nfrom = {from:?}\nreceivers = [\"/CN=a\"]\n");
+    let gives = |to: &str| {
+        format!("[receive.central.acknowledgements]\n\"{}\" = {to:?}\n", pki().host("sender.example.org").subject)
+    };
+    let pair = Pair::at(&ams, &sends("acknowledgements-site"), &gives("acknowledgements"));
+    let words = "ok       send.cpu.acknowledgements: subscription acknowledgements-site of ";
+    pair.sender.run(&["check"]).expect(0).says(words);
+    let words = "ok       receive.central.acknowledgements: topic acknowledgements is there";
+    pair.receiver.run(&["check"]).expect(0).says(words);
+    let pair = Pair::at(&ams, &sends("other"), &gives("other"));
+    for (site, subject) in [(&pair.sender, "send.cpu"), (&pair.receiver, "receive.central")] {
+        let error = format!("error    {subject}.acknowledgements: ");
+        site.run(&["check"]).expect(1).says(&error).says("does not exist (404)");
+    }
+    let pair = Pair::at(&ams, &sends(SUBSCRIPTION), &gives(TOPIC));
+    for (site, one, other) in [(&pair.sender, SUBSCRIPTION, TOPIC), (&pair.receiver, TOPIC, SUBSCRIPTION)] {
+        site.run(&["check"]).expect(1).says(&format!("{one} is where the records of {other} go"));
+    }
+}
+
+#[test]
 fn check_says_that_the_certificate_has_no_user() {
     let ams = Ams::start();
     let stranger = Site::of("stranger.example.org").at_ams(&ams).sending("cpu", TOPIC, "");

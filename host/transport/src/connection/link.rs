@@ -168,6 +168,15 @@ impl Link {
         }
     }
 
+    /// The topic whose messages a subscription of AMS gets, as AMS has it; `None` for another destination, or where AMS does
+    /// not say.
+    pub async fn topic_of(&self, destination: &Destination) -> Option<String> {
+        match (&self.protocol, destination) {
+            (Protocol::Ams(ams), Destination::Subscription(subscription)) => ams.topic_of(subscription).await,
+            _ => None,
+        }
+    }
+
     /// The link of a STOMP broker.
     #[must_use]
     pub fn stomp(&self) -> Option<&StompLink> {

@@ -50,6 +50,7 @@ pub(super) async fn check(config: &Config, shared: &Shared) -> Vec<Found> {
         for place in &target.places {
             found.extend(look(place, &link, &connected).await);
         }
+        found.extend(among_records(&target, &link, &server).await);
         connected.session.disconnect(super::brokers::DISCONNECT_GRACE).await;
         if rabbitmq::is_rabbitmq(&server)
             && let Some(sender) = target.sender
@@ -155,6 +156,46 @@ fn judge(place: &Place<'_>, destination: &stomp::Destination, state: &QueueState
     }
 }
 
+/// Acknowledgements where records go, under names that the configuration cannot know to be of one place.
+async fn among_records(target: &Target<'_>, link: &Link, server: &str) -> Vec<Found> {
+    let section = target.channel.section();
+    let (records, acknowledgements): (Vec<_>, Vec<_>) =
+        target.places.iter().partition(|place| place.subject == section);
+    if acknowledgements.is_empty() {
+        return Vec::new();
+    }
+    let subscription = target.places.iter().find(|place| matches!(place.destination, Destination::Subscription(_)));
+    let topic = match subscription {
+        Some(place) => link.topic_of(place.destination).await,
+        None => None,
+    };
+    let clash = |place: &&Place<'_>| {
+        let among = |of: &&Place<'_>| one_place(place.destination, of.destination, server, topic.as_deref());
+        let records = records.iter().copied().find(among)?;
+        let text = format!(
+            "{} is where the records of {} go: name one that nothing but acknowledgements goes to",
+            place.destination, records.destination
+        );
+        Some(Found::error(place.subject.clone(), text))
+    };
+    acknowledgements.iter().filter_map(clash).collect()
+}
+
+/// Whether what is sent to either of two destinations comes from the other. `topic` is that of a subscription among them.
+fn one_place(one: &Destination, other: &Destination, server: &str, topic: Option<&str>) -> bool {
+    match (one, other) {
+        (Destination::Stomp(one), Destination::Stomp(other)) => {
+            let queue = one.without_declaring();
+            rabbitmq::is_rabbitmq(server) && queue.is_some() && queue == other.without_declaring()
+        }
+        (Destination::Topic(name), Destination::Subscription(_))
+        | (Destination::Subscription(_), Destination::Topic(name)) => {
+            topic.and_then(|topic| topic.rsplit('/').next()) == Some(name.as_str())
+        }
+        _ => false,
+    }
+}
+
 /// Whether the largest message that is sent fits in a frame of RabbitMQ.
 fn largest_frame(
     subject: &str,
@@ -207,6 +248,26 @@ mod tests {
         let signed = |payload: u64| Some(usize::try_from(payload + 4000).unwrap());
         assert_eq!(too_large_for_rabbitmq(3_500_000, signed, "RabbitMQ/4.1.0"), None);
         assert!(too_large_for_rabbitmq(4 << 20, signed, "RabbitMQ/4.1.0").is_some());
+    }
+
+    #[test]
+    fn two_names_of_one_place_are_known() {
+        let stomp = |text: &str| Destination::stomp(text);
+        let rabbitmq = "RabbitMQ/3.10.8";
+        for (one, other, server, expected) in [
+            ("/queue/a", "/amq/queue/a", rabbitmq, true),
+            ("/amq/queue/a", "/amq/queue/a", rabbitmq, true),
+            ("/queue/a", "/amq/queue/b", rabbitmq, false),
+            ("/topic/a", "/topic/b", rabbitmq, false),
+            ("/queue/a", "/amq/queue/a", "ActiveMQ/5.17.2", false),
+        ] {
+            assert_eq!(one_place(&stomp(one), &stomp(other), server, None), expected, "{one} {other} {server}");
+        }
+        let topic = Destination::Topic(ams::Topic::new("jobs").unwrap());
+        let subscription = Destination::Subscription(ams::Subscription::new("jobs").unwrap());
+        let of = |topic_of| one_place(&subscription, &topic, "", topic_of);
+        assert!(of(Some("/projects/accounting/topics/jobs")));
+        assert!(!of(Some("/projects/accounting/topics/acknowledgements")) && !of(None));
     }
 
     #[test]

@@ -199,6 +199,10 @@ impl AmsLink {
         examine::examine(&self.client, destination).await
     }
 
+    pub(super) async fn topic_of(&self, subscription: &::ams::Subscription) -> Option<String> {
+        Some(self.client.subscription(subscription).await.ok()?.topic)
+    }
+
     pub(super) async fn served(&self) {
         *self.failures.lock().await = 0;
     }
