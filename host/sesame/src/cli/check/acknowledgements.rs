@@ -123,7 +123,7 @@ fn forgotten_before(retention: Duration, overdue: Duration) -> Option<String> {
     })
 }
 
-/// A state directory that no file of the queue can be linked into; the channel would not start.
+/// A state directory that no file of the queue can be moved to; the channel would not start.
 fn elsewhere(sender: &config::Sender) -> Option<String> {
     let device = |path: &Path| path.ancestors().find_map(|there| there.metadata().ok()).map(|facts| facts.dev());
     (device(&sender.queue)? != device(&sender.state)?).then(|| {
