@@ -46,6 +46,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
             terminal::line(concat!("sesame ", env!("CARGO_PKG_VERSION")));
             Ok(EXIT_DONE)
         }
+        Command::WritePages(arguments) => super::pages::run(&arguments),
         Command::CompilePlugin => Ok(EXIT_DONE),
     }
 }

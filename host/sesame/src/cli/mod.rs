@@ -16,6 +16,7 @@ mod demo;
 mod dispatch;
 mod explain;
 mod gaps;
+mod pages;
 mod plugin;
 mod proof;
 mod publish;
@@ -117,6 +118,9 @@ pub enum Command {
     /// Compile a component into the cache; Sesame runs this itself as a child process.
     #[command(hide = true)]
     CompilePlugin,
+    /// Write manual pages and completions of shells, for packages.
+    #[command(hide = true)]
+    WritePages(pages::WritePages),
 }
 
 /// Parses the command line; prints help, the version or a mistake and exits where there is nothing to run.
@@ -125,10 +129,15 @@ fn parse() -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
+/// The command line as it is declared.
+fn plain() -> clap::Command {
+    Cli::command()
+}
+
 /// The command line. The help of each command shows its own options; the global ones are listed in the help of the
 /// program.
 pub fn command() -> clap::Command {
-    let command = Cli::command();
+    let command = plain();
     let global: Vec<clap::Arg> = command.get_arguments().filter(|argument| argument.is_global_set()).cloned().collect();
     let listed = clap::Command::new("global").max_term_width(100).disable_help_flag(true);
     let listed = listed.help_template("{options}").args(global).render_help();
