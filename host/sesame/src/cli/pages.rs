@@ -107,7 +107,8 @@ fn collect(command: &clap::Command, parent: Option<&str>, found: &mut Vec<(Strin
         // Building adds them to each command again.
         shown = shown.mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument });
     }
-    let man = Man::new(shown).source(concat!("Sesame ", env!("CARGO_PKG_VERSION"))).manual("Sesame");
+    // The date is left blank: an empty one would be left out, and the source would stand in its place.
+    let man = Man::new(shown).date(" ").source(concat!("Sesame ", env!("CARGO_PKG_VERSION"))).manual("Sesame");
     let name = man.get_filename();
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -189,6 +190,7 @@ mod tests {
         for (name, page) in pages().unwrap() {
             let page = String::from_utf8(page).unwrap();
             assert_eq!(page.contains("ssm\\-dns"), name == "sesame.1", "{name}:\n{page}");
+            assert!(page.contains(r#"1 " " "Sesame "#), "{name}:\n{page}");
             assert_eq!(page.contains("EXIT STATUS"), name == "sesame.1", "{name}");
             assert_eq!(page.contains("SEE ALSO"), name != "sesame.1", "{name}");
             assert!(!page.contains("write\\-pages") && !page.contains("compile\\-plugin"), "{name}:\n{page}");
