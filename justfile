@@ -49,9 +49,13 @@ build-times *PARTS:
 plugins *ARGUMENTS:
     plugins/build {{ARGUMENTS}}
 
-# Build the binary for a package.
+# Build the program for packages, and make them in target/packages: .deb, .rpm, tarball, image, list of components.
 dist:
-    cargo build --profile dist --locked
+    packaging/dist
+
+# Check the packages of target/packages: install, upgrade, remove, run; needs root.
+check-packages *PARTS:
+    packaging/check {{PARTS}}
 
 # Everything that must hold before a change is taken.
 ci:
