@@ -115,7 +115,7 @@ fn files_that_texts_name_exist() {
     let named =
         Regex::new(r"\b(?:docs/src|conf|findings|tests|host)/[0-9a-z_/.-]*[0-9a-z_]\.(?:md|rs|toml|sh)\b").unwrap();
     let mut missing = Vec::new();
-    let sources = ["host", "plugin-sdk", "plugins", "tests", "findings", "conf", "docs"];
+    let sources = ["host", "plugin-sdk", "plugins", "tests", "findings", "conf", "docs", "packaging"];
     let files = sources.iter().flat_map(|start| tree::files(start));
     for file in files.chain(tree::files_ending(".", "md")).filter(|file| !file.starts_with("CHANGELOG")) {
         let Some(text) = tree::text(&file) else { continue };

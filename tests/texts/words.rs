@@ -86,7 +86,7 @@ const TYPES: [(&str, &str); 9] = [
 ];
 
 /// Texts that are read as a whole, beside the Markdown pages.
-const WHOLE: [&str; 8] = [
+const WHOLE: [&str; 9] = [
     "conf",
     "wit/plugin.wit",
     "plugin-sdk/templates",
@@ -94,6 +94,7 @@ const WHOLE: [&str; 8] = [
     "plugin-sdk/js",
     "plugin-sdk/c",
     "findings",
+    "packaging",
     "tests/figures",
 ];
 
