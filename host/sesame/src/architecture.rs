@@ -242,6 +242,7 @@ fn modules_of_a_crate_do_not_name_each_other() {
         "client",
         "dial",
         "message",
+        "observe",
         "plugins",
         "sesame",
         "settings",

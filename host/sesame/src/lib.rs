@@ -37,6 +37,7 @@
 //! | [`spool`] | queues on disk, the commit engine, the journal |
 //! | [`plugins`] | the plugin host: components, pipelines, the plugin folder |
 //! | `author` | `sesame plugin new`, `build`, `test` and `bench`, behind the feature `author` |
+//! | [`observe`] | the HTTP listener for metrics and health, and the instruments that count |
 //! | [`terminal`] | what commands print, and exit statuses |
 //! | [`testkit`] | the STOMP broker, the AMS server and the PKI of the demo and of the tests |
 //! | this one | see below |

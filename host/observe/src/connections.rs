@@ -1,0 +1,132 @@
+//! Accepts connections and answers on them, within limits.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::{AbortHandle, JoinSet};
+use tower_service::Service as _;
+
+use crate::patience::Patient;
+use crate::routes::{Shared, Source, router};
+use crate::socket::{Listener, Socket};
+
+/// How long to wait when the system gives no more connections, for instance for lack of file descriptors.
+const REST: Duration = Duration::from_millis(500);
+
+/// What clients may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time. A further one closes the oldest that waits for a request; if there is none, it is closed.
+    pub connections: usize,
+    /// Bytes of the head of a request.
+    pub head: usize,
+    /// How long the head of a request may take, and how long a connection may wait for the next one.
+    pub idle: Duration,
+    /// How long an answer may take to be made.
+    pub answer: Duration,
+    /// How long a client may read nothing of an answer.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head: 16 << 10,
+            idle: Duration::from_secs(120),
+            answer: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A connection that is open.
+struct Open {
+    /// It has a request that is not answered yet.
+    busy: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// Answers requests until `stop`; then all connections are closed.
+pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, stop: impl Future<Output = ()>) {
+    let Listener { address, socket } = listener;
+    let router = router(Shared::new(address, source, limits.answer));
+    let mut open: VecDeque<Open> = VecDeque::new();
+    let mut tasks = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => {
+                open.retain(|one| !one.task.is_finished());
+                continue;
+            }
+            stream = accept(&socket) => stream,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "no connection accepted");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        if open.len() >= limits.connections {
+            let Some(at) = open.iter().position(|one| !one.busy.load(Ordering::Relaxed)) else { continue };
+            if let Some(oldest) = open.remove(at) {
+                oldest.task.abort();
+            }
+        }
+        let busy = Arc::new(AtomicBool::new(false));
+        let task = tasks.spawn(connection(stream, router.clone(), limits, Arc::clone(&busy)));
+        open.push_back(Open { busy, task });
+    }
+    tasks.shutdown().await;
+}
+
+/// A stream of either kind of socket.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+async fn accept(socket: &Socket) -> io::Result<Box<dyn Stream>> {
+    Ok(match socket {
+        Socket::Tcp(listener) => Box::new(listener.accept().await?.0),
+        Socket::Unix(listener, _) => Box::new(listener.accept().await?.0),
+    })
+}
+
+/// Answers the requests of one connection.
+async fn connection(stream: Box<dyn Stream>, router: Router, limits: Limits, busy: Arc<AtomicBool>) {
+    let stream = TokioIo::new(Patient::new(stream, limits.write));
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let (mut router, busy) = (router.clone(), Arc::clone(&busy));
+        async move {
+            busy.store(true, Ordering::Relaxed);
+            let answered = router.call(request).await;
+            busy.store(false, Ordering::Relaxed);
+            answered
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_buf_size(limits.head)
+        .max_headers(64)
+        .serve_connection(stream, answer)
+        .await;
+    if let Err(error) = served {
+        tracing::trace!(%error, "connection closed");
+    }
+}

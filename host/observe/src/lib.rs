@@ -1,0 +1,40 @@
+//! A local HTTP listener that shows metrics and health, and the instruments that count.
+//!
+//! Start at [`Listener::bind`] and [`serve`]. What is shown comes from a [`Source`]: a [`Page`] of metrics, each value of a
+//! [`Family`], and whether the program is in service. [`Counter`], [`Level`] and [`Histogram`] count while messages pass.
+//!
+//! Not here: what is counted. This crate knows nothing of channels, brokers or plugins.
+//!
+//! # Paths
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | all metrics, in OpenMetrics 1.0 or the text format 0.0.4, as the client asks |
+//! | `/health` | 200 while the program runs |
+//! | `/ready` | 200 where all is in service, otherwise 503 with the reasons, one a line |
+//!
+//! # Limits
+//! Whatever clients do, the program goes on: [`Limits`] bounds connections, sizes and times. A page is made on one thread at
+//! a time and shown again for a moment, so that many requests cost as much as a few.
+//!
+//! # Who may ask
+//! Anyone who can connect; there is no password. A page of another site, opened in a browser on this machine, can read
+//! nothing: requests must name a host of this machine ([`Address::is_local`]) and must not come from another site. There is
+//! no CORS.
+
+mod address;
+mod connections;
+mod guard;
+mod instruments;
+mod page;
+mod patience;
+mod routes;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Address, NoAddress};
+pub use connections::{Limits, serve};
+pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
+pub use page::{Family, Format, Kind, Page, Unit, Value};
+pub use routes::Source;
+pub use socket::{BindError, Listener};

@@ -1,0 +1,169 @@
+//! The socket of the listener.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::Address;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+/// Who may connect to a Unix socket: its owner and the group.
+const MODE: u32 = 0o660;
+
+/// Why nothing can listen at an address.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program listens there.
+    #[error("{address} is in use by another program; choose another address, or stop that program")]
+    InUse {
+        /// The address.
+        address: Address,
+    },
+    /// What is at the path is no socket.
+    #[error("{} exists and is not a socket; remove it, or choose another path", path.display())]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refuses.
+    #[error("cannot listen on {address}")]
+    Io {
+        /// The address.
+        address: Address,
+        /// The error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A socket that listens; connections wait until it is served.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) address: Address,
+    pub(crate) socket: Socket,
+}
+
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener, #[expect(dead_code, reason = "its drop removes the socket")] OwnPath),
+}
+
+/// The path of our socket, which is removed at the end unless another has taken its place.
+#[derive(Debug)]
+pub(crate) struct OwnPath {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Listener {
+    /// Listens at `address`. Needs a runtime.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(address: &Address) -> Result<Self, BindError> {
+        let socket = match address {
+            Address::Tcp(to) => tcp(*to).map(Socket::Tcp),
+            Address::Unix(path) => {
+                remove_stale(path, address)?;
+                unix(path)
+            }
+        };
+        let socket = socket.map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address: address.clone() },
+            _ => BindError::Io { address: address.clone(), source },
+        })?;
+        Ok(Self { address: address.clone(), socket })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+fn tcp(address: std::net::SocketAddr) -> io::Result<tokio::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// Removes the socket of a process that ended without removing it.
+fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
+    let Ok(facts) = path.symlink_metadata() else { return Ok(()) };
+    if !facts.file_type().is_socket() {
+        return Err(BindError::NoSocket { path: path.to_owned() });
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|source| BindError::Io { address: address.clone(), source })
+        }
+        _ => Err(BindError::InUse { address: address.clone() }),
+    }
+}
+
+fn unix(path: &Path) -> io::Result<Socket> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Linux makes the file with this mode less the umask: at no time may more connect than should.
+    rustix::fs::fchmod(socket.as_fd(), rustix::fs::Mode::from_raw_mode(MODE))?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    let own = OwnPath { path: path.to_owned(), inode: path.symlink_metadata()?.ino() };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(Socket::Unix(tokio::net::UnixListener::from_std(UnixListener::from(socket))?, own))
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        if self.path.symlink_metadata().is_ok_and(|facts| facts.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(taken.local_addr().unwrap());
+        let error = Listener::bind(&address).unwrap_err();
+        assert!(matches!(error, BindError::InUse { .. }), "{error}");
+        assert!(error.to_string().starts_with(&format!("{address} is in use by another program")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_group_may_connect_and_a_stale_socket_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("observe.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "std leaves the socket, as a process that is killed does");
+        let listener = Listener::bind(&Address::Unix(path.clone())).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, MODE);
+        let again = Listener::bind(&Address::Unix(path.clone())).unwrap_err();
+        assert!(matches!(again, BindError::InUse { .. }), "{again}");
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_another_is_never_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "x").unwrap();
+        let error = Listener::bind(&Address::Unix(path.clone())).unwrap_err();
+        assert!(matches!(error, BindError::NoSocket { .. }), "{error}");
+        let missing = folder.path().join("none/observe.sock");
+        assert!(matches!(Listener::bind(&Address::Unix(missing)), Err(BindError::Io { .. })));
+        assert!(path.exists());
+    }
+}
