@@ -6,6 +6,7 @@ mod codes;
 mod commands;
 mod configuration;
 mod log_lines;
+mod metrics;
 
 pub(crate) use commands::helps;
 
@@ -24,6 +25,7 @@ fn the_reference_is_what_the_code_gives() {
         ("commands.md", commands::page()),
         ("codes.md", codes::page()),
         ("log.md", log_lines::page()),
+        ("metrics.md", metrics::page()),
     ];
     let mut stale = Vec::new();
     for (name, page) in pages {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Direction;
 use crate::text::non_empty;
 
 /// What became of a message.
@@ -81,6 +82,17 @@ impl Fate {
             Self::Duplicate => "It was received before, and this copy was discarded.",
             Self::Gone => "Its element left the outgoing queue before it was sent, and not through Sesame.",
             Self::Unknown => "Its element left the outgoing queue, and the journal does not say how.",
+        }
+    }
+
+    /// Whether messages of this direction meet it while they pass. What is only seen in the journal later is met by none.
+    #[must_use]
+    pub const fn is_of(self, direction: Direction) -> bool {
+        match self {
+            Self::Rejected | Self::Dropped => true,
+            Self::Sent | Self::Waiting => matches!(direction, Direction::Outbound),
+            Self::Stored | Self::Deferred | Self::Duplicate => matches!(direction, Direction::Inbound),
+            Self::Prepared | Self::Gone | Self::Unknown => false,
         }
     }
 

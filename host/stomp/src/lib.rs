@@ -20,6 +20,7 @@
 
 pub mod budget;
 pub mod connector;
+mod counters;
 pub mod decode;
 pub mod destination;
 pub mod encode;
@@ -30,6 +31,7 @@ pub mod session;
 
 pub use budget::{MemoryBudget, Reservation};
 pub use connector::{Address, ConnectError, Connector, OwnCertificate, Timing};
+pub use counters::Counters;
 pub use decode::{FrameError, Limits};
 pub use destination::{Destination, Form, Promise};
 pub use encode::EncodeError;

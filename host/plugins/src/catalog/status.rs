@@ -28,6 +28,10 @@ pub enum PluginState {
 }
 
 impl PluginState {
+    /// Every one of them.
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Compiling, Self::Broken, Self::Missing, Self::Disabled, Self::Removed];
+
     /// The word for it.
     #[must_use]
     pub fn word(self) -> &'static str {

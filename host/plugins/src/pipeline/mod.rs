@@ -40,7 +40,7 @@ use crate::instance::Fault;
 use message::{Direction, Finding, MessageId, Output};
 
 use self::stage::Stage;
-pub use self::statistics::Figures;
+pub use self::statistics::{Figures, Limit};
 
 /// Longest time one message may be in the pipeline of its channel.
 pub const TOTAL_TIME: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::health::Health;
-use super::statistics::{Ending, LastError, Statistics};
+use super::statistics::{Ending, LastError, Limit, Statistics};
 use super::{Blame, ReadyStage, StageError, StageInfo};
 use crate::catalog::filter::{Facts, Filter};
 use crate::catalog::settings::OnError;
@@ -216,6 +216,7 @@ impl Stage {
         });
         self.statistics.count(ending(&answer), started.elapsed());
         if let Err(Stop::Fault(fault)) = &answer {
+            Limit::of(fault).into_iter().for_each(|limit| self.statistics.count_limit(limit));
             self.last_error.note(fault.to_string());
         }
         answer

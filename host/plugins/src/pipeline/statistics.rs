@@ -11,9 +11,57 @@ use std::time::{Duration, SystemTime};
 
 use message::locked;
 
+use crate::instance::Fault;
+
 /// Buckets for each doubling.
 const STEPS: u64 = 4;
 const BUCKETS: usize = 124;
+/// Buckets of the time of a call that [`Figures`] has.
+const BOUNDS: usize = 10;
+/// Doublings of a microsecond at the end of the first of these, 128 us; each is four times as long as the one before.
+const FIRST_BOUND: usize = 7;
+
+/// A limit of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The deadline.
+    Time,
+    /// Memory, or entries of tables.
+    Memory,
+    /// The stack.
+    Stack,
+    /// The size of answer and log.
+    Output,
+}
+
+const LIMITS: usize = Limit::ALL.len();
+
+impl Limit {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Time, Self::Memory, Self::Stack, Self::Output];
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Output => "output",
+        }
+    }
+
+    /// The limit that a fault is about, if it is about one.
+    pub(super) fn of(fault: &Fault) -> Option<Self> {
+        match fault {
+            Fault::Deadline { .. } | Fault::TotalTime { .. } => Some(Self::Time),
+            Fault::Memory { .. } | Fault::Tables => Some(Self::Memory),
+            Fault::Stack => Some(Self::Stack),
+            Fault::OutputTooLarge { .. } => Some(Self::Output),
+            _ => None,
+        }
+    }
+}
 
 /// The last failure of a stage.
 #[derive(Debug, Default)]
@@ -54,6 +102,8 @@ pub(super) struct Statistics {
     rejects: AtomicU64,
     retries: AtomicU64,
     errors: AtomicU64,
+    limits: [AtomicU64; LIMITS],
+    nanoseconds: AtomicU64,
     times: [AtomicU64; BUCKETS],
 }
 
@@ -72,6 +122,22 @@ pub struct Figures {
     pub p50: Option<Duration>,
     /// 99th percentile of the time of a call.
     pub p99: Option<Duration>,
+    /// How often each limit was reached, in the order of [`Limit::ALL`].
+    pub limits: [u64; LIMITS],
+    /// The sum of all times.
+    pub time: Duration,
+    /// How many calls took at most as long as each of [`Figures::BOUNDS`], and longer than the one before.
+    pub times: [u64; BOUNDS],
+}
+
+impl Figures {
+    /// The upper bounds of `times`: each is the end of a bucket of the statistics.
+    pub const BOUNDS: [Duration; BOUNDS] =
+        [bound(0), bound(1), bound(2), bound(3), bound(4), bound(5), bound(6), bound(7), bound(8), bound(9)];
+}
+
+const fn bound(at: usize) -> Duration {
+    Duration::from_micros(1 << (FIRST_BOUND + 2 * at))
 }
 
 impl Default for Statistics {
@@ -81,6 +147,8 @@ impl Default for Statistics {
             rejects: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            limits: array::from_fn(|_| AtomicU64::new(0)),
+            nanoseconds: AtomicU64::new(0),
             times: array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -98,8 +166,16 @@ impl Statistics {
         if let Some(counter) = also {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        self.nanoseconds.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if let Some(bucket) = self.times.get(bucket(time)) {
             bucket.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A call reached a limit.
+    pub(super) fn count_limit(&self, limit: Limit) {
+        if let Some(counter) = self.limits.get(limit as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -113,8 +189,21 @@ impl Statistics {
             errors: of(&self.errors),
             p50: quantile(&times, 50),
             p99: quantile(&times, 99),
+            limits: array::from_fn(|at| self.limits.get(at).map_or(0, of)),
+            time: Duration::from_nanos(of(&self.nanoseconds)),
+            times: coarse(&times),
         }
     }
+}
+
+/// The counts of the fine buckets, added up between the bounds of the coarse ones.
+fn coarse(times: &[u64]) -> [u64; BOUNDS] {
+    // The end of a doubling is the end of its last fine bucket.
+    let fine = |at: usize| (FIRST_BOUND + 2 * at) * STEPS as usize;
+    array::from_fn(|at| {
+        let from = if at == 0 { 0 } else { fine(at - 1) };
+        times.get(from..fine(at)).map_or(0, |counts| counts.iter().sum())
+    })
 }
 
 /// The bucket of a time: its doublings of a microsecond, and the two binary digits after the first.
@@ -167,6 +256,12 @@ mod tests {
         statistics.count(Ending::Failed, Duration::from_secs(1));
         let figures = statistics.figures();
         assert_eq!((figures.calls, figures.rejects, figures.errors, figures.retries), (100, 1, 1, 0));
+        let at_most = |bound: u64| -> u64 {
+            let within = Figures::BOUNDS.iter().zip(figures.times);
+            within.filter(|(end, _)| **end <= Duration::from_micros(bound)).map(|(_, count)| count).sum()
+        };
+        assert_eq!((at_most(128), at_most(8_192), at_most(32_768), at_most(1 << 25)), (98, 98, 99, 100));
+        assert_eq!(figures.time, Duration::from_micros(98 * 100 + 10_000 + 1_000_000));
         assert_eq!(figures.p50, Some(Duration::from_micros(112)));
         assert!(figures.p99.unwrap() > Duration::from_millis(10) && figures.p99.unwrap() < Duration::from_millis(13));
     }

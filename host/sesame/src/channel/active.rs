@@ -68,6 +68,16 @@ impl ActivePipeline {
         self.load().holds(&self.destination).is_some()
     }
 
+    /// Why no message may pass now, if that is so.
+    pub(crate) fn out_of_service(&self) -> Option<String> {
+        if let Some(pause) = self.pause() {
+            return Some(format!("paused, because plugin {} fails for every message", pause.error.plugin));
+        }
+        let pipeline = self.load();
+        let held = pipeline.holds(&self.destination);
+        held.map(|plugin| format!("plugin {plugin} is being compiled"))
+    }
+
     /// Waits until the plugin that paused the channel is due for another attempt, is replaced, or a stop is requested.
     pub(crate) async fn wait_for_plugin(&self, shutdown: &Shutdown) {
         while let Some(pause) = self.pause() {

@@ -7,18 +7,20 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use message::daily::due;
 use message::locked;
 
-use super::SetupError;
+use super::{Channel, Meters, SetupError};
 use crate::config;
 use spool::journal::Journal;
 use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
 use stomp::MemoryBudget;
 use transport::Identity;
-use trust::{CredentialSource, RecipientSource, Refreshed, SignerListsSource, Trust, TrustSettings};
+use trust::{
+    CredentialSource, CrlSummary, RecipientSource, Refreshed, Signer, SignerListsSource, Trust, TrustSettings,
+};
 
 /// Name of the journal in a spool or state directory.
 pub const JOURNAL: &str = "journal.sqlite";
@@ -57,6 +59,7 @@ pub struct Registry {
     lists: Mutex<Vec<Arc<SignerListsSource>>>,
     recipients: Mutex<Vec<Arc<RecipientSource>>>,
     spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
+    meters: Mutex<HashMap<Channel, Arc<Meters>>>,
 }
 
 /// The settings of the trust module for a `[trust]` section.
@@ -82,6 +85,7 @@ impl Registry {
             lists: Mutex::default(),
             recipients: Mutex::default(),
             spools: Mutex::default(),
+            meters: Mutex::default(),
         }
     }
 
@@ -180,6 +184,12 @@ impl Registry {
         Ok(open)
     }
 
+    /// What is counted of a channel, also over reloads.
+    #[must_use]
+    pub fn meters(&self, channel: &Channel) -> Arc<Meters> {
+        Arc::clone(locked(&self.meters).entry(channel.clone()).or_default())
+    }
+
     /// The spools that are open.
     #[must_use]
     pub fn open_spools(&self) -> Vec<Arc<OpenSpool>> {
@@ -218,6 +228,37 @@ impl Registry {
         locked(&self.credentials).retain(|(_, source)| Arc::strong_count(source) > 1);
         locked(&self.trusts).retain(|(_, trust)| Arc::strong_count(trust) > 1);
         locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
+        locked(&self.meters).retain(|_, meters| Arc::strong_count(meters) > 1);
+    }
+
+    /// Every certificate of our own and of recipients: what it is for, its file, and when it ends.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<(&'static str, PathBuf, SystemTime)> {
+        let ends = |signer: &Signer| SystemTime::UNIX_EPOCH + Duration::from_secs(signer.not_after);
+        let mut found = Vec::new();
+        for (_, source) in locked(&self.credentials).iter() {
+            let own = source.current();
+            found.push(("own", own.files().0.to_owned(), ends(own.facts())));
+        }
+        for source in locked(&self.recipients).iter() {
+            let recipient = source.current();
+            found.push(("recipient", recipient.file().to_owned(), ends(recipient.facts())));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Every revocation list that names its next update, and when that is due.
+    #[must_use]
+    pub fn crls(&self) -> Vec<(PathBuf, SystemTime)> {
+        let due = |crl: CrlSummary| Some((crl.file, SystemTime::UNIX_EPOCH + Duration::from_secs(crl.next_update?)));
+        let trusts = locked(&self.trusts);
+        let mut found: Vec<_> = trusts.iter().flat_map(|(_, trust)| trust.snapshot().crls()).filter_map(due).collect();
+        drop(trusts);
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// Warns of certificates that expire soon.

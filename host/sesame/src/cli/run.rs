@@ -13,7 +13,7 @@ use super::context::{Context, made, runtime, select};
 use crate::config::{Config, Kind};
 use crate::log::Logging;
 use crate::sender::Stay;
-use crate::service::{Daemon, Shared, Signals, Systemd, stop_on_signals};
+use crate::service::{Daemon, Observer, Shared, Signals, Systemd, stop_on_signals};
 use crate::shutdown::{self, Shutdown};
 use terminal::{EXIT_DONE, EXIT_FAILED};
 
@@ -70,6 +70,7 @@ async fn serve(
         Err(status) => return Ok(status),
     };
     let shared = Shared::start(&config)?;
+    let mut observer = Observer::start(&config.observe).context("cannot show metrics and health ([observe])")?;
     let mut daemon = match made(Daemon::start(&config, &selection, &shared)) {
         Ok(daemon) => daemon,
         Err(status) => return Ok(status),
@@ -83,6 +84,7 @@ async fn serve(
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
         loop {
+            observer.show(&daemon);
             Systemd.ready(daemon.channels());
             tracing::info!(channels = daemon.channels(), version = env!("CARGO_PKG_VERSION"), "running");
             match until_reload(&daemon, &reload, &shutdown, &origin).await {
@@ -90,6 +92,7 @@ async fn serve(
                 Next::Reload(next) => {
                     (config, daemon) = *next;
                     logging.apply(&config.log);
+                    observer.reload(&config.observe).await;
                 }
             }
         }

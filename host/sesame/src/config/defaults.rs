@@ -37,6 +37,8 @@ pub(super) const PLUGIN_LOG: &str = "/var/log/sesame/plugins.log";
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 pub(super) const MEMORY: u64 = 256 * MIB;
 
+pub(super) const ALLOW_REMOTE: bool = false;
+
 pub(super) const MISSING_AFTER: Duration = Duration::from_secs(900);
 pub(super) const ALLOW_TOPIC: bool = false;
 pub(super) const WINDOW: u32 = 64;

@@ -35,7 +35,7 @@ pub use acknowledgements::{Acknowledgements, Mode};
 pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, REPEAT_AFTER, SSM_DNS};
 pub use plugins::{Flow, OnError, PluginSettings};
-pub use process::{Credential, Journal, Limits, Plugins, Trust};
+pub use process::{Credential, Journal, Limits, Observe, Plugins, Trust};
 pub use receiver::{DeferredOrder, Encryption, Receiver};
 pub use sender::Sender;
 pub use settings::values::parse_duration;
@@ -63,6 +63,8 @@ pub struct Config {
     pub log: Log,
     /// What the process may take.
     pub limits: Limits,
+    /// Where metrics and health are shown.
+    pub observe: Observe,
     /// `[broker.NAME]`, by name.
     pub brokers: BTreeMap<String, Broker>,
     /// `[broker.NAME.credential]`, by name of the broker: what it sees of us. The other brokers see the channel's.
@@ -210,6 +212,7 @@ impl Config {
             journal: Journal::read(&root.section("journal")),
             log: Log::read(&root.section("log")),
             limits: Limits::read(&root.section("limits")),
+            observe: Observe::read(&root.section("observe")),
             ..Self::default()
         };
         config.read_channels(root);
@@ -249,6 +252,7 @@ impl Config {
         self.journal.write(writer.section(&["journal"]));
         self.log.write(writer.section(&["log"]));
         self.limits.write(writer.section(&["limits"]));
+        self.observe.write(writer.section(&["observe"]));
         for (name, broker) in &self.brokers {
             broker::write(broker, writer.section(&["broker", name]));
             if let Some(credential) = self.broker_credentials.get(name) {

@@ -1,10 +1,11 @@
-//! The sections that hold for the whole process: credential, trust, plugins, journal, log and limits.
+//! The sections that hold for the whole process: credential, trust, plugins, journal, log, limits and observe.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::defaults;
 use crate::log::{Format, Level, Settings as Log};
+use observe::Address;
 use settings::Section;
 use settings::complain;
 use settings::{Writer, word};
@@ -291,5 +292,40 @@ impl Limits {
         if let Some(workers) = self.workers {
             writer.number("workers", workers);
         }
+    }
+}
+
+/// `[observe]`: where metrics and health are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observe {
+    /// Where to listen; absent: nowhere.
+    pub listen: Option<Address>,
+    /// Whether others than programs on this machine may connect.
+    pub allow_remote: bool,
+}
+
+impl Observe {
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let observe = Self {
+            listen: section.parsed("listen", "write it in double quotes", |text| {
+                let remedy = "write \"127.0.0.1:9464\", \"[::1]:9464\" or \"unix:/run/sesame/observe.sock\"";
+                Address::parse(text).map_err(|error| complain(format!("{text:?} {error}"), remedy))
+            }),
+            allow_remote: section.flag("allow-remote").unwrap_or(defaults::ALLOW_REMOTE),
+        };
+        if let Some(listen) = observe.listen.as_ref().filter(|listen| !listen.is_local() && !observe.allow_remote) {
+            let problem = format!("{listen} can be reached from other machines, and there is no password");
+            let remedy = "write 127.0.0.1, or set allow-remote = true where a firewall says who may connect";
+            section.complain("listen", complain(problem, remedy));
+        }
+        section.finish();
+        observe
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        if let Some(listen) = &self.listen {
+            writer.text("listen", &listen.to_string());
+        }
+        writer.flag("allow-remote", self.allow_remote);
     }
 }

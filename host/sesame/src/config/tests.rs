@@ -69,6 +69,9 @@ fn every_mistake_names_line_key_and_remedy() {
 #[test]
 fn the_effective_configuration_reads_back_equal() {
     let more = r#"
+[observe]
+listen = "0.0.0.0:9464"
+allow-remote = true
 [broker.egi.credential]
 certificate = "/etc/sesame/tls.pem"
 key = "/etc/sesame/tls.key"
@@ -264,6 +267,7 @@ fn the_shipped_configuration_is_the_defaults() {
 fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     let mut config = parse(&shipped_in_use()).unwrap();
     config.limits.workers = None;
+    config.observe.listen = None;
     broker::stomp_mut(config.brokers.get_mut("egi").unwrap()).login = None;
     config.broker_credentials.clear();
     let argo = broker::ams_mut(config.brokers.get_mut("argo").unwrap());

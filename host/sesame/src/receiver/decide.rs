@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{Channel, back_off, counted, findings_json, milliseconds, summary};
+use crate::channel::{Channel, Meters, Step, back_off, counted, findings_json, milliseconds, summary};
 use crate::config;
 use message::acknowledgement::{Sequence, is_acknowledgement};
 use message::{Code, Finding, MessageId, content_digest};
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub policy: OpenPolicy,
     /// Signers, by [`Key::signer`], that have a deferred message: their later messages wait behind it.
     pub held: Arc<HashSet<String>>,
+    /// What is counted.
+    pub meters: Arc<Meters>,
 }
 
 /// The decision about a message.
@@ -92,6 +94,12 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The subject of the signer, if it was verified and is authorised.
+    pub(super) fn authorised_signer(&self) -> Option<&str> {
+        let refused = matches!(self.disposition.code(), Some(Code::Banned | Code::Unlisted));
+        self.signer.as_ref().filter(|_| !refused).map(|_| subject_of_key(&self.key.signer))
+    }
+
     /// The reason, led by its code.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
@@ -103,13 +111,15 @@ impl Decision {
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
     let draft = Draft { received, snapshot, now };
-    let opened = match smime::open(received.raw, &snapshot.credentials, &snapshot.trust, &snapshot.policy, received.at)
-    {
+    let (raw, meters) = (received.raw, &snapshot.meters);
+    let open = || smime::open(raw, &snapshot.credentials, &snapshot.trust, &snapshot.policy, received.at);
+    let opened = match meters.time(Step::Open, raw.len(), open) {
         Ok(opened) => opened,
         Err(error) if error.is_ours() => return draft.undecidable(error.code(), &message::cause::chain(&error)),
         Err(error) => return draft.unopened(error.code(), &message::cause::chain(&error)),
     };
-    match smime::authorise(opened, &snapshot.lists) {
+    let bytes = opened.payload().len();
+    match meters.time(Step::Authorise, bytes, || smime::authorise(opened, &snapshot.lists)) {
         Ok(authorised) => draft.authorised(&authorised),
         Err(refused) => draft.unauthorised(refused),
     }
@@ -138,6 +148,9 @@ pub(super) fn failed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTi
     let why = "Sesame failed on this message; please report it with the element's field `sealed` and the log";
     Draft { received, snapshot, now }.unopened(Code::InternalError, why)
 }
+
+/// What parts subject and issuer in the key of a signer.
+const ISSUER: &str = " issuer=";
 
 struct Draft<'a> {
     received: &'a Received<'a>,
@@ -338,7 +351,8 @@ impl Draft<'_> {
             transport_headers: self.received.headers,
             properties: &[],
         };
-        self.snapshot.pipeline.run(&input, message.payload())
+        let payload = message.payload();
+        self.snapshot.meters.time(Step::Pipeline, payload.len(), || self.snapshot.pipeline.run(&input, payload))
     }
 
     fn settle(&self, outcome: Outcome, message: &Opened, id: &MessageId, decision: &mut Decision) {
@@ -500,13 +514,13 @@ pub fn signer_field(signer: &Signer) -> String {
 
 /// The key of a signer in the journal: subject and issuer, as a DN list writes them.
 pub(crate) fn signer_key(signer: &Signer) -> String {
-    format!("{} issuer={}", signer.subject.line(), signer.issuer.line())
+    format!("{}{ISSUER}{}", signer.subject.line(), signer.issuer.line())
 }
 
 /// The subject in the key of a signer, as the log writes it.
 #[must_use]
 pub fn subject_of_key(key: &str) -> &str {
-    key.split(" issuer=").next().unwrap_or_default()
+    key.split_once(ISSUER).map_or(key, |(subject, _)| subject)
 }
 
 /// The signer, as plugins see it.

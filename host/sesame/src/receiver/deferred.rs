@@ -151,10 +151,10 @@ impl Receiver {
         let mut commit = commit_of(decision, raw_digest, true);
         commit.resolves = Some(element.element);
         let (sender, answer) = oneshot::channel();
-        let channel = self.channel.clone();
+        let (channel, meters) = (self.channel.clone(), Arc::clone(&self.meters));
         let done = Box::new(move |stored: Result<Stored, CommitError>| {
             if let Ok(stored) = &stored {
-                log_settled(channel.name(), &line, stored);
+                log_settled((channel.name(), &meters), &line, stored);
             }
             let _ = sender.send(stored.map(drop));
         });

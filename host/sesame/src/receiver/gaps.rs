@@ -37,6 +37,11 @@ impl Session {
         *locked(&self.0) = None;
     }
 
+    /// Whether there is one.
+    pub(super) fn is_open(&self) -> bool {
+        locked(&self.0).is_some()
+    }
+
     /// Whether a session has lasted for so long.
     fn has_lasted(&self, time: Duration) -> bool {
         locked(&self.0).is_some_and(|since| since.elapsed() >= time)

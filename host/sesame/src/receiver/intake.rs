@@ -13,9 +13,10 @@ use super::decide::unreadable;
 use super::lines::{LogLine, log_line, log_settled};
 use super::positions::ChannelPositions;
 use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
-use crate::channel::Channel;
+use crate::channel::{Channel, Meters, Step};
 use crate::shutdown::Shutdown;
 use message::content_digest;
+use observe::Entered;
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
 use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
@@ -44,6 +45,7 @@ struct Origin {
     at: SystemTime,
     broker: String,
     memory: Option<Reservation>,
+    counted: Entered,
 }
 
 /// A delivery whose decision is being made.
@@ -61,6 +63,8 @@ struct Submitted {
     deferring: bool,
     /// Of the message as it came.
     bytes: u64,
+    at: Instant,
+    _counted: Entered,
 }
 
 /// What the commit engine answered for one delivery.
@@ -70,7 +74,7 @@ struct Answer {
 }
 
 /// Answers for one delivery, also when the engine ended without an answer.
-struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Channel);
+struct Reply(Option<(mpsc::UnboundedSender<Answer>, Submitted, LogLine)>, Channel, Arc<Meters>);
 
 impl Reply {
     /// The line is written here and not by the session, which may be over: then the message comes again as a duplicate and
@@ -78,7 +82,8 @@ impl Reply {
     fn give(&mut self, stored: Result<Stored, CommitError>) {
         if let Some((answers, submitted, line)) = self.0.take() {
             if let Ok(stored) = &stored {
-                log_settled(self.1.name(), &line, stored);
+                self.2.passed(Step::Commit, usize::try_from(submitted.bytes).unwrap_or(usize::MAX), submitted.at);
+                log_settled((self.1.name(), &self.2), &line, stored);
             }
             let _ = answers.send(Answer { submitted, stored });
         }
@@ -161,6 +166,7 @@ impl Receiver {
         match ended {
             Ended::Closed => {
                 let reason = link.session.closed().await;
+                self.link.lost(&reason);
                 let too_long = reason.is_too_long();
                 if too_long {
                     tracing::error!(
@@ -370,7 +376,9 @@ impl Intake<'_> {
             }
             return;
         }
-        let origin = origin(delivery, &self.link.broker);
+        let meters = &self.receiver.meters;
+        meters.redelivered.add(u64::from(delivery.redelivered));
+        let origin = origin(delivery, &self.link.broker, meters.in_flight.enter());
         let decision = self.decide(&origin);
         self.in_work.push_back(InWork { origin, decision });
     }
@@ -413,7 +421,8 @@ impl Intake<'_> {
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             loop {
-                let permit = Arc::clone(&receiver.workers).acquire_owned().await;
+                let waiting = Arc::clone(&receiver.workers).acquire_owned();
+                let permit = receiver.meters.wait(Step::Receive, raw.len(), waiting).await;
                 let (busy, raw, id) = (Arc::clone(&receiver), raw.clone(), id.clone());
                 let (headers, held, unreadable) = (Arc::clone(&headers), Arc::clone(&held), unreadable.clone());
                 let decided = tokio::task::spawn_blocking(move || {
@@ -481,11 +490,13 @@ impl Intake<'_> {
         let commit = commit_of(decision, raw_digest, origin.redelivered);
         let answers = self.answers.0.clone();
         let (id, bytes) = (line.id.clone(), origin.raw.len() as u64);
-        let submitted = Submitted { token: origin.token, id, signer, deferring, bytes };
+        let (at, _counted) = (Instant::now(), origin.counted);
+        let submitted = Submitted { token: origin.token, id, signer, deferring, bytes, at, _counted };
         let memory = origin.memory;
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
-        let mut reply = Reply(Some((answers, submitted, line)), self.receiver.channel.clone());
+        let meters = Arc::clone(&self.receiver.meters);
+        let mut reply = Reply(Some((answers, submitted, line)), self.receiver.channel.clone(), meters);
         let done = Box::new(move |stored| {
             drop(memory);
             reply.give(stored);
@@ -519,7 +530,7 @@ async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>,
     }
 }
 
-fn origin(delivery: Delivery, broker: &str) -> Origin {
+fn origin(delivery: Delivery, broker: &str, counted: Entered) -> Origin {
     Origin {
         redelivered: delivery.redelivered,
         header_id: delivery.id().map(str::to_owned),
@@ -531,6 +542,7 @@ fn origin(delivery: Delivery, broker: &str) -> Origin {
         token: delivery.token,
         raw: delivery.body,
         memory: delivery.memory,
+        counted,
     }
 }
 

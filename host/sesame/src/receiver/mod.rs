@@ -30,14 +30,14 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits, log_pause};
+use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool, Waits, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
 use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::{CommitError, CrashLimit, Stored};
-use transport::{AckToken, Delivery, Identity, Link, SendFailure};
+use transport::{AckToken, Delivery, Identity, Link, LinkCounts, SendFailure};
 use trust::SignerListsSource;
 
 /// How long a channel pauses when nothing can be stored.
@@ -64,6 +64,7 @@ pub struct Receiver {
     stream_suspected: AtomicBool,
     acknowledger: Option<Arc<Acknowledger>>,
     session: gaps::Session,
+    meters: Arc<Meters>,
 }
 
 /// The parts of a [`Receiver`].
@@ -87,6 +88,8 @@ pub struct Parts {
     pub spool: Arc<OpenSpool>,
     /// Limits how many messages are processed at once.
     pub workers: Arc<Semaphore>,
+    /// What is counted.
+    pub meters: Arc<Meters>,
 }
 
 /// Acknowledges a delivery. [`Stored`] is the proof that it is durable; nothing else may acknowledge.
@@ -166,6 +169,7 @@ impl Receiver {
             faults: ready::Faults::default(),
             stream_suspected: AtomicBool::new(false),
             session: gaps::Session::default(),
+            meters: parts.meters,
         }
     }
 
@@ -181,6 +185,22 @@ impl Receiver {
         &self.pipeline
     }
 
+    /// The name of the broker, and what was counted of the sessions with it.
+    pub(crate) fn link_counts(&self) -> (&str, LinkCounts) {
+        (&self.settings.broker, self.link.counts())
+    }
+
+    /// Why no message is received now, if that is so.
+    pub(crate) fn out_of_service(&self) -> Option<String> {
+        let no_session = || (!self.session.is_open()).then(|| "no session with the broker".to_owned());
+        self.pipeline.out_of_service().or_else(no_session)
+    }
+
+    /// What is counted.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     /// New messages go through `pipeline` from now on; those that were deferred because a plugin could not answer for any are
     /// tried again.
     pub fn replace_pipeline(&self, pipeline: Arc<Pipeline>) {
@@ -190,7 +210,8 @@ impl Receiver {
     /// What a message is judged by now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load())
+        let now = snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load());
+        Snapshot { meters: Arc::clone(&self.meters), ..now }
     }
 
     /// Receives until a stop is asked for. Outages of broker and disk are waited out.
@@ -308,6 +329,7 @@ pub fn snapshot(
         pipeline: Arc::clone(pipeline),
         policy,
         held: Arc::default(),
+        meters: Arc::default(),
     }
 }
 

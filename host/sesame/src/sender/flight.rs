@@ -18,8 +18,10 @@ use super::proof::Proved;
 use super::settle::Settlement;
 use super::supply::Supply;
 use super::{Blame, Ended, Ending, Stay, Window};
+use crate::channel::{Meters, Step};
 use crate::shutdown::Shutdown;
 use message::{Code, locked};
+use observe::Entered;
 use smime::{Seal, SealError, Sealing};
 use spool::LockedElement;
 use spool::journal::PreparedKey;
@@ -51,6 +53,7 @@ struct InFlight {
     needs: Vec<Destination>,
     keep: bool,
     bytes: usize,
+    _counted: Entered,
 }
 
 /// A message with all its receipts.
@@ -220,6 +223,10 @@ impl Flight<'_> {
         self.sealing.is_empty() && self.in_flight.is_empty() && self.probe.is_none()
     }
 
+    fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.dispatch.settlement.report.meters)
+    }
+
     fn window(&self) -> usize {
         locked(&self.dispatch.window).size()
     }
@@ -283,9 +290,11 @@ impl Flight<'_> {
     fn seal(&mut self, prepared: Prepared) {
         let sealing = Arc::clone(&self.dispatch.sealing);
         let workers = Arc::clone(&self.dispatch.workers);
+        let (meters, bytes) = (self.meters(), prepared.bytes);
         self.sealing.push_back(tokio::spawn(async move {
             let permit = workers.acquire_owned().await;
-            let sealed = tokio::task::spawn_blocking(move || seal(&sealing, prepared)).await;
+            let work = move || meters.time(Step::Seal, bytes, || seal(&sealing, prepared));
+            let sealed = tokio::task::spawn_blocking(work).await;
             drop(permit);
             sealed.ok()
         }));
@@ -315,9 +324,10 @@ impl Flight<'_> {
         let number = self.next;
         self.next += 1;
         for frame in frames {
-            match self.link.session.send(frame).await {
+            let (meters, bytes) = (self.meters(), frame.body.len());
+            match meters.wait(Step::Send, bytes, self.link.session.send(frame)).await {
                 Ok(pending) => {
-                    self.answers.spawn(async move { (number, pending.await) });
+                    self.answers.spawn(async move { (number, meters.wait(Step::Receipt, bytes, pending).await) });
                 }
                 Err(failure) => {
                     self.answers.spawn(std::future::ready((number, Err(failure))));
@@ -326,7 +336,16 @@ impl Flight<'_> {
         }
         let Prepared { element, key, parts, keep, bytes } = prepared;
         let outstanding = parts.len();
-        let message = InFlight { element, key, outstanding, receipts: Vec::new(), needs, keep, bytes };
+        let message = InFlight {
+            element,
+            key,
+            outstanding,
+            receipts: Vec::new(),
+            needs,
+            keep,
+            bytes,
+            _counted: self.meters().in_flight.enter(),
+        };
         self.in_flight.insert(number, message);
     }
 

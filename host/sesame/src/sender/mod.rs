@@ -52,7 +52,7 @@ pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
-use crate::channel::{ActivePipeline, Channel, OpenSpool, Waits};
+use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::cause::chain;
@@ -61,7 +61,7 @@ use plugins::Pipeline;
 use smime::Sealing;
 use spool::journal::PreparedKey;
 use spool::{LockedElement, Outgoing, Removal, RetainedElements, SpoolError, Stored};
-use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
+use transport::{self, Closed, Connected, Held, Identity, Link, LinkCounts, Queues, Receipt};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -140,6 +140,8 @@ pub struct Parts {
     pub workers: Arc<Semaphore>,
     /// The number behind `workers`.
     pub threads: usize,
+    /// What is counted.
+    pub meters: Arc<Meters>,
 }
 
 /// Why an element may be removed.
@@ -199,6 +201,7 @@ impl Sender {
             state,
             workers,
             threads,
+            meters,
         } = parts;
         let retention =
             retained.and_then(|elements| Retention::new(&channel, &settings, elements, &state)).map(Arc::new);
@@ -206,7 +209,7 @@ impl Sender {
         let pipeline = Arc::new(ActivePipeline::new(pipeline, settings.destination.clone()));
         let window = Arc::new(Mutex::new(Window::new(settings.window as usize)));
         let postponed = Arc::new(Postponed::new(settings.repetition.clone()));
-        let report = Arc::new(Report::new(channel.clone()));
+        let report = Arc::new(Report::new(channel.clone(), Arc::clone(&meters)));
         let sealing =
             Arc::new(Sealing::new(seal_policy(&settings), identity.credential, identity.trust, recipient.clone()));
         let fitness = Arc::new(Fitness::new(channel.clone(), Arc::clone(&sealing)));
@@ -229,6 +232,7 @@ impl Sender {
             sealing: Arc::clone(&sealing),
             postponed: Arc::clone(&postponed),
             settling: AtomicBool::new(false),
+            meters,
         };
         let settlement = Arc::new(Settlement {
             channel: channel.clone(),
@@ -303,6 +307,22 @@ impl Sender {
     /// Sends a report on each message to `listener` from now on.
     pub fn tell(&self, listener: std::sync::mpsc::Sender<FateReport>) {
         self.report.tell(listener);
+    }
+
+    /// The name of the broker, and what was counted of the sessions with it.
+    pub(crate) fn link_counts(&self) -> (&str, LinkCounts) {
+        (&self.settings.broker, self.link.counts())
+    }
+
+    /// Why no message is sent now, if that is so.
+    pub(crate) fn out_of_service(&self) -> Option<String> {
+        let connecting = || self.link.is_connecting().then(|| "no session with the broker".to_owned());
+        self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting)
+    }
+
+    /// What is counted.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.report.meters
     }
 
     /// Wakes the sender because something may have arrived in its queue.
@@ -424,6 +444,7 @@ impl Sender {
     }
 
     fn report_lost(&self, reason: &Closed, broker: &str) {
+        self.link.lost(reason);
         let error = chain(reason);
         match self.remedy(&error) {
             Some(remedy) => {

@@ -7,9 +7,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::channel::{ActivePipeline, Channel, OpenSpool, counted, summary};
+use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool, Step, counted, summary};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::acknowledgement::Sequence;
@@ -132,6 +132,7 @@ pub(super) struct Preparation {
     pub(super) postponed: Arc<Postponed>,
     /// A file was seen that may still be incomplete.
     pub(super) settling: AtomicBool,
+    pub(super) meters: Arc<Meters>,
 }
 
 impl Preparation {
@@ -167,6 +168,7 @@ impl Preparation {
     }
 
     fn examine_one(&self, name: &ElementName) -> Examined {
+        let began = Instant::now();
         let element = match self.outgoing.lock(name) {
             Ok(Some(element)) => element,
             Ok(None) => {
@@ -186,6 +188,7 @@ impl Preparation {
             }
             Err(error) => return self.unreadable(name.to_string(), &error),
         };
+        self.meters.passed(Step::Lock, content.len(), began);
         let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
         if content.iter().all(u8::is_ascii_whitespace) {
             return Examined::Refused(Refusal::new(
@@ -276,7 +279,7 @@ impl Preparation {
                 return Examined::Refused(refusal.by(pipeline.hash()));
             }
         };
-        let outcome = pipeline.run(&input, &content);
+        let outcome = self.meters.time(Step::Pipeline, content.len(), || pipeline.run(&input, &content));
         drop(work);
         self.judge(outcome, Taken { element, key, content, attempt, replaced, pipeline: pipeline.hash() })
     }

@@ -1,11 +1,11 @@
 //! What became of the messages of one run, for the summary and for anyone who listens.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
-use crate::channel::Channel;
-use message::{Fate, MessageId, locked};
+use crate::channel::{Channel, Meters};
+use message::{Code, Fate, MessageId, locked};
 
 /// What became of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +26,15 @@ pub struct FateReport {
 #[derive(Debug)]
 pub(super) struct Report {
     channel: Channel,
+    pub(super) meters: Arc<Meters>,
     listener: Mutex<Option<mpsc::Sender<FateReport>>>,
     sent: AtomicU64,
     rejected: AtomicU64,
 }
 
 impl Report {
-    pub(super) fn new(channel: Channel) -> Self {
-        Self { channel, listener: Mutex::default(), sent: AtomicU64::new(0), rejected: AtomicU64::new(0) }
+    pub(super) fn new(channel: Channel, meters: Arc<Meters>) -> Self {
+        Self { channel, meters, listener: Mutex::default(), sent: AtomicU64::new(0), rejected: AtomicU64::new(0) }
     }
 
     /// Sends a report on each message to `listener` from now on.
@@ -41,8 +42,11 @@ impl Report {
         *locked(&self.listener) = Some(listener);
     }
 
-    /// Reports on one message.
+    /// Reports on one message. Those that are sent and rejected are counted by the functions below.
     pub(super) fn fate(&self, element: &str, id: Option<&MessageId>, fate: Fate, reason: Option<&str>) {
+        if !matches!(fate, Fate::Sent | Fate::Rejected) {
+            self.meters.fate(fate, None);
+        }
         if let Some(listener) = &*locked(&self.listener) {
             // The listener may be gone.
             let _ = listener.send(FateReport {
@@ -57,9 +61,11 @@ impl Report {
 
     pub(super) fn count_sent(&self, messages: usize) {
         self.sent.fetch_add(messages as u64, Ordering::Relaxed);
+        (0..messages).for_each(|_| self.meters.fate(Fate::Sent, None));
     }
 
-    pub(super) fn count_rejected(&self) {
+    pub(super) fn count_rejected(&self, code: Code) {
+        self.meters.fate(Fate::Rejected, Some(code));
         self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -113,7 +113,7 @@ impl Settlement {
                 let line =
                     LogLine { channel: self.channel.name(), id, element: &name, reason: &error, ..LogLine::default() };
                 Fate::Rejected.log(&line);
-                self.report.count_rejected();
+                self.report.count_rejected(code);
                 self.report.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
                 let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &error);
                 if let Some(retention) = &self.retention {
@@ -136,6 +136,7 @@ impl Settlement {
         for (done, held) in to_remove.into_iter().chain(to_keep) {
             let retention = self.retention.as_ref().filter(|_| done.keep());
             let (element, key, receipts, at) = done.into_parts();
+            self.report.meters.ages.observe(at.duration_since(element.queued()).unwrap_or_default());
             let name = element.name().to_string();
             let id = key.id.as_str();
             let detail = self.log_as_ssm(&receipts);
@@ -186,7 +187,7 @@ impl Settlement {
             return false;
         }
         Fate::Rejected.log(&LogLine { channel, id, element, reason: &error, ..LogLine::default() });
-        self.report.count_rejected();
+        self.report.count_rejected(code);
         self.report.fate(element, Some(&due.key.id), Fate::Rejected, Some(&error));
         if let Err(error) = self.state.journal.record_rejected(channel, element, &due.key, &error) {
             tracing::error!(channel, id, error = message::cause::chain(&error), "cannot write the journal");
@@ -339,7 +340,7 @@ impl Settlement {
                 self.cannot_set_aside(element, &failure);
                 return false;
             }
-            self.report.count_rejected();
+            self.report.count_rejected(Code::PluginInvalid);
             tracing::warn!(channel = %self.channel, %id, element, reason = %error, "part rejected");
             self.report.fate(element, Some(id), Fate::Rejected, Some(&error));
         }

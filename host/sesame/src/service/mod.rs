@@ -27,6 +27,7 @@ mod certificates;
 mod housekeeping;
 mod listener;
 mod manager;
+mod observe;
 mod pipelines;
 mod signals;
 mod status;
@@ -35,6 +36,7 @@ mod systemd;
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
+pub use observe::{FAMILIES, Observer, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{Signals, stop_on_signals};
@@ -282,6 +284,7 @@ fn sender(
         state,
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
+        meters: shared.registry.meters(channel),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Sender(sender), plugins))
 }
@@ -335,6 +338,7 @@ fn receiver(
         acknowledgements,
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
+        meters: shared.registry.meters(channel),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), plugins))
 }

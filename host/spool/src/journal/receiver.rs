@@ -277,6 +277,22 @@ impl Journal {
         })
     }
 
+    /// When the last message of each signer came, the latest first, at most `limit`. Reads every row of the channel.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn last_of_signers(&self, channel: &str, limit: usize) -> Result<Vec<(String, SystemTime)>, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            db.prepare_cached(
+                "SELECT name.text, max(received.received) AS last FROM received JOIN name ON name.number = received.signer \
+                 WHERE received.channel = ?1 AND name.text <> '' GROUP BY received.signer ORDER BY last DESC LIMIT ?2",
+            )?
+            .query_map(params![channel, integer(limit as u64)], |row| Ok((row.get(0)?, moment(row.get(1)?))))?
+            .collect()
+        })
+    }
+
     /// When `key` was seen. For commands and tests; it must not be used to detect duplicates.
     ///
     /// # Errors

@@ -50,10 +50,21 @@ fn store(journal: &Journal, text: &str, received: SystemTime) -> Decision {
 }
 
 fn decide(journal: &Journal, text: &str, received: SystemTime, disposition: &Disposition, again: bool) -> Decision {
+    decide_of("/CN=x", journal, text, received, disposition, again)
+}
+
+fn decide_of(
+    signer: &str,
+    journal: &Journal,
+    text: &str,
+    received: SystemTime,
+    disposition: &Disposition,
+    again: bool,
+) -> Decision {
     let key = Key {
         channel: "c".to_owned(),
         id: id(text),
-        signer: "/CN=x".to_owned(),
+        signer: signer.to_owned(),
         digest: content_digest(text.as_bytes()),
     };
     let facts = Facts { broker: "mq1".to_owned(), pipeline: "p1".to_owned(), ..Facts::at(received) };
@@ -340,4 +351,21 @@ fn ids_are_found_by_element_and_by_file_name() {
     assert_eq!(found(journal.ids_of_file(&hash).unwrap()), [of_file.as_str()]);
     assert_eq!(found(journal.ids_of_file("report.txt").unwrap()), ["report.txt-89abcdef"]);
     assert_eq!(found(journal.ids_of_file("report").unwrap()), [""; 0]);
+}
+
+#[test]
+fn the_last_message_of_each_signer_is_found_the_latest_first() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    for (signer, text, seconds) in
+        [("/CN=x", "a", 1), ("/CN=x", "b", 5), ("/CN=x", "c", 3), ("/CN=y", "d", 7), ("", "e", 9)]
+    {
+        decide_of(signer, &journal, text, at(seconds), &Disposition::Stored, false);
+    }
+    decide_of("/CN=z", &journal, "f", at(8), &Disposition::Rejected { code: Code::Unlisted }, false);
+    let found = Journal::open_to_read(&scratch.path()).unwrap().last_of_signers("c", 10).unwrap();
+    assert_eq!(found, [("/CN=y".to_owned(), at(7)), ("/CN=x".to_owned(), at(5))]);
+    assert_eq!(journal.last_of_signers("c", 1).unwrap().len(), 1);
+    assert_eq!(journal.last_of_signers("other", 10).unwrap(), []);
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, CWD, FileType, Stat, Timespec, Timestamps, UTIME_NOW};
 
@@ -171,6 +172,13 @@ impl LockedElement {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.identity.size
+    }
+
+    /// When it was put into the queue: its content was written last then.
+    #[must_use]
+    pub fn queued(&self) -> SystemTime {
+        let nanoseconds = u64::try_from(self.identity.modified).unwrap_or_default();
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds)
     }
 
     /// The identity that its removal is compared with.

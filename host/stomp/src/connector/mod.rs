@@ -130,6 +130,7 @@ impl Connector {
             match self.connect_once().await {
                 Ok(session) => return session,
                 Err(failures) => {
+                    self.options.counters.count_failed();
                     for (broker, error) in &failures {
                         tracing::warn!(broker = %broker, error = %chain(error), "cannot connect");
                     }

@@ -276,6 +276,10 @@ impl Core {
         if let Some((error, _)) = self.write_failure.take_if(|(_, since)| since.elapsed() >= ERROR_WAIT) {
             return Err(Closed::io(error));
         }
+        if !self.outbox.is_empty() {
+            let since = self.last_check.max(self.last_write);
+            self.options.counters.count_blocked(now.saturating_duration_since(since));
+        }
         let stood_still = self.skip_standstill(now);
         self.check_peer()?;
         self.check_receipts()?;

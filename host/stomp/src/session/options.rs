@@ -1,15 +1,17 @@
 //! Options of a session and of its requests.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::budget::MemoryBudget;
+use crate::counters::Counters;
 use crate::decode::Limits;
 
-/// Options of a session, the same for every connection of a channel. Clones share the memory budget.
+/// Options of a session, the same for every connection of a channel. Clones share memory budget and counters.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// The `host` header of CONNECT.
@@ -28,6 +30,8 @@ pub struct SessionOptions {
     pub limits: Limits,
     /// Memory for deliveries, shared with other sessions.
     pub memory: MemoryBudget,
+    /// What is counted, shared by clones.
+    pub counters: Arc<Counters>,
 }
 
 impl Default for SessionOptions {
@@ -41,6 +45,7 @@ impl Default for SessionOptions {
             frame_deadline: Duration::from_secs(120),
             limits: Limits::default(),
             memory: MemoryBudget::default(),
+            counters: Arc::default(),
         }
     }
 }

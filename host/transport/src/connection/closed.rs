@@ -27,6 +27,12 @@ impl Closed {
         }
     }
 
+    /// Whether no heart-beat came.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Stomp(closed) if matches!(**closed, ::stomp::Closed::HeartBeatMissed { .. }))
+    }
+
     /// Whether a message in flight may be why it is over.
     #[must_use]
     pub fn may_be_by_a_message(&self) -> bool {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use message::{MessageId, locked};
 
 use super::ams::{AmsLink, Examined};
+use super::counts::{Counts, LinkCounts, Open};
 use super::stomp::StompLink;
-use super::{Bookmark, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
+use super::{Bookmark, Closed, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::{Broker, SecretError};
 use ::stomp::MemoryBudget;
 
@@ -31,6 +32,7 @@ pub struct Link {
     protocol: Protocol,
     max_message: Option<u64>,
     rest_until: Mutex<Option<Instant>>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Connected {
     pub session: Session,
     /// `host:port` of the broker.
     pub broker: Arc<str>,
+    /// Counts the session while it is open.
+    pub(super) _counted: Option<Arc<Open>>,
 }
 
 /// What a broker says of the queue of a destination; the texts say what is wrong and what to do.
@@ -119,7 +123,7 @@ impl Link {
             Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
             Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity, memory)?),
         };
-        Ok(Self { protocol, max_message: max_message(broker), rest_until: Mutex::new(None) })
+        Ok(Self { protocol, max_message: max_message(broker), rest_until: Mutex::new(None), counts: Arc::default() })
     }
 
     /// What plugins see of the broker's limit for the message `id`.
@@ -134,10 +138,34 @@ impl Link {
         if let Some(until) = rest {
             tokio::time::sleep_until(until.into()).await;
         }
-        match &self.protocol {
+        let attempt = Counts::attempt(&self.counts);
+        let connected = match &self.protocol {
             Protocol::Stomp(stomp) => stomp.connect().await,
             Protocol::Ams(ams) => ams.connect().await,
-        }
+        };
+        drop(attempt);
+        Connected { _counted: Some(Counts::opened(&self.counts)), ..connected }
+    }
+
+    /// Whether no session is open because the broker cannot be reached, or not yet.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.counts.is_connecting()
+    }
+
+    /// A session ended, and not by us.
+    pub fn lost(&self, closed: &Closed) {
+        self.counts.lost(closed.is_by_us(), closed.is_silence());
+    }
+
+    /// What was counted of its sessions.
+    #[must_use]
+    pub fn counts(&self) -> LinkCounts {
+        let (failed, blocked) = match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.counts(),
+            Protocol::Ams(ams) => (ams.failed(), Duration::ZERO),
+        };
+        LinkCounts { failed, blocked, ..self.counts.now() }
     }
 
     /// Tries each broker once.

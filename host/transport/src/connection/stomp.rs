@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use message::cause::chain;
 use tokio::sync::Mutex;
@@ -12,8 +12,8 @@ use super::link::{Connected, LinkError, QueueAnswer, Source};
 use super::{Identity, STREAM_OFFSET, Session, SubscribeError, Subscription};
 use crate::StompBroker;
 use ::stomp::{
-    AckMode, Connector, Destination, Form, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate, QueueState,
-    SessionOptions, Subscribe, Timing, rabbitmq,
+    AckMode, Connector, Counters, Destination, Form, HeartBeat, Limits, Login, MemoryBudget, OwnCertificate,
+    QueueState, SessionOptions, Subscribe, Timing, rabbitmq,
 };
 
 /// The link to a STOMP broker.
@@ -22,11 +22,12 @@ pub struct StompLink {
     connector: Mutex<Connector>,
     /// Whether this broker knows only cumulative ACKs.
     cumulative: AtomicBool,
+    counters: Arc<Counters>,
 }
 
 fn connected(session: ::stomp::Session, connector: &Connector) -> Connected {
     let broker = connector.broker().map(ToString::to_string).unwrap_or_default().into();
-    Connected { session: Session::Stomp(session), broker }
+    Connected { session: Session::Stomp(session), broker, _counted: None }
 }
 
 impl StompLink {
@@ -38,6 +39,7 @@ impl StompLink {
             None
         };
         let options = session_options(broker, memory)?;
+        let counters = Arc::clone(&options.counters);
         let timing = Timing { attempt: broker.connect_timeout, ..Timing::default() };
         let mut connector = Connector::new(broker.hosts.clone(), tls, options).with_timing(timing);
         if broker.tls {
@@ -45,7 +47,12 @@ impl StompLink {
             let faults = move || trust::tls::client_faults(&own.current(), SystemTime::now());
             connector = connector.with_own_certificate(OwnCertificate::new(faults));
         }
-        Ok(Self { connector: Mutex::new(connector), cumulative: AtomicBool::new(false) })
+        Ok(Self { connector: Mutex::new(connector), cumulative: AtomicBool::new(false), counters })
+    }
+
+    /// Attempts in which no host could be reached, and time in which brokers read nothing.
+    pub(super) fn counts(&self) -> (u64, Duration) {
+        (self.counters.failed(), self.counters.blocked())
     }
 
     pub(super) async fn connect(&self) -> Connected {

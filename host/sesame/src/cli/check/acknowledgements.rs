@@ -448,6 +448,7 @@ mod tests {
             outputs: vec![Output::default()],
             pipeline: String::new(),
             attempts: 0,
+            counts: Vec::new(),
             dispatches: Vec::new(),
             repeated: false,
         }];

@@ -11,6 +11,7 @@ mod puller;
 mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
@@ -58,6 +59,7 @@ pub(crate) struct AmsLink {
     longest_answer: usize,
     /// Rounds and sessions in a row that were of no use.
     failures: Arc<Mutex<u32>>,
+    failed: AtomicU64,
 }
 
 /// Why a session with AMS is over.
@@ -130,7 +132,13 @@ impl AmsLink {
             memory: memory.clone(),
             longest_answer,
             failures: Arc::default(),
+            failed: AtomicU64::new(0),
         })
+    }
+
+    /// Attempts in which AMS did not answer.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until AMS answers. Each session counts as one of no use until [`served`](Self::served).
@@ -144,6 +152,7 @@ impl AmsLink {
             match self.connect_once().await {
                 Ok(connected) => return connected,
                 Err(errors) => {
+                    self.failed.fetch_add(1, Ordering::Relaxed);
                     for error in errors {
                         tracing::warn!(broker = %self.broker, %error, "cannot connect");
                     }
@@ -161,7 +170,7 @@ impl AmsLink {
         };
         tracing::info!(broker = %self.broker, version, "connected");
         let session = AmsSession::start(self.client.clone(), version.as_deref(), self.max_message);
-        Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker) })
+        Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker), _counted: None })
     }
 
     pub(super) async fn subscribe(

@@ -1,0 +1,222 @@
+//! Metrics and health of a running service, shown by a listener of the crate `observe`.
+//!
+//! The counters belong to what counts: channels (`channel::Meters`), plugins and brokers. Here they get names (`families`)
+//! and are put on a page (`collect`). What must be looked up on the disk is looked up apart (`sample`). Nothing here waits
+//! for a message, and no message waits for anything here.
+
+mod collect;
+mod families;
+mod sample;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use observe::{Address, BindError, Limits, Listener, Page, Source, Value};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::Daemon;
+use crate::channel::{Channel, Meters, Registry};
+use crate::config::{self, Config};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+pub use families::FAMILIES;
+use plugins::Pipeline;
+use sample::{Sampler, Target};
+
+/// What there is to see of a daemon.
+#[derive(Debug)]
+struct View {
+    config: Arc<Config>,
+    channels: Vec<Channel>,
+    senders: Vec<Arc<Sender>>,
+    receivers: Vec<Arc<Receiver>>,
+    registry: Arc<Registry>,
+}
+
+/// What the listener shows.
+#[derive(Debug)]
+struct Shown {
+    view: ArcSwapOption<View>,
+    sampler: Arc<Sampler>,
+    started: SystemTime,
+}
+
+/// The listener of a process, if its configuration asks for one. It stays over reloads.
+#[derive(Debug)]
+pub struct Observer {
+    shown: Arc<Shown>,
+    running: Option<Running>,
+}
+
+/// A listener that runs.
+#[derive(Debug)]
+struct Running {
+    address: Address,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    sampling: JoinHandle<()>,
+}
+
+impl Observer {
+    /// Listens where the configuration says.
+    ///
+    /// # Errors
+    /// [`BindError`]: a program that is to be observed and cannot be must not look as if it were.
+    pub fn start(config: &config::Observe) -> Result<Self, BindError> {
+        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now() };
+        let mut observer = Self { shown: Arc::new(shown), running: None };
+        if let Some(address) = &config.listen {
+            observer.listen(address)?;
+        }
+        Ok(observer)
+    }
+
+    /// Shows this daemon from now on.
+    pub fn show(&self, daemon: &Daemon) {
+        self.shown.view.store(Some(Arc::new(View {
+            config: Arc::new(daemon.config.clone()),
+            channels: daemon.channels.clone(),
+            senders: daemon.senders.clone(),
+            receivers: daemon.receivers.clone(),
+            registry: Arc::clone(&daemon.shared.registry),
+        })));
+    }
+
+    /// Listens where a new configuration says. Where that is not possible, the listener stays as it was.
+    pub async fn reload(&mut self, config: &config::Observe) {
+        let before = self.running.as_ref().map(|running| running.address.clone());
+        if config.listen == before {
+            return;
+        }
+        // Another address of the same port may be free only once the listener is gone.
+        self.stop().await;
+        let Some(address) = &config.listen else { return };
+        if let Err(error) = self.listen(address) {
+            let error = message::cause::chain(&error);
+            let stays = before.as_ref().map_or("off".to_owned(), ToString::to_string);
+            tracing::error!(%address, error, stays, "cannot listen for metrics; the listener stays as it was");
+            if let Some(before) = &before
+                && let Err(error) = self.listen(before)
+            {
+                tracing::error!(address = %before, error = message::cause::chain(&error), "metrics are not shown");
+            }
+        }
+    }
+
+    fn listen(&mut self, address: &Address) -> Result<(), BindError> {
+        let listener = Listener::bind(address)?;
+        tracing::info!(%address, "metrics and health are shown");
+        let (stop, stopped) = oneshot::channel();
+        let source: Arc<dyn Source> = Arc::clone(&self.shown) as Arc<dyn Source>;
+        let serving = observe::serve(listener, source, Limits::default(), async {
+            let _ = stopped.await;
+        });
+        let shown = Arc::clone(&self.shown);
+        let target = move || shown.view.load_full().map(|view| view.target());
+        let sampling = tokio::spawn(Arc::clone(&self.shown.sampler).run(target));
+        self.running = Some(Running { address: address.clone(), stop, serving: tokio::spawn(serving), sampling });
+        Ok(())
+    }
+
+    async fn stop(&mut self) {
+        let Some(Running { stop, serving, sampling, .. }) = self.running.take() else { return };
+        sampling.abort();
+        let _ = stop.send(());
+        let _ = serving.await;
+    }
+}
+
+impl View {
+    fn target(&self) -> Target {
+        let (config, channels) = (Arc::clone(&self.config), self.channels.clone());
+        Target { config, channels, registry: Arc::clone(&self.registry) }
+    }
+}
+
+/// Puts what was counted of a channel and its plugins on a page; `ready`: it is in service.
+pub fn show_channel(page: &mut Page, (channel, meters): (&Channel, &Meters), pipeline: &Pipeline, ready: bool) {
+    collect::channel(page, channel, meters, ready);
+    collect::plugins(page, channel, pipeline);
+}
+
+impl Source for Shown {
+    fn page(&self) -> Page {
+        let mut page = Page::default();
+        collect::process(&mut page, self.started);
+        if let Some(view) = self.view.load_full() {
+            for sender in &view.senders {
+                let (counted, active) = ((sender.channel(), sender.meters()), sender.pipeline());
+                show_channel(&mut page, counted, &active.load(), sender.out_of_service().is_none());
+            }
+            for receiver in &view.receivers {
+                let (counted, active) = ((receiver.channel(), receiver.meters()), receiver.pipeline());
+                show_channel(&mut page, counted, &active.load(), receiver.out_of_service().is_none());
+            }
+            let senders = view.senders.iter().map(|sender| sender.link_counts());
+            let receivers = view.receivers.iter().map(|receiver| receiver.link_counts());
+            collect::brokers(&mut page, senders.chain(receivers));
+            collect::certificates(&mut page, &view);
+        }
+        if let Some(sample) = self.sampler.last() {
+            collect::sample(&mut page, &sample);
+        }
+        let left_out = page.left_out();
+        page.add(&families::LEFT_OUT, &[], Value::Whole(left_out));
+        page
+    }
+
+    fn out_of_service(&self) -> Vec<String> {
+        let Some(view) = self.view.load_full() else { return vec!["the channels are being started".to_owned()] };
+        let senders = view.senders.iter().map(|sender| (sender.channel(), sender.out_of_service()));
+        let receivers = view.receivers.iter().map(|receiver| (receiver.channel(), receiver.out_of_service()));
+        let all = senders.chain(receivers);
+        all.filter_map(|(channel, fault)| Some(format!("{}: {}", channel.section(), fault?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    fn free() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    fn at(address: Option<SocketAddr>) -> config::Observe {
+        config::Observe { listen: address.map(Address::Tcp), allow_remote: false }
+    }
+
+    fn listens(address: SocketAddr) -> bool {
+        std::net::TcpStream::connect(address).is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_reload_moves_the_listener_or_leaves_it_where_it_was() {
+        let (first, second) = (free(), free());
+        let mut observer = Observer::start(&at(Some(first))).unwrap();
+        assert!(listens(first));
+        observer.reload(&at(Some(second))).await;
+        assert!(!listens(first) && listens(second));
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        observer.reload(&at(Some(taken.local_addr().unwrap()))).await;
+        assert!(listens(second), "it stays");
+        observer.reload(&at(None)).await;
+        assert!(!listens(second));
+        let error = Observer::start(&at(Some(taken.local_addr().unwrap()))).unwrap_err();
+        assert!(error.to_string().contains("in use by another program"), "{error}");
+    }
+
+    #[test]
+    fn before_the_channels_run_it_says_so_and_shows_the_process() {
+        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now() };
+        assert_eq!(shown.out_of_service(), ["the channels are being started"]);
+        let page = shown.page().write(observe::Format::Text);
+        for name in ["sesame_build_info{version=", "process_cpu_seconds_total ", "process_open_fds "] {
+            assert!(page.contains(&format!("\n{name}")), "{name} in\n{page}");
+        }
+    }
+}
