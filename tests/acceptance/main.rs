@@ -49,6 +49,7 @@ mod gaps;
 mod hostile;
 mod languages;
 mod messages_cross;
+mod metrics;
 mod one_owner;
 mod other_senders;
 mod own_certificates;
