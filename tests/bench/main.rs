@@ -19,6 +19,7 @@
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
+//! | `metrics` | a scrape with 1,000 signers and 20 plugins |
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -65,6 +66,7 @@ mod faults;
 mod image;
 mod installation;
 mod languages;
+mod metrics;
 mod pipeline;
 mod power;
 mod replace;
@@ -77,7 +79,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
@@ -90,6 +92,7 @@ const PARTS: [Part; 12] = [
     ("demo", demo::measure),
     ("ams", ams::measure),
     ("acknowledgements", acknowledgements::measure),
+    ("metrics", metrics::measure),
 ];
 
 fn main() {
