@@ -82,7 +82,7 @@ pub(super) fn csv(report: &Report) -> String {
     text.push_str("\r\n");
     for row in &report.rows {
         let names = [&report.month, row.side.name(), &row.channel, &row.peer, &row.stream, &row.site, &row.format];
-        text.push_str(&names.map(|name| field(name)).join(","));
+        text.push_str(&names.map(field).join(","));
         for amount in [row.sent, row.acknowledged, row.rejected, row.missing, row.overdue, row.duplicates] {
             let records = amount.records.map(|records| records.to_string()).unwrap_or_default();
             text.push_str(&format!(",{},{records}", amount.messages));
