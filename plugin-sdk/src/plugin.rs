@@ -4,7 +4,7 @@ use crate::{Configuration, Failure, Finding, Message, Output, Transformed, Verdi
 
 /// What every plugin has.
 pub trait Plugin: Sized + 'static {
-    /// The operator's `[config]`: a type that serde can read, or [`NoConfig`].
+    /// The operator's `[config]`: a type that serde can read, or [`NoConfig`](crate::NoConfig).
     type Config: Configuration;
     /// The plugin's name.
     const NAME: &'static str;

@@ -10,7 +10,7 @@ use super::python::{is_null, is_space, line_end, strip};
 use super::shape::{self, Kind, Shape};
 use super::{json, usage_json, xml};
 
-/// The most sites of one message that are distinguished. The records of further ones count as [`OTHER_SITES`].
+/// The most sites of one message that are distinguished. The records of further ones count as "(other sites)".
 pub const MOST_SITES: usize = 256;
 /// The longest name of a site, in bytes; what follows is cut off.
 const LONGEST_SITE: usize = 255;
