@@ -72,6 +72,18 @@ pub enum SpoolError {
         /// The process id of its holder, if known.
         pid: Option<u32>,
     },
+    /// The lock file, or the directory it is to be in, belongs to another user.
+    #[error(
+        "cannot open lock file {path:?}: its directory and what is in it must belong to the user Sesame runs as; if a \
+         command was run as another user there, change the owner with `chown -R`"
+    )]
+    LockNotOurs {
+        /// The lock file.
+        path: PathBuf,
+        /// The system error.
+        #[source]
+        source: io::Error,
+    },
     /// The directory of a queue does not exist.
     #[error("{path:?} is not a queue: create it with mode 0750 for the user Sesame runs as, or fix the configuration")]
     NotAQueue {

@@ -26,8 +26,8 @@ impl SpoolLock {
     /// [`SpoolError::AlreadyHeld`] with the process id of the holder; [`SpoolError::Io`].
     pub fn acquire(path: &Path) -> Result<Self, SpoolError> {
         // Never through a symbolic link, whose target would be truncated.
-        let mut file = files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600)
-            .map_err(SpoolError::io("open lock file", path))?;
+        let mut file =
+            files::open(CWD, path, OFlags::RDWR | OFlags::CREATE, 0o600).map_err(|error| not_opened(path, error))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -52,6 +52,13 @@ impl Drop for SpoolLock {
         // started still has the descriptor.
         let _ = self.file.set_len(0);
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+fn not_opened(path: &Path, source: io::Error) -> SpoolError {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => SpoolError::LockNotOurs { path: path.to_owned(), source },
+        _ => SpoolError::io("open lock file", path)(source),
     }
 }
 
@@ -82,6 +89,14 @@ mod tests {
         }
         drop(first);
         SpoolLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_an_error_with_what_to_do() {
+        let path = Path::new("/var/spool/apel/outgoing.state/lock");
+        let error = not_opened(path, io::ErrorKind::PermissionDenied.into());
+        assert!(error.to_string().contains("change the owner with `chown -R`"), "{error}");
+        assert!(matches!(not_opened(path, io::ErrorKind::ReadOnlyFilesystem.into()), SpoolError::Io { .. }));
     }
 
     #[test]
