@@ -30,6 +30,15 @@ pub enum BindError {
         /// The path.
         path: PathBuf,
     },
+    /// The folder of a path is missing, or another user's.
+    #[error("cannot listen on {address}: its folder must be there and writable by the user Sesame runs as")]
+    NoFolder {
+        /// The address.
+        address: Address,
+        /// The error.
+        #[source]
+        source: io::Error,
+    },
     /// The system refuses.
     #[error("cannot listen on {address}")]
     Io {
@@ -76,6 +85,9 @@ impl Listener {
         };
         let socket = socket.map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { address: address.clone() },
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if matches!(address, Address::Unix(_)) => {
+                BindError::NoFolder { address: address.clone(), source }
+            }
             _ => BindError::Io { address: address.clone(), source },
         })?;
         Ok(Self { address: address.clone(), socket })
@@ -163,7 +175,8 @@ mod tests {
         let error = Listener::bind(&Address::Unix(path.clone())).unwrap_err();
         assert!(matches!(error, BindError::NoSocket { .. }), "{error}");
         let missing = folder.path().join("none/observe.sock");
-        assert!(matches!(Listener::bind(&Address::Unix(missing)), Err(BindError::Io { .. })));
+        let error = Listener::bind(&Address::Unix(missing)).unwrap_err();
+        assert!(error.to_string().contains("its folder must be there"), "{error}");
         assert!(path.exists());
     }
 }
