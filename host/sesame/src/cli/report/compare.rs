@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::bail;
 use serde_json::json;
 
-use super::super::context::Context;
+use super::super::context::{Context, say};
 use super::file::{Amount, Read, Report, Row, Side, read};
 use super::show::cell;
 use super::{EXIT_DONE, EXIT_FAILED, output};
@@ -32,6 +32,10 @@ pub(super) fn run(context: &Context, (one, other): (&Path, &Path), as_json: bool
     let (one, other) = ((one, read(context, one)?), (other, read(context, other)?));
     let differences = differences(&one.1.report, &other.1.report)?;
     if as_json {
+        // Not among the differences, which a program reads.
+        for (name, (path, read)) in [("A", &one), ("B", &other)] {
+            say(&format!("{name}: {}", describe(path, read)));
+        }
         for ((stream, site, format), a, b) in &differences {
             let figures = |of: &Figures| json!({ "sent": of.sent, "rejected": of.rejected });
             output::json(
@@ -81,7 +85,8 @@ pub(super) fn differences(one: &Report, other: &Report) -> anyhow::Result<Vec<Di
         (Some(Side::Receiver), Some(Side::Sender)) => Some(other),
         _ => None,
     };
-    let counts = |row: &&Row| of_sender.is_none_or(|sender| row.side == Side::Sender || is_of(row, sender));
+    let of_sender = of_sender.map(Sent::of);
+    let counts = |row: &&Row| of_sender.as_ref().is_none_or(|sent| row.side == Side::Sender || sent.has(row));
     let figures = |report: &Report| sum(report.rows.iter().filter(|row| counts(row)));
     let (mut one, other) = (figures(one), figures(other));
     let mut differences = Vec::new();
@@ -112,11 +117,23 @@ fn side(report: &Report) -> anyhow::Result<Option<Side>> {
     Ok(Some(first.side))
 }
 
-/// Whether a line of a receiver is about what this sender sent.
-fn is_of(row: &Row, sender: &Report) -> bool {
-    let same = |sent: &Row| row.peer == sent.own || (!row.stream.is_empty() && row.stream == sent.stream);
-    // A sender that does not know its name cannot be distinguished from others.
-    sender.rows.iter().any(|sent| sent.own.is_empty() || same(sent))
+/// What tells which lines of a receiver are about a sender.
+struct Sent<'a> {
+    names: BTreeSet<&'a str>,
+    streams: BTreeSet<&'a str>,
+}
+
+impl<'a> Sent<'a> {
+    fn of(sender: &'a Report) -> Self {
+        let streams = sender.rows.iter().map(|row| row.stream.as_str()).filter(|stream| !stream.is_empty());
+        Self { names: sender.rows.iter().map(|row| row.own.as_str()).collect(), streams: streams.collect() }
+    }
+
+    /// Whether a line of a receiver is about what this sender sent.
+    fn has(&self, row: &Row) -> bool {
+        // A sender that does not know its name cannot be told from others.
+        self.names.contains("") || self.names.contains(row.peer.as_str()) || self.streams.contains(row.stream.as_str())
+    }
 }
 
 fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<Key, Figures> {

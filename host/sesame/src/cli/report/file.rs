@@ -16,6 +16,7 @@ use crate::channel::trust_settings;
 use crate::config::Config;
 use message::Month;
 use message::cause::chain;
+use message::text::escaped;
 use smime::{OpenPolicy, Opened};
 use trust::TrustStore;
 
@@ -153,8 +154,17 @@ pub(super) fn read(context: &Context, path: &Path) -> anyhow::Result<Read> {
     if opened.content_type() != Some(CONTENT_TYPE) {
         bail!("{} is signed, but is no report", path.display());
     }
-    let signer = opened.signer().subject.line();
-    Ok(Read { report: parse(opened.payload()).with_context(of_file)?, signer: Some(signer) })
+    let report = parse(opened.payload()).with_context(of_file)?;
+    let signer = opened.signer();
+    if !is_of(&report, &crate::receiver::signer_key(signer)) {
+        bail!("{} is signed by {}, and has figures of another", path.display(), escaped(&signer.subject.line()));
+    }
+    Ok(Read { report, signer: Some(signer.subject.line()) })
+}
+
+/// Whether every line of a report is about the channels of this signer, as the journal names it.
+pub(super) fn is_of(report: &Report, signer: &str) -> bool {
+    report.rows.iter().all(|row| row.own == signer)
 }
 
 pub(super) fn parse(content: &[u8]) -> anyhow::Result<Report> {

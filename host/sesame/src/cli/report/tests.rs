@@ -1,5 +1,5 @@
 use super::compare::differences;
-use super::file::parse;
+use super::file::{is_of, parse};
 use super::*;
 
 fn row(side: Side, peer: &str, stream: &str, site: &str, (messages, records): (u64, u64)) -> Row {
@@ -41,6 +41,14 @@ fn a_receiver_is_compared_with_what_the_sender_signed() {
     // All of it was lost.
     let lost = differences(&sender, &report(Vec::new())).unwrap();
     assert_eq!(lost.len(), 2);
+}
+
+#[test]
+fn a_signature_counts_only_for_the_figures_of_its_signer() {
+    let mut report = report(vec![row(Side::Sender, "q", "s", "A", (1, 1))]);
+    assert!(is_of(&report, CE) && !is_of(&report, OTHER));
+    report.rows.push(row(Side::Receiver, CE, "s", "A", (1, 1)));
+    assert!(!is_of(&report, CE), "one line is of another");
 }
 
 #[test]
