@@ -53,10 +53,14 @@ fn is_ours(address: &Address, host: &str) -> bool {
     if !address.is_local() {
         return true;
     }
-    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, _)) => name,
-        None => host.split_once(':').map_or(host, |(name, _)| name),
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some(parts) => parts,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
+    let is_port = |text: &str| text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    if !port.is_empty() && !is_port(port) {
+        return false;
+    }
     let literal = name.parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || literal.is_ok_and(|ip| ip == own.ip() || is_usual(ip))
 }
@@ -91,6 +95,8 @@ mod tests {
             "127.0.0.8",
             "",
             "localhost.",
+            "localhost:x",
+            "[::1].evil.example",
             "192.0.2.1",
         ] {
             assert_eq!(checked("127.0.0.7:9464", &[("host", host)]), Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
