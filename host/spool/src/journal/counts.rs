@@ -283,10 +283,11 @@ fn sent(db: &Connection, channel: i64, counts: bool, wanted: Month, amounts: &mu
     let rows = if counts { SENT_ROW } else { OLD_SENT_ROW };
     let mut statement = db.prepare_cached(&format!("{rows} WHERE o.channel = ?1"))?;
     let mut rows = statement.query([channel])?;
+    let name = dispatch::name(db)?;
     while let Some(row) = rows.next()? {
         let row = sent_row(row)?;
         if month(&row.key.id, row.prepared) == wanted {
-            let answers = if counts { answers(db, channel, &row.key)? } else { Answers::new() };
+            let answers = if counts { answers(db, channel, &row.key, name)? } else { Answers::new() };
             add_sent(&row, &answers, amounts);
         }
     }
@@ -302,9 +303,10 @@ struct Answer {
     open: bool,
 }
 
-fn answers(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Answers> {
+/// `name`: as in [`dispatch::load`].
+fn answers(db: &Connection, channel: i64, key: &PreparedKey, name: &str) -> rusqlite::Result<Answers> {
     let (open, of_whole) = (dispatch::OPEN, dispatch::OF_WHOLE);
-    db.prepare_cached(&format!("SELECT d.id, s.destination, s.name, d.verdict, {open} FROM dispatch d {of_whole}"))?
+    db.prepare_cached(&format!("SELECT d.id, s.destination, {name}, d.verdict, {open} FROM dispatch d {of_whole}"))?
         .query_map(params![channel, key.id.as_str(), key.digest], |row| {
             let verdict = row.get::<_, Option<i64>>(3)?.map(verdict_of);
             Ok(((row.get(0)?, row.get(1)?), Answer { stream: row.get(2)?, verdict, open: row.get(4)? }))
@@ -349,7 +351,7 @@ pub(super) fn fold_sent(db: &Connection, channel: i64, id: &str, digest: &[u8]) 
         .optional()?;
     let Some(row) = row else { return Ok(()) };
     let mut amounts = Amounts::new();
-    add_sent(&row, &answers(db, channel, &row.key)?, &mut amounts);
+    add_sent(&row, &answers(db, channel, &row.key, dispatch::NAME)?, &mut amounts);
     fold(db, Side::Sent, channel, month(&row.key.id, row.prepared), &amounts)?;
     db.prepare_cached("DELETE FROM sent_count WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
         .execute(params![channel, id, digest])?;

@@ -264,12 +264,19 @@ fn next_number(db: &Connection, channel: i64, destination: &str) -> rusqlite::Re
     next().and_then(|found| found.ok_or(rusqlite::Error::QueryReturnedNoRows))
 }
 
-/// The dispatches of a prepared message, with their numbers.
-pub(super) fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Vec<Dispatch>> {
+/// The name under which a dispatch `d` of a stream `s` was numbered: a stream of a copied journal has another name now.
+pub(super) const NAME: &str = "coalesce((SELECT f.name FROM former_stream f
+    WHERE f.stream = s.number AND f.last >= d.sequence ORDER BY f.last LIMIT 1), s.name)";
+
+/// [`NAME`] in this journal. One that is only read may be from a time before streams got other names.
+pub(super) fn name(db: &Connection) -> rusqlite::Result<&'static str> {
+    Ok(if exists(db, "former_stream")? { NAME } else { "s.name" })
+}
+
+/// The dispatches of a prepared message, with their numbers. `name`: [`NAME`], or what [`name`] says.
+pub(super) fn load(db: &Connection, channel: i64, key: &PreparedKey, name: &str) -> rusqlite::Result<Vec<Dispatch>> {
     db.prepare_cached(&format!(
-        "SELECT d.id, s.destination, d.digest, coalesce((SELECT f.name FROM former_stream f
-            WHERE f.stream = s.number AND f.last >= d.sequence ORDER BY f.last LIMIT 1), s.name), d.sequence, {OPEN}
-         FROM dispatch d {OF_WHOLE}"
+        "SELECT d.id, s.destination, d.digest, {name}, d.sequence, {OPEN} FROM dispatch d {OF_WHOLE}"
     ))?
     .query_map(params![channel, key.id.as_str(), key.digest], |row| {
         let (id, name): (String, String) = (row.get(0)?, row.get(3)?);

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, params};
 
+use super::dispatch::name;
 use super::schema::{Kind, known};
 use super::stages::exists;
 use super::{Journal, JournalError, moment};
@@ -45,12 +46,13 @@ impl Journal {
                 return Ok(Vec::new());
             }
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
-            db.prepare_cached(
-                "SELECT d.id, s.destination, d.digest, s.name, d.sequence, d.proof
+            let name = name(db)?;
+            db.prepare_cached(&format!(
+                "SELECT d.id, s.destination, d.digest, {name}, d.sequence, d.proof
                  FROM dispatch d JOIN stream s ON s.number = d.stream
                  WHERE d.channel = ?1 AND d.id >= ?2 AND d.id < ?2 || '/' AND (d.id = ?2 OR d.id > ?2 || '.')
-                 ORDER BY d.stream, d.sequence",
-            )?
+                 ORDER BY d.stream, d.sequence"
+            ))?
             .query_map(params![channel, id.as_str()], |row| {
                 let (id, name): (String, String) = (row.get(0)?, row.get(3)?);
                 let sequence: i64 = row.get(4)?;

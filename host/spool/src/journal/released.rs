@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::dispatch::{Answered, Dispatch, answered, load, require};
+use super::dispatch::{Answered, Dispatch, answered, load, name, require};
 use super::retained::{ASKED, NEVER, OVERDUE, RELEASED, outgoing};
 use super::schema::{Kind, known};
 use super::sender::{PREPARED, PreparedKey, SENT};
@@ -218,16 +218,29 @@ impl Journal {
             if !exists(db, "dispatch")? {
                 return Ok(Vec::new());
             }
-            db.prepare_cached(
-                "SELECT n.text, d.whole FROM stream s JOIN dispatch d ON d.channel = s.channel AND d.stream = s.number
-                 JOIN name n ON n.number = s.channel WHERE s.name = ?1 AND d.sequence = ?2",
-            )?
-            .query_map(params![sequence.stream(), super::integer(sequence.number())], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?
-            .collect()
+            db.prepare_cached(&of_sequence(db)?)?
+                .query_map(params![sequence.stream(), super::integer(sequence.number())], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
+                .collect()
         })
     }
+}
+
+/// The dispatches of the stream that is or was named `?1` with number `?2`. The stream comes first, so that only dispatches
+/// of its channel are looked at.
+pub(super) fn of_sequence(db: &Connection) -> rusqlite::Result<String> {
+    let former = match exists(db, "former_stream")? {
+        true => "UNION SELECT stream FROM former_stream WHERE name = ?1",
+        false => "",
+    };
+    let name = name(db)?;
+    Ok(format!(
+        "SELECT n.text, d.whole FROM stream s
+         CROSS JOIN dispatch d ON d.channel = s.channel AND d.stream = s.number
+         JOIN name n ON n.number = s.channel
+         WHERE s.number IN (SELECT number FROM stream WHERE name = ?1 {former}) AND d.sequence = ?2 AND {name} = ?1"
+    ))
 }
 
 fn ask_repeat(db: &Connection, channel: &str, key: &PreparedKey) -> rusqlite::Result<Asked> {
@@ -281,7 +294,7 @@ fn kept(db: &Connection, channel: i64, (key, since, repeats, due, overdue): Kept
     let (element, sent) = outgoing(db, channel, &key)?;
     let state = state(db, channel, &key, (overdue, sent, due))?;
     let next = (state == KeptState::Waiting && due != NEVER).then(|| moment(due));
-    let dispatches = load(db, channel, &key)?;
+    let dispatches = load(db, channel, &key, name(db)?)?;
     Ok(Kept { key, element, since: moment(since), repeats, state, next, dispatches })
 }
 

@@ -247,7 +247,8 @@ fn load(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<Op
     let stored: Vec<StoredOutput> = serde_json::from_str(&outputs)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error)))?;
     let outputs = stored.into_iter().map(|output| load_output(db, output)).collect::<rusqlite::Result<_>>()?;
-    let (dispatches, repeated) = (dispatch::load(db, channel, key)?, retained::is_retained(db, channel, key)?);
+    let (dispatches, repeated) =
+        (dispatch::load(db, channel, key, dispatch::NAME)?, retained::is_retained(db, channel, key)?);
     Ok(Some(Prepared {
         key: key.clone(),
         element,

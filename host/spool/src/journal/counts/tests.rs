@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::{Dispatch, Disposition, Facts, Key, Output, Prepared, Proof, Sent};
 use super::*;
@@ -314,4 +314,51 @@ fn messages_without_a_count_are_listed_as_such_and_folded_too() {
     expire_all(&journal);
     assert_eq!(rows(&journal, "outgoing") + rows(&journal, "received"), 0);
     assert_eq!(both(&journal), expected);
+}
+
+/// Numbers with acknowledgements, streams of amounts, and ids.
+type Numbers = (Vec<Option<Sequence>>, Vec<String>, Vec<(String, String)>);
+
+/// What each query says of the number of message `a`.
+fn numbers_of_a(path: &Path, sequence: &Sequence) -> Numbers {
+    let journal = Journal::open_to_read(path).unwrap();
+    let proved = journal.proved("c", &key("a").id).unwrap();
+    let amounts = journal.amounts(Side::Sent, "c", Month::of(SystemTime::now())).unwrap();
+    let streams = amounts.into_keys().map(|cell| cell.stream).collect();
+    (proved.into_iter().map(|one| one.sequence).collect(), streams, journal.ids_of_sequence(sequence).unwrap())
+}
+
+#[test]
+fn a_message_keeps_its_number_after_the_journal_was_copied() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let sent = prepare(&journal, "a", vec![count(None, &[A], job(&[("X", 1)]))], true).remove(0);
+    send(&journal, "a", Some(HOUR));
+    assert_eq!(acknowledge(&journal, &sent, Verdict::Accepted), 1);
+    drop(journal);
+    let old = sent.sequence.unwrap();
+    let copy = scratch.0.path().join("copy");
+    std::fs::copy(scratch.path(), &copy).unwrap();
+    let journal = Journal::open(&copy).unwrap();
+    let new = prepare(&journal, "b", vec![count(None, &[A], job(&[("X", 1)]))], true).remove(0).sequence.unwrap();
+    assert_ne!(new.stream(), old.stream());
+    let id = |text: &str| vec![("c".to_owned(), text.to_owned())];
+    let numbers = (vec![Some(old.clone())], vec![old.stream().to_owned()]);
+    assert_eq!(numbers_of_a(&copy, &old), (numbers.0.clone(), numbers.1.clone(), id("a")));
+    assert_eq!(journal.ids_of_sequence(&new).unwrap(), id("b"));
+    for mixed in [Sequence::new(new.stream(), old.number()), Sequence::new(old.stream(), new.number())] {
+        assert_eq!(journal.ids_of_sequence(&mixed.unwrap()).unwrap(), [], "no message was sent as that");
+    }
+    let plan: Vec<String> = journal
+        .read(|db| {
+            let sql = format!("EXPLAIN QUERY PLAN {}", super::super::released::of_sequence(db)?);
+            db.prepare(&sql)?.query_map((old.stream(), 1), |row| row.get(3))?.collect()
+        })
+        .unwrap();
+    assert!(plan.iter().any(|step| step.contains("SEARCH d USING PRIMARY KEY (channel=?)")), "{plan:?}");
+    // One from before there were other names.
+    rusqlite::Connection::open(scratch.path()).unwrap().execute_batch("DROP TABLE former_stream").unwrap();
+    assert_eq!(numbers_of_a(&scratch.path(), &old), (numbers.0, numbers.1, id("a")));
+    let kept = Journal::open_to_read(&scratch.path()).unwrap().kept("c", None, 1).unwrap();
+    assert_eq!(kept[0].dispatches[0].sequence, Some(old));
 }
