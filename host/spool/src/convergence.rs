@@ -198,7 +198,7 @@ impl Sender {
             if due.queued {
                 self.kept.give_back(&due.key, &due.element, 1000)?;
             } else if due.repeats >= 2 {
-                self.journal.mark_overdue("c", &due.key)?;
+                self.journal.mark_overdue("c", &due.key, due.asked)?;
             } else {
                 self.journal.repeat("c", &due.key, SystemTime::now())?;
                 self.kept.give_back(&due.key, &due.element, 1000)?;

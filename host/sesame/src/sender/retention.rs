@@ -203,10 +203,10 @@ impl Retention {
             for due in due {
                 match &due.answered {
                     // Given up; or in the reject queue: stopped between the two last steps.
-                    _ if due.released || due.rejected => delivered.push(due.key),
+                    _ if due.released || due.rejected => delivered.push(due),
                     // Ended when it was sent again, for it is in the queue.
-                    Answered::Delivered | Answered::Rejected(_) if due.queued => queued.push(due.key),
-                    Answered::Delivered => delivered.push(due.key),
+                    Answered::Delivered | Answered::Rejected(_) if due.queued => queued.push(due),
+                    Answered::Delivered => delivered.push(due),
                     Answered::Rejected(reason) => {
                         let reason = reason.clone();
                         self.reject(settlement, due, &reason).await;
@@ -217,7 +217,7 @@ impl Retention {
             let retention = Arc::clone(self);
             let handled = tokio::task::spawn_blocking(move || {
                 retention.rest(&queued)?;
-                retention.handle(&delivered, silent)
+                retention.handle(&delivered, &silent)
             });
             match handled.await {
                 Ok(Ok(repeated)) if repeated > 0 => settlement.wake.notify_one(),
@@ -236,31 +236,32 @@ impl Retention {
     }
 
     /// Ends those that were delivered and repeats or gives up those that were not; how many are sent again. Blocks.
-    fn handle(&self, delivered: &[PreparedKey], silent: Vec<Due>) -> Result<usize, JournalError> {
-        if !delivered.is_empty() {
-            self.end(delivered)?;
+    fn handle(&self, delivered: &[Due], silent: &[Due]) -> Result<usize, JournalError> {
+        let keys: Vec<PreparedKey> = delivered.iter().map(|due| due.key.clone()).collect();
+        if !keys.is_empty() && !self.end(&keys)? {
+            self.rest(delivered)?;
         }
         let mut repeated = 0;
         for due in silent {
-            repeated += usize::from(self.repeat(&due)?);
+            repeated += usize::from(self.repeat(due)?);
         }
         Ok(repeated)
     }
 
-    /// Removes what is kept of messages, and notes that.
-    fn end(&self, keys: &[PreparedKey]) -> Result<(), JournalError> {
+    /// Removes what is kept of messages, and notes that. Returns false where that is not possible now: it is tried again
+    /// when the messages are looked at next.
+    fn end(&self, keys: &[PreparedKey]) -> Result<bool, JournalError> {
         if let Err(error) = self.elements.remove(keys) {
-            // It is tried again when the messages are looked at next.
             self.report("cannot remove acknowledged messages", &chain(&error));
-            return self.rest(keys);
+            return Ok(false);
         }
-        self.state.journal.end_retained(self.channel.name(), keys)
+        self.state.journal.end_retained(self.channel.name(), keys).map(|()| true)
     }
 
     /// Looks at messages again after a while.
-    fn rest(&self, keys: &[PreparedKey]) -> Result<(), JournalError> {
+    fn rest(&self, all: &[Due]) -> Result<(), JournalError> {
         let later = SystemTime::now() + REST;
-        keys.iter().try_for_each(|key| self.state.journal.set_due(self.channel.name(), key, later))
+        all.iter().try_for_each(|due| self.state.journal.set_due(self.channel.name(), &due.key, due.asked, later))
     }
 
     /// Puts a message that was not acknowledged back into the queue; whether it is there.
@@ -275,7 +276,7 @@ impl Retention {
             if let Err(error) = &back {
                 self.report("cannot send a message again that was not acknowledged", &chain(error));
             }
-            return self.rest(std::slice::from_ref(&due.key)).map(|()| back.is_ok());
+            return self.rest(std::slice::from_ref(due)).map(|()| back.is_ok());
         }
         if !due.asked && (due.repeats >= REPEATS || age > OLDEST_REPEAT) {
             tracing::error!(
@@ -283,8 +284,11 @@ impl Retention {
                 "message not acknowledged within {since}; it is not sent again and stays in the state directory: ask the \
                  receiver's operators; then `sesame queue repeat` sends it again, or `sesame queue release` gives it up",
             );
-            journal.mark_overdue(channel, &due.key)?;
-            return self.doubt().map(|()| false);
+            // One that an operator asks to send again meanwhile is still waited for.
+            if journal.mark_overdue(channel, &due.key, due.asked)? {
+                self.doubt()?;
+            }
+            return Ok(false);
         }
         // In this order, a crash in between leaves a message that is kept and not in the queue, which `tidy` recognises.
         if !journal.repeat(channel, &due.key, now + self.repeat_after.saturating_mul(2 << due.repeats.min(16)))? {
@@ -314,7 +318,7 @@ impl Retention {
                     "message not acknowledged, and it cannot be sent again: put its content back and run `sesame queue \
                      repeat`, or give it up with `sesame queue release`",
                 );
-                journal.mark_overdue(channel, &due.key).map(|()| false)
+                journal.mark_overdue(channel, &due.key, false).map(|_| false)
             }
             Err(error @ (NotRetained::Taken | NotRetained::Spool(_))) => {
                 journal.undo_repeat(channel, &due.key, due.asked, rest)?;
@@ -333,13 +337,21 @@ impl Retention {
              no longer waited for; if the receiver lacks it, queue its records again",
         );
         journal.release(channel, std::slice::from_ref(key), "its content was removed from the state directory")?;
-        self.end(std::slice::from_ref(key))
+        self.give_up(key)
+    }
+
+    /// Ends a message that is no longer waited for.
+    fn give_up(&self, key: &PreparedKey) -> Result<(), JournalError> {
+        match self.end(std::slice::from_ref(key))? {
+            true => Ok(()),
+            false => self.state.journal.set_due(self.channel.name(), key, false, SystemTime::now() + REST),
+        }
     }
 
     /// A message that is kept ended in another way: what is kept of it is removed. Blocks.
     pub(super) fn forget(&self, key: &PreparedKey) {
         if self.elements.holds(key)
-            && let Err(error) = self.end(std::slice::from_ref(key))
+            && let Err(error) = self.give_up(key)
         {
             self.report("cannot write the journal", &chain(&error));
         }
@@ -375,9 +387,9 @@ impl Retention {
                 );
                 if changed {
                     // Once: `sesame queue repeat` or `release` goes on.
-                    let (retention, key) = (Arc::clone(self), due.key);
+                    let retention = Arc::clone(self);
                     let marked = tokio::task::spawn_blocking(move || {
-                        retention.state.journal.mark_overdue(retention.channel.name(), &key)
+                        retention.state.journal.mark_overdue(retention.channel.name(), &due.key, due.asked)
                     });
                     if let Ok(Err(error)) = marked.await {
                         self.report("cannot write the journal", &chain(&error));
@@ -392,10 +404,10 @@ impl Retention {
             Some(content) => settlement.refuse_retained(&due, content, reason).await,
             None => false,
         };
-        let (retention, key) = (Arc::clone(self), due.key);
-        let ended = tokio::task::spawn_blocking(move || match moved {
-            true => retention.end(std::slice::from_ref(&key)),
-            false => retention.state.journal.set_due(retention.channel.name(), &key, SystemTime::now() + REST),
+        let retention = Arc::clone(self);
+        let ended = tokio::task::spawn_blocking(move || {
+            let due = std::slice::from_ref(&due);
+            if moved { retention.handle(due, &[]).map(drop) } else { retention.rest(due) }
         });
         if let Ok(Err(error)) = ended.await {
             self.report("cannot write the journal", &chain(&error));

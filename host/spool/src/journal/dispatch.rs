@@ -680,7 +680,7 @@ mod tests {
         send(&journal, "a", LATER);
         let next = journal.next_due("c").unwrap().unwrap().duration_since(SystemTime::now()).unwrap();
         assert!(next > 3 * LATER && next <= 4 * LATER, "the time doubles: {next:?}");
-        journal.mark_overdue("c", &key("a")).unwrap();
+        journal.mark_overdue("c", &key("a"), false).unwrap();
         assert_eq!((journal.next_due("c").unwrap(), journal.retained("c").unwrap().overdue), (None, 1));
     }
 

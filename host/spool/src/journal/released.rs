@@ -248,10 +248,8 @@ fn ask_repeat(db: &Connection, channel: &str, key: &PreparedKey) -> rusqlite::Re
     if !matches!(state, KeptState::Waiting | KeptState::Overdue) {
         return Ok(Asked::Not(state));
     }
-    if answered(db, channel, key)? != Answered::No {
-        // Its receiver is no longer taken for one that acknowledges. Who asks wants to know.
-        require(db, channel, key)?;
-    }
+    // Its receiver may no longer be taken for one that acknowledges, now or before it is sent. Who asks wants to know.
+    require(db, channel, key)?;
     db.prepare_cached(
         "UPDATE retained SET due = ?4, repeats = 0, overdue = ?5 WHERE channel = ?1 AND id = ?2 AND digest = ?3",
     )?

@@ -151,15 +151,18 @@ impl Journal {
         })
     }
 
-    /// Sets when a retained message is looked at again.
+    /// Sets when a retained message is looked at again. `asked`: whether an operator had asked to send it again when the
+    /// caller read it; a request that came meanwhile stays due.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn set_due(&self, channel: &str, key: &PreparedKey, due: SystemTime) -> Result<(), JournalError> {
+    pub fn set_due(&self, channel: &str, key: &PreparedKey, asked: bool, due: SystemTime) -> Result<(), JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached("UPDATE retained SET due = ?4 WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
-                .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due)])?;
+            db.prepare_cached(
+                "UPDATE retained SET due = ?4 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND (overdue = ?5) = ?6",
+            )?
+            .execute(params![channel, key.id.as_str(), key.digest, milliseconds(due), ASKED, asked])?;
             Ok(())
         })
     }
@@ -204,19 +207,22 @@ impl Journal {
         })
     }
 
-    /// Marks a retained message as overdue: it was sent as often as allowed. It stays retained.
+    /// Marks a retained message as overdue: it was sent as often as allowed. It stays retained. `asked`: whether an operator
+    /// had asked to send it again when the caller read it. Returns false, and changes nothing, where that was asked for
+    /// meanwhile, or it was released.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn mark_overdue(&self, channel: &str, key: &PreparedKey) -> Result<(), JournalError> {
+    pub fn mark_overdue(&self, channel: &str, key: &PreparedKey, asked: bool) -> Result<bool, JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
-            db.prepare_cached(
-                "UPDATE retained SET due = ?4, overdue = ?5
-                 WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND overdue <> ?6",
-            )?
-            .execute(params![channel, key.id.as_str(), key.digest, NEVER, OVERDUE, RELEASED])?;
-            Ok(())
+            let marked = db
+                .prepare_cached(
+                    "UPDATE retained SET due = ?4, overdue = ?5
+                     WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND overdue <> ?6 AND (overdue = ?7) = ?8",
+                )?
+                .execute(params![channel, key.id.as_str(), key.digest, NEVER, OVERDUE, RELEASED, ASKED, asked])?;
+            Ok(marked > 0)
         })
     }
 }

@@ -457,7 +457,7 @@ mod tests {
         let sent = Sent { key: key.clone(), broker: String::new(), at: SystemTime::now(), detail: None, retain };
         journal.record_sent("cpu", &[sent]).unwrap();
         assert!(at(Level::Warning, &config).is_empty());
-        journal.mark_overdue("cpu", &key).unwrap();
+        journal.mark_overdue("cpu", &key, false).unwrap();
         only_warning(&config, "1 of 1 message overdue");
         config.senders.get_mut("cpu").unwrap().acknowledgements = None;
         only_warning(&config, "1 message kept until they are acknowledged, and the channel no longer waits");

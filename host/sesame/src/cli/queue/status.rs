@@ -236,7 +236,7 @@ mod tests {
         Outgoing::open(&settings.queue, settings.format).unwrap().add(None, b"a: 1\n").unwrap();
         let sent: Vec<Dispatch> =
             [("a", 3_000), ("b", 1_000), ("c", 2_000)].map(|(text, since)| send(&journal, text, at(since))).into();
-        journal.mark_overdue("cpu", &PreparedKey { id: id("c"), digest: sent[2].digest }).unwrap();
+        journal.mark_overdue("cpu", &PreparedKey { id: id("c"), digest: sent[2].digest }, false).unwrap();
         let [outgoing, unacknowledged, overdue, released, rejected] = of_sender(&site).map(Option::unwrap);
         assert_eq!((outgoing.count, overdue.count, released.count, rejected.count), (1, 1, 0, 0));
         assert!(outgoing.oldest.is_some());

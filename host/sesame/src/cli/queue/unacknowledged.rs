@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(running.release(&[first.id.as_str()]), EXIT_FAILED, "it is not kept any more");
         assert_eq!(running.release(&[]), EXIT_DONE);
         assert!(other.exists(), "it is not overdue");
-        running.journal.mark_overdue("cpu", &second).unwrap();
+        running.journal.mark_overdue("cpu", &second, false).unwrap();
         assert_eq!(running.release(&[]), EXIT_DONE);
         assert!(!other.exists());
     }

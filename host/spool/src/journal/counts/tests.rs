@@ -150,7 +150,7 @@ fn what_was_sent_is_counted_by_part_destination_and_answer() {
     journal.repeat("c", &key("split"), SystemTime::now()).unwrap();
     assert_eq!(sorted(now(&journal, Side::Sent)), expected);
     journal.undo_repeat("c", &key("split"), false, SystemTime::now()).unwrap();
-    journal.mark_overdue("c", &key("split")).unwrap();
+    journal.mark_overdue("c", &key("split"), false).unwrap();
     assert_eq!(acknowledge(&journal, &dispatches[1], Verdict::Rejected), 1);
     let ended = vec![
         line(A, "X", Outcome::Unanswered, (1, 2)),

@@ -97,7 +97,7 @@ fn what_is_kept_is_listed_page_by_page_with_its_state_and_its_numbers() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     let all: Vec<Dispatch> = ["a", "b", "d", "e"].iter().map(|text| send(&journal, text, true, HOUR)).collect();
-    journal.mark_overdue("c", &key("b")).unwrap();
+    journal.mark_overdue("c", &key("b"), false).unwrap();
     accept(&journal, &all[2]);
     answer(&journal, &all[3], Verdict::Rejected);
     let expected = [
@@ -125,7 +125,7 @@ fn what_is_overdue_is_sent_again_on_request_and_waits_from_the_beginning() {
         assert!(journal.repeat("c", &key("a"), sent_at()).unwrap());
         record_sent(&journal, "a", HOUR);
     }
-    journal.mark_overdue("c", &key("a")).unwrap();
+    journal.mark_overdue("c", &key("a"), false).unwrap();
     assert_eq!((due(&journal), journal.retained("c").unwrap().overdue), (vec![], 1));
     assert_eq!(ask(&journal, "a"), Asked::Noted);
     assert_eq!(ask(&journal, "a"), Asked::Not(KeptState::Repeating));
@@ -146,17 +146,44 @@ fn what_is_overdue_is_sent_again_on_request_and_waits_from_the_beginning() {
 }
 
 #[test]
+fn a_request_that_comes_after_a_message_was_read_is_not_lost() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    send(&journal, "a", true, HOUR);
+    let read = due(&journal).remove(0);
+    assert_eq!(ask(&journal, "a"), Asked::Noted);
+    assert!(!journal.mark_overdue("c", &read.key, read.asked).unwrap());
+    journal.set_due("c", &read.key, read.asked, SystemTime::now() + HOUR).unwrap();
+    assert_eq!(state(&journal, "a"), KeptState::Repeating);
+    let found = due(&journal).remove(0);
+    assert!(found.asked, "it is due at once");
+    // Who knows of the request may put it off and end it.
+    journal.set_due("c", &found.key, found.asked, SystemTime::now() + HOUR).unwrap();
+    assert_eq!(due(&journal), []);
+    assert!(journal.mark_overdue("c", &found.key, found.asked).unwrap());
+    assert_eq!(state(&journal, "a"), KeptState::Overdue);
+    assert_eq!(ask(&journal, "a"), Asked::Noted);
+    assert_eq!(release(&journal, "a"), Asked::Noted);
+    assert!(!journal.mark_overdue("c", &found.key, false).unwrap());
+    assert_eq!(state(&journal, "a"), KeptState::Released);
+}
+
+#[test]
 fn a_repeat_that_was_asked_for_waits_though_its_receiver_is_no_longer_known_to_acknowledge() {
     let scratch = Scratch::new();
     let journal = scratch.open();
     accept(&journal, &send(&journal, "b", false, HOUR));
     send(&journal, "a", false, HOUR);
-    journal.mark_overdue("c", &key("a")).unwrap();
+    journal.mark_overdue("c", &key("a"), false).unwrap();
+    send(&journal, "d", false, HOUR);
+    ask(&journal, "d");
     journal.forget_acknowledging("c").unwrap();
     assert_eq!(state(&journal, "a"), KeptState::Overdue);
     ask(&journal, "a");
-    let asked = due(&journal).into_iter().find(|due| due.key == key("a")).unwrap();
-    assert_eq!((asked.asked, asked.answered), (true, Answered::No));
+    for text in ["a", "d"] {
+        let asked = due(&journal).into_iter().find(|due| due.key == key(text)).unwrap();
+        assert_eq!((asked.asked, asked.answered), (true, Answered::No), "{text}");
+    }
 }
 
 #[test]
@@ -168,7 +195,7 @@ fn what_is_released_is_no_longer_waited_for_and_its_end_is_on_record_until_it_ex
     assert_eq!(state(&journal, "a"), KeptState::Released);
     assert_eq!(journal.retained("c").unwrap(), Retained::default());
     assert!(!journal.repeat("c", &key("a"), SystemTime::now()).unwrap(), "it went out again after its release");
-    journal.mark_overdue("c", &key("a")).unwrap();
+    journal.mark_overdue("c", &key("a"), false).unwrap();
     assert!(due(&journal)[0].released, "a Sesame that finds it ends it");
     journal.end_retained("c", &[key("a")]).unwrap();
     assert_eq!((states(&journal), journal.trace(&key("a").id).unwrap()[0].fate), (vec![], Fate::Sent));
@@ -205,7 +232,7 @@ fn another_wait_applies_to_what_is_kept_already() {
     ["a", "b", "d"].iter().for_each(|text| drop(send(&journal, text, true, 6 * HOUR)));
     journal.repeat("c", &key("b"), sent_at()).unwrap();
     record_sent(&journal, "b", 6 * HOUR);
-    journal.mark_overdue("c", &key("d")).unwrap();
+    journal.mark_overdue("c", &key("d"), false).unwrap();
     assert_eq!(journal.apply_wait("c", 6 * HOUR).unwrap(), 0);
     let next = || journal.kept("c", None, 10).unwrap().iter().map(|one| one.next).collect::<Vec<_>>();
     for hours in [1, 12] {
