@@ -271,6 +271,10 @@ impl Retention {
         let age = now.duration_since(due.since).unwrap_or_default();
         let since = duration::words(Duration::from_secs(age.as_secs()));
         if due.queued {
+            // It may have been sent since it was read, and be given up, so that it must not go out again.
+            if !journal.is_queued(channel, &due.key)? {
+                return Ok(false);
+            }
             // Not sent since it was put back: the broker is away. Someone may have removed it from the queue meanwhile.
             let back = self.elements.give_back(&due.key, &due.element, self.max_payload);
             if let Err(error) = &back {

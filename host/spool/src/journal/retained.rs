@@ -122,6 +122,21 @@ impl Journal {
         })
     }
 
+    /// Whether a retained message was put back into the queue and is not sent yet, nor released.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn is_queued(&self, channel: &str, key: &PreparedKey) -> Result<bool, JournalError> {
+        self.read(|db| {
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(false) };
+            db.prepare_cached(
+                "SELECT 1 FROM retained r JOIN outgoing o ON o.channel = r.channel AND o.id = r.id AND o.digest = r.digest
+                 WHERE r.channel = ?1 AND r.id = ?2 AND r.digest = ?3 AND r.overdue <> ?4 AND o.state = ?5",
+            )?
+            .exists(params![channel, key.id.as_str(), key.digest, RELEASED, PREPARED])
+        })
+    }
+
     /// Undoes [`Journal::repeat`] for a message that could not be put back into the queue; it is looked at again at `due`.
     /// `asked`: whether an operator had asked to send it again.
     ///

@@ -146,6 +146,28 @@ fn what_is_overdue_is_sent_again_on_request_and_waits_from_the_beginning() {
 }
 
 #[test]
+fn what_was_sent_or_released_after_it_was_read_is_no_longer_in_the_queue() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let queued = |text: &str| journal.is_queued("c", &key(text)).unwrap();
+    send(&journal, "a", true, HOUR);
+    assert!(!queued("a"), "it waits for its acknowledgement");
+    assert!(journal.repeat("c", &key("a"), sent_at()).unwrap());
+    let read = due(&journal).remove(0);
+    assert!(read.queued && queued("a"));
+    record_sent(&journal, "a", HOUR);
+    assert!(!queued("a"), "it was sent");
+    assert_eq!(release(&journal, "a"), Asked::Noted);
+    assert!(!queued("a"), "it was released");
+    // Released, and recorded as prepared after that.
+    let prepared = |db: &Connection| db.execute("UPDATE outgoing SET state = ?1", [PREPARED]);
+    journal.write(prepared).unwrap();
+    assert!(!queued("a"), "it was released");
+    journal.end_retained("c", &[key("a")]).unwrap();
+    assert!(!queued("a") && !queued("b"), "it is not kept");
+}
+
+#[test]
 fn a_request_that_comes_after_a_message_was_read_is_not_lost() {
     let scratch = Scratch::new();
     let journal = scratch.open();
