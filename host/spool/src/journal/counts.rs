@@ -40,6 +40,9 @@ const AHEAD: Duration = Duration::from_secs(86_400);
 /// Times in ids before 2000 are no times.
 const EARLIEST: Duration = Duration::from_secs(946_684_800);
 
+/// The disposition of a message that is not decided yet.
+const DEFERRED: i64 = 2;
+
 /// What a message holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
@@ -378,6 +381,20 @@ pub(super) fn note_received(
     }
     // Two equal messages without an id are two messages.
     let further = entry.key.id == MessageId::absent() && !entry.redelivered && entry.resolves.is_none();
+    if further {
+        let before: Option<i64> = db
+            .prepare_cached(
+                "SELECT disposition FROM received_count WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4",
+            )?
+            .query_row(params![channel, id, signer, digest], |row| row.get(0))
+            .optional()?;
+        match before.filter(|before| *before != disposition) {
+            // A row has one decision. That of a deferred message is still to come, so its row stays.
+            Some(DEFERRED) => return fold_row(db, channel, &decided_row(entry, counted, disposition)),
+            Some(_) => fold_received(db, &(channel, id.to_owned(), signer, digest.to_vec()))?,
+            None => {}
+        }
+    }
     db.prepare_cached(
         "INSERT INTO received_count (channel, id, signer, digest, received, decided, disposition, stream, counts,
             messages, duplicates)
@@ -410,6 +427,20 @@ struct ReceivedRow {
     counted: Counted,
     messages: u64,
     duplicates: u64,
+}
+
+/// The row of one message.
+fn decided_row(entry: &Entry<'_>, counted: &Counted, disposition: i64) -> ReceivedRow {
+    ReceivedRow {
+        id: entry.key.id.clone(),
+        signer: entry.key.signer.clone(),
+        received: super::milliseconds(entry.facts.received),
+        disposition,
+        stream: entry.sequence.map_or_else(String::new, |sequence| sequence.stream().to_owned()),
+        counted: counted.clone(),
+        messages: 1,
+        duplicates: 0,
+    }
 }
 
 const RECEIVED_ROW: &str =
@@ -460,7 +491,7 @@ fn received(db: &Connection, channel: i64, counts: bool, wanted: Month, amounts:
 fn add_received(row: &ReceivedRow, amounts: &mut Amounts) {
     let outcome = match row.disposition {
         1 | 3 => Outcome::Accepted,
-        2 => Outcome::Unanswered,
+        DEFERRED => Outcome::Unanswered,
         _ => Outcome::Rejected,
     };
     let from = (row.signer.as_str(), row.stream.as_str());

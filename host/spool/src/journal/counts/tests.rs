@@ -277,6 +277,30 @@ fn what_was_received_is_counted_once_with_its_last_decision() {
 }
 
 #[test]
+fn equal_messages_without_an_id_keep_their_own_decisions() {
+    let rejected = Disposition::Rejected { code: Code::PluginInvalid };
+    let deferred = Disposition::Deferred { next: SystemTime::now(), attempt: 0 };
+    let (accepted_one, rejected_one) = ((Outcome::Accepted, 1), (Outcome::Rejected, 1));
+    for (decisions, expected) in [
+        (vec![&Disposition::Stored, &rejected], vec![accepted_one, rejected_one]),
+        (vec![&rejected, &Disposition::Stored], vec![accepted_one, rejected_one]),
+        (vec![&Disposition::Stored, &rejected, &Disposition::Stored], vec![(Outcome::Accepted, 2), rejected_one]),
+        (vec![&deferred, &rejected], vec![(Outcome::Unanswered, 1), rejected_one]),
+    ] {
+        let scratch = Scratch::new();
+        let journal = scratch.open();
+        for disposition in decisions {
+            take(&journal, "noid", disposition, Some(job(&[("X", 1)])));
+        }
+        let expected: Vec<Line> =
+            expected.into_iter().map(|(outcome, times)| line("/CN=x", "X", outcome, (times, times))).collect();
+        assert_eq!(now(&journal, Side::Received), expected);
+        expire_all(&journal);
+        assert_eq!(now(&journal, Side::Received), expected, "afterwards");
+    }
+}
+
+#[test]
 fn both_sides_put_a_message_into_the_month_of_its_id() {
     let october: Month = "2026-10".parse().unwrap();
     let at = |seconds: u64| i64::try_from(seconds * 1000).unwrap();
