@@ -77,7 +77,7 @@ pub struct Part {
 
 /// The result of examining one element.
 pub(super) enum Examined {
-    /// To be sent; `fresh` where the journal does not know it yet.
+    /// To be sent; `fresh` where the journal does not know it yet, or not as it is now.
     Ready { element: LockedElement, content: Arc<Vec<u8>>, row: Row, fresh: bool },
     /// To be sent in part: these parts go to the reject queue first.
     PartlyRefused { element: LockedElement, content: Arc<Vec<u8>>, row: Row, refused: Vec<Refused> },
@@ -99,6 +99,18 @@ impl Examined {
             // A message without parts to send is not prepared; it is complete.
             Self::PartlyRefused { row, .. } if !row.outputs.is_empty() => Some(row),
             _ => None,
+        }
+    }
+}
+
+/// Adds the destinations of dispatches that were answered, and are not sent again, to what is counted.
+fn add_answered(counts: &mut [SentCount], id: &MessageId, answered: &[Dispatch]) {
+    for count in counts {
+        let id = count.part.map_or_else(|| id.clone(), |number| id.part(number));
+        for one in answered.iter().filter(|one| one.id == id) {
+            if !count.destinations.contains(&one.destination) {
+                count.destinations.push(one.destination.clone());
+            }
         }
     }
 }
@@ -200,13 +212,8 @@ impl Preparation {
             ));
         }
         match self.known(&key) {
-            Ok(Some(row)) => match self.redirect(row) {
-                Ok((mut row, fresh)) => {
-                    if fresh {
-                        row.counts = self.counts(&content, &row.outputs);
-                    }
-                    Examined::Ready { element, content, row, fresh }
-                }
+            Ok(Some(row)) => match self.redirect(row, &content) {
+                Ok((row, fresh)) => Examined::Ready { element, content, row, fresh },
                 Err(error) => self.unreadable(name.to_string(), &error),
             },
             Ok(None) => self.run_pipeline(element, key, content),
@@ -225,8 +232,8 @@ impl Preparation {
     }
 
     /// A message that was numbered for other destinations than the configuration has now goes where it says now, under new
-    /// numbers; whether the journal has to note them.
-    fn redirect(&self, mut row: Row) -> Result<(Row, bool), JournalError> {
+    /// numbers; whether the journal has to note that. A destination that has answered stays counted.
+    fn redirect(&self, mut row: Row, content: &[u8]) -> Result<(Row, bool), JournalError> {
         if self.retention.is_none() {
             return Ok((row, false));
         }
@@ -236,14 +243,20 @@ impl Preparation {
         };
         let (mut kept, obsolete): (Vec<_>, Vec<_>) =
             std::mem::take(&mut row.dispatches).into_iter().partition(|one| among(&wanted, one));
-        if !obsolete.is_empty() {
-            self.state.journal.withdraw(self.channel.name(), &obsolete)?;
-        }
+        let answered = if obsolete.is_empty() {
+            Vec::new()
+        } else {
+            self.state.journal.withdraw(self.channel.name(), &obsolete)?
+        };
         let numbered = kept.len();
         kept.extend(wanted.into_iter().filter(|one| !among(&kept, one)).collect::<Vec<_>>());
-        let fresh = kept.len() > numbered;
+        let changed = kept.len() > numbered || answered.len() < obsolete.len();
         row.dispatches = kept;
-        Ok((row, fresh))
+        if changed {
+            row.counts = self.counts(content, &row.outputs);
+            add_answered(&mut row.counts, &row.key.id, &answered);
+        }
+        Ok((row, changed))
     }
 
     fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
@@ -424,5 +437,28 @@ impl Preparation {
         let bytes = parts.iter().map(|part: &Part| part.payload.len()).sum();
         let keep = self.retention.as_ref().is_some_and(|retention| row.repeated || retention.keeps(&parts));
         Prepared { element, key: row.key, parts, keep, bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spool::journal::Counted;
+
+    #[test]
+    fn destinations_that_answered_stay_counted_in_their_part() {
+        let id = MessageId::parse("a").unwrap();
+        let count = |part, destinations: &[&str]| SentCount {
+            part: Some(part),
+            destinations: destinations.iter().map(|&to| to.to_owned()).collect(),
+            counted: Counted { format: "job".to_owned(), sites: None },
+        };
+        let answered = |part, to: &str| {
+            let (id, destination) = (id.part(part), to.to_owned());
+            Dispatch { id, destination, digest: [0; 32], sequence: None, open: false }
+        };
+        let mut counts = vec![count(1, &["/queue/new"]), count(2, &["/queue/new"])];
+        add_answered(&mut counts, &id, &[answered(1, "/queue/old"), answered(2, "/queue/new")]);
+        assert_eq!(counts, [count(1, &["/queue/new", "/queue/old"]), count(2, &["/queue/new"])]);
     }
 }

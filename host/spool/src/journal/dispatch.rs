@@ -117,21 +117,26 @@ impl Journal {
     }
 
     /// Forgets dispatches of a message that are not sent any more, unless they were answered: the configuration no longer has
-    /// their destination.
+    /// their destination. Returns those that were answered.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn withdraw(&self, channel: &str, dispatches: &[Dispatch]) -> Result<(), JournalError> {
+    pub fn withdraw(&self, channel: &str, dispatches: &[Dispatch]) -> Result<Vec<Dispatch>, JournalError> {
         self.write(|db| {
-            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(()) };
+            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(Vec::new()) };
+            let mut answered = Vec::new();
             for one in dispatches {
-                db.prepare_cached(
-                    "DELETE FROM dispatch WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND verdict IS NULL
+                let forgotten = db
+                    .prepare_cached(
+                        "DELETE FROM dispatch WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND verdict IS NULL
                      AND stream = (SELECT number FROM stream WHERE channel = ?1 AND destination = ?4)",
-                )?
-                .execute(params![channel, one.id.as_str(), one.digest, one.destination])?;
+                    )?
+                    .execute(params![channel, one.id.as_str(), one.digest, one.destination])?;
+                if forgotten == 0 {
+                    answered.push(one.clone());
+                }
             }
-            Ok(())
+            Ok(answered)
         })
     }
 

@@ -222,6 +222,25 @@ fn a_message_that_is_sent_again_after_its_rejection_counts_once() {
     assert_eq!(now(&journal, Side::Sent), [line(A, "X", Outcome::Accepted, (1, 1))]);
 }
 
+#[test]
+fn a_redirected_message_keeps_the_destinations_that_answered() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let counts = |to: &[&str]| vec![count(None, to, job(&[("X", 1)]))];
+    let first = prepare(&journal, "a", counts(&[A, B]), true);
+    send(&journal, "a", Some(HOUR));
+    acknowledge(&journal, &first[0], Verdict::Accepted);
+    assert_eq!(
+        now(&journal, Side::Sent),
+        [line(A, "X", Outcome::Accepted, (1, 1)), line(B, "X", Outcome::Awaited, (1, 1))]
+    );
+    // Both are gone from the configuration; what was sent to B has no answer, and is not sent again.
+    assert_eq!(journal.withdraw("c", &first).unwrap(), first[..1]);
+    prepare(&journal, "a", counts(&[A]), false);
+    assert_eq!(now(&journal, Side::Sent), [line(A, "X", Outcome::Accepted, (1, 1))]);
+    assert_eq!(journal.withdraw("c", &first[..1]).unwrap(), first[..1], "an answer stays");
+}
+
 /// Commits a message of a signer.
 fn take(journal: &Journal, text: &str, disposition: &Disposition, counted: Option<Counted>) -> Decision {
     let id = MessageId::parse(text).unwrap();
