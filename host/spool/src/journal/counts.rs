@@ -18,7 +18,7 @@
 //! # Without a count
 //! A message that has a row and no count is of format [`UNCOUNTED`]: an earlier Sesame wrote it, or counting was off.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use message::{MessageId, Month};
@@ -39,6 +39,15 @@ pub const UNCOUNTED: &str = "uncounted";
 const AHEAD: Duration = Duration::from_secs(86_400);
 /// Times in ids before 2000 are no times.
 const EARLIEST: Duration = Duration::from_secs(946_684_800);
+
+/// The most totals that a peer has in a month with its own sites.
+const MOST_TOTALS: usize = 10_000;
+/// The most further totals that it has with its own streams.
+const MOST_OTHERS: usize = 1_000;
+/// The totals from which one more has no site and no stream.
+const ALL_TOTALS: usize = MOST_TOTALS + MOST_OTHERS;
+/// The site of what has no total of its own, as the SDK says of the sites of one message.
+const OTHER_SITES: &str = "(other sites)";
 
 /// The disposition of a message that is not decided yet.
 const DEFERRED: i64 = 2;
@@ -214,14 +223,56 @@ fn totals(db: &Connection, side: Side, channel: i64, wanted: Month, amounts: &mu
     Ok(())
 }
 
-/// Adds amounts to the totals of a month.
+/// Adds amounts to the totals of a month. What would make more than [`MOST_TOTALS`] rows of a peer counts under
+/// [`OTHER_SITES`], and after [`MOST_OTHERS`] more without a stream: a peer may name new sites and streams for ever.
 fn fold(db: &Connection, side: Side, channel: i64, month: Month, amounts: &Amounts) -> rusqlite::Result<()> {
+    let of = (side, channel, month);
+    let mut kept: HashMap<&str, usize> = HashMap::new();
     for (cell, amount) in amounts {
-        db.prepare_cached(
-            "INSERT INTO total (side, channel, month, peer, stream, site, format, outcome, messages, records)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-             ON CONFLICT (side, channel, month, peer, stream, site, format, outcome) DO UPDATE
-             SET messages = messages + excluded.messages, records = records + excluded.records",
+        if raise(db, of, cell, *amount)? {
+            continue;
+        }
+        // Only a new row needs the number of rows, once for each peer.
+        let kept = match kept.entry(&cell.peer) {
+            hash_map::Entry::Occupied(known) => known.into_mut(),
+            hash_map::Entry::Vacant(place) => place.insert(rows_of(db, of, &cell.peer)?),
+        };
+        let cell = match *kept {
+            ..MOST_TOTALS => cell.clone(),
+            MOST_TOTALS..ALL_TOTALS => Cell { site: OTHER_SITES.to_owned(), ..cell.clone() },
+            _ => Cell { site: OTHER_SITES.to_owned(), stream: String::new(), ..cell.clone() },
+        };
+        if !raise(db, of, &cell, *amount)? {
+            insert(db, of, &cell, *amount)?;
+            *kept += 1;
+        }
+    }
+    Ok(())
+}
+
+/// How many rows a peer has, counted up to [`ALL_TOTALS`].
+fn rows_of(db: &Connection, (side, channel, month): (Side, i64, Month), peer: &str) -> rusqlite::Result<usize> {
+    let rows: i64 = db
+        .prepare_cached(
+            "SELECT count(*) FROM
+             (SELECT 1 FROM total WHERE side = ?1 AND channel = ?2 AND month = ?3 AND peer = ?4 LIMIT ?5)",
+        )?
+        .query_row(params![side as i64, channel, month.number(), peer, signed(ALL_TOTALS as u64)], |row| row.get(0))?;
+    Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+}
+
+/// Adds to the total of a cell; whether there is one.
+fn raise(
+    db: &Connection,
+    (side, channel, month): (Side, i64, Month),
+    cell: &Cell,
+    amount: Amount,
+) -> rusqlite::Result<bool> {
+    let raised = db
+        .prepare_cached(
+            "UPDATE total SET messages = messages + ?9, records = records + ?10
+             WHERE side = ?1 AND channel = ?2 AND month = ?3 AND peer = ?4 AND stream = ?5 AND site = ?6
+             AND format = ?7 AND outcome = ?8",
         )?
         .execute(params![
             side as i64,
@@ -232,11 +283,39 @@ fn fold(db: &Connection, side: Side, channel: i64, month: Month, amounts: &Amoun
             cell.site,
             cell.format,
             cell.outcome as i64,
-            i64::try_from(amount.messages).unwrap_or(i64::MAX),
-            i64::try_from(amount.records).unwrap_or(i64::MAX),
+            signed(amount.messages),
+            signed(amount.records),
         ])?;
-    }
+    Ok(raised > 0)
+}
+
+fn insert(
+    db: &Connection,
+    (side, channel, month): (Side, i64, Month),
+    cell: &Cell,
+    amount: Amount,
+) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO total (side, channel, month, peer, stream, site, format, outcome, messages, records)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        side as i64,
+        channel,
+        month.number(),
+        cell.peer,
+        cell.stream,
+        cell.site,
+        cell.format,
+        cell.outcome as i64,
+        signed(amount.messages),
+        signed(amount.records),
+    ])?;
     Ok(())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Notes what a prepared message holds.

@@ -9,6 +9,10 @@ use rusqlite::{Connection, params};
 use super::counts::{ReceivedKey, fold_received, fold_sent, fold_uncounted};
 use super::{Journal, JournalError, milliseconds};
 
+/// Messages that one call adds to the totals at most, of each table: one may have hundreds of sites, and nothing is
+/// committed meanwhile.
+const FOLDS: usize = 50;
+
 /// The position of the walk in each table: the last key seen.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
@@ -30,8 +34,8 @@ pub struct Expired {
 }
 
 impl Journal {
-    /// Reads up to `step` rows of each table and deletes those committed before `before`. Called regularly with a small
-    /// step (500), so that it never delays a commit. Deferred, prepared and retained messages stay.
+    /// Reads up to `step` rows of each table and deletes those committed before `before`, at most [`FOLDS`] that are added
+    /// to the totals. Called regularly with a small step (500), so that it never delays a commit. Deferred, prepared and retained messages stay.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -53,10 +57,23 @@ impl Journal {
     }
 }
 
-fn count(expired: &mut Expired, seen: usize, step: usize, deleted: usize) {
+fn count(expired: &mut Expired, seen: usize, ended: bool, deleted: usize) {
     expired.seen += seen;
     expired.deleted += deleted;
-    expired.round &= seen < step;
+    expired.round &= ended;
+}
+
+/// Leaves what follows the last of [`FOLDS`] old rows to the next call; whether the walk reached the end of its table.
+fn only_some<K>(rows: &mut Vec<(K, bool)>, step: usize) -> bool {
+    let ended = rows.len() < step;
+    let last = rows.iter().enumerate().filter(|(_, (_, old))| *old).nth(FOLDS - 1).map(|(place, _)| place + 1);
+    match last.filter(|&last| last < rows.len()) {
+        Some(last) => {
+            rows.truncate(last);
+            false
+        }
+        None => ended,
+    }
 }
 
 fn expire_received(
@@ -71,11 +88,12 @@ fn expire_received(
         "SELECT channel, id, signer, digest, committed < ?5 AND disposition <> 2 FROM received
          WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4) ORDER BY channel, id, signer, digest LIMIT ?6",
     )?;
-    let rows = statement
+    let mut rows = statement
         .query_map(params![channel, id, signer, digest, before, limit(step)], |row| {
             Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
         })?
         .collect::<rusqlite::Result<Vec<((i64, String, i64, Vec<u8>), bool)>>>()?;
+    let ended = only_some(&mut rows, step);
     let mut deleted = 0;
     for (key @ (channel, id, signer, digest), _) in rows.iter().filter(|(_, old)| *old) {
         fold_uncounted(db, key)?;
@@ -83,8 +101,8 @@ fn expire_received(
             .prepare_cached("DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
             .execute(params![channel, id, signer, digest])?;
     }
-    count(expired, rows.len(), step, deleted);
-    cursors.received = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    count(expired, rows.len(), ended, deleted);
+    cursors.received = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
     Ok(())
 }
 
@@ -104,18 +122,19 @@ fn expire_received_counts(
          FROM received_count c WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4)
          ORDER BY channel, id, signer, digest LIMIT ?6",
     )?;
-    let rows = statement
+    let mut rows = statement
         .query_map(params![channel, id, signer, digest, before, limit(step)], |row| {
             Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
         })?
         .collect::<rusqlite::Result<Vec<(ReceivedKey, bool)>>>()?;
+    let ended = only_some(&mut rows, step);
     let mut deleted = 0;
     for (key, _) in rows.iter().filter(|(_, old)| *old) {
         fold_received(db, key)?;
         deleted += 1;
     }
-    count(expired, rows.len(), step, deleted);
-    cursors.received_count = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    count(expired, rows.len(), ended, deleted);
+    cursors.received_count = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
     Ok(())
 }
 
@@ -143,7 +162,7 @@ fn expire_rejected(
             .prepare_cached("DELETE FROM rejected WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND reason = ?4")?
             .execute(params![channel, id, digest, reason])?;
     }
-    count(expired, rows.len(), step, deleted);
+    count(expired, rows.len(), rows.len() < step, deleted);
     cursors.rejected = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
     Ok(())
 }
@@ -161,11 +180,12 @@ fn expire_outgoing(
             (SELECT 1 FROM retained r WHERE r.channel = o.channel AND r.id = o.id AND r.digest = o.digest)
          FROM outgoing o WHERE (channel, id, digest) > (?1, ?2, ?3) ORDER BY channel, id, digest LIMIT ?5",
     )?;
-    let rows = statement
+    let mut rows = statement
         .query_map(params![channel, id, digest, before, limit(step)], |row| {
             Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, bool>(3)?))
         })?
         .collect::<rusqlite::Result<Vec<((i64, String, Vec<u8>), bool)>>>()?;
+    let ended = only_some(&mut rows, step);
     let mut deleted = 0;
     for ((channel, id, digest), _) in rows.iter().filter(|(_, old)| *old) {
         fold_sent(db, *channel, id, digest)?;
@@ -175,8 +195,8 @@ fn expire_outgoing(
         super::dispatch::forget(db, *channel, id, digest)?;
         super::released::forget(db, *channel, id, digest)?;
     }
-    count(expired, rows.len(), step, deleted);
-    cursors.outgoing = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    count(expired, rows.len(), ended, deleted);
+    cursors.outgoing = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
     Ok(())
 }
 

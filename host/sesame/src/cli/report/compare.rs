@@ -117,7 +117,7 @@ fn side(report: &Report) -> anyhow::Result<Option<Side>> {
     Ok(Some(first.side))
 }
 
-/// What tells which lines of a receiver are about a sender.
+/// By what a line of a receiver is about a sender.
 struct Sent<'a> {
     names: BTreeSet<&'a str>,
     streams: BTreeSet<&'a str>,
@@ -131,7 +131,7 @@ impl<'a> Sent<'a> {
 
     /// Whether a line of a receiver is about what this sender sent.
     fn has(&self, row: &Row) -> bool {
-        // A sender that does not know its name cannot be told from others.
+        // A sender that does not know its name cannot be distinguished from others.
         self.names.contains("") || self.names.contains(row.peer.as_str()) || self.streams.contains(row.stream.as_str())
     }
 }

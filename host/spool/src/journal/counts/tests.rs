@@ -108,6 +108,58 @@ fn line(peer: &str, site: &str, outcome: Outcome, (messages, records): (u64, u64
     (peer.to_owned(), site.to_owned(), "job".to_owned(), outcome, messages, records)
 }
 
+#[test]
+fn a_peer_with_ever_new_sites_and_streams_has_a_bounded_number_of_totals() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    let month = Month::of(SystemTime::now());
+    let channel = journal.write(|db| super::super::schema::number(db, Kind::Channel, "c")).unwrap();
+    let fold_all = |peer: &str, stream: &str, sites: std::ops::Range<usize>| {
+        let mut amounts = Amounts::new();
+        for site in sites {
+            add(&mut amounts, (peer, stream), &job(&[(&format!("{site:05}"), 2)]), Outcome::Accepted, 1);
+        }
+        journal.write(|db| fold(db, Side::Received, channel, month, &amounts)).unwrap();
+    };
+    let most = i64::try_from(MOST_TOTALS).unwrap();
+    fold_all("x", "s", 0..MOST_TOTALS - 10);
+    fold_all("x", "s", MOST_TOTALS - 10..MOST_TOTALS + 20);
+    assert_eq!(rows(&journal, "total"), most + 1);
+    fold_all("x", "s", 0..1);
+    fold_all("x", "s", MOST_TOTALS..MOST_TOTALS + 1);
+    assert_eq!(rows(&journal, "total"), most + 1);
+    let lines = now(&journal, Side::Received);
+    assert_eq!(lines.first(), Some(&line("x", OTHER_SITES, Outcome::Accepted, (21, 42))), "what has no row");
+    assert_eq!(lines.get(1), Some(&line("x", "00000", Outcome::Accepted, (2, 4))), "what has one keeps it");
+    (0..MOST_OTHERS + 50).for_each(|stream| fold_all("x", &format!("t{stream}"), 0..1));
+    let all = i64::try_from(ALL_TOTALS).unwrap();
+    assert_eq!(rows(&journal, "total"), all + 1, "at last one without a stream");
+    fold_all("y", "s", 0..1);
+    assert_eq!(rows(&journal, "total"), all + 2, "another peer has its own");
+}
+
+#[test]
+fn one_step_adds_few_messages_to_the_totals_and_the_walk_misses_none() {
+    let scratch = Scratch::new();
+    let journal = scratch.open();
+    for n in 0..120 {
+        take(&journal, &format!("m{n:03}"), &Disposition::Stored, Some(job(&[("X", 1)])));
+        prepare(&journal, &format!("s{n:03}"), vec![count(None, &[A], job(&[("X", 1)]))], false);
+        send(&journal, &format!("s{n:03}"), None);
+    }
+    let later = SystemTime::now() + HOUR;
+    let left = || ["received", "received_count", "outgoing"].map(|table| rows(&journal, table));
+    let step = || journal.expire(later, 1000).unwrap().round;
+    assert!(!step());
+    assert_eq!(left(), [70, 70, 70]);
+    assert!(!step());
+    assert_eq!(left(), [20, 20, 20]);
+    assert!(step());
+    assert_eq!(left(), [0, 0, 0]);
+    assert_eq!(now(&journal, Side::Received), [line("/CN=x", "X", Outcome::Accepted, (120, 120))]);
+    assert_eq!(now(&journal, Side::Sent), [line(A, "X", Outcome::Unanswered, (120, 120))]);
+}
+
 fn expire_all(journal: &Journal) {
     let later = SystemTime::now() + HOUR;
     // Counts of received messages follow their messages.
