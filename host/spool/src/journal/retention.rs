@@ -34,7 +34,7 @@ pub struct Expired {
 }
 
 impl Journal {
-    /// Reads up to `step` rows of each table and deletes those committed before `before`, at most [`FOLDS`] that are added
+    /// Reads up to `step` rows of each table and deletes those committed before `before`, at most 50 that are added
     /// to the totals. Called regularly with a small step (500), so that it never delays a commit. Deferred, prepared and retained messages stay.
     ///
     /// # Errors
