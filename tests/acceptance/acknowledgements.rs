@@ -147,10 +147,14 @@ fn what_was_kept_is_waited_for_though_acknowledgements_are_off() {
     queues::add(&pair.outgoing(), b"first: 1\n");
     pair.sender.run(&["send"]).expect(0);
     assert_eq!(retained(&pair), 1);
+    let lost = python::take(&Way::Plain.link(broker, &pair.sender.host), &pair.destination, 1);
     let pair = Pair { sender: pair.sender.changed("mode = \"required\"", "mode = \"off\""), ..pair };
-    let _receiver = pair.receiver.start(&["receive"]);
+    pair.sender.run(&["queue", "repeat", "cpu", "--all"]).expect(0);
     let sender = pair.sender.start(&["send", "--watch"]);
+    let _receiver = pair.receiver.start(&["receive"]);
     all_acknowledged(&pair, &sender);
+    let said = pair.sender.run(&["trace", &sent(&lost[0].body)]).expect(0).output;
+    assert!(said.contains("accepted at 20"), "it was sent again under another number: {said}");
     assert!(sender.log().contains("acknowledgements are off"), "{}", sender.log());
     queues::add(&pair.outgoing(), b"second: 2\n");
     eventually("the second message", || (queues::count(&pair.incoming()) == 2).then_some(()));

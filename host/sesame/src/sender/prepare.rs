@@ -234,7 +234,8 @@ impl Preparation {
     /// A message that was numbered for other destinations than the configuration has now goes where it says now, under new
     /// numbers; whether the journal has to note that. A destination that has answered stays counted.
     fn redirect(&self, mut row: Row, content: &[u8]) -> Result<(Row, bool), JournalError> {
-        if self.retention.is_none() {
+        // Where nothing is numbered now, what was kept before goes again under its old numbers.
+        if !self.numbers() {
             return Ok((row, false));
         }
         let wanted = self.dispatches(&row.key, &row.outputs);
@@ -364,11 +365,14 @@ impl Preparation {
         Examined::Postponed { element: element.name().to_string(), attempt, after, waits_for, reason }
     }
 
+    /// Whether messages are numbered, for their acknowledgements are wanted.
+    fn numbers(&self) -> bool {
+        self.retention.as_ref().is_some_and(|retention| retention.numbers())
+    }
+
     /// What is sent of a message, if acknowledgements are wanted.
     fn dispatches(&self, key: &PreparedKey, outputs: &[Output]) -> Vec<Dispatch> {
-        let Some(retention) = self.retention.as_ref().filter(|retention| retention.numbers()) else {
-            return Vec::new();
-        };
+        let Some(retention) = self.retention.as_ref().filter(|_| self.numbers()) else { return Vec::new() };
         let mut dispatches = Vec::with_capacity(outputs.len());
         for output in outputs {
             let id = output.part.map_or_else(|| key.id.clone(), |number| key.id.part(number));
@@ -410,31 +414,31 @@ impl Preparation {
 
     /// The message that goes out, once its row is durable.
     pub(super) fn prepared(&self, element: LockedElement, content: &Arc<Vec<u8>>, row: Row) -> Prepared {
-        let (mut parts, mut open) = (Vec::new(), Vec::new());
+        let mut parts = Vec::new();
         for output in row.outputs {
             let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
             let payload = output.payload.map_or_else(|| Arc::clone(content), Arc::new);
             for destination in super::destinations(&self.settings, &output.routes) {
                 let same = |sent: &&Dispatch| sent.id == id && *sent.destination == *destination;
                 let dispatch = row.dispatches.iter().find(same);
-                open.push(dispatch.is_some_and(|sent| sent.open));
-                let sequence = dispatch.and_then(|sent| sent.sequence.clone());
-                parts.push(Part {
+                let open = dispatch.is_some_and(|sent| sent.open);
+                let part = Part {
                     id: id.clone(),
                     destination,
-                    sequence,
+                    sequence: dispatch.and_then(|sent| sent.sequence.clone()),
                     payload: Arc::clone(&payload),
                     content_type: output.content_type.clone(),
                     headers: output.headers.clone(),
-                });
+                };
+                parts.push((part, open));
             }
         }
         // A repeat goes only where an answer is missing. One that is awaited nowhere goes everywhere.
-        if row.repeated && open.contains(&true) {
-            let mut open = open.into_iter();
-            parts.retain(|_| open.next().unwrap_or(true));
+        if row.repeated && parts.iter().any(|(_, open)| *open) {
+            parts.retain(|(_, open)| *open);
         }
-        let bytes = parts.iter().map(|part: &Part| part.payload.len()).sum();
+        let parts: Vec<Part> = parts.into_iter().map(|(part, _)| part).collect();
+        let bytes = parts.iter().map(|part| part.payload.len()).sum();
         let keep = self.retention.as_ref().is_some_and(|retention| row.repeated || retention.keeps(&parts));
         Prepared { element, key: row.key, parts, keep, bytes }
     }
