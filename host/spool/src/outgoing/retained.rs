@@ -25,6 +25,12 @@ pub struct RetainedElements {
     queue: Outgoing,
 }
 
+/// Where an element was in the queue, and where it is kept.
+struct Move {
+    queued: PathBuf,
+    kept: PathBuf,
+}
+
 /// Why a kept element cannot be sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRetained {
@@ -88,16 +94,21 @@ impl RetainedElements {
     /// whose content was replaced while it was sent is not kept: the new content stays in the queue.
     pub fn take_over(&self, elements: Vec<(LockedElement, PreparedKey)>) -> Vec<Result<Removal, SpoolError>> {
         let mut touched = BTreeSet::new();
-        let mut taken: Vec<_> =
-            elements.iter().map(|(element, key)| self.take_unsynced(element, key, &mut touched)).collect();
-        let names: Vec<(PathBuf, PathBuf)> =
-            elements.iter().map(|(element, key)| (self.place(key), self.queue.inner.place(element.name()))).collect();
+        let places: Vec<Move> = elements
+            .iter()
+            .map(|(element, key)| Move { queued: self.queue.inner.place(element.name()), kept: self.place(key) })
+            .collect();
+        let mut taken: Vec<_> = elements
+            .iter()
+            .zip(&places)
+            .map(|((element, _), step)| self.take_unsynced(element, step, &mut touched))
+            .collect();
         drop(elements);
         // The whole file system: a producer may not have synced the content.
         let synced = disk::open_directory(&self.path).and_then(|directory| disk::sync_file_system(&directory));
         if let Err(error) = synced {
             let kind = error.kind();
-            for (taken, (kept, queued)) in taken.iter_mut().zip(&names) {
+            for (taken, Move { queued, kept }) in taken.iter_mut().zip(&places) {
                 if matches!(taken, Ok(Removal::Removed)) {
                     // Sent again, unless that fails too: then the next start finds it where it is kept.
                     let _ = disk::rename_new(kept, queued);
@@ -111,33 +122,32 @@ impl RetainedElements {
     fn take_unsynced(
         &self,
         element: &LockedElement,
-        key: &PreparedKey,
+        Move { queued: from, kept: to }: &Move,
         touched: &mut BTreeSet<PathBuf>,
     ) -> Result<Removal, SpoolError> {
-        let (from, to) = (self.queue.inner.place(element.name()), self.place(key));
-        let failed = |error| SpoolError::io("keep element", &from)(error);
-        match disk::rename_new(&from, &to) {
+        let failed = |error| SpoolError::io("keep element", from)(error);
+        match disk::rename_new(from, to) {
             // Not the directory that is missing.
             Err(error) if error.kind() == io::ErrorKind::NotFound && from.symlink_metadata().is_err() => {
                 return Ok(Removal::Gone);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if identity(&to).map_err(failed)? == element.identity() {
+                if identity(to).map_err(failed)? == element.identity() {
                     // Sent again.
                     return element.remove_unsynced(touched);
                 }
-                disk::unlink(&to).and_then(|()| disk::rename_new(&from, &to)).map_err(failed)?;
+                disk::unlink(to).and_then(|()| disk::rename_new(from, to)).map_err(failed)?;
             }
             other => other.map_err(failed)?,
         }
-        match failpoint!("S08").and_then(|()| identity(&to)) {
+        match failpoint!("S08").and_then(|()| identity(to)) {
             Ok(found) if found == element.identity() => Ok(Removal::Removed),
             // Another file took the name while the message was sent.
             Ok(_) => {
-                restore(&self.queue.inner, &to, from.file_name().unwrap_or_default(), touched).map(Removal::Restored)
+                restore(&self.queue.inner, to, from.file_name().unwrap_or_default(), touched).map(Removal::Restored)
             }
             Err(error) => {
-                let _ = disk::rename_new(&to, &from);
+                let _ = disk::rename_new(to, from);
                 Err(failed(error))
             }
         }
