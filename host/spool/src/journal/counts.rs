@@ -18,20 +18,23 @@
 //! # Without a count
 //! A message that has a row and no count is of format [`UNCOUNTED`]: an earlier Sesame wrote it, or counting was off.
 
-use std::collections::{BTreeMap, HashMap, hash_map};
+mod totals;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use message::{MessageId, Month};
+use message::{Fate, MessageId, Month};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::{self, verdict_of};
-use super::receiver::{Decision, Entry};
+use super::receiver::{Decision, Disposition, Entry};
 use super::schema::{Kind, known};
 use super::sender::{PREPARED, PreparedKey, REJECTED};
 use super::stages::exists;
-use super::{Journal, JournalError, moment};
+use super::{Journal, JournalError, json, moment};
 use message::acknowledgement::Verdict;
+use totals::{fold, totals};
 
 /// The format of messages that were not counted.
 pub const UNCOUNTED: &str = "uncounted";
@@ -39,18 +42,6 @@ pub const UNCOUNTED: &str = "uncounted";
 const AHEAD: Duration = Duration::from_secs(86_400);
 /// Times in ids before 2000 are no times.
 const EARLIEST: Duration = Duration::from_secs(946_684_800);
-
-/// The most totals that a peer has in a month with its own sites.
-const MOST_TOTALS: usize = 10_000;
-/// The most further totals that it has with its own streams.
-const MOST_OTHERS: usize = 1_000;
-/// The totals from which one more has no site and no stream.
-const ALL_TOTALS: usize = MOST_TOTALS + MOST_OTHERS;
-/// The site of what has no total of its own, as the SDK says of the sites of one message.
-const OTHER_SITES: &str = "(other sites)";
-
-/// The disposition of a message that is not decided yet.
-const DEFERRED: i64 = 2;
 
 /// What a message holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,10 +159,6 @@ fn month(id: &MessageId, at: i64) -> Month {
     Month::of(id.made().filter(plausible).unwrap_or(at))
 }
 
-fn json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
 fn uncounted() -> Counted {
     Counted { format: UNCOUNTED.to_owned(), sites: None }
 }
@@ -199,123 +186,6 @@ impl Journal {
             Ok(amounts)
         })
     }
-}
-
-fn totals(db: &Connection, side: Side, channel: i64, wanted: Month, amounts: &mut Amounts) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached(
-        "SELECT peer, stream, site, format, outcome, messages, records FROM total
-         WHERE side = ?1 AND channel = ?2 AND month = ?3",
-    )?;
-    let mut rows = statement.query(params![side as i64, channel, wanted.number()])?;
-    while let Some(row) = rows.next()? {
-        let cell = Cell {
-            peer: row.get(0)?,
-            stream: row.get(1)?,
-            site: row.get(2)?,
-            format: row.get(3)?,
-            outcome: Outcome::of(row.get(4)?),
-        };
-        let (messages, records): (i64, i64) = (row.get(5)?, row.get(6)?);
-        let amount = amounts.entry(cell).or_default();
-        amount.messages = amount.messages.saturating_add(messages.unsigned_abs());
-        amount.records = amount.records.saturating_add(records.unsigned_abs());
-    }
-    Ok(())
-}
-
-/// Adds amounts to the totals of a month. What would make more than [`MOST_TOTALS`] rows of a peer counts under
-/// [`OTHER_SITES`], and after [`MOST_OTHERS`] more without a stream: a peer may name new sites and streams for ever.
-fn fold(db: &Connection, side: Side, channel: i64, month: Month, amounts: &Amounts) -> rusqlite::Result<()> {
-    let of = (side, channel, month);
-    let mut kept: HashMap<&str, usize> = HashMap::new();
-    for (cell, amount) in amounts {
-        if raise(db, of, cell, *amount)? {
-            continue;
-        }
-        // Only a new row needs the number of rows, once for each peer.
-        let kept = match kept.entry(&cell.peer) {
-            hash_map::Entry::Occupied(known) => known.into_mut(),
-            hash_map::Entry::Vacant(place) => place.insert(rows_of(db, of, &cell.peer)?),
-        };
-        let cell = match *kept {
-            ..MOST_TOTALS => cell.clone(),
-            MOST_TOTALS..ALL_TOTALS => Cell { site: OTHER_SITES.to_owned(), ..cell.clone() },
-            _ => Cell { site: OTHER_SITES.to_owned(), stream: String::new(), ..cell.clone() },
-        };
-        if !raise(db, of, &cell, *amount)? {
-            insert(db, of, &cell, *amount)?;
-            *kept += 1;
-        }
-    }
-    Ok(())
-}
-
-/// How many rows a peer has, counted up to [`ALL_TOTALS`].
-fn rows_of(db: &Connection, (side, channel, month): (Side, i64, Month), peer: &str) -> rusqlite::Result<usize> {
-    let rows: i64 = db
-        .prepare_cached(
-            "SELECT count(*) FROM
-             (SELECT 1 FROM total WHERE side = ?1 AND channel = ?2 AND month = ?3 AND peer = ?4 LIMIT ?5)",
-        )?
-        .query_row(params![side as i64, channel, month.number(), peer, signed(ALL_TOTALS as u64)], |row| row.get(0))?;
-    Ok(usize::try_from(rows).unwrap_or(usize::MAX))
-}
-
-/// Adds to the total of a cell; whether there is one.
-fn raise(
-    db: &Connection,
-    (side, channel, month): (Side, i64, Month),
-    cell: &Cell,
-    amount: Amount,
-) -> rusqlite::Result<bool> {
-    let raised = db
-        .prepare_cached(
-            "UPDATE total SET messages = messages + ?9, records = records + ?10
-             WHERE side = ?1 AND channel = ?2 AND month = ?3 AND peer = ?4 AND stream = ?5 AND site = ?6
-             AND format = ?7 AND outcome = ?8",
-        )?
-        .execute(params![
-            side as i64,
-            channel,
-            month.number(),
-            cell.peer,
-            cell.stream,
-            cell.site,
-            cell.format,
-            cell.outcome as i64,
-            signed(amount.messages),
-            signed(amount.records),
-        ])?;
-    Ok(raised > 0)
-}
-
-fn insert(
-    db: &Connection,
-    (side, channel, month): (Side, i64, Month),
-    cell: &Cell,
-    amount: Amount,
-) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT INTO total (side, channel, month, peer, stream, site, format, outcome, messages, records)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?
-    .execute(params![
-        side as i64,
-        channel,
-        month.number(),
-        cell.peer,
-        cell.stream,
-        cell.site,
-        cell.format,
-        cell.outcome as i64,
-        signed(amount.messages),
-        signed(amount.records),
-    ])?;
-    Ok(())
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Notes what a prepared message holds.
@@ -469,7 +339,9 @@ pub(super) fn note_received(
             .optional()?;
         match before.filter(|before| *before != disposition) {
             // A row has one decision. That of a deferred message is still to come, so its row stays.
-            Some(DEFERRED) => return fold_row(db, channel, &decided_row(entry, counted, disposition)),
+            Some(before) if Disposition::fate_of(before) == Fate::Deferred => {
+                return fold_row(db, channel, &decided_row(entry, counted, disposition));
+            }
             Some(_) => fold_received(db, &(channel, id.to_owned(), signer, digest.to_vec()))?,
             None => {}
         }
@@ -568,9 +440,9 @@ fn received(db: &Connection, channel: i64, counts: bool, wanted: Month, amounts:
 }
 
 fn add_received(row: &ReceivedRow, amounts: &mut Amounts) {
-    let outcome = match row.disposition {
-        1 | 3 => Outcome::Accepted,
-        DEFERRED => Outcome::Unanswered,
+    let outcome = match Disposition::fate_of(row.disposition) {
+        Fate::Stored | Fate::Dropped => Outcome::Accepted,
+        Fate::Deferred => Outcome::Unanswered,
         _ => Outcome::Rejected,
     };
     let from = (row.signer.as_str(), row.stream.as_str());

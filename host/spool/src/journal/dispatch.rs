@@ -1,8 +1,8 @@
 //! What a sender sent, numbered, and what its receivers said of it.
 //!
 //! A *stream* is what one channel sends to one destination; its name is random, so that a sender with a new journal, or one
-//! from a backup, begins a new stream. A *dispatch* is one SEND of a prepared message: a part of it to one destination. Both are written in the
-//! transaction that makes a message prepared, so that every attempt has the same number.
+//! from a backup, begins a new stream. A *dispatch* is one SEND of a prepared message: a part of it to one destination.
+//! Both are written in the transaction that makes a message prepared, so that every attempt has the same number.
 //!
 //! `retained.rs` has the messages that are kept until all their dispatches are acknowledged.
 
@@ -304,23 +304,22 @@ pub(super) const OPEN: &str = "(d.verdict IS NULL AND (s.acknowledged IS NOT NUL
 /// Parts follow their message in the primary key: `/` follows `.` in ASCII.
 pub(super) const OF_WHOLE: &str = "JOIN stream s ON s.number = d.stream
     WHERE d.channel = ?1 AND d.id >= ?2 AND d.id < ?2 || '/' AND d.whole = ?2 AND d.whole_digest = ?3";
+/// The same without the streams.
+const WHOLE: &str = "WHERE channel = ?1 AND id >= ?2 AND id < ?2 || '/' AND whole = ?2 AND whole_digest = ?3";
 
 /// Deletes the dispatches of a message whose row is deleted.
 pub(super) fn forget(db: &Connection, channel: i64, id: &str, digest: &[u8]) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "DELETE FROM dispatch WHERE channel = ?1 AND id >= ?2 AND id < ?2 || '/' AND whole = ?2 AND whole_digest = ?3",
-    )?
-    .execute(params![channel, id, digest])?;
+    db.prepare_cached(&format!("DELETE FROM dispatch {WHOLE}"))?.execute(params![channel, id, digest])?;
     Ok(())
 }
 
 /// Requires the acknowledgements of a message that are missing.
 pub(super) fn require(db: &Connection, channel: i64, key: &PreparedKey) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "UPDATE dispatch SET required = 1 WHERE channel = ?1 AND id >= ?2 AND id < ?2 || '/' AND whole = ?2
-         AND whole_digest = ?3 AND verdict IS NULL",
-    )?
-    .execute(params![channel, key.id.as_str(), key.digest])?;
+    db.prepare_cached(&format!("UPDATE dispatch SET required = 1 {WHOLE} AND verdict IS NULL"))?.execute(params![
+        channel,
+        key.id.as_str(),
+        key.digest
+    ])?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::schema::{Kind, known, number};
 use super::stages::exists;
-use super::{Journal, JournalError, integer, milliseconds, moment};
+use super::{Journal, JournalError, at_most, integer, milliseconds, moment};
 use message::acknowledgement::Sequence;
 
 pub use dismissed::{Dismissed, Whereabouts};
@@ -117,7 +117,7 @@ impl Journal {
                 "SELECT n.text, g.stream, g.first, g.last, g.since FROM gap g JOIN name n ON n.number = g.signer
                  WHERE g.channel = ?1 AND g.since <= ?2 AND g.reported_first IS NULL ORDER BY g.since LIMIT ?3",
             )?
-            .query_map(params![channel, milliseconds(before), i64::try_from(limit).unwrap_or(i64::MAX)], gap)?
+            .query_map(params![channel, milliseconds(before), at_most(limit)], gap)?
             .collect()
         })
     }
@@ -156,7 +156,7 @@ impl Journal {
                 "SELECT n.text, g.stream, g.first, g.last, g.since FROM closed_gap g JOIN name n ON n.number = g.signer
                  WHERE g.channel = ?1 LIMIT ?2",
             )?
-            .query_map(params![channel, i64::try_from(limit).unwrap_or(i64::MAX)], gap)?
+            .query_map(params![channel, at_most(limit)], gap)?
             .collect()
         })
     }

@@ -298,6 +298,16 @@ fn moment(milliseconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
+/// At most so many rows.
+fn at_most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// A value as a column has it that only this program reads.
+fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
 /// A size as SQLite keeps it.
 fn integer(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)

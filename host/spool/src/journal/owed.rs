@@ -10,7 +10,7 @@ use super::dispatch::{verdict_number, verdict_of};
 use super::receiver::{Decision, Disposition, Entry};
 use super::schema::{Kind, known};
 use super::stages::exists;
-use super::{Journal, JournalError, moment};
+use super::{Journal, JournalError, at_most, moment};
 use message::MessageId;
 use message::acknowledgement::{Acknowledgement, ContentDigest, Verdict};
 use std::time::SystemTime;
@@ -71,7 +71,7 @@ impl Journal {
                 "SELECT number, at, id, digest, signer, verdict, code, reason, element, sequence FROM owed
                  WHERE channel = ?1 AND destination = ?2 ORDER BY number LIMIT ?3",
             )?
-            .query_map(params![channel, destination, i64::try_from(limit).unwrap_or(i64::MAX)], owed)?
+            .query_map(params![channel, destination, at_most(limit)], owed)?
             .collect()
         })
     }

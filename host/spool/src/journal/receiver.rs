@@ -10,7 +10,7 @@ use super::counts::{self, Counted};
 use super::gaps::arrive;
 use super::owed::{Acknowledge, owe};
 use super::schema::{Kind, known, number, optional_number};
-use super::{Journal, JournalError, integer, milliseconds, moment};
+use super::{Journal, JournalError, at_most, integer, json, milliseconds, moment};
 use message::acknowledgement::Sequence;
 use message::{Code, Fate, MessageId};
 
@@ -288,7 +288,7 @@ impl Journal {
                 "SELECT name.text, max(received.received) AS last FROM received JOIN name ON name.number = received.signer \
                  WHERE received.channel = ?1 AND name.text <> '' GROUP BY received.signer ORDER BY last DESC LIMIT ?2",
             )?
-            .query_map(params![channel, integer(limit as u64)], |row| Ok((row.get(0)?, moment(row.get(1)?))))?
+            .query_map(params![channel, at_most(limit)], |row| Ok((row.get(0)?, moment(row.get(1)?))))?
             .collect()
         })
     }
@@ -314,7 +314,7 @@ fn note_pending(db: &Connection, pending: &PendingBatch) -> rusqlite::Result<Opt
     if pending.moves.is_empty() && pending.removals.is_empty() {
         return Ok(None);
     }
-    let text = serde_json::to_string(pending).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let text = json(pending)?;
     db.prepare_cached("INSERT INTO pending (moves) VALUES (?1)")?.execute([text])?;
     Ok(Some(db.last_insert_rowid()))
 }

@@ -12,7 +12,7 @@ use super::retained::{ASKED, NEVER, OVERDUE, RELEASED, outgoing};
 use super::schema::{Kind, known};
 use super::sender::{PREPARED, PreparedKey, SENT};
 use super::stages::exists;
-use super::{Journal, JournalError, milliseconds, moment};
+use super::{Journal, JournalError, at_most, milliseconds, moment};
 use message::MessageId;
 use message::acknowledgement::Sequence;
 
@@ -105,7 +105,7 @@ impl Journal {
                 .prepare_cached(&format!(
                     "{COLUMNS} WHERE channel = ?1 AND (id, digest) > (?2, ?3) ORDER BY id, digest LIMIT ?4"
                 ))?
-                .query_map(params![channel, id, digest, i64::try_from(limit).unwrap_or(i64::MAX)], kept_row)?
+                .query_map(params![channel, id, digest, at_most(limit)], kept_row)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             rows.into_iter().map(|row| kept(db, channel, row)).collect()
         })

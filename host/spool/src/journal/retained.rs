@@ -10,7 +10,7 @@ use super::dispatch::{Answered, answered as said};
 use super::schema::{Kind, known, number};
 use super::sender::{PREPARED, PreparedKey, REJECTED, SENT, free_payloads};
 use super::stages::exists;
-use super::{Journal, JournalError, milliseconds, moment};
+use super::{Journal, JournalError, at_most, milliseconds, moment};
 use message::MessageId;
 
 /// A time that never comes.
@@ -69,7 +69,7 @@ impl Journal {
                  ORDER BY due LIMIT ?3",
             )?;
             let rows = statement
-                .query_map(params![channel, milliseconds(now), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                .query_map(params![channel, milliseconds(now), at_most(limit)], |row| {
                     let id: String = row.get(0)?;
                     let key = PreparedKey { id: MessageId::from_peer(&id), digest: row.get(1)? };
                     Ok((key, row.get(2)?, moment(row.get(3)?), row.get::<_, i64>(4)?))

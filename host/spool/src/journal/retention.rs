@@ -7,7 +7,7 @@ use message::locked;
 use rusqlite::{Connection, params};
 
 use super::counts::{ReceivedKey, fold_received, fold_sent, fold_uncounted};
-use super::{Journal, JournalError, milliseconds};
+use super::{Journal, JournalError, at_most, milliseconds};
 
 /// Messages that one call adds to the totals at most, of each table: one may have hundreds of sites, and nothing is
 /// committed meanwhile.
@@ -16,7 +16,7 @@ const FOLDS: usize = 50;
 /// The position of the walk in each table: the last key seen.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
-    received: Option<(i64, String, i64, Vec<u8>)>,
+    received: Option<ReceivedKey>,
     rejected: Option<(i64, String, Vec<u8>, String)>,
     outgoing: Option<(i64, String, Vec<u8>)>,
     received_count: Option<ReceivedKey>,
@@ -34,8 +34,9 @@ pub struct Expired {
 }
 
 impl Journal {
-    /// Reads up to `step` rows of each table and deletes those committed before `before`, at most 50 that are added
-    /// to the totals. Called regularly with a small step (500), so that it never delays a commit. Deferred, prepared and retained messages stay.
+    /// Reads up to `step` rows of each table and deletes those committed before `before`, at most 50 that are added to the
+    /// totals. Called regularly with a small step (500), so that it never delays a commit. Deferred, prepared and retained
+    /// messages stay.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -57,10 +58,12 @@ impl Journal {
     }
 }
 
-fn count(expired: &mut Expired, seen: usize, ended: bool, deleted: usize) {
-    expired.seen += seen;
+/// Notes that these rows of a table were looked at, and where its walk goes on.
+fn note<K>(cursor: &mut Option<K>, rows: Vec<(K, bool)>, (ended, deleted): (bool, usize), expired: &mut Expired) {
+    expired.seen += rows.len();
     expired.deleted += deleted;
     expired.round &= ended;
+    *cursor = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
 }
 
 /// Leaves what follows the last of [`FOLDS`] old rows to the next call; whether the walk reached the end of its table.
@@ -76,6 +79,28 @@ fn only_some<K>(rows: &mut Vec<(K, bool)>, step: usize) -> bool {
     }
 }
 
+/// The next rows of a table with this key, in its order, each with whether it has expired; whether they are its last.
+/// `columns`: the key and the condition; `?5` is the time before which a row has expired.
+fn next_received(
+    db: &Connection,
+    columns: &str,
+    cursor: &mut Option<ReceivedKey>,
+    (before, step): (i64, usize),
+) -> rusqlite::Result<(Vec<(ReceivedKey, bool)>, bool)> {
+    let (channel, id, signer, digest) = cursor.take().unwrap_or((i64::MIN, String::new(), 0, Vec::new()));
+    let mut rows = db
+        .prepare_cached(&format!(
+            "SELECT {columns} WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4)
+             ORDER BY channel, id, signer, digest LIMIT ?6"
+        ))?
+        .query_map(params![channel, id, signer, digest, before, at_most(step)], |row| {
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get(4)?))
+        })?
+        .collect::<rusqlite::Result<Vec<(ReceivedKey, bool)>>>()?;
+    let ended = only_some(&mut rows, step);
+    Ok((rows, ended))
+}
+
 fn expire_received(
     db: &Connection,
     cursors: &mut Cursors,
@@ -83,17 +108,8 @@ fn expire_received(
     step: usize,
     expired: &mut Expired,
 ) -> rusqlite::Result<()> {
-    let (channel, id, signer, digest) = cursors.received.take().unwrap_or((i64::MIN, String::new(), 0, Vec::new()));
-    let mut statement = db.prepare_cached(
-        "SELECT channel, id, signer, digest, committed < ?5 AND disposition <> 2 FROM received
-         WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4) ORDER BY channel, id, signer, digest LIMIT ?6",
-    )?;
-    let mut rows = statement
-        .query_map(params![channel, id, signer, digest, before, limit(step)], |row| {
-            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
-        })?
-        .collect::<rusqlite::Result<Vec<((i64, String, i64, Vec<u8>), bool)>>>()?;
-    let ended = only_some(&mut rows, step);
+    const COLUMNS: &str = "channel, id, signer, digest, committed < ?5 AND disposition <> 2 FROM received";
+    let (rows, ended) = next_received(db, COLUMNS, &mut cursors.received, (before, step))?;
     let mut deleted = 0;
     for (key @ (channel, id, signer, digest), _) in rows.iter().filter(|(_, old)| *old) {
         fold_uncounted(db, key)?;
@@ -101,8 +117,7 @@ fn expire_received(
             .prepare_cached("DELETE FROM received WHERE channel = ?1 AND id = ?2 AND signer = ?3 AND digest = ?4")?
             .execute(params![channel, id, signer, digest])?;
     }
-    count(expired, rows.len(), ended, deleted);
-    cursors.received = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    note(&mut cursors.received, rows, (ended, deleted), expired);
     Ok(())
 }
 
@@ -114,27 +129,16 @@ fn expire_received_counts(
     step: usize,
     expired: &mut Expired,
 ) -> rusqlite::Result<()> {
-    let (channel, id, signer, digest) =
-        cursors.received_count.take().unwrap_or((i64::MIN, String::new(), 0, Vec::new()));
-    let mut statement = db.prepare_cached(
-        "SELECT channel, id, signer, digest, decided < ?5 AND NOT EXISTS (SELECT 1 FROM received r
-            WHERE r.channel = c.channel AND r.id = c.id AND r.signer = c.signer AND r.digest = c.digest)
-         FROM received_count c WHERE (channel, id, signer, digest) > (?1, ?2, ?3, ?4)
-         ORDER BY channel, id, signer, digest LIMIT ?6",
-    )?;
-    let mut rows = statement
-        .query_map(params![channel, id, signer, digest, before, limit(step)], |row| {
-            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
-        })?
-        .collect::<rusqlite::Result<Vec<(ReceivedKey, bool)>>>()?;
-    let ended = only_some(&mut rows, step);
+    const COLUMNS: &str = "channel, id, signer, digest, decided < ?5 AND NOT EXISTS (SELECT 1 FROM received r
+        WHERE r.channel = c.channel AND r.id = c.id AND r.signer = c.signer AND r.digest = c.digest)
+        FROM received_count c";
+    let (rows, ended) = next_received(db, COLUMNS, &mut cursors.received_count, (before, step))?;
     let mut deleted = 0;
     for (key, _) in rows.iter().filter(|(_, old)| *old) {
         fold_received(db, key)?;
         deleted += 1;
     }
-    count(expired, rows.len(), ended, deleted);
-    cursors.received_count = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    note(&mut cursors.received_count, rows, (ended, deleted), expired);
     Ok(())
 }
 
@@ -152,7 +156,7 @@ fn expire_rejected(
          WHERE (channel, id, digest, reason) > (?1, ?2, ?3, ?4) ORDER BY channel, id, digest, reason LIMIT ?6",
     )?;
     let rows = statement
-        .query_map(params![channel, id, digest, reason, before, limit(step)], |row| {
+        .query_map(params![channel, id, digest, reason, before, at_most(step)], |row| {
             Ok(((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?), row.get::<_, bool>(4)?))
         })?
         .collect::<rusqlite::Result<Vec<((i64, String, Vec<u8>, String), bool)>>>()?;
@@ -162,8 +166,8 @@ fn expire_rejected(
             .prepare_cached("DELETE FROM rejected WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND reason = ?4")?
             .execute(params![channel, id, digest, reason])?;
     }
-    count(expired, rows.len(), rows.len() < step, deleted);
-    cursors.rejected = if rows.len() < step { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    let ended = rows.len() < step;
+    note(&mut cursors.rejected, rows, (ended, deleted), expired);
     Ok(())
 }
 
@@ -181,7 +185,7 @@ fn expire_outgoing(
          FROM outgoing o WHERE (channel, id, digest) > (?1, ?2, ?3) ORDER BY channel, id, digest LIMIT ?5",
     )?;
     let mut rows = statement
-        .query_map(params![channel, id, digest, before, limit(step)], |row| {
+        .query_map(params![channel, id, digest, before, at_most(step)], |row| {
             Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<_, bool>(3)?))
         })?
         .collect::<rusqlite::Result<Vec<((i64, String, Vec<u8>), bool)>>>()?;
@@ -195,8 +199,7 @@ fn expire_outgoing(
         super::dispatch::forget(db, *channel, id, digest)?;
         super::released::forget(db, *channel, id, digest)?;
     }
-    count(expired, rows.len(), ended, deleted);
-    cursors.outgoing = if ended { None } else { rows.into_iter().next_back().map(|(key, _)| key) };
+    note(&mut cursors.outgoing, rows, (ended, deleted), expired);
     Ok(())
 }
 
@@ -207,11 +210,7 @@ fn expire_oldest(db: &Connection, before: i64, step: usize) -> rusqlite::Result<
         let sql = format!(
             "DELETE FROM {table} WHERE at < ?1 AND number IN (SELECT number FROM {table} ORDER BY number LIMIT ?2)"
         );
-        db.prepare_cached(&sql)?.execute(params![before, limit(step)])?;
+        db.prepare_cached(&sql)?.execute(params![before, at_most(step)])?;
     }
     Ok(())
-}
-
-fn limit(step: usize) -> i64 {
-    i64::try_from(step).unwrap_or(i64::MAX)
 }

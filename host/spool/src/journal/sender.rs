@@ -14,7 +14,7 @@ use super::counts::{self, SentCount};
 use super::dispatch::{self, Dispatch};
 use super::retained;
 use super::schema::{Kind, known, number, optional_number, text};
-use super::{Journal, JournalError, milliseconds};
+use super::{Journal, JournalError, json, milliseconds};
 use message::{Fate, MessageId, Output};
 
 pub(super) const PREPARED: i64 = 1;
@@ -297,7 +297,7 @@ fn save(db: &Connection, channel: i64, prepared: &Prepared) -> rusqlite::Result<
             part: output.part,
         });
     }
-    let outputs = serde_json::to_string(&outputs).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    let outputs = json(&outputs)?;
     free_payloads(db, channel, &prepared.key)?;
     db.prepare_cached(
         "INSERT OR REPLACE INTO outgoing (channel, id, element, digest, state, outputs, payloads, attempts, prepared,

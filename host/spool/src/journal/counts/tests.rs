@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::{Dispatch, Disposition, Facts, Key, Output, Prepared, Proof, Sent};
+use super::totals::{ALL_TOTALS, MOST_OTHERS, MOST_TOTALS, OTHER_SITES};
 use super::*;
 use message::acknowledgement::{Acknowledgement, ContentDigest, Sequence};
 use message::{Code, content_digest};

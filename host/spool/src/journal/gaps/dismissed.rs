@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Gap, Omitted, Stream, of_channel, watching};
 use crate::journal::schema::{Kind, known};
 use crate::journal::stages::exists;
-use crate::journal::{Journal, JournalError, integer, milliseconds, moment};
+use crate::journal::{Journal, JournalError, at_most, integer, milliseconds, moment};
 use message::acknowledgement::Sequence;
 
 /// A gap that was dismissed.
@@ -93,7 +93,7 @@ impl Journal {
                 "SELECT n.text, g.stream, g.first, g.last, g.messages, g.since, g.at FROM dismissed_gap g
                  JOIN name n ON n.number = g.signer WHERE g.channel = ?1 AND NOT g.logged LIMIT ?2",
             )?
-            .query_map(params![channel, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            .query_map(params![channel, at_most(limit)], |row| {
                 let (first, last): (i64, i64) = (row.get(2)?, row.get(3)?);
                 Ok(Dismissed {
                     signer: row.get(0)?,
