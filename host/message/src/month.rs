@@ -20,15 +20,9 @@ impl Month {
     /// The month of this moment; the first one before 1970.
     #[must_use]
     pub fn of(at: SystemTime) -> Self {
-        let days = at.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs() / 86_400);
-        // Years that begin with March have their leap day at the end; an era has 400 of them.
-        let days = u32::try_from(days).unwrap_or(u32::MAX / 2) + 719_468;
-        let (era, day) = (days / 146_097, days % 146_097);
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let from_march = (5 * day + 2) / 153;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        Self { year: (era * 400 + year + u32::from(month <= 2)).min(9999), month }
+        let at = jiff::Timestamp::try_from(at.max(UNIX_EPOCH)).unwrap_or(jiff::Timestamp::MAX);
+        let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        Self { year: date.year().unsigned_abs().into(), month: date.month().unsigned_abs().into() }
     }
 
     /// The month before.
