@@ -51,7 +51,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::disk::Modes;
 use super::{SpoolError, SpoolLock, names};
@@ -171,6 +171,12 @@ impl Outgoing {
     /// [`SpoolError::Io`] if a directory cannot be read.
     pub fn waiting(&self) -> Result<Waiting, SpoolError> {
         scan::waiting(self.scan()?)
+    }
+
+    /// When an element was written, if it is there.
+    #[must_use]
+    pub fn written(&self, name: &ElementName) -> Option<SystemTime> {
+        self.inner.place(name).symlink_metadata().and_then(|facts| facts.modified()).ok()
     }
 
     /// Its directory.

@@ -233,6 +233,23 @@ impl Queue {
         }
     }
 
+    /// How many elements there are, and when the first of them was written.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub fn depth(&self) -> Result<(usize, Option<SystemTime>), SpoolError> {
+        let first = self.elements()?.next().transpose()?;
+        Ok((self.count()?, first.and_then(|element| self.written(&element))))
+    }
+
+    /// When an element was written, if it is there.
+    #[must_use]
+    pub fn written(&self, element: &ElementPath) -> Option<SystemTime> {
+        let directory = self.element(element);
+        let facts = directory.join("body").symlink_metadata().or_else(|_| directory.symlink_metadata());
+        facts.and_then(|facts| facts.modified()).ok()
+    }
+
     /// The path of an element on disk.
     #[must_use]
     pub fn element(&self, element: &ElementPath) -> PathBuf {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueList, output};
-use super::{LISTED_FIELD, Place, chosen, field, open, say, since, storage, unacknowledged};
+use super::{LISTED_FIELD, Place, chosen, field, open, say, storage, unacknowledged};
 use crate::config::Config;
 use spool::{ElementPath, Foreign, Outgoing, Queue, SpoolError, Waiting};
 
@@ -94,13 +94,12 @@ pub(super) fn summary(config: &Config, place: &Place) -> Result<Summary, SpoolEr
     if let Some(format) = place.format {
         let outgoing = Outgoing::open(&place.path, format)?;
         let Waiting { count, first, foreign } = outgoing.waiting()?;
-        let oldest = first.and_then(|name| place.path.join(name.as_os_str()).symlink_metadata().ok()?.modified().ok());
+        let oldest = first.and_then(|name| outgoing.written(&name));
         return Ok(Summary { count, oldest, exists: true, foreign });
     }
     let Some(queue) = open(place, &storage(config, &place.channel))? else { return Ok(Summary::default()) };
-    let first = queue.elements()?.next().transpose()?;
-    let oldest = first.and_then(|element| since(&queue, &element));
-    Ok(Summary { count: queue.count()?, oldest, exists: true, foreign: Vec::new() })
+    let (count, oldest) = queue.depth()?;
+    Ok(Summary { count, oldest, exists: true, foreign: Vec::new() })
 }
 
 fn list_elements(config: &Config, place: &Place, as_json: bool) -> Result<(), SpoolError> {
@@ -135,7 +134,7 @@ pub(super) fn entry(queue: &Queue, element: &ElementPath) -> Entry {
     let read = |name| field(queue, element, name, LISTED_FIELD).map(|bytes| output::text(&bytes)).unwrap_or_default();
     Entry {
         element: element.to_string(),
-        since: since(queue, element),
+        since: queue.written(element),
         bytes: queue.element(element).join("body").symlink_metadata().ok().map(|facts| facts.len()),
         id: read("empaid"),
         signer: read("signer"),

@@ -27,7 +27,6 @@ pub(super) use arguments::{
 pub(super) use tests::{Site, enveloped, sealed};
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::CWD;
 
@@ -177,13 +176,6 @@ fn field(queue: &Queue, element: &ElementPath, name: &str, limit: u64) -> Option
 pub(super) fn read_file(path: &Path, limit: u64) -> std::io::Result<Option<Vec<u8>>> {
     let bytes = message::files::read_regular(CWD, path, limit)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
-}
-
-/// When an element was put where it is. Its fields are written once; its directory changes with every lock.
-fn since(queue: &Queue, element: &ElementPath) -> Option<SystemTime> {
-    let directory = queue.element(element);
-    let facts = directory.join("body").symlink_metadata().or_else(|_| directory.symlink_metadata());
-    facts.and_then(|facts| facts.modified()).ok()
 }
 
 /// The named elements, or all of the queue if none is named. Reports and counts wrong names.

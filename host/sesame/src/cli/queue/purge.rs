@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use super::super::{Aside, EXIT_DONE, EXIT_FAILED, QueuePurge, output};
-use super::{Place, aside, elements, open, say, since, storage};
+use super::{Place, aside, elements, open, say, storage};
 use crate::channel::JOURNAL;
 use crate::config::Config;
 use spool::journal::Journal;
@@ -26,7 +26,7 @@ pub(super) fn run(config: &Config, arguments: &QueuePurge) -> anyhow::Result<u8>
     if let Some(age) = arguments.older_than {
         let now = SystemTime::now();
         let old = |element: &ElementPath| {
-            since(&queue, element).is_some_and(|at| now.duration_since(at).is_ok_and(|since| since >= age))
+            queue.written(element).is_some_and(|at| now.duration_since(at).is_ok_and(|since| since >= age))
         };
         chosen.retain(old);
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueShow, output};
-use super::{Place, chosen, element_path, open, read_file, say, since, storage};
+use super::{Place, chosen, element_path, open, read_file, say, storage};
 use crate::config::Config;
 use message::Finding;
 use spool::Outgoing;
@@ -90,7 +90,7 @@ fn with_fields(config: &Config, place: &Place, text: &str) -> anyhow::Result<Opt
         return Ok(None);
     }
     let fields = queue.read(&element, LARGEST)?.fields;
-    Ok(Some(Found { place: place.clone(), element: element.to_string(), since: since(&queue, &element), path, fields }))
+    Ok(Some(Found { place: place.clone(), element: element.to_string(), since: queue.written(&element), path, fields }))
 }
 
 /// The lines that are shown of an element.

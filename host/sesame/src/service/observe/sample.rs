@@ -115,8 +115,7 @@ impl Target {
         let Some(settings) = self.config.senders.get(channel.name()) else { return };
         let outgoing = Outgoing::open(&settings.queue, settings.format).and_then(|queue| {
             let waiting = queue.waiting()?;
-            let oldest = waiting.first.and_then(|name| modified(&settings.queue.join(name.as_os_str())));
-            Ok((waiting.count, oldest))
+            Ok((waiting.count, waiting.first.and_then(|name| queue.written(&name))))
         });
         sample.add(channel, "outgoing", outgoing);
         sample.add(channel, "reject", depth(&settings.reject));
@@ -153,13 +152,7 @@ impl Sample {
 }
 
 fn depth(path: &Path) -> Result<(usize, Option<SystemTime>), SpoolError> {
-    let queue = Queue::open(path, Modes::default())?;
-    let first = queue.elements()?.next().transpose()?;
-    Ok((queue.count()?, first.and_then(|element| modified(&queue.element(&element)))))
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.symlink_metadata().and_then(|facts| facts.modified()).ok()
+    Queue::open(path, Modes::default())?.depth()
 }
 
 /// Reads a journal beside the program that writes it, without making it wait. The first time, the signers of earlier
