@@ -183,12 +183,17 @@ impl Meters {
 
     /// Something became of a message; a rejection has a code.
     pub(crate) fn fate(&self, fate: Fate, code: Option<Code>) {
+        self.fates_of(1, fate, code);
+    }
+
+    /// The same became of so many messages.
+    pub(crate) fn fates_of(&self, messages: usize, fate: Fate, code: Option<Code>) {
         let at = match code.filter(|_| fate == Fate::Rejected) {
             Some(code) => Code::ALL.iter().position(|known| *known == code).and_then(|at| self.codes.get(at)),
             None => Fate::ALL.iter().position(|known| *known == fate).and_then(|at| self.fates.get(at)),
         };
         if let Some(counter) = at {
-            counter.inc();
+            counter.add(messages as u64);
         }
     }
 

@@ -61,7 +61,7 @@ impl Report {
 
     pub(super) fn count_sent(&self, messages: usize) {
         self.sent.fetch_add(messages as u64, Ordering::Relaxed);
-        (0..messages).for_each(|_| self.meters.fate(Fate::Sent, None));
+        self.meters.fates_of(messages, Fate::Sent, None);
     }
 
     pub(super) fn count_rejected(&self, code: Code) {
