@@ -60,6 +60,18 @@ fn names(page: &str) -> BTreeSet<String> {
     page.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned())).collect()
 }
 
+/// Another program listens at this port.
+fn a_taken_port_stops_the_start(port: u16) {
+    let listen = format!("[observe]\nlisten = \"127.0.0.1:{port}\"\n");
+    let other = Site::of("other.example.org").with_sections(&listen).on(shared(Kind::RabbitMq), Way::Tls).sending(
+        "gpu",
+        "/queue/gpu",
+        "",
+    );
+    let taken = format!("127.0.0.1:{port} is in use by another program");
+    other.run(&["run"]).expect(1).says(&taken);
+}
+
 #[test]
 fn a_scrape_shows_what_became_of_real_messages_and_promtool_accepts_it() {
     let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
@@ -119,14 +131,7 @@ fn a_scrape_shows_what_became_of_real_messages_and_promtool_accepts_it() {
     let missing: Vec<&String> = known.difference(&shown).filter(|name| *name != "sesame_crl_expiry_seconds").collect();
     assert!(shown.is_subset(&known) && missing.is_empty(), "not shown: {missing:?}");
 
-    let listen = format!("[observe]\nlisten = \"127.0.0.1:{at_sender}\"\n");
-    let other = Site::of("other.example.org").with_sections(&listen).on(shared(Kind::RabbitMq), Way::Tls).sending(
-        "gpu",
-        "/queue/gpu",
-        "",
-    );
-    let taken = format!("127.0.0.1:{at_sender} is in use by another program");
-    other.run(&["run"]).expect(1).says(&taken);
+    a_taken_port_stops_the_start(at_sender);
     assert_eq!((sending.stop(), receiving.stop()), (0, 0));
 
     // The signer is not silent only because Sesame was started again.

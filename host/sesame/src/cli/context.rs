@@ -9,6 +9,7 @@ use crate::channel::{Channel, JOURNAL};
 use crate::config::{self, Config, Kind, Selection, Source};
 use crate::log::Level;
 use crate::service::{ChannelError, Daemon, Shared};
+use message::acknowledgement::Sequence;
 use message::cause;
 use settings::ConfigErrors;
 use spool::journal::{Journal, JournalError};
@@ -87,6 +88,11 @@ pub(super) fn journal_in(directory: &Path) -> Result<Option<Journal>, Unreadable
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unreadable(error)),
     }
+}
+
+/// The number of a message that was typed, or copied out of a table.
+pub(super) fn typed_sequence(text: &str) -> Option<Sequence> {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").parse().ok()
 }
 
 /// Says that a directory has no journal.

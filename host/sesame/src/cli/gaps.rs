@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Unreadable, journal_in, say, say_not_run, select};
+use super::context::{Unreadable, journal_in, say, say_not_run, select, typed_sequence};
 use super::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::JOURNAL;
 use crate::config::{Config, Kind};
@@ -159,8 +159,7 @@ enum Which<'a> {
 
 impl<'a> Which<'a> {
     fn read(text: &'a str) -> Self {
-        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        words.parse().map_or(Self::Named(text.trim()), Self::First)
+        typed_sequence(text).map_or(Self::Named(text.trim()), Self::First)
     }
 
     /// Whether a gap is chosen; `first` is `None` of those that are only counted.

@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::bail;
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::context::{journal_in, say, select};
+use super::context::{journal_in, say, select, typed_sequence};
 use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::channel::Channel;
 use crate::config::{Config, Kind};
@@ -113,8 +113,7 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     }
     let typed = arguments.id.trim();
     let id = MessageId::from_peer(typed);
-    // As it is copied out of a table.
-    let sequence: Option<Sequence> = typed.split_whitespace().collect::<Vec<_>>().join(" ").parse().ok();
+    let sequence = typed_sequence(typed);
     let channel = arguments.channel.as_deref();
     let journals = journals(config, channel);
     let mut found = Vec::new();
@@ -147,19 +146,7 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     numbered.retain(|one| channel.is_none_or(|channel| channel == one.channel));
     let waiting = waiting(config, channel, &id);
     if found.is_empty() && waiting.is_empty() && numbered.is_empty() {
-        if read.is_empty() {
-            bail!("there is no journal yet: Sesame has not run with {}", missing.join(", "));
-        }
-        let searched = read.join(", ");
-        if sequence.is_some() {
-            bail!(
-                "no journal knows number {typed}: the sending side knows which message it is, and the receiving side whether \
-                 it came (searched: {searched})"
-            );
-        }
-        bail!(
-            "no journal knows message {id}, or an element or file of that name, and no outgoing queue holds it (searched: {searched})"
-        );
+        return Err(nothing(typed, sequence.as_ref(), &read, &missing));
     }
     for one in &found {
         if arguments.json { output::json(&json_of(one)) } else { print(one) }
@@ -180,6 +167,24 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
         }
     }
     Ok(status)
+}
+
+/// No journal and no queue has what was typed. `read`: the journals that were searched; `missing`: where there is none.
+fn nothing(typed: &str, sequence: Option<&Sequence>, read: &[String], missing: &[String]) -> anyhow::Error {
+    if read.is_empty() {
+        return anyhow!("there is no journal yet: Sesame has not run with {}", missing.join(", "));
+    }
+    let searched = read.join(", ");
+    if sequence.is_some() {
+        return anyhow!(
+            "no journal knows number {typed}: the sending side knows which message it is, and the receiving side whether \
+             it came (searched: {searched})"
+        );
+    }
+    let id = MessageId::from_peer(typed);
+    anyhow!(
+        "no journal knows message {id}, or an element or file of that name, and no outgoing queue holds it (searched: {searched})"
+    )
 }
 
 /// The directories with the journals of the configuration, each once; their elements are relative to them.

@@ -21,7 +21,7 @@ use crate::sender::OLDEST_REPEAT;
 use crate::service::RETAINED;
 use message::MessageId;
 use message::acknowledgement::Sequence;
-use spool::journal::{Asked, Journal, Kept, KeptState, PreparedKey};
+use spool::journal::{Asked, Journal, JournalError, Kept, KeptState, PreparedKey};
 use spool::{Outgoing, RetainedElements};
 
 /// Their name among the queues.
@@ -77,28 +77,28 @@ pub(super) fn list(
         output::line(&format!("{channel} {NAME} ({})", place.display()));
     }
     let Some(journal) = journal else { return Ok(()) };
-    each_page(&journal, channel, |page| {
-        for kept in page {
+    let mut pages = Pages::default();
+    while let Some(page) = pages.next(&journal, channel)? {
+        for kept in &page {
             if arguments.json { output::json(&json_of(channel, kept)) } else { output::line(&line_of(kept)) }
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
-/// Calls `with` for each page of what is kept.
-fn each_page(
-    journal: &Journal,
-    channel: &str,
-    mut with: impl FnMut(&[Kept]) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut after: Option<PreparedKey> = None;
-    loop {
-        let page = journal.kept(channel, after.as_ref(), PAGE)?;
-        with(&page)?;
-        match page.into_iter().next_back() {
-            Some(last) => after = Some(last.key),
-            None => return Ok(()),
-        }
+/// Walks through what is kept.
+#[derive(Default)]
+struct Pages {
+    after: Option<PreparedKey>,
+}
+
+impl Pages {
+    /// The next page; `None` at the end.
+    fn next(&mut self, journal: &Journal, channel: &str) -> Result<Option<Vec<Kept>>, JournalError> {
+        let page = journal.kept(channel, self.after.as_ref(), PAGE)?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.key.clone());
+        Ok(Some(page))
     }
 }
 
@@ -236,16 +236,14 @@ impl<'a> Desk<'a> {
         if !which.ids.is_empty() {
             return Ok(());
         }
-        let mut after: Option<PreparedKey> = None;
-        loop {
-            let mut page = self.journal.kept(self.channel, after.as_ref(), PAGE)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.key.clone());
+        let mut pages = Pages::default();
+        while let Some(mut page) = pages.next(&self.journal, self.channel)? {
             if which.overdue {
                 page.retain(|kept| kept.state == KeptState::Overdue);
             }
             with(self, page)?;
         }
+        Ok(())
     }
 
     /// The kept messages with these ids or numbers. Reports what is not kept.
