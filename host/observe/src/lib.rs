@@ -25,6 +25,7 @@ mod address;
 mod connections;
 mod guard;
 mod instruments;
+pub mod overview;
 mod page;
 mod patience;
 mod routes;
