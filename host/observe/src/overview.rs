@@ -5,13 +5,13 @@
 //! of two overviews; they start at zero with the process.
 //!
 //! Times are milliseconds since 1970, durations milliseconds, sizes bytes. Texts come from messages and peers as they are:
-//! whoever shows them escapes them.
+//! who shows them escapes them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What runs, how it fares, and what is wrong.
+/// What runs, its state, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Overview {
