@@ -5,7 +5,7 @@
 //! of two overviews; they start at zero with the process.
 //!
 //! Times are milliseconds since 1970, durations milliseconds, sizes bytes. Texts come from messages and peers as they are:
-//! whoever shows them escapes them.
+//! who shows them escapes them.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub const SILENT_HOURS: u64 = 36;
 /// A disk with less room than so many times `min-free` is a trouble, before its channels pause.
 pub const ROOM_TIMES: u64 = 2;
 
-/// What runs, how it fares, and what is wrong.
+/// What runs, its state, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Overview {
