@@ -1,6 +1,5 @@
 //! Makes the page: reads every counter and puts it under its name.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use observe::{Distribution, Page, Value};
@@ -77,7 +76,7 @@ fn resident() -> Option<u64> {
 pub(super) fn channel(page: &mut Page, channel: &Channel, meters: &Meters, ready: bool) {
     let (name, direction) = (channel.name(), direction(channel));
     page.add(&family::READY, &[name, direction], flag(ready));
-    for (fate, code, count) in meters.fates().filter(|(fate, ..)| fate.is_of(channel.direction())) {
+    for (fate, code, count) in meters.fates(channel.direction()) {
         page.add(&family::MESSAGES, &[name, direction, fate.word(), code], Value::Whole(count));
     }
     for step in Step::of(channel.direction()) {
@@ -129,24 +128,16 @@ pub(super) fn plugins(page: &mut Page, channel: &Channel, pipeline: &Pipeline) {
 }
 
 /// The links to each broker, taken together.
-pub(super) fn brokers<'a>(page: &mut Page, links: impl Iterator<Item = (&'a str, LinkCounts)>) {
-    let mut brokers: BTreeMap<&str, LinkCounts> = BTreeMap::new();
-    for (broker, link) in links {
-        let all = brokers.entry(broker).or_default();
-        all.open += link.open;
-        all.opened += link.opened;
-        all.failed += link.failed;
-        all.lost += link.lost;
-        all.silent += link.silent;
-        all.blocked += link.blocked;
-    }
-    for (broker, counts) in brokers {
-        page.add(&family::BROKER_OPEN, &[broker], Value::Whole(counts.open));
-        page.add(&family::BROKER_OPENED, &[broker], Value::Whole(counts.opened));
-        page.add(&family::BROKER_FAILED, &[broker], Value::Whole(counts.failed));
-        page.add(&family::BROKER_LOST, &[broker], Value::Whole(counts.lost));
-        page.add(&family::BROKER_SILENT, &[broker], Value::Whole(counts.silent));
-        page.add(&family::BROKER_BLOCKED, &[broker], Value::Real(counts.blocked.as_secs_f64()));
+pub(super) fn brokers(page: &mut Page, links: &[(String, LinkCounts)]) {
+    for (broker, counts) in links {
+        let labels = [broker.as_str()];
+        page.add(&family::BROKER_CONNECTING, &labels, Value::Whole(counts.connecting));
+        page.add(&family::BROKER_OPEN, &labels, Value::Whole(counts.open));
+        page.add(&family::BROKER_OPENED, &labels, Value::Whole(counts.opened));
+        page.add(&family::BROKER_FAILED, &labels, Value::Whole(counts.failed));
+        page.add(&family::BROKER_LOST, &labels, Value::Whole(counts.lost));
+        page.add(&family::BROKER_SILENT, &labels, Value::Whole(counts.silent));
+        page.add(&family::BROKER_BLOCKED, &labels, Value::Real(counts.blocked.as_secs_f64()));
     }
 }
 

@@ -154,9 +154,7 @@ impl Source for Shown {
                 let (counted, active) = ((receiver.channel(), receiver.meters()), receiver.pipeline());
                 show_channel(&mut page, counted, &active.load(), receiver.out_of_service().is_none());
             }
-            let senders = view.senders.iter().map(|sender| sender.link_counts());
-            let receivers = view.receivers.iter().map(|receiver| receiver.link_counts());
-            collect::brokers(&mut page, senders.chain(receivers));
+            collect::brokers(&mut page, &view.registry.links());
             collect::certificates(&mut page, &view);
         }
         if let Some(sample) = self.sampler.last() {
