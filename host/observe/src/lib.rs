@@ -1,7 +1,8 @@
 //! A local HTTP listener that shows metrics and health, and the instruments that count.
 //!
-//! Start at [`Listener::bind`] and [`serve`]. What is shown comes from a [`Source`]: a [`Page`] of metrics, each value of a
-//! [`Family`], and whether the program is in service. [`Counter`], [`Level`] and [`Histogram`] count while messages pass.
+//! Start at [`Listener::bind`] and [`serve`]; [`occupant`] says who is at an address. What is shown comes from a [`Source`]:
+//! a [`Page`] of metrics, each value of a [`Family`], and whether the program is in service. [`Counter`], [`Level`] and
+//! [`Histogram`] count while messages pass.
 //!
 //! Not here: what is counted. This crate knows nothing of channels, brokers or plugins.
 //!
@@ -28,6 +29,7 @@ mod instruments;
 pub mod overview;
 mod page;
 mod patience;
+mod probe;
 mod routes;
 mod socket;
 #[cfg(test)]
@@ -37,5 +39,6 @@ pub use address::{Address, NoAddress};
 pub use connections::{Limits, serve};
 pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use page::{Family, Format, Kind, Page, Unit, Value};
+pub use probe::{Occupant, occupant};
 pub use routes::Source;
 pub use socket::{BindError, Listener};
