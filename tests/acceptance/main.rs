@@ -49,6 +49,7 @@ mod full_disk;
 mod gaps;
 mod hostile;
 mod languages;
+mod live;
 mod messages_cross;
 mod metrics;
 mod one_owner;

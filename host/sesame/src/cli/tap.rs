@@ -70,6 +70,7 @@ pub(super) fn run(config: &Config, arguments: &Tap) -> anyhow::Result<u8> {
         std::thread::spawn(move || follow(path, lines, &to));
     }
     drop(to);
+    say("sesame: watching; each message is shown as something becomes of it");
     let mut left = arguments.count;
     for one in heard {
         match one {
