@@ -12,26 +12,40 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
-use crate::{Address, Format, Page, guard};
+use crate::overview::Overview;
+use crate::{Address, Events, Format, Page, api, guard};
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
 /// How long a page is shown again before another is made.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// What a listener shows. Both functions may take a moment, but wait for no disk and no network.
+/// What a listener shows. All but `trace` may take a moment, but wait for no disk and no network.
 pub trait Source: Send + Sync + 'static {
     /// The metrics now.
     fn page(&self) -> Page;
+
+    /// What runs, how it fares, and what is wrong.
+    fn overview(&self) -> Overview;
+
+    /// What became of messages.
+    fn events(&self) -> &Arc<Events>;
+
+    /// What a message went through, by its id or the name of its element: each step as `sesame trace --json` prints it,
+    /// the oldest first; nothing where no journal knows it. Reads the disk.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    fn trace(&self, id: &str) -> Result<Vec<serde_json::Value>, String>;
 
     /// Why the program is not in service, one reason a line; none where it is.
     fn out_of_service(&self) -> Vec<String>;
 }
 
 /// A page as it was written last, and when. Locked while one is made, also where no one waits for it any more.
-type Last = Arc<Mutex<Option<(Instant, Bytes)>>>;
+pub(crate) type Last = Arc<Mutex<Option<(Instant, Bytes)>>>;
 
 /// What the handlers share.
 pub(crate) struct Shared {
@@ -39,12 +53,16 @@ pub(crate) struct Shared {
     pub(crate) source: Arc<dyn Source>,
     /// One for each format.
     pages: [Last; 2],
+    pub(crate) overview: Last,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) traces: Arc<Semaphore>,
     deadline: Duration,
 }
 
 impl Shared {
     pub(crate) fn new(address: Address, source: Arc<dyn Source>, deadline: Duration) -> Self {
-        Self { address, source, pages: Default::default(), deadline }
+        let (streams, traces) = (Arc::new(Semaphore::new(api::STREAMS)), Arc::new(Semaphore::new(api::TRACES)));
+        Self { address, source, pages: Default::default(), overview: Last::default(), streams, traces, deadline }
     }
 }
 
@@ -56,8 +74,12 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { answer(StatusCode::OK, PLAIN, "alive\n".to_owned()) }))
         .route("/ready", get(ready))
+        .route("/api/overview", get(api::overview))
+        .route("/api/events", get(api::events))
+        .route("/api/recent", get(api::recent))
+        .route("/api/trace", get(api::trace))
         .fallback(|| async {
-            answer(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /health and /ready\n".to_owned())
+            answer(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /health, /ready and /api/overview\n".to_owned())
         })
         .with_state(shared)
         .layer(check)
@@ -90,15 +112,24 @@ async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 async fn written(shared: &Arc<Shared>, format: Format) -> Option<Bytes> {
     let [open, text] = &shared.pages;
     let last = if format == Format::Text { text } else { open };
+    fresh(last, &shared.source, move |source| source.page().write(format).into()).await
+}
+
+/// What was made a moment ago, or is made now.
+pub(crate) async fn fresh(
+    last: &Last,
+    source: &Arc<dyn Source>,
+    make: impl FnOnce(&dyn Source) -> Vec<u8> + Send + 'static,
+) -> Option<Bytes> {
     let mut last = Arc::clone(last).lock_owned().await;
     if let Some((at, page)) = &*last
         && at.elapsed() < FRESH
     {
         return Some(page.clone());
     }
-    let source = Arc::clone(&shared.source);
+    let source = Arc::clone(source);
     let made = tokio::task::spawn_blocking(move || {
-        let page = Bytes::from(source.page().write(format));
+        let page = Bytes::from(make(&*source));
         *last = Some((Instant::now(), page.clone()));
         page
     });
@@ -114,7 +145,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = [
