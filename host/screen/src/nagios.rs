@@ -10,7 +10,7 @@
 use std::fmt::Write as _;
 
 use message::text::escaped;
-use observe::overview::{Channel, Overview, Severity};
+use observe::overview::{CERTIFICATE_DAYS, Channel, Direction, Overview, QUEUE_HOURS, Severity};
 
 use crate::words::{arrived, main_queue, rejected, section};
 
@@ -135,7 +135,8 @@ fn figures(overview: &Overview) -> Vec<String> {
     if let Some(first) =
         overview.expiries.iter().filter(|expiry| expiry.purpose != "crl").map(|expiry| expiry.ends).min()
     {
-        figures.push(format!("'certificate'={}s", signed_seconds(first, overview.at)));
+        let soon = CERTIFICATE_DAYS * 86_400;
+        figures.push(format!("'certificate'={}s;{soon}:;0:", signed_seconds(first, overview.at)));
     }
     for broker in &overview.brokers {
         figures.push(format!("{}={};;;0", label(&["broker", &broker.name, "sessions"]), broker.sessions));
@@ -160,7 +161,12 @@ fn of_channel(channel: &Channel, now: u64) -> Vec<String> {
     if let Some(queue) = main_queue(channel) {
         let oldest = queue.oldest.filter(|_| queue.messages > 0).map_or(0, |oldest| now.saturating_sub(oldest) / 1000);
         figures.push(format!("{}={};;;0", named(&queue.name), queue.messages));
-        figures.push(format!("{}={oldest}s;;;0", named("oldest")));
+        // What a consumer leaves in `incoming` is its own affair.
+        let limit = match channel.direction {
+            Direction::Send => (QUEUE_HOURS * 3600).to_string(),
+            Direction::Receive => String::new(),
+        };
+        figures.push(format!("{}={oldest}s;{limit};;0", named("oldest")));
     }
     if let Some(acknowledgements) = &channel.acknowledgements {
         figures.push(format!("{}={};;;0", named("overdue"), acknowledgements.overdue));
@@ -187,9 +193,9 @@ mod tests {
         assert_eq!((answer.state, answer.state.exit_status()), (State::Ok, 0));
         let (text, figures) = answer.line.split_once(" | ").unwrap();
         assert_eq!(text, "SESAME OK - 2 channels, 19 passed, 3 waiting");
-        let expected = "'warnings'=0;0;;0 'criticals'=0;;0;0 'uptime'=273600s;;;0 'certificate'=3456000s 'broker.egi.sessions'=2;;;0 \
+        let expected = "'warnings'=0;0;;0 'criticals'=0;;0;0 'uptime'=273600s;;;0 'certificate'=3456000s;2592000:;0: 'broker.egi.sessions'=2;;;0 \
             'send.cpu.passed'=12c 'send.cpu.rejected'=1c 'send.cpu.in-flight'=2;;;0 'send.cpu.outgoing'=3;;;0 \
-            'send.cpu.oldest'=182s;;;0 'send.cpu.overdue'=0;;;0 'receive.central.passed'=7c 'receive.central.rejected'=0c \
+            'send.cpu.oldest'=182s;3600;;0 'send.cpu.overdue'=0;;;0 'receive.central.passed'=7c 'receive.central.rejected'=0c \
             'receive.central.in-flight'=0;;;0 'receive.central.incoming'=0;;;0 'receive.central.oldest'=0s;;;0 \
             'free./var/spool/apel'=42949672960B;;1073741824:;0";
         assert_eq!(figures, expected);

@@ -1,6 +1,6 @@
 //! One screen of text: what runs, how it fares, what is wrong and what to do.
 
-use observe::overview::{Acknowledgements, Channel, Overview, Plugin};
+use observe::overview::{Acknowledgements, CERTIFICATE_DAYS, Channel, Overview, Plugin};
 use terminal::{Line, Style, Table};
 
 use crate::History;
@@ -10,8 +10,8 @@ use crate::words::{
 
 /// The most certificates and lists that are shown, those that end first.
 const MOST_EXPIRIES: usize = 5;
-/// Certificates that end within so many milliseconds stand out: 30 days.
-const SOON: u64 = 30 * 86_400_000;
+/// Certificates that end within so many milliseconds stand out.
+const SOON: u64 = CERTIFICATE_DAYS * 86_400_000;
 
 /// The lines of the screen; `history` holds the rates, as far as they are known.
 #[must_use]
@@ -199,7 +199,7 @@ egi     2         3       1     0       0
 
 CERTIFICATE OR CRL  ENDS        FILE
 recipient           in 40d      /etc/sesame/recipient.pem
-credential          in 100d     /etc/sesame/credential.pem
+own                 in 100d     /etc/sesame/own.pem
 ";
         let shown = text(&well());
         let squeezed = |text: &str| {
@@ -246,7 +246,7 @@ credential          in 100d     /etc/sesame/credential.pem
         overview.expiries.iter_mut().for_each(|expiry| expiry.ends = NOW - 60_000);
         overview.troubles = vec![trouble(Severity::Warning, "\u{1b}]0;x\u{7}", "a\nb\u{202e}")];
         let shown = text(&overview);
-        assert!(shown.contains("credential          1m ago"), "{shown}");
+        assert!(shown.contains("own                 1m ago"), "{shown}");
         assert!(shown.contains("\\u001b]0;x\\u0007: a\\u000ab\\u202e"), "{shown}");
         assert!(!shown.chars().any(|c| c != '\n' && message::text::is_unsafe(c)));
     }

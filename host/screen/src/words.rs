@@ -145,8 +145,17 @@ pub(crate) fn bytes(number: u64) -> String {
     if value < 9.95 && unit != "B" { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
+/// Whether channels run and nothing is wrong.
+#[must_use]
+pub fn is_well(overview: &Overview) -> bool {
+    !overview.channels.is_empty() && overview.troubles.is_empty()
+}
+
 /// The state of everything, in a few words.
 pub(crate) fn overall(overview: &Overview) -> (String, Style) {
+    if overview.channels.is_empty() && overview.troubles.is_empty() {
+        return ("no channel runs".to_owned(), Style::Bad);
+    }
     let number = |severity| overview.troubles.iter().filter(|trouble| trouble.severity == severity).count();
     let (critical, warnings) = (number(Severity::Critical), number(Severity::Warning));
     let warned = terminal::count(warnings, "warning");
@@ -229,7 +238,7 @@ pub(crate) mod tests {
             looked_at: Some(ago(1)),
             channels: vec![sender(), receiver()],
             brokers: vec![Broker { name: "egi".to_owned(), sessions: 2, opened: 3, lost: 1, ..Broker::default() }],
-            expiries: vec![expiry("credential", 100), expiry("recipient", 40)],
+            expiries: vec![expiry("own", 100), expiry("recipient", 40)],
             places: vec![Place {
                 directory: "/var/spool/apel".to_owned(),
                 journal: 5 << 20,
