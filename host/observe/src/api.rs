@@ -18,14 +18,10 @@ use tokio::time::timeout;
 
 use crate::events::Listening;
 use crate::overview::Event;
-use crate::routes::{PLAIN, Shared, answer, fresh};
+use crate::shared::{PLAIN, STREAMS, Shared, answer, fresh};
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
-/// Streams of one listener at a time.
-pub(crate) const STREAMS: usize = 8;
-/// Traces of one listener at a time, each of which reads journals.
-pub(crate) const TRACES: usize = 2;
 /// After so long without an event a stream has an empty line, so that both sides notice when the other is gone.
 const EMPTY_LINE: Duration = Duration::from_secs(15);
 /// Events that wait are sent together up to this size, in bytes.

@@ -18,7 +18,8 @@ use tower_service::Service as _;
 
 use crate::api::Busy;
 use crate::patience::Patient;
-use crate::routes::{Shared, Source, router};
+use crate::routes::router;
+use crate::shared::{Shared, Source};
 use crate::socket::{Listener, Socket};
 
 /// How long to wait when the system gives no more connections, for instance for lack of file descriptors.

@@ -36,6 +36,7 @@ pub mod overview;
 mod page;
 mod patience;
 mod routes;
+mod shared;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -45,5 +46,5 @@ pub use connections::{Limits, serve};
 pub use events::{Events, Listening};
 pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use page::{Family, Format, Kind, Page, Unit, Value};
-pub use routes::Source;
+pub use shared::Source;
 pub use socket::{BindError, Listener};

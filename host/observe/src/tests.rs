@@ -344,7 +344,7 @@ async fn a_stream_that_is_never_read_is_cut_and_delays_no_event() {
 async fn there_are_only_so_many_streams() {
     let running = Running::start(Shown::default(), Limits::default());
     let mut streams = Vec::new();
-    for _ in 0..api::STREAMS {
+    for _ in 0..shared::STREAMS {
         streams.push(running.listen().await);
     }
     let refused = running.get("/api/events", "").await;

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use message::daily::due;
 use message::locked;
+use observe::Events;
 
 use super::{Channel, Meters, SetupError};
 use crate::config;
@@ -60,6 +61,7 @@ pub struct Registry {
     recipients: Mutex<Vec<Arc<RecipientSource>>>,
     spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
     meters: Mutex<HashMap<Channel, Arc<Meters>>>,
+    events: Arc<Events>,
 }
 
 /// The settings of the trust module for a `[trust]` section.
@@ -86,6 +88,7 @@ impl Registry {
             recipients: Mutex::default(),
             spools: Mutex::default(),
             meters: Mutex::default(),
+            events: Arc::default(),
         }
     }
 
@@ -187,7 +190,14 @@ impl Registry {
     /// What is counted of a channel, also over reloads.
     #[must_use]
     pub fn meters(&self, channel: &Channel) -> Arc<Meters> {
-        Arc::clone(locked(&self.meters).entry(channel.clone()).or_default())
+        let new = || Arc::new(Meters::new(Arc::clone(&self.events)));
+        Arc::clone(locked(&self.meters).entry(channel.clone()).or_insert_with(new))
+    }
+
+    /// What became of the messages of all channels.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     /// The spools that are open.

@@ -30,7 +30,7 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool, Waits, log_pause};
+use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, Waits, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
@@ -192,7 +192,7 @@ impl Receiver {
 
     /// Why no message is received now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
-        let no_session = || (!self.session.is_open()).then(|| "no session with the broker".to_owned());
+        let no_session = || (!self.session.is_open()).then(|| NO_SESSION.to_owned());
         self.pipeline.out_of_service().or_else(no_session)
     }
 
@@ -210,8 +210,8 @@ impl Receiver {
     /// What a message is judged by now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let now = snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load());
-        Snapshot { meters: Arc::clone(&self.meters), ..now }
+        let pipeline = (&*self.pipeline.load(), &self.meters);
+        snapshot(&self.channel, &self.settings, &self.identity, &self.lists, pipeline)
     }
 
     /// Receives until a stop is asked for. Outages of broker and disk are waited out.
@@ -303,14 +303,14 @@ impl Receiver {
     }
 }
 
-/// What messages of a channel are judged by, from the current state of its sources.
+/// What messages of a channel are judged by, from the current state of its sources; `meters` count them.
 #[must_use]
 pub fn snapshot(
     channel: &Channel,
     settings: &Arc<config::Receiver>,
     identity: &Identity,
     lists: &SignerListsSource,
-    pipeline: &Arc<Pipeline>,
+    (pipeline, meters): (&Arc<Pipeline>, &Arc<Meters>),
 ) -> Snapshot {
     let credential = identity.credential.current();
     let policy = OpenPolicy {
@@ -329,7 +329,7 @@ pub fn snapshot(
         pipeline: Arc::clone(pipeline),
         policy,
         held: Arc::default(),
-        meters: Arc::default(),
+        meters: Arc::clone(meters),
     }
 }
 

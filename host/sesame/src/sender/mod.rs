@@ -52,7 +52,7 @@ pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
-use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool, Waits};
+use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::cause::chain;
@@ -316,7 +316,7 @@ impl Sender {
 
     /// Why no message is sent now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
-        let connecting = || self.link.is_connecting().then(|| "no session with the broker".to_owned());
+        let connecting = || self.link.is_connecting().then(|| NO_SESSION.to_owned());
         self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting)
     }
 

@@ -32,6 +32,7 @@ mod pipelines;
 mod signals;
 mod status;
 mod systemd;
+mod trace;
 
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
@@ -42,6 +43,9 @@ pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
+pub(crate) use trace::{
+    FoundBy, Located, Numbered, SentFacts, Traced, Unreadable, journal_in, of_number, typed_sequence,
+};
 
 /// The directory of sent messages that are kept until they are acknowledged, in the state directory.
 pub(crate) const RETAINED: &str = "retained";
