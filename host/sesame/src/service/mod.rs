@@ -249,7 +249,7 @@ impl Daemon {
 fn link(config: &Config, broker: &str, channel: (&Credential, &Trust), shared: &Shared) -> Result<Link, SetupError> {
     let section = config.brokers.get(broker).ok_or_else(|| SetupError::NoBroker(broker.to_owned()))?;
     let identity = shared.registry.identity(config.credential_at(broker, channel.0), channel.1)?;
-    Ok(Link::new(section, &identity, shared.registry.memory())?)
+    Ok(Link::counted(section, &identity, shared.registry.memory(), shared.registry.counters(broker))?)
 }
 
 fn no_channel(channel: &Channel) -> SetupError {
