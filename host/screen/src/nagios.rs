@@ -110,7 +110,7 @@ fn text(overview: &Overview) -> String {
 
 /// Text that ends neither the line nor what comes before the performance data.
 fn safe(text: &str) -> String {
-    let text = escaped(text).replace('|', "/");
+    let text = escaped(&text.trim().replace('\n', "; ")).replace('|', "/");
     match text.char_indices().find(|(at, c)| at + c.len_utf8() > LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
@@ -231,7 +231,7 @@ mod tests {
         overview.troubles = vec![trouble(Severity::Warning, "a|b", "c\nd\u{1b}[2J")];
         overview.places.iter_mut().for_each(|place| place.directory = "/a' =|\n".to_owned());
         let line = answer(&overview).line;
-        assert!(line.starts_with("SESAME WARNING - a/b: c\\nd\\u{1b}[2J; "), "{line}");
+        assert!(line.starts_with("SESAME WARNING - a/b: c; d\\u{1b}[2J; "), "{line}");
         assert_eq!((line.matches('|').count(), line.lines().count()), (1, 1), "{line}");
         assert!(line.contains("'free./a_ __\\n'="), "{line}");
         overview.troubles = vec![trouble(Severity::Warning, "a", &"ß".repeat(5000))];

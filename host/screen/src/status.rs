@@ -1,4 +1,4 @@
-//! One screen of text: what runs, how it fares, what is wrong and what to do.
+//! One screen of text: what runs, its state, what is wrong and what to do.
 
 use observe::overview::{Acknowledgements, CERTIFICATE_DAYS, Channel, Overview, Plugin};
 use terminal::{Line, Style, Table};
@@ -137,10 +137,10 @@ fn is_well(plugin: &Plugin) -> bool {
 }
 
 fn brokers(overview: &Overview) -> Vec<Line> {
-    let mut table = Table::new(&["BROKER", "SESSIONS", "OPENED", "LOST", "SILENT", "NOT REACHED"]);
+    let mut table = Table::new(&["BROKER", "SESSIONS", "CONNECTING", "OPENED", "LOST", "SILENT", "NOT REACHED"]);
     for broker in &overview.brokers {
-        let counts = [broker.opened, broker.lost, broker.silent, broker.failed];
-        let sessions = (if broker.sessions > 0 { Style::Good } else { Style::Doubtful }, broker.sessions.to_string());
+        let counts = [broker.connecting, broker.opened, broker.lost, broker.silent, broker.failed];
+        let sessions = (if broker.connecting > 0 { Style::Bad } else { Style::Plain }, broker.sessions.to_string());
         let counts = counts.map(|number| (Style::Plain, number.to_string()));
         table.styled([(Style::Plain, broker.name.clone()), sessions].into_iter().chain(counts));
     }
@@ -194,8 +194,8 @@ receive.central  ready  5.0/s  7 stored  0         0          egi     incoming 0
 ACKNOWLEDGEMENTS  AWAITED  OVERDUE  OWED  MISSING
 send.cpu          4 (1m)   0        0     0
 
-BROKER  SESSIONS  OPENED  LOST  SILENT  NOT REACHED
-egi     2         3       1     0       0
+BROKER  SESSIONS  CONNECTING  OPENED  LOST  SILENT  NOT REACHED
+egi     2         0           3       1     0       0
 
 CERTIFICATE OR CRL  ENDS        FILE
 recipient           in 40d      /etc/sesame/recipient.pem

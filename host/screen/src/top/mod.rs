@@ -1,4 +1,4 @@
-//! The picture in a terminal: what [`run`] shows until it is told to quit.
+//! The picture in a terminal: what [`run`] shows until the user or a signal ends it.
 //!
 //! [`Model`] holds what is shown and takes keys; `draw` makes cells of it, and looks at nothing else. `run` owns the
 //! terminal: it puts it back at every end. Sesame is asked on a thread of its own, so that keys are answered while it is

@@ -26,13 +26,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, theme: Theme, picture: &Pi
     let queues: Vec<String> =
         channel.queues.iter().map(|queue| format!("{} {}", queue.name, depth(queue, now))).collect();
     lines.push(fact(theme, "queues", &queues.join("  ")));
-    if !channel.rejections.is_empty() {
-        let codes: Vec<String> = channel
-            .rejections
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(code, count)| format!("{code} {count}"))
-            .collect();
+    let codes = channel.rejections.iter().filter(|(_, count)| **count > 0);
+    let codes: Vec<String> = codes.map(|(code, count)| format!("{code} {count}")).collect();
+    if !codes.is_empty() {
         lines.push(fact(theme, "rejected", &codes.join("  ")));
     }
     if channel.redeliveries > 0 {

@@ -90,9 +90,10 @@ fn plugins(theme: Theme, channel: &Channel) -> Span<'static> {
 }
 
 fn sessions(theme: Theme, broker: Option<&Broker>) -> Span<'static> {
-    match broker.map_or(0, |broker| broker.sessions) {
-        0 => theme.span(Style::Doubtful, " (no session)"),
-        _ => theme.span(Style::Good, " ●"),
+    match broker.map_or((0, 0), |broker| (broker.connecting, broker.sessions)) {
+        (1.., _) => theme.span(Style::Bad, " (cannot connect)"),
+        (0, 0) => theme.span(Style::Plain, " (no session)"),
+        (0, _) => theme.span(Style::Good, " ●"),
     }
 }
 

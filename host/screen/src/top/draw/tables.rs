@@ -141,9 +141,10 @@ pub(super) fn brokers(frame: &mut Frame<'_>, area: Rect, theme: Theme, picture: 
     let overview = &picture.overview;
     let mut rows: Vec<Cells> = Vec::new();
     for broker in &overview.brokers {
-        let state = match broker.sessions {
-            0 => (Style::Doubtful, "no session".to_owned()),
-            number => (Style::Good, terminal::count(usize::try_from(number).unwrap_or(usize::MAX), "session")),
+        let state = match (broker.connecting, broker.sessions) {
+            (1.., _) => (Style::Bad, "cannot connect".to_owned()),
+            (0, 0) => plain("no session"),
+            (0, number) => (Style::Good, terminal::count(usize::try_from(number).unwrap_or(usize::MAX), "session")),
         };
         let mut text = format!("opened {}, lost {}", broker.opened, broker.lost);
         text.push_str(&format!(", silent {}, not reached {}", broker.silent, broker.failed));
