@@ -26,6 +26,7 @@ mod report;
 mod run;
 mod send;
 mod status;
+mod tap;
 mod top;
 mod trace;
 
@@ -111,6 +112,8 @@ pub enum Command {
     Queue(queue::arguments::Queue),
     /// Create, build, test, inspect, list and remove plugins.
     Plugin(plugin::Plugin),
+    /// Show what becomes of messages as it happens, without their content.
+    Tap(tap::Tap),
     /// Show what happened to a message, step by step.
     Trace(trace::Trace),
     /// List messages that receivers lack, though later ones of the same signer came.
