@@ -63,6 +63,7 @@ mod reloads;
 mod reports;
 mod signed_plugins;
 mod stands_for_ssm;
+mod status_and_top;
 mod stock_plugins;
 mod stops_when_asked;
 mod survives_crashes;

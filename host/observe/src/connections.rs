@@ -61,7 +61,7 @@ struct Open {
 
 /// Answers requests until `stop`; then all connections are closed.
 pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, stop: impl Future<Output = ()>) {
-    let Listener { address, socket } = listener;
+    let Listener { address, socket, private } = listener;
     let router = router(Shared::new(address, source, limits.answer));
     let mut open: VecDeque<Open> = VecDeque::new();
     let mut tasks = JoinSet::new();
@@ -74,7 +74,7 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
                 open.retain(|one| !one.task.is_finished());
                 continue;
             }
-            stream = accept(&socket) => stream,
+            stream = accept(&socket, private) => stream,
         };
         let stream = match stream {
             Ok(stream) => stream,
@@ -101,11 +101,21 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-async fn accept(socket: &Socket) -> io::Result<Box<dyn Stream>> {
-    Ok(match socket {
-        Socket::Tcp(listener) => Box::new(listener.accept().await?.0),
-        Socket::Unix(listener, _) => Box::new(listener.accept().await?.0),
-    })
+/// The next connection. At a `private` socket those of other users than our own and root are closed.
+async fn accept(socket: &Socket, private: bool) -> io::Result<Box<dyn Stream>> {
+    match socket {
+        Socket::Tcp(listener) => Ok(Box::new(listener.accept().await?.0)),
+        Socket::Unix(listener, _) => loop {
+            let stream = listener.accept().await?.0;
+            if !private || is_permitted(stream.peer_cred()?.uid()) {
+                return Ok(Box::new(stream));
+            }
+        },
+    }
+}
+
+fn is_permitted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 /// Answers the requests of one connection.

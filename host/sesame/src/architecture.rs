@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 7] = [
     &["channel"],
     &["receiver", "sender"],
     &["service"],
-    &["demo"],
+    &["demo", "live"],
     &["cli"],
 ];
 /// Files of `src` that are no module of a layer.

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE};
+use super::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_NOT_RUNNING, EXIT_USAGE};
 
 /// Files that the page of the program names.
 const FILES: [(&str, &str); 5] = [
@@ -22,10 +22,11 @@ const FILES: [(&str, &str); 5] = [
     ("/var/log/sesame/plugins.log", "What plugins log."),
 ];
 
-const STATUSES: [(u8, &str); 5] = [
+const STATUSES: [(u8, &str); 6] = [
     (EXIT_DONE, "Done, or stopped as asked."),
     (EXIT_FAILED, "Failed while running, or something was rejected, deferred or not sent."),
     (EXIT_USAGE, "The command line is wrong."),
+    (EXIT_NOT_RUNNING, "`status` or `top`: no Sesame runs that answers."),
     (EXIT_HELD, "Another Sesame holds the queue or spool."),
     (EXIT_CONFIGURATION, "The configuration is wrong."),
 ];

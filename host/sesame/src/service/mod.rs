@@ -37,10 +37,10 @@ mod trace;
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
-pub use observe::{FAMILIES, Observer, show_channel};
+pub use observe::{FAMILIES, Observer, Reporter, SOCKET, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
-pub use signals::{Signals, stop_on_signals};
+pub use signals::{On, Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
 pub(crate) use trace::{

@@ -15,8 +15,17 @@ use spool::{Modes, Outgoing, Queue, SpoolError};
 
 /// The shortest time between the ends and beginnings of two looks.
 const REST: Duration = Duration::from_secs(1);
+<<<<<<< HEAD
 /// The rest after a look, in times of what it took: looking takes at most a hundredth of a processor.
 const SHARE: u32 = 100;
+=======
+/// The rest after a look, in times of what it took: looking takes at most a twentieth of a processor.
+const SHARE: u32 = 20;
+/// The longest wait for a look.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often to check whether it is done.
+const POLL: Duration = Duration::from_millis(50);
+>>>>>>> w/top
 
 /// A queue and what is in it.
 #[derive(Debug)]
@@ -68,9 +77,19 @@ impl Sampler {
         locked(&self.last).clone()
     }
 
-    /// Looks whenever a scrape wished for it. `target` says at what.
+    /// Wishes for a look that begins after this call, and waits for it, but not for long.
+    pub(super) async fn look(&self) {
+        let asked = SystemTime::now();
+        let deadline = Instant::now() + PATIENCE;
+        while self.last().is_none_or(|last| last.at < asked) && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Looks whenever someone wished for it. `target` says at what.
     pub(super) async fn run(self: Arc<Self>, target: impl Fn() -> Option<Target>) {
         loop {
+            self.wanted.notified().await;
             let began = Instant::now();
             if let Some(target) = target() {
                 let sampler = Arc::clone(&self);
@@ -78,7 +97,6 @@ impl Sampler {
                 let _ = tokio::task::spawn_blocking(look).await;
             }
             tokio::time::sleep(REST.max(began.elapsed().saturating_mul(SHARE))).await;
-            self.wanted.notified().await;
         }
     }
 }
