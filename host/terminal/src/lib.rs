@@ -3,12 +3,15 @@
 //!
 //! # Exit status
 //! 0: done, or stopped as asked. 1: failed while running, or something was rejected, deferred or not sent. 2: the command
-//! line is wrong. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
+//! line is wrong. 3: `check --strict` found warnings and no errors. 75: another Sesame holds the queue or spool. 78: the
+//! configuration is wrong.
 //!
 //! # Policy
 //! Whatever came from outside may hold control characters, which a terminal executes. [`line()`] and [`json`] write them as
 //! `\u001b`, which is harmless at a terminal and valid inside JSON; so do they with the marks that turn the direction of
 //! text around, which make a name look like another. Only [`raw`] writes bytes as they are, where they were asked for.
+
+mod style;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use message::text::escaped_json;
 use message::{Finding, Severity};
+pub use style::{Style, is_styled, styled, styled_line};
 
 /// Done, or stopped as asked.
 pub const EXIT_DONE: u8 = 0;
@@ -23,6 +27,8 @@ pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 /// The command line is wrong.
 pub const EXIT_USAGE: u8 = 2;
+/// A strict check found warnings and no errors.
+pub const EXIT_WARNINGS: u8 = 3;
 /// Another Sesame holds the queue or spool.
 pub const EXIT_HELD: u8 = 75;
 /// The configuration is wrong.

@@ -33,7 +33,7 @@ use queue::{
     Unacknowledged,
 };
 use terminal as output;
-use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE};
+use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE, EXIT_WARNINGS};
 
 /// Secure messenger for accounting records.
 ///
