@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::context::{journal_in, say, select, typed_sequence};
-use super::{EXIT_DONE, EXIT_FAILED, output};
+use super::{EXIT_DONE, EXIT_FAILED, EXIT_USAGE, output};
 use crate::channel::Channel;
 use crate::config::{Config, Kind};
 use crate::receiver::subject_of_key;
@@ -30,8 +30,8 @@ use spool::{Format, Outgoing, id_stem};
 pub struct Trace {
     /// Message id as in the log and in `empa-id`, or name of an element or file, with or without path, or "STREAM NUMBER"
     /// as in `sesame gaps` and in the header `Sesame-Sequence`.
-    #[arg(value_name = "ID")]
-    pub id: String,
+    #[arg(value_name = "ID", required = true, num_args = 1..=2)]
+    pub id: Vec<String>,
     /// Only in this channel.
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
@@ -111,7 +111,14 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     {
         return Ok(status);
     }
-    let typed = arguments.id.trim();
+    let joined = arguments.id.join(" ");
+    let typed = joined.trim();
+    if arguments.id.len() > 1 && typed_sequence(typed).is_none() {
+        say(&format!(
+            "sesame: {typed:?} is not the number of a stream: trace shows one message; put an ID with a space in quotes"
+        ));
+        return Ok(EXIT_USAGE);
+    }
     let id = MessageId::from_peer(typed);
     let sequence = typed_sequence(typed);
     let channel = arguments.channel.as_deref();
