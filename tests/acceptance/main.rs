@@ -61,6 +61,7 @@ mod refuses;
 mod reloads;
 mod reports;
 mod signed_plugins;
+mod signposts;
 mod stands_for_ssm;
 mod stock_plugins;
 mod stops_when_asked;

@@ -168,6 +168,15 @@ impl Link {
         LinkCounts { failed, blocked, ..self.counts.now() }
     }
 
+    /// Why no broker could be reached the last time; empty where one always was.
+    #[must_use]
+    pub fn last_failure(&self) -> String {
+        match &self.protocol {
+            Protocol::Stomp(stomp) => stomp.last_failure(),
+            Protocol::Ams(ams) => ams.last_failure(),
+        }
+    }
+
     /// Tries each broker once.
     ///
     /// # Errors

@@ -55,6 +55,11 @@ impl StompLink {
         (self.counters.failed(), self.counters.blocked())
     }
 
+    /// Why no host could be reached the last time.
+    pub(super) fn last_failure(&self) -> String {
+        self.counters.last_failure()
+    }
+
     pub(super) async fn connect(&self) -> Connected {
         let mut connector = self.connector.lock().await;
         let session = connector.connect().await;

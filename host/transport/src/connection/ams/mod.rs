@@ -10,12 +10,14 @@ mod publisher;
 mod puller;
 mod window;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
 use message::cause::chain;
+use message::daily::Condition;
+use message::locked;
 use stomp::MemoryBudget;
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -60,6 +62,7 @@ pub(crate) struct AmsLink {
     /// Rounds and sessions in a row that were of no use.
     failures: Arc<Mutex<u32>>,
     failed: AtomicU64,
+    last_failure: StdMutex<String>,
 }
 
 /// Why a session with AMS is over.
@@ -133,12 +136,18 @@ impl AmsLink {
             longest_answer,
             failures: Arc::default(),
             failed: AtomicU64::new(0),
+            last_failure: StdMutex::default(),
         })
     }
 
     /// Attempts in which AMS did not answer.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Why AMS did not answer the last time.
+    pub(super) fn last_failure(&self) -> String {
+        locked(&self.last_failure).clone()
     }
 
     /// Waits until AMS answers. Each session counts as one of no use until [`served`](Self::served).
@@ -153,7 +162,8 @@ impl AmsLink {
                 Ok(connected) => return connected,
                 Err(errors) => {
                     self.failed.fetch_add(1, Ordering::Relaxed);
-                    for error in errors {
+                    *locked(&self.last_failure) = format!("{}: {}", self.broker, errors.join("; "));
+                    for error in errors.iter().filter(|error| away(&self.broker).is_due(error)) {
                         tracing::warn!(broker = %self.broker, %error, "cannot connect");
                     }
                 }
@@ -168,6 +178,7 @@ impl AmsLink {
             Err(error) if !error.is_transient() && self.client.status().await.is_ok() => None,
             Err(error) => return Err(vec![chain(&error)]),
         };
+        away(&self.broker).end();
         tracing::info!(broker = %self.broker, version, "connected");
         let session = AmsSession::start(self.client.clone(), version.as_deref(), self.max_message);
         Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker), _counted: None })
@@ -308,4 +319,9 @@ fn publication(message: &Outbound) -> Publication {
         }
     }
     publication
+}
+
+/// What is logged while AMS does not answer.
+fn away(broker: &str) -> Condition {
+    Condition::warning("cannot connect", broker)
 }
