@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,8 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet};
 use tower_service::Service as _;
 
+use crate::api::Busy;
 use crate::patience::Patient;
-use crate::routes::{Shared, Source, router};
+use crate::routes::router;
+use crate::shared::{Shared, Source};
 use crate::socket::{Listener, Socket};
 
 /// How long to wait when the system gives no more connections, for instance for lack of file descriptors.
@@ -53,8 +54,8 @@ impl Default for Limits {
 
 /// A connection that is open.
 struct Open {
-    /// It has a request that is not answered yet.
-    busy: Arc<AtomicBool>,
+    /// It has a request that is not answered yet, or a stream.
+    busy: Busy,
     task: AbortHandle,
 }
 
@@ -84,13 +85,13 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
             }
         };
         if open.len() >= limits.connections {
-            let Some(at) = open.iter().position(|one| !one.busy.load(Ordering::Relaxed)) else { continue };
+            let Some(at) = open.iter().position(|one| one.busy.is_idle()) else { continue };
             if let Some(oldest) = open.remove(at) {
                 oldest.task.abort();
             }
         }
-        let busy = Arc::new(AtomicBool::new(false));
-        let task = tasks.spawn(connection(stream, router.clone(), limits, Arc::clone(&busy)));
+        let busy = Busy::default();
+        let task = tasks.spawn(connection(stream, router.clone(), limits, busy.clone()));
         open.push_back(Open { busy, task });
     }
     tasks.shutdown().await;
@@ -108,15 +109,15 @@ async fn accept(socket: &Socket) -> io::Result<Box<dyn Stream>> {
 }
 
 /// Answers the requests of one connection.
-async fn connection(stream: Box<dyn Stream>, router: Router, limits: Limits, busy: Arc<AtomicBool>) {
+async fn connection(stream: Box<dyn Stream>, router: Router, limits: Limits, busy: Busy) {
     let stream = TokioIo::new(Patient::new(stream, limits.write));
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let (mut router, busy) = (router.clone(), Arc::clone(&busy));
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        let (mut router, now) = (router.clone(), busy.begin());
+        // For a stream, which is not done with the head of its answer.
+        request.extensions_mut().insert(busy.clone());
         async move {
-            busy.store(true, Ordering::Relaxed);
-            let answered = router.call(request).await;
-            busy.store(false, Ordering::Relaxed);
-            answered
+            let _now = now;
+            router.call(request).await
         }
     });
     let served = http1::Builder::new()

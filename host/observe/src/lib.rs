@@ -1,7 +1,8 @@
 //! A local HTTP listener that shows metrics and health, and the instruments that count.
 //!
-//! Start at [`Listener::bind`] and [`serve`]. What is shown comes from a [`Source`]: a [`Page`] of metrics, each value of a
-//! [`Family`], and whether the program is in service. [`Counter`], [`Level`] and [`Histogram`] count while messages pass.
+//! Start at [`Listener::bind`] and [`serve`]; [`occupant`] says who is at an address. What is shown comes from a [`Source`]:
+//! a [`Page`] of metrics, each value of a [`Family`], an [`overview::Overview`], and whether the program is in service.
+//! [`Counter`], [`Level`] and [`Histogram`] count while messages pass, and [`Events`] says what became of each.
 //!
 //! Not here: what is counted. This crate knows nothing of channels, brokers or plugins.
 //!
@@ -11,6 +12,10 @@
 //! | `/metrics` | all metrics, in OpenMetrics 1.0 or the text format 0.0.4, as the client asks |
 //! | `/health` | 200 while the program runs |
 //! | `/ready` | 200 where all is in service, otherwise 503 with the reasons, one a line |
+//! | `/api/overview` | an [`overview::Overview`] as JSON |
+//! | `/api/events` | each [`overview::Event`] as it happens, a line of JSON; empty lines are no events |
+//! | `/api/recent` | the last events that are no success, the newest first |
+//! | `/api/trace?id=ID` | what a message went through, as `sesame trace --json` |
 //!
 //! # Limits
 //! Whatever clients do, the program goes on: [`Limits`] bounds connections, sizes and times. A page is made on one thread at
@@ -22,22 +27,28 @@
 //! no CORS.
 
 mod address;
+mod api;
 mod connections;
+mod events;
 mod guard;
 mod instruments;
 mod listening;
 pub mod overview;
 mod page;
 mod patience;
+mod probe;
 mod routes;
+mod shared;
 mod socket;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Address, NoAddress};
 pub use connections::{Limits, serve};
+pub use events::{Events, Listening};
 pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use listening::ListeningProcess;
 pub use page::{Family, Format, Kind, Page, Unit, Value};
-pub use routes::Source;
+pub use probe::{Occupant, occupant};
+pub use shared::Source;
 pub use socket::{BindError, Listener};

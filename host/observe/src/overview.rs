@@ -5,13 +5,22 @@
 //! of two overviews; they start at zero with the process.
 //!
 //! Times are milliseconds since 1970, durations milliseconds, sizes bytes. Texts come from messages and peers as they are:
-//! whoever shows them escapes them.
+//! who shows them escapes them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What runs, how it fares, and what is wrong.
+/// Days before its end from which a certificate is a trouble.
+pub const CERTIFICATE_DAYS: u64 = 30;
+/// Hours after which the oldest message of an outgoing or deferred queue is a trouble.
+pub const QUEUE_HOURS: u64 = 1;
+/// Hours after which a signer that sent before counts as silent.
+pub const SILENT_HOURS: u64 = 36;
+/// A disk with less room than so many times `min-free` is a trouble, before its channels pause.
+pub const ROOM_TIMES: u64 = 2;
+
+/// What runs, its state, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Overview {
@@ -92,7 +101,7 @@ pub struct Channel {
     pub in_flight: u64,
     /// How often each fate was met, by its word.
     pub fates: BTreeMap<String, u64>,
-    /// How often each code was a reason to reject.
+    /// How often each code was a reason to reject, also those that were none yet.
     pub rejections: BTreeMap<String, u64>,
     /// Deliveries that the broker marked as delivered before.
     pub redeliveries: u64,
@@ -192,6 +201,9 @@ pub struct Acknowledgements {
 pub struct Broker {
     /// Its name.
     pub name: String,
+    /// Links that want a session and reach no host.
+    #[serde(default)]
+    pub connecting: u64,
     /// Sessions that are open.
     pub sessions: u64,
     /// Sessions that were opened.

@@ -1,52 +1,19 @@
 //! What each path answers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{ACCEPT, CONNECTION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::{Address, Format, Page, guard};
-
-const PLAIN: &str = "text/plain; charset=utf-8";
-/// How long a page is shown again before another is made.
-const FRESH: Duration = Duration::from_millis(250);
-
-/// What a listener shows. Both functions may take a moment, but wait for no disk and no network.
-pub trait Source: Send + Sync + 'static {
-    /// The metrics now.
-    fn page(&self) -> Page;
-
-    /// Why the program is not in service, one reason a line; none where it is.
-    fn out_of_service(&self) -> Vec<String>;
-}
-
-/// A page as it was written last, and when. Locked while one is made, also where no one waits for it any more.
-type Last = Arc<Mutex<Option<(Instant, Bytes)>>>;
-
-/// What the handlers share.
-pub(crate) struct Shared {
-    pub(crate) address: Address,
-    pub(crate) source: Arc<dyn Source>,
-    /// One for each format.
-    pages: [Last; 2],
-    deadline: Duration,
-}
-
-impl Shared {
-    pub(crate) fn new(address: Address, source: Arc<dyn Source>, deadline: Duration) -> Self {
-        Self { address, source, pages: Default::default(), deadline }
-    }
-}
+use crate::shared::{PLAIN, Shared, answer, fresh};
+use crate::{Format, api, guard};
 
 /// A router for all paths.
 pub(crate) fn router(shared: Shared) -> Router {
@@ -56,8 +23,12 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { answer(StatusCode::OK, PLAIN, "alive\n".to_owned()) }))
         .route("/ready", get(ready))
+        .route("/api/overview", get(api::overview))
+        .route("/api/events", get(api::events))
+        .route("/api/recent", get(api::recent))
+        .route("/api/trace", get(api::trace))
         .fallback(|| async {
-            answer(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /health and /ready\n".to_owned())
+            answer(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /health, /ready and /api/overview\n".to_owned())
         })
         .with_state(shared)
         .layer(check)
@@ -90,19 +61,7 @@ async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 async fn written(shared: &Arc<Shared>, format: Format) -> Option<Bytes> {
     let [open, text] = &shared.pages;
     let last = if format == Format::Text { text } else { open };
-    let mut last = Arc::clone(last).lock_owned().await;
-    if let Some((at, page)) = &*last
-        && at.elapsed() < FRESH
-    {
-        return Some(page.clone());
-    }
-    let source = Arc::clone(&shared.source);
-    let made = tokio::task::spawn_blocking(move || {
-        let page = Bytes::from(source.page().write(format));
-        *last = Some((Instant::now(), page.clone()));
-        page
-    });
-    made.await.ok()
+    fresh(last, &shared.source, move |source| source.page().write(format).into()).await
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
@@ -112,20 +71,4 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         Ok(reasons) => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, reasons.join("\n") + "\n"),
         Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the state cannot be read\n".to_owned()),
     }
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = [
-        (CONTENT_TYPE, content_type),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (HeaderName::from_static("x-content-type-options"), "nosniff"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
-    for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }

@@ -107,7 +107,7 @@ impl Listener {
     }
 }
 
-fn in_use(address: &Address) -> BindError {
+pub(crate) fn in_use(address: &Address) -> BindError {
     BindError::InUse { address: address.clone(), holder: holder(address) }
 }
 

@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
+use crate::overview::{Event, Overview};
+use message::Fate;
 
 static PAGES: Family =
     Family { name: "test_pages", help: "Pages made.", kind: Kind::Counter, unit: Unit::Number, labels: &["text"] };
@@ -23,6 +25,7 @@ struct Shown {
     series: usize,
     slow: Option<Duration>,
     reasons: Vec<String>,
+    events: Arc<Events>,
 }
 
 impl Source for Shown {
@@ -37,6 +40,23 @@ impl Source for Shown {
             page.add(&PAGES, &[&format!("{number}{}", "x".repeat(1000))], Value::Whole(1));
         }
         page
+    }
+
+    fn overview(&self) -> Overview {
+        let made = self.pages.fetch_add(1, Ordering::Relaxed) + 1;
+        Overview { version: "1.2.3".to_owned(), at: made, ..Overview::default() }
+    }
+
+    fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    fn trace(&self, id: &str) -> Result<Vec<serde_json::Value>, String> {
+        match id {
+            "unreadable" => Err("cannot read the journal".to_owned()),
+            "unknown" => Ok(Vec::new()),
+            id => Ok(vec![serde_json::json!({ "id": id })]),
+        }
     }
 
     fn out_of_service(&self) -> Vec<String> {
@@ -221,4 +241,113 @@ async fn a_unix_socket_answers_whatever_the_host() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("alive\n"), "{answer}");
     task.abort();
+}
+
+#[tokio::test]
+async fn the_overview_is_json_and_made_once_for_many() {
+    let running = Running::start(Shown::default(), Limits::default());
+    for _ in 0..20 {
+        let answer = running.get("/api/overview", "").await;
+        assert!(answer.contains("content-type: application/json") && answer.contains("nosniff"), "{answer}");
+        let overview: Overview = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(overview.version, "1.2.3");
+    }
+    let made = running.source.pages.load(Ordering::Relaxed);
+    assert!((1..=10).contains(&made), "{made}");
+}
+
+#[tokio::test]
+async fn a_trace_is_asked_for_by_id() {
+    let running = Running::start(Shown::default(), Limits::default());
+    assert!(running.get("/api/trace?id=a%2Fb", "").await.ends_with("\r\n\r\n[{\"id\":\"a/b\"}]"));
+    assert!(running.get("/api/trace?id=unknown", "").await.ends_with("\r\n\r\n[]"));
+    let failed = running.get("/api/trace?id=unreadable", "").await;
+    assert!(failed.starts_with("HTTP/1.1 500") && failed.ends_with("cannot read the journal\n"), "{failed}");
+    assert!(running.get("/api/trace", "").await.starts_with("HTTP/1.1 400"));
+}
+
+/// Reads from a stream until it has this text.
+async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut text = Vec::new();
+    let mut some = [0; 4096];
+    while !String::from_utf8_lossy(&text).contains(wanted) {
+        let read = timeout(Duration::from_secs(20), stream.read(&mut some)).await.expect("more").unwrap();
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&text));
+        text.extend(&some[..read]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+impl Running {
+    /// A stream of events whose head has come.
+    async fn listen(&self) -> TcpStream {
+        let mut stream = self.connect().await;
+        stream.write_all(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("application/x-ndjson"), "{head}");
+        stream
+    }
+
+    fn happens(&self, fate: Fate, id: &str) {
+        self.source.events.publish(fate, Event { id: Some(id.to_owned()), ..Event::default() });
+    }
+}
+
+#[tokio::test]
+async fn events_come_as_they_happen_and_outlive_the_deadline_and_other_connections() {
+    let running = Running::start(Shown::default(), LIMITS());
+    let mut stream = running.listen().await;
+    running.happens(Fate::Sent, "first");
+    let line = read_until(&mut stream, "\n\r\n").await;
+    assert!(line.contains("\"fate\":\"sent\",\"id\":\"first\"}"), "{line}");
+    // More connections than there may be, and longer than an answer, a pause between requests and a write may take.
+    for _ in 0..10 {
+        let _idle = running.connect().await;
+        assert!(running.get("/health", "").await.contains("200 OK"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    running.happens(Fate::Sent, "second");
+    read_until(&mut stream, "second").await;
+    drop(stream);
+    timeout(Duration::from_secs(20), async {
+        while running.source.events.are_watched() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("no one watches any more");
+    running.happens(Fate::Rejected, "third");
+    assert!(running.get("/api/recent", "").await.contains("\"fate\":\"rejected\",\"id\":\"third\"}]"));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_never_read_is_cut_and_delays_no_event() {
+    let running = Running::start(Shown::default(), LIMITS());
+    let mut deaf = running.listen().await;
+    let mut reading = running.listen().await;
+    for number in 0..100_000 {
+        running.source.events.publish(Fate::Sent, Event { id: Some("x".repeat(900)), at: number, ..Event::default() });
+        if number % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    running.happens(Fate::Sent, "the last");
+    let text = read_until(&mut reading, "the last").await;
+    assert!(text.contains("\"missed\":"), "a reader that is too slow is told");
+    tokio::time::sleep(LIMITS().write + Duration::from_millis(500)).await;
+    let mut got = Vec::new();
+    let _ = timeout(Duration::from_secs(20), deaf.read_to_end(&mut got)).await.expect("the connection is closed");
+    assert!(got.len() < 90_000_000, "{} bytes: all of it came", got.len());
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_streams() {
+    let running = Running::start(Shown::default(), Limits::default());
+    let mut streams = Vec::new();
+    for _ in 0..shared::STREAMS {
+        streams.push(running.listen().await);
+    }
+    let refused = running.get("/api/events", "").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("there are 8 streams already"), "{refused}");
+    assert!(running.get("/health", "").await.contains("200 OK"));
 }

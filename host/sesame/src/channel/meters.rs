@@ -4,12 +4,15 @@
 //! nothing up. What a message costs here are a few relaxed additions, whether anyone reads them or not.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use message::code::Entry;
 use message::{Code, Direction, Fate, locked};
-use observe::{Counter, Histogram, Level};
+use observe::overview::{Event, Verdict};
+use observe::{Counter, Events, Histogram, Level};
+use plugins::{Answers, Outcome, Pipeline};
 
 /// Signers of a channel that are counted each for itself; the others are counted together.
 pub(crate) const MOST_SIGNERS: usize = 1000;
@@ -122,6 +125,7 @@ pub struct Meters {
     pub(crate) redelivered: Counter,
     signers: Mutex<Signers>,
     recalled: AtomicBool,
+    events: Arc<Events>,
 }
 
 /// When each signer was last heard.
@@ -133,6 +137,14 @@ struct Signers {
 
 impl Default for Meters {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl Meters {
+    /// Counters at zero, whose channel says what became of its messages in `events`.
+    #[must_use]
+    pub fn new(events: Arc<Events>) -> Self {
         Self {
             steps: std::array::from_fn(|_| StepMeter { times: Histogram::new(&STEPS), bytes: Counter::default() }),
             in_flight: Level::default(),
@@ -142,11 +154,32 @@ impl Default for Meters {
             redelivered: Counter::default(),
             signers: Mutex::default(),
             recalled: AtomicBool::new(false),
+            events,
         }
     }
-}
 
-impl Meters {
+    /// Says what became of a message, if that is for anyone.
+    pub(crate) fn tell(&self, fate: Fate, event: impl FnOnce() -> Event) {
+        if self.events.wants(fate) {
+            self.events.publish(fate, event());
+        }
+    }
+
+    /// Whether anyone watches the messages as they pass.
+    pub(crate) fn are_watched(&self) -> bool {
+        self.events.are_watched()
+    }
+
+    /// What each plugin answered for a message, if anyone watches or it does not simply pass.
+    pub(crate) fn verdicts(&self, pipeline: &Pipeline, outcome: &Outcome, answers: &Answers) -> Vec<Verdict> {
+        let passes = matches!(outcome, Outcome::Pass { refused, .. } if refused.is_empty());
+        if passes && !self.are_watched() {
+            return Vec::new();
+        }
+        let words = pipeline.words(answers);
+        words.map(|(plugin, answer)| Verdict { plugin: plugin.to_owned(), answer: answer.to_owned() }).collect()
+    }
+
     /// A message, or a part of one, went through a step that `began` then.
     pub(crate) fn passed(&self, step: Step, bytes: usize, began: Instant) {
         if let Some(meter) = self.steps.get(step as usize) {
@@ -197,12 +230,16 @@ impl Meters {
         }
     }
 
-    /// How often each fate was met, with its code: every fate that is not a rejection, and every code that was met.
-    pub(crate) fn fates(&self) -> impl Iterator<Item = (Fate, &'static str, u64)> {
-        let fates = Fate::ALL.into_iter().zip(&self.fates).map(|(fate, counter)| (fate, "", counter.get()));
-        let codes = Code::ALL.iter().zip(&self.codes).map(|(code, counter)| (code.entry().code, counter.get()));
-        let codes = codes.filter(|(_, count)| *count > 0).map(|(code, count)| (Fate::Rejected, code, count));
-        fates.filter(|(fate, ..)| *fate != Fate::Rejected).chain(codes)
+    /// How often each fate of a direction was met, with its code: every fate that is not a rejection, and every code, those
+    /// that were not met yet too. A counter that begins above zero has an increase that no one sees.
+    pub(crate) fn fates(&self, direction: Direction) -> impl Iterator<Item = (Fate, &'static str, u64)> {
+        let fates = Fate::ALL.into_iter().zip(&self.fates);
+        let fates = fates.filter(move |(fate, _)| *fate != Fate::Rejected && fate.is_of(direction));
+        let codes = Code::ALL.iter().map(|code| code.entry()).zip(&self.codes);
+        let expected = move |entry: &Entry| entry.disposition == Fate::Rejected && entry.side.is_of(direction);
+        let codes = codes.filter(move |(entry, counter)| expected(entry) || counter.get() > 0);
+        let fates = fates.map(|(fate, counter)| (fate, "", counter.get()));
+        fates.chain(codes.map(|(entry, counter)| (Fate::Rejected, entry.code, counter.get())))
     }
 
     /// A message of this signer came then.
@@ -261,15 +298,21 @@ mod tests {
     }
 
     #[test]
-    fn rejections_are_counted_by_code_and_other_fates_are_always_there() {
+    fn rejections_are_counted_by_code_and_all_that_may_be_met_are_there_from_the_start() {
         let meters = Meters::default();
         meters.fate(Fate::Sent, None);
         meters.fate(Fate::Sent, None);
         meters.fate(Fate::Rejected, Some(Code::Empty));
-        let found: Vec<_> = meters.fates().collect();
-        assert!(found.contains(&(Fate::Sent, "", 2)) && found.contains(&(Fate::Deferred, "", 0)), "{found:?}");
-        let rejected: Vec<_> = found.iter().filter(|(fate, ..)| *fate == Fate::Rejected).collect();
-        assert_eq!(rejected, [&(Fate::Rejected, "empty", 1)]);
+        let found: Vec<_> = meters.fates(Direction::Outbound).collect();
+        for expected in
+            [(Fate::Sent, "", 2), (Fate::Waiting, "", 0), (Fate::Rejected, "empty", 1), (Fate::Rejected, "not-text", 0)]
+        {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        let others = ["unlisted", "crl-stale"];
+        assert!(!found.iter().any(|(fate, code, _)| *fate == Fate::Stored || others.contains(code)), "{found:?}");
+        let rejected: u64 = found.iter().filter(|(fate, ..)| *fate == Fate::Rejected).map(|(.., count)| count).sum();
+        assert_eq!(rejected, 1);
     }
 
     #[test]

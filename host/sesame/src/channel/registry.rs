@@ -4,20 +4,21 @@
 //! Start with [`Registry`]: each file and each spool is opened once, however many channels name it. Everything that may
 //! change on disk while the program runs is re-read by [`Registry::refresh`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use message::daily::Condition;
 use message::locked;
+use observe::Events;
 
 use super::{Channel, Meters, SetupError};
 use crate::config;
 use spool::journal::Journal;
 use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
 use stomp::MemoryBudget;
-use transport::Identity;
+use transport::{Identity, LinkCounters, LinkCounts};
 use trust::{
     CredentialSource, CrlSummary, RecipientSource, Refreshed, Signer, SignerListsSource, Trust, TrustSettings,
 };
@@ -60,6 +61,8 @@ pub struct Registry {
     recipients: Mutex<Vec<Arc<RecipientSource>>>,
     spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
     meters: Mutex<HashMap<Channel, Arc<Meters>>>,
+    events: Arc<Events>,
+    links: Mutex<BTreeMap<String, Arc<LinkCounters>>>,
 }
 
 /// The settings of the trust module for a `[trust]` section.
@@ -86,6 +89,8 @@ impl Registry {
             recipients: Mutex::default(),
             spools: Mutex::default(),
             meters: Mutex::default(),
+            events: Arc::default(),
+            links: Mutex::default(),
         }
     }
 
@@ -185,7 +190,26 @@ impl Registry {
     /// What is counted of a channel, also over reloads.
     #[must_use]
     pub fn meters(&self, channel: &Channel) -> Arc<Meters> {
-        Arc::clone(locked(&self.meters).entry(channel.clone()).or_default())
+        let new = || Arc::new(Meters::new(Arc::clone(&self.events)));
+        Arc::clone(locked(&self.meters).entry(channel.clone()).or_insert_with(new))
+    }
+
+    /// What became of the messages of all channels.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    /// What counts the sessions with a broker, by all links to it and also over reloads.
+    #[must_use]
+    pub fn counters(&self, broker: &str) -> Arc<LinkCounters> {
+        Arc::clone(locked(&self.links).entry(broker.to_owned()).or_default())
+    }
+
+    /// The sessions with each broker so far, those for acknowledgements too.
+    #[must_use]
+    pub fn links(&self) -> Vec<(String, LinkCounts)> {
+        locked(&self.links).iter().map(|(broker, counters)| (broker.clone(), counters.now())).collect()
     }
 
     /// The spools that are open.
@@ -227,6 +251,7 @@ impl Registry {
         locked(&self.trusts).retain(|(_, trust)| Arc::strong_count(trust) > 1);
         locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
         locked(&self.meters).retain(|_, meters| Arc::strong_count(meters) > 1);
+        locked(&self.links).retain(|_, counters| Arc::strong_count(counters) > 1);
     }
 
     /// Every certificate of our own and of recipients: what it is for, its file, and when it ends.

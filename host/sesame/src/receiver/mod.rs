@@ -30,7 +30,7 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool, log_pause};
+use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
@@ -38,7 +38,7 @@ use message::daily::Condition;
 use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::{CommitError, CrashLimit, Stored};
-use transport::{AckToken, Delivery, Identity, Link, LinkCounts, SendFailure};
+use transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use trust::SignerListsSource;
 
 /// How long a channel pauses when nothing can be stored.
@@ -183,14 +183,9 @@ impl Receiver {
         &self.pipeline
     }
 
-    /// The name of the broker, and what was counted of the sessions with it.
-    pub(crate) fn link_counts(&self) -> (&str, LinkCounts) {
-        (&self.settings.broker, self.link.counts())
-    }
-
     /// Why no message is received now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
-        let no_session = || (!self.session.is_open()).then(|| "no session with the broker".to_owned());
+        let no_session = || (!self.session.is_open()).then(|| NO_SESSION.to_owned());
         self.pipeline.out_of_service().or_else(no_session)
     }
 
@@ -208,8 +203,8 @@ impl Receiver {
     /// What a message is judged by now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let now = snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load());
-        Snapshot { meters: Arc::clone(&self.meters), ..now }
+        let pipeline = (&*self.pipeline.load(), &self.meters);
+        snapshot(&self.channel, &self.settings, &self.identity, &self.lists, pipeline)
     }
 
     /// Receives until a stop is asked for. Outages of broker and disk are waited out.
@@ -320,14 +315,14 @@ impl Receiver {
     }
 }
 
-/// What messages of a channel are judged by, from the current state of its sources.
+/// What messages of a channel are judged by, from the current state of its sources; `meters` count them.
 #[must_use]
 pub fn snapshot(
     channel: &Channel,
     settings: &Arc<config::Receiver>,
     identity: &Identity,
     lists: &SignerListsSource,
-    pipeline: &Arc<Pipeline>,
+    (pipeline, meters): (&Arc<Pipeline>, &Arc<Meters>),
 ) -> Snapshot {
     let credential = identity.credential.current();
     let policy = OpenPolicy {
@@ -346,7 +341,7 @@ pub fn snapshot(
         pipeline: Arc::clone(pipeline),
         policy,
         held: Arc::default(),
-        meters: Arc::default(),
+        meters: Arc::clone(meters),
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
-use crate::channel::{ActivePipeline, Channel, Meters, OpenSpool};
+use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::cause::chain;
@@ -62,7 +62,7 @@ use plugins::Pipeline;
 use smime::Sealing;
 use spool::journal::PreparedKey;
 use spool::{LockedElement, Outgoing, Removal, RetainedElements, SpoolError, Stored};
-use transport::{self, Closed, Connected, Held, Identity, Link, LinkCounts, Queues, Receipt};
+use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -310,14 +310,9 @@ impl Sender {
         self.report.tell(listener);
     }
 
-    /// The name of the broker, and what was counted of the sessions with it.
-    pub(crate) fn link_counts(&self) -> (&str, LinkCounts) {
-        (&self.settings.broker, self.link.counts())
-    }
-
     /// Why no message is sent now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
-        let connecting = || self.link.is_connecting().then(|| "no session with the broker".to_owned());
+        let connecting = || self.link.is_connecting().then(|| NO_SESSION.to_owned());
         self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting)
     }
 

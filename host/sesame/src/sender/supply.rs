@@ -17,7 +17,7 @@ use super::backlog::Backlog;
 use super::fitness::Fitness;
 use super::postponed::{Postponed, WaitsFor};
 use super::prepare::{Examined, Preparation, Prepared};
-use super::report::Report;
+use super::report::{Became, Report};
 use super::settle::Settlement;
 use crate::channel::{ActivePipeline, Channel, log_pause};
 use crate::config;
@@ -242,16 +242,16 @@ impl Supply {
 
     async fn settle(&self, examined: Examined) -> Option<Prepared> {
         match examined {
-            Examined::Ready { element, content, row, .. } => {
+            Examined::Ready { element, content, row, verdicts, .. } => {
                 self.postponed.remove(&element.name().to_string());
                 self.say_no_longer_waiting();
-                return Some(self.preparation.prepared(element, &content, row));
+                return Some(self.preparation.prepared(element, &content, row, verdicts));
             }
-            Examined::PartlyRefused { element, content, row, refused } => {
+            Examined::PartlyRefused { element, content, row, refused, verdicts } => {
                 if row.outputs.is_empty() {
                     self.settlement.all_parts_refused(element, (row.key, &row.pipeline), &refused).await;
                 } else {
-                    return Some(self.preparation.prepared(element, &content, row));
+                    return Some(self.preparation.prepared(element, &content, row, verdicts));
                 }
             }
             Examined::Refused(refusal) => self.settlement.refuse(refusal).await,
@@ -265,7 +265,7 @@ impl Supply {
                 } else {
                     self.say_waiting(&reason);
                 }
-                self.report.fate(&element, None, Fate::Waiting, Some(&reason));
+                self.report.fate(&Became::new(Fate::Waiting, &element, None).because(&reason));
             }
             Examined::NotOurs => {}
         }

@@ -33,6 +33,7 @@ mod pipelines;
 mod signals;
 mod status;
 mod systemd;
+mod trace;
 
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
@@ -43,6 +44,9 @@ pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
+pub(crate) use trace::{
+    FoundBy, Located, Numbered, SentFacts, Traced, Unreadable, journal_in, of_number, typed_sequence,
+};
 
 /// The directory of sent messages that are kept until they are acknowledged, in the state directory.
 pub(crate) const RETAINED: &str = "retained";
@@ -246,7 +250,7 @@ impl Daemon {
 fn link(config: &Config, broker: &str, channel: (&Credential, &Trust), shared: &Shared) -> Result<Link, SetupError> {
     let section = config.brokers.get(broker).ok_or_else(|| SetupError::NoBroker(broker.to_owned()))?;
     let identity = shared.registry.identity(config.credential_at(broker, channel.0), channel.1)?;
-    Ok(Link::new(section, &identity, shared.registry.memory())?)
+    Ok(Link::counted(section, &identity, shared.registry.memory(), shared.registry.counters(broker))?)
 }
 
 fn no_channel(channel: &Channel) -> SetupError {

@@ -2,15 +2,16 @@
 //! whether it is free.
 //!
 //! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
-//! machine, `service_user` whether the user of the unit can use them, `acknowledgements` whether those that are asked for can
-//! come and count, `ams` how AMS sees a certificate, `brokers` and `destinations` the other end of the connection. `report`
-//! prints what was found.
+//! machine, `service_user` whether the user of the unit can use them, `observe` where metrics are shown, `acknowledgements`
+//! whether those that are asked for can come and count, `ams` how AMS sees a certificate, `brokers` and `destinations` the
+//! other end of the connection. `report` prints what was found.
 
 mod acknowledgements;
 mod ams;
 mod brokers;
 mod destinations;
 mod local;
+mod observe;
 mod report;
 mod service_user;
 
@@ -111,6 +112,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
     report.take(Group::Trust, local::lists(config));
     report.take(Group::Queues, local::queues(config));
     report.take(Group::Acknowledgements, acknowledgements::check(config));
+    report.take(Group::Metrics, observe::listener(config));
     report.take(Group::Plugins, local::plugin_folders(config));
     match shared {
         Ok(shared) => {

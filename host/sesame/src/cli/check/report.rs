@@ -17,6 +17,7 @@ pub(super) enum Group {
     Trust,
     Queues,
     Acknowledgements,
+    Metrics,
     Plugins,
     Brokers,
 }
@@ -32,6 +33,7 @@ impl Group {
             Self::Trust => ("Trust anchors and signers", "trust"),
             Self::Queues => ("Queues and disks", "queues"),
             Self::Acknowledgements => ("Acknowledgements", "acknowledgements"),
+            Self::Metrics => ("Metrics and health", "metrics"),
             Self::Plugins => ("Plugins", "plugins"),
             Self::Brokers => ("Brokers and destinations", "brokers"),
         }

@@ -10,17 +10,16 @@ mod publisher;
 mod puller;
 mod window;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as StdMutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
 use message::cause::chain;
 use message::daily::Condition;
-use message::locked;
 use stomp::MemoryBudget;
 use tokio::sync::{Mutex, mpsc, watch};
 
+use super::counts::LinkCounters;
 use super::link::{Connected, LinkError};
 use super::{Bookmark, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::AmsBroker;
@@ -61,8 +60,7 @@ pub(crate) struct AmsLink {
     longest_answer: usize,
     /// Rounds and sessions in a row that were of no use.
     failures: Arc<Mutex<u32>>,
-    failed: AtomicU64,
-    last_failure: StdMutex<String>,
+    counters: Arc<LinkCounters>,
 }
 
 /// Why a session with AMS is over.
@@ -104,7 +102,12 @@ pub struct AmsSession {
 }
 
 impl AmsLink {
-    pub(super) fn new(broker: &AmsBroker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+    pub(super) fn new(
+        broker: &AmsBroker,
+        identity: &Identity,
+        memory: &MemoryBudget,
+        counters: Arc<LinkCounters>,
+    ) -> Result<Self, LinkError> {
         let trust = || Arc::clone(&identity.trust);
         let tls = trust::tls::client_config(trust(), None, broker.allow_cn)?;
         let token = match &broker.token_file {
@@ -135,19 +138,8 @@ impl AmsLink {
             memory: memory.clone(),
             longest_answer,
             failures: Arc::default(),
-            failed: AtomicU64::new(0),
-            last_failure: StdMutex::default(),
+            counters,
         })
-    }
-
-    /// Attempts in which AMS did not answer.
-    pub(super) fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Why AMS did not answer the last time.
-    pub(super) fn last_failure(&self) -> String {
-        locked(&self.last_failure).clone()
     }
 
     /// Waits until AMS answers. Each session counts as one of no use until [`served`](Self::served).
@@ -161,8 +153,7 @@ impl AmsLink {
             match self.connect_once().await {
                 Ok(connected) => return connected,
                 Err(errors) => {
-                    self.failed.fetch_add(1, Ordering::Relaxed);
-                    *locked(&self.last_failure) = format!("{}: {}", self.broker, errors.join("; "));
+                    self.counters.failed(format!("{}: {}", self.broker, errors.join("; ")));
                     for error in errors.iter().filter(|error| away(&self.broker).is_due(error)) {
                         tracing::warn!(broker = %self.broker, %error, "cannot connect");
                     }
