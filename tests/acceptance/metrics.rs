@@ -71,8 +71,8 @@ fn a_taken_port_stops_the_start(port: u16) {
         "/queue/gpu",
         "",
     );
-    let taken = format!("127.0.0.1:{port} is in use by another program");
-    other.run(&["run"]).expect(1).says(&taken);
+    let taken = format!("127.0.0.1:{port} is in use by process ");
+    other.run(&["run"]).expect(1).says(&taken).says(" (sesame): ").says("sesame run");
 }
 
 #[test]
