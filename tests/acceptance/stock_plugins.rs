@@ -15,7 +15,7 @@ use crate::sesame::{Pair, Site, Way, encrypted_for, own_destination, recipient};
 const HEADER: &str = "APEL-individual-job-message: v0.3\n";
 
 /// One job record of a site, whole and right.
-fn job(site: &str, number: u32) -> String {
+pub(crate) fn job(site: &str, number: u32) -> String {
     format!(
         "Site: {site}\nSubmitHost: ce.example.org:9619/cluster-short\nLocalJobId: {number}\nLocalUserId: u{number}\n\
          GlobalUserName: /C=UK/O=eScience/CN=user {number}\nVO: auriga\nWallDuration: 3600\nCpuDuration: 3500\n\
@@ -24,7 +24,7 @@ fn job(site: &str, number: u32) -> String {
     )
 }
 
-fn message(records: &[String]) -> Vec<u8> {
+pub(crate) fn message(records: &[String]) -> Vec<u8> {
     let mut message = HEADER.to_owned();
     records.iter().for_each(|record| writeln!(message, "{record}%%").unwrap());
     message.into_bytes()

@@ -52,6 +52,7 @@
 //! | [`channel`] | what both roles share: credentials, spool, pipeline, pauses |
 //! | [`receiver`], [`sender`] | the two roles |
 //! | [`service`] | channels of a configuration, run together; pipelines that change while they run |
+//! | [`live`] | the processes that run, asked over their sockets |
 //! | [`demo`] | a site, a broker and sample messages in one process |
 //! | [`cli`] | one file per command |
 //!

@@ -178,6 +178,7 @@ pub fn merged(all: Vec<Overview>) -> Overview {
 
 fn add(known: &mut Broker, other: &Broker) {
     known.sessions += other.sessions;
+    known.connecting += other.connecting;
     known.opened += other.opened;
     known.failed += other.failed;
     known.lost += other.lost;

@@ -3,12 +3,16 @@
 //!
 //! # Exit status
 //! 0: done, or stopped as asked. 1: failed while running, or something was rejected, deferred or not sent. 2: the command
-//! line is wrong. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
+//! line is wrong. 3: `check --strict` found warnings and no errors. 69: no Sesame runs. 75: another Sesame holds the
+//! queue or spool. 78: the configuration is wrong.
 //!
 //! # Policy
 //! Whatever came from outside may hold control characters, which a terminal executes. [`line()`] and [`json`] write them as
 //! `\u001b`, which is harmless at a terminal and valid inside JSON; so do they with the marks that turn the direction of
 //! text around, which make a name look like another. Only [`raw`] writes bytes as they are, where they were asked for.
+
+mod parts;
+mod style;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,6 +20,8 @@ use std::time::{Duration, SystemTime};
 
 use message::text::escaped_json;
 use message::{Finding, Severity};
+pub use parts::Line;
+pub use style::{Style, is_styled, styled, styled_line};
 
 /// Done, or stopped as asked.
 pub const EXIT_DONE: u8 = 0;
@@ -23,6 +29,10 @@ pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 /// The command line is wrong.
 pub const EXIT_USAGE: u8 = 2;
+/// A strict check found warnings and no errors.
+pub const EXIT_WARNINGS: u8 = 3;
+/// No Sesame runs that could answer.
+pub const EXIT_NOT_RUNNING: u8 = 69;
 /// Another Sesame holds the queue or spool.
 pub const EXIT_HELD: u8 = 75;
 /// The configuration is wrong.
@@ -139,43 +149,55 @@ pub fn finding(finding: &Finding) -> String {
 /// A table for people: columns as wide as their widest cell, the last one without padding.
 #[derive(Debug)]
 pub struct Table {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<(Style, String)>>,
 }
 
 impl Table {
     /// A table with these headings.
     #[must_use]
     pub fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
+        Self { rows: vec![headings.iter().map(|&heading| (Style::Plain, heading.to_owned())).collect()] }
     }
 
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| escaped_json(&cell).into_owned()).collect());
+        self.styled(cells.into_iter().map(|cell| (Style::Plain, cell)));
+    }
+
+    /// Adds a row whose cells have styles.
+    pub fn styled(&mut self, cells: impl IntoIterator<Item = (Style, String)>) {
+        self.rows.push(cells.into_iter().map(|(style, cell)| (style, escaped_json(&cell).into_owned())).collect());
     }
 
     /// Prints it.
     pub fn print(&self) {
-        self.lines().iter().for_each(|row| line(row));
+        self.lines().iter().for_each(Line::print);
     }
 
-    fn lines(&self) -> Vec<String> {
+    /// Its lines.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
         let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
             widths.resize(widths.len().max(row.len()), 0);
-            for (width, cell) in widths.iter_mut().zip(row) {
+            for (width, (_, cell)) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let format = |row: &Vec<String>| {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let _ = write!(line, "{cell:<width$}  ");
-            }
-            line.trim_end().to_owned()
-        };
-        self.rows.iter().map(format).collect()
+        self.rows.iter().map(|row| in_columns(row, &widths)).collect()
     }
+}
+
+fn in_columns(row: &[(Style, String)], widths: &[usize]) -> Line {
+    let filled = row.iter().rposition(|(_, cell)| !cell.is_empty()).map_or(0, |last| last + 1);
+    let mut line = Line::default();
+    for (at, ((style, cell), width)) in row.iter().zip(widths).take(filled).enumerate() {
+        line = line.and(*style, cell.clone());
+        if at + 1 < filled {
+            line = line.and(Style::Plain, " ".repeat(width - cell.chars().count() + 2));
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -233,6 +255,8 @@ mod tests {
     fn columns_line_up() {
         let mut table = Table::new(&["A", "B"]);
         table.row(["long".to_owned(), "\u{1b}".to_owned()]);
-        assert_eq!(table.lines(), ["A     B", "long  \\u001b"]);
+        table.styled(["", "x", ""].map(|cell| (Style::Bad, cell.to_owned())));
+        let lines: Vec<String> = table.lines().iter().map(Line::plain).collect();
+        assert_eq!(lines, ["A     B", "long  \\u001b", "      x"]);
     }
 }

@@ -36,6 +36,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Explain(arguments) => super::explain::run(&arguments, &context),
         Command::Demo(arguments) => super::demo::run(&arguments),
         Command::Check(arguments) => super::check::run(&arguments, &context),
+        Command::Status(arguments) => super::status::run(&arguments, &context),
+        Command::Top(arguments) => super::top::run(&arguments, &context),
         Command::Queue(arguments) => super::queue::run(&arguments, &context),
         Command::Plugin(arguments) => super::plugin::run(&arguments, &context),
         Command::Tap(arguments) => super::tap::run(&context.config()?, &arguments),

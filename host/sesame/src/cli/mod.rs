@@ -25,7 +25,9 @@ mod receive;
 mod report;
 mod run;
 mod send;
+mod status;
 mod tap;
+mod top;
 mod trace;
 
 pub use dispatch::main;
@@ -34,7 +36,7 @@ use queue::{
     Unacknowledged,
 };
 use terminal as output;
-use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_USAGE};
+use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_NOT_RUNNING, EXIT_USAGE, EXIT_WARNINGS};
 
 /// Secure messenger for accounting records.
 ///
@@ -102,6 +104,10 @@ pub enum Command {
     Demo(demo::Demo),
     /// Check configuration, certificates, plugins and brokers; say how to fix each problem.
     Check(check::Check),
+    /// Show what a running Sesame does, and what is wrong; for people, scripts and monitoring.
+    Status(status::Status),
+    /// Show the same in a terminal, refreshed each second.
+    Top(top::Top),
     /// List, show, add, retry and purge queued messages.
     Queue(queue::arguments::Queue),
     /// Create, build, test, inspect, list and remove plugins.
@@ -128,8 +134,13 @@ pub enum Command {
 
 /// Parses the command line; prints help, the version or a mistake and exits where there is nothing to run.
 fn parse() -> Cli {
-    let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| {
+        if error.use_stderr() && std::env::args_os().any(|argument| argument == "--nagios") {
+            status::exit_unknown(&error);
+        }
+        error.exit()
+    })
 }
 
 /// The command line as it is declared.
