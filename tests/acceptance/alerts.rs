@@ -17,8 +17,8 @@ use serde_json::Value;
 use crate::acknowledgements;
 use crate::full_disk::Disk;
 use crate::gaps;
-use crate::harness::{Folder, eventually, ports};
-use crate::metrics::{get, value};
+use crate::harness::{Folder, eventually};
+use crate::metrics::{get, observed, value};
 use crate::peers::broker::{shared, succeed};
 use crate::peers::openssl::{self, Host, Key, RSA_2048, Validity, copy_into, pki};
 use crate::peers::prometheus::{Prometheus, shipped};
@@ -55,12 +55,6 @@ fn quick() -> String {
 /// The names of all rules.
 fn alerts() -> BTreeSet<String> {
     rules().lines().filter_map(|line| Some(line.trim().strip_prefix("- alert: ")?.to_owned())).collect()
-}
-
-/// A site whose metrics are shown, and the port.
-fn observed(site: Site) -> (Site, u16) {
-    let port = ports::free();
-    (site.with_sections(&format!("[observe]\nlisten = \"127.0.0.1:{port}\"\n")), port)
 }
 
 fn instance(port: u16) -> String {

@@ -62,6 +62,7 @@ mod refuses;
 mod reloads;
 mod reports;
 mod signed_plugins;
+mod signposts;
 mod stands_for_ssm;
 mod status_and_top;
 mod stock_plugins;

@@ -6,7 +6,9 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use ::sesame::service::FAMILIES;
+use rustix::process::Signal;
 
+use crate::acknowledgements;
 use crate::harness::{eventually, ports};
 use crate::peers::broker::shared;
 use crate::peers::{Kind, require};
@@ -50,7 +52,8 @@ fn check(page: &str) {
     assert!(output.status.success() && said.trim().is_empty(), "{said}\n{page}");
 }
 
-fn observed(site: Site) -> (Site, u16) {
+/// A site whose metrics are shown, and the port.
+pub(crate) fn observed(site: Site) -> (Site, u16) {
     let port = ports::free();
     (site.with_sections(&format!("[observe]\nlisten = \"127.0.0.1:{port}\"\n")), port)
 }
@@ -68,8 +71,8 @@ fn a_taken_port_stops_the_start(port: u16) {
         "/queue/gpu",
         "",
     );
-    let taken = format!("127.0.0.1:{port} is in use by another program");
-    other.run(&["run"]).expect(1).says(&taken);
+    let taken = format!("127.0.0.1:{port} is in use by process ");
+    other.run(&["run"]).expect(1).says(&taken).says(" (sesame): ").says("sesame run");
 }
 
 #[test]
@@ -139,4 +142,59 @@ fn a_scrape_shows_what_became_of_real_messages_and_promtool_accepts_it() {
     let series = format!("sesame_signer_last_message_timestamp_seconds{{channel=\"central\",signer=\"{signer}\"}}");
     eventually("the signer after a restart", || value(&get(at_receiver, "/metrics")?.1, &series).map(|_| ()));
     assert_eq!(receiving.stop(), 0);
+}
+
+#[test]
+fn sessions_for_acknowledgements_are_counted_and_a_reload_forgets_nothing() {
+    let (pair, _) = acknowledgements::pair(shared(Kind::RabbitMq), Way::Plain, "required", "");
+    let (outgoing, incoming) = (pair.outgoing(), pair.incoming());
+    let (mut sender, at_sender) = observed(pair.sender);
+    let (receiver, at_receiver) = observed(pair.receiver);
+    let _receiving = receiver.start(&["run"]);
+    let sending = sender.start(&["run"]);
+    queues::add(&outgoing, b"Site: X\n");
+    eventually("the acknowledgement", || sending.log().contains("messages acknowledged").then_some(()));
+    // Messages go over one session, acknowledgements over another.
+    let two = [
+        (r#"sesame_broker_sessions{broker="test"}"#, "2"),
+        (r#"sesame_broker_sessions_opened_total{broker="test"}"#, "2"),
+        (r#"sesame_broker_connecting{broker="test"}"#, "0"),
+    ];
+    wait_for(at_sender, &two);
+    wait_for(at_receiver, &two);
+
+    sender.change("poll = \"200ms\"", "poll = \"300ms\"");
+    sender.configuration();
+    sending.signal(Signal::HUP);
+    eventually("the reload", || sending.log().contains("configuration reloaded").then_some(()));
+    queues::add(&outgoing, b"Site: Y\n");
+    eventually("the second message", || (queues::count(&incoming) == 2).then_some(()));
+    let four = [
+        (r#"sesame_broker_sessions{broker="test"}"#, "2"),
+        (r#"sesame_broker_sessions_opened_total{broker="test"}"#, "4"),
+        (r#"sesame_broker_sessions_lost_total{broker="test"}"#, "0"),
+        (r#"sesame_messages_total{channel="cpu",direction="send",fate="sent",code=""}"#, "2"),
+    ];
+    wait_for(at_sender, &four);
+}
+
+#[test]
+fn check_says_who_is_at_the_address_of_the_metrics() {
+    let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain).sending("cpu", "/queue/cpu", "");
+    let (site, port) = observed(site);
+    let address = format!("127.0.0.1:{port}");
+    let check = |code: i32| site.run(&["check", "--offline"]).expect(code);
+    check(0).says(&format!("ok       observe: metrics and health will be shown on {address}"));
+    let taken = std::net::TcpListener::bind(&address).unwrap();
+    let serving = std::thread::spawn(move || drop(taken.accept()));
+    check(1).says(&format!("error    observe: {address} is in use by another program"));
+    serving.join().unwrap();
+    let mut running = site.start(&["run"]);
+    eventually("the listener", || get(port, "/health"));
+    check(0).says(&format!("ok       observe: metrics and health are shown on {address}"));
+    // The same port in the configuration of another Sesame.
+    let other = Site::of("other.example.org").on(shared(Kind::RabbitMq), Way::Plain).sending("gpu", "/queue/gpu", "");
+    let other = other.with_sections(&format!("[observe]\nlisten = \"{address}\"\n"));
+    other.run(&["check", "--offline"]).expect(1).says("in use by a Sesame with other queues");
+    assert_eq!(running.stop(), 0);
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use message::daily::Condition;
 use message::locked;
 use serde::Deserialize;
 use tokio::sync::Mutex as Flight;
@@ -177,6 +178,7 @@ impl Fetched {
         match fetched {
             Ok(token) => {
                 tracing::debug!(service = %self.service, "fetched a token");
+                without_token(&self.service).end();
                 state.replaced = replaces.then(Instant::now);
                 Ok(state.issue(token, false))
             }
@@ -188,7 +190,9 @@ impl Fetched {
                         return Err(Fault::Unauthorised { renewed: false });
                     }
                     let error = message::cause::chain(&*failure);
-                    tracing::warn!(service = %self.service, error, "no token for our certificate; using the token of the configuration");
+                    if without_token(&self.service).is_due(&error) {
+                        tracing::warn!(service = %self.service, error, "no token for our certificate; using the token of the configuration");
+                    }
                     return Ok(state.issue(token.clone(), true));
                 }
                 state.failures += 1;
@@ -229,4 +233,9 @@ impl Fetched {
 #[derive(Deserialize)]
 struct Given {
     token: String,
+}
+
+/// What is logged while the service gives no token.
+fn without_token(service: &Endpoint) -> Condition {
+    Condition::warning("no token", &service.to_string())
 }

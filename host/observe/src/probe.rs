@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::socket::in_use;
 use crate::{Address, BindError};
 
 /// How long the one who listens may take to answer.
@@ -33,7 +34,6 @@ pub enum Occupant {
 /// # Errors
 /// [`BindError`], as where one would listen now; a Sesame that listens is none.
 pub fn occupant(address: &Address) -> Result<Occupant, BindError> {
-    let in_use = || BindError::InUse { address: address.clone() };
     match address {
         Address::Tcp(to) => match bound(*to) {
             Ok(()) => Ok(Occupant::NoOne),
@@ -43,7 +43,7 @@ pub fn occupant(address: &Address) -> Result<Occupant, BindError> {
                     stream.set_write_timeout(Some(ANSWER))?;
                     ask(stream)
                 });
-                if answer.is_ok_and(|ours| ours) { Ok(Occupant::Sesame) } else { Err(in_use()) }
+                if answer.is_ok_and(|ours| ours) { Ok(Occupant::Sesame) } else { Err(in_use(address)) }
             }
             Err(source) => Err(BindError::Io { address: address.clone(), source }),
         },
@@ -71,7 +71,7 @@ fn at_path(path: &Path, address: &Address) -> Result<Occupant, BindError> {
             Ok(stream) => {
                 let timed = stream.set_read_timeout(Some(ANSWER)).and_then(|()| stream.set_write_timeout(Some(ANSWER)));
                 let ours = timed.and_then(|()| ask(stream)).is_ok_and(|ours| ours);
-                return if ours { Ok(Occupant::Sesame) } else { Err(BindError::InUse { address: address.clone() }) };
+                return if ours { Ok(Occupant::Sesame) } else { Err(in_use(address)) };
             }
             Err(source) => return Err(BindError::Io { address: address.clone(), source }),
         }

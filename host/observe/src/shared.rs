@@ -27,7 +27,7 @@ pub trait Source: Send + Sync + 'static {
     /// The metrics now.
     fn page(&self) -> Page;
 
-    /// What runs, how it fares, and what is wrong.
+    /// What runs, its status, and what is wrong.
     fn overview(&self) -> Overview;
 
     /// What became of messages.

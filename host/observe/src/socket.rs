@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::Address;
+use crate::listening::{ListeningProcess, holder};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -23,10 +24,16 @@ const LONGEST: usize = 107;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program listens there.
-    #[error("{address} is in use by another program; choose another address, or stop that program")]
+    #[error(
+        "{address} is in use by {}: stop that program, or choose another address; if it is Sesame with the same \
+         configuration, run its channels and these in one process, with sesame run",
+        holder.as_ref().map_or("another program".to_owned(), ToString::to_string)
+    )]
     InUse {
         /// The address.
         address: Address,
+        /// Who listens there, as far as this user may know.
+        holder: Option<ListeningProcess>,
     },
     /// What is at the path is no socket.
     #[error("{} exists and is not a socket; remove it, or choose another path", path.display())]
@@ -90,7 +97,7 @@ impl Listener {
             }
         };
         let socket = socket.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { address: address.clone() },
+            io::ErrorKind::AddrInUse => in_use(address),
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied if matches!(address, Address::Unix(_)) => {
                 BindError::NoFolder { address: address.clone(), source }
             }
@@ -124,6 +131,10 @@ impl Listener {
     }
 }
 
+pub(crate) fn in_use(address: &Address) -> BindError {
+    BindError::InUse { address: address.clone(), holder: holder(address) }
+}
+
 fn tcp(address: std::net::SocketAddr) -> io::Result<tokio::net::TcpListener> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -140,7 +151,7 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|source| BindError::Io { address: address.clone(), source })
         }
-        _ => Err(BindError::InUse { address: address.clone() }),
+        _ => Err(in_use(address)),
     }
 }
 
@@ -188,7 +199,8 @@ mod tests {
         let address = Address::Tcp(taken.local_addr().unwrap());
         let error = Listener::bind(&address).unwrap_err();
         assert!(matches!(error, BindError::InUse { .. }), "{error}");
-        assert!(error.to_string().starts_with(&format!("{address} is in use by another program")), "{error}");
+        let own = format!("{address} is in use by process {} (", std::process::id());
+        assert!(error.to_string().starts_with(&own), "{error}");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Logging: lines on standard error, and what plugins say in a file of its own.
+//! Logging: lines on standard error or in the journal of systemd, and what plugins say in a file of its own.
 //!
 //! Start at [`start`]. Everything else in the program only uses the macros of `tracing`.
 //!
@@ -8,6 +8,8 @@
 //! - Plugins log with target [`PLUGIN_TARGET`], which never reaches standard error: it may hold personal data and goes to a
 //!   file that only its owner may read.
 //! - A log that cannot be written stops nothing: the lines are lost and the messages flow on.
+
+mod journal;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -22,9 +24,9 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use journal::Journal;
 use plugins::LOG_TARGET as PLUGIN_TARGET;
 
 /// The minimum level of the lines that are logged.
@@ -42,16 +44,20 @@ pub enum Level {
     Trace,
 }
 
-/// The format of log lines.
+/// The format of log lines, and where they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// To the journal of systemd where standard error goes there, else text.
+    Auto,
+    /// To the journal of systemd, with fields.
+    Journal,
     /// For people.
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// `[log]`: what is logged to standard error, and where the log of plugins goes.
+/// `[log]`: what is logged, how, and where the log of plugins goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The minimum level.
@@ -87,18 +93,33 @@ pub enum LogError {
     },
 }
 
-/// Starts the log for the whole process: lines on standard error, plugins in `settings.plugin_log`.
+/// Starts the log for the whole process: lines on standard error or in the journal, plugins in `settings.plugin_log`.
 ///
 /// # Errors
-/// [`LogError::StartedBefore`]. That the plugin log cannot be opened is logged and does not stop the program.
+/// [`LogError::StartedBefore`]. That the journal or the plugin log cannot be opened is logged and does not stop the program.
 pub fn start(settings: &Settings) -> Result<Logging, LogError> {
     let plugin_log = PluginLog::default();
     let opened = plugin_log.open(&settings.plugin_log);
-    let (subscriber, own, plugins) = subscriber(settings, io::stderr, plugin_log.clone());
+    let (layer, no_journal) = match to_journal(settings.format) {
+        Some(Ok(journal)) => (journal.boxed(), None),
+        Some(Err(error)) => (lines(settings.format, io::stderr), Some(error)),
+        None => (lines(settings.format, io::stderr), None),
+    };
+    let (subscriber, own, plugins) = subscriber(settings, layer, plugin_log.clone());
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)?;
     plugins::log_is_at(&settings.plugin_log);
+    if let Some(error) = no_journal {
+        tracing::warn!(socket = journal::SOCKET, %error, "cannot reach the journal: logging to standard error");
+    }
     report(&opened);
     Ok(Logging { own, plugins, plugin_log })
+}
+
+/// The journal, where lines are to go there.
+fn to_journal(format: Format) -> Option<io::Result<Journal>> {
+    let given = || std::env::var(journal::STREAM).is_ok_and(|stream| journal::is_stream(&stream, io::stderr()));
+    let wanted = format == Format::Journal || format == Format::Auto && given();
+    wanted.then(|| Journal::open(Path::new(journal::SOCKET)))
 }
 
 /// Starts the log for a command at a terminal: lines on standard error, no plugin log.
@@ -107,7 +128,7 @@ pub fn start(settings: &Settings) -> Result<Logging, LogError> {
 /// [`LogError::StartedBefore`].
 pub fn start_for_command(level: Level) -> Result<(), LogError> {
     let settings = Settings { level, ..Settings::default() };
-    let (subscriber, ..) = subscriber(&settings, io::stderr, io::sink);
+    let (subscriber, ..) = subscriber(&settings, lines(Format::Text, io::stderr), io::sink);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
 }
 
@@ -117,7 +138,7 @@ pub fn start_for_command(level: Level) -> Result<(), LogError> {
 /// [`LogError::StartedBefore`].
 pub fn start_for_author(level: Level) -> Result<(), LogError> {
     let settings = Settings { level, ..Settings::default() };
-    let (subscriber, ..) = subscriber(&settings, io::sink, io::stderr);
+    let (subscriber, ..) = subscriber(&settings, lines(Format::Text, io::sink), io::stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)
 }
 
@@ -164,34 +185,32 @@ fn plugin_targets(level: Level) -> Targets {
 }
 
 type Handle = reload::Handle<Targets, Registry>;
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn subscriber<O, P>(
+fn subscriber<P>(
     settings: &Settings,
-    own: O,
+    own: BoxedLayer,
     plugins: P,
-) -> (impl Subscriber + Send + Sync + use<O, P>, Handle, Handle)
+) -> (impl Subscriber + Send + Sync + use<P>, Handle, Handle)
 where
-    O: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     P: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (own_filter, own_handle) = reload::Layer::new(own_targets(settings.level));
     let (plugin_filter, plugin_handle) = reload::Layer::new(plugin_targets(settings.level));
-    let layers = vec![
-        lines(settings.format, own).with_filter(own_filter).boxed(),
-        lines(settings.format, plugins).with_filter(plugin_filter).boxed(),
-    ];
+    let layers =
+        vec![own.with_filter(own_filter).boxed(), lines(settings.format, plugins).with_filter(plugin_filter).boxed()];
     (tracing_subscriber::registry().with(layers), own_handle, plugin_handle)
 }
 
-fn lines<S, W>(format: Format, out: W) -> Box<dyn Layer<S> + Send + Sync>
+/// Lines to `out`; text unless JSON is asked for.
+fn lines<W>(format: Format, out: W) -> BoxedLayer
 where
-    S: Subscriber + for<'s> LookupSpan<'s>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).log_internal_errors(false);
     let out = OneLine { out, format };
     match format {
-        Format::Text => layer.with_writer(out).boxed(),
+        Format::Auto | Format::Journal | Format::Text => layer.with_writer(out).boxed(),
         Format::Json => layer.json().flatten_event(true).with_current_span(false).with_writer(out).boxed(),
     }
 }
@@ -221,7 +240,7 @@ impl<W: Write> Write for Line<W> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let mut line = match self.format {
-            Format::Text => escaped(text),
+            Format::Auto | Format::Journal | Format::Text => escaped(text),
             Format::Json => escaped_json(text),
         };
         line.to_mut().push('\n');
@@ -322,7 +341,7 @@ mod tests {
 
     fn logged(settings: &Settings, speak: impl FnOnce()) -> (String, String) {
         let (own, plugins) = (Buffer::default(), Buffer::default());
-        let (subscriber, ..) = subscriber(settings, own.clone(), plugins.clone());
+        let (subscriber, ..) = subscriber(settings, lines(settings.format, own.clone()), plugins.clone());
         tracing::subscriber::with_default(subscriber, speak);
         (own.text(), plugins.text())
     }
@@ -383,7 +402,8 @@ mod tests {
     #[test]
     fn the_level_can_change_while_running() {
         let own = Buffer::default();
-        let (subscriber, handle, plugins) = subscriber(&Settings::default(), own.clone(), io::sink);
+        let (subscriber, handle, plugins) =
+            subscriber(&Settings::default(), lines(Format::Text, own.clone()), io::sink);
         let folder = tempfile::tempdir().unwrap();
         let logging = Logging { own: handle, plugins, plugin_log: PluginLog::default() };
         tracing::subscriber::with_default(subscriber, || {
@@ -427,7 +447,7 @@ mod tests {
                 Err(io::Error::from(io::ErrorKind::StorageFull))
             }
         }
-        let (subscriber, ..) = subscriber(&Settings::default(), || Full, io::sink);
+        let (subscriber, ..) = subscriber(&Settings::default(), lines(Format::Text, || Full), io::sink);
         tracing::subscriber::with_default(subscriber, || tracing::error!(target: "sesame", "disk full"));
     }
 }

@@ -1,19 +1,24 @@
 //! What is counted of all sessions with the same options.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use message::locked;
 
 /// Counters that only grow.
 #[derive(Debug, Default)]
 pub struct Counters {
     failed: AtomicU64,
+    last_failure: Mutex<String>,
     blocked: AtomicU64,
 }
 
 impl Counters {
     /// No broker of the list could be reached.
-    pub(crate) fn count_failed(&self) {
+    pub(crate) fn count_failed(&self, why: String) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.last_failure) = why;
     }
 
     /// The broker read nothing for so long, though frames waited.
@@ -25,6 +30,12 @@ impl Counters {
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Why no broker could be reached the last time.
+    #[must_use]
+    pub fn last_failure(&self) -> String {
+        locked(&self.last_failure).clone()
     }
 
     /// For how long a broker read nothing though frames waited, as precise as deadlines are checked.

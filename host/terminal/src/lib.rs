@@ -3,7 +3,8 @@
 //!
 //! # Exit status
 //! 0: done, or stopped as asked. 1: failed while running, or something was rejected, deferred or not sent. 2: the command
-//! line is wrong. 69: no Sesame runs. 75: another Sesame holds the queue or spool. 78: the configuration is wrong.
+//! line is wrong. 3: `check --strict` found warnings and no errors. 69: no Sesame runs. 75: another Sesame holds the
+//! queue or spool. 78: the configuration is wrong.
 //!
 //! # Policy
 //! Whatever came from outside may hold control characters, which a terminal executes. [`line()`] and [`json`] write them as
@@ -28,6 +29,8 @@ pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 /// The command line is wrong.
 pub const EXIT_USAGE: u8 = 2;
+/// A strict check found warnings and no errors.
+pub const EXIT_WARNINGS: u8 = 3;
 /// No Sesame runs that could answer.
 pub const EXIT_NOT_RUNNING: u8 = 69;
 /// Another Sesame holds the queue or spool.

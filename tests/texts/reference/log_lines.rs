@@ -37,8 +37,9 @@ pub(crate) fn page() -> String {
     let mut page = head("Log lines", "the calls of `tracing` in the sources");
     page += &wrapped(
         "Sesame logs to standard error. Fields follow the text as `name=value`, or are members of one JSON object a line \
-         (`format = \"json\"` of `[log]`). Empty fields are left out. What comes from outside is escaped. `{…}` in a text \
-         is filled in. The levels `debug` and `trace` are for developers and not listed.",
+         (`format = \"json\"` of `[log]`). In the journal of systemd each is also a field of its own, `SESAME_` and its name \
+         in upper case: `SESAME_CHANNEL`. A condition that lasts is logged when it begins or changes, and then once a day. \
+         Empty fields are left out. What comes from outside is escaped. `{…}` in a text is filled in. The levels `debug` and `trace` are for developers and not listed.",
         "\n",
         "",
     );

@@ -28,7 +28,7 @@ pub(crate) use findings::log_findings;
 pub use findings::{findings_json, summary};
 pub use meters::Meters;
 pub(crate) use meters::{MOST_SIGNERS, Step};
-pub(crate) use pause::{Waits, log_pause};
+pub(crate) use pause::log_pause;
 pub use registry::{JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
 pub use time::back_off;
 pub(crate) use time::{milliseconds, moment};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use message::daily::due;
+use message::daily::Condition;
 use message::locked;
 use observe::Events;
 
@@ -125,9 +125,7 @@ impl Registry {
             return Ok(Arc::clone(trust));
         }
         let trust = Arc::new(Trust::load(&trust_settings(section))?);
-        for warning in trust.snapshot().warnings(SystemTime::now()).into_iter().filter(|warning| due(warning)) {
-            tracing::warn!(warning, "trust anchors");
-        }
+        warn_of_anchors(section, &trust);
         trusts.push((section.clone(), Arc::clone(&trust)));
         Ok(trust)
     }
@@ -176,7 +174,7 @@ impl Registry {
         make_directory(directory, storage.directory_mode)?;
         let lock = Arc::new(SpoolLock::acquire(&directory.join(LOCK))?);
         for warning in spool::inspect(directory).unwrap_or_default() {
-            if due(&warning.to_string()) {
+            if Condition::warning("file system", &directory.display().to_string()).is_due(&warning.to_string()) {
                 tracing::warn!(spool = %directory.display(), "{}; see `sesame check`", warning.brief());
             }
         }
@@ -231,16 +229,16 @@ impl Registry {
         self.forget_unused();
         let mut replaced = false;
         for (section, trust) in locked(&self.trusts).iter() {
-            report("trust anchors", &paths(&section.anchors), trust.refresh());
+            report("trust anchors", trust, &paths(&section.anchors), trust.refresh());
         }
         for (section, source) in locked(&self.credentials).iter() {
-            replaced |= report("credential", &section.certificate.display().to_string(), source.refresh());
+            replaced |= report("credential", source, &section.certificate.display().to_string(), source.refresh());
         }
         for source in locked(&self.lists).iter() {
-            report("signer lists", "", source.refresh());
+            report("signer lists", source, "", source.refresh());
         }
         for source in locked(&self.recipients).iter() {
-            replaced |= report("recipient certificate", "", source.refresh());
+            replaced |= report("recipient certificate", source, "", source.refresh());
         }
         replaced
     }
@@ -286,18 +284,23 @@ impl Registry {
         found
     }
 
-    /// Warns of certificates that expire soon.
+    /// Warns of certificates that expire soon, and of anchors and CRLs that are too old.
     pub fn warn_of_expiry(&self) {
         let now = SystemTime::now();
+        let due = |what, warning: &String| Condition::warning(what, "").is_due(warning);
         for (_, source) in locked(&self.credentials).iter() {
-            if let Some(warning) = source.current().warning(now).filter(|warning| due(warning)) {
+            if let Some(warning) = source.current().warning(now).filter(|warning| due("own certificate", warning)) {
                 tracing::warn!(warning, "own certificate");
             }
         }
         for source in locked(&self.recipients).iter() {
-            if let Some(warning) = source.current().warning(now).filter(|warning| due(warning)) {
+            let warning = source.current().warning(now);
+            if let Some(warning) = warning.filter(|warning| due("recipient certificate", warning)) {
                 tracing::warn!(warning, "recipient certificate");
             }
+        }
+        for (section, trust) in locked(&self.trusts).iter() {
+            warn_of_anchors(section, trust);
         }
     }
 }
@@ -306,12 +309,28 @@ fn paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Logs what became of files; returns whether new content is in use.
-fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Refreshed<E>) -> bool {
+fn warn_of_anchors(section: &config::Trust, trust: &Trust) {
+    let condition = Condition::warning("trust anchors", &paths(&section.anchors));
+    let warnings = trust.snapshot().warnings(SystemTime::now());
+    for warning in warnings.into_iter().filter(|warning| condition.is_due(warning)) {
+        tracing::warn!(warning, "trust anchors");
+    }
+}
+
+/// Logs what became of the files of `source`; returns whether new content is in use.
+fn report<S, E>(what: &str, source: &Arc<S>, file: &str, refreshed: Refreshed<E>) -> bool
+where
+    E: std::error::Error + 'static,
+{
+    let unusable = Condition::error(what, &format!("{:p}", Arc::as_ptr(source)));
     let file = message::text::non_empty(file);
     match refreshed {
-        Refreshed::Unchanged => false,
+        Refreshed::Unchanged => {
+            unusable.end();
+            false
+        }
         Refreshed::Replaced(notes) => {
+            unusable.end();
             tracing::info!(file, "{what} read again");
             for note in notes {
                 tracing::warn!(file, note, "{what}");
@@ -319,7 +338,10 @@ fn report<E: std::error::Error + 'static>(what: &str, file: &str, refreshed: Ref
             true
         }
         Refreshed::KeptLastGood(error) => {
-            tracing::error!(file, error = %message::cause::chain(&error), "{what} changed and cannot be used; the last good state stays in use");
+            let error = message::cause::chain(&error);
+            if unusable.is_due(&error) {
+                tracing::error!(file, error, "{what} changed and cannot be used; the last good state stays in use");
+            }
             false
         }
     }

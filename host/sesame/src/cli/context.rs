@@ -10,6 +10,7 @@ use crate::log::Level;
 use crate::service::{ChannelError, Daemon, Shared};
 pub(super) use crate::service::{Unreadable, journal_in, typed_sequence};
 use message::cause;
+use message::daily::Condition;
 use settings::ConfigErrors;
 pub(super) use terminal::say;
 
@@ -39,6 +40,27 @@ impl Context {
             config.log.level = level;
         }
         Ok(config)
+    }
+
+    /// Reads the configuration for a command that may be `quiet`: it logs nothing below warnings then, unless a level was
+    /// asked for.
+    ///
+    /// # Errors
+    /// All its mistakes.
+    pub(super) fn config_for(&self, quiet: bool) -> Result<Config, ConfigErrors> {
+        let mut config = self.config()?;
+        if quiet && self.level.is_none() && config.log.level != Level::Error {
+            config.log.level = Level::Warn;
+        }
+        Ok(config)
+    }
+}
+
+/// Logs what a configuration allows and what is still worth a word.
+pub(super) fn log_warnings(config: &Config) {
+    let allowed = Condition::warning("configuration", "");
+    for warning in config.warnings().iter().filter(|warning| allowed.is_due(warning)) {
+        tracing::warn!("{warning}");
     }
 }
 

@@ -36,7 +36,7 @@ use queue::{
     Unacknowledged,
 };
 use terminal as output;
-use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_NOT_RUNNING, EXIT_USAGE};
+use terminal::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_NOT_RUNNING, EXIT_USAGE, EXIT_WARNINGS};
 
 /// Secure messenger for accounting records.
 ///

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_NOT_RUNNING, EXIT_USAGE};
+use super::{EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_HELD, EXIT_NOT_RUNNING, EXIT_USAGE, EXIT_WARNINGS};
 
 /// Files that the page of the program names.
 const FILES: [(&str, &str); 5] = [
@@ -22,26 +22,33 @@ const FILES: [(&str, &str); 5] = [
     ("/var/log/sesame/plugins.log", "What plugins log."),
 ];
 
-const STATUSES: [(u8, &str); 6] = [
+const STATUSES: [(u8, &str); 7] = [
     (EXIT_DONE, "Done, or stopped as asked."),
     (EXIT_FAILED, "Failed while running, or something was rejected, deferred or not sent."),
     (EXIT_USAGE, "The command line is wrong."),
+    (EXIT_WARNINGS, "sesame check --strict found warnings and no errors."),
     (EXIT_NOT_RUNNING, "`status` or `top`: no Sesame runs that answers."),
     (EXIT_HELD, "Another Sesame holds the queue or spool."),
     (EXIT_CONFIGURATION, "The configuration is wrong."),
 ];
 
-/// Where the completions of each shell belong below /usr/share.
-const COMPLETIONS: [(Shell, &str); 3] = [
-    (Shell::Bash, "bash-completion/completions/sesame"),
-    (Shell::Zsh, "zsh/vendor-completions/_sesame"),
-    (Shell::Fish, "fish/vendor_completions.d/sesame.fish"),
-];
+const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+
+/// Where the completion of a shell belongs below `folder`.
+fn place(shell: Shell, folder: &Path) -> &'static str {
+    match shell {
+        Shell::Fish => "fish/vendor_completions.d/sesame.fish",
+        // Of the two folders that zsh of Debian reads, each prefix has another one.
+        Shell::Zsh if folder.ends_with("local/share") => "zsh/site-functions/_sesame",
+        Shell::Zsh => "zsh/vendor-completions/_sesame",
+        _ => "bash-completion/completions/sesame",
+    }
+}
 
 /// `sesame write-pages`.
 #[derive(Args, Debug)]
 pub struct WritePages {
-    /// Folder that stands for /usr/share; it is made.
+    /// Folder that stands for /usr/share, or /usr/local/share; it is made.
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
 }
@@ -57,8 +64,8 @@ fn write(folder: &Path) -> io::Result<()> {
     for (name, page) in pages()? {
         fs::write(manual.join(name), page)?;
     }
-    for (shell, place) in COMPLETIONS {
-        let path = folder.join(place);
+    for shell in SHELLS {
+        let path = folder.join(place(shell, folder));
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(path, completion(shell))?;
     }
@@ -199,8 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn completions_go_where_the_shells_of_each_prefix_look() {
+        let folder = tempfile::tempdir().unwrap();
+        for (prefix, zsh) in [("usr/share", "zsh/vendor-completions"), ("usr/local/share", "zsh/site-functions")] {
+            let share = folder.path().join(prefix);
+            write(&share).unwrap();
+            for file in [zsh, "bash-completion/completions", "fish/vendor_completions.d"] {
+                assert_eq!(share.join(file).read_dir().unwrap().count(), 1, "{prefix}/{file}");
+            }
+            assert_eq!(share.join("zsh").read_dir().unwrap().count(), 1);
+        }
+    }
+
+    #[test]
     fn completions_know_every_command_and_none_that_is_hidden() {
-        for (shell, _) in COMPLETIONS {
+        for shell in SHELLS {
             let text = String::from_utf8(completion(shell)).unwrap();
             for command in all_commands() {
                 let last = command.rsplit(' ').next().unwrap();

@@ -20,8 +20,8 @@ use crate::config::{self, Config, Kind, Selection, parse_duration};
 use crate::sender::Stay;
 use crate::service::{Daemon, On, Shared, Signals, Status, stop_on_signals};
 use crate::shutdown;
-use message::Fate;
 use message::text::escaped_json;
+use message::{Fate, daily};
 use spool::journal::{Journal, Step};
 use spool::{Outgoing, SpoolLock};
 use terminal::{EXIT_DONE, EXIT_FAILED};
@@ -38,6 +38,9 @@ pub struct Publish {
     /// Give up after this long without a broker; the messages stay queued.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration)]
     pub deadline: Duration,
+    /// Print nothing, not even ids, if everything was sent: log no lines below warnings, unless --log-level is given.
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
     /// Print one JSON object per message.
     #[arg(long)]
     pub json: bool,
@@ -49,6 +52,13 @@ const LOOK: Duration = Duration::from_millis(200);
 const TAKE_OVER: Duration = Duration::from_secs(2);
 /// How long the journal of another Sesame may take to record what became of an element that is gone.
 const SETTLING: Duration = Duration::from_secs(5);
+
+/// How long to wait, and whether to say what for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    deadline: Duration,
+    quiet: bool,
+}
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,22 +82,25 @@ const SETTLING_LOOKS: u32 = 40;
 const SETTLING_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn run(arguments: &Publish, context: &Context) -> anyhow::Result<u8> {
-    let config = &context.config()?;
+    let config = &context.config_for(arguments.quiet)?;
     let selection = match select(config, std::slice::from_ref(&arguments.channel), Kind::Send) {
         Ok(selection) => selection,
         Err(status) => return Ok(status),
     };
     let Some(sender) = config.senders.get(&arguments.channel) else { return Ok(EXIT_FAILED) };
     crate::log::start(&config.log)?;
+    daily::remember_in(&sender.state);
     super::queue::warn_if_root(&sender.queue);
     let (messages, unread) = queue(sender, arguments)?;
     if messages.is_empty() {
         return Ok(EXIT_FAILED);
     }
     let runtime = runtime().context("cannot start threads")?;
-    let sending = send(config, sender, &selection, arguments.deadline, &messages);
+    let patience = Patience { deadline: arguments.deadline, quiet: arguments.quiet };
+    let sending = send(config, sender, &selection, patience, &messages);
     let why = runtime.block_on(sending);
     runtime.shutdown_timeout(Duration::from_secs(1));
+    daily::keep();
     let why = match why {
         Ok(why) => why,
         Err(error) => Some(format!("{error:#}")),
@@ -96,6 +109,9 @@ pub(super) fn run(arguments: &Publish, context: &Context) -> anyhow::Result<u8> 
     for message in &messages {
         let outcome = settled(sender, message);
         sent += usize::from(outcome.fate == Fate::Sent);
+        if arguments.quiet && outcome.fate == Fate::Sent {
+            continue;
+        }
         report(sender, message, outcome, why.as_deref(), arguments.json);
     }
     Ok(if sent == messages.len() && unread == 0 { EXIT_DONE } else { EXIT_FAILED })
@@ -121,7 +137,7 @@ fn queue(sender: &config::Sender, arguments: &Publish) -> anyhow::Result<(Vec<Ad
     for file in &arguments.files {
         match add(&outgoing, sender, file) {
             Ok(added) => {
-                if !arguments.json {
+                if !arguments.json && !arguments.quiet {
                     output::line(added.id.as_str());
                 }
                 messages.push(added);
@@ -140,7 +156,7 @@ async fn send(
     config: &Config,
     sender: &config::Sender,
     selection: &Selection,
-    deadline: Duration,
+    Patience { deadline, quiet }: Patience,
     messages: &[Added],
 ) -> anyhow::Result<Option<String>> {
     let end = Instant::now() + deadline;
@@ -151,11 +167,11 @@ async fn send(
         match Daemon::build(config, selection, &shared) {
             Ok(daemon) => return send_ourselves(config, &daemon, left).await,
             Err(errors) if errors.iter().all(|error| error.error.is_held()) => {
-                if !reported {
+                if !reported && !quiet {
                     let holder: Vec<String> = errors.iter().map(|error| error.error.to_string()).collect();
                     say(&format!("sesame: {}, which sends this queue; waiting for it", holder.join("; ")));
-                    reported = true;
                 }
+                reported = true;
             }
             Err(errors) => {
                 let errors: Vec<String> = errors.iter().map(|error| message::cause::chain(error)).collect();
@@ -336,6 +352,7 @@ mod tests {
             channel: "cpu".to_owned(),
             files: vec![file, Path::new("/no/such/file").to_owned()],
             deadline: Duration::from_secs(1),
+            quiet: false,
             json: true,
         };
         let (messages, unread) = queue(sender, &arguments).unwrap();
@@ -369,8 +386,9 @@ mod tests {
             let (broker, config) = with_broker(&site).await;
             let sender = &config.senders["cpu"];
             let selection = config.select(&["cpu".to_owned()], Kind::Send).unwrap();
+            let patience = Patience { deadline: Duration::from_secs(20), quiet: false };
             let first = queued(&config, "a: 1\n");
-            let why = send(&config, sender, &selection, Duration::from_secs(20), &first).await.unwrap();
+            let why = send(&config, sender, &selection, patience, &first).await.unwrap();
             assert_eq!(why, None);
             assert!(outcome(sender, &first[0]).unwrap().fate == Fate::Sent);
 
@@ -379,7 +397,7 @@ mod tests {
             let (switch, shutdown) = shutdown::switch();
             let running = tokio::spawn(async move { daemon.run(Stay::Watch, &shutdown).await });
             let second = queued(&config, "a: 2\n");
-            let why = send(&config, sender, &selection, Duration::from_secs(20), &second).await.unwrap();
+            let why = send(&config, sender, &selection, patience, &second).await.unwrap();
             assert_eq!(why, None);
             assert!(outcome(sender, &second[0]).unwrap().fate == Fate::Sent);
             assert_eq!(broker.depth("/queue/cpu"), 2);
@@ -395,7 +413,7 @@ mod tests {
         let selection = config.select(&["cpu".to_owned()], Kind::Send).unwrap();
         let messages = queued(config, "a: 1\n");
         let runtime = runtime().unwrap();
-        let second = Duration::from_secs(1);
+        let second = Patience { deadline: Duration::from_secs(1), quiet: false };
         let why = runtime.block_on(send(config, sender, &selection, second, &messages)).unwrap();
         assert!(why.is_some_and(|why| why.contains("no broker could be reached")));
         std::fs::create_dir_all(&sender.state).unwrap();

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use clap::Args;
 
-use super::context::{Context, made, runtime, select};
+use super::context::{Context, log_warnings, made, runtime, select};
 use crate::config::{Config, Kind};
 use crate::log::Logging;
 use crate::sender::Stay;
@@ -33,9 +33,7 @@ pub(super) fn run(arguments: &Run, context: &Context) -> anyhow::Result<u8> {
 pub(super) fn daemon(context: &Context, names: &[String], kind: Kind) -> anyhow::Result<u8> {
     let config = context.config()?;
     let logging = crate::log::start(&config.log)?;
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
+    log_warnings(&config);
     let runtime = runtime().context("cannot start threads")?;
     let outcome = runtime.block_on(serve(config, context.clone(), names.to_vec(), kind, &logging));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -202,6 +200,7 @@ impl Origin {
         match Daemon::build(&config, &selection, &self.shared) {
             Ok(daemon) => {
                 tracing::info!("configuration reloaded");
+                log_warnings(&config);
                 for key in self.started.needs_restart(&config) {
                     tracing::warn!(key, "this key changed since the start; restart Sesame to apply it");
                 }

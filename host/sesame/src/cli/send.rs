@@ -9,7 +9,7 @@ use serde_json::json;
 
 use clap::Args;
 
-use super::context::{Context, build, runtime, select};
+use super::context::{Context, build, log_warnings, runtime, select};
 use super::output;
 use crate::config::{Config, Kind, parse_duration};
 use crate::sender::{FateReport, Stay, Summary};
@@ -30,6 +30,9 @@ pub struct Send {
     /// Give up after this long without a broker.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = parse_duration, conflicts_with = "watch")]
     pub deadline: Duration,
+    /// Print nothing if everything was sent: log no lines below warnings, unless --log-level is given.
+    #[arg(long, short, conflicts_with_all = ["watch", "json"])]
+    pub quiet: bool,
     /// Print one JSON object per message and one per channel at the end.
     #[arg(long)]
     pub json: bool,
@@ -39,16 +42,12 @@ pub(super) fn run(arguments: &Send, context: &Context) -> anyhow::Result<u8> {
     if arguments.watch {
         return super::run::daemon(context, &arguments.channels, Kind::Send);
     }
-    let config = &context.config()?;
+    let config = &context.config_for(arguments.quiet)?;
     crate::log::start(&config.log)?;
     if let Some(state) = first_state(config, &arguments.channels) {
         daily::remember_in(state);
     }
-    for warning in config.warnings() {
-        if daily::due(&warning.to_string()) {
-            tracing::warn!("{warning}");
-        }
-    }
+    log_warnings(config);
     let runtime = runtime().context("cannot start threads")?;
     let status = runtime.block_on(once(config, arguments));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -92,7 +91,7 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
         fates.try_iter().for_each(|report| print_fate(&report));
     }
     let clean = summaries.iter().all(|(_, summary)| summary.is_clean());
-    for (channel, summary) in &summaries {
+    for (channel, summary) in summaries.iter().filter(|(_, summary)| !arguments.quiet || !summary.is_clean()) {
         report(channel, summary, arguments.json);
     }
     Ok(if clean { EXIT_DONE } else { EXIT_FAILED })

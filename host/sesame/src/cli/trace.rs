@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::context::{say, select, typed_sequence};
-use super::{EXIT_DONE, EXIT_FAILED, output};
+use super::{EXIT_DONE, EXIT_FAILED, EXIT_USAGE, output};
 use crate::config::{Config, Kind};
 use crate::service::{FoundBy, Located, Numbered, SentFacts, Traced, of_number};
 use message::MessageId;
@@ -18,8 +18,8 @@ use spool::journal::{Acknowledged, Kept, KeptState, PipelineStage, Proved, Relea
 pub struct Trace {
     /// Message id as in the log and in `empa-id`, or name of an element or file, with or without path, or "STREAM NUMBER"
     /// as in `sesame gaps` and in the header `Sesame-Sequence`.
-    #[arg(value_name = "ID")]
-    pub id: String,
+    #[arg(value_name = "ID", required = true, num_args = 1..=2)]
+    pub id: Vec<String>,
     /// Only in this channel.
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
@@ -37,8 +37,16 @@ pub(super) fn run(config: &Config, arguments: &Trace) -> anyhow::Result<u8> {
     {
         return Ok(status);
     }
+    let joined = arguments.id.join(" ");
+    let typed = joined.trim();
+    if arguments.id.len() > 1 && typed_sequence(typed).is_none() {
+        say(&format!(
+            "sesame: {typed:?} is not the number of a stream: trace shows one message; put an ID with a space in quotes"
+        ));
+        return Ok(EXIT_USAGE);
+    }
     let channel = arguments.channel.as_deref();
-    let traced = Traced::of(config, arguments.id.trim(), channel).with_waiting(config, channel);
+    let traced = Traced::of(config, typed, channel).with_waiting(config, channel);
     for error in &traced.faults {
         say(&format!("sesame: {}", message::cause::chain(error)));
     }

@@ -230,11 +230,12 @@ const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::Trace),
 ];
 
-const LOG_FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
+const LOG_FORMATS: &[(&str, Format)] =
+    &[("auto", Format::Auto), ("text", Format::Text), ("json", Format::Json), ("journal", Format::Journal)];
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: Level::Info, format: Format::Text, plugin_log: defaults::PLUGIN_LOG.into() }
+        Self { level: Level::Info, format: Format::Auto, plugin_log: defaults::PLUGIN_LOG.into() }
     }
 }
 

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::channel::{Channel, OpenSpool, Waits, moment};
+use crate::channel::{Channel, OpenSpool, moment};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::acknowledgement::{Acknowledgement, CONTENT_TYPE, MOST_BYTES, MOST_LINES};
 use message::cause::chain;
+use message::daily::Condition;
 use smime::{Peer, SealError, SealPolicy, Sealer, ToSeal};
 use spool::journal::{JournalError, Owed};
 use transport::{Connected, Destination, Identity, Link, Outbound, SendFailure};
@@ -23,8 +24,6 @@ use transport::{Connected, Destination, Identity, Link, Outbound, SendFailure};
 const COLLECT: Duration = Duration::from_secs(1);
 /// How long a destination rests that was refused.
 const REST: Duration = Duration::from_secs(60);
-/// How often the same failure is logged.
-const LOG_AGAIN: Duration = Duration::from_secs(600);
 /// How long a connection is kept that nothing is sent on.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a DISCONNECT may take.
@@ -38,7 +37,6 @@ pub(super) struct Acknowledger {
     pub(super) link: Link,
     pub(super) identity: Identity,
     pub(super) spool: Arc<OpenSpool>,
-    pub(super) failures: Waits,
 }
 
 /// What is to be sent to one destination.
@@ -116,7 +114,10 @@ impl Acknowledger {
         let channel = self.channel.clone();
         let found = tokio::task::spawn_blocking(move || journal.owed_destinations(channel.name())).await;
         let destinations = match found {
-            Ok(Ok(destinations)) => destinations,
+            Ok(Ok(destinations)) => {
+                self.unsent("").end();
+                destinations
+            }
             Ok(Err(error)) => return self.report("", &error.into()),
             Err(_) => return,
         };
@@ -185,6 +186,7 @@ impl Acknowledger {
         let (journal, channel, name) = (Arc::clone(&self.spool.journal), self.channel.clone(), destination.to_owned());
         let paid = tokio::task::spawn_blocking(move || journal.paid(channel.name(), &name, last));
         paid.await.map_err(|_| NotSent::Panicked)??;
+        self.unsent(destination).end();
         tracing::info!(channel = %self.channel, destination, %broker, messages = sent, "acknowledgements sent");
         Ok(sent)
     }
@@ -205,9 +207,13 @@ impl Acknowledger {
         read.await.map_err(|_| NotSent::Panicked)?.map_err(|error: JournalError| error.into())
     }
 
+    fn unsent(&self, destination: &str) -> Condition {
+        Condition::warning("acknowledgements not sent", &format!("{} {destination}", self.channel.section()))
+    }
+
     fn report(&self, destination: &str, error: &NotSent) {
         let words = chain(error);
-        if self.failures.is_due(&format!("{destination} {words}"), Instant::now(), LOG_AGAIN) {
+        if self.unsent(destination).is_due(&words) {
             let destination = message::text::non_empty(destination);
             tracing::warn!(channel = %self.channel, destination, error = words, "acknowledgements not sent; they are kept and sent later");
         }

@@ -8,8 +8,9 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use message::daily::Condition;
 use message::locked;
 use tokio::sync::oneshot;
 
@@ -88,6 +89,9 @@ impl Receiver {
     /// once as soon as the plugins are replaced or answer again.
     fn due(&self) -> Vec<DeferredElement> {
         let mut waiting = self.waiting();
+        if waiting.is_empty() && self.still_deferred().end() {
+            tracing::info!(channel = %self.channel, "no messages are deferred any more");
+        }
         let pipeline = self.pipeline.load_full();
         let mut tried = self.tried();
         tried.look_at(&pipeline, &waiting);
@@ -170,11 +174,15 @@ impl Receiver {
         }
     }
 
+    fn still_deferred(&self) -> Condition {
+        Condition::warning("still deferred", &self.channel.section())
+    }
+
     /// One line for a message whose attempt was counted, and one for all that wait for the same plugin.
     fn log_still_deferred(&self, element: &DeferredElement, attempt: u32, reason: &str) {
         if attempt > element.attempt {
             tracing::warn!(channel = %self.channel, id = %element.id, attempt, reason, "message still deferred");
-        } else if self.waits.is_due(reason, Instant::now(), self.settings.repetition.back_off_min) {
+        } else if self.still_deferred().is_due(reason) {
             let messages = self.waiting().len();
             tracing::warn!(channel = %self.channel, messages, reason, "messages still deferred");
         }

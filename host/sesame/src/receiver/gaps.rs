@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use message::cause::chain;
+use message::daily::Condition;
 use message::locked;
 use spool::journal::{Dismissed, Gap, JournalError, Omitted};
 
@@ -21,8 +22,6 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mill
 const SETTLED: Duration = Duration::from_secs(60);
 /// The most gaps that are logged in one look.
 const MOST: usize = 100;
-/// How often the same failure is logged.
-const LOG_AGAIN: Duration = Duration::from_secs(600);
 
 /// Since when messages come.
 #[derive(Debug, Default)]
@@ -43,7 +42,7 @@ impl Session {
     }
 
     /// Whether a session has lasted for so long.
-    fn has_lasted(&self, time: Duration) -> bool {
+    pub(super) fn has_lasted(&self, time: Duration) -> bool {
         locked(&self.0).is_some_and(|since| since.elapsed() >= time)
     }
 }
@@ -59,11 +58,13 @@ impl Receiver {
             }
             let receiver = Arc::clone(&self);
             let reported = tokio::task::spawn_blocking(move || receiver.report_gaps()).await;
-            if let Ok(Err(error)) = reported {
-                let error = chain(&error);
-                if self.waits.is_due(&error, Instant::now(), LOG_AGAIN) {
+            let unable = Condition::error("cannot look for gaps", &self.channel.section());
+            match reported.map(|looked| looked.map_err(|error| chain(&error))) {
+                Ok(Err(error)) if unable.is_due(&error) => {
                     tracing::error!(channel = %self.channel, error, "cannot look for missing messages");
                 }
+                Ok(Err(_)) | Err(_) => {}
+                Ok(Ok(())) => drop(unable.end()),
             }
         }
     }

@@ -16,6 +16,7 @@ use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowled
 use crate::channel::{Channel, Meters, Step};
 use crate::shutdown::Shutdown;
 use message::content_digest;
+use message::daily::Condition;
 use observe::Entered;
 use spool::journal::{Disposition, JournalError};
 use spool::{Commit, CommitError, Stored};
@@ -25,6 +26,8 @@ use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Su
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 /// The largest prefetch that brokers take.
 const WIDEST: u32 = 65_535;
+/// A session that lasted so long shows that the channel can receive.
+const SETTLED: Duration = Duration::from_secs(60);
 /// How often a delivery checks whether the plugin it waits for is compiled.
 const COMPILER_LOOK: Duration = Duration::from_millis(100);
 /// How long a DISCONNECT may take.
@@ -157,6 +160,9 @@ impl Receiver {
         };
         self.session.begins();
         let ended = intake.run(subscription, shutdown).await;
+        if self.session.has_lasted(SETTLED) {
+            self.unable().end();
+        }
         self.session.ends();
         // Four times as many: each session counts as a delivery of all of them, so few sessions must suffice.
         self.spare.store(intake.left.saturating_mul(4), Ordering::Relaxed);
@@ -176,9 +182,12 @@ impl Receiver {
                     );
                 }
                 if reason.is_lasting() {
+                    let error = message::cause::chain(&reason);
+                    if !self.unable().is_due(&error) {
+                        return if too_long { Ended::TooLong } else { Ended::Closed };
+                    }
                     tracing::error!(
-                        channel = %self.channel, broker = %link.broker, destination = %self.settings.destination,
-                        error = %message::cause::chain(&reason),
+                        channel = %self.channel, broker = %link.broker, destination = %self.settings.destination, error,
                         "cannot receive; it is tried again and again, and nothing is lost meanwhile",
                     );
                 } else {
@@ -196,6 +205,11 @@ impl Receiver {
         }
     }
 
+    fn unable(&self) -> Condition {
+        let about = format!("{} {}", self.channel.section(), self.settings.destination);
+        Condition::error("cannot receive", &about)
+    }
+
     fn bookmark(&self) -> Bookmark {
         Bookmark::new(Arc::new(ChannelPositions::of(&self.spool.journal, &self.channel)), self.channel.name())
     }
@@ -205,19 +219,24 @@ impl Receiver {
         let suspected = self.stream_suspected.load(Ordering::Relaxed);
         let source = self.link.look_at_source(link, destination, suspected).await;
         if let Source::Unfit(why) = &source {
-            tracing::error!(
-                channel = %self.channel, destination = %destination, broker = %link.broker, error = why,
-                "cannot receive from this destination; nothing is stored or acknowledged",
-            );
+            if self.unable().is_due(why) {
+                tracing::error!(
+                    channel = %self.channel, destination = %destination, broker = %link.broker, error = why,
+                    "cannot receive from this destination; nothing is stored or acknowledged",
+                );
+            }
             return (source, None);
         }
         match self.link.subscribe(link, destination, prefetch, self.bookmark()).await {
             Ok(subscription) => (source, Some(subscription)),
             Err(error) => {
-                tracing::error!(
-                    channel = %self.channel, destination = %destination, broker = %link.broker, error = error.to_string(),
-                    "cannot subscribe",
-                );
+                let error = error.to_string();
+                if self.unable().is_due(&error) {
+                    tracing::error!(
+                        channel = %self.channel, destination = %destination, broker = %link.broker, error,
+                        "cannot subscribe",
+                    );
+                }
                 (source, None)
             }
         }
@@ -515,7 +534,7 @@ impl Intake<'_> {
         let stored = stored?;
         self.uncommitted -= 1;
         self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(submitted.bytes);
-        self.receiver.faults.stored();
+        self.receiver.stored();
         if let Err(error) = acknowledge(submitted.token, &stored) {
             tracing::debug!(channel = %self.receiver.channel, id = %submitted.id, error = %error, "ACK not sent");
         }

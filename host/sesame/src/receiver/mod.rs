@@ -22,7 +22,7 @@ mod ready;
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 
@@ -30,10 +30,11 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, Waits, log_pause};
+use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
+use message::daily::Condition;
 use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::{CommitError, CrashLimit, Stored};
@@ -52,7 +53,6 @@ pub struct Receiver {
     identity: Identity,
     lists: Arc<SignerListsSource>,
     pipeline: ActivePipeline,
-    waits: Waits,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
     tried: Mutex<deferred::Tried>,
@@ -150,7 +150,6 @@ impl Receiver {
                 link,
                 identity: parts.identity.clone(),
                 spool: Arc::clone(&parts.spool),
-                failures: Waits::default(),
             })
         });
         Self {
@@ -161,7 +160,6 @@ impl Receiver {
             identity: parts.identity,
             lists: parts.lists,
             pipeline,
-            waits: Waits::default(),
             spool: parts.spool,
             workers: parts.workers,
             tried: Mutex::default(),
@@ -233,6 +231,9 @@ impl Receiver {
                 self.pause(&unready, STORAGE_PAUSE, &shutdown).await;
                 continue;
             }
+            if self.without_room().end() {
+                tracing::info!(channel = %self.channel, "enough room on the disk again; messages are received");
+            }
             let link = tokio::select! {
                 link = self.link.connect() => link,
                 () = shutdown.draining() => break,
@@ -261,13 +262,29 @@ impl Receiver {
         (free < self.settings.storage.min_free.saturating_add(beside)).then_some(free)
     }
 
+    fn without_room(&self) -> Condition {
+        Condition::error("too little room", &self.channel.section())
+    }
+
+    fn without_storage(&self) -> Condition {
+        Condition::error("cannot store", &self.channel.section())
+    }
+
+    /// A message was stored.
+    fn stored(&self) {
+        if self.faults.stored() && self.without_storage().end() {
+            tracing::info!(channel = %self.channel, "messages are stored again");
+        }
+    }
+
     /// Logs why nothing can be stored, and waits.
     async fn pause(&self, ended: &Ended, rest: Duration, shutdown: &Shutdown) {
         let spool = self.settings.spool.display();
         match ended {
             Ended::Storage(error) => {
                 let error = message::cause::chain(error);
-                if self.waits.is_due(&error, Instant::now(), ready::LOG_AGAIN) {
+                self.faults.reported();
+                if self.without_storage().is_due(&error) {
                     tracing::error!(
                         channel = %self.channel, spool = %spool, error,
                         "cannot store messages; the broker keeps them until storing works again",
@@ -275,7 +292,7 @@ impl Receiver {
                 }
             }
             Ended::LowSpace(free) => {
-                if self.waits.is_due("too little room", Instant::now(), ready::LOG_AGAIN) {
+                if self.without_room().is_due("") {
                     tracing::error!(
                         channel = %self.channel, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,
                         "too little room on the disk; the broker keeps the messages until there is more",

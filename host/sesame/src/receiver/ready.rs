@@ -6,7 +6,7 @@
 //! room for all that it had in flight. What the probe cannot see makes the pauses between sessions double, up to 5 min.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,8 +16,6 @@ use super::{Ended, Receiver, STORAGE_PAUSE};
 
 /// Messages named in warnings, per session.
 pub(super) const WARNINGS: usize = 20;
-/// A fault that lasts is logged again after this long.
-pub(super) const LOG_AGAIN: Duration = Duration::from_secs(60);
 /// The first count that is logged as a warning, and the step after which it is logged again.
 const FIRST_WARNING: u32 = 10;
 const WARNING_STEP: u32 = 5;
@@ -35,14 +33,22 @@ pub(super) struct Faults {
     failed: AtomicU32,
     /// What the last failed session had in flight, in bytes on the disk.
     room: AtomicU64,
+    /// A fault was reported since a message was stored.
+    reported: AtomicBool,
     /// The highest count that was logged for a message, by its id.
     warned: Mutex<HashMap<String, u32>>,
 }
 
 impl Faults {
-    /// A message was stored.
-    pub(super) fn stored(&self) {
+    /// A message was stored. Returns whether a fault was reported before.
+    pub(super) fn stored(&self) -> bool {
         self.failed.store(0, Ordering::Relaxed);
+        self.reported.load(Ordering::Relaxed) && self.reported.swap(false, Ordering::Relaxed)
+    }
+
+    /// Nothing can be stored, which is reported.
+    pub(super) fn reported(&self) {
+        self.reported.store(true, Ordering::Relaxed);
     }
 
     /// A session failed, perhaps for lack of room: the next one needs this much.

@@ -10,31 +10,24 @@
 //! fetched) holds nothing back, since the receiver uses its own; `sesame check` reports it.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::shutdown::Shutdown;
+use message::daily::Condition;
 use message::locked;
 use smime::Sealing;
 
 /// How often a channel that cannot seal looks again.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often the reason is repeated while it lasts.
-const REPEAT: Duration = Duration::from_secs(86_400);
-
-/// Why the channel cannot seal, as last logged.
-#[derive(Debug)]
-struct Unfit {
-    why: String,
-    said: Instant,
-}
 
 /// Whether a channel can seal.
 #[derive(Debug)]
 pub(super) struct Fitness {
     channel: Channel,
     sealing: Arc<Sealing>,
-    unfit: Mutex<Option<Unfit>>,
+    /// Why the channel cannot seal.
+    unfit: Mutex<Option<String>>,
 }
 
 impl Fitness {
@@ -57,7 +50,8 @@ impl Fitness {
             }
             // Any other fault is logged for the message it affects.
             _ => {
-                if locked(&self.unfit).take().is_some() {
+                *locked(&self.unfit) = None;
+                if self.unable().end() {
                     tracing::info!(channel = %self.channel, "messages can be sealed again");
                 }
                 Ok(())
@@ -65,15 +59,17 @@ impl Fitness {
         }
     }
 
+    fn unable(&self) -> Condition {
+        Condition::error("cannot seal", &self.channel.section())
+    }
+
     fn log_unfit(&self, why: &str) {
-        let mut unfit = locked(&self.unfit);
-        let known = unfit.as_ref().is_some_and(|known| known.why == why && known.said.elapsed() < REPEAT);
-        if !known {
+        *locked(&self.unfit) = Some(why.to_owned());
+        if self.unable().is_due(why) {
             tracing::error!(
                 channel = %self.channel, reason = why,
                 "no message can be sealed; all stay in outgoing and are sent once this is fixed",
             );
-            *unfit = Some(Unfit { why: why.to_owned(), said: Instant::now() });
         }
     }
 
@@ -89,6 +85,6 @@ impl Fitness {
 
     /// Why the channel could not seal at the last check.
     pub(super) fn fault(&self) -> Option<String> {
-        locked(&self.unfit).as_ref().map(|unfit| unfit.why.clone())
+        locked(&self.unfit).clone()
     }
 }

@@ -52,10 +52,11 @@ pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
-use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, Waits};
+use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::cause::chain;
+use message::daily::Condition;
 use message::locked;
 use plugins::Pipeline;
 use smime::Sealing;
@@ -256,7 +257,7 @@ impl Sender {
             settlement: Arc::clone(&settlement),
             postponed,
             report: Arc::clone(&report),
-            waits: Waits::default(),
+            said_waiting: AtomicBool::new(true),
             wake: Arc::clone(&wake),
             threads,
         };
@@ -372,6 +373,7 @@ impl Sender {
                 if !matches!(ended, Ended::QueueGone) {
                     progress = Instant::now();
                     self.link.served().await;
+                    self.refused().end();
                 }
             }
             match &ended {
@@ -438,16 +440,23 @@ impl Sender {
         }
     }
 
+    /// The broker refuses what we ask for; over once it takes a message.
+    fn refused(&self) -> Condition {
+        Condition::error("refused by the broker", &self.channel.section())
+    }
+
     fn report_lost(&self, reason: &Closed, broker: &str) {
         self.link.lost(reason);
         let error = chain(reason);
         match self.remedy(&error) {
-            Some(remedy) => {
+            Some(remedy) if self.refused().is_due(&remedy) => {
                 tracing::error!(channel = %self.channel, broker, error = remedy, "the broker refused a destination")
             }
-            None if reason.is_lasting() => {
+            None if reason.is_lasting() && self.refused().is_due(&error) => {
                 tracing::error!(channel = %self.channel, broker, %error, "the broker refuses our requests; all messages stay in outgoing");
             }
+            Some(_) => {}
+            None if reason.is_lasting() => {}
             None if reason.is_failed_request() => {
                 tracing::warn!(channel = %self.channel, broker, %error, "a request to the broker failed; its messages are sent again");
             }
@@ -517,9 +526,15 @@ impl Sender {
     async fn connect(&self, stay: Stay) -> Result<Connected, String> {
         match stay {
             Stay::Watch => Ok(self.link.connect().await),
-            Stay::UntilEmpty(deadline) => tokio::time::timeout(deadline, self.link.connect())
-                .await
-                .map_err(|_| format!("no broker could be reached within {}", message::duration::words(deadline))),
+            Stay::UntilEmpty(deadline) => {
+                let connected = tokio::time::timeout(deadline, self.link.connect()).await;
+                connected.map_err(|_| {
+                    let within = message::duration::words(deadline);
+                    let failure = self.link.last_failure();
+                    let why = if failure.is_empty() { failure } else { format!(": {failure}") };
+                    format!("no broker could be reached within {within}{why}")
+                })
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::flight::Done;
 use crate::channel::Channel;
+use message::daily::Condition;
 use transport::{Confirmed, Destination, Held, Notices};
 
 /// A message with all its receipts, and the proof that these mean something.
@@ -28,6 +29,10 @@ impl Notices for Log {
     }
 
     fn unproved(&self, destination: &Destination, broker: &str, why: &str) {
+        let about = format!("{} {destination} {broker}", self.channel.section());
+        if !Condition::warning("receipts prove nothing", &about).is_due(why) {
+            return;
+        }
         tracing::warn!(
             channel = %self.channel, destination = %destination, broker, error = why,
             "messages confirmed after this queue is deleted would be lost",

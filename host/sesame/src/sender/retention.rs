@@ -6,17 +6,19 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
 use super::settle::Settlement;
 use super::{Part, Settled};
-use crate::channel::{Channel, OpenSpool, Waits};
+use crate::channel::{Channel, OpenSpool};
 use crate::config::{self, Mode};
 use crate::shutdown::Shutdown;
 use message::cause::chain;
+use message::daily::Condition;
 use message::{duration, locked};
 use spool::journal::{Answered, Due, JournalError, PreparedKey, Sent};
 use spool::{LockedElement, NotRetained, Removal, RetainedElements, SpoolError};
@@ -34,8 +36,6 @@ const REST: Duration = Duration::from_secs(600);
 /// A message that was sent first so long ago is not sent again: its receiver may have forgotten it by then, and would store
 /// it a second time. Receivers remember for 90 days unless they are set otherwise.
 pub(crate) const OLDEST_REPEAT: Duration = Duration::from_secs(80 * 86_400);
-/// How often the same failure is logged.
-const LOG_AGAIN: Duration = Duration::from_secs(600);
 
 /// How long after a message was sent it is overdue, if no acknowledgement comes: it has been sent again as often as allowed.
 pub(crate) fn overdue_after(repeat_after: Duration) -> Duration {
@@ -54,7 +54,8 @@ pub struct Retention {
     /// Destinations whose receivers have acknowledged something.
     acknowledging: Mutex<HashSet<String>>,
     news: Notify,
-    failures: Waits,
+    /// A failure was reported during this look.
+    failed: AtomicBool,
 }
 
 impl Retention {
@@ -76,7 +77,7 @@ impl Retention {
             state: Arc::clone(state),
             acknowledging: Mutex::default(),
             news: Notify::new(),
-            failures: Waits::default(),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -198,7 +199,8 @@ impl Retention {
                 }
                 Err(_) => return false,
             };
-            let more = due.len() == BATCH;
+            let (some, more) = (!due.is_empty(), due.len() == BATCH);
+            self.failed.store(false, Ordering::Relaxed);
             let (mut delivered, mut silent, mut queued) = (Vec::new(), Vec::new(), Vec::new());
             for due in due {
                 match &due.answered {
@@ -227,6 +229,9 @@ impl Retention {
                     return false;
                 }
                 Err(_) => return false,
+            }
+            if some && !self.failed.load(Ordering::Relaxed) {
+                self.failing().end();
             }
             if !more {
                 return false;
@@ -418,8 +423,14 @@ impl Retention {
         }
     }
 
+    fn failing(&self) -> Condition {
+        Condition::error("kept messages", &self.channel.section())
+    }
+
+    /// Logs a failure, and an unchanged one again only after messages were dealt with.
     fn report(&self, what: &str, error: &str) {
-        if self.failures.is_due(&format!("{what}: {error}"), Instant::now(), LOG_AGAIN) {
+        self.failed.store(true, Ordering::Relaxed);
+        if self.failing().is_due(&format!("{what}: {error}")) {
             tracing::error!(channel = %self.channel, error, "{what}");
         }
     }

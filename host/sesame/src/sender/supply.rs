@@ -6,7 +6,8 @@
 //! message is being compiled nothing is taken up either, however long that takes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -18,11 +19,12 @@ use super::postponed::{Postponed, WaitsFor};
 use super::prepare::{Examined, Preparation, Prepared};
 use super::report::{Became, Report};
 use super::settle::Settlement;
-use crate::channel::{ActivePipeline, Channel, Waits, back_off, log_pause};
+use crate::channel::{ActivePipeline, Channel, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::Fate;
 use message::cause::chain;
+use message::daily::Condition;
 use spool::ElementName;
 
 /// Elements that are prepared together.
@@ -54,8 +56,8 @@ pub(super) struct Supply {
     pub(super) settlement: Arc<Settlement>,
     pub(super) postponed: Arc<Postponed>,
     pub(super) report: Arc<Report>,
-    /// Why messages wait for a plugin, as last logged.
-    pub(super) waits: Waits,
+    /// It may be logged that messages wait for a plugin, by this run or an earlier one.
+    pub(super) said_waiting: AtomicBool,
     /// Something may have arrived in the queue, or the pipeline was replaced.
     pub(super) wake: Arc<Notify>,
     /// How many elements are prepared at once.
@@ -242,6 +244,7 @@ impl Supply {
         match examined {
             Examined::Ready { element, content, row, verdicts, .. } => {
                 self.postponed.remove(&element.name().to_string());
+                self.say_no_longer_waiting();
                 return Some(self.preparation.prepared(element, &content, row, verdicts));
             }
             Examined::PartlyRefused { element, content, row, refused, verdicts } => {
@@ -269,12 +272,27 @@ impl Supply {
         None
     }
 
-    /// Logs once for each plugin and back-off why messages wait for it.
+    fn waiting(&self) -> Condition {
+        Condition::warning("waits for a plugin", &self.channel.section())
+    }
+
+    /// Logs why messages wait for a plugin.
     fn say_waiting(&self, reason: &str) {
-        let pause = back_off(&self.settings.repetition, 0);
-        if self.waits.is_due(reason, Instant::now(), pause) {
+        self.said_waiting.store(true, Ordering::Relaxed);
+        if self.waiting().is_due(reason) {
             let messages = self.postponed.for_plugins();
             tracing::warn!(channel = %self.channel, messages, reason, "messages wait for a plugin; they stay in outgoing");
+        }
+    }
+
+    /// A message was prepared: notes where none waits for a plugin any more.
+    fn say_no_longer_waiting(&self) {
+        if !self.said_waiting.load(Ordering::Relaxed) || self.postponed.for_plugins() > 0 {
+            return;
+        }
+        self.said_waiting.store(false, Ordering::Relaxed);
+        if self.waiting().end() {
+            tracing::info!(channel = %self.channel, "no message waits for a plugin any more");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use message::daily::Condition;
 use message::{Direction, files};
 use rustix::fs::{CWD, OFlags};
 use serde::{Deserialize, Serialize};
@@ -87,7 +88,9 @@ pub(crate) fn changes(config: &Config, channels: &[Channel], registry: &Registry
 
 /// Logs what changed since the channels last ran, and records what they use now.
 pub(super) fn look(config: &Config, channels: &[Channel], registry: &Registry) {
-    for warning in changes(config, channels, registry) {
+    // Where the names cannot be recorded, each start would say the same.
+    let due = |warning: &String| Condition::warning("a certificate was replaced", "").is_due(warning);
+    for warning in changes(config, channels, registry).into_iter().filter(due) {
         tracing::warn!(warning, "a certificate was replaced");
     }
     record(config, channels, registry);

@@ -13,6 +13,7 @@ use crate::channel::{Channel, OpenSpool, Registry};
 use crate::config::Config;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
+use message::daily::Condition;
 use spool::{Modes, Queue, SpoolError};
 
 /// How often journal rows and reject queues are checked for expiry.
@@ -49,33 +50,24 @@ pub(super) async fn watch_queue(sender: Arc<Sender>, shutdown: Shutdown) {
     }
 }
 
-/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of certificates that expire soon,
-/// at start-up and once a day. The names of new certificates are recorded for these channels.
+/// Re-reads anchors, CRLs, lists and certificates when they change, and warns of what expires soon, once
+/// a day. The names of new certificates are recorded for these channels.
 pub(super) async fn refresh(
     registry: Arc<Registry>,
     channels: (Config, Vec<Channel>),
     every: Duration,
     shutdown: Shutdown,
 ) {
-    const DAY: Duration = Duration::from_secs(86_400);
     let channels = Arc::new(channels);
-    let mut warned: Option<SystemTime> = None;
     while !shutdown.asked() {
         let registry = Arc::clone(&registry);
         let channels = Arc::clone(&channels);
-        let now = SystemTime::now();
-        let warn = warned.is_none_or(|at| now.duration_since(at).is_ok_and(|since| since >= DAY));
-        if warn {
-            warned = Some(now);
-        }
         let done = tokio::task::spawn_blocking(move || {
             if registry.refresh() {
                 let (config, channels) = &*channels;
                 certificates::record(config, channels, &registry);
             }
-            if warn {
-                registry.warn_of_expiry();
-            }
+            registry.warn_of_expiry();
         });
         let _ = done.await;
         tokio::select! {
@@ -107,12 +99,20 @@ pub(super) async fn retention(config: Config, spools: Vec<Arc<OpenSpool>>, shutd
 
 fn expire(spool: &OpenSpool, retention: Duration, shutdown: &Shutdown) {
     let Some(before) = SystemTime::now().checked_sub(retention) else { return };
+    let journal = spool.journal.path().display().to_string();
+    let unable = Condition::error("cannot delete expired rows", &journal);
     while !shutdown.asked() {
         match spool.journal.expire(before, RETENTION_STEP) {
-            Ok(expired) if expired.round => return,
+            Ok(expired) if expired.round => {
+                unable.end();
+                return;
+            }
             Ok(_) => std::thread::sleep(Duration::from_millis(20)),
             Err(error) => {
-                tracing::error!(journal = %spool.journal.path().display(), error = %message::cause::chain(&error), "cannot delete expired rows");
+                let error = message::cause::chain(&error);
+                if unable.is_due(&error) {
+                    tracing::error!(journal, error, "cannot delete expired rows");
+                }
                 return;
             }
         }
@@ -125,13 +125,20 @@ fn purge_queues(config: &Config) {
     for (path, retention) in senders.chain(rejects) {
         let Some(retention) = retention else { continue };
         let Ok(queue) = Queue::open(&path, Modes::default()) else { continue };
+        let queue_path = path.display().to_string();
+        let unable = Condition::error("cannot remove old messages", &queue_path);
         match remove_older(&queue, retention) {
-            Ok(0) => {}
             Ok(removed) => {
-                tracing::info!(queue = %path.display(), removed, "messages older than reject-retention removed")
+                unable.end();
+                if removed > 0 {
+                    tracing::info!(queue = queue_path, removed, "messages older than reject-retention removed");
+                }
             }
             Err(error) => {
-                tracing::error!(queue = %path.display(), error = message::cause::chain(&error), "cannot remove messages older than reject-retention");
+                let error = message::cause::chain(&error);
+                if unable.is_due(&error) {
+                    tracing::error!(queue = queue_path, error, "cannot remove messages older than reject-retention");
+                }
             }
         }
     }

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::channel::{Channel, OpenSpool, Waits};
+use crate::channel::{Channel, OpenSpool};
 use crate::receiver::positions::ChannelPositions;
 use crate::sender::{Retention, rejection};
 use crate::shutdown::Shutdown;
 use message::acknowledgement::{Acknowledgement, MOST_BYTES, is_acknowledgement};
 use message::cause::chain;
+use message::daily::Condition;
 use message::{Code, MessageId};
 use smime::{OpenError, OpenPolicy, Opened};
 use spool::CommitError;
@@ -27,8 +28,8 @@ use trust::{DistinguishedName, RecipientSource};
 
 /// Deliveries that the broker sends ahead.
 const PREFETCH: u32 = 16;
-/// How often what is ignored for the same reason is logged.
-const LOG_AGAIN: Duration = Duration::from_secs(3600);
+/// A session that lasted so long shows that what was logged before is over.
+const SETTLED: Duration = Duration::from_secs(60);
 /// How long a listener waits for more when its senders have ended.
 const QUIET: Duration = Duration::from_secs(1);
 /// The longest that it stays then.
@@ -91,7 +92,6 @@ pub(super) struct Listener {
     /// At least one.
     pub(super) channels: Vec<Waiting>,
     ignored: AtomicU64,
-    failures: Waits,
 }
 
 /// What a delivery says is durable, or it says nothing that is to be kept. Made by [`Listener::apply`] and where something
@@ -124,7 +124,7 @@ enum Ended {
 
 impl Listener {
     pub(super) fn new(link: Link, from: Destination, identity: Identity, channels: Vec<Waiting>) -> Self {
-        Self { link, from, identity, channels, ignored: AtomicU64::new(0), failures: Waits::default() }
+        Self { link, from, identity, channels, ignored: AtomicU64::new(0) }
     }
 
     /// Receives until a stop is asked for, or until nothing more comes after `done` says that the senders have ended.
@@ -140,7 +140,11 @@ impl Listener {
     async fn receive(self: &Arc<Self>, done: &watch::Receiver<bool>, shutdown: &Shutdown) {
         loop {
             let connected = self.link.connect().await;
+            let begun = Instant::now();
             let ended = self.serve(&connected, done, shutdown).await;
+            if begun.elapsed() >= SETTLED {
+                self.failing().end();
+            }
             connected.session.disconnect(DISCONNECT_GRACE).await;
             match ended {
                 Ended::Asked => return,
@@ -194,6 +198,7 @@ impl Listener {
             }
             if std::mem::take(&mut first) {
                 self.link.served().await;
+                self.failing().end();
             }
         }
     }
@@ -310,18 +315,27 @@ impl Listener {
         }
     }
 
-    /// Logs, once an hour for each reason, that something that came was ignored. `detail` may be a stranger's words.
+    /// Logs, once a day for each reason, that something that came was ignored. `detail` may be a stranger's words.
     fn ignore(&self, reason: &'static str, detail: &str) -> Taken {
         let ignored = self.ignored.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.failures.is_due(reason, Instant::now(), LOG_AGAIN) {
+        if Condition::warning("acknowledgement ignored", &self.place()).is_due(reason) {
             let detail = message::text::one_line(detail, 500);
             tracing::warn!(channel = self.name(), source = %self.from, reason, detail, ignored, "acknowledgement ignored");
         }
         Taken
     }
 
+    fn failing(&self) -> Condition {
+        Condition::warning("cannot receive acknowledgements", &self.place())
+    }
+
+    /// What conditions are about: one listener may serve several channels.
+    fn place(&self) -> String {
+        format!("{} {}", self.name(), self.from)
+    }
+
     fn warn(&self, what: &str, error: &str) {
-        if self.failures.is_due(&format!("{what}: {error}"), Instant::now(), LOG_AGAIN) {
+        if self.failing().is_due(&format!("{what}: {error}")) {
             tracing::warn!(channel = self.name(), source = %self.from, error, "{what}; messages stay kept until they are acknowledged");
         }
     }

@@ -18,6 +18,7 @@ use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
 use message::Direction;
+use message::daily::Condition;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
 use spool::journal::{Journal, JournalError};
 use spool::{Outgoing, RetainedElements};
@@ -299,7 +300,9 @@ fn retains(channel: &Channel, settings: &config::Sender, journal: &Journal) -> R
         return Ok(true);
     }
     let left = journal.retained(channel.name())?.messages;
+    let unheard = Condition::warning("acknowledgements unheard", &channel.section());
     if left == 0 {
+        unheard.end();
         return Ok(false);
     }
     if settings.acknowledgements.is_some() {
@@ -309,6 +312,9 @@ fn retains(channel: &Channel, settings: &config::Sender, journal: &Journal) -> R
              them up",
         );
         return Ok(true);
+    }
+    if !unheard.is_due("") {
+        return Ok(false);
     }
     tracing::warn!(
         channel = %channel, messages = left, kept = %settings.state.join(RETAINED).display(),

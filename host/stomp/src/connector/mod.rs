@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use message::cause::chain;
+use message::daily::Condition;
 use tokio::time::{Instant, sleep};
 
 use super::session::{Session, SessionOptions};
@@ -130,9 +131,14 @@ impl Connector {
             match self.connect_once().await {
                 Ok(session) => return session,
                 Err(failures) => {
-                    self.options.counters.count_failed();
+                    let all: Vec<String> =
+                        failures.iter().map(|(broker, error)| format!("{broker}: {}", chain(error))).collect();
+                    self.options.counters.count_failed(all.join("; "));
                     for (broker, error) in &failures {
-                        tracing::warn!(broker = %broker, error = %chain(error), "cannot connect");
+                        let error = chain(error);
+                        if away(broker).is_due(&error) {
+                            tracing::warn!(broker = %broker, error, "cannot connect");
+                        }
                     }
                 }
             }
@@ -152,6 +158,7 @@ impl Connector {
     pub async fn connect_once(&mut self) -> Result<Session, Vec<(Address, ConnectError)>> {
         let session = self.open_first().await?;
         if let Some(broker) = &self.broker {
+            away(broker).end();
             tracing::info!(broker = %broker, version = %session.version(), server = session.server(), "connected");
         }
         Ok(session)
@@ -189,6 +196,11 @@ impl Connector {
         tracing::debug!(pause = %message::duration::words(pause), "waiting before the next attempt");
         sleep(pause).await;
     }
+}
+
+/// What is logged while a broker does not answer.
+fn away(broker: &Address) -> Condition {
+    Condition::warning("cannot connect", &broker.to_string())
 }
 
 /// A random pause after this many consecutive failed rounds.

@@ -1,10 +1,11 @@
 //! What is counted of the sessions with a broker, by all links to it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::stomp::Counters;
+use message::locked;
 
 /// The sessions with a broker so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub struct LinkCounters {
     lost: AtomicU64,
     silent: AtomicU64,
     failed: AtomicU64,
+    last_failure: Mutex<String>,
     stomp: Arc<Counters>,
 }
 
@@ -68,8 +70,15 @@ impl LinkCounters {
     }
 
     /// No host of a broker that is not spoken to in STOMP could be reached.
-    pub(super) fn failed(&self) {
+    pub(super) fn failed(&self, why: String) {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.last_failure) = why;
+    }
+
+    /// Why no host could be reached the last time.
+    pub(super) fn last_failure(&self) -> String {
+        let of_ams = locked(&self.last_failure).clone();
+        if of_ams.is_empty() { self.stomp.last_failure() } else { of_ams }
     }
 
     /// What the sessions in STOMP count.
@@ -120,7 +129,8 @@ mod tests {
         drop(copy);
         counters.lost(false, true);
         counters.lost(true, false);
-        counters.failed();
+        counters.failed("AMS is away".to_owned());
+        assert_eq!(counters.last_failure(), "AMS is away");
         assert_eq!(counters.now(), LinkCounts { opened: 1, failed: 1, lost: 1, silent: 1, ..LinkCounts::default() });
     }
 

@@ -176,6 +176,12 @@ impl Link {
         self.counters.lost(closed.is_by_us(), closed.is_silence());
     }
 
+    /// Why no broker could be reached the last time; empty where one always was.
+    #[must_use]
+    pub fn last_failure(&self) -> String {
+        self.counters.last_failure()
+    }
+
     /// Tries each broker once.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use message::daily::Condition;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -62,10 +63,9 @@ impl Compiler {
             opened
                 .inspect_err(|error| {
                     let error = message::cause::chain(error);
-                    if !message::daily::due(&error) {
-                        return;
+                    if Condition::warning("plugin cache", &path.display().to_string()).is_due(&error) {
+                        tracing::warn!(error, "plugin cache unusable; plugins are compiled at each start");
                     }
-                    tracing::warn!(error, "plugin cache unusable; plugins are compiled at each start");
                 })
                 .ok()
         });

@@ -111,8 +111,21 @@ fn check_credential(section: &config::Credential, trust: &config::Trust, uses: U
     {
         found.push(Found::warning("credential", format!("a broker may refuse the TLS connection: {faults}")));
     }
-    if uses.asks_ams {
-        found.extend(ams::certificate(&credential));
+    found
+}
+
+/// What AMS sees of the certificates with which it is asked for a token. Those that cannot be read were reported before.
+pub(super) fn seen_by_ams(config: &Config) -> Vec<Found> {
+    let mut seen: Vec<&config::Credential> = Vec::new();
+    let mut found = Vec::new();
+    for (section, trust) in identities(config) {
+        if !uses(config, (section, trust)).asks_ams || seen.contains(&section) {
+            continue;
+        }
+        seen.push(section);
+        let credential = Credential::load(&section.certificate, &section.key).ok();
+        let valid = credential.filter(|credential| credential.expires_in(SystemTime::now()).is_some());
+        found.extend(valid.iter().flat_map(ams::certificate));
     }
     found
 }

@@ -2,8 +2,9 @@
 //! whether it is free.
 //!
 //! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
-//! machine, `observe` where metrics are shown, `acknowledgements` whether those that are asked for can come and count, `ams`
-//! how AMS sees a certificate, `brokers` and `destinations` the other end of the connection.
+//! machine, `service_user` whether the user of the unit can use them, `observe` where metrics are shown, `acknowledgements`
+//! whether those that are asked for can come and count, `ams` how AMS sees a certificate, `brokers` and `destinations` the
+//! other end of the connection. `report` prints what was found.
 
 mod acknowledgements;
 mod ams;
@@ -11,16 +12,17 @@ mod brokers;
 mod destinations;
 mod local;
 mod observe;
+mod report;
+mod service_user;
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
-
 use clap::Args;
 
 use super::context::{Context, runtime};
 use super::output;
 use crate::service::Shared;
-use terminal::{EXIT_DONE, EXIT_FAILED};
+use report::{Form, Group, Report};
+use terminal::EXIT_DONE;
 
 /// `sesame check`.
 #[derive(Args, Debug)]
@@ -34,6 +36,9 @@ pub struct Check {
     /// Print the results as JSON.
     #[arg(long, conflicts_with = "effective")]
     pub json: bool,
+    /// Exit with status 3 if there are warnings and no errors.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// How bad something is.
@@ -87,71 +92,42 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
         output::raw(config.effective_toml().as_bytes()).context("cannot write the configuration")?;
         return Ok(EXIT_DONE);
     }
-    let mut report = Report { as_json: arguments.json, errors: 0, warnings: 0 };
+    let mut report = Report::new(Form::wanted(arguments.json));
     if config.senders.is_empty() && config.receivers.is_empty() {
         let text = "no channel is configured: add a section [send.NAME] or [receive.NAME]";
-        report.take(vec![Found::error("configuration", text)]);
+        report.take(Group::Configuration, vec![Found::error("configuration", text)]);
     }
-    report.take(config.warnings().into_iter().map(|text| Found::warning("configuration", text)).collect());
-    for look in [local::credentials, local::trust, local::recipients, local::sealing, local::lists, local::queues] {
-        report.take(look(config));
+    let allowed = config.warnings().into_iter().map(|text| Found::warning("configuration", text)).collect();
+    report.take(Group::Configuration, allowed);
+    report.take(Group::ServiceUser, service_user::check(config));
+    let shared = Shared::start(config);
+    for look in [local::credentials, local::recipients, local::sealing] {
+        report.take(Group::Certificates, look(config));
     }
-    report.take(acknowledgements::check(config));
-    report.take(observe::listener(config));
-    report.take(local::plugin_folders(config));
-    match Shared::start(config) {
+    if let Ok(shared) = &shared {
+        report.take(Group::Certificates, local::replaced(config, shared));
+    }
+    report.take(Group::Ams, local::seen_by_ams(config));
+    report.take(Group::Trust, local::trust(config));
+    report.take(Group::Trust, local::lists(config));
+    report.take(Group::Queues, local::queues(config));
+    report.take(Group::Acknowledgements, acknowledgements::check(config));
+    report.take(Group::Metrics, observe::listener(config));
+    report.take(Group::Plugins, local::plugin_folders(config));
+    match shared {
         Ok(shared) => {
-            report.take(local::plugins(config, &shared));
-            report.take(local::replaced(config, &shared));
+            report.take(Group::Plugins, local::plugins(config, &shared));
             if !arguments.offline {
                 let runtime = runtime().context("cannot start threads")?;
-                report.take(runtime.block_on(brokers::check(config, &shared)));
-                report.take(runtime.block_on(destinations::check(config, &shared)));
+                report.take(Group::Brokers, runtime.block_on(brokers::check(config, &shared)));
+                report.take(Group::Brokers, runtime.block_on(destinations::check(config, &shared)));
                 runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             }
         }
-        Err(error) => report.take(vec![Found::error("plugins", message::cause::chain(&error))]),
+        Err(error) => report.take(Group::Plugins, vec![Found::error("plugins", message::cause::chain(&error))]),
     }
     report.end(arguments.offline);
-    Ok(if report.errors == 0 { EXIT_DONE } else { EXIT_FAILED })
-}
-
-/// Prints what was found and counts it.
-struct Report {
-    as_json: bool,
-    errors: usize,
-    warnings: usize,
-}
-
-impl Report {
-    fn take(&mut self, found: Vec<Found>) {
-        for found in found {
-            match found.level {
-                Level::Error => self.errors += 1,
-                Level::Warning => self.warnings += 1,
-                Level::Ok => {}
-            }
-            if self.as_json { output::json(&json_of(&found)) } else { output::line(&line_of(&found)) }
-        }
-    }
-
-    fn end(&self, offline: bool) {
-        if self.as_json {
-            output::json(&json!({ "errors": self.errors, "warnings": self.warnings, "brokers-tried": !offline }));
-            return;
-        }
-        let untried = if offline { "; the brokers were not tried" } else { "" };
-        let (errors, warnings) = (output::count(self.errors, "error"), output::count(self.warnings, "warning"));
-        output::line(&format!("{errors}, {warnings}{untried}"));
-    }
-}
-
-fn line_of(found: &Found) -> String {
-    format!("{:<8} {}: {}", found.level.word(), found.subject, found.text)
-}
-
-fn json_of(found: &Found) -> Value {
-    json!({ "level": found.level.word(), "subject": found.subject, "text": found.text })
+    Ok(report.status(arguments.strict))
 }
 
 #[cfg(test)]
@@ -235,12 +211,5 @@ mod tests {
             found.iter().any(|found| found.level == Level::Warning && found.text.contains("loose is ")),
             "{found:?}"
         );
-    }
-
-    #[test]
-    fn a_finding_is_one_line_and_one_object() {
-        let found = Found::error("send.cpu", "broken");
-        assert_eq!(line_of(&found), "error    send.cpu: broken");
-        assert_eq!(json_of(&found)["level"], "error");
     }
 }

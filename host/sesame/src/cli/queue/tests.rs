@@ -235,15 +235,15 @@ fn a_rejected_message_stays_while_it_would_be_rejected_again_and_is_stored_once_
     assert_eq!(count(config, "central", "reject"), 1);
     assert_eq!(retry(config, "central", &element, Aside::Reject, true), 0);
     assert_eq!((count(config, "central", "reject"), count(config, "central", "incoming")), (0, 2));
-    let arguments = trace::Trace { id: "m/1".to_owned(), channel: None, json: true };
+    let arguments = trace::Trace { id: vec!["m/1".to_owned()], channel: None, json: true };
     assert_eq!(trace::run(config, &arguments).unwrap(), 0);
     let journal = Journal::open_to_read(&config.receivers["central"].spool.join(JOURNAL)).unwrap();
     let element = journal.trace(&message::MessageId::from_peer("m/1")).unwrap().pop().unwrap().elements.remove(0);
     let path = config.receivers["central"].spool.join(&element).display().to_string();
     for id in [element.clone(), element.split_once('/').unwrap().1.to_owned(), path] {
-        assert_eq!(trace::run(config, &trace::Trace { id, channel: None, json: false }).unwrap(), 0);
+        assert_eq!(trace::run(config, &trace::Trace { id: vec![id], channel: None, json: false }).unwrap(), 0);
     }
-    let arguments = trace::Trace { id: "m/2".to_owned(), ..arguments };
+    let arguments = trace::Trace { id: vec!["m/2".to_owned()], ..arguments };
     assert!(trace::run(config, &arguments).unwrap_err().to_string().contains("no journal knows message m/2"));
 }
 

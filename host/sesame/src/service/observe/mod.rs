@@ -310,7 +310,7 @@ mod tests {
         observer.reload(&at(None)).await;
         assert!(!listens(second));
         let error = Observer::start(&at(Some(taken.local_addr().unwrap())), &Arc::default()).unwrap_err();
-        assert!(error.to_string().contains("in use by another program"), "{error}");
+        assert!(error.to_string().contains("in use by process "), "{error}");
     }
 
     #[tokio::test]

@@ -15,8 +15,8 @@ use spool::{Modes, Outgoing, Queue, SpoolError};
 
 /// The shortest time between the ends and beginnings of two looks.
 const REST: Duration = Duration::from_secs(1);
-/// The rest after a look, in times of what it took: looking takes at most a twentieth of a processor.
-const SHARE: u32 = 20;
+/// The rest after a look, in times of what it took: looking takes at most a hundredth of a processor.
+const SHARE: u32 = 100;
 /// The longest wait for a look.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often to check whether it is done.

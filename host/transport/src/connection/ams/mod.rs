@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
 use message::cause::chain;
+use message::daily::Condition;
 use stomp::MemoryBudget;
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -152,8 +153,8 @@ impl AmsLink {
             match self.connect_once().await {
                 Ok(connected) => return connected,
                 Err(errors) => {
-                    self.counters.failed();
-                    for error in errors {
+                    self.counters.failed(format!("{}: {}", self.broker, errors.join("; ")));
+                    for error in errors.iter().filter(|error| away(&self.broker).is_due(error)) {
                         tracing::warn!(broker = %self.broker, %error, "cannot connect");
                     }
                 }
@@ -168,6 +169,7 @@ impl AmsLink {
             Err(error) if !error.is_transient() && self.client.status().await.is_ok() => None,
             Err(error) => return Err(vec![chain(&error)]),
         };
+        away(&self.broker).end();
         tracing::info!(broker = %self.broker, version, "connected");
         let session = AmsSession::start(self.client.clone(), version.as_deref(), self.max_message);
         Ok(Connected { session: Session::Ams(session), broker: Arc::clone(&self.broker), _counted: None })
@@ -308,4 +310,9 @@ fn publication(message: &Outbound) -> Publication {
         }
     }
     publication
+}
+
+/// What is logged while AMS does not answer.
+fn away(broker: &str) -> Condition {
+    Condition::warning("cannot connect", broker)
 }
