@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use ::message::Direction;
 use ::plugins::{CompileSettings, Pipeline, PipelineSettings, Plugins, StageSource, TOTAL_TIME, stock_component};
 use ::sesame::channel::{Channel, Meters};
-use ::sesame::service::show_channel;
-use observe::{Page, Source};
+use ::sesame::service::{Service, show_channel};
+use observe::{Control, Page, Source};
 
 use crate::harness::Folder;
 use crate::program;
@@ -85,10 +85,12 @@ impl Crowd {
     }
 }
 
+impl Control for Crowd {}
+
 impl Source for Crowd {
     fn page(&self) -> Page {
         let mut page = Page::default();
-        show_channel(&mut page, (&self.channel, &self.meters), &self.pipeline, true);
+        show_channel(&mut page, (&self.channel, &self.meters), &self.pipeline, Service { ready: true, held: false });
         page
     }
 

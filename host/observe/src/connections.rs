@@ -16,9 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet};
 use tower_service::Service as _;
 
+use crate::Source;
 use crate::api::Busy;
 use crate::patience::Patient;
-use crate::routes::{Shared, Source, router};
+use crate::routes::router;
+use crate::shared::{Caller, Shared};
 use crate::socket::{Listener, Socket};
 
 /// How long to wait when the system gives no more connections, for instance for lack of file descriptors.
@@ -73,10 +75,10 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
                 open.retain(|one| !one.task.is_finished());
                 continue;
             }
-            stream = accept(&socket) => stream,
+            accepted = accept(&socket) => accepted,
         };
-        let stream = match stream {
-            Ok(stream) => stream,
+        let (stream, caller) = match stream {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "no connection accepted");
                 tokio::time::sleep(REST).await;
@@ -90,7 +92,7 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
             }
         }
         let busy = Busy::default();
-        let task = tasks.spawn(connection(stream, router.clone(), limits, busy.clone()));
+        let task = tasks.spawn(connection((stream, caller), router.clone(), limits, busy.clone()));
         open.push_back(Open { busy, task });
     }
     tasks.shutdown().await;
@@ -100,20 +102,29 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-async fn accept(socket: &Socket) -> io::Result<Box<dyn Stream>> {
-    Ok(match socket {
-        Socket::Tcp(listener) => Box::new(listener.accept().await?.0),
-        Socket::Unix(listener, _) => Box::new(listener.accept().await?.0),
-    })
+/// A connection, and who made it.
+async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, Caller)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, from) = listener.accept().await?;
+            Ok((Box::new(stream), Caller(from.to_string().into())))
+        }
+        Socket::Unix(listener, _) => {
+            let stream = listener.accept().await?.0;
+            let user = stream.peer_cred().map(|peer| format!("user {}", peer.uid()));
+            Ok((Box::new(stream), Caller(user.unwrap_or_else(|_| "unknown".to_owned()).into())))
+        }
+    }
 }
 
 /// Answers the requests of one connection.
-async fn connection(stream: Box<dyn Stream>, router: Router, limits: Limits, busy: Busy) {
+async fn connection((stream, caller): (Box<dyn Stream>, Caller), router: Router, limits: Limits, busy: Busy) {
     let stream = TokioIo::new(Patient::new(stream, limits.write));
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let (mut router, now) = (router.clone(), busy.begin());
         // For a stream, which is not done with the head of its answer.
         request.extensions_mut().insert(busy.clone());
+        request.extensions_mut().insert(caller.clone());
         async move {
             let _now = now;
             router.call(request).await

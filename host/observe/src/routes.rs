@@ -1,70 +1,20 @@
 //! What each path answers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{ACCEPT, CONNECTION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
 
-use crate::overview::Overview;
-use crate::{Address, Events, Format, Page, api, guard};
-
-pub(crate) const PLAIN: &str = "text/plain; charset=utf-8";
-/// How long a page is shown again before another is made.
-const FRESH: Duration = Duration::from_millis(250);
-
-/// What a listener shows. All but `trace` may take a moment, but wait for no disk and no network.
-pub trait Source: Send + Sync + 'static {
-    /// The metrics now.
-    fn page(&self) -> Page;
-
-    /// What runs, how it fares, and what is wrong.
-    fn overview(&self) -> Overview;
-
-    /// What became of messages.
-    fn events(&self) -> &Arc<Events>;
-
-    /// What a message went through, by its id or the name of its element: each step as `sesame trace --json` prints it,
-    /// the oldest first; nothing where no journal knows it. Reads the disk.
-    ///
-    /// # Errors
-    /// What cannot be read, in words.
-    fn trace(&self, id: &str) -> Result<Vec<serde_json::Value>, String>;
-
-    /// Why the program is not in service, one reason a line; none where it is.
-    fn out_of_service(&self) -> Vec<String>;
-}
-
-/// A page as it was written last, and when. Locked while one is made, also where no one waits for it any more.
-pub(crate) type Last = Arc<Mutex<Option<(Instant, Bytes)>>>;
-
-/// What the handlers share.
-pub(crate) struct Shared {
-    pub(crate) address: Address,
-    pub(crate) source: Arc<dyn Source>,
-    /// One for each format.
-    pages: [Last; 2],
-    pub(crate) overview: Last,
-    pub(crate) streams: Arc<Semaphore>,
-    pub(crate) traces: Arc<Semaphore>,
-    deadline: Duration,
-}
-
-impl Shared {
-    pub(crate) fn new(address: Address, source: Arc<dyn Source>, deadline: Duration) -> Self {
-        let (streams, traces) = (Arc::new(Semaphore::new(api::STREAMS)), Arc::new(Semaphore::new(api::TRACES)));
-        Self { address, source, pages: Default::default(), overview: Last::default(), streams, traces, deadline }
-    }
-}
+use crate::answer::{PLAIN, answer};
+use crate::shared::{Shared, fresh};
+use crate::{Format, api, control, dashboard, guard};
 
 /// A router for all paths.
 pub(crate) fn router(shared: Shared) -> Router {
@@ -78,10 +28,14 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/events", get(api::events))
         .route("/api/recent", get(api::recent))
         .route("/api/trace", get(api::trace))
+        .route(guard::ACTIONS, get(control::state).post(control::act))
+        .route("/api/rejected", get(control::rejected))
+        .merge(dashboard::router())
         .fallback(|| async {
             answer(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /health, /ready and /api/overview\n".to_owned())
         })
         .with_state(shared)
+        .layer(DefaultBodyLimit::max(guard::LARGEST_ACTION))
         .layer(check)
 }
 
@@ -115,27 +69,6 @@ async fn written(shared: &Arc<Shared>, format: Format) -> Option<Bytes> {
     fresh(last, &shared.source, move |source| source.page().write(format).into()).await
 }
 
-/// What was made a moment ago, or is made now.
-pub(crate) async fn fresh(
-    last: &Last,
-    source: &Arc<dyn Source>,
-    make: impl FnOnce(&dyn Source) -> Vec<u8> + Send + 'static,
-) -> Option<Bytes> {
-    let mut last = Arc::clone(last).lock_owned().await;
-    if let Some((at, page)) = &*last
-        && at.elapsed() < FRESH
-    {
-        return Some(page.clone());
-    }
-    let source = Arc::clone(source);
-    let made = tokio::task::spawn_blocking(move || {
-        let page = Bytes::from(make(&*source));
-        *last = Some((Instant::now(), page.clone()));
-        page
-    });
-    made.await.ok()
-}
-
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let source = Arc::clone(&shared.source);
     match tokio::task::spawn_blocking(move || source.out_of_service()).await {
@@ -143,20 +76,4 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         Ok(reasons) => answer(StatusCode::SERVICE_UNAVAILABLE, PLAIN, reasons.join("\n") + "\n"),
         Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the state cannot be read\n".to_owned()),
     }
-}
-
-pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = [
-        (CONTENT_TYPE, content_type),
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        (HeaderName::from_static("x-content-type-options"), "nosniff"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
-    for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }

@@ -36,7 +36,7 @@ mod systemd;
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
-pub use observe::{FAMILIES, Observer, show_channel};
+pub use observe::{FAMILIES, ObserveError, Observer, Service, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{Signals, stop_on_signals};
@@ -285,6 +285,7 @@ fn sender(
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
         meters: shared.registry.meters(channel),
+        gate: shared.registry.gate(channel),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Sender(sender), plugins))
 }
@@ -339,6 +340,7 @@ fn receiver(
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
         meters: shared.registry.meters(channel),
+        gate: shared.registry.gate(channel),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), plugins))
 }

@@ -1,7 +1,7 @@
 //! Makes the page: reads every counter and puts it under its name.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use observe::{Distribution, Page, Value};
 
@@ -101,10 +101,14 @@ pub(super) fn channel(page: &mut Page, channel: &Channel, meters: &Meters, ready
     }
 }
 
+/// Whether a channel takes up no message.
+pub(super) fn paused(page: &mut Page, channel: &Channel, paused: bool) {
+    page.add(&family::PAUSED, &[channel.name()], flag(paused));
+}
+
 /// The plugins of a channel.
 pub(super) fn plugins(page: &mut Page, channel: &Channel, pipeline: &Pipeline) {
     let name = channel.name();
-    page.add(&family::PAUSED, &[name], flag(pipeline.pause(Instant::now()).is_some()));
     for stage in pipeline.stages() {
         let (plugin, figures) = (stage.name, &stage.figures);
         let answered = figures.calls.saturating_sub(figures.rejects + figures.retries + figures.errors);

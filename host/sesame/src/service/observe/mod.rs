@@ -5,14 +5,15 @@
 //! for a message, and no message waits for anything here.
 
 mod collect;
+mod control;
 mod families;
 mod sample;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use observe::{Address, BindError, Limits, Listener, Page, Source, Value};
+use observe::{Address, BindError, Limits, Listener, Page, Source, Token, TokenError, Value};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -41,6 +42,19 @@ struct Shown {
     view: ArcSwapOption<View>,
     sampler: Arc<Sampler>,
     started: SystemTime,
+    /// What lets an operator act.
+    token: ArcSwapOption<Token>,
+}
+
+/// Why a program cannot be observed as its configuration asks.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// Nothing can listen there.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There is no token.
+    #[error("control")]
+    Token(#[from] TokenError),
 }
 
 /// The listener of a process, if its configuration asks for one. It stays over reloads.
@@ -63,9 +77,10 @@ impl Observer {
     /// Listens where the configuration says.
     ///
     /// # Errors
-    /// [`BindError`]: a program that is to be observed and cannot be must not look as if it were.
-    pub fn start(config: &config::Observe) -> Result<Self, BindError> {
-        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now() };
+    /// [`ObserveError`]: a program that is to be observed and cannot be must not look as if it were.
+    pub fn start(config: &config::Observe) -> Result<Self, ObserveError> {
+        let token = ArcSwapOption::new(token(config)?.map(Arc::new));
+        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now(), token };
         let mut observer = Self { shown: Arc::new(shown), running: None };
         if let Some(address) = &config.listen {
             observer.listen(address)?;
@@ -86,6 +101,16 @@ impl Observer {
 
     /// Listens where a new configuration says. Where that is not possible, the listener stays as it was.
     pub async fn reload(&mut self, config: &config::Observe) {
+        match token(config) {
+            Ok(token) => self.shown.token.store(token.map(Arc::new)),
+            Err(error) => {
+                let error = message::cause::chain(&error);
+                tracing::error!(
+                    error,
+                    "cannot read the token of `[observe] control`; the one that was read before stays in use"
+                );
+            }
+        }
         let before = self.running.as_ref().map(|running| running.address.clone());
         if config.listen == before {
             return;
@@ -128,6 +153,11 @@ impl Observer {
     }
 }
 
+/// The token that the configuration names.
+fn token(config: &config::Observe) -> Result<Option<Token>, TokenError> {
+    config.control.as_deref().map(Token::read).transpose()
+}
+
 impl View {
     fn target(&self) -> Target {
         let (config, channels) = (Arc::clone(&self.config), self.channels.clone());
@@ -135,9 +165,20 @@ impl View {
     }
 }
 
-/// Puts what was counted of a channel and its plugins on a page; `ready`: it is in service.
-pub fn show_channel(page: &mut Page, (channel, meters): (&Channel, &Meters), pipeline: &Pipeline, ready: bool) {
-    collect::channel(page, channel, meters, ready);
+/// What takes a channel out of service.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// It is in service.
+    pub ready: bool,
+    /// An operator paused it.
+    pub held: bool,
+}
+
+/// Puts what was counted of a channel and its plugins on a page.
+pub fn show_channel(page: &mut Page, (channel, meters): (&Channel, &Meters), pipeline: &Pipeline, service: Service) {
+    collect::channel(page, channel, meters, service.ready);
+    let paused = service.held || pipeline.pause(Instant::now()).is_some();
+    collect::paused(page, channel, paused);
     collect::plugins(page, channel, pipeline);
 }
 
@@ -148,11 +189,13 @@ impl Source for Shown {
         if let Some(view) = self.view.load_full() {
             for sender in &view.senders {
                 let (counted, active) = ((sender.channel(), sender.meters()), sender.pipeline());
-                show_channel(&mut page, counted, &active.load(), sender.out_of_service().is_none());
+                let service = Service { ready: sender.out_of_service().is_none(), held: sender.gate().is_closed() };
+                show_channel(&mut page, counted, &active.load(), service);
             }
             for receiver in &view.receivers {
                 let (counted, active) = ((receiver.channel(), receiver.meters()), receiver.pipeline());
-                show_channel(&mut page, counted, &active.load(), receiver.out_of_service().is_none());
+                let service = Service { ready: receiver.out_of_service().is_none(), held: receiver.gate().is_closed() };
+                show_channel(&mut page, counted, &active.load(), service);
             }
             let senders = view.senders.iter().map(|sender| sender.link_counts());
             let receivers = view.receivers.iter().map(|receiver| receiver.link_counts());
@@ -187,7 +230,7 @@ mod tests {
     }
 
     fn at(address: Option<SocketAddr>) -> config::Observe {
-        config::Observe { listen: address.map(Address::Tcp), allow_remote: false }
+        config::Observe { listen: address.map(Address::Tcp), ..config::Observe::default() }
     }
 
     fn listens(address: SocketAddr) -> bool {
@@ -212,7 +255,8 @@ mod tests {
 
     #[test]
     fn before_the_channels_run_it_says_so_and_shows_the_process() {
-        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now() };
+        let token = ArcSwapOption::empty();
+        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now(), token };
         assert_eq!(shown.out_of_service(), ["the channels are being started"]);
         let page = shown.page().write(observe::Format::Text);
         for name in ["sesame_build_info{version=", "process_cpu_seconds_total ", "process_open_fds "] {
