@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 use ::message::Direction;
 use ::plugins::{CompileSettings, Pipeline, PipelineSettings, Plugins, StageSource, TOTAL_TIME, stock_component};
 use ::sesame::channel::{Channel, Meters};
-use ::sesame::service::{Service, show_channel};
-use observe::{Control, Page, Source};
+use ::sesame::service::show_channel;
+use observe::overview::Overview;
+use observe::{Control, Events, Page, Source};
 
 use crate::harness::Folder;
 use crate::program;
@@ -52,6 +53,7 @@ struct Crowd {
     channel: Channel,
     meters: Meters,
     pipeline: Pipeline,
+    events: Arc<Events>,
     _folder: Folder,
 }
 
@@ -81,7 +83,7 @@ impl Crowd {
             let signer = format!("/DC=org/DC=example/O=Site {number}/OU=Hosts/CN=ce{number}.example.org");
             meters.heard(&signer, SystemTime::now());
         }
-        Self { channel: Channel::receiver("central"), meters, pipeline, _folder: folder }
+        Self { channel: Channel::receiver("central"), meters, pipeline, events: Arc::default(), _folder: folder }
     }
 }
 
@@ -90,8 +92,20 @@ impl Control for Crowd {}
 impl Source for Crowd {
     fn page(&self) -> Page {
         let mut page = Page::default();
-        show_channel(&mut page, (&self.channel, &self.meters), &self.pipeline, Service { ready: true, held: false });
+        show_channel(&mut page, (&self.channel, &self.meters), &self.pipeline, None);
         page
+    }
+
+    fn overview(&self) -> Overview {
+        Overview::default()
+    }
+
+    fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    fn trace(&self, _id: &str) -> Result<Vec<serde_json::Value>, String> {
+        Ok(Vec::new())
     }
 
     fn out_of_service(&self) -> Vec<String> {

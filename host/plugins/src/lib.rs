@@ -63,6 +63,6 @@ pub use self::instance::limits::Limits;
 pub use self::pipeline::current::Current;
 pub use self::pipeline::report::{ChannelReport, StageReport};
 pub use self::pipeline::{
-    Blame, Figures, Input, Limit, Outcome, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage, Refused,
-    SignerFacts, StageError, StageInfo, TOTAL_TIME,
+    Answers, Blame, Figures, Input, Limit, Outcome, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage,
+    Refused, SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };

@@ -21,6 +21,7 @@
 //! - A stage that fails for every message pauses the channel, see `health`: the caller checks [`Pipeline::pause`] before it
 //!   takes up a message, and [`StageError::blame`] says whether a failure counts against the message.
 
+mod answered;
 mod assemble;
 pub(crate) mod current;
 mod health;
@@ -39,6 +40,8 @@ use crate::component::{Description, Powers, Roles};
 use crate::instance::Fault;
 use message::{Direction, Finding, MessageId, Output};
 
+use self::answered::Answered;
+pub use self::answered::Answers;
 use self::stage::Stage;
 pub use self::statistics::{Figures, Limit};
 

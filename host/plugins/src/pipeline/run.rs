@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::health::Failed;
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, Stop};
-use super::{Blame, Input, Outcome, Pause, Pipeline, Refused};
+use super::{Answered, Answers, Blame, Input, Outcome, Pause, Pipeline, Refused};
 use crate::catalog::filter::Facts;
 use crate::catalog::settings::OnError;
 use crate::component::bindings::types::{self, Message};
@@ -16,17 +16,30 @@ impl Pipeline {
     /// Runs a message through all stages that apply to it. Blocks; call it on a thread of its own.
     #[must_use]
     pub fn run(&self, input: &Input<'_>, payload: &[u8]) -> Outcome {
+        self.run_noting(input, payload).0
+    }
+
+    /// The same, with what each stage answered.
+    #[must_use]
+    pub fn run_noting(&self, input: &Input<'_>, payload: &[u8]) -> (Outcome, Answers) {
         if let Some(Pause { error, .. }) = self.pause(Instant::now()) {
-            return Outcome::Failed { plugin: error.plugin.clone(), error };
+            return (Outcome::Failed { plugin: error.plugin.clone(), error }, Answers::default());
         }
         let mut called = Vec::with_capacity(self.stages.len());
         let mut outcome = self.pass(input, payload, &mut called);
         self.record(&mut outcome, &called, input, payload);
-        outcome
+        (outcome, Answers(called))
     }
 
-    /// Takes the message through the stages. `called` gets an entry for each stage that was reached: whether it was called.
-    fn pass(&self, input: &Input<'_>, payload: &[u8], called: &mut Vec<bool>) -> Outcome {
+    /// The plugins that were called, in order, each with the word for its answer.
+    pub fn words<'a>(&'a self, answers: &'a Answers) -> impl Iterator<Item = (&'a str, &'static str)> {
+        let answered = self.stages.iter().zip(&answers.0);
+        answered.filter_map(|(stage, answered)| Some((stage.name.as_str(), answered.as_ref()?.word())))
+    }
+
+    /// Takes the message through the stages. `called` gets an entry for each stage that was reached: its answer, if it was
+    /// called.
+    fn pass(&self, input: &Input<'_>, payload: &[u8], called: &mut Vec<Option<Answered>>) -> Outcome {
         let names = signer_names(input);
         let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
         if !self.stages.iter().any(|stage| stage.filter.matches(&facts)) {
@@ -42,17 +55,19 @@ impl Pipeline {
             dropped: None,
         };
         for stage in &self.stages {
-            let passed = work.pass_through(stage);
-            called.push(!matches!(passed, Ok(false)));
-            if let Err(outcome) = passed {
-                return *outcome;
+            match work.pass_through(stage) {
+                Ok(answered) => called.push(answered),
+                Err(outcome) => {
+                    called.push(Some(Answered::last(&outcome)));
+                    return *outcome;
+                }
             }
         }
         work.finish()
     }
 
     /// Records the result of each stage, and decides what a failure counts against.
-    fn record(&self, outcome: &mut Outcome, called: &[bool], input: &Input<'_>, payload: &[u8]) {
+    fn record(&self, outcome: &mut Outcome, called: &[Option<Answered>], input: &Input<'_>, payload: &[u8]) {
         let now = Instant::now();
         let failed = match outcome {
             Outcome::Failed { error, .. } => Some(error),
@@ -60,7 +75,7 @@ impl Pipeline {
         };
         let answered = called.len() - usize::from(failed.is_some());
         for (at, stage) in self.stages.iter().enumerate() {
-            if at < answered && called.get(at) == Some(&true) {
+            if at < answered && called.get(at).is_some_and(Option::is_some) {
                 if stage.health.answered() {
                     tracing::info!(channel = %self.channel, plugin = %stage.name, "plugin answers again");
                 }
@@ -197,28 +212,27 @@ struct Work<'a> {
 type Ended = Box<Outcome>;
 
 impl Work<'_> {
-    /// Calls the stage with every leaf it applies to; false if there is none.
-    fn pass_through(&mut self, stage: &Stage) -> Result<bool, Ended> {
+    /// Calls the stage with every leaf it applies to; the most notable of its answers, none if there is no such leaf.
+    fn pass_through(&mut self, stage: &Stage) -> Result<Option<Answered>, Ended> {
         let names = signer_names(self.input);
-        let mut called = false;
+        let mut answered = None;
         for leaf in std::mem::take(&mut self.leaves) {
             let content_type = leaf.message.context.content_type.as_deref();
             let facts = Facts { destination: self.input.destination, signer: &names, content_type };
             if leaf.refused.is_some() || !stage.filter.matches(&facts) {
                 self.leaves.push(leaf);
             } else {
-                called = true;
-                self.call(stage, leaf)?;
+                answered = answered.max(Some(self.call(stage, leaf)?));
             }
             if self.leaves.len() > MAX_PARTS {
                 let error = stage.error(Fault::AnswerRefused(AnswerError::TooManyParts));
                 return Err(Box::new(Outcome::Failed { plugin: stage.name.clone(), error }));
             }
         }
-        Ok(called)
+        Ok(answered)
     }
 
-    fn call(&mut self, stage: &Stage, leaf: Leaf) -> Result<(), Ended> {
+    fn call(&mut self, stage: &Stage, leaf: Leaf) -> Result<Answered, Ended> {
         let limit = self.pipeline.total_time;
         if self.started.elapsed() > limit {
             let error = stage.error(Fault::TotalTime { limit });
@@ -229,14 +243,15 @@ impl Work<'_> {
             Bounds { max_payload: pipeline.max_payload, output: stage.limits.output, routes: &pipeline.routes };
         match stage.call(&leaf.message, &bounds) {
             Ok(answer) => {
+                let answered = Answered::from(&answer.change);
                 self.take(stage, leaf, answer);
-                Ok(())
+                Ok(answered)
             }
-            Err(Stop::Invalid(findings)) => self.refuse(stage, leaf, findings),
+            Err(Stop::Invalid(findings)) => self.refuse(stage, leaf, findings).map(|()| Answered::Rejected),
             Err(Stop::Retry { after, reason }) => {
                 Err(Box::new(Outcome::Retry { after, reason, plugin: stage.name.clone() }))
             }
-            Err(Stop::Fault(fault)) => self.fail(stage, leaf, fault),
+            Err(Stop::Fault(fault)) => self.fail(stage, leaf, fault).map(|()| Answered::Failed),
         }
     }
 

@@ -67,6 +67,10 @@ fn load(stages: Vec<StageSource>) -> Pipeline {
 }
 
 fn run(pipeline: &Pipeline, payload: &str) -> Outcome {
+    noted(pipeline, payload).0
+}
+
+fn noted(pipeline: &Pipeline, payload: &str) -> (Outcome, Answers) {
     let id = MessageId::parse("00000000/00000000000001").unwrap();
     let signer = SignerFacts {
         subject: "CN=host.example.org,C=UK".into(),
@@ -83,7 +87,7 @@ fn run(pipeline: &Pipeline, payload: &str) -> Outcome {
         transport_headers: &[("site".into(), "a".into()), ("site".into(), "b".into())],
         properties: &[("element".into(), "00000000/00000000000001".into())],
     };
-    pipeline.run(&input, payload.as_bytes())
+    pipeline.run_noting(&input, payload.as_bytes())
 }
 
 fn one(sidecar: &str, payload: &str) -> Outcome {
@@ -220,6 +224,27 @@ fn parts_of_a_split_go_on_one_by_one() {
     let refused: Vec<_> = refused.iter().map(|r| (r.part, r.payload.as_slice(), r.findings[0].code.as_str())).collect();
     assert_eq!(refused, [(2, b"!no".as_slice(), "test.line"), (3, b"bad".as_slice(), "test.word")]);
     assert_eq!(findings[0].code, "test.dropped");
+}
+
+#[test]
+fn what_each_stage_answered_is_one_word() {
+    let words = |stages: Vec<StageSource>, payload: &str| {
+        let pipeline = load(stages);
+        let (_, answers) = noted(&pipeline, payload);
+        pipeline.words(&answers).map(|(_, word)| word).collect::<Vec<_>>()
+    };
+    let split = || behaviour("[config]\ntransform = \"split-lines\"");
+    let check = || behaviour("[config]\nvalidate = \"invalid-if-contains\"\ntext = \"bad\"");
+    let upper = || behaviour("[config]\ntransform = \"upper\"");
+    assert_eq!(words(vec![check(), upper(), split()], "a\nb"), ["unchanged", "changed", "split"]);
+    assert_eq!(words(vec![split(), check(), upper()], "a\nbad\nb"), ["split", "rejected", "changed"]);
+    assert_eq!(words(vec![check(), upper()], "bad"), ["rejected"]);
+    let end = |key: &str| behaviour(&format!("[config]\n{key}\ntext = \"x\""));
+    assert_eq!(words(vec![end("transform = \"drop\""), upper()], "a"), ["dropped"]);
+    assert_eq!(words(vec![end("validate = \"retry\""), upper()], "a"), ["retry"]);
+    assert_eq!(words(vec![end("validate = \"panic\""), upper()], "a"), ["failed"]);
+    let elsewhere = stage("behaviour", "destination = \"/queue/elsewhere\"");
+    assert_eq!(words(vec![elsewhere, upper()], "a"), ["changed"]);
 }
 
 #[test]

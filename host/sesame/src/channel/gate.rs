@@ -41,11 +41,16 @@ impl Gate {
         self.0.borrow().is_some()
     }
 
-    /// Why the channel takes up no message, if it is paused.
+    /// By whom the channel is paused, and since when, if it is.
     #[must_use]
     pub fn why(&self) -> Option<String> {
         let since = *self.0.borrow();
-        since.map(|since| format!("paused by an operator since {}; resume it in the dashboard", moment(since)))
+        since.map(|since| format!("by an operator since {}; resume it in the dashboard", moment(since)))
+    }
+
+    /// The same, as a reason why the channel is not in service.
+    pub(crate) fn out_of_service(&self) -> Option<String> {
+        self.why().map(|why| format!("paused {why}"))
     }
 
     /// Waits until the channel is paused.

@@ -4,12 +4,14 @@
 //! nothing up. What a message costs here are a few relaxed additions, whether anyone reads them or not.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use message::{Code, Direction, Fate, locked};
-use observe::{Counter, Histogram, Level};
+use observe::overview::{Event, Verdict};
+use observe::{Counter, Events, Histogram, Level};
+use plugins::{Answers, Outcome, Pipeline};
 
 /// Signers of a channel that are counted each for itself; the others are counted together.
 pub(crate) const MOST_SIGNERS: usize = 1000;
@@ -122,6 +124,7 @@ pub struct Meters {
     pub(crate) redelivered: Counter,
     signers: Mutex<Signers>,
     recalled: AtomicBool,
+    events: Arc<Events>,
 }
 
 /// When each signer was last heard.
@@ -133,6 +136,14 @@ struct Signers {
 
 impl Default for Meters {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl Meters {
+    /// Counters at zero, whose channel says what became of its messages in `events`.
+    #[must_use]
+    pub fn new(events: Arc<Events>) -> Self {
         Self {
             steps: std::array::from_fn(|_| StepMeter { times: Histogram::new(&STEPS), bytes: Counter::default() }),
             in_flight: Level::default(),
@@ -142,11 +153,32 @@ impl Default for Meters {
             redelivered: Counter::default(),
             signers: Mutex::default(),
             recalled: AtomicBool::new(false),
+            events,
         }
     }
-}
 
-impl Meters {
+    /// Says what became of a message, if that is for anyone.
+    pub(crate) fn tell(&self, fate: Fate, event: impl FnOnce() -> Event) {
+        if self.events.wants(fate) {
+            self.events.publish(fate, event());
+        }
+    }
+
+    /// Whether anyone watches the messages as they pass.
+    pub(crate) fn are_watched(&self) -> bool {
+        self.events.are_watched()
+    }
+
+    /// What each plugin answered for a message, if anyone watches or it does not simply pass.
+    pub(crate) fn verdicts(&self, pipeline: &Pipeline, outcome: &Outcome, answers: &Answers) -> Vec<Verdict> {
+        let passes = matches!(outcome, Outcome::Pass { refused, .. } if refused.is_empty());
+        if passes && !self.are_watched() {
+            return Vec::new();
+        }
+        let words = pipeline.words(answers);
+        words.map(|(plugin, answer)| Verdict { plugin: plugin.to_owned(), answer: answer.to_owned() }).collect()
+    }
+
     /// A message, or a part of one, went through a step that `began` then.
     pub(crate) fn passed(&self, step: Step, bytes: usize, began: Instant) {
         if let Some(meter) = self.steps.get(step as usize) {

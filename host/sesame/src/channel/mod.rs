@@ -6,9 +6,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::config::Config;
 use message::Direction;
+use observe::overview::Event;
 
 mod active;
 mod count;
@@ -32,6 +34,9 @@ pub(crate) use pause::{Waits, log_pause};
 pub use registry::{JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
 pub use time::back_off;
 pub(crate) use time::{milliseconds, moment};
+
+/// Why a channel is not in service that reaches no broker.
+pub(crate) const NO_SESSION: &str = "no session with the broker";
 
 /// A sender or receiver of the configuration; its name is written to log lines, the journal and status files.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +74,15 @@ impl Channel {
     #[must_use]
     pub fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// An event of this channel that happens now, of which nothing else is known yet.
+    pub(crate) fn event(&self) -> Event {
+        let direction = match self.direction {
+            Direction::Outbound => observe::overview::Direction::Send,
+            Direction::Inbound => observe::overview::Direction::Receive,
+        };
+        Event { at: milliseconds(SystemTime::now()), channel: self.to_string(), direction, ..Event::default() }
     }
 
     /// The section of the configuration, such as `send.cpu`.

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use message::daily::due;
 use message::locked;
+use observe::Events;
 
 use super::{Channel, Gate, Meters, SetupError};
 use crate::config;
@@ -61,6 +62,7 @@ pub struct Registry {
     spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
     meters: Mutex<HashMap<Channel, Arc<Meters>>>,
     gates: Mutex<HashMap<Channel, Arc<Gate>>>,
+    events: Arc<Events>,
 }
 
 /// The settings of the trust module for a `[trust]` section.
@@ -88,6 +90,7 @@ impl Registry {
             spools: Mutex::default(),
             meters: Mutex::default(),
             gates: Mutex::default(),
+            events: Arc::default(),
         }
     }
 
@@ -188,7 +191,14 @@ impl Registry {
     /// What is counted of a channel, also over reloads.
     #[must_use]
     pub fn meters(&self, channel: &Channel) -> Arc<Meters> {
-        Arc::clone(locked(&self.meters).entry(channel.clone()).or_default())
+        let new = || Arc::new(Meters::new(Arc::clone(&self.events)));
+        Arc::clone(locked(&self.meters).entry(channel.clone()).or_insert_with(new))
+    }
+
+    /// What became of the messages of all channels.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.events
     }
 
     /// Whether an operator paused a channel, also over reloads.

@@ -1,18 +1,16 @@
 //! What is passed to a command, and what several commands need: the configuration, the channels named on the command
 //! line, the runtime.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{EXIT_CONFIGURATION, EXIT_HELD, EXIT_USAGE};
-use crate::channel::{Channel, JOURNAL};
+use crate::channel::Channel;
 use crate::config::{self, Config, Kind, Selection, Source};
 use crate::log::Level;
 use crate::service::{ChannelError, Daemon, Shared};
-use message::acknowledgement::Sequence;
+pub(super) use crate::service::{Unreadable, journal_in, typed_sequence};
 use message::cause;
 use settings::ConfigErrors;
-use spool::journal::{Journal, JournalError};
 pub(super) use terminal::say;
 
 /// Stack of the threads that run plugins, OpenSSL and the disk.
@@ -63,36 +61,6 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .thread_stack_size(THREAD_STACK)
         .thread_name("sesame")
         .build()
-}
-
-/// Why a journal cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    /// The directory, or what is in it, cannot be looked at.
-    #[error(
-        "cannot read the journal in {0:?}: run this command as the user that Sesame runs as, and look at `state` or `spool` \
-         in the configuration"
-    )]
-    Directory(std::path::PathBuf, #[source] std::io::Error),
-    /// The journal itself.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
-
-/// Opens the journal in a spool or state directory to read it; `None` where there is none, for Sesame has not run with it.
-pub(super) fn journal_in(directory: &Path) -> Result<Option<Journal>, Unreadable> {
-    let path = directory.join(JOURNAL);
-    let unreadable = |error| Unreadable::Directory(directory.to_owned(), error);
-    match std::fs::File::open(&path) {
-        Ok(_) => Ok(Some(Journal::open_to_read(&path)?)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(error)),
-    }
-}
-
-/// The number of a message that was typed, or copied out of a table.
-pub(super) fn typed_sequence(text: &str) -> Option<Sequence> {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").parse().ok()
 }
 
 /// Says that a directory has no journal.

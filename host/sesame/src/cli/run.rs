@@ -70,7 +70,8 @@ async fn serve(
         Err(status) => return Ok(status),
     };
     let shared = Shared::start(&config)?;
-    let mut observer = Observer::start(&config.observe).context("cannot show metrics and health ([observe])")?;
+    let mut observer = Observer::start(&config.observe, shared.registry.events())
+        .context("cannot show metrics and health ([observe])")?;
     let mut daemon = match made(Daemon::start(&config, &selection, &shared)) {
         Ok(daemon) => daemon,
         Err(status) => return Ok(status),

@@ -17,6 +17,7 @@ use crate::channel::{Channel, Meters, Step, back_off, counted, findings_json, mi
 use crate::config;
 use message::acknowledgement::{Sequence, is_acknowledgement};
 use message::{Code, Finding, MessageId, content_digest};
+use observe::overview::Verdict;
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Acknowledge, Disposition, Facts, Key};
@@ -81,6 +82,8 @@ pub struct Decision {
     pub findings: Vec<Finding>,
     /// The plugin that decided, if one did.
     pub plugin: Option<String>,
+    /// What each plugin answered, as far as anyone wants to know.
+    pub verdicts: Vec<Verdict>,
     /// Whether it was encrypted; `None` if it could not be opened.
     pub encrypted: Option<bool>,
     /// Whether it is deferred only because it waits behind a deferred message of the same signer.
@@ -193,6 +196,7 @@ impl Draft<'_> {
             signer: None,
             findings: Vec::new(),
             plugin: None,
+            verdicts: Vec::new(),
             encrypted: None,
             held_back: false,
             paused: false,
@@ -253,6 +257,7 @@ impl Draft<'_> {
             signer: Some(signer),
             findings: Vec::new(),
             plugin: None,
+            verdicts: Vec::new(),
         }
     }
 
@@ -272,6 +277,7 @@ impl Draft<'_> {
             signer: Some(signer.clone()),
             findings: Vec::new(),
             plugin: None,
+            verdicts: Vec::new(),
             encrypted: Some(message.encrypted()),
             held_back: false,
             paused: false,
@@ -288,11 +294,12 @@ impl Draft<'_> {
             // Only shows whether the plugin or the other message is at fault.
             let doubtful = self.snapshot.pipeline.is_doubtful();
             let tried = doubtful.then(|| self.run_pipeline(authorised, &id));
-            decision.paused = tried.as_ref().is_some_and(is_pause);
+            decision.paused = tried.is_some_and(|(outcome, _)| is_pause(&outcome));
             self.hold_back(message, &id, &mut decision);
             return decision;
         }
-        let outcome = self.run_pipeline(authorised, &id);
+        let (outcome, verdicts) = self.run_pipeline(authorised, &id);
+        decision.verdicts = verdicts;
         self.settle(outcome, message, &id, &mut decision);
         decision.acknowledge = self.acknowledgement(message, &decision);
         decision
@@ -338,7 +345,7 @@ impl Draft<'_> {
         decision.held_back = true;
     }
 
-    fn run_pipeline(&self, authorised: &Authorised, id: &MessageId) -> Outcome {
+    fn run_pipeline(&self, authorised: &Authorised, id: &MessageId) -> (Outcome, Vec<Verdict>) {
         let message = authorised.message();
         let facts = signer_facts(message.signer());
         let input = Input {
@@ -352,7 +359,11 @@ impl Draft<'_> {
             properties: &[],
         };
         let payload = message.payload();
-        self.snapshot.meters.time(Step::Pipeline, payload.len(), || self.snapshot.pipeline.run(&input, payload))
+        let Snapshot { meters, pipeline, .. } = self.snapshot;
+        let run = || pipeline.run_noting(&input, payload);
+        let (outcome, answers) = meters.time(Step::Pipeline, payload.len(), run);
+        let verdicts = meters.verdicts(pipeline, &outcome, &answers);
+        (outcome, verdicts)
     }
 
     fn settle(&self, outcome: Outcome, message: &Opened, id: &MessageId, decision: &mut Decision) {

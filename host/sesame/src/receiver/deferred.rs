@@ -147,14 +147,14 @@ impl Receiver {
             }
             return false;
         }
-        let line = log_line(&decision, attempt, None);
+        let line = log_line(&decision, attempt, None, Vec::new());
         let mut commit = commit_of(decision, raw_digest, true);
         commit.resolves = Some(element.element);
         let (sender, answer) = oneshot::channel();
         let (channel, meters) = (self.channel.clone(), Arc::clone(&self.meters));
         let done = Box::new(move |stored: Result<Stored, CommitError>| {
             if let Ok(stored) = &stored {
-                log_settled((channel.name(), &meters), &line, stored);
+                log_settled((&channel, &meters), &line, stored);
             }
             let _ = sender.send(stored.map(drop));
         });

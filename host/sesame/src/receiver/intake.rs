@@ -83,7 +83,7 @@ impl Reply {
         if let Some((answers, submitted, line)) = self.0.take() {
             if let Ok(stored) = &stored {
                 self.2.passed(Step::Commit, usize::try_from(submitted.bytes).unwrap_or(usize::MAX), submitted.at);
-                log_settled((self.1.name(), &self.2), &line, stored);
+                log_settled((&self.1, &self.2), &line, stored);
             }
             let _ = answers.send(Answer { submitted, stored });
         }
@@ -486,7 +486,8 @@ impl Intake<'_> {
             Arc::make_mut(&mut self.held).insert(signer.clone());
         }
         decision.facts.broker = origin.broker;
-        let line = log_line(&decision, 1, origin.broker_id);
+        let headers = if self.receiver.meters.are_watched() { origin.headers } else { Vec::new() };
+        let line = log_line(&decision, 1, origin.broker_id, headers);
         let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
         let commit = commit_of(decision, raw_digest, origin.redelivered);
         let answers = self.answers.0.clone();

@@ -3,8 +3,10 @@
 use super::Decision;
 use std::time::SystemTime;
 
-use crate::channel::{Meters, log_findings};
+use crate::channel::{Channel, Meters, log_findings};
+use message::text::non_empty;
 use message::{Code, Fate, Finding};
+use observe::overview::{Event, Verdict};
 use spool::{Outcome, Stored};
 
 /// What is logged about a message once it is durable.
@@ -21,9 +23,18 @@ pub(super) struct LogLine {
     /// The subject of an authorised signer.
     heard: Option<String>,
     received: SystemTime,
+    bytes: u64,
+    verdicts: Vec<Verdict>,
+    /// Of the message as it came, where anyone watches.
+    headers: Vec<(String, String)>,
 }
 
-pub(super) fn log_line(decision: &Decision, attempt: u32, argo_id: Option<String>) -> LogLine {
+pub(super) fn log_line(
+    decision: &Decision,
+    attempt: u32,
+    argo_id: Option<String>,
+    headers: Vec<(String, String)>,
+) -> LogLine {
     LogLine {
         id: decision.key.id.to_string(),
         signer: decision.signer.as_ref().map(super::signer_field).unwrap_or_default(),
@@ -36,11 +47,32 @@ pub(super) fn log_line(decision: &Decision, attempt: u32, argo_id: Option<String
         code: decision.disposition.code(),
         heard: decision.authorised_signer().map(str::to_owned),
         received: decision.facts.received,
+        bytes: decision.facts.payload_bytes,
+        verdicts: decision.verdicts.clone(),
+        headers,
     }
 }
 
-/// One line about the fate of a message, which is counted.
-pub(super) fn log_settled((channel, meters): (&str, &Meters), line: &LogLine, stored: &Stored) {
+/// What those who watch are told.
+fn event(channel: &Channel, line: &LogLine, elements: &[String]) -> Event {
+    let some = |text: &str| non_empty(text).map(str::to_owned);
+    Event {
+        code: line.code.map(|code| code.to_string()),
+        reason: some(&line.reason),
+        id: some(&line.id),
+        signer: some(&line.signer),
+        plugin: some(&line.plugin),
+        element: some(&elements.join(" ")),
+        bytes: (line.bytes > 0).then_some(line.bytes),
+        headers: line.headers.clone(),
+        verdicts: line.verdicts.clone(),
+        ..channel.event()
+    }
+}
+
+/// One line about the fate of a message, which is counted and told to those who watch.
+pub(super) fn log_settled((of, meters): (&Channel, &Meters), line: &LogLine, stored: &Stored) {
+    let channel = of.name();
     if let Some(signer) = &line.heard {
         meters.heard(signer, line.received);
     }
@@ -48,11 +80,13 @@ pub(super) fn log_settled((channel, meters): (&str, &Meters), line: &LogLine, st
     let said = message::LogLine { channel, id, signer, argo_id: &line.argo_id, ..message::LogLine::default() };
     let Outcome::New { elements, conflict } = stored.outcome() else {
         meters.fate(Fate::Duplicate, None);
+        meters.tell(Fate::Duplicate, || Event { code: None, reason: None, plugin: None, ..event(of, line, &[]) });
         return Fate::Duplicate.log(&said);
     };
     meters.fate(line.fate, line.code);
+    meters.tell(line.fate, || event(of, line, elements));
     if *conflict {
-        let signer = message::text::non_empty(signer);
+        let signer = non_empty(signer);
         tracing::warn!(channel, id, signer, "the signer also sent other content under this id; both are kept");
     }
     log_findings(channel, id, &line.findings);

@@ -30,7 +30,7 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, Gate, Meters, OpenSpool, Waits, log_pause};
+use crate::channel::{ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool, Waits, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
@@ -199,8 +199,8 @@ impl Receiver {
 
     /// Why no message is received now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
-        let no_session = || (!self.session.is_open()).then(|| "no session with the broker".to_owned());
-        self.gate.why().or_else(|| self.pipeline.out_of_service()).or_else(no_session)
+        let no_session = || (!self.session.is_open()).then(|| NO_SESSION.to_owned());
+        self.gate.out_of_service().or_else(|| self.pipeline.out_of_service()).or_else(no_session)
     }
 
     /// Whether an operator paused the channel.
@@ -225,7 +225,7 @@ impl Receiver {
 
     /// What would be decided about a message now. Nothing is stored, and nothing is counted as received. Blocks.
     pub(crate) fn judge(&self, received: &Received<'_>) -> Decision {
-        let now = snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load());
+        let now = Snapshot { meters: Arc::default(), ..self.snapshot() };
         decide_or_fail(&self.spool.crashes, received, &now).0
     }
 
@@ -238,8 +238,8 @@ impl Receiver {
     /// What a message is judged by now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let now = snapshot(&self.channel, &self.settings, &self.identity, &self.lists, &self.pipeline.load());
-        Snapshot { meters: Arc::clone(&self.meters), ..now }
+        let pipeline = (&*self.pipeline.load(), &self.meters);
+        snapshot(&self.channel, &self.settings, &self.identity, &self.lists, pipeline)
     }
 
     /// Receives until a stop is asked for. Outages of broker and disk are waited out.
@@ -338,14 +338,14 @@ impl Receiver {
     }
 }
 
-/// What messages of a channel are judged by, from the current state of its sources.
+/// What messages of a channel are judged by, from the current state of its sources; `meters` count them.
 #[must_use]
 pub fn snapshot(
     channel: &Channel,
     settings: &Arc<config::Receiver>,
     identity: &Identity,
     lists: &SignerListsSource,
-    pipeline: &Arc<Pipeline>,
+    (pipeline, meters): (&Arc<Pipeline>, &Arc<Meters>),
 ) -> Snapshot {
     let credential = identity.credential.current();
     let policy = OpenPolicy {
@@ -364,7 +364,7 @@ pub fn snapshot(
         pipeline: Arc::clone(pipeline),
         policy,
         held: Arc::default(),
-        meters: Arc::default(),
+        meters: Arc::clone(meters),
     }
 }
 

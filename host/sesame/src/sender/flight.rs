@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::prepare::Prepared;
 use super::probe::{self, Probe, Probed};
 use super::proof::Proved;
+use super::report::Seen;
 use super::settle::Settlement;
 use super::supply::Supply;
 use super::{Blame, Ended, Ending, Stay, Window};
@@ -53,6 +54,7 @@ struct InFlight {
     needs: Vec<Destination>,
     keep: bool,
     bytes: usize,
+    seen: Seen,
     _counted: Entered,
 }
 
@@ -64,6 +66,7 @@ pub(super) struct Done {
     at: SystemTime,
     pub(super) needs: Vec<Destination>,
     keep: bool,
+    seen: Seen,
 }
 
 impl Done {
@@ -72,9 +75,9 @@ impl Done {
         self.keep
     }
 
-    /// The element, its key, the receipts, and when the last of them came.
-    pub(super) fn into_parts(self) -> (LockedElement, PreparedKey, Vec<Receipt>, SystemTime) {
-        (self.element, self.key, self.receipts, self.at)
+    /// The element, its key, the receipts, when the last of them came, and what was seen of the message.
+    pub(super) fn into_parts(self) -> (LockedElement, PreparedKey, Vec<Receipt>, SystemTime, Seen) {
+        (self.element, self.key, self.receipts, self.at, self.seen)
     }
 }
 
@@ -334,8 +337,10 @@ impl Flight<'_> {
                 }
             }
         }
-        let Prepared { element, key, parts, keep, bytes } = prepared;
+        let Prepared { element, key, parts, keep, bytes, verdicts } = prepared;
         let outstanding = parts.len();
+        let watched = self.dispatch.settlement.report.meters.are_watched();
+        let headers = parts.into_iter().next().filter(|_| watched).map(|part| part.headers).unwrap_or_default();
         let message = InFlight {
             element,
             key,
@@ -344,6 +349,7 @@ impl Flight<'_> {
             needs,
             keep,
             bytes,
+            seen: Seen { bytes: bytes as u64, headers, verdicts },
             _counted: self.meters().in_flight.enter(),
         };
         self.in_flight.insert(number, message);
@@ -416,10 +422,10 @@ impl Flight<'_> {
     }
 
     fn complete(&mut self, message: InFlight) {
-        let InFlight { element, key, receipts, needs, keep, bytes, .. } = message;
+        let InFlight { element, key, receipts, needs, keep, bytes, seen, .. } = message;
         self.bytes = self.bytes.saturating_sub(bytes);
         locked(&self.dispatch.window).receipt(&element.name().to_string());
-        let done = Done { element, key, receipts, at: SystemTime::now(), needs, keep };
+        let done = Done { element, key, receipts, at: SystemTime::now(), needs, keep, seen };
         self.done.extend(self.proofs.take(done));
     }
 

@@ -52,7 +52,7 @@ pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
-use crate::channel::{ActivePipeline, Channel, Gate, Meters, OpenSpool, Waits};
+use crate::channel::{ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool, Waits};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::cause::chain;
@@ -322,9 +322,9 @@ impl Sender {
 
     /// Why no message is sent now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
-        let connecting = || self.link.is_connecting().then(|| "no session with the broker".to_owned());
+        let connecting = || self.link.is_connecting().then(|| NO_SESSION.to_owned());
         let fault = self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting);
-        self.gate.why().or(fault)
+        self.gate.out_of_service().or(fault)
     }
 
     /// Whether an operator paused the channel.

@@ -14,6 +14,7 @@ use crate::config;
 use crate::shutdown::Shutdown;
 use message::acknowledgement::Sequence;
 use message::{Code, Finding, MessageId, content_digest};
+use observe::overview::Verdict;
 use plugins::{Blame, Input, Outcome, Output, Refused};
 use smime::Sealing;
 use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey, SentCount};
@@ -42,6 +43,8 @@ pub struct Prepared {
     /// Whether it is kept after it was sent, until it is acknowledged.
     pub(super) keep: bool,
     pub(super) bytes: usize,
+    /// What its plugins answered, as far as anyone wants to know.
+    pub(super) verdicts: Vec<Verdict>,
 }
 
 impl Prepared {
@@ -78,9 +81,15 @@ pub struct Part {
 /// The result of examining one element.
 pub(super) enum Examined {
     /// To be sent; `fresh` where the journal does not know it yet, or not as it is now.
-    Ready { element: LockedElement, content: Arc<Vec<u8>>, row: Row, fresh: bool },
+    Ready { element: LockedElement, content: Arc<Vec<u8>>, row: Row, fresh: bool, verdicts: Vec<Verdict> },
     /// To be sent in part: these parts go to the reject queue first.
-    PartlyRefused { element: LockedElement, content: Arc<Vec<u8>>, row: Row, refused: Vec<Refused> },
+    PartlyRefused {
+        element: LockedElement,
+        content: Arc<Vec<u8>>,
+        row: Row,
+        refused: Vec<Refused>,
+        verdicts: Vec<Verdict>,
+    },
     /// Never to be sent.
     Refused(Refusal),
     /// Dropped by a plugin on purpose.
@@ -125,6 +134,8 @@ struct Taken<'a> {
     replaced: u64,
     /// The pipeline's hash.
     pipeline: &'a str,
+    /// What its plugins answered, as far as anyone wants to know.
+    verdicts: Vec<Verdict>,
 }
 
 /// Makes [`Prepared`] messages of elements.
@@ -213,7 +224,7 @@ impl Preparation {
         }
         match self.known(&key) {
             Ok(Some(row)) => match self.redirect(row, &content) {
-                Ok((row, fresh)) => Examined::Ready { element, content, row, fresh },
+                Ok((row, fresh)) => Examined::Ready { element, content, row, fresh, verdicts: Vec::new() },
                 Err(error) => self.unreadable(name.to_string(), &error),
             },
             Ok(None) => self.run_pipeline(element, key, content),
@@ -290,12 +301,14 @@ impl Preparation {
             Ok(work) => work,
             Err(crashes) => {
                 let refusal = Refusal::new(element, key, content, Code::CrashLoop, crashes.to_string());
-                return Examined::Refused(refusal.by(pipeline.hash()));
+                return Examined::Refused(refusal.by(pipeline.hash(), Vec::new()));
             }
         };
-        let outcome = self.meters.time(Step::Pipeline, content.len(), || pipeline.run(&input, &content));
+        let run = || pipeline.run_noting(&input, &content);
+        let (outcome, answers) = self.meters.time(Step::Pipeline, content.len(), run);
         drop(work);
-        self.judge(outcome, Taken { element, key, content, attempt, replaced, pipeline: pipeline.hash() })
+        let verdicts = self.meters.verdicts(&pipeline, &outcome, &answers);
+        self.judge(outcome, Taken { element, key, content, attempt, replaced, pipeline: pipeline.hash(), verdicts })
     }
 
     /// What the pipeline's outcome means for an element.
@@ -324,13 +337,13 @@ impl Preparation {
                 return Examined::Dropped { element, key, finding, plugin, pipeline: pipeline.to_owned() };
             }
             Outcome::Invalid { findings, plugin } => {
-                let Taken { element, key, content, pipeline, .. } = taken;
+                let Taken { element, key, content, pipeline, verdicts, .. } = taken;
                 let why = format!("{plugin}: {}", summary(&findings));
-                let refusal = Refusal::new(element, key, content, Code::PluginInvalid, why).with_findings(findings);
-                return Examined::Refused(refusal.by(pipeline));
+                let refusal = Refusal::new(element, key, content, Code::PluginInvalid, why).found_by(plugin, findings);
+                return Examined::Refused(refusal.by(pipeline, verdicts));
             }
         };
-        let Taken { element, key, content, pipeline, .. } = taken;
+        let Taken { element, key, content, pipeline, verdicts, .. } = taken;
         crate::channel::log_findings(self.channel.name(), key.id.as_str(), &findings);
         let dispatches = self.dispatches(&key, &outputs);
         let counts = self.counts(&content, &outputs);
@@ -345,18 +358,18 @@ impl Preparation {
             repeated: false,
         };
         if refused.is_empty() {
-            return Examined::Ready { element, content, row, fresh: true };
+            return Examined::Ready { element, content, row, fresh: true, verdicts };
         }
-        Examined::PartlyRefused { element, content, row, refused }
+        Examined::PartlyRefused { element, content, row, refused, verdicts }
     }
 
     /// Postpones an element, or refuses it after the last counted attempt.
     fn postpone(&self, taken: Taken<'_>, after: Option<Duration>, reason: String) -> Examined {
-        let Taken { element, key, content, attempt, pipeline, .. } = taken;
+        let Taken { element, key, content, attempt, pipeline, verdicts, .. } = taken;
         if attempt >= self.settings.repetition.attempts {
             let why = format!("after {attempt} attempts: {reason}");
             let refusal = Refusal::new(element, key, content, Code::AttemptsExhausted, why);
-            return Examined::Refused(refusal.by(pipeline));
+            return Examined::Refused(refusal.by(pipeline, verdicts));
         }
         if let Err(error) = self.state.journal.count_attempts(self.channel.name(), &[key.digest]) {
             tracing::error!(channel = %self.channel, error = message::cause::chain(&error), "cannot write the journal");
@@ -413,7 +426,13 @@ impl Preparation {
     }
 
     /// The message that goes out, once its row is durable.
-    pub(super) fn prepared(&self, element: LockedElement, content: &Arc<Vec<u8>>, row: Row) -> Prepared {
+    pub(super) fn prepared(
+        &self,
+        element: LockedElement,
+        content: &Arc<Vec<u8>>,
+        row: Row,
+        verdicts: Vec<Verdict>,
+    ) -> Prepared {
         let mut parts = Vec::new();
         for output in row.outputs {
             let id = output.part.map_or_else(|| row.key.id.clone(), |number| row.key.id.part(number));
@@ -440,7 +459,7 @@ impl Preparation {
         let parts: Vec<Part> = parts.into_iter().map(|(part, _)| part).collect();
         let bytes = parts.iter().map(|part| part.payload.len()).sum();
         let keep = self.retention.as_ref().is_some_and(|retention| row.repeated || retention.keeps(&parts));
-        Prepared { element, key: row.key, parts, keep, bytes }
+        Prepared { element, key: row.key, parts, keep, bytes, verdicts }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::channel::{Channel, OpenSpool, findings_json, summary};
 use message::{Code, Fate, Finding, LogLine, MessageId, content_digest, locked};
+use observe::overview::Verdict;
 use plugins::Refused;
 use spool::journal::{Disposition, Due, Facts, Key, PreparedKey, Sent};
 use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Removal, SpoolError, Stored};
@@ -17,7 +18,7 @@ use transport::Receipt;
 
 use super::postponed::{Postponed, WaitsFor};
 use super::proof::Proved;
-use super::report::Report;
+use super::report::{Became, Report, Seen};
 use super::retention::Retention;
 use super::{Settled, Unstored, Window, remove};
 use crate::config::Repetition;
@@ -39,6 +40,10 @@ pub(super) struct Refusal {
     findings: Vec<Finding>,
     /// Hash of the pipeline that ran; empty where none did.
     pipeline: String,
+    /// What its plugins answered.
+    verdicts: Vec<Verdict>,
+    /// The plugin that decided, if one did.
+    plugin: Option<String>,
 }
 
 impl Refusal {
@@ -49,7 +54,8 @@ impl Refusal {
         code: Code,
         why: String,
     ) -> Self {
-        Self { element, key, content, code, why, findings: Vec::new(), pipeline: String::new() }
+        let (findings, pipeline, verdicts) = (Vec::new(), String::new(), Vec::new());
+        Self { element, key, content, code, why, findings, pipeline, verdicts, plugin: None }
     }
 
     /// An element that is empty or too large to be sent.
@@ -66,13 +72,16 @@ impl Refusal {
         Ok(Self::new(element, key, content, code, message::cause::chain(error)))
     }
 
-    /// The pipeline that the message went through.
-    pub(super) fn by(mut self, pipeline: &str) -> Self {
+    /// The pipeline that the message went through, and what its plugins answered.
+    pub(super) fn by(mut self, pipeline: &str, verdicts: Vec<Verdict>) -> Self {
         pipeline.clone_into(&mut self.pipeline);
+        self.verdicts = verdicts;
         self
     }
 
-    pub(super) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+    /// The plugin that decided, and what it found.
+    pub(super) fn found_by(mut self, plugin: String, findings: Vec<Finding>) -> Self {
+        self.plugin = Some(plugin);
         self.findings = findings;
         self
     }
@@ -102,7 +111,8 @@ pub(super) struct Settlement {
 impl Settlement {
     /// Refuses an element. Where the reject queue cannot be written, the element stays and is postponed.
     pub(super) async fn refuse(&self, refusal: Refusal) {
-        let Refusal { element, key, content, code, why, findings, pipeline } = refusal;
+        let Refusal { element, key, content, code, why, findings, pipeline, verdicts, plugin } = refusal;
+        let seen = Seen { bytes: content.len() as u64, headers: Vec::new(), verdicts };
         let error = code.because(&why);
         let name = element.name().to_string();
         let mut commit = self.rejection(&key.id, (code, &why), &content, &findings);
@@ -113,8 +123,8 @@ impl Settlement {
                 let line =
                     LogLine { channel: self.channel.name(), id, element: &name, reason: &error, ..LogLine::default() };
                 Fate::Rejected.log(&line);
-                self.report.count_rejected(code);
-                self.report.fate(&name, Some(&key.id), Fate::Rejected, Some(&error));
+                let became = Became::rejected(&name, &key.id, code, &error).by(plugin.as_deref());
+                self.report.fate(&became.seen(&seen));
                 let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &error);
                 if let Some(retention) = &self.retention {
                     retention.forget(&key);
@@ -135,13 +145,13 @@ impl Settlement {
         let (to_keep, to_remove): (Vec<_>, Vec<_>) = done.into_iter().partition(|(done, _)| done.keep());
         for (done, held) in to_remove.into_iter().chain(to_keep) {
             let retention = self.retention.as_ref().filter(|_| done.keep());
-            let (element, key, receipts, at) = done.into_parts();
+            let (element, key, receipts, at, seen) = done.into_parts();
             self.report.meters.ages.observe(at.duration_since(element.queued()).unwrap_or_default());
             let name = element.name().to_string();
             let id = key.id.as_str();
             let detail = self.log_as_ssm(&receipts);
             Fate::Sent.log(&LogLine { channel: self.channel.name(), id, element: &name, broker, ..LogLine::default() });
-            self.report.fate(&name, Some(&key.id), Fate::Sent, None);
+            self.report.fate(&Became::new(Fate::Sent, &name, Some(&key.id)).seen(&seen));
             let proof = Settled::Sent(receipts, held);
             let retain = retention.map(|retention| retention.wait());
             match retention {
@@ -187,8 +197,7 @@ impl Settlement {
             return false;
         }
         Fate::Rejected.log(&LogLine { channel, id, element, reason: &error, ..LogLine::default() });
-        self.report.count_rejected(code);
-        self.report.fate(element, Some(&due.key.id), Fate::Rejected, Some(&error));
+        self.report.fate(&Became::rejected(element, &due.key.id, code, &error));
         if let Err(error) = self.state.journal.record_rejected(channel, element, &due.key, &error) {
             tracing::error!(channel, id, error = message::cause::chain(&error), "cannot write the journal");
         }
@@ -227,7 +236,7 @@ impl Settlement {
         let name = element.name().to_string();
         let error = message::cause::chain(error);
         tracing::error!(channel = %self.channel, id = %key.id, element = name, error, "message not sent; it stays in outgoing");
-        self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(&error));
+        self.report.fate(&Became::new(Fate::Waiting, &name, Some(&key.id)).because(&error));
         self.postponed.postpone(&name, 1, None, WaitsFor::Attempt);
     }
 
@@ -239,7 +248,8 @@ impl Settlement {
         error: &(dyn std::error::Error + 'static),
     ) {
         let reason = message::cause::chain(error);
-        self.report.fate(&element.name().to_string(), Some(&key.id), Fate::Waiting, Some(&reason));
+        let name = element.name().to_string();
+        self.report.fate(&Became::new(Fate::Waiting, &name, Some(&key.id)).because(&reason));
     }
 
     /// Leaves a message in outgoing because its destination stores nothing now; that was logged when it was detected.
@@ -247,7 +257,7 @@ impl Settlement {
         *locked(&self.fault) = Some(why.to_owned());
         let name = element.name().to_string();
         tracing::debug!(channel = %self.channel, id = %key.id, element = name, why, "message waits for its destination");
-        self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(why));
+        self.report.fate(&Became::new(Fate::Waiting, &name, Some(&key.id)).because(why));
         self.postponed.postpone(&name, 1, None, WaitsFor::Attempt);
     }
 
@@ -282,7 +292,7 @@ impl Settlement {
             channel = %self.channel, id = %key.id, element = name, attempt = failures, error = why,
             "the broker could not store a message; it stays in outgoing and is sent again",
         );
-        self.report.fate(&name, Some(&key.id), Fate::Waiting, Some(&why));
+        self.report.fate(&Became::new(Fate::Waiting, &name, Some(&key.id)).because(&why));
         *locked(&self.fault) = Some(why);
     }
 
@@ -340,9 +350,8 @@ impl Settlement {
                 self.cannot_set_aside(element, &failure);
                 return false;
             }
-            self.report.count_rejected(Code::PluginInvalid);
             tracing::warn!(channel = %self.channel, %id, element, reason = %error, "part rejected");
-            self.report.fate(element, Some(id), Fate::Rejected, Some(&error));
+            self.report.fate(&Became::rejected(element, id, Code::PluginInvalid, &error).by(Some(&part.plugin)));
         }
         true
     }
@@ -363,7 +372,7 @@ impl Settlement {
                 let line =
                     LogLine { channel: self.channel.name(), id, plugin, element: &name, reason, ..LogLine::default() };
                 Fate::Dropped.log(&line);
-                self.report.fate(&name, Some(&key.id), Fate::Dropped, Some(reason));
+                self.report.fate(&Became::new(Fate::Dropped, &name, Some(&key.id)).because(reason).by(Some(plugin)));
                 self.remove_settled(element, Settled::Dropped(stored));
             }
             Err(failure) => self.cannot_set_aside(&name, &failure),

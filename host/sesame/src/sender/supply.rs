@@ -16,7 +16,7 @@ use super::backlog::Backlog;
 use super::fitness::Fitness;
 use super::postponed::{Postponed, WaitsFor};
 use super::prepare::{Examined, Preparation, Prepared};
-use super::report::Report;
+use super::report::{Became, Report};
 use super::settle::Settlement;
 use crate::channel::{ActivePipeline, Channel, Gate, Waits, back_off, log_pause};
 use crate::config;
@@ -249,15 +249,15 @@ impl Supply {
 
     async fn settle(&self, examined: Examined) -> Option<Prepared> {
         match examined {
-            Examined::Ready { element, content, row, .. } => {
+            Examined::Ready { element, content, row, verdicts, .. } => {
                 self.postponed.remove(&element.name().to_string());
-                return Some(self.preparation.prepared(element, &content, row));
+                return Some(self.preparation.prepared(element, &content, row, verdicts));
             }
-            Examined::PartlyRefused { element, content, row, refused } => {
+            Examined::PartlyRefused { element, content, row, refused, verdicts } => {
                 if row.outputs.is_empty() {
                     self.settlement.all_parts_refused(element, (row.key, &row.pipeline), &refused).await;
                 } else {
-                    return Some(self.preparation.prepared(element, &content, row));
+                    return Some(self.preparation.prepared(element, &content, row, verdicts));
                 }
             }
             Examined::Refused(refusal) => self.settlement.refuse(refusal).await,
@@ -271,7 +271,7 @@ impl Supply {
                 } else {
                     self.say_waiting(&reason);
                 }
-                self.report.fate(&element, None, Fate::Waiting, Some(&reason));
+                self.report.fate(&Became::new(Fate::Waiting, &element, None).because(&reason));
             }
             Examined::NotOurs => {}
         }

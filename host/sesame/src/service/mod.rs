@@ -32,16 +32,20 @@ mod pipelines;
 mod signals;
 mod status;
 mod systemd;
+mod trace;
 
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
-pub use observe::{FAMILIES, ObserveError, Observer, Service, show_channel};
+pub use observe::{FAMILIES, ObserveError, Observer, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
+pub(crate) use trace::{
+    FoundBy, Located, Numbered, SentFacts, Traced, Unreadable, journal_in, of_number, typed_sequence,
+};
 
 /// The directory of sent messages that are kept until they are acknowledged, in the state directory.
 pub(crate) const RETAINED: &str = "retained";

@@ -25,7 +25,7 @@ pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: 
     let channel = &Channel::receiver(channel);
     say_compiling(shared, config, channel);
     let pipeline = Arc::new(pipeline(shared, config, channel)?.pipeline);
-    Ok(snapshot(channel, &Arc::new(settings.clone()), &identity, &lists, &pipeline))
+    Ok(snapshot(channel, &Arc::new(settings.clone()), &identity, &lists, (&pipeline, &Arc::default())))
 }
 
 pub(super) fn explain(config: &Config, channel: &str, content: &[u8]) -> anyhow::Result<Explanation> {

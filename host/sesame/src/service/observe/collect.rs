@@ -1,37 +1,32 @@
-//! Makes the page: reads every counter and puts it under its name.
+//! Makes the page: puts an overview, and the distributions that it does not hold, under the names of the metrics.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use observe::overview::{Broker, Channel as Shown, Direction, Expiry, Overview};
 use observe::{Distribution, Page, Value};
 
-use super::View;
 use super::families as family;
-use super::sample::Sample;
-use crate::channel::{Channel, Meters, Step};
-use message::Direction;
+use super::read::CRL;
+use crate::channel::{Meters, Step};
+use message::Fate;
 use plugins::{Figures, Limit, Pipeline, PluginState};
-use transport::LinkCounts;
 
-/// The signer of those that are counted together.
-const OTHER: &str = "other";
-
-/// A time since 1970, in seconds.
-fn seconds(at: SystemTime) -> Value {
-    Value::Real(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+/// Milliseconds in seconds.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 have less than 53 bits")]
+fn seconds(milliseconds: u64) -> Value {
+    Value::Real(milliseconds as f64 / 1000.0)
 }
 
-/// How long ago a time is, in seconds; 0 for none.
-fn age(at: Option<SystemTime>) -> Value {
-    let age = at.and_then(|at| SystemTime::now().duration_since(at).ok());
-    Value::Real(age.unwrap_or_default().as_secs_f64())
+/// How long before `now` a time was, in seconds; 0 for none.
+fn age(at: Option<u64>, now: u64) -> Value {
+    seconds(at.map_or(0, |at| now.saturating_sub(at)))
 }
 
 /// Seconds until a time, below zero where it is past.
-fn until(at: SystemTime) -> Value {
-    match at.duration_since(SystemTime::now()) {
-        Ok(rest) => Value::Real(rest.as_secs_f64()),
-        Err(past) => Value::Real(-past.duration().as_secs_f64()),
+fn until(at: u64, now: u64) -> Value {
+    match (seconds(at.saturating_sub(now)), seconds(now.saturating_sub(at))) {
+        (Value::Real(rest), Value::Real(past)) => Value::Real(rest - past),
+        (rest, _) => rest,
     }
 }
 
@@ -40,17 +35,17 @@ const fn flag(set: bool) -> Value {
 }
 
 /// The word for a direction.
-fn direction(channel: &Channel) -> &'static str {
-    match channel.direction() {
-        Direction::Outbound => "send",
-        Direction::Inbound => "receive",
+const fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Send => "send",
+        Direction::Receive => "receive",
     }
 }
 
-/// What is known without a view of the channels.
-pub(super) fn process(page: &mut Page, started: SystemTime) {
-    page.add(&family::BUILD, &[env!("CARGO_PKG_VERSION")], Value::Fact);
-    page.add(&family::STARTED, &[], seconds(started));
+/// What is known of the process.
+pub(super) fn process(page: &mut Page, overview: &Overview) {
+    page.add(&family::BUILD, &[&overview.version], Value::Fact);
+    page.add(&family::STARTED, &[], seconds(overview.started));
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let nanoseconds = u64::try_from(cpu.tv_nsec).unwrap_or_default();
     let cpu = Duration::from_secs(u64::try_from(cpu.tv_sec).unwrap_or_default()) + Duration::from_nanos(nanoseconds);
@@ -74,124 +69,117 @@ fn resident() -> Option<u64> {
 }
 
 /// The counters of one channel.
-pub(super) fn channel(page: &mut Page, channel: &Channel, meters: &Meters, ready: bool) {
-    let (name, direction) = (channel.name(), direction(channel));
-    page.add(&family::READY, &[name, direction], flag(ready));
-    for (fate, code, count) in meters.fates().filter(|(fate, ..)| fate.is_of(channel.direction())) {
-        page.add(&family::MESSAGES, &[name, direction, fate.word(), code], Value::Whole(count));
+pub(super) fn channel(page: &mut Page, channel: &Shown, meters: &Meters, now: u64) {
+    let (name, direction) = (channel.name.as_str(), word(channel.direction));
+    page.add(&family::READY, &[name, direction], flag(channel.out_of_service.is_none()));
+    let rejected = Fate::Rejected.word();
+    for (fate, count) in channel.fates.iter().filter(|(fate, _)| *fate != rejected) {
+        page.add(&family::MESSAGES, &[name, direction, fate, ""], Value::Whole(*count));
     }
-    for step in Step::of(channel.direction()) {
+    for (code, count) in &channel.rejections {
+        page.add(&family::MESSAGES, &[name, direction, rejected, code], Value::Whole(*count));
+    }
+    let way =
+        if channel.direction == Direction::Send { message::Direction::Outbound } else { message::Direction::Inbound };
+    for step in Step::of(way) {
         if let Some(meter) = meters.step(*step) {
             page.add(&family::STEP, &[name, step.word()], Value::Times(meter.times.distribution()));
             page.add(&family::STEP_BYTES, &[name, step.word()], Value::Whole(meter.bytes.get()));
         }
     }
-    page.add(&family::IN_FLIGHT, &[name], Value::Whole(meters.in_flight.get()));
-    match channel.direction() {
-        Direction::Outbound => page.add(&family::AGE, &[name], Value::Times(meters.ages.distribution())),
-        Direction::Inbound => {
-            page.add(&family::REDELIVERIES, &[name], Value::Whole(meters.redelivered.get()));
-            let (signers, others) = meters.signers();
-            let others = others.map(|at| (OTHER.to_owned(), at));
-            for (signer, at) in signers.into_iter().chain(others) {
-                page.add(&family::SIGNER_LAST, &[name, &signer], seconds(at));
-                page.add(&family::SIGNER_AGE, &[name, &signer], age(Some(at)));
-            }
-        }
+    page.add(&family::IN_FLIGHT, &[name], Value::Whole(channel.in_flight));
+    page.add(&family::PAUSED, &[name], flag(channel.paused.is_some()));
+    match channel.direction {
+        Direction::Send => page.add(&family::AGE, &[name], Value::Times(meters.ages.distribution())),
+        Direction::Receive => page.add(&family::REDELIVERIES, &[name], Value::Whole(channel.redeliveries)),
+    }
+    for signer in &channel.signers {
+        page.add(&family::SIGNER_LAST, &[name, &signer.name], seconds(signer.last));
+        page.add(&family::SIGNER_AGE, &[name, &signer.name], age(Some(signer.last), now));
     }
 }
 
-/// Whether a channel takes up no message.
-pub(super) fn paused(page: &mut Page, channel: &Channel, paused: bool) {
-    page.add(&family::PAUSED, &[channel.name()], flag(paused));
-}
-
 /// The plugins of a channel.
-pub(super) fn plugins(page: &mut Page, channel: &Channel, pipeline: &Pipeline) {
-    let name = channel.name();
+pub(super) fn plugins(page: &mut Page, channel: &Shown, pipeline: &Pipeline) {
+    let name = channel.name.as_str();
+    for plugin in &channel.plugins {
+        let answered = plugin.calls.saturating_sub(plugin.rejects + plugin.retries + plugin.errors);
+        for (outcome, count) in
+            [("answered", answered), ("rejected", plugin.rejects), ("retry", plugin.retries), ("failed", plugin.errors)]
+        {
+            page.add(&family::PLUGIN_CALLS, &[name, &plugin.name, outcome], Value::Whole(count));
+        }
+        for state in PluginState::ALL {
+            let labels = [name, &plugin.name, state.word()];
+            page.add(&family::PLUGIN_STATE, &labels, flag(state.word() == plugin.state));
+        }
+    }
     for stage in pipeline.stages() {
         let (plugin, figures) = (stage.name, &stage.figures);
-        let answered = figures.calls.saturating_sub(figures.rejects + figures.retries + figures.errors);
-        for (outcome, count) in [
-            ("answered", answered),
-            ("rejected", figures.rejects),
-            ("retry", figures.retries),
-            ("failed", figures.errors),
-        ] {
-            page.add(&family::PLUGIN_CALLS, &[name, plugin, outcome], Value::Whole(count));
-        }
         for (limit, count) in Limit::ALL.iter().zip(figures.limits) {
             page.add(&family::PLUGIN_LIMITS, &[name, plugin, limit.word()], Value::Whole(count));
         }
         let buckets = Figures::BOUNDS.iter().map(Duration::as_secs_f64).zip(figures.times).collect();
         let times = Distribution { sum: figures.time.as_secs_f64(), count: figures.calls, buckets };
         page.add(&family::PLUGIN_TIME, &[name, plugin], Value::Times(times));
-        for state in PluginState::ALL {
-            page.add(&family::PLUGIN_STATE, &[name, plugin, state.word()], flag(state == stage.state));
-        }
     }
 }
 
 /// The links to each broker, taken together.
-pub(super) fn brokers<'a>(page: &mut Page, links: impl Iterator<Item = (&'a str, LinkCounts)>) {
-    let mut brokers: BTreeMap<&str, LinkCounts> = BTreeMap::new();
-    for (broker, link) in links {
-        let all = brokers.entry(broker).or_default();
-        all.open += link.open;
-        all.opened += link.opened;
-        all.failed += link.failed;
-        all.lost += link.lost;
-        all.silent += link.silent;
-        all.blocked += link.blocked;
-    }
-    for (broker, counts) in brokers {
-        page.add(&family::BROKER_OPEN, &[broker], Value::Whole(counts.open));
-        page.add(&family::BROKER_OPENED, &[broker], Value::Whole(counts.opened));
-        page.add(&family::BROKER_FAILED, &[broker], Value::Whole(counts.failed));
-        page.add(&family::BROKER_LOST, &[broker], Value::Whole(counts.lost));
-        page.add(&family::BROKER_SILENT, &[broker], Value::Whole(counts.silent));
-        page.add(&family::BROKER_BLOCKED, &[broker], Value::Real(counts.blocked.as_secs_f64()));
+pub(super) fn brokers(page: &mut Page, brokers: &[Broker]) {
+    for broker in brokers {
+        let name = [broker.name.as_str()];
+        page.add(&family::BROKER_OPEN, &name, Value::Whole(broker.sessions));
+        page.add(&family::BROKER_OPENED, &name, Value::Whole(broker.opened));
+        page.add(&family::BROKER_FAILED, &name, Value::Whole(broker.failed));
+        page.add(&family::BROKER_LOST, &name, Value::Whole(broker.lost));
+        page.add(&family::BROKER_SILENT, &name, Value::Whole(broker.silent));
+        page.add(&family::BROKER_BLOCKED, &name, Value::Real(broker.blocked / 1000.0));
     }
 }
 
 /// What the last look at the disk found.
-pub(super) fn sample(page: &mut Page, sample: &Sample) {
-    page.add(&family::LOOKED, &[], seconds(sample.at));
-    for depth in &sample.queues {
-        let labels = [depth.channel.name(), depth.queue.as_str()];
-        page.add(&family::QUEUED, &labels, Value::Whole(depth.messages));
-        page.add(&family::OLDEST, &labels, age(depth.oldest));
-    }
-    for record in &sample.records {
-        let labels = [record.channel.name()];
-        match record.channel.direction() {
-            Direction::Outbound => {
-                page.add(&family::AWAITED, &labels, Value::Whole(record.retained.messages));
-                page.add(&family::AWAITED_AGE, &labels, age(record.retained.oldest));
-                page.add(&family::OVERDUE, &labels, Value::Whole(record.retained.overdue));
+pub(super) fn sample(page: &mut Page, overview: &Overview) {
+    let Some(looked_at) = overview.looked_at else { return };
+    page.add(&family::LOOKED, &[], seconds(looked_at));
+    for channel in &overview.channels {
+        for queue in &channel.queues {
+            let labels = [channel.name.as_str(), queue.name.as_str()];
+            page.add(&family::QUEUED, &labels, Value::Whole(queue.messages));
+            page.add(&family::OLDEST, &labels, age(queue.oldest, overview.at));
+        }
+        let Some(known) = &channel.acknowledgements else { continue };
+        let labels = [channel.name.as_str()];
+        match channel.direction {
+            Direction::Send => {
+                page.add(&family::AWAITED, &labels, Value::Whole(known.awaited));
+                page.add(&family::AWAITED_AGE, &labels, age(known.oldest, overview.at));
+                page.add(&family::OVERDUE, &labels, Value::Whole(known.overdue));
             }
-            Direction::Inbound => {
-                page.add(&family::OWED, &labels, Value::Whole(record.owed));
-                page.add(&family::GAPS, &labels, Value::Whole(record.missing));
+            Direction::Receive => {
+                page.add(&family::OWED, &labels, Value::Whole(known.owed));
+                page.add(&family::GAPS, &labels, Value::Whole(known.missing));
             }
         }
     }
-    for place in &sample.places {
-        let directory = place.directory.to_string_lossy();
-        page.add(&family::JOURNAL, &[&directory], Value::Whole(place.journal));
+    for place in &overview.places {
+        let directory = [place.directory.as_str()];
+        page.add(&family::JOURNAL, &directory, Value::Whole(place.journal));
         if let Some(free) = place.free {
-            page.add(&family::FREE, &[&directory], Value::Whole(free));
+            page.add(&family::FREE, &directory, Value::Whole(free));
         }
-        page.add(&family::MIN_FREE, &[&directory], Value::Whole(place.min_free));
+        page.add(&family::MIN_FREE, &directory, Value::Whole(place.min_free));
     }
 }
 
 /// Our certificates, those of recipients, and revocation lists.
-pub(super) fn certificates(page: &mut Page, view: &View) {
-    for (purpose, file, ends) in view.registry.certificates() {
-        page.add(&family::CERTIFICATE, &[purpose, &file.to_string_lossy()], until(ends));
-    }
-    for (file, next) in view.registry.crls() {
-        page.add(&family::CRL, &[&file.to_string_lossy()], until(next));
+pub(super) fn expiries(page: &mut Page, expiries: &[Expiry], now: u64) {
+    for Expiry { purpose, file, ends } in expiries {
+        let ends = until(*ends, now);
+        if purpose == CRL {
+            page.add(&family::CRL, &[file], ends);
+        } else {
+            page.add(&family::CERTIFICATE, &[purpose, file], ends);
+        }
     }
 }

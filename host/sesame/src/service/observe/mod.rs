@@ -1,24 +1,29 @@
 //! Metrics and health of a running service, shown by a listener of the crate `observe`.
 //!
-//! The counters belong to what counts: channels (`channel::Meters`), plugins and brokers. Here they get names (`families`)
-//! and are put on a page (`collect`). What must be looked up on the disk is looked up apart (`sample`). Nothing here waits
-//! for a message, and no message waits for anything here.
+//! The counters belong to what counts: channels (`channel::Meters`), plugins and brokers. They are read in one place (`read`),
+//! into an overview. What is wrong is found in that (`troubles`), and the metrics are made of it (`collect`), under their
+//! names (`families`). What must be looked up on the disk is looked up apart (`sample`). Nothing here waits for a message,
+//! and no message waits for anything here.
 
 mod collect;
 mod control;
 mod families;
+mod read;
 mod sample;
+mod troubles;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
-use observe::{Address, BindError, Limits, Listener, Page, Source, Token, TokenError, Value};
+use observe::overview::Overview;
+use observe::{Address, BindError, Events, Limits, Listener, Page, Source, Token, TokenError, Value};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Daemon;
-use crate::channel::{Channel, Meters, Registry};
+use super::trace::Traced;
+use crate::channel::{Channel, Meters, Registry, milliseconds};
 use crate::config::{self, Config};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -42,6 +47,7 @@ struct Shown {
     view: ArcSwapOption<View>,
     sampler: Arc<Sampler>,
     started: SystemTime,
+    events: Arc<Events>,
     /// What lets an operator act.
     token: ArcSwapOption<Token>,
 }
@@ -78,9 +84,9 @@ impl Observer {
     ///
     /// # Errors
     /// [`ObserveError`]: a program that is to be observed and cannot be must not look as if it were.
-    pub fn start(config: &config::Observe) -> Result<Self, ObserveError> {
-        let token = ArcSwapOption::new(token(config)?.map(Arc::new));
-        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now(), token };
+    pub fn start(config: &config::Observe, events: &Arc<Events>) -> Result<Self, ObserveError> {
+        let shown = Shown::new(Arc::clone(events));
+        shown.token.store(token(config)?.map(Arc::new));
         let mut observer = Self { shown: Arc::new(shown), running: None };
         if let Some(address) = &config.listen {
             observer.listen(address)?;
@@ -165,49 +171,69 @@ impl View {
     }
 }
 
-/// What takes a channel out of service.
-#[derive(Clone, Copy, Debug)]
-pub struct Service {
-    /// It is in service.
-    pub ready: bool,
-    /// An operator paused it.
-    pub held: bool,
+/// Puts what was counted of a channel and its plugins on a page, and why it is not in service.
+pub fn show_channel(
+    page: &mut Page,
+    (of, meters): (&Channel, &Meters),
+    pipeline: &Pipeline,
+    out_of_service: Option<String>,
+) {
+    let channel = read::channel((of, meters), pipeline, out_of_service);
+    let now = milliseconds(SystemTime::now());
+    collect::channel(page, &channel, meters, now);
+    collect::plugins(page, &channel, pipeline);
 }
 
-/// Puts what was counted of a channel and its plugins on a page.
-pub fn show_channel(page: &mut Page, (channel, meters): (&Channel, &Meters), pipeline: &Pipeline, service: Service) {
-    collect::channel(page, channel, meters, service.ready);
-    let paused = service.held || pipeline.pause(Instant::now()).is_some();
-    collect::paused(page, channel, paused);
-    collect::plugins(page, channel, pipeline);
+impl Shown {
+    fn new(events: Arc<Events>) -> Self {
+        let (view, sampler) = (ArcSwapOption::empty(), Arc::default());
+        Self { view, sampler, started: SystemTime::now(), events, token: ArcSwapOption::empty() }
+    }
+
+    fn read(&self, view: Option<&View>) -> Overview {
+        read::overview(self.started, view, self.sampler.last().as_deref())
+    }
 }
 
 impl Source for Shown {
     fn page(&self) -> Page {
+        let view = self.view.load_full();
+        let overview = self.read(view.as_deref());
         let mut page = Page::default();
-        collect::process(&mut page, self.started);
-        if let Some(view) = self.view.load_full() {
-            for sender in &view.senders {
-                let (counted, active) = ((sender.channel(), sender.meters()), sender.pipeline());
-                let service = Service { ready: sender.out_of_service().is_none(), held: sender.gate().is_closed() };
-                show_channel(&mut page, counted, &active.load(), service);
+        collect::process(&mut page, &overview);
+        if let Some(view) = &view {
+            let senders = view.senders.iter().map(|sender| (sender.meters(), sender.pipeline()));
+            let receivers = view.receivers.iter().map(|receiver| (receiver.meters(), receiver.pipeline()));
+            for (channel, (meters, active)) in overview.channels.iter().zip(senders.chain(receivers)) {
+                collect::channel(&mut page, channel, meters, overview.at);
+                collect::plugins(&mut page, channel, &active.load());
             }
-            for receiver in &view.receivers {
-                let (counted, active) = ((receiver.channel(), receiver.meters()), receiver.pipeline());
-                let service = Service { ready: receiver.out_of_service().is_none(), held: receiver.gate().is_closed() };
-                show_channel(&mut page, counted, &active.load(), service);
-            }
-            let senders = view.senders.iter().map(|sender| sender.link_counts());
-            let receivers = view.receivers.iter().map(|receiver| receiver.link_counts());
-            collect::brokers(&mut page, senders.chain(receivers));
-            collect::certificates(&mut page, &view);
         }
-        if let Some(sample) = self.sampler.last() {
-            collect::sample(&mut page, &sample);
-        }
+        collect::brokers(&mut page, &overview.brokers);
+        collect::expiries(&mut page, &overview.expiries, overview.at);
+        collect::sample(&mut page, &overview);
         let left_out = page.left_out();
         page.add(&families::LEFT_OUT, &[], Value::Whole(left_out));
         page
+    }
+
+    fn overview(&self) -> Overview {
+        let overview = self.read(self.view.load_full().as_deref());
+        Overview { troubles: troubles::of(&overview), ..overview }
+    }
+
+    fn events(&self) -> &Arc<Events> {
+        &self.events
+    }
+
+    fn trace(&self, id: &str) -> Result<Vec<serde_json::Value>, String> {
+        let Some(view) = self.view.load_full() else { return Err("the channels are being started".to_owned()) };
+        // What waits is seen in the queue; to know the id of a plain file it would have to be locked.
+        let traced = Traced::of(&view.config, id.trim(), None);
+        match traced.faults.first() {
+            Some(fault) => Err(message::cause::chain(fault)),
+            None => Ok(traced.json()),
+        }
     }
 
     fn out_of_service(&self) -> Vec<String> {
@@ -240,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_moves_the_listener_or_leaves_it_where_it_was() {
         let (first, second) = (free(), free());
-        let mut observer = Observer::start(&at(Some(first))).unwrap();
+        let mut observer = Observer::start(&at(Some(first)), &Arc::default()).unwrap();
         assert!(listens(first));
         observer.reload(&at(Some(second))).await;
         assert!(!listens(first) && listens(second));
@@ -249,14 +275,13 @@ mod tests {
         assert!(listens(second), "it stays");
         observer.reload(&at(None)).await;
         assert!(!listens(second));
-        let error = Observer::start(&at(Some(taken.local_addr().unwrap()))).unwrap_err();
+        let error = Observer::start(&at(Some(taken.local_addr().unwrap())), &Arc::default()).unwrap_err();
         assert!(error.to_string().contains("in use by another program"), "{error}");
     }
 
     #[test]
     fn before_the_channels_run_it_says_so_and_shows_the_process() {
-        let token = ArcSwapOption::empty();
-        let shown = Shown { view: ArcSwapOption::empty(), sampler: Arc::default(), started: SystemTime::now(), token };
+        let shown = Shown::new(Arc::default());
         assert_eq!(shown.out_of_service(), ["the channels are being started"]);
         let page = shown.page().write(observe::Format::Text);
         for name in ["sesame_build_info{version=", "process_cpu_seconds_total ", "process_open_fds "] {
