@@ -449,16 +449,23 @@ fn the_flow_of_real_messages_moves_and_a_restart_is_noticed() {
         "what was rejected",
         "return document.querySelector('#rejected-list .badge')?.textContent === 'rejected: empty';",
     );
+    browser.run("[...document.querySelectorAll('#rejected-list button')].find((one) => one.textContent.startsWith('Findings')).click();");
+    browser.wait(
+        "its payload",
+        "return document.querySelector('#rejected-list figcaption')?.textContent === 'Payload of 2 B';",
+    );
     browser.screenshot(&screenshots().join("dashboard-sender.png"));
     nothing_of_others_ran(&browser, &url);
 
     let url = format!("http://127.0.0.1:{at_receiver}/");
     browser.open(&url);
     wait_until_live(&browser);
-    let id = hostile("id ");
-    send(&Way::Tls.link(broker, &stranger), &destination, &[Frame::labelled(&id, b"no S/MIME <b>at all</b>")]);
+    let body = hostile("no S/MIME at all: ");
+    send(&Way::Tls.link(broker, &stranger), &destination, &[Frame::labelled(&hostile("id "), body.as_bytes())]);
     browser.wait("the stranger's message", "return document.querySelectorAll('#rejected-list > li').length === 1;");
-    let text = browser.text("#rejected-list");
+    browser.run("[...document.querySelectorAll('#rejected-list button')].find((one) => one.textContent.startsWith('Findings')).click();");
+    browser.wait("its payload", "return document.querySelector('#rejected-list pre') !== null;");
+    let text = browser.text("#rejected-list pre");
     assert!(text.contains(SHOWN), "{text}");
     assert!(browser.text("#signers").contains(&stranger.subject), "{}", browser.text("#signers"));
     browser.run("document.querySelector('#rejected-list button').click();");

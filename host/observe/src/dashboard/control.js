@@ -2,7 +2,7 @@
 
 import { at, element, mark, write } from "./dom.js";
 import { plain } from "./format.js";
-import { ask } from "./messages.js";
+import { ask, keptAs } from "./messages.js";
 
 /** The token, in memory alone. */
 let token = "";
@@ -74,7 +74,7 @@ export const control = {
     };
   },
   retry(event, name) {
-    const made = button("Retry", ` ${name}`, () => ({ action: "retry", channel: event.channel, element: event.element }));
+    const made = button("Retry", ` ${name}`, () => ({ action: "retry", channel: event.channel, element: keptAs(event) }));
     made.node.hidden = !possible;
     return { node: made.node, update: () => { made.node.hidden = !possible; } };
   },

@@ -32,7 +32,7 @@ function message(event, control) {
       at("trace-id").focus();
     }));
   }
-  const isKept = event.fate === "rejected" && event.element;
+  const isKept = event.fate === "rejected" && keptAs(event);
   if (isKept) {
     const button = action("Findings and content", name, () => open(event, content, button));
     mark(button, "aria-expanded", "false");
@@ -51,6 +51,9 @@ function message(event, control) {
     buttons, retry?.node, content);
   return { node, update: () => retry?.update() };
 }
+
+/** What the reject queue knows the message by: a sender's by its id, for its element is another there. */
+export const keptAs = (event) => (event.direction === "send" ? event.id : event.element);
 
 /** Names and what they are; those without a value are left out. */
 function facts(pairs) {
@@ -78,7 +81,7 @@ async function open(event, content, button) {
     mark(button, "aria-expanded", "false");
     return;
   }
-  const query = new URLSearchParams({ channel: event.channel, element: event.element });
+  const query = new URLSearchParams({ channel: event.channel, element: keptAs(event) });
   const [found, error] = await ask(`/api/rejected?${query}`);
   mark(button, "aria-expanded", "true");
   if (error) {

@@ -23,6 +23,10 @@ use spool::{ElementPath, Queue};
 const MOST_PAYLOAD: u64 = 64 << 10;
 /// The largest other field that is shown.
 const MOST_FIELD: u64 = 256 << 10;
+/// The largest id of a message.
+const MOST_ID: u64 = 1024;
+/// Elements that are looked at to find one by its id.
+const MOST_LOOKED_AT: usize = 100_000;
 /// The queue of rejected messages, as events name its elements.
 const REJECT: &str = "reject/";
 
@@ -60,22 +64,33 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// The reject queue, and the path of an element in it.
-    fn rejected(self, element: &str) -> Result<(Queue, ElementPath), String> {
-        let bare = element.strip_prefix(REJECT).unwrap_or(element);
-        let path =
-            ElementPath::parse(bare).ok_or_else(|| format!("{:?} is not the name of an element", shown(element)))?;
+    /// The reject queue, and the path of an element in it. A sender's is also found by the id of its message, which is all that
+    /// an event has of it.
+    fn rejected(self, wanted: &str) -> Result<(Queue, ElementPath), String> {
         let directory = match self {
             Self::Sender(sender) => sender.settings().reject.clone(),
             Self::Receiver(receiver) => receiver.settings().spool.join("reject"),
         };
-        let gone = || format!("element {path} is not in the reject queue of {}", self.channel());
+        let gone = || format!("{:?} is not in the reject queue of {}", shown(wanted), self.channel());
         if !directory.is_dir() {
             return Err(gone());
         }
         let queue = Queue::open(&directory, self.storage().modes()).map_err(|error| message::cause::chain(&error))?;
-        if queue.element(&path).is_dir() { Ok((queue, path)) } else { Err(gone()) }
+        let named = ElementPath::parse(wanted.strip_prefix(REJECT).unwrap_or(wanted));
+        let named = named.filter(|path| queue.element(path).is_dir());
+        let path = match self {
+            Self::Sender(_) => named.or_else(|| with_id(&queue, wanted)),
+            Self::Receiver(_) => named,
+        };
+        path.map_or_else(|| Err(gone()), |path| Ok((queue, path)))
     }
+}
+
+/// The last element of a message, by its id, among so many as an operator would wait for.
+fn with_id(queue: &Queue, id: &str) -> Option<ElementPath> {
+    let has_id =
+        |element: &ElementPath| field(queue, element, "empaid", MOST_ID).is_some_and(|found| found == id.as_bytes());
+    queue.elements().ok()?.filter_map(Result::ok).take(MOST_LOOKED_AT).filter(has_id).last()
 }
 
 /// A name of the request, for an answer or the log.
