@@ -1,6 +1,6 @@
 //! The token that lets an operator act through the listener.
 //!
-//! It is the first line of a file that only its owner may read. Whoever has it may pause channels and have rejected messages
+//! It is the first line of a file that only its owner may read. An operator who has it may pause channels and have rejected messages
 //! tried again. A comparison takes as long for a wrong token as for the right one.
 
 use std::fs::File;
