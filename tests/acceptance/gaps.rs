@@ -18,7 +18,7 @@ const DISMISSED: &str = "missing messages were dismissed";
 const WATCHED: Duration = Duration::from_secs(3);
 
 /// A sender that numbers its messages and does not repeat them, and a receiver that reports what is missing for a second.
-fn numbered(broker: &Broker) -> Pair {
+pub(crate) fn numbered(broker: &Broker) -> Pair {
     let receiver = &pki().host("receiver.example.org").subject;
     let send = format!(
         "[send.cpu.acknowledgements]\nmode = \"required\"\nfrom = \"{}\"\nreceivers = [\"{receiver}\"]\n\
@@ -28,7 +28,7 @@ fn numbered(broker: &Broker) -> Pair {
     Pair::on(broker, Way::Plain, &send, "missing-after = \"1s\"\n")
 }
 
-fn send(pair: &Pair, count: usize) {
+pub(crate) fn send(pair: &Pair, count: usize) {
     for _ in 0..count {
         queues::add(&pair.outgoing(), b"Site: X\n");
     }
@@ -36,17 +36,17 @@ fn send(pair: &Pair, count: usize) {
 }
 
 /// Takes messages out of the queue, as another client.
-fn take(pair: &Pair, broker: &Broker, count: usize) -> Vec<Frame> {
+pub(crate) fn take(pair: &Pair, broker: &Broker, count: usize) -> Vec<Frame> {
     let taken = python::take(&Way::Plain.link(broker, &pair.sender.host), &pair.destination, count);
     assert_eq!(taken.len(), count);
     taken.iter().map(|frame| Frame::labelled(frame.header("empa-id").unwrap(), &frame.body)).collect()
 }
 
-fn put(pair: &Pair, broker: &Broker, frames: &[Frame]) {
+pub(crate) fn put(pair: &Pair, broker: &Broker, frames: &[Frame]) {
     python::send(&Way::Plain.link(broker, &pair.sender.host), &pair.destination, frames);
 }
 
-fn receiver_until(pair: &Pair, stored: usize) -> Child {
+pub(crate) fn receiver_until(pair: &Pair, stored: usize) -> Child {
     let receiver = pair.receiver.start(&["receive"]);
     eventually("the messages", || (queues::count(&pair.incoming()) == stored).then_some(()));
     receiver

@@ -27,6 +27,7 @@ mod queues;
 mod sesame;
 
 mod acknowledgements;
+mod alerts;
 mod ams;
 mod ams_check;
 mod ams_other_senders;

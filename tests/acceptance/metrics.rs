@@ -14,7 +14,7 @@ use crate::queues;
 use crate::sesame::{Pair, Site, Way};
 
 /// What the listener at a port answers: status and body. None where it does not answer yet.
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
@@ -27,7 +27,7 @@ fn get(port: u16, path: &str) -> Option<(u16, String)> {
 }
 
 /// The value of a series, as it is written.
-fn value<'a>(page: &'a str, series: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(page: &'a str, series: &str) -> Option<&'a str> {
     page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
 }
 

@@ -20,6 +20,7 @@
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
 //! | `metrics` | a scrape with 1,000 signers and 20 plugins |
+//! | `metrics_cpu` | CPU of metrics that are scraped each second, at 500 messages a second |
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -67,6 +68,7 @@ mod image;
 mod installation;
 mod languages;
 mod metrics;
+mod metrics_cpu;
 mod pipeline;
 mod power;
 mod replace;
@@ -79,7 +81,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     ("crypto", crypto::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
@@ -93,6 +95,7 @@ const PARTS: [Part; 13] = [
     ("ams", ams::measure),
     ("acknowledgements", acknowledgements::measure),
     ("metrics", metrics::measure),
+    ("metrics_cpu", metrics_cpu::measure),
 ];
 
 fn main() {

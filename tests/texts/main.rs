@@ -1,5 +1,6 @@
 //! What people read: plain words, links that lead somewhere, and a reference that says what the code does.
 //!
+//! - `alerts`: the page about alerts has a row for each rule.
 //! - `words`: no text, comment or name uses a word that the project has replaced by a plainer one.
 //! - `links`: every relative link and anchor of a Markdown page exists; lines end at 120 columns.
 //! - `reference`: the pages below `docs/src/reference` are what the code gives; `SESAME_BLESS=1` writes them.
@@ -13,6 +14,7 @@
     reason = "a test fails by panicking, and says why"
 )]
 
+mod alerts;
 mod links;
 mod reference;
 mod scan;

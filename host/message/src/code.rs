@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::Fate;
+use crate::{Direction, Fate};
 
 /// Which role uses a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,16 @@ impl Side {
             Self::Sender => "sender",
             Self::Receiver => "receiver",
             Self::Both => "both",
+        }
+    }
+
+    /// Whether channels of this direction use it.
+    #[must_use]
+    pub const fn is_of(self, direction: Direction) -> bool {
+        match self {
+            Self::Sender => matches!(direction, Direction::Outbound),
+            Self::Receiver => matches!(direction, Direction::Inbound),
+            Self::Both => true,
         }
     }
 }

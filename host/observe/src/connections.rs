@@ -62,7 +62,7 @@ struct Open {
 
 /// Answers requests until `stop`; then all connections are closed.
 pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, stop: impl Future<Output = ()>) {
-    let Listener { address, socket } = listener;
+    let Listener { address, socket, private } = listener;
     let router = router(Shared::new(address, source, limits.answer));
     let mut open: VecDeque<Open> = VecDeque::new();
     let mut tasks = JoinSet::new();
@@ -75,7 +75,7 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
                 open.retain(|one| !one.task.is_finished());
                 continue;
             }
-            accepted = accept(&socket) => accepted,
+            accepted = accept(&socket, private) => accepted,
         };
         let (stream, caller) = match stream {
             Ok(accepted) => accepted,
@@ -102,19 +102,25 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// A connection, and who made it.
-async fn accept(socket: &Socket) -> io::Result<(Box<dyn Stream>, Caller)> {
+/// The next connection, and who made it. At a `private` socket those of other users than our own and root are closed.
+async fn accept(socket: &Socket, private: bool) -> io::Result<(Box<dyn Stream>, Caller)> {
     match socket {
         Socket::Tcp(listener) => {
             let (stream, from) = listener.accept().await?;
             Ok((Box::new(stream), Caller(from.to_string().into())))
         }
-        Socket::Unix(listener, _) => {
+        Socket::Unix(listener, _) => loop {
             let stream = listener.accept().await?.0;
-            let user = stream.peer_cred().map(|peer| format!("user {}", peer.uid()));
-            Ok((Box::new(stream), Caller(user.unwrap_or_else(|_| "unknown".to_owned()).into())))
-        }
+            let user = stream.peer_cred()?.uid();
+            if !private || is_permitted(user) {
+                return Ok((Box::new(stream), Caller(format!("user {user}").into())));
+            }
+        },
     }
+}
+
+fn is_permitted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 /// Answers the requests of one connection.

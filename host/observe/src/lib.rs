@@ -1,8 +1,8 @@
 //! A local HTTP listener that shows metrics, health and a dashboard, and the instruments that count.
 //!
-//! Start at [`Listener::bind`] and [`serve`]. What is shown comes from a [`Source`]: a [`Page`] of metrics, each value of a
-//! [`Family`], an [`overview::Overview`], and whether the program is in service. [`Counter`], [`Level`] and [`Histogram`] count
-//! while messages pass, and [`Events`] says what became of each.
+//! Start at [`Listener::bind`] and [`serve`]; [`occupant`] says who is at an address. What is shown comes from a [`Source`]:
+//! a [`Page`] of metrics, each value of a [`Family`], an [`overview::Overview`], and whether the program is in service.
+//! [`Counter`], [`Level`] and [`Histogram`] count while messages pass, and [`Events`] says what became of each.
 //!
 //! Not here: what is counted. This crate knows nothing of channels, brokers or plugins.
 //!
@@ -41,6 +41,7 @@ mod instruments;
 pub mod overview;
 mod page;
 mod patience;
+mod probe;
 mod routes;
 mod shared;
 mod socket;
@@ -54,6 +55,7 @@ pub use connections::{Limits, serve};
 pub use events::{Events, Listening};
 pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use page::{Family, Format, Kind, Page, Unit, Value};
+pub use probe::{Occupant, occupant};
 pub use socket::{BindError, Listener};
 pub use source::{Action, Control, Rejected, Source};
 pub use token::{Token, TokenError};

@@ -101,7 +101,7 @@ pub struct Channel {
     pub in_flight: u64,
     /// How often each fate was met, by its word.
     pub fates: BTreeMap<String, u64>,
-    /// How often each code was a reason to reject.
+    /// How often each code was a reason to reject, also those that were none yet.
     pub rejections: BTreeMap<String, u64>,
     /// Deliveries that the broker marked as delivered before.
     pub redeliveries: u64,
@@ -201,6 +201,9 @@ pub struct Acknowledgements {
 pub struct Broker {
     /// Its name.
     pub name: String,
+    /// Links that want a session and reach no host.
+    #[serde(default)]
+    pub connecting: u64,
     /// Sessions that are open.
     pub sessions: u64,
     /// Sessions that were opened.

@@ -1,7 +1,7 @@
 //! The socket of the listener.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,10 @@ use crate::Address;
 const BACKLOG: i32 = 128;
 /// Who may connect to a Unix socket: its owner and the group.
 const MODE: u32 = 0o660;
+/// Who may connect to a private socket: its owner.
+const PRIVATE: u32 = 0o600;
+/// The longest path that the kernel takes for a socket, in bytes.
+const LONGEST: usize = 107;
 
 /// Why nothing can listen at an address.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +59,8 @@ pub enum BindError {
 pub struct Listener {
     pub(crate) address: Address,
     pub(crate) socket: Socket,
+    /// Only our own user and root are answered.
+    pub(crate) private: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +86,7 @@ impl Listener {
             Address::Tcp(to) => tcp(*to).map(Socket::Tcp),
             Address::Unix(path) => {
                 remove_stale(path, address)?;
-                unix(path)
+                unix(path, MODE)
             }
         };
         let socket = socket.map_err(|source| match source.kind() {
@@ -90,7 +96,25 @@ impl Listener {
             }
             _ => BindError::Io { address: address.clone(), source },
         })?;
-        Ok(Self { address: address.clone(), socket })
+        Ok(Self { address: address.clone(), socket, private: false })
+    }
+
+    /// Listens at the socket `name` in `directory`, for our own user and root alone. The caller holds the directory: a
+    /// socket that is there was left by a process that ended, and is replaced. Needs a runtime.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn private(directory: &Path, name: &str) -> Result<Self, BindError> {
+        let path = directory.join(name);
+        let address = Address::Unix(path.clone());
+        let failed = |source| BindError::Io { address: address.clone(), source };
+        match path.symlink_metadata() {
+            Ok(facts) if !facts.file_type().is_socket() => return Err(BindError::NoSocket { path }),
+            Ok(_) => std::fs::remove_file(&path).map_err(failed)?,
+            Err(_) => {}
+        }
+        let socket = unix(&path, PRIVATE).map_err(failed)?;
+        Ok(Self { address, socket, private: true })
     }
 
     /// Where it listens.
@@ -120,14 +144,28 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
     }
 }
 
-fn unix(path: &Path) -> io::Result<Socket> {
+/// A path to the same file that the kernel takes for a socket, good while the descriptor is open.
+fn reachable(path: &Path) -> io::Result<(Option<std::fs::File>, PathBuf)> {
+    if path.as_os_str().len() <= LONGEST {
+        return Ok((None, path.to_owned()));
+    }
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = std::fs::File::open(directory)?;
+    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    Ok((Some(directory), short))
+}
+
+fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // Linux makes the file with this mode less the umask: at no time may more connect than should.
-    rustix::fs::fchmod(socket.as_fd(), rustix::fs::Mode::from_raw_mode(MODE))?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::fchmod(socket.as_fd(), rustix::fs::Mode::from_raw_mode(mode))?;
+    let (_directory, reachable) = reachable(path)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&reachable)?)?;
     let own = OwnPath { path: path.to_owned(), inode: path.symlink_metadata()?.ino() };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(Socket::Unix(tokio::net::UnixListener::from_std(UnixListener::from(socket))?, own))
 }
@@ -165,6 +203,29 @@ mod tests {
         assert!(matches!(again, BindError::InUse { .. }), "{again}");
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_private_socket_is_for_its_user_and_replaces_what_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = folder.path().join("x".repeat(200));
+        std::fs::create_dir(&long).unwrap();
+        for directory in [folder.path(), &long] {
+            let path = directory.join("sesame.sock");
+            let left = Listener::private(directory, "sesame.sock").unwrap();
+            let listener = Listener::private(directory, "sesame.sock").unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE);
+            drop(left);
+            let (_open, reachable) = reachable(&path).unwrap();
+            UnixStream::connect(reachable).expect("that of the later one is there");
+            drop(listener);
+            assert!(!path.exists());
+        }
+        std::fs::write(folder.path().join("sesame.sock"), "x").unwrap();
+        let error = Listener::private(folder.path(), "sesame.sock").unwrap_err();
+        assert!(matches!(error, BindError::NoSocket { .. }), "{error}");
+        let error = Listener::private(&folder.path().join("none"), "sesame.sock").unwrap_err();
+        assert!(matches!(error, BindError::Io { .. }), "{error}");
     }
 
     #[tokio::test]

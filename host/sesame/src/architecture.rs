@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 8] = [
     &["receiver", "sender"],
     &["retry"],
     &["service"],
-    &["demo"],
+    &["demo", "live"],
     &["cli"],
 ];
 /// Files of `src` that are no module of a layer.

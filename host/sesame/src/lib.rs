@@ -84,6 +84,7 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod live;
 pub mod log;
 pub mod memory;
 pub mod receiver;

@@ -33,6 +33,14 @@ pub fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{}", escaped_json(text));
 }
 
+/// As [`line()`], where it matters whether anyone reads on.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn try_line(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", escaped_json(text))
+}
+
 /// Prints one line on standard error: a command about its own failure.
 #[expect(clippy::print_stderr, reason = "what a command says about its own failure goes to standard error")]
 pub fn say(line: &str) {

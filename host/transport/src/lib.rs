@@ -16,9 +16,9 @@ mod secret;
 pub use broker::{AmsBroker, Broker, Login, StompBroker, defaults};
 pub use connection::{
     AckToken, AmsClosed, AmsSession, Bookmark, Closed, Confirmed, Connected, Delivery, Examined, FirstLook, Held,
-    Identity, Link, LinkCounts, LinkError, Look, Notices, Outbound, PendingReceipt, Position, PositionError, Positions,
-    Proof, Proofs, QueueAnswer, Queues, Receipt, Reservation, SendFailure, Session, Source, StompLink, SubscribeError,
-    Subscription, properties, remedy, too_large,
+    Identity, Link, LinkCounters, LinkCounts, LinkError, Look, Notices, Outbound, PendingReceipt, Position,
+    PositionError, Positions, Proof, Proofs, QueueAnswer, Queues, Receipt, Reservation, SendFailure, Session, Source,
+    StompLink, SubscribeError, Subscription, properties, remedy, too_large,
 };
 pub use destination::{Destination, UnfitDestination, stomp_source, stomp_target};
 pub use secret::SecretError;

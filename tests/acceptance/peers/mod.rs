@@ -1,4 +1,4 @@
-//! The programs that Sesame must get on with: two brokers, OpenSSL, and the Python libraries that sites run.
+//! The programs that Sesame must get on with: two brokers, OpenSSL, Prometheus, and the Python libraries that sites run.
 //!
 //! A peer that is not installed fails the test that needs it, by name. Nothing is skipped.
 
@@ -8,6 +8,7 @@ pub(crate) mod broker;
 pub(crate) mod browser;
 pub(crate) mod guests;
 pub(crate) mod openssl;
+pub(crate) mod prometheus;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;
 pub(crate) mod scripted;

@@ -253,8 +253,17 @@ impl Pki {
     }
 
     /// Replaces the CRL by rename, as `fetch-crl` does.
-    fn publish_crl(&self) {
-        self.run("", &["ca", "-config", "ca.cnf", "-gencrl", "-out", "new-crl.pem"], &[]);
+    pub(crate) fn publish_crl(&self) {
+        self.publish_crl_with(&[]);
+    }
+
+    /// Publishes a CRL whose next update was due long ago.
+    pub(crate) fn publish_late_crl(&self) {
+        self.publish_crl_with(&["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"]);
+    }
+
+    fn publish_crl_with(&self, dates: &[&str]) {
+        self.run("", &["ca", "-config", "ca.cnf", "-gencrl", "-out", "new-crl.pem"], dates);
         let hash = std::fs::read_to_string(self.folder.join("hash")).unwrap();
         std::fs::rename(self.folder.join("new-crl.pem"), self.anchors().join(format!("{hash}.r0"))).unwrap();
     }

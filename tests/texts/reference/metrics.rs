@@ -10,8 +10,8 @@ pub(crate) fn page() -> String {
     page += &wrapped(
         "A running Sesame shows these at `/metrics` where `[observe] listen` is set; see the [operator's \
          guide](../operating.md#metrics-and-health). A client that asks for OpenMetrics 1.0 gets that, any other the text \
-         format 0.0.4. Counters begin at zero when Sesame starts; those of plugins also when the plugin is replaced, those of \
-         brokers when the configuration is read again.",
+         format 0.0.4. Counters begin at zero when Sesame starts, and those of plugins also when the plugin is replaced. Alerts \
+         and a dashboard for Grafana are in `conf/observe`; see [Alerts and dashboard](../alerts.md).",
         "\n",
         "",
     );

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use message::code::Entry;
 use message::{Code, Direction, Fate, locked};
 use observe::overview::{Event, Verdict};
 use observe::{Counter, Events, Histogram, Level};
@@ -229,12 +230,16 @@ impl Meters {
         }
     }
 
-    /// How often each fate was met, with its code: every fate that is not a rejection, and every code that was met.
-    pub(crate) fn fates(&self) -> impl Iterator<Item = (Fate, &'static str, u64)> {
-        let fates = Fate::ALL.into_iter().zip(&self.fates).map(|(fate, counter)| (fate, "", counter.get()));
-        let codes = Code::ALL.iter().zip(&self.codes).map(|(code, counter)| (code.entry().code, counter.get()));
-        let codes = codes.filter(|(_, count)| *count > 0).map(|(code, count)| (Fate::Rejected, code, count));
-        fates.filter(|(fate, ..)| *fate != Fate::Rejected).chain(codes)
+    /// How often each fate of a direction was met, with its code: every fate that is not a rejection, and every code, those
+    /// that were not met yet too. A counter that begins above zero has an increase that no one sees.
+    pub(crate) fn fates(&self, direction: Direction) -> impl Iterator<Item = (Fate, &'static str, u64)> {
+        let fates = Fate::ALL.into_iter().zip(&self.fates);
+        let fates = fates.filter(move |(fate, _)| *fate != Fate::Rejected && fate.is_of(direction));
+        let codes = Code::ALL.iter().map(|code| code.entry()).zip(&self.codes);
+        let expected = move |entry: &Entry| entry.disposition == Fate::Rejected && entry.side.is_of(direction);
+        let codes = codes.filter(move |(entry, counter)| expected(entry) || counter.get() > 0);
+        let fates = fates.map(|(fate, counter)| (fate, "", counter.get()));
+        fates.chain(codes.map(|(entry, counter)| (Fate::Rejected, entry.code, counter.get())))
     }
 
     /// A message of this signer came then.
@@ -293,15 +298,21 @@ mod tests {
     }
 
     #[test]
-    fn rejections_are_counted_by_code_and_other_fates_are_always_there() {
+    fn rejections_are_counted_by_code_and_all_that_may_be_met_are_there_from_the_start() {
         let meters = Meters::default();
         meters.fate(Fate::Sent, None);
         meters.fate(Fate::Sent, None);
         meters.fate(Fate::Rejected, Some(Code::Empty));
-        let found: Vec<_> = meters.fates().collect();
-        assert!(found.contains(&(Fate::Sent, "", 2)) && found.contains(&(Fate::Deferred, "", 0)), "{found:?}");
-        let rejected: Vec<_> = found.iter().filter(|(fate, ..)| *fate == Fate::Rejected).collect();
-        assert_eq!(rejected, [&(Fate::Rejected, "empty", 1)]);
+        let found: Vec<_> = meters.fates(Direction::Outbound).collect();
+        for expected in
+            [(Fate::Sent, "", 2), (Fate::Waiting, "", 0), (Fate::Rejected, "empty", 1), (Fate::Rejected, "not-text", 0)]
+        {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        let others = ["unlisted", "crl-stale"];
+        assert!(!found.iter().any(|(fate, code, _)| *fate == Fate::Stored || others.contains(code)), "{found:?}");
+        let rejected: u64 = found.iter().filter(|(fate, ..)| *fate == Fate::Rejected).map(|(.., count)| count).sum();
+        assert_eq!(rejected, 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Start with [`Registry`]: each file and each spool is opened once, however many channels name it. Everything that may
 //! change on disk while the program runs is re-read by [`Registry::refresh`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ use crate::config;
 use spool::journal::Journal;
 use spool::{CommitEngine, CommitSettings, CrashLimit, SpoolLock, Turns};
 use stomp::MemoryBudget;
-use transport::Identity;
+use transport::{Identity, LinkCounters, LinkCounts};
 use trust::{
     CredentialSource, CrlSummary, RecipientSource, Refreshed, Signer, SignerListsSource, Trust, TrustSettings,
 };
@@ -63,6 +63,7 @@ pub struct Registry {
     meters: Mutex<HashMap<Channel, Arc<Meters>>>,
     gates: Mutex<HashMap<Channel, Arc<Gate>>>,
     events: Arc<Events>,
+    links: Mutex<BTreeMap<String, Arc<LinkCounters>>>,
 }
 
 /// The settings of the trust module for a `[trust]` section.
@@ -91,6 +92,7 @@ impl Registry {
             meters: Mutex::default(),
             gates: Mutex::default(),
             events: Arc::default(),
+            links: Mutex::default(),
         }
     }
 
@@ -207,6 +209,18 @@ impl Registry {
         Arc::clone(locked(&self.gates).entry(channel.clone()).or_default())
     }
 
+    /// What counts the sessions with a broker, by all links to it and also over reloads.
+    #[must_use]
+    pub fn counters(&self, broker: &str) -> Arc<LinkCounters> {
+        Arc::clone(locked(&self.links).entry(broker.to_owned()).or_default())
+    }
+
+    /// The sessions with each broker so far, those for acknowledgements too.
+    #[must_use]
+    pub fn links(&self) -> Vec<(String, LinkCounts)> {
+        locked(&self.links).iter().map(|(broker, counters)| (broker.clone(), counters.now())).collect()
+    }
+
     /// The spools that are open.
     #[must_use]
     pub fn open_spools(&self) -> Vec<Arc<OpenSpool>> {
@@ -247,6 +261,7 @@ impl Registry {
         locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
         locked(&self.meters).retain(|_, meters| Arc::strong_count(meters) > 1);
         locked(&self.gates).retain(|_, gate| Arc::strong_count(gate) > 1);
+        locked(&self.links).retain(|_, counters| Arc::strong_count(counters) > 1);
     }
 
     /// Every certificate of our own and of recipients: what it is for, its file, and when it ends.

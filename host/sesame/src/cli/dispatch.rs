@@ -38,6 +38,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Check(arguments) => super::check::run(&arguments, &context),
         Command::Queue(arguments) => super::queue::run(&arguments, &context),
         Command::Plugin(arguments) => super::plugin::run(&arguments, &context),
+        Command::Tap(arguments) => super::tap::run(&context.config()?, &arguments),
         Command::Trace(arguments) => super::trace::run(&context.config()?, &arguments),
         Command::Gaps(arguments) => super::gaps::run(&context.config()?, &arguments),
         Command::Proof(arguments) => super::proof::run(&context.config()?, &arguments),

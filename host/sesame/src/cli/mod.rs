@@ -25,6 +25,7 @@ mod receive;
 mod report;
 mod run;
 mod send;
+mod tap;
 mod trace;
 
 pub use dispatch::main;
@@ -105,6 +106,8 @@ pub enum Command {
     Queue(queue::arguments::Queue),
     /// Create, build, test, inspect, list and remove plugins.
     Plugin(plugin::Plugin),
+    /// Show what becomes of messages as it happens, without their content.
+    Tap(tap::Tap),
     /// Show what happened to a message, step by step.
     Trace(trace::Trace),
     /// List messages that receivers lack, though later ones of the same signer came.

@@ -18,7 +18,7 @@ use super::queue::add::{Added, add};
 use crate::channel::{JOURNAL, LOCK};
 use crate::config::{self, Config, Kind, Selection, parse_duration};
 use crate::sender::Stay;
-use crate::service::{Daemon, Shared, Signals, Status, stop_on_signals};
+use crate::service::{Daemon, On, Shared, Signals, Status, stop_on_signals};
 use crate::shutdown;
 use message::Fate;
 use message::text::escaped_json;
@@ -177,7 +177,7 @@ async fn send(
 async fn send_ourselves(config: &Config, daemon: &Daemon, left: Duration) -> anyhow::Result<Option<String>> {
     let signals = Signals::listen().context("cannot listen to signals")?;
     let (switch, shutdown) = shutdown::switch();
-    let stopper = async move { stop_on_signals(signals, &switch, config.limits.grace, || {}).await };
+    let stopper = async move { stop_on_signals(signals, &switch, config.limits.grace, On::nothing()).await };
     let summaries = tokio::select! {
         summaries = daemon.run(Stay::UntilEmpty(left), &shutdown) => summaries,
         () = stopper => return Ok(Some("stopped".to_owned())),

@@ -13,7 +13,7 @@ use super::context::{Context, made, runtime, select};
 use crate::config::{Config, Kind};
 use crate::log::Logging;
 use crate::sender::Stay;
-use crate::service::{Daemon, Observer, Shared, Signals, Systemd, stop_on_signals};
+use crate::service::{Daemon, Observer, On, Shared, Signals, Systemd, stop_on_signals};
 use crate::shutdown::{self, Shutdown};
 use terminal::{EXIT_DONE, EXIT_FAILED};
 
@@ -81,7 +81,10 @@ async fn serve(
     let asked = Arc::clone(&reload);
     let grace = config.limits.grace;
     let origin = Origin { started: config.clone(), context, names, kind, shared };
-    let stopper = async move { stop_on_signals(signals, &switch, grace, || asked.notify_one()).await };
+    let status = Arc::new(Notify::new());
+    tokio::spawn(observer.reporter().log_when(Arc::clone(&status)));
+    let on = On { reload: move || asked.notify_one(), status: move || status.notify_one() };
+    let stopper = async move { stop_on_signals(signals, &switch, grace, on).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
         loop {

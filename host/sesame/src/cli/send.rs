@@ -13,7 +13,7 @@ use super::context::{Context, build, runtime, select};
 use super::output;
 use crate::config::{Config, Kind, parse_duration};
 use crate::sender::{FateReport, Stay, Summary};
-use crate::service::{Shared, Signals, stop_on_signals};
+use crate::service::{On, Shared, Signals, stop_on_signals};
 use crate::shutdown;
 use message::daily;
 use terminal::{EXIT_DONE, EXIT_FAILED};
@@ -80,7 +80,7 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
     drop(fates_to);
     let (switch, shutdown) = shutdown::switch();
     let grace = config.limits.grace;
-    let stopper = async move { stop_on_signals(signals, &switch, grace, || {}).await };
+    let stopper = async move { stop_on_signals(signals, &switch, grace, On::nothing()).await };
     let summaries = tokio::select! {
         summaries = daemon.run(Stay::UntilEmpty(arguments.deadline), &shutdown) => Some(summaries),
         () = stopper => None,

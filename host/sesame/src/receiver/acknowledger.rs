@@ -135,13 +135,22 @@ impl Acknowledger {
                         self.report(&destination, &error);
                         state.resting.push((destination, Instant::now() + REST));
                         // A broker may end the session over one destination; the others have a new one.
-                        if matches!(error, NotSent::Broker(_)) {
-                            state.session = None;
+                        if matches!(error, NotSent::Broker(_))
+                            && let Some(session) = state.session.take()
+                        {
+                            self.count_lost(&session).await;
                         }
                         break;
                     }
                 }
             }
+        }
+    }
+
+    /// Counts a session as lost if the broker or the network ended it.
+    async fn count_lost(&self, session: &Connected) {
+        if let Ok(reason) = tokio::time::timeout(DISCONNECT_GRACE, session.session.closed()).await {
+            self.link.lost(&reason);
         }
     }
 

@@ -38,7 +38,7 @@ use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::journal::Journal;
 use spool::{CommitError, CrashLimit, Stored};
-use transport::{AckToken, Delivery, Identity, Link, LinkCounts, SendFailure};
+use transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use trust::SignerListsSource;
 
 /// How long a channel pauses when nothing can be stored.
@@ -190,11 +190,6 @@ impl Receiver {
     #[must_use]
     pub fn pipeline(&self) -> &ActivePipeline {
         &self.pipeline
-    }
-
-    /// The name of the broker, and what was counted of the sessions with it.
-    pub(crate) fn link_counts(&self) -> (&str, LinkCounts) {
-        (&self.settings.broker, self.link.counts())
     }
 
     /// Why no message is received now, if that is so.

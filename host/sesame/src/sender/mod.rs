@@ -61,7 +61,7 @@ use plugins::Pipeline;
 use smime::Sealing;
 use spool::journal::PreparedKey;
 use spool::{LockedElement, Outgoing, Removal, RetainedElements, SpoolError, Stored};
-use transport::{self, Closed, Connected, Held, Identity, Link, LinkCounts, Queues, Receipt};
+use transport::{self, Closed, Connected, Held, Identity, Link, Queues, Receipt};
 use trust::RecipientSource;
 
 /// How long a DISCONNECT may take.
@@ -313,11 +313,6 @@ impl Sender {
     /// Sends a report on each message to `listener` from now on.
     pub fn tell(&self, listener: std::sync::mpsc::Sender<FateReport>) {
         self.report.tell(listener);
-    }
-
-    /// The name of the broker, and what was counted of the sessions with it.
-    pub(crate) fn link_counts(&self) -> (&str, LinkCounts) {
-        (&self.settings.broker, self.link.counts())
     }
 
     /// Why no message is sent now, if that is so.

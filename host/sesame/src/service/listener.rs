@@ -145,8 +145,9 @@ impl Listener {
             match ended {
                 Ended::Asked => return,
                 Ended::Closed => {
-                    let reason = chain(&connected.session.closed().await);
-                    self.warn("connection for acknowledgements lost", &reason);
+                    let reason = connected.session.closed().await;
+                    self.link.lost(&reason);
+                    self.warn("connection for acknowledgements lost", &chain(&reason));
                 }
                 Ended::Unusable => tokio::time::sleep(REST).await,
             }

@@ -37,10 +37,10 @@ mod trace;
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
-pub use observe::{FAMILIES, ObserveError, Observer, show_channel};
+pub use observe::{FAMILIES, ObserveError, Observer, Reporter, SOCKET, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
-pub use signals::{Signals, stop_on_signals};
+pub use signals::{On, Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;
 pub(crate) use trace::{
@@ -249,7 +249,7 @@ impl Daemon {
 fn link(config: &Config, broker: &str, channel: (&Credential, &Trust), shared: &Shared) -> Result<Link, SetupError> {
     let section = config.brokers.get(broker).ok_or_else(|| SetupError::NoBroker(broker.to_owned()))?;
     let identity = shared.registry.identity(config.credential_at(broker, channel.0), channel.1)?;
-    Ok(Link::new(section, &identity, shared.registry.memory())?)
+    Ok(Link::counted(section, &identity, shared.registry.memory(), shared.registry.counters(broker))?)
 }
 
 fn no_channel(channel: &Channel) -> SetupError {

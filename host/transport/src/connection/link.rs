@@ -1,12 +1,13 @@
 //! The connection of a channel to its broker.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use message::{MessageId, locked};
 
 use super::ams::{AmsLink, Examined};
-use super::counts::{Counts, LinkCounts, Open};
+use super::counts::{LinkCounters, Open};
 use super::stomp::StompLink;
 use super::{Bookmark, Closed, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::{Broker, SecretError};
@@ -32,7 +33,8 @@ pub struct Link {
     protocol: Protocol,
     max_message: Option<u64>,
     rest_until: Mutex<Option<Instant>>,
-    counts: Arc<Counts>,
+    counters: Arc<LinkCounters>,
+    attempts: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -119,11 +121,27 @@ impl Link {
     /// # Errors
     /// [`LinkError`] where TLS or the login cannot be set up.
     pub fn new(broker: &Broker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+        Self::counted(broker, identity, memory, Arc::default())
+    }
+
+    /// The same for a link whose sessions `counters` count.
+    ///
+    /// # Errors
+    /// [`LinkError`], the same.
+    pub fn counted(
+        broker: &Broker,
+        identity: &Identity,
+        memory: &MemoryBudget,
+        counters: Arc<LinkCounters>,
+    ) -> Result<Self, LinkError> {
         let protocol = match broker {
-            Broker::Stomp(broker) => Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory)?)),
-            Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity, memory)?),
+            Broker::Stomp(broker) => {
+                Protocol::Stomp(Box::new(StompLink::new(broker, identity, memory, counters.stomp())?))
+            }
+            Broker::Ams(broker) => Protocol::Ams(AmsLink::new(broker, identity, memory, Arc::clone(&counters))?),
         };
-        Ok(Self { protocol, max_message: max_message(broker), rest_until: Mutex::new(None), counts: Arc::default() })
+        let (max_message, rest_until) = (max_message(broker), Mutex::new(None));
+        Ok(Self { protocol, max_message, rest_until, counters, attempts: AtomicU64::new(0) })
     }
 
     /// What plugins see of the broker's limit for the message `id`.
@@ -138,34 +156,24 @@ impl Link {
         if let Some(until) = rest {
             tokio::time::sleep_until(until.into()).await;
         }
-        let attempt = Counts::attempt(&self.counts);
+        let attempt = self.counters.attempt(&self.attempts);
         let connected = match &self.protocol {
             Protocol::Stomp(stomp) => stomp.connect().await,
             Protocol::Ams(ams) => ams.connect().await,
         };
         drop(attempt);
-        Connected { _counted: Some(Counts::opened(&self.counts)), ..connected }
+        Connected { _counted: Some(LinkCounters::opened(&self.counters)), ..connected }
     }
 
     /// Whether no session is open because the broker cannot be reached, or not yet.
     #[must_use]
     pub fn is_connecting(&self) -> bool {
-        self.counts.is_connecting()
+        self.attempts.load(Ordering::Relaxed) > 0
     }
 
     /// A session ended, and not by us.
     pub fn lost(&self, closed: &Closed) {
-        self.counts.lost(closed.is_by_us(), closed.is_silence());
-    }
-
-    /// What was counted of its sessions.
-    #[must_use]
-    pub fn counts(&self) -> LinkCounts {
-        let (failed, blocked) = match &self.protocol {
-            Protocol::Stomp(stomp) => stomp.counts(),
-            Protocol::Ams(ams) => (ams.failed(), Duration::ZERO),
-        };
-        LinkCounts { failed, blocked, ..self.counts.now() }
+        self.counters.lost(closed.is_by_us(), closed.is_silence());
     }
 
     /// Tries each broker once.

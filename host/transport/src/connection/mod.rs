@@ -21,7 +21,7 @@ pub use self::stomp::{StompLink, remedy};
 pub use ::stomp::Reservation;
 pub use bookmark::{Bookmark, Position, PositionError, Positions};
 pub use closed::{Closed, SendFailure, SubscribeError};
-pub use counts::LinkCounts;
+pub use counts::{LinkCounters, LinkCounts};
 pub use delivery::{AckToken, Delivery, Subscription};
 
 pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties, too_large};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use message::cause::chain;
 use tokio::sync::Mutex;
@@ -22,7 +22,6 @@ pub struct StompLink {
     connector: Mutex<Connector>,
     /// Whether this broker knows only cumulative ACKs.
     cumulative: AtomicBool,
-    counters: Arc<Counters>,
 }
 
 fn connected(session: ::stomp::Session, connector: &Connector) -> Connected {
@@ -31,15 +30,19 @@ fn connected(session: ::stomp::Session, connector: &Connector) -> Connected {
 }
 
 impl StompLink {
-    pub(super) fn new(broker: &StompBroker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+    pub(super) fn new(
+        broker: &StompBroker,
+        identity: &Identity,
+        memory: &MemoryBudget,
+        counters: Arc<Counters>,
+    ) -> Result<Self, LinkError> {
         let tls = if broker.tls {
             let credential = Some(Arc::clone(&identity.credential));
             Some(trust::tls::client_config(Arc::clone(&identity.trust), credential, broker.allow_cn)?)
         } else {
             None
         };
-        let options = session_options(broker, memory)?;
-        let counters = Arc::clone(&options.counters);
+        let options = SessionOptions { counters, ..session_options(broker, memory)? };
         let timing = Timing { attempt: broker.connect_timeout, ..Timing::default() };
         let mut connector = Connector::new(broker.hosts.clone(), tls, options).with_timing(timing);
         if broker.tls {
@@ -47,12 +50,7 @@ impl StompLink {
             let faults = move || trust::tls::client_faults(&own.current(), SystemTime::now());
             connector = connector.with_own_certificate(OwnCertificate::new(faults));
         }
-        Ok(Self { connector: Mutex::new(connector), cumulative: AtomicBool::new(false), counters })
-    }
-
-    /// Attempts in which no host could be reached, and time in which brokers read nothing.
-    pub(super) fn counts(&self) -> (u64, Duration) {
-        (self.counters.failed(), self.counters.blocked())
+        Ok(Self { connector: Mutex::new(connector), cumulative: AtomicBool::new(false) })
     }
 
     pub(super) async fn connect(&self) -> Connected {

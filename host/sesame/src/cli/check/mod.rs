@@ -2,13 +2,15 @@
 //! whether it is free.
 //!
 //! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
-//! machine, `acknowledgements` whether those that are asked for can come and count, `ams` how AMS sees a certificate, `brokers` and `destinations` the other end of the connection.
+//! machine, `observe` where metrics are shown, `acknowledgements` whether those that are asked for can come and count, `ams`
+//! how AMS sees a certificate, `brokers` and `destinations` the other end of the connection.
 
 mod acknowledgements;
 mod ams;
 mod brokers;
 mod destinations;
 mod local;
+mod observe;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -95,6 +97,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
         report.take(look(config));
     }
     report.take(acknowledgements::check(config));
+    report.take(observe::listener(config));
     report.take(local::plugin_folders(config));
     match Shared::start(config) {
         Ok(shared) => {

@@ -129,6 +129,7 @@ pub(super) fn plugins(page: &mut Page, channel: &Shown, pipeline: &Pipeline) {
 pub(super) fn brokers(page: &mut Page, brokers: &[Broker]) {
     for broker in brokers {
         let name = [broker.name.as_str()];
+        page.add(&family::BROKER_CONNECTING, &name, Value::Whole(broker.connecting));
         page.add(&family::BROKER_OPEN, &name, Value::Whole(broker.sessions));
         page.add(&family::BROKER_OPENED, &name, Value::Whole(broker.opened));
         page.add(&family::BROKER_FAILED, &name, Value::Whole(broker.failed));

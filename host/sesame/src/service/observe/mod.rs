@@ -9,9 +9,12 @@ mod collect;
 mod control;
 mod families;
 mod read;
+mod report;
 mod sample;
 mod troubles;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,6 +32,7 @@ use crate::receiver::Receiver;
 use crate::sender::Sender;
 pub use families::FAMILIES;
 use plugins::Pipeline;
+pub use report::Reporter;
 use sample::{Sampler, Target};
 
 /// What there is to see of a daemon.
@@ -63,20 +67,48 @@ pub enum ObserveError {
     Token(#[from] TokenError),
 }
 
-/// The listener of a process, if its configuration asks for one. It stays over reloads.
+/// The name of the private socket in a state directory or spool, where `sesame status`, `top` and `tap` ask.
+pub const SOCKET: &str = "sesame.sock";
+
+/// The listeners of a process: a private socket in each directory that it holds, and the one that its configuration asks for.
+/// They stay over reloads.
 #[derive(Debug)]
 pub struct Observer {
     shown: Arc<Shown>,
     running: Option<Running>,
+    /// By directory; none where no socket can be made.
+    private: BTreeMap<PathBuf, Option<Serving>>,
+    sampling: JoinHandle<()>,
 }
 
 /// A listener that runs.
 #[derive(Debug)]
 struct Running {
     address: Address,
+    serving: Serving,
+}
+
+/// A task that serves until it is stopped or this is dropped.
+#[derive(Debug)]
+struct Serving {
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-    sampling: JoinHandle<()>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    fn start(listener: Listener, shown: &Arc<Shown>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let source: Arc<dyn Source> = Arc::clone(shown) as Arc<dyn Source>;
+        let serving = observe::serve(listener, source, Limits::default(), async {
+            let _ = stopped.await;
+        });
+        Self { stop, task: tokio::spawn(serving) }
+    }
+
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
 }
 
 impl Observer {
@@ -85,17 +117,22 @@ impl Observer {
     /// # Errors
     /// [`ObserveError`]: a program that is to be observed and cannot be must not look as if it were.
     pub fn start(config: &config::Observe, events: &Arc<Events>) -> Result<Self, ObserveError> {
-        let shown = Shown::new(Arc::clone(events));
+        let shown = Arc::new(Shown::new(Arc::clone(events)));
         shown.token.store(token(config)?.map(Arc::new));
-        let mut observer = Self { shown: Arc::new(shown), running: None };
+        let seen = Arc::clone(&shown);
+        let target = move || seen.view.load_full().map(|view| view.target());
+        let sampling = tokio::spawn(Arc::clone(&shown.sampler).run(target));
+        let mut observer = Self { shown, running: None, private: BTreeMap::new(), sampling };
         if let Some(address) = &config.listen {
             observer.listen(address)?;
         }
         Ok(observer)
     }
 
-    /// Shows this daemon from now on.
-    pub fn show(&self, daemon: &Daemon) {
+    /// Shows this daemon from now on, also at a private socket in each of its directories.
+    pub fn show(&mut self, daemon: &Daemon) {
+        let directories = daemon.channels.iter().filter_map(|channel| super::directory(&daemon.config, channel));
+        self.listen_in(directories.map(ToOwned::to_owned).collect());
         self.shown.view.store(Some(Arc::new(View {
             config: Arc::new(daemon.config.clone()),
             channels: daemon.channels.clone(),
@@ -103,6 +140,36 @@ impl Observer {
             receivers: daemon.receivers.clone(),
             registry: Arc::clone(&daemon.shared.registry),
         })));
+        if self.running.is_some() {
+            // The first scrape is to find what is on the disk.
+            self.shown.sampler.last();
+        }
+    }
+
+    /// What writes the status to the log.
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        Reporter::of(&self.shown)
+    }
+
+    /// Listens in these directories, whose locks the process holds, and in no others.
+    fn listen_in(&mut self, directories: BTreeSet<PathBuf>) {
+        self.private.retain(|directory, _| directories.contains(directory));
+        for directory in directories {
+            if self.private.contains_key(&directory) {
+                continue;
+            }
+            let listener = Listener::private(&directory, SOCKET);
+            if let Err(error) = &listener {
+                let error = message::cause::chain(error);
+                tracing::warn!(
+                    directory = %directory.display(), error,
+                    "no socket for `sesame status`, `top` and `tap` in a directory; messages are not affected",
+                );
+            }
+            let serving = listener.ok().map(|listener| Serving::start(listener, &self.shown));
+            self.private.insert(directory, serving);
+        }
     }
 
     /// Listens where a new configuration says. Where that is not possible, the listener stays as it was.
@@ -139,23 +206,20 @@ impl Observer {
     fn listen(&mut self, address: &Address) -> Result<(), BindError> {
         let listener = Listener::bind(address)?;
         tracing::info!(%address, "metrics and health are shown");
-        let (stop, stopped) = oneshot::channel();
-        let source: Arc<dyn Source> = Arc::clone(&self.shown) as Arc<dyn Source>;
-        let serving = observe::serve(listener, source, Limits::default(), async {
-            let _ = stopped.await;
-        });
-        let shown = Arc::clone(&self.shown);
-        let target = move || shown.view.load_full().map(|view| view.target());
-        let sampling = tokio::spawn(Arc::clone(&self.shown.sampler).run(target));
-        self.running = Some(Running { address: address.clone(), stop, serving: tokio::spawn(serving), sampling });
+        self.running = Some(Running { address: address.clone(), serving: Serving::start(listener, &self.shown) });
         Ok(())
     }
 
     async fn stop(&mut self) {
-        let Some(Running { stop, serving, sampling, .. }) = self.running.take() else { return };
-        sampling.abort();
-        let _ = stop.send(());
-        let _ = serving.await;
+        if let Some(running) = self.running.take() {
+            running.serving.stop().await;
+        }
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.sampling.abort();
     }
 }
 
@@ -277,6 +341,27 @@ mod tests {
         assert!(!listens(second));
         let error = Observer::start(&at(Some(taken.local_addr().unwrap())), &Arc::default()).unwrap_err();
         assert!(error.to_string().contains("in use by another program"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn private_sockets_come_and_go_with_the_directories() {
+        let folder = tempfile::tempdir().unwrap();
+        let places: Vec<PathBuf> = ["a", "b", "none"].iter().map(|name| folder.path().join(name)).collect();
+        places[..2].iter().for_each(|place| std::fs::create_dir(place).unwrap());
+        let socket = |at: usize| places[at].join(SOCKET);
+        let mut observer = Observer::start(&at(None), &Arc::default()).unwrap();
+        observer.listen_in(places.iter().cloned().collect());
+        assert!(socket(0).exists() && socket(1).exists(), "what cannot be in one directory is in the others");
+        let before = std::os::unix::fs::MetadataExt::ino(&socket(0).metadata().unwrap());
+        observer.listen_in([places[0].clone()].into());
+        assert_eq!(std::os::unix::fs::MetadataExt::ino(&socket(0).metadata().unwrap()), before, "it stays");
+        for gone in [1, 0] {
+            for _ in 0..1000 {
+                tokio::task::yield_now().await;
+            }
+            assert!(!socket(gone).exists());
+            observer.listen_in(BTreeSet::new());
+        }
     }
 
     #[test]

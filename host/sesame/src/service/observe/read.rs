@@ -1,6 +1,5 @@
 //! Reads every counter of a running service into an [`Overview`], which the metrics are made of, too.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use observe::overview::{
@@ -37,9 +36,7 @@ pub(super) fn overview(started: SystemTime, view: Option<&View>, sample: Option<
     };
     if let Some(view) = view {
         overview.channels = channels(view, sample);
-        let senders = view.senders.iter().map(|sender| sender.link_counts());
-        let receivers = view.receivers.iter().map(|receiver| receiver.link_counts());
-        overview.brokers = brokers(senders.chain(receivers));
+        overview.brokers = view.registry.links().into_iter().map(broker).collect();
         overview.expiries = expiries(view);
     }
     overview.places = sample.map(|sample| sample.places.iter().map(place).collect()).unwrap_or_default();
@@ -90,7 +87,7 @@ pub(super) fn channel((of, meters): (&Channel, &Meters), pipeline: &Pipeline, ou
         plugins: pipeline.stages().map(|stage| plugin(&stage)).collect(),
         ..Shown::default()
     };
-    for (fate, code, count) in meters.fates().filter(|(fate, ..)| fate.is_of(of.direction())) {
+    for (fate, code, count) in meters.fates(of.direction()) {
         *shown.fates.entry(fate.word().to_owned()).or_default() += count;
         if !code.is_empty() {
             shown.rejections.insert(code.to_owned(), count);
@@ -144,19 +141,18 @@ fn plugin(stage: &StageInfo<'_>) -> Plugin {
     }
 }
 
-/// The links to each broker, taken together.
-fn brokers<'a>(links: impl Iterator<Item = (&'a str, LinkCounts)>) -> Vec<Broker> {
-    let mut brokers: BTreeMap<&str, Broker> = BTreeMap::new();
-    for (name, link) in links {
-        let all = brokers.entry(name).or_insert_with(|| Broker { name: name.to_owned(), ..Broker::default() });
-        all.sessions += link.open;
-        all.opened += link.opened;
-        all.failed += link.failed;
-        all.lost += link.lost;
-        all.silent += link.silent;
-        all.blocked += in_milliseconds(link.blocked);
+/// The links to a broker, taken together.
+fn broker((name, links): (String, LinkCounts)) -> Broker {
+    Broker {
+        name,
+        connecting: links.connecting,
+        sessions: links.open,
+        opened: links.opened,
+        failed: links.failed,
+        lost: links.lost,
+        silent: links.silent,
+        blocked: in_milliseconds(links.blocked),
     }
-    brokers.into_values().collect()
 }
 
 /// Our certificates, those of recipients, and revocation lists.

@@ -17,6 +17,10 @@ use spool::{Modes, Outgoing, Queue, SpoolError};
 const REST: Duration = Duration::from_secs(1);
 /// The rest after a look, in times of what it took: looking takes at most a twentieth of a processor.
 const SHARE: u32 = 20;
+/// The longest wait for a look.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often to check whether it is done.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A queue and what is in it.
 #[derive(Debug)]
@@ -68,9 +72,19 @@ impl Sampler {
         locked(&self.last).clone()
     }
 
-    /// Looks whenever a scrape wished for it. `target` says at what.
+    /// Wishes for a look that begins after this call, and waits for it, but not for long.
+    pub(super) async fn look(&self) {
+        let asked = SystemTime::now();
+        let deadline = Instant::now() + PATIENCE;
+        while self.last().is_none_or(|last| last.at < asked) && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Looks whenever someone wished for it. `target` says at what.
     pub(super) async fn run(self: Arc<Self>, target: impl Fn() -> Option<Target>) {
         loop {
+            self.wanted.notified().await;
             let began = Instant::now();
             if let Some(target) = target() {
                 let sampler = Arc::clone(&self);
@@ -78,7 +92,6 @@ impl Sampler {
                 let _ = tokio::task::spawn_blocking(look).await;
             }
             tokio::time::sleep(REST.max(began.elapsed().saturating_mul(SHARE))).await;
-            self.wanted.notified().await;
         }
     }
 }

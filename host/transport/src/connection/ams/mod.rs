@@ -11,7 +11,6 @@ mod puller;
 mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ams::{Client, Endpoint, Fault, Publication, Settings, Timing, TokenSource};
@@ -19,6 +18,7 @@ use message::cause::chain;
 use stomp::MemoryBudget;
 use tokio::sync::{Mutex, mpsc, watch};
 
+use super::counts::LinkCounters;
 use super::link::{Connected, LinkError};
 use super::{Bookmark, Destination, Identity, Outbound, Session, SubscribeError, Subscription};
 use crate::AmsBroker;
@@ -59,7 +59,7 @@ pub(crate) struct AmsLink {
     longest_answer: usize,
     /// Rounds and sessions in a row that were of no use.
     failures: Arc<Mutex<u32>>,
-    failed: AtomicU64,
+    counters: Arc<LinkCounters>,
 }
 
 /// Why a session with AMS is over.
@@ -101,7 +101,12 @@ pub struct AmsSession {
 }
 
 impl AmsLink {
-    pub(super) fn new(broker: &AmsBroker, identity: &Identity, memory: &MemoryBudget) -> Result<Self, LinkError> {
+    pub(super) fn new(
+        broker: &AmsBroker,
+        identity: &Identity,
+        memory: &MemoryBudget,
+        counters: Arc<LinkCounters>,
+    ) -> Result<Self, LinkError> {
         let trust = || Arc::clone(&identity.trust);
         let tls = trust::tls::client_config(trust(), None, broker.allow_cn)?;
         let token = match &broker.token_file {
@@ -132,13 +137,8 @@ impl AmsLink {
             memory: memory.clone(),
             longest_answer,
             failures: Arc::default(),
-            failed: AtomicU64::new(0),
+            counters,
         })
-    }
-
-    /// Attempts in which AMS did not answer.
-    pub(super) fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
     }
 
     /// Waits until AMS answers. Each session counts as one of no use until [`served`](Self::served).
@@ -152,7 +152,7 @@ impl AmsLink {
             match self.connect_once().await {
                 Ok(connected) => return connected,
                 Err(errors) => {
-                    self.failed.fetch_add(1, Ordering::Relaxed);
+                    self.counters.failed();
                     for error in errors {
                         tracing::warn!(broker = %self.broker, %error, "cannot connect");
                     }
