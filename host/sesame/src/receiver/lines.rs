@@ -53,7 +53,7 @@ pub(super) fn log_line(
     }
 }
 
-/// What those who watch are told.
+/// What those who watch see.
 fn event(channel: &Channel, line: &LogLine, elements: &[String]) -> Event {
     let some = |text: &str| non_empty(text).map(str::to_owned);
     Event {
