@@ -140,7 +140,7 @@ struct Terminal {
 impl Terminal {
     fn running_top(site: &Site, environment: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let folder = site.folder.join(&format!("terminal-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let folder = site.folder.join(format!("terminal-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&folder).unwrap();
         let place = tempfile::tempdir().unwrap();
         let socket = place.path().join("tmux");

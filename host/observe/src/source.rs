@@ -13,7 +13,7 @@ pub trait Source: Control + Send + Sync + 'static {
     /// The metrics now.
     fn page(&self) -> Page;
 
-    /// What runs, its figures, and what is wrong.
+    /// What runs, its status, and what is wrong.
     fn overview(&self) -> Overview;
 
     /// What became of messages.
