@@ -16,6 +16,7 @@ use crate::peers::broker::shared;
 use crate::peers::{Kind, require};
 use crate::queues;
 use crate::sesame::{Pair, Site, Way, own_destination, program};
+use crate::stock_plugins;
 
 /// What the socket answers: the body.
 fn get(socket: &Path, path: &str) -> Option<Value> {
@@ -68,10 +69,7 @@ fn a_tap_sees_what_becomes_of_each_message_and_the_overview_counts_the_same() {
     let mut rejected = tap(&pair.receiver, "tap-rejected", &["--fate", "rejected", "--headers", "--count", "1"]);
     queues::add(&pair.outgoing(), b" \n");
     queues::add(&pair.outgoing(), b"this is no record\n");
-    let record =
-        b"APEL-individual-job-message: v0.3\nSite: X\nSubmitHost: h\nLocalJobId: 1\nWallDuration: 1\nCpuDuration: 1\n\
-                   StartTime: 1700000000\nEndTime: 1700000001\n%%\n";
-    queues::add(&pair.outgoing(), record);
+    queues::add(&pair.outgoing(), &stock_plugins::message(&[stock_plugins::job("X", 1)]));
 
     let empty = event(&at_sender, "rejected");
     assert!(empty["code"] == "empty" && empty["channel"] == "cpu" && empty["direction"] == "send", "{empty}");
