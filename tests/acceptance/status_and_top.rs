@@ -59,7 +59,7 @@ fn squeezed(text: &str) -> String {
 #[test]
 fn status_shows_what_passed_and_what_is_wrong() {
     let broker = Broker::own(Kind::RabbitMq);
-    let site = both_ways(&broker, lasting("both.example.org"));
+    let site = both_ways(&broker, lasting("sender.example.org"));
     let mut running = site.start(&["run"]);
     pass_three(&site);
 
@@ -119,7 +119,7 @@ fn no_sesame_answers(site: &Site) {
 
 #[test]
 fn a_certificate_that_ends_soon_is_a_warning() {
-    let site = both_ways(shared(Kind::RabbitMq), pki().host("ending.example.org"));
+    let site = both_ways(shared(Kind::RabbitMq), pki().host("sender.example.org"));
     let mut running = site.start(&["run"]);
     let warned = until(&site, &["status"], |outcome| outcome.output.contains("warning"));
     assert_eq!(warned.code, 1, "{}", warned.output);
@@ -215,7 +215,7 @@ impl Terminal {
 
 #[test]
 fn top_shows_the_same_in_a_terminal_and_leaves_it_as_it_was() {
-    let site = both_ways(shared(Kind::RabbitMq), lasting("top.example.org"));
+    let site = both_ways(shared(Kind::RabbitMq), lasting("sender.example.org"));
     let mut running = site.start(&["run"]);
     let terminal = Terminal::running_top(&site, "");
     terminal.shows(&["Sesame 0.1.0", "send.cpu  ready", "receive.central  ready", "q quit"]);
