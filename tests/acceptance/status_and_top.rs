@@ -264,5 +264,14 @@ fn top_shows_the_same_in_a_terminal_and_leaves_it_as_it_was() {
     terminal.shows(&["send.cpu  ready"]);
     terminal.key("C-c");
     terminal.ends_as_it_began(0);
+
+    let terminal = Terminal::running_top(&site, "");
+    terminal.shows(&["send.cpu  ready"]);
+    let process = PathBuf::from(format!("/proc/{}/cmdline", terminal.process().as_raw_nonzero()));
+    terminal.tmux(&["kill-server"]);
+    // What no one has waited for yet has no command line.
+    eventually("the end of top with its terminal", || {
+        std::fs::read(&process).map_or(true, |line| line.is_empty()).then_some(())
+    });
     assert_eq!(running.stop(), 0);
 }
