@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use message::locked;
+use subtle::ConstantTimeEq as _;
 
 /// The least number of bytes of a token: what cannot be guessed.
 const LEAST: usize = 16;
@@ -80,11 +81,7 @@ impl Token {
 
     /// Whether `given` is this token.
     pub(crate) fn is(&self, given: &[u8]) -> bool {
-        let mut differs = usize::from(given.len() != self.0.len());
-        for (place, byte) in self.0.iter().enumerate() {
-            differs |= usize::from(byte ^ given.get(place).copied().unwrap_or_default());
-        }
-        std::hint::black_box(differs) == 0
+        self.0.ct_eq(given).into()
     }
 }
 
