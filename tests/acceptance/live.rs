@@ -48,7 +48,7 @@ fn event(tap: &Child, fate: &str) -> Value {
 }
 
 /// What another user gets at the socket in this directory.
-fn as_nobody(directory: &Path) -> String {
+fn as_another_user(directory: &Path) -> String {
     let script = "import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(60)\n\
                   try: s.connect('sesame.sock')\nexcept PermissionError: print('denied'); raise SystemExit\n\
                   try: s.sendall(b'GET /api/overview HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n'); print(s.recv(9))\n\
@@ -120,9 +120,9 @@ fn a_tap_sees_what_becomes_of_each_message_and_the_overview_counts_the_same() {
 
     assert_eq!(spool.join(SOCKET).metadata().unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::set_permissions(&spool, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(as_nobody(&spool), "denied");
+    assert_eq!(as_another_user(&spool), "denied");
     std::fs::set_permissions(spool.join(SOCKET), std::fs::Permissions::from_mode(0o666)).unwrap();
-    assert_eq!(as_nobody(&spool), "b''", "another user is not answered whatever the mode");
+    assert_eq!(as_another_user(&spool), "b''", "another user is not answered whatever the mode");
 
     assert_eq!((sending.stop(), receiving.stop()), (0, 0));
     assert!(!spool.join(SOCKET).exists() && !state.join(SOCKET).exists());
