@@ -43,6 +43,8 @@ mod client;
 mod commands;
 mod compiling;
 mod configuration;
+mod dashboard;
+mod dashboard_control;
 mod delivery_limits;
 mod destinations;
 mod full_disk;

@@ -59,7 +59,7 @@ fn squeezed(text: &str) -> String {
 #[test]
 fn status_shows_what_passed_and_what_is_wrong() {
     let broker = Broker::own(Kind::RabbitMq);
-    let site = both_ways(&broker, lasting("both.example.org"));
+    let site = both_ways(&broker, lasting("sender.example.org"));
     let mut running = site.start(&["run"]);
     pass_three(&site);
 
@@ -119,7 +119,7 @@ fn no_sesame_answers(site: &Site) {
 
 #[test]
 fn a_certificate_that_ends_soon_is_a_warning() {
-    let site = both_ways(shared(Kind::RabbitMq), pki().host("ending.example.org"));
+    let site = both_ways(shared(Kind::RabbitMq), pki().host("sender.example.org"));
     let mut running = site.start(&["run"]);
     let warned = until(&site, &["status"], |outcome| outcome.output.contains("warning"));
     assert_eq!(warned.code, 1, "{}", warned.output);
@@ -140,7 +140,7 @@ struct Terminal {
 impl Terminal {
     fn running_top(site: &Site, environment: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let folder = site.folder.join(&format!("terminal-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let folder = site.folder.join(format!("terminal-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir(&folder).unwrap();
         let place = tempfile::tempdir().unwrap();
         let socket = place.path().join("tmux");
@@ -215,7 +215,7 @@ impl Terminal {
 
 #[test]
 fn top_shows_the_same_in_a_terminal_and_leaves_it_as_it_was() {
-    let site = both_ways(shared(Kind::RabbitMq), lasting("top.example.org"));
+    let site = both_ways(shared(Kind::RabbitMq), lasting("sender.example.org"));
     let mut running = site.start(&["run"]);
     let terminal = Terminal::running_top(&site, "");
     terminal.shows(&["Sesame 0.1.0", "send.cpu  ready", "receive.central  ready", "q quit"]);
@@ -264,5 +264,14 @@ fn top_shows_the_same_in_a_terminal_and_leaves_it_as_it_was() {
     terminal.shows(&["send.cpu  ready"]);
     terminal.key("C-c");
     terminal.ends_as_it_began(0);
+
+    let terminal = Terminal::running_top(&site, "");
+    terminal.shows(&["send.cpu  ready"]);
+    let process = PathBuf::from(format!("/proc/{}/cmdline", terminal.process().as_raw_nonzero()));
+    terminal.tmux(&["kill-server"]);
+    // What no one has waited for yet has no command line.
+    eventually("the end of top with its terminal", || {
+        std::fs::read(&process).map_or(true, |line| line.is_empty()).then_some(())
+    });
     assert_eq!(running.stop(), 0);
 }

@@ -13,7 +13,7 @@ use ::plugins::{CompileSettings, Pipeline, PipelineSettings, Plugins, StageSourc
 use ::sesame::channel::{Channel, Meters};
 use ::sesame::service::show_channel;
 use observe::overview::Overview;
-use observe::{Events, Page, Source};
+use observe::{Control, Events, Page, Source};
 
 use crate::harness::Folder;
 use crate::program;
@@ -86,6 +86,8 @@ impl Crowd {
         Self { channel: Channel::receiver("central"), meters, pipeline, events: Arc::default(), _folder: folder }
     }
 }
+
+impl Control for Crowd {}
 
 impl Source for Crowd {
     fn page(&self) -> Page {

@@ -7,20 +7,19 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use crate::answer::{JSON, PLAIN, answer, parameter};
 use crate::events::Listening;
 use crate::overview::Event;
-use crate::shared::{PLAIN, STREAMS, Shared, answer, fresh};
+use crate::shared::{STREAMS, Shared, fresh};
 
-const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 /// After so long without an event a stream has an empty line, so that both sides notice when the other is gone.
 const EMPTY_LINE: Duration = Duration::from_secs(15);
@@ -103,7 +102,7 @@ pub(crate) async fn trace(State(shared): State<Arc<Shared>>, request: Request) -
     let Some(id) = parameter(request.uri(), "id").filter(|id| !id.is_empty()) else {
         return answer(StatusCode::BAD_REQUEST, PLAIN, "name a message: /api/trace?id=ID\n".to_owned());
     };
-    let Ok(permit) = Arc::clone(&shared.traces).acquire_owned().await else {
+    let Ok(permit) = Arc::clone(&shared.reads).acquire_owned().await else {
         return unreadable("the program is stopping");
     };
     let source = Arc::clone(&shared.source);
@@ -118,14 +117,6 @@ pub(crate) async fn trace(State(shared): State<Arc<Shared>>, request: Request) -
     }
 }
 
-/// A parameter of the query, decoded.
-pub(crate) fn parameter(uri: &Uri, wanted: &str) -> Option<String> {
-    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
-    let value = pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()?;
-    let value = value.replace('+', " ");
-    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
-}
-
 fn unreadable(words: &str) -> Response {
     answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, format!("{words}\n"))
 }
@@ -133,18 +124,4 @@ fn unreadable(words: &str) -> Response {
 /// Our types hold only what JSON can.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parameter_is_found_and_decoded() {
-        let uri = |text: &'static str| Uri::from_static(text);
-        assert_eq!(parameter(&uri("/api/trace?a=1&id=x%2Fy+z%00&id=2"), "id"), Some("x/y z\0".to_owned()));
-        assert_eq!(parameter(&uri("/api/trace?id=%ff%zz"), "id"), Some("\u{fffd}%zz".to_owned()));
-        assert_eq!(parameter(&uri("/api/trace?idx=1&id"), "id"), None);
-        assert_eq!(parameter(&uri("/api/trace"), "id"), None);
-    }
 }

@@ -16,10 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet};
 use tower_service::Service as _;
 
+use crate::Source;
 use crate::api::Busy;
 use crate::patience::Patient;
 use crate::routes::router;
-use crate::shared::{Shared, Source};
+use crate::shared::{Caller, Shared};
 use crate::socket::{Listener, Socket};
 
 /// How long to wait when the system gives no more connections, for instance for lack of file descriptors.
@@ -74,10 +75,10 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
                 open.retain(|one| !one.task.is_finished());
                 continue;
             }
-            stream = accept(&socket, private) => stream,
+            accepted = accept(&socket, private) => accepted,
         };
-        let stream = match stream {
-            Ok(stream) => stream,
+        let (stream, caller) = match stream {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::debug!(%error, "no connection accepted");
                 tokio::time::sleep(REST).await;
@@ -91,7 +92,7 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
             }
         }
         let busy = Busy::default();
-        let task = tasks.spawn(connection(stream, router.clone(), limits, busy.clone()));
+        let task = tasks.spawn(connection((stream, caller), router.clone(), limits, busy.clone()));
         open.push_back(Open { busy, task });
     }
     tasks.shutdown().await;
@@ -101,14 +102,18 @@ pub async fn serve(listener: Listener, source: Arc<dyn Source>, limits: Limits, 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// The next connection. At a `private` socket those of other users than our own and root are closed.
-async fn accept(socket: &Socket, private: bool) -> io::Result<Box<dyn Stream>> {
+/// The next connection, and who made it. At a `private` socket those of other users than our own and root are closed.
+async fn accept(socket: &Socket, private: bool) -> io::Result<(Box<dyn Stream>, Caller)> {
     match socket {
-        Socket::Tcp(listener) => Ok(Box::new(listener.accept().await?.0)),
+        Socket::Tcp(listener) => {
+            let (stream, from) = listener.accept().await?;
+            Ok((Box::new(stream), Caller(from.to_string().into())))
+        }
         Socket::Unix(listener, _) => loop {
             let stream = listener.accept().await?.0;
-            if !private || is_permitted(stream.peer_cred()?.uid()) {
-                return Ok(Box::new(stream));
+            let user = stream.peer_cred()?.uid();
+            if !private || is_permitted(user) {
+                return Ok((Box::new(stream), Caller(format!("user {user}").into())));
             }
         },
     }
@@ -119,12 +124,13 @@ fn is_permitted(user: u32) -> bool {
 }
 
 /// Answers the requests of one connection.
-async fn connection(stream: Box<dyn Stream>, router: Router, limits: Limits, busy: Busy) {
+async fn connection((stream, caller): (Box<dyn Stream>, Caller), router: Router, limits: Limits, busy: Busy) {
     let stream = TokioIo::new(Patient::new(stream, limits.write));
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let (mut router, now) = (router.clone(), busy.begin());
         // For a stream, which is not done with the head of its answer.
         request.extensions_mut().insert(busy.clone());
+        request.extensions_mut().insert(caller.clone());
         async move {
             let _now = now;
             router.call(request).await

@@ -4,7 +4,7 @@
 //! that resolves to it (DNS rebinding). The first is seen by what browsers say of the site a request comes from, the second
 //! by the host that it names.
 
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use std::net::IpAddr;
 
@@ -12,20 +12,22 @@ use crate::Address;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The path of actions.
+pub(crate) const ACTIONS: &str = "/api/control";
+/// The largest body of an action, in bytes.
+pub(crate) const LARGEST_ACTION: usize = 4096;
+
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) &'static str);
 
 /// Checks all but the path of a request.
 pub(crate) fn check(address: &Address, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
-    if ![Method::GET, Method::HEAD].contains(method) {
+    let acts = method == Method::POST && uri.path() == ACTIONS;
+    if !acts && ![Method::GET, Method::HEAD].contains(method) {
         return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered"));
     }
-    let has_body = headers.contains_key("transfer-encoding")
-        || headers.get("content-length").is_some_and(|length| length.as_bytes() != b"0");
-    if has_body {
-        return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, "a request must have no body"));
-    }
+    check_body(headers, if acts { LARGEST_ACTION } else { 0 })?;
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().unwrap_or_default(),
@@ -45,6 +47,22 @@ pub(crate) fn check(address: &Address, method: &Method, uri: &Uri, headers: &Hea
         return Err(Refused(StatusCode::FORBIDDEN, "requests from other sites are refused"));
     }
     Ok(())
+}
+
+/// Whether the body has at most `largest` bytes, and says so.
+fn check_body(headers: &HeaderMap, largest: usize) -> Result<(), Refused> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, None) => Some(0),
+        (Some(length), None) => length.to_str().ok().and_then(|length| length.parse::<usize>().ok()),
+        _ => None,
+    };
+    let fits = length.is_some_and(|length| length <= largest);
+    match (fits && !headers.contains_key(TRANSFER_ENCODING), largest) {
+        (true, _) => Ok(()),
+        (false, 0) => Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, "a request must have no body")),
+        (false, _) => Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, "an action has a length, of at most 4096 bytes")),
+    }
 }
 
 /// Whether `host`, with or without a port, may be named in a request. An address that others reach may have any name.
@@ -140,10 +158,44 @@ mod tests {
             let headers = [("host", "localhost"), header];
             assert_eq!(checked("127.0.0.1:9464", &headers), Err(StatusCode::PAYLOAD_TOO_LARGE), "{header:?}");
         }
+        for length in ["0", "00"] {
+            assert_eq!(checked("127.0.0.1:9464", &[("host", "localhost"), ("content-length", length)]), Ok(()));
+        }
         let address = Address::parse("127.0.0.1:9464").unwrap();
         for method in [Method::POST, Method::OPTIONS, Method::TRACE, Method::CONNECT] {
             let refused = check(&address, &method, &Uri::from_static("/metrics"), &HeaderMap::new()).unwrap_err();
             assert_eq!(refused.0, StatusCode::METHOD_NOT_ALLOWED);
         }
+    }
+
+    #[test]
+    fn an_action_is_a_post_to_one_path_with_a_small_body() {
+        let asked = |method: Method, path: &'static str, more: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "localhost".parse().unwrap());
+            for (name, value) in more {
+                headers.append(HeaderName::from_static(name), value.parse().unwrap());
+            }
+            let address = Address::parse("127.0.0.1:9464").unwrap();
+            check(&address, &method, &Uri::from_static(path), &headers).map_err(|refused| refused.0)
+        };
+        let path = ACTIONS;
+        assert_eq!(asked(Method::POST, path, &[("content-length", "4096")]), Ok(()));
+        assert_eq!(asked(Method::GET, path, &[]), Ok(()));
+        for refused in [
+            &[("content-length", "4097")][..],
+            &[("content-length", "-1")],
+            &[("content-length", "5"), ("transfer-encoding", "chunked")],
+            &[("content-length", "5"), ("content-length", "6")],
+        ] {
+            assert_eq!(asked(Method::POST, path, refused), Err(StatusCode::PAYLOAD_TOO_LARGE), "{refused:?}");
+        }
+        for method in [Method::PUT, Method::DELETE, Method::OPTIONS] {
+            assert_eq!(asked(method, path, &[]), Err(StatusCode::METHOD_NOT_ALLOWED));
+        }
+        assert_eq!(asked(Method::GET, path, &[("content-length", "5")]), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(asked(Method::POST, "/api/overview", &[]), Err(StatusCode::METHOD_NOT_ALLOWED));
+        let foreign = [("content-length", "5"), ("origin", "http://evil.example")];
+        assert_eq!(asked(Method::POST, path, &foreign), Err(StatusCode::FORBIDDEN));
     }
 }

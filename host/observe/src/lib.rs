@@ -1,4 +1,4 @@
-//! A local HTTP listener that shows metrics and health, and the instruments that count.
+//! A local HTTP listener that shows metrics, health and a dashboard, and the instruments that count.
 //!
 //! Start at [`Listener::bind`] and [`serve`]; [`occupant`] says who is at an address. What is shown comes from a [`Source`]:
 //! a [`Page`] of metrics, each value of a [`Family`], an [`overview::Overview`], and whether the program is in service.
@@ -16,19 +16,25 @@
 //! | `/api/events` | each [`overview::Event`] as it happens, a line of JSON; empty lines are no events |
 //! | `/api/recent` | the last events that are no success, the newest first |
 //! | `/api/trace?id=ID` | what a message went through, as `sesame trace --json` |
+//! | `/` | the dashboard, a page for browsers |
+//! | `/api/control` | what an operator may do; `POST` does an [`Action`] |
+//! | `/api/rejected?channel=NAME&element=ELEMENT` | a [`Rejected`] message |
 //!
 //! # Limits
 //! Whatever clients do, the program goes on: [`Limits`] bounds connections, sizes and times. A page is made on one thread at
 //! a time and shown again for a moment, so that many requests cost as much as a few.
 //!
 //! # Who may ask
-//! Anyone who can connect; there is no password. A page of another site, opened in a browser on this machine, can read
-//! nothing: requests must name a host of this machine ([`Address::is_local`]) and must not come from another site. There is
-//! no CORS.
+//! Anyone who can connect; there is no password. Who acts needs a [`Token`]. A page of another site, opened in a browser on
+//! this machine, can read nothing: requests must name a host of this machine ([`Address::is_local`]) and must not come from
+//! another site. There is no CORS.
 
 mod address;
+mod answer;
 mod api;
 mod connections;
+mod control;
+mod dashboard;
 mod events;
 mod guard;
 mod instruments;
@@ -40,8 +46,10 @@ mod probe;
 mod routes;
 mod shared;
 mod socket;
+mod source;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use address::{Address, NoAddress};
 pub use connections::{Limits, serve};
@@ -50,5 +58,6 @@ pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use listening::ListeningProcess;
 pub use page::{Family, Format, Kind, Page, Unit, Value};
 pub use probe::{Occupant, occupant};
-pub use shared::Source;
 pub use socket::{BindError, Listener};
+pub use source::{Action, Control, Rejected, Source};
+pub use token::{Token, TokenError};

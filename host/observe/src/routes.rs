@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{ACCEPT, CONNECTION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
@@ -12,8 +12,9 @@ use axum::routing::get;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::shared::{PLAIN, Shared, answer, fresh};
-use crate::{Format, api, guard};
+use crate::answer::{PLAIN, answer};
+use crate::shared::{Shared, fresh};
+use crate::{Format, api, control, dashboard, guard};
 
 /// A router for all paths.
 pub(crate) fn router(shared: Shared) -> Router {
@@ -27,10 +28,14 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/api/events", get(api::events))
         .route("/api/recent", get(api::recent))
         .route("/api/trace", get(api::trace))
+        .route(guard::ACTIONS, get(control::state).post(control::act))
+        .route("/api/rejected", get(control::rejected))
+        .merge(dashboard::router())
         .fallback(|| async {
             answer(StatusCode::NOT_FOUND, PLAIN, "there are /metrics, /health, /ready and /api/overview\n".to_owned())
         })
         .with_state(shared)
+        .layer(DefaultBodyLimit::max(guard::LARGEST_ACTION))
         .layer(check)
 }
 

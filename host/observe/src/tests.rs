@@ -25,7 +25,33 @@ struct Shown {
     series: usize,
     slow: Option<Duration>,
     reasons: Vec<String>,
+    token: Option<Arc<Token>>,
     events: Arc<Events>,
+}
+
+impl Control for Shown {
+    fn token(&self) -> Option<Arc<Token>> {
+        self.token.clone()
+    }
+
+    fn held(&self) -> Vec<String> {
+        vec!["cpu".to_owned()]
+    }
+
+    fn act(&self, action: &Action, from: &str) -> Result<String, String> {
+        assert!(from.starts_with("127.0.0.1:"), "{from}");
+        match action {
+            Action::Pause { channel } if channel == "cpu" => Ok("paused".to_owned()),
+            _ => Err("no".to_owned()),
+        }
+    }
+
+    fn rejected(&self, channel: &str, element: &str) -> Result<Rejected, String> {
+        match (channel, element) {
+            ("cpu", "reject/0 1") => Ok(Rejected { bytes: 5, ..Rejected::default() }),
+            _ => Err("gone".to_owned()),
+        }
+    }
 }
 
 impl Source for Shown {
@@ -124,7 +150,7 @@ async fn metrics_come_in_the_form_that_is_asked_for() {
     assert!(open.ends_with("# EOF\n") && !open.to_lowercase().contains("access-control"), "{open}");
     let head = running.ask("HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
-    assert!(running.get("/", "").await.starts_with("HTTP/1.1 404"));
+    assert!(running.get("/metric", "").await.starts_with("HTTP/1.1 404"));
 }
 
 #[tokio::test]

@@ -168,8 +168,11 @@ fn of_channel(channel: &Channel, now: u64) -> Vec<String> {
         };
         figures.push(format!("{}={oldest}s;{limit};;0", named("oldest")));
     }
-    if let Some(acknowledgements) = &channel.acknowledgements {
-        figures.push(format!("{}={};;;0", named("overdue"), acknowledgements.overdue));
+    if let Some(known) = &channel.acknowledgements {
+        figures.push(match channel.direction {
+            Direction::Send => format!("{}={};0;;0", named("overdue"), known.overdue),
+            Direction::Receive => format!("{}={};0;;0", named("missing"), known.missing),
+        });
     }
     figures
 }
@@ -195,7 +198,7 @@ mod tests {
         assert_eq!(text, "SESAME OK - 2 channels, 19 passed, 3 waiting");
         let expected = "'warnings'=0;0;;0 'criticals'=0;;0;0 'uptime'=273600s;;;0 'certificate'=3456000s;2592000:;0: 'broker.egi.sessions'=2;;;0 \
             'send.cpu.passed'=12c 'send.cpu.rejected'=1c 'send.cpu.in-flight'=2;;;0 'send.cpu.outgoing'=3;;;0 \
-            'send.cpu.oldest'=182s;3600;;0 'send.cpu.overdue'=0;;;0 'receive.central.passed'=7c 'receive.central.rejected'=0c \
+            'send.cpu.oldest'=182s;3600;;0 'send.cpu.overdue'=0;0;;0 'receive.central.passed'=7c 'receive.central.rejected'=0c \
             'receive.central.in-flight'=0;;;0 'receive.central.incoming'=0;;;0 'receive.central.oldest'=0s;;;0 \
             'free./var/spool/apel'=42949672960B;;1073741824:;0";
         assert_eq!(figures, expected);

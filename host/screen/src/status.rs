@@ -5,7 +5,8 @@ use terminal::{Line, Style, Table};
 
 use crate::History;
 use crate::words::{
-    arrived, arrived_word, depth, overall, plugin_style, rate, rejected, section, severity, since, state, until,
+    arrived, arrived_word, depth, main_queue, overall, plugin_style, rate, rejected, section, severity, since, state,
+    until,
 };
 
 /// The most certificates and lists that are shown, those that end first.
@@ -81,10 +82,13 @@ fn channels(overview: &Overview, history: &History) -> Vec<Line> {
     if overview.channels.is_empty() { vec![Line::of(Style::Doubtful, "no channel runs")] } else { table.lines() }
 }
 
-/// The queues that are not empty, and the first one always.
+/// The main queue, and the others that are not empty.
 fn queues(channel: &Channel, now: u64) -> String {
-    let shown = channel.queues.iter().enumerate().filter(|(at, queue)| *at == 0 || queue.messages > 0);
-    shown.map(|(_, queue)| format!("{} {}", queue.name, depth(queue, now))).collect::<Vec<_>>().join(", ")
+    let main = main_queue(channel);
+    let others =
+        channel.queues.iter().filter(|queue| queue.messages > 0 && main.is_none_or(|main| main.name != queue.name));
+    let shown = main.into_iter().chain(others);
+    shown.map(|queue| format!("{} {}", queue.name, depth(queue, now))).collect::<Vec<_>>().join(", ")
 }
 
 fn acknowledgements(overview: &Overview) -> Vec<Line> {

@@ -217,7 +217,7 @@ pub(crate) mod tests {
             destination: "/queue/global.accounting.cpu".to_owned(),
             directory: "/var/spool/apel".to_owned(),
             fates: [("stored".to_owned(), 7)].into(),
-            queues: vec![queue("incoming", 0), queue("deferred", 0), queue("reject", 0)],
+            queues: vec![queue("deferred", 0), queue("incoming", 0), queue("reject", 0)],
             signers: vec![Signer { name: "/C=UK/CN=site.example.org".to_owned(), last: ago(7200) }],
             ..Channel::default()
         }

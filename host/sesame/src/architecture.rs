@@ -6,11 +6,12 @@ use std::path::Path;
 
 /// The modules of the crate, lowest first. A module names only modules of lower layers, so there is no cycle, and sender
 /// and receiver do not name each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["log", "memory", "shutdown"],
     &["config"],
     &["channel"],
     &["receiver", "sender"],
+    &["retry"],
     &["service"],
     &["demo", "live"],
     &["cli"],

@@ -51,6 +51,7 @@
 //! | [`config`] | the configuration file and SSM's files, all mistakes at once |
 //! | [`channel`] | what both roles share: credentials, spool, pipeline, pauses |
 //! | [`receiver`], [`sender`] | the two roles |
+//! | `retry` | trying a rejected message again |
 //! | [`service`] | channels of a configuration, run together; pipelines that change while they run |
 //! | [`live`] | the processes that run, asked over their sockets |
 //! | [`demo`] | a site, a broker and sample messages in one process |
@@ -88,6 +89,7 @@ pub mod live;
 pub mod log;
 pub mod memory;
 pub mod receiver;
+mod retry;
 pub mod sender;
 pub mod service;
 pub mod shutdown;

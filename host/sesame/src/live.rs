@@ -5,8 +5,8 @@
 //! where only its user can connect. What has no listener there does not run, or is not of this configuration.
 //!
 //! # Limits
-//! An answer has at most [`LARGEST`] bytes and comes within [`PATIENCE`]; a process that is stopped in a debugger does not
-//! stop the one that asks.
+//! An answer has at most 64 MiB, and 10 s may pass without more of it; a process that is stopped in a debugger does not stop
+//! the one that asks.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read as _, Write as _};

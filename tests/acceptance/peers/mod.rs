@@ -5,6 +5,7 @@
 pub(crate) mod activemq;
 pub(crate) mod ams;
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod guests;
 pub(crate) mod openssl;
 pub(crate) mod prometheus;

@@ -1,6 +1,6 @@
 //! The terminal, the keys and the clock.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -33,6 +33,7 @@ pub fn run(ask: impl FnMut() -> Answer + Send + 'static, colours: bool) -> io::R
     // The panic hook that this sets puts the terminal back before the panic is printed.
     let mut terminal = ratatui::try_init()?;
     let _restored = Restored;
+    std::thread::spawn(end_with_the_terminal);
     show(&mut terminal, &answers(ask), &stop, Model::new(colours))
 }
 
@@ -44,6 +45,15 @@ impl Drop for Restored {
         // A terminal that is gone needs nothing.
         let _ = ratatui::try_restore();
     }
+}
+
+/// Ends the process once its terminal is gone. Waiting for a key would never end then: a read gives nothing, at once, and the
+/// library reads again (crossterm 0.29).
+fn end_with_the_terminal() {
+    while io::stdout().is_terminal() {
+        std::thread::sleep(REFRESH);
+    }
+    std::process::exit(i32::from(terminal::EXIT_FAILED));
 }
 
 /// Asks again and again, on a thread that ends with the receiver or the process.

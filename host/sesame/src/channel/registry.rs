@@ -13,10 +13,10 @@ use message::daily::Condition;
 use message::locked;
 use observe::Events;
 
-use super::{Channel, Meters, SetupError};
+use super::{Channel, Gate, Meters, SetupError};
 use crate::config;
 use spool::journal::Journal;
-use spool::{CommitEngine, CommitSettings, CrashLimit, Modes, SpoolLock, Turns};
+use spool::{CommitEngine, CommitSettings, CrashLimit, SpoolLock, Turns};
 use stomp::MemoryBudget;
 use transport::{Identity, LinkCounters, LinkCounts};
 use trust::{
@@ -61,6 +61,7 @@ pub struct Registry {
     recipients: Mutex<Vec<Arc<RecipientSource>>>,
     spools: Mutex<HashMap<PathBuf, Arc<OpenSpool>>>,
     meters: Mutex<HashMap<Channel, Arc<Meters>>>,
+    gates: Mutex<HashMap<Channel, Arc<Gate>>>,
     events: Arc<Events>,
     links: Mutex<BTreeMap<String, Arc<LinkCounters>>>,
 }
@@ -89,6 +90,7 @@ impl Registry {
             recipients: Mutex::default(),
             spools: Mutex::default(),
             meters: Mutex::default(),
+            gates: Mutex::default(),
             events: Arc::default(),
             links: Mutex::default(),
         }
@@ -170,7 +172,6 @@ impl Registry {
             }
             return Ok(Arc::clone(open));
         }
-        let modes = Modes { directory: storage.directory_mode, file: storage.file_mode };
         make_directory(directory, storage.directory_mode)?;
         let lock = Arc::new(SpoolLock::acquire(&directory.join(LOCK))?);
         for warning in spool::inspect(directory).unwrap_or_default() {
@@ -179,7 +180,7 @@ impl Registry {
             }
         }
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
-        let settings = CommitSettings { modes, ..CommitSettings::new(directory, queues.to_vec()) };
+        let settings = CommitSettings { modes: storage.modes(), ..CommitSettings::new(directory, queues.to_vec()) };
         let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
         let crashes = CrashLimit::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
         let open = Arc::new(OpenSpool { journal, engine, crashes, lock });
@@ -198,6 +199,12 @@ impl Registry {
     #[must_use]
     pub fn events(&self) -> &Arc<Events> {
         &self.events
+    }
+
+    /// Whether an operator paused a channel, also over reloads.
+    #[must_use]
+    pub fn gate(&self, channel: &Channel) -> Arc<Gate> {
+        Arc::clone(locked(&self.gates).entry(channel.clone()).or_default())
     }
 
     /// What counts the sessions with a broker, by all links to it and also over reloads.
@@ -251,6 +258,7 @@ impl Registry {
         locked(&self.trusts).retain(|(_, trust)| Arc::strong_count(trust) > 1);
         locked(&self.spools).retain(|_, spool| Arc::strong_count(spool) > 1);
         locked(&self.meters).retain(|_, meters| Arc::strong_count(meters) > 1);
+        locked(&self.gates).retain(|_, gate| Arc::strong_count(gate) > 1);
         locked(&self.links).retain(|_, counters| Arc::strong_count(counters) > 1);
     }
 

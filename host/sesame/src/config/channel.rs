@@ -11,6 +11,7 @@ use plugins::stock_plugins;
 use settings::Section;
 use settings::Writer;
 use settings::{Complaint, complain, nearest};
+use spool::Modes;
 use transport::Destination;
 
 /// What a channel may refer to.
@@ -134,6 +135,11 @@ impl Default for Storage {
 }
 
 impl Storage {
+    /// The modes of what is written.
+    pub(crate) fn modes(&self) -> Modes {
+        Modes { directory: self.directory_mode, file: self.file_mode }
+    }
+
     pub(super) fn read(section: &Section<'_, '_>) -> Self {
         let default = Self::default();
         Self {

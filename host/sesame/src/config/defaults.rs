@@ -38,6 +38,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(30);
 pub(super) const MEMORY: u64 = 256 * MIB;
 
 pub(super) const ALLOW_REMOTE: bool = false;
+pub(super) const SHOW_PAYLOAD: bool = false;
 
 pub(super) const MISSING_AFTER: Duration = Duration::from_secs(900);
 pub(super) const ALLOW_TOPIC: bool = false;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::defaults;
 use crate::log::{Format, Level, Settings as Log};
-use observe::Address;
+use observe::{Address, Token};
 use settings::Section;
 use settings::complain;
 use settings::{Writer, word};
@@ -296,13 +296,17 @@ impl Limits {
     }
 }
 
-/// `[observe]`: where metrics and health are shown.
+/// `[observe]`: where metrics, health and the dashboard are shown, and what may be done there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observe {
     /// Where to listen; absent: nowhere.
     pub listen: Option<Address>,
     /// Whether others than programs on this machine may connect.
     pub allow_remote: bool,
+    /// The file with the token that lets an operator act; absent: no one may.
+    pub control: Option<PathBuf>,
+    /// Whether payloads of rejected messages are shown.
+    pub show_payload: bool,
 }
 
 impl Observe {
@@ -313,20 +317,43 @@ impl Observe {
                 Address::parse(text).map_err(|error| complain(format!("{text:?} {error}"), remedy))
             }),
             allow_remote: section.flag("allow-remote").unwrap_or(defaults::ALLOW_REMOTE),
+            control: section.path("control"),
+            show_payload: section.flag("show-payload").unwrap_or(defaults::SHOW_PAYLOAD),
         };
         if let Some(listen) = observe.listen.as_ref().filter(|listen| !listen.is_local() && !observe.allow_remote) {
             let problem = format!("{listen} can be reached from other machines, and there is no password");
             let remedy = "write 127.0.0.1, or set allow-remote = true where a firewall says who may connect";
             section.complain("listen", complain(problem, remedy));
         }
+        observe.check_what_is_private(section);
         section.finish();
         observe
+    }
+
+    /// What needs a token or shows messages stays on this machine, where nothing is read on the way.
+    fn check_what_is_private(&self, section: &Section<'_, '_>) {
+        let remote = self.listen.as_ref().filter(|listen| !listen.is_local());
+        for (key, set) in [("control", self.control.is_some()), ("show-payload", self.show_payload)] {
+            if let Some(listen) = remote.filter(|_| set) {
+                let problem = format!("needs an address of this machine, and {listen} can be reached from others");
+                let remedy = "write listen = \"127.0.0.1:9464\", and come through an SSH tunnel; or remove this line";
+                section.complain(key, complain(problem, remedy));
+            }
+        }
+        let Some(file) = self.control.as_ref().filter(|_| section.looks_at_files()) else { return };
+        if let Err(error) = Token::read(file) {
+            let problem = message::cause::chain(&error);
+            section.complain("control", complain(problem, "put a token there that only its owner may read"));
+        }
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
         if let Some(listen) = &self.listen {
             writer.text("listen", &listen.to_string());
         }
-        writer.flag("allow-remote", self.allow_remote);
+        writer
+            .flag("allow-remote", self.allow_remote)
+            .path_if("control", self.control.as_ref())
+            .flag("show-payload", self.show_payload);
     }
 }

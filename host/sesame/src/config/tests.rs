@@ -267,7 +267,7 @@ fn the_shipped_configuration_is_the_defaults() {
 fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     let mut config = parse(&shipped_in_use()).unwrap();
     config.limits.workers = None;
-    config.observe.listen = None;
+    (config.observe.listen, config.observe.control) = (None, None);
     broker::stomp_mut(config.brokers.get_mut("egi").unwrap()).login = None;
     config.broker_credentials.clear();
     let argo = broker::ams_mut(config.brokers.get_mut("argo").unwrap());

@@ -63,7 +63,7 @@ impl Receiver {
                 if shutdown.asked() {
                     return;
                 }
-                if self.pipeline.pause().is_some() || self.pipeline.is_held() {
+                if self.gate.is_closed() || self.pipeline.pause().is_some() || self.pipeline.is_held() {
                     break;
                 }
                 progress |= self.retry(element).await;

@@ -303,6 +303,7 @@ impl Intake<'_> {
                     self.look_at_plugins();
                 }
                 () = shutdown.draining(), if self.leaving.is_none() => self.leaving = Some(Ended::Shutdown),
+                () = self.receiver.gate.closed(), if self.leaving.is_none() => self.leaving = Some(Ended::Held),
                 delivery = subscription.next(), if self.leaving.is_none() && self.has_room() => match delivery {
                     Some(delivery) => self.take(delivery),
                     None => return Ended::Closed,

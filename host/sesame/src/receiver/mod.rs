@@ -30,13 +30,14 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool, log_pause};
+use crate::channel::{ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
 use message::daily::Condition;
 use plugins::Pipeline;
 use smime::OpenPolicy;
+use spool::journal::Journal;
 use spool::{CommitError, CrashLimit, Stored};
 use transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use trust::SignerListsSource;
@@ -65,6 +66,7 @@ pub struct Receiver {
     acknowledger: Option<Arc<Acknowledger>>,
     session: gaps::Session,
     meters: Arc<Meters>,
+    gate: Arc<Gate>,
 }
 
 /// The parts of a [`Receiver`].
@@ -90,6 +92,8 @@ pub struct Parts {
     pub workers: Arc<Semaphore>,
     /// What is counted.
     pub meters: Arc<Meters>,
+    /// Whether an operator paused the channel.
+    pub gate: Arc<Gate>,
 }
 
 /// Acknowledges a delivery. [`Stored`] is the proof that it is durable; nothing else may acknowledge.
@@ -127,6 +131,8 @@ enum Ended {
     TooLong,
     /// A plugin failed for every message.
     Paused,
+    /// An operator paused the channel.
+    Held,
     /// The plugin answers again, its probation is over: the next session has the full prefetch.
     ProbationOver,
     /// Messages that are too large for us take up the prefetch: a session with a larger one is wanted.
@@ -168,6 +174,7 @@ impl Receiver {
             stream_suspected: AtomicBool::new(false),
             session: gaps::Session::default(),
             meters: parts.meters,
+            gate: parts.gate,
         }
     }
 
@@ -186,12 +193,33 @@ impl Receiver {
     /// Why no message is received now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
         let no_session = || (!self.session.is_open()).then(|| NO_SESSION.to_owned());
-        self.pipeline.out_of_service().or_else(no_session)
+        self.gate.out_of_service().or_else(|| self.pipeline.out_of_service()).or_else(no_session)
+    }
+
+    /// Whether an operator paused the channel.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The configuration.
+    pub(crate) fn settings(&self) -> &config::Receiver {
+        &self.settings
     }
 
     /// What is counted.
     pub(crate) fn meters(&self) -> &Meters {
         &self.meters
+    }
+
+    /// The journal of the spool.
+    pub(crate) fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.spool.journal)
+    }
+
+    /// What would be decided about a message now. Nothing is stored, and nothing is counted as received. Blocks.
+    pub(crate) fn judge(&self, received: &Received<'_>) -> Decision {
+        let now = Snapshot { meters: Arc::default(), ..self.snapshot() };
+        decide_or_fail(&self.spool.crashes, received, &now).0
     }
 
     /// New messages go through `pipeline` from now on; those that were deferred because a plugin could not answer for any are
@@ -214,6 +242,10 @@ impl Receiver {
         let acknowledger = self.acknowledger.clone();
         let acknowledger = acknowledger.map(|one| tokio::spawn(one.run(shutdown.clone())));
         while !shutdown.asked() {
+            if self.gate.is_closed() {
+                self.gate.opened(&shutdown).await;
+                continue;
+            }
             if let Some(pause) = self.pipeline.pause() {
                 log_pause(&self.channel, &pause);
                 self.pipeline.wait_for_plugin(&shutdown).await;
@@ -236,12 +268,14 @@ impl Receiver {
             }
             let link = tokio::select! {
                 link = self.link.connect() => link,
+                () = self.gate.closed() => continue,
                 () = shutdown.draining() => break,
             };
             match self.serve(&link, &shutdown).await {
                 Ended::Closed
                 | Ended::Refused
                 | Ended::Paused
+                | Ended::Held
                 | Ended::ProbationOver
                 | Ended::Crowded
                 | Ended::Suspect => {}
@@ -303,6 +337,7 @@ impl Receiver {
             Ended::Closed
             | Ended::Refused
             | Ended::Paused
+            | Ended::Held
             | Ended::ProbationOver
             | Ended::Crowded
             | Ended::Suspect

@@ -52,7 +52,7 @@ pub(crate) use settle::rejection;
 use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
-use crate::channel::{ActivePipeline, Channel, Meters, NO_SESSION, OpenSpool};
+use crate::channel::{ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::cause::chain;
@@ -114,6 +114,7 @@ pub struct Sender {
     dispatch: Dispatch,
     retention: Option<Arc<Retention>>,
     recipient: Option<Arc<RecipientSource>>,
+    gate: Arc<Gate>,
 }
 
 /// The parts of a [`Sender`].
@@ -143,6 +144,8 @@ pub struct Parts {
     pub threads: usize,
     /// What is counted.
     pub meters: Arc<Meters>,
+    /// Whether an operator paused the channel.
+    pub gate: Arc<Gate>,
 }
 
 /// Why an element may be removed.
@@ -203,6 +206,7 @@ impl Sender {
             workers,
             threads,
             meters,
+            gate,
         } = parts;
         let retention =
             retained.and_then(|elements| Retention::new(&channel, &settings, elements, &state)).map(Arc::new);
@@ -251,6 +255,7 @@ impl Sender {
             channel: channel.clone(),
             settings: Arc::clone(&settings),
             pipeline: Arc::clone(&pipeline),
+            gate: Arc::clone(&gate),
             fitness: Arc::clone(&fitness),
             backlog: Arc::clone(&backlog),
             preparation: Arc::new(preparation),
@@ -284,6 +289,7 @@ impl Sender {
             dispatch,
             retention,
             recipient,
+            gate,
         }
     }
 
@@ -313,7 +319,18 @@ impl Sender {
     /// Why no message is sent now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
         let connecting = || self.link.is_connecting().then(|| NO_SESSION.to_owned());
-        self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting)
+        let fault = self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting);
+        self.gate.out_of_service().or(fault)
+    }
+
+    /// Whether an operator paused the channel.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The configuration.
+    pub(crate) fn settings(&self) -> &config::Sender {
+        &self.settings
     }
 
     /// What is counted.

@@ -19,7 +19,7 @@ use super::postponed::{Postponed, WaitsFor};
 use super::prepare::{Examined, Preparation, Prepared};
 use super::report::{Became, Report};
 use super::settle::Settlement;
-use crate::channel::{ActivePipeline, Channel, log_pause};
+use crate::channel::{ActivePipeline, Channel, Gate, log_pause};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::Fate;
@@ -50,6 +50,7 @@ pub(super) struct Supply {
     pub(super) channel: Channel,
     pub(super) settings: Arc<config::Sender>,
     pub(super) pipeline: Arc<ActivePipeline>,
+    pub(super) gate: Arc<Gate>,
     pub(super) fitness: Arc<Fitness>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) preparation: Arc<Preparation>,
@@ -71,6 +72,14 @@ impl Supply {
         let mut pass = None;
         let (mut taken_up, mut replaced) = (0, 0);
         while !shutdown.asked() && !ready.is_closed() {
+            if self.gate.is_closed() {
+                tokio::select! {
+                    () = self.gate.opened(&shutdown) => {}
+                    () = ready.closed() => return,
+                }
+                pass = None;
+                continue;
+            }
             if let Some(pause) = self.pipeline.pause() {
                 log_pause(&self.channel, &pause);
                 if stay != Stay::Watch {

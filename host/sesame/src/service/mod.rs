@@ -38,7 +38,7 @@ mod trace;
 pub(crate) use certificates::changes as certificate_changes;
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
-pub use observe::{FAMILIES, Observer, Reporter, SOCKET, show_channel};
+pub use observe::{FAMILIES, ObserveError, Observer, Reporter, SOCKET, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
 pub(crate) use pipelines::{compiling, directory, listed};
 pub use signals::{On, Signals, stop_on_signals};
@@ -290,6 +290,7 @@ fn sender(
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
         meters: shared.registry.meters(channel),
+        gate: shared.registry.gate(channel),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Sender(sender), plugins))
 }
@@ -349,6 +350,7 @@ fn receiver(
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
         meters: shared.registry.meters(channel),
+        gate: shared.registry.gate(channel),
     }));
     Ok(ChannelHandle::new(channel, place, Role::Receiver(receiver), plugins))
 }

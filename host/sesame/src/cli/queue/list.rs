@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueList, output};
-use super::{LISTED_FIELD, Place, chosen, field, open, say, storage, unacknowledged};
+use super::{LISTED_FIELD, Place, chosen, open, say, storage, unacknowledged};
 use crate::config::Config;
+use crate::retry::field;
 use spool::{ElementPath, Foreign, Outgoing, Queue, SpoolError, Waiting};
 
 /// The line of one element.

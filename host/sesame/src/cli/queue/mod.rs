@@ -32,7 +32,7 @@ use rustix::fs::CWD;
 
 use super::context::{Context, say, select};
 use crate::config::{self, Config, Kind, Selection};
-use spool::{ElementPath, Format, Modes, Queue, SpoolError};
+use spool::{ElementPath, Format, Queue, SpoolError};
 use terminal::EXIT_USAGE;
 
 /// The largest field that is read for a list, in bytes.
@@ -133,7 +133,7 @@ fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, Spool
     if !place.path.exists() {
         return Ok(None);
     }
-    Queue::open(&place.path, modes(storage)).map(Some)
+    Queue::open(&place.path, storage.modes()).map(Some)
 }
 
 /// Warns when root writes to a queue of another user, who could then neither read nor remove what is written.
@@ -149,10 +149,6 @@ pub(super) fn warn_if_root(path: &Path) {
     }
 }
 
-fn modes(storage: &config::Storage) -> Modes {
-    Modes { directory: storage.directory_mode, file: storage.file_mode }
-}
-
 /// The storage settings of a channel: modes and free space.
 fn storage(config: &Config, channel: &str) -> config::Storage {
     let sender = config.senders.get(channel).map(|sender| &sender.storage);
@@ -165,11 +161,6 @@ fn element_path(place: &Place, text: &str) -> Option<ElementPath> {
     let bare = text.strip_prefix(&format!("{}/", place.path.display()));
     let bare = bare.or_else(|| text.strip_prefix(&format!("{}/", place.name))).unwrap_or(text);
     ElementPath::parse(bare)
-}
-
-/// One field of an element; `None` if it is missing, larger than `limit` bytes or not a regular file.
-fn field(queue: &Queue, element: &ElementPath, name: &str, limit: u64) -> Option<Vec<u8>> {
-    read_file(&queue.element(element).join(name), limit).ok().flatten()
 }
 
 /// A regular file of at most `limit` bytes; `None` where it is larger. Follows no link and waits for no pipe.

@@ -11,7 +11,7 @@ use crate::config::Files;
 use message::{Code, MessageId, content_digest};
 use smime::{Peer, SealPolicy, Sealer, ToSeal};
 use spool::journal::{Disposition, Facts, Journal, Key};
-use spool::{Commit, CommitEngine, CommitSettings, NewElement, Outgoing, SpoolLock};
+use spool::{Commit, CommitEngine, CommitSettings, Modes, NewElement, Outgoing, SpoolLock};
 use testkit::pki::{Authority, Directory, KeyKind, Request};
 use trust::Credential;
 

@@ -28,7 +28,7 @@ families! {
     FILES "process_open_fds" Gauge Number [] "File descriptors that are open."
     MOST_FILES "process_max_fds" Gauge Number [] "File descriptors that may be open."
     READY "sesame_channel_ready" Gauge Number ["channel" "direction"] "1 where the channel is in service, 0 where /ready says why it is not."
-    PAUSED "sesame_channel_paused" Gauge Number ["channel"] "1 while a plugin fails for every message, so that none is taken up."
+    PAUSED "sesame_channel_paused" Gauge Number ["channel"] "1 while none is taken up: a plugin fails for every message, or an operator paused the channel."
     MESSAGES "sesame_messages" Counter Number ["channel" "direction" "fate" "code"] "What became of messages; code is empty except for rejections. A message that waits or is deferred counts each time."
     STEP "sesame_step" Histogram Seconds ["channel" "step"] "Time of each step of a message or part; its count says how many went through, rejected ones too."
     STEP_BYTES "sesame_step" Counter Bytes ["channel" "step"] "Bytes that went through each step."

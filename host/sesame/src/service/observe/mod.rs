@@ -6,6 +6,7 @@
 //! and no message waits for anything here.
 
 mod collect;
+mod control;
 mod families;
 mod read;
 mod report;
@@ -19,7 +20,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use observe::overview::Overview;
-use observe::{Address, BindError, Events, Limits, Listener, Page, Source, Value};
+use observe::{Address, BindError, Events, Limits, Listener, Page, Source, Token, TokenError, Value};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -51,6 +52,19 @@ struct Shown {
     sampler: Arc<Sampler>,
     started: SystemTime,
     events: Arc<Events>,
+    /// What lets an operator act.
+    token: ArcSwapOption<Token>,
+}
+
+/// Why a program cannot be observed as its configuration asks.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// Nothing can listen there.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// There is no token.
+    #[error("control")]
+    Token(#[from] TokenError),
 }
 
 /// The name of the private socket in a state directory or spool, where `sesame status`, `top` and `tap` ask.
@@ -101,9 +115,10 @@ impl Observer {
     /// Listens where the configuration says.
     ///
     /// # Errors
-    /// [`BindError`]: a program that is to be observed and cannot be must not look as if it were.
-    pub fn start(config: &config::Observe, events: &Arc<Events>) -> Result<Self, BindError> {
+    /// [`ObserveError`]: a program that is to be observed and cannot be must not look as if it were.
+    pub fn start(config: &config::Observe, events: &Arc<Events>) -> Result<Self, ObserveError> {
         let shown = Arc::new(Shown::new(Arc::clone(events)));
+        shown.token.store(token(config)?.map(Arc::new));
         let seen = Arc::clone(&shown);
         let target = move || seen.view.load_full().map(|view| view.target());
         let sampling = tokio::spawn(Arc::clone(&shown.sampler).run(target));
@@ -159,6 +174,16 @@ impl Observer {
 
     /// Listens where a new configuration says. Where that is not possible, the listener stays as it was.
     pub async fn reload(&mut self, config: &config::Observe) {
+        match token(config) {
+            Ok(token) => self.shown.token.store(token.map(Arc::new)),
+            Err(error) => {
+                let error = message::cause::chain(&error);
+                tracing::error!(
+                    error,
+                    "cannot read the token of `[observe] control`; the one that was read before stays in use"
+                );
+            }
+        }
         let before = self.running.as_ref().map(|running| running.address.clone());
         if config.listen == before {
             return;
@@ -198,6 +223,11 @@ impl Drop for Observer {
     }
 }
 
+/// The token that the configuration names.
+fn token(config: &config::Observe) -> Result<Option<Token>, TokenError> {
+    config.control.as_deref().map(Token::read).transpose()
+}
+
 impl View {
     fn target(&self) -> Target {
         let (config, channels) = (Arc::clone(&self.config), self.channels.clone());
@@ -221,7 +251,7 @@ pub fn show_channel(
 impl Shown {
     fn new(events: Arc<Events>) -> Self {
         let (view, sampler) = (ArcSwapOption::empty(), Arc::default());
-        Self { view, sampler, started: SystemTime::now(), events }
+        Self { view, sampler, started: SystemTime::now(), events, token: ArcSwapOption::empty() }
     }
 
     fn read(&self, view: Option<&View>) -> Overview {
@@ -290,7 +320,7 @@ mod tests {
     }
 
     fn at(address: Option<SocketAddr>) -> config::Observe {
-        config::Observe { listen: address.map(Address::Tcp), allow_remote: false }
+        config::Observe { listen: address.map(Address::Tcp), ..config::Observe::default() }
     }
 
     fn listens(address: SocketAddr) -> bool {

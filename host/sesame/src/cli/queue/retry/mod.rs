@@ -27,25 +27,14 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use super::super::{Aside, EXIT_DONE, EXIT_FAILED, QueueRetry, output};
-use super::{Place, aside, elements, field, open, say, storage};
+use super::{Place, aside, elements, open, say, storage};
 use crate::channel::JOURNAL;
 use crate::config::{self, Config};
+use crate::retry::{Retried, send_again};
 use spool::journal::{DeferredElement, Journal};
-use spool::{ElementPath, Outgoing, Queue};
+use spool::{ElementPath, Queue};
 
 use receiver::Judge;
-
-/// The largest element that is read back, in bytes.
-const LARGEST: u64 = 1 << 30;
-
-/// The result for one element.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Retried {
-    /// It was moved or made due; how.
-    Done(String),
-    /// It stays where it is; why.
-    Kept(String),
-}
 
 pub(super) fn run(config: &Config, arguments: &QueueRetry) -> anyhow::Result<u8> {
     let place = match aside(config, &arguments.channel, arguments.from) {
@@ -64,7 +53,7 @@ pub(super) fn run(config: &Config, arguments: &QueueRetry) -> anyhow::Result<u8>
         }
         0
     } else if let Some(sender) = config.senders.get(&place.channel) {
-        each(&place, &chosen, |element| send_again(sender, &queue, element))
+        each(&place, &chosen, |element| Ok(send_again(sender, &queue, element)?))
     } else if arguments.from == Aside::Deferred {
         let deferred = Deferred::open(config, &place)?;
         each(&place, &chosen, |element| deferred.due_now(config, &place, &queue, element))
@@ -94,30 +83,6 @@ fn each(place: &Place, chosen: &[ElementPath], retry: impl Fn(&ElementPath) -> a
         }
     }
     kept
-}
-
-/// Puts the content of a sender's reject element back into outgoing.
-pub(super) fn send_again(sender: &config::Sender, queue: &Queue, element: &ElementPath) -> anyhow::Result<Retried> {
-    let Some(locked) = queue.lock(element)? else { return Ok(locked_elsewhere()) };
-    let Some(body) = field(queue, element, "body", LARGEST) else {
-        return Ok(Retried::Kept("its content cannot be read".to_owned()));
-    };
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Retried::Kept("its content is blank and would be rejected again".to_owned()));
-    }
-    let size = body.len() as u64;
-    if size > sender.max_payload {
-        let limit = sender.max_payload;
-        return Ok(Retried::Kept(format!("its content of {size} bytes is larger than max-payload, {limit}")));
-    }
-    let outgoing = Outgoing::open(&sender.queue, sender.format)?;
-    let (name, id) = outgoing.add_message(None, &body)?;
-    locked.remove()?;
-    Ok(Retried::Done(format!("is outgoing/{name} now, with id {id}")))
-}
-
-fn locked_elsewhere() -> Retried {
-    Retried::Kept("it is gone or locked by another program".to_owned())
 }
 
 /// The rows of a deferred queue.
