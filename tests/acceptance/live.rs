@@ -55,7 +55,8 @@ fn as_another_user(directory: &Path) -> String {
                   except (BrokenPipeError, ConnectionResetError): print(b'')";
     let mut command = Command::new(require("setpriv"));
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--", "python3", "-c", script]);
-    let output = command.current_dir(directory).output().unwrap();
+    // The first Python of the path may be in a folder of this user.
+    let output = command.env("PATH", "/usr/bin:/bin").current_dir(directory).output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
 }
 
