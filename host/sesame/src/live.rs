@@ -10,12 +10,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use observe::overview::{Broker, Overview};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
@@ -49,6 +49,13 @@ pub enum LiveError {
         /// The status, or the mistake in the answer.
         answer: String,
     },
+}
+
+/// Which process answers. The kernel is not asked: it gives no id of a process in another namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Process {
+    process: u32,
+    started: u64,
 }
 
 /// The sockets of a configuration's channels.
@@ -87,14 +94,16 @@ impl Sockets {
         let mut connected = BTreeMap::new();
         let mut refused = None;
         for path in &self.paths {
-            match open(path) {
+            let answered = open(path).and_then(|stream| read::<Process>(path, stream, "/api/overview"));
+            match answered {
                 // A process listens at the directories of all its channels.
-                Ok((process, stream)) => drop(connected.entry(process).or_insert_with(|| (path.clone(), stream))),
-                Err(error) if is_absent(&error) => {}
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    refused = Some(LiveError::NotPermitted(path.clone(), error));
-                }
-                Err(error) => refused = Some(LiveError::Failed(path.clone(), error)),
+                Ok(process) if connected.contains_key(&process) => {}
+                Ok(process) => match open(path) {
+                    Ok(stream) => drop(connected.insert(process, (path.clone(), stream))),
+                    Err(error) => refused = Some(error),
+                },
+                Err(LiveError::NotRunning) => {}
+                Err(error) => refused = Some(error),
             }
         }
         if connected.is_empty() {
@@ -110,8 +119,16 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::ConnectionRefused)
 }
 
-/// Connects; answers with the id of the process, too.
-fn open(path: &Path) -> io::Result<(i32, UnixStream)> {
+/// Connects.
+fn open(path: &Path) -> Result<UnixStream, LiveError> {
+    open_at(path).map_err(|error| match error.kind() {
+        _ if is_absent(&error) => LiveError::NotRunning,
+        ErrorKind::PermissionDenied => LiveError::NotPermitted(path.to_owned(), error),
+        _ => LiveError::Failed(path.to_owned(), error),
+    })
+}
+
+fn open_at(path: &Path) -> io::Result<UnixStream> {
     let stream = if path.as_os_str().len() > LONGEST_PATH {
         let (directory, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
         let directory = std::fs::File::open(directory)?;
@@ -122,15 +139,15 @@ fn open(path: &Path) -> io::Result<(i32, UnixStream)> {
     };
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let peer = rustix::net::sockopt::socket_peercred(stream.as_fd())?;
-    Ok((peer.pid.as_raw_nonzero().get(), stream))
+    Ok(stream)
 }
 
 /// Asks for what is at a path.
 fn read<T: DeserializeOwned>(socket: &Path, mut stream: UnixStream, path: &str) -> Result<T, LiveError> {
     let failed = |error| LiveError::Failed(socket.to_owned(), error);
     // In HTTP/1.0 an answer has no chunks and ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").map_err(failed)?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();
     stream.take(LARGEST).read_to_end(&mut answer).map_err(failed)?;
     let unexpected = |answer: &str| LiveError::Unexpected { path: socket.to_owned(), answer: answer.to_owned() };
@@ -216,16 +233,19 @@ mod tests {
     #[test]
     fn one_process_is_asked_once_however_many_sockets_it_has() {
         let folder = tempfile::tempdir().unwrap();
-        let paths = [folder.path().join("a"), folder.path().join("b")];
-        paths.iter().for_each(|path| answering(path, "HTTP/1.0 200 OK\r\nx: y\r\n\r\n[1, 2]"));
-        assert_eq!(at(&paths).get::<Vec<u8>>("/api/overview").unwrap(), [[1, 2]]);
+        let paths = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let (seven, eight) = (Process { process: 7, started: 1 }, Process { process: 7, started: 2 });
+        answering(&paths[0], "HTTP/1.0 200 OK\r\nx: y\r\n\r\n{\"process\": 7, \"started\": 1}");
+        answering(&paths[1], "HTTP/1.0 200 OK\r\n\r\n{\"process\": 7, \"started\": 1, \"more\": 0}");
+        answering(&paths[2], "HTTP/1.0 200 OK\r\n\r\n{\"process\": 7, \"started\": 2}");
+        assert_eq!(at(&paths).get::<Process>("/api/overview").unwrap(), [seven, eight]);
     }
 
     #[test]
     fn why_no_process_answers() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let error = |name: &str| at(&[path("none"), path(name)]).get::<Vec<u8>>("/api/overview").unwrap_err();
+        let error = |name: &str| at(&[path("none"), path(name)]).get::<Process>("/api/overview").unwrap_err();
         assert!(matches!(error("none"), LiveError::NotRunning));
         drop(UnixListener::bind(path("left")).unwrap());
         assert!(matches!(error("left"), LiveError::NotRunning));
@@ -243,9 +263,9 @@ mod tests {
         let long = folder.path().join("x".repeat(150));
         std::fs::create_dir(&long).unwrap();
         let short = folder.path().join("short");
-        answering(&short, "HTTP/1.0 200 OK\r\n\r\n[7]");
+        answering(&short, "HTTP/1.0 200 OK\r\n\r\n{\"process\": 7, \"started\": 1}");
         std::fs::rename(short, long.join(SOCKET)).unwrap();
-        assert_eq!(at(&[long.join(SOCKET)]).get::<Vec<u8>>("/api/overview").unwrap(), [[7]]);
+        assert_eq!(at(&[long.join(SOCKET)]).get::<Process>("/api/overview").unwrap()[0].process, 7);
     }
 
     #[test]
