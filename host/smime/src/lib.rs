@@ -6,7 +6,9 @@
 //! |---|---|
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | the strict check of CMS before any C code parses it |
+//! | `der` | the DER of what is sealed |
 //! | `seal`, `open` | the two directions |
+//! | `ready` | contexts of OpenSSL that are used again |
 //! | `sealing` | [`Sealing`], sealing with certificates that are good now |
 //! | `diagnose` | why an envelope was refused, for `sesame explain` only |
 //! | `detached` | signatures of files, for plugins |
@@ -14,7 +16,8 @@
 //! | `overhead` | [`Overhead`], the bytes that sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! OpenSSL is only used for `CMS_*`, through safe bindings and on exact bytes; it never parses MIME. All calls block.
+//! OpenSSL is only used through safe bindings and on exact bytes: for sealing it computes digests, signatures and ciphers,
+//! for opening its `CMS_*` is called. It never parses MIME. All calls block.
 //!
 //! Certificates and trust (`trust`), the network, queues and tokio are out of scope.
 //!
@@ -27,6 +30,7 @@
 //! and the number of elements, [`OpenPolicy`] the size of a message.
 
 mod authorise;
+mod der;
 mod detached;
 mod diagnose;
 #[doc(hidden)]
@@ -35,6 +39,7 @@ mod mime;
 mod open;
 mod overhead;
 mod peer;
+mod ready;
 mod seal;
 mod sealing;
 mod shape;

@@ -6,6 +6,7 @@ mod interop;
 mod multipart;
 mod overhead;
 mod round_trip;
+mod sealed;
 mod signatures;
 
 use std::os::unix::fs::PermissionsExt as _;
