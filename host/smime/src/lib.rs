@@ -5,7 +5,8 @@
 //! | module | contents |
 //! |---|---|
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
-//! | `shape` | the strict check of CMS before any C code parses it |
+//! | `shape` | takes CMS apart, strictly; nothing else reads it |
+//! | `signature`, `decrypt` | the check of a signature and the decryption of an envelope, from what `shape` found |
 //! | `seal`, `open` | the two directions |
 //! | `sealing` | [`Sealing`], sealing with certificates that are good now |
 //! | `diagnose` | why an envelope was refused, for `sesame explain` only |
@@ -14,7 +15,8 @@
 //! | `overhead` | [`Overhead`], the bytes that sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! OpenSSL is only used for `CMS_*`, through safe bindings and on exact bytes; it never parses MIME. All calls block.
+//! Opening uses OpenSSL for certificates, keys, ciphers and digests only, through safe bindings and on exact bytes; it
+//! parses neither MIME nor CMS. All calls block.
 //!
 //! Certificates and trust (`trust`), the network, queues and tokio are out of scope.
 //!
@@ -27,6 +29,7 @@
 //! and the number of elements, [`OpenPolicy`] the size of a message.
 
 mod authorise;
+mod decrypt;
 mod detached;
 mod diagnose;
 #[doc(hidden)]
@@ -38,6 +41,7 @@ mod peer;
 mod seal;
 mod sealing;
 mod shape;
+mod signature;
 #[cfg(test)]
 mod tests;
 
