@@ -21,7 +21,7 @@
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
 //! | `metrics` | a scrape with 1,000 signers and 20 plugins |
-//! | `metrics_cpu` | CPU of metrics that are scraped each second, at 500 messages a second |
+//! | `metrics_cpu` | CPU of metrics that are scraped each second, and of the dashboard, at 500 messages a second |
 //!
 //! | variable | meaning |
 //! |---|---|

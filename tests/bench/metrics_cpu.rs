@@ -1,10 +1,10 @@
-//! What metrics cost while 500 messages arrive each second: CPU of two receivers side by side, one of which shows metrics
-//! and is scraped each second, in OpenMetrics.
+//! What metrics and the dashboard cost while 500 messages arrive each second: CPU of three receivers side by side. One shows
+//! nothing; one is scraped each second, in OpenMetrics; one is scraped and has the dashboard open.
 //!
-//! The broker is the embedded one, in this process; both receivers get the same signed messages of 1 kB at the same
-//! moments, each from a queue of its own, so that whatever else the machine does meets both. Each round has new processes,
+//! The broker is the embedded one, in this process; all receivers get the same signed messages of 1 kB at the same
+//! moments, each from a queue of its own, so that whatever else the machine does meets all. Each round has new processes,
 //! and which of them is started first changes from round to round. The queues that are looked at for the metrics grow, as
-//! where nothing takes the messages.
+//! where nothing takes the messages. For the dashboard this process asks for what the page asks for, as often.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -31,65 +31,67 @@ const MEASURED: Duration = Duration::from_secs(30);
 const WARM: Duration = Duration::from_secs(3);
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What each receiver is for; its queue and its folder are named so.
+const WAYS: [&str; 3] = ["off", "scraped", "dashboard"];
+
 /// Measures and prints.
 pub(crate) fn measure(report: &mut Report) {
     let rounds = setting("SESAME_FIGURES_REPEAT", 3);
     report.note(&format!(
-        "two receivers side by side, 500 signed messages of 1 kB a second each, for {} s; one is scraped each second; \
-         median of {rounds} rounds",
+        "three receivers side by side, 500 signed messages of 1 kB a second each, for {} s: one without metrics, one \
+         scraped each second, one with the dashboard open as well; median of {rounds} rounds",
         MEASURED.as_secs()
     ));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let broker = runtime.block_on(Broker::start(None)).unwrap();
     let message = sign(&pki().host("sender.example.org"), &text(SIZE));
-    let (mut off, mut on, mut more) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..rounds {
-        let (without, with) = round(&broker, &message, number);
-        off.push(without);
-        on.push(with);
-        more.push(with - without);
-    }
-    let (off, more) = (median(off), median(more));
+    let rounds: Vec<_> = (0..rounds).map(|number| round(&broker, &message, number)).collect();
+    let of = |spent: &dyn Fn(&[f64; 3]) -> f64| median(rounds.iter().map(spent).collect());
+    let off = of(&|spent| spent[0]);
     report.figure("CPU with metrics off, of one processor", off, "%");
-    report.figure("CPU with metrics on and scraped", median(on), "%");
-    report.goal("more CPU by metrics, of one processor", more, "%", Goal::AtMost(1.0));
-    report.figure("the same, of the CPU with metrics off", more / off * 100.0, "%");
+    for (at, name) in [(1, "metrics"), (2, "metrics and dashboard")] {
+        let more = of(&|spent| spent[at] - spent[0]);
+        report.figure(&format!("CPU with {name}"), of(&|spent| spent[at]), "%");
+        report.goal(&format!("more CPU by {name}, of one processor"), more, "%", Goal::AtMost(1.0));
+        report.figure("the same, of the CPU with metrics off", more / off * 100.0, "%");
+    }
 }
 
-/// Per cent of a processor that a receiver takes without metrics, and with them.
-fn round(broker: &Broker, message: &[u8], number: u32) -> (f64, f64) {
+/// Per cent of a processor that each receiver takes.
+fn round(broker: &Broker, message: &[u8], number: u32) -> [f64; 3] {
     let folder = Folder::new("figures-metrics-cpu");
-    let port = ports::free();
-    let queue = |name: &str| format!("/queue/figures.{name}.{number}");
-    let queues = [queue("off"), queue("on")];
-    let listen = format!("[observe]\nlisten = \"127.0.0.1:{port}\"\n");
-    let sites =
-        [site(&folder.join("off"), broker, &queues[0], ""), site(&folder.join("on"), broker, &queues[1], &listen)];
-    let (off, on) = if number.is_multiple_of(2) {
-        let off = sites[0].start(&["run"]);
-        (off, sites[1].start(&["run"]))
-    } else {
-        let on = sites[1].start(&["run"]);
-        (sites[0].start(&["run"]), on)
-    };
+    let ports = [ports::free(), ports::free()];
+    let queues = WAYS.map(|way| format!("/queue/figures.{way}.{number}"));
+    let listen = |port| format!("[observe]\nlisten = \"127.0.0.1:{port}\"\n");
+    let settings = [String::new(), listen(ports[0]), listen(ports[1])];
+    let sites = [0, 1, 2].map(|at| site(&folder.join(WAYS[at]), broker, &queues[at], &settings[at]));
+    let mut running = [0, 1, 2].map(|_| None);
+    for turn in 0..sites.len() {
+        let at = (turn + number as usize) % sites.len();
+        running[at] = Some(sites[at].start(&["run"]));
+    }
+    let running = running.map(Option::unwrap);
     let over = AtomicBool::new(false);
-    let (spent, scrapes) = std::thread::scope(|scope| {
-        let scraping = scope.spawn(|| scrape_each_second(port, &over));
+    let (spent, looks) = std::thread::scope(|scope| {
+        let looking = [
+            scope.spawn(|| each_second(&over, |_| scrape(ports[0]))),
+            scope.spawn(|| each_second(&over, |_| scrape(ports[1]))),
+            scope.spawn(|| each_second(&over, |second| dashboard(ports[1], second))),
+        ];
         let mut load = Load { broker, message, queues: &queues, given: 0, next: Instant::now() };
         load.give(WARM);
-        let (before, began) = ([cpu(&off), cpu(&on)], Instant::now());
+        let (before, began) = (running.each_ref().map(cpu), Instant::now());
         load.give(MEASURED);
-        let (after, took) = ([cpu(&off), cpu(&on)], began.elapsed().as_secs_f64());
+        let (after, took) = (running.each_ref().map(cpu), began.elapsed().as_secs_f64());
         over.store(true, Ordering::Relaxed);
-        let share = |at: usize| (after[at] - before[at]) / took * 100.0;
-        ((share(0), share(1)), scraping.join().unwrap())
+        let spent = [0, 1, 2].map(|at| (after[at] - before[at]) / took * 100.0);
+        (spent, looking.map(|thread| thread.join().unwrap()))
     });
-    assert!(scrapes >= MEASURED.as_secs(), "{scrapes} scrapes");
+    assert!(looks.iter().all(|looks| *looks >= MEASURED.as_secs()), "answered each second: {looks:?}");
     for queue in &queues {
         until("everything to be taken", LIMIT, || broker.depth(queue) == 0 && broker.in_flight(queue) == 0);
     }
-    off.stop();
-    on.stop();
+    running.into_iter().for_each(Running::stop);
     spent
 }
 
@@ -116,7 +118,7 @@ fn site(folder: &Path, broker: &Broker, queue: &str, more: &str) -> Installation
 struct Load<'a> {
     broker: &'a Broker,
     message: &'a [u8],
-    queues: &'a [String; 2],
+    queues: &'a [String; 3],
     given: u64,
     next: Instant,
 }
@@ -136,22 +138,33 @@ impl Load<'_> {
     }
 }
 
-/// How many scrapes there were; the first ones are repeated until the receiver listens.
-fn scrape_each_second(port: u16, over: &AtomicBool) -> u64 {
-    let (mut scrapes, mut next) = (0, Instant::now());
+/// How often `look` was answered; the first looks are repeated until the receiver listens.
+fn each_second(over: &AtomicBool, look: impl Fn(u64) -> bool) -> u64 {
+    let (mut answered, mut seconds, mut next) = (0, 0, Instant::now());
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         next += Duration::from_secs(1);
-        scrapes +=
-            u64::from(scrape(port).is_some_and(|page| page.contains("sesame_build_info") && page.contains("# EOF")));
+        answered += u64::from(look(seconds));
+        seconds += 1;
     }
-    scrapes
+    answered
 }
 
-fn scrape(port: u16) -> Option<String> {
+fn scrape(port: u16) -> bool {
+    let page = get(port, "/metrics", "application/openmetrics-text;version=1.0.0");
+    page.is_some_and(|page| page.contains("sesame_build_info") && page.contains("# EOF"))
+}
+
+/// What a dashboard asks for in this second: all else with each tenth overview.
+fn dashboard(port: u16, second: u64) -> bool {
+    let more: &[&str] = if second.is_multiple_of(10) { &["/api/control", "/api/recent"] } else { &[] };
+    let answered = |path: &str| get(port, path, "*/*").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"));
+    answered("/api/overview") && more.iter().all(|path| answered(path))
+}
+
+fn get(port: u16, path: &str, accept: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    let accept = "application/openmetrics-text;version=1.0.0";
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n").ok()?;
     let mut page = String::new();
     stream.read_to_string(&mut page).ok()?;
     Some(page)

@@ -28,7 +28,7 @@ pub enum NoAddress {
 }
 
 /// The longest path that the kernel takes for a socket, in bytes.
-const LONGEST_PATH: usize = 107;
+pub(crate) const LONGEST_PATH: usize = 107;
 
 impl Address {
     /// Reads `127.0.0.1:9464`, `[::1]:9464` or `unix:/run/sesame/observe.sock`.

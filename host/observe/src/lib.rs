@@ -1,6 +1,6 @@
 //! A local HTTP listener that shows metrics, health and a dashboard, and the instruments that count.
 //!
-//! Start at [`Listener::bind`] and [`serve`]; [`occupant`] says who is at an address. What is shown comes from a [`Source`]:
+//! Start at [`Listener::bind`] and [`serve`]; [`occupant`] says who is at an address, and [`connect`] connects to a socket. What is shown comes from a [`Source`]:
 //! a [`Page`] of metrics, each value of a [`Family`], an [`overview::Overview`], and whether the program is in service.
 //! [`Counter`], [`Level`] and [`Histogram`] count while messages pass, and [`Events`] says what became of each.
 //!
@@ -58,6 +58,6 @@ pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use listening::ListeningProcess;
 pub use page::{Family, Format, Kind, Page, Unit, Value};
 pub use probe::{Occupant, occupant};
-pub use socket::{BindError, Listener};
+pub use socket::{BindError, Listener, connect};
 pub use source::{Action, Control, Rejected, Source};
 pub use token::{Token, TokenError};

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::Address;
+use crate::address::LONGEST_PATH;
 use crate::listening::{ListeningProcess, holder};
 
 /// Connections that wait to be accepted.
@@ -17,8 +18,6 @@ const BACKLOG: i32 = 128;
 const MODE: u32 = 0o660;
 /// Who may connect to a private socket: its owner.
 const PRIVATE: u32 = 0o600;
-/// The longest path that the kernel takes for a socket, in bytes.
-const LONGEST: usize = 107;
 
 /// Why nothing can listen at an address.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +156,7 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
 
 /// A path to the same file that the kernel takes for a socket, good while the descriptor is open.
 fn reachable(path: &Path) -> io::Result<(Option<std::fs::File>, PathBuf)> {
-    if path.as_os_str().len() <= LONGEST {
+    if path.as_os_str().len() <= LONGEST_PATH {
         return Ok((None, path.to_owned()));
     }
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
@@ -166,6 +165,15 @@ fn reachable(path: &Path) -> io::Result<(Option<std::fs::File>, PathBuf)> {
     let directory = std::fs::File::open(directory)?;
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
     Ok((Some(directory), short))
+}
+
+/// Connects to the socket at a path, however long it is.
+///
+/// # Errors
+/// As of [`UnixStream::connect`], and where the directory of a long path cannot be opened.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    let (_directory, reachable) = reachable(path)?;
+    UnixStream::connect(reachable)
 }
 
 fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
@@ -228,8 +236,7 @@ mod tests {
             let listener = Listener::private(directory, "sesame.sock").unwrap();
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE);
             drop(left);
-            let (_open, reachable) = reachable(&path).unwrap();
-            UnixStream::connect(reachable).expect("that of the later one is there");
+            connect(&path).expect("that of the later one is there");
             drop(listener);
             assert!(!path.exists());
         }

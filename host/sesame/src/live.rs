@@ -17,17 +17,15 @@ use std::time::Duration;
 use observe::overview::{Broker, Overview};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::config::Config;
+use crate::service::SOCKET;
 
-/// The name of the socket in a state directory or spool.
-pub const SOCKET: &str = "sesame.sock";
 /// The longest wait for an answer, or for more of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer.
 const LARGEST: u64 = 64 << 20;
-/// The longest path that the kernel takes for a socket, in bytes.
-const LONGEST_PATH: usize = 107;
 
 /// Why no process answers.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +76,14 @@ impl Sockets {
         Self { paths }
     }
 
+    /// The overview of each process that listens; at least one.
+    ///
+    /// # Errors
+    /// [`LiveError`].
+    pub fn overviews(&self) -> Result<Vec<Overview>, LiveError> {
+        self.processes()?.into_iter().map(|(socket, overview)| said(&socket, overview)).collect()
+    }
+
     /// Asks each process that listens for what is at this path; at least one answer.
     ///
     /// # Errors
@@ -91,25 +97,27 @@ impl Sockets {
     /// # Errors
     /// [`LiveError`].
     pub fn connect(&self) -> Result<Vec<(PathBuf, UnixStream)>, LiveError> {
-        let mut connected = BTreeMap::new();
+        let processes = self.processes()?.into_iter();
+        processes.map(|(socket, _)| open(&socket).map(|stream| (socket, stream))).collect()
+    }
+
+    /// One socket of each process that listens, and its overview; at least one.
+    fn processes(&self) -> Result<Vec<(PathBuf, Value)>, LiveError> {
+        let mut processes = BTreeMap::new();
         let mut refused = None;
         for path in &self.paths {
-            let answered = open(path).and_then(|stream| read::<Process>(path, stream, "/api/overview"));
-            match answered {
+            let asked = open(path).and_then(|stream| read::<Value>(path, stream, "/api/overview"));
+            match asked.and_then(|overview| Ok((said::<Process>(path, overview.clone())?, overview))) {
                 // A process listens at the directories of all its channels.
-                Ok(process) if connected.contains_key(&process) => {}
-                Ok(process) => match open(path) {
-                    Ok(stream) => drop(connected.insert(process, (path.clone(), stream))),
-                    Err(error) => refused = Some(error),
-                },
+                Ok((process, overview)) => drop(processes.entry(process).or_insert_with(|| (path.clone(), overview))),
                 Err(LiveError::NotRunning) => {}
                 Err(error) => refused = Some(error),
             }
         }
-        if connected.is_empty() {
+        if processes.is_empty() {
             Err(refused.unwrap_or(LiveError::NotRunning))
         } else {
-            Ok(connected.into_values().collect())
+            Ok(processes.into_values().collect())
         }
     }
 }
@@ -121,25 +129,16 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Connects.
 fn open(path: &Path) -> Result<UnixStream, LiveError> {
-    open_at(path).map_err(|error| match error.kind() {
+    let connected = observe::connect(path).and_then(|stream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    });
+    connected.map_err(|error| match error.kind() {
         _ if is_absent(&error) => LiveError::NotRunning,
         ErrorKind::PermissionDenied => LiveError::NotPermitted(path.to_owned(), error),
         _ => LiveError::Failed(path.to_owned(), error),
     })
-}
-
-fn open_at(path: &Path) -> io::Result<UnixStream> {
-    let stream = if path.as_os_str().len() > LONGEST_PATH {
-        let (directory, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
-        let directory = std::fs::File::open(directory)?;
-        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&directory);
-        UnixStream::connect(Path::new("/proc/self/fd").join(descriptor.to_string()).join(name))?
-    } else {
-        UnixStream::connect(path)?
-    };
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
 }
 
 /// Asks for what is at a path.
@@ -158,6 +157,12 @@ fn read<T: DeserializeOwned>(socket: &Path, mut stream: UnixStream, path: &str) 
         return Err(unexpected(&String::from_utf8_lossy(status)));
     }
     serde_json::from_slice(body).map_err(|error| unexpected(&error.to_string()))
+}
+
+/// An answer that was read, as what it is to be.
+fn said<T: DeserializeOwned>(socket: &Path, answer: Value) -> Result<T, LiveError> {
+    serde_json::from_value(answer)
+        .map_err(|error| LiveError::Unexpected { path: socket.to_owned(), answer: error.to_string() })
 }
 
 /// What several processes say, as one.

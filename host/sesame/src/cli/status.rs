@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Status, context: &Context) -> anyhow::Result<u8> {
 
 /// What all processes of this configuration say now.
 pub(super) fn overview(config: &Config) -> Result<Overview, LiveError> {
-    Ok(merged(Sockets::of(config, &[]).get("/api/overview")?))
+    Ok(merged(Sockets::of(config, &[]).overviews()?))
 }
 
 /// Says why no Sesame answers.

@@ -170,39 +170,38 @@ impl Receiver {
             self.faults.needs(intake.room_for_all());
         }
         match ended {
-            Ended::Closed => {
-                let reason = link.session.closed().await;
-                self.link.lost(&reason);
-                let too_long = reason.is_too_long();
-                if too_long {
-                    tracing::error!(
-                        channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&reason),
-                        "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that \
-                         message there",
-                    );
-                }
-                if reason.is_lasting() {
-                    let error = message::cause::chain(&reason);
-                    if !self.unable().is_due(&error) {
-                        return if too_long { Ended::TooLong } else { Ended::Closed };
-                    }
-                    tracing::error!(
-                        channel = %self.channel, broker = %link.broker, destination = %self.settings.destination, error,
-                        "cannot receive; it is tried again and again, and nothing is lost meanwhile",
-                    );
-                } else {
-                    tracing::warn!(
-                        channel = %self.channel, broker = %link.broker, error = %message::cause::chain(&reason),
-                        "connection to the broker lost",
-                    );
-                }
-                if too_long { Ended::TooLong } else { Ended::Closed }
-            }
+            Ended::Closed => self.lost(link).await,
             ended => {
                 link.session.disconnect(DISCONNECT_GRACE).await;
                 ended
             }
         }
+    }
+
+    /// Says why a session ended that nobody here ended.
+    async fn lost(&self, link: &Connected) -> Ended {
+        let reason = link.session.closed().await;
+        self.link.lost(&reason);
+        let error = message::cause::chain(&reason);
+        let ended = if reason.is_too_long() {
+            tracing::error!(
+                channel = %self.channel, broker = %link.broker, error,
+                "a message does not fit and holds up the channel: raise max-frame of the broker, or remove that message \
+                 there",
+            );
+            Ended::TooLong
+        } else {
+            Ended::Closed
+        };
+        if !reason.is_lasting() {
+            tracing::warn!(channel = %self.channel, broker = %link.broker, error, "connection to the broker lost");
+        } else if self.unable().is_due(&error) {
+            tracing::error!(
+                channel = %self.channel, broker = %link.broker, destination = %self.settings.destination, error,
+                "cannot receive; it is tried again and again, and nothing is lost meanwhile",
+            );
+        }
+        ended
     }
 
     fn unable(&self) -> Condition {
