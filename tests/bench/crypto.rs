@@ -31,11 +31,11 @@ const ROUNDS: usize = 15;
 const ROUND_SECONDS: f64 = 0.03;
 
 /// A sender, a receiver and what they believe.
-struct Party {
-    signer: Arc<Credential>,
-    receiver: Arc<Credential>,
-    recipient: Arc<RecipientCertificate>,
-    trust: Trust,
+pub(crate) struct Party {
+    pub(crate) signer: Arc<Credential>,
+    pub(crate) receiver: Arc<Credential>,
+    pub(crate) recipient: Arc<RecipientCertificate>,
+    pub(crate) trust: Trust,
 }
 
 /// One kind of message.
@@ -117,7 +117,7 @@ fn run(report: &mut Report, case: &Case<'_>) {
     }
 }
 
-fn party(folder: &Path, anchors: &Path, authority: &Authority, key: KeyKind) -> Party {
+pub(crate) fn party(folder: &Path, anchors: &Path, authority: &Authority, key: KeyKind) -> Party {
     let issue = |name: &str| -> (PathBuf, PathBuf) {
         let subject = format!("/C=UK/O=Sesame/CN={name}.example.org");
         let mut request = Request { key, ..Request::host(&subject) };

@@ -8,6 +8,7 @@
 //! | file | part |
 //! |---|---|
 //! | `crypto` | seal and open beside the bare private-key operation |
+//! | `decryption` | whether the time of a failed decryption tells why it failed (`decryption_time`) |
 //! | `commits` | the commit engine on a journaled file system |
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
@@ -28,6 +29,7 @@
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is reported (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
+//! | `SESAME_FIGURES_TRIES` | failed decryptions of each kind (10000) |
 //! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
 //! | `SESAME_FIGURES_RETAINED` | messages retained in the journal (1000000) |
 //! | `SESAME_FIGURES_CUTS` | power cuts (20) |
@@ -61,6 +63,7 @@ mod backlog;
 mod clock;
 mod commits;
 mod crypto;
+mod decryption;
 mod demo;
 mod end_to_end;
 mod faults;
@@ -81,8 +84,9 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     ("crypto", crypto::measure),
+    ("decryption_time", decryption::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
     ("pipeline", pipeline::measure),

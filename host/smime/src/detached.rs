@@ -45,7 +45,7 @@ pub fn verify_detached(
         return Err(ShapeError::Structure { what: "the signature contains its content" }.into());
     }
     let (signer, others) = open::certificates(&message, trust, role)?;
-    open::verify(&der, &signer, Some(content))?;
+    open::verify(&message, &signer, content)?;
     if matches!(message.digest, Digest::Md5 | Digest::Sha1) {
         return Err(OpenError::WeakDigest { digest: message.digest });
     }

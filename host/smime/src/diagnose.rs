@@ -21,9 +21,9 @@ use trust::{Credential, TrustStore};
 pub fn diagnose(raw: &[u8], credentials: &[Arc<Credential>], trust: &TrustStore) -> Option<String> {
     let Ok(Outer::Cms(message)) = open::parse_outer(raw) else { return None };
     let Ok(Cms::Enveloped(envelope)) = shape::inspect(&message) else { return None };
-    let plain = match open::decrypt(&message, &envelope, credentials) {
-        Ok(plain) => plain,
-        Err(OpenError::Crypto) => {
+    let plain = match open::decrypt(&envelope, credentials) {
+        Ok((plain, _)) if plain.is_intact() => plain,
+        Ok(_) | Err(OpenError::Crypto) => {
             return Some(
                 "the envelope is addressed to us but does not decrypt: it was changed in transit, or encrypted for \
                  another key than that of our certificate"
@@ -32,8 +32,8 @@ pub fn diagnose(raw: &[u8], credentials: &[Arc<Credential>], trust: &TrustStore)
         }
         Err(_) => return None,
     };
-    let error = open::verify_inside(&plain, trust).err()?;
-    Some(if begins_as_text(&plain) {
+    let error = open::verify_inside(plain.content(), trust).err()?;
+    Some(if begins_as_text(plain.content()) {
         format!("the envelope decrypts, but its content is refused: {}", chain(&error))
     } else {
         "the envelope decrypts to bytes that are not a message: it was changed in transit, or encrypted for another \

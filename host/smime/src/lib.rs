@@ -5,8 +5,9 @@
 //! | module | contents |
 //! |---|---|
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
-//! | `shape` | the strict check of CMS before any C code parses it |
 //! | `der` | the DER of what is sealed |
+//! | `shape` | takes CMS apart, strictly; nothing else reads it |
+//! | `signature`, `decrypt` | the check of a signature and the decryption of an envelope, from what `shape` found |
 //! | `seal`, `open` | the two directions |
 //! | `ready` | contexts of OpenSSL that are used again |
 //! | `sealing` | [`Sealing`], sealing with certificates that are good now |
@@ -16,8 +17,8 @@
 //! | `overhead` | [`Overhead`], the bytes that sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! OpenSSL is only used through safe bindings and on exact bytes: for sealing it computes digests, signatures and ciphers,
-//! for opening its `CMS_*` is called. It never parses MIME. All calls block.
+//! OpenSSL is used for certificates, keys, ciphers and digests only, through safe bindings and on exact bytes; it reads and
+//! writes neither MIME nor CMS. All calls block.
 //!
 //! Certificates and trust (`trust`), the network, queues and tokio are out of scope.
 //!
@@ -30,6 +31,7 @@
 //! and the number of elements, [`OpenPolicy`] the size of a message.
 
 mod authorise;
+mod decrypt;
 mod der;
 mod detached;
 mod diagnose;
@@ -43,6 +45,7 @@ mod ready;
 mod seal;
 mod sealing;
 mod shape;
+mod signature;
 #[cfg(test)]
 mod tests;
 

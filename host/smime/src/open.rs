@@ -7,14 +7,16 @@
 //!
 //! # Signer
 //! The signer is the certificate in the message that the SignerInfo identifies, by issuer and serial number or by key
-//! identifier, with exactly equal octets. If two different certificates match, the message is refused. `CMS_verify`
-//! gets only that certificate, so that the signature must be made with its key, and its path is validated. Nothing else
-//! in the message identifies the signer.
+//! identifier, with exactly equal octets. If two different certificates match, the message is refused. The signature
+//! must be made with that certificate's key, and its path is validated. Nothing else in the message identifies the
+//! signer.
 //!
 //! # Errors inside an envelope
 //! AES-CBC is malleable. Every failure between the decryption of such an envelope and the verification of the signature
-//! in it results in the same error, [`OpenError::Crypto`]. AES-GCM detects a changed ciphertext, so its errors are
-//! specific. [`diagnose`](super::diagnose()) shows the cause to the operator only.
+//! in it results in the same error, [`OpenError::Crypto`]. A wrong padding costs what a wrong content costs: the
+//! content is read and its signature checked in either case (`decrypt` has the reasons), and what fails before a
+//! signature was checked makes up for that check. AES-GCM detects a changed ciphertext, so its errors are specific.
+//! [`diagnose`](super::diagnose()) shows the cause to the operator only.
 //!
 //! # Recipient
 //! A recipient is matched by issuer and serial number of our certificate or by its subject key identifier extension,
@@ -25,14 +27,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::pkey::{Id, PKeyRef, Public};
-use openssl::stack::Stack;
 use openssl::x509::X509;
 
-use super::mime::{self, Entity, MimeError, Part, SignedParts, encoding};
+use super::decrypt::{self, Decrypted};
+use super::mime::{self, Entity, MimeError, Part, Signed, SignedParts, encoding};
 use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, Enveloped, KeyKind, ShapeError, SignedMessage, SignerId};
+use super::signature;
 use message::acknowledgement::Sequence;
 use message::duration;
 use message::{Code, MessageId, hex};
@@ -291,21 +293,49 @@ pub fn open(
     let (verified, encrypted) = match parse_outer(raw)? {
         Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
         Outer::Cms(message) => match shape::inspect(&message)? {
-            Cms::Signed(signed) => (verify_opaque(&message, &signed, trust)?, false),
+            Cms::Signed(signed) => (verify_opaque(signed, trust)?.into_owned(), false),
             Cms::Enveloped(envelope) => {
-                plain = decrypt(&message, &envelope, credentials)?;
-                let authenticated = envelope.cipher == ContentCipher::Aes256Gcm;
-                let inside = verify_inside(&plain, trust);
-                (inside.map_err(|error| if authenticated { error } else { OpenError::Crypto })?, true)
+                let (decrypted, ours) = decrypt(&envelope, credentials)?;
+                plain = decrypted;
+                let inside = verify_inside(plain.content(), trust);
+                let verified = match envelope.cipher {
+                    ContentCipher::Aes256Gcm => inside?,
+                    ContentCipher::AesCbc(_) => unauthenticated(inside, &plain, ours)?,
+                };
+                (verified, true)
             }
         },
     };
     check_policy(verified, encrypted, trust, policy, at)
 }
 
+/// What is in an envelope whose cipher is not authenticated: it must be verified, and the padding must be right. Any
+/// failure is the same error at about the same cost.
+fn unauthenticated<'a>(
+    inside: Result<Verified<'a>, OpenError>,
+    plain: &Decrypted,
+    ours: &Credential,
+) -> Result<Verified<'a>, OpenError> {
+    match inside {
+        Ok(verified) if plain.is_intact() => return Ok(verified),
+        Ok(_) | Err(OpenError::Signature) => {}
+        Err(_) => imitate_verification(plain.content(), ours),
+    }
+    Err(OpenError::Crypto)
+}
+
+/// Does what the verification of a signature over `content` costs.
+fn imitate_verification(content: &[u8], ours: &Credential) {
+    let digest = signature::digest_of_canonical(Digest::Sha256, content).unwrap_or_default();
+    let Ok(key) = ours.certificate().public_key() else { return };
+    let kind = if key.id() == Id::EC { KeyKind::Ec } else { KeyKind::Rsa };
+    let wrong = vec![1; key.size()];
+    std::hint::black_box(signature::check(&key, kind, Digest::Sha256, &digest, &wrong).ok());
+}
+
 /// The largest message for a payload. Quoted-printable triples the content, and the base64 of an envelope adds a third
 /// and line ends.
-fn wire_limit(max_payload: usize) -> usize {
+pub(super) fn wire_limit(max_payload: usize) -> usize {
     max_payload.saturating_mul(9).div_ceil(2).saturating_add(WIRE_ALLOWANCE)
 }
 
@@ -326,26 +356,25 @@ pub(super) fn parse_outer(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
     }
 }
 
-pub(super) fn decrypt(
-    message: &[u8],
+/// Decrypts the envelope with the first of our credentials that it names.
+pub(super) fn decrypt<'a>(
     envelope: &Enveloped<'_>,
-    credentials: &[Arc<Credential>],
-) -> Result<Vec<u8>, OpenError> {
+    credentials: &'a [Arc<Credential>],
+) -> Result<(Decrypted, &'a Credential), OpenError> {
     for credential in credentials {
         let certificate = credential.certificate();
         let der = certificate.to_der().map_err(|_| OpenError::Crypto)?;
         let Ok(by_serial) = shape::certificate_id(&der) else { continue };
         let by_key = certificate.subject_key_id().map(|id| SignerId::KeyId(id.as_slice()));
-        let is_ours = |recipient: &&SignerId<'_>| **recipient == by_serial || Some(**recipient) == by_key;
-        match envelope.recipients.iter().filter(is_ours).count() {
-            0 => {}
-            1 => {
-                let envelope = CmsContentInfo::from_der(message).map_err(|_| OpenError::Crypto)?;
-                return envelope.decrypt(credential.key(), &certificate.to_owned()).map_err(|_| OpenError::Crypto);
-            }
-            // By serial number and by key identifier. OpenSSL would try only the first, as for duplicates.
-            count => return Err(ShapeError::Recipients { count }.into()),
+        let mut ours = envelope.recipients.iter().filter(|to| to.id == by_serial || Some(to.id) == by_key);
+        let Some(recipient) = ours.next() else { continue };
+        let others = ours.count();
+        if others > 0 {
+            // By serial number and by key identifier: the same as twice by one of them.
+            return Err(ShapeError::Recipients { count: others + 1 }.into());
         }
+        let decrypted = decrypt::content(envelope, recipient, credential.key());
+        return Ok((decrypted.ok_or(OpenError::Crypto)?, credential));
     }
     Err(not_for_us(envelope, credentials))
 }
@@ -369,28 +398,33 @@ fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> Open
         }
     };
     OpenError::NotForUs {
-        recipients: envelope.recipients.iter().map(recipient).collect::<Vec<_>>().join(", "),
+        recipients: envelope.recipients.iter().map(|to| recipient(&to.id)).collect::<Vec<_>>().join(", "),
         ours: credentials.iter().map(ours).collect::<Vec<_>>().join(", "),
     }
 }
 
 /// A verified signature: the signed bytes and the signer.
 pub(super) struct Verified<'a> {
-    signed: Vec<u8>,
-    /// The same with LF line ends, if received that way.
-    with_lf: Option<&'a [u8]>,
-    signer: X509,
+    pub(super) signed: Signed<'a>,
+    pub(super) signer: X509,
     /// The other certificates of the message.
-    others: Vec<X509>,
-    digest: Digest,
-    signing_time: Option<SystemTime>,
+    pub(super) others: Vec<X509>,
+    pub(super) digest: Digest,
+    pub(super) signing_time: Option<SystemTime>,
+}
+
+impl Verified<'_> {
+    fn into_owned(self) -> Verified<'static> {
+        let Self { signed, signer, others, digest, signing_time } = self;
+        Verified { signed: signed.into_owned(), signer, others, digest, signing_time }
+    }
 }
 
 pub(super) fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
     match parse_outer(plain)? {
         Outer::Detached(parts) => verify_detached(&parts, trust),
         Outer::Cms(message) => match shape::inspect(&message)? {
-            Cms::Signed(signed) => verify_opaque(&message, &signed, trust),
+            Cms::Signed(signed) => verify_opaque(signed, trust).map(Verified::into_owned),
             Cms::Enveloped(_) => Err(ShapeError::Structure { what: "an envelope inside an envelope" }.into()),
         },
     }
@@ -405,42 +439,47 @@ fn verify_detached<'a>(parts: &SignedParts<'a>, trust: &TrustStore) -> Result<Ve
         tracing::debug!(announced, used = message.digest.name(), "announced digest differs from the one used");
     }
     let (signer, others) = certificates(&message, trust, Role::MessageSigner)?;
-    let canonical = encoding::to_crlf(parts.content);
+    let received = parts.content;
     let signed = match &message.content {
-        None => detached(&parts.signature, &signer, canonical, parts.content)?,
+        None => detached(&message, &signer, received)?,
         // The signature also contains the content, as with some Python senders.
-        Some(own) if *own == canonical => verify(&parts.signature, &signer, None)?,
+        Some(own) if **own == encoding::to_crlf(received) => {
+            verify(&message, &signer, own)?;
+            Signed::canonical(received)
+        }
         Some(_) => {
             return Err(ShapeError::Structure { what: "the signature repeats the content, but not exactly" }.into());
         }
     };
-    let with_lf = (!parts.content.contains(&b'\r')).then_some(parts.content);
-    Ok(Verified { signed, with_lf, signer, others, digest: message.digest, signing_time: message.signing_time })
+    Ok(Verified { signed, signer, others, digest: message.digest, signing_time: message.signing_time })
 }
 
 /// Verifies a detached signature over the canonical form; failing that, over the content as received, as `openssl smime
 /// -sign -binary` signs it; failing that, over the content with LF line ends, which Python's cryptography 50.0.2 signs
 /// with `Binary` before it sends CRLF. Returns exactly the bytes that were signed.
-fn detached(signature: &[u8], signer: &X509, canonical: Vec<u8>, received: &[u8]) -> Result<Vec<u8>, OpenError> {
-    let verified = |content: &[u8]| verify(signature, signer, Some(content));
-    match verified(&canonical) {
-        Ok(_) => Ok(canonical),
-        Err(_) if canonical != received && verified(received).is_ok() => Ok(received.to_vec()),
-        Err(error) => match encoding::to_lf(received) {
-            with_lf if with_lf == received => Err(error),
-            with_lf => verified(&with_lf).map(|_| with_lf),
-        },
-    }
+fn detached<'a>(message: &SignedMessage<'_>, signer: &X509, received: &'a [u8]) -> Result<Signed<'a>, OpenError> {
+    // Both are done whatever the other says, so that they cost the same in an envelope.
+    let by_signer = verifies(message, signer);
+    let is_signed = |digest: Result<Vec<u8>, _>| digest.is_ok_and(|digest| digest == message.message_digest);
+    let signed = if is_signed(signature::digest_of_canonical(message.digest, received)) {
+        Some(Signed::canonical(received))
+    } else if is_signed(signature::digest_of(message.digest, received)) {
+        Some(Signed::exact(received.into()))
+    } else {
+        let with_lf = encoding::to_lf(received);
+        is_signed(signature::digest_of(message.digest, &with_lf)).then(|| Signed::exact(with_lf.into()))
+    };
+    signed.filter(|_| by_signer).ok_or(OpenError::Signature)
 }
 
-fn verify_opaque(der: &[u8], message: &SignedMessage<'_>, trust: &TrustStore) -> Result<Verified<'static>, OpenError> {
-    if message.content.is_none() {
+fn verify_opaque<'a>(mut message: SignedMessage<'a>, trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
+    let Some(content) = message.content.take() else {
         return Err(ShapeError::Structure { what: "a signature without its content" }.into());
-    }
-    let (signer, others) = certificates(message, trust, Role::MessageSigner)?;
-    let signed = verify(der, &signer, None)?;
-    let SignedMessage { digest, signing_time, .. } = *message;
-    Ok(Verified { signed, with_lf: None, signer, others, digest, signing_time })
+    };
+    let (signer, others) = certificates(&message, trust, Role::MessageSigner)?;
+    verify(&message, &signer, &content)?;
+    let SignedMessage { digest, signing_time, .. } = message;
+    Ok(Verified { signed: Signed::exact(content), signer, others, digest, signing_time })
 }
 
 /// The certificate that the SignerInfo identifies, and the others.
@@ -502,29 +541,27 @@ pub(super) fn check_key(key: &PKeyRef<Public>, kind: KeyKind) -> Result<(), Open
     Ok(())
 }
 
-/// Verifies the signature with this certificate only. Returns the content of an opaque message.
-pub(super) fn verify(message: &[u8], signer: &X509, detached: Option<&[u8]>) -> Result<Vec<u8>, OpenError> {
-    // `trust` validates the path of this certificate afterwards.
-    let flags = CMSOptions::NOINTERN | CMSOptions::NO_SIGNER_CERT_VERIFY | CMSOptions::BINARY;
-    let mut content = Vec::new();
-    let output = if detached.is_none() { Some(&mut content) } else { None };
-    let verified = Stack::new().and_then(|mut alone| {
-        alone.push(signer.clone())?;
-        CmsContentInfo::from_der(message)?.verify(Some(&alone), None, detached, output, flags)
-    });
-    verified.map_err(|_| OpenError::Signature)?;
-    Ok(content)
+/// Verifies the signature over `content` with this certificate only. `trust` validates its path afterwards.
+pub(super) fn verify(message: &SignedMessage<'_>, signer: &X509, content: &[u8]) -> Result<(), OpenError> {
+    let by_signer = verifies(message, signer);
+    let digest = signature::digest_of(message.digest, content).map_err(|_| OpenError::Signature)?;
+    if by_signer && digest == message.message_digest { Ok(()) } else { Err(OpenError::Signature) }
+}
+
+/// Whether the certificate's key made the signature over the signed attributes.
+fn verifies(message: &SignedMessage<'_>, signer: &X509) -> bool {
+    signer.public_key().and_then(|key| signature::verifies(message, &key)).unwrap_or(false)
 }
 
 /// Checks a message with a valid signature against the policy and the trust store.
-fn check_policy(
+pub(super) fn check_policy(
     verified: Verified<'_>,
     encrypted: bool,
     trust: &TrustStore,
     policy: &OpenPolicy,
     at: SystemTime,
 ) -> Result<Opened, OpenError> {
-    let Verified { signed, with_lf, signer, others, digest, signing_time } = verified;
+    let Verified { signed, signer, others, digest, signing_time } = verified;
     if policy.encryption_required && !encrypted {
         return Err(OpenError::NotEncrypted);
     }
@@ -533,7 +570,7 @@ fn check_policy(
     }
     let path = trust.check_path(&signer, &others, Role::MessageSigner, at).map_err(OpenError::Path)?;
     check_time(signing_time, policy.max_age, at)?;
-    let part = Part::read(&signed, with_lf)?;
+    let part = Part::read(&signed)?;
     if part.nested {
         return Err(ShapeError::Structure { what: "a signed or encrypted message inside the signed one" }.into());
     }

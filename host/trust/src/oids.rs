@@ -15,6 +15,12 @@ pub const AUTH_ENVELOPED_DATA: &[u8] = oid!("1.2.840.113549.1.9.16.1.23");
 pub const CONTENT_TYPE: &[u8] = oid!("1.2.840.113549.1.9.3");
 pub const MESSAGE_DIGEST: &[u8] = oid!("1.2.840.113549.1.9.4");
 pub const SIGNING_TIME: &[u8] = oid!("1.2.840.113549.1.9.5");
+/// An unsigned attribute only (RFC 5652, section 11.4).
+pub const COUNTERSIGNATURE: &[u8] = oid!("1.2.840.113549.1.9.6");
+/// Signed attributes with one value (RFC 2634, RFC 5035).
+pub const RECEIPT_REQUEST: &[u8] = oid!("1.2.840.113549.1.9.16.2.1");
+pub const SIGNING_CERTIFICATE: &[u8] = oid!("1.2.840.113549.1.9.16.2.12");
+pub const SIGNING_CERTIFICATE_V2: &[u8] = oid!("1.2.840.113549.1.9.16.2.47");
 
 pub(crate) const MD5: &[u8] = oid!("1.2.840.113549.2.5");
 pub(crate) const SHA1: &[u8] = oid!("1.3.14.3.2.26");

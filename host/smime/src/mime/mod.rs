@@ -21,6 +21,8 @@ pub(crate) mod canonical;
 pub(crate) mod encoding;
 mod media;
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 pub(super) use media::Media;
@@ -166,7 +168,7 @@ impl<'a> Entity<'a> {
     }
 
     /// The decoded body, for CMS: from base64, or unchanged.
-    pub(super) fn cms(&self) -> Result<std::borrow::Cow<'a, [u8]>, MimeError> {
+    pub(super) fn cms(&self) -> Result<Cow<'a, [u8]>, MimeError> {
         match self.transfer_encoding()? {
             TransferEncoding::Base64 => Ok(encoding::from_base64(self.body, encoding::STRAYS_IN_CMS)?.into()),
             TransferEncoding::QuotedPrintable => {
@@ -315,19 +317,52 @@ pub(super) struct Part {
     pub(super) nested: bool,
 }
 
+/// The bytes that were signed.
+#[derive(Debug)]
+pub(super) struct Signed<'a> {
+    text: Cow<'a, [u8]>,
+    /// Every LF of the text stands for CRLF, and it has no CR.
+    canonical: bool,
+}
+
+impl<'a> Signed<'a> {
+    /// Exactly these.
+    pub(super) fn exact(text: Cow<'a, [u8]>) -> Self {
+        Self { text, canonical: false }
+    }
+
+    /// The canonical form of `text`. It is only written where it is needed.
+    pub(super) fn canonical(text: &'a [u8]) -> Self {
+        if memchr::memchr(b'\r', text).is_none() {
+            Self { text: text.into(), canonical: true }
+        } else {
+            Self::exact(encoding::to_crlf(text).into())
+        }
+    }
+
+    pub(super) fn into_owned(self) -> Signed<'static> {
+        Signed { text: self.text.into_owned().into(), canonical: self.canonical }
+    }
+
+    /// Signed text with LF line ends.
+    fn with_lf(&self, text: &[u8]) -> Vec<u8> {
+        if self.canonical { text.to_vec() } else { encoding::to_lf(text) }
+    }
+}
+
 impl Part {
-    /// Parses the signed bytes. `with_lf` is the same with LF line ends, if already available.
-    pub(super) fn read(signed: &[u8], with_lf: Option<&[u8]>) -> Result<Self, MimeError> {
-        let text = |body| text(body, signed.len(), with_lf);
-        let Some(entity) = with_headers(signed) else {
-            let payload = text(signed);
+    /// Parses the signed bytes.
+    pub(super) fn read(signed: &Signed<'_>) -> Result<Self, MimeError> {
+        let Some(entity) = with_headers(&signed.text) else {
+            let payload = signed.with_lf(&signed.text);
             return Ok(Self { content_type: None, message_id: None, to: None, sequence: None, payload, nested: false });
         };
         let owned = |name| entity.header(name).map(|value| value.map(str::to_owned));
         // A malformed content type is left to the receiving application.
         let nested = entity.header("content-type")?.is_some_and(is_message);
         let payload = match entity.transfer_encoding()? {
-            TransferEncoding::Text => text(entity.body),
+            TransferEncoding::Text => signed.with_lf(entity.body),
+            TransferEncoding::Binary if signed.canonical => encoding::to_crlf(entity.body),
             TransferEncoding::Binary => entity.body.to_vec(),
             TransferEncoding::QuotedPrintable => encoding::from_quoted_printable(entity.body),
             TransferEncoding::Base64 => encoding::from_base64(entity.body, 0)?,
@@ -341,17 +376,6 @@ impl Part {
             nested,
         })
     }
-}
-
-/// The text `body` at the end of a signed part of `length` bytes, with LF line ends. It is taken from `with_lf`, the
-/// whole part with LF line ends and without CR, if available.
-fn text(body: &[u8], length: usize, with_lf: Option<&[u8]>) -> Vec<u8> {
-    let ready = with_lf.and_then(|whole| {
-        // If it is shorter than the signed part, the latter has a CR in every line.
-        let lines = if whole.len() < length { memchr::memchr_iter(b'\n', body).count() } else { 0 };
-        whole.get(whole.len().checked_sub(body.len() - lines)?..)
-    });
-    ready.map_or_else(|| encoding::to_lf(body), <[u8]>::to_vec)
 }
 
 /// The signed bytes as headers and body, if they begin with headers.

@@ -38,6 +38,23 @@ pub enum ContentCipher {
     Aes256Gcm,
 }
 
+/// The padding of RSA key transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum RsaPadding {
+    /// PKCS#1 v1.5.
+    Pkcs1,
+    /// OAEP with this digest, also in MGF1, and the empty label.
+    Oaep(Digest),
+}
+
+/// The AES key wrap of a key agreement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct KeyWrap<'a> {
+    pub(in super::super) oid: &'a [u8],
+    /// Whether NULL is given as parameters, which is part of what the key is derived from.
+    pub(in super::super) with_null: bool,
+}
+
 /// An AlgorithmIdentifier: the octets of its OID and the parameters.
 pub(super) struct Algorithm<'a> {
     pub(super) oid: &'a [u8],
@@ -109,11 +126,11 @@ impl<'a> Algorithm<'a> {
         let hash = hash_parameter(&mut reader, 0)?;
         let mask = mask_parameter(&mut reader, 1)?;
         let salt = match reader.optional(asn1::context(2))? {
-            Some(explicit) => unsigned(explicit.inside().take(INTEGER)?.content),
+            Some(explicit) => unsigned(asn1::explicit(&explicit, INTEGER)?.content),
             None => Some(20),
         };
         let trailer = match reader.optional(asn1::context(3))? {
-            Some(explicit) => unsigned(explicit.inside().take(INTEGER)?.content),
+            Some(explicit) => unsigned(asn1::explicit(&explicit, INTEGER)?.content),
             None => Some(1),
         };
         reader.end()?;
@@ -126,35 +143,40 @@ impl<'a> Algorithm<'a> {
         })
     }
 
-    /// The cipher of an envelope's content.
-    pub(super) fn content_cipher(&self) -> Result<ContentCipher, ShapeError> {
+    /// The cipher of an envelope's content, and its initial vector or nonce.
+    pub(super) fn content_cipher(&self) -> Result<(ContentCipher, &'a [u8]), ShapeError> {
         let refused = |why| ShapeError::Cipher { cipher: oids::name(self.oid), why, accepted: accepted::CIPHERS };
         let bits = match self.oid {
             oids::AES_128_CBC => 128,
             oids::AES_192_CBC => 192,
             oids::AES_256_CBC => 256,
-            oids::AES_256_GCM if self.full_gcm()? => return Ok(ContentCipher::Aes256Gcm),
-            oids::AES_256_GCM => return Err(refused(GCM_PARAMETERS)),
+            oids::AES_256_GCM => {
+                let nonce = self.full_gcm()?.ok_or_else(|| refused(GCM_PARAMETERS))?;
+                return Ok((ContentCipher::Aes256Gcm, nonce));
+            }
             _ => return Err(refused("")),
         };
-        let vector = self.parameters.is_some_and(|found| found.tag == OCTET_STRING && found.content.len() == 16);
-        if vector { Ok(ContentCipher::AesCbc(bits)) } else { Err(refused("without an initial vector of 16 octets")) }
+        match self.parameters.filter(|found| found.tag == OCTET_STRING && found.content.len() == 16) {
+            Some(vector) => Ok((ContentCipher::AesCbc(bits), vector.content)),
+            None => Err(refused("without an initial vector of 16 octets")),
+        }
     }
 
-    /// Whether the parameters are `GCMParameters` (RFC 5084, section 3.2) with a nonce of 12 octets and a full tag.
-    fn full_gcm(&self) -> Result<bool, ShapeError> {
-        let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else { return Ok(false) };
+    /// The nonce, if the parameters are `GCMParameters` (RFC 5084, section 3.2) with a nonce of 12 octets and a full
+    /// tag.
+    fn full_gcm(&self) -> Result<Option<&'a [u8]>, ShapeError> {
+        let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else { return Ok(None) };
         let mut reader = parameters.inside();
-        let nonce = reader.take(OCTET_STRING)?.content.len() == 12;
+        let nonce = reader.take(OCTET_STRING)?.content;
         let tag = reader.optional(INTEGER)?.is_some_and(|octets| octets.content == [16]);
-        Ok(nonce && tag && reader.is_empty())
+        Ok((nonce.len() == 12 && tag && reader.is_empty()).then_some(nonce))
     }
 
     /// RSA key transport: PKCS#1 v1.5, or OAEP with one digest and the empty label.
-    pub(super) fn key_transport(&self) -> Result<(), ShapeError> {
+    pub(super) fn key_transport(&self) -> Result<RsaPadding, ShapeError> {
         let refused = |why| self.refused("key transport", why, accepted::KEY_TRANSPORT);
         if self.oid == oids::RSA {
-            return if self.without_parameters() { Ok(()) } else { Err(refused(HAS_PARAMETERS)) };
+            return if self.without_parameters() { Ok(RsaPadding::Pkcs1) } else { Err(refused(HAS_PARAMETERS)) };
         }
         if self.oid != oids::RSA_OAEP {
             return Err(refused(""));
@@ -172,12 +194,13 @@ impl<'a> Algorithm<'a> {
         } else if hash == Digest::Md5 {
             Err(refused("with MD5"))
         } else {
-            Ok(())
+            Ok(RsaPadding::Oaep(hash))
         }
     }
 
-    /// ECDH with the X9.63 key derivation and AES key wrap (RFC 5753).
-    pub(super) fn key_agreement(&self) -> Result<(), ShapeError> {
+    /// ECDH with the X9.63 key derivation and AES key wrap (RFC 5753). Returns the parameters: the AlgorithmIdentifier
+    /// of the key wrap.
+    pub(super) fn key_agreement(&self) -> Result<KeyWrap<'a>, ShapeError> {
         let refused = |why| self.refused("key agreement", why, accepted::KEY_AGREEMENT);
         if !KEY_AGREEMENTS.contains(&self.oid) {
             return Err(refused(""));
@@ -187,7 +210,7 @@ impl<'a> Algorithm<'a> {
         };
         let wrap = Algorithm::from_element(&parameters)?;
         if KEY_WRAPS.contains(&wrap.oid) && wrap.without_parameters() {
-            Ok(())
+            Ok(KeyWrap { oid: wrap.oid, with_null: wrap.parameters.is_some() })
         } else {
             Err(wrap.refused("key wrap", "", accepted::KEY_AGREEMENT))
         }
@@ -215,7 +238,7 @@ fn unsigned(content: &[u8]) -> Option<usize> {
 /// `[number] HashAlgorithm DEFAULT sha1` of RSA-PSS and OAEP (RFC 4055).
 fn hash_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeError> {
     match reader.optional(asn1::context(number))? {
-        Some(explicit) => Algorithm::read(&mut explicit.inside())?.digest(),
+        Some(explicit) => Algorithm::from_element(&asn1::explicit(&explicit, SEQUENCE)?)?.digest(),
         None => Ok(Digest::Sha1),
     }
 }
@@ -223,9 +246,9 @@ fn hash_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeEr
 /// `[number] MaskGenAlgorithm DEFAULT mgf1SHA1`: the digest that MGF1 uses.
 fn mask_parameter(reader: &mut Reader<'_>, number: u8) -> Result<Digest, ShapeError> {
     let Some(explicit) = reader.optional(asn1::context(number))? else { return Ok(Digest::Sha1) };
-    let mask = Algorithm::read(&mut explicit.inside())?;
+    let mask = Algorithm::from_element(&asn1::explicit(&explicit, SEQUENCE)?)?;
     match &mask.parameters {
-        Some(hash) if mask.oid == oids::MGF1 => Algorithm::from_element(hash)?.digest(),
+        Some(hash) if mask.oid == oids::MGF1 && hash.tag == SEQUENCE => Algorithm::from_element(hash)?.digest(),
         _ => Err(mask.refused("mask generation", "", "MGF1 with a digest")),
     }
 }
@@ -298,7 +321,8 @@ mod tests {
 
     #[test]
     fn oaep_needs_its_parameters_and_no_label() {
-        assert_eq!(algorithm(oids::RSA_OAEP, Some(&[0x30, 0])).key_transport(), Ok(()));
+        let oaep = algorithm(oids::RSA_OAEP, Some(&[0x30, 0])).key_transport();
+        assert_eq!(oaep, Ok(RsaPadding::Oaep(Digest::Sha1)));
         let said = |parameters| algorithm(oids::RSA_OAEP, parameters).key_transport().unwrap_err().to_string();
         assert!(said(None).starts_with("the key transport algorithm RSA-OAEP (1.2.840.113549.1.1.7) is not accepted without parameters; accepted are RSA"));
         assert!(said(Some(&[0x30, 4, 0xA2, 2, 5, 0])).contains("with a label"));
@@ -307,7 +331,8 @@ mod tests {
     #[test]
     fn gcm_needs_a_twelve_octet_nonce_and_a_full_tag() {
         let good: &[u8] = &[0x30, 17, 4, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 1, 16];
-        assert_eq!(algorithm(oids::AES_256_GCM, Some(good)).content_cipher(), Ok(ContentCipher::Aes256Gcm));
+        let nonce: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        assert_eq!(algorithm(oids::AES_256_GCM, Some(good)).content_cipher(), Ok((ContentCipher::Aes256Gcm, nonce)));
         assert!(algorithm(oids::AES_256_GCM, Some(&[0x30, 5, 4, 0, 2, 1, 16])).content_cipher().is_err());
         let short_tag: &[u8] = &[0x30, 17, 4, 12, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 2, 1, 4];
         assert!(algorithm(oids::AES_256_GCM, Some(short_tag)).content_cipher().is_err());

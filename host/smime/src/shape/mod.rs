@@ -1,4 +1,5 @@
-//! A strict check of a CMS message before any C code parses it: only the structures that senders use are accepted.
+//! Takes a CMS message apart, strictly: only the structures that senders use are accepted. No other code reads a CMS
+//! message; `signature` and `decrypt` get the fields that are found here.
 //!
 //! # Accepted structures
 //! - SignedData over id-data (RFC 5652), detached or with its content, with exactly one SignerInfo that has signed
@@ -12,10 +13,11 @@
 //! # The order of signed attributes
 //! They are a SET OF, and RFC 5652 section 5.4 requires their DER to be digested, that is, in sorted order. node-forge
 //! 1.4.3 and pkijs 4.0.0 write and digest them in the order the caller lists them, and node-forge's README lists them
-//! unsorted. OpenSSL verifies over the received order. Any order is accepted, and the signature must be over the
+//! unsorted. OpenSSL verifies over the received order, except for Ed25519. Any order is accepted, and the signature must be over the
 //! received order: each attribute is DER and appears once, so that the signed octets are the parsed octets, and the
 //! order has no meaning. A signature over sorted attributes in a message with unsorted ones does not verify, here as in
-//! OpenSSL: accepting it would give one message two interpretations.
+//! OpenSSL: accepting it would give one message two interpretations. The values of one attribute are taken as received,
+//! too; OpenSSL sorts them, and no sender writes an attribute with several values.
 //!
 //! [`Bounds`] limit depth and number of elements; certificates, embedded CRLs and recipients are counted. Everything
 //! else is refused with a [`ShapeError`], including compressed data.
@@ -25,8 +27,8 @@ mod enveloped;
 mod signed;
 
 pub use algorithm::ContentCipher;
-pub(super) use algorithm::KeyKind;
-pub(super) use enveloped::Enveloped;
+pub(super) use algorithm::{KeyKind, KeyWrap, RsaPadding};
+pub(super) use enveloped::{Agreement, Enveloped, KeyMethod, Recipient};
 pub(super) use signed::{SignedMessage, SignerId, certificate_id};
 
 use message::Code;
@@ -196,7 +198,7 @@ fn require_data(oid: &[u8]) -> Result<(), ShapeError> {
     }
 }
 
-/// A version number up to 5. OpenSSL checks its exact value.
+/// A version number up to 5. Which one decides nothing: every field is read by its tag.
 fn version(reader: &mut Reader<'_>) -> Result<u8, ShapeError> {
     match reader.take(INTEGER)?.content {
         [number] if *number <= 5 => Ok(*number),

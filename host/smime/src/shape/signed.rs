@@ -26,7 +26,16 @@ pub(in super::super) struct SignedMessage<'a> {
     pub(in super::super) certificates: Vec<&'a [u8]>,
     /// The content, unless the signature is detached.
     pub(in super::super) content: Option<Cow<'a, [u8]>>,
+    /// The signed attributes as received, in DER, with the tag `[0]`.
+    pub(in super::super) attributes: &'a [u8],
+    /// The digest of the content, from the signed attributes.
+    pub(in super::super) message_digest: &'a [u8],
+    /// The signature over the attributes.
+    pub(in super::super) signature: &'a [u8],
 }
+
+/// Signed attributes with exactly one value, which must not be among the unsigned ones (RFC 2634, section 1.3.4).
+const SINGLE: [&[u8]; 3] = [oids::RECEIPT_REQUEST, oids::SIGNING_CERTIFICATE, oids::SIGNING_CERTIFICATE_V2];
 
 /// The identifier of a certificate in a SignerInfo or a RecipientInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +57,7 @@ pub(super) fn read<'a>(body: &Element<'a>) -> Result<SignedMessage<'a>, ShapeErr
     };
     if let Some(lists) = reader.optional(asn1::context(1))? {
         bounded(&lists, MAX_CERTIFICATES).ok_or(ShapeError::TooManyCertificates)?;
+        revocations(&lists)?;
     }
     let mut signers = reader.take(SET)?.inside();
     reader.end()?;
@@ -72,6 +82,9 @@ pub(super) fn read<'a>(body: &Element<'a>) -> Result<SignedMessage<'a>, ShapeErr
         signing_time: signer.signing_time,
         certificates,
         content,
+        attributes: signer.attributes,
+        message_digest: signer.message_digest,
+        signature: signer.signature,
     })
 }
 
@@ -117,6 +130,18 @@ fn certificates<'a>(bag: &Element<'a>) -> Result<Vec<&'a [u8]>, ShapeError> {
     Ok(found)
 }
 
+/// Checks that these are CRLs or other revocation information. Nothing reads them: `trust` has CRLs of its own.
+fn revocations(lists: &Element<'_>) -> Result<(), ShapeError> {
+    let mut reader = lists.inside();
+    while !reader.is_empty() {
+        let list = reader.any()?;
+        if list.tag != SEQUENCE && list.tag != asn1::context(1) {
+            return Err(ShapeError::Structure { what: "a CRL that is not an X.509 CRL" });
+        }
+    }
+    Ok(())
+}
+
 /// The number of inner elements; `None` if it is above `most`.
 fn bounded(element: &Element<'_>, most: usize) -> Option<usize> {
     let mut reader = element.inside();
@@ -136,6 +161,9 @@ struct SignerInfo<'a> {
     digest: Digest,
     key: KeyKind,
     signing_time: Option<SystemTime>,
+    attributes: &'a [u8],
+    message_digest: &'a [u8],
+    signature: &'a [u8],
 }
 
 fn signer_info<'a>(element: &Element<'a>) -> Result<SignerInfo<'a>, ShapeError> {
@@ -147,7 +175,7 @@ fn signer_info<'a>(element: &Element<'a>) -> Result<SignerInfo<'a>, ShapeError> 
     };
     let digest = Algorithm::read(&mut reader)?.digest()?;
     let attributes = reader.optional(asn1::context(0))?.ok_or(ShapeError::NoSignedAttributes)?;
-    let signing_time = signed_attributes(&attributes, digest)?;
+    let (message_digest, signing_time) = signed_attributes(&attributes, digest)?;
     let key = Algorithm::read(&mut reader)?.signature(digest)?;
     let signature = reader.take(OCTET_STRING)?;
     if signature.content.is_empty() {
@@ -155,9 +183,33 @@ fn signer_info<'a>(element: &Element<'a>) -> Result<SignerInfo<'a>, ShapeError> 
     }
     if let Some(unsigned) = reader.optional(asn1::context(1))? {
         bounded(&unsigned, MAX_ATTRIBUTES).ok_or(ShapeError::Structure { what: "too many unsigned attributes" })?;
+        unsigned_attributes(&unsigned)?;
     }
     reader.end()?;
-    Ok(SignerInfo { id, digest, key, signing_time })
+    let (attributes, signature) = (attributes.whole, signature.content);
+    Ok(SignerInfo { id, digest, key, signing_time, attributes, message_digest, signature })
+}
+
+/// Checks that no unsigned attribute is one that must be signed. Nothing reads them.
+fn unsigned_attributes(attributes: &Element<'_>) -> Result<(), ShapeError> {
+    const SIGNED: [&[u8]; 3] = [oids::CONTENT_TYPE, oids::MESSAGE_DIGEST, oids::SIGNING_TIME];
+    let mut reader = attributes.inside();
+    while !reader.is_empty() {
+        let (oid, _) = attribute(&mut reader)?;
+        if SIGNED.contains(&oid) || SINGLE.contains(&oid) {
+            return Err(ShapeError::Structure { what: "an unsigned attribute that must be signed" });
+        }
+    }
+    Ok(())
+}
+
+/// The type and the values of the next attribute.
+fn attribute<'a>(reader: &mut Reader<'a>) -> Result<(&'a [u8], Element<'a>), ShapeError> {
+    let mut inside = reader.take(SEQUENCE)?.inside();
+    let oid = inside.take(OID)?.content;
+    let values = inside.take(SET)?;
+    inside.end()?;
+    Ok((oid, values))
 }
 
 /// Reads an IssuerAndSerialNumber.
@@ -172,37 +224,43 @@ pub(super) fn issuer_serial<'a>(element: &Element<'a>) -> Result<SignerId<'a>, S
     Ok(SignerId::IssuerSerial { issuer, serial })
 }
 
-/// Checks the signed attributes and returns the signing time. They may be in any order, each in DER and only once.
-fn signed_attributes(attributes: &Element<'_>, digest: Digest) -> Result<Option<SystemTime>, ShapeError> {
+/// Checks the signed attributes and returns message digest and signing time. They may be in any order, each in DER and
+/// only once.
+fn signed_attributes<'a>(
+    attributes: &Element<'a>,
+    digest: Digest,
+) -> Result<(&'a [u8], Option<SystemTime>), ShapeError> {
     let wrong = |what| ShapeError::SignedAttributes { what };
     asn1::check(attributes.whole, Rules::Der, ATTRIBUTE_BOUNDS).map_err(|_| wrong("they are not DER"))?;
     let mut reader = attributes.inside();
     let mut seen: Vec<&[u8]> = Vec::new();
-    let (mut content_type, mut message_digest, mut signing_time) = (false, false, None);
+    let (mut content_type, mut message_digest, mut signing_time) = (false, None, None);
     while !reader.is_empty() {
-        let attribute = reader.take(SEQUENCE)?;
-        let mut inside = attribute.inside();
-        let oid = inside.take(OID)?.content;
-        let values = inside.take(SET)?;
-        inside.end()?;
+        let (oid, values) = attribute(&mut reader)?;
         if seen.contains(&oid) || seen.len() == MAX_ATTRIBUTES {
             return Err(wrong("one appears twice, or there are too many"));
         }
         seen.push(oid);
         match oid {
             oids::CONTENT_TYPE => content_type = single(&values, OID)? == oids::DATA,
-            oids::MESSAGE_DIGEST => message_digest = single(&values, OCTET_STRING)?.len() == digest.octets(),
+            oids::MESSAGE_DIGEST => {
+                message_digest = Some(single(&values, OCTET_STRING)?).filter(|value| value.len() == digest.octets());
+            }
             oids::SIGNING_TIME => signing_time = Some(time(&values)?),
+            oids::COUNTERSIGNATURE => return Err(wrong("a countersignature is among them")),
+            other if SINGLE.contains(&other) && bounded(&values, 1) != Some(1) => {
+                return Err(wrong("one does not have exactly one value"));
+            }
             _ => {}
         }
     }
     if !content_type {
         return Err(wrong("the content type is missing or is not data"));
     }
-    if !message_digest {
-        return Err(wrong("the message digest is missing or has the wrong length"));
+    match message_digest {
+        Some(value) => Ok((value, signing_time)),
+        None => Err(wrong("the message digest is missing or has the wrong length")),
     }
-    Ok(signing_time)
 }
 
 /// The content of the single value of an attribute.

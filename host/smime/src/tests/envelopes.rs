@@ -11,8 +11,14 @@ use crate::shape::{self, Cms, ContentCipher};
 const OAEP: &str = "1.2.840.113549.1.1.7";
 
 fn encrypt(plain: &[u8], to: &Credential, cipher: Cipher) -> Vec<u8> {
+    encrypt_for(plain, &[to], cipher)
+}
+
+pub(super) fn encrypt_for(plain: &[u8], recipients: &[&Credential], cipher: Cipher) -> Vec<u8> {
     let mut certificates = Stack::new().unwrap();
-    certificates.push(to.certificate().to_owned()).unwrap();
+    for to in recipients {
+        certificates.push(to.certificate().to_owned()).unwrap();
+    }
     CmsContentInfo::encrypt(&certificates, plain, cipher, CMSOptions::BINARY).unwrap().to_der().unwrap()
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct SignerForge<'a> {
     pub(crate) pss: Option<i32>,
     /// Signed instead of the attributes that are sent.
     pub(crate) signed_instead: Option<Vec<u8>>,
+    /// The unsigned attributes.
+    pub(crate) unsigned: Option<Vec<u8>>,
     /// Applied to the finished signature.
     pub(crate) spoil: fn(Vec<u8>) -> Vec<u8>,
     content: Vec<u8>,
@@ -99,6 +101,7 @@ impl<'a> SignerForge<'a> {
             signature_algorithm: algorithm(RSA),
             pss: None,
             signed_instead: None,
+            unsigned: None,
             spoil: |signature| signature,
             content: content.to_vec(),
         }
@@ -116,6 +119,7 @@ impl<'a> SignerForge<'a> {
         }
         fields.push(self.signature_algorithm.clone());
         fields.push(tlv(4, &(self.spoil)(self.sign(&signed))));
+        fields.extend(self.unsigned.as_ref().map(|attributes| tlv(0xA1, attributes)));
         seq(&fields)
     }
 

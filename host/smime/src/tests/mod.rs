@@ -1,9 +1,13 @@
 //! Tests of the whole crate, and their shared certificates.
 
+mod decryption;
+mod differential;
 mod envelopes;
 mod forge;
 mod interop;
 mod multipart;
+mod mutations;
+mod oracle;
 mod overhead;
 mod round_trip;
 mod sealed;

@@ -257,6 +257,17 @@ impl<'a> Element<'a> {
     }
 }
 
+/// The element with this tag that is alone in an explicitly tagged one.
+///
+/// # Errors
+/// [`Asn1Error::Unexpected`] if it is another one, or not alone.
+pub fn explicit<'a>(element: &Element<'a>, tag: u8) -> Result<Element<'a>, Asn1Error> {
+    let mut reader = element.inside();
+    let inner = reader.take(tag)?;
+    reader.end()?;
+    Ok(inner)
+}
+
 /// Nesting limit of readers; callers of [`check`] use lower bounds.
 const MAX_DEPTH: usize = 64;
 

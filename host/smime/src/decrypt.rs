@@ -1,0 +1,279 @@
+//! Decrypts the content of an envelope.
+//!
+//! `shape` finds the fields; OpenSSL does the private-key operation, key unwrapping and the cipher, and reads no CMS.
+//!
+//! # No oracle
+//! An attacker who learns whether the padding of an encrypted key or of AES-CBC was right can decrypt messages
+//! (Bleichenbacher 1998, Vaudenay 2002). So nothing here fails or takes another way because of what is secret:
+//!
+//! - The key of the content is random unless the encrypted key yields one of the right length (RFC 3218, section 2.3).
+//!   The random key is always made, and the choice is without a branch. OpenSSL 3.2 and later returns a wrong padding
+//!   of PKCS#1 v1.5 as a random text too (implicit rejection), so that even its cost does not differ.
+//! - With AES-CBC the padding is compared without a branch, and the content is returned whether or not it was right.
+//!   The caller treats it as it would any content and asks [`Decrypted::is_intact`] last. How much of the last block
+//!   counts as content depends on its last octet alone, not on whether the padding is right.
+//!
+//! AES-GCM shows by its tag whether the content was changed; then there is no content.
+
+use openssl::asn1::Asn1Object;
+use openssl::bn::BigNumContext;
+use openssl::cipher::{Cipher, CipherRef};
+use openssl::cipher_ctx::{CipherCtx, CipherCtxFlags};
+use openssl::derive::Deriver;
+use openssl::ec::{EcGroupRef, EcKey, EcPoint};
+use openssl::error::ErrorStack;
+use openssl::hash::{Hasher, MessageDigest};
+use openssl::pkey::{PKey, PKeyRef, Private};
+use openssl::pkey_ctx::PkeyCtx;
+use openssl::rsa::Padding;
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _, ConstantTimeGreater as _};
+use zeroize::Zeroizing;
+
+use super::shape::{Agreement, ContentCipher, Enveloped, KeyMethod, KeyWrap, Recipient, RsaPadding};
+use super::signature;
+use trust::asn1::{self, OCTET_STRING, SEQUENCE};
+use trust::oids;
+
+/// Octets of a block of AES.
+const BLOCK: usize = 16;
+/// Octets of the longest key of a content.
+const LONGEST_KEY: usize = 32;
+
+/// The decrypted content of an envelope.
+pub(super) struct Decrypted {
+    octets: Vec<u8>,
+    length: usize,
+    intact: bool,
+}
+
+impl Decrypted {
+    /// The content, which is arbitrary unless it is [intact](Self::is_intact).
+    pub(super) fn content(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
+
+    /// Whether the padding of AES-CBC was right. Ask after everything that depends on the content is done.
+    pub(super) fn is_intact(&self) -> bool {
+        self.intact
+    }
+}
+
+/// Decrypts the content with the private key of `recipient`. `None` if it cannot be decrypted: with AES-CBC only if
+/// anyone can see that, from its length; with AES-GCM also if it was changed.
+pub(super) fn content(
+    envelope: &Enveloped<'_>,
+    recipient: &Recipient<'_>,
+    key: &PKeyRef<Private>,
+) -> Option<Decrypted> {
+    let secret = content_key(recipient, key, envelope.cipher).ok()?;
+    match envelope.cipher {
+        ContentCipher::AesCbc(_) => by_cbc(envelope, &secret),
+        ContentCipher::Aes256Gcm => by_gcm(envelope, &secret).ok(),
+    }
+}
+
+fn by_cbc(envelope: &Enveloped<'_>, key: &[u8]) -> Option<Decrypted> {
+    if envelope.content.is_empty() || !envelope.content.len().is_multiple_of(BLOCK) {
+        return None;
+    }
+    let octets = run(cipher(envelope.cipher), key, envelope, |context| {
+        context.set_padding(false);
+        Ok(())
+    });
+    let octets = octets.ok()?;
+    let (padding, right) = padding(octets.last_chunk()?);
+    Some(Decrypted { length: octets.len() - padding, octets, intact: right.into() })
+}
+
+fn by_gcm(envelope: &Enveloped<'_>, key: &[u8]) -> Result<Decrypted, ErrorStack> {
+    let octets = run(cipher(envelope.cipher), key, envelope, |context| context.set_tag(envelope.tag))?;
+    Ok(Decrypted { length: octets.len(), octets, intact: true })
+}
+
+/// Decrypts the whole content at once. Fails if the tag of an authenticated cipher is not right.
+fn run(
+    cipher: &CipherRef,
+    key: &[u8],
+    envelope: &Enveloped<'_>,
+    prepare: impl Fn(&mut CipherCtx) -> Result<(), ErrorStack>,
+) -> Result<Vec<u8>, ErrorStack> {
+    let mut context = CipherCtx::new()?;
+    context.decrypt_init(Some(cipher), Some(key), Some(envelope.vector))?;
+    prepare(&mut context)?;
+    let mut octets = vec![0; envelope.content.len() + BLOCK];
+    let written = context.cipher_update(&envelope.content, Some(&mut octets))?;
+    let rest = context.cipher_final(octets.get_mut(written..).unwrap_or_default())?;
+    octets.truncate(written + rest);
+    Ok(octets)
+}
+
+/// How many octets at the end of the last block are not content, and whether they are a padding (RFC 5652, section
+/// 6.3). The first depends on the last octet only.
+fn padding(block: &[u8; BLOCK]) -> (usize, Choice) {
+    let [.., count] = *block;
+    let in_range = count.ct_gt(&0) & !count.ct_gt(&16);
+    let mut right = in_range;
+    for (back, octet) in (0_u8..).zip(block.iter().rev()) {
+        // Octets before the padding may have any value.
+        right &= octet.ct_eq(&count) | !count.ct_gt(&back);
+    }
+    (usize::from(u8::conditional_select(&1, &count, in_range)), right)
+}
+
+/// The key of the content: what the recipient's encrypted key yields if that has the right length, else a random one.
+fn content_key(
+    recipient: &Recipient<'_>,
+    key: &PKeyRef<Private>,
+    cipher: ContentCipher,
+) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
+    let octets = match cipher {
+        ContentCipher::AesCbc(bits) => usize::from(bits / 8),
+        ContentCipher::Aes256Gcm => LONGEST_KEY,
+    };
+    let mut chosen = Zeroizing::new(vec![0; octets]);
+    openssl::rand::rand_bytes(&mut chosen)?;
+    let mut found = Zeroizing::new(vec![0; key.size().max(2 * LONGEST_KEY)]);
+    let length = match recipient.method {
+        KeyMethod::Transport(padding) => transported(recipient.key, padding, key, &mut found),
+        KeyMethod::Agreement(agreement) => agreed(recipient.key, &agreement, key, &mut found),
+    };
+    // Which error it was must not be seen; a length of 0 is never right.
+    let right = length.unwrap_or(0).ct_eq(&octets);
+    for (octet, found) in chosen.iter_mut().zip(found.iter()) {
+        octet.conditional_assign(found, right);
+    }
+    Ok(chosen)
+}
+
+/// Decrypts a key by RSA and returns its length.
+fn transported(
+    encrypted: &[u8],
+    padding: RsaPadding,
+    key: &PKeyRef<Private>,
+    found: &mut [u8],
+) -> Result<usize, ErrorStack> {
+    let mut context = PkeyCtx::new(key)?;
+    context.decrypt_init()?;
+    match padding {
+        RsaPadding::Pkcs1 => context.set_rsa_padding(Padding::PKCS1)?,
+        RsaPadding::Oaep(digest) => {
+            context.set_rsa_padding(Padding::PKCS1_OAEP)?;
+            context.set_rsa_oaep_md(signature::algorithm(digest))?;
+            context.set_rsa_mgf1_md(signature::algorithm(digest))?;
+        }
+    }
+    context.decrypt(encrypted, Some(found))
+}
+
+/// Derives the key of the key wrap (RFC 5753, section 7.2), unwraps the key and returns its length.
+fn agreed(
+    wrapped: &[u8],
+    agreement: &Agreement<'_>,
+    key: &PKeyRef<Private>,
+    found: &mut [u8],
+) -> Result<usize, ErrorStack> {
+    let (Some(shared), Some((wrap, octets))) = (shared_secret(agreement, key)?, wrap_cipher(&agreement.wrap)) else {
+        return Ok(0);
+    };
+    let information = shared_information(&agreement.wrap, agreement.material, octets);
+    let wrapping_key = derive(derivation_digest(agreement.scheme), &shared, &information, octets)?;
+    let mut context = CipherCtx::new()?;
+    context.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
+    context.decrypt_init(Some(wrap), Some(&wrapping_key), None)?;
+    let mut unwrapped = Zeroizing::new(vec![0; wrapped.len() + BLOCK]);
+    let length = context.cipher_update(wrapped, Some(&mut unwrapped))?;
+    for (to, from) in found.iter_mut().zip(unwrapped.iter().take(length)) {
+        *to = *from;
+    }
+    Ok(length)
+}
+
+/// The secret shared with the sender's ephemeral key; `None` if that is not a point of our curve by its form.
+fn shared_secret(agreement: &Agreement<'_>, key: &PKeyRef<Private>) -> Result<Option<Zeroizing<Vec<u8>>>, ErrorStack> {
+    let own = key.ec_key()?;
+    let group = own.group();
+    // The first octet of a BIT STRING is the number of unused bits.
+    let [0, point @ ..] = agreement.public else { return Ok(None) };
+    if !is_curve_of(agreement, group) {
+        return Ok(None);
+    }
+    let mut numbers = BigNumContext::new()?;
+    let point = EcPoint::from_bytes(group, point, &mut numbers)?;
+    let peer = PKey::from_ec_key(EcKey::from_public_key(group, &point)?)?;
+    let mut deriver = Deriver::new(key)?;
+    // Checks that the point is on the curve and in the group.
+    deriver.set_peer(&peer)?;
+    deriver.derive_to_vec().map(|secret| Some(Zeroizing::new(secret)))
+}
+
+/// Whether the parameters of the sender's key are absent or name the curve `group` (RFC 5480, section 2.1.1).
+fn is_curve_of(agreement: &Agreement<'_>, group: &EcGroupRef) -> bool {
+    let Some(curve) = agreement.curve.filter(|curve| curve.tag != asn1::NULL) else { return true };
+    let own =
+        group.curve_name().and_then(|name| name.short_name().ok()).and_then(|name| Asn1Object::from_str(name).ok());
+    curve.tag == asn1::OID && own.is_some_and(|own| own.as_slice() == curve.content)
+}
+
+/// The digest of the key derivation.
+fn derivation_digest(scheme: &[u8]) -> MessageDigest {
+    match scheme {
+        oids::ECDH_WITH_SHA224 => MessageDigest::sha224(),
+        oids::ECDH_WITH_SHA256 => MessageDigest::sha256(),
+        oids::ECDH_WITH_SHA384 => MessageDigest::sha384(),
+        oids::ECDH_WITH_SHA512 => MessageDigest::sha512(),
+        _ => MessageDigest::sha1(),
+    }
+}
+
+/// `ECC-CMS-SharedInfo` (RFC 5753, section 7.2).
+fn shared_information(wrap: &KeyWrap<'_>, material: Option<&[u8]>, octets: usize) -> Vec<u8> {
+    let null: &[u8] = if wrap.with_null { &[asn1::NULL, 0] } else { &[] };
+    let mut fields = asn1::encode(SEQUENCE, &[&asn1::encode(asn1::OID, wrap.oid), null].concat());
+    if let Some(material) = material {
+        fields.extend(asn1::encode(asn1::context(0), &asn1::encode(OCTET_STRING, material)));
+    }
+    let bits = u32::try_from(octets * 8).unwrap_or_default().to_be_bytes();
+    fields.extend(asn1::encode(asn1::context(2), &asn1::encode(OCTET_STRING, &bits)));
+    asn1::encode(SEQUENCE, &fields)
+}
+
+/// The key derivation function of ANSI X9.63 (SEC 1, section 3.6.1).
+pub(super) fn derive(
+    digest: MessageDigest,
+    shared: &[u8],
+    information: &[u8],
+    octets: usize,
+) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
+    let mut derived = Zeroizing::new(Vec::with_capacity(octets + 64));
+    for counter in 1_u32.. {
+        let mut hash = Hasher::new(digest)?;
+        hash.update(shared)?;
+        hash.update(&counter.to_be_bytes())?;
+        hash.update(information)?;
+        derived.extend_from_slice(&hash.finish()?);
+        if derived.len() >= octets {
+            break;
+        }
+    }
+    derived.truncate(octets);
+    Ok(derived)
+}
+
+/// The cipher of a key wrap, and the octets of its key.
+fn wrap_cipher(wrap: &KeyWrap<'_>) -> Option<(&'static CipherRef, usize)> {
+    match wrap.oid {
+        oids::AES_128_WRAP => Some((Cipher::aes_128_wrap(), 16)),
+        oids::AES_192_WRAP => Some((Cipher::aes_192_wrap(), 24)),
+        oids::AES_256_WRAP => Some((Cipher::aes_256_wrap(), 32)),
+        _ => None,
+    }
+}
+
+fn cipher(cipher: ContentCipher) -> &'static CipherRef {
+    match cipher {
+        ContentCipher::AesCbc(128) => Cipher::aes_128_cbc(),
+        ContentCipher::AesCbc(192) => Cipher::aes_192_cbc(),
+        ContentCipher::AesCbc(_) => Cipher::aes_256_cbc(),
+        ContentCipher::Aes256Gcm => Cipher::aes_256_gcm(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Digests of content, and the check of a signature over signed attributes (RFC 5652, sections 5.4 and 5.6).
+//!
+//! `shape` finds the fields; OpenSSL computes digests and checks signatures, and reads no CMS.
+
+use memchr::memchr_iter;
+use openssl::error::ErrorStack;
+use openssl::hash::{Hasher, MessageDigest};
+use openssl::md::{Md, MdRef};
+use openssl::pkey::{PKeyRef, Public};
+use openssl::pkey_ctx::PkeyCtx;
+use openssl::rsa::Padding;
+use openssl::sha::{Sha1, Sha256, Sha384, Sha512};
+use openssl::sign::{RsaPssSaltlen, Verifier};
+
+use super::shape::{KeyKind, SignedMessage};
+use trust::Digest;
+use trust::asn1::SET;
+
+/// How many octets of canonical text are digested at once.
+const BLOCK: usize = 16 * 1024;
+
+/// A digest in progress. The SHA functions need no algorithm to be looked up.
+enum Hash {
+    Sha256(Sha256),
+    Sha384(Sha384),
+    Sha512(Sha512),
+    Sha1(Sha1),
+    Md5(Hasher),
+}
+
+impl Hash {
+    fn new(digest: Digest) -> Result<Self, ErrorStack> {
+        Ok(match digest {
+            Digest::Sha256 => Self::Sha256(Sha256::new()),
+            Digest::Sha384 => Self::Sha384(Sha384::new()),
+            Digest::Sha512 => Self::Sha512(Sha512::new()),
+            Digest::Sha1 => Self::Sha1(Sha1::new()),
+            Digest::Md5 => Self::Md5(Hasher::new(MessageDigest::md5())?),
+        })
+    }
+
+    fn update(&mut self, octets: &[u8]) -> Result<(), ErrorStack> {
+        match self {
+            Self::Sha256(hash) => hash.update(octets),
+            Self::Sha384(hash) => hash.update(octets),
+            Self::Sha512(hash) => hash.update(octets),
+            Self::Sha1(hash) => hash.update(octets),
+            Self::Md5(hash) => hash.update(octets)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<u8>, ErrorStack> {
+        Ok(match self {
+            Self::Sha256(hash) => hash.finish().to_vec(),
+            Self::Sha384(hash) => hash.finish().to_vec(),
+            Self::Sha512(hash) => hash.finish().to_vec(),
+            Self::Sha1(hash) => hash.finish().to_vec(),
+            Self::Md5(mut hash) => hash.finish()?.to_vec(),
+        })
+    }
+}
+
+/// The digest of `octets`.
+pub(super) fn digest_of(digest: Digest, octets: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    let mut hash = Hash::new(digest)?;
+    hash.update(octets)?;
+    hash.finish()
+}
+
+/// The digest of `text` in canonical form, as `encoding::to_crlf` returns it, without a copy of the whole.
+pub(super) fn digest_of_canonical(digest: Digest, text: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    let mut hash = Hash::new(digest)?;
+    let mut block = Vec::with_capacity(BLOCK + 2);
+    let mut from = 0;
+    for at in memchr_iter(b'\n', text) {
+        let line = text.get(from..at).unwrap_or_default();
+        from = at + 1;
+        if block.len() + line.len() > BLOCK {
+            hash.update(&block)?;
+            block.clear();
+        }
+        if line.len() > BLOCK {
+            hash.update(line)?;
+        } else {
+            block.extend_from_slice(line);
+        }
+        block.extend_from_slice(if line.last() == Some(&b'\r') { b"\n" } else { b"\r\n" });
+    }
+    hash.update(&block)?;
+    hash.update(text.get(from..).unwrap_or_default())?;
+    hash.finish()
+}
+
+/// Whether the signature of `message` is one over its signed attributes by `key`. The content is not looked at.
+///
+/// The attributes are digested as received, with the tag of a SET OF in place of the implicit one.
+pub(super) fn verifies(message: &SignedMessage<'_>, key: &PKeyRef<Public>) -> Result<bool, ErrorStack> {
+    let inside = message.attributes.get(1..).unwrap_or_default();
+    if message.key == KeyKind::Ed25519 {
+        let attributes = [&[SET], inside].concat();
+        return Verifier::new_without_digest(key)?.verify_oneshot(message.signature, &attributes);
+    }
+    let mut hash = Hash::new(message.digest)?;
+    hash.update(&[SET])?;
+    hash.update(inside)?;
+    check(key, message.key, message.digest, &hash.finish()?, message.signature)
+}
+
+/// Whether `signature` is one by `key` over a message with this digest.
+pub(super) fn check(
+    key: &PKeyRef<Public>,
+    kind: KeyKind,
+    digest: Digest,
+    digested: &[u8],
+    signature: &[u8],
+) -> Result<bool, ErrorStack> {
+    let mut context = PkeyCtx::new(key)?;
+    context.verify_init()?;
+    match kind {
+        KeyKind::Rsa => context.set_rsa_padding(Padding::PKCS1)?,
+        KeyKind::RsaPss(_) => context.set_rsa_padding(Padding::PKCS1_PSS)?,
+        KeyKind::Ec | KeyKind::Ed25519 => {}
+    }
+    context.set_signature_md(algorithm(digest))?;
+    if let KeyKind::RsaPss(octets) = kind {
+        let salt = octets.saturating_sub(digest.octets() + 2);
+        context.set_rsa_mgf1_md(algorithm(digest))?;
+        context.set_rsa_pss_saltlen(RsaPssSaltlen::custom(i32::try_from(salt).unwrap_or(i32::MAX)))?;
+    }
+    context.verify(digested, signature)
+}
+
+/// OpenSSL's object for a digest.
+pub(super) fn algorithm(digest: Digest) -> &'static MdRef {
+    match digest {
+        Digest::Md5 => Md::md5(),
+        Digest::Sha1 => Md::sha1(),
+        Digest::Sha256 => Md::sha256(),
+        Digest::Sha384 => Md::sha384(),
+        Digest::Sha512 => Md::sha512(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mime::encoding::to_crlf;
+    use super::*;
+
+    const DIGESTS: [Digest; 5] = [Digest::Md5, Digest::Sha1, Digest::Sha256, Digest::Sha384, Digest::Sha512];
+
+    #[test]
+    fn digests_are_those_of_openssl() {
+        for digest in DIGESTS {
+            let expected = openssl::hash::hash(MessageDigest::from_nid(algorithm(digest).type_()).unwrap(), b"abc");
+            assert_eq!(digest_of(digest, b"abc").unwrap(), expected.unwrap().to_vec(), "{digest:?}");
+        }
+    }
+
+    #[test]
+    fn long_lines_and_many_lines_are_digested_once() {
+        for text in [vec![b'x'; 3 * BLOCK], b"line\n".repeat(BLOCK), b"\n".repeat(BLOCK), Vec::new()] {
+            let with_end = [text.as_slice(), b"\n", &text, b"\r\n"].concat();
+            for text in [text, with_end] {
+                assert_eq!(
+                    digest_of_canonical(Digest::Sha256, &text).unwrap(),
+                    digest_of(Digest::Sha256, &to_crlf(&text)).unwrap()
+                );
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_canonical_form_need_not_be_written_to_be_digested(text in "[a\r\n]{0,200}") {
+            proptest::prop_assert_eq!(
+                digest_of_canonical(Digest::Sha512, text.as_bytes()).unwrap(),
+                digest_of(Digest::Sha512, &to_crlf(text.as_bytes())).unwrap()
+            );
+        }
+    }
+}
