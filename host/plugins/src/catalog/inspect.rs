@@ -37,19 +37,20 @@ pub struct Import {
 }
 
 impl Plugins {
-    /// Inspects the component in `bytes`, a file from the operator. This compiles, and can take seconds.
+    /// Inspects the component in `bytes`, the file `name` of the operator. This compiles unless it cannot be a plugin or
+    /// was compiled before, and can take seconds.
     #[must_use]
-    pub fn inspect(&self, bytes: &[u8]) -> Inspection {
-        self.inspect_from(bytes, Trust::Foreign)
+    pub fn inspect(&self, name: &str, bytes: &[u8]) -> Inspection {
+        self.inspect_from(name, bytes, Trust::Foreign)
     }
 
     /// The same in this process, for a component of our own: if the compiler crashes, so does the process.
     #[must_use]
     pub fn inspect_trusted(&self, bytes: &[u8]) -> Inspection {
-        self.inspect_from(bytes, Trust::BuiltIn)
+        self.inspect_from("", bytes, Trust::BuiltIn)
     }
 
-    fn inspect_from(&self, bytes: &[u8], trust: Trust) -> Inspection {
+    fn inspect_from(&self, name: &str, bytes: &[u8], trust: Trust) -> Inspection {
         let (size, sha256) = (bytes.len(), Sha256::digest(bytes).into());
         let surface = match Surface::read(bytes) {
             Ok(surface) => surface,
@@ -57,7 +58,7 @@ impl Plugins {
                 return Inspection { size, sha256, imports: Vec::new(), contracts: Vec::new(), found: Err(error) };
             }
         };
-        let compiled = self.compile(bytes, &sha256, trust);
+        let compiled = self.compile(name, bytes, &sha256, trust);
         let found = compiled.and_then(|(component, machine)| self.describe(&component, machine, sha256));
         let imports = surface.imports.iter().map(|name| Import { name: clean(name, 200), grant: grant_of(name) });
         Inspection { size, sha256, imports: imports.collect(), contracts: surface.contracts(), found }

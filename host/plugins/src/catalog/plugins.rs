@@ -11,6 +11,7 @@ use wasmtime::component::{Component, Linker};
 
 use crate::catalog::provenance::{Provenance, ProvenanceSettings};
 use crate::component::compile::{CompileSettings, Compiler, Trust};
+use crate::component::contract::BuiltFor;
 use crate::component::engine::{Class, Ticker, engine};
 use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, one_line};
@@ -51,6 +52,12 @@ impl Machine {
         let failed = |error: wasmtime::Error| StartError::Engine(one_line(&error));
         let engine = engine(class).map_err(failed)?;
         Ok(Self { linker: link(&engine).map_err(failed)?, engine })
+    }
+
+    /// Whether this host provides everything that a component imports, with the same types.
+    fn check_imports(&self, component: &Component) -> Result<(), ComponentError> {
+        BuiltFor::check_imports(component)?;
+        self.linker.instantiate_pre(component).map(drop).map_err(|error| ComponentError::WrongType(one_line(&error)))
     }
 }
 
@@ -95,8 +102,8 @@ impl Plugins {
         &self.provenance
     }
 
-    /// The component in `bytes`, checked, compiled and linked. This can take seconds.
-    pub(crate) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
+    /// The component of `plugin` in `bytes`, checked, compiled and linked. This can take seconds.
+    pub(crate) fn load(&self, plugin: &str, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
@@ -106,7 +113,7 @@ impl Plugins {
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
-        let (component, machine) = self.compile(bytes, &sha256, trust)?;
+        let (component, machine) = self.compile(plugin, bytes, &sha256, trust)?;
         let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
         let mut all = locked(&self.loaded);
         all.retain(|_, weak| weak.strong_count() > 0);
@@ -130,13 +137,20 @@ impl Plugins {
     /// The compiled component, and the engine it is for. A file that cannot be a plugin is refused before it is compiled.
     pub(super) fn compile(
         &self,
+        plugin: &str,
         bytes: &[u8],
         sha256: &[u8; 32],
         trust: Trust,
     ) -> Result<(Component, &Machine), ComponentError> {
-        Surface::read(bytes)?.check()?;
+        let surface = Surface::read(bytes)?;
+        surface.check()?;
         let machine = self.machine(bytes);
-        Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust)?, machine))
+        if !self.compiler.has(&machine.engine, sha256)
+            && let Ok(head) = self.compiler.compile_once(&machine.engine, surface.head(bytes), trust, plugin)
+        {
+            machine.check_imports(&head)?;
+        }
+        Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust, plugin)?, machine))
     }
 
     pub(super) fn machine(&self, bytes: &[u8]) -> &Machine {
