@@ -2,14 +2,12 @@
 //! `describe` is run.
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::Component;
 
-use crate::catalog::plugins::{Machine, Plugins};
+use crate::catalog::plugins::Plugins;
 use crate::component::compile::Trust;
 use crate::component::grant::{Grant, grant_of};
 use crate::component::surface::Surface;
 use crate::component::{ComponentError, Description, Roles};
-use crate::instance::Loaded;
 use crate::text::clean;
 
 /// What a component is and imports.
@@ -58,19 +56,9 @@ impl Plugins {
                 return Inspection { size, sha256, imports: Vec::new(), contracts: Vec::new(), found: Err(error) };
             }
         };
-        let compiled = self.compile(name, bytes, &sha256, trust);
-        let found = compiled.and_then(|(component, machine)| self.describe(&component, machine, sha256));
+        let loaded = self.compile(name, bytes, &sha256, trust).and_then(|component| self.link(&component, sha256));
+        let found = loaded.map(|loaded| (loaded.roles(), loaded.description));
         let imports = surface.imports.iter().map(|name| Import { name: clean(name, 200), grant: grant_of(name) });
         Inspection { size, sha256, imports: imports.collect(), contracts: surface.contracts(), found }
-    }
-
-    fn describe(
-        &self,
-        component: &Component,
-        machine: &Machine,
-        sha256: [u8; 32],
-    ) -> Result<(Roles, Description), ComponentError> {
-        let loaded = Loaded::link(component, &machine.linker, &self.ticker, sha256)?;
-        Ok((loaded.roles(), loaded.description.clone()))
     }
 }

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::artefact::Artefact;
 use super::progress::{self, Progress};
-use crate::component::engine::{Class, engine};
+use crate::component::engine::engine;
 use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, MAX_COMPONENT_BYTES, one_line};
 use crate::text::clean_lines;
@@ -75,7 +75,7 @@ fn compile_here() -> Result<(), ChildError> {
     if let Ok(surface) = Surface::read(&component) {
         progress::count(surface.functions);
     }
-    let engine = engine(Class::of(&component)).map_err(|error| io::Error::other(one_line(&error)))?;
+    let engine = engine().map_err(|error| io::Error::other(one_line(&error)))?;
     let artefact = Artefact::compile(&engine, &component).map_err(|error| ChildError::Component(one_line(&error)))?;
     Ok(io::stdout().lock().write_all(artefact.bytes())?)
 }

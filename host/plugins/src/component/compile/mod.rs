@@ -88,29 +88,34 @@ impl Compiler {
     }
 
     /// The compiled component, if it was compiled before.
-    fn found(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Component> {
+    fn found(&self, engines: &[&Engine], sha256: &[u8; 32]) -> Option<Component> {
+        let engine = engines.first()?;
         let artefact = self.caches().find_map(|cache| cache.find(engine, sha256))?;
-        let loaded = artefact.load(engine);
+        let loaded = artefact.load(engines);
         loaded
             .inspect_err(|error| tracing::warn!(error = one_line(error), "cached plugin unusable; compiling it again"))
             .ok()
     }
 
-    /// The compiled component of `plugin`. A cache that cannot be written is logged and not used.
+    /// The compiled component of `plugin` in the first of these engines that has room for it; all run the same code. A cache
+    /// that cannot be written is logged and not used.
     pub(crate) fn compile(
         &self,
-        engine: &Engine,
+        engines: &[&Engine],
         bytes: &[u8],
         sha256: &[u8; 32],
         trust: Trust,
         plugin: &str,
     ) -> Result<Component, ComponentError> {
-        if let Some(component) = self.found(engine, sha256) {
+        if let Some(component) = self.found(engines, sha256) {
             return Ok(component);
         }
+        let Some(engine) = engines.first() else {
+            return Err(ComponentError::Compile("there is no engine".to_owned()));
+        };
         let turn = self.kept.first().and_then(|cache| cache.turn(engine, sha256));
         // Another process may have compiled it while this one waited.
-        if let Some(component) = turn.as_ref().and_then(|_| self.found(engine, sha256)) {
+        if let Some(component) = turn.as_ref().and_then(|_| self.found(engines, sha256)) {
             return Ok(component);
         }
         let artefact = self.artefact(engine, bytes, trust, plugin)?;
@@ -119,7 +124,7 @@ impl Compiler {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot cache the compiled plugin");
             }
         }
-        artefact.load(engine).map_err(malformed)
+        artefact.load(engines).map_err(malformed)
     }
 
     /// The same for what is not worth keeping.
@@ -130,7 +135,7 @@ impl Compiler {
         trust: Trust,
         plugin: &str,
     ) -> Result<Component, ComponentError> {
-        self.artefact(engine, bytes, trust, plugin)?.load(engine).map_err(malformed)
+        self.artefact(engine, bytes, trust, plugin)?.load(&[engine]).map_err(malformed)
     }
 
     fn artefact(&self, engine: &Engine, bytes: &[u8], trust: Trust, plugin: &str) -> Result<Artefact, ComponentError> {

@@ -146,14 +146,13 @@ mod tests {
     /// If the compiler no longer says what it does, there is no progress to tell.
     #[test]
     fn the_compiler_says_what_it_is_done_with() {
-        use crate::component::engine::{Class, engine};
         let component = crate::component::builtin::find("passthrough").unwrap();
         let functions = crate::component::surface::Surface::read(component).unwrap().functions;
         assert!(functions > 10, "{functions}");
         log::set_logger(&COUNTER).unwrap();
         log::set_max_level(log::LevelFilter::Debug);
         let before = COUNTER.0.load(Ordering::Relaxed);
-        engine(Class::of(component)).unwrap().precompile_component(component).unwrap();
+        crate::component::engine::engine().unwrap().precompile_component(component).unwrap();
         let steps = COUNTER.0.load(Ordering::Relaxed) - before;
         assert!(steps >= functions * 2, "{steps} of {functions}");
     }
