@@ -38,10 +38,10 @@ function shown(value) {
 function fit(value, most = Infinity) {
   const text = shown(value) ?? '';
   const cut = text.length > 2 * most + 2 ? text.slice(0, 2 * most + 2) : text;
-  return /[\ud800-\udfff]/.test(cut) ? cut.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g, whole) : cut;
+  return /[\ud800-\udfff]/.test(cut) ? cut.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g, paired) : cut;
 }
 
-const whole = (units) => (units.length === 2 ? units : '\ufffd');
+const paired = (units) => (units.length === 2 ? units : '\ufffd');
 const optional = (value, most) => (value === null || value === undefined ? null : fit(value, most));
 /** A number for a field of 32 bits; null for anything else. */
 const number = (value, least) => (Number.isInteger(value) && value >= least && value < 2 ** 32 ? value : null);
@@ -145,11 +145,55 @@ export const dropped = (found) => ({ dropped: found });
 export const text = (message) => decodeUtf8(message.payload);
 export const bytes = (content) => (typeof content === 'string' ? encodeUtf8(content) : content);
 
-// The engine has neither TextDecoder nor TextEncoder. Both ways go in pieces, so that a large message takes little more
-// than its own size.
-const AT_ONCE = 4096;
+/** The lines of a message, without their ends: `\n` or `\r\n`. A regular expression would be tried at each position. */
+export function lines(message) {
+  const content = text(message);
+  const found = content.split('\n');
+  return content.includes('\r') ? found.map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line)) : found;
+}
+
+// The engine has neither TextDecoder nor TextEncoder. What it has in its place runs an order faster than a loop over bytes
+// here. In pieces, so that a large message takes little more than its own size.
+const AT_ONCE = 3 << 14;
 
 const piece = (codes) => String.fromCharCode.apply(null, codes);
+/** Each byte as the character of its number. */
+const characters = (bytes) => (bytes.toBase64 ? atob(bytes.toBase64()) : piece(bytes));
+
+function decodeUtf8(payload) {
+  const bytes = payload instanceof Uint8Array ? payload : Uint8Array.from(payload);
+  const pieces = [];
+  for (let at = 0, end = 0; at < bytes.length; at = end) {
+    end = whole(bytes, at + AT_ONCE);
+    pieces.push(decodePiece(bytes.slice(at, end)));
+  }
+  return pieces.join('');
+}
+
+/** The position at or before `end` that is not inside a code point. */
+function whole(bytes, end) {
+  const begin = [end, end - 1, end - 2, end - 3].find((at) => (bytes[at] & 0xc0) !== 0x80);
+  // Of four such bytes in a row the last is part of no code point.
+  return begin ?? end;
+}
+
+/** Whether there is no byte above 0x7f, sixteen at a time; of bytes with a buffer of their own. */
+function isAscii(bytes) {
+  const words = new Uint32Array(bytes.buffer, 0, (bytes.length >> 4) << 2);
+  let seen = 0;
+  for (let at = 0; at < words.length; at += 4) seen |= words[at] | words[at + 1] | words[at + 2] | words[at + 3];
+  for (let at = words.length * 4; at < bytes.length; at += 1) seen |= bytes[at];
+  return (seen & 0x80808080) === 0;
+}
+
+function decodePiece(bytes) {
+  if (isAscii(bytes)) return characters(bytes);
+  try {
+    return decodeURIComponent(escape(characters(bytes)));
+  } catch {
+    return decodeMalformed(bytes);
+  }
+}
 
 const LEAST = [0, 0, 0x80, 0x800, 0x10000];
 
@@ -169,32 +213,17 @@ function decodeOne(payload, at) {
 
 const width = (point) => (point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4);
 
-function isAscii(bytes) {
-  for (let at = 0; at < bytes.length; at += 1) if (bytes[at] >= 0x80) return false;
-  return true;
-}
-
-function decodeUtf8(payload) {
-  const bytes = payload instanceof Uint8Array ? payload : Uint8Array.from(payload);
-  const pieces = [];
+/** What is not well-formed: each byte that is part of no code point becomes U+FFFD. */
+function decodeMalformed(bytes) {
+  const codes = [];
   for (let at = 0; at < bytes.length; ) {
-    const next = bytes.subarray(at, at + AT_ONCE);
-    if (isAscii(next)) {
-      pieces.push(piece(next));
-      at += next.length;
-      continue;
-    }
-    const codes = [];
-    for (const end = Math.min(at + AT_ONCE, bytes.length); at < end; ) {
-      const point = decodeOne(bytes, at);
-      if (point < 0) codes.push(0xfffd);
-      else if (point < 0x10000) codes.push(point);
-      else codes.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
-      at += point < 0 ? 1 : width(point);
-    }
-    pieces.push(piece(codes));
+    const point = decodeOne(bytes, at);
+    if (point < 0) codes.push(0xfffd);
+    else if (point < 0x10000) codes.push(point);
+    else codes.push(0xd800 + ((point - 0x10000) >> 10), 0xdc00 + ((point - 0x10000) & 0x3ff));
+    at += point < 0 ? 1 : width(point);
   }
-  return pieces.join('');
+  return piece(codes);
 }
 
 /** The code point at `at`; U+FFFD for half of a pair of surrogates. */
@@ -249,13 +278,23 @@ class Unreadable extends SyntaxError {
   }
 }
 
+/** Where the string ends that begins at `at`. */
+function endOfString(json, at) {
+  for (let end = json.indexOf('"', at + 1); end >= 0; end = json.indexOf('"', end + 1)) {
+    let slashes = end;
+    while (json.charCodeAt(slashes - 1) === 0x5c) slashes -= 1;
+    if ((end - slashes) % 2 === 0) return end;
+  }
+  return json.length;
+}
+
 /** Whether brackets nest too deeply in what would be read as JSON. */
 function isDeep(json) {
   let depth = 0;
   for (let at = 0; at < json.length; at += 1) {
     const one = json.charCodeAt(at);
     if (one === 0x22) {
-      for (at += 1; at < json.length && json.charCodeAt(at) !== 0x22; at += 1) if (json.charCodeAt(at) === 0x5c) at += 1;
+      at = endOfString(json, at);
     } else if (one === 0x5b || one === 0x7b) {
       depth += 1;
       if (depth > DEEPEST) return true;

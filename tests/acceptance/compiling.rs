@@ -1,19 +1,23 @@
 //! Plugins that take long to compile: from the moment a component is in the folder, nothing passes it that it should see,
 //! and what it does not apply to goes on.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::bombs;
-use crate::harness::eventually;
+use crate::harness::{Folder, eventually};
 use crate::peers::Kind;
 use crate::peers::broker::shared;
 use crate::peers::guests::component;
+use crate::peers::scripted::unreachable_broker;
 use crate::plugins::{behaving, bodies, install, one_in};
 use crate::queues;
 use crate::reloads::{becomes, file, listed, put};
-use crate::sesame::{Pair, Way};
+use crate::sesame::{Pair, Site, Way, program};
 
 /// Refuses every message of these tests.
 const NO_SITE: &str = "[config]\nsites = [\"NOWHERE\"]\n";
@@ -191,4 +195,58 @@ fn trace_names_the_routes_of_what_was_sent() {
     let told = pair.sender.run(&["trace", &id, "--json"]).expect(0).output;
     let step: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     assert_eq!((step["what"].as_str(), &step["routes"]), (Some("sent"), &serde_json::json!(["cloud", "default"])));
+}
+
+/// The compiled components in a folder, which may not exist.
+fn compiled_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|ending| ending == "cwasm")).collect()
+}
+
+#[test]
+fn what_one_command_has_compiled_is_not_compiled_again() {
+    let folder = Folder::new("compiled-once");
+    let (service, own) = (folder.join("service"), folder.join("home/sesame/plugins"));
+    // Long enough for its progress to be told.
+    let slow = [laden("sites"), bombs::slow_section(), bombs::slow_section()].concat();
+    let component = folder.write("laden.wasm", slow);
+    folder.write("sesame.toml", format!("[plugins]\ncache = {:?}\n", service.display().to_string()));
+    let inspect = |home: &str, config: bool| {
+        let mut command = Command::new(program());
+        if config {
+            command.arg("--config").arg(folder.join("sesame.toml"));
+        }
+        command.args(["plugin", "inspect"]).arg(&component).env("XDG_CACHE_HOME", folder.join(home));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = inspect("home", false);
+    assert!(said.contains("sesame: compiling plugin laden.wasm: "), "no progress in {said:?}");
+    assert_eq!(compiled_in(&own).len(), 1);
+    // As if the service had compiled it.
+    std::fs::rename(&own, &service).unwrap();
+    inspect("home", true);
+    assert_eq!((compiled_in(&own).len(), compiled_in(&service).len()), (0, 1), "it was compiled again");
+    // Where the service is another user, root loads nothing from there, and leaves what it compiles for the service.
+    const SERVICE: u32 = 65_534;
+    std::fs::remove_file(&compiled_in(&service)[0]).unwrap();
+    std::os::unix::fs::chown(&service, Some(SERVICE), Some(SERVICE)).unwrap();
+    let site = Site::of("sender.example.org").at(&[&unreachable_broker()], Way::Tls, "").sending("cpu", "/queue/x", "");
+    put(&site, "laden.wasm", std::fs::read(&component).unwrap());
+    let config = std::fs::read_to_string(site.configuration()).unwrap();
+    let line = config.lines().find(|line| line.starts_with("cache = ")).unwrap();
+    let config = config.replace(line, &format!("cache = {:?}", service.display().to_string()));
+    let file = folder.write("site.toml", config);
+    let check = || {
+        let mut command = Command::new(program());
+        command.arg("--config").arg(&file).args(["check", "--offline"]).env("XDG_CACHE_HOME", folder.join("root"));
+        String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned()
+    };
+    assert!(check().contains("compiling plugin laden.wasm for the first time"));
+    let found = compiled_in(&service);
+    assert_eq!((found.len(), compiled_in(&folder.join("root/sesame/plugins")).len()), (1, 1));
+    assert_eq!(found[0].metadata().unwrap().uid(), SERVICE);
+    let again = check();
+    assert!(!again.contains("compiling plugin"), "{again}");
 }

@@ -1,36 +1,67 @@
-//! The sample plugin of `sesame plugin new` in four languages: time of a call for a job message of 30 kB, a fresh instance each
-//! time, and what compiling it takes; measured by `sesame plugin bench`.
+//! The sample plugin of `sesame plugin new` in four languages: time of a call for job messages of 10 kB and 1 MB, a fresh
+//! instance each time, and what compiling it takes; measured by `sesame plugin bench`. Beside it the same component in a plain
+//! embedding of wasmtime (`plain`), in the same run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::Folder;
+use crate::plain::Plain;
 use crate::program;
-use crate::report::Report;
+use crate::report::{Goal, Report};
 use crate::stock::job_message;
+
+/// The languages, with the goals of a call in us for 10 kB and for 1 MB.
+const LANGUAGES: [(&str, f64, Option<f64>); 4] =
+    [("rust", 62.0, None), ("python", 1_800.0, None), ("js", 2_560.0, Some(112_000.0)), ("c", 95.0, None)];
+const SIZES: [(&str, usize); 2] = [("10 kB", 10_000), ("1 MB", 1_000_000)];
+
+/// The sample knows other sites than the message's: it would refuse the first record and stop there.
+const SITES: [&str; 1] = ["NORTHSEA-T2"];
+/// How much longer a call may take than in the plain embedding.
+const BESIDE_PLAIN: f64 = 1.2;
 
 /// Measures and prints.
 pub(crate) fn measure(report: &mut Report) {
-    report.note("the sample plugins of four languages on a job message of 30 kB, wall clock of a call");
+    report.note("the sample plugins of four languages on job messages, wall clock of half of the calls");
     let folder = Folder::new("figures-languages");
-    let message = folder.join("message");
-    std::fs::write(&message, job_message(30_000)).unwrap();
-    for language in ["rust", "python", "js", "c"] {
+    let config = serde_json::json!({ "sites": SITES });
+    for (language, small, large) in LANGUAGES {
         let name = format!("sample-{language}");
         sesame(folder.path(), &["plugin", "new", &name, "--lang", language]);
         sesame(folder.path(), &["plugin", "build", &name]);
         let component = format!("{name}/{name}.wasm");
-        // The sample knows other sites than the message's: it would refuse the first record and stop there.
-        std::fs::write(folder.join(&name).join(format!("{name}.toml")), "[config]\nsites = [\"NORTHSEA-T2\"]\n")
-            .unwrap();
-        let told = sesame(folder.path(), &["plugin", "bench", &component, "--message", "message", "--json"]);
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        let figure = &told["messages"][0];
-        assert_eq!(figure["verdict"], "passed", "what is measured is the way of a good message: {told}");
-        report.figure(&format!("{language}, half of the calls within"), figure["p50-us"].as_f64().unwrap(), "us");
-        report.figure(&format!("{language}, memory"), figure["memory-bytes"].as_f64().unwrap() / 1e6, "MB");
-        report.figure(&format!("{language}, compiled and loaded in"), told["compile-us"].as_f64().unwrap() / 1e6, "s");
+        let sidecar = format!("[config]\nsites = {}\n", config["sites"]);
+        std::fs::write(folder.join(&name).join(format!("{name}.toml")), sidecar).unwrap();
+        let plain = Plain::new(&std::fs::read(folder.join(&component)).unwrap(), &config.to_string());
+        for ((size_name, size), goal) in SIZES.into_iter().zip([Some(small), large]) {
+            let payload = job_message(size);
+            std::fs::write(folder.join("message"), &payload).unwrap();
+            let told = bench(folder.path(), &component);
+            let figure = &told["messages"][0];
+            assert_eq!(figure["verdict"], "passed", "what is measured is the way of a good message: {told}");
+            let time = figure["p50-us"].as_f64().unwrap();
+            let title = format!("{language}, {size_name}");
+            match goal {
+                Some(goal) => report.goal(&title, time, "us", Goal::AtMost(goal)),
+                None => report.figure(&title, time, "us"),
+            }
+            let beside = plain.half_within(&payload).as_secs_f64() * 1e6;
+            report.figure(&format!("{title}, plain wasmtime"), beside, "us");
+            report.goal(&format!("{title}, times plain wasmtime"), time / beside, "x", Goal::AtMost(BESIDE_PLAIN));
+            report.figure(&format!("{title}, memory"), figure["memory-bytes"].as_f64().unwrap() / 1e6, "MB");
+            if size == SIZES[0].1 {
+                let compiled = told["compile-us"].as_f64().unwrap() / 1e6;
+                report.figure(&format!("{language}, compiled and loaded in"), compiled, "s");
+            }
+        }
     }
+}
+
+/// What `sesame plugin bench` measures for the file `message`.
+fn bench(folder: &Path, component: &str) -> serde_json::Value {
+    let told = sesame(folder, &["plugin", "bench", component, "--message", "message", "--json"]);
+    serde_json::from_str(&told).unwrap()
 }
 
 fn sesame(folder: &Path, arguments: &[&str]) -> String {

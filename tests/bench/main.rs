@@ -12,7 +12,7 @@
 //! | `commits` | the commit engine on a journaled file system |
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
-//! | `languages` | the sample plugins in Rust, Python, JavaScript and C |
+//! | `languages` | the sample plugins in Rust, Python, JavaScript and C, beside a plain embedding of wasmtime |
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `backlog` | a sender with 100,000 messages waiting |
 //! | `replace` | a plugin replaced under 500 messages a second |
@@ -73,6 +73,7 @@ mod languages;
 mod metrics;
 mod metrics_cpu;
 mod pipeline;
+mod plain;
 mod power;
 mod replace;
 mod report;

@@ -60,7 +60,7 @@ struct Crowd {
 impl Crowd {
     fn new() -> Self {
         let folder = Folder::new("figures-metrics");
-        let settings = CompileSettings { program: Some(program()), cache: None };
+        let settings = CompileSettings { program: Some(program()), ..CompileSettings::default() };
         let plugins = Plugins::start(settings).unwrap();
         let component = stock_component("builtin:passthrough").flatten().unwrap();
         let stages = (0..PLUGINS).map(|number| {

@@ -29,7 +29,8 @@ const ROUND_SECONDS: f64 = 0.03;
 pub(crate) fn measure(report: &mut Report) {
     report.note("CPU of one thread for one call, a fresh instance each time");
     let folder = Folder::new("figures-pipeline");
-    let settings = CompileSettings { program: Some(program()), cache: Some(cache(&folder)) };
+    let settings =
+        CompileSettings { program: Some(program()), cache: Some(cache(&folder)), ..CompileSettings::default() };
     let plugins = Plugins::start(settings).unwrap();
     for (direction, side, whole) in
         [(Direction::Outbound, "sender", SENDER_CPU), (Direction::Inbound, "receiver", RECEIVER_CPU)]

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Bench, host: &Host) -> anyhow::Result<u8> {
     };
     let settings = super::pipeline_of(file, super::settings_beside(file)?, "bench", direction, host.max_payload);
     let cache = tempfile::tempdir().context("cannot create a folder for compiled code")?;
-    let plugins = (host.plugins)(Some(cache.path().join("compiled")))?;
+    let plugins = (host.plugins_with)(cache.path().join("compiled"))?;
     let (compiling, first) = timed(|| load(&plugins, &settings))?;
     drop(first);
     let (loading, _kept) = timed(|| load(&plugins, &settings))?;

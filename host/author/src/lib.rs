@@ -35,21 +35,14 @@ pub enum Command {
 /// What the program passes to these commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
-    /// Starts the plugin host with a cache for compiled code.
-    pub plugins: fn(Option<PathBuf>) -> anyhow::Result<Arc<Plugins>>,
-    /// Creates the user's cache folder, if possible.
-    pub cache: fn() -> Option<PathBuf>,
+    /// Starts the plugin host with the caches of this machine for compiled code.
+    pub plugins: fn() -> anyhow::Result<Arc<Plugins>>,
+    /// Starts it with one cache only.
+    pub plugins_with: fn(PathBuf) -> anyhow::Result<Arc<Plugins>>,
     /// The largest message a channel takes by default, in bytes.
     pub max_payload: usize,
     /// A message of job records, to measure with.
     pub records: &'static str,
-}
-
-impl Host {
-    /// The plugin host with the user's cache.
-    fn start(&self) -> anyhow::Result<Arc<Plugins>> {
-        (self.plugins)((self.cache)())
-    }
 }
 
 /// `sesame plugin new`.

@@ -51,6 +51,7 @@ pub use self::component::bindings::CONTRACT_VERSION;
 pub use self::component::builtin::{component as stock_component, names as stock_plugins};
 pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
+    watch_compilation,
 };
 pub use self::component::contract::SERVED as CONTRACTS_SERVED;
 pub use self::component::grant::Grant;

@@ -1,6 +1,6 @@
 /** Refuses messages of sites that are not listed. */
 
-import { error, plugin, text } from './sesame.js';
+import { error, lines, plugin } from './sesame.js';
 
 const configSchema = {
   type: 'object',
@@ -14,7 +14,7 @@ function validate(message, config) {
   const findings = [];
   let record = 1;
   let named = false;
-  for (const line of text(message).split(/\r?\n/)) {
+  for (const line of lines(message)) {
     if (line === '%%') record += 1;
     if (!line.startsWith('Site: ')) continue;
     named = true;

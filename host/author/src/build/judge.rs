@@ -24,7 +24,7 @@ const ROLES: [(&str, &str); 3] = [("validator", "validate"), ("transformer", "tr
 /// Why a host would refuse it, or which role and function do not go together.
 pub(super) fn judge(component: &Path, host: &Host) -> anyhow::Result<Roles> {
     let bytes = fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
-    let inspection = host.start()?.inspect(&bytes);
+    let inspection = (host.plugins)()?.inspect(&component.to_string_lossy(), &bytes);
     verdict(&inspection)
         .with_context(|| format!("no plugin was built; the refused component is {}", component.display()))
 }

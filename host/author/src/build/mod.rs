@@ -148,7 +148,8 @@ mod tests {
     use super::*;
 
     fn build(folder: &Path) -> anyhow::Result<u8> {
-        let host = Host { plugins: |_| bail!("no host"), cache: || None, max_payload: 0, records: "" };
+        let host =
+            Host { plugins: || bail!("no host"), plugins_with: |_| bail!("no host"), max_payload: 0, records: "" };
         run(&Build { folder: folder.to_owned(), output: None }, &host)
     }
 

@@ -33,9 +33,9 @@ enum Result {
 
 pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
     let names = cases(&arguments.cases)?;
-    let plugins = host.start()?;
+    let plugins = (host.plugins)()?;
     let bytes = fs::read(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
-    if let Err(error) = plugins.inspect(&bytes).found {
+    if let Err(error) = plugins.inspect(&arguments.file.to_string_lossy(), &bytes).found {
         say(&format!("sesame: {} cannot be tested: it {error}", arguments.file.display()));
         return Ok(EXIT_FAILED);
     }

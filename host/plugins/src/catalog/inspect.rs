@@ -2,14 +2,12 @@
 //! `describe` is run.
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::Component;
 
-use crate::catalog::plugins::{Machine, Plugins};
+use crate::catalog::plugins::Plugins;
 use crate::component::compile::Trust;
 use crate::component::grant::{Grant, grant_of};
 use crate::component::surface::Surface;
 use crate::component::{ComponentError, Description, Roles};
-use crate::instance::Loaded;
 use crate::text::clean;
 
 /// What a component is and imports.
@@ -37,19 +35,20 @@ pub struct Import {
 }
 
 impl Plugins {
-    /// Inspects the component in `bytes`, a file from the operator. This compiles, and can take seconds.
+    /// Inspects the component in `bytes`, the file `name` of the operator. This compiles unless it cannot be a plugin or
+    /// was compiled before, and can take seconds.
     #[must_use]
-    pub fn inspect(&self, bytes: &[u8]) -> Inspection {
-        self.inspect_from(bytes, Trust::Foreign)
+    pub fn inspect(&self, name: &str, bytes: &[u8]) -> Inspection {
+        self.inspect_from(name, bytes, Trust::Foreign)
     }
 
     /// The same in this process, for a component of our own: if the compiler crashes, so does the process.
     #[must_use]
     pub fn inspect_trusted(&self, bytes: &[u8]) -> Inspection {
-        self.inspect_from(bytes, Trust::BuiltIn)
+        self.inspect_from("", bytes, Trust::BuiltIn)
     }
 
-    fn inspect_from(&self, bytes: &[u8], trust: Trust) -> Inspection {
+    fn inspect_from(&self, name: &str, bytes: &[u8], trust: Trust) -> Inspection {
         let (size, sha256) = (bytes.len(), Sha256::digest(bytes).into());
         let surface = match Surface::read(bytes) {
             Ok(surface) => surface,
@@ -57,19 +56,9 @@ impl Plugins {
                 return Inspection { size, sha256, imports: Vec::new(), contracts: Vec::new(), found: Err(error) };
             }
         };
-        let compiled = self.compile(bytes, &sha256, trust);
-        let found = compiled.and_then(|(component, machine)| self.describe(&component, machine, sha256));
+        let loaded = self.compile(name, bytes, &sha256, trust).and_then(|component| self.link(&component, sha256));
+        let found = loaded.map(|loaded| (loaded.roles(), loaded.description));
         let imports = surface.imports.iter().map(|name| Import { name: clean(name, 200), grant: grant_of(name) });
         Inspection { size, sha256, imports: imports.collect(), contracts: surface.contracts(), found }
-    }
-
-    fn describe(
-        &self,
-        component: &Component,
-        machine: &Machine,
-        sha256: [u8; 32],
-    ) -> Result<(Roles, Description), ComponentError> {
-        let loaded = Loaded::link(component, &machine.linker, &self.ticker, sha256)?;
-        Ok((loaded.roles(), loaded.description.clone()))
     }
 }

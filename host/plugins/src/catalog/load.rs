@@ -124,7 +124,7 @@ fn component(plugins: &Plugins, source: &StageSource, sidecar: &Sidecar) -> Resu
     if sidecar.deny_stand_ins {
         deny_stand_ins(bytes)?;
     }
-    let loaded = plugins.load(bytes, trust).map_err(|error| error.to_string())?;
+    let loaded = plugins.load(&source.name, bytes, trust).map_err(|error| error.to_string())?;
     loaded.check_config(&sidecar.config).map_err(|error| error.to_string())?;
     let config = sidecar.config.to_string();
     Running::start(&loaded, &source.name, None, &sidecar.limits, &config).map_err(|fault| fault.to_string())?;

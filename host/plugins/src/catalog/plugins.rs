@@ -1,4 +1,5 @@
-//! The plugin side of the process: the engines with their linkers, one compiler, and the components that are in use.
+//! The plugin side of the process: the engines with their linkers, the places in the pool, one compiler, and the components
+//! that are in use.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +12,8 @@ use wasmtime::component::{Component, Linker};
 
 use crate::catalog::provenance::{Provenance, ProvenanceSettings};
 use crate::component::compile::{CompileSettings, Compiler, Trust};
-use crate::component::engine::{Class, Ticker, engine};
+use crate::component::contract::BuiltFor;
+use crate::component::engine::{Places, Ticker, engine, pooled};
 use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, one_line};
 use crate::instance::Loaded;
@@ -30,27 +32,35 @@ pub enum StartError {
 
 /// Loads plugins. One per process, shared by all pipelines; a component that several channels use is compiled once.
 pub struct Plugins {
-    small: Machine,
-    large: Machine,
+    /// The engine with the pool, where there can be one.
+    pooled: Option<Machine>,
+    machine: Machine,
+    places: Arc<Places>,
     compiler: Compiler,
     /// Held while a component is compiled: one at a time.
     compiling: Mutex<()>,
     provenance: Provenance,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
-    pub(super) ticker: Arc<Ticker>,
+    ticker: Arc<Ticker>,
 }
 
 /// An engine with its linker.
-pub(super) struct Machine {
-    pub(super) engine: Engine,
-    pub(super) linker: Linker<HostState>,
+struct Machine {
+    engine: Engine,
+    linker: Linker<HostState>,
 }
 
 impl Machine {
-    fn new(class: Class) -> Result<Self, StartError> {
+    fn new(engine: wasmtime::Result<Engine>) -> Result<Self, StartError> {
         let failed = |error: wasmtime::Error| StartError::Engine(one_line(&error));
-        let engine = engine(class).map_err(failed)?;
+        let engine = engine.map_err(failed)?;
         Ok(Self { linker: link(&engine).map_err(failed)?, engine })
+    }
+
+    /// Whether this host provides everything that a component imports, with the same types.
+    fn check_imports(&self, component: &Component) -> Result<(), ComponentError> {
+        BuiltFor::check_imports(component)?;
+        self.linker.instantiate_pre(component).map(drop).map_err(|error| ComponentError::WrongType(one_line(&error)))
     }
 }
 
@@ -78,15 +88,20 @@ impl Plugins {
     }
 
     fn with(settings: CompileSettings, provenance: Provenance) -> Result<Arc<Self>, StartError> {
-        let (small, large) = (Machine::new(Class::Small)?, Machine::new(Class::Large)?);
+        let machine = Machine::new(engine())?;
+        // Where the address space of the process is limited there is none.
+        let pooled = Machine::new(pooled()).ok();
+        let engines: Vec<&Engine> = pooled.iter().chain([&machine]).map(|machine| &machine.engine).collect();
+        let ticker = Ticker::start(&engines).map_err(StartError::Ticker)?;
         Ok(Arc::new(Self {
             compiler: Compiler::new(settings),
             compiling: Mutex::default(),
             provenance,
             loaded: Mutex::default(),
-            ticker: Arc::new(Ticker::start(&[&small.engine, &large.engine]).map_err(StartError::Ticker)?),
-            small,
-            large,
+            ticker: Arc::new(ticker),
+            places: Places::new(),
+            pooled,
+            machine,
         }))
     }
 
@@ -95,8 +110,8 @@ impl Plugins {
         &self.provenance
     }
 
-    /// The component in `bytes`, checked, compiled and linked. This can take seconds.
-    pub(crate) fn load(&self, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
+    /// The component of `plugin` in `bytes`, checked, compiled and linked. This can take seconds.
+    pub(crate) fn load(&self, plugin: &str, bytes: &[u8], trust: Trust) -> Result<Arc<Loaded>, ComponentError> {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
@@ -106,8 +121,8 @@ impl Plugins {
         if let Some(loaded) = self.known(&sha256) {
             return Ok(loaded);
         }
-        let (component, machine) = self.compile(bytes, &sha256, trust)?;
-        let loaded = Arc::new(Loaded::link(&component, &machine.linker, &self.ticker, sha256)?);
+        let component = self.compile(plugin, bytes, &sha256, trust)?;
+        let loaded = Arc::new(self.link(&component, sha256)?);
         let mut all = locked(&self.loaded);
         all.retain(|_, weak| weak.strong_count() > 0);
         all.insert(sha256, Arc::downgrade(&loaded));
@@ -118,31 +133,41 @@ impl Plugins {
     /// time.
     pub(crate) fn is_compiled(&self, bytes: &[u8]) -> bool {
         let sha256: [u8; 32] = Sha256::digest(bytes).into();
-        check_form(bytes).is_err()
-            || self.known(&sha256).is_some()
-            || self.compiler.has(&self.machine(bytes).engine, &sha256)
+        check_form(bytes).is_err() || self.known(&sha256).is_some() || self.compiler.has(&self.machine.engine, &sha256)
     }
 
     fn known(&self, sha256: &[u8; 32]) -> Option<Arc<Loaded>> {
         locked(&self.loaded).get(sha256).and_then(Weak::upgrade)
     }
 
-    /// The compiled component, and the engine it is for. A file that cannot be a plugin is refused before it is compiled.
+    /// The compiled component. A file that cannot be a plugin is refused before it is compiled.
     pub(super) fn compile(
         &self,
+        plugin: &str,
         bytes: &[u8],
         sha256: &[u8; 32],
         trust: Trust,
-    ) -> Result<(Component, &Machine), ComponentError> {
-        Surface::read(bytes)?.check()?;
-        let machine = self.machine(bytes);
-        Ok((self.compiler.compile(&machine.engine, bytes, sha256, trust)?, machine))
+    ) -> Result<Component, ComponentError> {
+        let surface = Surface::read(bytes)?;
+        surface.check()?;
+        if !self.compiler.has(&self.machine.engine, sha256)
+            && let Ok(head) = self.compiler.compile_once(&self.machine.engine, surface.head(bytes), trust, plugin)
+        {
+            self.machine.check_imports(&head)?;
+        }
+        let engines: Vec<&Engine> = self.machines().map(|machine| &machine.engine).collect();
+        self.compiler.compile(&engines, bytes, sha256, trust, plugin)
     }
 
-    pub(super) fn machine(&self, bytes: &[u8]) -> &Machine {
-        match Class::of(bytes) {
-            Class::Small => &self.small,
-            Class::Large => &self.large,
-        }
+    /// The component linked, tried, and ready for messages.
+    pub(super) fn link(&self, component: &Component, sha256: [u8; 32]) -> Result<Loaded, ComponentError> {
+        let here = |machine: &&Machine| Engine::same(&machine.engine, component.engine());
+        let machine = self.machines().find(here).unwrap_or(&self.machine);
+        let pooled = self.pooled.iter().find(here).map(|_| Arc::clone(&self.places));
+        Loaded::link(component, &machine.linker, &self.ticker, pooled, sha256)
+    }
+
+    fn machines(&self) -> impl Iterator<Item = &Machine> {
+        self.pooled.iter().chain([&self.machine])
     }
 }

@@ -41,6 +41,10 @@ pub(crate) struct Surface {
     pub(crate) exports: Vec<String>,
     /// Whether any function in it uses the asynchronous calls of WASI 0.3.
     uses_async: bool,
+    /// How many functions there are to compile.
+    pub(crate) functions: u32,
+    /// Bytes before its first module or instance.
+    head: usize,
 }
 
 impl Surface {
@@ -50,22 +54,36 @@ impl Surface {
     /// [`ComponentError`] says what the file is instead of a component.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, ComponentError> {
         check_form(bytes)?;
-        let mut surface = Self::default();
+        let mut surface = Self { head: bytes.len(), ..Self::default() };
         surface.walk(bytes, 0).map_err(|why| ComponentError::Malformed(clean(&why, 400)))?;
         Ok(surface)
+    }
+
+    /// The types and imports at the beginning of `bytes`, which this was read from: a component that imports the same, as far
+    /// as that stands before the code, and has none.
+    pub(crate) fn head<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(..self.head).unwrap_or(bytes)
     }
 
     fn walk(&mut self, mut rest: &[u8], depth: u32) -> Result<(), String> {
         let damaged = |error: wasmparser::BinaryReaderError| error.to_string();
         let mut parser = Parser::new(0);
+        let whole = rest.len();
         loop {
             let (consumed, payload) = match parser.parse(rest, true).map_err(damaged)? {
                 Chunk::Parsed { consumed, payload } => (consumed, payload),
                 Chunk::NeedMoreData(_) => return Ok(()),
             };
+            if depth == 0 && !is_of_the_head(&payload) {
+                self.head = self.head.min(whole - rest.len());
+            }
             let mut inside = 0;
             match payload {
-                Payload::ModuleSection { unchecked_range, .. } => inside = unchecked_range.len(),
+                Payload::ModuleSection { unchecked_range, .. } => {
+                    inside = unchecked_range.len();
+                    let module = rest.get(consumed..).unwrap_or_default();
+                    self.functions = self.functions.saturating_add(functions(module.get(..inside).unwrap_or(module)));
+                }
                 Payload::ComponentSection { unchecked_range, .. } => {
                     inside = unchecked_range.len();
                     let nested = rest.get(consumed..).unwrap_or_default();
@@ -142,6 +160,30 @@ impl Surface {
         versions.retain(|version| !version.is_empty());
         versions
     }
+}
+
+/// Whether a section may stand before all code.
+fn is_of_the_head(payload: &Payload<'_>) -> bool {
+    matches!(
+        payload,
+        Payload::Version { .. }
+            | Payload::CustomSection(_)
+            | Payload::CoreTypeSection(_)
+            | Payload::ComponentTypeSection(_)
+            | Payload::ComponentAliasSection(_)
+            | Payload::ComponentImportSection(_)
+            | Payload::ComponentExportSection(_)
+    )
+}
+
+/// The functions that a core module defines; what is damaged is left to the compiler.
+fn functions(module: &[u8]) -> u32 {
+    let payloads = Parser::new(0).parse_all(module).map_while(Result::ok);
+    let count = |payload| match payload {
+        Payload::CodeSectionStart { count, .. } => Some(count),
+        _ => None,
+    };
+    payloads.filter_map(count).next().unwrap_or_default()
 }
 
 fn interface_of(name: &str) -> &str {

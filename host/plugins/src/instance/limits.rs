@@ -14,7 +14,7 @@ use crate::component::engine::TICK;
 const OUTPUT_ALLOWANCE: u64 = 1 << 20;
 
 /// Entries of all tables of an instance in total: calls through function pointers need thousands, not millions.
-const TABLE_ENTRIES: usize = 1 << 20;
+pub(crate) const TABLE_ENTRIES: usize = 1 << 20;
 
 /// Core instances, memories and tables inside one component; a Python component has more than twenty.
 const CORE_OBJECTS: usize = 200;

@@ -8,7 +8,7 @@ use wasmtime::{Engine, Store};
 
 use super::{fault, prepare};
 use crate::component::contract::{self, BuiltFor, Exports};
-use crate::component::engine::Ticker;
+use crate::component::engine::{Held, Places, Ticker};
 use crate::component::schema::{ConfigError, Schema};
 use crate::component::{ComponentError, Description, Powers, Roles, one_line};
 use crate::instance::host_log::PluginLog;
@@ -27,6 +27,8 @@ pub(crate) struct Loaded {
     pub(crate) description: Description,
     /// The schema of the configuration.
     schema: Option<Schema>,
+    /// Where its instances are made in the pool: how many places each takes.
+    places: Option<(Arc<Places>, u32)>,
     /// Without the clock no deadline ends a call, so it runs as long as a component can be called.
     _ticker: Arc<Ticker>,
 }
@@ -38,11 +40,12 @@ impl fmt::Debug for Loaded {
 }
 
 impl Loaded {
-    /// Links `component` and tries it in one instance.
+    /// Links `component` and tries it in one instance. `pool` is that of its engine, if it has one.
     pub(crate) fn link(
         component: &Component,
         linker: &Linker<HostState>,
         ticker: &Arc<Ticker>,
+        pool: Option<Arc<Places>>,
         sha256: [u8; 32],
     ) -> Result<Self, ComponentError> {
         let engine = component.engine();
@@ -52,11 +55,17 @@ impl Loaded {
         let exports = contract::find(built_for.major, built_for.roles, &pre).map_err(wrong)?;
         let description = Description::default();
         let powers = Powers::of(component);
-        let mut loaded =
-            Self { sha256, powers, pre, exports, built_for, description, schema: None, _ticker: Arc::clone(ticker) };
+        let places = pool.map(|places| (places, Places::of(component)));
+        let (schema, _ticker) = (None, Arc::clone(ticker));
+        let mut loaded = Self { sha256, powers, pre, exports, built_for, description, schema, places, _ticker };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
+    }
+
+    /// Waits until there is room for an instance, and keeps it.
+    pub(crate) fn hold(&self) -> Option<Held> {
+        self.places.as_ref().map(|(places, count)| places.hold(*count))
     }
 
     /// Validates the plugin's table against its schema, if it has one.
@@ -73,6 +82,7 @@ impl Loaded {
         let limits = Limits { memory: 512 << 20, ..Limits::default() };
         let state =
             HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
+        let _held = self.hold();
         let mut store = Store::new(engine, state);
         prepare(&mut store, &limits);
         let probe = |store: &Store<HostState>, error: wasmtime::Error| {

@@ -20,6 +20,7 @@ use wasmtime::{Store, Trap};
 
 use crate::component::bindings::transformer;
 use crate::component::bindings::types::{Failure, Finding, Message};
+use crate::component::engine::Held;
 use crate::component::one_line;
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{GrowthRefused, Limits, Meter};
@@ -141,6 +142,8 @@ pub(crate) struct Running<'a> {
     store: Store<HostState>,
     instance: Instance,
     limits: Limits,
+    /// Dropped after the store.
+    _held: Option<Held>,
 }
 
 impl<'a> Running<'a> {
@@ -160,10 +163,11 @@ impl<'a> Running<'a> {
             None => Facts::of_load(loaded.sha256),
         };
         let state = HostState::new(Meter::new(limits.memory), PluginLog::new(plugin, id, limits.log), facts);
+        let held = loaded.hold();
         let mut store = Store::new(loaded.pre.engine(), state);
         prepare(&mut store, &limits);
         let instance = loaded.pre.instantiate(&mut store).map_err(|e| fault(&e, &store, &limits))?;
-        let mut running = Self { loaded, store, instance, limits };
+        let mut running = Self { loaded, store, instance, limits, _held: held };
         running.init(config)?;
         Ok(running)
     }

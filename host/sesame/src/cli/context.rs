@@ -64,8 +64,17 @@ pub(super) fn log_warnings(config: &Config) {
     }
 }
 
-/// Prints which plugins of a channel are compiled first, because that takes time.
+/// Has the progress of a long compilation printed: commands do not log it.
+pub(super) fn tell_compiling() {
+    plugins::watch_compilation(|plugin, percent| {
+        let plugin = message::text::escaped(plugin);
+        say(&format!("sesame: compiling plugin {plugin}: {percent} %"));
+    });
+}
+
+/// Prints which plugins of a channel are compiled first, because that takes time, and then how far each is.
 pub(super) fn say_compiling(shared: &Shared, config: &Config, channel: &Channel) {
+    tell_compiling();
     for plugin in crate::service::compiling(shared, config, channel) {
         say(&format!("sesame: compiling plugin {plugin} for the first time; this can take a minute"));
     }

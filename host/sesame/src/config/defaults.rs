@@ -24,7 +24,8 @@ pub(super) const ALLOW_SHA1_DIGEST: bool = false;
 pub(super) const REFRESH: Duration = Duration::from_secs(60);
 
 pub(super) const PLUGIN_FOLDER: &str = "/etc/sesame/plugins.d";
-pub(super) const PLUGIN_CACHE: &str = "/var/cache/sesame";
+/// Where the service keeps compiled plugins.
+pub const PLUGIN_CACHE: &str = "/var/cache/sesame";
 pub(super) const PLUGIN_SIGNERS: &str = "/etc/sesame/plugin-signers";
 pub(super) const PLUGINS_ADOPTED: &str = "/var/lib/sesame/adopted-plugins";
 pub(super) const REQUIRE_SIGNED: bool = false;

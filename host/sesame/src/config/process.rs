@@ -1,5 +1,6 @@
 //! The sections that hold for the whole process: credential, trust, plugins, journal, log, limits and observe.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,6 +124,15 @@ impl Trust {
             .flag("allow-sha1-digest", self.allow_sha1_digest)
             .duration("refresh", self.refresh);
     }
+}
+
+/// Where what commands for authors have compiled for this user is kept: a private folder in the user's cache.
+#[must_use]
+pub fn user_plugin_cache() -> Option<PathBuf> {
+    let absolute = |value: Option<OsString>| value.map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = absolute(std::env::var_os("XDG_CACHE_HOME"));
+    let caches = caches.or_else(|| absolute(std::env::var_os("HOME")).map(|home| home.join(".cache")))?;
+    Some(caches.join("sesame/plugins"))
 }
 
 /// `[plugins]`: where plugins come from, and where what was compiled is kept.

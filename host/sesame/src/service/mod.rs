@@ -94,7 +94,8 @@ impl Shared {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let threads = config.limits.workers.map_or_else(processors, |workers| workers as usize);
         let program = Some(PathBuf::from("/proc/self/exe"));
-        let compile = CompileSettings { program, cache: Some(config.plugins.cache.clone()) };
+        let also = config::user_plugin_cache().into_iter().collect();
+        let compile = CompileSettings { program, cache: Some(config.plugins.cache.clone()), also };
         let plugins = Plugins::start_checked(compile, provenance(config))?;
         Ok(Self {
             registry: Arc::new(Registry::new(&config.limits)),

@@ -34,9 +34,20 @@ impl Artefact {
         &self.0
     }
 
-    /// Loads it as a component.
+    /// Loads it into the first of these engines that has room for it. All run the same code.
+    pub(super) fn load(&self, engines: &[&Engine]) -> wasmtime::Result<Component> {
+        let mut last = Err(wasmtime::format_err!("no engine"));
+        for engine in engines {
+            last = self.load_into(engine);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
     #[expect(unsafe_code, reason = "loading native code of our own making, see the head of this file")]
-    pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+    fn load_into(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the three constructors above are the only ones, and each guarantees where the bytes come from.
         unsafe { Component::deserialize(engine, &self.0) }
     }

@@ -1,11 +1,16 @@
 //! The folder of compiled components.
 //!
 //! # On disk
-//! One file for each component, `SHA256-ENGINE-VERSION.cwasm`: the digest of the component, a digest of everything
-//! about the engine that compiled code depends on, and the version of this program. It holds the SHA-256 of the compiled
+//! One file for each component, `SHA256-ENGINE.cwasm`: the digest of the component, and a digest of everything about the
+//! engine that compiled code depends on, its version included. It holds the SHA-256 of the compiled
 //! code, 32 bytes, and the compiled code. Files are written under a temporary name, synced and renamed; a file that is
 //! incomplete, foreign or open to others is ignored and replaced. The modification time shows the day of last use; a file
-//! that was not used for ninety days is removed when the folder is opened.
+//! that was not used for ninety days is removed when the folder is opened. While a component is compiled, a file of its name
+//! with the ending `.lock` is locked, so that another process waits instead of compiling it too.
+//!
+//! # Trust
+//! What is in the folder is run as native code, so a process loads only what its own user has written. Root stores what it
+//! has compiled in the folder of another user, such as that of the service, and loads nothing from there.
 
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash as _, Hasher};
@@ -15,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, CWD, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags};
+use rustix::process::{Gid, Uid};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
@@ -24,6 +30,9 @@ use message::{files, hex};
 
 /// Larger than the code of any 64 MB component.
 const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
+
+/// The endings of our files: compiled code, and what a crash left behind.
+const ENDINGS: [&str; 3] = [".cwasm", ".lock", ".tmp"];
 
 /// A file that was not used for this long is removed.
 const UNUSED: Duration = Duration::from_secs(90 * 86_400);
@@ -68,31 +77,68 @@ pub enum CacheError {
 pub(super) struct Cache {
     path: PathBuf,
     folder: File,
+    /// User and group it belongs to, if that is another user and we are root: nothing is loaded from it.
+    for_another: Option<(u32, u32)>,
+}
+
+/// What keeps other processes from compiling the same component; released when it is dropped.
+pub(super) struct Turn<'a> {
+    cache: &'a Cache,
+    name: String,
+    _locked: File,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::unlinkat(&self.cache.folder, &self.name, AtFlags::empty());
+    }
 }
 
 impl Cache {
     /// Opens the folder, creates it if needed, and checks that no other user has access.
     pub(super) fn open(path: &Path) -> Result<Self, CacheError> {
-        let unusable = |source| CacheError::Unusable { path: path.to_owned(), source };
         if !path.exists() {
+            let unusable = |source| CacheError::Unusable { path: path.to_owned(), source };
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         }
+        let cache = Self::there(path)?;
+        cache.evict(|name, unused| ENDINGS.iter().any(|ending| name.ends_with(ending)) && unused() > UNUSED);
+        Ok(cache)
+    }
+
+    /// The same for a folder that must exist.
+    pub(super) fn there(path: &Path) -> Result<Self, CacheError> {
+        let unusable = |source| CacheError::Unusable { path: path.to_owned(), source };
         let folder = files::open(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY, 0).map_err(unusable)?;
         let stat = rustix::fs::fstat(&folder).map_err(|e| unusable(e.into()))?;
-        if stat.st_uid != rustix::process::geteuid().as_raw() {
+        let us = rustix::process::geteuid();
+        let for_another = (stat.st_uid != us.as_raw()).then_some((stat.st_uid, stat.st_gid));
+        if for_another.is_some() && !us.is_root() {
             return Err(CacheError::Foreign { path: path.to_owned(), owner: stat.st_uid });
         }
         if stat.st_mode & 0o077 != 0 {
             return Err(CacheError::Open { path: path.to_owned(), mode: stat.st_mode & 0o7777 });
         }
-        let cache = Self { path: path.to_owned(), folder };
-        cache.evict(|name, unused| name.ends_with(".cwasm") && unused() > UNUSED);
-        Ok(cache)
+        Ok(Self { path: path.to_owned(), folder, for_another })
     }
 
-    /// Whether there is a file for this component.
+    /// Whether it belongs to another user, so that nothing is loaded from it.
+    pub(super) fn is_for_another(&self) -> bool {
+        self.for_another.is_some()
+    }
+
+    /// Waits until no other process compiles this component. None if the folder cannot be written.
+    pub(super) fn turn(&self, engine: &Engine, sha256: &[u8; 32]) -> Option<Turn<'_>> {
+        let name = format!("{}.lock", file_name(engine, sha256));
+        let locked = files::open(&self.folder, &name, OFlags::RDWR | OFlags::CREATE, 0o600).ok()?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&locked, FlockOperation::LockExclusive)).ok()?;
+        Some(Turn { cache: self, name, _locked: locked })
+    }
+
+    /// Whether there is a file for this component that may be loaded.
     pub(super) fn has(&self, engine: &Engine, sha256: &[u8; 32]) -> bool {
-        rustix::fs::statat(&self.folder, file_name(engine, sha256), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        !self.is_for_another()
+            && rustix::fs::statat(&self.folder, file_name(engine, sha256), AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// The compiled form of a component for this engine, if an intact one is here.
@@ -100,7 +146,7 @@ impl Cache {
         let file = files::open_regular(&self.folder, file_name(engine, sha256)).ok()?;
         let stat = rustix::fs::fstat(&file).ok()?;
         let ours = stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-        if !ours {
+        if !ours || self.is_for_another() {
             return None;
         }
         let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).ok()?);
@@ -118,7 +164,7 @@ impl Cache {
         let name = file_name(engine, sha256);
         // Files of earlier versions.
         let component = hex(sha256);
-        self.evict(|name, _| name.starts_with(&component));
+        self.evict(|name, _| name.starts_with(&component) && name.ends_with(".cwasm"));
         self.write(&name, artefact.bytes()).map_err(unusable)
     }
 
@@ -126,7 +172,10 @@ impl Cache {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let temporary = format!("{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut file = files::open(&self.folder, &temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, 0o600)?;
-        let written = file.write_all(&Sha256::digest(code)).and_then(|()| file.write_all(code));
+        let given = self.for_another.map_or(Ok(()), |(user, group)| {
+            rustix::fs::fchown(&file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group))).map_err(io::Error::from)
+        });
+        let written = given.and_then(|()| file.write_all(&Sha256::digest(code))).and_then(|()| file.write_all(code));
         let renamed = written.and_then(|()| file.sync_all()).and_then(|()| {
             rustix::fs::renameat(&self.folder, &temporary, &self.folder, name)?;
             Ok(rustix::fs::fsync(&self.folder)?)
@@ -161,7 +210,7 @@ fn file_name(engine: &Engine, sha256: &[u8; 32]) -> String {
     let mut hasher = Fingerprint(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let engine = hex(hasher.0.finalize().get(..8).unwrap_or_default());
-    format!("{}-{engine}-{}.cwasm", hex(sha256), env!("CARGO_PKG_VERSION"))
+    format!("{}-{engine}.cwasm", hex(sha256))
 }
 
 /// A hasher that is the same in every build of the standard library.

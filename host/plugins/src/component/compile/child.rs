@@ -2,7 +2,8 @@
 //!
 //! A component can be built so that compiling it takes hours or all memory, and wasmtime does not treat that as a bug. So
 //! the program runs itself with the hidden subcommand `compile-plugin`, which limits itself before it reads the first
-//! byte. It reads the component from standard input and writes the compiled code to standard output, and opens no file.
+//! byte. It reads the component from standard input and writes the compiled code to standard output, and opens no file. The
+//! functions of a component are compiled on all processors; CPU time and memory are limited for all threads together.
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::artefact::Artefact;
-use crate::component::engine::{Class, engine};
-use crate::component::surface::check_form;
+use super::progress::{self, Progress};
+use crate::component::engine::engine;
+use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, MAX_COMPONENT_BYTES, one_line};
 use crate::text::clean_lines;
 
@@ -70,7 +72,10 @@ fn compile_here() -> Result<(), ChildError> {
     let mut component = Vec::new();
     io::stdin().lock().take(MAX_COMPONENT_BYTES + 1).read_to_end(&mut component)?;
     check_form(&component).map_err(|error| ChildError::Component(error.to_string()))?;
-    let engine = engine(Class::of(&component)).map_err(|error| io::Error::other(one_line(&error)))?;
+    if let Ok(surface) = Surface::read(&component) {
+        progress::count(surface.functions);
+    }
+    let engine = engine().map_err(|error| io::Error::other(one_line(&error)))?;
     let artefact = Artefact::compile(&engine, &component).map_err(|error| ChildError::Component(one_line(&error)))?;
     Ok(io::stdout().lock().write_all(artefact.bytes())?)
 }
@@ -88,14 +93,14 @@ fn limit_myself() -> io::Result<()> {
     Ok(())
 }
 
-/// Has `program` compile `component`.
-pub(super) fn compile_in_child(program: &Path, component: &[u8]) -> Result<Artefact, ComponentError> {
+/// Has `program` compile `component`, the one of `plugin`.
+pub(super) fn compile_in_child(program: &Path, component: &[u8], plugin: &str) -> Result<Artefact, ComponentError> {
     let failed = |error: io::Error| ComponentError::Compile(format!("cannot run {}: {error}", program.display()));
     let mut command = Command::new(program);
     command.arg(SUBCOMMAND).env_clear().current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
-    let (status, code, said) = exchange(&mut child, component).map_err(failed)?;
+    let (status, code, said) = exchange(&mut child, component, plugin).map_err(failed)?;
     if status.success() {
         return Ok(Artefact::from_child(code));
     }
@@ -120,13 +125,13 @@ fn refusal(status: ExitStatus, said: &str) -> ComponentError {
 }
 
 /// Writes to the child, reads its output, and kills it after [`WALL`].
-fn exchange(child: &mut Child, component: &[u8]) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+fn exchange(child: &mut Child, component: &[u8], plugin: &str) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
         // A child that has failed stops reading; its error matters, not the broken pipe.
         scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(component)));
-        let code = scope.spawn(move || read_all(stdout, u64::MAX));
-        let said = scope.spawn(move || read_all(stderr, 64 << 10));
+        let code = scope.spawn(move || read_all(stdout));
+        let said = scope.spawn(move || stderr.map_or(Ok(Vec::new()), |pipe| Progress::new(plugin).read(pipe)));
         let status = wait(child);
         let code = code.join().unwrap_or_else(|_| Err(io::Error::other("reading failed")));
         let said = said.join().unwrap_or_else(|_| Err(io::Error::other("reading failed")));
@@ -147,12 +152,10 @@ fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     }
 }
 
-fn read_all(pipe: Option<impl Read>, limit: u64) -> io::Result<Vec<u8>> {
+fn read_all(pipe: Option<impl Read>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        let mut pipe = pipe.take(limit);
+    if let Some(mut pipe) = pipe {
         pipe.read_to_end(&mut bytes)?;
-        io::copy(&mut pipe.into_inner(), &mut io::sink())?;
     }
     Ok(bytes)
 }
@@ -176,7 +179,7 @@ mod tests {
     #[test]
     fn a_child_that_reads_nothing_does_not_block() {
         let component = vec![0; 1 << 20];
-        let error = compile_in_child(Path::new("/bin/false"), &component).err().unwrap();
+        let error = compile_in_child(Path::new("/bin/false"), &component, "p").err().unwrap();
         assert!(matches!(error, ComponentError::Compile(_)), "{error}");
     }
 }

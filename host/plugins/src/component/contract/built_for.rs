@@ -117,6 +117,16 @@ impl BuiltFor {
         Self::of(&imports.collect::<Vec<_>>(), &exports.collect::<Vec<_>>()).map(drop)
     }
 
+    /// Whether the host provides the functions that a component imports; its exports are not looked at.
+    ///
+    /// # Errors
+    /// The item that the host lacks.
+    pub(crate) fn check_imports(component: &Component) -> Result<(), ComponentError> {
+        let (kind, engine) = (component.component_type(), component.engine());
+        let mut imports = kind.imports(engine).filter_map(|(name, item)| Named::read(name, &item.ty, engine));
+        imports.try_for_each(|named| check_import(&named))
+    }
+
     fn of(imports: &[Named], exports: &[Named]) -> Result<Self, ComponentError> {
         let (major, version) = one_major(exports, imports)?;
         imports.iter().try_for_each(check_import)?;

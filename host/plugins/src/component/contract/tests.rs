@@ -249,3 +249,27 @@ fn names_the_imports_and_exports_that_this_host_does_not_know() {
         assert!(error.contains(expected), "{expected:?} not in {error:?}");
     }
 }
+
+/// The component with its code overwritten, so that it cannot be compiled.
+fn damaged(changes: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = changed(changes);
+    let payloads = wasmparser::Parser::new(0).parse_all(&bytes).map_while(Result::ok);
+    let code = |payload| match payload {
+        wasmparser::Payload::CodeSectionStart { range, .. } => Some(range),
+        _ => None,
+    };
+    let code = payloads.filter_map(code).next().unwrap();
+    bytes[code.start + 16..code.end].fill(0xff);
+    bytes
+}
+
+#[test]
+fn a_wrong_import_is_refused_before_anything_is_compiled() {
+    let refusal = |changes: &[(&str, &str)]| plugins().inspect("p", &damaged(changes)).found.unwrap_err().to_string();
+    let said = refusal(&[]);
+    assert!(said.contains("cannot be compiled; it is damaged"), "{said}");
+    let said = refusal(&[("write", "wrote")]);
+    assert!(said.contains("imports the function wrote of sesame:plugin/log@1.0.0, which this host"), "{said}");
+    let said = refusal(&[("get-environment", "got-environment")]);
+    assert!(said.contains("got-environment"), "{said}");
+}

@@ -112,7 +112,7 @@ fn a_file_that_is_no_component_is_refused_by_what_it_is() {
         let said = Surface::read(bytes).unwrap_err().to_string();
         assert!(said.contains(expected), "{expected:?} not in {said:?}");
     }
-    let compiled = crate::component::engine::engine(crate::component::engine::Class::Small).unwrap();
+    let compiled = crate::component::engine::engine().unwrap();
     let compiled = compiled.precompile_component(b"\0asm\x0d\0\x01\0").unwrap();
     assert_eq!(Surface::read(&compiled), Err(ComponentError::Compiled));
 }

@@ -90,13 +90,12 @@ fn starts_with(body: &[wasm_encoder::Instruction<'_>], copies: u32) -> Vec<u8> {
 }
 
 /// The error of an instance of this component under a plugin's limits.
-fn instantiate(component: &[u8]) -> wasmtime::Error {
-    let engine = crate::component::engine::engine(crate::component::engine::Class::Small).unwrap();
-    let component = wasmtime::component::Component::new(&engine, component).unwrap();
-    let mut store = wasmtime::Store::new(&engine, Meter::new(64 << 20));
+fn instantiate(engine: &wasmtime::Engine, component: &[u8]) -> wasmtime::Error {
+    let component = wasmtime::component::Component::new(engine, component).unwrap();
+    let mut store = wasmtime::Store::new(engine, Meter::new(64 << 20));
     store.limiter(|meter| meter);
     store.set_epoch_deadline(Limits::default().ticks());
-    wasmtime::component::Linker::new(&engine).instantiate(&mut store, &component).map(|_| ()).unwrap_err()
+    wasmtime::component::Linker::new(engine).instantiate(&mut store, &component).map(|_| ()).unwrap_err()
 }
 
 #[test]
@@ -111,9 +110,12 @@ fn tables_and_core_instances_end_at_their_limits() {
         I::Br(0),
         I::End,
     ];
-    let error = instantiate(&starts_with(&grow, 1));
-    assert!(format!("{error:?}").contains("table entries"), "{error:?}");
-    let error = instantiate(&starts_with(&[], 201));
+    for engine in [crate::component::engine::engine().unwrap(), crate::component::engine::pooled().unwrap()] {
+        let error = instantiate(&engine, &starts_with(&grow, 1));
+        assert!(format!("{error:?}").contains("table entries"), "{error:?}");
+    }
+    let engine = crate::component::engine::engine().unwrap();
+    let error = instantiate(&engine, &starts_with(&[], 201));
     assert!(format!("{error:?}").contains("instance count too high"), "{error:?}");
 }
 

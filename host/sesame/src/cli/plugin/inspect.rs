@@ -9,13 +9,17 @@ use serde_json::{Value, json};
 use super::super::queue::read_file;
 use super::super::{EXIT_DONE, EXIT_FAILED, output};
 use super::Inspect;
+use crate::cli::context::Context;
+use crate::config;
 use message::hex;
 use plugins::{CONTRACTS_SERVED, Inspection, MAX_COMPONENT_BYTES, signature_of, stock_component, stock_plugins};
 
-pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
+pub(super) fn run(arguments: &Inspect, context: &Context) -> anyhow::Result<u8> {
     let file = &arguments.file;
     let bytes = component(file)?;
-    let inspection = super::plugins(super::user_cache())?.inspect(&bytes);
+    // On an author's machine there is none, and a mistake in it is another command's business.
+    let of_service = context.config().map_or_else(|_| config::PLUGIN_CACHE.into(), |config| config.plugins.cache);
+    let inspection = super::plugins(of_service)?.inspect(&name(file), &bytes);
     let signature = signature_beside(file);
     if arguments.json {
         output::json(&json_of(file, &inspection, signature));
@@ -23,6 +27,10 @@ pub(super) fn run(arguments: &Inspect) -> anyhow::Result<u8> {
         lines(file, &inspection, signature).iter().for_each(|line| output::line(line));
     }
     Ok(if inspection.found.is_ok() { EXIT_DONE } else { EXIT_FAILED })
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// The bytes of a file, or of the stock plugin `builtin:NAME`.
@@ -145,7 +153,7 @@ mod tests {
 
     #[test]
     fn shows_what_a_component_is_and_wants() {
-        let inspection = plugins(None).unwrap().inspect_trusted(&stock());
+        let inspection = plugins("/nonexistent".into()).unwrap().inspect_trusted(&stock());
         let shown = lines(Path::new("p.wasm"), &inspection, Signature::Absent).join("\n");
         for expected in
             ["roles        ", "name         passthrough", "sesame:plugin/types@", ": granted", "verdict      can be"]
@@ -158,7 +166,7 @@ mod tests {
 
     #[test]
     fn says_why_a_file_would_be_refused() {
-        let inspection = plugins(None).unwrap().inspect_trusted(b"#!/bin/sh\n");
+        let inspection = plugins("/nonexistent".into()).unwrap().inspect_trusted(b"#!/bin/sh\n");
         let shown = lines(Path::new("p.wasm"), &inspection, Signature::Absent).join("\n");
         assert!(shown.contains("verdict      would be refused: it is not a WebAssembly component"), "{shown}");
         assert!(json_of(Path::new("p.wasm"), &inspection, Signature::Absent)["refused"].is_string());

@@ -1,21 +1,22 @@
 //! `sesame plugin`: commands for authors of plugins (crate `author`) and for operators. Each subcommand is in the file of
 //! its name.
 //!
-//! The commands for authors and `inspect` read no configuration: they also run on an author's machine.
+//! The commands for authors and `inspect` need no configuration: they also run on an author's machine. What they compile is
+//! kept in the user's own cache, and what the service of the same user has compiled is not compiled again.
 
 mod inspect;
 pub(super) mod list;
 mod remove;
 mod sign;
 
-use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::context::Context;
+use super::context::{self, Context};
+use crate::config;
 use crate::log::Level;
 use plugins::{CompileSettings, Plugins};
 
@@ -100,7 +101,7 @@ pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
         }
         PluginCommand::Inspect(arguments) => {
             crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;
-            inspect::run(arguments)
+            inspect::run(arguments, context)
         }
         PluginCommand::List(arguments) => list::run(&context.config()?, arguments),
         PluginCommand::Remove(arguments) => remove::run(&context.config()?, arguments),
@@ -115,29 +116,32 @@ pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
     }
 }
 
-/// Runs plugins as the daemon does, compiled in a child process and kept in `cache`.
-fn plugins(cache: Option<PathBuf>) -> anyhow::Result<Arc<Plugins>> {
-    let program = Some(PathBuf::from("/proc/self/exe"));
-    Ok(Plugins::start(CompileSettings { cache, program })?)
+/// Runs plugins as the daemon does, compiled in a child process and kept in the user's cache. What is in the cache of the
+/// service, `of_service`, is not compiled again.
+fn plugins(of_service: PathBuf) -> anyhow::Result<Arc<Plugins>> {
+    start(user_cache(), vec![of_service])
 }
 
-/// Where an author's compiled plugins are kept: a private folder in the user's cache. Without it each component is compiled again.
+/// The user's cache. Without it each component is compiled again.
 fn user_cache() -> Option<PathBuf> {
-    let absolute = |value: Option<OsString>| value.map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = absolute(std::env::var_os("XDG_CACHE_HOME"));
-    let caches = caches.or_else(|| absolute(std::env::var_os("HOME")).map(|home| home.join(".cache")))?;
-    let folder = caches.join("sesame/plugins");
+    let folder = config::user_plugin_cache()?;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.is_ok().then_some(folder)
+}
+
+fn start(cache: Option<PathBuf>, also: Vec<PathBuf>) -> anyhow::Result<Arc<Plugins>> {
+    context::tell_compiling();
+    let program = Some(PathBuf::from("/proc/self/exe"));
+    Ok(Plugins::start(CompileSettings { cache, also, program })?)
 }
 
 /// What this program passes to the commands for authors.
 #[cfg(feature = "author")]
 fn host() -> author::Host {
     author::Host {
-        plugins,
-        cache: user_cache,
-        max_payload: usize::try_from(crate::config::MAX_PAYLOAD).unwrap_or(usize::MAX),
+        plugins: || plugins(config::PLUGIN_CACHE.into()),
+        plugins_with: |cache| start(Some(cache), Vec::new()),
+        max_payload: usize::try_from(config::MAX_PAYLOAD).unwrap_or(usize::MAX),
         records: include_str!("../../demo/samples/cpu-jobs.txt"),
     }
 }
