@@ -206,14 +206,14 @@ fn certificates_that_end_and_a_revocation_list_that_is_late() {
     let prometheus = watching(port);
     let own = site.host.certificate.display().to_string();
     let own = [("use", "own"), ("file", own.as_str())];
-    prometheus.fires("SesameCertificateEndsSoon", &own);
-    assert!(prometheus.is_quiet("SesameCertificateEnded", &[]));
+    prometheus.fires("SesameCertificateExpiresSoon", &own);
+    assert!(prometheus.is_quiet("SesameCertificateExpired", &[]));
     renew(&site, &pki().issue(SENDER, Key::Rsa2048, Validity::Over));
-    prometheus.fires("SesameCertificateEnded", &own);
-    prometheus.resolves("SesameCertificateEndsSoon", &own);
+    prometheus.fires("SesameCertificateExpired", &own);
+    prometheus.resolves("SesameCertificateExpiresSoon", &own);
     renew(&site, &ending_in("40"));
-    prometheus.resolves("SesameCertificateEnded", &own);
-    assert!(prometheus.is_quiet("SesameCertificateEndsSoon", &own));
+    prometheus.resolves("SesameCertificateExpired", &own);
+    assert!(prometheus.is_quiet("SesameCertificateExpiresSoon", &own));
 
     let alert = prometheus.fires("SesameCrlStale", &[]);
     let file = alert["labels"]["file"].as_str().unwrap();
