@@ -259,14 +259,14 @@ impl Registry {
             other => matches!(other, Reread::Replaced),
         };
         for (section, trust) in locked(&self.trusts).iter() {
-            note(anchors(section), report("trust anchors", trust, &paths(&section.anchors), trust.refresh()));
+            note(anchors(section), reread_anchors(section, trust));
         }
         for (section, source) in locked(&self.credentials).iter() {
             let file = section.certificate.display().to_string();
             replaced |= note(own(section), report("credential", source, &file, source.refresh()));
         }
         for source in locked(&self.lists).iter() {
-            note(signers(source), report("signer lists", source, "", source.refresh()));
+            note(signers(source), reread_lists(source));
         }
         for source in locked(&self.recipients).iter() {
             replaced |= note(recipient(source), report("recipient certificate", source, "", source.refresh()));
@@ -381,11 +381,21 @@ fn recipient(source: &RecipientSource) -> WatchedFile {
 }
 
 /// What became of files that were read again.
-enum Reread {
+pub(crate) enum Reread {
     Unchanged,
     Replaced,
     /// The last good state stays in use.
     Unusable(String),
+}
+
+/// Re-reads anchors and CRLs if they changed.
+pub(crate) fn reread_anchors(section: &config::Trust, trust: &Arc<Trust>) -> Reread {
+    report("trust anchors", trust, &paths(&section.anchors), trust.refresh())
+}
+
+/// Re-reads lists of signers if they changed.
+pub(crate) fn reread_lists(source: &Arc<SignerListsSource>) -> Reread {
+    report("signer lists", source, "", source.refresh())
 }
 
 /// Logs what became of the files of `source`.
