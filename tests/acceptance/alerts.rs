@@ -215,12 +215,23 @@ fn certificates_that_end_and_a_revocation_list_that_is_late() {
     prometheus.resolves("SesameCertificateExpired", &own);
     assert!(prometheus.is_quiet("SesameCertificateExpiresSoon", &own));
 
+    // The certificate alone is renewed, and its key is forgotten.
+    assert!(prometheus.is_quiet("SesameFileUnusable", &[]));
+    let next = ending_in("50");
+    std::fs::copy(&next.certificate, &site.host.certificate).unwrap();
+    prometheus.fires("SesameFileUnusable", &own);
+    site.run(&["status"]).expect(1).says("changed and cannot be used").says("copy the key of that certificate there");
+    renew(&site, &next);
+    prometheus.resolves("SesameFileUnusable", &own);
+
     let alert = prometheus.fires("SesameCrlStale", &[]);
     let file = alert["labels"]["file"].as_str().unwrap();
     assert!(file.starts_with(&authority.anchors().display().to_string()), "{file}");
     authority.publish_crl();
     prometheus.resolves("SesameCrlStale", &[]);
-    for family in ["sesame_crl_expiry_seconds", "sesame_certificate_expiry_seconds"] {
+    for family in
+        ["sesame_crl_expiry_seconds", "sesame_certificate_expiry_seconds", "sesame_file_last_reload_successful"]
+    {
         assert!(labels_are_those_of_the_table(&get(port, "/metrics").unwrap().1).contains(family));
     }
 }
