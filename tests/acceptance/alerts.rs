@@ -206,21 +206,32 @@ fn certificates_that_end_and_a_revocation_list_that_is_late() {
     let prometheus = watching(port);
     let own = site.host.certificate.display().to_string();
     let own = [("use", "own"), ("file", own.as_str())];
-    prometheus.fires("SesameCertificateEndsSoon", &own);
-    assert!(prometheus.is_quiet("SesameCertificateEnded", &[]));
+    prometheus.fires("SesameCertificateExpiresSoon", &own);
+    assert!(prometheus.is_quiet("SesameCertificateExpired", &[]));
     renew(&site, &pki().issue(SENDER, Key::Rsa2048, Validity::Over));
-    prometheus.fires("SesameCertificateEnded", &own);
-    prometheus.resolves("SesameCertificateEndsSoon", &own);
+    prometheus.fires("SesameCertificateExpired", &own);
+    prometheus.resolves("SesameCertificateExpiresSoon", &own);
     renew(&site, &ending_in("40"));
-    prometheus.resolves("SesameCertificateEnded", &own);
-    assert!(prometheus.is_quiet("SesameCertificateEndsSoon", &own));
+    prometheus.resolves("SesameCertificateExpired", &own);
+    assert!(prometheus.is_quiet("SesameCertificateExpiresSoon", &own));
+
+    // The certificate alone is renewed, and its key is forgotten.
+    assert!(prometheus.is_quiet("SesameFileUnusable", &[]));
+    let next = ending_in("50");
+    std::fs::copy(&next.certificate, &site.host.certificate).unwrap();
+    prometheus.fires("SesameFileUnusable", &own);
+    site.run(&["status"]).expect(1).says("changed and cannot be used").says("copy the key of that certificate there");
+    renew(&site, &next);
+    prometheus.resolves("SesameFileUnusable", &own);
 
     let alert = prometheus.fires("SesameCrlStale", &[]);
     let file = alert["labels"]["file"].as_str().unwrap();
     assert!(file.starts_with(&authority.anchors().display().to_string()), "{file}");
     authority.publish_crl();
     prometheus.resolves("SesameCrlStale", &[]);
-    for family in ["sesame_crl_expiry_seconds", "sesame_certificate_expiry_seconds"] {
+    for family in
+        ["sesame_crl_expiry_seconds", "sesame_certificate_expiry_seconds", "sesame_file_last_reload_successful"]
+    {
         assert!(labels_are_those_of_the_table(&get(port, "/metrics").unwrap().1).contains(family));
     }
 }

@@ -42,6 +42,19 @@ fn a_configuration_that_is_not_there_or_is_no_toml() {
 }
 
 #[test]
+fn a_check_in_json_gives_each_mistake_as_a_finding() {
+    let site = sender().sending("cpu", "/queue/x", "windw = 3\nformat = \"dirqq\"\n");
+    let output = site.run(&["check", "--json"]).expect(78).output;
+    let found: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.len(), 3, "{output}");
+    for (finding, key) in found.iter().zip(["send.cpu.windw", "send.cpu.format"]) {
+        assert_eq!((&finding["level"], &finding["subject"]), (&"error".into(), &"configuration".into()), "{output}");
+        assert!(output.contains(key), "{key} in {output}");
+    }
+    assert_eq!(found[2]["errors"], 2, "{output}");
+}
+
+#[test]
 fn a_channel_that_is_not_there() {
     let outcome = sender().sending("cpu", "/queue/x", "").run(&["send", "gpu"]);
     assert_ne!(outcome.code, 0);

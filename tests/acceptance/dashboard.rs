@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::observe::overview::{
     Acknowledgements, Broker, Channel, Direction, Event, Expiry, Overview, Place, Plugin, Queue, Severity, Signer,
-    Step, Trouble, Verdict,
+    Step, Trouble, Verdict, WatchedFile,
 };
 use ::observe::{Address, Control, Events, Limits, Listener, Page, Rejected, Source};
 use message::{Fate, Finding};
@@ -130,6 +130,11 @@ impl Source for MadeUp {
             channels: vec![channel("cpu", Direction::Send, passed), channel("central", Direction::Receive, passed)],
             brokers: vec![Broker { name: hostile("egi"), sessions: 1, opened: 2, ..Broker::default() }],
             expiries: vec![Expiry { purpose: hostile("own"), file: hostile("/etc/"), ends: now() + 86_400_000 }],
+            files: vec![WatchedFile {
+                purpose: hostile("own"),
+                file: hostile("/etc/"),
+                fault: Some(hostile("no key")),
+            }],
             places: vec![Place { directory: hostile("/var/"), journal: 4096, free: Some(9), min_free: 10 }],
         }
     }

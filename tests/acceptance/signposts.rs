@@ -1,5 +1,7 @@
 //! What operators see every day: `check` at a terminal and in scripts, runs from cron, the journal of systemd.
 
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -185,4 +187,48 @@ fn trace_takes_the_number_of_a_stream_with_and_without_quotes() {
     let quoted = pair.sender.run(&["trace", &format!("{stream} 2")]).expect(1).says("no journal knows number");
     assert_eq!(pair.sender.run(&["trace", stream, "2"]).expect(1).log, quoted.log);
     pair.sender.run(&["trace", "one", "other"]).expect(2).says("put an ID with a space in quotes");
+}
+
+/// A folder and everything below it.
+fn tree(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    if folder.is_dir() && !folder.is_symlink() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            found.extend(tree(&entry.unwrap().path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_root_s_commands_leave_belongs_to_the_owner_of_the_queue() {
+    const OWNER: u32 = 65_534;
+    let of_us = std::fs::metadata("/proc/self").unwrap().uid();
+    assert_eq!(of_us, 0, "this test runs as root, because it gives files to another user");
+    let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain);
+    let site = site.sending("cpu", &own_destination(), "");
+    let (good, bad) = (site.folder.write("good", RECORD), site.folder.write("bad", "this is no record"));
+    site.configuration();
+    tree(site.folder.path()).iter().for_each(|path| chown(path, Some(OWNER), Some(OWNER)).unwrap());
+    let outgoing = site.outgoing("cpu");
+    site.run(&["queue", "add", "cpu", &good.display().to_string()]).expect(0);
+    let check = |stage: &str| {
+        let queues = std::fs::read_dir(outgoing.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        let name = outgoing.file_name().unwrap().to_string_lossy().into_owned();
+        let ours = queues.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(&name));
+        let all: Vec<PathBuf> = ours.flat_map(|path| tree(&path)).collect();
+        for path in &all {
+            let facts = path.symlink_metadata().unwrap();
+            assert_eq!((facts.uid(), facts.gid()), (OWNER, OWNER), "{} after {stage}", path.display());
+        }
+        all.len()
+    };
+    assert!(check("queue add") > 2);
+    site.run(&["send"]).expect(0);
+    assert!(check("send") > 2);
+    site.run(&["publish", "cpu", &good.display().to_string()]).expect(0);
+    let rejecting = site.changed("[send.cpu]", "[send.cpu]\npipeline = [\"builtin:any-record\"]");
+    rejecting.run(&["queue", "add", "cpu", &bad.display().to_string()]).expect(0);
+    rejecting.run(&["send"]).expect(1).says("message rejected").says("element=reject/00000000/");
+    assert!(check("a rejection") > 6);
 }

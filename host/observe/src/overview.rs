@@ -42,6 +42,9 @@ pub struct Overview {
     pub brokers: Vec<Broker>,
     /// Certificates, ours and of recipients, and revocation lists.
     pub expiries: Vec<Expiry>,
+    /// Files that are read again when they change.
+    #[serde(default)]
+    pub files: Vec<WatchedFile>,
     /// Directories of journals.
     pub places: Vec<Place>,
 }
@@ -231,6 +234,19 @@ pub struct Expiry {
     pub file: String,
     /// When it ends, or when the next list is due.
     pub ends: u64,
+}
+
+/// A file that is read again when it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WatchedFile {
+    /// What it is for: `own` and `recipient` certificates, `anchors`, `signers`.
+    pub purpose: String,
+    /// Its path, or several.
+    pub file: String,
+    /// Why what is there now cannot be used, though what was read before stays in use.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fault: Option<String>,
 }
 
 /// The directory of a journal.

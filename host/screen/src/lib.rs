@@ -17,4 +17,4 @@ mod words;
 
 pub use history::History;
 pub use selection::{NoChannel, select};
-pub use words::is_well;
+pub use words::{bytes, is_well};

@@ -30,9 +30,9 @@ pub(crate) fn section(channel: &Channel) -> String {
 
 /// Whether a channel takes up messages, in one word, and why not.
 pub(crate) fn state(channel: &Channel) -> (&'static str, Style, Option<&str>) {
-    match (&channel.out_of_service, &channel.paused) {
-        (Some(reason), _) => ("out of service", Style::Bad, Some(reason)),
-        (None, Some(reason)) => ("paused", Style::Bad, Some(reason)),
+    match (&channel.paused, &channel.out_of_service) {
+        (Some(reason), _) => ("paused", Style::Bad, Some(reason)),
+        (None, Some(reason)) => ("out of service", Style::Bad, Some(reason)),
         (None, None) => (READY, Style::Good, None),
     }
 }
@@ -122,6 +122,7 @@ pub(crate) fn rate(per_second: Option<f64>) -> String {
 /// A time in seconds, with three digits at most.
 pub(crate) fn seconds(time: f64) -> String {
     let (value, unit) = match time {
+        0.0 => return "0 s".to_owned(),
         time if time < 0.001 => (time * 1e6, "µs"),
         time if time < 1.0 => (time * 1e3, "ms"),
         time => (time, "s"),
@@ -130,7 +131,8 @@ pub(crate) fn seconds(time: f64) -> String {
 }
 
 /// A number of bytes, with three digits at most.
-pub(crate) fn bytes(number: u64) -> String {
+#[must_use]
+pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     #[expect(clippy::cast_precision_loss, reason = "it is shown with three digits")]
     let mut value = number as f64;
@@ -277,12 +279,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_channel_out_of_service_is_that_before_it_is_paused() {
+    fn a_paused_channel_is_that_before_it_is_out_of_service() {
         let mut channel = sender();
         assert_eq!(state(&channel), ("ready", Style::Good, None));
         channel.paused = Some("p".to_owned());
         assert_eq!(state(&channel), ("paused", Style::Bad, Some("p")));
         channel.out_of_service = Some("o".to_owned());
+        assert_eq!(state(&channel), ("paused", Style::Bad, Some("p")));
+        channel.paused = None;
         assert_eq!(state(&channel), ("out of service", Style::Bad, Some("o")));
         assert_eq!((arrived(&channel), rejected(&channel), section(&channel).as_str()), (12, 1, "send.cpu"));
     }

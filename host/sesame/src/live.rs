@@ -34,7 +34,9 @@ pub enum LiveError {
     #[error("no Sesame runs with this configuration: start it, for instance with `systemctl start sesame`")]
     NotRunning,
     /// The socket is another user's.
-    #[error("cannot ask the running Sesame at {0:?}: run this command as the user that it runs as, or as root")]
+    #[error(
+        "cannot ask the running Sesame at {0:?}: run this command as the user of Sesame (`sudo -u sesame`), or as root"
+    )]
     NotPermitted(PathBuf, #[source] io::Error),
     /// It listens, and there is no answer.
     #[error("the running Sesame at {0:?} does not answer; its log may say why")]
@@ -183,6 +185,7 @@ pub fn merged(all: Vec<Overview>) -> Overview {
             }
         }
         whole.expiries.extend(other.expiries);
+        whole.files.extend(other.files);
         whole.places.extend(other.places);
     }
     whole.troubles.sort_by(|one, other| (other.severity, &one.about).cmp(&(one.severity, &other.about)));
@@ -193,6 +196,8 @@ pub fn merged(all: Vec<Overview>) -> Overview {
         .expiries
         .sort_by(|one, other| (one.ends, &one.file, &one.purpose).cmp(&(other.ends, &other.file, &other.purpose)));
     whole.expiries.dedup();
+    whole.files.sort_by(|one, other| (&one.purpose, &one.file).cmp(&(&other.purpose, &other.file)));
+    whole.files.dedup();
     whole.places.sort_by(|one, other| one.directory.cmp(&other.directory));
     whole.places.dedup_by(|one, other| one.directory == other.directory);
     whole

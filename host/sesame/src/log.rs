@@ -282,9 +282,8 @@ impl PluginLog {
 
 fn open_private(path: &Path) -> io::Result<File> {
     use rustix::fs::{CWD, Mode, OFlags};
-    use std::os::unix::fs::DirBuilderExt as _;
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        std::fs::DirBuilder::new().mode(0o750).create(folder)?;
+        message::files::make_directory(folder, 0o750)?;
     }
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
     let file = message::files::open(CWD, path, flags, 0o600)?;

@@ -514,7 +514,7 @@ fn unreachable_path(path: &Path, error: &std::io::Error, remedy: &str) -> Compla
         std::io::ErrorKind::NotFound => complain(format!("{} does not exist", path.display()), remedy),
         std::io::ErrorKind::PermissionDenied => complain(
             format!("{} cannot be read by this user", path.display()),
-            "give the user that Sesame runs as the right to read it",
+            "run this command as the user of Sesame (sudo -u sesame), who needs the right to read it",
         ),
         _ => complain(format!("cannot read {}: {error}", path.display()), remedy),
     }

@@ -45,7 +45,7 @@ fn masked(mode: u32) -> bool {
 /// Creates a directory; fails if it exists.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     failpoint!("step")?;
-    rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?;
+    files::make_directory(path, mode)?;
     if masked(mode) {
         rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
     }
@@ -53,7 +53,10 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Creates a directory and its missing parents, and syncs the parent of each new one.
-pub(crate) fn make_directories(path: &Path, mode: u32) -> io::Result<()> {
+///
+/// # Errors
+/// What `mkdir` and `fsync` return.
+pub fn make_directories(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

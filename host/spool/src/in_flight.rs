@@ -10,14 +10,14 @@
 //! no message is in flight and it has grown to 64 KiB; truncating it every time would cost more than the two lines.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::SpoolError;
-use message::{hex, locked};
+use message::{files, hex, locked};
+use rustix::fs::{CWD, OFlags};
 
 /// Size at which the file is truncated when no message is in flight.
 const CUT_BYTES: u64 = 64 << 10;
@@ -55,8 +55,8 @@ impl InFlight {
     /// [`SpoolError::Io`].
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Interrupted>), SpoolError> {
         let failed = |error| SpoolError::io("open", path)(error);
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+        let mut file = files::open(CWD, path, flags, 0o600).map_err(failed)?;
         let mut bytes = Vec::new();
         (&mut file).take(4 * MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         let interrupted = parse(&String::from_utf8_lossy(&bytes));

@@ -51,7 +51,7 @@ pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
 pub use crashes::{CrashLimit, CrashLimitError, TooManyCrashes, Turns, Work};
-pub use disk::{Modes, free_bytes};
+pub use disk::{Modes, free_bytes, make_directories};
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
 pub use outgoing::{

@@ -72,7 +72,8 @@ function card({ name, direction }, control) {
       flow.set(name, stations(channel, overview, history.rates));
       line.set(history.line, KEPT);
       const last = LAST[direction];
-      write(now, `${rate(history.rates[last])}, ${size(history.bytes[last])}/s`);
+      const rejected = Object.values(channel.rejections).reduce((sum, number) => sum + number, 0);
+      write(now, `${rate(history.rates[last])}, ${size(history.bytes[last])}/s, ${count(rejected)} rejected`);
       button.update();
       tables.update(channel, overview, history);
     },

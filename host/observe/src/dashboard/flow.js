@@ -11,7 +11,7 @@ let pictures = 0;
 export function stations(channel, overview, rates) {
   const queue = (name) => channel.queues.find((one) => one.name === name);
   const broken = channel.plugins.filter((plugin) => plugin.state !== "ready" && plugin.state !== "disabled");
-  const rejected = Object.values(channel.rejections).reduce((sum, number) => sum + number, 0);
+  const rejected = channel.plugins.reduce((sum, plugin) => sum + plugin.rejects, 0);
   const plugins = {
     title: "Plugins",
     lines: [
@@ -24,7 +24,8 @@ export function stations(channel, overview, rates) {
   const open = (link?.sessions ?? 0) > 0;
   const broker = {
     title: `Broker ${channel.broker}`,
-    lines: [open ? counted(link.sessions, "session", "sessions") : "no session", channel.destination],
+    // Its sessions are counted for all channels together.
+    lines: [open ? "connected" : "no session", channel.destination],
     state: open ? "good" : "bad",
   };
   if (channel.direction === "send") {

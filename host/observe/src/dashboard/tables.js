@@ -30,8 +30,16 @@ export function showTroubles(overview) {
     const text = element("span", {});
     const node = element("li", { class: `trouble ${state}` }, element("strong", {}, plain(trouble.severity)), " ",
       element("bdi", { class: "about" }, plain(trouble.about, 500)), " ", text);
-    return { node, update: (now) => write(text, plain(now.text)) };
+    return { node, update: (now) => commands(text, plain(now.text)) };
   });
+}
+
+/** Writes a text in which commands are between backticks. */
+function commands(node, text) {
+  const parts = text.split("`");
+  if (node.textContent !== parts.join("")) {
+    node.replaceChildren(...parts.map((part, place) => (place % 2 === 1 ? element("code", {}, part) : part)));
+  }
 }
 
 /** Rows of a table; `cells` gives the texts of an item, `state` the class of its row. */

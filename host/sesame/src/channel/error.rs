@@ -48,7 +48,7 @@ pub enum SetupError {
     #[error("there is no broker {0:?}")]
     NoBroker(String),
     /// The configuration has no such channel.
-    #[error("there is no channel {0:?}")]
+    #[error("unknown channel {0:?}")]
     NoChannel(String),
     /// A directory cannot be created.
     #[error("cannot make directory {}", .path.display())]

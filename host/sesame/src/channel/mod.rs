@@ -36,6 +36,9 @@ pub(crate) use registry::{reread_anchors, reread_lists};
 pub use time::back_off;
 pub(crate) use time::{milliseconds, moment};
 
+/// What SSM writes to the field `signer` of a reject element if no signer was verified.
+pub(crate) const NO_SIGNER: &str = "Not available.";
+
 /// Why a channel is not in service that reaches no broker.
 pub(crate) const NO_SESSION: &str = "no session with the broker";
 

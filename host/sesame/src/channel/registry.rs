@@ -64,7 +64,20 @@ pub struct Registry {
     gates: Mutex<HashMap<Channel, Arc<Gate>>>,
     events: Arc<Events>,
     links: Mutex<BTreeMap<String, Arc<LinkCounters>>>,
+    unusable: Mutex<BTreeMap<WatchedFile, String>>,
 }
+
+/// What is read again when it changes: what it is for, as in the metrics, and its file.
+type WatchedFile = (&'static str, String);
+
+/// Our own certificates.
+const OWN: &str = "own";
+/// Certificates of recipients.
+const RECIPIENT: &str = "recipient";
+/// Trust anchors.
+const ANCHORS: &str = "anchors";
+/// Lists of authorised signers.
+const SIGNERS: &str = "signers";
 
 /// The settings of the trust module for a `[trust]` section.
 #[must_use]
@@ -93,6 +106,7 @@ impl Registry {
             gates: Mutex::default(),
             events: Arc::default(),
             links: Mutex::default(),
+            unusable: Mutex::default(),
         }
     }
 
@@ -172,7 +186,8 @@ impl Registry {
             }
             return Ok(Arc::clone(open));
         }
-        make_directory(directory, storage.directory_mode)?;
+        let failed = |source| SetupError::Directory { path: directory.to_owned(), source };
+        spool::make_directories(directory, storage.directory_mode).map_err(failed)?;
         let lock = Arc::new(SpoolLock::acquire(&directory.join(LOCK))?);
         for warning in spool::inspect(directory).unwrap_or_default() {
             if Condition::warning("file system", &directory.display().to_string()).is_due(&warning.to_string()) {
@@ -235,17 +250,43 @@ impl Registry {
     pub fn refresh(&self) -> bool {
         self.forget_unused();
         let mut replaced = false;
+        let mut unusable = BTreeMap::new();
+        let mut note = |file: WatchedFile, reread: Reread| match reread {
+            Reread::Unusable(error) => {
+                unusable.insert(file, error);
+                false
+            }
+            other => matches!(other, Reread::Replaced),
+        };
         for (section, trust) in locked(&self.trusts).iter() {
-            reread_anchors(section, trust);
+            note(anchors(section), reread_anchors(section, trust));
         }
         for (section, source) in locked(&self.credentials).iter() {
-            replaced |= report("credential", source, &section.certificate.display().to_string(), source.refresh());
+            let file = section.certificate.display().to_string();
+            replaced |= note(own(section), report("credential", source, &file, source.refresh()));
         }
-        locked(&self.lists).iter().for_each(reread_lists);
+        for source in locked(&self.lists).iter() {
+            note(signers(source), reread_lists(source));
+        }
         for source in locked(&self.recipients).iter() {
-            replaced |= report("recipient certificate", source, "", source.refresh());
+            replaced |= note(recipient(source), report("recipient certificate", source, "", source.refresh()));
         }
+        *locked(&self.unusable) = unusable;
         replaced
+    }
+
+    /// Every file that is read again when it changes, and why what is there now cannot be used.
+    #[must_use]
+    pub fn watched_files(&self) -> BTreeMap<WatchedFile, Option<String>> {
+        let mut found: BTreeMap<WatchedFile, Option<String>> = BTreeMap::new();
+        found.extend(locked(&self.trusts).iter().map(|(section, _)| (anchors(section), None)));
+        found.extend(locked(&self.credentials).iter().map(|(section, _)| (own(section), None)));
+        found.extend(locked(&self.lists).iter().map(|source| (signers(source), None)));
+        found.extend(locked(&self.recipients).iter().map(|source| (recipient(source), None)));
+        for (file, error) in locked(&self.unusable).iter() {
+            found.entry(file.clone()).and_modify(|fault| *fault = Some(error.clone()));
+        }
+        found
     }
 
     /// Drops what no channel uses after a reload.
@@ -267,11 +308,11 @@ impl Registry {
         let mut found = Vec::new();
         for (_, source) in locked(&self.credentials).iter() {
             let own = source.current();
-            found.push(("own", own.files().0.to_owned(), ends(own.facts())));
+            found.push((OWN, own.files().0.to_owned(), ends(own.facts())));
         }
         for source in locked(&self.recipients).iter() {
             let recipient = source.current();
-            found.push(("recipient", recipient.file().to_owned(), ends(recipient.facts())));
+            found.push((RECIPIENT, recipient.file().to_owned(), ends(recipient.facts())));
         }
         found.sort();
         found.dedup();
@@ -323,18 +364,42 @@ fn warn_of_anchors(section: &config::Trust, trust: &Trust) {
     }
 }
 
+fn anchors(section: &config::Trust) -> WatchedFile {
+    (ANCHORS, paths(&section.anchors))
+}
+
+fn own(section: &config::Credential) -> WatchedFile {
+    (OWN, section.certificate.display().to_string())
+}
+
+fn signers(source: &SignerListsSource) -> WatchedFile {
+    (SIGNERS, source.file().display().to_string())
+}
+
+fn recipient(source: &RecipientSource) -> WatchedFile {
+    (RECIPIENT, source.current().file().display().to_string())
+}
+
+/// What became of files that were read again.
+pub(crate) enum Reread {
+    Unchanged,
+    Replaced,
+    /// The last good state stays in use.
+    Unusable(String),
+}
+
 /// Re-reads anchors and CRLs if they changed.
-pub(crate) fn reread_anchors(section: &config::Trust, trust: &Arc<Trust>) {
-    report("trust anchors", trust, &paths(&section.anchors), trust.refresh());
+pub(crate) fn reread_anchors(section: &config::Trust, trust: &Arc<Trust>) -> Reread {
+    report("trust anchors", trust, &paths(&section.anchors), trust.refresh())
 }
 
 /// Re-reads lists of signers if they changed.
-pub(crate) fn reread_lists(source: &Arc<SignerListsSource>) {
-    report("signer lists", source, "", source.refresh());
+pub(crate) fn reread_lists(source: &Arc<SignerListsSource>) -> Reread {
+    report("signer lists", source, "", source.refresh())
 }
 
-/// Logs what became of the files of `source`; returns whether new content is in use.
-fn report<S, E>(what: &str, source: &Arc<S>, file: &str, refreshed: Refreshed<E>) -> bool
+/// Logs what became of the files of `source`.
+fn report<S, E>(what: &str, source: &Arc<S>, file: &str, refreshed: Refreshed<E>) -> Reread
 where
     E: std::error::Error + 'static,
 {
@@ -343,7 +408,7 @@ where
     match refreshed {
         Refreshed::Unchanged => {
             unusable.end();
-            false
+            Reread::Unchanged
         }
         Refreshed::Replaced(notes) => {
             unusable.end();
@@ -351,25 +416,14 @@ where
             for note in notes {
                 tracing::warn!(file, note, "{what}");
             }
-            true
+            Reread::Replaced
         }
         Refreshed::KeptLastGood(error) => {
             let error = message::cause::chain(&error);
             if unusable.is_due(&error) {
                 tracing::error!(file, error, "{what} changed and cannot be used; the last good state stays in use");
             }
-            false
+            Reread::Unusable(error)
         }
     }
-}
-
-/// Creates a directory, with its parents, unless it exists.
-fn make_directory(path: &Path, mode: u32) -> Result<(), SetupError> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let there = path.is_dir();
-    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    // The mode is what the configuration says, whatever the umask.
-    let exact = std::fs::Permissions::from_mode(mode);
-    let made = made.and_then(|()| if there { Ok(()) } else { std::fs::set_permissions(path, exact) });
-    made.map_err(|source| SetupError::Directory { path: path.to_owned(), source })
 }

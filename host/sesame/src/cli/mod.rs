@@ -106,7 +106,7 @@ pub enum Command {
     Check(check::Check),
     /// Show what a running Sesame does, and what is wrong; for people, scripts and monitoring.
     Status(status::Status),
-    /// Show the same in a terminal, refreshed each second.
+    /// Show what a running Sesame does, and what is wrong, in a terminal, refreshed each second.
     Top(top::Top),
     /// List, show, add, retry and purge queued messages.
     Queue(queue::arguments::Queue),

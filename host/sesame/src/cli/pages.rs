@@ -27,7 +27,7 @@ const STATUSES: [(u8, &str); 7] = [
     (EXIT_FAILED, "Failed while running, or something was rejected, deferred or not sent."),
     (EXIT_USAGE, "The command line is wrong."),
     (EXIT_WARNINGS, "sesame check --strict found warnings and no errors."),
-    (EXIT_NOT_RUNNING, "`status` or `top`: no Sesame runs that answers."),
+    (EXIT_NOT_RUNNING, "`status`, `top` or `tap`: no running Sesame answered."),
     (EXIT_HELD, "Another Sesame holds the queue or spool."),
     (EXIT_CONFIGURATION, "The configuration is wrong."),
 ];
@@ -144,7 +144,10 @@ fn ending(parent: Option<&str>) -> Roff {
         if parent != "sesame" {
             roff.text([bold(parent), roman("(1),")]);
         }
-        roff.text([bold("sesame"), roman("(1), which has the options that every command takes")]);
+        roff.text([
+            bold("sesame"),
+            roman("(1), which has the options that every command takes, the exit statuses and the files"),
+        ]);
         return roff;
     }
     let statuses = STATUSES.map(|(status, what)| (status.to_string(), what));

@@ -90,7 +90,6 @@ pub(super) fn run(arguments: &Publish, context: &Context) -> anyhow::Result<u8> 
     let Some(sender) = config.senders.get(&arguments.channel) else { return Ok(EXIT_FAILED) };
     crate::log::start(&config.log)?;
     daily::remember_in(&sender.state);
-    super::queue::warn_if_root(&sender.queue);
     let (messages, unread) = queue(sender, arguments)?;
     if messages.is_empty() {
         return Ok(EXIT_FAILED);

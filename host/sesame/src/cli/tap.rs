@@ -13,6 +13,7 @@ use clap::Args;
 use observe::overview::{Direction, Event};
 
 use super::context::{say, select};
+use super::status::say_unanswered;
 use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
 use crate::live::Sockets;
@@ -60,7 +61,10 @@ pub(super) fn run(config: &Config, arguments: &Tap) -> anyhow::Result<u8> {
     if let Err(status) = select(config, &arguments.channels, Kind::Any) {
         return Ok(status);
     }
-    let connected = Sockets::of(config, &arguments.channels).connect()?;
+    let connected = match Sockets::of(config, &arguments.channels).connect() {
+        Ok(connected) => connected,
+        Err(unanswered) => return Ok(say_unanswered(&unanswered)),
+    };
     let mut running = connected.len();
     let (to, heard) = mpsc::sync_channel(WAITING);
     for (path, stream) in connected {

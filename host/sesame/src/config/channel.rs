@@ -247,7 +247,7 @@ pub(super) fn read_identity(section: &Section<'_, '_>, around: &Surroundings<'_>
 /// A credential of its own, where the section has one; what it lacks is as in `general`.
 pub(super) fn read_credential(section: &Section<'_, '_>, general: &Credential) -> Option<Credential> {
     let own = section.section("credential");
-    let credential = Credential::read(&own, general);
+    let credential = Credential::read_own(&own, general);
     if !section.has("credential") {
         return None;
     }

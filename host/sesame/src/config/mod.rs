@@ -140,7 +140,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectionError {
     /// No channel has this name.
-    #[error("there is no channel {name:?}{}", hint(.known))]
+    #[error("unknown channel {name:?} ({})", hint(.known))]
     Unknown {
         /// As it was given.
         name: String,
@@ -156,17 +156,25 @@ pub enum SelectionError {
         section: &'static str,
     },
     /// The configuration has no channel for this command.
-    #[error("no channel is configured: add a section [{section}.NAME]")]
+    #[error("no channel is configured: add a section {}", sections(*.kind))]
     None {
-        /// `send` or `receive`.
-        section: &'static str,
+        /// What the command takes.
+        kind: Kind,
     },
 }
 
 fn hint(known: &[String]) -> String {
     match known {
-        [] => ", nor any other".to_owned(),
-        some => format!("; there is {}", some.join(", ")),
+        [] => "there are no channels".to_owned(),
+        some => format!("channels: {}", some.join(", ")),
+    }
+}
+
+fn sections(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Send => "[send.NAME]",
+        Kind::Receive => "[receive.NAME]",
+        Kind::Any => "[send.NAME] or [receive.NAME]",
     }
 }
 
@@ -206,7 +214,7 @@ impl Config {
 
     fn read(root: &Section<'_, '_>) -> Self {
         let mut config = Self {
-            credential: Credential::read(&root.section("credential"), &Credential::default()),
+            credential: Credential::read(&root.section("credential")),
             trust: Trust::read(&root.section("trust"), &Trust::default()),
             plugins: Plugins::read(&root.section("plugins")),
             journal: Journal::read(&root.section("journal")),
@@ -301,7 +309,7 @@ impl Config {
             receivers: self.receivers.keys().filter(chosen).filter(|_| receive).cloned().collect(),
         };
         if selection.senders.is_empty() && selection.receivers.is_empty() {
-            return Err(SelectionError::None { section: if send { "send" } else { "receive" } });
+            return Err(SelectionError::None { kind });
         }
         Ok(selection)
     }

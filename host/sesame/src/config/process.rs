@@ -34,13 +34,25 @@ impl Default for Credential {
 }
 
 impl Credential {
-    /// Reads the section; what it lacks is as in `general`.
-    pub(super) fn read(section: &Section<'_, '_>, general: &Self) -> Self {
+    /// Reads the general section; a path that it lacks is the default one.
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let credential = Self::or(section, &Self::default());
+        section.finish();
+        credential
+    }
+
+    fn or(section: &Section<'_, '_>, other: &Self) -> Self {
+        Self {
+            certificate: section.path("certificate").unwrap_or_else(|| other.certificate.clone()),
+            key: section.path("key").unwrap_or_else(|| other.key.clone()),
+        }
+    }
+
+    /// Reads the section of a channel or broker, which names both files or neither: half of it would be paired with the other
+    /// half of `general`.
+    pub(super) fn read_own(section: &Section<'_, '_>, general: &Self) -> Self {
         let one_without_the_other = section.has("certificate") != section.has("key");
-        let credential = Self {
-            certificate: section.path("certificate").unwrap_or_else(|| general.certificate.clone()),
-            key: section.path("key").unwrap_or_else(|| general.key.clone()),
-        };
+        let credential = Self::or(section, general);
         if one_without_the_other {
             let (there, missing) = if section.has("key") { ("key", "certificate") } else { ("certificate", "key") };
             let problem = format!("is set without {missing}");

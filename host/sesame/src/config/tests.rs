@@ -117,6 +117,16 @@ nested = { deep = { er = true }, list = [1, [2]] }
 }
 
 #[test]
+fn the_general_credential_may_name_one_file_and_the_other_is_the_default() {
+    let default = Config::default().credential;
+    let read = |line: &str| parse(&format!("{CHANNELS}[credential]\n{line}\n")).unwrap().credential;
+    let key = read("key = \"/etc/sesame/hostkey.pem\"");
+    assert_eq!((key.certificate, key.key), (default.certificate, "/etc/sesame/hostkey.pem".into()));
+    let certificate = read("certificate = \"/etc/sesame/hostcert.pem\"");
+    assert_eq!((certificate.certificate, certificate.key), ("/etc/sesame/hostcert.pem".into(), default.key));
+}
+
+#[test]
 fn what_takes_a_restart_is_told_by_key() {
     let config = parse(CHANNELS).unwrap();
     let more = r#"
@@ -215,7 +225,7 @@ fn channels_are_chosen_by_name_and_kind() {
     let senders = config.select(&[], Kind::Send).unwrap();
     assert_eq!((senders.senders, senders.receivers), (names(&["cpu"]), names(&[])));
     let shown = |name: &str, kind| config.select(&names(&[name]), kind).unwrap_err().to_string();
-    assert_eq!(shown("gpu", Kind::Any), "there is no channel \"gpu\"; there is cpu, central");
+    assert_eq!(shown("gpu", Kind::Any), "unknown channel \"gpu\" (channels: cpu, central)");
     assert_eq!(shown("cpu", Kind::Receive), "channel \"cpu\" is a [send.cpu], which this command does not take");
     let shown = Config::default().select(&[], Kind::Receive).unwrap_err().to_string();
     assert_eq!(shown, "no channel is configured: add a section [receive.NAME]");

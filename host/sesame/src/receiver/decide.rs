@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{Channel, Meters, Step, back_off, counted, findings_json, milliseconds, summary};
+use crate::channel::{Channel, Meters, NO_SIGNER, Step, back_off, counted, findings_json, milliseconds, summary};
 use crate::config;
 use message::acknowledgement::{Sequence, is_acknowledgement};
 use message::{Code, Finding, MessageId, content_digest};
@@ -23,9 +23,6 @@ use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReas
 use spool::journal::{Acknowledge, Disposition, Facts, Key};
 use spool::{NewElement, TooManyCrashes};
 use trust::{Credential, Signer, SignerLists, TrustStore};
-
-/// What SSM writes to `signer` if no signer was verified.
-const NO_SIGNER: &str = "Not available.";
 
 /// The parts of a delivery that a decision needs.
 #[derive(Clone, Copy, Debug)]

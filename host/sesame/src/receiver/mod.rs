@@ -193,7 +193,8 @@ impl Receiver {
     /// Why no message is received now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
         let no_session = || (!self.session.is_open()).then(|| NO_SESSION.to_owned());
-        self.gate.out_of_service().or_else(|| self.pipeline.out_of_service()).or_else(no_session)
+        let fault = self.gate.out_of_service().or_else(|| self.pipeline.out_of_service());
+        fault.or_else(|| self.faults.why()).or_else(no_session)
     }
 
     /// Whether an operator paused the channel.
@@ -263,6 +264,7 @@ impl Receiver {
                 self.pause(&unready, STORAGE_PAUSE, &shutdown).await;
                 continue;
             }
+            self.faults.set(None);
             if self.without_room().end() {
                 tracing::info!(channel = %self.channel, "enough room on the disk again; messages are received");
             }
@@ -318,6 +320,7 @@ impl Receiver {
             Ended::Storage(error) => {
                 let error = message::cause::chain(error);
                 self.faults.reported();
+                self.faults.set(Some(format!("cannot store messages: {error}")));
                 if self.without_storage().is_due(&error) {
                     tracing::error!(
                         channel = %self.channel, spool = %spool, error,
@@ -326,6 +329,7 @@ impl Receiver {
                 }
             }
             Ended::LowSpace(free) => {
+                self.faults.set(Some(format!("disk: less than min-free is free for {spool}")));
                 if self.without_room().is_due("") {
                     tracing::error!(
                         channel = %self.channel, spool = %spool, free_bytes = free, min_free = self.settings.storage.min_free,

@@ -35,6 +35,8 @@ pub(super) struct Faults {
     room: AtomicU64,
     /// A fault was reported since a message was stored.
     reported: AtomicBool,
+    /// Why nothing can be stored now.
+    why: Mutex<Option<String>>,
     /// The highest count that was logged for a message, by its id.
     warned: Mutex<HashMap<String, u32>>,
 }
@@ -49,6 +51,16 @@ impl Faults {
     /// Nothing can be stored, which is reported.
     pub(super) fn reported(&self) {
         self.reported.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing can be stored for this reason; none: a probe was stored.
+    pub(super) fn set(&self, why: Option<String>) {
+        *locked(&self.why) = why;
+    }
+
+    /// Why nothing can be stored now.
+    pub(super) fn why(&self) -> Option<String> {
+        locked(&self.why).clone()
     }
 
     /// A session failed, perhaps for lack of room: the next one needs this much.

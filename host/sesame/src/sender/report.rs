@@ -33,6 +33,8 @@ pub(super) struct Became<'a> {
     reason: Option<&'a str>,
     plugin: Option<&'a str>,
     seen: Option<&'a Seen>,
+    /// Its element in the reject queue.
+    kept: Option<&'a str>,
 }
 
 /// What is known of a message only while it passes.
@@ -48,12 +50,17 @@ pub(super) struct Seen {
 
 impl<'a> Became<'a> {
     pub(super) fn new(fate: Fate, element: &'a str, id: Option<&'a MessageId>) -> Self {
-        Self { element, id, fate, code: None, reason: None, plugin: None, seen: None }
+        Self { element, id, fate, code: None, reason: None, plugin: None, seen: None, kept: None }
     }
 
     /// It is rejected.
     pub(super) fn rejected(element: &'a str, id: &'a MessageId, code: Code, reason: &'a str) -> Self {
         Self { code: Some(code), ..Self::new(Fate::Rejected, element, Some(id)).because(reason) }
+    }
+
+    /// Its element in the reject queue, by which an operator finds it.
+    pub(super) fn kept_as(self, kept: &'a str) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 
     pub(super) fn because(self, reason: &'a str) -> Self {
@@ -76,7 +83,7 @@ impl<'a> Became<'a> {
             reason: self.reason.map(str::to_owned),
             id: self.id.map(ToString::to_string),
             plugin: self.plugin.map(str::to_owned),
-            element: Some(self.element.to_owned()),
+            element: Some(self.kept.unwrap_or(self.element).to_owned()),
             bytes: (seen.bytes > 0).then_some(seen.bytes),
             headers: seen.headers,
             verdicts: seen.verdicts,

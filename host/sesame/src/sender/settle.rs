@@ -8,12 +8,12 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::channel::{Channel, OpenSpool, findings_json, summary};
+use crate::channel::{Channel, NO_SIGNER, OpenSpool, findings_json, summary};
 use message::{Code, Fate, Finding, LogLine, MessageId, content_digest, locked};
 use observe::overview::Verdict;
 use plugins::Refused;
 use spool::journal::{Disposition, Due, Facts, Key, PreparedKey, Sent};
-use spool::{Commit, CommitError, LockedElement, NewElement, ReadError, Removal, SpoolError, Stored};
+use spool::{Commit, CommitError, LockedElement, NewElement, Outcome, ReadError, Removal, SpoolError, Stored};
 use transport::Receipt;
 
 use super::postponed::{Postponed, WaitsFor};
@@ -120,10 +120,11 @@ impl Settlement {
         match self.commit(commit).await {
             Ok(stored) => {
                 let id = key.id.as_str();
+                let kept = kept_as(&stored, &name);
                 let line =
-                    LogLine { channel: self.channel.name(), id, element: &name, reason: &error, ..LogLine::default() };
+                    LogLine { channel: self.channel.name(), id, element: &kept, reason: &error, ..LogLine::default() };
                 Fate::Rejected.log(&line);
-                let became = Became::rejected(&name, &key.id, code, &error).by(plugin.as_deref());
+                let became = Became::rejected(&name, &key.id, code, &error).by(plugin.as_deref()).kept_as(&kept);
                 self.report.fate(&became.seen(&seen));
                 let _ = self.state.journal.record_rejected(self.channel.name(), &name, &key, &error);
                 if let Some(retention) = &self.retention {
@@ -191,13 +192,17 @@ impl Settlement {
         let error = code.because(reason);
         let mut commit = self.rejection(&due.key.id, (code, reason), &content, &[]);
         commit.key.digest = due.key.digest;
-        if let Err(failure) = self.commit(commit).await {
-            let error = message::cause::chain(&failure);
-            tracing::error!(channel, id, reason, reject = %self.reject.display(), %error, "cannot write to the reject queue");
-            return false;
-        }
-        Fate::Rejected.log(&LogLine { channel, id, element, reason: &error, ..LogLine::default() });
-        self.report.fate(&Became::rejected(element, &due.key.id, code, &error));
+        let stored = match self.commit(commit).await {
+            Ok(stored) => stored,
+            Err(failure) => {
+                let (reject, error) = (self.reject.display(), message::cause::chain(&failure));
+                tracing::error!(channel, id, reason, %reject, %error, "cannot write to the reject queue");
+                return false;
+            }
+        };
+        let kept = kept_as(&stored, element);
+        Fate::Rejected.log(&LogLine { channel, id, element: &kept, reason: &error, ..LogLine::default() });
+        self.report.fate(&Became::rejected(element, &due.key.id, code, &error).kept_as(&kept));
         if let Err(error) = self.state.journal.record_rejected(channel, element, &due.key, &error) {
             tracing::error!(channel, id, error = message::cause::chain(&error), "cannot write the journal");
         }
@@ -346,12 +351,17 @@ impl Settlement {
             let error = format!("{}: {}", part.plugin, summary(&part.findings));
             let mut commit = self.rejection(id, (Code::PluginInvalid, &error), &part.payload, &part.findings);
             pipeline.clone_into(&mut commit.facts.pipeline);
-            if let Err(failure) = self.commit(commit).await {
-                self.cannot_set_aside(element, &failure);
-                return false;
-            }
-            tracing::warn!(channel = %self.channel, %id, element, reason = %error, "part rejected");
-            self.report.fate(&Became::rejected(element, id, Code::PluginInvalid, &error).by(Some(&part.plugin)));
+            let stored = match self.commit(commit).await {
+                Ok(stored) => stored,
+                Err(failure) => {
+                    self.cannot_set_aside(element, &failure);
+                    return false;
+                }
+            };
+            let kept = kept_as(&stored, element);
+            tracing::warn!(channel = %self.channel, %id, element = kept, reason = %error, "part rejected");
+            let became = Became::rejected(element, id, Code::PluginInvalid, &error).by(Some(&part.plugin));
+            self.report.fate(&became.kept_as(&kept));
         }
         true
     }
@@ -434,6 +444,19 @@ impl Settlement {
     }
 }
 
+/// How an operator finds a message in the reject queue: `reject/00000000/6b03126398f937`. One that was put there before is
+/// named as in outgoing.
+fn kept_as(stored: &Stored, outgoing: &str) -> String {
+    let Outcome::New { elements, .. } = stored.outcome() else { return outgoing.to_owned() };
+    let Some(element) = elements.first() else { return outgoing.to_owned() };
+    // As in [`Outcome`]: relative to the state directory only where the reject queue is in it.
+    let mut names = Path::new(element).components().rev().filter_map(|part| part.as_os_str().to_str());
+    match (names.next(), names.next()) {
+        (Some(name), Some(directory)) => format!("reject/{directory}/{name}"),
+        _ => element.clone(),
+    }
+}
+
 /// Puts a message of a channel into the reject queue of its sender.
 pub(crate) fn rejection(
     (channel, reject): (&Channel, &Path),
@@ -447,7 +470,7 @@ pub(crate) fn rejection(
         queue: reject.to_owned(),
         fields: vec![
             ("body", body.to_vec()),
-            ("signer", b"Not available.".to_vec()),
+            ("signer", NO_SIGNER.as_bytes().to_vec()),
             ("empaid", id.as_str().as_bytes().to_vec()),
             ("error", code.because(why).into_bytes()),
             ("findings", findings_json(findings)),

@@ -16,7 +16,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// The broker's answer to the TLS handshake is not TLS.
-    #[error("{peer} does not speak TLS on that port; it answered {answer:?}")]
+    #[error("{peer} does not speak TLS on that port; it answered \"{answer}\"")]
     NotTls {
         /// The address tried.
         peer: SocketAddr,

@@ -73,7 +73,10 @@ pub enum CredentialError {
         file: PathBuf,
     },
     /// The key is not that of the certificate.
-    #[error("key {} does not belong to certificate {}", key.display(), certificate.display())]
+    #[error(
+        "key {} does not belong to certificate {}: copy the key of that certificate there, mode 0400",
+        key.display(), certificate.display()
+    )]
     Mismatch {
         /// The certificate file.
         certificate: PathBuf,
@@ -450,8 +453,10 @@ fn validity_warning(certificate: &X509Ref, file: &Path, now: SystemTime) -> Opti
         return Some(format!("certificate {file} is not valid before {}", readable(not_before)));
     }
     match expires_in(certificate, now) {
-        None => Some(format!("certificate {file} expired on {}", readable(not_after))),
-        Some(left) if left < EXPIRY_WARNING => Some(format!("certificate {file} expires on {}", readable(not_after))),
+        None => Some(format!("certificate {file} expired on {}: renew it", readable(not_after))),
+        Some(left) if left < EXPIRY_WARNING => {
+            Some(format!("certificate {file} expires on {}: renew it", readable(not_after)))
+        }
         Some(_) => None,
     }
 }

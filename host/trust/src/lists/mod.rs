@@ -446,6 +446,12 @@ impl SignerListsSource {
         Ok(Self { authorised: authorised.into(), banned: banned.map(Into::into), current, watch })
     }
 
+    /// The file of the authorised signers.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.authorised
+    }
+
     /// The current lists.
     #[must_use]
     pub fn current(&self) -> Arc<SignerLists> {

@@ -7,14 +7,15 @@
 //! short is ignored. The file belongs to Sesame alone, mode 0600: anyone who writes to it can make an expired signature
 //! valid again, though never a false one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::catalog::folder::read_file;
-use message::hex;
+use message::{files, hex};
+use rustix::fs::{CWD, OFlags};
 
 /// Some forty thousand lines; Sesame writes no larger file.
 const MAX_BYTES: u64 = 4 << 20;
@@ -53,7 +54,8 @@ impl<'a> Adopted<'a> {
         }
         let folder = self.file.parent().unwrap_or(Path::new("/"));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(self.file)?;
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        let mut file = files::open(CWD, self.file, flags, 0o600)?;
         // The line before may have been cut short.
         let text = self.text();
         let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };

@@ -68,7 +68,7 @@ impl Theme {
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, now: u64) {
     let theme = Theme { colours: model.colours };
     let picture = model.picture();
-    let troubles = troubles(theme, picture, frame.area().height);
+    let troubles = troubles(theme, picture, frame.area());
     let height = u16::try_from(troubles.len()).unwrap_or(u16::MAX);
     let areas = [Constraint::Length(2), Constraint::Length(height), Constraint::Fill(1), Constraint::Length(1)];
     let [head, above, body, foot] = Layout::vertical(areas).areas(frame.area());
@@ -114,14 +114,15 @@ fn heading(theme: Theme, model: &Model) -> Vec<Line<'static>> {
 }
 
 /// The worst troubles, in at most a third of the screen, and how many there are more.
-fn troubles(theme: Theme, picture: &Picture, height: u16) -> Vec<Line<'static>> {
+fn troubles(theme: Theme, picture: &Picture, area: Rect) -> Vec<Line<'static>> {
     let all = &picture.overview.troubles;
-    let room = MOST_TROUBLES.min(usize::from(height / 3));
+    let room = MOST_TROUBLES.min(usize::from(area.height / 3));
     let shown = if all.len() > room { room.saturating_sub(1) } else { all.len() };
     let mut lines: Vec<Line<'static>> = Vec::new();
     for trouble in all.iter().take(shown) {
         let (word, style) = severity(trouble.severity);
         let text = format!(" {}: {}", trouble.about, trouble.text);
+        let text = fitted(&text, usize::from(area.width).saturating_sub(word.len()));
         lines.push(theme.line(&[(style, word), (Style::Plain, &text)]));
     }
     if all.len() > shown && room > 0 {
@@ -129,6 +130,14 @@ fn troubles(theme: Theme, picture: &Picture, height: u16) -> Vec<Line<'static>> 
         lines.push(theme.line(&[(Style::Doubtful, &more)]));
     }
     lines
+}
+
+/// A text in so many characters, with an ellipsis where it is cut.
+fn fitted(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn footer(theme: Theme, model: &Model, now: u64) -> Line<'static> {
@@ -158,6 +167,12 @@ fn first_shown(selected: usize, count: usize, room: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_ends_with_an_ellipsis() {
+        assert_eq!((fitted("queue é", 7).as_str(), fitted("queue é", 6).as_str()), ("queue é", "queue…"));
+        assert_eq!(fitted("a", 0), "…");
+    }
 
     #[test]
     fn the_selected_row_is_always_shown() {

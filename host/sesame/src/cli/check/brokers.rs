@@ -102,7 +102,40 @@ async fn attempt(link: &Link, address: &str) -> Result<String, String> {
         }
         Err(errors) => {
             let errors = if errors.is_empty() { "no address".to_owned() } else { errors.join("; ") };
-            Err(format!("cannot connect to {address}: {errors}"))
+            let remedy = remedy(&errors);
+            Err(format!("cannot connect to {address}: {errors}{remedy}"))
         }
+    }
+}
+
+/// What to do about an address that does not answer, where the error does not say it.
+fn remedy(errors: &str) -> &'static str {
+    let remedies = [
+        ("cannot resolve host name", ": correct the name in `hosts`, or the name service of this machine"),
+        (
+            "refused the connection",
+            ": correct the port in `hosts` (usually 61614), or ask the broker's operators whether it runs",
+        ),
+        ("does not speak TLS", ": name the port of STOMP over TLS, usually 61614"),
+        ("ccess refused", ": ask the broker's operators to give this user access"),
+    ];
+    remedies.iter().find(|(words, _)| errors.contains(words)).map_or("", |(_, remedy)| remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_network_says_comes_with_a_remedy() {
+        for (errors, words) in [
+            ("cannot resolve host name mq.invalid: no address", "`hosts`"),
+            ("127.0.0.1:1 refused the connection: no server listens on that port", "61614"),
+            ("127.0.0.1:61613 does not speak TLS on that port; it answered \"AMQP\"", "61614"),
+            ("the broker refused: Access refused for user 'CN=a'", "give this user access"),
+        ] {
+            assert!(remedy(errors).contains(words), "{errors}: {}", remedy(errors));
+        }
+        assert_eq!(remedy("certificate verify failed"), "");
     }
 }

@@ -211,14 +211,35 @@ fn largest_frame(
     let id = MessageId::parse("00000000/00000000000000").ok()?;
     let seal = Seal::new(seal_policy(sender), identity.credential.current(), &identity.trust, recipient).ok()?;
     let wire = |payload: u64| seal.text_size(&id, usize::try_from(payload).unwrap_or(usize::MAX));
-    too_large_for_rabbitmq(sender.max_payload, wire, server).map(|text| Found::warning(subject, text))
+    frame_of_rabbitmq(subject, sender.max_payload, wire, server)
 }
 
-fn too_large_for_rabbitmq(max_payload: u64, wire: impl Fn(u64) -> usize, server: &str) -> Option<String> {
+/// Whether RabbitMQ limits frames: since 3.12.2, and where it does not say which release it is.
+fn limits_frames(server: &str) -> bool {
+    let version = server.split_once('/').map(|(_, version)| version).unwrap_or_default();
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+    let mut next = || numbers.next().flatten();
+    match (next(), next(), next()) {
+        (Some(major), Some(minor), Some(patch)) => (major, minor, patch) >= (3, 12, 2),
+        _ => true,
+    }
+}
+
+fn frame_of_rabbitmq(subject: &str, max_payload: u64, wire: impl Fn(u64) -> usize, server: &str) -> Option<Found> {
     let fits = |payload: u64| wire(payload).saturating_add(FRAME_HEADERS) <= RABBITMQ_FRAME;
     let largest = wire(max_payload);
     if fits(max_payload) {
         return None;
+    }
+    let mib = |bytes: u64| screen::bytes(bytes);
+    let size = format!(
+        "a message of max-payload, {}, is {} on the wire",
+        mib(max_payload),
+        mib(u64::try_from(largest).unwrap_or(u64::MAX))
+    );
+    if !limits_frames(server) {
+        let text = format!("{size}; {server} takes frames of any size, RabbitMQ since 3.12.2 of 4 MiB by default");
+        return Some(Found::ok(subject, text));
     }
     let (mut low, mut high) = (0, max_payload);
     while high - low > 1 {
@@ -227,11 +248,11 @@ fn too_large_for_rabbitmq(max_payload: u64, wire: impl Fn(u64) -> usize, server:
     }
     // A round figure leaves room for text that signing has to encode.
     let advised = low / 10_000 * 10_000;
-    Some(format!(
-        "a message of max-payload = {max_payload} bytes is {largest} on the wire, and RabbitMQ takes frames of \
-         {RABBITMQ_FRAME} since 3.12.2 unless stomp.max_frame_size in rabbitmq.conf allows more (this is {server}): set \
-         max-payload = {advised}, or have the broker's limit raised"
-    ))
+    let text = format!(
+        "{size}, and RabbitMQ takes frames of 4 MiB since 3.12.2 unless stomp.max_frame_size in rabbitmq.conf allows more \
+         (this is {server}): set max-payload = {advised}, or have the broker's limit raised"
+    );
+    Some(Found::warning(subject, text))
 }
 
 #[cfg(test)]
@@ -241,13 +262,32 @@ mod tests {
     #[test]
     fn a_payload_limit_is_judged_by_what_it_becomes_on_the_wire() {
         let encrypted = |payload: u64| usize::try_from((payload + 4000).div_ceil(48) * 65).unwrap();
-        assert_eq!(too_large_for_rabbitmq(3_000_000, encrypted, "RabbitMQ/4.1.0"), None);
-        let text = too_large_for_rabbitmq(3_500_000, encrypted, "RabbitMQ/4.1.0").unwrap();
+        let judged = |payload: u64, server: &str| {
+            let found = frame_of_rabbitmq("send.cpu", payload, encrypted, server)?;
+            Some((found.level, found.text))
+        };
+        use super::super::Level;
+        assert_eq!(judged(3_000_000, "RabbitMQ/4.1.0"), None);
+        let (level, text) = judged(3_500_000, "RabbitMQ/4.1.0").unwrap();
+        assert_eq!(level, Level::Warning);
+        assert!(text.starts_with("a message of max-payload, 3.3 MiB, is 4.5 MiB on the wire, "), "{text}");
         assert!(text.contains("max-payload = 3090000") && text.contains("RabbitMQ/4.1.0"), "{text}");
-        assert!(text.contains("4194304") && text.contains("3.12.2") && text.contains("stomp.max_frame_size"), "{text}");
+        assert!(text.contains("4 MiB") && text.contains("3.12.2") && text.contains("stomp.max_frame_size"), "{text}");
         let signed = |payload: u64| usize::try_from(payload + 4000).unwrap();
-        assert_eq!(too_large_for_rabbitmq(3_500_000, signed, "RabbitMQ/4.1.0"), None);
-        assert!(too_large_for_rabbitmq(4 << 20, signed, "RabbitMQ/4.1.0").is_some());
+        assert!(frame_of_rabbitmq("send.cpu", 3_500_000, signed, "RabbitMQ/4.1.0").is_none());
+        assert!(frame_of_rabbitmq("send.cpu", 4 << 20, signed, "RabbitMQ/4.1.0").is_some());
+        // Earlier releases have neither the limit nor the key, and do not start with it.
+        for (server, expected) in [
+            ("RabbitMQ/3.10.8", Level::Ok),
+            ("RabbitMQ/3.12.1", Level::Ok),
+            ("RabbitMQ/3.12.2", Level::Warning),
+            ("RabbitMQ/3.13.0", Level::Warning),
+            ("RabbitMQ", Level::Warning),
+        ] {
+            let (level, text) = judged(3_500_000, server).unwrap();
+            assert_eq!(level, expected, "{server}");
+            assert_eq!(text.contains("stomp.max_frame_size"), level == Level::Warning, "{text}");
+        }
     }
 
     #[test]

@@ -261,7 +261,8 @@ pub(super) fn lists(config: &Config) -> Vec<Found> {
                 let (file, banned) = (receiver.authorised.display(), lists.banned.len());
                 let authorised = output::count(lists.authorised.signers(), "signer");
                 found.push(Found::ok(subject.clone(), format!("{authorised} authorised in {file}, {banned} banned")));
-                let warnings = lists.authorised.warnings().into_iter().chain(lists.banned.warnings());
+                let examples = examples(&receiver.authorised);
+                let warnings = lists.authorised.warnings().into_iter().chain(lists.banned.warnings()).chain(examples);
                 found.extend(warnings.map(|warning| Found::warning(subject.clone(), warning)));
             }
             Err(error) => found.push(Found::error(subject, chain(&error))),
@@ -270,15 +271,46 @@ pub(super) fn lists(config: &Config) -> Vec<Found> {
     found
 }
 
+/// The signers that the packages install as examples.
+const EXAMPLES: &str = include_str!("../../../../../conf/dns");
+
+/// Whether the examples of the packages are still in a list.
+fn examples(list: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(list).ok()?;
+    let is_entry = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let known: Vec<&str> = EXAMPLES.lines().filter(is_entry).collect();
+    let left = text.lines().filter(|line| known.contains(&line.trim())).count();
+    let them = if left == 1 { "an example" } else { "examples" };
+    (left > 0).then(|| format!("{} has {them} of the package: replace them by the signers you expect", list.display()))
+}
+
 /// The plugin folder and the cache beside it.
 pub(super) fn plugin_folders(config: &Config) -> Vec<Found> {
     let mut found: Vec<Found> =
         plugins::passed_over(&config.plugins.folder).into_iter().map(|text| Found::warning("plugins", text)).collect();
-    if let Err(error) = plugins::check_cache(&config.plugins.cache) {
-        let text = format!("{}; until then plugins are compiled at each start", chain(&error));
-        found.push(Found::warning("plugins", text));
-    }
+    let process = rustix::process::geteuid().as_raw();
+    found.extend(cache(config, plugins::check_cache(&config.plugins.cache), process));
     found
+}
+
+/// What is wrong with the cache. Root looks at that of the service, which it does not use itself.
+fn cache(config: &Config, checked: Result<(), plugins::CacheError>, process: u32) -> Option<Found> {
+    let error = checked.err()?;
+    if let plugins::CacheError::Foreign { path, owner } = &error
+        && process == 0
+        && directories(config).any(|directory| directory.metadata().is_ok_and(|facts| facts.uid() == *owner))
+    {
+        let text = format!("plugin cache {} belongs to user {owner}, as the channels' directories do", path.display());
+        return Some(Found::ok("plugins", text));
+    }
+    let text = format!("{}; until then plugins are compiled at each start", chain(&error));
+    Some(Found::warning("plugins", text))
+}
+
+/// The state directories and spools.
+fn directories(config: &Config) -> impl Iterator<Item = &Path> {
+    let states = config.senders.values().map(|sender| sender.state.as_path());
+    states.chain(config.receivers.values().map(|receiver| receiver.spool.as_path()))
 }
 
 /// Certificates with other names than those with which the channels last ran.
@@ -427,7 +459,9 @@ fn unwritable(path: &Path) -> Option<String> {
     let error = rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS).err()?;
     let user = rustix::process::geteuid().as_raw();
     let why = io::Error::from(error);
-    Some(format!("is not writable for user {user} ({why}): chown it to the user Sesame runs as, with mode 0750"))
+    Some(format!(
+        "is not writable for user {user} ({why}): run this as the user of Sesame (sudo -u sesame), to whom it belongs, with mode 0750"
+    ))
 }
 
 /// A directory with lock and journal.
@@ -441,12 +475,16 @@ fn spool(subject: &str, what: &str, path: &Path, min_free: u64) -> Vec<Found> {
         Ok(free) if free < min_free => found.push(Found::error(
             subject,
             format!(
-                "{} has {free} bytes free, less than min-free, {min_free}: nothing is received until more space is free",
-                path.display()
+                "{} has {} free, less than min-free, {}: nothing is received until more space is free",
+                path.display(),
+                screen::bytes(free),
+                screen::bytes(min_free),
             ),
         )),
         Ok(_) => {}
-        Err(error) => found.push(Found::warning(subject, format!("cannot find the free space of {}: {error}", path.display()))),
+        Err(error) => {
+            found.push(Found::warning(subject, format!("cannot find the free space of {}: {error}", path.display())))
+        }
     }
     found.extend(lock(subject, path));
     found.extend(journal(subject, path));
@@ -479,5 +517,35 @@ fn journal(subject: &str, spool: &Path) -> Option<Found> {
     match Journal::open_to_read(&path).and_then(|journal| journal.check()) {
         Ok(()) => Some(Found::ok(subject, format!("journal {} is sound", path.display()))),
         Err(error) => Some(Found::error(subject, chain(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_package_are_no_signers() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("dns");
+        std::fs::write(&list, EXAMPLES).unwrap();
+        assert!(examples(&list).unwrap().contains("has examples of the package"));
+        std::fs::write(&list, "# ours\n/C=UK/O=eScience/CN=ce.example.org\n").unwrap();
+        assert_eq!(examples(&list), None);
+    }
+
+    #[test]
+    fn the_cache_of_the_service_s_user_is_no_mistake_for_root() {
+        let site = super::super::super::queue::Site::new();
+        let config = &site.config;
+        let spool = &config.receivers["central"].spool;
+        std::fs::create_dir_all(spool).unwrap();
+        let owner = spool.metadata().unwrap().uid();
+        let foreign = |owner| Err(plugins::CacheError::Foreign { path: "/var/cache/sesame".into(), owner });
+        let level = |owner, process| cache(config, foreign(owner), process).unwrap().level;
+        use super::super::Level;
+        assert_eq!(level(owner, 0), Level::Ok);
+        assert_eq!((level(owner + 1, 0), level(owner, owner + 1)), (Level::Warning, Level::Warning));
+        assert!(cache(config, Ok(()), 0).is_none());
     }
 }

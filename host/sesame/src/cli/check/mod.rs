@@ -20,9 +20,11 @@ use clap::Args;
 
 use super::context::{Context, runtime};
 use super::output;
+use crate::config;
 use crate::service::Shared;
 use report::{Form, Group, Report};
-use terminal::EXIT_DONE;
+use settings::{ConfigErrors, Mistake};
+use terminal::{EXIT_CONFIGURATION, EXIT_DONE};
 
 /// `sesame check`.
 #[derive(Args, Debug)]
@@ -87,14 +89,18 @@ impl Found {
 }
 
 pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
-    let config = &context.config()?;
+    let config = match context.config() {
+        Ok(config) => &{ config },
+        Err(mistakes) if arguments.json => return Ok(unreadable(&mistakes)),
+        Err(mistakes) => return Err(mistakes.into()),
+    };
     if arguments.effective {
         output::raw(config.effective_toml().as_bytes()).context("cannot write the configuration")?;
         return Ok(EXIT_DONE);
     }
     let mut report = Report::new(Form::wanted(arguments.json));
     if config.senders.is_empty() && config.receivers.is_empty() {
-        let text = "no channel is configured: add a section [send.NAME] or [receive.NAME]";
+        let text = config::SelectionError::None { kind: config::Kind::Any }.to_string();
         report.take(Group::Configuration, vec![Found::error("configuration", text)]);
     }
     let allowed = config.warnings().into_iter().map(|text| Found::warning("configuration", text)).collect();
@@ -128,6 +134,15 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
     }
     report.end(arguments.offline);
     Ok(report.status(arguments.strict))
+}
+
+/// The mistakes of a configuration that cannot be used, one object each; nothing else can be checked.
+fn unreadable(mistakes: &ConfigErrors) -> u8 {
+    let mut report = Report::new(Form::Json);
+    let found = |mistake: &Mistake| Found::error("configuration", mistake.to_string());
+    report.take(Group::Configuration, mistakes.mistakes().iter().map(found).collect());
+    report.end(true);
+    EXIT_CONFIGURATION
 }
 
 #[cfg(test)]

@@ -48,12 +48,13 @@ struct Account {
     groups: BTreeSet<u32>,
 }
 
-/// What the user of the service cannot use, if root asks.
+/// What the user of the service cannot use, if root asks; another user is told to ask as that user.
 pub(super) fn check(config: &Config) -> Vec<Found> {
-    if !rustix::process::geteuid().is_root() {
-        return Vec::new();
-    }
     let Some(account) = Account::of_unit(Path::new("/")) else { return Vec::new() };
+    let process = rustix::process::geteuid();
+    if !process.is_root() {
+        return account.is_not(process.as_raw()).into_iter().collect();
+    }
     let name = &account.name;
     let text = format!("{UNIT} runs as {name}: to see what it sees, run sudo -u {name} sesame check");
     let mut found = vec![Found::ok("user", text)];
@@ -130,6 +131,16 @@ impl Account {
         (user != 0).then_some(Self { name, user, groups })
     }
 
+    /// What another user reads before anything else: what follows holds for that user alone.
+    fn is_not(&self, user: u32) -> Option<Found> {
+        let name = &self.name;
+        let text = format!(
+            "{UNIT} runs as {name}, and this command as user {user}, who need not have its rights: run sudo -u {name} sesame \
+             check"
+        );
+        (self.user != user).then(|| Found::warning("user", text))
+    }
+
     /// The file or directory that keeps this user from `path`.
     fn obstacle<'a>(&self, path: &'a Path, access: Access) -> Option<&'a Path> {
         let closed = path
@@ -197,7 +208,9 @@ mod tests {
         let found = Account::of_unit(root.path()).unwrap();
         assert_eq!((found.name.as_str(), found.user, found.groups), ("sesame", 990, BTreeSet::from([991, 801])));
         write("etc/systemd/system/sesame.service.d/user.conf", "[Service]\nUser=apel\n");
-        assert_eq!(Account::of_unit(root.path()).unwrap().user, 800);
+        let last = Account::of_unit(root.path()).unwrap();
+        assert_eq!((last.user, last.is_not(800)), (800, None));
+        assert!(last.is_not(801).unwrap().text.contains(&format!("run sudo -u {} sesame check", last.name)));
         write("etc/systemd/system/sesame.service.d/zz.conf", "[Service]\nUser=root\n");
         assert_eq!(Account::of_unit(root.path()), None);
     }

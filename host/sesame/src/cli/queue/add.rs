@@ -32,7 +32,6 @@ pub(super) fn run(config: &Config, arguments: &QueueAdd) -> anyhow::Result<u8> {
         return Ok(EXIT_FAILED);
     };
     let outgoing = Outgoing::open(&sender.queue, sender.format)?;
-    super::warn_if_root(&sender.queue);
     let mut status = EXIT_DONE;
     for file in &arguments.files {
         match add(&outgoing, sender, file) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueList, output};
 use super::{LISTED_FIELD, Place, chosen, open, say, storage, unacknowledged};
+use crate::channel::NO_SIGNER;
 use crate::config::Config;
 use crate::retry::field;
 use spool::{ElementPath, Foreign, Outgoing, Queue, SpoolError, Waiting};
@@ -148,7 +149,7 @@ fn line_of(entry: &Entry) -> String {
     let size = entry.bytes.map_or_else(|| "- bytes".to_owned(), |bytes| format!("{bytes} bytes"));
     let mut line = format!("  {}  {age:>8}  {size:>14}", entry.element);
     for (name, text) in [("id", &entry.id), ("signer", &entry.signer), ("error", &entry.error)] {
-        if !text.is_empty() {
+        if !text.is_empty() && text != NO_SIGNER {
             line.push_str(&format!("  {name} {text}"));
         }
     }

@@ -136,19 +136,6 @@ fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, Spool
     Queue::open(&place.path, storage.modes()).map(Some)
 }
 
-/// Warns when root writes to a queue of another user, who could then neither read nor remove what is written.
-pub(super) fn warn_if_root(path: &Path) {
-    use std::os::unix::fs::MetadataExt as _;
-    let owner = path.metadata().map_or(0, |facts| facts.uid());
-    if owner != 0 && rustix::process::geteuid().is_root() {
-        say(&format!(
-            "sesame: warning: {} belongs to user {owner} and this command runs as root: what it writes may be unusable \
-             for that user; run it as that user instead (sudo -u '#{owner}')",
-            path.display()
-        ));
-    }
-}
-
 /// The storage settings of a channel: modes and free space.
 fn storage(config: &Config, channel: &str) -> config::Storage {
     let sender = config.senders.get(channel).map(|sender| &sender.storage);

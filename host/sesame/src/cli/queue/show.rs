@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::{EXIT_DONE, EXIT_FAILED, QueueShow, output};
 use super::{Place, chosen, element_path, open, read_file, say, storage};
+use crate::channel::NO_SIGNER;
 use crate::config::Config;
 use message::Finding;
 use spool::Outgoing;
@@ -106,7 +107,7 @@ pub(super) fn lines(found: &Found) -> Vec<String> {
         format!("since     {since}"),
     ];
     for (field, label) in [("empaid", "id"), ("signer", "signer"), ("error", "error")] {
-        if let Some(bytes) = found.fields.get(field) {
+        if let Some(bytes) = found.fields.get(field).filter(|bytes| *bytes != NO_SIGNER.as_bytes()) {
             lines.push(format!("{label:<9} {}", output::text(bytes)));
         }
     }

@@ -218,7 +218,6 @@ impl<'a> Desk<'a> {
             output::line(&format!("nothing is kept: Sesame has not run with {} yet", sender.state.display()));
             return Ok(Err(if which.ids.is_empty() { EXIT_DONE } else { EXIT_FAILED }));
         }
-        super::warn_if_root(&sender.state);
         let journal = Journal::open(&sender.state.join(JOURNAL))?;
         Ok(Ok(Self { channel: &which.channel, sender, journal, done: 0, stay: 0 }))
     }

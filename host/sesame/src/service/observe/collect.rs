@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use observe::overview::{Broker, Channel as Shown, Direction, Expiry, Overview};
+use observe::overview::{Broker, Channel as Shown, Direction, Expiry, Overview, WatchedFile};
 use observe::{Distribution, Page, Value};
 
 use super::families as family;
@@ -170,6 +170,13 @@ pub(super) fn sample(page: &mut Page, overview: &Overview) {
             page.add(&family::FREE, &directory, Value::Whole(free));
         }
         page.add(&family::MIN_FREE, &directory, Value::Whole(place.min_free));
+    }
+}
+
+/// Files that are read again when they change.
+pub(super) fn files(page: &mut Page, files: &[WatchedFile]) {
+    for WatchedFile { purpose, file, fault } in files {
+        page.add(&family::RELOADED, &[purpose, file], flag(fault.is_none()));
     }
 }
 

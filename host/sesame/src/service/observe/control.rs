@@ -154,8 +154,11 @@ impl Control for Shown {
 }
 
 fn find<'a>(view: &'a View, name: &str) -> Result<Running<'a>, String> {
-    let mut all = Running::all(view);
-    all.find(|running| running.channel().name() == name).ok_or_else(|| format!("there is no channel {:?}", shown(name)))
+    let unknown = || {
+        let known: Vec<&str> = Running::all(view).map(|running| running.channel().name()).collect();
+        format!("unknown channel {:?} (channels: {})", shown(name), known.join(", "))
+    };
+    Running::all(view).find(|running| running.channel().name() == name).ok_or_else(unknown)
 }
 
 /// The first bytes of a file, and its size.

@@ -57,6 +57,7 @@ families! {
     BROKER_BLOCKED "sesame_broker_blocked" Counter Seconds ["broker"] "Time in which a broker read nothing though frames waited to be sent."
     CERTIFICATE "sesame_certificate_expiry" Gauge Seconds ["use" "file"] "Seconds until a certificate ends; below 0 where it has."
     CRL "sesame_crl_expiry" Gauge Seconds ["file"] "Seconds until the next update of a revocation list is due; below 0 where it is late."
+    RELOADED "sesame_file_last_reload_successful" Gauge Number ["use" "file"] "1 where a file in use is as it is on disk; 0 where it changed and cannot be used: what was read before stays in use, and a restart fails. `use` is own, recipient, anchors or signers."
     JOURNAL "sesame_journal" Gauge Bytes ["directory"] "Size of the journal with its log."
     FREE "sesame_disk_free" Gauge Bytes ["directory"] "Room on the disk of a queue or spool."
     MIN_FREE "sesame_disk_min_free" Gauge Bytes ["directory"] "The room below which the channel pauses, min-free."

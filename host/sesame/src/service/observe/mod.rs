@@ -275,6 +275,7 @@ impl Source for Shown {
         }
         collect::brokers(&mut page, &overview.brokers);
         collect::expiries(&mut page, &overview.expiries, overview.at);
+        collect::files(&mut page, &overview.files);
         collect::sample(&mut page, &overview);
         let left_out = page.left_out();
         page.add(&families::LEFT_OUT, &[], Value::Whole(left_out));

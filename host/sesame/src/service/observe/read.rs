@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use observe::overview::{
     Acknowledgements, Broker, Channel as Shown, Direction as Way, Expiry, Overview, Place, Plugin, Queue, Signer, Step,
+    WatchedFile,
 };
 
 use super::View;
@@ -38,6 +39,9 @@ pub(super) fn overview(started: SystemTime, view: Option<&View>, sample: Option<
         overview.channels = channels(view, sample);
         overview.brokers = view.registry.links().into_iter().map(broker).collect();
         overview.expiries = expiries(view);
+        let files = view.registry.watched_files().into_iter();
+        overview.files =
+            files.map(|((purpose, file), fault)| WatchedFile { purpose: purpose.to_owned(), file, fault }).collect();
     }
     overview.places = sample.map(|sample| sample.places.iter().map(place).collect()).unwrap_or_default();
     overview

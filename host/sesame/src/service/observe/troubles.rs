@@ -3,7 +3,7 @@
 
 use observe::overview::{
     CERTIFICATE_DAYS, Channel, Direction, Expiry, Overview, Place, QUEUE_HOURS, ROOM_TIMES, SILENT_HOURS, Severity,
-    Trouble,
+    Trouble, WatchedFile,
 };
 
 use super::read::{CRL, OTHER};
@@ -22,6 +22,7 @@ pub(super) fn of(overview: &Overview) -> Vec<Trouble> {
     }
     of_brokers(overview, &mut found);
     overview.expiries.iter().for_each(|expiry| found.extend(of_expiry(expiry, overview.at)));
+    overview.files.iter().for_each(|file| found.extend(of_file(file)));
     overview.places.iter().for_each(|place| found.extend(of_place(place)));
     found.sort_by_key(|trouble| std::cmp::Reverse(trouble.severity));
     found
@@ -74,8 +75,9 @@ fn of_queues(channel: &Channel, about: &str, now: u64, found: &mut Vec<Trouble>)
             "reject" => found.push(warning(
                 about,
                 format!(
-                    "{messages} in the reject queue: `sesame queue list {name} --queue reject` shows why, `sesame queue \
-                     retry` and `sesame queue purge` empty it"
+                    "{messages} in the reject queue: `sesame queue list {name} --queue reject --long` shows why, \
+                     `sesame queue retry {name} ELEMENT` tries one again, `sesame queue purge {name} --older-than 90d` \
+                     deletes old ones"
                 ),
             )),
             "outgoing" | "deferred" => {
@@ -83,7 +85,10 @@ fn of_queues(channel: &Channel, about: &str, now: u64, found: &mut Vec<Trouble>)
                 if age > QUEUE_HOURS * HOUR {
                     let queue = &queue.name;
                     let text = format!("the oldest of {messages} messages in {queue} has waited for {}", long(age));
-                    found.push(warning(about, format!("{text}: `sesame queue list {name}` shows them, the log says why")));
+                    found.push(warning(
+                        about,
+                        format!("{text}: `sesame queue list {name}` shows them, the log says why"),
+                    ));
                 }
             }
             _ => {}
@@ -150,10 +155,15 @@ fn of_expiry(expiry: &Expiry, now: u64) -> Option<Trouble> {
     }
     let what = if purpose == "own" { "our certificate" } else { "the recipient's certificate" };
     if *ends <= now {
-        return Some(critical(file, format!("{what} has ended: replace the file, it is read again by itself")));
+        return Some(critical(file, format!("{what} has expired: replace the file, it is read again by itself")));
     }
     let rest = ends - now;
-    (rest < CERTIFICATE_DAYS * DAY).then(|| warning(file, format!("{what} ends in {}: renew it", long(rest))))
+    (rest < CERTIFICATE_DAYS * DAY).then(|| warning(file, format!("{what} expires in {}: renew it", long(rest))))
+}
+
+fn of_file(WatchedFile { file, fault, .. }: &WatchedFile) -> Option<Trouble> {
+    let text = format!("changed and cannot be used, and Sesame would not start again with it: {}", fault.as_ref()?);
+    Some(critical(file, text))
 }
 
 fn of_place(place: &Place) -> Option<Trouble> {
@@ -213,6 +223,7 @@ mod tests {
         let mut overview = of_one(Channel { queues, signers, plugins, ..receiver() });
         let ends = |purpose: &str, ends| Expiry { purpose: purpose.to_owned(), ends, ..Expiry::default() };
         overview.expiries = vec![ends("own", NOW + 31 * DAY), ends("crl", NOW + 1)];
+        overview.files = vec![WatchedFile { purpose: "own".to_owned(), ..WatchedFile::default() }];
         overview.places = vec![Place { free: Some(200), min_free: 100, ..Place::default() }];
         assert_eq!(texts(&overview), [""; 0]);
     }
@@ -234,6 +245,14 @@ mod tests {
                 "Critical broker egi: a channel is without a session: receive.central",
             ],
         );
+    }
+
+    #[test]
+    fn a_channel_that_waits_for_its_disk_is_no_trouble_of_the_broker() {
+        let full = Some("disk: less than min-free is free for /spool".to_owned());
+        let mut overview = of_one(Channel { out_of_service: full, ..receiver() });
+        overview.brokers = vec![Broker { name: "egi".to_owned(), ..Broker::default() }];
+        starts(&overview, &["Critical receive.central: not in service: disk: less than min-free is free for /spool"]);
     }
 
     #[test]
@@ -283,15 +302,21 @@ mod tests {
         let place = |free| Place { directory: format!("/{free}"), free: Some(free), min_free: 100, journal: 0 };
         let overview = Overview {
             expiries: vec![expiry("own", NOW + 29 * DAY), expiry("recipient", NOW), expiry("crl", NOW - 5 * HOUR)],
+            files: vec![WatchedFile {
+                file: "/new".to_owned(),
+                fault: Some("key /k does not belong to certificate /new".to_owned()),
+                ..WatchedFile::default()
+            }],
             places: vec![place(99), place(199), place(200)],
             ..Overview::default()
         };
         starts(
             &overview,
             &[
-                "Critical /recipient: the recipient's certificate has ended",
+                "Critical /recipient: the recipient's certificate has expired",
+                "Critical /new: changed and cannot be used, and Sesame would not start again with it: key /k does not",
                 "Critical /99: 0 MiB free, less than min-free",
-                "Warning /own: our certificate ends in 29 days",
+                "Warning /own: our certificate expires in 29 days",
                 "Warning /crl: the next revocation list has been due for 5 h",
                 "Warning /199: 0 MiB free; below min-free",
             ],

@@ -45,7 +45,6 @@ pub(super) fn run(config: &Config, arguments: &QueueRetry) -> anyhow::Result<u8>
         output::line(&format!("nothing to retry: {} does not exist yet", place.path.display()));
         return Ok(if arguments.elements.is_empty() { EXIT_DONE } else { EXIT_FAILED });
     };
-    super::warn_if_root(&place.path);
     let (chosen, wrong) = elements(&place, &queue, &arguments.elements);
     let kept = if chosen.is_empty() {
         if wrong == 0 {
