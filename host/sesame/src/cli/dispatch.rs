@@ -16,7 +16,18 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::CompilePlugin) {
         return plugins::compile_child_main();
     }
-    ExitCode::from(run(cli).unwrap_or_else(|error| report(&error)))
+    ExitCode::from(written(run(cli).unwrap_or_else(|error| report(&error))))
+}
+
+/// The exit status, if what the command printed was written; else that of a failure.
+fn written(status: u8) -> u8 {
+    match terminal::unwritten() {
+        Some(error) if status == EXIT_DONE => {
+            say(&format!("sesame: cannot write to standard output: {error}"));
+            EXIT_FAILED
+        }
+        _ => status,
+    }
 }
 
 /// No core dumps and no debugger: the process holds a private key.
