@@ -51,7 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Top(arguments) => super::top::run(&arguments, &context),
         Command::Queue(arguments) => super::queue::run(&arguments, &context),
         Command::Plugin(arguments) => super::plugin::run(&arguments, &context),
-        Command::Tap(arguments) => super::tap::run(&context.config()?, &arguments),
+        Command::Tap(arguments) => super::tap::run(&context.config_to_ask()?, &arguments),
         Command::Trace(arguments) => super::trace::run(&context.config()?, &arguments),
         Command::Gaps(arguments) => super::gaps::run(&context.config()?, &arguments),
         Command::Proof(arguments) => super::proof::run(&context.config()?, &arguments),
