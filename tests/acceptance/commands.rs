@@ -10,7 +10,7 @@ use crate::peers::openssl::{self, Validity, pki, strangers};
 use crate::peers::python::{self, Frame};
 use crate::peers::scripted::unreachable_broker;
 use crate::queues;
-use crate::sesame::{Outcome, Pair, Site, Way, own_destination};
+use crate::sesame::{Outcome, Pair, Site, Way, own_destination, program};
 
 const RECORD: &[u8] = b"APEL-summary-job-message: v0.2\nSite: UKI-TEST\n%%\n";
 
@@ -241,4 +241,13 @@ fn an_unchanged_warning_is_said_once_a_day_by_runs_that_cron_starts() {
     site.run(&["send"]).expect(1).says("message rejected");
     std::fs::remove_file(site.outgoing("cpu").with_extension("state").join("warned")).unwrap();
     site.run(&["send"]).expect(0).says(warning);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = std::process::Command::new(program()).arg("version").stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write to standard output: No space left on device"), "{said}");
 }

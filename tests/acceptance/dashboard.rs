@@ -119,7 +119,12 @@ impl Source for MadeUp {
 
     fn overview(&self) -> Overview {
         let passed = self.asked.fetch_add(1, Ordering::Relaxed) * 20;
-        let trouble = |severity, about: &str| Trouble { severity, about: hostile(about), text: hostile("look at it ") };
+        let trouble = |severity, about: &str| Trouble {
+            severity,
+            channel: None,
+            about: hostile(about),
+            text: hostile("look at it "),
+        };
         Overview {
             version: hostile("0.1.0"),
             process: 17,

@@ -165,11 +165,17 @@ fn processes_of_one_configuration_are_asked_together_and_one_that_was_killed_is_
     receiving.kill();
     let socket = site.spool("central").join(SOCKET);
     assert!(socket.exists() && get(&socket, "/api/overview").is_none(), "what was killed leaves its socket");
+    let line = site.run(&["status", "--nagios"]).expect(2).output;
+    assert!(line.contains("receive.central: does not run: "), "{line}");
     let mut one = tap(&site, "one", &["--json", "--count", "1"]);
     queues::add(&site.outgoing("cpu"), b"Site: X\n");
     assert_eq!(one.exit_code(), 0);
     let mut receiving = site.start(&["receive"]);
     let again = get(&socket, "/api/overview").expect("it is replaced");
     assert_eq!(again["channels"][0]["name"], "central", "{again}");
+    receiving.signal(Signal::STOP);
+    let line = site.run(&["status", "--nagios"]).expect(2).output;
+    assert!(line.contains("receive.central: the running Sesame at ") && line.contains(" does not answer"), "{line}");
+    receiving.signal(Signal::CONT);
     assert_eq!((sending.stop(), receiving.stop()), (0, 0));
 }

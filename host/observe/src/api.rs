@@ -40,6 +40,12 @@ impl Busy {
         BusyNow(Arc::clone(&self.0))
     }
 
+    /// While this is kept, one of them only waits for its peer.
+    pub(crate) fn rest(&self) -> Resting {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        Resting(Arc::clone(&self.0))
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
@@ -51,8 +57,18 @@ impl Drop for BusyNow {
     }
 }
 
+/// A request that waits for its peer, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Resting(Arc<AtomicUsize>);
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 pub(crate) async fn overview(State(shared): State<Arc<Shared>>) -> Response {
-    let made = fresh(&shared.overview, &shared.source, |source| json(&source.overview())).await;
+    let made = fresh(&shared.pages.overview, &shared.source, |source| json(&source.overview())).await;
     made.map_or_else(|| unreadable("the overview cannot be read"), |page| answer(StatusCode::OK, JSON, page))
 }
 

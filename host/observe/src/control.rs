@@ -4,21 +4,27 @@
 //! the listener itself does, for it is in no cookie; so another site cannot act, whatever it makes a browser send.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
-use axum::body::Bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use message::text;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::Action;
 use crate::answer::{JSON, PLAIN, answer, parameter};
+use crate::api::Busy;
+use crate::guard::LARGEST_ACTION;
 use crate::shared::{Caller, Shared};
 use crate::token::Refusals;
+
+/// How long the body of an action may take.
+const BODY: Duration = Duration::from_secs(2);
 
 /// Whether actions are taken, and which channels one paused.
 pub(crate) async fn state(State(shared): State<Arc<Shared>>) -> Response {
@@ -27,24 +33,27 @@ pub(crate) async fn state(State(shared): State<Arc<Shared>>) -> Response {
     answer(StatusCode::OK, JSON, state.to_string())
 }
 
-/// Does an action.
+/// Does an action. The body is read only where the head has the token.
 pub(crate) async fn act(
     State(shared): State<Arc<Shared>>,
     caller: Option<Extension<Caller>>,
+    busy: Option<Extension<Busy>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let from = caller.map_or_else(|| "unknown".into(), |Extension(Caller(from))| from);
-    let Some(token) = shared.source.token() else {
-        let words = "nothing can be done here: `[observe] control` names no file with a token\n";
-        return answer(StatusCode::FORBIDDEN, PLAIN, words);
+    if let Some(mut refusal) = refusal(&shared, &headers, &from) {
+        // What is left of the request is not read.
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return refusal;
+    }
+    // Until the body is there the connection only waits, and may be closed for another.
+    let idle = busy.map(|Extension(busy)| busy.rest());
+    let read = timeout(BODY, to_bytes(body, LARGEST_ACTION)).await;
+    drop(idle);
+    let Ok(Ok(body)) = read else {
+        return answer(StatusCode::REQUEST_TIMEOUT, PLAIN, "the action did not come whole, or not in time\n");
     };
-    if !bearer(&headers).is_some_and(|given| token.is(given)) {
-        return refuse(&shared.refusals, &from);
-    }
-    if headers.get(CONTENT_TYPE).is_none_or(|kind| kind != JSON) {
-        return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, PLAIN, "an action is application/json\n");
-    }
     let action = match serde_json::from_slice::<Action>(&body) {
         Ok(action) => action,
         Err(error) => {
@@ -58,6 +67,21 @@ pub(crate) async fn act(
         Ok(Err(why)) => answer(StatusCode::CONFLICT, PLAIN, format!("{why}\n")),
         Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the action failed\n"),
     }
+}
+
+/// The answer to a request whose head does not let it act.
+fn refusal(shared: &Shared, headers: &HeaderMap, from: &str) -> Option<Response> {
+    let Some(token) = shared.source.token() else {
+        let words = "nothing can be done here: `[observe] control` names no file with a token\n";
+        return Some(answer(StatusCode::FORBIDDEN, PLAIN, words));
+    };
+    if !bearer(headers).is_some_and(|given| token.is(given)) {
+        return Some(refuse(&shared.refusals, from));
+    }
+    if headers.get(CONTENT_TYPE).is_none_or(|kind| kind != JSON) {
+        return Some(answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, PLAIN, "an action is application/json\n"));
+    }
+    None
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -80,7 +104,7 @@ pub(crate) async fn rejected(State(shared): State<Arc<Shared>>, uri: Uri) -> Res
         let words = "name an element: /api/rejected?channel=CHANNEL&element=ELEMENT\n";
         return answer(StatusCode::BAD_REQUEST, PLAIN, words);
     };
-    let Ok(permit) = Arc::clone(&shared.reads).acquire_owned().await else {
+    let Ok(permit) = Arc::clone(&shared.lookups).acquire_owned().await else {
         return answer(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "the program is stopping\n");
     };
     let source = Arc::clone(&shared.source);

@@ -58,6 +58,7 @@ pub use instruments::{Counter, Distribution, Entered, Histogram, Level};
 pub use listening::ListeningProcess;
 pub use page::{Family, Format, Kind, Page, Unit, Value};
 pub use probe::{Occupant, occupant};
-pub use socket::{BindError, Listener, connect};
+pub use shared::Pages;
+pub use socket::{BindError, Listener, SocketFile, connect};
 pub use source::{Action, Control, Rejected, Source};
 pub use token::{Token, TokenError};

@@ -65,6 +65,9 @@ pub enum Severity {
 pub struct Trouble {
     /// How bad it is.
     pub severity: Severity,
+    /// The section of the channel that has it; none where it may be of several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub channel: Option<String>,
     /// What it is about: a channel's section, a broker, a file, a signer.
     pub about: String,
     /// What is wrong, and what to do.

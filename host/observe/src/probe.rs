@@ -3,14 +3,13 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::socket::in_use;
+use crate::socket::{connect, in_use};
 use crate::{Address, BindError};
 
 /// How long the one who listens may take to answer.
@@ -65,9 +64,11 @@ fn at_path(path: &Path, address: &Address) -> Result<Occupant, BindError> {
         if !facts.file_type().is_socket() {
             return Err(BindError::NoSocket { path: path.to_owned() });
         }
-        match UnixStream::connect(path) {
+        match connect(path, ANSWER) {
             // It is left of a process that ended, and is replaced.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            // It accepts no connection, so that no one can say who it is.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(in_use(address)),
             Ok(stream) => {
                 let timed = stream.set_read_timeout(Some(ANSWER)).and_then(|()| stream.set_write_timeout(Some(ANSWER)));
                 let ours = timed.and_then(|()| ask(stream)).is_ok_and(|ours| ours);

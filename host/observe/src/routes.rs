@@ -64,7 +64,7 @@ async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 
 /// The page, as it was written a moment ago or now.
 async fn written(shared: &Arc<Shared>, format: Format) -> Option<Bytes> {
-    let [open, text] = &shared.pages;
+    let [open, text] = &shared.pages.metrics;
     let last = if format == Format::Text { text } else { open };
     fresh(last, &shared.source, move |source| source.page().write(format).into()).await
 }

@@ -11,7 +11,7 @@ use crate::{Address, Source};
 
 /// Streams of one listener at a time.
 pub(crate) const STREAMS: usize = 8;
-/// Reads of journals and elements at a time, for one listener.
+/// Reads of journals at a time, for one listener.
 pub(crate) const READS: usize = 2;
 /// How long a page is shown again before another is made.
 const FRESH: Duration = Duration::from_millis(250);
@@ -19,15 +19,23 @@ const FRESH: Duration = Duration::from_millis(250);
 /// A page as it was written last, and when. Locked while one is made, also where no one waits for it any more.
 pub(crate) type Last = Arc<Mutex<Option<(Instant, Bytes)>>>;
 
+/// What was made last of a source. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Pages {
+    /// One for each format.
+    pub(crate) metrics: [Last; 2],
+    pub(crate) overview: Last,
+}
+
 /// What the handlers share.
 pub(crate) struct Shared {
     pub(crate) address: Address,
     pub(crate) source: Arc<dyn Source>,
-    /// One for each format.
-    pub(crate) pages: [Last; 2],
-    pub(crate) overview: Last,
+    pub(crate) pages: Pages,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) reads: Arc<Semaphore>,
+    /// Looking for a rejected message may read many elements: one at a time.
+    pub(crate) lookups: Arc<Semaphore>,
     pub(crate) refusals: Refusals,
     pub(crate) deadline: Duration,
 }
@@ -37,11 +45,11 @@ impl Shared {
         let (streams, reads) = (Arc::new(Semaphore::new(STREAMS)), Arc::new(Semaphore::new(READS)));
         Self {
             address,
+            pages: source.pages(),
             source,
-            pages: Default::default(),
-            overview: Last::default(),
             streams,
             reads,
+            lookups: Arc::new(Semaphore::new(1)),
             refusals: Refusals::default(),
             deadline,
         }

@@ -5,8 +5,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::Address;
 use crate::address::LONGEST_PATH;
@@ -18,6 +20,8 @@ const BACKLOG: i32 = 128;
 const MODE: u32 = 0o660;
 /// Who may connect to a private socket: its owner.
 const PRIVATE: u32 = 0o600;
+/// How long to wait for room in the queue of connections of one who may have our path.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why nothing can listen at an address.
 #[derive(Debug, thiserror::Error)]
@@ -72,14 +76,26 @@ pub struct Listener {
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener, #[expect(dead_code, reason = "its drop removes the socket")] OwnPath),
+    Unix(tokio::net::UnixListener, OwnPath),
 }
 
 /// The path of our socket, which is removed at the end unless another has taken its place.
 #[derive(Debug)]
-pub(crate) struct OwnPath {
+pub(crate) struct OwnPath(SocketFile);
+
+/// The file of a socket that listens.
+#[derive(Clone, Debug)]
+pub struct SocketFile {
     path: PathBuf,
     inode: u64,
+}
+
+impl SocketFile {
+    /// Whether it is still at its path: someone may have deleted it, and then no one can connect any more.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.path.symlink_metadata().is_ok_and(|facts| facts.ino() == self.inode)
+    }
 }
 
 impl Listener {
@@ -123,6 +139,15 @@ impl Listener {
         Ok(Self { address, socket, private: true })
     }
 
+    /// The file where it listens, if it is a Unix socket.
+    #[must_use]
+    pub fn file(&self) -> Option<SocketFile> {
+        match &self.socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(_, OwnPath(file)) => Some(file.clone()),
+        }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> &Address {
@@ -146,7 +171,7 @@ fn remove_stale(path: &Path, address: &Address) -> Result<(), BindError> {
     if !facts.file_type().is_socket() {
         return Err(BindError::NoSocket { path: path.to_owned() });
     }
-    match UnixStream::connect(path) {
+    match connect(path, PATIENCE) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(|source| BindError::Io { address: address.clone(), source })
         }
@@ -167,13 +192,21 @@ fn reachable(path: &Path) -> io::Result<(Option<std::fs::File>, PathBuf)> {
     Ok((Some(directory), short))
 }
 
-/// Connects to the socket at a path, however long it is.
+/// Connects to the socket at a path, however long it is. Where the one who listens accepts no connection and as many wait
+/// as may, it gives up after `patience`. No later write waits for longer, either.
 ///
 /// # Errors
-/// As of [`UnixStream::connect`], and where the directory of a long path cannot be opened.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
+/// As of [`UnixStream::connect`]; `TimedOut`; and where the directory of a long path cannot be opened.
+pub fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let (_directory, reachable) = reachable(path)?;
-    UnixStream::connect(reachable)
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience))?;
+    let address = SocketAddrUnix::new(&reachable)?;
+    match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
+        Ok(()) => Ok(UnixStream::from(socket)),
+        Err(Errno::AGAIN) => Err(io::Error::new(io::ErrorKind::TimedOut, "it accepts no connection")),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
@@ -183,7 +216,7 @@ fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
     rustix::fs::fchmod(socket.as_fd(), rustix::fs::Mode::from_raw_mode(mode))?;
     let (_directory, reachable) = reachable(path)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(&reachable)?)?;
-    let own = OwnPath { path: path.to_owned(), inode: path.symlink_metadata()?.ino() };
+    let own = OwnPath(SocketFile { path: path.to_owned(), inode: path.symlink_metadata()?.ino() });
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(Socket::Unix(tokio::net::UnixListener::from_std(UnixListener::from(socket))?, own))
@@ -191,8 +224,8 @@ fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
 
 impl Drop for OwnPath {
     fn drop(&mut self) {
-        if self.path.symlink_metadata().is_ok_and(|facts| facts.ino() == self.inode) {
-            let _ = std::fs::remove_file(&self.path);
+        if self.0.is_there() {
+            let _ = std::fs::remove_file(&self.0.path);
         }
     }
 }
@@ -236,8 +269,15 @@ mod tests {
             let listener = Listener::private(directory, "sesame.sock").unwrap();
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE);
             drop(left);
-            connect(&path).expect("that of the later one is there");
+            connect(&path, PATIENCE).expect("that of the later one is there");
+            assert!(listener.file().unwrap().is_there());
+            std::fs::remove_file(&path).unwrap();
+            assert!(!listener.file().unwrap().is_there());
+            let after = Listener::private(directory, "sesame.sock").unwrap();
+            assert!(after.file().unwrap().is_there() && !listener.file().unwrap().is_there());
             drop(listener);
+            assert!(after.file().unwrap().is_there());
+            drop(after);
             assert!(!path.exists());
         }
         std::fs::write(folder.path().join("sesame.sock"), "x").unwrap();
@@ -245,6 +285,21 @@ mod tests {
         assert!(matches!(error, BindError::NoSocket { .. }), "{error}");
         let error = Listener::private(&folder.path().join("none"), "sesame.sock").unwrap_err();
         assert!(matches!(error, BindError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_listener_that_accepts_nothing_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(&path, Duration::from_millis(50)) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "after {} connections", waiting.len());
     }
 
     #[tokio::test]

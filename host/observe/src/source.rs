@@ -6,12 +6,17 @@ use message::Finding;
 use serde::{Deserialize, Serialize};
 
 use crate::overview::Overview;
-use crate::{Events, Page, Token};
+use crate::{Events, Page, Pages, Token};
 
 /// What a listener shows. All but `trace` may take a moment, but wait for no disk and no network.
 pub trait Source: Control + Send + Sync + 'static {
     /// The metrics now.
     fn page(&self) -> Page;
+
+    /// What was made last. Listeners share it where it is the same for each of them.
+    fn pages(&self) -> Pages {
+        Pages::default()
+    }
 
     /// What runs, its status, and what is wrong.
     fn overview(&self) -> Overview;

@@ -367,6 +367,39 @@ async fn a_stream_that_is_never_read_is_cut_and_delays_no_event() {
 }
 
 #[tokio::test]
+async fn an_action_whose_body_does_not_come_holds_no_one_up() {
+    const POST: &str =
+        "POST /api/control HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n";
+    // Without the token the body is not waited for.
+    let running = Running::start(Shown::default(), Limits::default());
+    let refused =
+        timeout(Duration::from_secs(1), running.ask(&format!("{POST}\r\n"))).await.expect("an answer at once");
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("connection: close"), "{refused}");
+    // With it, the connection is one that waits, and gives way to another.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "0123456789abcdef").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let token = Some(Arc::new(Token::read(&file).unwrap()));
+    let running = Running::start(Shown { token, ..Shown::default() }, Limits::default());
+    let head = format!("{POST}Authorization: Bearer 0123456789abcdef\r\n\r\n");
+    let mut waiting = Vec::new();
+    for _ in 0..Limits::default().connections {
+        let mut stream = running.connect().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    let health = async { while !running.get("/health", "").await.contains("200 OK") {} };
+    timeout(Duration::from_secs(1), health).await.expect("an answer at once");
+    let late = read_all(waiting.last_mut().unwrap()).await;
+    assert!(late.starts_with("HTTP/1.1 408"), "{late}");
+    // It is done where the whole of it comes.
+    let whole = format!("{}{{\"a\": 1 }}", head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    let answered = running.ask(&whole).await;
+    assert!(answered.starts_with("HTTP/1.1 400") && answered.contains("not an action"), "{answered}");
+}
+
+#[tokio::test]
 async fn there_are_only_so_many_streams() {
     let running = Running::start(Shown::default(), Limits::default());
     let mut streams = Vec::new();

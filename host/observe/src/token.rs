@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use message::locked;
+use rustix::fs::{Mode, OFlags};
 use subtle::ConstantTimeEq as _;
 
 /// The least number of bytes of a token: what cannot be guessed.
@@ -62,7 +63,7 @@ impl Token {
     /// [`TokenError`], naming the file.
     pub fn read(file: &Path) -> Result<Self, TokenError> {
         let unreadable = |source| TokenError::Unreadable { file: file.to_owned(), source };
-        let open = File::open(file).map_err(unreadable)?;
+        let open = open(file).map_err(unreadable)?;
         let facts = open.metadata().map_err(unreadable)?;
         if !facts.is_file() {
             return Err(unreadable(io::Error::other("it is not a file")));
@@ -83,6 +84,12 @@ impl Token {
     pub(crate) fn is(&self, given: &[u8]) -> bool {
         self.0.ct_eq(given).into()
     }
+}
+
+/// Opens a file, and does not wait for one who writes into it where it is a pipe.
+fn open(file: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(file, flags, Mode::empty())?))
 }
 
 /// Requests with a wrong token that were not logged yet, and when one was.
@@ -136,6 +143,11 @@ mod tests {
             assert!(matches!(read(content, 0o600), Err(TokenError::NoToken(_))), "{content:?}");
         }
         assert!(matches!(Token::read(Path::new("/")), Err(TokenError::Unreadable { .. })));
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let error = Token::read(&pipe).unwrap_err();
+        assert!(message::cause::chain(&error).ends_with("it is not a file"), "it is not waited for: {error}");
         let error = Token::read(Path::new("/nowhere/token")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/token"), "{error}");
     }

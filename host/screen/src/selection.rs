@@ -1,6 +1,6 @@
 //! What belongs to the channels that a command names.
 
-use observe::overview::{Channel, Overview};
+use observe::overview::{Channel, Overview, Trouble};
 
 use crate::words::section;
 
@@ -27,13 +27,15 @@ impl std::fmt::Display for NoChannel {
 impl std::error::Error for NoChannel {}
 
 /// Leaves only these channels, their brokers, and the troubles that are not about others. A channel is named by its name or
-/// its section; no name means all.
+/// its section; no name means all. A channel that does not run is known by its trouble.
 ///
 /// # Errors
 /// Where no channel has a name.
 pub fn select(mut overview: Overview, names: &[String]) -> Result<Overview, NoChannel> {
     let is = |channel: &Channel, name: &String| channel.name == *name || section(channel) == *name;
-    if let Some(name) = names.iter().find(|name| !overview.channels.iter().any(|channel| is(channel, name))) {
+    let has_trouble = |name: &String| overview.troubles.iter().any(|trouble| is_of(trouble, name));
+    let is_known = |name: &String| overview.channels.iter().any(|channel| is(channel, name)) || has_trouble(name);
+    if let Some(name) = names.iter().find(|name| !is_known(name)) {
         return Err(NoChannel { name: name.clone(), known: overview.channels.iter().map(section).collect() });
     }
     if names.is_empty() {
@@ -45,10 +47,19 @@ pub fn select(mut overview: Overview, names: &[String]) -> Result<Overview, NoCh
     let used = |broker: &str| wanted.iter().any(|channel| channel.broker == broker);
     let mut left_out: Vec<String> = others.iter().map(section).collect();
     left_out.extend(overview.brokers.iter().filter(|one| !used(&one.name)).map(|one| format!("broker {}", one.name)));
-    overview.troubles.retain(|trouble| !left_out.contains(&trouble.about));
+    overview.troubles.retain(|trouble| match &trouble.channel {
+        Some(_) => names.iter().any(|name| is_of(trouble, name)),
+        None => !left_out.contains(&trouble.about),
+    });
     overview.brokers.retain(|broker| used(&broker.name));
     overview.channels = wanted;
     Ok(overview)
+}
+
+/// Whether a trouble is of the channel with this name or section.
+fn is_of(trouble: &Trouble, name: &str) -> bool {
+    let section = trouble.channel.as_deref();
+    section.is_some_and(|section| section == name || section.split_once('.').is_some_and(|(_, own)| own == name))
 }
 
 #[cfg(test)]
@@ -77,6 +88,23 @@ mod tests {
             assert_eq!((overview.channels.len(), overview.brokers.len()), (1, 1));
         }
         assert_eq!(selected(&["cpu", "central"]).unwrap(), selected(&[]).unwrap());
+    }
+
+    #[test]
+    fn a_trouble_belongs_to_its_channel_whatever_it_is_about() {
+        let mut overview = well();
+        let silent =
+            Trouble { channel: Some("receive.central".to_owned()), ..trouble(Severity::Warning, "/CN=x", "y") };
+        let absent = Trouble { channel: Some("send.gpu".to_owned()), ..trouble(Severity::Critical, "send.gpu", "z") };
+        overview.troubles = vec![silent, absent];
+        let about = |name: &str| {
+            let selected = select(overview.clone(), &[name.to_owned()]).unwrap();
+            (selected.channels.len(), selected.troubles.into_iter().map(|one| one.about).collect::<Vec<_>>())
+        };
+        assert_eq!(about("cpu"), (1, vec![]));
+        assert_eq!(about("receive.central"), (1, vec!["/CN=x".to_owned()]));
+        assert_eq!(about("gpu"), (0, vec!["send.gpu".to_owned()]), "it is known, and does not run");
+        assert_eq!(about("send.gpu"), about("gpu"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::words::{
 
 /// The most certificates and lists that are shown, those that end first.
 const MOST_EXPIRIES: usize = 5;
+/// A look at the queues that is older, in milliseconds, is said to be.
+const OLD: u64 = 60_000;
 /// Certificates that end within so many milliseconds stand out.
 const SOON: u64 = CERTIFICATE_DAYS * 86_400_000;
 
@@ -79,7 +81,15 @@ fn channels(overview: &Overview, history: &History) -> Vec<Line> {
             plain(queues(channel, overview.at)),
         ]);
     }
-    if overview.channels.is_empty() { vec![Line::of(Style::Doubtful, "no channel runs")] } else { table.lines() }
+    if overview.channels.is_empty() {
+        return vec![Line::of(Style::Doubtful, "no channel runs")];
+    }
+    let mut lines = table.lines();
+    if let Some(looked) = overview.looked_at.filter(|looked| overview.at.saturating_sub(*looked) > OLD) {
+        let text = format!("queues as of {}, {} ago", terminal::seconds(looked / 1000), since(looked, overview.at));
+        lines.push(Line::of(Style::Doubtful, text));
+    }
+    lines
 }
 
 /// The main queue, and the others that are not empty.
@@ -230,6 +240,16 @@ own                 in 100d     /etc/sesame/own.pem
             "",
         ];
         assert_eq!(lines, expected, "{shown}");
+    }
+
+    #[test]
+    fn an_old_look_at_the_queues_is_said_to_be() {
+        let mut overview = well();
+        overview.looked_at = Some(overview.at - 60_000);
+        assert!(!text(&overview).contains("queues as of"));
+        overview.looked_at = Some(overview.at - 90_000);
+        let shown = text(&overview);
+        assert!(shown.contains("\nqueues as of 2027-01-15T") && shown.contains("Z, 1m 3"), "{shown}");
     }
 
     #[test]

@@ -252,7 +252,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn trouble(severity: Severity, about: &str, text: &str) -> Trouble {
-        Trouble { severity, about: about.to_owned(), text: text.to_owned() }
+        Trouble { severity, channel: None, about: about.to_owned(), text: text.to_owned() }
     }
 
     #[test]

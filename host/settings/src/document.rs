@@ -9,6 +9,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -451,7 +452,7 @@ impl<'d, 't> Section<'d, 't> {
             return;
         }
         let remedy = "put the file there or correct the path";
-        match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        match open(path).and_then(|file| file.metadata()) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => self.complain(key, complain(format!("{} is not a file", path.display()), remedy)),
             Err(error) => self.complain(key, unreachable_path(path, &error, remedy)),
@@ -507,6 +508,12 @@ impl<'d, 't> Section<'d, 't> {
             self.complain(key, complain(format!("is not a known {noun}"), remedy));
         }
     }
+}
+
+/// Opens a file, and does not wait for one who writes into it where it is a pipe.
+fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 fn unreachable_path(path: &Path, error: &std::io::Error, remedy: &str) -> Complaint {

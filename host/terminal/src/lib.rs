@@ -16,6 +16,7 @@ mod style;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use message::text::escaped_json;
@@ -38,9 +39,32 @@ pub const EXIT_HELD: u8 = 75;
 /// The configuration is wrong.
 pub const EXIT_CONFIGURATION: u8 = 78;
 
-/// Prints one line. Errors are ignored: the reader may have read enough, as `head` has.
+/// The number of the first error with which standard output could not be written; 0 for none.
+static UNWRITTEN: AtomicI32 = AtomicI32::new(0);
+
+/// Prints one line. An error ends nothing: the reader may have read enough, as `head` has; [`unwritten`] knows of others.
 pub fn line(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{}", escaped_json(text));
+    let _ = try_line(text);
+}
+
+/// Remembers that something could not be written.
+fn note(written: &io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let number = error.raw_os_error().unwrap_or(-1);
+        let _ = UNWRITTEN.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Why not all was written that was printed, unless its reader had read enough. A command that printed it has failed.
+#[must_use]
+pub fn unwritten() -> Option<io::Error> {
+    note(&io::stdout().flush());
+    match UNWRITTEN.load(Ordering::Relaxed) {
+        0 => None,
+        number => Some(io::Error::from_raw_os_error(number)),
+    }
 }
 
 /// As [`line()`], where it matters whether anyone reads on.
@@ -48,7 +72,9 @@ pub fn line(text: &str) {
 /// # Errors
 /// Where it cannot be written.
 pub fn try_line(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", escaped_json(text))
+    let written = writeln!(io::stdout().lock(), "{}", escaped_json(text));
+    note(&written);
+    written
 }
 
 /// Prints one line on standard error: a command about its own failure. Errors are ignored: there is no one left to tell.

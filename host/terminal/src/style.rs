@@ -61,7 +61,7 @@ pub fn styled(parts: &[(Style, &str)]) -> String {
 
 /// Prints a line of [`styled`] parts.
 pub fn styled_line(parts: &[(Style, &str)]) {
-    let _ = writeln!(io::stdout().lock(), "{}", styled(parts));
+    crate::note(&writeln!(io::stdout().lock(), "{}", styled(parts)));
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ impl Gate {
     #[must_use]
     pub fn why(&self) -> Option<String> {
         let since = *self.0.borrow();
-        since.map(|since| format!("by an operator since {}; resume it in the dashboard", moment(since)))
+        let how = "resume it in the dashboard, which takes the token of `[observe] control`, or restart Sesame";
+        since.map(|since| format!("by an operator since {}; {how}", moment(since)))
     }
 
     /// The same, as a reason why the channel is not in service.

@@ -42,6 +42,15 @@ impl Context {
         Ok(config)
     }
 
+    /// Reads the configuration for a command that only asks a running Sesame. What files hold does not matter to it, and its
+    /// user may not be able to read them.
+    ///
+    /// # Errors
+    /// All mistakes of the configuration itself.
+    pub(super) fn config_to_ask(&self) -> Result<Config, ConfigErrors> {
+        self.source.load_with(config::Files::Ignore)
+    }
+
     /// Reads the configuration for a command that may be `quiet`: it logs nothing below warnings then, unless a level was
     /// asked for.
     ///

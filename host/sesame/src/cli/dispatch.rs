@@ -16,9 +16,20 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::CompilePlugin) {
         return plugins::compile_child_main();
     }
-    let status = run(cli).unwrap_or_else(|error| report(&error));
+    let status = written(run(cli).unwrap_or_else(|error| report(&error)));
     crate::log::finish();
     ExitCode::from(status)
+}
+
+/// The exit status, if what the command printed was written; else that of a failure.
+fn written(status: u8) -> u8 {
+    match terminal::unwritten() {
+        Some(error) if status == EXIT_DONE => {
+            say(&format!("sesame: cannot write to standard output: {error}"));
+            EXIT_FAILED
+        }
+        _ => status,
+    }
 }
 
 /// No core dumps and no debugger: the process holds a private key. As many open files as the system allows: a channel has
@@ -45,7 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Top(arguments) => super::top::run(&arguments, &context),
         Command::Queue(arguments) => super::queue::run(&arguments, &context),
         Command::Plugin(arguments) => super::plugin::run(&arguments, &context),
-        Command::Tap(arguments) => super::tap::run(&context.config()?, &arguments),
+        Command::Tap(arguments) => super::tap::run(&context.config_to_ask()?, &arguments),
         Command::Trace(arguments) => super::trace::run(&context.config()?, &arguments),
         Command::Gaps(arguments) => super::gaps::run(&context.config()?, &arguments),
         Command::Proof(arguments) => super::proof::run(&context.config()?, &arguments),

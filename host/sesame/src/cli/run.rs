@@ -31,11 +31,13 @@ pub(super) fn run(arguments: &Run, context: &Context) -> anyhow::Result<u8> {
 
 /// Runs channels as a daemon.
 pub(super) fn daemon(context: &Context, names: &[String], kind: Kind) -> anyhow::Result<u8> {
+    // First of all: until then SIGHUP and SIGUSR1 end the process.
+    let runtime = runtime().context("cannot start threads")?;
+    let signals = runtime.block_on(async { Signals::listen() }).context("cannot listen to signals")?;
     let config = context.config()?;
     let logging = crate::log::start(&config.log)?;
     log_warnings(&config);
-    let runtime = runtime().context("cannot start threads")?;
-    let outcome = runtime.block_on(serve(config, context.clone(), names.to_vec(), kind, &logging));
+    let outcome = runtime.block_on(serve(config, context.clone(), (names.to_vec(), kind), &logging, signals));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     outcome
 }
@@ -58,11 +60,10 @@ enum Next {
 async fn serve(
     mut config: Config,
     context: Context,
-    names: Vec<String>,
-    kind: Kind,
+    (names, kind): (Vec<String>, Kind),
     logging: &Logging,
+    signals: Signals,
 ) -> anyhow::Result<u8> {
-    let signals = Signals::listen().context("cannot listen to signals")?;
     let selection = match select(&config, &names, kind) {
         Ok(selection) => selection,
         Err(status) => return Ok(status),
@@ -89,7 +90,9 @@ async fn serve(
             observer.show(&daemon);
             Systemd.ready(daemon.channels());
             tracing::info!(channels = daemon.channels(), version = env!("CARGO_PKG_VERSION"), "running");
-            match until_reload(&daemon, &reload, &shutdown, &origin).await {
+            let reopen = || logging.apply(&config.log);
+            let next = until_reload(&daemon, (&reload, &reopen), &shutdown, &origin).await;
+            match next {
                 Next::Stop => return,
                 Next::Reload(next) => {
                     (config, daemon) = *next;
@@ -114,8 +117,14 @@ async fn serve(
 }
 
 /// Runs `daemon` until a stop, or until a reload replaces it; then it is drained first. Reading
-/// and compiling run in the background, so that no signal waits for them.
-async fn until_reload(daemon: &Daemon, reload: &Notify, shutdown: &Shutdown, origin: &Origin) -> Next {
+/// and compiling run in the background, so that no signal waits for them. Where the new configuration cannot be used, only the
+/// log is reopened: it may have been rotated.
+async fn until_reload(
+    daemon: &Daemon,
+    (reload, reopen): (&Notify, &dyn Fn()),
+    shutdown: &Shutdown,
+    origin: &Origin,
+) -> Next {
     let (own, own_shutdown) = shutdown::switch();
     let running = daemon.run(Stay::Watch, &own_shutdown);
     tokio::pin!(running);
@@ -143,6 +152,7 @@ async fn until_reload(daemon: &Daemon, reload: &Notify, shutdown: &Shutdown, ori
                     own.press();
                     patience = Some(Instant::now() + config.limits.grace);
                 } else {
+                    reopen();
                     Systemd.ready(daemon.channels());
                 }
             }

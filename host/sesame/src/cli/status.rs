@@ -13,7 +13,7 @@ use screen::nagios::{self, State};
 use super::context::{Context, say};
 use super::{EXIT_DONE, EXIT_FAILED, EXIT_NOT_RUNNING, EXIT_USAGE, output};
 use crate::config::Config;
-use crate::live::{LiveError, Sockets, merged};
+use crate::live::{self, LiveError, Sockets, merged};
 use message::cause;
 
 /// How long a rate is measured.
@@ -45,16 +45,18 @@ pub(super) fn run(arguments: &Status, context: &Context) -> anyhow::Result<u8> {
         output::line(&answer.line);
         return Ok(answer.state.exit_status());
     }
-    let config = context.config()?;
+    let config = context.config_to_ask()?;
+    let names = &arguments.channels;
     let mut history = History::default();
     let began = Instant::now();
-    let asked = look(&config).and_then(|first| {
+    let asked = look(&config, names).and_then(|first| {
         history.add(&first);
-        if arguments.json {
+        // A process that does not answer is waited for once; there are no rates then.
+        if arguments.json || began.elapsed() > LOOK + MEASURED {
             return Ok(first);
         }
         std::thread::sleep(MEASURED.saturating_sub(began.elapsed()));
-        let last = overview(&config)?;
+        let last = overview(&config, names)?;
         history.add(&last);
         Ok(last)
     });
@@ -77,9 +79,14 @@ pub(super) fn run(arguments: &Status, context: &Context) -> anyhow::Result<u8> {
     Ok(if screen::is_well(&overview) { EXIT_DONE } else { EXIT_FAILED })
 }
 
-/// What all processes of this configuration say now.
-pub(super) fn overview(config: &Config) -> Result<Overview, LiveError> {
-    Ok(merged(Sockets::of(config, &[]).overviews()?))
+/// What all processes of this configuration say now, with the channels that none of them runs as troubles. Those that the
+/// command line names must run.
+pub(super) fn overview(config: &Config, names: &[String]) -> Result<Overview, LiveError> {
+    let (overviews, missing) = Sockets::of(config, &[]).overviews()?;
+    let mut overview = merged(overviews);
+    overview.troubles.extend(missing.iter().map(|one| one.trouble(names)));
+    live::sort(&mut overview.troubles);
+    Ok(overview)
 }
 
 /// Says why no Sesame answers.
@@ -90,14 +97,14 @@ pub(super) fn say_unanswered(unanswered: &LiveError) -> u8 {
 
 /// An overview with a look at the queues that is not older than the question, if there is one soon. Where no one asked for a
 /// while, the last look is old, and the question itself starts another.
-fn look(config: &Config) -> Result<Overview, LiveError> {
+fn look(config: &Config, names: &[String]) -> Result<Overview, LiveError> {
     let began = Instant::now();
-    let first = overview(config)?;
+    let first = overview(config, names)?;
     let asked = first.at;
     let mut last = first;
     while last.looked_at.is_none_or(|looked| looked < asked) && began.elapsed() < LOOK {
         std::thread::sleep(REST);
-        last = overview(config)?;
+        last = overview(config, names)?;
     }
     Ok(last)
 }
@@ -112,11 +119,11 @@ pub(super) fn exit_unknown(error: &clap::Error) -> ! {
 
 /// The answer to Nagios. Not to find out is UNKNOWN; to find no Sesame is CRITICAL.
 fn monitored(arguments: &Status, context: &Context) -> nagios::Answer {
-    let config = match context.config() {
+    let config = match context.config_to_ask() {
         Ok(config) => config,
         Err(mistakes) => return nagios::bare(State::Unknown, &mistakes.to_string()),
     };
-    let overview = match look(&config) {
+    let overview = match look(&config, &arguments.channels) {
         Ok(overview) => overview,
         Err(unanswered) => {
             let state = match unanswered {

@@ -3,6 +3,7 @@
 //! Nothing waits for it: where it is slower than the messages, it misses some and says so.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -11,23 +12,27 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 use clap::Args;
 use observe::overview::{Direction, Event};
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use super::context::{say, select};
 use super::status::say_unanswered;
 use super::{EXIT_DONE, EXIT_FAILED, output};
 use crate::config::{Config, Kind};
-use crate::live::Sockets;
+use crate::live::{LiveError, Sockets};
 use message::Fate;
 
 /// Events that wait to be printed.
 const WAITING: usize = 256;
+/// How long to see whether standard output has a reader.
+const POLLED: Duration = Duration::from_millis(20);
 /// Without a line for so long, empty ones included, the process hangs.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// `sesame tap`.
 #[derive(Args, Debug)]
 pub struct Tap {
-    /// Channels of the configuration [default: all]
+    /// Channels, as NAME, send.NAME or receive.NAME [default: all]
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
     /// Only messages with this fate, such as rejected; repeatable.
@@ -54,17 +59,23 @@ fn fate(text: &str) -> Result<Fate, String> {
 /// What the reader of one process says.
 enum Heard {
     Event(Box<Event>),
+    /// Nothing has happened for a while.
+    Nothing,
     Ended(PathBuf, String),
 }
 
 pub(super) fn run(config: &Config, arguments: &Tap) -> anyhow::Result<u8> {
-    if let Err(status) = select(config, &arguments.channels, Kind::Any) {
+    let names: Vec<String> = arguments.channels.iter().map(|name| config.without_section(name).to_owned()).collect();
+    if let Err(status) = select(config, &names, Kind::Any) {
         return Ok(status);
     }
-    let connected = match Sockets::of(config, &arguments.channels).connect() {
+    let (connected, missing) = match Sockets::of(config, &names).connect() {
         Ok(connected) => connected,
         Err(unanswered) => return Ok(say_unanswered(&unanswered)),
     };
+    for one in missing.iter().filter(|one| !matches!(one.why, LiveError::NotRunning) || !names.is_empty()) {
+        say(&format!("sesame: {}: {}", one.section(), one.trouble(&names).text));
+    }
     let mut running = connected.len();
     let (to, heard) = mpsc::sync_channel(WAITING);
     for (path, stream) in connected {
@@ -82,7 +93,7 @@ pub(super) fn run(config: &Config, arguments: &Tap) -> anyhow::Result<u8> {
                 if event.missed > 0 {
                     say(&format!("sesame: {} messages passed too fast to be shown", event.missed));
                 }
-                if !is_wanted(&event, arguments) {
+                if !is_wanted(&event, &names, &arguments.fate) {
                     continue;
                 }
                 if show(&event, arguments).is_err() {
@@ -94,6 +105,8 @@ pub(super) fn run(config: &Config, arguments: &Tap) -> anyhow::Result<u8> {
                     return Ok(EXIT_DONE);
                 }
             }
+            Heard::Nothing if is_unread(io::stdout()) => return Ok(EXIT_DONE),
+            Heard::Nothing => {}
             Heard::Ended(path, why) => {
                 running -= 1;
                 say(&format!("sesame: the running Sesame at {} {why}", path.display()));
@@ -133,7 +146,11 @@ fn follow(path: PathBuf, mut lines: BufReader<UnixStream>, to: &mpsc::SyncSender
         line.clear();
         match lines.read_line(&mut line) {
             Ok(0) => break "has stopped".to_owned(),
-            Ok(_) if line.trim_end().is_empty() => {}
+            Ok(_) if line.trim_end().is_empty() => {
+                if to.send(Heard::Nothing).is_err() {
+                    return;
+                }
+            }
             Ok(_) => match serde_json::from_str(&line) {
                 Ok(event) => {
                     if to.send(Heard::Event(Box::new(event))).is_err() {
@@ -148,9 +165,20 @@ fn follow(path: PathBuf, mut lines: BufReader<UnixStream>, to: &mpsc::SyncSender
     let _ = to.send(Heard::Ended(path, why));
 }
 
-fn is_wanted(event: &Event, arguments: &Tap) -> bool {
-    let channel = arguments.channels.is_empty() || arguments.channels.contains(&event.channel);
-    channel && (arguments.fate.is_empty() || arguments.fate.iter().any(|fate| fate.word() == event.fate))
+/// Whether no one reads any more what is written: the reader of a pipe has gone.
+fn is_unread(out: impl AsFd) -> bool {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
+    runtime.block_on(async {
+        // A file cannot be polled, and needs no reader.
+        let Ok(out) = out.as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd_unchecked) else { return false };
+        let polled = tokio::time::timeout(POLLED, out.ready(Interest::WRITABLE)).await;
+        polled.is_ok_and(|found| found.is_ok_and(|found| found.is_write_closed()))
+    })
+}
+
+fn is_wanted(event: &Event, channels: &[String], fates: &[Fate]) -> bool {
+    let channel = channels.is_empty() || channels.contains(&event.channel);
+    channel && (fates.is_empty() || fates.iter().any(|fate| fate.word() == event.fate))
 }
 
 fn show(event: &Event, arguments: &Tap) -> io::Result<()> {
@@ -231,16 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_that_no_one_reads_is_noticed() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!is_unread(&writer));
+        drop(reader);
+        assert!(is_unread(&writer));
+        assert!(!is_unread(std::fs::File::open("/dev/null").unwrap()));
+    }
+
+    #[test]
     fn events_are_filtered_by_channel_and_fate() {
         let event = Event { channel: "cpu".to_owned(), fate: "sent".to_owned(), ..Event::default() };
-        let tap = |channels: &[&str], fate: &[Fate]| Tap {
-            channels: channels.iter().map(|&name| name.to_owned()).collect(),
-            fate: fate.to_vec(),
-            headers: false,
-            json: false,
-            count: None,
-        };
-        assert!(is_wanted(&event, &tap(&[], &[])) && is_wanted(&event, &tap(&["cpu"], &[Fate::Sent])));
-        assert!(!is_wanted(&event, &tap(&["gpu"], &[])) && !is_wanted(&event, &tap(&["cpu"], &[Fate::Rejected])));
+        let (cpu, gpu) = (["cpu".to_owned()], ["gpu".to_owned()]);
+        assert!(is_wanted(&event, &[], &[]) && is_wanted(&event, &cpu, &[Fate::Sent]));
+        assert!(!is_wanted(&event, &gpu, &[]) && !is_wanted(&event, &cpu, &[Fate::Rejected]));
     }
 }

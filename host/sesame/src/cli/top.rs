@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Top, context: &Context) -> anyhow::Result<u8> {
         say("sesame: `sesame top` needs a terminal; use `sesame status` for text, or `sesame status --json`");
         return Ok(EXIT_USAGE);
     }
-    let config = context.config()?;
-    match overview(&config) {
+    let config = context.config_to_ask()?;
+    match overview(&config, &arguments.channels) {
         Ok(overview) => {
             if let Err(error) = screen::select(overview, &arguments.channels) {
                 say(&format!("sesame: {error}"));
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Top, context: &Context) -> anyhow::Result<u8> {
 
 fn ask(config: &Config, names: &[String]) -> screen::top::Answer {
     let text = |unanswered: LiveError| cause::chain(&unanswered);
-    let overview = overview(config).map_err(text)?;
+    let overview = overview(config, names).map_err(text)?;
     let overview = screen::select(overview, names).map_err(|error| error.to_string())?;
     let recent: Vec<Vec<Event>> = Sockets::of(config, &[]).get("/api/recent").map_err(text)?;
     let mut recent: Vec<Event> = recent.into_iter().flatten().collect();

@@ -101,9 +101,17 @@ impl Source {
     /// # Errors
     /// All mistakes together.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
+        self.load_with(Files::Check)
+    }
+
+    /// Reads the configuration; `files` says whether those that it names must be there.
+    ///
+    /// # Errors
+    /// All mistakes together.
+    pub fn load_with(&self, files: Files) -> Result<Config, ConfigErrors> {
         match self {
-            Self::Own(file) => Config::load(file),
-            Self::Ssm { files, dns, own } => ssm::load(files, dns, own.as_deref()),
+            Self::Own(file) => Config::load_with(file, files),
+            Self::Ssm { files: of_ssm, dns, own } => ssm::load(of_ssm, dns, own.as_deref(), files),
         }
     }
 }
@@ -184,10 +192,14 @@ impl Config {
     /// # Errors
     /// All mistakes together.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_with(path, Files::Check)
+    }
+
+    fn load_with(path: &Path, files: Files) -> Result<Self, ConfigErrors> {
         let remedy = "put the configuration there or name another with --config FILE";
         let text = read_file(path, remedy)
             .map_err(|(problem, remedy)| ConfigErrors::new(vec![Mistake::of_file(path, complain(problem, remedy))]))?;
-        Self::parse(&text, path, Files::Check)
+        Self::parse(&text, path, files)
     }
 
     /// Reads a configuration from `text`; `file` is what the mistakes name.
@@ -284,6 +296,14 @@ impl Config {
     #[must_use]
     pub fn credential_at<'a>(&'a self, broker: &str, channel: &'a Credential) -> &'a Credential {
         self.broker_credentials.get(broker).unwrap_or(channel)
+    }
+
+    /// The name of the channel with this name or section, such as `receive.central`; another name stays as it is.
+    #[must_use]
+    pub fn without_section<'a>(&self, name: &'a str) -> &'a str {
+        let sender = name.strip_prefix("send.").filter(|name| self.senders.contains_key(*name));
+        let receiver = || name.strip_prefix("receive.").filter(|name| self.receivers.contains_key(*name));
+        sender.or_else(receiver).unwrap_or(name)
     }
 
     /// The channels that `names` choose among those of `kind`; no names choose all.

@@ -48,14 +48,20 @@ const SILENT: [(&str, &str); 5] = [
 ];
 
 /// Reads SSM's files beside a configuration, if there is one; `dns` is the list of those who may send.
-pub(super) fn load(files: &[PathBuf], dns: &Path, own: Option<&Path>) -> Result<Config, ConfigErrors> {
+pub(super) fn load(
+    files: &[PathBuf],
+    dns: &Path,
+    own: Option<&Path>,
+    looked_at: Files,
+) -> Result<Config, ConfigErrors> {
     let mut mistakes = Vec::new();
-    let mut all = own.map_or_else(|| Ok(Config::default()), Config::load).unwrap_or_else(|errors| {
+    let read_own = |own| Config::load_with(own, looked_at);
+    let mut all = own.map_or_else(|| Ok(Config::default()), read_own).unwrap_or_else(|errors| {
         mistakes.extend(errors.mistakes().iter().cloned());
         Config::default()
     });
     for (index, file) in files.iter().enumerate() {
-        let config = match read(file, dns) {
+        let config = match read(file, dns, looked_at) {
             Ok(config) => config,
             Err(errors) => {
                 mistakes.extend(errors.mistakes().iter().cloned());
@@ -79,7 +85,7 @@ pub(super) fn load(files: &[PathBuf], dns: &Path, own: Option<&Path>) -> Result<
     if mistakes.is_empty() { Ok(all) } else { Err(ConfigErrors::new(mistakes)) }
 }
 
-fn read(file: &Path, dns: &Path) -> Result<Config, ConfigErrors> {
+fn read(file: &Path, dns: &Path, looked_at: Files) -> Result<Config, ConfigErrors> {
     let remedy = "put SSM's configuration there or name another with --ssm-config FILE";
     let refused = |complaint| ConfigErrors::new(vec![Mistake::of_file(file, complaint)]);
     let text = read_file(file, remedy).map_err(|(problem, remedy)| refused(complain(problem, remedy)))?;
@@ -88,7 +94,7 @@ fn read(file: &Path, dns: &Path) -> Result<Config, ConfigErrors> {
         let problem = "cannot be used: its name is not a valid channel name";
         return Err(refused(complain(problem, "rename it to letters, digits, - and _")));
     };
-    translated(&text, file, name, dns, Files::Check)
+    translated(&text, file, name, dns, looked_at)
 }
 
 pub(super) fn translated(

@@ -14,6 +14,7 @@
 mod acknowledger;
 mod decide;
 mod deferred;
+mod expected;
 mod gaps;
 mod intake;
 mod lines;
@@ -67,6 +68,7 @@ pub struct Receiver {
     session: gaps::Session,
     meters: Arc<Meters>,
     gate: Arc<Gate>,
+    expected: expected::Expected,
 }
 
 /// The parts of a [`Receiver`].
@@ -175,6 +177,7 @@ impl Receiver {
             session: gaps::Session::default(),
             meters: parts.meters,
             gate: parts.gate,
+            expected: expected::Expected::default(),
         }
     }
 
@@ -210,6 +213,11 @@ impl Receiver {
     /// What is counted.
     pub(crate) fn meters(&self) -> &Meters {
         &self.meters
+    }
+
+    /// Whether messages of this signer are expected now.
+    pub(crate) fn expects(&self, signer: &str) -> bool {
+        self.expected.has(signer, &self.lists.current())
     }
 
     /// The journal of the spool.

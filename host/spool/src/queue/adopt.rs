@@ -48,4 +48,23 @@ mod tests {
         assert_eq!(to.read(&place, 100).unwrap().fields["sealed"], b"y");
         drop(to.lock(&place).unwrap().unwrap());
     }
+
+    #[test]
+    fn one_of_several_who_move_an_element_has_it_and_no_lock_stays() {
+        let _turn = crate::failpoint::scenario("");
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name: &str| Queue::create(&folder.path().join(name), Modes::default()).unwrap();
+        let (from, to) = (open("reject"), open("deferred"));
+        for _ in 0..100 {
+            let draft = from.draft(&[("body", b"x".to_vec())], true).unwrap();
+            let element = from.publish(&draft.temporary, &draft.target, &mut BTreeSet::new()).unwrap().unwrap();
+            let moved = || from.lock(&element).unwrap().map(|locked| to.adopt(locked).unwrap());
+            let all: Vec<ElementPath> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..3).map(|_| scope.spawn(moved)).collect();
+                threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+            });
+            assert_eq!(all.len(), 1);
+            assert!(to.lock(&all[0]).unwrap().is_some(), "no lock was left");
+        }
+    }
 }

@@ -33,6 +33,7 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use message::files;
+use rustix::fs::AtFlags;
 
 use super::disk::{self, Modes};
 use super::{SpoolError, names};
@@ -226,7 +227,16 @@ impl Queue {
     /// [`SpoolError::Io`].
     pub fn lock(&self, element: &ElementPath) -> Result<Option<LockedQueueElement<'_>>, SpoolError> {
         let path = self.element(element).join(LOCKED);
+        // Where it cannot be opened, the lock cannot be made, either.
+        let directory = disk::open_place(&self.element(element)).ok();
         match disk::make_directory(&path, self.modes.directory) {
+            Ok(()) if path.symlink_metadata().is_err() => {
+                // One who had it moved it to another queue while we locked it, and our lock went with it.
+                if let Some(directory) = directory {
+                    let _ = rustix::fs::unlinkat(directory, LOCKED, AtFlags::REMOVEDIR);
+                }
+                Ok(None)
+            }
             Ok(()) => Ok(Some(LockedQueueElement { queue: self, element: element.clone(), removed: false })),
             Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Ok(None),
             Err(error) => Err(SpoolError::io("lock", &path)(error)),

@@ -410,6 +410,14 @@ impl SignerLists {
             Listing::Unlisted
         }
     }
+
+    /// Whether messages of a signer are expected whose subject is this text, as [`DistinguishedName::line`] writes it: it is
+    /// listed, with whatever issuer, and not banned. Text that is no name is expected.
+    #[must_use]
+    pub fn expect(&self, subject: &str) -> bool {
+        DistinguishedName::parse(subject)
+            .map_or(true, |name| self.authorised.names(&name) && !self.banned.names_without_issuer(&name))
+    }
 }
 
 /// The current lists of a receiver.

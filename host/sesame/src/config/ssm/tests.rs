@@ -216,15 +216,16 @@ fn several_files_are_several_channels() {
     };
     write("file", "");
     let (cpu, storage) = (write("sender.cfg", &minimal("a")), write("sender-storage.cfg", &minimal("b")));
-    let config = load(&[cpu.clone(), storage], Path::new("/nowhere"), None).unwrap();
+    let config = load(&[cpu.clone(), storage], Path::new("/nowhere"), None, Files::Check).unwrap();
     assert_eq!(config.senders.keys().collect::<Vec<_>>(), ["sender", "sender-storage"]);
     let own = write("sesame.toml", "[limits]\nworkers = 3\n[log]\nlevel = \"warn\"\n");
-    let config = load(std::slice::from_ref(&cpu), Path::new("/nowhere"), Some(&own)).unwrap();
+    let config = load(std::slice::from_ref(&cpu), Path::new("/nowhere"), Some(&own), Files::Check).unwrap();
     assert_eq!((config.limits.workers, config.log.level, config.senders.len()), (Some(3), Level::Warn, 1));
     let same = write("more/sender.cfg", &minimal("c"));
     let odd = write("my sender.cfg", "");
-    let errors =
-        load(&[cpu, same, odd, home.path().join("none.cfg")], Path::new("/nowhere"), None).unwrap_err().to_string();
+    let errors = load(&[cpu, same, odd, home.path().join("none.cfg")], Path::new("/nowhere"), None, Files::Check)
+        .unwrap_err()
+        .to_string();
     for expected in [
         "more/sender.cfg: has the name of another channel",
         "my sender.cfg: cannot be used: its name",

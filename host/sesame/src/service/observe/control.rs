@@ -25,8 +25,8 @@ const MOST_PAYLOAD: u64 = 64 << 10;
 const MOST_FIELD: u64 = 256 << 10;
 /// The largest id of a message.
 const MOST_ID: u64 = 1024;
-/// Elements that are looked at to find one by its id.
-const MOST_LOOKED_AT: usize = 100_000;
+/// Elements, the newest first, that are looked at to find one by its id.
+const MOST_LOOKED_AT: usize = 5_000;
 /// The queue of rejected messages, as events name its elements.
 const REJECT: &str = "reject/";
 
@@ -86,11 +86,12 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The last element of a message, by its id, among so many as an operator would wait for.
+/// The newest element of a message, by its id, among as many as can be looked at in a moment.
 fn with_id(queue: &Queue, id: &str) -> Option<ElementPath> {
     let has_id =
         |element: &ElementPath| field(queue, element, "empaid", MOST_ID).is_some_and(|found| found == id.as_bytes());
-    queue.elements().ok()?.filter_map(Result::ok).take(MOST_LOOKED_AT).filter(has_id).last()
+    let all: Vec<ElementPath> = queue.elements().ok()?.filter_map(Result::ok).collect();
+    all.into_iter().rev().take(MOST_LOOKED_AT).find(has_id)
 }
 
 /// A name of the request, for an answer or the log.

@@ -20,7 +20,9 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use observe::overview::Overview;
-use observe::{Address, BindError, Events, Limits, Listener, Page, Source, Token, TokenError, Value};
+use observe::{
+    Address, BindError, Events, Limits, Listener, Page, Pages, SocketFile, Source, Token, TokenError, Value,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -52,6 +54,8 @@ struct Shown {
     sampler: Arc<Sampler>,
     started: SystemTime,
     events: Arc<Events>,
+    /// What was written last, for all listeners together.
+    pages: Pages,
     /// What lets an operator act.
     token: ArcSwapOption<Token>,
 }
@@ -91,6 +95,8 @@ struct Running {
 /// A task that serves until it is stopped or this is dropped.
 #[derive(Debug)]
 struct Serving {
+    /// Where it listens, if that is a file.
+    file: Option<SocketFile>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -98,11 +104,17 @@ struct Serving {
 impl Serving {
     fn start(listener: Listener, shown: &Arc<Shown>) -> Self {
         let (stop, stopped) = oneshot::channel();
+        let file = listener.file();
         let source: Arc<dyn Source> = Arc::clone(shown) as Arc<dyn Source>;
         let serving = observe::serve(listener, source, Limits::default(), async {
             let _ = stopped.await;
         });
-        Self { stop, task: tokio::spawn(serving) }
+        Self { file, stop, task: tokio::spawn(serving) }
+    }
+
+    /// Whether its socket was deleted, so that no one can connect any more.
+    fn is_deleted(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.is_there())
     }
 
     async fn stop(self) {
@@ -152,9 +164,10 @@ impl Observer {
         Reporter::of(&self.shown)
     }
 
-    /// Listens in these directories, whose locks the process holds, and in no others.
+    /// Listens in these directories, whose locks the process holds, and in no others. A socket that was deleted is made again.
     fn listen_in(&mut self, directories: BTreeSet<PathBuf>) {
-        self.private.retain(|directory, _| directories.contains(directory));
+        let is_deleted = |serving: &Option<Serving>| serving.as_ref().is_some_and(Serving::is_deleted);
+        self.private.retain(|directory, serving| directories.contains(directory) && !is_deleted(serving));
         for directory in directories {
             if self.private.contains_key(&directory) {
                 continue;
@@ -185,7 +198,8 @@ impl Observer {
             }
         }
         let before = self.running.as_ref().map(|running| running.address.clone());
-        if config.listen == before {
+        let is_deleted = self.running.as_ref().is_some_and(|running| running.serving.is_deleted());
+        if config.listen == before && !is_deleted {
             return;
         }
         // Another address of the same port may be free only once the listener is gone.
@@ -251,7 +265,8 @@ pub fn show_channel(
 impl Shown {
     fn new(events: Arc<Events>) -> Self {
         let (view, sampler) = (ArcSwapOption::empty(), Arc::default());
-        Self { view, sampler, started: SystemTime::now(), events, token: ArcSwapOption::empty() }
+        let pages = Pages::default();
+        Self { view, sampler, started: SystemTime::now(), events, pages, token: ArcSwapOption::empty() }
     }
 
     fn read(&self, view: Option<&View>) -> Overview {
@@ -280,6 +295,10 @@ impl Source for Shown {
         let left_out = page.left_out();
         page.add(&families::LEFT_OUT, &[], Value::Whole(left_out));
         page
+    }
+
+    fn pages(&self) -> Pages {
+        self.pages.clone()
     }
 
     fn overview(&self) -> Overview {
@@ -345,6 +364,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_socket_that_was_deleted_is_made_again_by_a_reload() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("observe.sock");
+        let settings = config::Observe { listen: Some(Address::Unix(path.clone())), ..config::Observe::default() };
+        let mut observer = Observer::start(&settings, &Arc::default()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        observer.reload(&settings).await;
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+    }
+
+    #[tokio::test]
     async fn private_sockets_come_and_go_with_the_directories() {
         let folder = tempfile::tempdir().unwrap();
         let places: Vec<PathBuf> = ["a", "b", "none"].iter().map(|name| folder.path().join(name)).collect();
@@ -356,6 +386,9 @@ mod tests {
         let before = std::os::unix::fs::MetadataExt::ino(&socket(0).metadata().unwrap());
         observer.listen_in([places[0].clone()].into());
         assert_eq!(std::os::unix::fs::MetadataExt::ino(&socket(0).metadata().unwrap()), before, "it stays");
+        std::fs::remove_file(socket(0)).unwrap();
+        observer.listen_in([places[0].clone()].into());
+        assert!(socket(0).exists(), "it is made again");
         for gone in [1, 0] {
             for _ in 0..1000 {
                 tokio::task::yield_now().await;

@@ -59,7 +59,8 @@ fn channels(view: &View, sample: Option<&Sample>) -> Vec<Shown> {
     let receivers = view.receivers.iter().map(|receiver| {
         let pipeline = receiver.pipeline().load();
         let shown = channel((receiver.channel(), receiver.meters()), &pipeline, receiver.out_of_service());
-        let shown = Shown { paused: receiver.gate().why().or(shown.paused), ..shown };
+        let mut shown = Shown { paused: receiver.gate().why().or(shown.paused), ..shown };
+        shown.signers.retain(|signer| signer.name == OTHER || receiver.expects(&signer.name));
         let settings = view.config.receivers.get(receiver.channel().name());
         let named = settings.map(|named| (&*named.broker, named.destination.to_string(), &named.spool));
         (receiver.channel(), shown, named)

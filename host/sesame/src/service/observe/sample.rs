@@ -17,6 +17,8 @@ use spool::{Modes, Outgoing, Queue, SpoolError};
 const REST: Duration = Duration::from_secs(1);
 /// The rest after a look, in times of what it took: looking takes at most a hundredth of a processor.
 const SHARE: u32 = 100;
+/// The longest rest: a disk that was slow once is looked at again soon.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// The longest wait for a look.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often to check whether it is done.
@@ -91,9 +93,14 @@ impl Sampler {
                 let look = move || *locked(&sampler.last) = Some(Arc::new(target.look()));
                 let _ = tokio::task::spawn_blocking(look).await;
             }
-            tokio::time::sleep(REST.max(began.elapsed().saturating_mul(SHARE))).await;
+            tokio::time::sleep(rest(began.elapsed())).await;
         }
     }
+}
+
+/// The rest after a look that took so long.
+fn rest(took: Duration) -> Duration {
+    took.saturating_mul(SHARE).clamp(REST, LONGEST_REST)
 }
 
 /// What is looked at.
@@ -187,4 +194,15 @@ fn record(channel: &Channel, path: &Path, meters: &Meters) -> Result<Record, Jou
     let omitted: u64 = journal.omitted(name)?.iter().map(|stream| stream.messages).sum();
     let (owed, _) = journal.count_owed(name)?;
     Ok(Record { channel: channel.clone(), retained: Retained::default(), owed, missing: gaps + omitted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_takes_a_hundredth_of_the_time_and_is_never_given_up() {
+        let rests = [0, 5, 20, 500, 6000].map(|took| rest(Duration::from_millis(took)).as_millis());
+        assert_eq!(rests, [1000, 1000, 2000, 50_000, 60_000]);
+    }
 }

@@ -18,7 +18,9 @@ const MOST_NAMED: usize = 20;
 pub(super) fn of(overview: &Overview) -> Vec<Trouble> {
     let mut found = Vec::new();
     for channel in &overview.channels {
+        let before = found.len();
         of_channel(channel, overview.at, &mut found);
+        found.iter_mut().skip(before).for_each(|trouble| trouble.channel = Some(section(channel)));
     }
     of_brokers(overview, &mut found);
     overview.expiries.iter().for_each(|expiry| found.extend(of_expiry(expiry, overview.at)));
@@ -29,11 +31,11 @@ pub(super) fn of(overview: &Overview) -> Vec<Trouble> {
 }
 
 fn warning(about: &str, text: String) -> Trouble {
-    Trouble { severity: Severity::Warning, about: about.to_owned(), text }
+    Trouble { severity: Severity::Warning, channel: None, about: about.to_owned(), text }
 }
 
 fn critical(about: &str, text: String) -> Trouble {
-    Trouble { severity: Severity::Critical, about: about.to_owned(), text }
+    Trouble { severity: Severity::Critical, channel: None, about: about.to_owned(), text }
 }
 
 /// The section of a channel.
@@ -151,7 +153,8 @@ fn of_expiry(expiry: &Expiry, now: u64) -> Option<Trouble> {
         let late = now.checked_sub(*ends).filter(|late| *late > 0)?;
         let text =
             format!("the next revocation list has been due for {}: check what fetches it (fetch-crl)", long(late));
-        return Some(warning(file, text));
+        // Messages of signers under its authority are deferred.
+        return Some(critical(file, text));
     }
     let what = if purpose == "own" { "our certificate" } else { "the recipient's certificate" };
     if *ends <= now {
@@ -314,10 +317,10 @@ mod tests {
             &overview,
             &[
                 "Critical /recipient: the recipient's certificate has expired",
+                "Critical /crl: the next revocation list has been due for 5 h",
                 "Critical /new: changed and cannot be used, and Sesame would not start again with it: key /k does not",
                 "Critical /99: 0 MiB free, less than min-free",
                 "Warning /own: our certificate expires in 29 days",
-                "Warning /crl: the next revocation list has been due for 5 h",
                 "Warning /199: 0 MiB free; below min-free",
             ],
         );
