@@ -142,6 +142,27 @@ fn a_rejected_message_is_retried_once_its_signer_is_listed() {
     drop(receiver);
 }
 
+/// The Sesame that runs reads its files again only once an hour here: the command must not decide by newer ones.
+#[test]
+fn a_retry_at_once_after_a_list_was_changed_loses_nothing() {
+    let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
+    let signer = pki().host("sender.example.org");
+    let site = Site::of("receiver.example.org").on(broker, Way::Plain);
+    let site = site.receiving("central", &destination, &["/C=UK/O=Sesame/CN=nobody"], "");
+    let site = site.with_sections("[receive.central.trust]\nrefresh = \"1h\"\n");
+    let mut receiver = site.start(&["receive"]);
+    let frame = Frame::labelled("one", &openssl::sign(&signer, RECORD));
+    python::send(&Way::Plain.link(broker, &signer), &destination, &[frame]);
+    let (incoming, reject) = (site.queue("central", "incoming"), site.queue("central", "reject"));
+    eventually("the message in reject", || (queues::count(&reject) == 1).then_some(()));
+    std::fs::write(site.signer_list("central"), format!("{}\n", signer.subject)).unwrap();
+    site.run(&["queue", "retry", "central"]).expect(0).says("which decides about it");
+    let stored = eventually("the message in incoming", || queues::elements(&incoming).pop());
+    assert_eq!((stored.bytes("body"), stored.id().as_str()), (RECORD, "one"));
+    assert_eq!((queues::count(&reject), queues::count(&site.queue("central", "deferred"))), (0, 0));
+    assert_eq!(receiver.stop(), 0);
+}
+
 #[test]
 fn purge_removes_what_was_named_and_nothing_else() {
     let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain);

@@ -151,6 +151,35 @@ fn an_operator_pauses_and_resumes_a_channel_and_has_rejected_messages_tried_agai
     assert_eq!((sending.stop(), receiving.stop()), (0, 0));
 }
 
+#[test]
+fn a_senders_rejected_message_is_sent_again_and_a_reload_changes_the_token() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "max-payload = 1000\n", "");
+    let (outgoing, incoming) = (pair.outgoing(), pair.incoming());
+    let (mut sender, port) = controlled(pair.sender);
+    let (mut sending, mut receiving) = (sender.start(&["run"]), pair.receiver.start(&["run"]));
+    let body = "Site: X\n".repeat(200);
+    queues::add(&outgoing, body.as_bytes());
+    let reject = sender.refused("cpu");
+    eventually("a rejected message", || (queues::count(&reject) == 1).then_some(()));
+    let element = queues::elements(&reject).remove(0).name;
+    let retry = json!({ "action": "retry", "channel": "cpu", "element": element });
+    let (status, words) = act(port, TOKEN, &retry);
+    assert!(status == 409 && words.contains("1600 bytes is larger than max-payload, 1000"), "{status} {words}");
+
+    sender.change("max-payload = 1000", "max-payload = 2000");
+    let new = "b5d2477e0c9f4f6e8a31";
+    sender.configuration();
+    sender.folder.write("token", new);
+    sending.signal(Signal::HUP);
+    eventually("the reload", || sending.log().contains("configuration reloaded").then_some(()));
+    assert_eq!(act(port, TOKEN, &retry).0, 401, "the token before the reload");
+    let (status, words) = act(port, new, &retry);
+    assert!(status == 200 && words.contains("is outgoing/"), "{status} {words}");
+    eventually("the message", || (queues::count(&incoming) == 1).then_some(()));
+    assert_eq!(queues::count(&reject), 0);
+    assert_eq!((sending.stop(), receiving.stop()), (0, 0));
+}
+
 /// Pauses the receiver, sees that it stays paused over a reload, and resumes it. `waits`: a message was sent and is not stored.
 fn pauses_and_resumes(
     browser: &Browser,

@@ -56,6 +56,35 @@ fn squeezed(text: &str) -> String {
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
+/// As root's cron leaves it; root can read every directory, so a file stands in the place of one.
+#[test]
+fn a_directory_that_cannot_be_read_stops_no_message_and_is_shown() {
+    let broker = shared(Kind::RabbitMq);
+    let site = both_ways(broker, lasting("sender.example.org"));
+    let first = site.outgoing("cpu").join("00000001");
+    std::fs::create_dir_all(first.parent().unwrap()).unwrap();
+    std::fs::write(&first, "").unwrap();
+    let mut running = site.start(&["run"]);
+    pass_three(&site);
+    let unreadable = "00000001 cannot be read (not a directory), and messages in it wait";
+    until(&site, &["status"], |outcome| outcome.output.contains(unreadable));
+    site.run(&["check"]).says(unreadable);
+    let logged = |words: &str| running.log().matches(words).count();
+    assert_eq!(logged("a directory of the outgoing queue cannot be used; other messages are sent"), 1);
+    std::fs::remove_file(&first).unwrap();
+    until(&site, &["status"], |outcome| outcome.output.contains("all is well"));
+    assert_eq!(logged("the whole outgoing queue can be read again"), 1);
+
+    let (queue, away) = (site.outgoing("cpu"), site.outgoing("cpu").with_extension("away"));
+    std::fs::rename(&queue, &away).unwrap();
+    let unreadable = "not in service: cannot list";
+    until(&site, &["status"], |outcome| outcome.output.contains(unreadable));
+    std::fs::rename(&away, &queue).unwrap();
+    until(&site, &["status"], |outcome| outcome.output.contains("all is well"));
+    assert_eq!(logged("cannot read the outgoing queue"), 1);
+    assert_eq!(running.stop(), 0);
+}
+
 #[test]
 fn status_shows_what_passed_and_what_is_wrong() {
     let broker = Broker::own(Kind::RabbitMq);

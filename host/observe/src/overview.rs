@@ -97,6 +97,9 @@ pub struct Channel {
     pub out_of_service: Option<String>,
     /// Why it takes up no message; none where it does.
     pub paused: Option<String>,
+    /// What of its queue cannot be read, and how to mend it.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
     /// Messages that are sent and not confirmed, or delivered and not stored.
     pub in_flight: u64,
     /// How often each fate was met, by its word.

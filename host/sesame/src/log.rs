@@ -7,9 +7,10 @@
 //!   cannot forge a line or control the terminal.
 //! - Plugins log with target [`PLUGIN_TARGET`], which never reaches standard error: it may hold personal data and goes to a
 //!   file that only its owner may read.
-//! - A log that cannot be written stops nothing: the lines are lost and the messages flow on.
+//! - A log that cannot be written, or that no one reads, stops nothing: the lines are lost and the messages flow on.
 
 mod journal;
+mod outlet;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -27,6 +28,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use journal::Journal;
+use outlet::{Outlet, Stderr, To};
 use plugins::LOG_TARGET as PLUGIN_TARGET;
 
 /// The minimum level of the lines that are logged.
@@ -102,8 +104,8 @@ pub fn start(settings: &Settings) -> Result<Logging, LogError> {
     let opened = plugin_log.open(&settings.plugin_log);
     let (layer, no_journal) = match to_journal(settings.format) {
         Some(Ok(journal)) => (journal.boxed(), None),
-        Some(Err(error)) => (lines(settings.format, io::stderr), Some(error)),
-        None => (lines(settings.format, io::stderr), None),
+        Some(Err(error)) => (lines(settings.format, standard_error(settings.format)), Some(error)),
+        None => (lines(settings.format, standard_error(settings.format)), None),
     };
     let (subscriber, own, plugins) = subscriber(settings, layer, plugin_log.clone());
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::StartedBefore)?;
@@ -113,6 +115,15 @@ pub fn start(settings: &Settings) -> Result<Logging, LogError> {
     }
     report(&opened);
     Ok(Logging { own, plugins, plugin_log })
+}
+
+/// Waits a moment for lines that no one has read so far, before the program ends.
+pub fn finish() {
+    outlet::finish();
+}
+
+fn standard_error(format: Format) -> To<Stderr> {
+    To(Outlet::new(Stderr { json: format == Format::Json }))
 }
 
 /// The journal, where lines are to go there.

@@ -51,10 +51,9 @@ pub fn try_line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", escaped_json(text))
 }
 
-/// Prints one line on standard error: a command about its own failure.
-#[expect(clippy::print_stderr, reason = "what a command says about its own failure goes to standard error")]
+/// Prints one line on standard error: a command about its own failure. Errors are ignored: there is no one left to tell.
 pub fn say(line: &str) {
-    eprintln!("{line}");
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints a JSON value on one line.

@@ -32,6 +32,7 @@ pub use meters::Meters;
 pub(crate) use meters::{MOST_SIGNERS, Step};
 pub(crate) use pause::log_pause;
 pub use registry::{JOURNAL, LOCK, OpenSpool, Registry, trust_settings};
+pub(crate) use registry::{reread_anchors, reread_lists};
 pub use time::back_off;
 pub(crate) use time::{milliseconds, moment};
 

@@ -236,14 +236,12 @@ impl Registry {
         self.forget_unused();
         let mut replaced = false;
         for (section, trust) in locked(&self.trusts).iter() {
-            report("trust anchors", trust, &paths(&section.anchors), trust.refresh());
+            reread_anchors(section, trust);
         }
         for (section, source) in locked(&self.credentials).iter() {
             replaced |= report("credential", source, &section.certificate.display().to_string(), source.refresh());
         }
-        for source in locked(&self.lists).iter() {
-            report("signer lists", source, "", source.refresh());
-        }
+        locked(&self.lists).iter().for_each(reread_lists);
         for source in locked(&self.recipients).iter() {
             replaced |= report("recipient certificate", source, "", source.refresh());
         }
@@ -323,6 +321,16 @@ fn warn_of_anchors(section: &config::Trust, trust: &Trust) {
     for warning in warnings.into_iter().filter(|warning| condition.is_due(warning)) {
         tracing::warn!(warning, "trust anchors");
     }
+}
+
+/// Re-reads anchors and CRLs if they changed.
+pub(crate) fn reread_anchors(section: &config::Trust, trust: &Arc<Trust>) {
+    report("trust anchors", trust, &paths(&section.anchors), trust.refresh());
+}
+
+/// Re-reads lists of signers if they changed.
+pub(crate) fn reread_lists(source: &Arc<SignerListsSource>) {
+    report("signer lists", source, "", source.refresh());
 }
 
 /// Logs what became of the files of `source`; returns whether new content is in use.

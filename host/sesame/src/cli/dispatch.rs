@@ -16,14 +16,19 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::CompilePlugin) {
         return plugins::compile_child_main();
     }
-    ExitCode::from(run(cli).unwrap_or_else(|error| report(&error)))
+    let status = run(cli).unwrap_or_else(|error| report(&error));
+    crate::log::finish();
+    ExitCode::from(status)
 }
 
-/// No core dumps and no debugger: the process holds a private key.
+/// No core dumps and no debugger: the process holds a private key. As many open files as the system allows: a channel has
+/// about a dozen, and the usual limit of 1024 is meant for programs that use `select`.
 fn harden() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
 }
 
 fn run(cli: Cli) -> anyhow::Result<u8> {

@@ -11,8 +11,8 @@
 //! case. `PRIORITY` is 3 for errors, 4 for warnings, 6 for info and 7 for what is finer.
 //!
 //! # Policy
-//! Values are escaped as in the text format. A line that the journal does not take goes to standard error. The crate
-//! `tracing-journald` does neither, nor does it put fields into `MESSAGE`.
+//! Values are escaped as in the text format. A line that the journal does not take goes to standard error; where the journal
+//! hangs, lines wait as [`Outlet`] says. The crate `tracing-journald` does none of it, nor does it put fields into `MESSAGE`.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IoSlice, Write as _};
@@ -20,6 +20,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use message::text::escaped;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -29,6 +30,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
+
+use super::outlet::{Outlet, Sink, words_of_lost};
 
 /// Where the journal takes datagrams.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
@@ -43,11 +46,7 @@ pub(super) fn is_stream(stream: &str, file: impl AsFd) -> bool {
 }
 
 /// Writes events to the journal.
-#[derive(Debug)]
-pub(super) struct Journal {
-    socket: UnixDatagram,
-    path: PathBuf,
-}
+pub(super) struct Journal(Arc<Outlet<Datagrams>>);
 
 impl Journal {
     /// The journal that listens at `path`.
@@ -55,21 +54,36 @@ impl Journal {
     /// # Errors
     /// Where none does.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Datagrams::open(path).map(|datagrams| Self(Outlet::new(datagrams)))
+    }
+}
+
+/// The socket of the journal.
+#[derive(Debug)]
+struct Datagrams {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Datagrams {
+    fn open(path: &Path) -> io::Result<Self> {
         let journal = Self { socket: UnixDatagram::unbound()?, path: path.to_owned() };
         // The journal ignores an empty datagram.
         journal.socket.send_to(&[], path)?;
         Ok(journal)
     }
 
-    fn send(&self, entry: &[u8]) -> io::Result<()> {
-        match self.socket.send_to(entry, &self.path) {
-            Err(error) if is_too_large(&error) => self.send_file(entry),
-            sent => sent.map(drop),
+    /// Sends an entry; `flags` may say not to wait.
+    fn send(&self, entry: &[u8], flags: SendFlags) -> io::Result<()> {
+        let address = SocketAddrUnix::new(&self.path)?;
+        match rustix::net::sendto(&self.socket, entry, flags | SendFlags::NOSIGNAL, &address) {
+            Err(error) if is_too_large(error) => self.send_file(entry, flags),
+            sent => Ok(sent.map(drop)?),
         }
     }
 
     /// Sends an entry that is too large for a datagram.
-    fn send_file(&self, entry: &[u8]) -> io::Result<()> {
+    fn send_file(&self, entry: &[u8], flags: SendFlags) -> io::Result<()> {
         let file = rustix::fs::memfd_create("sesame-log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         let mut file = std::fs::File::from(file);
         file.write_all(entry)?;
@@ -83,22 +97,48 @@ impl Journal {
         }
         let address = SocketAddrUnix::new(&self.path)?;
         let nothing = [IoSlice::new(&[])];
-        rustix::net::sendmsg_addr(&self.socket, &address, &nothing, &mut control, SendFlags::NOSIGNAL)?;
+        rustix::net::sendmsg_addr(&self.socket, &address, &nothing, &mut control, flags | SendFlags::NOSIGNAL)?;
         Ok(())
     }
 }
 
-fn is_too_large(error: &io::Error) -> bool {
-    [Errno::MSGSIZE, Errno::NOBUFS].iter().any(|known| error.raw_os_error() == Some(known.raw_os_error()))
+fn is_too_large(error: Errno) -> bool {
+    matches!(error, Errno::MSGSIZE | Errno::NOBUFS)
+}
+
+impl Sink for Datagrams {
+    /// What cannot be sent goes to standard error, which may block, too.
+    fn offer(&self, entry: &[u8]) -> bool {
+        self.send(entry, SendFlags::DONTWAIT).is_ok()
+    }
+
+    fn write(&self, entry: &[u8]) {
+        if self.send(entry, SendFlags::empty()).is_err() {
+            let _ = writeln!(io::stderr().lock(), "{}", message_of(entry));
+        }
+    }
+
+    fn lost(&self, lines: u64) -> Vec<u8> {
+        let mut entry = Vec::new();
+        put(&mut entry, "MESSAGE", &words_of_lost(lines));
+        put(&mut entry, "PRIORITY", priority(&Level::WARN));
+        put(&mut entry, "SYSLOG_IDENTIFIER", "sesame");
+        entry
+    }
+}
+
+/// The first field of an entry: what people read.
+fn message_of(entry: &[u8]) -> String {
+    let value = entry.get("MESSAGE\n".len() + 8..).unwrap_or_default();
+    let end = value.iter().position(|byte| *byte == b'\n').unwrap_or(value.len());
+    String::from_utf8_lossy(value.get(..end).unwrap_or_default()).into_owned()
 }
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        if self.send(&line.entry(event.metadata())).is_err() {
-            let _ = writeln!(io::stderr().lock(), "{} {}", event.metadata().level(), line.shown());
-        }
+        self.0.put(&line.entry(event.metadata()));
     }
 }
 
@@ -290,9 +330,25 @@ mod tests {
         let peer = Peer::new();
         let journal = Journal::open(&peer.path()).unwrap();
         drop(peer);
-        assert!(journal.send(b"x").is_err());
+        assert!(journal.0.sink().send(b"x", SendFlags::empty()).is_err());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(journal), || tracing::error!("gone"));
         assert!(Journal::open(Path::new("/nowhere/socket")).is_err());
+    }
+
+    #[test]
+    fn a_journal_that_hangs_holds_nothing_up_and_has_every_line_later() {
+        let peer = Peer::new();
+        let journal = Journal::open(&peer.path()).unwrap();
+        let lines = 3000_u32;
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(journal), || {
+            for number in 0..lines {
+                tracing::info!(number, "line");
+            }
+        });
+        assert_eq!(peer.next(), b"");
+        for number in 0..lines {
+            assert_eq!(read(&peer.next())["SESAME_NUMBER"], number.to_string());
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::intake::commit_of;
 use super::lines::{log_line, log_settled};
 use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
+use crate::channel::{reread_anchors, reread_lists};
 use crate::config::DeferredOrder;
 use crate::shutdown::Shutdown;
 use plugins::Pipeline;
@@ -123,7 +124,13 @@ impl Receiver {
         let well = !self.pipeline.load().is_doubtful();
         let decided = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let decided = receiver.decide_again(&element, attempt);
+            let mut decided = receiver.decide_again(&element, attempt);
+            let refused = |decided: &Decided| matches!(decided.0.disposition, Disposition::Rejected { .. });
+            if element.attempt == 0 && decided.as_ref().is_some_and(refused) {
+                // An operator who hands a message over may have changed a list a moment ago.
+                receiver.reread();
+                decided = receiver.decide_again(&element, attempt);
+            }
             receiver.probe_others(&element);
             decided.map(|decided| (decided, element))
         });
@@ -172,6 +179,12 @@ impl Receiver {
             }
             Err(_) => false,
         }
+    }
+
+    /// Re-reads what decides on a signer.
+    fn reread(&self) {
+        reread_anchors(&self.settings.trust, &self.identity.trust);
+        reread_lists(&self.lists);
     }
 
     fn still_deferred(&self) -> Condition {

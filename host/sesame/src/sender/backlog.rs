@@ -11,6 +11,7 @@ use super::postponed::Postponed;
 use super::retention::Retention;
 use crate::channel::{ActivePipeline, Channel};
 use message::cause::chain;
+use message::daily::Condition;
 use message::locked;
 use spool::journal::{Journal, JournalError};
 use spool::{ElementName, Outgoing, Scan, SpoolError};
@@ -25,6 +26,8 @@ pub(super) struct Backlog {
     pub(super) window: Arc<Mutex<Window>>,
     /// How often the queue is scanned without a wake-up.
     pub(super) poll: Duration,
+    /// What of the queue could not be read when it was last scanned.
+    pub(super) unreadable: Mutex<Unreadable>,
 }
 
 /// A pass through the queue.
@@ -35,6 +38,15 @@ pub(super) struct Pass {
     begun: Instant,
     /// Elements that were postponed before it began and that it has not found yet.
     unseen: RefCell<HashSet<String>>,
+}
+
+/// What of a queue cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Unreadable {
+    /// Why nothing of it can be.
+    whole: Option<String>,
+    /// Directories in it, and how to mend them.
+    directories: Vec<String>,
 }
 
 impl Backlog {
@@ -75,7 +87,12 @@ impl Backlog {
         let backlog = Arc::clone(self);
         let looked = tokio::task::spawn_blocking(move || {
             let skipped = backlog.skipped();
-            backlog.outgoing.scan()?.next(|name| skipped.contains(&name.to_string()))
+            let mut scan = backlog.outgoing.scan()?;
+            let found = scan.next(|name| skipped.contains(&name.to_string()))?;
+            if found.is_none() {
+                backlog.report_passed_over(&scan);
+            }
+            Ok::<_, SpoolError>(found)
         });
         match looked.await {
             Ok(Ok(found)) => found.is_some(),
@@ -111,8 +128,42 @@ impl Backlog {
         }
     }
 
+    /// Directories of the queue that cannot be read, and how to mend them.
+    pub(super) fn unreadable(&self) -> Vec<String> {
+        locked(&self.unreadable).directories.clone()
+    }
+
+    /// Why nothing of the queue can be read.
+    pub(super) fn fault(&self) -> Option<String> {
+        locked(&self.unreadable).whole.clone()
+    }
+
     fn report_unreadable(&self, error: &SpoolError) {
-        tracing::error!(channel = %self.channel, error = %chain(error), "cannot read the outgoing queue");
+        let error = chain(error);
+        if self.is_unreadable().is_due(&error) {
+            tracing::error!(channel = %self.channel, error, "cannot read the outgoing queue");
+        }
+        locked(&self.unreadable).whole = Some(error);
+    }
+
+    /// Logs directories of the queue that could not be read in a whole pass.
+    fn report_passed_over(&self, scan: &Scan) {
+        let directories = scan.foreign().iter().filter(|foreign| foreign.holds_elements());
+        let unreadable: Vec<String> = directories.map(ToString::to_string).collect();
+        for error in unreadable.iter().filter(|error| self.is_unreadable().is_due(error)) {
+            tracing::error!(
+                channel = %self.channel, queue = %self.path().display(), error,
+                "a directory of the outgoing queue cannot be used; other messages are sent",
+            );
+        }
+        if unreadable.is_empty() && self.is_unreadable().end() {
+            tracing::info!(channel = %self.channel, "the whole outgoing queue can be read again");
+        }
+        *locked(&self.unreadable) = Unreadable { whole: None, directories: unreadable };
+    }
+
+    fn is_unreadable(&self) -> Condition {
+        Condition::error("outgoing queue", &self.channel.section())
     }
 
     fn read(&self, pass: Option<Pass>, batch: usize) -> Result<(Option<Pass>, Vec<ElementName>), SpoolError> {
@@ -132,6 +183,7 @@ impl Backlog {
                 self.outgoing.holds(name) || (!skipped.is_empty() && skipped.contains(&name.to_string()))
             };
             let Some(name) = pass.scan.next(skip)? else {
+                self.report_passed_over(&pass.scan);
                 self.postponed.forget_gone(&pass.unseen.borrow(), pass.begun);
                 names.append(&mut pass.suspects);
                 return Ok((None, names));

@@ -225,6 +225,7 @@ impl Sender {
             postponed: Arc::clone(&postponed),
             window: Arc::clone(&window),
             poll: settings.poll,
+            unreadable: Mutex::default(),
         });
         let preparation = Preparation {
             channel: channel.clone(),
@@ -319,8 +320,15 @@ impl Sender {
     /// Why no message is sent now, if that is so.
     pub(crate) fn out_of_service(&self) -> Option<String> {
         let connecting = || self.link.is_connecting().then(|| NO_SESSION.to_owned());
-        let fault = self.fitness.fault().or_else(|| self.pipeline.out_of_service()).or_else(connecting);
+        let unreadable = || self.backlog.fault();
+        let fault = self.fitness.fault().or_else(unreadable);
+        let fault = fault.or_else(|| self.pipeline.out_of_service()).or_else(connecting);
         self.gate.out_of_service().or(fault)
+    }
+
+    /// What of its queue cannot be read; each waits for someone to mend it.
+    pub(crate) fn unreadable(&self) -> Vec<String> {
+        self.backlog.unreadable()
     }
 
     /// Whether an operator paused the channel.

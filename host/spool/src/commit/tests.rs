@@ -244,6 +244,21 @@ fn a_deferred_message_that_is_finally_rejected_is_not_seen() {
     assert!(matches!(stored.outcome(), Outcome::New { .. }));
 }
 
+/// An operator takes a message out of reject to have it decided again; if the decision is the same, it goes back.
+#[test]
+fn a_message_that_was_rejected_before_is_kept_when_it_is_rejected_again() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let _ = engine.submit(rejected(spool.root(), "x", false)).wait().unwrap();
+    assert_eq!(engine.submit(rejected(spool.root(), "x", true)).wait().unwrap().outcome(), &Outcome::Duplicate);
+    let waiting = engine.submit(commit(spool.root(), "deferred", "a", "x", deferred())).wait().unwrap();
+    let refused = Commit { resolves: elements_of(&waiting).pop(), ..rejected(spool.root(), "x", true) };
+    let refused = engine.submit(refused).wait().unwrap();
+    assert!(matches!(refused.outcome(), Outcome::New { .. }));
+    assert_eq!((spool.bodies("reject").len(), spool.bodies("deferred").len()), (2, 0));
+}
+
 #[test]
 fn invalid_submissions_fail_at_once() {
     let _turn = scenario("");

@@ -421,7 +421,9 @@ fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusql
 
 fn reject(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, code: Code, now: i64) -> rusqlite::Result<Decision> {
     let digest = entry.raw_digest.unwrap_or(&entry.key.digest);
-    let rule = if entry.redelivered && !entry.again {
+    // A copy of what is in reject is one too many; a message that waited is the only one, whatever became of those before.
+    let copy = entry.redelivered && !entry.again && entry.resolves.is_none();
+    let rule = if copy {
         "DO NOTHING"
     } else {
         "DO UPDATE SET committed = excluded.committed, times = times + 1, detail = excluded.detail,

@@ -20,7 +20,7 @@ impl Outgoing {
     /// except the last. Never touches an element.
     ///
     /// # Errors
-    /// [`SpoolError::Io`].
+    /// [`SpoolError::Io`]; all that can be purged is.
     pub fn purge(&self) -> Result<Purged, SpoolError> {
         let inner = &*self.inner;
         let mut purged = Purged::default();
@@ -29,8 +29,10 @@ impl Outgoing {
             return Ok(purged);
         }
         let mut directories = directory_numbers(&inner.path, |_| ())?;
+        let mut failed = None;
         for directory in &directories {
-            purge_files(inner, &inner.path.join(format!("{directory:08x}")), &mut purged)?;
+            let purging = purge_files(inner, &inner.path.join(format!("{directory:08x}")), &mut purged);
+            failed = failed.or(purging.err());
         }
         directories.pop();
         for directory in directories {
@@ -38,10 +40,10 @@ impl Outgoing {
             match disk::remove_empty(&path) {
                 Ok(()) => purged.directories += 1,
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                Err(error) => return Err(SpoolError::io("remove directory", &path)(error)),
+                Err(error) => failed = failed.or(Some(SpoolError::io("remove directory", &path)(error))),
             }
         }
-        Ok(purged)
+        failed.map_or(Ok(purged), Err)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{SpoolError, disk, names};
 /// Maximum number of files of a plain directory kept at a time.
 const WINDOW: usize = 50_000;
 
-/// Maximum number of foreign entries in a scan.
+/// Maximum number of foreign entries in a scan, and of those among them that hold elements.
 const MAX_FOREIGN: usize = 100;
 
 /// How long a file that ends with `.tmp` may be unchanged before it is reported.
@@ -49,6 +49,8 @@ pub enum ForeignKind {
     Hidden,
     /// A name with the suffix of a file being written, five minutes after the last write.
     Temporary,
+    /// A directory of a `dirq` that cannot be listed, or where what a removal left cannot be settled. Its elements wait.
+    Unreadable(io::ErrorKind),
     /// A name that the queue's format does not use: in a `dirq`, anything but `DDDDDDDD/SSSSSSSSMMMMMR`, its lock and
     /// its temporary file.
     Name,
@@ -56,6 +58,14 @@ pub enum ForeignKind {
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let ForeignKind::Unreadable(error) = self.kind {
+            let name = &self.name;
+            return write!(
+                f,
+                "{name} cannot be read ({error}), and messages in it wait; give it to the owner of the queue, for instance with \
+                 `chown -R --reference=. {name}` in the queue"
+            );
+        }
         let (what, remedy) = match self.kind {
             ForeignKind::Link => ("a symbolic link", "put the file itself here"),
             ForeignKind::Directory => ("a directory", "move it elsewhere"),
@@ -64,7 +74,7 @@ impl fmt::Display for Foreign {
             ForeignKind::Temporary => {
                 ("named like a file that is being written", "rename it without .tmp to send it, or remove it")
             }
-            ForeignKind::Name => (
+            ForeignKind::Name | ForeignKind::Unreadable(_) => (
                 "not named like an element of a dirq (DDDDDDDD/SSSSSSSSMMMMMR, lower-case hexadecimal)",
                 "queue it with `sesame queue add` to send it, or move it elsewhere",
             ),
@@ -80,8 +90,16 @@ pub struct Waiting {
     pub count: usize,
     /// The first element.
     pub first: Option<ElementName>,
-    /// Foreign entries, at most 100.
+    /// Foreign entries, at most 200.
     pub foreign: Vec<Foreign>,
+}
+
+impl Foreign {
+    /// Whether it is a directory whose elements wait until someone mends it.
+    #[must_use]
+    pub fn holds_elements(&self) -> bool {
+        matches!(self.kind, ForeignKind::Unreadable(_))
+    }
 }
 
 /// Drains a scan.
@@ -139,7 +157,8 @@ impl Scan {
     /// exists, is complete and is not locked.
     ///
     /// # Errors
-    /// [`SpoolError::Io`] if a directory cannot be read; the next call continues after it.
+    /// [`SpoolError::Io`] if the queue cannot be read. A directory of a `dirq` that cannot be read is passed over, and is among
+    /// the [foreign](Self::foreign) entries.
     pub fn next(&mut self, skip: impl Fn(&ElementName) -> bool) -> Result<Option<ElementName>, SpoolError> {
         loop {
             let name = match self.inner.format {
@@ -153,7 +172,7 @@ impl Scan {
         }
     }
 
-    /// The foreign entries seen so far, at most 100.
+    /// The foreign entries seen so far, at most 200.
     #[must_use]
     pub fn foreign(&self) -> &[Foreign] {
         &self.foreign
@@ -176,8 +195,17 @@ impl Scan {
                 None if is_transient(name) => {}
                 None => misnamed.push(name.to_vec()),
             });
-            disk::absent_is_fine(listed).map_err(SpoolError::io("list", &path))?;
-            asides.iter().try_for_each(|aside| settle_leftover(&self.inner, aside))?;
+            if let Err(error) = disk::absent_is_fine(listed) {
+                self.note(directory_name(directory), ForeignKind::Unreadable(error.kind()));
+            }
+            for aside in &asides {
+                match settle_leftover(&self.inner, aside) {
+                    Err(SpoolError::Io { source, .. }) => {
+                        self.note(directory_name(directory), ForeignKind::Unreadable(source.kind()));
+                    }
+                    other => other?,
+                }
+            }
             numbers.sort_unstable();
             self.numbers = numbers.into();
             let strange = strange.into_iter().map(|(name, kind)| (name, foreign_kind(kind)));
@@ -245,7 +273,9 @@ impl Scan {
 
     fn note(&mut self, name: ElementName, kind: ForeignKind) {
         let foreign = Foreign { name, kind };
-        if self.foreign.len() < MAX_FOREIGN && !self.foreign.contains(&foreign) {
+        // What waits for someone is not hidden by what is never sent.
+        let most = if foreign.holds_elements() { 2 * MAX_FOREIGN } else { MAX_FOREIGN };
+        if self.foreign.len() < most && !self.foreign.contains(&foreign) {
             self.foreign.push(foreign);
         }
     }
@@ -277,6 +307,10 @@ impl Window {
     }
 }
 
+fn directory_name(number: u32) -> ElementName {
+    ElementName(format!("{number:08x}").into())
+}
+
 pub(super) fn count(inner: &Inner) -> Result<usize, SpoolError> {
     let mut count = 0;
     let mut add = |path: &Path, wanted: fn(&[u8]) -> bool| {
@@ -289,7 +323,8 @@ pub(super) fn count(inner: &Inner) -> Result<usize, SpoolError> {
         Format::Directory => add(&inner.path, |name| !is_hidden(name))?,
         Format::Dirq => {
             for directory in directory_numbers(&inner.path, |_| ())? {
-                add(&inner.path.join(format!("{directory:08x}")), names::is_element)?;
+                // What is in a directory that cannot be read is not counted.
+                let _ = add(&inner.path.join(format!("{directory:08x}")), names::is_element);
             }
         }
     }

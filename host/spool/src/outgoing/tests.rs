@@ -54,6 +54,27 @@ const A: &str = "6b031200/6b03120000001a";
 const B: &str = "6b031200/6b03120000002a";
 const C: &str = "6b03123c/6b03123d00001a";
 
+/// Root can read every directory: a file in the place of one stands for a directory of another user.
+#[test]
+fn a_directory_that_cannot_be_read_keeps_no_other_element_back() {
+    let _turn = scenario("");
+    let spool = Spool::new(Format::Dirq);
+    for name in [A, C] {
+        spool.put(name, "x", OLD);
+    }
+    spool.put("6b031201", "x", OLD);
+    let outgoing = spool.own();
+    assert_eq!(names(&outgoing), [A, C]);
+    assert_eq!(outgoing.count().unwrap(), 2);
+    let waiting = outgoing.waiting().unwrap();
+    let kind = ForeignKind::Unreadable(std::io::ErrorKind::NotADirectory);
+    assert_eq!(waiting.foreign, [Foreign { name: ElementName("6b031201".into()), kind }]);
+    assert!(waiting.foreign[0].holds_elements());
+    let stale = spool.put("6b03123c/6b03123d00001a.tmp", "x", Duration::from_secs(2 * 24 * 3600));
+    assert!(outgoing.purge().is_err());
+    assert!(!stale.exists(), "what can be purged is");
+}
+
 #[test]
 fn a_dirq_is_listed_by_name_and_a_directory_by_age() {
     let _turn = scenario("");

@@ -1,5 +1,6 @@
 //! What can be checked on this machine: certificates, lists, plugins, queues.
 
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -370,6 +371,7 @@ fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
         Err(error) => return vec![Found::error(subject, chain(&error))],
     };
     found.extend(unwritable(&sender.queue).map(|error| Found::error(subject, format!("queue {path} {error}"))));
+    found.extend(of_others(&sender.queue).map(|error| Found::error(subject, format!("queue {path}: {error}"))));
     // The state directory is looked at too, and mostly lies beside the queue.
     let device = |path: &Path| path.metadata().map(|facts| facts.dev()).ok();
     if device(&sender.queue) != device(&sender.state) {
@@ -384,6 +386,24 @@ fn outgoing(subject: &str, sender: &config::Sender) -> Vec<Found> {
         found.push(Found::warning(subject, text));
     }
     found
+}
+
+/// Directories in a queue that its owner cannot take elements out of, as a command of another user makes them. Root can read
+/// them, and would not notice.
+fn of_others(queue: &Path) -> Option<String> {
+    let owner = queue.metadata().ok()?.uid();
+    let is_closed = |entry: &fs::DirEntry| {
+        let facts = entry.metadata().ok().filter(fs::Metadata::is_dir);
+        facts.is_some_and(|facts| facts.uid() != owner && owner != 0 && facts.mode() & 0o022 == 0)
+    };
+    let closed: Vec<_> = fs::read_dir(queue).ok()?.filter_map(Result::ok).filter(is_closed).collect();
+    let first = closed.first()?.file_name();
+    let more = if closed.len() == 1 { String::new() } else { format!(" and {} more", closed.len() - 1) };
+    Some(format!(
+        "the directory {}{more} belongs to another user, and its owner cannot take messages out of it; give it to the owner, \
+         for instance with `chown -R --reference=. *` in the queue",
+        first.display()
+    ))
 }
 
 /// A directory that is made at start if it is missing.

@@ -47,7 +47,7 @@ fn channels(view: &View, sample: Option<&Sample>) -> Vec<Shown> {
     let senders = view.senders.iter().map(|sender| {
         let pipeline = sender.pipeline().load();
         let shown = channel((sender.channel(), sender.meters()), &pipeline, sender.out_of_service());
-        let shown = Shown { paused: sender.gate().why().or(shown.paused), ..shown };
+        let shown = Shown { paused: sender.gate().why().or(shown.paused), unreadable: sender.unreadable(), ..shown };
         let settings = view.config.senders.get(sender.channel().name());
         let named = settings.map(|named| (&*named.broker, named.destination.to_string(), &named.queue));
         (sender.channel(), shown, named)

@@ -61,6 +61,7 @@ fn of_channel(channel: &Channel, now: u64, found: &mut Vec<Trouble>) {
         // An earlier file of it may still serve.
         found.push(if plugin.version.is_some() { warning(about, text) } else { critical(about, text) });
     }
+    found.extend(channel.unreadable.iter().map(|what| critical(about, format!("queue {}: {what}", channel.directory))));
     of_queues(channel, about, now, found);
     of_acknowledgements(channel, about, found);
     of_signers(channel, now, found);
