@@ -7,14 +7,11 @@
 
 use std::time::SystemTime;
 
+use super::open::{self, OpenError};
+use super::seal::{DetachedSigner, SealError};
+use super::shape::{self, Cms, ShapeError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use openssl::cms::{CMSOptions, CmsContentInfo};
-use openssl::stack::Stack;
-
-use super::open::{self, OpenError};
-use super::seal::{self, SealError};
-use super::shape::{self, Cms, ShapeError};
 use trust::{Credential, Digest, Role, Signer, TrustStore};
 
 /// Signs `content` with `credential` and includes its issuers. The signature is in DER.
@@ -22,16 +19,10 @@ use trust::{Credential, Digest, Role, Signer, TrustStore};
 /// # Errors
 /// [`SealError::SigningKey`] for a key that is neither RSA nor EC, [`SealError::Openssl`].
 pub fn sign_detached(credential: &Credential, content: &[u8]) -> Result<Vec<u8>, SealError> {
-    seal::check_signing_key(credential)?;
-    let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
-    let signed = Stack::new().and_then(|mut issuers| {
-        for issuer in credential.chain() {
-            issuers.push(issuer.clone())?;
-        }
-        let (certificate, key) = (credential.certificate(), credential.key());
-        CmsContentInfo::sign(Some(certificate), Some(key), Some(&issuers), Some(content), flags)?.to_der()
-    });
-    signed.map_err(SealError::openssl("sign"))
+    let issuers: Result<Vec<_>, _> = credential.chain().iter().map(|issuer| issuer.to_der()).collect();
+    let issuers = issuers.map_err(SealError::openssl("sign"))?;
+    let signer = DetachedSigner::new(credential, &issuers)?;
+    signer.sign(SystemTime::now(), &openssl::sha::sha256(content))
 }
 
 /// Verifies `signature` over `content`, and checks that its signer is trusted for `role` at the time `at`. Revocation

@@ -7,7 +7,9 @@
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | takes CMS apart, strictly; nothing else reads it |
 //! | `signature`, `decrypt` | the check of a signature and the decryption of an envelope, from what `shape` found |
+//! | `der` | the DER of what is sealed |
 //! | `seal`, `open` | the two directions |
+//! | `ready` | contexts of OpenSSL that are used again |
 //! | `sealing` | [`Sealing`], sealing with certificates that are good now |
 //! | `diagnose` | why an envelope was refused, for `sesame explain` only |
 //! | `detached` | signatures of files, for plugins |
@@ -15,8 +17,8 @@
 //! | `overhead` | [`Overhead`], the bytes that sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! Opening uses OpenSSL for certificates, keys, ciphers and digests only, through safe bindings and on exact bytes; it
-//! parses neither MIME nor CMS. All calls block.
+//! OpenSSL is only used through safe bindings and on exact bytes: for certificates, keys, signatures, ciphers and
+//! digests. It parses neither MIME nor CMS. All calls block.
 //!
 //! Certificates and trust (`trust`), the network, queues and tokio are out of scope.
 //!
@@ -30,6 +32,7 @@
 
 mod authorise;
 mod decrypt;
+mod der;
 mod detached;
 mod diagnose;
 #[doc(hidden)]
@@ -38,6 +41,7 @@ mod mime;
 mod open;
 mod overhead;
 mod peer;
+mod ready;
 mod seal;
 mod sealing;
 mod shape;

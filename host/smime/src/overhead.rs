@@ -3,12 +3,11 @@
 //! The bounds are computed from the lengths of certificates and keys, without signing. A test compares them with sealed
 //! messages of every kind.
 
-use openssl::error::ErrorStack;
-use openssl::pkey::{HasPublic, PKeyRef};
-use openssl::x509::X509Ref;
+use message::MessageId;
+use trust::asn1::{Asn1Error, Reader};
+use trust::{Signer, TbsCertificate};
 
 use super::peer::Peer;
-use message::MessageId;
 
 /// MIME headers, preamble, boundaries and header names of a signed message, and the header for a transfer encoding.
 const MIME_BYTES: usize = 800;
@@ -35,22 +34,28 @@ pub struct Overhead {
 }
 
 impl Overhead {
+    /// Without the message's own id and addressee. A signature has up to `signature_size` octets.
     pub(super) fn new(
         peer: Peer,
-        (certificate, key): (&X509Ref, &PKeyRef<impl HasPublic>),
-        recipient: Option<&X509Ref>,
-        (id, to): (&MessageId, Option<&str>),
-    ) -> Result<Self, ErrorStack> {
-        let signature = certificate.to_der()?.len() + names(certificate)? + key.size() + SIGNATURE_BYTES;
-        let headers = id.as_str().len() + PART_NUMBER + SEQUENCE_BYTES + to.map_or(0, str::len);
+        (own, recipient): (&Signer, Option<&Signer>),
+        signature_size: usize,
+    ) -> Result<Self, Asn1Error> {
+        let names = names(&certificate(own)?);
+        let signature = own.certificate_der.len() + names + signature_size + SIGNATURE_BYTES;
         let envelope = match recipient {
             Some(recipient) => {
-                let key = recipient.public_key()?.public_key_to_der()?.len();
-                Some(names(recipient)? + key + ENVELOPE_BYTES + ENVELOPE_MIME_BYTES)
+                let fields = certificate(recipient)?;
+                let key = fields.public_key.whole.len();
+                Some(self::names(&fields) + key + ENVELOPE_BYTES + ENVELOPE_MIME_BYTES)
             }
             None => None,
         };
-        Ok(Self { peer, fixed: MIME_BYTES + headers + base64(signature), envelope })
+        Ok(Self { peer, fixed: MIME_BYTES + PART_NUMBER + SEQUENCE_BYTES + base64(signature), envelope })
+    }
+
+    /// With the id and the addressee of a message.
+    pub(super) fn of_message(self, id: &MessageId, to: Option<&str>) -> Self {
+        Self { fixed: self.fixed + id.as_str().len() + to.map_or(0, str::len), ..self }
     }
 
     /// Maximum size on the wire for plain text of this length, in bytes.
@@ -74,10 +79,13 @@ impl Overhead {
     }
 }
 
+fn certificate(signer: &Signer) -> Result<TbsCertificate<'_>, Asn1Error> {
+    TbsCertificate::read(Reader::ber(&signer.certificate_der))
+}
+
 /// The size of issuer and serial number, which identify a certificate.
-fn names(certificate: &X509Ref) -> Result<usize, ErrorStack> {
-    let serial = certificate.serial_number().to_bn()?.num_bytes();
-    Ok(certificate.issuer_name().to_der()?.len() + usize::try_from(serial).unwrap_or_default() + 8)
+fn names(fields: &TbsCertificate<'_>) -> usize {
+    fields.issuer.whole.len() + fields.serial.whole.len() + 8
 }
 
 /// Maximum size of this many bytes as base64 in lines.

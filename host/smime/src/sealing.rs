@@ -51,16 +51,15 @@ impl Seal {
     }
 
     /// What plugins see of sealing, so that they can compute how large a message is on the wire.
-    ///
-    /// # Errors
-    /// [`SealError`].
-    pub fn properties(&self, id: &MessageId) -> Result<Vec<(String, String)>, SealError> {
-        Ok(self.sealer.overhead(id, self.to.as_deref())?.properties())
+    #[must_use]
+    pub fn properties(&self, id: &MessageId) -> Vec<(String, String)> {
+        self.sealer.overhead(id, self.to.as_deref()).properties()
     }
 
-    /// How large plain text of this length is on the wire, at most, in bytes; `None` where that is unknown.
-    pub fn text_size(&self, id: &MessageId, payload: usize) -> Option<usize> {
-        self.sealer.overhead(id, self.to.as_deref()).ok().map(|overhead| overhead.text_size(payload))
+    /// How large plain text of this length is on the wire, at most, in bytes.
+    #[must_use]
+    pub fn text_size(&self, id: &MessageId, payload: usize) -> usize {
+        self.sealer.overhead(id, self.to.as_deref()).text_size(payload)
     }
 
     /// Signs content and, where there is a recipient, encrypts it.

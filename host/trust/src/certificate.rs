@@ -36,7 +36,7 @@ pub struct TbsCertificate<'a> {
     pub(crate) validity: Element<'a>,
     pub(crate) subject: Element<'a>,
     /// `SubjectPublicKeyInfo`.
-    pub(crate) public_key: Element<'a>,
+    pub public_key: Element<'a>,
     pub(crate) issuer_id: Option<Element<'a>>,
     pub(crate) subject_id: Option<Element<'a>>,
     /// `[3] EXPLICIT SEQUENCE OF Extension`.

@@ -24,7 +24,7 @@ pub const SIGNING_CERTIFICATE_V2: &[u8] = oid!("1.2.840.113549.1.9.16.2.47");
 
 pub(crate) const MD5: &[u8] = oid!("1.2.840.113549.2.5");
 pub(crate) const SHA1: &[u8] = oid!("1.3.14.3.2.26");
-pub(crate) const SHA256: &[u8] = oid!("2.16.840.1.101.3.4.2.1");
+pub const SHA256: &[u8] = oid!("2.16.840.1.101.3.4.2.1");
 pub(crate) const SHA384: &[u8] = oid!("2.16.840.1.101.3.4.2.2");
 pub(crate) const SHA512: &[u8] = oid!("2.16.840.1.101.3.4.2.3");
 

@@ -284,7 +284,7 @@ impl Preparation {
             Err(error) => return self.unreadable(name, &error),
         };
         // Without them a plugin assumes more than any channel adds; a fault of the keys is reported on sealing.
-        let mut properties = self.sealing.current().and_then(|seal| seal.properties(&key.id)).unwrap_or_default();
+        let mut properties = self.sealing.current().map(|seal| seal.properties(&key.id)).unwrap_or_default();
         properties.extend(self.link.properties(&key.id));
         properties.push(("element".to_owned(), name.clone()));
         let input = Input {

@@ -1,4 +1,4 @@
-//! Line ends, base64 and quoted-printable.
+//! Line ends, base64 and quoted-printable. `base64_lines` encodes base64, `canonical` converts line ends block by block.
 //!
 //! The quoted-printable output survives an SSM receiver, which strips white space at both ends of the text, splits it
 //! into lines as Python does and decodes it with `quopri`. The decoder behaves as `quopri`, so that both receivers
@@ -9,24 +9,16 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::{memchr, memchr_iter};
 
 use super::MimeError;
+use super::canonical::canonical;
 
-/// Base64 characters per line, as in OpenSSL.
-const BASE64_LINE: usize = 64;
 /// The longest line of quoted-printable (RFC 2045, section 6.7).
 const QUOTED_LINE: usize = 76;
 
 /// Ends every line with CRLF, the canonical form for signing (RFC 8551, section 3.1.1).
 pub(crate) fn to_crlf(text: &[u8]) -> Vec<u8> {
-    let mut canonical = Vec::with_capacity(text.len() + text.len() / 16 + 64);
-    let mut from = 0;
-    for at in memchr_iter(b'\n', text) {
-        let line = text.get(from..at).unwrap_or_default();
-        canonical.extend_from_slice(line);
-        canonical.extend_from_slice(if line.last() == Some(&b'\r') { b"\n" } else { b"\r\n" });
-        from = at + 1;
-    }
-    canonical.extend_from_slice(text.get(from..).unwrap_or_default());
-    canonical
+    let mut whole = Vec::with_capacity(text.len() + text.len() / 16 + 64);
+    canonical(text, |block| whole.extend_from_slice(block));
+    whole
 }
 
 /// Ends every line with LF if all of them end with CRLF. Text with a bare LF is not canonical and is returned
@@ -45,17 +37,6 @@ pub(crate) fn to_lf(text: &[u8]) -> Vec<u8> {
     }
     plain.extend_from_slice(text.get(from..).unwrap_or_default());
     plain
-}
-
-/// Appends `bytes` to `text` as base64 in lines of 64 characters, each ended by LF.
-pub(crate) fn append_base64(bytes: &[u8], text: &mut Vec<u8>) {
-    text.reserve((bytes.len() / 3 + 1) * 4 / BASE64_LINE * (BASE64_LINE + 1) + BASE64_LINE + 1);
-    for chunk in bytes.chunks(BASE64_LINE / 4 * 3) {
-        let mut line = [b'='; BASE64_LINE];
-        let length = STANDARD.encode_slice(chunk, &mut line).unwrap_or_default();
-        text.extend_from_slice(line.get(..length).unwrap_or_default());
-        text.push(b'\n');
-    }
 }
 
 /// How many characters outside its alphabet the base64 of a CMS message may contain. RFC 2045 section 6.8 requires
@@ -208,18 +189,13 @@ fn nibble(digit: u8) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::base64_lines::append_base64;
     use super::*;
 
     fn quoted(payload: &[u8]) -> Vec<u8> {
         let mut text = Vec::new();
         append_quoted_printable(payload, false, &mut text);
         text
-    }
-
-    #[test]
-    fn line_ends_become_crlf_once() {
-        assert_eq!(to_crlf(b"a\nb\r\n\nc\rd"), b"a\r\nb\r\n\r\nc\rd");
-        assert_eq!(to_crlf(b""), b"");
     }
 
     #[test]

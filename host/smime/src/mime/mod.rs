@@ -16,6 +16,8 @@
 //! `Content-…` or `Sesame-…`. Otherwise all bytes are content: a record of `Name: value` lines from a signer that adds
 //! no headers is not mistaken for headers.
 
+pub(crate) mod base64_lines;
+pub(crate) mod canonical;
 pub(crate) mod encoding;
 mod media;
 

@@ -10,6 +10,7 @@ mod mutations;
 mod oracle;
 mod overhead;
 mod round_trip;
+mod sealed;
 mod signatures;
 
 use std::os::unix::fs::PermissionsExt as _;

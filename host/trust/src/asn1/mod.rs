@@ -7,7 +7,7 @@
 //! DER for certificates, names and CRLs; BER for messages, because `openssl cms -stream` and Java senders write
 //! indefinite lengths and constructed strings. [`check`] walks a whole structure once, within [`Bounds`], and validates
 //! every length. [`octets`] joins the chunks of a constructed string, `oid` reads object identifiers, `time` reads
-//! dates. [`encode`] writes one element.
+//! dates. [`encode`] writes one element, [`encode_time`] a date.
 //!
 //! The meaning of the elements is out of scope.
 //!
@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 pub use oid::dotted;
 pub(crate) use oid::{octet_count, octets_of, oid};
-pub use time::seconds_since_1970;
+pub use time::{encode_time, seconds_since_1970};
 
 pub const BOOLEAN: u8 = 0x01;
 pub const INTEGER: u8 = 0x02;
@@ -299,16 +299,27 @@ fn join(mut chunks: Reader<'_>, joined: &mut Vec<u8>, depth: usize) -> Result<()
 
 /// Writes one element in DER.
 pub fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    if let Ok(short @ 0..=0x7f) = u8::try_from(content.len()) {
+    let mut out = Vec::with_capacity(content.len() + MAX_HEADER);
+    put_header(tag, content.len(), &mut out);
+    out.extend_from_slice(content);
+    out
+}
+
+/// The most octets that [`put_header`] writes.
+pub const MAX_HEADER: usize = 2 + size_of::<usize>();
+
+/// Appends tag and length of an element in DER, whose content has this many octets.
+pub fn put_header(tag: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(tag);
+    if let Ok(short @ 0..=0x7f) = u8::try_from(length) {
         out.push(short);
     } else {
-        let digits: Vec<u8> = content.len().to_be_bytes().into_iter().skip_while(|&digit| digit == 0).collect();
+        let digits = length.to_be_bytes();
+        let zeros = digits.iter().take_while(|&&digit| digit == 0).count();
+        let digits = digits.get(zeros..).unwrap_or(&digits);
         out.push(0x80 | u8::try_from(digits.len()).unwrap_or(8));
-        out.extend(digits);
+        out.extend_from_slice(digits);
     }
-    out.extend(content);
-    out
 }
 
 #[cfg(test)]

@@ -214,9 +214,9 @@ fn largest_frame(
     too_large_for_rabbitmq(sender.max_payload, wire, server).map(|text| Found::warning(subject, text))
 }
 
-fn too_large_for_rabbitmq(max_payload: u64, wire: impl Fn(u64) -> Option<usize>, server: &str) -> Option<String> {
-    let fits = |payload: u64| wire(payload).is_some_and(|bytes| bytes.saturating_add(FRAME_HEADERS) <= RABBITMQ_FRAME);
-    let largest = wire(max_payload)?;
+fn too_large_for_rabbitmq(max_payload: u64, wire: impl Fn(u64) -> usize, server: &str) -> Option<String> {
+    let fits = |payload: u64| wire(payload).saturating_add(FRAME_HEADERS) <= RABBITMQ_FRAME;
+    let largest = wire(max_payload);
     if fits(max_payload) {
         return None;
     }
@@ -240,12 +240,12 @@ mod tests {
 
     #[test]
     fn a_payload_limit_is_judged_by_what_it_becomes_on_the_wire() {
-        let encrypted = |payload: u64| Some(usize::try_from((payload + 4000).div_ceil(48) * 65).unwrap());
+        let encrypted = |payload: u64| usize::try_from((payload + 4000).div_ceil(48) * 65).unwrap();
         assert_eq!(too_large_for_rabbitmq(3_000_000, encrypted, "RabbitMQ/4.1.0"), None);
         let text = too_large_for_rabbitmq(3_500_000, encrypted, "RabbitMQ/4.1.0").unwrap();
         assert!(text.contains("max-payload = 3090000") && text.contains("RabbitMQ/4.1.0"), "{text}");
         assert!(text.contains("4194304") && text.contains("3.12.2") && text.contains("stomp.max_frame_size"), "{text}");
-        let signed = |payload: u64| Some(usize::try_from(payload + 4000).unwrap());
+        let signed = |payload: u64| usize::try_from(payload + 4000).unwrap();
         assert_eq!(too_large_for_rabbitmq(3_500_000, signed, "RabbitMQ/4.1.0"), None);
         assert!(too_large_for_rabbitmq(4 << 20, signed, "RabbitMQ/4.1.0").is_some());
     }

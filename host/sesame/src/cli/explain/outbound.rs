@@ -45,7 +45,7 @@ pub(super) fn explain(
     let pipeline = pipeline(&shared, config, channel)?.pipeline;
     explanation.passed("plugins", stages(&pipeline));
     let id = placeholder();
-    let mut properties = seal.properties(&id)?;
+    let mut properties = seal.properties(&id);
     if let Some(broker) = broker {
         properties.extend(transport::properties(broker, &id));
     }

@@ -4,8 +4,12 @@
 //! The format is that of an SSM 4.0.0 sender, with LF on the wire: `multipart/signed`, a detached SignedData of version
 //! 1 with only our certificate, identified by issuer and serial number, SHA-256, RSA PKCS#1 v1.5 or ECDSA. The signed
 //! part begins with `Content-Type`, then `Sesame-Message-Id`, `Sesame-To` and `Sesame-Sequence`, which an SSM receiver
-//! ignores. The part is signed with CRLF line ends, exactly in the bytes produced here (`CMS_BINARY`): OpenSSL's MIME code is slower and
-//! is not used.
+//! ignores. The part is signed with CRLF line ends, exactly in the bytes produced here.
+//!
+//! # Who does what
+//! [`Sealer`] writes the MIME structure, `signature` the SignedData, `envelope` and `recipient` the envelope, all in DER
+//! (`der`). OpenSSL computes digests, signatures and ciphers, nothing else: its code for CMS and MIME is not called. A
+//! content that needs no encoding is not copied before it is signed and encrypted.
 //!
 //! # Transfer encoding of the content
 //! | content | [`Peer::Ssm`] | [`Peer::Sesame`] |
@@ -23,21 +27,29 @@
 //! Blank content is refused: an SSM receiver cannot read it, and SSM used an empty message to indicate a failure to
 //! sign.
 
+mod envelope;
+mod recipient;
+mod signature;
+
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::error::ErrorStack;
 use openssl::pkey::Id;
-use openssl::stack::Stack;
-use openssl::symm::Cipher;
-use openssl::x509::X509;
+use openssl::sha::Sha256;
 
+use super::mime::base64_lines::{append_base64, base64_size};
+use super::mime::canonical::canonical;
 use super::mime::{self, encoding};
 use super::{Overhead, Peer};
 use message::acknowledgement::Sequence;
 use message::{Code, MessageId, hex};
 use trust::{Credential, OpensslError, PathError, RecipientCertificate, RecipientError};
+
+use envelope::Envelope;
+pub(crate) use signature::DetachedSigner;
 
 /// Words that an SSM receiver looks for anywhere in the headers of the signed part.
 const ENCODING_WORDS: [&str; 2] = ["quoted-printable", "base64"];
@@ -57,17 +69,6 @@ pub enum SealCipher {
     Aes256Cbc,
     /// AES-256 in GCM mode, authenticated; only for [`Peer::Sesame`].
     Aes256Gcm,
-}
-
-impl SealCipher {
-    fn cipher(self) -> Cipher {
-        match self {
-            Self::Aes128Cbc => Cipher::aes_128_cbc(),
-            Self::Aes192Cbc => Cipher::aes_192_cbc(),
-            Self::Aes256Cbc => Cipher::aes_256_cbc(),
-            Self::Aes256Gcm => Cipher::aes_256_gcm(),
-        }
-    }
 }
 
 /// The sealing options of a channel.
@@ -253,31 +254,37 @@ impl Sealed {
     }
 }
 
-/// Seals the messages of one channel. Cheap to create: one per snapshot of credential and recipient.
+/// Seals the messages of one channel: one per snapshot of credential and recipient.
 pub struct Sealer {
-    credential: Arc<Credential>,
-    recipient: Option<Envelope>,
+    signer: DetachedSigner,
+    envelope: Option<Envelope>,
     policy: SealPolicy,
+    overhead: Overhead,
 }
 
-struct Envelope {
-    certificates: Stack<X509>,
-    cipher: SealCipher,
+/// A signed message in parts, so that its content need not be copied.
+struct Signed<'a> {
+    head: Vec<u8>,
+    content: Cow<'a, [u8]>,
+    tail: Vec<u8>,
 }
 
 impl Sealer {
     /// Checks that the keys and the cipher can be used for the peer.
     ///
     /// # Errors
-    /// [`SealError::SigningKey`], [`SealError::RecipientKey`], [`SealError::CipherForPeer`].
+    /// [`SealError::SigningKey`], [`SealError::RecipientKey`], [`SealError::CipherForPeer`], [`SealError::Openssl`].
     pub fn new(
         credential: Arc<Credential>,
         recipient: Option<Arc<RecipientCertificate>>,
         policy: SealPolicy,
     ) -> Result<Self, SealError> {
-        check_signing_key(&credential)?;
-        let recipient = recipient.map(|recipient| Envelope::new(&recipient, &policy)).transpose()?;
-        Ok(Self { credential, recipient, policy })
+        let signer = DetachedSigner::new(&credential, &[])?;
+        let envelope = recipient.as_deref().map(|recipient| Envelope::new(recipient, &policy)).transpose()?;
+        let certificates = (credential.facts(), recipient.as_deref().map(RecipientCertificate::facts));
+        let overhead =
+            Overhead::new(policy.peer, certificates, signer.signature_size()).map_err(|_| SealError::Internal)?;
+        Ok(Self { signer, envelope, policy, overhead })
     }
 
     /// Signs a message, and encrypts it if the channel has a recipient certificate.
@@ -292,129 +299,83 @@ impl Sealer {
         if is_blank(message.payload) {
             return Err(SealError::Blank);
         }
-        if self.policy.peer == Peer::Ssm && !is_plain_text(message.payload) {
+        let plain = is_plain_text(message.payload);
+        if self.policy.peer == Peer::Ssm && !plain {
             std::str::from_utf8(message.payload).map_err(|error| SealError::NotText { at: error.valid_up_to() })?;
         }
-        let signed = self.sign(message)?;
-        let bytes = match &self.recipient {
-            Some(envelope) => envelope.encrypt(&signed)?,
-            None => signed,
+        let signed = self.sign(message, plain)?;
+        let parts = [signed.head.as_slice(), &signed.content, &signed.tail];
+        let bytes = match &self.envelope {
+            Some(envelope) => envelope.encrypt(&parts)?,
+            None => parts.concat(),
         };
         Ok(Sealed { bytes })
     }
 
     /// An upper bound for the bytes that sealing adds to a message with `id` and `to`.
-    ///
-    /// # Errors
-    /// [`SealError::Openssl`] if a certificate cannot be read.
-    pub fn overhead(&self, id: &MessageId, to: Option<&str>) -> Result<Overhead, SealError> {
-        let own = (self.credential.certificate(), self.credential.key().as_ref());
-        let recipient = self.recipient.as_ref().and_then(|envelope| envelope.certificates.iter().next());
-        Overhead::new(self.policy.peer, own, recipient, (id, to)).map_err(SealError::openssl("compute the overhead of"))
+    #[must_use]
+    pub fn overhead(&self, id: &MessageId, to: Option<&str>) -> Overhead {
+        self.overhead.of_message(id, to)
     }
 
-    fn sign(&self, message: &ToSeal<'_>) -> Result<Vec<u8>, SealError> {
+    fn sign<'a>(&self, message: &ToSeal<'a>, plain: bool) -> Result<Signed<'a>, SealError> {
         let boundary = boundary()?;
-        let mut text = Vec::with_capacity(message.payload.len() + message.payload.len() / 16 + 4096);
-        text.extend_from_slice(
+        let mut head = Vec::with_capacity(1024);
+        head.extend_from_slice(
             b"MIME-Version: 1.0\nContent-Type: multipart/signed; protocol=\"application/x-pkcs7-signature\"; \
               micalg=\"sha-256\"; boundary=\"",
         );
-        text.extend_from_slice(boundary.as_bytes());
-        text.extend_from_slice(b"\"\n\nThis is an S/MIME signed message\n\n--");
-        text.extend_from_slice(boundary.as_bytes());
-        text.push(b'\n');
-        let start = text.len();
-        append_headers(message, &mut text)?;
-        self.append_content(message.payload, &mut text);
-        let canonical = encoding::to_crlf(text.get(start..).unwrap_or_default());
-        let signature = self.signature(&canonical)?;
-        text.extend_from_slice(b"\n--");
-        text.extend_from_slice(boundary.as_bytes());
-        text.extend_from_slice(
-            b"\nContent-Type: application/x-pkcs7-signature; name=\"smime.p7s\"\n\
-              Content-Transfer-Encoding: base64\n\
-              Content-Disposition: attachment; filename=\"smime.p7s\"\n\n",
-        );
-        encoding::append_base64(&signature, &mut text);
-        text.extend_from_slice(b"\n--");
-        text.extend_from_slice(boundary.as_bytes());
-        text.extend_from_slice(b"--\n\n");
-        Ok(text)
-    }
-
-    /// Ends the header block and appends the content in the encoding for the content and the peer.
-    fn append_content(&self, payload: &[u8], text: &mut Vec<u8>) {
-        let ssm = self.policy.peer == Peer::Ssm;
-        let in_clear = self.recipient.is_none();
-        let hide = ssm && in_clear && ENCRYPTED_WORDS.iter().any(|word| memchr::memmem::find(payload, word).is_some());
-        if is_plain_text(payload) && !hide {
-            text.push(b'\n');
-            text.extend_from_slice(payload);
-        } else if ssm {
-            text.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\n\n");
-            encoding::append_quoted_printable(payload, hide, text);
-        } else {
-            text.extend_from_slice(b"Content-Transfer-Encoding: base64\n\n");
-            encoding::append_base64(payload, text);
+        head.extend_from_slice(boundary.as_bytes());
+        head.extend_from_slice(b"\"\n\nThis is an S/MIME signed message\n\n--");
+        head.extend_from_slice(boundary.as_bytes());
+        head.push(b'\n');
+        let start = head.len();
+        append_headers(message, &mut head)?;
+        let content = self.encode((message.payload, plain), &mut head);
+        let mut digest = Sha256::new();
+        for text in [head.get(start..).unwrap_or_default(), &content] {
+            canonical(text, |block| digest.update(block));
         }
+        let signature = self.signer.sign(SystemTime::now(), &digest.finish())?;
+        let tail = signature_part(&signature, &boundary);
+        Ok(Signed { head, content, tail })
     }
 
-    fn signature(&self, canonical: &[u8]) -> Result<Vec<u8>, SealError> {
-        // Without capabilities: an SSM receiver ignores them, and they would announce ciphers that we do not accept.
-        let flags = CMSOptions::DETACHED | CMSOptions::BINARY | CMSOptions::NOSMIMECAP;
-        let certificate = self.credential.certificate();
-        CmsContentInfo::sign(Some(certificate), Some(self.credential.key()), None, Some(canonical), flags)
-            .and_then(|cms| cms.to_der())
-            .map_err(SealError::openssl("sign"))
+    /// Ends the header block; returns the content in the encoding for the content, which may be plain text, and the peer.
+    fn encode<'a>(&self, (payload, plain): (&'a [u8], bool), head: &mut Vec<u8>) -> Cow<'a, [u8]> {
+        let ssm = self.policy.peer == Peer::Ssm;
+        let in_clear = self.envelope.is_none();
+        let hide = ssm && in_clear && ENCRYPTED_WORDS.iter().any(|word| memchr::memmem::find(payload, word).is_some());
+        let mut text = Vec::new();
+        if plain && !hide {
+            head.push(b'\n');
+            return Cow::Borrowed(payload);
+        } else if ssm {
+            head.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\n\n");
+            encoding::append_quoted_printable(payload, hide, &mut text);
+        } else {
+            head.extend_from_slice(b"Content-Transfer-Encoding: base64\n\n");
+            append_base64(payload, &mut text);
+        }
+        Cow::Owned(text)
     }
 }
 
-impl Envelope {
-    fn new(recipient: &RecipientCertificate, policy: &SealPolicy) -> Result<Self, SealError> {
-        let certificate = recipient.certificate();
-        let openssl = SealError::openssl("read the recipient certificate for");
-        let cipher = policy.cipher.unwrap_or(match policy.peer {
-            Peer::Ssm => SealCipher::Aes256Cbc,
-            Peer::Sesame => SealCipher::Aes256Gcm,
-        });
-        if policy.peer == Peer::Ssm && cipher == SealCipher::Aes256Gcm {
-            return Err(SealError::CipherForPeer);
-        }
-        let reason = match (certificate.public_key().map_err(openssl)?.id(), policy.peer) {
-            (Id::RSA, _) | (Id::EC, Peer::Sesame) => None,
-            (Id::EC, Peer::Ssm) => {
-                Some("an SSM receiver cannot decrypt with an EC key; set peer = \"sesame\" if the receiver is a Sesame")
-            }
-            _ => Some("its key is neither RSA nor EC; the receiver needs a certificate with an RSA key"),
-        };
-        if let Some(reason) = reason {
-            return Err(SealError::RecipientKey { file: recipient.file().to_owned(), reason });
-        }
-        let mut certificates = Stack::new().map_err(openssl)?;
-        certificates.push(certificate.clone()).map_err(openssl)?;
-        Ok(Self { certificates, cipher })
-    }
-
-    fn encrypt(&self, signed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let kind = match self.cipher {
-            SealCipher::Aes256Gcm => "authEnveloped-data",
-            _ => "enveloped-data",
-        };
-        let envelope = CmsContentInfo::encrypt(&self.certificates, signed, self.cipher.cipher(), CMSOptions::BINARY)
-            .and_then(|cms| cms.to_der())
-            .map_err(SealError::openssl("encrypt"))?;
-        let mut text = Vec::with_capacity(envelope.len() / 47 * 65 + 512);
-        text.extend_from_slice(
-            b"MIME-Version: 1.0\nContent-Disposition: attachment; filename=\"smime.p7m\"\n\
-              Content-Type: application/x-pkcs7-mime; smime-type=",
-        );
-        text.extend_from_slice(kind.as_bytes());
-        text.extend_from_slice(b"; name=\"smime.p7m\"\nContent-Transfer-Encoding: base64\n\n");
-        encoding::append_base64(&envelope, &mut text);
-        text.push(b'\n');
-        Ok(text)
-    }
+/// The end of a signed message: its second part, between its delimiters.
+fn signature_part(signature: &[u8], boundary: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(base64_size(signature.len()) + 512);
+    text.extend_from_slice(b"\n--");
+    text.extend_from_slice(boundary.as_bytes());
+    text.extend_from_slice(
+        b"\nContent-Type: application/x-pkcs7-signature; name=\"smime.p7s\"\n\
+          Content-Transfer-Encoding: base64\n\
+          Content-Disposition: attachment; filename=\"smime.p7s\"\n\n",
+    );
+    append_base64(signature, &mut text);
+    text.extend_from_slice(b"\n--");
+    text.extend_from_slice(boundary.as_bytes());
+    text.extend_from_slice(b"--\n\n");
+    text
 }
 
 /// `----` and 32 upper-case hexadecimal digits, as in OpenSSL; 128 random bits do not occur in the content.
