@@ -166,6 +166,8 @@ impl Envelope {
         random[BLOCK / 2..].fill(0);
         random[0] |= 1;
         let last = der.len() - 2 * BLOCK;
+        // Also where it is not used: it leaves the caches in the same state for every kind.
+        let key = encrypted_key(party, if fault == Fault::KeyLength { 24 } else { 32 });
         match fault {
             Fault::Content => change(&mut der[last..], &random),
             Fault::ContentPadding => {
@@ -175,8 +177,7 @@ impl Envelope {
             Fault::FirstBlock => change(&mut der[self.content..], &random),
             Fault::Middle => change(&mut der[self.content + 100 * BLOCK..], &random),
             Fault::KeyPadding => change(&mut der[self.key + KEY - BLOCK..], &random),
-            Fault::OtherKey => der[self.key..self.key + KEY].copy_from_slice(&encrypted_key(party, 32)),
-            Fault::KeyLength => der[self.key..self.key + KEY].copy_from_slice(&encrypted_key(party, 24)),
+            Fault::OtherKey | Fault::KeyLength => der[self.key..self.key + KEY].copy_from_slice(&key),
         }
         let mut raw = self.head.clone();
         for line in STANDARD.encode(der).as_bytes().chunks(64) {
