@@ -5,9 +5,9 @@
 //! | module | contents |
 //! |---|---|
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
-//! | `der` | the DER of what is sealed |
 //! | `shape` | takes CMS apart, strictly; nothing else reads it |
 //! | `signature`, `decrypt` | the check of a signature and the decryption of an envelope, from what `shape` found |
+//! | `der` | the DER of what is sealed |
 //! | `seal`, `open` | the two directions |
 //! | `ready` | contexts of OpenSSL that are used again |
 //! | `sealing` | [`Sealing`], sealing with certificates that are good now |
@@ -17,8 +17,8 @@
 //! | `overhead` | [`Overhead`], the bytes that sealing adds |
 //! | `authorise` | [`Authorised`], from an [`Opened`] and the lists of signers |
 //!
-//! OpenSSL is used for certificates, keys, ciphers and digests only, through safe bindings and on exact bytes; it reads and
-//! writes neither MIME nor CMS. All calls block.
+//! OpenSSL is only used through safe bindings and on exact bytes: for certificates, keys, signatures, ciphers and
+//! digests. It parses neither MIME nor CMS. All calls block.
 //!
 //! Certificates and trust (`trust`), the network, queues and tokio are out of scope.
 //!

@@ -2,7 +2,6 @@
 //!
 //! `shape` finds the fields; OpenSSL computes digests and checks signatures, and reads no CMS.
 
-use memchr::memchr_iter;
 use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::md::{Md, MdRef};
@@ -12,12 +11,10 @@ use openssl::rsa::Padding;
 use openssl::sha::{Sha1, Sha256, Sha384, Sha512};
 use openssl::sign::{RsaPssSaltlen, Verifier};
 
+use super::mime::canonical::canonical;
 use super::shape::{KeyKind, SignedMessage};
 use trust::Digest;
 use trust::asn1::SET;
-
-/// How many octets of canonical text are digested at once.
-const BLOCK: usize = 16 * 1024;
 
 /// A digest in progress. The SHA functions need no algorithm to be looked up.
 enum Hash {
@@ -71,24 +68,13 @@ pub(super) fn digest_of(digest: Digest, octets: &[u8]) -> Result<Vec<u8>, ErrorS
 /// The digest of `text` in canonical form, as `encoding::to_crlf` returns it, without a copy of the whole.
 pub(super) fn digest_of_canonical(digest: Digest, text: &[u8]) -> Result<Vec<u8>, ErrorStack> {
     let mut hash = Hash::new(digest)?;
-    let mut block = Vec::with_capacity(BLOCK + 2);
-    let mut from = 0;
-    for at in memchr_iter(b'\n', text) {
-        let line = text.get(from..at).unwrap_or_default();
-        from = at + 1;
-        if block.len() + line.len() > BLOCK {
-            hash.update(&block)?;
-            block.clear();
+    let mut updated = Ok(());
+    canonical(text, |block| {
+        if updated.is_ok() {
+            updated = hash.update(block);
         }
-        if line.len() > BLOCK {
-            hash.update(line)?;
-        } else {
-            block.extend_from_slice(line);
-        }
-        block.extend_from_slice(if line.last() == Some(&b'\r') { b"\n" } else { b"\r\n" });
-    }
-    hash.update(&block)?;
-    hash.update(text.get(from..).unwrap_or_default())?;
+    });
+    updated?;
     hash.finish()
 }
 
@@ -147,6 +133,7 @@ mod tests {
     use super::super::mime::encoding::to_crlf;
     use super::*;
 
+    const MANY: usize = 16 * 1024;
     const DIGESTS: [Digest; 5] = [Digest::Md5, Digest::Sha1, Digest::Sha256, Digest::Sha384, Digest::Sha512];
 
     #[test]
@@ -159,7 +146,7 @@ mod tests {
 
     #[test]
     fn long_lines_and_many_lines_are_digested_once() {
-        for text in [vec![b'x'; 3 * BLOCK], b"line\n".repeat(BLOCK), b"\n".repeat(BLOCK), Vec::new()] {
+        for text in [vec![b'x'; 3 * MANY], b"line\n".repeat(MANY), b"\n".repeat(MANY), Vec::new()] {
             let with_end = [text.as_slice(), b"\n", &text, b"\r\n"].concat();
             for text in [text, with_end] {
                 assert_eq!(
