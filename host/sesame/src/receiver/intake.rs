@@ -178,7 +178,7 @@ impl Receiver {
         }
     }
 
-    /// Says why a session ended that nobody here ended.
+    /// Says why a session ended that we did not end.
     async fn lost(&self, link: &Connected) -> Ended {
         let reason = link.session.closed().await;
         self.link.lost(&reason);
