@@ -1,4 +1,4 @@
-//! Whether the time of a failed decryption tells why it failed.
+//! Whether the time of a failed decryption shows why it failed.
 //!
 //! An attacker who changes an envelope and learns whether a padding was right can decrypt it. Each figure compares two kinds
 //! of changed envelopes, 10,000 tries each, in random order: the difference of the mean CPU times as multiples of its

@@ -8,7 +8,7 @@
 //! | file | part |
 //! |---|---|
 //! | `crypto` | seal and open beside the bare private-key operation |
-//! | `decryption` | whether the time of a failed decryption tells why it failed (`decryption_time`) |
+//! | `decryption` | whether the time of a failed decryption shows why it failed (`decryption_time`) |
 //! | `commits` | the commit engine on a journaled file system |
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
