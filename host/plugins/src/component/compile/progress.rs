@@ -1,5 +1,5 @@
 //! How far the compilation of a component is. The child counts the functions that the compiler is done with, and writes the
-//! share to standard error, in lines of its own; the parent logs it every few seconds and tells whoever watches.
+//! share to standard error, in lines of its own; the parent logs it every few seconds and passes it on.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::sync::OnceLock;
@@ -36,12 +36,12 @@ impl<'a> Progress<'a> {
         Self { plugin, said: Instant::now() }
     }
 
-    /// Reads what the child writes to standard error until it ends: tells its progress, and returns the rest.
+    /// Reads what the child writes to standard error until it ends: reports its progress, and returns the rest.
     pub(super) fn read(mut self, pipe: impl Read) -> io::Result<Vec<u8>> {
         let (mut pipe, mut line, mut others) = (BufReader::new(pipe), Vec::new(), Vec::new());
         while (&mut pipe).take(LINE).read_until(b'\n', &mut line)? > 0 {
             match share(&line) {
-                Some(percent) => self.tell(percent),
+                Some(percent) => self.report(percent),
                 None => others.extend(line.iter().take(KEPT.saturating_sub(others.len()))),
             }
             line.clear();
@@ -49,7 +49,7 @@ impl<'a> Progress<'a> {
         Ok(others)
     }
 
-    fn tell(&mut self, percent: u8) {
+    fn report(&mut self, percent: u8) {
         if self.said.elapsed() < SAID_EVERY {
             return;
         }
@@ -90,7 +90,7 @@ impl log::Log for Counter {
 
 /// Counts what the compiler does from now on, and writes its share of so many functions to standard error until the process
 /// ends.
-#[expect(clippy::print_stderr, reason = "the child tells the parent on standard error")]
+#[expect(clippy::print_stderr, reason = "the child reports to the parent on standard error")]
 pub(super) fn count(functions: u32) {
     if log::set_logger(&COUNTER).is_err() {
         return;
@@ -143,7 +143,7 @@ mod tests {
         );
     }
 
-    /// If the compiler no longer says what it does, there is no progress to tell.
+    /// If the compiler no longer says what it does, there is no progress to report.
     #[test]
     fn the_compiler_says_what_it_is_done_with() {
         let component = crate::component::builtin::find("passthrough").unwrap();
