@@ -103,7 +103,7 @@ pub struct Channel {
     pub out_of_service: Option<String>,
     /// Why it takes up no message; none where it does.
     pub paused: Option<String>,
-    /// What of its queue cannot be read, and how to mend it.
+    /// What of its queue cannot be read, and how to repair it.
     #[serde(default)]
     pub unreadable: Vec<String>,
     /// Messages that are sent and not confirmed, or delivered and not stored.

@@ -77,7 +77,7 @@ pub fn try_line(text: &str) -> io::Result<()> {
     written
 }
 
-/// Prints one line on standard error: a command about its own failure. Errors are ignored: there is no one left to tell.
+/// Prints one line on standard error: a command about its own failure. Errors are ignored: no one is left to read them.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Where lines of the log go out, without making a message wait for whoever reads them.
+//! Where lines of the log go out, without making a message wait for the program that reads them.
 //!
 //! A line is written at once where that does not block. Where it would, because a pipe is full or the journal hangs, it waits
 //! in memory, and a thread writes what waits, in order. What does not fit into [`MOST`] bytes is lost, and counted in a line
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_does_not_read_holds_nothing_up_and_is_told_what_is_missing() {
+    fn one_who_does_not_read_holds_nothing_up_and_sees_what_is_missing() {
         let (read, write) = io::pipe().unwrap();
         let outlet = Outlet::new(Pipe(OwnedFd::from(write).into()));
         let line = |number: u64| format!("{number:0999}\n").into_bytes();

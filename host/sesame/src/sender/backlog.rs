@@ -45,7 +45,7 @@ pub(super) struct Pass {
 pub(super) struct Unreadable {
     /// Why nothing of it can be.
     whole: Option<String>,
-    /// Directories in it, and how to mend them.
+    /// Directories in it, and how to repair them.
     directories: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ impl Backlog {
         }
     }
 
-    /// Directories of the queue that cannot be read, and how to mend them.
+    /// Directories of the queue that cannot be read, and how to repair them.
     pub(super) fn unreadable(&self) -> Vec<String> {
         locked(&self.unreadable).directories.clone()
     }

@@ -326,7 +326,7 @@ impl Sender {
         self.gate.out_of_service().or(fault)
     }
 
-    /// What of its queue cannot be read; each waits for someone to mend it.
+    /// What of its queue cannot be read; each waits for someone to repair it.
     pub(crate) fn unreadable(&self) -> Vec<String> {
         self.backlog.unreadable()
     }

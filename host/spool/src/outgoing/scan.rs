@@ -95,7 +95,7 @@ pub struct Waiting {
 }
 
 impl Foreign {
-    /// Whether it is a directory whose elements wait until someone mends it.
+    /// Whether it is a directory whose elements wait until someone repairs it.
     #[must_use]
     pub fn holds_elements(&self) -> bool {
         matches!(self.kind, ForeignKind::Unreadable(_))

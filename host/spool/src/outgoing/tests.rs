@@ -54,7 +54,7 @@ const A: &str = "6b031200/6b03120000001a";
 const B: &str = "6b031200/6b03120000002a";
 const C: &str = "6b03123c/6b03123d00001a";
 
-/// Root can read every directory: a file in the place of one stands for a directory of another user.
+/// Root can read every directory: a file in the place of one plays a directory of another user.
 #[test]
 fn a_directory_that_cannot_be_read_keeps_no_other_element_back() {
     let _turn = scenario("");

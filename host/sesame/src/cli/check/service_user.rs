@@ -48,7 +48,7 @@ struct Account {
     groups: BTreeSet<u32>,
 }
 
-/// What the user of the service cannot use, if root asks; another user is told to ask as that user.
+/// What the user of the service cannot use, if root asks; another user gets the advice to be that user.
 pub(super) fn check(config: &Config) -> Vec<Found> {
     let Some(account) = Account::of_unit(Path::new("/")) else { return Vec::new() };
     let process = rustix::process::geteuid();
