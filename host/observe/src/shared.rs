@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::pages::Last;
 use crate::token::Refusals;
-use crate::{Address, Source};
+use crate::{Address, Pages, Source};
 
 /// Streams of one listener at a time.
 pub(crate) const STREAMS: usize = 8;
@@ -15,17 +16,6 @@ pub(crate) const STREAMS: usize = 8;
 pub(crate) const READS: usize = 2;
 /// How long a page is shown again before another is made.
 const FRESH: Duration = Duration::from_millis(250);
-
-/// A page as it was written last, and when. Locked while one is made, also where no one waits for it any more.
-pub(crate) type Last = Arc<Mutex<Option<(Instant, Bytes)>>>;
-
-/// What was made last of a source. A clone is the same.
-#[derive(Clone, Debug, Default)]
-pub struct Pages {
-    /// One for each format.
-    pub(crate) metrics: [Last; 2],
-    pub(crate) overview: Last,
-}
 
 /// What the handlers share.
 pub(crate) struct Shared {

@@ -8,13 +8,10 @@
 
 use std::time::Duration;
 
-use crate::component::engine::TICK;
+use crate::component::engine::{TABLE_ENTRIES, TICK};
 
 /// Room for names, findings and headers beside the payloads a guest returns, in bytes.
 const OUTPUT_ALLOWANCE: u64 = 1 << 20;
-
-/// Entries of all tables of an instance in total: calls through function pointers need thousands, not millions.
-pub(crate) const TABLE_ENTRIES: usize = 1 << 20;
 
 /// Core instances, memories and tables inside one component; a Python component has more than twenty.
 const CORE_OBJECTS: usize = 200;

@@ -25,8 +25,6 @@ use message::locked;
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use crate::instance::limits::TABLE_ENTRIES;
-
 pub(crate) use self::ticker::Ticker;
 
 /// Time between two ticks of the epoch: the resolution of every deadline.
@@ -34,6 +32,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a guest. A thread that calls one needs at least four times as much.
 pub(crate) const GUEST_STACK: usize = 512 << 10;
+
+/// Entries of all tables of an instance in total: calls through function pointers need thousands, not millions.
+pub(crate) const TABLE_ENTRIES: usize = 1 << 20;
 
 /// Memories in the pool, and as many tables. Of each, 4 GiB of address space are reserved, and no memory.
 const PLACES: u32 = 640;
