@@ -262,7 +262,7 @@ fn a_payload_limit_beyond_the_frame_of_later_releases_of_rabbitmq_is_named() {
     let line = output.lines().find(|line| line.contains("on the wire")).unwrap();
     // Debian's 3.10.8 has neither the limit nor the key that raises it.
     assert!(
-        line.starts_with("ok       send.cpu: a message of max-payload, 5 MiB, is ") && line.contains("3.12.2"),
+        line.starts_with("ok       send.cpu: a message of max-payload, 5.0 MiB, is ") && line.contains("3.12.2"),
         "{line}"
     );
     assert!(line.contains("RabbitMQ/3.10.8 takes frames of any size") && !line.contains("max_frame_size"), "{line}");

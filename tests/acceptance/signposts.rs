@@ -231,6 +231,6 @@ fn what_root_s_commands_leave_belongs_to_the_owner_of_the_queue() {
     site.run(&["publish", "cpu", &good.display().to_string()]).expect(0);
     let rejecting = site.changed("[send.cpu]", "[send.cpu]\npipeline = [\"builtin:any-record\"]");
     rejecting.run(&["queue", "add", "cpu", &bad.display().to_string()]).expect(0);
-    rejecting.run(&["send"]).expect(1).says("message rejected").says("element=reject/00000000/");
+    rejecting.run(&["send"]).expect(1).says("message rejected").says("element=\"reject/00000000/");
     assert!(check("a rejection") > 6);
 }
