@@ -260,7 +260,7 @@ pub(crate) mod tests {
         let rates = [(0.0, "0/s"), (0.04, "0/s"), (0.3, "0.3/s"), (9.96, "10/s"), (512.4, "512/s")];
         assert!(rates.iter().all(|(value, shown)| rate(Some(*value)) == *shown));
         assert_eq!(rate(None), "-");
-        let times = [(0.0, "0.0 µs"), (0.0004, "400 µs"), (0.0123, "12 ms"), (1.26, "1.3 s"), (61.0, "61 s")];
+        let times = [(0.0, "0 s"), (0.0004, "400 µs"), (0.0123, "12 ms"), (1.26, "1.3 s"), (61.0, "61 s")];
         assert!(times.iter().all(|(value, shown)| seconds(*value) == *shown));
         let sizes = [(0, "0 B"), (999, "999 B"), (1000, "1.0 KiB"), (5 << 20, "5.0 MiB"), (u64::MAX, "16777216 TiB")];
         for (value, shown) in sizes {

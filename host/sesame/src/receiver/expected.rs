@@ -9,10 +9,10 @@ use trust::SignerLists;
 /// What the lists say of each signer that was asked about, as long as they stay. Only signers with a count of their own are
 /// asked about, so it is bounded.
 #[derive(Debug, Default)]
-pub(super) struct Expected(Mutex<Known>);
+pub(super) struct Expected(Mutex<Answers>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct Answers {
     lists: Option<Arc<SignerLists>>,
     signers: HashMap<String, bool>,
 }
@@ -22,7 +22,7 @@ impl Expected {
     pub(super) fn has(&self, signer: &str, lists: &Arc<SignerLists>) -> bool {
         let mut known = locked(&self.0);
         if !known.lists.as_ref().is_some_and(|before| Arc::ptr_eq(before, lists)) {
-            *known = Known { lists: Some(Arc::clone(lists)), signers: HashMap::new() };
+            *known = Answers { lists: Some(Arc::clone(lists)), signers: HashMap::new() };
         }
         if let Some(expected) = known.signers.get(signer) {
             return *expected;
