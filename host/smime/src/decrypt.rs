@@ -18,21 +18,20 @@
 use openssl::asn1::Asn1Object;
 use openssl::bn::BigNumContext;
 use openssl::cipher::{Cipher, CipherRef};
-use openssl::cipher_ctx::{CipherCtx, CipherCtxFlags};
+use openssl::cipher_ctx::CipherCtx;
 use openssl::derive::Deriver;
 use openssl::ec::{EcGroupRef, EcKey, EcPoint};
 use openssl::error::ErrorStack;
-use openssl::hash::{Hasher, MessageDigest};
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _, ConstantTimeGreater as _};
 use zeroize::Zeroizing;
 
+use super::agreement;
 use super::shape::{Agreement, ContentCipher, Enveloped, KeyMethod, KeyWrap, Recipient, RsaPadding};
 use super::signature;
-use trust::asn1::{self, OCTET_STRING, SEQUENCE};
-use trust::oids;
+use trust::asn1;
 
 /// Octets of a block of AES.
 const BLOCK: usize = 16;
@@ -172,20 +171,17 @@ fn agreed(
     key: &PKeyRef<Private>,
     found: &mut [u8],
 ) -> Result<usize, ErrorStack> {
-    let (Some(shared), Some((wrap, octets))) = (shared_secret(agreement, key)?, wrap_cipher(&agreement.wrap)) else {
+    let (Some(shared), Some(digest)) = (shared_secret(agreement, key)?, agreement::digest(agreement.scheme)) else {
         return Ok(0);
     };
-    let information = shared_information(&agreement.wrap, agreement.material, octets);
-    let wrapping_key = derive(derivation_digest(agreement.scheme), &shared, &information, octets)?;
-    let mut context = CipherCtx::new()?;
-    context.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
-    context.decrypt_init(Some(wrap), Some(&wrapping_key), None)?;
-    let mut unwrapped = Zeroizing::new(vec![0; wrapped.len() + BLOCK]);
-    let length = context.cipher_update(wrapped, Some(&mut unwrapped))?;
-    for (to, from) in found.iter_mut().zip(unwrapped.iter().take(length)) {
+    let KeyWrap { wrap, with_null } = agreement.wrap;
+    let algorithm = wrap.algorithm(with_null);
+    let wrapping_key = agreement::wrapping_key(digest, &shared, (wrap, &algorithm), agreement.material)?;
+    let unwrapped = wrap.unwrap(&wrapping_key, wrapped)?;
+    for (to, from) in found.iter_mut().zip(unwrapped.iter()) {
         *to = *from;
     }
-    Ok(length)
+    Ok(unwrapped.len())
 }
 
 /// The secret shared with the sender's ephemeral key; `None` if that is not a point of our curve by its form.
@@ -212,61 +208,6 @@ fn is_curve_of(agreement: &Agreement<'_>, group: &EcGroupRef) -> bool {
     let own =
         group.curve_name().and_then(|name| name.short_name().ok()).and_then(|name| Asn1Object::from_str(name).ok());
     curve.tag == asn1::OID && own.is_some_and(|own| own.as_slice() == curve.content)
-}
-
-/// The digest of the key derivation.
-fn derivation_digest(scheme: &[u8]) -> MessageDigest {
-    match scheme {
-        oids::ECDH_WITH_SHA224 => MessageDigest::sha224(),
-        oids::ECDH_WITH_SHA256 => MessageDigest::sha256(),
-        oids::ECDH_WITH_SHA384 => MessageDigest::sha384(),
-        oids::ECDH_WITH_SHA512 => MessageDigest::sha512(),
-        _ => MessageDigest::sha1(),
-    }
-}
-
-/// `ECC-CMS-SharedInfo` (RFC 5753, section 7.2).
-fn shared_information(wrap: &KeyWrap<'_>, material: Option<&[u8]>, octets: usize) -> Vec<u8> {
-    let null: &[u8] = if wrap.with_null { &[asn1::NULL, 0] } else { &[] };
-    let mut fields = asn1::encode(SEQUENCE, &[&asn1::encode(asn1::OID, wrap.oid), null].concat());
-    if let Some(material) = material {
-        fields.extend(asn1::encode(asn1::context(0), &asn1::encode(OCTET_STRING, material)));
-    }
-    let bits = u32::try_from(octets * 8).unwrap_or_default().to_be_bytes();
-    fields.extend(asn1::encode(asn1::context(2), &asn1::encode(OCTET_STRING, &bits)));
-    asn1::encode(SEQUENCE, &fields)
-}
-
-/// The key derivation function of ANSI X9.63 (SEC 1, section 3.6.1).
-pub(super) fn derive(
-    digest: MessageDigest,
-    shared: &[u8],
-    information: &[u8],
-    octets: usize,
-) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
-    let mut derived = Zeroizing::new(Vec::with_capacity(octets + 64));
-    for counter in 1_u32.. {
-        let mut hash = Hasher::new(digest)?;
-        hash.update(shared)?;
-        hash.update(&counter.to_be_bytes())?;
-        hash.update(information)?;
-        derived.extend_from_slice(&hash.finish()?);
-        if derived.len() >= octets {
-            break;
-        }
-    }
-    derived.truncate(octets);
-    Ok(derived)
-}
-
-/// The cipher of a key wrap, and the octets of its key.
-fn wrap_cipher(wrap: &KeyWrap<'_>) -> Option<(&'static CipherRef, usize)> {
-    match wrap.oid {
-        oids::AES_128_WRAP => Some((Cipher::aes_128_wrap(), 16)),
-        oids::AES_192_WRAP => Some((Cipher::aes_192_wrap(), 24)),
-        oids::AES_256_WRAP => Some((Cipher::aes_256_wrap(), 32)),
-        _ => None,
-    }
 }
 
 fn cipher(cipher: ContentCipher) -> &'static CipherRef {

@@ -9,7 +9,7 @@ use openssl::rsa::Padding;
 
 use super::forge::*;
 use super::*;
-use crate::decrypt;
+use crate::agreement::derive;
 
 const OAEP: &str = "1.2.840.113549.1.1.7";
 const MGF1: &str = "1.2.840.113549.1.1.8";
@@ -110,7 +110,7 @@ fn agreement(material: Option<&[u8]>, curve: bool, (scheme, bits): (&str, usize)
     let mut deriver = Deriver::new(&ephemeral).unwrap();
     deriver.set_peer(&public).unwrap();
     let shared = deriver.derive_to_vec().unwrap();
-    let wrapping_key = decrypt::derive(digest, &shared, &seq(&information), bits / 8).unwrap();
+    let wrapping_key = derive(digest, &shared, &seq(&information), bits / 8).unwrap();
     let mut context = CipherCtx::new().unwrap();
     context.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
     context.encrypt_init(Some(wrap), Some(&wrapping_key), None).unwrap();
