@@ -8,13 +8,16 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::X509;
 
+use crate::mime::Uncovered;
 use crate::shape::{self, Cms, Enveloped, KeyMethod, SignedMessage};
 use crate::{decrypt, open, signature};
 
 /// Parses the MIME structure of a message. Returns whether that succeeded.
 #[must_use]
 pub fn mime(message: &[u8]) -> bool {
-    open::parse_outer(message).is_ok()
+    let read = open::parse_outer(message, Uncovered::Any).is_ok();
+    assert!(read || open::parse_outer(message, Uncovered::Fixed).is_err(), "only the fixed form is accepted");
+    read
 }
 
 /// Takes a CMS message apart, and verifies or decrypts it with keys that are not trusted. Returns whether its shape is

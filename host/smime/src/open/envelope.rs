@@ -7,7 +7,8 @@ use openssl::pkey::Id;
 use super::OpenError;
 use super::verify::Verified;
 use crate::decrypt::{self, Decrypted};
-use crate::shape::{self, Enveloped, KeyKind, ShapeError, SignerId};
+use crate::mime::Uncovered;
+use crate::shape::{self, ContentCipher, Enveloped, KeyKind, ShapeError, SignerId};
 use crate::signature;
 use message::hex;
 use trust::{Credential, Digest};
@@ -56,6 +57,14 @@ fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> Open
     OpenError::NotForUs {
         recipients: envelope.recipients.iter().map(|to| recipient(&to.id)).collect::<Vec<_>>().join(", "),
         ours: credentials.iter().map(ours).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// How text that the signature does not cover may be written in an envelope with this cipher.
+pub(crate) fn uncovered(cipher: ContentCipher) -> Uncovered {
+    match cipher {
+        ContentCipher::Aes256Gcm => Uncovered::Any,
+        ContentCipher::AesCbc(_) => Uncovered::Fixed,
     }
 }
 

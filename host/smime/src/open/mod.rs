@@ -15,7 +15,8 @@
 //! AES-CBC is malleable. Every failure between the decryption of such an envelope and the verification of the signature
 //! in it results in the same error, [`OpenError::Crypto`]. A wrong padding costs what a wrong content costs: the
 //! content is read and its signature checked in either case (`decrypt` has the reasons), and what fails before a
-//! signature was checked makes up for that check. AES-GCM detects a changed ciphertext, so its errors are specific.
+//! signature was checked makes up for that check. Nor may a change of what the signature does not cover go unnoticed: it
+//! must have a fixed form (`mime::uncovered`). AES-GCM detects a changed ciphertext, so its errors are specific.
 //! [`diagnose`](super::diagnose()) shows the cause to the operator only.
 //!
 //! # Recipient
@@ -38,13 +39,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::mime::{self, Entity, MimeError, Part, SignedParts};
+use super::mime::{self, Entity, MimeError, Part, SignedParts, Uncovered};
 use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, ShapeError};
 use message::MessageId;
 use trust::{Credential, Digest, Role, TrustStore};
 
-pub(super) use envelope::decrypt;
+pub(super) use envelope::{decrypt, uncovered};
 pub use error::OpenError;
 pub use opened::Opened;
 pub(super) use verify::{Verified, certificates, check_key, verify, verify_inside};
@@ -92,14 +93,14 @@ pub fn open(
         return Err(OpenError::Empty);
     }
     let plain;
-    let (verified, encrypted) = match parse_outer(raw)? {
+    let (verified, encrypted) = match parse_outer(raw, Uncovered::Any)? {
         Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => (verify_opaque(signed, trust)?.into_owned(), false),
             Cms::Enveloped(envelope) => {
                 let (decrypted, ours) = decrypt(&envelope, credentials)?;
                 plain = decrypted;
-                let inside = verify_inside(plain.content(), trust);
+                let inside = verify_inside(plain.content(), uncovered(envelope.cipher), trust);
                 let verified = match envelope.cipher {
                     ContentCipher::Aes256Gcm => inside?,
                     ContentCipher::AesCbc(_) => unauthenticated(inside, &plain, ours)?,
@@ -123,13 +124,13 @@ pub(super) enum Outer<'a> {
     Cms(Cow<'a, [u8]>),
 }
 
-pub(super) fn parse_outer(raw: &[u8]) -> Result<Outer<'_>, MimeError> {
+pub(super) fn parse_outer(raw: &[u8], uncovered: Uncovered) -> Result<Outer<'_>, MimeError> {
     let entity = Entity::read(raw)?;
     let media = entity.media()?;
     if media.kind == "multipart/signed" {
-        mime::split_signed(&entity, &media).map(Outer::Detached)
+        mime::split_signed(&entity, &media, uncovered).map(Outer::Detached)
     } else if media.is_cms() {
-        entity.cms().map(Outer::Cms)
+        entity.cms(uncovered).map(Outer::Cms)
     } else {
         Err(media.unsigned())
     }

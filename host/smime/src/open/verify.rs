@@ -6,7 +6,7 @@ use openssl::pkey::{Id, PKeyRef, Public};
 use openssl::x509::X509;
 
 use super::{OpenError, Outer, parse_outer};
-use crate::mime::{Signed, SignedParts, encoding};
+use crate::mime::{Signed, SignedParts, Uncovered, encoding};
 use crate::shape::{self, Cms, KeyKind, ShapeError, SignedMessage, SignerId};
 use crate::signature;
 use trust::{Digest, Role, TrustStore};
@@ -29,8 +29,12 @@ impl Verified<'_> {
 }
 
 /// Verifies what was in an envelope.
-pub(crate) fn verify_inside<'a>(plain: &'a [u8], trust: &TrustStore) -> Result<Verified<'a>, OpenError> {
-    match parse_outer(plain)? {
+pub(crate) fn verify_inside<'a>(
+    plain: &'a [u8],
+    uncovered: Uncovered,
+    trust: &TrustStore,
+) -> Result<Verified<'a>, OpenError> {
+    match parse_outer(plain, uncovered)? {
         Outer::Detached(parts) => verify_detached(&parts, trust),
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => verify_opaque(signed, trust).map(Verified::into_owned),

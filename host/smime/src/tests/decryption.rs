@@ -39,7 +39,7 @@ impl KeyForm {
 /// An envelope around `plain` for Bob (RSA) or Eve (EC).
 pub(super) fn sealed_for(form: KeyForm, plain: &[u8]) -> Vec<u8> {
     let recipient = match form {
-        KeyForm::Pkcs1 => transport(Padding::PKCS1, algorithm(RSA), &KEY),
+        KeyForm::Pkcs1 => to_bob(),
         KeyForm::OaepSha1 => transport(Padding::PKCS1_OAEP, seq(&[oid(OAEP), seq(&[])]), &KEY),
         KeyForm::OaepSha256 => {
             let mask = seq(&[oid(MGF1), algorithm(SHA256)]);
@@ -54,13 +54,13 @@ pub(super) fn sealed_for(form: KeyForm, plain: &[u8]) -> Vec<u8> {
 }
 
 /// An EnvelopedData with AES-256-CBC.
-fn around(recipient: &[u8], content: &[u8]) -> Vec<u8> {
+pub(super) fn around(recipient: &[u8], content: &[u8]) -> Vec<u8> {
     let content = seq(&[oid(ID_DATA), seq(&[oid(AES_256_CBC), tlv(4, &[9; 16])]), tlv(0x80, content)]);
     content_info(ID_ENVELOPED, &seq(&[int(2), set(&[recipient.to_vec()]), content]))
 }
 
 /// AES-256-CBC with [`KEY`].
-fn encrypted(plain: &[u8], pad: bool) -> Vec<u8> {
+pub(super) fn encrypted(plain: &[u8], pad: bool) -> Vec<u8> {
     let mut context = CipherCtx::new().unwrap();
     context.encrypt_init(Some(openssl::cipher::Cipher::aes_256_cbc()), Some(&KEY), Some(&[9; 16])).unwrap();
     context.set_padding(pad);
@@ -68,6 +68,11 @@ fn encrypted(plain: &[u8], pad: bool) -> Vec<u8> {
     context.cipher_update_vec(plain, &mut out).unwrap();
     context.cipher_final_vec(&mut out).unwrap();
     out
+}
+
+/// The key, encrypted for Bob as OpenSSL does.
+pub(super) fn to_bob() -> Vec<u8> {
+    transport(Padding::PKCS1, algorithm(RSA), &KEY)
 }
 
 fn transport(padding: Padding, scheme: Vec<u8>, key: &[u8]) -> Vec<u8> {
@@ -168,7 +173,7 @@ fn every_wrong_key_is_the_one_error() {
 
 #[test]
 fn every_wrong_padding_is_the_one_error() {
-    let recipient = transport(Padding::PKCS1, algorithm(RSA), &KEY);
+    let recipient = to_bob();
     let whole = |plain: &[u8], tail: &[u8]| {
         let mut plain = plain.to_vec();
         plain.resize(plain.len().next_multiple_of(16) + 16 - tail.len(), b'\n');
