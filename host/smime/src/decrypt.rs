@@ -15,6 +15,8 @@
 //!
 //! AES-GCM shows by its tag whether the content was changed; then there is no content.
 
+use std::sync::{Arc, Mutex, Weak};
+
 use openssl::asn1::Asn1Object;
 use openssl::bn::BigNumContext;
 use openssl::cipher::{Cipher, CipherRef};
@@ -29,8 +31,11 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _, Constant
 use zeroize::Zeroizing;
 
 use super::agreement;
+use super::ready::Ready;
 use super::shape::{Agreement, ContentCipher, Enveloped, KeyMethod, KeyWrap, Recipient, RsaPadding};
 use super::signature;
+use message::locked;
+use trust::Credential;
 use trust::asn1;
 
 /// Octets of a block of AES.
@@ -57,14 +62,32 @@ impl Decrypted {
     }
 }
 
+/// Contexts for the keys of credentials in use, for RSA with PKCS#1 v1.5. See `ready` for the reason.
+static CREDENTIALS: Mutex<Vec<(Weak<Credential>, Arc<Transports>)>> = Mutex::new(Vec::new());
+
+/// Contexts for one key.
+pub(super) type Transports = Ready<PkeyCtx<Private>>;
+
+/// Those for this credential. None is kept for a credential that is no longer there: it has the private key.
+pub(super) fn transports(credential: &Arc<Credential>) -> Arc<Transports> {
+    let mut kept = locked(&CREDENTIALS);
+    kept.retain(|(of, _)| of.strong_count() > 0);
+    if let Some((_, transports)) = kept.iter().find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(credential))) {
+        return Arc::clone(transports);
+    }
+    let transports = Arc::default();
+    kept.push((Arc::downgrade(credential), Arc::clone(&transports)));
+    transports
+}
+
 /// Decrypts the content with the private key of `recipient`. `None` if it cannot be decrypted: with AES-CBC only if
 /// anyone can see that, from its length; with AES-GCM also if it was changed.
 pub(super) fn content(
     envelope: &Enveloped<'_>,
     recipient: &Recipient<'_>,
-    key: &PKeyRef<Private>,
+    (key, transports): (&PKeyRef<Private>, &Transports),
 ) -> Option<Decrypted> {
-    let secret = content_key(recipient, key, envelope.cipher).ok()?;
+    let secret = content_key(recipient, (key, transports), envelope.cipher).ok()?;
     match envelope.cipher {
         ContentCipher::AesCbc(_) => by_cbc(envelope, &secret),
         ContentCipher::Aes256Gcm => by_gcm(envelope, &secret).ok(),
@@ -122,7 +145,7 @@ fn padding(block: &[u8; BLOCK]) -> (usize, Choice) {
 /// The key of the content: what the recipient's encrypted key yields if that has the right length, else a random one.
 fn content_key(
     recipient: &Recipient<'_>,
-    key: &PKeyRef<Private>,
+    (key, transports): (&PKeyRef<Private>, &Transports),
     cipher: ContentCipher,
 ) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
     let octets = match cipher {
@@ -133,7 +156,9 @@ fn content_key(
     openssl::rand::rand_bytes(&mut chosen)?;
     let mut found = Zeroizing::new(vec![0; key.size().max(2 * LONGEST_KEY)]);
     let length = match recipient.method {
-        KeyMethod::Transport(padding) => transported(recipient.key, padding, key, &mut found),
+        KeyMethod::Transport(RsaPadding::Pkcs1) => transported(recipient.key, (key, transports), &mut found),
+        KeyMethod::Transport(RsaPadding::Oaep(digest)) => transport(key, RsaPadding::Oaep(digest))
+            .and_then(|mut context| context.decrypt(recipient.key, Some(&mut found))),
         KeyMethod::Agreement(agreement) => agreed(recipient.key, &agreement, key, &mut found),
     };
     // Which error it was must not be seen; a length of 0 is never right.
@@ -144,13 +169,20 @@ fn content_key(
     Ok(chosen)
 }
 
-/// Decrypts a key by RSA and returns its length.
+/// Decrypts a key by RSA with PKCS#1 v1.5 and returns its length.
 fn transported(
     encrypted: &[u8],
-    padding: RsaPadding,
-    key: &PKeyRef<Private>,
+    (key, transports): (&PKeyRef<Private>, &Transports),
     found: &mut [u8],
 ) -> Result<usize, ErrorStack> {
+    // A context is kept whether or not decryption failed, so that the next message does not take longer if it did.
+    transports
+        .with(|| transport(key, RsaPadding::Pkcs1), |context| Ok(context.decrypt(encrypted, Some(found))))
+        .flatten()
+}
+
+/// A context that decrypts keys by RSA.
+fn transport(key: &PKeyRef<Private>, padding: RsaPadding) -> Result<PkeyCtx<Private>, ErrorStack> {
     let mut context = PkeyCtx::new(key)?;
     context.decrypt_init()?;
     match padding {
@@ -161,7 +193,7 @@ fn transported(
             context.set_rsa_mgf1_md(signature::algorithm(digest))?;
         }
     }
-    context.decrypt(encrypted, Some(found))
+    Ok(context)
 }
 
 /// Derives the key of the key wrap (RFC 5753, section 7.2), unwraps the key and returns its length.

@@ -9,6 +9,7 @@ use openssl::rsa::Rsa;
 use openssl::x509::X509;
 
 use crate::mime::Uncovered;
+use crate::ready::Ready;
 use crate::shape::{self, Cms, Enveloped, KeyMethod, SignedMessage};
 use crate::{decrypt, open, signature};
 
@@ -52,7 +53,7 @@ fn decrypt(envelope: &Enveloped<'_>) {
     });
     let (Some([rsa, ec]), Some(recipient)) = (keys, envelope.recipients.first()) else { return };
     let key = if matches!(recipient.method, KeyMethod::Transport(_)) { rsa } else { ec };
-    if let Some(decrypted) = decrypt::content(envelope, recipient, key) {
+    if let Some(decrypted) = decrypt::content(envelope, recipient, (key, &Ready::default())) {
         let (length, of_cipher) = (decrypted.content().len(), envelope.content.len());
         assert!(length <= of_cipher && of_cipher <= length + 16, "{length} octets from {of_cipher}");
     }

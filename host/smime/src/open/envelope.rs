@@ -30,7 +30,7 @@ pub(crate) fn decrypt<'a>(
             // By serial number and by key identifier: the same as twice by one of them.
             return Err(ShapeError::Recipients { count: others + 1 }.into());
         }
-        let decrypted = decrypt::content(envelope, recipient, credential.key());
+        let decrypted = decrypt::content(envelope, recipient, (credential.key(), &decrypt::transports(credential)));
         return Ok((decrypted.ok_or(OpenError::Crypto)?, credential));
     }
     Err(not_for_us(envelope, credentials))

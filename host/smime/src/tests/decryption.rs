@@ -10,6 +10,7 @@ use openssl::rsa::Padding;
 use super::forge::*;
 use super::*;
 use crate::agreement::derive;
+use crate::decrypt;
 
 const OAEP: &str = "1.2.840.113549.1.1.7";
 const MGF1: &str = "1.2.840.113549.1.1.8";
@@ -195,6 +196,24 @@ fn every_wrong_padding_is_the_one_error() {
         let cut = around(&recipient, &vec![7; octets]);
         assert!(matches!(receive(&pkcs7_mime(&cut)), Err(OpenError::Crypto)), "{octets} octets");
     }
+}
+
+#[test]
+fn contexts_are_kept_for_as_long_as_their_credential_and_whatever_failed() {
+    let pki = pki();
+    let mine = credential(&pki.bob.certificate().to_owned(), pki.bob.key());
+    let transports = Arc::downgrade(&decrypt::transports(&mine));
+    let opens = |recipient: &[u8]| {
+        let raw = pkcs7_mime(&around(recipient, &encrypted(&signed(), true)));
+        open(&raw, std::slice::from_ref(&mine), &pki.trust.snapshot(), &policy(), SystemTime::now()).is_ok()
+    };
+    let too_long = seq(&[int(0), issuer_serial(pki.bob.certificate()), algorithm(RSA), tlv(4, &[1; 300])]);
+    assert_eq!([opens(&to_bob()), opens(&too_long), opens(&to_bob())], [true, false, true]);
+    assert!(transports.upgrade().is_some_and(|kept| Arc::ptr_eq(&kept, &decrypt::transports(&mine))));
+    assert!(!Arc::ptr_eq(&decrypt::transports(&mine), &decrypt::transports(&pki.bob)));
+    drop(mine);
+    drop(decrypt::transports(&pki.bob));
+    assert!(transports.upgrade().is_none(), "the private key is still there");
 }
 
 /// OpenSSL 3.2 and later: a wrong padding yields a text that depends on key and ciphertext only.
