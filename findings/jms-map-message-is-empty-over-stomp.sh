@@ -5,7 +5,7 @@
 # Seen: ActiveMQ 5.17.2 delivers a MESSAGE with no body and no content-length unless the subscriber asks for a
 #   `transformation`; it looks like an empty TextMessage, and after the ACK the content is gone. TextMessage and
 #   BytesMessage arrive with their content.
-# Sesame: an empty body is rejected as `empty`, with a text that names the JMS types (host/smime/src/open.rs), and kept.
+# Sesame: an empty body is rejected as `empty`, with a text that names the JMS types (host/smime/src/open/error.rs), and kept.
 #
 # Output on 2026-11-28:
 #   ActiveMQ 5.17.2+dfsg-2+deb12u1

@@ -5,7 +5,7 @@
 #   that verifies, as every other combination of its options does; `Binary` is said to leave the line ends as they are.
 # Seen: cryptography 50.0.2 digests the content with LF, and then writes the whole message, the content too, with CRLF.
 #   OpenSSL 3.0.22 answers "digest failure", with -binary and without; with the CRs taken out again it verifies with -binary.
-# Sesame: tries the content with LF last and hands on what was signed (host/smime/src/open.rs, docs/src/smime.md).
+# Sesame: tries the content with LF last and hands on what was signed (host/smime/src/open/verify.rs, docs/src/smime.md).
 #
 # Output on 2026-11-28:
 #   cryptography 50.0.2

@@ -6,7 +6,7 @@
 # Seen: OpenSSL 3.0.22's `smime` puts the additional certificates before the signer's, its `cms` behind it. A receiver that
 #   takes the first certificate for the signer's reads the name of the CA for messages signed with their chain.
 # Sesame: takes the one certificate that the SignerInfo names, wherever it stands, and sends the signer's alone
-#   (host/smime/src/open.rs, seal.rs).
+#   (host/smime/src/open/verify.rs, seal.rs).
 #
 # Output on 2026-11-28:
 #   openssl 3.0.22-1~deb12u2 smime -sign: CA, signer

@@ -15,24 +15,28 @@
 //!
 //! AES-GCM shows by its tag whether the content was changed; then there is no content.
 
+use std::sync::{Arc, Mutex, Weak};
+
 use openssl::asn1::Asn1Object;
 use openssl::bn::BigNumContext;
 use openssl::cipher::{Cipher, CipherRef};
-use openssl::cipher_ctx::{CipherCtx, CipherCtxFlags};
+use openssl::cipher_ctx::CipherCtx;
 use openssl::derive::Deriver;
 use openssl::ec::{EcGroupRef, EcKey, EcPoint};
 use openssl::error::ErrorStack;
-use openssl::hash::{Hasher, MessageDigest};
 use openssl::pkey::{PKey, PKeyRef, Private};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _, ConstantTimeGreater as _};
 use zeroize::Zeroizing;
 
+use super::agreement;
+use super::ready::Ready;
 use super::shape::{Agreement, ContentCipher, Enveloped, KeyMethod, KeyWrap, Recipient, RsaPadding};
 use super::signature;
-use trust::asn1::{self, OCTET_STRING, SEQUENCE};
-use trust::oids;
+use message::locked;
+use trust::Credential;
+use trust::asn1;
 
 /// Octets of a block of AES.
 const BLOCK: usize = 16;
@@ -58,14 +62,32 @@ impl Decrypted {
     }
 }
 
+/// Contexts for the keys of credentials in use, for RSA with PKCS#1 v1.5. See `ready` for the reason.
+static CREDENTIALS: Mutex<Vec<(Weak<Credential>, Arc<Transports>)>> = Mutex::new(Vec::new());
+
+/// Contexts for one key.
+pub(super) type Transports = Ready<PkeyCtx<Private>>;
+
+/// Those for this credential. None is kept for a credential that is no longer there: it has the private key.
+pub(super) fn transports(credential: &Arc<Credential>) -> Arc<Transports> {
+    let mut kept = locked(&CREDENTIALS);
+    kept.retain(|(of, _)| of.strong_count() > 0);
+    if let Some((_, transports)) = kept.iter().find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(credential))) {
+        return Arc::clone(transports);
+    }
+    let transports = Arc::default();
+    kept.push((Arc::downgrade(credential), Arc::clone(&transports)));
+    transports
+}
+
 /// Decrypts the content with the private key of `recipient`. `None` if it cannot be decrypted: with AES-CBC only if
 /// anyone can see that, from its length; with AES-GCM also if it was changed.
 pub(super) fn content(
     envelope: &Enveloped<'_>,
     recipient: &Recipient<'_>,
-    key: &PKeyRef<Private>,
+    (key, transports): (&PKeyRef<Private>, &Transports),
 ) -> Option<Decrypted> {
-    let secret = content_key(recipient, key, envelope.cipher).ok()?;
+    let secret = content_key(recipient, (key, transports), envelope.cipher).ok()?;
     match envelope.cipher {
         ContentCipher::AesCbc(_) => by_cbc(envelope, &secret),
         ContentCipher::Aes256Gcm => by_gcm(envelope, &secret).ok(),
@@ -123,7 +145,7 @@ fn padding(block: &[u8; BLOCK]) -> (usize, Choice) {
 /// The key of the content: what the recipient's encrypted key yields if that has the right length, else a random one.
 fn content_key(
     recipient: &Recipient<'_>,
-    key: &PKeyRef<Private>,
+    (key, transports): (&PKeyRef<Private>, &Transports),
     cipher: ContentCipher,
 ) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
     let octets = match cipher {
@@ -134,7 +156,9 @@ fn content_key(
     openssl::rand::rand_bytes(&mut chosen)?;
     let mut found = Zeroizing::new(vec![0; key.size().max(2 * LONGEST_KEY)]);
     let length = match recipient.method {
-        KeyMethod::Transport(padding) => transported(recipient.key, padding, key, &mut found),
+        KeyMethod::Transport(RsaPadding::Pkcs1) => transported(recipient.key, (key, transports), &mut found),
+        KeyMethod::Transport(RsaPadding::Oaep(digest)) => transport(key, RsaPadding::Oaep(digest))
+            .and_then(|mut context| context.decrypt(recipient.key, Some(&mut found))),
         KeyMethod::Agreement(agreement) => agreed(recipient.key, &agreement, key, &mut found),
     };
     // Which error it was must not be seen; a length of 0 is never right.
@@ -145,13 +169,20 @@ fn content_key(
     Ok(chosen)
 }
 
-/// Decrypts a key by RSA and returns its length.
+/// Decrypts a key by RSA with PKCS#1 v1.5 and returns its length.
 fn transported(
     encrypted: &[u8],
-    padding: RsaPadding,
-    key: &PKeyRef<Private>,
+    (key, transports): (&PKeyRef<Private>, &Transports),
     found: &mut [u8],
 ) -> Result<usize, ErrorStack> {
+    // A context is kept whether or not decryption failed, so that the next message does not take longer if it did.
+    transports
+        .with(|| transport(key, RsaPadding::Pkcs1), |context| Ok(context.decrypt(encrypted, Some(found))))
+        .flatten()
+}
+
+/// A context that decrypts keys by RSA.
+fn transport(key: &PKeyRef<Private>, padding: RsaPadding) -> Result<PkeyCtx<Private>, ErrorStack> {
     let mut context = PkeyCtx::new(key)?;
     context.decrypt_init()?;
     match padding {
@@ -162,7 +193,7 @@ fn transported(
             context.set_rsa_mgf1_md(signature::algorithm(digest))?;
         }
     }
-    context.decrypt(encrypted, Some(found))
+    Ok(context)
 }
 
 /// Derives the key of the key wrap (RFC 5753, section 7.2), unwraps the key and returns its length.
@@ -172,20 +203,17 @@ fn agreed(
     key: &PKeyRef<Private>,
     found: &mut [u8],
 ) -> Result<usize, ErrorStack> {
-    let (Some(shared), Some((wrap, octets))) = (shared_secret(agreement, key)?, wrap_cipher(&agreement.wrap)) else {
+    let (Some(shared), Some(digest)) = (shared_secret(agreement, key)?, agreement::digest(agreement.scheme)) else {
         return Ok(0);
     };
-    let information = shared_information(&agreement.wrap, agreement.material, octets);
-    let wrapping_key = derive(derivation_digest(agreement.scheme), &shared, &information, octets)?;
-    let mut context = CipherCtx::new()?;
-    context.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
-    context.decrypt_init(Some(wrap), Some(&wrapping_key), None)?;
-    let mut unwrapped = Zeroizing::new(vec![0; wrapped.len() + BLOCK]);
-    let length = context.cipher_update(wrapped, Some(&mut unwrapped))?;
-    for (to, from) in found.iter_mut().zip(unwrapped.iter().take(length)) {
+    let KeyWrap { wrap, with_null } = agreement.wrap;
+    let algorithm = wrap.algorithm(with_null);
+    let wrapping_key = agreement::wrapping_key(digest, &shared, (wrap, &algorithm), agreement.material)?;
+    let unwrapped = wrap.unwrap(&wrapping_key, wrapped)?;
+    for (to, from) in found.iter_mut().zip(unwrapped.iter()) {
         *to = *from;
     }
-    Ok(length)
+    Ok(unwrapped.len())
 }
 
 /// The secret shared with the sender's ephemeral key; `None` if that is not a point of our curve by its form.
@@ -212,61 +240,6 @@ fn is_curve_of(agreement: &Agreement<'_>, group: &EcGroupRef) -> bool {
     let own =
         group.curve_name().and_then(|name| name.short_name().ok()).and_then(|name| Asn1Object::from_str(name).ok());
     curve.tag == asn1::OID && own.is_some_and(|own| own.as_slice() == curve.content)
-}
-
-/// The digest of the key derivation.
-fn derivation_digest(scheme: &[u8]) -> MessageDigest {
-    match scheme {
-        oids::ECDH_WITH_SHA224 => MessageDigest::sha224(),
-        oids::ECDH_WITH_SHA256 => MessageDigest::sha256(),
-        oids::ECDH_WITH_SHA384 => MessageDigest::sha384(),
-        oids::ECDH_WITH_SHA512 => MessageDigest::sha512(),
-        _ => MessageDigest::sha1(),
-    }
-}
-
-/// `ECC-CMS-SharedInfo` (RFC 5753, section 7.2).
-fn shared_information(wrap: &KeyWrap<'_>, material: Option<&[u8]>, octets: usize) -> Vec<u8> {
-    let null: &[u8] = if wrap.with_null { &[asn1::NULL, 0] } else { &[] };
-    let mut fields = asn1::encode(SEQUENCE, &[&asn1::encode(asn1::OID, wrap.oid), null].concat());
-    if let Some(material) = material {
-        fields.extend(asn1::encode(asn1::context(0), &asn1::encode(OCTET_STRING, material)));
-    }
-    let bits = u32::try_from(octets * 8).unwrap_or_default().to_be_bytes();
-    fields.extend(asn1::encode(asn1::context(2), &asn1::encode(OCTET_STRING, &bits)));
-    asn1::encode(SEQUENCE, &fields)
-}
-
-/// The key derivation function of ANSI X9.63 (SEC 1, section 3.6.1).
-pub(super) fn derive(
-    digest: MessageDigest,
-    shared: &[u8],
-    information: &[u8],
-    octets: usize,
-) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
-    let mut derived = Zeroizing::new(Vec::with_capacity(octets + 64));
-    for counter in 1_u32.. {
-        let mut hash = Hasher::new(digest)?;
-        hash.update(shared)?;
-        hash.update(&counter.to_be_bytes())?;
-        hash.update(information)?;
-        derived.extend_from_slice(&hash.finish()?);
-        if derived.len() >= octets {
-            break;
-        }
-    }
-    derived.truncate(octets);
-    Ok(derived)
-}
-
-/// The cipher of a key wrap, and the octets of its key.
-fn wrap_cipher(wrap: &KeyWrap<'_>) -> Option<(&'static CipherRef, usize)> {
-    match wrap.oid {
-        oids::AES_128_WRAP => Some((Cipher::aes_128_wrap(), 16)),
-        oids::AES_192_WRAP => Some((Cipher::aes_192_wrap(), 24)),
-        oids::AES_256_WRAP => Some((Cipher::aes_256_wrap(), 32)),
-        _ => None,
-    }
 }
 
 fn cipher(cipher: ContentCipher) -> &'static CipherRef {

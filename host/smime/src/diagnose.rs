@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::mime::Uncovered;
 use super::open::{self, OpenError, Outer};
 use super::shape::{self, Cms};
 use message::cause::chain;
@@ -19,7 +20,7 @@ use trust::{Credential, TrustStore};
 /// envelope, we do not have its key, or its content verifies.
 #[must_use]
 pub fn diagnose(raw: &[u8], credentials: &[Arc<Credential>], trust: &TrustStore) -> Option<String> {
-    let Ok(Outer::Cms(message)) = open::parse_outer(raw) else { return None };
+    let Ok(Outer::Cms(message)) = open::parse_outer(raw, Uncovered::Any) else { return None };
     let Ok(Cms::Enveloped(envelope)) = shape::inspect(&message) else { return None };
     let plain = match open::decrypt(&envelope, credentials) {
         Ok((plain, _)) if plain.is_intact() => plain,
@@ -32,7 +33,7 @@ pub fn diagnose(raw: &[u8], credentials: &[Arc<Credential>], trust: &TrustStore)
         }
         Err(_) => return None,
     };
-    let error = open::verify_inside(plain.content(), trust).err()?;
+    let error = open::verify_inside(plain.content(), open::uncovered(envelope.cipher), trust).err()?;
     Some(if begins_as_text(plain.content()) {
         format!("the envelope decrypts, but its content is refused: {}", chain(&error))
     } else {

@@ -8,13 +8,17 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::x509::X509;
 
+use crate::mime::Uncovered;
+use crate::ready::Ready;
 use crate::shape::{self, Cms, Enveloped, KeyMethod, SignedMessage};
 use crate::{decrypt, open, signature};
 
 /// Parses the MIME structure of a message. Returns whether that succeeded.
 #[must_use]
 pub fn mime(message: &[u8]) -> bool {
-    open::parse_outer(message).is_ok()
+    let read = open::parse_outer(message, Uncovered::Any).is_ok();
+    assert!(read || open::parse_outer(message, Uncovered::Fixed).is_err(), "only the fixed form is accepted");
+    read
 }
 
 /// Takes a CMS message apart, and verifies or decrypts it with keys that are not trusted. Returns whether its shape is
@@ -49,7 +53,7 @@ fn decrypt(envelope: &Enveloped<'_>) {
     });
     let (Some([rsa, ec]), Some(recipient)) = (keys, envelope.recipients.first()) else { return };
     let key = if matches!(recipient.method, KeyMethod::Transport(_)) { rsa } else { ec };
-    if let Some(decrypted) = decrypt::content(envelope, recipient, key) {
+    if let Some(decrypted) = decrypt::content(envelope, recipient, (key, &Ready::default())) {
         let (length, of_cipher) = (decrypted.content().len(), envelope.content.len());
         assert!(length <= of_cipher && of_cipher <= length + 16, "{length} octets from {of_cipher}");
     }

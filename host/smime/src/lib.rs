@@ -7,6 +7,7 @@
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | takes CMS apart, strictly; nothing else reads it |
 //! | `signature`, `decrypt` | the check of a signature and the decryption of an envelope, from what `shape` found |
+//! | `agreement` | key agreement: derived keys and key wraps, for both directions |
 //! | `der` | the DER of what is sealed |
 //! | `seal`, `open` | the two directions |
 //! | `ready` | contexts of OpenSSL that are used again |
@@ -30,6 +31,7 @@
 //! One signature, at most [`MAX_CERTIFICATES`] certificates and [`MAX_RECIPIENTS`] recipients. `shape` bounds the depth
 //! and the number of elements, [`OpenPolicy`] the size of a message.
 
+mod agreement;
 mod authorise;
 mod decrypt;
 mod der;

@@ -2,10 +2,13 @@
 //!
 //! `shape` finds the fields; OpenSSL computes digests and checks signatures, and reads no CMS.
 
+use std::sync::Mutex;
+
+use message::locked;
 use openssl::error::ErrorStack;
 use openssl::hash::{Hasher, MessageDigest};
 use openssl::md::{Md, MdRef};
-use openssl::pkey::{PKeyRef, Public};
+use openssl::pkey::{PKey, PKeyRef, Public};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
 use openssl::sha::{Sha1, Sha256, Sha384, Sha512};
@@ -101,20 +104,61 @@ pub(super) fn check(
     digested: &[u8],
     signature: &[u8],
 ) -> Result<bool, ErrorStack> {
-    let mut context = PkeyCtx::new(key)?;
-    context.verify_init()?;
-    match kind {
-        KeyKind::Rsa => context.set_rsa_padding(Padding::PKCS1)?,
-        KeyKind::RsaPss(_) => context.set_rsa_padding(Padding::PKCS1_PSS)?,
-        KeyKind::Ec | KeyKind::Ed25519 => {}
+    // The lock is not held while the signature is checked.
+    let kept = {
+        let mut checks = locked(&CHECKS);
+        let place = checks.iter().rposition(|check| check.is_for(key, kind, digest));
+        place.map(|at| checks.remove(at))
+    };
+    let mut check = match kept {
+        Some(check) => check,
+        None => Check::new(key, kind, digest)?,
+    };
+    let verified = check.context.verify(digested, signature)?;
+    let mut checks = locked(&CHECKS);
+    if checks.len() == MAX_CHECKS {
+        checks.remove(0);
     }
-    context.set_signature_md(algorithm(digest))?;
-    if let KeyKind::RsaPss(octets) = kind {
-        let salt = octets.saturating_sub(digest.octets() + 2);
-        context.set_rsa_mgf1_md(algorithm(digest))?;
-        context.set_rsa_pss_saltlen(RsaPssSaltlen::custom(i32::try_from(salt).unwrap_or(i32::MAX)))?;
+    checks.push(check);
+    Ok(verified)
+}
+
+/// How many contexts are kept.
+const MAX_CHECKS: usize = 64;
+/// Contexts for the signers of the last messages, that of the last one at the end. See `ready` for the reason. The
+/// trust store has one object for each key of a trusted signer.
+static CHECKS: Mutex<Vec<Check>> = Mutex::new(Vec::new());
+
+/// A context that checks signatures by one key.
+struct Check {
+    key: PKey<Public>,
+    kind: KeyKind,
+    digest: Digest,
+    context: PkeyCtx<Public>,
+}
+
+impl Check {
+    fn new(key: &PKeyRef<Public>, kind: KeyKind, digest: Digest) -> Result<Self, ErrorStack> {
+        let mut context = PkeyCtx::new(key)?;
+        context.verify_init()?;
+        match kind {
+            KeyKind::Rsa => context.set_rsa_padding(Padding::PKCS1)?,
+            KeyKind::RsaPss(_) => context.set_rsa_padding(Padding::PKCS1_PSS)?,
+            KeyKind::Ec | KeyKind::Ed25519 => {}
+        }
+        context.set_signature_md(algorithm(digest))?;
+        if let KeyKind::RsaPss(octets) = kind {
+            let salt = octets.saturating_sub(digest.octets() + 2);
+            context.set_rsa_mgf1_md(algorithm(digest))?;
+            context.set_rsa_pss_saltlen(RsaPssSaltlen::custom(i32::try_from(salt).unwrap_or(i32::MAX)))?;
+        }
+        Ok(Self { key: key.to_owned(), kind, digest, context })
     }
-    context.verify(digested, signature)
+
+    /// Whether it is for this very object, which lives for as long as this does.
+    fn is_for(&self, key: &PKeyRef<Public>, kind: KeyKind, digest: Digest) -> bool {
+        std::ptr::eq(&*self.key, key) && self.kind == kind && self.digest == digest
+    }
 }
 
 /// OpenSSL's object for a digest.
@@ -142,6 +186,32 @@ mod tests {
             let expected = openssl::hash::hash(MessageDigest::from_nid(algorithm(digest).type_()).unwrap(), b"abc");
             assert_eq!(digest_of(digest, b"abc").unwrap(), expected.unwrap().to_vec(), "{digest:?}");
         }
+    }
+
+    #[test]
+    fn a_kept_context_checks_only_for_its_own_key_and_only_so_many_are_kept() {
+        let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1).unwrap();
+        let digest = [7; 32];
+        let made: Vec<_> = (0..MAX_CHECKS + 3)
+            .map(|_| {
+                let key = PKey::from_ec_key(openssl::ec::EcKey::generate(&group).unwrap()).unwrap();
+                let mut context = PkeyCtx::new(&key).unwrap();
+                context.sign_init().unwrap();
+                let mut signature = Vec::new();
+                context.sign_to_vec(&digest, &mut signature).unwrap();
+                let public = PKey::public_key_from_der(&key.public_key_to_der().unwrap()).unwrap();
+                (public, signature)
+            })
+            .collect();
+        let check = |key: &PKey<Public>, signature: &[u8]| {
+            check(key, KeyKind::Ec, Digest::Sha256, &digest, signature).unwrap_or(false)
+        };
+        for _ in 0..2 {
+            for ((key, own), (_, other)) in made.iter().zip(made.iter().skip(1)) {
+                assert_eq!([check(key, own), check(key, other), check(key, own)], [true, false, true]);
+            }
+        }
+        assert!(locked(&CHECKS).len() <= MAX_CHECKS);
     }
 
     #[test]

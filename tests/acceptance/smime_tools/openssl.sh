@@ -48,7 +48,12 @@ enveloped openssl-for-others -aes256 "$stranger"
 enveloped openssl-for-others-keyid -keyid -aes256 "$stranger"
 enveloped openssl-3des -des3 "$recipient"
 enveloped openssl-aes128-gcm -aes-128-gcm "$recipient"
+{ cat openssl-smime; echo 'text after the message'; } >after
+openssl cms -encrypt -aes256 -in after -out openssl-text-after "$recipient"
+openssl cms -encrypt -aes-256-gcm -in after -out openssl-text-after-gcm "$recipient"
+openssl smime -sign -text -subject records -in text -signer "$signer" -inkey "$key" -out after
+openssl cms -encrypt -aes256 -in after -out openssl-other-header "$recipient"
 openssl cms -compress -in text -out openssl-compressed 2>/dev/null ||
     openssl cms -data_create -in text -out openssl-compressed
 openssl cms -encrypt -aes256 -in text -out openssl-envelope-unsigned "$recipient"
-rm text
+rm text after

@@ -80,9 +80,19 @@ impl Media {
         matches!(self.kind.as_str(), "application/pkcs7-mime" | "application/x-pkcs7-mime")
     }
 
-    pub(super) fn is_signature(&self) -> bool {
-        matches!(self.kind.as_str(), "application/pkcs7-signature" | "application/x-pkcs7-signature")
+    /// The parameters as they stand there: sections are not joined.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+
+    pub(super) fn is_signature(&self) -> bool {
+        is_signature(&self.kind)
+    }
+}
+
+/// Whether a media type in lower case is `application/pkcs7-signature` or its older name.
+pub(super) fn is_signature(kind: &str) -> bool {
+    matches!(kind, "application/pkcs7-signature" | "application/x-pkcs7-signature")
 }
 
 /// A token or quoted string, and the rest of the text.

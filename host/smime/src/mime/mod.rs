@@ -6,8 +6,8 @@
 //!   822) are white space, and parameters in sections (RFC 2231) are joined; see `media`.
 //! - `multipart/signed` with exactly two parts. A delimiter is a line of its own: `--`, the boundary, optionally `--`
 //!   and blanks. A line that only begins like a delimiter is refused, since other software would split there. Text
-//!   before the first and after the last delimiter is ignored; a second message after the last one is refused, since it
-//!   would be lost.
+//!   before the first and after the last delimiter is ignored, save for what comes from an envelope with AES-CBC
+//!   (`uncovered`); a second message after the last one is refused, since it would be lost.
 //! - `application/pkcs7-mime` and `application/x-pkcs7-mime`, base64 or binary.
 //!
 //! # The signed part
@@ -20,12 +20,14 @@ pub(crate) mod base64_lines;
 pub(crate) mod canonical;
 pub(crate) mod encoding;
 mod media;
+pub(crate) mod uncovered;
 
 use std::borrow::Cow;
 
 use memchr::memmem;
 
 pub(super) use media::Media;
+pub(super) use uncovered::Uncovered;
 
 use message::Code;
 
@@ -78,6 +80,15 @@ pub enum MimeError {
     /// Another message, which would be lost, follows the message.
     #[error("another message follows the message")]
     Trailing,
+    /// Text that the signature does not cover is not in its fixed form.
+    #[error(
+        "{what} is not covered by the signature and is not accepted in an envelope with AES-CBC, which does not show \
+         changes; leave it out, or encrypt with AES-256-GCM"
+    )]
+    Uncovered {
+        /// The text.
+        what: String,
+    },
     /// The transfer encoding is unknown, or not accepted for CMS.
     #[error(
         "the transfer encoding {name:?} is not accepted here; accepted are base64 and binary, for content also 7bit, 8bit \
@@ -168,13 +179,17 @@ impl<'a> Entity<'a> {
     }
 
     /// The decoded body, for CMS: from base64, or unchanged.
-    pub(super) fn cms(&self) -> Result<Cow<'a, [u8]>, MimeError> {
+    pub(super) fn cms(&self, uncovered: Uncovered) -> Result<Cow<'a, [u8]>, MimeError> {
+        uncovered.check_headers(self)?;
         match self.transfer_encoding()? {
-            TransferEncoding::Base64 => Ok(encoding::from_base64(self.body, encoding::STRAYS_IN_CMS)?.into()),
+            TransferEncoding::Base64 => Ok(encoding::from_base64(self.body, uncovered.strays())?.into()),
             TransferEncoding::QuotedPrintable => {
                 Err(MimeError::TransferEncoding { name: "quoted-printable".to_owned() })
             }
-            TransferEncoding::Text | TransferEncoding::Binary => Ok(self.body.into()),
+            TransferEncoding::Text | TransferEncoding::Binary => {
+                uncovered.check_binary()?;
+                Ok(self.body.into())
+            }
         }
     }
 
@@ -228,7 +243,12 @@ pub(super) struct SignedParts<'a> {
 }
 
 /// Splits a `multipart/signed` entity into its parts.
-pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<SignedParts<'a>, MimeError> {
+pub(super) fn split_signed<'a>(
+    entity: &Entity<'a>,
+    media: &Media,
+    uncovered: Uncovered,
+) -> Result<SignedParts<'a>, MimeError> {
+    uncovered.check_headers(entity)?;
     let boundary = media.parameter("boundary")?.unwrap_or_default();
     let boundary = boundary.as_ref();
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
@@ -245,6 +265,7 @@ pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<Sig
     if !after.is_empty() || contains_message(epilogue) {
         return Err(MimeError::Trailing);
     }
+    uncovered.check_around(body.get(..open.start).unwrap_or_default(), epilogue)?;
     let content = body.get(open.end..middle.start).ok_or(MimeError::Parts)?;
     let second = Entity::read(body.get(middle.end..close.start).ok_or(MimeError::Parts)?)?;
     let kind = second.media()?;
@@ -253,7 +274,7 @@ pub(super) fn split_signed<'a>(entity: &Entity<'a>, media: &Media) -> Result<Sig
     }
     // It is only logged, so an unreadable one is ignored.
     let micalg = media.parameter("micalg").ok().flatten().map(|name| short(&name));
-    Ok(SignedParts { content, signature: second.cms()?.into_owned(), micalg })
+    Ok(SignedParts { content, signature: second.cms(uncovered)?.into_owned(), micalg })
 }
 
 struct Delimiter {

@@ -42,6 +42,7 @@ use openssl::sha::Sha256;
 
 use super::mime::base64_lines::{append_base64, base64_size};
 use super::mime::canonical::canonical;
+use super::mime::uncovered::PREAMBLE;
 use super::mime::{self, encoding};
 use super::{Overhead, Peer};
 use message::acknowledgement::Sequence;
@@ -326,7 +327,9 @@ impl Sealer {
               micalg=\"sha-256\"; boundary=\"",
         );
         head.extend_from_slice(boundary.as_bytes());
-        head.extend_from_slice(b"\"\n\nThis is an S/MIME signed message\n\n--");
+        head.extend_from_slice(b"\"\n\n");
+        head.extend_from_slice(PREAMBLE.as_bytes());
+        head.extend_from_slice(b"\n\n--");
         head.extend_from_slice(boundary.as_bytes());
         head.push(b'\n');
         let start = head.len();

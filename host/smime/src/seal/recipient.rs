@@ -9,20 +9,19 @@
 //! not matter.
 
 use openssl::bn::BigNumContext;
-use openssl::cipher::Cipher;
-use openssl::cipher_ctx::{CipherCtx, CipherCtxFlags};
 use openssl::ec::{EcKey, PointConversionForm};
 use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Public};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
-use openssl::sha::Sha1;
 use trust::asn1::{BIT_STRING, INTEGER, OCTET_STRING, context, encode};
 use trust::{RecipientCertificate, oids};
 use zeroize::Zeroizing;
 
 use super::{SealCipher, SealError};
 use crate::Peer;
+use crate::agreement::{self, Wrap};
 use crate::der::{self, sequence};
 use crate::ready::Ready;
 
@@ -108,25 +107,17 @@ pub(super) struct KeyAgreement {
     public: PKey<Public>,
     /// The same, for its group.
     point: EcKey<Public>,
-    wrap: Cipher,
-    /// Of the key wrap.
-    algorithm: Vec<u8>,
+    wrap: Wrap,
 }
 
 impl KeyAgreement {
     fn new(identifier: Vec<u8>, public: PKey<Public>, cipher: SealCipher) -> Result<Self, ErrorStack> {
-        let (name, oid) = match cipher {
-            SealCipher::Aes128Cbc => ("AES-128-WRAP", oids::AES_128_WRAP),
-            SealCipher::Aes192Cbc => ("AES-192-WRAP", oids::AES_192_WRAP),
-            SealCipher::Aes256Cbc | SealCipher::Aes256Gcm => ("AES-256-WRAP", oids::AES_256_WRAP),
+        let wrap = match cipher {
+            SealCipher::Aes128Cbc => Wrap::Aes128,
+            SealCipher::Aes192Cbc => Wrap::Aes192,
+            SealCipher::Aes256Cbc | SealCipher::Aes256Gcm => Wrap::Aes256,
         };
-        Ok(Self {
-            identifier,
-            point: public.ec_key()?,
-            public,
-            wrap: Cipher::fetch(None, name, None)?,
-            algorithm: der::algorithm(oid, &[]),
-        })
+        Ok(Self { identifier, point: public.ec_key()?, public, wrap })
     }
 
     fn encrypt_key(&self, key: &[u8]) -> Result<Vec<u8>, ErrorStack> {
@@ -140,50 +131,22 @@ impl KeyAgreement {
         context_of_key.derive_set_peer(&self.public)?;
         let mut secret = Zeroizing::new(Vec::new());
         context_of_key.derive_to_vec(&mut secret)?;
-        let wrapping = derive(&secret, &shared_info(&self.algorithm, key.len()), key.len());
-        let mut wrapped = Vec::new();
-        let mut wrap = CipherCtx::new()?;
-        wrap.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
-        wrap.encrypt_init(Some(&self.wrap), Some(wrapping.as_slice()), None)?;
-        wrap.cipher_update_vec(key, &mut wrapped)?;
-        Ok(self.info(&point, &wrapped))
+        let algorithm = self.wrap.algorithm(false);
+        let wrapping_key = agreement::wrapping_key(MessageDigest::sha1(), &secret, (self.wrap, &algorithm), None)?;
+        Ok(self.info(&point, &algorithm, &self.wrap.wrap(&wrapping_key, key)?))
     }
 
     /// KeyAgreeRecipientInfo. The leading octet of a BIT STRING is the number of unused bits.
-    fn info(&self, point: &[u8], wrapped: &[u8]) -> Vec<u8> {
+    fn info(&self, point: &[u8], wrap: &[u8], wrapped: &[u8]) -> Vec<u8> {
         let public = encode(BIT_STRING, &[&[0], point].concat());
         let originator = [der::algorithm(oids::EC_PUBLIC_KEY, &[]), public].concat();
         let encrypted = sequence(&[&self.identifier, &encode(OCTET_STRING, wrapped)]);
         let fields = [
             encode(INTEGER, &[3]),
             encode(context(0), &encode(context(1), &originator)),
-            der::algorithm(oids::ECDH_WITH_SHA1, &self.algorithm),
+            der::algorithm(oids::ECDH_WITH_SHA1, wrap),
             sequence(&[&encrypted]),
         ];
         encode(context(1), &fields.concat())
     }
-}
-
-/// ECC-CMS-SharedInfo (RFC 5753, section 7.2): the wrap algorithm and the size of its key in bits.
-fn shared_info(wrap: &[u8], key_size: usize) -> Vec<u8> {
-    let bits = u32::try_from(key_size * 8).unwrap_or(u32::MAX).to_be_bytes();
-    sequence(&[wrap, &encode(context(2), &encode(OCTET_STRING, &bits))])
-}
-
-/// The X9.63 key derivation with SHA-1 (SEC 1, section 3.6.1): a key of `size` octets from the secret and the shared
-/// information.
-fn derive(secret: &[u8], information: &[u8], size: usize) -> Zeroizing<Vec<u8>> {
-    let mut key = Zeroizing::new(Vec::with_capacity(size + 20));
-    for counter in 1_u32.. {
-        if key.len() >= size {
-            break;
-        }
-        let mut digest = Sha1::new();
-        digest.update(secret);
-        digest.update(&counter.to_be_bytes());
-        digest.update(information);
-        key.extend_from_slice(&*Zeroizing::new(digest.finish()));
-    }
-    key.truncate(size);
-    key
 }

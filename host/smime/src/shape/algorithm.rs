@@ -8,16 +8,7 @@ use trust::oids::{self, accepted};
 use trust::{Digest, SignatureKey};
 
 use super::ShapeError;
-
-/// ECDH with the X9.63 key derivation (RFC 5753, section 7.1.4).
-const KEY_AGREEMENTS: [&[u8]; 5] = [
-    oids::ECDH_WITH_SHA1,
-    oids::ECDH_WITH_SHA224,
-    oids::ECDH_WITH_SHA256,
-    oids::ECDH_WITH_SHA384,
-    oids::ECDH_WITH_SHA512,
-];
-const KEY_WRAPS: [&[u8]; 3] = [oids::AES_128_WRAP, oids::AES_192_WRAP, oids::AES_256_WRAP];
+use crate::agreement::{self, Wrap};
 
 /// The kind of key of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +40,8 @@ pub(in super::super) enum RsaPadding {
 
 /// The AES key wrap of a key agreement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct KeyWrap<'a> {
-    pub(in super::super) oid: &'a [u8],
+pub(in super::super) struct KeyWrap {
+    pub(in super::super) wrap: Wrap,
     /// Whether NULL is given as parameters, which is part of what the key is derived from.
     pub(in super::super) with_null: bool,
 }
@@ -200,19 +191,20 @@ impl<'a> Algorithm<'a> {
 
     /// ECDH with the X9.63 key derivation and AES key wrap (RFC 5753). Returns the parameters: the AlgorithmIdentifier
     /// of the key wrap.
-    pub(super) fn key_agreement(&self) -> Result<KeyWrap<'a>, ShapeError> {
+    pub(super) fn key_agreement(&self) -> Result<KeyWrap, ShapeError> {
         let refused = |why| self.refused("key agreement", why, accepted::KEY_AGREEMENT);
-        if !KEY_AGREEMENTS.contains(&self.oid) {
+        if agreement::digest(self.oid).is_none() {
             return Err(refused(""));
         }
         let Some(parameters) = self.parameters.filter(|found| found.tag == SEQUENCE) else {
             return Err(refused("without a key wrap"));
         };
-        let wrap = Algorithm::from_element(&parameters)?;
-        if KEY_WRAPS.contains(&wrap.oid) && wrap.without_parameters() {
-            Ok(KeyWrap { oid: wrap.oid, with_null: wrap.parameters.is_some() })
-        } else {
-            Err(wrap.refused("key wrap", "", accepted::KEY_AGREEMENT))
+        let algorithm = Algorithm::from_element(&parameters)?;
+        match Wrap::from_oid(algorithm.oid) {
+            Some(wrap) if algorithm.without_parameters() => {
+                Ok(KeyWrap { wrap, with_null: algorithm.parameters.is_some() })
+            }
+            _ => Err(algorithm.refused("key wrap", "", accepted::KEY_AGREEMENT)),
         }
     }
 }

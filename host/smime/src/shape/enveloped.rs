@@ -43,7 +43,7 @@ pub(in super::super) enum KeyMethod<'a> {
 pub(in super::super) struct Agreement<'a> {
     /// The object identifier of the scheme, which names the digest of the key derivation.
     pub(in super::super) scheme: &'a [u8],
-    pub(in super::super) wrap: KeyWrap<'a>,
+    pub(in super::super) wrap: KeyWrap,
     /// The parameters of the sender's key: its curve, unless they are absent.
     pub(in super::super) curve: Option<Element<'a>>,
     /// The sender's key: the content of a BIT STRING.

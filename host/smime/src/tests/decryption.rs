@@ -9,6 +9,7 @@ use openssl::rsa::Padding;
 
 use super::forge::*;
 use super::*;
+use crate::agreement::derive;
 use crate::decrypt;
 
 const OAEP: &str = "1.2.840.113549.1.1.7";
@@ -39,7 +40,7 @@ impl KeyForm {
 /// An envelope around `plain` for Bob (RSA) or Eve (EC).
 pub(super) fn sealed_for(form: KeyForm, plain: &[u8]) -> Vec<u8> {
     let recipient = match form {
-        KeyForm::Pkcs1 => transport(Padding::PKCS1, algorithm(RSA), &KEY),
+        KeyForm::Pkcs1 => to_bob(),
         KeyForm::OaepSha1 => transport(Padding::PKCS1_OAEP, seq(&[oid(OAEP), seq(&[])]), &KEY),
         KeyForm::OaepSha256 => {
             let mask = seq(&[oid(MGF1), algorithm(SHA256)]);
@@ -54,13 +55,13 @@ pub(super) fn sealed_for(form: KeyForm, plain: &[u8]) -> Vec<u8> {
 }
 
 /// An EnvelopedData with AES-256-CBC.
-fn around(recipient: &[u8], content: &[u8]) -> Vec<u8> {
+pub(super) fn around(recipient: &[u8], content: &[u8]) -> Vec<u8> {
     let content = seq(&[oid(ID_DATA), seq(&[oid(AES_256_CBC), tlv(4, &[9; 16])]), tlv(0x80, content)]);
     content_info(ID_ENVELOPED, &seq(&[int(2), set(&[recipient.to_vec()]), content]))
 }
 
 /// AES-256-CBC with [`KEY`].
-fn encrypted(plain: &[u8], pad: bool) -> Vec<u8> {
+pub(super) fn encrypted(plain: &[u8], pad: bool) -> Vec<u8> {
     let mut context = CipherCtx::new().unwrap();
     context.encrypt_init(Some(openssl::cipher::Cipher::aes_256_cbc()), Some(&KEY), Some(&[9; 16])).unwrap();
     context.set_padding(pad);
@@ -68,6 +69,11 @@ fn encrypted(plain: &[u8], pad: bool) -> Vec<u8> {
     context.cipher_update_vec(plain, &mut out).unwrap();
     context.cipher_final_vec(&mut out).unwrap();
     out
+}
+
+/// The key, encrypted for Bob as OpenSSL does.
+pub(super) fn to_bob() -> Vec<u8> {
+    transport(Padding::PKCS1, algorithm(RSA), &KEY)
 }
 
 fn transport(padding: Padding, scheme: Vec<u8>, key: &[u8]) -> Vec<u8> {
@@ -110,7 +116,7 @@ fn agreement(material: Option<&[u8]>, curve: bool, (scheme, bits): (&str, usize)
     let mut deriver = Deriver::new(&ephemeral).unwrap();
     deriver.set_peer(&public).unwrap();
     let shared = deriver.derive_to_vec().unwrap();
-    let wrapping_key = decrypt::derive(digest, &shared, &seq(&information), bits / 8).unwrap();
+    let wrapping_key = derive(digest, &shared, &seq(&information), bits / 8).unwrap();
     let mut context = CipherCtx::new().unwrap();
     context.set_flags(CipherCtxFlags::FLAG_WRAP_ALLOW);
     context.encrypt_init(Some(wrap), Some(&wrapping_key), None).unwrap();
@@ -168,7 +174,7 @@ fn every_wrong_key_is_the_one_error() {
 
 #[test]
 fn every_wrong_padding_is_the_one_error() {
-    let recipient = transport(Padding::PKCS1, algorithm(RSA), &KEY);
+    let recipient = to_bob();
     let whole = |plain: &[u8], tail: &[u8]| {
         let mut plain = plain.to_vec();
         plain.resize(plain.len().next_multiple_of(16) + 16 - tail.len(), b'\n');
@@ -190,6 +196,24 @@ fn every_wrong_padding_is_the_one_error() {
         let cut = around(&recipient, &vec![7; octets]);
         assert!(matches!(receive(&pkcs7_mime(&cut)), Err(OpenError::Crypto)), "{octets} octets");
     }
+}
+
+#[test]
+fn contexts_are_kept_for_as_long_as_their_credential_and_whatever_failed() {
+    let pki = pki();
+    let mine = credential(&pki.bob.certificate().to_owned(), pki.bob.key());
+    let transports = Arc::downgrade(&decrypt::transports(&mine));
+    let opens = |recipient: &[u8]| {
+        let raw = pkcs7_mime(&around(recipient, &encrypted(&signed(), true)));
+        open(&raw, std::slice::from_ref(&mine), &pki.trust.snapshot(), &policy(), SystemTime::now()).is_ok()
+    };
+    let too_long = seq(&[int(0), issuer_serial(pki.bob.certificate()), algorithm(RSA), tlv(4, &[1; 300])]);
+    assert_eq!([opens(&to_bob()), opens(&too_long), opens(&to_bob())], [true, false, true]);
+    assert!(transports.upgrade().is_some_and(|kept| Arc::ptr_eq(&kept, &decrypt::transports(&mine))));
+    assert!(!Arc::ptr_eq(&decrypt::transports(&mine), &decrypt::transports(&pki.bob)));
+    drop(mine);
+    drop(decrypt::transports(&pki.bob));
+    assert!(transports.upgrade().is_none(), "the private key is still there");
 }
 
 /// OpenSSL 3.2 and later: a wrong padding yields a text that depends on key and ciphertext only.

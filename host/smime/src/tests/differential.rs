@@ -12,6 +12,7 @@ use super::decryption::{KeyForm, sealed_for};
 use super::forge::*;
 use super::mutations::{Random, change_elements, change_octets};
 use super::*;
+use crate::mime::Uncovered;
 use crate::open as opening;
 use crate::shape::{self, Cms};
 
@@ -120,6 +121,8 @@ fn enveloped_subjects() -> Vec<Subject> {
             subjects.push(Subject::Opaque(super::envelopes::encrypt_for(&signed, &recipients, cipher)));
         }
     }
+    let in_parts = multipart(&detached(&pki.alice, PART));
+    subjects.push(Subject::Opaque(sealed_for(KeyForm::Pkcs1, &in_parts)));
     for form in KeyForm::ALL {
         subjects.push(Subject::Opaque(sealed_for(form, &signed)));
     }
@@ -181,7 +184,9 @@ fn reason(new: &Verdict, old: &Verdict, message: &[u8]) -> Option<&'static str> 
             let agrees = |reduced: Vec<u8>| verdicts(&reduced).1 == *new;
             reduced(message).into_iter().any(agrees).then_some("OpenSSL reads a field that nothing uses")
         }
-        (Err("signature"), Ok(_)) => is_unsorted(message).then_some("OpenSSL sorts what was signed"),
+        (Err("signature"), _) if is_unsorted(message) => Some("OpenSSL sorts what was signed"),
+        (Err("signature"), _) => has_chunks(message).then_some("OpenSSL joins strings that were signed"),
+        (Err("crypto"), _) => is_not_fixed(message).then_some("text without signature is not in its fixed form"),
         _ => None,
     }
 }
@@ -189,7 +194,7 @@ fn reason(new: &Verdict, old: &Verdict, message: &[u8]) -> Option<&'static str> 
 /// The same message without fields that nothing uses: other recipients, CRLs, unsigned attributes. For an envelope there
 /// is one for each recipient.
 fn reduced(message: &[u8]) -> Vec<Vec<u8>> {
-    match opening::parse_outer(message) {
+    match opening::parse_outer(message, Uncovered::Any) {
         Ok(opening::Outer::Cms(der)) => reduced_cms(&der).iter().map(|der| pkcs7_mime(der)).collect(),
         Ok(opening::Outer::Detached(parts)) => reduced_cms(&parts.signature).iter().map(|der| multipart(der)).collect(),
         Err(_) => Vec::new(),
@@ -244,16 +249,42 @@ fn elements(der: &[u8]) -> Vec<Vec<u8>> {
 /// Whether a signed attribute has values that are not in the order of DER, or, for Ed25519, whether the attributes are
 /// not.
 fn is_unsorted(message: &[u8]) -> bool {
-    let der = match opening::parse_outer(message) {
+    let values = |attribute: &Vec<u8>| elements(&elements(attribute)[1]);
+    of_signed_attributes(message, |attributes, key| {
+        let sorted = attributes.iter().all(|attribute| values(attribute).is_sorted());
+        !sorted || (key == shape::KeyKind::Ed25519 && !attributes.is_sorted())
+    })
+}
+
+/// Whether a string in the signed attributes is in chunks.
+fn has_chunks(message: &[u8]) -> bool {
+    fn is_in_chunks(element: &[u8]) -> bool {
+        let is_universal_and_constructed = element[0] & 0xE0 == 0x20;
+        let is_string = is_universal_and_constructed && !matches!(element[0], 0x30 | 0x31);
+        is_string || (element[0] & 0x20 != 0 && elements(element).iter().any(|inner| is_in_chunks(inner)))
+    }
+    of_signed_attributes(message, |attributes, _| attributes.iter().any(|attribute| is_in_chunks(attribute)))
+}
+
+/// What `test` says of the signed attributes and the kind of the key; `false` if there are none.
+fn of_signed_attributes(message: &[u8], test: impl Fn(Vec<Vec<u8>>, shape::KeyKind) -> bool) -> bool {
+    let der = match opening::parse_outer(message, Uncovered::Any) {
         Ok(opening::Outer::Cms(der)) => der.into_owned(),
         Ok(opening::Outer::Detached(parts)) => parts.signature,
         Err(_) => return false,
     };
     let Ok(Cms::Signed(signed)) = shape::inspect(&der) else { return false };
-    let attributes = elements(signed.attributes);
-    let values = |attribute: &Vec<u8>| elements(&elements(attribute)[1]);
-    let sorted = attributes.iter().all(|attribute| values(attribute).is_sorted());
-    !sorted || (signed.key == shape::KeyKind::Ed25519 && !attributes.is_sorted())
+    test(elements(signed.attributes), signed.key)
+}
+
+/// Whether it is an envelope with AES-CBC, and what it contains is read only if text that the signature does not cover may
+/// have any form.
+fn is_not_fixed(message: &[u8]) -> bool {
+    let Ok(opening::Outer::Cms(der)) = opening::parse_outer(message, Uncovered::Any) else { return false };
+    let Ok(Cms::Enveloped(envelope)) = shape::inspect(&der) else { return false };
+    let Ok(plain) = oracle::decrypt(&der, &envelope, &[pki().bob.clone(), pki().eve.clone()]) else { return false };
+    let is_read = |uncovered| opening::parse_outer(&plain, uncovered).is_ok();
+    matches!(envelope.cipher, shape::ContentCipher::AesCbc(_)) && is_read(Uncovered::Any) && !is_read(Uncovered::Fixed)
 }
 
 #[test]
@@ -293,7 +324,7 @@ fn every_message_has_the_verdict_of_openssl_or_a_reason() {
 
 /// Envelopes decrypt to the same octets, which the single error for what is in them would hide.
 fn compare_decryption(message: &[u8], number: usize) {
-    let Ok(opening::Outer::Cms(der)) = opening::parse_outer(message) else { return };
+    let Ok(opening::Outer::Cms(der)) = opening::parse_outer(message, Uncovered::Any) else { return };
     let Ok(Cms::Enveloped(envelope)) = shape::inspect(&der) else { return };
     let ours = [pki().bob.clone(), pki().eve.clone()];
     let by_us = || {

@@ -161,6 +161,32 @@ fn opens_what_openssl_encrypts() {
     );
 }
 
+/// What the signature does not cover has a fixed form there.
+#[test]
+fn opens_every_form_that_openssl_signs_in_within_an_envelope_with_cbc() {
+    let files = Files::new();
+    for arguments in [
+        "smime -sign -text",
+        "smime -sign -text -md sha512",
+        "smime -sign -text -nodetach",
+        "smime -sign -text -stream",
+        "smime -sign -text -certfile ca.pem",
+        "smime -sign -binary",
+        "cms -sign -text",
+        "cms -sign -text -keyid",
+        "cms -sign -text -nodetach -stream",
+        "cms -sign -text -crlfeol",
+    ] {
+        let signed = files.openssl(&format!("{arguments} -signer alice.pem -inkey alice.key"), TEXT);
+        let with_lf = String::from_utf8(signed.clone()).unwrap().replace("\r\n", "\n").into_bytes();
+        for (signed, program) in [(&signed, "smime"), (&with_lf, "smime"), (&with_lf, "cms")] {
+            let sealed = files.openssl(&format!("{program} -encrypt -aes128 bob.pem"), signed);
+            let opened = receive(&sealed).unwrap_or_else(|error| panic!("{arguments}: {error}"));
+            assert_eq!(opened.payload(), TEXT, "{arguments}");
+        }
+    }
+}
+
 #[test]
 fn openssl_opens_what_we_seal() {
     let files = Files::new();

@@ -12,6 +12,7 @@ mod overhead;
 mod round_trip;
 mod sealed;
 mod signatures;
+mod uncovered;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, OnceLock};

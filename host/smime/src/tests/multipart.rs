@@ -19,7 +19,7 @@ fn message_over(part: &str) -> String {
     format!("{HEAD}--b\n{part}\n--b\n{SIGNATURE_HEAD}{signature}\n--b--\n")
 }
 
-fn message() -> String {
+pub(super) fn message() -> String {
     message_over(std::str::from_utf8(PART).unwrap())
 }
 

@@ -7,7 +7,7 @@ use openssl::stack::Stack;
 use openssl::x509::X509;
 
 use super::*;
-use crate::mime::{Signed, SignedParts, encoding};
+use crate::mime::{Signed, SignedParts, Uncovered, encoding};
 use crate::open::{self as opening, Outer, Verified};
 use crate::shape::{self, Cms, ContentCipher, Enveloped, ShapeError, SignedMessage, SignerId};
 use trust::{Role, TrustStore};
@@ -27,7 +27,7 @@ pub(super) fn open(
         return Err(OpenError::Empty);
     }
     let plain;
-    let (verified, encrypted) = match opening::parse_outer(raw)? {
+    let (verified, encrypted) = match opening::parse_outer(raw, Uncovered::Any)? {
         Outer::Detached(parts) => (verify_detached(&parts, trust)?, false),
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => (verify_opaque(&message, &signed, trust)?, false),
@@ -67,7 +67,7 @@ pub(super) fn decrypt(
 }
 
 fn verify_inside(plain: &[u8], trust: &TrustStore) -> Result<Verified<'static>, OpenError> {
-    match opening::parse_outer(plain)? {
+    match opening::parse_outer(plain, Uncovered::Any)? {
         Outer::Detached(parts) => verify_detached(&parts, trust),
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => verify_opaque(&message, &signed, trust),

@@ -13,7 +13,7 @@ use trust::asn1::{CONSTRUCTED, Reader, UTC_TIME, seconds_since_1970};
 use super::*;
 use crate::SealCipher;
 use crate::mime::encoding::to_crlf;
-use crate::mime::{Entity, split_signed};
+use crate::mime::{Entity, Uncovered, split_signed};
 use crate::seal::{DetachedSigner, is_blank};
 
 const CIPHERS: [(SealCipher, fn() -> Cipher); 4] = [
@@ -142,7 +142,7 @@ fn a_signing_time_after_2049_is_a_generalized_time() {
 
 /// The CMS message in a sealed one.
 fn envelope(sealed: &[u8]) -> Vec<u8> {
-    Entity::read(sealed).unwrap().cms().unwrap().into_owned()
+    Entity::read(sealed).unwrap().cms(Uncovered::Any).unwrap().into_owned()
 }
 
 fn sealer_with(signer: &Arc<Credential>, recipient: &Credential, cipher: SealCipher) -> Sealer {
@@ -169,7 +169,7 @@ fn decrypt_by_openssl(sealed: &[u8], recipient: &Credential) -> Vec<u8> {
 /// Has OpenSSL verify a signed message; returns the signed part.
 fn verified_by_openssl(signed: &[u8]) -> Vec<u8> {
     let entity = Entity::read(signed).unwrap();
-    let parts = split_signed(&entity, &entity.media().unwrap()).unwrap();
+    let parts = split_signed(&entity, &entity.media().unwrap(), Uncovered::Fixed).unwrap();
     verify_by_openssl(&parts.signature, &to_crlf(parts.content)).unwrap();
     parts.content.to_vec()
 }
