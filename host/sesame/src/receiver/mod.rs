@@ -13,6 +13,7 @@
 
 mod acknowledger;
 mod decide;
+mod decisions;
 mod deferred;
 mod expected;
 mod gaps;
@@ -57,6 +58,8 @@ pub struct Receiver {
     pipeline: ActivePipeline,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
+    /// The number behind `workers`.
+    threads: usize,
     tried: Mutex<deferred::Tried>,
     /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
     spare: AtomicU32,
@@ -92,6 +95,8 @@ pub struct Parts {
     pub spool: Arc<OpenSpool>,
     /// Limits how many messages are processed at once.
     pub workers: Arc<Semaphore>,
+    /// The number behind `workers`.
+    pub threads: usize,
     /// What is counted.
     pub meters: Arc<Meters>,
     /// Whether an operator paused the channel.
@@ -170,6 +175,7 @@ impl Receiver {
             pipeline,
             spool: parts.spool,
             workers: parts.workers,
+            threads: parts.threads,
             tried: Mutex::default(),
             spare: AtomicU32::new(0),
             faults: ready::Faults::default(),
