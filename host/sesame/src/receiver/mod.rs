@@ -1,7 +1,8 @@
 //! The receiving side of a channel: broker → open → authorise → pipeline → incoming, then ACK.
 //!
-//! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
-//! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
+//! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread
+//! (`decisions.rs`); decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when
+//! they are durable.
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
 //! messages, and no other is opened before a probe on this machine shows that storing works (`ready.rs`). A plugin that
 //! fails for every message pauses it too, until the plugin answers for one or is replaced: what was decided before is
