@@ -270,11 +270,11 @@ fn publish_sends_to_ams_and_says_what_became_of_it() {
     ams.server.fault(Route::Publish, backend_error());
     let said = pair.sender.run(&["publish", "cpu", &file, "--json"]).expect(0).output;
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((said["state"].as_str(), said["reason"].as_str()), (Some("sent"), None));
+    assert_eq!((said["fate"].as_str(), said["reason"].as_str()), (Some("sent"), None));
     assert_eq!(said["id"].as_str(), Some(ams.server.messages(PROJECT, TOPIC)[0].attributes["empaid"].as_str()));
     ams.server.delete_topic(PROJECT, TOPIC);
     let said = pair.sender.run(&["publish", "cpu", &file, "--json"]).expect(1).output;
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(said["state"].as_str(), Some("waiting"));
+    assert_eq!(said["fate"].as_str(), Some("waiting"));
     assert!(said["reason"].as_str().unwrap().contains("Topic doesn't exist"), "{said}");
 }

@@ -195,7 +195,7 @@ fn trace_names_the_routes_of_what_was_sent() {
     pair.sender.run(&["trace", &id]).expect(0).says("routes    cloud, default");
     let told = pair.sender.run(&["trace", &id, "--json"]).expect(0).output;
     let step: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
-    assert_eq!((step["what"].as_str(), &step["routes"]), (Some("sent"), &serde_json::json!(["cloud", "default"])));
+    assert_eq!((step["fate"].as_str(), &step["routes"]), (Some("sent"), &serde_json::json!(["cloud", "default"])));
 }
 
 /// The compiled components in a folder, which may not exist.

@@ -115,6 +115,6 @@ fn a_reload_says_which_changes_take_a_restart() {
         sender.log().lines().find(|line| line.contains("restart Sesame")).map(str::to_owned)
     });
     assert!(line.contains("WARN") && line.contains("limits.workers"), "{line}");
-    assert!(sender.log().contains("configuration reloaded"), "{}", sender.last_words());
+    crate::harness::eventually("the reload", || sender.log().contains("configuration reloaded").then_some(()));
     assert_eq!(sender.stop(), 0);
 }

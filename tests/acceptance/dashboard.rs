@@ -151,7 +151,7 @@ impl Source for MadeUp {
     fn trace(&self, id: &str) -> Result<Vec<Value>, String> {
         let stage = json!({ "name": hostile("plugin "), "version": "1.0", "sha256": "00" });
         Ok(vec![
-            json!({ "at": "2026-01-02T03:04:05Z", "what": hostile("rejected"), "channel": hostile("cpu"), "id": id,
+            json!({ "at": "2026-01-02T03:04:05Z", "fate": hostile("rejected"), "channel": hostile("cpu"), "id": id,
             "stages": [stage], "reason": hostile("why "), hostile("name"): hostile("value"), "signer": null }),
         ])
     }

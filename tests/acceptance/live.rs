@@ -106,7 +106,7 @@ fn a_tap_sees_what_becomes_of_each_message_and_the_overview_counts_the_same() {
     assert!(channel["fates"]["stored"] == 1 && channel["rejections"]["plugin-invalid"] == 1, "{receiver}");
     assert_eq!(get(&spool.join(SOCKET), "/api/recent").unwrap()[0], refused);
     let steps = get(&spool.join(SOCKET), &format!("/api/trace?id={}", stored["id"].as_str().unwrap())).unwrap();
-    assert_eq!(steps[0]["what"], "stored", "{steps}");
+    assert_eq!(steps[0]["fate"], "stored", "{steps}");
 
     let troubles = eventually("the trouble of the reject queue", || {
         let all = get(&spool.join(SOCKET), "/api/overview")?["troubles"].clone();

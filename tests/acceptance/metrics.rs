@@ -179,6 +179,15 @@ fn sessions_for_acknowledgements_are_counted_and_a_reload_forgets_nothing() {
 }
 
 #[test]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain).sending("cpu", "/queue/cpu", "");
+    let (site, port) = observed(site);
+    let mut running = site.start_with_files(&["run"], (256, 4000));
+    wait_for(port, &[("process_max_fds", "4000")]);
+    assert_eq!(running.stop(), 0);
+}
+
+#[test]
 fn check_says_who_is_at_the_address_of_the_metrics() {
     let site = Site::of("sender.example.org").on(shared(Kind::RabbitMq), Way::Plain).sending("cpu", "/queue/cpu", "");
     let (site, port) = observed(site);

@@ -164,11 +164,7 @@ fn a_message_that_kills_the_receiver_is_rejected_after_three_crashes() {
     die_three_times(&pair.receiver.spool("central").join("in-work"), || pair.receiver.start(&["receive"]));
     let mut receiver = pair.receiver.start(&["receive"]);
     let refused = one_in(&pair.reject());
-    assert!(
-        refused.text("error").starts_with("killed-handler: the process crashed 3 times"),
-        "{}",
-        refused.text("error")
-    );
+    assert!(refused.text("error").starts_with("crash-loop: the process crashed 3 times"), "{}", refused.text("error"));
     assert!(!refused.bytes("sealed").is_empty());
     eventually("the others", || (queues::count(&pair.incoming()) == 4).then_some(()));
     assert_eq!(bodies(&pair.incoming()), ["five", "four", "one", "two"]);
@@ -188,7 +184,7 @@ fn a_message_that_kills_the_sender_is_rejected_after_three_crashes() {
     let mut sender = pair.sender.start(&["send", "--watch"]);
     let refused = one_in(&pair.sender.refused("cpu"));
     assert_eq!(refused.text("body"), "deadly");
-    assert!(refused.text("error").starts_with("killed-handler: the process crashed"), "{}", refused.text("error"));
+    assert!(refused.text("error").starts_with("crash-loop: the process crashed"), "{}", refused.text("error"));
     let _receiver = pair.receiver.start(&["receive"]);
     eventually("the others", || (queues::count(&pair.incoming()) == 4).then_some(()));
     assert_eq!(sender.stop(), 0);

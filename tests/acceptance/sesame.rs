@@ -15,7 +15,7 @@ use crate::harness::{Child, Folder};
 use crate::peers::ams::{Ams, SUBSCRIPTION, TOPIC};
 use crate::peers::openssl::{Host, pki};
 use crate::peers::python::Link;
-use crate::peers::{Broker, openssl};
+use crate::peers::{Broker, openssl, require};
 
 /// How a site reaches a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,12 +250,25 @@ impl Site {
 
     /// The same with a program that aborts at this point (see `host/spool/src/failpoint.rs`).
     pub(crate) fn start_to_die(&self, arguments: &[&str], point: &str) -> Child {
-        let number = self.starts.fetch_add(1, Ordering::Relaxed);
-        let log = self.folder.join(format!("{}-{number}.log", arguments[0]));
         let mut command = self.command(arguments);
         if !point.is_empty() {
             command.env("SESAME_FAILPOINTS", format!("{point}=abort"));
         }
+        self.start_command(arguments, command)
+    }
+
+    /// The same with so many open files allowed: by default, and at most.
+    pub(crate) fn start_with_files(&self, arguments: &[&str], (default, most): (u32, u32)) -> Child {
+        let plain = self.command(arguments);
+        let mut command = Command::new(require("prlimit"));
+        command.arg(format!("--nofile={default}:{most}")).arg(plain.get_program()).args(plain.get_args());
+        command.current_dir(self.folder.path()).env_remove("NOTIFY_SOCKET");
+        self.start_command(arguments, command)
+    }
+
+    fn start_command(&self, arguments: &[&str], mut command: Command) -> Child {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let log = self.folder.join(format!("{}-{number}.log", arguments[0]));
         let mut child = Child::start(&format!("sesame {}", arguments.join(" ")), &mut command, &log);
         // Before it is up a signal just ends it, as it does any program.
         let up = |child: &mut Child| child.log().contains("running") || child.ended().is_some();

@@ -127,7 +127,7 @@ pub(crate) fn through(between: &Between, folder: &Path, count: u32) -> Round {
 }
 
 /// What one command took: seconds of time, and of CPU in itself and in the kernel.
-struct Took {
+pub(crate) struct Took {
     wall: f64,
     cpu: (f64, f64),
 }
@@ -186,6 +186,11 @@ impl Sites {
         (sent, received, self.account(&numbers))
     }
 
+    /// Has plugins compiled, which happens at the first start alone.
+    pub(crate) fn compile(&self, numbers: Range<u32>) {
+        self.at_once(numbers);
+    }
+
     /// Both work at the same time; the time is that until everything is stored.
     fn at_once(&self, numbers: Range<u32>) -> (Took, Account) {
         self.fill(&numbers);
@@ -202,7 +207,7 @@ impl Sites {
         std::thread::sleep(SETTLED);
     }
 
-    fn wait(&self, mut receiver: Running, count: usize) -> Took {
+    pub(crate) fn wait(&self, mut receiver: Running, count: usize) -> Took {
         until("everything to be stored", LIMIT, || {
             receiver.must_run();
             queues::count(&self.incoming) >= count

@@ -24,6 +24,8 @@ pub(crate) struct Installation {
 pub(crate) struct Running {
     name: String,
     child: Child,
+    /// Whether the command is the child of a tool.
+    under: bool,
     log: PathBuf,
     pub(crate) since: Instant,
 }
@@ -49,7 +51,17 @@ impl Installation {
 
     /// Starts a command.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = Command::new(program());
+        self.run(Command::new(program()), false, arguments)
+    }
+
+    /// Starts a command under a tool that watches it, runs it as its only child and ends with its exit status.
+    pub(crate) fn start_under(&self, tool: &[&str], arguments: &[&str]) -> Running {
+        let mut command = Command::new(tool[0]);
+        command.args(&tool[1..]).arg(program());
+        self.run(command, true, arguments)
+    }
+
+    fn run(&self, mut command: Command, under: bool, arguments: &[&str]) -> Running {
         command.arg("--config").arg(self.folder.join("sesame.toml")).args(arguments);
         command.current_dir(&self.folder).env_remove("NOTIFY_SOCKET");
         let name = format!("sesame {}", arguments.join(" "));
@@ -59,7 +71,7 @@ impl Installation {
         let since = Instant::now();
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         reaper::watch(child.id());
-        Running { name, child, log, since }
+        Running { name, child, under, log, since }
     }
 }
 
@@ -92,8 +104,18 @@ impl Running {
 
     /// Asks it to stop and waits until it has, which must be with exit status 0.
     pub(crate) fn stop(mut self) {
-        kill_process(self.pid(), Signal::TERM).unwrap();
+        kill_process(self.command(), Signal::TERM).unwrap();
         self.end();
+    }
+
+    /// The process of the command itself.
+    fn command(&self) -> Pid {
+        let id = self.child.id();
+        if !self.under {
+            return self.pid();
+        }
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
     }
 
     /// Fails with what it said, if it has ended.

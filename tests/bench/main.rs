@@ -20,6 +20,7 @@
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
+//! | `profile` | where the CPU of a message goes, and its system calls, by `perf` and `strace` |
 //! | `metrics` | a scrape with 1,000 signers and 20 plugins |
 //! | `metrics_cpu` | CPU of metrics that are scraped each second, and of the dashboard, at 500 messages a second |
 //!
@@ -75,6 +76,7 @@ mod metrics_cpu;
 mod pipeline;
 mod plain;
 mod power;
+mod profile;
 mod replace;
 mod report;
 mod stock;
@@ -85,7 +87,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -99,6 +101,7 @@ const PARTS: [Part; 15] = [
     ("demo", demo::measure),
     ("ams", ams::measure),
     ("acknowledgements", acknowledgements::measure),
+    ("profile", profile::measure),
     ("metrics", metrics::measure),
     ("metrics_cpu", metrics_cpu::measure),
 ];

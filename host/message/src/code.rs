@@ -270,7 +270,7 @@ codes! {
     AttemptsExhausted "attempts-exhausted" Both Rejected
         "The plugins failed or asked for another attempt as often as `attempts` allows."
         "Repair the plugin, then use `sesame queue retry`."
-    CrashLoop "killed-handler" Both Rejected
+    CrashLoop "crash-loop" Both Rejected
         "The process crashed three times while it worked on this message."
         "Report it with the message, the plugins of the channel and the log."
     InternalError "internal-error" Receiver Rejected

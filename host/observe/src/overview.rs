@@ -85,6 +85,17 @@ pub enum Direction {
     Receive,
 }
 
+impl Direction {
+    /// The section of the configuration of a channel of this name, such as `send.cpu`.
+    #[must_use]
+    pub fn section(self, name: &str) -> String {
+        match self {
+            Self::Send => format!("send.{name}"),
+            Self::Receive => format!("receive.{name}"),
+        }
+    }
+}
+
 /// A channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,6 +135,14 @@ pub struct Channel {
     pub signers: Vec<Signer>,
     /// What both sides know of each other; none where the channel has no acknowledgements.
     pub acknowledgements: Option<Acknowledgements>,
+}
+
+impl Channel {
+    /// Its section of the configuration, such as `send.cpu`.
+    #[must_use]
+    pub fn section(&self) -> String {
+        self.direction.section(&self.name)
+    }
 }
 
 /// A step of a message on its way.

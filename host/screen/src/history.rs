@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use observe::overview::Overview;
 
-use crate::words::{arrived, section};
+use crate::words::arrived;
 
 /// How many intervals are kept: as many as a wide terminal has columns for.
 const KEPT: usize = 240;
@@ -30,7 +30,7 @@ impl History {
     /// channels that are gone are forgotten.
     pub fn add(&mut self, overview: &Overview) {
         let counts: BTreeMap<String, u64> =
-            overview.channels.iter().map(|channel| (section(channel), arrived(channel))).collect();
+            overview.channels.iter().map(|channel| (channel.section(), arrived(channel))).collect();
         let Some((at, before)) = &self.last else {
             self.last = Some((overview.at, counts));
             return;

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use message::text::escaped;
 use observe::overview::{CERTIFICATE_DAYS, Channel, Direction, Overview, QUEUE_HOURS, Severity};
 
-use crate::words::{arrived, main_queue, rejected, section};
+use crate::words::{arrived, main_queue, rejected};
 
 /// The most bytes of a line.
 const LONGEST: usize = 4000;
@@ -151,7 +151,7 @@ fn figures(overview: &Overview) -> Vec<String> {
 }
 
 fn of_channel(channel: &Channel, now: u64) -> Vec<String> {
-    let section = section(channel);
+    let section = channel.section();
     let named = |name: &str| label(&[&section, name]);
     let mut figures = vec![
         format!("{}={}c", named("passed"), arrived(channel)),

@@ -2,8 +2,6 @@
 
 use observe::overview::{Channel, Overview, Trouble};
 
-use crate::words::section;
-
 /// A name that no running channel has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoChannel {
@@ -32,11 +30,11 @@ impl std::error::Error for NoChannel {}
 /// # Errors
 /// Where no channel has a name.
 pub fn select(mut overview: Overview, names: &[String]) -> Result<Overview, NoChannel> {
-    let is = |channel: &Channel, name: &String| channel.name == *name || section(channel) == *name;
+    let is = |channel: &Channel, name: &String| channel.name == *name || channel.section() == *name;
     let has_trouble = |name: &String| overview.troubles.iter().any(|trouble| is_of(trouble, name));
     let is_known = |name: &String| overview.channels.iter().any(|channel| is(channel, name)) || has_trouble(name);
     if let Some(name) = names.iter().find(|name| !is_known(name)) {
-        return Err(NoChannel { name: name.clone(), known: overview.channels.iter().map(section).collect() });
+        return Err(NoChannel { name: name.clone(), known: overview.channels.iter().map(Channel::section).collect() });
     }
     if names.is_empty() {
         return Ok(overview);
@@ -45,7 +43,7 @@ pub fn select(mut overview: Overview, names: &[String]) -> Result<Overview, NoCh
     let (wanted, others): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|channel| names.iter().any(|name| is(channel, name)));
     let used = |broker: &str| wanted.iter().any(|channel| channel.broker == broker);
-    let mut left_out: Vec<String> = others.iter().map(section).collect();
+    let mut left_out: Vec<String> = others.iter().map(Channel::section).collect();
     left_out.extend(overview.brokers.iter().filter(|one| !used(&one.name)).map(|one| format!("broker {}", one.name)));
     overview.troubles.retain(|trouble| match &trouble.channel {
         Some(_) => names.iter().any(|name| is_of(trouble, name)),

@@ -5,8 +5,7 @@ use terminal::{Line, Style, Table};
 
 use crate::History;
 use crate::words::{
-    arrived, arrived_word, depth, main_queue, overall, plugin_style, rate, rejected, section, severity, since, state,
-    until,
+    arrived, arrived_word, depth, main_queue, overall, plugin_style, rate, rejected, severity, since, state, until,
 };
 
 /// The most certificates and lists that are shown, those that end first.
@@ -53,7 +52,7 @@ fn troubles(overview: &Overview) -> Vec<Line> {
     let mut lines: Vec<Line> =
         known.map(|trouble| line(severity(trouble.severity), &trouble.about, &trouble.text)).collect();
     for channel in &overview.channels {
-        let about = section(channel);
+        let about = channel.section();
         if let (word, style, Some(reason)) = state(channel)
             && !overview.troubles.iter().any(|trouble| trouble.about == about)
         {
@@ -71,9 +70,9 @@ fn channels(overview: &Overview, history: &History) -> Vec<Line> {
         let rejected = rejected(channel);
         let worried = if rejected > 0 { Style::Doubtful } else { Style::Plain };
         table.styled([
-            plain(section(channel)),
+            plain(channel.section()),
             (style, word.to_owned()),
-            plain(rate(history.rate(&section(channel)))),
+            plain(rate(history.rate(&channel.section()))),
             plain(format!("{} {}", arrived(channel), arrived_word(channel))),
             (worried, rejected.to_string()),
             plain(channel.in_flight.to_string()),
@@ -116,7 +115,7 @@ fn acknowledgements(overview: &Overview) -> Vec<Line> {
         };
         let plain = |text| (Style::Plain, text);
         table.styled([
-            plain(section(channel)),
+            plain(channel.section()),
             plain(waiting),
             worry(*overdue),
             plain(owed.to_string()),
@@ -136,7 +135,7 @@ fn plugins(overview: &Overview) -> Vec<Line> {
             let plain = |text| (Style::Plain, text);
             table.styled([
                 plain(plugin.name.clone()),
-                plain(section(channel)),
+                plain(channel.section()),
                 (plugin_style(&plugin.state), plugin.state.clone()),
                 plain(plugin.errors.to_string()),
                 plain(plugin.fault.clone().unwrap_or_default()),

@@ -19,15 +19,6 @@ pub(crate) fn safe(text: &str) -> String {
     one_line(text, LONGEST)
 }
 
-/// The channel's section of the configuration.
-pub(crate) fn section(channel: &Channel) -> String {
-    let direction = match channel.direction {
-        Direction::Send => "send",
-        Direction::Receive => "receive",
-    };
-    format!("{direction}.{}", channel.name)
-}
-
 /// Whether a channel takes up messages, in one word, and why not.
 pub(crate) fn state(channel: &Channel) -> (&'static str, Style, Option<&str>) {
     match (&channel.paused, &channel.out_of_service) {
@@ -288,7 +279,7 @@ pub(crate) mod tests {
         assert_eq!(state(&channel), ("paused", Style::Bad, Some("p")));
         channel.paused = None;
         assert_eq!(state(&channel), ("out of service", Style::Bad, Some("o")));
-        assert_eq!((arrived(&channel), rejected(&channel), section(&channel).as_str()), (12, 1, "send.cpu"));
+        assert_eq!((arrived(&channel), rejected(&channel), channel.section().as_str()), (12, 1, "send.cpu"));
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Missing {
     /// The channel's section.
     #[must_use]
     pub fn section(&self) -> String {
-        section(self.direction, &self.name)
+        self.direction.section(&self.name)
     }
 
     /// What is wrong then. That no process runs a sender is well where cron sends its queue, unless it is among those that
@@ -124,13 +124,6 @@ impl Missing {
     }
 }
 
-fn section(direction: Direction, name: &str) -> String {
-    match direction {
-        Direction::Send => format!("send.{name}"),
-        Direction::Receive => format!("receive.{name}"),
-    }
-}
-
 /// What there is of each process that answers, with its socket, and the channels that none of them runs.
 pub type Answers<T> = (Vec<(PathBuf, T)>, Vec<Missing>);
 
@@ -145,7 +138,7 @@ struct Found {
 
 impl Found {
     fn has(&self, socket: &ChannelSocket) -> bool {
-        self.running.contains(&section(socket.direction, &socket.name))
+        self.running.contains(&socket.direction.section(&socket.name))
     }
 
     fn add(&mut self, socket: &ChannelSocket, answer: Result<Value, LiveError>) {
@@ -157,9 +150,9 @@ impl Found {
             Ok((process, Running { channels }, answer)) => {
                 if channels.is_empty() {
                     // It is being started.
-                    self.running.insert(section(*direction, name));
+                    self.running.insert(direction.section(name));
                 }
-                self.running.extend(channels.iter().map(|one| section(one.direction, &one.name)));
+                self.running.extend(channels.iter().map(|one| one.direction.section(&one.name)));
                 self.processes.entry(process).or_insert_with(|| (path.clone(), answer));
                 if !self.has(socket) {
                     self.missing.push(Missing {

@@ -123,7 +123,7 @@ pub fn finish() {
 }
 
 fn standard_error(format: Format) -> To<Stderr> {
-    To(Outlet::new(Stderr { json: format == Format::Json }))
+    To(Outlet::new(Stderr::new(format == Format::Json)))
 }
 
 /// The journal, where lines are to go there.

@@ -136,10 +136,11 @@ export async function trace(id) {
 
 /** A step of a message. Names that this page does not know are shown too. */
 function step(one) {
-  const { at: when, what, channel, ...rest } = one;
+  const { at: when, fate, state, channel, ...rest } = one;
   const pairs = Object.entries(rest).map(([name, value]) => [plain(name, 100), words(value)]);
   return element("li", { class: "card message" },
-    element("p", { class: "head" }, element("span", { class: what === "rejected" ? "badge bad" : "badge" }, plain(what ?? "known", 100)),
+    element("p", { class: "head" }, element("span", { class: fate === "rejected" ? "badge bad" : "badge" },
+      plain(fate ?? state ?? "known", 100)),
       element("time", {}, typeof when === "number" ? moment(when) : plain(when, 100)),
       element("bdi", { class: "role" }, plain(channel, 200))),
     facts(pairs));

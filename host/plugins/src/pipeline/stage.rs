@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::answered::Answered;
 use super::health::Health;
 use super::statistics::{Ending, LastError, Limit, Statistics};
 use super::{Blame, ReadyStage, StageError, StageInfo};
@@ -42,7 +43,12 @@ pub(super) struct Stage {
     pub(super) loading: Option<SystemTime>,
     /// Peak memory of an instance, bytes.
     pub(super) peak_memory: AtomicU64,
+    /// Whether its answer is known: it is [`PASSTHROUGH`].
+    lets_through: bool,
 }
+
+/// The stock plugin that lets every message through as it is.
+const PASSTHROUGH: &str = "builtin:passthrough";
 
 /// The answer of a stage for one message, checked.
 #[derive(Debug)]
@@ -141,6 +147,7 @@ impl Stage {
             last_error: Arc::default(),
             loading: status.loading,
             peak_memory: AtomicU64::new(0),
+            lets_through: status.name == PASSTHROUGH,
         }
     }
 
@@ -202,11 +209,26 @@ impl Stage {
         StageError { plugin: self.name.clone(), fault, blame: Blame::Plugin }
     }
 
+    /// Whether its answer is known before it is called: an instance for each message would only say it.
+    pub(super) fn lets_through(&self) -> bool {
+        self.lets_through && self.component.is_some()
+    }
+
+    /// Counts a message that it lets through.
+    pub(super) fn let_through(&self) -> Answered {
+        self.statistics.count(Ending::Answered, Duration::ZERO);
+        Answered::from(&Change::Kept(Vec::new()))
+    }
+
     /// Calls the stage with one message. If the host panics during the call, the call fails; the process goes on.
     pub(super) fn call(&self, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
         let Some(loaded) = &self.component else {
             return Err(self.broken().map_or_else(|| Fault::Host("no component".into()), |e| e.fault).into());
         };
+        if self.lets_through {
+            self.let_through();
+            return Ok(Answer { findings: Vec::new(), change: Change::Kept(Vec::new()) });
+        }
         let started = Instant::now();
         let called = catch_unwind(AssertUnwindSafe(|| self.call_instance(loaded, message, bounds)));
         let answer = called.unwrap_or_else(|panic| {

@@ -125,6 +125,8 @@ fn the_stock_pipeline_leaves_everything_as_it_is() {
     assert_eq!(passed(run(&pipeline, "payload")), (vec![unchanged()], vec![], vec![]));
     let stage = pipeline.stages().next().unwrap().ready.unwrap();
     assert_eq!((stage.roles.to_string().as_str(), stage.description.name.as_str()), ("transformer", "passthrough"));
+    let stage = pipeline.stages().next().unwrap();
+    assert_eq!((stage.figures.calls, stage.ready.unwrap().peak_memory), (1, 0), "it counts, and no instance is made");
 }
 
 #[test]

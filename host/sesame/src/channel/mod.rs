@@ -82,20 +82,21 @@ impl Channel {
 
     /// An event of this channel that happens now, of which nothing else is known yet.
     pub(crate) fn event(&self) -> Event {
-        let direction = match self.direction {
+        let direction = self.shown_direction();
+        Event { at: milliseconds(SystemTime::now()), channel: self.to_string(), direction, ..Event::default() }
+    }
+
+    fn shown_direction(&self) -> observe::overview::Direction {
+        match self.direction {
             Direction::Outbound => observe::overview::Direction::Send,
             Direction::Inbound => observe::overview::Direction::Receive,
-        };
-        Event { at: milliseconds(SystemTime::now()), channel: self.to_string(), direction, ..Event::default() }
+        }
     }
 
     /// The section of the configuration, such as `send.cpu`.
     #[must_use]
     pub fn section(&self) -> String {
-        match self.direction {
-            Direction::Outbound => format!("send.{self}"),
-            Direction::Inbound => format!("receive.{self}"),
-        }
+        self.shown_direction().section(&self.name)
     }
 }
 

@@ -284,7 +284,7 @@ fn report(sender: &config::Sender, message: &Added, outcome: Outcome, why: Optio
     };
     if as_json {
         output::json(&json!({
-            "file": message.file, "id": message.id, "element": message.element.to_string(), "state": fate,
+            "file": message.file, "id": message.id, "element": message.element.to_string(), "fate": fate,
             "broker": broker, "reason": reason,
             "path": place.map(|place| place.to_string_lossy().into_owned()),
         }));

@@ -86,9 +86,14 @@ async fn serve(
     let stopper = async move { stop_on_signals(signals, &switch, grace, on).await };
     let work = async {
         tokio::spawn(Systemd.watchdog(shutdown.clone()));
+        let mut reloaded = false;
         loop {
             observer.show(&daemon);
             Systemd.ready(daemon.channels());
+            if reloaded {
+                // Only now: after this line, requests find the new channels and the new token.
+                tracing::info!("configuration reloaded");
+            }
             tracing::info!(channels = daemon.channels(), version = env!("CARGO_PKG_VERSION"), "running");
             let reopen = || logging.apply(&config.log);
             let next = until_reload(&daemon, (&reload, &reopen), &shutdown, &origin).await;
@@ -98,6 +103,7 @@ async fn serve(
                     (config, daemon) = *next;
                     logging.apply(&config.log);
                     observer.reload(&config.observe).await;
+                    reloaded = true;
                 }
             }
         }
@@ -209,7 +215,7 @@ impl Origin {
         };
         match Daemon::build(&config, &selection, &self.shared) {
             Ok(daemon) => {
-                tracing::info!("configuration reloaded");
+                tracing::info!("new configuration read; it is used once the messages in flight are finished");
                 log_warnings(&config);
                 for key in self.started.needs_restart(&config) {
                     tracing::warn!(key, "this key changed since the start; restart Sesame to apply it");

@@ -99,7 +99,7 @@ async fn once(config: &Config, arguments: &Send) -> anyhow::Result<u8> {
 
 fn print_fate(report: &FateReport) {
     let value = json!({
-        "channel": report.channel.name(), "element": report.element, "id": report.id, "what": report.fate,
+        "channel": report.channel.name(), "element": report.element, "id": report.id, "fate": report.fate,
         "reason": report.reason,
     });
     output::line(&value.to_string());

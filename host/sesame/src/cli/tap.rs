@@ -12,8 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::anyhow;
 use clap::Args;
 use observe::overview::{Direction, Event};
-use tokio::io::Interest;
-use tokio::net::unix::pipe::Sender;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::context::{say, select};
 use super::status::say_unanswered;
@@ -24,8 +23,6 @@ use message::Fate;
 
 /// Events that wait to be printed.
 const WAITING: usize = 256;
-/// How long to see whether standard output has a reader.
-const POLLED: Duration = Duration::from_millis(20);
 /// Without a line for so long, empty ones included, the process hangs.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -167,13 +164,9 @@ fn follow(path: PathBuf, mut lines: BufReader<UnixStream>, to: &mpsc::SyncSender
 
 /// Whether no one reads any more what is written: the reader of a pipe has gone.
 fn is_unread(out: impl AsFd) -> bool {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return false };
-    runtime.block_on(async {
-        // A file cannot be polled, and needs no reader.
-        let Ok(out) = out.as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd_unchecked) else { return false };
-        let polled = tokio::time::timeout(POLLED, out.ready(Interest::WRITABLE)).await;
-        polled.is_ok_and(|found| found.is_ok_and(|found| found.is_write_closed()))
-    })
+    let mut polled = [PollFd::new(&out, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok() && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 fn is_wanted(event: &Event, channels: &[String], fates: &[Fate]) -> bool {

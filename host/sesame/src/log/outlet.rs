@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use message::locked;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The most that waits, in bytes.
@@ -131,15 +132,30 @@ pub(super) fn words_of_lost(lines: u64) -> String {
 /// Standard error.
 pub(super) struct Stderr {
     /// Whether each line is a JSON object.
-    pub(super) json: bool,
+    json: bool,
+    /// Whether it is a file, which is always ready.
+    file: bool,
+}
+
+impl Stderr {
+    pub(super) fn new(json: bool) -> Self {
+        let facts = rustix::fs::fstat(io::stderr());
+        let file = facts.is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::RegularFile);
+        Self { json, file }
+    }
+
+    /// Whether a line can be written now without waiting for anyone.
+    fn takes(&self, line: &[u8]) -> bool {
+        let out = io::stderr();
+        let mut ready = [PollFd::new(&out, PollFlags::OUT)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        self.file || line.len() <= AT_ONCE && poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
 }
 
 impl Sink for Stderr {
     fn offer(&self, line: &[u8]) -> bool {
-        let out = io::stderr();
-        let mut ready = [PollFd::new(&out, PollFlags::OUT)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let is_ready = line.len() <= AT_ONCE && poll(&mut ready, Some(&now)).is_ok_and(|ready| ready > 0);
+        let is_ready = self.takes(line);
         if is_ready {
             self.write(line);
         }

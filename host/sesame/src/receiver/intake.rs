@@ -7,15 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot::error::RecvError;
 
-use super::decide::unreadable;
+use super::decisions::{self, Decisions, Undecided};
 use super::lines::{LogLine, log_line, log_settled};
 use super::positions::ChannelPositions;
-use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, now, ready};
+use super::{Decided, Decision, Ended, Receiver, acknowledge, acknowledge_ping, now, ready};
 use crate::channel::{Channel, Meters, Step};
 use crate::shutdown::Shutdown;
-use message::content_digest;
 use message::daily::Condition;
 use observe::Entered;
 use spool::journal::{Disposition, JournalError};
@@ -28,13 +27,8 @@ const ROOM_CHECK: Duration = Duration::from_secs(1);
 const WIDEST: u32 = 65_535;
 /// A session that lasted so long shows that the channel can receive.
 const SETTLED: Duration = Duration::from_secs(60);
-/// How often a delivery checks whether the plugin it waits for is compiled.
-const COMPILER_LOOK: Duration = Duration::from_millis(100);
 /// How long a DISCONNECT may take.
 const DISCONNECT_GRACE: Duration = Duration::from_secs(2);
-
-/// No decision is made now: the plugins in the folder are not known or not compiled.
-struct NotNow;
 
 /// What of a delivery is needed after its decision.
 struct Origin {
@@ -44,7 +38,7 @@ struct Origin {
     unreadable: Option<String>,
     broker_id: Option<String>,
     header_id: Option<String>,
-    headers: Vec<(String, String)>,
+    headers: Arc<Vec<(String, String)>>,
     at: SystemTime,
     broker: String,
     memory: Option<Reservation>,
@@ -54,7 +48,7 @@ struct Origin {
 /// A delivery whose decision is being made.
 struct InWork {
     origin: Origin,
-    decision: JoinHandle<Result<Option<Decided>, JoinError>>,
+    decision: decisions::Answer,
 }
 
 /// A delivery that the commit engine works on.
@@ -117,8 +111,7 @@ struct Intake<'a> {
     ahead: u32,
     /// Those of them that are larger than max-frame and never acknowledged.
     left: u32,
-    /// Asked to stop, decisions that wait for a compiler are given up.
-    shutdown: Shutdown,
+    decisions: Decisions,
     /// Why no more deliveries are taken; the session ends once those in flight are done.
     leaving: Option<Ended>,
     answers: (mpsc::UnboundedSender<Answer>, mpsc::UnboundedReceiver<Answer>),
@@ -153,7 +146,7 @@ impl Receiver {
             prefetch,
             ahead,
             left: 0,
-            shutdown: shutdown.clone(),
+            decisions: Decisions::new(self, shutdown),
             leaving: None,
             answers: mpsc::unbounded_channel(),
             source,
@@ -239,21 +232,6 @@ impl Receiver {
                 (source, None)
             }
         }
-    }
-
-    /// A decision with the plugins that are in the folder now; none if these are not known, or one that applies to every
-    /// message is being compiled.
-    fn decide_now(&self, received: &Received<'_>, held: Arc<HashSet<String>>) -> Result<Decided, NotNow> {
-        if !self.pipeline.current().ensure() || self.pipeline.is_held() {
-            return Err(NotNow);
-        }
-        let snapshot = super::Snapshot { held, ..self.snapshot() };
-        Ok(super::decide_or_fail(&self.spool.crashes, received, &snapshot))
-    }
-
-    /// The decision about a message in which nothing can be read.
-    fn refuse(&self, received: &Received<'_>, why: &str) -> Decided {
-        (unreadable(received, &self.snapshot(), why), content_digest(received.raw))
     }
 
     /// Signers whose later messages wait behind a deferred one.
@@ -377,7 +355,7 @@ impl Intake<'_> {
         self.in_work.len() + self.uncommitted < self.prefetch as usize
     }
 
-    /// Takes a delivery up: its decision is made on a blocking thread.
+    /// Takes a delivery up.
     fn take(&mut self, delivery: Delivery) {
         self.warn_of_deliveries(&delivery);
         if let Some(bytes) = delivery.oversized {
@@ -430,46 +408,19 @@ impl Intake<'_> {
         self.leaving = Some(Ended::Crowded);
     }
 
-    /// Decides with the plugins that are in the folder now. Waits while one of them that applies to every message is being
-    /// compiled; nothing is decided if a stop is requested meanwhile.
-    fn decide(&self, origin: &Origin) -> JoinHandle<Result<Option<Decided>, JoinError>> {
-        let (receiver, held) = (Arc::clone(self.receiver), Arc::clone(&self.held));
-        let (raw, id) = (origin.raw.clone(), origin.header_id.clone());
-        let unreadable = origin.unreadable.clone();
-        let (headers, at) = (Arc::new(origin.headers.clone()), origin.at);
-        let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
-            loop {
-                let waiting = Arc::clone(&receiver.workers).acquire_owned();
-                let permit = receiver.meters.wait(Step::Receive, raw.len(), waiting).await;
-                let (busy, raw, id) = (Arc::clone(&receiver), raw.clone(), id.clone());
-                let (headers, held, unreadable) = (Arc::clone(&headers), Arc::clone(&held), unreadable.clone());
-                let decided = tokio::task::spawn_blocking(move || {
-                    let received = Received { raw: &raw, header_id: id.as_deref(), headers: &headers, at, attempt: 1 };
-                    match unreadable {
-                        Some(why) => Ok(busy.refuse(&received, &why)),
-                        None => busy.decide_now(&received, held),
-                    }
-                });
-                let decided = decided.await?;
-                drop(permit);
-                if decided.as_ref().is_ok_and(|(decision, _)| !decision.paused || !receiver.pipeline.is_held()) {
-                    return Ok(decided.ok());
-                }
-                if shutdown.asked() {
-                    return Ok(None);
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(COMPILER_LOOK) => {}
-                    () = shutdown.draining() => {}
-                }
-                receiver.pipeline.wait_for_compiler(&shutdown).await;
-            }
+    fn decide(&self, origin: &Origin) -> decisions::Answer {
+        self.decisions.ask(Undecided {
+            raw: origin.raw.clone(),
+            header_id: origin.header_id.clone(),
+            headers: Arc::clone(&origin.headers),
+            unreadable: origin.unreadable.clone(),
+            at: origin.at,
+            held: Arc::clone(&self.held),
         })
     }
 
     /// Sends the decision at the front to the commit engine.
-    fn submit(&mut self, decided: Result<Option<Decided>, JoinError>) {
+    fn submit(&mut self, decided: Result<Option<Decided>, RecvError>) {
         let Some(InWork { origin, .. }) = self.in_work.pop_front() else { return };
         let (mut decision, raw_digest) = match decided {
             Ok(Some(decided)) => decided,
@@ -504,7 +455,7 @@ impl Intake<'_> {
             Arc::make_mut(&mut self.held).insert(signer.clone());
         }
         decision.facts.broker = origin.broker;
-        let headers = if self.receiver.meters.are_watched() { origin.headers } else { Vec::new() };
+        let headers = if self.receiver.meters.are_watched() { origin.headers.to_vec() } else { Vec::new() };
         let line = log_line(&decision, 1, origin.broker_id, headers);
         let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
         let commit = commit_of(decision, raw_digest, origin.redelivered);
@@ -515,13 +466,20 @@ impl Intake<'_> {
         let memory = origin.memory;
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
+        let patient = self.is_patient();
         let meters = Arc::clone(&self.receiver.meters);
         let mut reply = Reply(Some((answers, submitted, line)), self.receiver.channel.clone(), meters);
         let done = Box::new(move |stored| {
             drop(memory);
             reply.give(stored);
         });
-        self.receiver.spool.engine.submit_with(commit, done);
+        let engine = &self.receiver.spool.engine;
+        if patient { engine.submit_patiently(commit, done) } else { engine.submit_with(commit, done) }
+    }
+
+    /// Whether deliveries go on without the ACK of what is submitted: half of the prefetch is left.
+    fn is_patient(&self) -> bool {
+        self.leaving.is_none() && self.uncommitted.saturating_mul(2) <= self.prefetch as usize
     }
 
     /// Acknowledges what is durable.
@@ -543,9 +501,9 @@ impl Intake<'_> {
 }
 
 /// The decision of the delivery at the front; pending forever if there is none.
-async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>, JoinError>> {
+async fn front(in_work: &mut VecDeque<InWork>) -> Option<Result<Option<Decided>, RecvError>> {
     match in_work.front_mut() {
-        Some(first) => Some((&mut first.decision).await.flatten()),
+        Some(first) => Some((&mut first.decision).await),
         None => std::future::pending().await,
     }
 }
@@ -554,7 +512,7 @@ fn origin(delivery: Delivery, broker: &str, counted: Entered) -> Origin {
     Origin {
         redelivered: delivery.redelivered,
         header_id: delivery.id().map(str::to_owned),
-        headers: delivery.headers,
+        headers: Arc::new(delivery.headers),
         at: now(),
         broker: broker.to_owned(),
         unreadable: delivery.unreadable,

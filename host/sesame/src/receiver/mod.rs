@@ -1,7 +1,8 @@
 //! The receiving side of a channel: broker → open → authorise → pipeline → incoming, then ACK.
 //!
-//! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread;
-//! decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when they are durable.
+//! Start with [`Receiver::run`]. It connects, subscribes and hands each delivery to [`decide`] on a blocking thread
+//! (`decisions.rs`); decisions leave in the order of their deliveries, go to the commit engine and are acknowledged when
+//! they are durable.
 //! What cannot be stored (disk full, say) pauses the channel: the session is closed, so that the broker keeps the
 //! messages, and no other is opened before a probe on this machine shows that storing works (`ready.rs`). A plugin that
 //! fails for every message pauses it too, until the plugin answers for one or is replaced: what was decided before is
@@ -13,6 +14,7 @@
 
 mod acknowledger;
 mod decide;
+mod decisions;
 mod deferred;
 mod expected;
 mod gaps;
@@ -57,6 +59,8 @@ pub struct Receiver {
     pipeline: ActivePipeline,
     spool: Arc<OpenSpool>,
     workers: Arc<Semaphore>,
+    /// The number behind `workers`.
+    threads: usize,
     tried: Mutex<deferred::Tried>,
     /// Deliveries that the broker may send beside the prefetch, as some stay with it for good.
     spare: AtomicU32,
@@ -92,6 +96,8 @@ pub struct Parts {
     pub spool: Arc<OpenSpool>,
     /// Limits how many messages are processed at once.
     pub workers: Arc<Semaphore>,
+    /// The number behind `workers`.
+    pub threads: usize,
     /// What is counted.
     pub meters: Arc<Meters>,
     /// Whether an operator paused the channel.
@@ -170,6 +176,7 @@ impl Receiver {
             pipeline,
             spool: parts.spool,
             workers: parts.workers,
+            threads: parts.threads,
             tried: Mutex::default(),
             spare: AtomicU32::new(0),
             faults: ready::Faults::default(),

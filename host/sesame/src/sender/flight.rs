@@ -30,6 +30,10 @@ use transport::{Closed, Connected, Destination, Look, Outbound, Proofs, Queues, 
 
 /// Prepared messages that wait to be sealed.
 const READY: usize = 16;
+/// Messages that are sealed in one go, at most: a thread is woken once for all of them.
+const TOGETHER: usize = 8;
+/// The same in bytes of their content.
+const TOGETHER_BYTES: usize = 256 << 10;
 /// Elements that are removed together.
 const BATCH: usize = 64;
 /// Batches that are being removed at once; a disk that is slower than the broker slows the channel down.
@@ -102,7 +106,10 @@ pub(super) struct Dispatch {
 struct Flight<'a> {
     dispatch: &'a Dispatch,
     link: &'a Connected,
-    sealing: VecDeque<JoinHandle<Option<Sealed>>>,
+    /// Groups of messages that are being sealed, in order, each with their number.
+    sealing: VecDeque<(usize, JoinHandle<Vec<Sealed>>)>,
+    /// Messages that are sealed and not sent yet, in order.
+    sealed: VecDeque<Sealed>,
     alone: VecDeque<Prepared>,
     /// A suspect that goes next, if the broker takes what goes ahead of it.
     probe: Option<Probe>,
@@ -128,6 +135,7 @@ impl Dispatch {
             dispatch: self,
             link,
             sealing: VecDeque::new(),
+            sealed: VecDeque::new(),
             alone: VecDeque::new(),
             probe: None,
             lone: false,
@@ -183,9 +191,8 @@ impl Flight<'_> {
                         self.answered(answer).await;
                     }
                 }
-                sealed = front(&mut self.sealing), if self.may_send() => {
-                    self.sealing.pop_front();
-                    if let Some(sealed) = sealed {
+                () = std::future::ready(()), if self.may_send() => {
+                    if let Some(sealed) = self.sealed.pop_front() {
                         tokio::select! {
                             biased;
                             () = shutdown.stopping() => return Ended::ByUs,
@@ -193,9 +200,13 @@ impl Flight<'_> {
                         }
                     }
                 }
+                sealed = front(&mut self.sealing), if self.sealed.is_empty() && !self.sealing.is_empty() => {
+                    self.sealing.pop_front();
+                    self.sealed.extend(sealed);
+                }
                 probed = probe::answer(&mut self.probe), if self.probe.is_some() => self.probed(probed),
                 prepared = ready.recv(), if !drained && !draining && self.may_seal() => match prepared {
-                    Some(prepared) => self.take(prepared),
+                    Some(prepared) => self.take(prepared, ready),
                     None => drained = true,
                 },
                 () = shutdown.draining(), if !draining => {
@@ -223,7 +234,7 @@ impl Flight<'_> {
     }
 
     fn nothing_in_flight(&self) -> bool {
-        self.sealing.is_empty() && self.in_flight.is_empty() && self.probe.is_none()
+        self.before_sending() == 0 && self.in_flight.is_empty() && self.probe.is_none()
     }
 
     fn meters(&self) -> Arc<Meters> {
@@ -234,14 +245,18 @@ impl Flight<'_> {
         locked(&self.dispatch.window).size()
     }
 
+    /// Messages that are being sealed or are sealed.
+    fn before_sending(&self) -> usize {
+        self.sealing.iter().map(|(messages, _)| messages).sum::<usize>() + self.sealed.len()
+    }
+
     fn may_send(&self) -> bool {
-        !self.sealing.is_empty() && self.in_flight.len() < self.window()
+        !self.sealed.is_empty() && self.in_flight.len() < self.window()
     }
 
     fn may_seal(&self) -> bool {
-        let ahead = self.dispatch.threads * 2;
-        self.sealing.len() < ahead
-            && self.in_flight.len() + self.sealing.len() < self.window() + ahead
+        self.sealing.len() < self.dispatch.threads * 2
+            && self.room() > 0
             && self.bytes < IN_FLIGHT_BYTES
             && self.alone.is_empty()
             && self.probe.is_none()
@@ -250,13 +265,29 @@ impl Flight<'_> {
             && self.proofs.has_room()
     }
 
-    /// Takes a prepared message up: a suspect waits until it can go alone.
-    fn take(&mut self, prepared: Prepared) {
-        self.bytes += prepared.bytes;
-        if locked(&self.dispatch.window).goes_alone(&prepared.element.name().to_string()) {
-            self.alone.push_back(prepared);
-        } else {
-            self.seal(prepared);
+    /// How many more messages may be sealed ahead of the window.
+    fn room(&self) -> usize {
+        let most = self.window() + self.dispatch.threads * 2;
+        most.saturating_sub(self.in_flight.len() + self.before_sending())
+    }
+
+    /// Takes a prepared message up, and those behind it that fit into the same group: a suspect waits until it can go alone.
+    fn take(&mut self, first: Prepared, ready: &mut mpsc::Receiver<Prepared>) {
+        let most = self.room().min(TOGETHER);
+        let (mut group, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+        while let Some(prepared) = next {
+            self.bytes += prepared.bytes;
+            if locked(&self.dispatch.window).goes_alone(&prepared.element.name().to_string()) {
+                self.alone.push_back(prepared);
+                break;
+            }
+            bytes += prepared.bytes;
+            group.push(prepared);
+            let fits = group.len() < most && bytes < TOGETHER_BYTES;
+            next = if fits { ready.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            self.seal(group);
         }
     }
 
@@ -271,7 +302,7 @@ impl Flight<'_> {
         {
             if !self.link.session.takes_probes() {
                 self.lone = true;
-                self.seal(suspect);
+                self.seal(vec![suspect]);
                 return;
             }
             locked(&self.dispatch.window).probe_sent(&suspect.element.name().to_string(), Instant::now());
@@ -284,23 +315,27 @@ impl Flight<'_> {
             Probed::Taken(suspect) => {
                 locked(&self.dispatch.window).probe_taken(&suspect.element.name().to_string());
                 self.lone = true;
-                self.seal(suspect);
+                self.seal(vec![suspect]);
             }
             Probed::Refused { bytes } => self.bytes = self.bytes.saturating_sub(bytes),
         }
     }
 
-    fn seal(&mut self, prepared: Prepared) {
+    fn seal(&mut self, group: Vec<Prepared>) {
         let sealing = Arc::clone(&self.dispatch.sealing);
         let workers = Arc::clone(&self.dispatch.workers);
-        let (meters, bytes) = (self.meters(), prepared.bytes);
-        self.sealing.push_back(tokio::spawn(async move {
+        let (meters, messages) = (self.meters(), group.len());
+        let one = move |prepared: Prepared| {
+            let bytes = prepared.bytes;
+            meters.time(Step::Seal, bytes, || seal(&sealing, prepared))
+        };
+        let job = tokio::spawn(async move {
             let permit = workers.acquire_owned().await;
-            let work = move || meters.time(Step::Seal, bytes, || seal(&sealing, prepared));
-            let sealed = tokio::task::spawn_blocking(work).await;
+            let sealed = tokio::task::spawn_blocking(move || group.into_iter().map(one).collect()).await;
             drop(permit);
-            sealed.ok()
-        }));
+            sealed.unwrap_or_default()
+        });
+        self.sealing.push_back((messages, job));
     }
 
     /// Sends the parts of a sealed message.
@@ -505,10 +540,10 @@ fn frames(seal: &Seal, prepared: &Prepared) -> Result<Vec<Outbound>, SealError> 
     frames.collect()
 }
 
-/// The sealed message at the front; pending forever if there is none.
-async fn front(sealing: &mut VecDeque<JoinHandle<Option<Sealed>>>) -> Option<Sealed> {
+/// The messages of the group at the front, once they are sealed; pending forever if there is none.
+async fn front(sealing: &mut VecDeque<(usize, JoinHandle<Vec<Sealed>>)>) -> Vec<Sealed> {
     match sealing.front_mut() {
-        Some(first) => first.await.ok().flatten(),
+        Some((_, job)) => job.await.unwrap_or_default(),
         None => std::future::pending().await,
     }
 }

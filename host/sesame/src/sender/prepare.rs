@@ -17,7 +17,7 @@ use message::{Code, Finding, MessageId, content_digest};
 use observe::overview::Verdict;
 use plugins::{Blame, Input, Outcome, Output, Refused};
 use smime::Sealing;
-use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey, SentCount};
+use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey, SentCount, TakenUp};
 use spool::{ElementName, LockedElement, Outgoing, ReadError};
 use transport::{Destination, Link};
 
@@ -124,6 +124,26 @@ fn add_answered(counts: &mut [SentCount], id: &MessageId, answered: &[Dispatch])
     }
 }
 
+/// An element that was locked and read.
+struct Read {
+    element: LockedElement,
+    key: PreparedKey,
+    content: Arc<Vec<u8>>,
+}
+
+/// Takes a step with an element. A bug that shows on it postpones it and stops no other.
+fn guarded<T>(name: &ElementName, step: impl FnOnce() -> Result<T, Box<Examined>>) -> Result<T, Box<Examined>> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+        Err(Box::new(Examined::Postponed {
+            element: name.to_string(),
+            attempt: 1,
+            after: None,
+            waits_for: WaitsFor::Attempt,
+            reason: "Sesame failed on this message; please report it with the log".to_owned(),
+        }))
+    })
+}
+
 /// An element that went through the pipeline.
 struct Taken<'a> {
     element: LockedElement,
@@ -164,82 +184,91 @@ impl Preparation {
         self.settling.swap(false, Ordering::Relaxed)
     }
 
-    /// Examines elements on a blocking thread: nothing is written yet.
+    /// Examines elements on a blocking thread: nothing is written yet. The journal is asked once about all of them.
     pub(super) fn examine(&self, names: &[ElementName], shutdown: &Shutdown) -> Vec<Examined> {
         let mut in_hand = 0;
         let mut examined = Vec::with_capacity(names.len());
+        let mut read = Vec::with_capacity(names.len());
         for name in names {
-            // The rest comes with the next pass.
-            let held = self.pipeline.pause().is_some() || self.pipeline.is_held();
-            if in_hand > IN_HAND_BYTES || shutdown.asked() || held {
+            if in_hand > IN_HAND_BYTES || self.leaves_the_rest(shutdown) {
                 break;
             }
-            let one =
-                catch_unwind(AssertUnwindSafe(|| self.examine_one(name))).unwrap_or_else(|_| Examined::Postponed {
-                    element: name.to_string(),
-                    attempt: 1,
-                    after: None,
-                    waits_for: WaitsFor::Attempt,
-                    reason: "Sesame failed on this message; please report it with the log".to_owned(),
-                });
-            if let Examined::Ready { content, .. } | Examined::PartlyRefused { content, .. } = &one {
-                in_hand += content.len();
+            match guarded(name, || self.read(name)) {
+                Ok(one) => {
+                    in_hand += one.content.len();
+                    read.push(one);
+                }
+                Err(one) => examined.push(*one),
             }
-            examined.push(one);
+        }
+        let keys: Vec<PreparedKey> = read.iter().map(|one| one.key.clone()).collect();
+        let known = match self.state.journal.taken_up(self.channel.name(), &keys) {
+            Ok(known) => known,
+            Err(error) => {
+                let unreadable = |one: &Read| self.unreadable(one.element.name().to_string(), &error);
+                examined.extend(read.iter().map(unreadable));
+                return examined;
+            }
+        };
+        for (one, known) in read.into_iter().zip(known) {
+            if self.leaves_the_rest(shutdown) {
+                break;
+            }
+            let name = one.element.name().clone();
+            let decided = guarded(&name, || Ok(self.decide(one, known)));
+            examined.push(decided.unwrap_or_else(|failed| *failed));
         }
         examined
     }
 
-    fn examine_one(&self, name: &ElementName) -> Examined {
+    /// Whether no further element is taken up now: the rest comes with the next pass.
+    fn leaves_the_rest(&self, shutdown: &Shutdown) -> bool {
+        shutdown.asked() || self.pipeline.pause().is_some() || self.pipeline.is_held()
+    }
+
+    /// Locks and reads an element. One that is not to be sent has its end already.
+    fn read(&self, name: &ElementName) -> Result<Read, Box<Examined>> {
         let began = Instant::now();
         let element = match self.outgoing.lock(name) {
             Ok(Some(element)) => element,
             Ok(None) => {
                 self.settling.fetch_or(self.outgoing.is_settling(name), Ordering::Relaxed);
-                return Examined::NotOurs;
+                return Err(Box::new(Examined::NotOurs));
             }
-            Err(error) => return self.unreadable(name.to_string(), &error),
+            Err(error) => return Err(Box::new(self.unreadable(name.to_string(), &error))),
         };
         let content = match element.read(self.settings.max_payload) {
             Ok(content) => Arc::new(content),
-            Err(ReadError::Changed { .. }) => return Examined::NotOurs,
+            Err(ReadError::Changed { .. }) => return Err(Box::new(Examined::NotOurs)),
             Err(error @ (ReadError::Empty { .. } | ReadError::TooLarge { .. })) => {
-                return match Refusal::unread(element, &error) {
+                return Err(Box::new(match Refusal::unread(element, &error) {
                     Ok(refusal) => Examined::Refused(refusal),
                     Err(error) => self.unreadable(name.to_string(), &error),
-                };
+                }));
             }
-            Err(error) => return self.unreadable(name.to_string(), &error),
+            Err(error) => return Err(Box::new(self.unreadable(name.to_string(), &error))),
         };
         self.meters.passed(Step::Lock, content.len(), began);
         let key = PreparedKey { id: element.message_id(), digest: content_digest(&content) };
         if content.iter().all(u8::is_ascii_whitespace) {
-            return Examined::Refused(Refusal::new(
-                element,
-                key,
-                content,
-                Code::Empty,
-                "the message is blank".to_owned(),
-            ));
+            let why = "the message is blank".to_owned();
+            return Err(Box::new(Examined::Refused(Refusal::new(element, key, content, Code::Empty, why))));
         }
-        match self.known(&key) {
-            Ok(Some(row)) => match self.redirect(row, &content) {
-                Ok((row, fresh)) => Examined::Ready { element, content, row, fresh, verdicts: Vec::new() },
-                Err(error) => self.unreadable(name.to_string(), &error),
-            },
-            Ok(None) => self.run_pipeline(element, key, content),
-            Err(error) => self.unreadable(name.to_string(), &error),
+        Ok(Read { element, key, content })
+    }
+
+    /// What becomes of an element that was read.
+    fn decide(&self, Read { element, key, content }: Read, known: TakenUp) -> Examined {
+        let Some(row) = known.prepared else { return self.run_pipeline(element, key, content, known.attempts + 1) };
+        match self.redirect(row, &content) {
+            Ok((row, fresh)) => Examined::Ready { element, content, row, fresh, verdicts: Vec::new() },
+            Err(error) => self.unreadable(element.name().to_string(), &error),
         }
     }
 
     fn unreadable(&self, element: String, error: &(dyn std::error::Error + 'static)) -> Examined {
         let waits_for = WaitsFor::Attempt;
         Examined::Postponed { element, attempt: 1, after: None, waits_for, reason: message::cause::chain(error) }
-    }
-
-    fn known(&self, key: &PreparedKey) -> Result<Option<Row>, JournalError> {
-        let mut rows = self.state.journal.prepared(self.channel.name(), std::slice::from_ref(key))?;
-        Ok(rows.pop().flatten())
     }
 
     /// A message that was numbered for other destinations than the configuration has now goes where it says now, under new
@@ -271,7 +300,7 @@ impl Preparation {
         Ok((row, changed))
     }
 
-    fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>) -> Examined {
+    fn run_pipeline(&self, element: LockedElement, key: PreparedKey, content: Arc<Vec<u8>>, attempt: u32) -> Examined {
         // After the content was read: a plugin that was in the folder before the message was in the queue is known from here.
         if !self.pipeline.current().ensure() {
             return Examined::NotOurs;
@@ -279,10 +308,6 @@ impl Preparation {
         let replaced = self.pipeline.replaced();
         let pipeline = self.pipeline.load();
         let name = element.name().to_string();
-        let attempt = match self.state.journal.attempts(self.channel.name(), &key.digest) {
-            Ok((before, _)) => before + 1,
-            Err(error) => return self.unreadable(name, &error),
-        };
         // Without them a plugin assumes more than any channel adds; a fault of the keys is reported on sealing.
         let mut properties = self.sealing.current().map(|seal| seal.properties(&key.id)).unwrap_or_default();
         properties.extend(self.link.properties(&key.id));

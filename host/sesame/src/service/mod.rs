@@ -350,6 +350,7 @@ fn receiver(
         acknowledgements,
         spool,
         workers: Arc::new(Semaphore::new(shared.threads)),
+        threads: shared.threads,
         meters: shared.registry.meters(channel),
         gate: shared.registry.gate(channel),
     }));

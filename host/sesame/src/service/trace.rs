@@ -144,7 +144,7 @@ impl Traced {
         let numbers = self.numbers.iter().map(|one| json_of_number(&self.typed, one));
         let id = MessageId::from_peer(&self.typed);
         let waiting = self.waiting.iter().map(|(channel, path)| {
-            json!({ "what": Fate::Waiting, "channel": channel, "id": id, "path": path.to_string_lossy() })
+            json!({ "fate": Fate::Waiting, "channel": channel, "id": id, "path": path.to_string_lossy() })
         });
         steps.chain(numbers).chain(waiting).collect()
     }
@@ -324,7 +324,7 @@ pub(crate) fn of_number(place: &Whereabouts) -> (&'static str, Option<SystemTime
 fn json_of_number(typed: &str, one: &Numbered) -> Value {
     let (word, since, _) = of_number(&one.place);
     json!({
-        "what": word, "sequence": typed, "channel": one.channel, "signer": one.signer, "since": since.map(terminal::time),
+        "state": word, "sequence": typed, "channel": one.channel, "signer": one.signer, "since": since.map(terminal::time),
     })
 }
 
@@ -357,7 +357,7 @@ fn json_of(located: &Located) -> Value {
     let released = sent.released.iter().map(|one| json!({ "at": terminal::time(one.at), "why": one.why }));
     let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     json!({
-        "at": terminal::time(step.at), "what": step.fate, "channel": step.channel, "id": step.id,
+        "at": terminal::time(step.at), "fate": step.fate, "channel": step.channel, "id": step.id,
         "found-by": by.word(), "broker": present(&step.broker), "signer": present(&step.signer), "pipeline": present(&step.pipeline),
         "stages": step.stages, "routes": step.routes,
         "elements": elements, "bytes": step.payload_bytes, "sha256": step.digest, "reason": step.detail,

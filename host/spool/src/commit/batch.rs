@@ -5,18 +5,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::SyncSender;
 
+use super::inbox::Inbox;
 use super::{CommitError, Job, NewElement, Shared, SyncMethod};
 use crate::failpoint::failpoint;
 use crate::queue::{Draft, Queue, discard_draft};
 
-/// A batch closes early if nothing arrives for this long.
-const IDLE: Duration = Duration::from_micros(300);
-
 /// Number of threads that write a batch if the whole file system is synced.
 const WRITERS: usize = 2;
+
+/// So many elements are worth a second thread, if they are not synced one by one.
+const WORTH_A_THREAD: usize = 32;
 
 /// Number of threads that write and sync each file of a batch: enough for the file system to group their syncs.
 const SYNCING_WRITERS: usize = 32;
@@ -34,9 +34,9 @@ pub(super) struct Written {
 }
 
 /// Collects and writes batches and passes them to the next stage until the engine is dropped.
-pub(super) fn write_batches(shared: &Shared, incoming: &Receiver<Job>, written: &SyncSender<Vec<Written>>) {
-    while let Ok(first) = incoming.recv() {
-        let jobs = collect(shared, incoming, first);
+pub(super) fn write_batches(shared: &Shared, incoming: &Inbox, written: &SyncSender<Vec<Written>>) {
+    let collector = incoming.collector();
+    while let Some(jobs) = collector.next_batch(&shared.settings) {
         match write_batch(shared, &jobs) {
             Ok(elements) => {
                 let batch = jobs.into_iter().zip(elements).map(|(job, elements)| Written { job, elements });
@@ -51,24 +51,6 @@ pub(super) fn write_batches(shared: &Shared, incoming: &Receiver<Job>, written: 
             }
         }
     }
-}
-
-fn collect(shared: &Shared, incoming: &Receiver<Job>, first: Job) -> Vec<Job> {
-    let settings = &shared.settings;
-    let deadline = Instant::now() + settings.batch_delay;
-    let mut bytes = first.commit.bytes();
-    let mut jobs = vec![first];
-    while jobs.len() < settings.batch_messages && bytes < settings.batch_bytes {
-        let wait = deadline.saturating_duration_since(Instant::now()).min(IDLE);
-        match incoming.recv_timeout(wait) {
-            Ok(job) => {
-                bytes = bytes.saturating_add(job.commit.bytes());
-                jobs.push(job);
-            }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    jobs
 }
 
 /// Writes and syncs every element of a batch. On failure all of them are removed.
@@ -120,11 +102,11 @@ fn write_all(shared: &Shared, tasks: &[Task<'_>]) -> Vec<Result<Draft, CommitErr
             .draft(&task.element.fields, durable)
             .map_err(|error| CommitError::from_io(&task.element.queue, error))
     };
-    let threads = match shared.settings.sync {
-        SyncMethod::FileSystem => WRITERS,
-        SyncMethod::Files => SYNCING_WRITERS,
+    let (threads, enough) = match shared.settings.sync {
+        SyncMethod::FileSystem => (WRITERS, WORTH_A_THREAD),
+        SyncMethod::Files => (SYNCING_WRITERS, 2 * WRITERS),
     };
-    if tasks.len() < 2 * WRITERS {
+    if tasks.len() < enough {
         return tasks.iter().map(write).collect();
     }
     let next = AtomicUsize::new(0);

@@ -1,6 +1,7 @@
 //! The commit engine makes received messages durable, in batches.
 //!
-//! Start reading at [`CommitEngine`]. `batch.rs` collects and writes messages, `publish.rs` commits and publishes them.
+//! Start reading at [`CommitEngine`]. `inbox.rs` collects messages, `batch.rs` writes them, `publish.rs` commits and publishes
+//! them.
 //! After a crash `recovery.rs` publishes what was committed and removes the rest.
 //!
 //! # Steps
@@ -13,7 +14,8 @@
 //! 4. *answer*: create the [`Stored`] that an ACK requires.
 //!
 //! Two batches are in flight: while one is committed and published, the next is written. A batch closes at 64 messages,
-//! at 8 MiB, 5 ms after its first message, or if nothing arrives for 0.3 ms.
+//! at 8 MiB, 5 ms after its first message, or if nothing arrives for 0.3 ms. Patient messages alone do not begin a batch
+//! within 20 ms of the last one.
 //!
 //! # State after a crash
 //! For each element: T, its draft in `temporary/`; K, its entry in a `pending` row; V, an entry under its final name.
@@ -43,6 +45,7 @@
 //!   does.
 
 mod batch;
+mod inbox;
 mod late;
 mod publish;
 mod recovery;
@@ -53,7 +56,7 @@ mod tests;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -62,6 +65,7 @@ use super::disk::Modes;
 use super::queue::Queue;
 use super::{SpoolError, SpoolLock, names};
 use crate::journal::{Acknowledge, Disposition, Facts, Journal, JournalError, Key};
+use inbox::Inbox;
 use message::acknowledgement::Sequence;
 use message::locked;
 pub use recovery::Recovered;
@@ -285,6 +289,8 @@ pub struct CommitSettings {
     pub batch_bytes: usize,
     /// How long the first message of a batch waits for others.
     pub batch_delay: Duration,
+    /// The shortest time between the beginnings of two batches of [patient](CommitEngine::submit_patiently) messages.
+    pub batch_pace: Duration,
 }
 
 impl CommitSettings {
@@ -299,6 +305,7 @@ impl CommitSettings {
             batch_messages: 64,
             batch_bytes: 8 << 20,
             batch_delay: Duration::from_millis(5),
+            batch_pace: Duration::from_millis(20),
         }
     }
 }
@@ -310,6 +317,8 @@ pub type Done = Box<dyn FnOnce(Result<Stored, CommitError>) + Send>;
 struct Job {
     commit: Commit,
     done: Done,
+    /// Whether its submitter has more work without the answer.
+    patient: bool,
 }
 
 /// State shared by the threads of an engine.
@@ -334,7 +343,7 @@ impl Shared {
 /// Makes received messages durable. Dropping it finishes all submitted messages.
 pub struct CommitEngine {
     shared: Arc<Shared>,
-    jobs: Option<Sender<Job>>,
+    inbox: Arc<Inbox>,
     threads: Vec<JoinHandle<()>>,
     recovered: Recovered,
     _lock: Arc<SpoolLock>,
@@ -354,8 +363,8 @@ impl CommitEngine {
             open_queue(&shared, queue)?;
         }
         let recovered = recovery::recover(&shared)?;
-        let (jobs, threads) = start_threads(&shared)?;
-        Ok(Self { shared, jobs: Some(jobs), threads, recovered, _lock: lock })
+        let (inbox, threads) = start_threads(&shared)?;
+        Ok(Self { shared, inbox, threads, recovered, _lock: lock })
     }
 
     /// The result of recovery at start.
@@ -415,11 +424,20 @@ impl CommitEngine {
     /// Submits a message; `done` is called with the outcome. If `done` is dropped without a call, the engine has
     /// failed; the message is then either not stored, or a redelivery is detected as a duplicate.
     pub fn submit_with(&self, commit: Commit, done: Done) {
-        if let Err(error) = self.admit(&commit) {
-            return done(Err(error));
+        self.give(Job { commit, done, patient: false });
+    }
+
+    /// As [`submit_with`](Self::submit_with), for a submitter that goes on working without the answer: the message may wait
+    /// some milliseconds, so that more messages share a sync.
+    pub fn submit_patiently(&self, commit: Commit, done: Done) {
+        self.give(Job { commit, done, patient: true });
+    }
+
+    fn give(&self, job: Job) {
+        if let Err(error) = self.admit(&job.commit) {
+            return (job.done)(Err(error));
         }
-        let Some(jobs) = &self.jobs else { return done(Err(CommitError::Stopped)) };
-        if let Err(mpsc::SendError(job)) = jobs.send(Job { commit, done }) {
+        if let Err(job) = self.inbox.push(job, &self.shared.settings) {
             (job.done)(Err(CommitError::Stopped));
         }
     }
@@ -439,7 +457,7 @@ impl CommitEngine {
 
 impl Drop for CommitEngine {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.inbox.close();
         for thread in self.threads.drain(..) {
             // A thread that panicked has logged that, and closed its tickets.
             let _ = thread.join();
@@ -463,12 +481,12 @@ fn open_queue(shared: &Shared, path: &Path) -> Result<(), CommitError> {
     Ok(())
 }
 
-fn start_threads(shared: &Arc<Shared>) -> Result<(Sender<Job>, Vec<JoinHandle<()>>), CommitError> {
+fn start_threads(shared: &Arc<Shared>) -> Result<(Arc<Inbox>, Vec<JoinHandle<()>>), CommitError> {
     let failed = |error| CommitError::from_io(&shared.settings.root, error);
-    let (jobs, incoming) = mpsc::channel();
+    let inbox = Arc::new(Inbox::default());
     // One batch waits here while the previous one is committed.
     let (written, to_publish) = mpsc::sync_channel(1);
-    let spool = Arc::clone(shared);
+    let (spool, incoming) = (Arc::clone(shared), Arc::clone(&inbox));
     let writer = std::thread::Builder::new()
         .name("spool-write".to_owned())
         .spawn(move || batch::write_batches(&spool, &incoming, &written))
@@ -478,7 +496,7 @@ fn start_threads(shared: &Arc<Shared>) -> Result<(Sender<Job>, Vec<JoinHandle<()
         .name("spool-publish".to_owned())
         .spawn(move || publish::Publisher::new(spool).run(&to_publish))
         .map_err(failed)?;
-    Ok((jobs, vec![writer, publisher]))
+    Ok((inbox, vec![writer, publisher]))
 }
 
 /// The pending outcome of a submitted message.

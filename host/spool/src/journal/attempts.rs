@@ -77,10 +77,7 @@ impl Journal {
     pub fn attempts(&self, channel: &str, digest: &[u8; 32]) -> Result<(u32, u32), JournalError> {
         self.read(|db| {
             let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok((0, 0)) };
-            db.prepare_cached("SELECT count, deaths FROM attempt WHERE channel = ?1 AND digest = ?2")?
-                .query_row(params![channel, digest], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
-                .map(Option::unwrap_or_default)
+            counted(db, channel, digest)
         })
     }
 
@@ -176,6 +173,14 @@ impl Journal {
             db.prepare_cached("SELECT 1 FROM deferred WHERE channel = ?1 AND signer = ?2")?.exists([channel, signer])
         })
     }
+}
+
+/// Attempts and crashes of a message.
+pub(super) fn counted(db: &Connection, channel: i64, digest: &[u8; 32]) -> rusqlite::Result<(u32, u32)> {
+    db.prepare_cached("SELECT count, deaths FROM attempt WHERE channel = ?1 AND digest = ?2")?
+        .query_row(params![channel, digest], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map(Option::unwrap_or_default)
 }
 
 /// Clears the counts of a message, whose decision becomes durable with this transaction.

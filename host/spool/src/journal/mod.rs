@@ -61,7 +61,7 @@ pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, 
 pub use released::{Asked, Kept, KeptState, Released};
 pub use retained::{Due, Retained};
 pub use retention::Expired;
-pub use sender::{Prepared, PreparedKey, Sent};
+pub use sender::{Prepared, PreparedKey, Sent, TakenUp};
 pub use stages::{PipelineStage, StageRow};
 pub use trace::{Published, Step};
 

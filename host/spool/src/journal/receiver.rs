@@ -9,7 +9,7 @@ use super::attempts::{clear, forget_seen};
 use super::counts::{self, Counted};
 use super::gaps::arrive;
 use super::owed::{Acknowledge, owe};
-use super::schema::{Kind, known, number, optional_number};
+use super::schema::{Kind, Names, known, number};
 use super::{Journal, JournalError, at_most, integer, json, milliseconds, moment};
 use message::acknowledgement::Sequence;
 use message::{Code, Fate, MessageId};
@@ -212,8 +212,9 @@ impl Journal {
             }
             let mut pending = PendingBatch::default();
             let mut decisions = Vec::with_capacity(entries.len());
+            let mut names = Names::default();
             for entry in entries {
-                let decision = decide(db, entry, now)?;
+                let decision = decide(db, &Numbers::of(db, entry, &mut names)?, entry, now)?;
                 if matches!(decision, Decision::New { .. }) {
                     pending.moves.extend_from_slice(entry.moves);
                 }
@@ -327,13 +328,18 @@ struct Numbers {
     pipeline: Option<i64>,
 }
 
-fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Decision> {
-    let numbers = Numbers {
-        channel: number(db, Kind::Channel, &entry.key.channel)?,
-        signer: number(db, Kind::Signer, &entry.key.signer)?,
-        broker: optional_number(db, Kind::Broker, &entry.facts.broker)?,
-        pipeline: optional_number(db, Kind::Pipeline, &entry.facts.pipeline)?,
-    };
+impl Numbers {
+    fn of(db: &Connection, entry: &Entry<'_>, names: &mut Names) -> rusqlite::Result<Self> {
+        Ok(Self {
+            channel: names.number(db, Kind::Channel, &entry.key.channel)?,
+            signer: names.number(db, Kind::Signer, &entry.key.signer)?,
+            broker: names.optional(db, Kind::Broker, &entry.facts.broker)?,
+            pipeline: names.optional(db, Kind::Pipeline, &entry.facts.pipeline)?,
+        })
+    }
+}
+
+fn decide(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Decision> {
     if let Some(raw) = entry.raw_digest {
         clear(db, numbers.channel, raw)?;
     }
@@ -345,12 +351,12 @@ fn decide(db: &Connection, entry: &Entry<'_>, now: i64) -> rusqlite::Result<Deci
             .execute(params![numbers.channel, element])?;
     }
     let decision = match entry.disposition {
-        Disposition::Rejected { .. } if is_decided(db, &numbers, entry)? => Decision::Duplicate,
-        Disposition::Rejected { code } => reject(db, &numbers, entry, *code, now)?,
-        _ => see(db, &numbers, entry, now)?,
+        Disposition::Rejected { .. } if is_decided(db, numbers, entry)? => Decision::Duplicate,
+        Disposition::Rejected { code } => reject(db, numbers, entry, *code, now)?,
+        _ => see(db, numbers, entry, now)?,
     };
     if let (Disposition::Deferred { next, attempt }, Decision::New { .. }) = (entry.disposition, &decision) {
-        defer(db, &numbers, entry, *next, *attempt)?;
+        defer(db, numbers, entry, *next, *attempt)?;
     }
     if let Some(sequence) = entry.sequence {
         arrive(db, (numbers.channel, numbers.signer), sequence, now)?;

@@ -3,6 +3,7 @@
 //! Channel, signer, broker and pipeline are small integers in the rows; `name` holds their text. Times are milliseconds
 //! since 1970. A later version migrates here, step by step, inside one transaction.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -232,6 +233,30 @@ pub(super) fn verify(path: &Path, db: &Connection) -> Result<(), JournalError> {
     Err(JournalError::TooNew { path: path.to_owned(), found, known: VERSION })
 }
 
+/// Names that were looked up in the same transaction, with their numbers: most messages of a batch have the same.
+#[derive(Default)]
+pub(super) struct Names {
+    by_kind: [HashMap<String, i64>; 4],
+}
+
+impl Names {
+    /// As [`number`].
+    pub(super) fn number(&mut self, db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<i64> {
+        let Some(found) = self.by_kind.get_mut(kind as usize) else { return number(db, kind, text) };
+        if let Some(known) = found.get(text) {
+            return Ok(*known);
+        }
+        let number = number(db, kind, text)?;
+        found.insert(text.to_owned(), number);
+        Ok(number)
+    }
+
+    /// As [`number`](Self::number), but `None` for an empty text.
+    pub(super) fn optional(&mut self, db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Option<i64>> {
+        if text.is_empty() { Ok(None) } else { self.number(db, kind, text).map(Some) }
+    }
+}
+
 /// The kind of a text in the table `name`.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
@@ -255,11 +280,6 @@ pub(super) fn known(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result
     db.prepare_cached("SELECT number FROM name WHERE kind = ?1 AND text = ?2")?
         .query_row((kind as i64, text), |row| row.get(0))
         .optional()
-}
-
-/// As [`number`], but `None` for an empty text.
-pub(super) fn optional_number(db: &Connection, kind: Kind, text: &str) -> rusqlite::Result<Option<i64>> {
-    if text.is_empty() { Ok(None) } else { number(db, kind, text).map(Some) }
 }
 
 /// Every name of a kind with its number.

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
-use super::attempts::clear;
+use super::attempts::{clear, counted};
 use super::counts::{self, SentCount};
 use super::dispatch::{self, Dispatch};
 use super::retained;
-use super::schema::{Kind, known, number, optional_number, text};
+use super::schema::{Kind, Names, known, number, text};
 use super::{Journal, JournalError, json, milliseconds};
 use message::{Fate, MessageId, Output};
 
@@ -62,6 +62,15 @@ pub struct Prepared {
     pub repeated: bool,
 }
 
+/// What the journal knows of a message that is taken up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenUp {
+    /// Its prepared outputs, if it was prepared and is not finished.
+    pub prepared: Option<Prepared>,
+    /// Failed attempts of its pipeline.
+    pub attempts: u32,
+}
+
 /// A message that was sent: every part has its receipt, and the element was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
@@ -104,6 +113,25 @@ impl Journal {
         })
     }
 
+    /// What is known of each of these messages, all as of the same moment.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn taken_up(&self, channel: &str, keys: &[PreparedKey]) -> Result<Vec<TakenUp>, JournalError> {
+        self.read(|db| {
+            // One transaction locks the file once, and not for each statement.
+            let snapshot = db.unchecked_transaction()?;
+            let Some(channel) = known(&snapshot, Kind::Channel, channel)? else {
+                return Ok(vec![TakenUp::default(); keys.len()]);
+            };
+            let look = |key: &PreparedKey| -> rusqlite::Result<TakenUp> {
+                let (attempts, _) = counted(&snapshot, channel, &key.digest)?;
+                Ok(TakenUp { prepared: load(&snapshot, channel, key)?, attempts })
+            };
+            keys.iter().map(look).collect()
+        })
+    }
+
     /// Makes the outputs of the pipeline durable, before the first SEND, numbers the dispatches, and clears the counts of
     /// attempts for these messages. One transaction for the whole batch.
     ///
@@ -112,8 +140,10 @@ impl Journal {
     pub fn record_prepared(&self, channel: &str, batch: &mut [Prepared]) -> Result<(), JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
+            let mut names = Names::default();
             batch.iter_mut().try_for_each(|prepared| {
-                save(db, channel, prepared)?;
+                let pipeline = names.optional(db, Kind::Pipeline, &prepared.pipeline)?;
+                save(db, (channel, pipeline), prepared)?;
                 counts::note_sent(db, channel, &prepared.key, &prepared.counts)?;
                 dispatch::number_all(db, channel, &prepared.key, &mut prepared.dispatches)?;
                 clear(db, channel, &prepared.key.digest)
@@ -129,9 +159,9 @@ impl Journal {
     pub fn record_sent(&self, channel: &str, batch: &[Sent]) -> Result<bool, JournalError> {
         self.write(|db| {
             let channel = number(db, Kind::Channel, channel)?;
-            let mut answered = false;
+            let (mut names, mut answered) = (Names::default(), false);
             for sent in batch {
-                let broker = optional_number(db, Kind::Broker, &sent.broker)?;
+                let broker = names.optional(db, Kind::Broker, &sent.broker)?;
                 let ended = Ended { state: SENT, at: milliseconds(sent.at), broker, reason: sent.detail.as_deref() };
                 match sent.retain {
                     None => finish(db, channel, &sent.key, &ended)?,
@@ -277,7 +307,7 @@ fn load_output(db: &Connection, stored: StoredOutput) -> rusqlite::Result<Output
     })
 }
 
-fn save(db: &Connection, channel: i64, prepared: &Prepared) -> rusqlite::Result<()> {
+fn save(db: &Connection, (channel, pipeline): (i64, Option<i64>), prepared: &Prepared) -> rusqlite::Result<()> {
     let mut numbers = Vec::new();
     let mut outputs = Vec::with_capacity(prepared.outputs.len());
     for output in &prepared.outputs {
@@ -313,7 +343,7 @@ fn save(db: &Connection, channel: i64, prepared: &Prepared) -> rusqlite::Result<
         numbers.join(","),
         prepared.attempts,
         milliseconds(SystemTime::now()),
-        optional_number(db, Kind::Pipeline, &prepared.pipeline)?,
+        pipeline,
     ])?;
     Ok(())
 }
@@ -324,13 +354,12 @@ pub(super) fn free_payloads(db: &Connection, channel: i64, key: &PreparedKey) ->
         .prepare_cached("SELECT payloads FROM outgoing WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
         .query_row(params![channel, key.id.as_str(), key.digest], |row| row.get(0))
         .optional()?;
-    for number in numbers.iter().flat_map(|list| list.split(',')).filter_map(|number| number.parse::<i64>().ok()) {
+    let Some(numbers) = numbers.filter(|numbers| !numbers.is_empty()) else { return Ok(()) };
+    for number in numbers.split(',').filter_map(|number| number.parse::<i64>().ok()) {
         db.prepare_cached("DELETE FROM payload WHERE number = ?1")?.execute([number])?;
     }
-    db.prepare_cached(
-        "UPDATE outgoing SET payloads = '' WHERE channel = ?1 AND id = ?2 AND digest = ?3 AND payloads <> ''",
-    )?
-    .execute(params![channel, key.id.as_str(), key.digest])?;
+    db.prepare_cached("UPDATE outgoing SET payloads = '' WHERE channel = ?1 AND id = ?2 AND digest = ?3")?
+        .execute(params![channel, key.id.as_str(), key.digest])?;
     Ok(())
 }
 

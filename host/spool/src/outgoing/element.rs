@@ -134,15 +134,14 @@ impl Outgoing {
         }
         let locked = match inner.format {
             Format::Dirq => take_lock(inner, name, &file),
-            Format::Directory => Ok(true),
+            Format::Directory => Ok(Some(facts)),
         };
-        if !matches!(locked, Ok(true)) {
+        let Ok(Some(facts)) = locked else {
             inner.held().remove(name);
             return locked.map(|_| None);
-        }
-        let mut element =
+        };
+        let element =
             LockedElement { inner: Arc::clone(inner), name: name.clone(), identity: Identity::of(&facts), file };
-        element.identity = Identity::of(&stat(&element.file, name)?);
         failpoint!("S01").map_err(|source| ReadError::Unreadable { element: name.clone(), source })?;
         Ok(Some(element))
     }
@@ -260,29 +259,32 @@ fn open(inner: &Inner, name: &ElementName) -> Result<Option<File>, ReadError> {
     Err(ReadError::NotRegular { element: name.clone(), kind })
 }
 
-/// Creates the hard link that is the lock, and marks it as ours by its time. Returns false if another process has the
-/// lock.
-fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<bool, ReadError> {
+/// Creates the hard link that is the lock, and marks it as ours by its time. Returns the element as it is then; `None` if
+/// another process has the lock.
+fn take_lock(inner: &Inner, name: &ElementName, file: &File) -> Result<Option<Stat>, ReadError> {
     let path = inner.place(name);
     let lock = lock_path(&path);
     let not_lockable = |source| ReadError::NotLockable { element: name.clone(), source };
     // The mark is set before the lock, which is the same inode: a crash between the two leaves a marked element, never
     // a lock of ours that looks like another program's. If there is a lock already, its time is not changed.
-    if matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound) {
-        mark_time(file);
-    }
+    let absent = matches!(lock.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let marked = if absent { mark_time(file) } else { None };
     if !link_lock(inner, &path, &lock).map_err(not_lockable)? {
-        return Ok(false);
+        return Ok(None);
     }
-    mark_time(file);
+    let mut facts = stat(file, name)?;
+    // Another process may have had the lock in between.
+    if marked != Some(modified(&facts)) {
+        mark_time(file);
+        facts = stat(file, name)?;
+    }
     // Another process may have removed or replaced the element before the link was created.
     let inode = |path: &Path| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).map(|facts| facts.st_ino);
-    let mine = stat(file, name)?.st_ino;
-    if inode(&path) == Ok(mine) && inode(&lock) == Ok(mine) {
-        return Ok(true);
+    if inode(&path) == Ok(facts.st_ino) && inode(&lock) == Ok(facts.st_ino) {
+        return Ok(Some(facts));
     }
     disk::unlink(&lock).map_err(not_lockable)?;
-    Ok(false)
+    Ok(None)
 }
 
 fn link_lock(inner: &Inner, path: &Path, lock: &Path) -> io::Result<bool> {
@@ -312,15 +314,18 @@ pub(super) fn is_stale(inner: &Inner, lock: &Path) -> io::Result<bool> {
 }
 
 /// Sets the time of the lock, from which others compute its age, including our mark. If the file belongs to another
-/// user, the mark cannot be set, but possibly the current time; the lock then counts as another program's.
-fn mark_time(file: &File) {
+/// user, the mark cannot be set, but possibly the current time; the lock then counts as another program's. Returns the mark
+/// in nanoseconds since 1970, if it was set.
+fn mark_time(file: &File) -> Option<i128> {
     // One second ago, so that the mark is never in the future.
     let seconds = i64::try_from(names::seconds_now()).unwrap_or(0).saturating_sub(1);
     let time = Timespec { tv_sec: seconds, tv_nsec: OUR_NANOSECONDS };
     if rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time }).is_err() {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let _ = rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now });
+        return None;
     }
+    Some(i128::from(seconds) * 1_000_000_000 + i128::from(OUR_NANOSECONDS))
 }
 
 impl From<ReadError> for SpoolError {

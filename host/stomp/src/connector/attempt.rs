@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dial::DialError;
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -16,6 +17,9 @@ use crate::session::{Session, SessionOptions};
 /// The system closes a connection after this long without an acknowledgement by the peer, of data or of keepalive
 /// probes.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// What is read from the socket at once, in bytes. TLS alone asks the system for 4 KiB at a time.
+const READ_AHEAD: usize = 64 * 1024;
 
 /// Tries every address of `broker`.
 ///
@@ -66,9 +70,10 @@ async fn secure(
     broker: &Address,
     config: &Arc<rustls::ClientConfig>,
     timing: &Timing,
-) -> Result<tokio_rustls::client::TlsStream<RecordingStream>, ConnectError> {
+) -> Result<tokio_rustls::client::TlsStream<BufReader<RecordingStream>>, ConnectError> {
     let name = dial::server_name(&broker.host)?;
     let (stream, first) = RecordingStream::new(stream);
+    let stream = BufReader::with_capacity(READ_AHEAD, stream);
     timeout(timing.attempt, TlsConnector::from(Arc::clone(config)).connect(name, stream))
         .await
         .map_err(|_| DialError::HandshakeTimeout { at: peer.to_string(), after: timing.attempt })?

@@ -10,7 +10,7 @@ use terminal::Style;
 
 use super::{Theme, first_shown};
 use crate::top::model::Picture;
-use crate::words::{arrived, arrived_word, depth, main_queue, plugin_style, rate, rejected, safe, section, state};
+use crate::words::{arrived, arrived_word, depth, main_queue, plugin_style, rate, rejected, safe, state};
 
 /// Lines of a channel, with the empty one below.
 const HEIGHT: usize = 4;
@@ -44,7 +44,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, theme: Theme, picture: &Pi
 pub(super) fn title(theme: Theme, channel: &Channel) -> Line<'static> {
     let (word, style, reason) = state(channel);
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    theme.line(&[(Style::Heading, &section(channel)), (Style::Plain, "  "), (style, word), (Style::Plain, &reason)])
+    theme.line(&[(Style::Heading, &channel.section()), (Style::Plain, "  "), (style, word), (Style::Plain, &reason)])
 }
 
 /// The way of a message through the channel.
@@ -99,7 +99,7 @@ fn sessions(theme: Theme, broker: Option<&Broker>) -> Span<'static> {
 
 /// The rate, as a number and over time, and the counts.
 pub(super) fn figures(theme: Theme, picture: &Picture, channel: &Channel, width: usize) -> Line<'static> {
-    let name = section(channel);
+    let name = channel.section();
     let rejected = rejected(channel);
     let counts = format!("  {} {}  in flight {}", arrived(channel), arrived_word(channel), channel.in_flight);
     let refused = if rejected > 0 { format!("  rejected {rejected}") } else { String::new() };

@@ -10,7 +10,7 @@ use terminal::Style;
 
 use super::{Theme, first_shown};
 use crate::top::model::Picture;
-use crate::words::{plugin_style, seconds, section, since, until};
+use crate::words::{plugin_style, seconds, since, until};
 
 /// Lines for what is known of the selected line, below a list.
 const DETAIL: u16 = 6;
@@ -102,7 +102,7 @@ pub(super) fn plugins(frame: &mut Frame<'_>, area: Rect, theme: Theme, picture: 
         let errors = if plugin.errors > 0 { Style::Doubtful } else { Style::Plain };
         vec![
             plain(&plugin.name),
-            plain(section(channel)),
+            plain(channel.section()),
             (plugin_style(&plugin.state), plugin.state.clone()),
             plain(plugin.calls.to_string()),
             plain(plugin.rejects.to_string()),

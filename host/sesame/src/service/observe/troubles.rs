@@ -2,8 +2,8 @@
 //! dashboard and the log. The alert rules in `conf/observe` have the same thresholds.
 
 use observe::overview::{
-    CERTIFICATE_DAYS, Channel, Direction, Expiry, Overview, Place, QUEUE_HOURS, ROOM_TIMES, SILENT_HOURS, Severity,
-    Trouble, WatchedFile,
+    CERTIFICATE_DAYS, Channel, Expiry, Overview, Place, QUEUE_HOURS, ROOM_TIMES, SILENT_HOURS, Severity, Trouble,
+    WatchedFile,
 };
 
 use super::read::{CRL, OTHER};
@@ -20,7 +20,7 @@ pub(super) fn of(overview: &Overview) -> Vec<Trouble> {
     for channel in &overview.channels {
         let before = found.len();
         of_channel(channel, overview.at, &mut found);
-        found.iter_mut().skip(before).for_each(|trouble| trouble.channel = Some(section(channel)));
+        found.iter_mut().skip(before).for_each(|trouble| trouble.channel = Some(channel.section()));
     }
     of_brokers(overview, &mut found);
     overview.expiries.iter().for_each(|expiry| found.extend(of_expiry(expiry, overview.at)));
@@ -38,21 +38,13 @@ fn critical(about: &str, text: String) -> Trouble {
     Trouble { severity: Severity::Critical, channel: None, about: about.to_owned(), text }
 }
 
-/// The section of a channel.
-fn section(channel: &Channel) -> String {
-    match channel.direction {
-        Direction::Send => format!("send.{}", channel.name),
-        Direction::Receive => format!("receive.{}", channel.name),
-    }
-}
-
 /// A duration in hours, or in days where it is long.
 fn long(milliseconds: u64) -> String {
     if milliseconds < 3 * DAY { format!("{} h", milliseconds / HOUR) } else { format!("{} days", milliseconds / DAY) }
 }
 
 fn of_channel(channel: &Channel, now: u64, found: &mut Vec<Trouble>) {
-    let about = &section(channel);
+    let about = &channel.section();
     match (&channel.paused, &channel.out_of_service) {
         (Some(why), _) => found.push(critical(about, format!("paused: {why}"))),
         (None, Some(why)) => found.push(critical(about, format!("not in service: {why}; see the log"))),
@@ -116,7 +108,7 @@ fn of_acknowledgements(channel: &Channel, about: &str, found: &mut Vec<Trouble>)
 }
 
 fn of_signers(channel: &Channel, now: u64, found: &mut Vec<Trouble>) {
-    let about = section(channel);
+    let about = channel.section();
     let silence = |last: u64| now.saturating_sub(last);
     let is_silent = |last: u64| silence(last) > SILENT_HOURS * HOUR;
     let silent: Vec<_> =
@@ -135,7 +127,7 @@ fn of_brokers(overview: &Overview, found: &mut Vec<Trouble>) {
     for broker in &overview.brokers {
         let waits =
             |channel: &&Channel| channel.broker == broker.name && channel.out_of_service.as_deref() == Some(NO_SESSION);
-        let waiting: Vec<String> = overview.channels.iter().filter(waits).map(section).collect();
+        let waiting: Vec<String> = overview.channels.iter().filter(waits).map(Channel::section).collect();
         if !waiting.is_empty() {
             let text = format!(
                 "{} without a session: {}; `sesame check` says what is wrong, and nothing is lost meanwhile",
@@ -185,7 +177,7 @@ fn of_place(place: &Place) -> Option<Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use observe::overview::{Acknowledgements, Broker, Plugin, Queue, Signer};
+    use observe::overview::{Acknowledgements, Broker, Direction, Plugin, Queue, Signer};
 
     use super::*;
 

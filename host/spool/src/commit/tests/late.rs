@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::commit::{batch, publish::Publisher};
+use crate::commit::{batch, inbox, publish::Publisher};
 
 #[derive(Clone, Debug, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -31,12 +31,13 @@ fn lines_of(action: impl FnOnce()) -> Vec<String> {
 
 /// The output of the first stage for these.
 fn written(shared: &Shared, commits: Vec<Commit>) -> Vec<batch::Written> {
-    let (jobs, incoming) = mpsc::channel();
+    let incoming = inbox::Inbox::default();
     let (done, batches) = mpsc::sync_channel(1);
     for commit in commits {
-        jobs.send(Job { commit, done: Box::new(|answer| assert!(answer.is_err())) }).unwrap();
+        let job = Job { commit, done: Box::new(|answer| assert!(answer.is_err())), patient: false };
+        assert!(incoming.push(job, &shared.settings).is_ok());
     }
-    drop(jobs);
+    incoming.close();
     batch::write_batches(shared, &incoming, &done);
     batches.recv().unwrap()
 }
