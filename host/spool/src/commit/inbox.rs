@@ -38,11 +38,11 @@ struct Waiting {
 pub(super) struct Collector<'a>(&'a Inbox);
 
 impl Inbox {
-    /// Adds a message; gives it back if the inbox is closed.
-    pub(super) fn push(&self, job: Job, settings: &CommitSettings) -> Result<(), Job> {
+    /// Adds a message, or gives it back because the inbox is closed.
+    pub(super) fn push(&self, job: Job, settings: &CommitSettings) -> Option<Job> {
         let mut waiting = locked(&self.waiting);
         if waiting.closed {
-            return Err(job);
+            return Some(job);
         }
         waiting.bytes = waiting.bytes.saturating_add(job.commit.bytes());
         waiting.impatient += usize::from(!job.patient);
@@ -53,7 +53,7 @@ impl Inbox {
         if look {
             self.look.notify_one();
         }
-        Ok(())
+        None
     }
 
     /// Takes no more messages; those that wait are still collected.
@@ -164,7 +164,7 @@ mod tests {
     /// An inbox whose last batch began just now.
     fn begun(settings: &CommitSettings) -> Inbox {
         let inbox = Inbox::default();
-        assert!(inbox.push(job(true), settings).is_ok());
+        assert!(inbox.push(job(true), settings).is_none());
         let collector = Collector(&inbox);
         assert_eq!(collector.next_batch(settings).unwrap().len(), 1, "the first batch waits for nothing");
         std::mem::forget(collector);
@@ -177,7 +177,7 @@ mod tests {
         let since = Instant::now();
         let inbox = begun(&settings);
         for _ in 0..2 {
-            assert!(inbox.push(job(true), &settings).is_ok());
+            assert!(inbox.push(job(true), &settings).is_none());
         }
         assert_eq!(inbox.collector().next_batch(&settings).unwrap().len(), 2);
         assert!(since.elapsed() >= Duration::from_millis(300), "{:?}", since.elapsed());
@@ -189,8 +189,8 @@ mod tests {
         let inbox = begun(&settings);
         std::thread::scope(|scope| {
             let batch = scope.spawn(|| inbox.collector().next_batch(&settings).unwrap().len());
-            assert!(inbox.push(job(true), &settings).is_ok());
-            assert!(inbox.push(job(false), &settings).is_ok());
+            assert!(inbox.push(job(true), &settings).is_none());
+            assert!(inbox.push(job(false), &settings).is_none());
             assert_eq!(batch.join().unwrap(), 2);
         });
     }
@@ -200,14 +200,14 @@ mod tests {
         let settings = paced(HOUR);
         let inbox = begun(&settings);
         for _ in 0..4 {
-            assert!(inbox.push(job(true), &settings).is_ok());
+            assert!(inbox.push(job(true), &settings).is_none());
         }
         let collector = inbox.collector();
         assert_eq!(collector.next_batch(&settings).unwrap().len(), 3);
         inbox.close();
         assert_eq!(collector.next_batch(&settings).unwrap().len(), 1);
         assert!(collector.next_batch(&settings).is_none());
-        assert!(inbox.push(job(true), &settings).is_err());
+        assert!(inbox.push(job(true), &settings).is_some());
     }
 
     #[test]
@@ -221,9 +221,9 @@ mod tests {
             }),
             ..job(true)
         };
-        assert!(inbox.push(waiting, &settings).is_ok());
+        assert!(inbox.push(waiting, &settings).is_none());
         drop(inbox.collector());
         assert!(answers.recv().is_err(), "its answer is closed");
-        assert!(inbox.push(job(true), &settings).is_err());
+        assert!(inbox.push(job(true), &settings).is_some());
     }
 }

@@ -437,7 +437,7 @@ impl CommitEngine {
         if let Err(error) = self.admit(&job.commit) {
             return (job.done)(Err(error));
         }
-        if let Err(job) = self.inbox.push(job, &self.shared.settings) {
+        if let Some(job) = self.inbox.push(job, &self.shared.settings) {
             (job.done)(Err(CommitError::Stopped));
         }
     }

@@ -35,7 +35,7 @@ fn written(shared: &Shared, commits: Vec<Commit>) -> Vec<batch::Written> {
     let (done, batches) = mpsc::sync_channel(1);
     for commit in commits {
         let job = Job { commit, done: Box::new(|answer| assert!(answer.is_err())), patient: false };
-        assert!(incoming.push(job, &shared.settings).is_ok());
+        assert!(incoming.push(job, &shared.settings).is_none());
     }
     incoming.close();
     batch::write_batches(shared, &incoming, &done);
