@@ -103,14 +103,9 @@ struct StoredOutput {
 
 impl Journal {
     /// The prepared outputs of each of these messages; `None` for one that is not prepared or already finished.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn prepared(&self, channel: &str, keys: &[PreparedKey]) -> Result<Vec<Option<Prepared>>, JournalError> {
-        self.read(|db| {
-            let Some(channel) = known(db, Kind::Channel, channel)? else { return Ok(vec![None; keys.len()]) };
-            keys.iter().map(|key| load(db, channel, key)).collect()
-        })
+    #[cfg(test)]
+    pub(crate) fn prepared(&self, channel: &str, keys: &[PreparedKey]) -> Result<Vec<Option<Prepared>>, JournalError> {
+        Ok(self.taken_up(channel, keys)?.into_iter().map(|known| known.prepared).collect())
     }
 
     /// What is known of each of these messages, all as of the same moment.
