@@ -100,6 +100,8 @@ impl Decisions {
                 Ok(Rest::Turn) => {}
                 Ok(Rest::NotNow) => self.wait_for_compiler().await,
                 Ok(Rest::Idle) => return,
+                // A bug that shows on a message stops no other: its answer failed, and the next is decided.
+                Err(error) if error.is_panic() => {}
                 Err(error) => {
                     // The runtime is going down. What waits is not acknowledged; the broker keeps it.
                     tracing::debug!(channel = %self.receiver.channel, %error, "decisions abandoned");

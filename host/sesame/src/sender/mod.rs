@@ -13,6 +13,7 @@
 //! sealed, for a fault of a certificate, all messages stay; see `fitness`.
 
 mod backlog;
+mod common;
 mod fitness;
 mod flight;
 mod postponed;
@@ -27,7 +28,6 @@ mod supply;
 mod window;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,10 +35,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 
 use backlog::Backlog;
+use common::Common;
 use fitness::Fitness;
 use flight::Dispatch;
 use postponed::Postponed;
-use prepare::Preparation;
 pub use prepare::{Part, Prepared};
 use proof::Log;
 pub use report::FateReport;
@@ -47,9 +47,7 @@ pub(crate) use retention::OLDEST_REPEAT;
 pub use retention::Retention;
 pub(crate) use retention::overdue_after;
 pub(crate) use sealing::{destinations, seal_policy};
-use settle::Settlement;
 pub(crate) use settle::rejection;
-use supply::Supply;
 pub use window::{Blame, Ending, Unstored, Window};
 
 use crate::channel::{ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool};
@@ -210,72 +208,36 @@ impl Sender {
         } = parts;
         let retention =
             retained.and_then(|elements| Retention::new(&channel, &settings, elements, &state)).map(Arc::new);
-        let (settings, link, wake) = (Arc::new(settings), Arc::new(link), Arc::new(Notify::new()));
-        let pipeline = Arc::new(ActivePipeline::new(pipeline, settings.destination.clone()));
-        let window = Arc::new(Mutex::new(Window::new(settings.window as usize)));
-        let postponed = Arc::new(Postponed::new(settings.repetition.clone()));
-        let report = Arc::new(Report::new(channel.clone(), Arc::clone(&meters)));
-        let sealing =
-            Arc::new(Sealing::new(seal_policy(&settings), identity.credential, identity.trust, recipient.clone()));
-        let fitness = Arc::new(Fitness::new(channel.clone(), Arc::clone(&sealing)));
-        let backlog = Arc::new(Backlog {
-            channel: channel.clone(),
-            outgoing: outgoing.clone(),
-            pipeline: Arc::clone(&pipeline),
-            postponed: Arc::clone(&postponed),
-            window: Arc::clone(&window),
-            poll: settings.poll,
-            unreadable: Mutex::default(),
-        });
-        let preparation = Preparation {
-            channel: channel.clone(),
-            settings: Arc::clone(&settings),
-            pipeline: Arc::clone(&pipeline),
-            outgoing,
-            link: Arc::clone(&link),
-            state: Arc::clone(&state),
-            retention: retention.clone(),
-            sealing: Arc::clone(&sealing),
-            postponed: Arc::clone(&postponed),
-            settling: AtomicBool::new(false),
-            meters,
+        let common = Common {
+            pipeline: Arc::new(ActivePipeline::new(pipeline, settings.destination.clone())),
+            window: Arc::new(Mutex::new(Window::new(settings.window as usize))),
+            postponed: Arc::new(Postponed::new(settings.repetition.clone())),
+            report: Arc::new(Report::new(channel.clone(), Arc::clone(&meters))),
+            wake: Arc::new(Notify::new()),
+            settings: Arc::new(settings),
+            channel,
+            state,
+            retention,
         };
-        let settlement = Arc::new(Settlement {
-            channel: channel.clone(),
-            reject: settings.reject.clone(),
-            repetition: settings.repetition.clone(),
-            fault: Mutex::default(),
-            state: Arc::clone(&state),
-            retention: retention.clone(),
-            report: Arc::clone(&report),
-            postponed: Arc::clone(&postponed),
-            window: Arc::clone(&window),
-            wake: Arc::clone(&wake),
-        });
-        let supply = Supply {
-            channel: channel.clone(),
-            settings: Arc::clone(&settings),
-            pipeline: Arc::clone(&pipeline),
-            gate: Arc::clone(&gate),
-            fitness: Arc::clone(&fitness),
-            backlog: Arc::clone(&backlog),
-            preparation: Arc::new(preparation),
-            settlement: Arc::clone(&settlement),
-            postponed,
-            report: Arc::clone(&report),
-            said_waiting: AtomicBool::new(true),
-            wake: Arc::clone(&wake),
-            threads,
-        };
+        let link = Arc::new(link);
+        let policy = seal_policy(&common.settings);
+        let sealing = Arc::new(Sealing::new(policy, identity.credential, identity.trust, recipient.clone()));
+        let fitness = Arc::new(Fitness::new(common.channel.clone(), Arc::clone(&sealing)));
+        let backlog = Arc::new(common.backlog(outgoing.clone()));
+        let preparation = common.preparation(outgoing, &link, &sealing, meters);
+        let settlement = Arc::new(common.settlement());
+        let supply = common.supply((&gate, &fitness, &backlog), preparation, &settlement, threads);
+        let log = Arc::new(Log { channel: common.channel.clone() });
         let dispatch = Dispatch {
             supply: Arc::new(supply),
             sealing,
             settlement,
-            queues: Arc::new(Queues::new(Arc::clone(&link), Arc::new(Log { channel: channel.clone() }))),
-            window: Arc::clone(&window),
+            queues: Arc::new(Queues::new(Arc::clone(&link), log)),
+            window: Arc::clone(&common.window),
             workers,
             threads,
         };
+        let Common { channel, settings, state, pipeline, window, wake, report, retention, postponed: _ } = common;
         Self {
             channel,
             settings,
