@@ -259,11 +259,9 @@ impl Site {
 
     /// The same with so many open files allowed: by default, and at most.
     pub(crate) fn start_with_files(&self, arguments: &[&str], (default, most): (u32, u32)) -> Child {
-        let plain = self.command(arguments);
         let mut command = Command::new(require("prlimit"));
-        command.arg(format!("--nofile={default}:{most}")).arg(plain.get_program()).args(plain.get_args());
-        command.current_dir(self.folder.path()).env_remove("NOTIFY_SOCKET");
-        self.start_command(arguments, command)
+        command.arg(format!("--nofile={default}:{most}")).arg(program());
+        self.start_command(arguments, self.set_up(command, arguments))
     }
 
     fn start_command(&self, arguments: &[&str], mut command: Command) -> Child {
@@ -289,7 +287,10 @@ impl Site {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        self.set_up(Command::new(program()), arguments)
+    }
+
+    fn set_up(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.arg("--config").arg(self.configuration()).args(arguments);
         command.current_dir(self.folder.path()).env_remove("NOTIFY_SOCKET");
         command

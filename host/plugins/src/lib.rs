@@ -48,7 +48,7 @@ pub use self::catalog::sidecar::Sidecar;
 pub use self::catalog::status::{PluginState, PluginStatus};
 pub use self::catalog::{Catalog, Effort, NamedStage, Snapshot, Wanted};
 pub use self::component::bindings::CONTRACT_VERSION;
-pub use self::component::builtin::{component as stock_component, names as stock_plugins};
+pub use self::component::builtin::{PASSTHROUGH, component as stock_component, names as stock_plugins};
 pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
     watch_compilation,

@@ -4,6 +4,9 @@
 /// The prefix of a stock plugin's name in a pipeline.
 pub(crate) const PREFIX: &str = "builtin:";
 
+/// The one that lets every message through as it is, as a pipeline names it. It runs where nothing else is chosen.
+pub const PASSTHROUGH: &str = "builtin:passthrough";
+
 macro_rules! stock {
     ($($name:literal),+ $(,)?) => {
         &[$(($name, include_bytes!(concat!("../../../../plugins/", $name, ".wasm")))),+]

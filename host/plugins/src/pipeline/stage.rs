@@ -15,6 +15,7 @@ use crate::catalog::sidecar::Sidecar;
 use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::bindings::transformer::{Output, Part, Verdict};
 use crate::component::bindings::types::{Failure, Message};
+use crate::component::builtin::PASSTHROUGH;
 use crate::instance::answer::{self, AnswerError, Bounds};
 use crate::instance::limits::Limits;
 use crate::instance::{Fault, Loaded, Running};
@@ -46,9 +47,6 @@ pub(super) struct Stage {
     /// Whether its answer is known: it is [`PASSTHROUGH`].
     lets_through: bool,
 }
-
-/// The stock plugin that lets every message through as it is.
-const PASSTHROUGH: &str = "builtin:passthrough";
 
 /// The answer of a stage for one message, checked.
 #[derive(Debug)]

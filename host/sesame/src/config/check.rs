@@ -175,7 +175,7 @@ fn plugins(config: &Config, root: &Section<'_, '_>) {
     let senders = config.senders.values().map(|sender| &sender.pipeline);
     let receivers = config.receivers.values().map(|receiver| &receiver.pipeline);
     let mut listed: BTreeSet<String> = senders.chain(receivers).flatten().flatten().map(Stage::to_string).collect();
-    listed.insert("builtin:passthrough".to_owned());
+    listed.insert(plugins::PASSTHROUGH.to_owned());
     let channels = ["send", "receive"].into_iter().flat_map(|kind| root.sections(kind));
     let channels: BTreeSet<String> = channels.map(|(name, _)| name).collect();
     for (name, section) in root.sections("plugin") {

@@ -13,8 +13,8 @@ use crate::channel::{Channel, JOURNAL, SetupError};
 use crate::config::{self, Config};
 use message::Direction;
 use plugins::{
-    Effort, NamedStage, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus, Remembered, Sidecar,
-    Snapshot, TOTAL_TIME, Wanted, with_remembered,
+    Effort, NamedStage, PASSTHROUGH, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus, Remembered,
+    Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
@@ -22,7 +22,6 @@ use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 const START_PATIENCE: Duration = Duration::from_secs(3);
 /// How often plugins are looked at while they change.
 const LOOKS: u32 = 5;
-const PASSTHROUGH: &str = "builtin:passthrough";
 
 /// A pipeline and what it was built from.
 #[derive(Debug)]
