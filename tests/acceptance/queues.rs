@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::harness::eventually;
+
 /// Adds an element to a QueueSimple as `dirq` does: a temporary file, linked to its name. Gives the element's name.
 pub(crate) fn add(queue: &Path, body: &[u8]) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -66,6 +68,11 @@ pub(crate) fn elements(queue: &Path) -> Vec<Element> {
     let folders = folders(queue);
     let paths = folders.iter().flat_map(|folder| entries(folder)).filter(|path| path.is_dir());
     paths.filter_map(|path| read(queue, &path)).collect()
+}
+
+/// Waits until a queue is empty. What moves is stored in its new queue first and removed from the old one afterwards.
+pub(crate) fn becomes_empty(queue: &Path) {
+    eventually(&format!("{} to be empty", queue.display()), || (count(queue) == 0).then_some(()));
 }
 
 /// How many elements a queue with fields has.
