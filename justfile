@@ -18,7 +18,7 @@ test-all *NAMES:
 lint:
     cargo fmt --all
     cargo clippy --locked --all-targets -- -D warnings
-    cargo clippy --locked --package sesame --test acceptance -- -D warnings
+    cargo clippy --locked --test acceptance -- -D warnings
 
 # Run the demo.
 demo:

@@ -1,6 +1,7 @@
 //! Record messages in text, JSON and XML, as the stock plugins check them.
 
-use sesame_plugin::records::{self, Rules};
+use records::Finding;
+use records::records::{self, Rules};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -20,7 +21,7 @@ pub(crate) fn xml(input: &[u8]) -> bool {
 }
 
 /// A check gives the same findings twice, each with a code and a text, and the strict check finds no less than the other.
-fn verdicts(input: &[u8], check: impl Fn(&[u8], &Rules) -> Vec<sesame_plugin::Finding>) -> bool {
+fn verdicts(input: &[u8], check: impl Fn(&[u8], &Rules) -> Vec<Finding>) -> bool {
     let loose = check(input, &Rules { now: NOW, strict: false });
     let again = check(input, &Rules { now: NOW, strict: false });
     assert_eq!(format!("{loose:?}"), format!("{again:?}"));
