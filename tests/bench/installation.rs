@@ -86,6 +86,11 @@ impl Running {
         clock::resident_peak(self.child.id())
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Whether it has ended; its numbers can still be read.
     pub(crate) fn has_ended(&self) -> bool {
         let ended =
@@ -133,7 +138,7 @@ impl Running {
     fn end(&mut self) {
         let status = self.child.wait().unwrap();
         if !status.success() {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             panic!("{} ended with {status}:\n{}", self.name, lines[lines.len().saturating_sub(40)..].join("\n"));
         }

@@ -1,6 +1,6 @@
 //! The sample plugin of `sesame plugin new` in four languages: time of a call for job messages of 10 kB and 1 MB, a fresh
 //! instance each time, and what compiling it takes; measured by `sesame plugin bench`. Beside it the same component in a plain
-//! embedding of wasmtime (`plain`), in the same run.
+//! embedding of wasmtime (`plain`), in the same run, without and with code that a deadline can stop.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +33,8 @@ pub(crate) fn measure(report: &mut Report) {
         let component = format!("{name}/{name}.wasm");
         let sidecar = format!("[config]\nsites = {}\n", config["sites"]);
         std::fs::write(folder.join(&name).join(format!("{name}.toml")), sidecar).unwrap();
-        let plain = Plain::new(&std::fs::read(folder.join(&component)).unwrap(), &config.to_string());
+        let (bytes, config) = (std::fs::read(folder.join(&component)).unwrap(), config.to_string());
+        let (plain, with_deadline) = (Plain::new(&bytes, &config), Plain::with_deadline(&bytes, &config));
         for ((size_name, size), goal) in SIZES.into_iter().zip([Some(small), large]) {
             let payload = job_message(size);
             std::fs::write(folder.join("message"), &payload).unwrap();
@@ -49,6 +50,8 @@ pub(crate) fn measure(report: &mut Report) {
             let beside = plain.half_within(&payload).as_secs_f64() * 1e6;
             report.figure(&format!("{title}, plain wasmtime"), beside, "us");
             report.goal(&format!("{title}, times plain wasmtime"), time / beside, "x", Goal::AtMost(BESIDE_PLAIN));
+            let stoppable = with_deadline.half_within(&payload).as_secs_f64() * 1e6;
+            report.figure(&format!("{title}, times plain wasmtime with a deadline"), time / stoppable, "x");
             report.figure(&format!("{title}, memory"), figure["memory-bytes"].as_f64().unwrap() / 1e6, "MB");
             if size == SIZES[0].1 {
                 let compiled = told["compile-us"].as_f64().unwrap() / 1e6;

@@ -14,7 +14,9 @@
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
 //! | `languages` | the sample plugins in Rust, Python, JavaScript and C, beside a plain embedding of wasmtime |
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
-//! | `backlog` | a sender with 100,000 messages waiting |
+//! | `messenger` | the Python way through the same RabbitMQ |
+//! | `backlog` | a sender with 1,000,000 messages waiting, and its rate with the last 20,000 |
+//! | `idle` | a daemon with 20 channels and nothing to do |
 //! | `replace` | a plugin replaced under 500 messages a second |
 //! | `power` | power cuts in mid-flow, of both ends |
 //! | `demo` | `sesame demo` |
@@ -27,7 +29,8 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `SESAME_FIGURES_MESSAGES` | messages that go end to end (2000) |
-//! | `SESAME_FIGURES_BACKLOG` | messages that wait (100000) |
+//! | `SESAME_FIGURES_BACKLOG` | messages that wait (1000000) |
+//! | `SESAME_FIGURES_IDLE` | seconds without anything to do (60) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is reported (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
 //! | `SESAME_FIGURES_TRIES` | failed decryptions of each kind (10000) |
@@ -68,9 +71,11 @@ mod decryption;
 mod demo;
 mod end_to_end;
 mod faults;
+mod idle;
 mod image;
 mod installation;
 mod languages;
+mod messenger;
 mod metrics;
 mod metrics_cpu;
 mod pipeline;
@@ -87,7 +92,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 18] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -95,7 +100,9 @@ const PARTS: [Part; 16] = [
     ("pipeline", pipeline::measure),
     ("languages", languages::measure),
     ("faults", faults::measure),
+    ("messenger", messenger::measure),
     ("backlog", backlog::measure),
+    ("idle", idle::measure),
     ("replace", replace::measure),
     ("power_cuts", power::measure),
     ("demo", demo::measure),

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{Component, InstancePre, Linker, Val};
-use wasmtime::{Engine, Store};
+use wasmtime::{Config, Engine, Store};
 
 use self::bindings::exports::sesame::plugin::{lifecycle, validator};
 use self::bindings::sesame::plugin::log::Level;
@@ -29,6 +29,11 @@ impl Plain {
     /// Compiles and links a component.
     pub(crate) fn new(component: &[u8], config: &str) -> Self {
         Self::with(&Engine::default(), component, config)
+    }
+
+    /// The same, in code that can be stopped: it compares a counter at each function and turn of a loop.
+    pub(crate) fn with_deadline(component: &[u8], config: &str) -> Self {
+        Self::with(&Engine::new(Config::new().epoch_interruption(true)).unwrap(), component, config)
     }
 
     fn with(engine: &Engine, component: &[u8], config: &str) -> Self {
@@ -58,6 +63,7 @@ impl Plain {
     fn call(&self, payload: &[u8]) -> usize {
         let message = Message { context: context(), payload: payload.to_vec() };
         let mut store = Store::new(&self.engine, ());
+        store.set_epoch_deadline(u64::MAX >> 1);
         let instance = self.pre.instantiate(&mut store).unwrap();
         let lifecycle = self.lifecycle.load(&mut store, &instance).unwrap();
         lifecycle.call_init(&mut store, &self.config).unwrap().unwrap();
