@@ -187,6 +187,25 @@ impl Language {
     }
 }
 
+impl Language {
+    /// The examples of the other roles build and pass their cases.
+    fn has_an_example_of_each_role(&self) {
+        for role in ["transformer", "router"] {
+            let folder = Folder::new(&format!("{role}-{}", self.word));
+            let _turn = turn();
+            done(sesame(folder.path(), &["plugin", "new", "example", "--lang", self.word, "--role", role]));
+            let project = folder.join("example");
+            let built = done(sesame(&project, &["plugin", "build"]));
+            assert!(built.contains(&format!(" bytes: {role}\n")), "{}: {built}", self.word);
+            let said = done(sesame(&project, &["plugin", "test", "example.wasm", "cases"]));
+            assert!(said.contains("4 passed, 0 failed"), "{} {role}: {said}", self.word);
+            if self.word == "rust" {
+                done(author(&project, "cargo").args(["test", "--quiet"]).output().unwrap());
+            }
+        }
+    }
+}
+
 /// Makes a validator's world one of all roles, as the guide says.
 pub(crate) fn add_roles(world: &Path) {
     let text = std::fs::read_to_string(world).unwrap();
@@ -248,6 +267,26 @@ fn every_answer_in_javascript_and_an_error_with_its_place() {
 #[test]
 fn every_answer_in_c_and_a_panic_with_its_place() {
     C.answers_and_gives_up_with_its_words();
+}
+
+#[test]
+fn a_project_in_rust_begins_with_the_role_that_is_asked_for() {
+    RUST.has_an_example_of_each_role();
+}
+
+#[test]
+fn a_project_in_python_begins_with_the_role_that_is_asked_for() {
+    PYTHON.has_an_example_of_each_role();
+}
+
+#[test]
+fn a_project_in_javascript_begins_with_the_role_that_is_asked_for() {
+    JAVASCRIPT.has_an_example_of_each_role();
+}
+
+#[test]
+fn a_project_in_c_begins_with_the_role_that_is_asked_for() {
+    C.has_an_example_of_each_role();
 }
 
 /// A copy of a built project in a folder of another name, reached through a link.

@@ -54,6 +54,9 @@ pub struct New {
     /// Programming language.
     #[arg(long, value_enum, value_name = "LANGUAGE")]
     pub lang: Language,
+    /// What the plugin does with messages: chooses the example and its test cases.
+    #[arg(long, value_enum, value_name = "ROLE", default_value = "validator")]
+    pub role: Role,
 }
 
 /// A language that plugins are written in.
@@ -67,6 +70,17 @@ pub enum Language {
     Js,
     /// C, built by clang or zig.
     C,
+}
+
+/// A role that a plugin begins with; more can be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Accepts or refuses a message.
+    Validator,
+    /// Changes, splits or drops a message.
+    Transformer,
+    /// Chooses the destination of a message.
+    Router,
 }
 
 /// `sesame plugin build`.
