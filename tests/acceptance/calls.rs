@@ -169,6 +169,12 @@ fn everyday_calls_in_c_answer_what_the_page_says() {
 }
 
 #[test]
+fn everyday_calls_in_cpp_answer_what_the_page_says() {
+    let (_project, component) = project("cpp", "plugin.cpp");
+    Asked::new("calls-cpp-cases", &component).answers_as_the_page_says("C++", 15);
+}
+
+#[test]
 fn what_a_plugin_prints_is_in_its_log_within_the_limit_of_the_log() {
     let asked = Asked::new("calls-log", &guests::component("calls"));
     asked.case("all", "all", "1");

@@ -68,8 +68,14 @@ pub enum Language {
     Python,
     /// JavaScript, built by componentize-qjs.
     Js,
+    /// TypeScript, checked by tsc and built by esbuild and componentize-qjs.
+    Ts,
     /// C, built by clang or zig.
     C,
+    /// C++, built by clang or zig.
+    Cpp,
+    /// Zig, built by zig.
+    Zig,
 }
 
 /// A role that a plugin begins with; more can be added.

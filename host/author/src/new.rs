@@ -21,7 +21,10 @@ impl Language {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::Js => "js",
+            Self::Ts => "ts",
             Self::C => "c",
+            Self::Cpp => "cpp",
+            Self::Zig => "zig",
         }
     }
 
@@ -36,6 +39,9 @@ impl Language {
         let mut sources: Vec<_> =
             templates.into_iter().map(|folder| (format!("plugin-sdk/templates/{folder}"), "")).collect();
         sources.push(("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"));
+        let wit = ("wit".to_owned(), "wit/deps/sesame-plugin");
+        let helper = |word| (format!("plugin-sdk/{word}"), "");
+        let world = |word| (format!("plugin-sdk/templates/{word}/every/wit"), "wit");
         match self {
             Self::Rust => sources.extend([
                 ("wit".to_owned(), "wit"),
@@ -43,8 +49,10 @@ impl Language {
                 ("plugin-sdk/Cargo.toml".to_owned(), "sdk/Cargo.toml"),
                 ("Cargo.lock".to_owned(), "Cargo.lock"),
             ]),
-            Self::Python | Self::Js | Self::C => sources
-                .extend([("wit".to_owned(), "wit/deps/sesame-plugin"), (format!("plugin-sdk/{}", self.word()), "")]),
+            Self::Python | Self::Js | Self::C => sources.extend([wit, helper(self.word())]),
+            Self::Ts => sources.extend([wit, helper("js"), world("js")]),
+            Self::Cpp => sources.extend([wit, helper("c"), helper("cpp"), world("c")]),
+            Self::Zig => sources.extend([wit, helper("c"), helper("zig"), world("c")]),
         }
         sources
     }
@@ -53,9 +61,10 @@ impl Language {
     pub(super) fn preparation(self) -> &'static str {
         match self {
             Self::Rust => "rustup target add wasm32-wasip2",
-            Self::Python => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
-            Self::Js => "npm install",
+            Self::Python | Self::Zig => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+            Self::Js | Self::Ts => "npm install",
             Self::C => super::build::CLANG_PACKAGES,
+            Self::Cpp => super::build::CPP_PACKAGES,
         }
     }
 }
