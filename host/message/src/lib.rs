@@ -11,6 +11,7 @@
 //! | [`text`] | foreign text made safe for a log or a terminal |
 //! | [`cause`] | an error and its causes in one line |
 //! | [`duration`] | durations in the units that people use |
+//! | [`beat`] | the moments of periodic looks |
 //! | [`daily`] | warnings that are repeated once a day only |
 //! | [`fresh`] | names that never repeat, of elements and messages |
 //! | [`locked`], [`files`] | lock guards; files opened without following links |
@@ -19,6 +20,7 @@
 //! `Receipt` in `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`.
 
 pub mod acknowledgement;
+pub mod beat;
 pub mod cause;
 pub mod code;
 pub mod daily;

@@ -8,7 +8,7 @@ use wasmtime::{Engine, Store};
 
 use super::{fault, prepare};
 use crate::component::contract::{self, BuiltFor, Exports};
-use crate::component::engine::{Held, Places, Ticker};
+use crate::component::engine::{Held, Places, Ticker, Ticking};
 use crate::component::schema::{ConfigError, Schema};
 use crate::component::{ComponentError, Description, Powers, Roles, one_line};
 use crate::instance::host_log::PluginLog;
@@ -29,8 +29,8 @@ pub(crate) struct Loaded {
     schema: Option<Schema>,
     /// Where its instances are made in the pool: how many places each takes.
     places: Option<(Arc<Places>, u32)>,
-    /// Without the clock no deadline ends a call, so it runs as long as a component can be called.
-    _ticker: Arc<Ticker>,
+    /// Without the clock no deadline ends a call.
+    ticker: Arc<Ticker>,
 }
 
 impl fmt::Debug for Loaded {
@@ -56,16 +56,16 @@ impl Loaded {
         let description = Description::default();
         let powers = Powers::of(component);
         let places = pool.map(|places| (places, Places::of(component)));
-        let (schema, _ticker) = (None, Arc::clone(ticker));
-        let mut loaded = Self { sha256, powers, pre, exports, built_for, description, schema, places, _ticker };
+        let (schema, ticker) = (None, Arc::clone(ticker));
+        let mut loaded = Self { sha256, powers, pre, exports, built_for, description, schema, places, ticker };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
     }
 
-    /// Waits until there is room for an instance, and keeps it.
-    pub(crate) fn hold(&self) -> Option<Held> {
-        self.places.as_ref().map(|(places, count)| places.hold(*count))
+    /// What an instance needs as long as it lives. Waits until there is room for it.
+    pub(crate) fn hold(&self) -> (Option<Held>, Ticking) {
+        (self.places.as_ref().map(|(places, count)| places.hold(*count)), self.ticker.run())
     }
 
     /// Validates the plugin's table against its schema, if it has one.

@@ -20,7 +20,7 @@ use wasmtime::{Store, Trap};
 
 use crate::component::bindings::transformer;
 use crate::component::bindings::types::{Failure, Finding, Message};
-use crate::component::engine::Held;
+use crate::component::engine::{Held, Ticking};
 use crate::component::one_line;
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{GrowthRefused, Limits, Meter};
@@ -143,7 +143,7 @@ pub(crate) struct Running<'a> {
     instance: Instance,
     limits: Limits,
     /// Dropped after the store.
-    _held: Option<Held>,
+    _held: (Option<Held>, Ticking),
 }
 
 impl<'a> Running<'a> {

@@ -21,7 +21,7 @@ use crate::channel::{reread_anchors, reread_lists};
 use crate::config::DeferredOrder;
 use crate::shutdown::Shutdown;
 use plugins::Pipeline;
-use spool::journal::{DeferredElement, Disposition};
+use spool::journal::{DeferredElement, Disposition, LastChange};
 use spool::{CommitError, ElementError, ElementPath, Stored};
 
 /// How often the deferred queue is checked.
@@ -56,10 +56,13 @@ impl Tried {
 impl Receiver {
     /// Tries deferred messages again as they fall due, until a stop is asked for.
     pub(super) async fn retry_deferred(self: Arc<Self>, shutdown: Shutdown) {
+        // The journal when it had no deferred messages. As long as it is the same there is nothing to look for.
+        let mut without = None;
         while !shutdown.asked() {
             let mut progress = false;
-            let receiver = Arc::clone(&self);
-            let due = tokio::task::spawn_blocking(move || receiver.due()).await.unwrap_or_default();
+            let journal = self.spool.journal.last_change();
+            let unchanged = journal.is_some() && journal == without;
+            let due = if unchanged { Vec::new() } else { self.look(journal, &mut without).await };
             for element in due {
                 if shutdown.asked() {
                     return;
@@ -73,23 +76,39 @@ impl Receiver {
                 continue;
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(message::beat::until_next(LOOK)) => {}
                 () = shutdown.draining() => return,
             }
         }
     }
 
-    fn waiting(&self) -> Vec<DeferredElement> {
-        self.spool.journal.deferred(self.channel.name()).unwrap_or_else(|error| {
-            tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot read the journal");
-            Vec::new()
-        })
+    /// The messages to be tried now; notes in `without` whether the journal, which was last changed then, has any that wait.
+    async fn look(
+        self: &Arc<Self>,
+        journal: Option<LastChange>,
+        without: &mut Option<LastChange>,
+    ) -> Vec<DeferredElement> {
+        let receiver = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || {
+            let waiting = receiver.waiting();
+            (waiting.as_ref().is_some_and(Vec::is_empty), receiver.due(waiting.unwrap_or_default()))
+        });
+        let (none, due) = looked.await.unwrap_or_default();
+        *without = journal.filter(|_| none);
+        due
     }
 
-    /// The deferred messages to be tried now. One with a verified signer and no counted attempt waits for a plugin: it is due
-    /// once as soon as the plugins are replaced or answer again.
-    fn due(&self) -> Vec<DeferredElement> {
-        let mut waiting = self.waiting();
+    /// All deferred messages; `None` if the journal cannot be read.
+    fn waiting(&self) -> Option<Vec<DeferredElement>> {
+        let waiting = self.spool.journal.deferred(self.channel.name()).inspect_err(|error| {
+            tracing::error!(channel = %self.channel, error = %message::cause::chain(error), "cannot read the journal");
+        });
+        waiting.ok()
+    }
+
+    /// Those of the deferred messages that are to be tried now. One with a verified signer and no counted attempt waits for a
+    /// plugin: it is due once as soon as the plugins are replaced or answer again.
+    fn due(&self, mut waiting: Vec<DeferredElement>) -> Vec<DeferredElement> {
         if waiting.is_empty() && self.still_deferred().end() {
             tracing::info!(channel = %self.channel, "no messages are deferred any more");
         }
@@ -196,7 +215,7 @@ impl Receiver {
         if attempt > element.attempt {
             tracing::warn!(channel = %self.channel, id = %element.id, attempt, reason, "message still deferred");
         } else if self.still_deferred().is_due(reason) {
-            let messages = self.waiting().len();
+            let messages = self.waiting().unwrap_or_default().len();
             tracing::warn!(channel = %self.channel, messages, reason, "messages still deferred");
         }
     }
@@ -240,7 +259,7 @@ impl Receiver {
         if self.settings.deferred_order != DeferredOrder::Signer || !undecided() {
             return;
         }
-        let behind = self.waiting().into_iter().filter(|other| other.element != failed.element);
+        let behind = self.waiting().unwrap_or_default().into_iter().filter(|other| other.element != failed.element);
         for other in behind.filter(|other| other.signer == failed.signer).take(PROBES) {
             if !undecided() {
                 return;

@@ -53,7 +53,7 @@ impl Receiver {
         let look = self.settings.missing_after.map_or(LOOK.0, |after| (after / 4).clamp(LOOK.1, LOOK.0));
         while !shutdown.asked() {
             tokio::select! {
-                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep(message::beat::until_next(look)) => {}
                 () = shutdown.draining() => return,
             }
             let receiver = Arc::clone(&self);

@@ -17,7 +17,7 @@ use crate::channel::{Channel, Meters, Step};
 use crate::shutdown::Shutdown;
 use message::daily::Condition;
 use observe::Entered;
-use spool::journal::{Disposition, JournalError};
+use spool::journal::{Disposition, JournalError, LastChange};
 use spool::{Commit, CommitError, Stored};
 use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
 
@@ -103,6 +103,8 @@ struct Intake<'a> {
     /// Warnings about messages that were delivered often.
     warned: usize,
     held: Arc<HashSet<String>>,
+    /// The journal when they were read from it.
+    looked: Option<LastChange>,
     /// Signers of messages whose deferral is not durable yet.
     deferring: Vec<String>,
     /// Deliveries in flight, at most; one during a plugin's probation.
@@ -142,6 +144,7 @@ impl Receiver {
             uncommitted_bytes: 0,
             warned: 0,
             held,
+            looked: None,
             deferring: Vec::new(),
             prefetch,
             ahead,
@@ -259,7 +262,9 @@ impl Receiver {
 
 impl Intake<'_> {
     async fn run(&mut self, mut subscription: Subscription, shutdown: &Shutdown) -> Ended {
-        let mut room = tokio::time::interval(ROOM_CHECK);
+        let next = tokio::time::Instant::now() + message::beat::until_next(ROOM_CHECK);
+        let mut room = tokio::time::interval_at(next, ROOM_CHECK);
+        room.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             if self.in_work.is_empty()
                 && self.uncommitted == 0
@@ -344,7 +349,12 @@ impl Intake<'_> {
 
     /// Reads which signers have a deferred message, and adds those whose deferral is not durable yet.
     async fn look_at_held(&mut self) {
+        let journal = self.receiver.spool.journal.last_change();
+        if journal.is_some() && journal == self.looked {
+            return;
+        }
         let Some(mut held) = self.receiver.look_for_held().await else { return };
+        self.looked = journal;
         if !self.deferring.is_empty() {
             Arc::make_mut(&mut held).extend(self.deferring.iter().cloned());
         }

@@ -111,7 +111,8 @@ impl Backlog {
         let postponed = self.postponed.next(now, self.pipeline.replaced());
         let held = locked(&self.window).next_release(now);
         let due = [postponed, held].into_iter().flatten().min();
-        due.map_or(self.poll, |until| (until - now).min(self.poll))
+        let poll = message::beat::until_next(self.poll);
+        due.map_or(poll, |until| (until - now).min(poll))
     }
 
     /// The next names, at most `batch`; the pass is gone when the queue is drained. Elements that the broker refused before

@@ -179,7 +179,8 @@ impl Retention {
         });
         let next = read.await.ok().flatten();
         let until = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
-        next.map_or(LOOK, |at| until(at).clamp(Duration::from_millis(50), LOOK))
+        let look = message::beat::until_next(LOOK);
+        next.map_or(look, |at| until(at).max(Duration::from_millis(50)).min(look))
     }
 
     /// Ends what is acknowledged and, if `repeats`, sends again what is silent; whether more may be due.

@@ -15,10 +15,11 @@
 //! Pipelines are built under one lock from the catalog's snapshot at that moment, so a slow look at the files never brings
 //! back an earlier state.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use notify::RecursiveMode;
 use tokio::sync::Notify;
@@ -32,11 +33,14 @@ use crate::config::Config;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
-use message::locked;
+use message::{beat, locked};
 use plugins::{ChannelReport, Effort, Pipeline, PluginState, Snapshot, Wanted};
 
-/// How often the plugin folder is scanned when the kernel reports no change, and how often status files are written.
+/// How often the plugin folder is scanned when the kernel reports no change, and how often status files are written if what
+/// they say has changed.
 const RESCAN: Duration = Duration::from_secs(2);
+/// How old a status file becomes. Its readers take one of half a minute for one of a Sesame that died.
+const REWRITE: Duration = Duration::from_secs(20);
 /// How long to wait for more changes after the kernel reports one.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -64,6 +68,8 @@ pub(super) struct PipelineManager {
     config: Config,
     wanted: Wanted,
     handles: Vec<ChannelHandle>,
+    /// The status files.
+    published: Mutex<HashMap<PathBuf, Published>>,
     /// Whether it was logged that a status file cannot be written.
     unwritable: AtomicBool,
     /// Whether it was logged that a journal cannot be written.
@@ -85,6 +91,26 @@ enum Turn {
     Running,
     /// It must not write any more.
     Over,
+}
+
+/// A status file as it was written.
+#[derive(Debug)]
+struct Published {
+    reports: Vec<ChannelReport>,
+    at: Instant,
+    file: Option<(u64, SystemTime)>,
+}
+
+impl Published {
+    fn now(directory: &Path, reports: Vec<ChannelReport>) -> Self {
+        Self { reports, at: Instant::now(), file: Status::file(directory) }
+    }
+
+    /// Whether the file is still the same, says this, and is not old.
+    fn serves(&self, directory: &Path, reports: &[ChannelReport]) -> bool {
+        let known = self.file.is_some() && self.file == Status::file(directory);
+        known && self.reports == reports && self.at.elapsed() < REWRITE
+    }
 }
 
 impl Role {
@@ -128,6 +154,7 @@ impl PipelineManager {
             config: config.clone(),
             wanted,
             handles,
+            published: Mutex::default(),
             unwritable,
             unrecorded,
             turn,
@@ -232,20 +259,29 @@ impl PipelineManager {
         }
     }
 
-    /// Writes the status files beside the journals.
+    /// Writes the status files beside the journals, those that have something new to say or have become old.
     fn publish(&self, running: bool) {
         let mut directories: Vec<&Path> = self.handles.iter().map(|handle| handle.directory.as_path()).collect();
         directories.sort();
         directories.dedup();
         let mut failed = false;
+        let mut published = locked(&self.published);
         for directory in directories {
             let handles = self.handles.iter().filter(|handle| handle.directory == directory);
-            if let Err(error) = Status::now(running, handles.map(ChannelHandle::report).collect()).write(directory) {
+            let reports: Vec<ChannelReport> = handles.map(ChannelHandle::report).collect();
+            if running && published.get(directory).is_some_and(|last| last.serves(directory, &reports)) {
+                continue;
+            }
+            let written = Status::now(running, reports.clone()).write(directory);
+            published.remove(directory);
+            if let Err(error) = written {
                 failed = true;
                 if !self.unwritable.swap(true, Ordering::Relaxed) {
                     let spool = directory.display();
                     tracing::warn!(%spool, %error, "cannot write the status file for `sesame plugin list`");
                 }
+            } else {
+                published.insert(directory.to_owned(), Published::now(directory, reports));
             }
         }
         self.unwritable.store(failed, Ordering::Relaxed);
@@ -287,13 +323,13 @@ async fn renew(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutd
         looked.notify_one();
         tokio::select! {
             () = wake.notified() => tokio::time::sleep(GATHER).await,
-            () = tokio::time::sleep(soon.unwrap_or(RESCAN)) => {}
+            () = tokio::time::sleep(soon.unwrap_or_else(|| beat::until_next(RESCAN))) => {}
             () = shutdown.draining() => return,
         }
     }
 }
 
-/// Writes the status files every few seconds, also while a plugin compiles, and soon after each look.
+/// Writes the status files soon after each look, and every few seconds while a look takes long, as one does that compiles.
 async fn publish(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shutdown) {
     while !shutdown.asked() {
         let writer = Arc::clone(manager);
@@ -304,7 +340,7 @@ async fn publish(manager: &Arc<PipelineManager>, looked: &Notify, shutdown: &Shu
         .await;
         tokio::select! {
             () = looked.notified() => {}
-            () = tokio::time::sleep(RESCAN) => {}
+            () = tokio::time::sleep(2 * RESCAN) => {}
             () = shutdown.draining() => return,
         }
     }

@@ -1,12 +1,13 @@
 //! The status file: what a running Sesame reports of its plugins, for `sesame plugin list` to read.
 //!
 //! # On disk
-//! `plugins.json` beside the journal of a spool or state directory, mode 0640, written aside and renamed every two seconds.
-//! It holds names, hashes, counters and the faults of plugins; nothing of any message. It needs no sync: a reader checks its
-//! age, and a lost file is written again.
+//! `plugins.json` beside the journal of a spool or state directory, mode 0640, written aside and renamed within two seconds of
+//! a change, and every twenty seconds without one. It holds names, hashes, counters and the faults of plugins; nothing of any
+//! message. It needs no sync: a reader checks its age, and a lost file is written again.
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,6 +56,12 @@ impl Status {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
         files::open(CWD, &aside, flags, 0o640)?.write_all(&serde_json::to_vec(self)?)?;
         std::fs::rename(&aside, directory.join(FILE))
+    }
+
+    /// Which file there is: another one has another inode or another time.
+    pub(super) fn file(directory: &Path) -> Option<(u64, SystemTime)> {
+        let facts = directory.join(FILE).symlink_metadata().ok()?;
+        Some((facts.ino(), facts.modified().ok()?))
     }
 
     /// The last report of the channels of a spool; none if there is no file.

@@ -38,7 +38,7 @@ mod stages;
 mod tests;
 mod trace;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -67,6 +67,9 @@ pub use trace::{Published, Step};
 
 /// How long a statement waits for another connection, such as that of `sesame trace`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Times of files are as exact as this, with a wide margin.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// A journal up to this size is checked completely when it is opened.
 const QUICK_CHECK_BYTES: u64 = 32 << 20;
@@ -150,6 +153,14 @@ impl JournalError {
     }
 }
 
+/// The state of a journal; see [`Journal::last_change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastChange {
+    inode: u64,
+    size: u64,
+    at: SystemTime,
+}
+
 /// The journal of one spool or of one outgoing queue. The process that writes it holds the lock of that spool.
 #[derive(Debug)]
 pub struct Journal {
@@ -194,6 +205,19 @@ impl Journal {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which transaction is the last, as far as the file system shows it: whoever commits one changes the log of the
+    /// transactions. `None` where that cannot be known, as for a transaction of this very moment, whose time the next could
+    /// have too.
+    #[must_use]
+    pub fn last_change(&self) -> Option<LastChange> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let facts = Path::new(&log).symlink_metadata().ok()?;
+        let at = facts.modified().ok()?;
+        let settled = SystemTime::now().duration_since(at).is_ok_and(|age| age > SETTLED);
+        settled.then(|| LastChange { inode: facts.ino(), size: facts.len(), at })
     }
 
     /// Checks the whole file, for `sesame check` and, if the file is small, at start-up.

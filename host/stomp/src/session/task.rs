@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use super::core::{Core, Request};
 use super::delivery::Ack;
@@ -87,8 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Task<S> {
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Closed> {
-        let mut ticks = interval(self.core.tick());
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let tick = self.core.tick();
+        let mut ticks = interval_at(Instant::now() + message::beat::until_next(tick), tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (mut requests, mut acks) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         self.take_frames()?;
         loop {

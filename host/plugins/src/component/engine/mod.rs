@@ -25,7 +25,7 @@ use message::locked;
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig, WasmBacktraceDetails};
 
-pub(crate) use self::ticker::Ticker;
+pub(crate) use self::ticker::{Ticker, Ticking};
 
 /// Time between two ticks of the epoch: the resolution of every deadline.
 pub(crate) const TICK: Duration = Duration::from_millis(10);

@@ -15,7 +15,7 @@ use crate::service::{Shared, Status, directory, pipeline};
 use message::cause::chain;
 use plugins::{ChannelReport, PluginState, StageReport};
 
-/// A status file is written every two seconds; one that is older than this was left by a Sesame that died.
+/// A status file is written every twenty seconds; one that is older than this was left by a Sesame that died.
 const STALE: Duration = Duration::from_secs(30);
 /// Digits of a hash that are shown to people.
 const SHORT_HASH: usize = 12;
