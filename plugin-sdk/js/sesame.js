@@ -358,11 +358,15 @@ function transformed(answer) {
   return { findings: checked(findings), verdict: verdict(change) };
 }
 
+/** Where a line of the script comes from: `sesame plugin build` adds a table to the script that it makes of TypeScript. */
+const source = (file, line, column) => globalThis.sesamePlaces?.[line - 1] ?? `${file}:${line}${column ?? ''}`;
+
 /** The error in one line with the place where it was thrown. */
 function place(failed) {
   if (!(failed instanceof Error)) return `thrown: ${fit(failed, KEPT.sentence)}`;
-  const where = /([^()\s/]+:\d+(?::\d+)?)\)?/.exec(fit(failed.stack, KEPT.line));
-  return `${where ? `${where[1]}: ` : ''}${failed.name}: ${fit(failed.message, KEPT.sentence)}`;
+  const where = /([^():\s/]+):(\d+)(:\d+)?\)?/.exec(fit(failed.stack, KEPT.line));
+  const begin = where ? `${source(where[1], Number(where[2]), where[3])}: ` : '';
+  return `${begin}${failed.name}: ${fit(failed.message, KEPT.sentence)}`;
 }
 
 /**

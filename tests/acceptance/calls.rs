@@ -90,13 +90,10 @@ impl Asked {
 /// A project with the plugin of `tests/authors/calls`, built as the guide says.
 fn project(language: &str, main: &str) -> (Folder, PathBuf) {
     let folder = Folder::new(&format!("calls-{language}"));
-    done(sesame(folder.path(), &["plugin", "new", "calls", "--lang", language]));
+    done(sesame(folder.path(), &["plugin", "new", "calls", "--lang", language, "--role", "transformer"]));
     let project = folder.join("calls");
     std::fs::copy(repository().join("tests/authors/calls").join(main), project.join(main)).unwrap();
     std::fs::remove_file(project.join("calls.toml")).unwrap();
-    let world = project.join("wit/world.wit");
-    let text = std::fs::read_to_string(&world).unwrap();
-    std::fs::write(&world, text.replace("validator-plugin@", "transformer-plugin@")).unwrap();
     done(sesame(&project, &["plugin", "build"]));
     let component = project.join("calls.wasm");
     (folder, component)
@@ -169,6 +166,12 @@ fn everyday_calls_in_rust_answer_what_the_page_says() {
 fn everyday_calls_in_c_answer_what_the_page_says() {
     let (_project, component) = project("c", "plugin.c");
     Asked::new("calls-c-cases", &component).answers_as_the_page_says("C", 20);
+}
+
+#[test]
+fn everyday_calls_in_cpp_answer_what_the_page_says() {
+    let (_project, component) = project("cpp", "plugin.cpp");
+    Asked::new("calls-cpp-cases", &component).answers_as_the_page_says("C++", 15);
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub struct New {
     /// Programming language.
     #[arg(long, value_enum, value_name = "LANGUAGE")]
     pub lang: Language,
+    /// What the plugin does with messages: chooses the example and its test cases.
+    #[arg(long, value_enum, value_name = "ROLE", default_value = "validator")]
+    pub role: Role,
 }
 
 /// A language that plugins are written in.
@@ -65,8 +68,25 @@ pub enum Language {
     Python,
     /// JavaScript, built by componentize-qjs.
     Js,
+    /// TypeScript, checked by tsc and built by esbuild and componentize-qjs.
+    Ts,
     /// C, built by clang or zig.
     C,
+    /// C++, built by clang or zig.
+    Cpp,
+    /// Zig, built by zig.
+    Zig,
+}
+
+/// A role that a plugin begins with; more can be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Accepts or refuses a message.
+    Validator,
+    /// Changes, splits or drops a message.
+    Transformer,
+    /// Chooses the destination of a message.
+    Router,
 }
 
 /// `sesame plugin build`.

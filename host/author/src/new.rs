@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::{Language, New, output};
+use super::{Language, New, Role, output};
 use plugins::CONTRACT_VERSION;
 use terminal::{EXIT_DONE, EXIT_USAGE, say};
 
@@ -21,17 +21,27 @@ impl Language {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::Js => "js",
+            Self::Ts => "ts",
             Self::C => "c",
+            Self::Cpp => "cpp",
+            Self::Zig => "zig",
         }
     }
 
     /// Folders and files: path in the repository, path in the project.
-    fn sources(self) -> Vec<(String, &'static str)> {
-        let mut sources = vec![
-            ("plugin-sdk/templates/every".to_owned(), ""),
-            (format!("plugin-sdk/templates/{}", self.word()), ""),
-            ("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"),
+    fn sources(self, role: Role) -> Vec<(String, &'static str)> {
+        let templates = [
+            "every".to_owned(),
+            format!("roles/{}", role.word()),
+            format!("{}/every", self.word()),
+            format!("{}/{}", self.word(), role.word()),
         ];
+        let mut sources: Vec<_> =
+            templates.into_iter().map(|folder| (format!("plugin-sdk/templates/{folder}"), "")).collect();
+        sources.push(("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"));
+        let wit = ("wit".to_owned(), "wit/deps/sesame-plugin");
+        let helper = |word| (format!("plugin-sdk/{word}"), "");
+        let world = |word| (format!("plugin-sdk/templates/{word}/every/wit"), "wit");
         match self {
             Self::Rust => sources.extend([
                 ("wit".to_owned(), "wit"),
@@ -39,8 +49,10 @@ impl Language {
                 ("plugin-sdk/Cargo.toml".to_owned(), "sdk/Cargo.toml"),
                 ("Cargo.lock".to_owned(), "Cargo.lock"),
             ]),
-            Self::Python | Self::Js | Self::C => sources
-                .extend([("wit".to_owned(), "wit/deps/sesame-plugin"), (format!("plugin-sdk/{}", self.word()), "")]),
+            Self::Python | Self::Js | Self::C => sources.extend([wit, helper(self.word())]),
+            Self::Ts => sources.extend([wit, helper("js"), world("js")]),
+            Self::Cpp => sources.extend([wit, helper("c"), helper("cpp"), world("c")]),
+            Self::Zig => sources.extend([wit, helper("c"), helper("zig"), world("c")]),
         }
         sources
     }
@@ -49,9 +61,29 @@ impl Language {
     pub(super) fn preparation(self) -> &'static str {
         match self {
             Self::Rust => "rustup target add wasm32-wasip2",
-            Self::Python => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
-            Self::Js => "npm install",
+            Self::Python | Self::Zig => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+            Self::Js | Self::Ts => "npm install",
             Self::C => super::build::CLANG_PACKAGES,
+            Self::Cpp => super::build::CPP_PACKAGES,
+        }
+    }
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Validator => "validator",
+            Self::Transformer => "transformer",
+            Self::Router => "router",
+        }
+    }
+
+    /// What the example of the role does, for the project's README.
+    fn does(self) -> &'static str {
+        match self {
+            Self::Validator => "refuses messages of sites that are not listed",
+            Self::Transformer => "gives a site that was renamed its new name",
+            Self::Router => "sends messages of listed sites to a route of their own",
         }
     }
 }
@@ -66,10 +98,11 @@ pub(super) fn run(arguments: &New) -> anyhow::Result<u8> {
             return Ok(EXIT_USAGE);
         }
     };
-    for (target, bytes) in project(arguments.lang, name) {
+    for (target, bytes) in project(arguments.lang, arguments.role, name) {
         write(&folder.join(target), &bytes)?;
     }
-    output::line(&format!("created {}, a plugin in {}; next:", folder.display(), arguments.lang.word()));
+    let (role, language) = (arguments.role.word(), arguments.lang.word());
+    output::line(&format!("created {}, a {role} in {language}; next:", folder.display()));
     let next = [
         format!("cd {}", folder.display()),
         arguments.lang.preparation().to_owned(),
@@ -87,25 +120,25 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The files of a project, by their paths in it.
-fn project(language: Language, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+fn project(language: Language, role: Role, name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
-    for (from, to) in language.sources() {
+    for (from, to) in language.sources(role) {
         for (path, bytes) in SDK {
             let Ok(rest) = Path::new(path).strip_prefix(&from) else { continue };
             let target = if rest.as_os_str().is_empty() { PathBuf::from(to) } else { Path::new(to).join(rest) };
             let target = target.to_string_lossy().replace("{{name}}", name);
-            files.push((PathBuf::from(target), filled_in(bytes, name)));
+            files.push((PathBuf::from(target), filled_in(bytes, role, name)));
         }
     }
     files
 }
 
-/// The file with the plugin's name and the contract's version in place of `{{name}}` and `{{contract}}`.
-fn filled_in(bytes: &[u8], name: &str) -> Vec<u8> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.replace("{{name}}", name).replace("{{contract}}", CONTRACT_VERSION).into_bytes(),
-        Err(_) => bytes.to_vec(),
-    }
+/// The file with what stands between double braces filled in.
+fn filled_in(bytes: &[u8], role: Role, name: &str) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.to_vec() };
+    let blanks =
+        [("{{name}}", name), ("{{role}}", role.word()), ("{{does}}", role.does()), ("{{contract}}", CONTRACT_VERSION)];
+    blanks.into_iter().fold(text.to_owned(), |text, (blank, value)| text.replace(blank, value)).into_bytes()
 }
 
 /// Writes a new file that only its owner may write to: a plugin that others may write to is refused.
@@ -124,29 +157,59 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
+
+    const ROLES: [Role; 3] = [Role::Validator, Role::Transformer, Role::Router];
+
+    /// A project of each language and role.
+    fn each(check: impl Fn(&str, &[(PathBuf, Vec<u8>)])) {
+        for language in Language::value_variants() {
+            for role in ROLES {
+                check(&format!("{language:?} {role:?}"), &project(*language, role, "my-check"));
+            }
+        }
+    }
+
+    fn text<'a>(files: &'a [(PathBuf, Vec<u8>)], name: &str) -> Option<&'a str> {
+        let found = files.iter().find(|(path, _)| path == Path::new(name));
+        found.map(|(_, bytes)| std::str::from_utf8(bytes).unwrap())
+    }
 
     #[test]
     fn a_project_has_the_contract_its_cases_and_no_blank_left() {
-        for (language, contract) in [
-            (Language::Rust, "wit/plugin.wit"),
-            (Language::Python, "wit/deps/sesame-plugin/plugin.wit"),
-            (Language::Js, "wit/deps/sesame-plugin/plugin.wit"),
-            (Language::C, "wit/deps/sesame-plugin/plugin.wit"),
-        ] {
-            let files = project(language, "my-check");
-            let has = |name: &str| files.iter().any(|(path, _)| path == Path::new(name));
-            for name in [contract, "my-check.toml", "README.md", "GUIDE.md", "cases/accepts-a-listed-site/message"] {
-                assert!(has(name), "{language:?} {name}");
+        each(|which, files| {
+            for name in ["my-check.toml", "README.md", "GUIDE.md"] {
+                assert!(text(files, name).is_some(), "{which} {name}");
             }
+            let contract = text(files, "wit/plugin.wit").or_else(|| text(files, "wit/deps/sesame-plugin/plugin.wit"));
+            assert!(contract.is_some_and(|contract| contract.contains("package sesame:plugin@")), "{which}");
+            let cases = files.iter().filter(|(path, _)| path.starts_with("cases") && path.ends_with("message"));
+            assert_eq!(cases.count(), 4, "{which}");
             let mut names: Vec<_> = files.iter().map(|(path, _)| path).collect();
             names.sort();
             names.dedup();
-            assert_eq!(names.len(), files.len(), "{language:?} writes a file twice");
+            assert_eq!(names.len(), files.len(), "{which} writes a file twice");
             // The SDK's sources come as they are, and double braces mean something else in them.
             let templates = || files.iter().filter(|(path, _)| !path.starts_with("sdk"));
             let blank = templates().find(|(_, bytes)| String::from_utf8_lossy(bytes).contains("{{"));
-            assert_eq!(blank.map(|(path, _)| path), None, "{language:?}");
+            assert_eq!(blank.map(|(path, _)| path), None, "{which}");
+        });
+    }
+
+    #[test]
+    fn the_role_chooses_example_cases_and_world() {
+        for (role, case) in
+            ROLES.into_iter().zip(["refuses-an-unlisted-site", "renames-the-site", "sends-a-listed-site-to-its-route"])
+        {
+            let files = project(Language::Python, role, "my-check");
+            assert!(text(&files, &format!("cases/{case}/message")).is_some(), "{role:?}");
+            let (world, readme) = (text(&files, "wit/world.wit").unwrap(), text(&files, "README.md").unwrap());
+            assert!(world.contains(&format!("include sesame:plugin/{}-plugin@1.", role.word())), "{world}");
+            assert!(readme.contains(role.does()), "{readme}");
+            let main = text(&files, "plugin.py").unwrap();
+            assert!(main.ends_with(&format!(", \"{}\")\n", role.word())), "{main}");
         }
     }
 
@@ -164,9 +227,10 @@ mod tests {
     fn a_project_never_overwrites_another() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("sites");
-        let arguments = New { folder: folder.clone(), lang: Language::C };
+        let new = |folder| New { folder, lang: Language::C, role: Role::Validator };
+        let arguments = new(folder.clone());
         assert_eq!(run(&arguments).unwrap(), EXIT_DONE);
         assert!(run(&arguments).unwrap_err().to_string().contains("that does not exist yet"));
-        assert_eq!(run(&New { folder: home.path().join("No"), lang: Language::C }).unwrap(), EXIT_USAGE);
+        assert_eq!(run(&new(home.path().join("No"))).unwrap(), EXIT_USAGE);
     }
 }

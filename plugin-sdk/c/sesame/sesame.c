@@ -224,7 +224,7 @@ void sesame_set_header(sesame_part *part, const char *name, const char *value) {
 }
 
 void sesame_set_content_type(sesame_part *part, const char *content_type) {
-    part->content_type = content_type;
+    part->content_type = strcpy(sesame_allocate(strlen(content_type) + 1), content_type);
 }
 
 sesame_finding *sesame_drop(sesame_answer *answer, const char *code, const char *text) {
@@ -283,7 +283,7 @@ void sesame_log(sesame_plugin_log_level_t level, const char *format, ...) {
     free(line);
 }
 
-noreturn void sesame_panic_at(const char *file, int line, const char *format, ...) {
+void sesame_panic_at(const char *file, int line, const char *format, ...) {
     char text[1000];
     va_list list;
     va_start(list, format);

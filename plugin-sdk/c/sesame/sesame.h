@@ -8,9 +8,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdnoreturn.h>
 
 #include "contract.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef contract_string_t sesame_text;
 typedef sesame_plugin_types_message_t sesame_message;
@@ -114,10 +117,14 @@ void sesame_log(sesame_plugin_log_level_t level, const char *format, ...) __attr
 
 /// Fails with a text for the operator, with file and line. `assert` and writing to stderr before `abort` do the same.
 #define sesame_panic(...) sesame_panic_at(__FILE__, __LINE__, __VA_ARGS__)
-noreturn void sesame_panic_at(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void sesame_panic_at(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4), __noreturn__));
 
 /// Memory, never NULL.
 void *sesame_allocate(size_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,7 +7,6 @@
 //! is such a use; giving up and `assert` are not.
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdnoreturn.h>
 #include <string.h>
 #include <wasi/api.h>
 
@@ -30,7 +29,7 @@ void sesame_tell(const char *text) {
 }
 
 /// What `assert` calls.
-noreturn void __assert_fail(const char *condition, const char *file, int line, const char *function) {
+_Noreturn void __assert_fail(const char *condition, const char *file, int line, const char *function) {
     (void)function;
     sesame_panic_at(file, line, "assertion failed: %s", condition);
 }

@@ -1,7 +1,7 @@
-//! C: the bindings are made from the project's own `wit/`, the compiler makes a core module of everything, and the module
-//! becomes a component. No WASI adapter is used: `sesame/system.c` answers what the C library asks for.
+//! C, C++ and Zig: the bindings are made from the project's own `wit/`, the compiler makes a core module of everything, and the
+//! module becomes a component. No WASI adapter is used: `sesame/system.c` answers what the C library asks for.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,35 +11,40 @@ use wit_bindgen_core::Files;
 use wit_component::ComponentEncoder;
 use wit_parser::{Resolve, WorldId, WorldItem};
 
-use super::{CLANG_PACKAGES, WORLD, find_tool, finish};
+use super::{Language, WORLD, find_tool, finish, zig};
 
 /// What the module is called between the compiler and the component.
 const MODULE: &str = "module.wasm";
-const ROLES: [&str; 3] = ["validator", "transformer", "router"];
+pub(super) const ROLES: [&str; 3] = ["validator", "transformer", "router"];
 
 /// Builds the project in `folder`; what is made on the way is left in `scratch`.
-pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Result<()> {
+pub(super) fn build(folder: &Path, scratch: &Path, made: &Path, language: Language) -> anyhow::Result<()> {
     let (mut resolve, world) = read_world(&folder.join("wit"))?;
     let roles = roles(&resolve, world);
+    // With these, a function of a role that the world lacks is an error of the compiler.
+    let mut options = vec!["-DSESAME_WORLD".to_owned()];
+    options.extend(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
+    options.extend(["-Os", "-Wall", "-I", "sesame", "-I", "build"].map(str::to_owned));
     bindings(&mut resolve, world, scratch)?;
-    let mut compile = compiler(folder)?;
-    compile.args([
-        "-mexec-model=reactor",
-        "-std=c11",
-        "-Os",
-        "-Wall",
-        "-Wl,--strip-debug",
-        "-I",
-        "sesame",
-        "-I",
-        "build",
-    ]);
-    // With this, a function of a role that the world lacks is an error of the compiler.
-    compile.arg("-DSESAME_WORLD");
-    compile.args(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
-    compile.args(sources(folder)?).arg("-o").arg(scratch.join(MODULE)).current_dir(folder);
-    finish(&mut compile, "the C compiler")
-        .map_err(|error| anyhow!("{error}; if headers, libraries or wasm-ld are missing: {CLANG_PACKAGES}"))?;
+    let compiler = Compiler::find(folder, language)?;
+    let missing = |error| anyhow!("{error}; if headers, libraries or wasm-ld are missing: {}", language.preparation());
+    let mut link = compiler.command("cc", folder);
+    for source in sources(folder, "cpp")? {
+        let object = Path::new("build").join(source.to_string_lossy().replace('/', "-")).with_extension("o");
+        let mut compile = compiler.command("c++", folder);
+        compile.args(["-std=c++20", "-fno-exceptions", "-c"]).args(&options).arg(source).arg("-o").arg(&object);
+        finish(&mut compile, "the C++ compiler").map_err(missing)?;
+        link.arg(object);
+    }
+    if language == Language::Zig {
+        link.arg(zig::object(&compiler, folder, scratch, &roles)?);
+    }
+    link.args(["-std=c11", "-mexec-model=reactor", "-Wl,--strip-debug"]).args(&options).args(sources(folder, "c")?);
+    link.args(["contract.c", "contract_component_type.o"].map(|name| Path::new("build").join(name)));
+    if language == Language::Cpp {
+        link.args(["-lc++", "-lc++abi"]);
+    }
+    finish(link.arg("-o").arg(scratch.join(MODULE)), "the C compiler").map_err(missing)?;
     let module = fs::read(scratch.join(MODULE))?;
     let component = component_of(&module).context("cannot make a component of what was compiled")?;
     fs::write(made, component).with_context(|| format!("cannot write {}", made.display()))
@@ -74,35 +79,69 @@ fn bindings(resolve: &mut Resolve, world: WorldId, scratch: &Path) -> anyhow::Re
     Ok(())
 }
 
-/// clang, or zig, or the zig that Python has.
-fn compiler(folder: &Path) -> anyhow::Result<Command> {
-    if let Some(clang) = find_tool("clang", folder, None) {
-        let mut command = Command::new(clang);
-        command.arg("--target=wasm32-wasi");
-        return Ok(command);
-    }
-    let zig = find_tool("zig", folder, None).or_else(|| find_tool("python-zig", folder, Some(".venv/bin")));
-    let Some(zig) = zig else {
-        bail!("neither clang nor zig is installed: {CLANG_PACKAGES} (Debian 12), or pip install ziglang in .venv");
-    };
-    let mut command = Command::new(zig);
-    command.args(["cc", "--target=wasm32-wasi"]);
-    Ok(command)
+/// A compiler for WebAssembly.
+pub(super) struct Compiler {
+    program: PathBuf,
+    /// What makes zig of an interpreter of Python.
+    module: &'static [&'static str],
+    is_zig: bool,
 }
 
-/// The project's own files, the helper's and the bindings.
-fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+impl Compiler {
+    /// clang, or zig; a plugin in Zig has to have the latter.
+    fn find(folder: &Path, language: Language) -> anyhow::Result<Self> {
+        let packages = language.preparation();
+        if language == Language::Zig {
+            return Self::zig(folder).with_context(|| format!("zig is not installed: {packages}"));
+        }
+        let clang = find_tool("clang", folder, None);
+        let clang = clang.map(|program| Self { program, module: &[], is_zig: false });
+        clang.or_else(|| Self::zig(folder)).with_context(|| {
+            format!("neither clang nor zig is installed: {packages} (Debian 12), or pip install ziglang in .venv")
+        })
+    }
+
+    /// The zig that the project's Python has, else one in `PATH`. The script of a virtual environment is useless once the
+    /// project is moved, so its interpreter is called.
+    fn zig(folder: &Path) -> Option<Self> {
+        let local = folder.join(".venv/bin");
+        if local.join("python-zig").is_file() {
+            return Some(Self { program: local.join("python"), module: &["-m", "ziglang"], is_zig: true });
+        }
+        let found = find_tool("zig", folder, None).or_else(|| find_tool("python-zig", folder, None));
+        found.map(|program| Self { program, module: &[], is_zig: true })
+    }
+
+    /// The program itself, run in the project's folder.
+    pub(super) fn program(&self, folder: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.module).current_dir(folder);
+        command
+    }
+
+    /// The compiler for `cc` or `c++`. clang goes by the names of the files alone.
+    fn command(&self, language: &str, folder: &Path) -> Command {
+        let mut command = self.program(folder);
+        if self.is_zig {
+            command.arg(language);
+        }
+        command.arg("--target=wasm32-wasi");
+        command
+    }
+}
+
+/// The project's own files and the helper's that end so.
+fn sources(folder: &Path, end: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut sources = Vec::new();
     for place in ["", "sesame"] {
         for entry in fs::read_dir(folder.join(place)).with_context(|| format!("cannot read {}", folder.display()))? {
             let name = entry?.file_name();
-            if Path::new(&name).extension() == Some(&OsString::from("c")) {
+            if Path::new(&name).extension() == Some(OsStr::new(end)) {
                 sources.push(Path::new(place).join(name));
             }
         }
     }
     sources.sort();
-    sources.extend(["contract.c", "contract_component_type.o"].map(|name| Path::new("build").join(name)));
     Ok(sources)
 }
 

@@ -1,8 +1,8 @@
 //! The last step of a build: what `sesame plugin inspect` would say of the component, so that nothing is called built that a
 //! host refuses, and whether the roles that it exports are the ones its author wrote functions for.
 //!
-//! In Rust and C the compiler compares the roles; the helpers of Python and JavaScript list the author's functions in the
-//! property `functions` of the description, separated by spaces.
+//! In Rust, C, C++ and Zig the compiler compares the roles; the helpers of Python and JavaScript, which TypeScript uses
+//! too, list the author's functions in the property `functions` of the description, separated by spaces.
 
 use std::fs;
 use std::path::Path;

@@ -2,13 +2,15 @@
 //! determines the language. An error names a missing tool and how to install it.
 //!
 //! The tools are found in the project first (`.venv`, `node_modules`), then in `PATH`, and what they print goes to the
-//! terminal. C needs a compiler alone: its bindings and the component are made here, in `c`. The component is put
+//! terminal. C, C++ and Zig need a compiler alone: bindings and component are made here, in `c`. The component is put
 //! in place once `judge` has found that a host accepts it.
 
 mod c;
 mod judge;
 mod name;
 mod node;
+mod typescript;
+mod zig;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,15 +23,20 @@ use anyhow::{Context as _, bail, ensure};
 use super::{Build, Host, Language, output};
 use terminal::EXIT_DONE;
 
-/// How a compiler for C is installed on Debian 12.
+/// How a compiler for C is installed on Debian 12, and one for C++.
 pub(super) const CLANG_PACKAGES: &str = "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32";
+pub(super) const CPP_PACKAGES: &str =
+    "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32 libc++-14-dev-wasm32 libc++abi-14-dev-wasm32";
 
 /// The main file of a project determines its language.
-const MAIN_FILES: [(&str, Language); 4] = [
+const MAIN_FILES: [(&str, Language); 7] = [
     ("Cargo.toml", Language::Rust),
     ("plugin.py", Language::Python),
     ("plugin.js", Language::Js),
+    ("plugin.ts", Language::Ts),
     ("plugin.c", Language::C),
+    ("plugin.cpp", Language::Cpp),
+    ("plugin.zig", Language::Zig),
 ];
 
 /// The world in `wit/world.wit`.
@@ -50,7 +57,8 @@ pub(super) fn run(arguments: &Build, host: &Host) -> anyhow::Result<u8> {
         Language::Rust => rust(&folder, &made)?,
         Language::Python => python(&folder, &made)?,
         Language::Js => node::build(&folder, &made)?,
-        Language::C => c::build(&folder, &scratch, &made)?,
+        Language::Ts => typescript::build(&folder, &scratch, &made)?,
+        Language::C | Language::Cpp | Language::Zig => c::build(&folder, &scratch, &made, language)?,
     }
     let roles = judge::judge(&made, host)?;
     // Plugins that others may write to are refused, so the mode does not depend on the umask.
@@ -157,7 +165,10 @@ mod tests {
     fn refuses_a_folder_without_a_project() {
         let home = tempfile::tempdir().unwrap();
         let error = build(home.path()).unwrap_err().to_string();
-        assert!(error.contains("none of Cargo.toml, plugin.py, plugin.js, plugin.c"), "{error}");
+        assert!(
+            error.contains("none of Cargo.toml, plugin.py, plugin.js, plugin.ts, plugin.c, plugin.cpp, plugin.zig"),
+            "{error}"
+        );
         assert!(build(&home.path().join("nowhere")).unwrap_err().to_string().contains("cannot open the project"));
     }
 

@@ -16,8 +16,8 @@ const OTHER_TOOLS: [&str; 4] = ["Cargo", "pyproject", "rustfmt", "clippy"];
 pub(super) fn of(folder: &Path, language: Language) -> anyhow::Result<String> {
     let named = match language {
         Language::Rust => in_cargo_manifest(folder)?,
-        Language::Js => in_package_json(folder)?,
-        Language::Python | Language::C => None,
+        Language::Js | Language::Ts => in_package_json(folder)?,
+        Language::Python | Language::C | Language::Cpp | Language::Zig => None,
     };
     let named = match named {
         Some(name) => Some(name),
@@ -86,8 +86,11 @@ mod tests {
         for (language, manifest) in [
             (Language::Rust, cargo),
             (Language::Js, npm),
+            (Language::Ts, npm),
             (Language::Python, ("pyproject.toml", "")),
             (Language::C, ("plugin.c", "")),
+            (Language::Cpp, ("plugin.cpp", "")),
+            (Language::Zig, ("plugin.zig", "")),
         ] {
             for folder in ["My Sites (copy)", "SITES", "other"] {
                 let (_home, folder) = project(folder, &[manifest, ("sites.toml", "")]);

@@ -14,14 +14,25 @@ use anyhow::{Context as _, bail, ensure};
 use super::{Language, WORLD, finish, tool};
 
 const PACKAGE: &str = "componentize-qjs";
+/// Where npm puts the tools of a project.
+pub(super) const BINARIES: &str = "node_modules/.bin";
 /// The first version of node that takes componentize-qjs.
 const OLDEST_NODE: u32 = 18;
 /// How node is installed on Debian.
 const NODE_PACKAGES: &str = "apt install nodejs npm";
 
 pub(super) fn build(folder: &Path, made: &Path) -> anyhow::Result<()> {
-    let remedy = format!("{} (Debian, for npm: {NODE_PACKAGES})", Language::Js.preparation());
-    let launcher = tool(PACKAGE, folder, Some("node_modules/.bin"), &remedy)?;
+    componentize(folder, Language::Js, "plugin.js", made)
+}
+
+/// How what a project of this language needs of npm is installed.
+pub(super) fn remedy(language: Language) -> String {
+    format!("{} (Debian, for npm: {NODE_PACKAGES})", language.preparation())
+}
+
+/// Makes a component of a script, which has its path in the project.
+pub(super) fn componentize(folder: &Path, language: Language, script: &str, made: &Path) -> anyhow::Result<()> {
+    let launcher = tool(PACKAGE, folder, Some(BINARIES), &remedy(language))?;
     let node = tool("node", folder, None, &format!("install node {OLDEST_NODE} or newer: {NODE_PACKAGES}"))?;
     check_version(&node)?;
     let mut build = match entry(&launcher) {
@@ -32,7 +43,7 @@ pub(super) fn build(folder: &Path, made: &Path) -> anyhow::Result<()> {
         }
         None => Command::new(launcher),
     };
-    build.args(["--wit", "wit", "--js", "plugin.js", "--world", WORLD, "--sync"]);
+    build.args(["--wit", "wit", "--js", script, "--world", WORLD, "--sync"]);
     finish(build.arg("--output").arg(made).current_dir(folder).stdout(Stdio::null()), PACKAGE)
 }
 
