@@ -207,7 +207,7 @@ impl Journal {
         &self.path
     }
 
-    /// Which transaction is the last, as far as the file system shows it: whoever commits one changes the log of the
+    /// Which transaction is the last, as far as the file system shows it: each one, of any process, changes the log of
     /// transactions. `None` where that cannot be known, as for a transaction of this very moment, whose time the next could
     /// have too.
     #[must_use]
