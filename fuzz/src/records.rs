@@ -1,7 +1,7 @@
 //! Record messages in text, JSON and XML, as the stock plugins check them.
 
-use records::Finding;
-use records::records::{self, Rules};
+use ::records::Finding;
+use ::records::records::{self, Rules};
 
 const NOW: i64 = 1_790_000_000;
 
