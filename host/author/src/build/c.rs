@@ -41,6 +41,10 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path, language: Langua
     }
     link.args(["-std=c11", "-mexec-model=reactor", "-Wl,--strip-debug"]).args(&options).args(sources(folder, "c")?);
     link.args(["contract.c", "contract_component_type.o"].map(|name| Path::new("build").join(name)));
+    if compiler.is_zig {
+        // Its stack has 16 MiB by default, which every instance would begin with: 2 ms for each message.
+        link.arg("-Wl,-z,stack-size=262144");
+    }
     if language == Language::Cpp {
         link.args(["-lc++", "-lc++abi"]);
     }
