@@ -27,7 +27,7 @@ pub(crate) fn measure(report: &mut Report) {
     for number in 0..CHANNELS {
         let (sent, received) = (format!("/queue/idle.sent.{number}"), format!("/queue/idle.received.{number}"));
         [&sent, &received].into_iter().for_each(|destination| broker.declare(destination));
-        let (queue, spool) = (folder.join(&format!("outgoing-{number}")), folder.join(&format!("spool-{number}")));
+        let (queue, spool) = (folder.join(format!("outgoing-{number}")), folder.join(format!("spool-{number}")));
         std::fs::create_dir(&queue).unwrap();
         write!(
             sections,
