@@ -63,15 +63,19 @@ impl Backlog {
         self.outgoing.count()
     }
 
-    /// At start-up: closes journal rows of messages whose element is gone, and removes files left behind by processes that
-    /// crashed while they wrote or removed. Blocks.
+    /// Removes files left behind by processes that crashed while they wrote or removed. Reads the whole queue, and may run
+    /// beside the sending from it. Blocks.
+    pub(super) fn purge(&self) {
+        if let Err(error) = self.outgoing.purge() {
+            tracing::warn!(channel = %self.channel, error = chain(&error), "cannot remove left-over files from the queue");
+        }
+    }
+
+    /// At start-up: closes journal rows of messages whose element is gone. Blocks.
     ///
     /// # Errors
     /// [`JournalError`].
     pub(super) fn tidy(&self, journal: &Journal, retention: Option<&Retention>) -> Result<(), JournalError> {
-        if let Err(error) = self.outgoing.purge() {
-            tracing::warn!(channel = %self.channel, error = chain(&error), "cannot remove left-over files from the queue");
-        }
         let mut gone = journal.unfinished(self.channel.name())?;
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         gone.retain(|(element, _)| self.path().join(element).symlink_metadata().is_err_and(|e| missing(&e)));

@@ -323,6 +323,9 @@ impl Sender {
     /// Sends until stopped, or until nothing is left.
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
         self.tidy().await;
+        // A queue may hold a million elements; the first of them is sent meanwhile.
+        let backlog = Arc::clone(&self.backlog);
+        let purging = tokio::task::spawn_blocking(move || backlog.purge());
         let looking = self.look_at_retained(stay, &shutdown).await;
         self.pipeline.wait_for_compiler(&shutdown).await;
         let mut gave_up = None;
@@ -388,6 +391,7 @@ impl Sender {
         if let Some(looking) = looking {
             looking.abort();
         }
+        let _ = purging.await;
         self.summary(gave_up)
     }
 
@@ -457,7 +461,7 @@ impl Sender {
         own.into_iter().find_map(|destination| transport::remedy(destination, words))
     }
 
-    /// Tidies the journal and the queue, on a blocking thread.
+    /// Tidies the journal, on a blocking thread.
     async fn tidy(&self) {
         let (backlog, state, retention) = (Arc::clone(&self.backlog), Arc::clone(&self.state), self.retention.clone());
         let tidied = tokio::task::spawn_blocking(move || backlog.tidy(&state.journal, retention.as_deref()));

@@ -1,5 +1,6 @@
 //! Purging an outgoing queue.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::element::is_stale;
 use super::scan::directory_numbers;
-use super::{Format, HIDDEN_PREFIX, Inner, LOCK_SUFFIX, Outgoing, TEMPORARY_SUFFIX};
+use super::{ElementName, Format, HIDDEN_PREFIX, Inner, LOCK_SUFFIX, Outgoing, TEMPORARY_SUFFIX};
 use crate::failpoint::failpoint;
 use crate::{Purged, SpoolError, disk, names};
 
@@ -17,7 +18,8 @@ const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 impl Outgoing {
     /// Removes temporary files older than 24 hours, stale locks without an element, and empty intermediate directories
-    /// except the last. Never touches an element.
+    /// except the last. Never touches an element, or a lock that this process holds; elements may be locked, sent and
+    /// removed meanwhile.
     ///
     /// # Errors
     /// [`SpoolError::Io`]; all that can be purged is.
@@ -62,18 +64,27 @@ fn purge_files(inner: &Inner, directory: &Path, purged: &mut Purged) -> Result<(
         let failed = |error| SpoolError::io("purge", &path)(error);
         failpoint!("S12").map_err(failed)?;
         if let Some(element) = name.as_bytes().strip_suffix(LOCK_SUFFIX.as_bytes()) {
-            let element = directory.join(std::ffi::OsStr::from_bytes(element));
-            let orphan = element.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-            if orphan && is_stale(inner, &path).map_err(failed)? {
-                disk::unlink(&path).map_err(failed)?;
-                purged.locks += 1;
-            }
+            let element = directory.join(OsStr::from_bytes(element));
+            purged.locks += usize::from(purge_lock(inner, &element, &path).map_err(failed)?);
         } else if older(&path) {
             disk::unlink(&path).map_err(failed)?;
             purged.leftovers += 1;
         }
     }
     Ok(())
+}
+
+/// Removes a lock if it is stale and has no element. Returns whether it did.
+fn purge_lock(inner: &Inner, element: &Path, lock: &Path) -> io::Result<bool> {
+    // Our own locks count as stale. An element enters `held` before its lock is made, and leaves it after the lock is gone.
+    let held = inner.held();
+    let name = element.strip_prefix(&inner.path).map(|name| ElementName(name.as_os_str().to_owned()));
+    let orphan = element.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if !orphan || name.is_ok_and(|name| held.contains(&name)) || !is_stale(inner, lock)? {
+        return Ok(false);
+    }
+    disk::unlink(lock)?;
+    Ok(true)
 }
 
 /// Whether the name is that of a lock or temporary file of a `dirq`: an element name with one of the two suffixes.

@@ -340,6 +340,21 @@ fn a_purge_spares_elements_writers_and_live_locks() {
 }
 
 #[test]
+fn a_purge_spares_the_locks_of_elements_in_work() {
+    let _turn = scenario("");
+    let spool = Spool::new(Format::Dirq);
+    let element = spool.put(A, "x", OLD);
+    let outgoing = spool.own();
+    let locked = lock(&outgoing, A).unwrap();
+    fs::remove_file(&element).unwrap();
+    let lock_file = element.with_extension("lck");
+    assert_eq!((outgoing.purge().unwrap().locks, lock_file.exists()), (0, true));
+    fs::rename(&lock_file, spool.path().join(B).with_extension("lck")).unwrap();
+    assert_eq!(outgoing.purge().unwrap().locks, 1, "nothing of this process is in work under that name");
+    drop(locked);
+}
+
+#[test]
 fn many_elements_are_removed_with_few_syncs() {
     let turn = scenario("");
     let spool = Spool::new(Format::Dirq);
