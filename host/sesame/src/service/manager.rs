@@ -180,7 +180,7 @@ impl PipelineManager {
     fn renew(&self) -> Option<Duration> {
         let snapshot = self.shared.catalog.look(&self.wanted, Effort::Full);
         self.shared.catalog.report(&snapshot);
-        self.apply();
+        self.ensure();
         snapshot.soon
     }
 
