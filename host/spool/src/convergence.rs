@@ -106,7 +106,7 @@ impl Sender {
     }
 
     fn tidy(&self) -> Done {
-        self.queue.purge()?;
+        self.queue.purge(|| false)?;
         let mut gone = self.journal.unfinished("c")?;
         gone.retain(|(element, _)| !self.queue.path().join(element).exists());
         let (mut kept, mut lost) = (Vec::new(), Vec::new());

@@ -64,9 +64,9 @@ impl Backlog {
     }
 
     /// Removes files left behind by processes that crashed while they wrote or removed. Reads the whole queue, and may run
-    /// beside the sending from it. Blocks.
-    pub(super) fn purge(&self) {
-        if let Err(error) = self.outgoing.purge() {
+    /// beside the sending from it, until it is to `stop`. Blocks.
+    pub(super) fn purge(&self, stop: impl Fn() -> bool) {
+        if let Err(error) = self.outgoing.purge(stop) {
             tracing::warn!(channel = %self.channel, error = chain(&error), "cannot remove left-over files from the queue");
         }
     }

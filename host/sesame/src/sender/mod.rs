@@ -324,8 +324,8 @@ impl Sender {
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
         self.tidy().await;
         // A queue may hold a million elements; the first of them is sent meanwhile.
-        let backlog = Arc::clone(&self.backlog);
-        let purging = tokio::task::spawn_blocking(move || backlog.purge());
+        let (backlog, stopping) = (Arc::clone(&self.backlog), shutdown.clone());
+        let purging = tokio::task::spawn_blocking(move || backlog.purge(|| stopping.asked()));
         let looking = self.look_at_retained(stay, &shutdown).await;
         self.pipeline.wait_for_compiler(&shutdown).await;
         let mut gave_up = None;

@@ -19,11 +19,11 @@ const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
 impl Outgoing {
     /// Removes temporary files older than 24 hours, stale locks without an element, and empty intermediate directories
     /// except the last. Never touches an element, or a lock that this process holds; elements may be locked, sent and
-    /// removed meanwhile.
+    /// removed meanwhile. Ends before the next intermediate directory if it is to `stop`.
     ///
     /// # Errors
     /// [`SpoolError::Io`]; all that can be purged is.
-    pub fn purge(&self) -> Result<Purged, SpoolError> {
+    pub fn purge(&self, stop: impl Fn() -> bool) -> Result<Purged, SpoolError> {
         let inner = &*self.inner;
         let mut purged = Purged::default();
         if inner.format == Format::Directory {
@@ -33,6 +33,9 @@ impl Outgoing {
         let mut directories = directory_numbers(&inner.path, |_| ())?;
         let mut failed = None;
         for directory in &directories {
+            if stop() {
+                return failed.map_or(Ok(purged), Err);
+            }
             let purging = purge_files(inner, &inner.path.join(format!("{directory:08x}")), &mut purged);
             failed = failed.or(purging.err());
         }

@@ -71,7 +71,7 @@ fn a_directory_that_cannot_be_read_keeps_no_other_element_back() {
     assert_eq!(waiting.foreign, [Foreign { name: ElementName("6b031201".into()), kind }]);
     assert!(waiting.foreign[0].holds_elements());
     let stale = spool.put("6b03123c/6b03123d00001a.tmp", "x", Duration::from_secs(2 * 24 * 3600));
-    assert!(outgoing.purge().is_err());
+    assert!(outgoing.purge(|| false).is_err());
     assert!(!stale.exists(), "what can be purged is");
 }
 
@@ -333,14 +333,16 @@ fn a_purge_spares_elements_writers_and_live_locks() {
         fs::create_dir(spool.path().join(name)).unwrap();
     }
     let outgoing = spool.own();
-    let purged = outgoing.purge().unwrap();
+    let stopped = outgoing.purge(|| true).unwrap();
+    assert_eq!((stopped.directories, stopped.leftovers, stopped.locks), (0, 0, 0));
+    let purged = outgoing.purge(|| false).unwrap();
     assert_eq!((purged.directories, purged.leftovers, purged.locks), (2, 1, 1));
     assert_eq!(names(&outgoing), [A]);
     assert!(spool.path().join("6b0312ff").is_dir());
 }
 
 #[test]
-fn a_purge_spares_the_locks_of_elements_in_work() {
+fn a_purge_spares_the_locks_of_elements_in_flight() {
     let _turn = scenario("");
     let spool = Spool::new(Format::Dirq);
     let element = spool.put(A, "x", OLD);
@@ -348,9 +350,9 @@ fn a_purge_spares_the_locks_of_elements_in_work() {
     let locked = lock(&outgoing, A).unwrap();
     fs::remove_file(&element).unwrap();
     let lock_file = element.with_extension("lck");
-    assert_eq!((outgoing.purge().unwrap().locks, lock_file.exists()), (0, true));
+    assert_eq!((outgoing.purge(|| false).unwrap().locks, lock_file.exists()), (0, true));
     fs::rename(&lock_file, spool.path().join(B).with_extension("lck")).unwrap();
-    assert_eq!(outgoing.purge().unwrap().locks, 1, "nothing of this process is in work under that name");
+    assert_eq!(outgoing.purge(|| false).unwrap().locks, 1, "nothing of this process is in flight under that name");
     drop(locked);
 }
 
