@@ -24,8 +24,9 @@ use plugins::Pipeline;
 use spool::journal::{DeferredElement, Disposition, LastChange};
 use spool::{CommitError, ElementError, ElementPath, Stored};
 
-/// How often the deferred queue is checked.
+/// How often the deferred queue is checked, and how often while it is empty.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOK_WHILE_EMPTY: Duration = Duration::from_secs(2);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The largest element that is read back, in bytes.
 const DEFERRED_LIMIT: u64 = 1 << 30;
@@ -75,8 +76,9 @@ impl Receiver {
             if progress {
                 continue;
             }
+            let look = if without.is_some() { LOOK_WHILE_EMPTY } else { LOOK };
             tokio::select! {
-                () = tokio::time::sleep(message::beat::until_next(LOOK)) => {}
+                () = tokio::time::sleep(message::beat::until_next(look)) => {}
                 () = shutdown.draining() => return,
             }
         }

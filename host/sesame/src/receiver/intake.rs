@@ -22,7 +22,7 @@ use spool::{Commit, CommitError, Stored};
 use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
 
 /// How often the free space on the disk is checked.
-const ROOM_CHECK: Duration = Duration::from_secs(1);
+const ROOM_CHECK: Duration = Duration::from_secs(2);
 /// The largest prefetch that brokers take.
 const WIDEST: u32 = 65_535;
 /// A session that lasted so long shows that the channel can receive.
