@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Folders of the SDK, and whether what is below them belongs to it too.
-const FOLDERS: [(&str, bool); 8] = [
+const FOLDERS: [(&str, bool); 9] = [
     ("wit", false),
     ("plugin-sdk/src", true),
     ("plugin-sdk/python", true),
@@ -15,6 +15,7 @@ const FOLDERS: [(&str, bool); 8] = [
     ("plugin-sdk/c", true),
     ("plugin-sdk/cpp", true),
     ("plugin-sdk/zig", true),
+    ("plugin-sdk/go", true),
     ("plugin-sdk/templates", true),
 ];
 const FILES: [&str; 3] = ["Cargo.lock", "docs/src/plugins/guide.md", "plugin-sdk/Cargo.toml"];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::harness::Folder;
 use crate::languages::{
-    C, CPP, JAVASCRIPT, Language, PYTHON, RUST, TYPESCRIPT, ZIG, author, done, moved, sesame, turn,
+    C, CPP, GO, JAVASCRIPT, Language, PYTHON, RUST, TYPESCRIPT, ZIG, author, done, moved, sesame, turn,
 };
 use crate::sesame::program;
 
@@ -62,6 +62,12 @@ fn a_role_function_that_the_component_does_not_export_is_an_error_of_the_build()
             ".validate = validate,\n.route = struct {\nfn route(_: sesame.Message, _: sesame.Routes) !void {}\n}.route,",
             "the plugin has a function `route`, and wit/world.wit does not include router-plugin",
         ),
+        (
+            &GO,
+            "// Validate returns",
+            "func (plugin *plugin) Route(*sesame.Message) ([]string, error) {\n\treturn nil, nil\n}\n\n// Validate returns",
+            "has a function `route`, and the component does not export the role router",
+        ),
         (&C, "/// A finding", transform, "wit/world.wit does not include transformer-plugin"),
     ] {
         let said = refused_build(language, from, to);
@@ -78,6 +84,7 @@ fn a_misspelt_role_function_is_an_error_of_the_build() {
         (&TYPESCRIPT, "  validate,\n", "  validates: validate,\n", "'validates' does not exist in type"),
         (&CPP, "void sesame::validate(", "void sesame::validates(", "out-of-line definition of 'validates'"),
         (&ZIG, ".validate = validate,", ".validates = validate,", "no field named 'validates' in struct"),
+        (&GO, ") Validate(", ") Validates(", "does not implement sesame.World (missing method Validate)"),
         (&C, "void sesame_validate(", "void sesame_validates(", "undefined symbol: sesame_validate"),
     ] {
         let said = refused_build(language, from, to);
@@ -95,6 +102,7 @@ fn a_missing_tool_is_named_with_how_to_install_it() {
         ("ts", "tsc is not installed: npm install (Debian, for npm: apt install nodejs npm)"),
         ("cpp", "neither clang nor zig is installed: apt install clang lld"),
         ("zig", "zig is not installed: python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"),
+        ("go", "go is not installed: python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"),
         ("c", "neither clang nor zig is installed: apt install clang lld"),
     ] {
         done(sesame(folder.path(), &["plugin", "new", language, "--lang", language]));

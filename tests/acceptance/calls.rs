@@ -175,6 +175,15 @@ fn everyday_calls_in_cpp_answer_what_the_page_says() {
 }
 
 #[test]
+fn everyday_calls_in_go_answer_what_the_page_says() {
+    let (_project, component) = project("go", "plugin.go");
+    let asked = Asked::new("calls-go-cases", &component);
+    asked.case("deadlock", "deadlock", "1");
+    asked.answers_as_the_page_says("Go", 30);
+    assert!(asked.reason("deadlock").contains("all goroutines are asleep"), "{}", asked.reason("deadlock"));
+}
+
+#[test]
 fn what_a_plugin_prints_is_in_its_log_within_the_limit_of_the_log() {
     let asked = Asked::new("calls-log", &guests::component("calls"));
     asked.case("all", "all", "1");

@@ -86,6 +86,15 @@ pub(crate) static ZIG: Language = Language {
     built: OnceLock::new(),
 };
 
+pub(crate) static GO: Language = Language {
+    heading: "### Go",
+    word: "go",
+    main: "plugin.go",
+    gives_up: None,
+    words: "panicked at plugin.go:59: out of cheese",
+    built: OnceLock::new(),
+};
+
 pub(crate) static C: Language = Language {
     heading: "### C",
     word: "c",
@@ -146,7 +155,7 @@ impl Language {
 
     /// The project that the guide's commands make, with its component.
     #[track_caller]
-    fn project(&self) -> &Path {
+    pub(crate) fn project(&self) -> &Path {
         self.built.get_or_init(|| {
             let folder = Folder::for_the_run(&format!("plugin-{}", self.word));
             let _turn = turn();
@@ -287,6 +296,11 @@ fn a_plugin_in_zig_works_as_the_guide_says() {
 }
 
 #[test]
+fn a_plugin_in_go_works_as_the_guide_says() {
+    GO.works_in_both_roles();
+}
+
+#[test]
 fn a_plugin_in_c_works_as_the_guide_says() {
     C.works_in_both_roles();
 }
@@ -319,6 +333,11 @@ fn every_answer_in_cpp_and_a_panic_with_its_place() {
 #[test]
 fn every_answer_in_zig_and_a_panic_with_its_place() {
     ZIG.answers_and_gives_up_with_its_words();
+}
+
+#[test]
+fn every_answer_in_go_and_a_panic_with_its_place() {
+    GO.answers_and_gives_up_with_its_words();
 }
 
 #[test]
@@ -357,15 +376,22 @@ fn a_project_in_zig_begins_with_the_role_that_is_asked_for() {
 }
 
 #[test]
-fn the_zig_of_a_project_s_own_python_builds_it() {
-    let folder = Folder::new("own-zig");
-    done(sesame(folder.path(), &["plugin", "new", "example", "--lang", "zig"]));
-    let project = folder.join("example");
-    std::os::unix::fs::symlink(installed().join("zig"), project.join(".venv")).unwrap();
-    let _turn = turn();
-    let mut build = author(&project, program().to_str().unwrap());
-    let said = done(build.args(["plugin", "build"]).env("PATH", "/usr/bin:/bin").output().unwrap());
-    assert!(said.contains(" bytes: validator\n"), "{said}");
+fn a_project_in_go_begins_with_the_role_that_is_asked_for() {
+    GO.has_an_example_of_each_role();
+}
+
+#[test]
+fn the_zig_and_the_go_of_a_project_s_own_python_build_it() {
+    for language in ["zig", "go"] {
+        let folder = Folder::new("own-tools");
+        done(sesame(folder.path(), &["plugin", "new", "example", "--lang", language]));
+        let project = folder.join("example");
+        std::os::unix::fs::symlink(installed().join(language), project.join(".venv")).unwrap();
+        let _turn = turn();
+        let mut build = author(&project, program().to_str().unwrap());
+        let said = done(build.args(["plugin", "build"]).env("PATH", "/usr/bin:/bin").output().unwrap());
+        assert!(said.contains(" bytes: validator\n"), "{language}: {said}");
+    }
 }
 
 #[test]
@@ -388,7 +414,7 @@ pub(crate) fn moved(language: &Language, folder: &Folder) -> PathBuf {
 
 #[test]
 fn a_project_in_a_moved_folder_builds_the_component_of_its_own_name() {
-    for language in [&RUST, &PYTHON, &JAVASCRIPT, &TYPESCRIPT, &C, &CPP, &ZIG] {
+    for language in [&RUST, &PYTHON, &JAVASCRIPT, &TYPESCRIPT, &C, &CPP, &ZIG, &GO] {
         let folder = Folder::new("moved");
         let project = moved(language, &folder);
         let _turn = turn();

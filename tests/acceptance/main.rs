@@ -35,6 +35,7 @@ mod ams_peers;
 mod ams_receiving;
 mod ams_sending;
 mod ams_stands_for_ssm;
+mod author_life;
 mod author_mistakes;
 mod bad_input;
 mod both_sides;

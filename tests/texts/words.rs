@@ -86,13 +86,16 @@ const TYPES: [(&str, &str); 9] = [
 ];
 
 /// Texts that are read as a whole, beside the Markdown pages.
-const WHOLE: [&str; 9] = [
+const WHOLE: [&str; 12] = [
     "conf",
     "wit/plugin.wit",
     "plugin-sdk/templates",
     "plugin-sdk/python",
     "plugin-sdk/js",
     "plugin-sdk/c",
+    "plugin-sdk/cpp",
+    "plugin-sdk/zig",
+    "plugin-sdk/go",
     "findings",
     "packaging",
     "tests/figures",

@@ -1,16 +1,19 @@
-//! The commands for plugin authors: `sesame plugin new`, `build`, `test` and `bench`. Each one's work is in the file of its
-//! name.
+//! The commands for plugin authors: `sesame plugin new`, `build`, `test`, `watch`, `fuzz` and `bench`. Each one's work is in
+//! the file of its name.
 //!
 //! They need no configuration and run on an author's machine as on a server. The program passes what they
 //! need from it in [`Host`]. Only this crate depends on wit-bindgen, wit-parser and wit-component.
 
 mod bench;
 mod build;
+mod fuzz;
 mod new;
 mod test;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
@@ -28,6 +31,10 @@ pub enum Command {
     Build(Build),
     /// Run a component on a folder of test cases and compare the results.
     Test(Test),
+    /// Build and test a project at each change of its files, until interrupted.
+    Watch(Watch),
+    /// Change the messages of test cases at random and report what makes a component fail.
+    Fuzz(Fuzz),
     /// Measure time and memory of a component per message.
     Bench(Bench),
 }
@@ -76,6 +83,8 @@ pub enum Language {
     Cpp,
     /// Zig, built by zig.
     Zig,
+    /// Go, built by go.
+    Go,
 }
 
 /// A role that a plugin begins with; more can be added.
@@ -112,6 +121,40 @@ pub struct Test {
     /// Overwrite the expected results with the actual ones.
     #[arg(long)]
     pub update: bool,
+    /// Print the results as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Also write the results to this file, as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// `sesame plugin watch`.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// Project folder; its test cases are in `cases`.
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
+}
+
+/// `sesame plugin fuzz`.
+#[derive(Args, Debug)]
+pub struct Fuzz {
+    /// Component file; its settings come from the sidecar beside it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Folder with one folder per test case.
+    #[arg(value_name = "FOLDER")]
+    pub cases: PathBuf,
+    /// How long to go on.
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = settings::values::parse_duration)]
+    pub time: Duration,
+    /// Where the random changes begin; the same number makes the same ones.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for messages that make the component fail, each a test case.
+    #[arg(long, value_name = "FOLDER", default_value = "fuzz")]
+    pub save: PathBuf,
 }
 
 /// `sesame plugin bench`.
@@ -149,6 +192,8 @@ pub fn run(command: &Command, host: &Host) -> anyhow::Result<u8> {
         Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments, host),
         Command::Test(arguments) => test::run(arguments, host),
+        Command::Watch(arguments) => watch::run(arguments, host),
+        Command::Fuzz(arguments) => fuzz::run(arguments, host),
         Command::Bench(arguments) => bench::run(arguments, host),
     }
 }

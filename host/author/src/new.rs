@@ -25,6 +25,7 @@ impl Language {
             Self::C => "c",
             Self::Cpp => "cpp",
             Self::Zig => "zig",
+            Self::Go => "go",
         }
     }
 
@@ -53,6 +54,7 @@ impl Language {
             Self::Ts => sources.extend([wit, helper("js"), world("js")]),
             Self::Cpp => sources.extend([wit, helper("c"), helper("cpp"), world("c")]),
             Self::Zig => sources.extend([wit, helper("c"), helper("zig"), world("c")]),
+            Self::Go => sources.extend([wit, helper("go"), world("python")]),
         }
         sources
     }
@@ -61,7 +63,7 @@ impl Language {
     pub(super) fn preparation(self) -> &'static str {
         match self {
             Self::Rust => "rustup target add wasm32-wasip2",
-            Self::Python | Self::Zig => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+            Self::Python | Self::Zig | Self::Go => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
             Self::Js | Self::Ts => "npm install",
             Self::C => super::build::CLANG_PACKAGES,
             Self::Cpp => super::build::CPP_PACKAGES,

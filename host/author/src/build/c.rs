@@ -54,7 +54,7 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path, language: Langua
     fs::write(made, component).with_context(|| format!("cannot write {}", made.display()))
 }
 
-fn read_world(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {
+pub(super) fn read_world(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(wit).with_context(|| format!("cannot read {}", wit.display()))?;
     let world = resolve.select_world(&[package], Some(WORLD))?;
@@ -62,7 +62,7 @@ fn read_world(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {
 }
 
 /// The roles that the world exports.
-fn roles(resolve: &Resolve, world: WorldId) -> Vec<&'static str> {
+pub(super) fn roles(resolve: &Resolve, world: WorldId) -> Vec<&'static str> {
     let world = resolve.worlds.get(world);
     let exports = world.iter().flat_map(|world| world.exports.values()).filter_map(|item| match item {
         WorldItem::Interface { id, .. } => resolve.interfaces.get(*id)?.name.as_deref(),

@@ -2,11 +2,13 @@
 //! determines the language. An error names a missing tool and how to install it.
 //!
 //! The tools are found in the project first (`.venv`, `node_modules`), then in `PATH`, and what they print goes to the
-//! terminal. C, C++ and Zig need a compiler alone: bindings and component are made here, in `c`. The component is put
-//! in place once `judge` has found that a host accepts it.
+//! terminal. C, C++ and Zig need a compiler alone: bindings and component are made here, in `c`; so does Go, see `go`. The
+//! component is put in place once `judge` has found that a host accepts it.
 
 mod c;
+mod go;
 mod judge;
+mod memory;
 mod name;
 mod node;
 mod typescript;
@@ -29,7 +31,7 @@ pub(super) const CPP_PACKAGES: &str =
     "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32 libc++-14-dev-wasm32 libc++abi-14-dev-wasm32";
 
 /// The main file of a project determines its language.
-const MAIN_FILES: [(&str, Language); 7] = [
+const MAIN_FILES: [(&str, Language); 8] = [
     ("Cargo.toml", Language::Rust),
     ("plugin.py", Language::Python),
     ("plugin.js", Language::Js),
@@ -37,12 +39,18 @@ const MAIN_FILES: [(&str, Language); 7] = [
     ("plugin.c", Language::C),
     ("plugin.cpp", Language::Cpp),
     ("plugin.zig", Language::Zig),
+    ("plugin.go", Language::Go),
 ];
 
 /// The world in `wit/world.wit`.
 const WORLD: &str = "contract";
 
 pub(super) fn run(arguments: &Build, host: &Host) -> anyhow::Result<u8> {
+    build(arguments, host).map(|_| EXIT_DONE)
+}
+
+/// Builds the component and shows where it is.
+pub(super) fn build(arguments: &Build, host: &Host) -> anyhow::Result<PathBuf> {
     let folder = &arguments.folder;
     let folder = folder.canonicalize().with_context(|| format!("cannot open the project {}", folder.display()))?;
     let language = language(&folder)?;
@@ -58,6 +66,7 @@ pub(super) fn run(arguments: &Build, host: &Host) -> anyhow::Result<u8> {
         Language::Python => python(&folder, &made)?,
         Language::Js => node::build(&folder, &made)?,
         Language::Ts => typescript::build(&folder, &scratch, &made)?,
+        Language::Go => go::build(&folder, &scratch, &made)?,
         Language::C | Language::Cpp | Language::Zig => c::build(&folder, &scratch, &made, language)?,
     }
     let roles = judge::judge(&made, host)?;
@@ -68,7 +77,7 @@ pub(super) fn run(arguments: &Build, host: &Host) -> anyhow::Result<u8> {
         .with_context(|| format!("cannot write {}", target.display()))?;
     let size = fs::metadata(&target)?.len();
     output::line(&format!("built {}, {size} bytes: {roles}", target.display()));
-    Ok(EXIT_DONE)
+    Ok(target)
 }
 
 fn language(folder: &Path) -> anyhow::Result<Language> {
@@ -112,20 +121,24 @@ fn built_by_cargo(messages: &[u8], manifest: &Path) -> Option<PathBuf> {
 
 fn python(folder: &Path, made: &Path) -> anyhow::Result<()> {
     let remedy = format!("{} (Debian: apt install python3-venv)", Language::Python.preparation());
-    let componentize = tool("componentize-py", folder, Some(".venv/bin"), &remedy)?;
+    let start = "import sys, componentize_py; sys.exit(componentize_py.script())";
+    let mut build = python_tool("componentize-py", start, folder, &remedy)?;
+    build.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "plugin"]);
+    finish(build.arg("--output").arg(made).current_dir(folder), "componentize-py")
+}
+
+/// A tool that a package of Python brings, or one in `PATH`; `start` calls it from Python.
+fn python_tool(name: &str, start: &str, folder: &Path, remedy: &str) -> anyhow::Result<Command> {
+    let tool = tool(name, folder, Some(".venv/bin"), remedy)?;
     // The script of a virtual environment names its interpreter by the path at which it was made, and is useless once the
     // project is moved; the interpreter beside it finds its packages from where it lies.
     let interpreter = folder.join(".venv/bin/python");
-    let mut build = match componentize.starts_with(folder) && interpreter.is_file() {
-        true => {
-            let mut command = Command::new(interpreter);
-            command.args(["-c", "import sys, componentize_py; sys.exit(componentize_py.script())"]);
-            command
-        }
-        false => Command::new(componentize),
-    };
-    build.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "plugin"]);
-    finish(build.arg("--output").arg(made).current_dir(folder), "componentize-py")
+    if !tool.starts_with(folder) || !interpreter.is_file() {
+        return Ok(Command::new(tool));
+    }
+    let mut command = Command::new(interpreter);
+    command.args(["-c", start]);
+    Ok(command)
 }
 
 /// Runs a tool; it prints its own errors.
@@ -166,7 +179,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let error = build(home.path()).unwrap_err().to_string();
         assert!(
-            error.contains("none of Cargo.toml, plugin.py, plugin.js, plugin.ts, plugin.c, plugin.cpp, plugin.zig"),
+            error.contains(
+                "none of Cargo.toml, plugin.py, plugin.js, plugin.ts, plugin.c, plugin.cpp, plugin.zig, plugin.go"
+            ),
             "{error}"
         );
         assert!(build(&home.path().join("nowhere")).unwrap_err().to_string().contains("cannot open the project"));

@@ -17,7 +17,7 @@ pub(super) fn of(folder: &Path, language: Language) -> anyhow::Result<String> {
     let named = match language {
         Language::Rust => in_cargo_manifest(folder)?,
         Language::Js | Language::Ts => in_package_json(folder)?,
-        Language::Python | Language::C | Language::Cpp | Language::Zig => None,
+        Language::Python | Language::C | Language::Cpp | Language::Zig | Language::Go => None,
     };
     let named = match named {
         Some(name) => Some(name),
@@ -91,6 +91,7 @@ mod tests {
             (Language::C, ("plugin.c", "")),
             (Language::Cpp, ("plugin.cpp", "")),
             (Language::Zig, ("plugin.zig", "")),
+            (Language::Go, ("go.mod", "")),
         ] {
             for folder in ["My Sites (copy)", "SITES", "other"] {
                 let (_home, folder) = project(folder, &[manifest, ("sites.toml", "")]);

@@ -66,8 +66,8 @@ impl TryFrom<toml::value::Datetime> for Moment {
 
 /// A case, ready to be asked.
 #[derive(Clone, Debug)]
-pub(super) struct Case {
-    pub(super) message: Vec<u8>,
+pub(crate) struct Case {
+    pub(crate) message: Vec<u8>,
     /// The sidecar's settings with the configuration of the case.
     pub(super) settings: Sidecar,
     pub(super) channel: String,
@@ -85,7 +85,7 @@ pub(super) struct Case {
 
 impl Case {
     /// Reads the case in `folder`; `settings` apply unless it has a configuration of its own.
-    pub(super) fn read(folder: &Path, settings: &Sidecar) -> anyhow::Result<Self> {
+    pub(crate) fn read(folder: &Path, settings: &Sidecar) -> anyhow::Result<Self> {
         let path = folder.join("message");
         let message = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let context: Context = read(&folder.join("context.toml"))?.unwrap_or_default();
@@ -115,7 +115,7 @@ impl Case {
     }
 
     /// The input of the pipeline.
-    pub(super) fn input(&self) -> Input<'_> {
+    pub(crate) fn input(&self) -> Input<'_> {
         Input {
             message_id: &self.id,
             destination: &self.destination,

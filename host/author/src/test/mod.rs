@@ -9,54 +9,76 @@
 mod answer;
 mod case;
 mod difference;
+mod results;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
 use self::answer::{Answer, Content};
-use self::case::Case;
-use super::{Host, Test, output};
-use plugins::{Outcome, Pipeline, Plugins, Sidecar};
+pub(super) use self::case::Case;
+pub(super) use self::results::{Tested, Verdict, line};
+use super::{Host, Test};
+use plugins::{Outcome, Pipeline, PluginError, Plugins, Sidecar};
 use terminal::{EXIT_DONE, EXIT_FAILED, say};
 
-/// The result of a test case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Result {
-    Passed,
-    /// The expected results were overwritten.
-    Updated,
-    /// The lines that show why.
-    Failed(Vec<String>),
+pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
+    let Test { file, cases, update, json, junit } = arguments;
+    let show = if *json { |_: &Tested| {} } else { line };
+    let Some(tested) = each(file, cases, *update, host, show)? else { return Ok(EXIT_FAILED) };
+    if *json {
+        results::json(file, &tested);
+    } else {
+        results::sum(&tested);
+    }
+    if let Some(path) = junit {
+        results::junit(path, file, &tested)?;
+    }
+    let failed = tested.iter().any(|tested| tested.verdict.is_failed());
+    Ok(if failed { EXIT_FAILED } else { EXIT_DONE })
 }
 
-pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
-    let names = cases(&arguments.cases)?;
+/// Runs each case and shows its result. `None` where the component is refused, which was said.
+pub(super) fn each(
+    file: &Path,
+    folder: &Path,
+    update: bool,
+    host: &Host,
+    show: fn(&Tested),
+) -> anyhow::Result<Option<Vec<Tested>>> {
+    let folders = cases(folder)?;
     let plugins = (host.plugins)()?;
-    let bytes = fs::read(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
-    if let Err(error) = plugins.inspect(&arguments.file.to_string_lossy(), &bytes).found {
-        say(&format!("sesame: {} cannot be tested: it {error}", arguments.file.display()));
-        return Ok(EXIT_FAILED);
+    if !can_be_used(file, &plugins, "tested")? {
+        return Ok(None);
     }
-    let settings = super::settings_beside(&arguments.file)?;
-    let mut bench =
-        Bench { plugins: &plugins, file: &arguments.file, settings, max_payload: host.max_payload, kept: None };
-    let (mut passed, mut failed) = (0, 0);
-    for folder in names {
-        let result = bench.judge(&folder, arguments.update)?;
-        report(&folder, &result);
-        match result {
-            Result::Failed(_) => failed += 1,
-            Result::Passed | Result::Updated => passed += 1,
-        }
+    let settings = super::settings_beside(file)?;
+    let mut bench = Bench { plugins: &plugins, file, settings, max_payload: host.max_payload, kept: None };
+    let mut all = Vec::with_capacity(folders.len());
+    for folder in folders {
+        let begun = Instant::now();
+        let verdict = bench.judge(&folder, update)?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let tested = Tested { name, verdict, time: begun.elapsed() };
+        show(&tested);
+        all.push(tested);
     }
-    output::line(&format!("{passed} passed, {failed} failed"));
-    Ok(if failed == 0 { EXIT_DONE } else { EXIT_FAILED })
+    Ok(Some(all))
+}
+
+/// Whether a host accepts the component; why not is said.
+pub(super) fn can_be_used(file: &Path, plugins: &Plugins, what_for: &str) -> anyhow::Result<bool> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let found = plugins.inspect(&file.to_string_lossy(), &bytes).found;
+    if let Err(error) = &found {
+        say(&format!("sesame: {} cannot be {what_for}: it {error}", file.display()));
+    }
+    Ok(found.is_ok())
 }
 
 /// The folders of the cases, in the order of their names.
-fn cases(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn cases(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let read = || format!("cannot read the cases in {}", folder.display());
     let mut cases = Vec::new();
     for entry in fs::read_dir(folder).with_context(read)? {
@@ -70,18 +92,6 @@ fn cases(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(cases)
 }
 
-fn report(folder: &Path, result: &Result) {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    match result {
-        Result::Passed => output::line(&format!("ok      {name}")),
-        Result::Updated => output::line(&format!("updated {name}")),
-        Result::Failed(lines) => {
-            output::line(&format!("FAILED  {name}"));
-            lines.iter().for_each(|line| output::line(&format!("        {line}")));
-        }
-    }
-}
-
 /// What all test cases run with.
 struct Bench<'a> {
     plugins: &'a Plugins,
@@ -93,39 +103,42 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn judge(&mut self, folder: &Path, update: bool) -> anyhow::Result<Result> {
+    fn judge(&mut self, folder: &Path, update: bool) -> anyhow::Result<Verdict> {
         let case = Case::read(folder, &self.settings)?;
         let (found, contents) = self.ask(&case);
         let wanted = match Answer::read(folder)? {
             Some(wanted) => wanted,
             None if update => return write_down(folder, &found, &contents),
-            None => return Ok(Result::Failed(vec!["has no expected.toml: write it, or use --update".into()])),
+            None => return Ok(Verdict::Failed(vec!["has no expected.toml: write it, or use --update".into()])),
         };
         let mut lines = difference::of_lines(&wanted.lines()?, &found.like(&wanted).lines()?);
         lines.extend(self::contents(folder, &contents)?);
         match lines.is_empty() {
-            true => Ok(Result::Passed),
+            true => Ok(Verdict::Passed),
             false if update => write_down(folder, &found, &contents),
-            false => Ok(Result::Failed(lines)),
+            false => Ok(Verdict::Failed(lines)),
         }
     }
 
     fn ask(&mut self, case: &Case) -> (Answer, Vec<Content>) {
-        let mut settings =
-            super::pipeline_of(self.file, case.settings.clone(), &case.channel, case.direction, self.max_payload);
-        settings.routes.clone_from(&case.routes);
-        match Pipeline::load(self.plugins, settings) {
+        match pipeline(self.plugins, self.file, case, self.max_payload) {
             Ok(pipeline) => {
                 let outcome: Outcome = pipeline.run(&case.input(), &case.message);
                 self.kept = Some(pipeline);
                 Answer::of(outcome)
             }
-            Err(errors) => {
-                let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                (Answer::failed(reasons.join("; ")), Vec::new())
-            }
+            Err(reason) => (Answer::failed(reason), Vec::new()),
         }
     }
+}
+
+/// The pipeline of the component alone that this case is asked, or why there is none.
+pub(super) fn pipeline(plugins: &Plugins, file: &Path, case: &Case, max_payload: usize) -> Result<Pipeline, String> {
+    let settings = case.settings.clone();
+    let mut settings = super::pipeline_of(file, settings, &case.channel, case.direction, max_payload);
+    settings.routes.clone_from(&case.routes);
+    let words = |errors: Vec<PluginError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    Pipeline::load(plugins, settings).map_err(words)
 }
 
 /// The differences between the contents that came out and the files that are expected.
@@ -163,7 +176,7 @@ fn output_files(folder: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-fn write_down(folder: &Path, found: &Answer, contents: &[Content]) -> anyhow::Result<Result> {
+fn write_down(folder: &Path, found: &Answer, contents: &[Content]) -> anyhow::Result<Verdict> {
     for file in output_files(folder)? {
         fs::remove_file(folder.join(&file)).with_context(|| format!("cannot remove {file}"))?;
     }
@@ -172,7 +185,7 @@ fn write_down(folder: &Path, found: &Answer, contents: &[Content]) -> anyhow::Re
     for (name, bytes) in files {
         fs::write(folder.join(name), bytes).with_context(|| format!("cannot write {name} of {}", folder.display()))?;
     }
-    Ok(Result::Updated)
+    Ok(Verdict::Updated)
 }
 
 #[cfg(test)]
@@ -187,7 +200,7 @@ mod tests {
     }
 
     /// The stock plugin, which accepts all, in the program of the test.
-    fn judge(cases: &Path, name: &str, update: bool) -> anyhow::Result<Result> {
+    fn judge(cases: &Path, name: &str, update: bool) -> anyhow::Result<Verdict> {
         let plugins = Plugins::start(plugins::CompileSettings::default()).unwrap();
         let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/passthrough.wasm"));
         let mut bench =
@@ -205,12 +218,12 @@ mod tests {
             "a: 1\n",
             Some("verdict = \"invalid\"\n[[finding]]\nseverity = \"error\"\ncode = \"x.y\"\n"),
         );
-        assert_eq!(judge(home.path(), "good", false).unwrap(), Result::Passed);
-        let Result::Failed(lines) = judge(home.path(), "bad", false).unwrap() else { panic!("it passed") };
+        assert_eq!(judge(home.path(), "good", false).unwrap(), Verdict::Passed);
+        let Verdict::Failed(lines) = judge(home.path(), "bad", false).unwrap() else { panic!("it passed") };
         assert!(lines.contains(&"- verdict = \"invalid\"".to_owned()), "{lines:?}");
         assert!(lines.contains(&"+ verdict = \"accepted\"".to_owned()), "{lines:?}");
         fs::write(home.path().join("good/output"), "left over").unwrap();
-        let Result::Failed(lines) = judge(home.path(), "good", false).unwrap() else { panic!("it passed") };
+        let Verdict::Failed(lines) = judge(home.path(), "good", false).unwrap() else { panic!("it passed") };
         assert_eq!(lines, ["returned no content for output"]);
     }
 
@@ -218,11 +231,11 @@ mod tests {
     fn update_writes_what_passes_then() {
         let home = tempfile::tempdir().unwrap();
         case(home.path(), "new", "a: 1\n", None);
-        let Result::Failed(lines) = judge(home.path(), "new", false).unwrap() else { panic!("it passed") };
+        let Verdict::Failed(lines) = judge(home.path(), "new", false).unwrap() else { panic!("it passed") };
         assert!(lines[0].starts_with("has no expected.toml"), "{lines:?}");
-        assert_eq!(judge(home.path(), "new", true).unwrap(), Result::Updated);
+        assert_eq!(judge(home.path(), "new", true).unwrap(), Verdict::Updated);
         assert_eq!(fs::read_to_string(home.path().join("new/expected.toml")).unwrap(), "verdict = \"accepted\"\n");
-        assert_eq!(judge(home.path(), "new", false).unwrap(), Result::Passed);
+        assert_eq!(judge(home.path(), "new", false).unwrap(), Verdict::Passed);
     }
 
     #[test]
@@ -230,7 +243,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         case(home.path(), "wrong", "a: 1\n", Some("verdict = \"failed\"\nreason = \"configuration\"\n"));
         fs::write(home.path().join("wrong/config.toml"), "sites = []\n").unwrap();
-        assert_eq!(judge(home.path(), "wrong", false).unwrap(), Result::Passed);
+        assert_eq!(judge(home.path(), "wrong", false).unwrap(), Verdict::Passed);
     }
 
     #[test]

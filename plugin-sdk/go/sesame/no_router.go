@@ -1,0 +1,5 @@
+//go:build !sesame_router
+
+package sesame
+
+type routerOfTheWorld = any

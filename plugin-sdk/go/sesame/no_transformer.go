@@ -1,0 +1,5 @@
+//go:build !sesame_transformer
+
+package sesame
+
+type transformerOfTheWorld = any
