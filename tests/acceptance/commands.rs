@@ -1,5 +1,7 @@
 //! The commands an operator uses, each with its exit status and what it says.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::checker::Workload;
@@ -97,6 +99,41 @@ fn explain_tells_a_message_s_fate_and_stores_nothing() {
     pair.sender.run(&["explain", "cpu", &content]).expect(0);
     let queues = [pair.incoming(), pair.reject(), pair.outgoing()];
     assert!(queues.iter().all(|queue| queues::count(queue) + queues::outgoing(queue).len() == 0));
+}
+
+#[test]
+fn a_plugin_is_tried_on_messages_that_are_there_before_it_is_installed() {
+    let pair = Pair::on(shared(Kind::RabbitMq), Way::Tls, "", "");
+    let stock = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/{name}.wasm"));
+    let candidate = |name: &str| {
+        let folder = pair.sender.folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(stock(name), folder.join("jobs.wasm")).unwrap();
+        folder.join("jobs.wasm").display().to_string()
+    };
+    let (checks, passes) = (candidate("job-records"), candidate("passthrough"));
+    let tried = |site: &Site, file: &str, channel: &str, from: &str| {
+        site.run(&["plugin", "try", file, "--channel", channel, "--from", from])
+    };
+    queues::add(&pair.outgoing(), include_bytes!("../../host/sesame/src/demo/samples/cpu-jobs.txt"));
+    queues::add(&pair.outgoing(), b"a: 1\n");
+    let sent = tried(&pair.sender, &checks, "cpu", "outgoing").expect(0);
+    sent.says("rejected: plugin-invalid: jobs.wasm: ").says("2 messages, 1 verdicts differ, the plugin fails for 0");
+    assert_eq!(queues::outgoing(&pair.outgoing()).len(), 2);
+    std::fs::copy(stock("job-records"), pair.receiver.folder.join("plugins.d/jobs.wasm")).unwrap();
+    let _receiver = pair.receiver.start(&["receive"]);
+    pair.sender.run(&["send"]).expect(0);
+    let count = |queue: &Path| queues::count(queue);
+    eventually("both messages", || (count(&pair.incoming()) + count(&pair.reject()) == 2).then_some(()));
+    // What was rejected is opened again, and its signer verified.
+    let rejected = tried(&pair.receiver, &passes, "central", "reject").expect(0);
+    rejected.says("rejected: plugin-invalid: jobs.wasm: ").says("stored").says("1 messages, 1 verdicts differ");
+    tried(&pair.receiver, &passes, "central", "incoming").expect(0).says("1 messages, 0 verdicts differ");
+    assert_eq!((count(&pair.incoming()), count(&pair.reject())), (1, 1));
+    std::fs::write(Path::new(&passes).with_extension("toml"), "direction = \"outbound\"\n").unwrap();
+    let elsewhere = tried(&pair.receiver, &passes, "central", "incoming").expect(1);
+    elsewhere.says("its sidecar leaves the channel out");
+    tried(&pair.receiver, &checks, "central", "nowhere").expect(2).says("no queue \"nowhere\"");
 }
 
 #[test]

@@ -40,7 +40,7 @@ use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
 pub use observe::{FAMILIES, ObserveError, Observer, Reporter, SOCKET, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
-pub(crate) use pipelines::{compiling, directory, listed};
+pub(crate) use pipelines::{compiling, directory, listed, with_candidate};
 pub use signals::{On, Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;

@@ -66,6 +66,39 @@ pub fn pipeline(shared: &Shared, config: &Config, channel: &Channel) -> Result<B
     built(config, &snapshot, channel, &remembered)
 }
 
+/// The pipeline of a channel as it is now, and as it would be with the component in `file`: in the place of the plugin of its
+/// name, or where the folder would have it, or at the end of a list.
+///
+/// # Errors
+/// As for [`pipeline`], and [`SetupError::Plugins`] if the component cannot be used or does not apply to the channel.
+pub(crate) fn with_candidate(
+    shared: &Shared,
+    config: &Config,
+    channel: &Channel,
+    file: &Path,
+) -> Result<(Pipeline, Pipeline), SetupError> {
+    let now = pipeline(shared, config, channel)?;
+    let stage = NamedStage { name: file.to_string_lossy().into_owned(), settings: None };
+    let wanted = Wanted { folder: None, named: vec![stage.clone()], channels: names(config) };
+    let candidate = look(shared, &wanted, Effort::Full).named(&stage);
+    let (name, refused) = (candidate.name().to_owned(), PluginError::of(&candidate));
+    if let Some(error) = refused {
+        return Err(SetupError::Plugins(vec![error]));
+    }
+    let in_folder = listed(config, channel).is_none();
+    let mut stages: Vec<PluginStatus> = now.stages;
+    stages.retain(|status| status.name() != name && !(in_folder && status.name() == PASSTHROUGH));
+    let after = |status: &PluginStatus| in_folder && *status.name() > *name;
+    let at = stages.iter().position(after).unwrap_or(stages.len());
+    stages.insert(at, candidate);
+    let then = Pipeline::assemble(&stages, settings(config, channel), None);
+    if !then.stages().any(|stage| stage.name == name) {
+        let reason = "is disabled in its sidecar, or its sidecar leaves the channel out".to_owned();
+        return Err(SetupError::Plugins(vec![PluginError { plugin: name, reason }]));
+    }
+    Ok((now.pipeline, then))
+}
+
 /// The plugins of a channel that have to be compiled before [`pipeline`] answers.
 pub(crate) fn compiling(shared: &Shared, config: &Config, channel: &Channel) -> Vec<String> {
     let wanted = wanted(config, |other| other == channel);

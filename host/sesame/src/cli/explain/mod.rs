@@ -68,12 +68,12 @@ struct Product {
 
 /// What a channel would do with a message.
 #[derive(Clone, Debug, PartialEq)]
-struct Explanation {
+pub(super) struct Explanation {
     steps: Vec<Step>,
     /// What would become of the message.
-    fate: Fate,
-    reason: Option<String>,
-    findings: Vec<Finding>,
+    pub(super) fate: Fate,
+    pub(super) reason: Option<String>,
+    pub(super) findings: Vec<Finding>,
     products: Vec<Product>,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &Explain, context: &Context) -> anyhow::Result<u8> 
 
 impl Explanation {
     /// Begins with the fate of a message that nothing stops.
-    fn new(fate: Fate) -> Self {
+    pub(super) fn new(fate: Fate) -> Self {
         Self { steps: Vec::new(), fate, reason: None, findings: Vec::new(), products: Vec::new() }
     }
 
@@ -118,7 +118,7 @@ impl Explanation {
     }
 
     /// Takes the outcome of the plugins; `place` adds the products of one output.
-    fn take(&mut self, outcome: Outcome, mut place: impl FnMut(&mut Self, plugins::Output)) {
+    pub(super) fn take(&mut self, outcome: Outcome, mut place: impl FnMut(&mut Self, plugins::Output)) {
         let (fate, reason) = match outcome {
             Outcome::Pass { outputs, refused, findings } => {
                 let whole = outputs.len() == 1 && refused.is_empty();
@@ -161,7 +161,7 @@ impl Explanation {
 }
 
 /// The input of the plugins for content that came from no broker and has no signer.
-fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
+pub(super) fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
     Input {
         message_id: id,
         destination,
@@ -175,7 +175,7 @@ fn plain_input<'a>(id: &'a MessageId, destination: &'a str) -> Input<'a> {
 }
 
 /// The id that plugins see: the real one is assigned when an element is queued.
-fn placeholder() -> MessageId {
+pub(super) fn placeholder() -> MessageId {
     MessageId::from_peer("explain")
 }
 

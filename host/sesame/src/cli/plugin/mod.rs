@@ -8,6 +8,7 @@ mod inspect;
 pub(super) mod list;
 mod remove;
 mod sign;
+mod trial;
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ pub enum PluginCommand {
     Inspect(Inspect),
     /// List the plugins of each channel with state, statistics and errors.
     List(List),
+    /// Ask a component that is not installed about messages that are there, and show which verdicts would differ.
+    Try(Try),
     /// Uninstall a plugin: delete its files and leave a NAME.removed marker.
     Remove(Remove),
     /// Sign components and sidecars: write FILE.p7s beside each.
@@ -63,6 +66,27 @@ pub struct List {
     #[arg(value_name = "CHANNEL")]
     pub channels: Vec<String>,
     /// Print JSON, one object per channel.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sesame plugin try`.
+#[derive(Args, Debug)]
+pub struct Try {
+    /// Component file; its settings come from the sidecar beside it.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Channel of the configuration.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: String,
+    /// Queue of the channel (outgoing, incoming, reject, deferred or a route's), or a folder with one message a file, with a
+    /// slash in it.
+    #[arg(long, value_name = "QUEUE|FOLDER")]
+    pub from: String,
+    /// Number of messages at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub limit: usize,
+    /// Print one JSON object for each message whose verdict differs.
     #[arg(long)]
     pub json: bool,
 }
@@ -94,7 +118,9 @@ pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
         #[cfg(feature = "author")]
         PluginCommand::Author(command) => {
             match command {
-                author::Command::Test(_) => crate::log::start_for_author(context.level.unwrap_or(Level::Debug))?,
+                author::Command::Test(_) | author::Command::Watch(_) => {
+                    crate::log::start_for_author(context.level.unwrap_or(Level::Debug))?
+                }
                 _ => crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?,
             }
             author::run(command, &host())
@@ -104,6 +130,7 @@ pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
             inspect::run(arguments, context)
         }
         PluginCommand::List(arguments) => list::run(&context.config()?, arguments),
+        PluginCommand::Try(arguments) => trial::run(arguments, &context.config()?),
         PluginCommand::Remove(arguments) => remove::run(&context.config()?, arguments),
         PluginCommand::Sign(Sign { files, certificate: Some(certificate), key: Some(key) }) => {
             crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;

@@ -90,7 +90,7 @@ pub(super) fn places(config: &Config, selection: &Selection) -> Vec<Place> {
 
 /// The queues of the channels in `names` (none means all), or only those named `only`. Reports wrong names and returns the
 /// exit status for them.
-fn chosen(config: &Config, names: &[String], only: Option<&str>) -> Result<Vec<Place>, u8> {
+pub(super) fn chosen(config: &Config, names: &[String], only: Option<&str>) -> Result<Vec<Place>, u8> {
     let selection = select(config, names, Kind::Any)?;
     let places = places(config, &selection);
     let Some(only) = only else { return Ok(places) };
@@ -129,7 +129,7 @@ fn aside(config: &Config, channel: &str, from: Aside) -> Result<Place, u8> {
 }
 
 /// Opens a queue with fields; `None` if it does not exist yet.
-fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, SpoolError> {
+pub(super) fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, SpoolError> {
     if !place.path.exists() {
         return Ok(None);
     }
@@ -137,7 +137,7 @@ fn open(place: &Place, storage: &config::Storage) -> Result<Option<Queue>, Spool
 }
 
 /// The storage settings of a channel: modes and free space.
-fn storage(config: &Config, channel: &str) -> config::Storage {
+pub(super) fn storage(config: &Config, channel: &str) -> config::Storage {
     let sender = config.senders.get(channel).map(|sender| &sender.storage);
     let receiver = config.receivers.get(channel).map(|receiver| &receiver.storage);
     sender.or(receiver).cloned().unwrap_or_default()
