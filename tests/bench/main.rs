@@ -12,7 +12,7 @@
 //! | `commits` | the commit engine on a journaled file system |
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
-//! | `languages` | the sample plugins in Rust, Python, JavaScript and C, beside a plain embedding of wasmtime |
+//! | `languages` | the sample plugins in each language, beside a plain embedding of wasmtime; the time to the first test |
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `messenger` | the Python way through the same RabbitMQ |
 //! | `backlog` | a sender with 1,000,000 messages waiting, and its rate with the last 20,000 |

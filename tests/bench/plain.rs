@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{Component, InstancePre, Linker, Val};
+use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resource, Val};
 use wasmtime::{Config, Engine, Store};
 
 use self::bindings::exports::sesame::plugin::{lifecycle, validator};
@@ -87,6 +87,15 @@ fn context() -> Context {
     }
 }
 
+/// A stream that nothing is read from or written to.
+fn stream(instance: &mut LinkerInstance<'_, ()>, name: &str) {
+    instance.func_wrap(name, |_, ()| Ok((Resource::<()>::new_own(0),))).unwrap();
+}
+
+fn no_terminal(instance: &mut LinkerInstance<'_, ()>, name: &str) {
+    instance.func_wrap(name, |_, ()| Ok((None::<Resource<()>>,))).unwrap();
+}
+
 fn linker(engine: &Engine, component: &Component) -> Linker<()> {
     let mut linker = Linker::new(engine);
     linker.define_unknown_imports_as_traps(component).unwrap();
@@ -119,6 +128,12 @@ fn linker(engine: &Engine, component: &Component) -> Linker<()> {
                 };
                 instance.func_new("now", move |_, _, _, results| answer(results)).unwrap();
             }
+            "wasi:cli/stdin" => stream(&mut instance, "get-stdin"),
+            "wasi:cli/stdout" => stream(&mut instance, "get-stdout"),
+            "wasi:cli/stderr" => stream(&mut instance, "get-stderr"),
+            "wasi:cli/terminal-stdin" => no_terminal(&mut instance, "get-terminal-stdin"),
+            "wasi:cli/terminal-stdout" => no_terminal(&mut instance, "get-terminal-stdout"),
+            "wasi:cli/terminal-stderr" => no_terminal(&mut instance, "get-terminal-stderr"),
             "wasi:filesystem/preopens" => {
                 let answer = |results: &mut [Val]| {
                     results[0] = Val::List(Vec::new());
