@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Fuzz, host: &Host) -> anyhow::Result<u8> {
             kind.count += 1;
             continue;
         }
-        let folder = arguments.save.join((kinds.len() + 1).to_string());
+        let folder = unused(&arguments.save);
         let shortest = subject.shortened(message, &key)?;
         subject.save(&folder, &shortest)?;
         output::line(&format!("FAILED  {words}"));
@@ -75,6 +75,12 @@ fn summarise(tried: u64, kinds: &BTreeMap<String, Kind>, seed: u64) {
     }
     let count = kinds.len();
     output::line(&format!("{tried} messages from seed {seed}, {count} kinds of failure"));
+}
+
+/// The next numbered folder in which an earlier run has kept nothing.
+fn unused(save: &Path) -> PathBuf {
+    let mut folders = (1_u64..).map(|number| save.join(number.to_string()));
+    folders.find(|folder| folder.symlink_metadata().is_err()).unwrap_or_else(|| save.to_owned())
 }
 
 /// What is not compared between two failures: positions, sizes and times.
@@ -179,6 +185,16 @@ mod tests {
     fn failures_that_differ_in_numbers_alone_are_of_one_kind() {
         assert_eq!(without_numbers("at 12:5, 300 bytes"), without_numbers("at 7:15, 4 bytes"));
         assert_ne!(without_numbers("out of memory"), without_numbers("out of time"));
+    }
+
+    #[test]
+    fn what_an_earlier_run_kept_stays() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(unused(home.path()), home.path().join("1"));
+        for number in ["1", "2"] {
+            fs::create_dir(home.path().join(number)).unwrap();
+        }
+        assert_eq!(unused(home.path()), home.path().join("3"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::channel::Channel;
 use crate::config::{Config, Kind};
 use crate::receiver::{Received, Snapshot, decide};
 use crate::service::{Shared, with_candidate};
-use message::{Direction, Fate, MessageId, content_digest};
+use message::{Code, Direction, Fate, MessageId, content_digest};
 use plugins::{Input, Outcome, Pipeline, SignerFacts};
 use spool::Outgoing;
 
@@ -45,6 +45,8 @@ struct Subject {
 #[derive(Debug, PartialEq)]
 struct Verdict {
     fate: Fate,
+    /// Whether a plugin could not answer.
+    failed: bool,
     reason: Option<String>,
     /// Code, record and field of each finding.
     findings: Vec<(String, Option<u32>, Option<String>)>,
@@ -85,7 +87,7 @@ pub(super) fn run(arguments: &Try, config: &Config) -> anyhow::Result<u8> {
     source.each(config, arguments.limit, |subject| {
         let [now, then] = trial.verdicts(&subject);
         count.tried += 1;
-        count.failed += usize::from(then.has_failed() && !now.has_failed());
+        count.failed += usize::from(then.failed && !now.failed);
         if now == then {
             return;
         }
@@ -219,7 +221,7 @@ impl<'a> Trial<'a> {
         let fate = if self.direction == Direction::Outbound { Fate::Sent } else { Fate::Stored };
         if subject.content.is_empty() || subject.content.len() as u64 > self.max_payload {
             let reason = Some("no content for plugins".to_owned());
-            return Verdict { fate: Fate::Rejected, reason, findings: Vec::new(), contents: Vec::new() };
+            return Verdict { fate: Fate::Rejected, failed: false, reason, findings: Vec::new(), contents: Vec::new() };
         }
         let signer = subject.signer.as_ref().map(|name| SignerFacts {
             subject: name.clone(),
@@ -236,6 +238,7 @@ fn decided(snapshot: &Snapshot, subject: &Subject, sealed: &[u8]) -> Verdict {
     let header_id = Some(subject.id.as_str());
     let received = Received { raw: sealed, header_id, headers: &[], at: subject.since, attempt: 1 };
     let decision = decide(&received, snapshot, SystemTime::now());
+    let reason = decision.reason();
     let field = |element: &spool::NewElement, name: &str| {
         let field = element.fields.iter().find(|(field, _)| *field == name);
         field.map(|(_, bytes)| content_digest(bytes)).unwrap_or_default()
@@ -244,7 +247,8 @@ fn decided(snapshot: &Snapshot, subject: &Subject, sealed: &[u8]) -> Verdict {
         decision.elements.iter().map(|element| (element.queue.display().to_string(), field(element, "body")));
     Verdict {
         fate: decision.disposition.fate(),
-        reason: decision.reason(),
+        failed: reason.as_ref().is_some_and(|reason| reason.starts_with(Code::PluginFailed.as_str())),
+        reason,
         contents: contents.collect(),
         findings: Verdict::findings(&decision.findings),
     }
@@ -254,21 +258,17 @@ impl Verdict {
     /// Of a message with this fate if nothing stops it.
     fn of(fate: Fate, outcome: Outcome, content: &[u8]) -> Self {
         let mut explanation = Explanation::new(fate);
-        let mut contents = Vec::new();
+        let (mut contents, failed) = (Vec::new(), matches!(outcome, Outcome::Failed { .. }));
         explanation.take(outcome, |_, output| {
             let digest = content_digest(output.payload.as_deref().unwrap_or(content));
             contents.push((format!("{:?} {:?} {:?}", output.routes, output.content_type, output.headers), digest));
         });
         let Explanation { fate, reason, findings, .. } = explanation;
-        Self { fate, reason, findings: Self::findings(&findings), contents }
+        Self { fate, failed, reason, findings: Self::findings(&findings), contents }
     }
 
     fn findings(findings: &[message::Finding]) -> Vec<(String, Option<u32>, Option<String>)> {
         findings.iter().map(|one| (one.code.clone(), one.record_number, one.field.clone())).collect()
-    }
-
-    fn has_failed(&self) -> bool {
-        self.reason.as_ref().is_some_and(|reason| reason.contains("plugin-failed") || self.fate == Fate::Waiting)
     }
 
     fn words(&self) -> String {
@@ -314,7 +314,10 @@ mod tests {
         let invalid = Verdict::of(Fate::Stored, invalid, b"a: 1\n");
         assert_ne!(invalid, now);
         assert!(invalid.words_beside(&now).starts_with("rejected: plugin-invalid: sites.wasm: "), "{invalid:?}");
-        assert!(!invalid.has_failed());
+        assert!(!invalid.failed);
+        let (after, reason, plugin) = (None, "not yet".to_owned(), "sites.wasm".to_owned());
+        let later = Verdict::of(Fate::Sent, Outcome::Retry { after, reason, plugin }, b"a: 1\n");
+        assert_eq!((later.fate, later.failed), (Fate::Waiting, false), "it answered");
     }
 
     #[test]
