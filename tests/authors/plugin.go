@@ -62,7 +62,7 @@ func (plugin) Validate(message *sesame.Message) ([]sesame.Finding, error) {
 	case says(message, "error"):
 		return nil, errors.New("out of cheese")
 	case says(message, "later"):
-		return nil, sesame.Retry{After: 5 * time.Second, Reason: "not yet"}
+		return nil, &sesame.Retry{After: 5 * time.Second, Reason: "not yet"}
 	case says(message, "warn"):
 		log.Printf("odd: %d", 1)
 		return []sesame.Finding{sesame.Warning("x.odd", "is odd")}, nil

@@ -103,6 +103,10 @@ func initialise(config, length uint32) uint32 {
 // answer is the result of a function of a role, with `ok` if nothing is wrong.
 func answer(ok words, findings []Finding, err error) uint32 {
 	var retry Retry
+	var pointer *Retry
+	if errors.As(err, &pointer) && pointer != nil {
+		retry, err = *pointer, *pointer
+	}
 	switch {
 	case errors.As(err, &retry):
 		after := uint32(min(max(retry.After/time.Millisecond, 0), math.MaxUint32))

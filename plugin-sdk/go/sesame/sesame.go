@@ -192,7 +192,8 @@ func (finding Finding) InField(field, value string) Finding {
 	return finding
 }
 
-// Retry is the error of a function that cannot decide on a message yet: it is tried again after at least After.
+// Retry is the error of a function that cannot decide on a message yet, as it is, as a pointer or wrapped: the message is
+// tried again after at least After.
 type Retry struct {
 	After  time.Duration
 	Reason string
