@@ -155,7 +155,10 @@ fn what_ams_never_stores_is_rejected_after_the_attempts_and_others_go_on() {
     pair.sender.run(&["send"]).expect(1).says("could not store a message").says("the broker stored other messages");
     let refused = queues::elements(&pair.sender.refused("cpu"));
     let [refused] = refused.as_slice() else { panic!("{} were rejected", refused.len()) };
-    assert!(refused.text("error").contains("after 2 attempts") || refused.text("error").contains("after 3 attempts"));
+    // More than two where AMS stored none of the others between two of them: then the message may not be at fault.
+    let error = refused.text("error");
+    let attempts = error.split_once("after ").and_then(|(_, rest)| rest.split_once(" attempts: "));
+    assert!(attempts.is_some_and(|(count, _)| count.parse::<u32>().unwrap() >= 2), "{error}");
     assert_eq!(refused.bytes("body").len(), 30_000);
     let _receiver = pair.receiver.start(&["receive"]);
     messages.arrives(&pair);

@@ -84,10 +84,16 @@ pub(crate) fn send(link: &Link<'_>, destination: &str, frames: &[Frame]) {
     feed(&mut client("send", link, destination), lines.as_bytes());
 }
 
-/// Whether the broker lets this client in.
-pub(crate) fn may_connect(link: &Link<'_>) -> bool {
+/// Whether the broker lets this client in within so many seconds.
+pub(crate) fn may_connect(link: &Link<'_>, patience: u32) -> bool {
     let mut command = client("send", link, "/queue/peers.nothing");
-    command.args(["--patience", "10"]).stdin(std::process::Stdio::null()).output().unwrap().status.success()
+    command
+        .args(["--patience", &patience.to_string()])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 /// Takes `count` messages with `stomp.py`.
