@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 
-use super::test::{Tested, each, line};
+use super::test::{Tested, each, line, sum};
 use super::{Build, Host, Watch, build, output};
 use message::cause::chain;
 use terminal::{EXIT_FAILED, say};
@@ -50,9 +50,8 @@ fn build_and_test(folder: &Path, host: &Host) -> anyhow::Result<Option<Vec<Teste
 fn compare(last: &BTreeMap<String, bool>, tested: &[Tested]) -> BTreeMap<String, bool> {
     let now: BTreeMap<String, bool> =
         tested.iter().map(|tested| (tested.name.clone(), !tested.verdict.is_failed())).collect();
-    let passed = now.values().filter(|passed| **passed).count();
     changes(last, &now).iter().for_each(|change| output::line(change));
-    output::line(&format!("{passed} passed, {} failed", now.len() - passed));
+    sum(tested);
     now
 }
 

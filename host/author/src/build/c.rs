@@ -11,10 +11,8 @@ use wit_bindgen_core::Files;
 use wit_component::ComponentEncoder;
 use wit_parser::{Resolve, WorldId, WorldItem};
 
-use super::{Language, WORLD, find_tool, finish, zig};
+use super::{Language, MODULE, WORLD, componentize, find_tool, finish, zig};
 
-/// What the module is called between the compiler and the component.
-const MODULE: &str = "module.wasm";
 pub(super) const ROLES: [&str; 3] = ["validator", "transformer", "router"];
 
 /// Builds the project in `folder`; what is made on the way is left in `scratch`.
@@ -49,9 +47,7 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path, language: Langua
         link.args(["-lc++", "-lc++abi"]);
     }
     finish(link.arg("-o").arg(scratch.join(MODULE)), "the C compiler").map_err(missing)?;
-    let module = fs::read(scratch.join(MODULE))?;
-    let component = component_of(&module).context("cannot make a component of what was compiled")?;
-    fs::write(made, component).with_context(|| format!("cannot write {}", made.display()))
+    componentize(scratch, made, component_of)
 }
 
 pub(super) fn read_world(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {

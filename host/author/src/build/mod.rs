@@ -42,6 +42,8 @@ const MAIN_FILES: [(&str, Language); 8] = [
     ("plugin.go", Language::Go),
 ];
 
+/// What a module is called between the compiler and the component.
+const MODULE: &str = "module.wasm";
 /// The world in `wit/world.wit`.
 const WORLD: &str = "contract";
 
@@ -125,6 +127,17 @@ fn python(folder: &Path, made: &Path) -> anyhow::Result<()> {
     let mut build = python_tool("componentize-py", start, folder, &remedy)?;
     build.args(["--quiet", "--wit-path", "wit", "--world", WORLD, "componentize", "plugin"]);
     finish(build.arg("--output").arg(made).current_dir(folder), "componentize-py")
+}
+
+/// Makes the component of the module that a compiler left in `scratch`.
+fn componentize(
+    scratch: &Path,
+    made: &Path,
+    encode: impl FnOnce(&[u8]) -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<()> {
+    let module = fs::read(scratch.join(MODULE))?;
+    let component = encode(&module).context("cannot make a component of what was compiled")?;
+    fs::write(made, component).with_context(|| format!("cannot write {}", made.display()))
 }
 
 /// A tool that a package of Python brings, or one in `PATH`; `start` calls it from Python.

@@ -19,7 +19,7 @@ use anyhow::{Context as _, ensure};
 
 use self::answer::{Answer, Content};
 pub(super) use self::case::Case;
-pub(super) use self::results::{Tested, Verdict, line};
+pub(super) use self::results::{Tested, Verdict, line, sum};
 use super::{Host, Test};
 use plugins::{Outcome, Pipeline, PluginError, Plugins, Sidecar};
 use terminal::{EXIT_DONE, EXIT_FAILED, say};
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
     if *json {
         results::json(file, &tested);
     } else {
-        results::sum(&tested);
+        sum(&tested);
     }
     if let Some(path) = junit {
         results::junit(path, file, &tested)?;

@@ -54,7 +54,7 @@ pub(crate) fn line(tested: &Tested) {
 }
 
 /// Shows how many cases passed.
-pub(super) fn sum(all: &[Tested]) {
+pub(crate) fn sum(all: &[Tested]) {
     let failed = failures(all);
     output::line(&format!("{} passed, {failed} failed", all.len() - failed));
 }

@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use backlog::Backlog;
 use common::Common;
@@ -322,10 +322,7 @@ impl Sender {
 
     /// Sends until stopped, or until nothing is left.
     pub async fn run(self: Arc<Self>, stay: Stay, shutdown: Shutdown) -> Summary {
-        self.tidy().await;
-        // A queue may hold a million elements; the first of them is sent meanwhile.
-        let (backlog, stopping) = (Arc::clone(&self.backlog), shutdown.clone());
-        let purging = tokio::task::spawn_blocking(move || backlog.purge(|| stopping.asked()));
+        let purging = self.tidy(&shutdown).await;
         let looking = self.look_at_retained(stay, &shutdown).await;
         self.pipeline.wait_for_compiler(&shutdown).await;
         let mut gave_up = None;
@@ -461,13 +458,16 @@ impl Sender {
         own.into_iter().find_map(|destination| transport::remedy(destination, words))
     }
 
-    /// Tidies the journal, on a blocking thread.
-    async fn tidy(&self) {
+    /// Tidies the journal, and begins to purge the queue, which may hold a million elements: the first of them is sent
+    /// meanwhile. Both on blocking threads.
+    async fn tidy(&self, shutdown: &Shutdown) -> JoinHandle<()> {
         let (backlog, state, retention) = (Arc::clone(&self.backlog), Arc::clone(&self.state), self.retention.clone());
         let tidied = tokio::task::spawn_blocking(move || backlog.tidy(&state.journal, retention.as_deref()));
         if let Ok(Err(error)) = tidied.await {
             tracing::error!(channel = %self.channel, error = chain(&error), "cannot tidy the journal");
         }
+        let (backlog, shutdown) = (Arc::clone(&self.backlog), shutdown.clone());
+        tokio::task::spawn_blocking(move || backlog.purge(|| shutdown.asked()))
     }
 
     /// What was done so far: receipts, those of probes too, and messages rejected. It grows while the broker accepts messages.

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::receiver::{Decision, Received, Snapshot, decide, signer_field, snapshot, targets};
 use crate::service::{Shared, pipeline};
 use message::{Code, Fate};
+use plugins::Pipeline;
 use spool::NewElement;
 
 /// Everything that a decision of the receiver `channel` depends on. Needs neither the spool's lock nor a broker.
@@ -19,12 +20,27 @@ use spool::NewElement;
 /// # Errors
 /// Errors with which the receiver itself would not start.
 pub(in crate::cli) fn receiver_snapshot(config: &Config, channel: &str, shared: &Shared) -> anyhow::Result<Snapshot> {
+    snapshot_with(config, channel, shared, |channel| {
+        say_compiling(shared, config, channel);
+        Ok(Arc::new(pipeline(shared, config, channel)?.pipeline))
+    })
+}
+
+/// The same with this pipeline.
+///
+/// # Errors
+/// Errors with which the receiver itself would not start.
+pub(in crate::cli) fn snapshot_with(
+    config: &Config,
+    channel: &str,
+    shared: &Shared,
+    pipeline: impl FnOnce(&Channel) -> anyhow::Result<Arc<Pipeline>>,
+) -> anyhow::Result<Snapshot> {
     let settings = config.receivers.get(channel).with_context(|| format!("there is no receiver {channel:?}"))?;
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(settings)?;
     let channel = &Channel::receiver(channel);
-    say_compiling(shared, config, channel);
-    let pipeline = Arc::new(pipeline(shared, config, channel)?.pipeline);
+    let pipeline = pipeline(channel)?;
     Ok(snapshot(channel, &Arc::new(settings.clone()), &identity, &lists, (&pipeline, &Arc::default())))
 }
 
@@ -91,8 +107,13 @@ fn steps(explanation: &mut Explanation, decision: &Decision, code: Option<Code>,
     }
 }
 
+/// A field of an element that would be written.
+pub(in crate::cli) fn field<'a>(element: &'a NewElement, name: &str) -> Option<&'a [u8]> {
+    element.fields.iter().find(|(field, _)| *field == name).map(|(_, bytes)| bytes.as_slice())
+}
+
 fn product(element: &NewElement) -> Product {
-    let field = |name: &str| element.fields.iter().find(|(field, _)| *field == name).map(|(_, bytes)| bytes.as_slice());
+    let field = |name: &str| field(element, name);
     Product {
         id: super::output::text(field("empaid").unwrap_or_default()),
         target: element.queue.display().to_string(),

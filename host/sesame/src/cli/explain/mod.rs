@@ -24,7 +24,7 @@ use crate::config::Kind;
 use message::{Code, Fate, Finding, MessageId};
 use plugins::{Input, Outcome, Pipeline};
 
-pub(super) use inbound::receiver_snapshot;
+pub(super) use inbound::{field, receiver_snapshot, snapshot_with};
 
 /// `sesame explain`.
 #[derive(Args, Debug)]

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::super::context::{say_compiling, select};
-use super::super::explain::{Explanation, placeholder, plain_input, receiver_snapshot};
+use super::super::explain::{Explanation, field, placeholder, plain_input, snapshot_with};
 use super::super::queue::{Place, chosen, open, read_file, storage};
 use super::super::{EXIT_DONE, EXIT_FAILED, output};
 use super::Try;
@@ -60,7 +60,7 @@ struct Trial<'a> {
     destination: &'a str,
     max_payload: u64,
     pipelines: [Arc<Pipeline>; 2],
-    /// What a receiver decides with, without its pipeline.
+    /// What a receiver decides with.
     snapshot: Option<Snapshot>,
 }
 
@@ -201,7 +201,7 @@ impl<'a> Trial<'a> {
         }
         let receiver = config.receivers.get(name).with_context(|| format!("there is no receiver {name:?}"))?;
         let (destination, max_payload) = (receiver.destination.as_str(), receiver.max_payload);
-        let snapshot = Some(receiver_snapshot(config, name, &shared)?);
+        let snapshot = Some(snapshot_with(config, name, &shared, |_| Ok(Arc::clone(&pipelines[0])))?);
         Ok(Self { direction: Direction::Inbound, destination, max_payload, pipelines, snapshot })
     }
 
@@ -239,12 +239,10 @@ fn decided(snapshot: &Snapshot, subject: &Subject, sealed: &[u8]) -> Verdict {
     let received = Received { raw: sealed, header_id, headers: &[], at: subject.since, attempt: 1 };
     let decision = decide(&received, snapshot, SystemTime::now());
     let reason = decision.reason();
-    let field = |element: &spool::NewElement, name: &str| {
-        let field = element.fields.iter().find(|(field, _)| *field == name);
-        field.map(|(_, bytes)| content_digest(bytes)).unwrap_or_default()
-    };
-    let contents =
-        decision.elements.iter().map(|element| (element.queue.display().to_string(), field(element, "body")));
+    let contents = decision.elements.iter().map(|element| {
+        let body = field(element, "body").map(content_digest).unwrap_or_default();
+        (element.queue.display().to_string(), body)
+    });
     Verdict {
         fate: decision.disposition.fate(),
         failed: reason.as_ref().is_some_and(|reason| reason.starts_with(Code::PluginFailed.as_str())),
