@@ -73,7 +73,7 @@ fn check_reads_the_token_of_a_file_that_only_its_owner_may_read() {
     let site = site.with_ams(&format!("{}token-file = {file:?}\n", ams.lines())).sending("cpu", TOPIC, "");
     let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
-    site.run(&["check"]).expect(1).says("may be read by others than its owner: run chmod 600");
+    site.run(&["check"]).expect(1).says("may be read or written by others than its owner: run chmod 600");
     mode(0o600);
     site.run(&["check"]).expect(0).says("topic jobs is there");
     std::fs::write(&file, "another\n").unwrap();

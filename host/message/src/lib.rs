@@ -14,6 +14,7 @@
 //! | [`beat`] | the moments of periodic looks |
 //! | [`daily`] | warnings that are repeated once a day only |
 //! | [`fresh`] | names that never repeat, of elements and messages |
+//! | [`owner_only`] | files with a secret |
 //! | [`locked`], [`files`] | lock guards; files opened without following links |
 //!
 //! Nothing here touches a socket or a key; only [`daily`] keeps a file of its own. The proof types are defined where they are made:
@@ -30,6 +31,7 @@ pub mod files;
 pub mod fresh;
 mod locks;
 mod month;
+pub mod owner_only;
 pub mod text;
 
 pub use code::Code;

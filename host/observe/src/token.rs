@@ -3,21 +3,20 @@
 //! It is the first line of a file that only its owner may read. An operator who has it may pause channels and have rejected messages
 //! tried again. A comparison takes as long for a wrong token as for the right one.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use message::locked;
-use rustix::fs::{Mode, OFlags};
+use message::owner_only::{self, OwnerOnlyError};
 use subtle::ConstantTimeEq as _;
 
 /// The least number of bytes of a token: what cannot be guessed.
 const LEAST: usize = 16;
 /// The largest number of bytes of a token.
 const MOST: usize = 1024;
+/// The largest file with a token, in bytes.
+const MOST_OF_FILE: u64 = 4096;
 
 /// How often refused tokens are logged.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
@@ -25,18 +24,9 @@ const LOG_AGAIN: Duration = Duration::from_secs(60);
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The file cannot be read.
-    #[error("cannot read {}", .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Others than the owner may read or write the file.
-    #[error("{} may be read or written by others than its owner: run chmod 600", .0.display())]
-    Exposed(PathBuf),
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] OwnerOnlyError),
     /// The first line is too short, too long, or not visible ASCII.
     #[error(
         "the first line of {} is no token: it must have {LEAST} to {MOST} visible ASCII characters and no space; make one \
@@ -62,17 +52,7 @@ impl Token {
     /// # Errors
     /// [`TokenError`], naming the file.
     pub fn read(file: &Path) -> Result<Self, TokenError> {
-        let unreadable = |source| TokenError::Unreadable { file: file.to_owned(), source };
-        let open = open(file).map_err(unreadable)?;
-        let facts = open.metadata().map_err(unreadable)?;
-        if !facts.is_file() {
-            return Err(unreadable(io::Error::other("it is not a file")));
-        }
-        if facts.mode() & 0o077 != 0 {
-            return Err(TokenError::Exposed(file.to_owned()));
-        }
-        let mut bytes = Vec::new();
-        open.take(MOST as u64 + 2).read_to_end(&mut bytes).map_err(unreadable)?;
+        let bytes = owner_only::read(file, MOST_OF_FILE)?;
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
         if !(LEAST..=MOST).contains(&line.len()) || !line.iter().all(u8::is_ascii_graphic) {
             return Err(TokenError::NoToken(file.to_owned()));
@@ -84,12 +64,6 @@ impl Token {
     pub(crate) fn is(&self, given: &[u8]) -> bool {
         self.0.ct_eq(given).into()
     }
-}
-
-/// Opens a file, and does not wait for one who writes into it where it is a pipe.
-fn open(file: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::open(file, flags, Mode::empty())?))
 }
 
 /// Requests with a wrong token that were not logged yet, and when one was.
@@ -137,17 +111,12 @@ mod tests {
     #[test]
     fn a_file_of_others_and_a_weak_token_are_refused() {
         for mode in [0o640, 0o604, 0o620, 0o644] {
-            assert!(matches!(read(b"0123456789abcdef", mode), Err(TokenError::Exposed(_))), "{mode:o}");
+            let read = read(b"0123456789abcdef", mode);
+            assert!(matches!(read, Err(TokenError::File(OwnerOnlyError::Exposed(_)))), "{mode:o}");
         }
         for content in [&b""[..], b"0123456789abcde\n0", b"0123456789 abcdef", b"0123456789abcde\xff", &[b'a'; 1025]] {
             assert!(matches!(read(content, 0o600), Err(TokenError::NoToken(_))), "{content:?}");
         }
-        assert!(matches!(Token::read(Path::new("/")), Err(TokenError::Unreadable { .. })));
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
-        let error = Token::read(&pipe).unwrap_err();
-        assert!(message::cause::chain(&error).ends_with("it is not a file"), "it is not waited for: {error}");
         let error = Token::read(Path::new("/nowhere/token")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/token"), "{error}");
     }

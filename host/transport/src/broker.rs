@@ -208,6 +208,8 @@ impl AmsBroker {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use message::owner_only::OwnerOnlyError;
+
     use super::*;
 
     fn private_file(text: &str, mode: u32) -> tempfile::NamedTempFile {
@@ -228,9 +230,15 @@ mod tests {
     #[test]
     fn refuses_a_passcode_that_others_may_read_or_that_is_not_there() {
         let exposed = private_file("a\nb\n", 0o640);
-        assert!(matches!(Login::File(exposed.path().into()).read(), Err(SecretError::Exposed(_))));
+        assert!(matches!(
+            Login::File(exposed.path().into()).read(),
+            Err(SecretError::File(OwnerOnlyError::Exposed(_)))
+        ));
         let short = private_file("a\n", 0o600);
         assert!(matches!(Login::File(short.path().into()).read(), Err(SecretError::Missing { number: 2, .. })));
-        assert!(matches!(Login::File("/nowhere".into()).read(), Err(SecretError::Unreadable { .. })));
+        assert!(matches!(
+            Login::File("/nowhere".into()).read(),
+            Err(SecretError::File(OwnerOnlyError::Unreadable { .. }))
+        ));
     }
 }

@@ -1,30 +1,22 @@
 //! Files with a passcode or a token, which only their owner may read.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use message::owner_only::{self, OwnerOnlyError};
 use zeroize::Zeroizing;
 
-/// The most that is read of a file, in bytes.
+/// The most that such a file may have, in bytes.
 const MOST: u64 = 4096;
 
 /// Why a passcode or a token cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The file cannot be read.
-    #[error("cannot read {}", .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Others than the owner may read the file.
-    #[error("{} may be read by others than its owner: run chmod 600", .0.display())]
-    Exposed(PathBuf),
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] OwnerOnlyError),
+    /// It is not text.
+    #[error("{} is not UTF-8 text", .0.display())]
+    NotUtf8(PathBuf),
     /// The line is not there.
     #[error("{} has no {line} on line {number}", .file.display())]
     Missing {
@@ -40,27 +32,21 @@ pub enum SecretError {
     NoToken(PathBuf),
 }
 
-/// The first 4 KiB of such a file.
+/// The text of such a file.
 pub(super) struct SecretFile<'a> {
     file: &'a Path,
-    text: Zeroizing<String>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl<'a> SecretFile<'a> {
     pub(super) fn read(file: &'a Path) -> Result<Self, SecretError> {
-        let unreadable = |source| SecretError::Unreadable { file: file.to_owned(), source };
-        let open = File::open(file).map_err(unreadable)?;
-        if open.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
-            return Err(SecretError::Exposed(file.to_owned()));
-        }
-        let mut text = Zeroizing::new(String::new());
-        open.take(MOST).read_to_string(&mut text).map_err(unreadable)?;
-        Ok(Self { file, text })
+        Ok(Self { file, bytes: owner_only::read(file, MOST)? })
     }
 
     /// A line, from 1, without the white space at its end; `what` names it.
     pub(super) fn line(&self, what: &'static str, number: usize) -> Result<&str, SecretError> {
-        let line = self.text.lines().nth(number.saturating_sub(1)).map(str::trim_end);
+        let text = std::str::from_utf8(&self.bytes).map_err(|_| SecretError::NotUtf8(self.file.to_owned()))?;
+        let line = text.lines().nth(number.saturating_sub(1)).map(str::trim_end);
         let missing = || SecretError::Missing { file: self.file.to_owned(), line: what, number };
         line.filter(|line| !line.is_empty()).ok_or_else(missing)
     }
