@@ -19,7 +19,8 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 
 use message::Direction;
-use plugins::{PipelineSettings, Plugins, Sidecar, StageSource, TOTAL_TIME};
+use plugins::{PipelineSettings, Plugins, Sidecar, StageSource, Surroundings, TOTAL_TIME};
+use tables::{Format, TableSource};
 use terminal as output;
 
 /// A command for authors.
@@ -206,8 +207,30 @@ fn settings_beside(file: &Path) -> anyhow::Result<Sidecar> {
         return Ok(Sidecar::default());
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let Sidecar { limits, deny_stand_ins, config, .. } = Sidecar::parse(&text, &path)?;
-    Ok(Sidecar { limits, deny_stand_ins, config, ..Sidecar::default() })
+    let Sidecar { limits, deny_stand_ins, tables, config, .. } = Sidecar::parse(&text, &path)?;
+    Ok(Sidecar { limits, deny_stand_ins, tables, config, ..Sidecar::default() })
+}
+
+/// The tables and secrets that an author has beside a component: `tables/NAME.csv`, whose first column is the key,
+/// `tables/NAME.json` and `tables/NAME.toml`, whose member `key` is, and `secrets/NAME`.
+fn surroundings_beside(file: &Path) -> Surroundings {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let files = |name: &str| {
+        let entries = std::fs::read_dir(folder.join(name)).into_iter().flatten().filter_map(Result::ok);
+        entries.map(|entry| entry.path()).collect::<Vec<PathBuf>>()
+    };
+    let stem = |file: &Path| file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let table = |file: PathBuf| {
+        let format = Format::of(&file)?;
+        let key = (format != Format::Csv).then(|| "key".to_owned());
+        Some((stem(&file)?, TableSource { file, format, key }))
+    };
+    let secret = |file: PathBuf| Some((file.file_name()?.to_string_lossy().into_owned(), file));
+    Surroundings {
+        tables: files("tables").into_iter().filter_map(table).collect(),
+        secrets: files("secrets").into_iter().filter_map(secret).collect(),
+        ..Surroundings::default()
+    }
 }
 
 /// A pipeline of this component alone.
@@ -221,7 +244,7 @@ fn pipeline_of(
     PipelineSettings {
         stages: vec![StageSource::named(&file.to_string_lossy(), Some(settings))],
         channel: channel.to_owned(),
-        channels: vec![channel.to_owned()],
+        around: Surroundings { channels: vec![channel.to_owned()], ..surroundings_beside(file) },
         direction,
         routes: Vec::new(),
         max_payload,

@@ -5,6 +5,7 @@
 //! | `catalog` | the plugins of the process while files come and go: the folder, sidecars, signatures, the one loader, what is remembered | [`Catalog`], `catalog/load.rs` |
 //! | `component` | from the bytes of a file to a compiled component: why a file is refused, compilation and its cache, what each import gets, the contract's versions, the schema of a configuration | `component/mod.rs` |
 //! | `instance` | a linked component, and one fresh instance of it for each message: limits, log, WASI, checks of the answer | `instance/loaded.rs`, `instance/mod.rs` |
+//! | `resources` | what the operator provides beside settings: lookup tables and secrets | `resources/mod.rs` |
 //! | `pipeline` | the plugins of one channel in order, and what they make of a message | [`Pipeline`], `pipeline/run.rs` |
 //!
 //! The contract with authors is `wit/`, its Rust form `component/bindings`.
@@ -19,7 +20,7 @@
 //! good component stays in service.
 //!
 //! # Powers
-//! A plugin can write to its log and answer. It has no files, sockets, clocks, random numbers, arguments or environment. What
+//! A plugin can write to its log, look up the tables it is granted, and answer. It has no files, sockets, clocks, random numbers, arguments or environment. What
 //! the runtime of a language imports of them is answered by stand-ins that depend on the message alone (`instance/wasi`); a
 //! component that imports anything else is refused by name (`component/surface`).
 //!
@@ -29,8 +30,10 @@
 
 mod catalog;
 mod component;
+mod file_facts;
 mod instance;
 mod pipeline;
+mod resources;
 mod text;
 
 pub use message::Output;
@@ -47,7 +50,7 @@ pub use self::catalog::settings::{Flow, OnError, PluginSettings};
 pub use self::catalog::sidecar::Sidecar;
 pub use self::catalog::status::{PluginState, PluginStatus};
 pub use self::catalog::{Catalog, Effort, NamedStage, Snapshot, Wanted};
-pub use self::component::bindings::CONTRACT_VERSION;
+pub use self::component::bindings::{CONTRACT_VERSION, TABLES};
 pub use self::component::builtin::{PASSTHROUGH, component as stock_component, names as stock_plugins};
 pub use self::component::compile::{
     CacheError, CompileSettings, SUBCOMMAND as COMPILE_SUBCOMMAND, check_cache, child_main as compile_child_main,
@@ -67,3 +70,5 @@ pub use self::pipeline::{
     Answers, Blame, Figures, Input, Limit, Outcome, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage,
     Refused, SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
+pub use self::resources::store::check_secret;
+pub use self::resources::{Surroundings, secrets_in};

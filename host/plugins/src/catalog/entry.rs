@@ -6,6 +6,8 @@ use super::Pace;
 use super::facts::Facts;
 use super::status::{PluginState, PluginStatus};
 use crate::catalog::sidecar::Sidecar;
+use crate::resources::secrets_in;
+use crate::resources::store::Changes;
 
 /// An entry of the catalog.
 #[derive(Debug)]
@@ -91,6 +93,14 @@ impl Entry {
             (self.last_load.valid, self.pending) = (false, None);
         }
         news
+    }
+
+    /// Whether its settings name a table or a secret that changed.
+    pub(super) fn uses(&self, changes: &Changes) -> bool {
+        let Some(sidecar) = self.status.as_ref().and_then(|status| status.sidecar.as_ref()) else { return false };
+        let secrets = secrets_in(&sidecar.config);
+        sidecar.tables.iter().any(|name| changes.tables.contains(name))
+            || secrets.into_iter().any(|name| changes.secrets.contains(name))
     }
 
     /// Has the files loaded again, because something else changed.
@@ -242,8 +252,11 @@ impl Entry {
 
     fn serve(&mut self, loaded: PluginStatus) {
         let before = self.status.as_ref().and_then(|status| status.component.as_ref());
+        let same_resources = self.status.as_ref().is_some_and(|status| status.resources.is_same(&loaded.resources));
         let same = match (&loaded.component, before) {
-            (Some(now), Some(before)) => std::sync::Arc::ptr_eq(now, before) && self.known_sidecar() == loaded.sidecar,
+            (Some(now), Some(before)) => {
+                std::sync::Arc::ptr_eq(now, before) && self.known_sidecar() == loaded.sidecar && same_resources
+            }
             _ => false,
         };
         let repaired = before.is_none() && self.status.is_some();

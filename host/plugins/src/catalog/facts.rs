@@ -2,35 +2,19 @@
 //! left alone.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use crate::catalog::folder::{ENDINGS, beside};
+use crate::file_facts::FileFacts;
 
 /// The files of a plugin, in the order of [`ENDINGS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts([Option<FileFacts>; ENDINGS.len()]);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileFacts {
-    place: (u64, u64),
-    size: i64,
-    /// Seconds and nanoseconds; `changed` moves with the name, the owner and the mode as well.
-    modified: (i64, u64),
-    changed: (i64, u64),
-}
-
 impl Facts {
     /// Reads the metadata of the files that begin with `stem`. If that fails, the file counts as absent.
     pub(super) fn of(stem: &Path) -> Self {
-        Self(ENDINGS.map(|ending| {
-            let stat = rustix::fs::lstat(beside(stem, ending)).ok()?;
-            Some(FileFacts {
-                place: (stat.st_dev, stat.st_ino),
-                size: stat.st_size,
-                modified: (stat.st_mtime, stat.st_mtime_nsec),
-                changed: (stat.st_ctime, stat.st_ctime_nsec),
-            })
-        }))
+        Self(ENDINGS.map(|ending| rustix::fs::lstat(beside(stem, ending)).ok().map(FileFacts::from)))
     }
 
     /// Whether there is no file at all.
@@ -56,20 +40,14 @@ impl Facts {
     /// Whether the metadata shows that the files are complete: each was not written for this long, or was renamed, or had its
     /// mode or times set, after the last write.
     pub(super) fn are_finished(&self, now: SystemTime, settle: Duration) -> bool {
-        self.0.iter().flatten().all(|facts| {
-            let old = || now.duration_since(moment(facts.modified)?).ok().map(|age| age >= settle);
-            (facts.size > 0 && facts.changed > facts.modified) || old() == Some(true)
-        })
+        self.0.iter().flatten().all(|facts| facts.is_finished(now, settle))
     }
-}
-
-fn moment((seconds, nanoseconds): (i64, u64)) -> Option<SystemTime> {
-    let since_1970 = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
-    UNIX_EPOCH.checked_add(since_1970)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

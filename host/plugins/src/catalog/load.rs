@@ -23,13 +23,14 @@ use crate::catalog::plugins::Plugins;
 use crate::component::compile::Trust;
 use crate::component::surface::Surface;
 use crate::instance::{Loaded, Running};
+use crate::resources::{Resources, Surroundings};
 use message::hex;
 
-/// Loads a plugin among these channels. Every mistake that can be found before the first message is found here.
-pub(crate) fn load(plugins: &Plugins, files: &StageSource, channels: &[String], effort: Effort) -> PluginStatus {
+/// Loads a plugin with these surroundings. Every mistake that can be found before the first message is found here.
+pub(crate) fn load(plugins: &Plugins, files: &StageSource, around: &Surroundings, effort: Effort) -> PluginStatus {
     let source = plugins.provenance().checked(files);
     let name = || source.name.clone();
-    let settings = Settings::read(&source, channels);
+    let settings = Settings::read(&source, &around.channels);
     if settings.mistake.is_none() && settings.sidecar.as_ref().is_some_and(|sidecar| !sidecar.enabled) {
         return PluginStatus::new(name(), PluginState::Disabled);
     }
@@ -42,12 +43,18 @@ pub(crate) fn load(plugins: &Plugins, files: &StageSource, channels: &[String], 
     }
     let status = match (settings.mistake, settings.sidecar) {
         (Some(mistake), sidecar) => PluginStatus::broken(name(), sidecar, mistake),
-        (None, sidecar) => with_settings(plugins, &source, sidecar.unwrap_or_default(), effort),
+        (None, sidecar) => with_settings(plugins, &source, sidecar.unwrap_or_default(), around, effort),
     };
     PluginStatus { tombstone, ..status }
 }
 
-fn with_settings(plugins: &Plugins, source: &StageSource, sidecar: Sidecar, effort: Effort) -> PluginStatus {
+fn with_settings(
+    plugins: &Plugins,
+    source: &StageSource,
+    sidecar: Sidecar,
+    around: &Surroundings,
+    effort: Effort,
+) -> PluginStatus {
     let name = source.name.clone();
     if !is_compiled(plugins, source) {
         if effort == Effort::Quick {
@@ -55,8 +62,8 @@ fn with_settings(plugins: &Plugins, source: &StageSource, sidecar: Sidecar, effo
         }
         tracing::info!(plugin = name, "compiling plugin; the messages it applies to wait until it is ready");
     }
-    match component(plugins, source, &sidecar) {
-        Ok(component) => PluginStatus::ready(name, sidecar, component),
+    match component(plugins, source, &sidecar, around) {
+        Ok((component, resources)) => PluginStatus::ready(name, sidecar, component, resources),
         Err(reason) => PluginStatus::broken(name, Some(sidecar), reason),
     }
 }
@@ -109,7 +116,12 @@ fn is_compiled(plugins: &Plugins, source: &StageSource) -> bool {
 ///
 /// # Errors
 /// What is wrong and what to do, as words that follow the plugin's name.
-fn component(plugins: &Plugins, source: &StageSource, sidecar: &Sidecar) -> Result<Arc<Loaded>, String> {
+fn component(
+    plugins: &Plugins,
+    source: &StageSource,
+    sidecar: &Sidecar,
+    around: &Surroundings,
+) -> Result<(Arc<Loaded>, Resources), String> {
     let read;
     let (bytes, trust) = match &source.source {
         Source::BuiltIn(bytes) => (*bytes, Trust::BuiltIn),
@@ -125,10 +137,10 @@ fn component(plugins: &Plugins, source: &StageSource, sidecar: &Sidecar) -> Resu
         deny_stand_ins(bytes)?;
     }
     let loaded = plugins.load(&source.name, bytes, trust).map_err(|error| error.to_string())?;
-    loaded.check_config(&sidecar.config).map_err(|error| error.to_string())?;
-    let config = sidecar.config.to_string();
-    Running::start(&loaded, &source.name, None, &sidecar.limits, &config).map_err(|fault| fault.to_string())?;
-    Ok(loaded)
+    let resources = Resources::gather(plugins.store(), around, &sidecar.tables, &sidecar.config)?;
+    loaded.check_config(&resources.config.value()).map_err(|error| error.to_string())?;
+    Running::start(&loaded, &source.name, None, &sidecar.limits, &resources).map_err(|fault| fault.to_string())?;
+    Ok((loaded, resources))
 }
 
 fn deny_stand_ins(bytes: &[u8]) -> Result<(), String> {

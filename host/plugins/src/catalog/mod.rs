@@ -28,6 +28,7 @@
 //! - A broken plugin is loaded again every minute: the cause may be a list, a CRL or a lack of file handles.
 //! - A component that is gone for two seconds is missing, and its plugin cannot answer until the file is back, or the plugin
 //!   is uninstalled (`NAME.removed`) or disabled (`enabled = false`). A file that was deleted before it was loaded is forgotten.
+//! - A new version of a table or a secret has the plugins that use it loaded again, as a new sidecar would.
 //! - If a sidecar is gone for two seconds, a plugin in service keeps its settings, and one that is not in service cannot
 //!   answer. An empty file is a valid sidecar.
 //! - The first look of the process does not wait: the files are loaded as they are. A plugin that changes during that look
@@ -63,6 +64,7 @@ use self::folder::{DirectoryFacts, FolderError, StageSource};
 use self::sidecar::Sidecar;
 use self::status::PluginStatus;
 use crate::catalog::plugins::Plugins;
+use crate::resources::{Surroundings, store};
 
 /// How soon to look again while something is changing.
 const SOON: Duration = Duration::from_millis(200);
@@ -93,6 +95,13 @@ const PACE: Pace = Pace {
     again: Duration::from_secs(60),
 };
 
+impl Pace {
+    /// That of tables and secrets.
+    fn of_resources(&self) -> store::Pace {
+        store::Pace { quiet: self.quiet, settle: self.settle, vanished: self.vanished }
+    }
+}
+
 /// How much a look may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -120,8 +129,8 @@ pub struct Wanted {
     pub folder: Option<PathBuf>,
     /// Plugins that pipelines list.
     pub named: Vec<NamedStage>,
-    /// The names of all channels, to find a sidecar that names an unknown one.
-    pub channels: Vec<String>,
+    /// What sidecars may name.
+    pub around: Surroundings,
 }
 
 /// A plugin that a pipeline lists.
@@ -194,7 +203,7 @@ struct Entries {
     folders: BTreeMap<PathBuf, Listed>,
     /// Incremented with every change.
     version: u64,
-    channels: Vec<String>,
+    around: Surroundings,
     stages: BTreeMap<PathBuf, Entry>,
     named: BTreeMap<String, Entry>,
 }
@@ -239,7 +248,7 @@ impl Catalog {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
         let (jobs, mut snapshot) = self.survey(wanted, true);
         let checked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
-        let load = |job: Job| (load::load(&self.plugins, &job.place.files(), &wanted.channels, effort), job);
+        let load = |job: Job| (load::load(&self.plugins, &job.place.files(), &wanted.around, effort), job);
         let mut loaded: Vec<(PluginStatus, Job)> = jobs.into_iter().map(load).collect();
         // Files that changed meanwhile are loaded at the next look, together with those copied with them.
         let all_the_same = loaded.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
@@ -299,7 +308,7 @@ impl Catalog {
         for place in entries.places(wanted) {
             let Some(entry) = entries.entry(&place).filter(|entry| entry.needs_preview()) else { continue };
             let files = place.files();
-            entry.preview(load::preview(&self.plugins, &files, &wanted.channels), files.tombstone);
+            entry.preview(load::preview(&self.plugins, &files, &wanted.around.channels), files.tombstone);
         }
     }
 
@@ -325,9 +334,14 @@ impl Catalog {
         let mut snapshot = Snapshot::default();
         let mut entries = locked(&self.entries);
         let entries = &mut *entries;
-        if loading && entries.channels != wanted.channels {
-            entries.channels.clone_from(&wanted.channels);
-            entries.stages.values_mut().chain(entries.named.values_mut()).for_each(Entry::invalidate);
+        if loading && entries.around != wanted.around {
+            entries.around.clone_from(&wanted.around);
+            entries.all().for_each(Entry::invalidate);
+        }
+        if loading {
+            let changes = self.plugins.store().look(&wanted.around, &self.pace.of_resources());
+            snapshot.soon = changes.pending.then_some(SOON);
+            entries.all().filter(|entry| entry.uses(&changes)).for_each(Entry::invalidate);
         }
         let listed = wanted.folder.as_deref().map_or(Ok(()), |folder| entries.list(folder));
         snapshot.unusable = listed.err().map(Arc::new);
@@ -341,8 +355,7 @@ impl Catalog {
             return (Vec::new(), snapshot);
         }
         let clock = Instant::now();
-        let all = entries.stages.values_mut().chain(entries.named.values_mut());
-        all.for_each(|entry| entry.retry_broken(&self.pace, clock));
+        entries.all().for_each(|entry| entry.retry_broken(&self.pace, clock));
         let mut jobs = entries.jobs(wanted, &self.pace, &mut snapshot);
         jobs.retain(|job| usable || matches!(job.place, Place::Named(_)));
         (jobs, snapshot)
@@ -379,6 +392,10 @@ impl Entries {
     fn of_folder<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a PathBuf, &'a Entry)> {
         let folder = wanted.folder.as_deref();
         self.stages.iter().filter(move |(stem, _)| folder.is_some() && stem.parent() == folder)
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.stages.values_mut().chain(self.named.values_mut())
     }
 
     fn entry(&mut self, place: &Place) -> Option<&mut Entry> {

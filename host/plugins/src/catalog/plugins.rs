@@ -18,6 +18,7 @@ use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, one_line};
 use crate::instance::Loaded;
 use crate::instance::state::{HostState, link};
+use crate::resources::store::Store;
 
 /// Why no plugin can be run at all.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,7 @@ pub struct Plugins {
     /// Held while a component is compiled: one at a time.
     compiling: Mutex<()>,
     provenance: Provenance,
+    store: Store,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
     ticker: Arc<Ticker>,
 }
@@ -97,6 +99,7 @@ impl Plugins {
             compiler: Compiler::new(settings),
             compiling: Mutex::default(),
             provenance,
+            store: Store::default(),
             loaded: Mutex::default(),
             ticker: Arc::new(ticker),
             places: Places::new(),
@@ -108,6 +111,11 @@ impl Plugins {
     /// The signature checks.
     pub(crate) fn provenance(&self) -> &Provenance {
         &self.provenance
+    }
+
+    /// The tables and secrets in use.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The component of `plugin` in `bytes`, checked, compiled and linked. This can take seconds.

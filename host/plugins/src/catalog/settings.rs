@@ -68,7 +68,9 @@ pub struct PluginSettings {
     pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
-    /// The plugin's own table.
+    /// The lookup tables that it may use, by name.
+    pub tables: Vec<String>,
+    /// The plugin's own table. `{ secret = "NAME" }` in it refers to a secret.
     pub config: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -88,6 +90,7 @@ impl Default for PluginSettings {
             max_log: LOG_VOLUME,
             deny_stand_ins: false,
             sha256: None,
+            tables: Vec::new(),
             config: serde_json::Map::new(),
         }
     }
@@ -125,6 +128,7 @@ impl PluginSettings {
             max_log: section.size("log-limit", 0..=16 * MIB).unwrap_or(default.max_log),
             deny_stand_ins: section.flag("deny-stand-ins").unwrap_or(default.deny_stand_ins),
             sha256: section.parsed("sha256", "write the digits in double quotes", sha256),
+            tables: section.list("tables").unwrap_or_default(),
             config: section.json("config").unwrap_or_default(),
         };
         section.finish();
@@ -140,6 +144,23 @@ impl PluginSettings {
             };
             section.complain("channels", complain(format!("there is no channel {name:?}"), remedy));
         }
+    }
+
+    /// Reports unknown tables and secrets.
+    pub fn check_resources(&self, section: &Section<'_, '_>, tables: &BTreeSet<String>, secrets: &BTreeSet<String>) {
+        let config = serde_json::Value::Object(self.config.clone());
+        let unknown = |key: &str, kind: &str, name: &str, known: &BTreeSet<String>| {
+            if known.contains(name) {
+                return;
+            }
+            let remedy = match nearest(name, known.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => format!("add a section [{kind}.{name}]"),
+            };
+            section.complain(key, complain(format!("there is no {kind} {name:?}"), remedy));
+        };
+        self.tables.iter().for_each(|name| unknown("tables", "table", name, tables));
+        crate::secrets_in(&config).into_iter().for_each(|name| unknown("config", "secret", name, secrets));
     }
 
     pub fn write(&self, writer: &mut Writer, name: &str) {
@@ -159,6 +180,9 @@ impl PluginSettings {
             .flag("deny-stand-ins", self.deny_stand_ins);
         if let Some(sha256) = &self.sha256 {
             writer.text("sha256", &message::hex(sha256));
+        }
+        if !self.tables.is_empty() {
+            writer.list("tables", &self.tables);
         }
         if !self.config.is_empty() {
             writer.section(&["plugin", name, "config"]).lines(&to_lines(&self.config));

@@ -30,7 +30,9 @@ pub struct Sidecar {
     pub deny_stand_ins: bool,
     /// SHA-256 that the component must have.
     pub sha256: Option<[u8; 32]>,
-    /// The plugin's own table, as JSON.
+    /// The lookup tables that it may use, by name.
+    pub tables: Vec<String>,
+    /// The plugin's own table, as JSON; references to secrets are not resolved.
     pub config: serde_json::Value,
 }
 
@@ -64,6 +66,7 @@ impl From<&PluginSettings> for Sidecar {
             },
             deny_stand_ins: settings.deny_stand_ins,
             sha256: settings.sha256,
+            tables: settings.tables.clone(),
             config: serde_json::Value::Object(settings.config.clone()),
         }
     }
@@ -141,6 +144,7 @@ mod tests {
             log-limit = "1KiB"
             deny-stand-ins = true
             sha256 = "{pin}"
+            tables = ["sites", "users"]
             [config]
             sites = ["UKI-TEST"]
             [config.inner]
@@ -160,6 +164,7 @@ mod tests {
         assert_eq!(sidecar.limits, limits);
         assert!(sidecar.deny_stand_ins);
         assert_eq!(sidecar.sha256, Some([0xab; 32]));
+        assert_eq!(sidecar.tables, ["sites", "users"]);
         let expected = serde_json::json!({"sites": ["UKI-TEST"], "inner": {"factor": 1.5, "on": true}});
         assert_eq!(sidecar.config, expected);
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::sidecar::Sidecar;
 use crate::instance::Loaded;
+use crate::resources::Resources;
 
 /// The state of a plugin: what the loader finds, what pipelines act on, and the word that lists and the status file show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,8 @@ pub struct PluginStatus {
     pub(crate) state: PluginState,
     /// The component in service: always if the state is ready, and an earlier one if a newer file is broken.
     pub(crate) component: Option<Arc<Loaded>>,
+    /// What the component in service is given.
+    pub(crate) resources: Resources,
     /// What is wrong and what to do, if the state is broken or missing.
     pub(crate) reason: Option<String>,
     /// The settings that apply, or the last ones known; none if they were never valid.
@@ -85,6 +88,7 @@ impl PluginStatus {
             name,
             state,
             component: None,
+            resources: Resources::default(),
             reason: None,
             sidecar: None,
             has_sidecar: false,
@@ -94,8 +98,8 @@ impl PluginStatus {
         }
     }
 
-    pub(crate) fn ready(name: String, sidecar: Sidecar, component: Arc<Loaded>) -> Self {
-        Self { component: Some(component), sidecar: Some(sidecar), ..Self::new(name, PluginState::Ready) }
+    pub(crate) fn ready(name: String, sidecar: Sidecar, component: Arc<Loaded>, resources: Resources) -> Self {
+        Self { component: Some(component), resources, sidecar: Some(sidecar), ..Self::new(name, PluginState::Ready) }
     }
 
     pub(crate) fn broken(name: String, sidecar: Option<Sidecar>, reason: String) -> Self {

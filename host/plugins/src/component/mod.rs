@@ -194,13 +194,16 @@ fn version(version: &str) -> String {
     if version.is_empty() { "a sesame:plugin without a version".into() } else { format!("sesame:plugin@{version}") }
 }
 
-/// What a component imports from the host. Nothing of it reaches further than the log of the plugin.
+/// What a component imports from the host. Nothing of it reaches further than the log of the plugin
+/// and the tables that the operator grants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Powers {
     /// It may write to its log.
     pub log: bool,
     /// It has the interfaces of WASI that a standard library needs: an empty environment, exit, standard streams.
     pub wasi: bool,
+    /// It may look up the tables that its sidecar grants.
+    pub tables: bool,
     /// It gets stand-ins for clocks, random numbers, files or network.
     pub stand_ins: bool,
 }
@@ -211,13 +214,19 @@ impl Powers {
         let (kind, engine) = (component.component_type(), component.engine());
         let imports = |prefix: &str| kind.imports(engine).any(|(name, _)| name.starts_with(prefix));
         let stand_ins = kind.imports(engine).any(|(name, _)| matches!(grant_of(name), Grant::StandIn(_)));
-        Self { log: imports("sesame:plugin/log@"), wasi: imports("wasi:"), stand_ins }
+        Self {
+            log: imports("sesame:plugin/log@"),
+            tables: imports("sesame:plugin/tables@"),
+            wasi: imports("wasi:"),
+            stand_ins,
+        }
     }
 }
 
 impl fmt::Display for Powers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(self.log, "log"), (self.wasi, "WASI stdio"), (self.stand_ins, "stand-ins")];
+        let names =
+            [(self.log, "log"), (self.tables, "tables"), (self.wasi, "WASI stdio"), (self.stand_ins, "stand-ins")];
         let present: Vec<&str> = names.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
         f.write_str(if present.is_empty() { "none".to_owned() } else { present.join(", ") }.as_str())
     }

@@ -12,6 +12,7 @@ use message::locked;
 
 use crate::component::bindings::log::{Host, Level};
 use crate::instance::state::HostState;
+use crate::resources::Redaction;
 use crate::text::clean;
 
 /// The file of the log of plugins, once it is known.
@@ -43,12 +44,25 @@ pub(crate) struct PluginLog {
     bytes_left: u64,
     lines_left: u32,
     unwritten: u64,
+    redaction: Redaction,
 }
 
 impl PluginLog {
     /// A log for `plugin` while it handles the message `id`; the id is empty while the plugin is loaded.
-    pub(crate) fn new(plugin: &str, id: &str, bytes: u64) -> Self {
-        Self { plugin: plugin.to_owned(), id: id.to_owned(), bytes_left: bytes, lines_left: LINES, unwritten: 0 }
+    pub(crate) fn new(plugin: &str, id: &str, bytes: u64, redaction: &Redaction) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            id: id.to_owned(),
+            bytes_left: bytes,
+            lines_left: LINES,
+            unwritten: 0,
+            redaction: redaction.clone(),
+        }
+    }
+
+    /// A text of the plugin without its secrets.
+    pub(crate) fn redacted(&self, text: String) -> String {
+        self.redaction.apply(text)
     }
 
     pub(crate) fn write(&mut self, level: Level, text: &str) {
@@ -60,7 +74,10 @@ impl PluginLog {
         self.lines_left -= 1;
         self.bytes_left -= size;
         let (plugin, id) = (self.plugin.as_str(), self.id.as_str());
-        let text = clean(text, LINE);
+        let text = match self.redaction.is_empty() {
+            true => clean(text, LINE),
+            false => clean(&self.redacted(text.to_owned()), LINE),
+        };
         match level {
             Level::Trace => tracing::trace!(target: TARGET, plugin, id, "{text}"),
             Level::Debug => tracing::debug!(target: TARGET, plugin, id, "{text}"),
@@ -92,7 +109,7 @@ mod tests {
 
     #[test]
     fn stops_at_the_limit_and_counts_the_rest() {
-        let mut log = PluginLog::new("p", "1", 10);
+        let mut log = PluginLog::new("p", "1", 10, &Redaction::default());
         log.write(Level::Info, "12345");
         log.write(Level::Info, "123456");
         log.write(Level::Info, "12345");
@@ -102,7 +119,7 @@ mod tests {
 
     #[test]
     fn stops_after_the_last_line_allowed() {
-        let mut log = PluginLog::new("p", "1", 1 << 20);
+        let mut log = PluginLog::new("p", "1", 1 << 20, &Redaction::default());
         (0..LINES + 5).for_each(|_| log.write(Level::Debug, ""));
         assert_eq!(log.unwritten, 5);
     }

@@ -15,6 +15,7 @@ use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{Limits, Meter};
 use crate::instance::state::HostState;
 use crate::instance::wasi::Facts;
+use crate::resources::Redaction;
 use crate::text::clean;
 
 /// A component that is linked and passed every check: an instance of it is made for each message.
@@ -80,8 +81,11 @@ impl Loaded {
     /// Makes one instance, compares the types of its exports and has it describe itself.
     fn probe(&self, engine: &Engine) -> Result<Description, ComponentError> {
         let limits = Limits { memory: 512 << 20, ..Limits::default() };
-        let state =
-            HostState::new(Meter::new(limits.memory), PluginLog::new("", "", limits.log), Facts::of_load(self.sha256));
+        let state = HostState::new(
+            Meter::new(limits.memory),
+            PluginLog::new("", "", limits.log, &Redaction::default()),
+            Facts::of_load(self.sha256),
+        );
         let _held = self.hold();
         let mut store = Store::new(engine, state);
         prepare(&mut store, &limits);

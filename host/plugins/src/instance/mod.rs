@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod host_log;
+mod host_tables;
 pub(crate) mod limits;
 mod loaded;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{GrowthRefused, Limits, Meter};
 use crate::instance::state::HostState;
 use crate::instance::wasi::{Exit, Facts};
+use crate::resources::Resources;
 use crate::text::clean_lines;
 
 pub(crate) use self::loaded::Loaded;
@@ -153,7 +155,7 @@ impl<'a> Running<'a> {
         plugin: &str,
         message: Option<&Message>,
         limits: &Limits,
-        config: &str,
+        resources: &Resources,
     ) -> Result<Self, Fault> {
         let payload = message.map_or(0, |message| message.payload.len());
         let limits = Limits { memory: limits.memory_for(payload), ..*limits };
@@ -162,13 +164,14 @@ impl<'a> Running<'a> {
             Some(message) => Facts::of_message(loaded.sha256, &message.context),
             None => Facts::of_load(loaded.sha256),
         };
-        let state = HostState::new(Meter::new(limits.memory), PluginLog::new(plugin, id, limits.log), facts);
+        let log = PluginLog::new(plugin, id, limits.log, resources.config.redaction());
+        let state = HostState::new(Meter::new(limits.memory), log, facts).with_tables(&resources.tables);
         let held = loaded.hold();
         let mut store = Store::new(loaded.pre.engine(), state);
         prepare(&mut store, &limits);
         let instance = loaded.pre.instantiate(&mut store).map_err(|e| fault(&e, &store, &limits))?;
         let mut running = Self { loaded, store, instance, limits, _held: held };
-        running.init(config)?;
+        running.init(resources.config.reveal())?;
         Ok(running)
     }
 
@@ -177,7 +180,7 @@ impl<'a> Running<'a> {
         let answer = self.loaded.exports.init(&mut self.store, &self.instance, config);
         match answer {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(text)) => Err(Fault::ConfigRefused(clean_lines(&text, 1000))),
+            Ok(Err(text)) => Err(Fault::ConfigRefused(clean_lines(&self.store.data().log.redacted(text), 1000))),
             Err(error) => Err(self.fault(&error)),
         }
     }
@@ -235,7 +238,8 @@ fn fault(error: &wasmtime::Error, store: &Store<HostState>, limits: &Limits) -> 
             GrowthRefused::Tables => Fault::Tables,
         };
     }
-    let said = store.data().stderr.panic_text();
+    let redacted = |text| store.data().log.redacted(text);
+    let said = store.data().stderr.panic_text().map(redacted);
     if let Some(exit) = error.downcast_ref::<Exit>() {
         return Fault::Exited { code: exit.0, said };
     }

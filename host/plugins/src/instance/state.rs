@@ -1,5 +1,7 @@
 //! The host side of one instance: its meter, log, captured standard error and WASI state.
 
+use std::sync::Arc;
+
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::component::bindings;
@@ -7,6 +9,7 @@ use crate::instance::host_log::PluginLog;
 use crate::instance::limits::Meter;
 use crate::instance::stderr::Stderr;
 use crate::instance::wasi::{self, Facts, Wasi};
+use crate::resources::GrantedTable;
 
 /// The data of one store.
 #[derive(Debug)]
@@ -15,11 +18,18 @@ pub(crate) struct HostState {
     pub(crate) log: PluginLog,
     pub(crate) stderr: Stderr,
     pub(crate) wasi: Wasi,
+    pub(crate) tables: Arc<[GrantedTable]>,
 }
 
 impl HostState {
     pub(crate) fn new(meter: Meter, log: PluginLog, facts: Facts) -> Self {
-        Self { meter, log, stderr: Stderr::default(), wasi: Wasi::new(facts) }
+        Self { meter, log, stderr: Stderr::default(), wasi: Wasi::new(facts), tables: Arc::default() }
+    }
+
+    /// The same for a plugin that is granted these tables.
+    pub(crate) fn with_tables(mut self, tables: &Arc<[GrantedTable]>) -> Self {
+        self.tables = Arc::clone(tables);
+        self
     }
 }
 
@@ -37,6 +47,7 @@ pub(crate) fn link(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostSta
     let l = &mut linker;
     bindings::types::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     bindings::log::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
+    bindings::tables::add_to_linker::<_, HasSelf<_>>(l, |state: &mut HostState| state)?;
     #[cfg(test)]
     {
         use bindings::made_up;

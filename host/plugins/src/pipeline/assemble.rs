@@ -21,7 +21,7 @@ impl Pipeline {
     /// # Errors
     /// Every plugin named in the configuration that applies to the channel and cannot be loaded.
     pub fn load(plugins: &Plugins, settings: PipelineSettings) -> Result<Self, Vec<PluginError>> {
-        let load = |source| load(plugins, source, &settings.channels, Effort::Full);
+        let load = |source| load(plugins, source, &settings.around, Effort::Full);
         let stages: Vec<PluginStatus> = settings.stages.iter().map(load).collect();
         let named = settings.stages.iter().zip(&stages).filter(|(source, _)| source.named).map(|(_, status)| status);
         let applies = named.filter(|status| applies(status, &settings));
@@ -61,7 +61,10 @@ impl Pipeline {
         let shown = |pipeline: &Self| -> Vec<(PluginState, bool, Option<String>)> {
             pipeline.stages.iter().map(|stage| (stage.state, stage.component.is_some(), stage.reason.clone())).collect()
         };
-        self.hash == other.hash && shown(self) == shown(other)
+        let given = |pipeline: &Self| pipeline.stages.iter().map(|stage| stage.resources.clone()).collect::<Vec<_>>();
+        // The hash does not depend on secrets.
+        let same_given = || given(self).iter().zip(&given(other)).all(|(own, other)| own.is_same(other));
+        self.hash == other.hash && shown(self) == shown(other) && same_given()
     }
 }
 
@@ -84,7 +87,11 @@ fn fingerprint(stages: &[Stage], settings: &PipelineSettings) -> String {
     for stage in stages {
         add(&stage.name);
         add(&stage.component.as_ref().map(|component| hex(&component.sha256)).unwrap_or_default());
-        add(&stage.config);
+        add(&stage.config.to_string());
+        for granted in stage.resources.tables.iter() {
+            add(&granted.name);
+            add(&hex(granted.table.sha256()));
+        }
         add(&format!("{:?}{:?}{:?}", stage.filter, stage.on_error, stage.limits));
     }
     hex(&sha.finalize())
@@ -95,6 +102,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::Surroundings;
     use crate::catalog::sidecar::Sidecar;
     use crate::{Blame, Filter, Input, Outcome, TOTAL_TIME};
     use message::{Direction, MessageId};
@@ -110,7 +118,7 @@ mod tests {
         PipelineSettings {
             stages: Vec::new(),
             channel: "central".to_owned(),
-            channels: vec!["central".to_owned()],
+            around: Surroundings::of_channels(vec!["central".to_owned()]),
             direction: Direction::Inbound,
             routes: Vec::new(),
             max_payload: 1 << 20,

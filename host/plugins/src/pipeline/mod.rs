@@ -25,6 +25,7 @@ mod answered;
 mod assemble;
 pub(crate) mod current;
 mod health;
+mod redact;
 pub(crate) mod report;
 mod run;
 mod stage;
@@ -38,6 +39,7 @@ use crate::catalog::folder::StageSource;
 use crate::catalog::status::{PluginState, PluginStatus};
 use crate::component::{Description, Powers, Roles};
 use crate::instance::Fault;
+use crate::resources::Surroundings;
 use message::{Direction, Finding, MessageId, Output};
 
 use self::answered::Answered;
@@ -55,8 +57,8 @@ pub struct PipelineSettings {
     pub stages: Vec<StageSource>,
     /// The channel.
     pub channel: String,
-    /// The names of all channels, to find a sidecar that names an unknown one.
-    pub channels: Vec<String>,
+    /// What sidecars may name.
+    pub around: Surroundings,
     /// The channel's direction.
     pub direction: Direction,
     /// The names of the channel's routes, without `default`.
@@ -262,6 +264,8 @@ pub struct ReadyStage<'a> {
     pub contract: &'a str,
     /// Peak memory of its instances, bytes.
     pub peak_memory: u64,
+    /// The tables it is granted: name and SHA-256 of the file, hexadecimal.
+    pub tables: Vec<(&'a str, String)>,
 }
 
 impl Pipeline {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answered::Answered;
 use super::health::Health;
 use super::statistics::{Ending, LastError, Limit, Statistics};
-use super::{Blame, ReadyStage, StageError, StageInfo};
+use super::{Blame, ReadyStage, StageError, StageInfo, redact};
 use crate::catalog::filter::{Facts, Filter};
 use crate::catalog::settings::OnError;
 use crate::catalog::sidecar::Sidecar;
@@ -19,6 +19,7 @@ use crate::component::builtin::PASSTHROUGH;
 use crate::instance::answer::{self, AnswerError, Bounds};
 use crate::instance::limits::Limits;
 use crate::instance::{Fault, Loaded, Running};
+use crate::resources::Resources;
 use crate::text::{clean, clean_lines};
 use message::{Finding, hex};
 
@@ -29,8 +30,10 @@ pub(super) struct Stage {
     pub(super) filter: Filter,
     pub(super) on_error: OnError,
     pub(super) limits: Limits,
-    /// The plugin's configuration, JSON.
-    pub(super) config: String,
+    /// The plugin's configuration, with references to secrets.
+    pub(super) config: serde_json::Value,
+    /// The same with the secrets, and its tables.
+    pub(super) resources: Resources,
     pub(super) state: PluginState,
     /// The component in service. A stage without one fails for every message.
     pub(super) component: Option<Arc<Loaded>>,
@@ -136,7 +139,8 @@ impl Stage {
             filter,
             on_error,
             limits,
-            config: config.to_string(),
+            config,
+            resources: status.resources.clone(),
             state: status.state,
             component: status.component.clone(),
             reason: status.reason.clone(),
@@ -157,6 +161,12 @@ impl Stage {
             sha256: hex(&loaded.sha256),
             contract: &loaded.built_for.version,
             peak_memory: self.peak_memory.load(Ordering::Relaxed),
+            tables: self
+                .resources
+                .tables
+                .iter()
+                .map(|granted| (granted.name.as_str(), hex(granted.table.sha256())))
+                .collect(),
         });
         StageInfo {
             name: &self.name,
@@ -234,6 +244,7 @@ impl Stage {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
             Err(Fault::Host(clean(text, 400)).into())
         });
+        let answer = redact::answer(answer, self.resources.config.redaction());
         self.statistics.count(ending(&answer), started.elapsed());
         if let Err(Stop::Fault(fault)) = &answer {
             Limit::of(fault).into_iter().for_each(|limit| self.statistics.count_limit(limit));
@@ -243,7 +254,7 @@ impl Stage {
     }
 
     fn call_instance(&self, loaded: &Loaded, message: &Message, bounds: &Bounds<'_>) -> Result<Answer, Stop> {
-        let mut running = Running::start(loaded, &self.name, Some(message), &self.limits, &self.config)?;
+        let mut running = Running::start(loaded, &self.name, Some(message), &self.limits, &self.resources)?;
         let answer = self.call_running(&mut running, message, bounds);
         self.peak_memory.fetch_max(running.memory(), Ordering::Relaxed);
         answer

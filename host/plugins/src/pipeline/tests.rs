@@ -2,6 +2,7 @@
 
 mod ill_behaved;
 mod probation;
+mod resources;
 mod wording;
 
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ fn settings(stages: Vec<StageSource>) -> PipelineSettings {
     PipelineSettings {
         stages,
         channel: "central".into(),
-        channels: vec!["central".into(), "other".into()],
+        around: crate::Surroundings::of_channels(vec!["central".into(), "other".into()]),
         direction: Direction::Inbound,
         routes: vec!["cloud".into(), "grid".into()],
         max_payload: 16 << 20,

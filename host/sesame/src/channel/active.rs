@@ -110,7 +110,7 @@ mod tests {
         let settings = PipelineSettings {
             stages: Vec::new(),
             channel: "cpu".to_owned(),
-            channels: vec!["cpu".to_owned()],
+            around: plugins::Surroundings::of_channels(vec!["cpu".to_owned()]),
             direction: Direction::Outbound,
             routes: Vec::new(),
             max_payload: 1 << 20,

@@ -166,12 +166,13 @@ fn acknowledgement_line(step: &Step, one: &Acknowledged) -> String {
     line
 }
 
-/// A stage that the message passed through: name, version and component.
+/// A stage that the message passed through, or a table of one: name, version and file.
 fn stage_line(stage: &PipelineStage) -> String {
     if stage.sha256.is_empty() {
         return format!("{} (could not be loaded)", stage.name);
     }
-    format!("{} {} SHA-256 {}", stage.name, stage.version, stage.sha256)
+    let version = if stage.version.is_empty() { String::new() } else { format!(" {}", stage.version) };
+    format!("{}{version} SHA-256 {}", stage.name, stage.sha256)
 }
 
 /// The first line of a step.

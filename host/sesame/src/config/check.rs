@@ -25,7 +25,13 @@ pub(super) fn check(config: &Config, root: &Section<'_, '_>) {
 fn names(root: &Section<'_, '_>) {
     let names = |kind| root.sections(kind).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
     let (senders, receivers) = (names("send"), names("receive"));
-    for (kind, names) in [("broker", &names("broker")), ("send", &senders), ("receive", &receivers)] {
+    for (kind, names) in [
+        ("broker", &names("broker")),
+        ("send", &senders),
+        ("receive", &receivers),
+        ("table", &names("table")),
+        ("secret", &names("secret")),
+    ] {
         for name in names.iter().filter(|name| !is_name(name)) {
             let remedy = "use letters, digits, \".\", \"_\" and \"-\", at most 64";
             root.complain_at(&[kind, name], complain("cannot be a name", remedy));
@@ -178,9 +184,12 @@ fn plugins(config: &Config, root: &Section<'_, '_>) {
     listed.insert(plugins::PASSTHROUGH.to_owned());
     let channels = ["send", "receive"].into_iter().flat_map(|kind| root.sections(kind));
     let channels: BTreeSet<String> = channels.map(|(name, _)| name).collect();
+    let named = |kind| root.sections(kind).into_iter().map(|(name, _)| name).collect::<BTreeSet<String>>();
+    let (tables, secrets) = (named("table"), named("secret"));
     for (name, section) in root.sections("plugin") {
         if let Some(settings) = config.plugin.get(&name) {
             settings.check_channels(&section, &channels);
+            settings.check_resources(&section, &tables, &secrets);
         }
         if !listed.contains(&name) {
             let remedy = match nearest(&name, listed.iter().map(String::as_str)) {

@@ -19,6 +19,7 @@ mod check;
 mod defaults;
 mod process;
 mod receiver;
+mod resources;
 mod sender;
 mod ssm;
 mod values;
@@ -43,6 +44,7 @@ pub use settings::{ConfigErrors, Files, Mistake};
 
 use channel::Surroundings;
 use settings::{Document, Section, Writer, complain};
+use tables::TableSource;
 use transport::Broker;
 
 /// The largest configuration file that is read, in bytes.
@@ -75,6 +77,10 @@ pub struct Config {
     pub receivers: BTreeMap<String, Receiver>,
     /// `[plugin.NAME]`, by name as in a pipeline.
     pub plugin: BTreeMap<String, PluginSettings>,
+    /// `[table.NAME]`, by name: lookup tables for plugins.
+    pub tables: BTreeMap<String, TableSource>,
+    /// `[secret.NAME]`, by name: files with secrets for the configuration of plugins.
+    pub secrets: BTreeMap<String, PathBuf>,
     /// What files of SSM's say and Sesame does not do.
     pub notes: Vec<String>,
 }
@@ -260,6 +266,10 @@ impl Config {
         self.receivers = root.sections("receive").into_iter().filter_map(read).collect();
         let read = |(name, section): (String, Section<'_, '_>)| (name, PluginSettings::read(&section));
         self.plugin = root.sections("plugin").into_iter().map(read).collect();
+        let read = |(name, section): (String, Section<'_, '_>)| Some((name, resources::read_table(&section)?));
+        self.tables = root.sections("table").into_iter().filter_map(read).collect();
+        let read = |(name, section): (String, Section<'_, '_>)| Some((name, resources::read_secret(&section)?));
+        self.secrets = root.sections("secret").into_iter().filter_map(read).collect();
     }
 
     /// The whole configuration with every default spelled out, as TOML that reads back equal.
@@ -285,6 +295,12 @@ impl Config {
         }
         for (name, receiver) in &self.receivers {
             receiver.write(&mut writer, name, general);
+        }
+        for (name, source) in &self.tables {
+            resources::write_table(source, writer.section(&["table", name]));
+        }
+        for (name, file) in &self.secrets {
+            resources::write_secret(file, writer.section(&["secret", name]));
         }
         for (name, settings) in &self.plugin {
             settings.write(&mut writer, name);

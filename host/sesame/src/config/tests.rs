@@ -249,6 +249,32 @@ fn a_plugin_section_has_the_keys_of_a_sidecar() {
 }
 
 #[test]
+fn tables_and_secrets_read_back_and_show_no_content() {
+    let section = r#"
+        [table.sites]
+        file = "/etc/sesame/sites.csv"
+        [table.users]
+        file = "/etc/sesame/users"
+        format = "json"
+        key = "dn"
+        [secret.salt]
+        file = "/etc/sesame/salt"
+        [plugin."builtin:passthrough"]
+        tables = ["sites", "users"]
+        [plugin."builtin:passthrough".config]
+        key = { secret = "salt" }
+    "#;
+    let config = parse(&format!("{CHANNELS}{section}")).unwrap();
+    let (sites, users) = (&config.tables["sites"], &config.tables["users"]);
+    assert_eq!((sites.format, sites.key.as_deref()), (tables::Format::Csv, None));
+    assert_eq!((users.format, users.key.as_deref()), (tables::Format::Json, Some("dn")));
+    assert_eq!(config.plugin["builtin:passthrough"].tables, ["sites", "users"]);
+    let effective = config.effective_toml();
+    assert!(effective.contains("\"secret\" = \"salt\""), "{effective}");
+    assert_eq!(parse(&effective).unwrap(), config);
+}
+
+#[test]
 fn a_file_that_ends_early_never_stops_the_program_with_a_panic() {
     let text = shipped_in_use();
     for end in (0..text.len()).step_by(13) {
@@ -296,7 +322,10 @@ fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     for settings in config.plugin.values_mut() {
         (settings.channels, settings.signers, settings.destinations) = (None, None, None);
         (settings.content_types, settings.sha256) = (None, None);
+        settings.tables.clear();
     }
+    config.tables.clear();
+    config.secrets.clear();
     let named = CHANNELS.replace("/queue/cpu", "/queue/global.accounting.cpu");
     let named = named.replace("[\"mq.example.org:61614\"]", "[\"mq1.example.org:61614\", \"mq2.example.org:61614\"]");
     let named = named + AMS_CHANNELS;
@@ -321,7 +350,7 @@ fn the_shipped_configuration_has_every_key_and_no_other() {
 fn keys(table: &toml::Table, section: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for (key, value) in table {
-        let named = ["broker", "send", "receive", "plugin"].contains(&section);
+        let named = ["broker", "send", "receive", "table", "secret", "plugin"].contains(&section);
         let key = match section {
             "" => key.clone(),
             _ => format!("{section}.{}", if named { "NAME" } else { key }),

@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use message::Direction;
 use plugins::{
     Effort, NamedStage, PASSTHROUGH, Pipeline, PipelineSettings, PluginError, PluginState, PluginStatus, Remembered,
-    Sidecar, Snapshot, TOTAL_TIME, Wanted, with_remembered,
+    Sidecar, Snapshot, Surroundings, TOTAL_TIME, Wanted, with_remembered,
 };
 use spool::journal::{Journal, JournalError, PipelineStage, StageRow};
 
@@ -79,7 +79,7 @@ pub(crate) fn with_candidate(
 ) -> Result<(Pipeline, Pipeline), SetupError> {
     let now = pipeline(shared, config, channel)?;
     let stage = NamedStage { name: file.to_string_lossy().into_owned(), settings: None };
-    let wanted = Wanted { folder: None, named: vec![stage.clone()], channels: names(config) };
+    let wanted = Wanted { folder: None, named: vec![stage.clone()], around: around(config) };
     let candidate = look(shared, &wanted, Effort::Full).named(&stage);
     let (name, refused) = (candidate.name().to_owned(), PluginError::of(&candidate));
     if let Some(error) = refused {
@@ -153,12 +153,16 @@ pub(super) fn wanted(config: &Config, chosen: impl Fn(&Channel) -> bool) -> Want
         }
     }
     let folder = lists.iter().any(|list| list.is_none()).then(|| config.plugins.folder.clone());
-    Wanted { folder, named, channels: names(config) }
+    Wanted { folder, named, around: around(config) }
 }
 
-/// The names of all channels, which a sidecar may refer to.
-fn names(config: &Config) -> Vec<String> {
-    Channel::all(config).map(|channel| channel.name().to_owned()).collect()
+/// What a sidecar may name.
+fn around(config: &Config) -> Surroundings {
+    Surroundings {
+        channels: Channel::all(config).map(|channel| channel.name().to_owned()).collect(),
+        tables: config.tables.clone(),
+        secrets: config.secrets.clone(),
+    }
 }
 
 fn passthrough() -> NamedStage {
@@ -263,7 +267,7 @@ fn settings(config: &Config, channel: &Channel) -> PipelineSettings {
     PipelineSettings {
         stages: Vec::new(),
         channel: channel.name().to_owned(),
-        channels: names(config),
+        around: around(config),
         direction: channel.direction(),
         routes: routes.into_iter().cloned().collect(),
         max_payload: usize::try_from(max_payload).unwrap_or(usize::MAX),
@@ -283,7 +287,7 @@ pub(super) fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) ->
         .iter()
         .map(|known| StageRow { name: known.name.clone(), filter: known.text(), tombstone: known.tombstone.clone() })
         .collect();
-    let stages: Vec<PipelineStage> = built
+    let mut stages: Vec<PipelineStage> = built
         .pipeline
         .stages()
         .map(|stage| {
@@ -295,5 +299,11 @@ pub(super) fn record(journal: &Journal, channel: &str, built: &BuiltPipeline) ->
             }
         })
         .collect();
+    for (table, sha256) in built.pipeline.stages().filter_map(|stage| stage.ready).flat_map(|ready| ready.tables) {
+        let row = PipelineStage { name: format!("table {table}"), version: String::new(), sha256 };
+        if !stages.contains(&row) {
+            stages.push(row);
+        }
+    }
     journal.record_stages(channel, &rows, built.pipeline.hash(), &stages)
 }

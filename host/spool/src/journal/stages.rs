@@ -19,14 +19,14 @@ pub struct StageRow {
     pub tombstone: Option<String>,
 }
 
-/// A stage of a pipeline that passed messages.
+/// A stage of a pipeline that passed messages, or `table NAME`, a table that one of them used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineStage {
     /// Its name.
     pub name: String,
-    /// Its version; empty if it could not be loaded.
+    /// Its version; empty if it could not be loaded, and for a table.
     pub version: String,
-    /// SHA-256 of the component, in hexadecimal; empty if it could not be loaded.
+    /// SHA-256 of the component or table, in hexadecimal; empty if it could not be loaded.
     pub sha256: String,
 }
 

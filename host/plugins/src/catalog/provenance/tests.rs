@@ -88,7 +88,7 @@ impl Machine {
         let settings = PipelineSettings {
             stages,
             channel: "central".into(),
-            channels: vec!["central".into()],
+            around: crate::Surroundings::of_channels(vec!["central".into()]),
             direction: Direction::Inbound,
             routes: vec![],
             max_payload: 1 << 20,

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod made_up;
+pub(crate) mod tables;
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -22,5 +23,8 @@ wasmtime::component::bindgen!({
 pub(crate) use self::sesame::plugin::{log, types};
 pub(crate) use exports::sesame::plugin::{lifecycle, router, transformer, validator};
 
-/// The newest version of the contract that this host supports; that of the package in `wit/`.
+/// The version of the package in `wit/`, which a plugin is built for.
 pub const CONTRACT_VERSION: &str = "1.0.0";
+
+/// The interface that version 1.1 adds.
+pub const TABLES: &str = "sesame:plugin/tables@1.1.0";

@@ -12,7 +12,7 @@ use crate::text::clean;
 pub(crate) const CONTRACT: &str = "sesame:plugin/";
 
 /// The interfaces that may be imported, with their functions; the same in all majors that are supported.
-const IMPORTS: [(&str, &[&str]); 2] = [("types", &[]), ("log", &["write"])];
+const IMPORTS: [(&str, &[&str]); 3] = [("types", &[]), ("log", &["write"]), ("tables", &["get", "contains"])];
 
 /// The interfaces that may be exported, with their functions; the same in all majors that are supported.
 const EXPORTS: [(&str, &[&str]); 4] = [
@@ -219,7 +219,7 @@ mod tests {
     fn names_what_is_missing_on_either_side() {
         let validator = || named("validator", "1.0.0", &["validate"]);
         let good = || [lifecycle("1.0.0"), validator()];
-        let cases: [(&[Named], &[Named], &str); 9] = [
+        let cases: [(&[Named], &[Named], &str); 10] = [
             (&[], &[lifecycle("2.0.0")], "was built for sesame:plugin@2.0.0, but this host supports 1.x"),
             (&[], &[lifecycle("")], "was built for a sesame:plugin without a version, but this host supports 1.x"),
             (&[named("log", "7.0.0", &[])], &good(), "mixes sesame:plugin@1.0.0 and sesame:plugin@7.0.0"),
@@ -228,6 +228,11 @@ mod tests {
                 &[named("log", "1.3.0", &["write", "flush"])],
                 &good(),
                 "imports the function flush of sesame:plugin/log@1.3.0",
+            ),
+            (
+                &[named("tables", "1.2.0", &["get", "scan"])],
+                &good(),
+                "imports the function scan of sesame:plugin/tables@1.2.0",
             ),
             (
                 &[],

@@ -67,7 +67,7 @@ fn load(stages: Vec<StageSource>) -> Result<Pipeline, String> {
     let settings = PipelineSettings {
         stages,
         channel: "central".into(),
-        channels: vec!["central".into()],
+        around: crate::Surroundings::of_channels(vec!["central".into()]),
         direction: Direction::Inbound,
         routes: vec!["cloud".into(), "grid".into()],
         max_payload: 1 << 20,

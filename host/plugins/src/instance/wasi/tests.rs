@@ -10,6 +10,7 @@ use super::clocks::Pollable;
 use super::streams::Output;
 use super::*;
 use crate::instance::limits::{GrowthRefused, Meter};
+use crate::resources::Redaction;
 
 fn facts(component: u8, id: &str, part: Option<&str>, received_at: u64) -> Facts {
     use crate::component::bindings::types::{Context, Direction};
@@ -29,7 +30,7 @@ fn facts(component: u8, id: &str, part: Option<&str>, received_at: u64) -> Facts
 }
 
 fn state(facts: Facts) -> HostState {
-    HostState::new(Meter::new(1 << 20), PluginLog::new("p", "1", 1 << 10), facts)
+    HostState::new(Meter::new(1 << 20), PluginLog::new("p", "1", 1 << 10, &Redaction::default()), facts)
 }
 
 fn usual() -> HostState {
@@ -44,7 +45,8 @@ fn the_wall_clock_is_fixed_at_received_at() {
         assert_eq!((now.seconds, now.nanoseconds), (1_700_000_000, 123_000_000));
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    let mut loaded = HostState::new(Meter::new(1), PluginLog::new("p", "", 0), Facts::of_load([1; 32]));
+    let mut loaded =
+        HostState::new(Meter::new(1), PluginLog::new("p", "", 0, &Redaction::default()), Facts::of_load([1; 32]));
     assert_eq!(wall_clock::Host::now(&mut loaded).unwrap().seconds, 1_767_225_600);
 }
 

@@ -13,6 +13,7 @@ mod destinations;
 mod local;
 mod observe;
 mod report;
+mod resources;
 mod service_user;
 
 use anyhow::Context as _;
@@ -120,6 +121,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
     report.take(Group::Acknowledgements, acknowledgements::check(config));
     report.take(Group::Metrics, observe::listener(config));
     report.take(Group::Plugins, local::plugin_folders(config));
+    report.take(Group::Plugins, resources::resources(config));
     match shared {
         Ok(shared) => {
             report.take(Group::Plugins, local::plugins(config, &shared));
