@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Folders of the SDK, and whether what is below them belongs to it too.
-const FOLDERS: [(&str, bool); 9] = [
+const FOLDERS: [(&str, bool); 10] = [
     ("wit", false),
+    ("wit/tables", false),
     ("plugin-sdk/src", true),
     ("plugin-sdk/python", true),
     ("plugin-sdk/js", true),

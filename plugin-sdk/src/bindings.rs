@@ -15,6 +15,18 @@ mod imports {
 
 pub use imports::sesame::plugin::{log, types};
 
+/// Version 1.1, apart from 1.0: a component imports it only if it calls it.
+mod lookups {
+    wit_bindgen::generate!({
+        path: "../wit/tables",
+        inline: "package sesame:sdk; world lookups { import sesame:plugin/tables@1.1.0; }",
+        world: "sesame:sdk/lookups",
+        generate_all,
+    });
+}
+
+pub use lookups::sesame::plugin::tables;
+
 macro_rules! role {
     ($module:ident, $world:literal, $inline:literal, $macro:literal) => {
         pub mod $module {

@@ -32,6 +32,8 @@ mod sample;
 pub mod slot;
 #[cfg(feature = "guest")]
 pub mod table;
+#[cfg(feature = "guest")]
+pub mod tables;
 
 #[cfg(feature = "guest")]
 pub use bindings::transformer_world::exports::sesame::plugin::transformer::{Output, Part, Transformed, Verdict};

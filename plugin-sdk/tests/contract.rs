@@ -107,6 +107,22 @@ fn edited((what, from, to): Edit) -> (String, String) {
     (released, edited)
 }
 
+/// Version 1.1 as one package: the interfaces of 1.0, and `tables`, which each world imports.
+#[test]
+fn version_1_1_only_adds() {
+    let tables = text("tables/tables.wit");
+    let package = Resolve::default().push_str("tables.wit", &tables).map(drop);
+    package.unwrap_or_else(|error| panic!("wit/tables/tables.wit: {error:#}"));
+    let (head, interface) = tables.split_once("interface tables {").unwrap();
+    assert!(head.contains("package sesame:plugin@1.1.0;"), "{head}");
+    let imports = text("plugin.wit").replace("  import log;\n", "  import log;\n  import tables;\n");
+    assert_eq!(imports.matches("import tables;").count(), WORLDS.len());
+    let joined = format!("{imports}\ninterface tables {{{interface}");
+    compare(&text("released/1.0.0.wit"), &joined).unwrap();
+    let broken = joined.replace("  init: func(", "  prepare: func(");
+    assert!(compare(&text("released/1.0.0.wit"), &broken).is_err(), "the check compares the rest of it, too");
+}
+
 #[test]
 fn refuses_what_would_break_a_plugin() {
     for edit in BREAKING {

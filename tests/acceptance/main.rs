@@ -73,4 +73,5 @@ mod status_and_top;
 mod stock_plugins;
 mod stops_when_asked;
 mod survives_crashes;
+mod tables;
 mod trust_changes;

@@ -40,18 +40,22 @@ impl Language {
         let mut sources: Vec<_> =
             templates.into_iter().map(|folder| (format!("plugin-sdk/templates/{folder}"), "")).collect();
         sources.push(("docs/src/plugins/guide.md".to_owned(), "GUIDE.md"));
-        let wit = ("wit".to_owned(), "wit/deps/sesame-plugin");
+        let wit = ("wit/plugin.wit".to_owned(), "wit/deps/sesame-plugin/plugin.wit");
+        // With two versions in one folder, generators give the types of both other names: only where there is none.
+        let tables = ("wit/tables".to_owned(), "wit/deps/sesame-tables");
         let helper = |word| (format!("plugin-sdk/{word}"), "");
         let world = |word| (format!("plugin-sdk/templates/{word}/every/wit"), "wit");
         match self {
             Self::Rust => sources.extend([
-                ("wit".to_owned(), "wit"),
+                ("wit/plugin.wit".to_owned(), "wit/plugin.wit"),
+                ("wit/tables".to_owned(), "wit/tables"),
                 ("plugin-sdk/src".to_owned(), "sdk/src"),
                 ("plugin-sdk/Cargo.toml".to_owned(), "sdk/Cargo.toml"),
                 ("Cargo.lock".to_owned(), "Cargo.lock"),
             ]),
-            Self::Python | Self::Js | Self::C => sources.extend([wit, helper(self.word())]),
-            Self::Ts => sources.extend([wit, helper("js"), world("js")]),
+            Self::C => sources.extend([wit, helper("c")]),
+            Self::Python | Self::Js => sources.extend([wit, tables, helper(self.word())]),
+            Self::Ts => sources.extend([wit, tables, helper("js"), world("js")]),
             Self::Cpp => sources.extend([wit, helper("c"), helper("cpp"), world("c")]),
             Self::Zig => sources.extend([wit, helper("c"), helper("zig"), world("c")]),
             Self::Go => sources.extend([wit, helper("go"), world("python")]),

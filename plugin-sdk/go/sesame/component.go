@@ -63,6 +63,22 @@ func writeLog(level Level, text string) {
 	importedWrite(uint32(level), text)
 }
 
+//go:wasmimport sesame:plugin/tables@1.1.0 get
+func importedGet(table, key string, result unsafe.Pointer)
+
+func lookup(table, key string) (Row, bool, error) {
+	// Whether it failed; then the error, or whether there is a row and where.
+	answer := make(words, 4)
+	importedGet(table, key, unsafe.Pointer(&answer[0]))
+	if answer[0]&0xff != 0 {
+		return nil, false, errors.New(textAt(answer[1:]))
+	}
+	if answer[1]&0xff == 0 {
+		return nil, false, nil
+	}
+	return propertiesAt(answer[2:]), true, nil
+}
+
 //go:wasmexport sesame:plugin/lifecycle@{{contract}}#describe
 func describe() uint32 {
 	defer reportPanic()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
+use plugins::TABLES;
 use wit_bindgen_core::Files;
 use wit_component::ComponentEncoder;
 use wit_parser::{Resolve, WorldId, WorldItem};
@@ -24,6 +25,8 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path, language: Langua
     options.extend(roles.iter().map(|role| format!("-DSESAME_{}", role.to_uppercase())));
     options.extend(["-Os", "-Wall", "-I", "sesame", "-I", "build"].map(str::to_owned));
     bindings(&mut resolve, world, scratch)?;
+    let (mut lookups, of_lookups) = lookups()?;
+    bindings(&mut lookups, of_lookups, scratch)?;
     let compiler = Compiler::find(folder, language)?;
     let missing = |error| anyhow!("{error}; if headers, libraries or wasm-ld are missing: {}", language.preparation());
     let mut link = compiler.command("cc", folder);
@@ -38,7 +41,8 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path, language: Langua
         link.arg(zig::object(&compiler, folder, scratch, &roles)?);
     }
     link.args(["-std=c11", "-mexec-model=reactor", "-Wl,--strip-debug"]).args(&options).args(sources(folder, "c")?);
-    link.args(["contract.c", "contract_component_type.o"].map(|name| Path::new("build").join(name)));
+    let made_of = ["contract.c", "contract_component_type.o", "lookups.c", "lookups_component_type.o"];
+    link.args(made_of.map(|name| Path::new("build").join(name)));
     if compiler.is_zig {
         // Its stack has 16 MiB by default, which every instance would begin with: 2 ms for each message.
         link.arg("-Wl,-z,stack-size=262144");
@@ -57,6 +61,17 @@ pub(super) fn read_world(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {
     Ok((resolve, world))
 }
 
+/// The world `lookups`: `tables` of version 1.1. It has bindings of its own, because those of a world with two versions of the
+/// contract would have other names. A component that does not call it does not import it.
+pub(super) fn lookups() -> anyhow::Result<(Resolve, WorldId)> {
+    let mut resolve = Resolve::default();
+    resolve.push_str("tables.wit", include_str!("../../../../wit/tables/tables.wit"))?;
+    let world = format!("package sesame:build; world lookups {{ import {TABLES}; }}");
+    let package = resolve.push_str("lookups.wit", &world)?;
+    let world = resolve.select_world(&[package], Some("lookups"))?;
+    Ok((resolve, world))
+}
+
 /// The roles that the world exports.
 pub(super) fn roles(resolve: &Resolve, world: WorldId) -> Vec<&'static str> {
     let world = resolve.worlds.get(world);
@@ -68,7 +83,7 @@ pub(super) fn roles(resolve: &Resolve, world: WorldId) -> Vec<&'static str> {
     ROLES.into_iter().filter(|role| exported.contains(role)).collect()
 }
 
-/// `contract.h`, `contract.c` and an object with the world's type.
+/// Header, source and an object with the world's type, named as the world is.
 fn bindings(resolve: &mut Resolve, world: WorldId, scratch: &Path) -> anyhow::Result<()> {
     let mut files = Files::default();
     wit_bindgen_c::Opts::default().build().generate(resolve, world, &mut files)?;

@@ -8,7 +8,7 @@ use wasi_preview1_component_adapter_provider as adapter;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-use super::c::{read_world, roles};
+use super::c::{lookups, read_world, roles};
 use super::memory::with_allocator;
 use super::{Language, MODULE, componentize, finish, python_tool};
 
@@ -31,6 +31,8 @@ pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Resul
 fn component_of(module: &[u8], resolve: &Resolve, world: WorldId) -> anyhow::Result<Vec<u8>> {
     let mut module = with_allocator(module)?;
     embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8)?;
+    let (lookups, of_lookups) = lookups()?;
+    embed_component_metadata(&mut module, &lookups, of_lookups, StringEncoding::UTF8)?;
     let name = adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
     let encoder = ComponentEncoder::default().validate(true).module(&module)?;
     let mut encoder = encoder.adapter(name, adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?;
