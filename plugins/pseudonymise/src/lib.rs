@@ -8,12 +8,16 @@
 //!     [config]
 //!     key-hex = "8f3c…"                 # or key = "at least 16 characters"; without one, names are withheld
 //!     fields = ["GlobalUserName", "LocalUserId", "FQAN"]
+//!     table = "pseudonyms"              # names that have a pseudonym already, in a lookup table that the sidecar grants
+//!
+//! The key should be a secret of the configuration: key = { secret = "NAME" }.
 //!
 //! FQANs and groups are kept unless they are listed. A listed XML element that only contains others is left unchanged.
 
 use hmac::{Hmac, Mac as _};
 use sesame_plugin::records::shape::{Field, edit};
 use sesame_plugin::table::{Table, text, texts, whole};
+use sesame_plugin::tables;
 use sesame_plugin::{Configuration, Failure, Message, Output, Plugin, Transformed, Transformer, Verdict};
 use sha2::Sha256;
 
@@ -21,6 +25,8 @@ use sha2::Sha256;
 const WITHHELD: &str = "withheld";
 /// What names a user in the formats: text and JSON, CAR, StAR and public IP records.
 const USER_FIELDS: [&str; 4] = ["GlobalUserName", "LocalUserId", "LocalUser", "UserIdentity"];
+/// The column of the lookup table with the pseudonyms.
+const COLUMN: &str = "pseudonym";
 const MIN_KEY: usize = 16;
 const DIGITS: std::ops::RangeInclusive<usize> = 16..=64;
 
@@ -30,6 +36,8 @@ struct Config {
     prefix: String,
     digits: usize,
     fields: Vec<String>,
+    table: Option<String>,
+    column: String,
 }
 
 impl Configuration for Config {
@@ -40,6 +48,8 @@ impl Configuration for Config {
                 key_hex: table.value("key-hex", text)?,
                 prefix: table.value("prefix", text)?.unwrap_or_default(),
                 digits: table.value("digits", |value| whole(value, *DIGITS.start()))?.unwrap_or(32),
+                table: table.value("table", text)?,
+                column: table.value("column", text)?.unwrap_or_else(|| COLUMN.to_owned()),
                 fields: table.value("fields", texts)?.unwrap_or_else(|| USER_FIELDS.map(str::to_owned).to_vec()),
             })
         })
@@ -52,6 +62,8 @@ struct Pseudonymise {
     prefix: String,
     digits: usize,
     fields: Vec<String>,
+    table: Option<String>,
+    column: String,
 }
 
 impl Plugin for Pseudonymise {
@@ -93,6 +105,16 @@ impl Plugin for Pseudonymise {
       "type": "array",
       "minItems": 1,
       "items": { "type": "string", "minLength": 1 }
+    },
+    "table": {
+      "description": "A lookup table, granted in the sidecar: for each name its pseudonym. Other names are hashed or withheld.",
+      "type": "string",
+      "minLength": 1
+    },
+    "column": {
+      "description": "The column of the lookup table with the pseudonym; default: pseudonym.",
+      "type": "string",
+      "minLength": 1
     }
   },
   "not": { "required": ["key", "key-hex"] }
@@ -119,13 +141,18 @@ impl Plugin for Pseudonymise {
         if config.fields.is_empty() {
             return Err("fields must name at least one field".to_owned());
         }
+        if let Some(table) = &config.table {
+            tables::contains(table, "")?;
+        }
         let mac = key.map(|key| Hmac::new_from_slice(&key)).transpose().map_err(|error| error.to_string())?;
-        Ok(Self { mac, prefix: config.prefix, digits: config.digits, fields: config.fields })
+        let Config { prefix, digits, fields, table, column, .. } = config;
+        Ok(Self { mac, prefix, digits, fields, table, column })
     }
 }
 
 impl Transformer for Pseudonymise {
     fn transform(&self, message: &Message) -> Result<Transformed, Failure> {
+        let mut failed = None;
         let edited = edit(&message.payload, |record| {
             for index in 0..record.fields().len() {
                 let new = record
@@ -133,12 +160,17 @@ impl Transformer for Pseudonymise {
                     .get(index)
                     .filter(|field| self.concerns(field))
                     .map(|field| self.name(&field.value));
-                if let Some(new) = new {
-                    record.set(index, &new);
+                match new {
+                    Some(Ok(new)) => record.set(index, &new),
+                    Some(Err(error)) => failed = Some(error),
+                    None => {}
                 }
             }
         })
         .map_err(Failure::Invalid)?;
+        if let Some(error) = failed {
+            return Err(Failure::Internal(error));
+        }
         Ok(match edited.payload {
             Some(payload) => Verdict::Replaced(Output::new(payload)).into(),
             None => Verdict::Unchanged.into(),
@@ -154,12 +186,16 @@ impl Pseudonymise {
         !field.null && !holder && field.value != WITHHELD && self.fields.iter().any(listed)
     }
 
-    fn name(&self, user: &str) -> String {
-        let Some(mac) = &self.mac else { return WITHHELD.to_owned() };
+    fn name(&self, user: &str) -> Result<String, String> {
+        let known = self.table.as_ref().map(|table| tables::value(table, user.trim(), &self.column)).transpose()?;
+        if let Some(known) = known.flatten().filter(|known| !known.is_empty()) {
+            return Ok(known);
+        }
+        let Some(mac) = &self.mac else { return Ok(WITHHELD.to_owned()) };
         let hash = mac.clone().chain_update(user.trim().as_bytes()).finalize().into_bytes();
         let mut name = self.prefix.clone();
         name.extend(hash.iter().flat_map(|byte| [byte >> 4, byte & 0x0F]).take(self.digits).map(digit));
-        name
+        Ok(name)
     }
 }
 

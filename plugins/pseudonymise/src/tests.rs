@@ -99,3 +99,17 @@ fn a_weak_or_wrong_setting_is_named() {
         assert!(error.contains(reason), "{config}: {error}");
     }
 }
+
+#[test]
+fn a_name_of_the_lookup_table_has_its_pseudonym() {
+    let config = KEY.replacen('{', r#"{"table": "users", "#, 1);
+    assert_eq!(plugin(&config).err().unwrap(), "table \"users\" is not granted");
+    let known: &[(&str, &str)] = &[("name", "joe"), ("pseudonym", "u-1")];
+    let empty: &[(&str, &str)] = &[("name", "/DC=org/CN=joe"), ("pseudonym", "")];
+    tables::provide("users", &[known, empty]);
+    let expected = JOBS.replace("/DC=org/CN=joe", JOE).replace("LocalUserId: joe", "LocalUserId: u-1");
+    assert_eq!(changed(&config, JOBS), expected, "an empty pseudonym is none");
+    let other = config.replacen('{', r#"{"column": "alias", "#, 1);
+    let failed = plugin(&other).unwrap().transform(&Message::sample(Direction::Outbound, JOBS)).unwrap_err();
+    assert!(matches!(failed, Failure::Internal(text) if text == "table \"users\" has no column \"alias\""));
+}

@@ -1,13 +1,17 @@
 //! The stock plugin `builtin:set-fields`: adds, renames and maps fields of records in text, JSON and XML.
 //!
-//! In this order: `rename` gives a field another name, `map` exchanges certain values for others, `default` writes a
-//! field that is missing or null, `set` writes it in any case. The tables apply to every message; those under `types`
+//! In this order: `rename` gives a field another name, `map` exchanges certain values for others, `lookup` takes a value from
+//! a lookup table, `default` writes a field that is missing or null, `set` writes it in any case. The tables apply to every message; those under `types`
 //! for one type of record, and win. Nothing else of the message changes.
 //!
 //!     [config.set]
 //!     InfrastructureDescription = "APEL-HTCONDOR-CE"
 //!     [config.map.VO]
 //!     "atlas.old" = "atlas"
+//!     [config.lookup.ProjectGroup]      # the column `group` of the row whose key is the record's VO
+//!     table = "groups"
+//!     column = "group"
+//!     from = "VO"                       # without it: the value of the field itself
 //!     [config.types.cloud.default]
 //!     CloudType = "OpenStack"
 //!
@@ -19,6 +23,7 @@
 use sesame_plugin::records::json::{self, Value};
 use sesame_plugin::records::shape::{Kind, Record, edit};
 use sesame_plugin::table::{Table, entries, text};
+use sesame_plugin::tables;
 use sesame_plugin::{Configuration, Failure, Finding, Message, Output, Plugin, Transformed, Transformer, Verdict};
 
 /// Warnings of one message.
@@ -58,6 +63,29 @@ struct Rules {
     default: Entries<Literal>,
     rename: Entries<String>,
     map: Entries<Entries<Literal>>,
+    lookup: Entries<Lookup>,
+}
+
+/// A value that is in a lookup table, granted in the sidecar.
+#[derive(Clone)]
+struct Lookup {
+    table: String,
+    column: String,
+    /// The field with the key; none: the field itself.
+    from: Option<String>,
+}
+
+impl Lookup {
+    fn read(value: Value<'_, '_>) -> Result<Self, String> {
+        Table::inner(value, |table| {
+            let missing = |key: &str| format!(".{key} is missing");
+            Ok(Self {
+                table: table.value("table", text)?.ok_or_else(|| missing("table"))?,
+                column: table.value("column", text)?.ok_or_else(|| missing("column"))?,
+                from: table.value("from", text)?,
+            })
+        })
+    }
 }
 
 impl Rules {
@@ -67,6 +95,7 @@ impl Rules {
             default: table.entries("default", Literal::read)?,
             rename: table.entries("rename", text)?,
             map: table.entries("map", |value| entries(value, Literal::read))?,
+            lookup: table.entries("lookup", Lookup::read)?,
         })
     }
 }
@@ -109,6 +138,9 @@ impl Plugin for SetFields {
     }
 
     fn new(config: Self) -> Result<Self, String> {
+        for (_, lookup) in config.rules.iter().flat_map(|(_, rules)| &rules.lookup) {
+            tables::contains(&lookup.table, "")?;
+        }
         Ok(config)
     }
 }
@@ -128,7 +160,16 @@ impl Transformer for SetFields {
             return Ok(Transformed { verdict: Verdict::Unchanged, findings: vec![finding] });
         }
         let mut findings = Vec::new();
-        let edited = edit(&message.payload, |record| rules.apply(record, &mut findings)).map_err(Failure::Invalid)?;
+        let mut failed = None;
+        let edited = edit(&message.payload, |record| {
+            if let Err(error) = rules.apply(record, &mut findings) {
+                failed = Some(error);
+            }
+        })
+        .map_err(Failure::Invalid)?;
+        if let Some(error) = failed {
+            return Err(Failure::Internal(error));
+        }
         findings.truncate(MAX_FINDINGS);
         let verdict = edited.payload.map_or(Verdict::Unchanged, |payload| Verdict::Replaced(Output::new(payload)));
         Ok(Transformed { verdict, findings })
@@ -137,7 +178,11 @@ impl Transformer for SetFields {
 
 impl Rules {
     fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.default.is_empty() && self.rename.is_empty() && self.map.is_empty()
+        self.set.is_empty()
+            && self.default.is_empty()
+            && self.rename.is_empty()
+            && self.map.is_empty()
+            && self.lookup.is_empty()
     }
 
     /// These, and `other` where both say something.
@@ -146,6 +191,7 @@ impl Rules {
         self.default.extend(other.default);
         self.rename.extend(other.rename);
         self.map.extend(other.map);
+        self.lookup.extend(other.lookup);
         self
     }
 
@@ -163,10 +209,14 @@ impl Rules {
             default: renamed(self.default, name),
             rename: self.rename.into_iter().map(|(old, new)| (name(old), name(new))).collect(),
             map: renamed(self.map, name),
+            lookup: renamed(self.lookup, name)
+                .into_iter()
+                .map(|(field, lookup)| (field, Lookup { from: lookup.from.map(name), ..lookup }))
+                .collect(),
         }
     }
 
-    fn apply(&self, record: &mut Record<'_>, findings: &mut Vec<Finding>) {
+    fn apply(&self, record: &mut Record<'_>, findings: &mut Vec<Finding>) -> Result<(), String> {
         let mut there: Vec<String> = record.fields().iter().map(|field| field.name.to_string()).collect();
         // Each new name with whether the record has it already: looked up once, because a record may have a hundred
         // thousand fields.
@@ -188,6 +238,7 @@ impl Rules {
                 }
             }
         }
+        let looked_up = self.look_up(record)?;
         // With the new names, which no field had before.
         for (index, name) in there.iter_mut().enumerate() {
             if let Some((new, false)) = find(&renames, name) {
@@ -198,7 +249,7 @@ impl Rules {
             let mut maps = self.map.iter().rev().filter(|(field, _)| field == name);
             let value = record.fields().get(index).map_or("", |field| &field.value);
             let mapped = maps.find_map(|(_, values)| find(values, value));
-            let new = find(&self.set, name).or(mapped).or(default);
+            let new = find(&self.set, name).or(mapped).or_else(|| find(&looked_up, name)).or(default);
             match new {
                 Some(Literal { text, number: false }) => record.set(index, text),
                 Some(Literal { text, number: true }) => record.set_number(index, text),
@@ -206,7 +257,7 @@ impl Rules {
             }
         }
         let mut written: Vec<&String> = there.iter().collect();
-        for (name, value) in self.set.iter().rev().chain(self.default.iter().rev()) {
+        for (name, value) in self.set.iter().rev().chain(looked_up.iter().rev()).chain(self.default.iter().rev()) {
             if !written.contains(&name) {
                 written.push(name);
                 match value {
@@ -215,6 +266,19 @@ impl Rules {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// The values that lookup tables have for this record. A key that a table does not have gives none.
+    fn look_up(&self, record: &Record<'_>) -> Result<Entries<Literal>, String> {
+        let mut values = Vec::new();
+        for (name, lookup) in &self.lookup {
+            let from = lookup.from.as_ref().unwrap_or(name);
+            let Some(field) = record.fields().iter().find(|field| field.name == *from && !field.null) else { continue };
+            let value = tables::value(&lookup.table, field.value.trim(), &lookup.column)?;
+            values.extend(value.map(|text| (name.clone(), Literal { text, number: false })));
+        }
+        Ok(values)
     }
 }
 

@@ -102,3 +102,27 @@ fn a_slip_in_the_tables_is_named() {
     let schema: serde_json::Value = serde_json::from_str(&SetFields::config_schema().unwrap()).unwrap();
     assert_eq!(schema["properties"]["types"]["propertyNames"]["enum"], serde_json::json!(Kind::ALL.map(Kind::name)));
 }
+
+#[test]
+fn a_lookup_table_has_the_value() {
+    let config = r#"{"lookup": {
+        "VO": {"table": "names", "column": "new"},
+        "Group": {"table": "names", "column": "group", "from": "VO"}
+    }}"#;
+    assert_eq!(
+        plugin(config).and_then(SetFields::new).err().unwrap(),
+        "table \"names\" is not granted",
+        "it is said before a message comes"
+    );
+    let row: &[(&str, &str)] = &[("vo", "atlas.old"), ("new", "atlas"), ("group", "lhc")];
+    tables::provide("names", &[row]);
+    let expected = JOBS.replace("VO: atlas.old\nQueue: None\n", "VO: atlas\nQueue: None\nGroup: lhc\n");
+    assert_eq!(changed(config, JOBS), expected, "a key that the table does not have changes nothing");
+    let car = changed(r#"{"lookup": {"VO": {"table": "names", "column": "new"}}}"#, CAR);
+    assert!(car.contains("<u:Group>atlas</u:Group>"), "{car}");
+    let config = r#"{"lookup": {"VO": {"table": "names", "column": "other"}}}"#;
+    let failed = plugin(config).unwrap().transform(&Message::sample(Direction::Outbound, JOBS)).unwrap_err();
+    assert!(matches!(failed, Failure::Internal(text) if text == "table \"names\" has no column \"other\""));
+    let mistake = plugin(r#"{"lookup": {"VO": {"table": "names"}}}"#).err().unwrap();
+    assert_eq!(mistake, "lookup.\"VO\".column is missing");
+}

@@ -10,14 +10,23 @@
 //!
 //!     [config]
 //!     unlisted = "reject"               # signers that the table does not have; or "pass"
+//!     table = "sites"                   # signers and sites in a lookup table that the sidecar grants
 //!     [config.signers]
 //!     "/C=UK/O=Example/CN=ce1.example.org" = ["UKI-TEST", "UKI-TEST-2"]
+//!
+//! The key of the lookup table is the DN, in slash form or as `CN=…,O=…,C=UK` without blanks around `,` and `=` and with
+//! attribute types in capitals; its column `sites`, or the one that `column` names, has the sites with blanks between. Both
+//! tables together decide.
 
 use sesame_plugin::records::json::Value;
 use sesame_plugin::records::shape::{Field, Place, Record, edit};
 use sesame_plugin::records::{Findings, answer};
 use sesame_plugin::table::{Table, text, texts};
+use sesame_plugin::tables;
 use sesame_plugin::{Configuration, Direction, Failure, Finding, Message, Plugin, Signer, Validator};
+
+/// The column of the lookup table with the sites.
+const COLUMN: &str = "sites";
 
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Otherwise {
@@ -38,6 +47,8 @@ impl Otherwise {
 
 struct Config {
     signers: Vec<(String, Vec<String>)>,
+    table: Option<String>,
+    column: String,
     own: Option<Vec<String>>,
     unlisted: Otherwise,
     no_site: Otherwise,
@@ -48,6 +59,8 @@ impl Configuration for Config {
         Table::read(json, |table| {
             Ok(Self {
                 signers: table.entries("signers", texts)?,
+                table: table.value("table", text)?,
+                column: table.value("column", text)?.unwrap_or_else(|| COLUMN.to_owned()),
                 own: table.value("own", texts)?,
                 unlisted: table.value("unlisted", Otherwise::read)?.unwrap_or_default(),
                 no_site: table.value("no-site", Otherwise::read)?.unwrap_or_default(),
@@ -78,6 +91,16 @@ impl Plugin for SiteBinding {
       "propertyNames": { "pattern": "=" },
       "additionalProperties": { "type": "array", "items": { "type": "string", "minLength": 1 } }
     },
+    "table": {
+      "description": "A lookup table, granted in the sidecar: for each signer DN its sites.",
+      "type": "string",
+      "minLength": 1
+    },
+    "column": {
+      "description": "The column of the lookup table with the sites, separated by blanks; default: sites.",
+      "type": "string",
+      "minLength": 1
+    },
     "own": {
       "description": "The sites that messages which go out may name; without it they are not looked at.",
       "type": "array",
@@ -102,15 +125,18 @@ impl Plugin for SiteBinding {
             false => Err(format!("signers: {dn:?} is not a DN: write it as /C=UK/O=.../CN=... or CN=...,O=...,C=UK")),
         };
         let signers = config.signers.into_iter().map(one).collect::<Result<_, _>>()?;
+        if let Some(table) = &config.table {
+            tables::contains(table, "")?;
+        }
         Ok(Self { config: Config { signers, ..config } })
     }
 }
 
 impl Validator for SiteBinding {
     fn validate(&self, message: &Message) -> Result<Vec<Finding>, Failure> {
-        let sites: Vec<&String> = match (&message.context.signer, message.context.direction) {
+        let sites: Vec<String> = match (&message.context.signer, message.context.direction) {
             (None, Direction::Outbound) => match &self.config.own {
-                Some(own) => own.iter().collect(),
+                Some(own) => own.clone(),
                 None => return Ok(Vec::new()),
             },
             (None, Direction::Inbound) => {
@@ -118,12 +144,14 @@ impl Validator for SiteBinding {
                     Finding::error("site.no-signer", "the message has no signer whose sites could be known").into()
                 );
             }
-            (Some(signer), _) => match (self.sites_of(signer), self.config.unlisted) {
+            (Some(signer), _) => match (self.sites_of(signer).map_err(Failure::Internal)?, self.config.unlisted) {
                 (Some(sites), _) => sites,
                 (None, Otherwise::Pass) => return Ok(Vec::new()),
                 (None, Otherwise::Reject) => {
-                    let finding =
-                        Finding::error("site.unlisted-signer", "the signer has no sites in the table `signers`");
+                    let finding = Finding::error(
+                        "site.unlisted-signer",
+                        "the signer has no sites in `signers` and the lookup table",
+                    );
                     return Err(finding.in_field("signer", &signer.subject).into());
                 }
             },
@@ -134,17 +162,22 @@ impl Validator for SiteBinding {
 
 impl SiteBinding {
     /// The sites of a signer under both forms of its name; None: it is not listed.
-    fn sites_of(&self, signer: &Signer) -> Option<Vec<&String>> {
+    fn sites_of(&self, signer: &Signer) -> Result<Option<Vec<String>>, String> {
         let slash = signer.properties.iter().find(|(name, _)| name == "subject-slash").map(|(_, dn)| dn.as_str());
         let forms = [Some(signer.subject.as_str()), slash].map(|dn| dn.map(canonical));
         // Both forms of one name, or two spellings of it, add up.
         let of_signer = |(dn, _): &&(String, Vec<String>)| forms.iter().flatten().any(|form| form == dn);
-        let mut found = self.config.signers.iter().filter(of_signer).peekable();
-        found.peek()?;
-        Some(found.flat_map(|(_, sites)| sites).collect())
+        let mut rows: Vec<Vec<String>> =
+            self.config.signers.iter().filter(of_signer).map(|(_, sites)| sites.clone()).collect();
+        for dn in forms.iter().flatten() {
+            let Some(table) = &self.config.table else { break };
+            let sites = tables::value(table, dn, &self.config.column)?;
+            rows.extend(sites.map(|sites| sites.split_whitespace().map(str::to_owned).collect()));
+        }
+        Ok((!rows.is_empty()).then(|| rows.concat()))
     }
 
-    fn check(&self, payload: &[u8], sites: &[&String]) -> Result<Vec<Finding>, Failure> {
+    fn check(&self, payload: &[u8], sites: &[String]) -> Result<Vec<Finding>, Failure> {
         let mut findings = Findings::new();
         edit(payload, |record| {
             for finding in self.check_record(record, sites) {
@@ -155,12 +188,12 @@ impl SiteBinding {
         answer(findings.finish())
     }
 
-    fn check_record(&self, record: &Record<'_>, sites: &[&String]) -> Vec<Finding> {
+    fn check_record(&self, record: &Record<'_>, sites: &[String]) -> Vec<Finding> {
         let mut named = false;
         let mut findings = Vec::new();
         for field in record.fields().iter().filter(|field| is_site(field)) {
             named |= !field.null;
-            if !field.null && !sites.iter().any(|site| **site == field.value) {
+            if !field.null && !sites.iter().any(|site| *site == field.value) {
                 let finding = Finding::error("site.not-bound", "the signer may not report for this site");
                 findings.push(finding.in_record(record.number()).in_field(&field.name, &field.value));
             }

@@ -68,6 +68,29 @@ fn either_form_of_a_name_is_known() {
 }
 
 #[test]
+fn a_lookup_table_adds_signers_and_sites() {
+    let config = CONFIG.replacen('{', r#"{"table": "signers", "#, 1);
+    assert_eq!(
+        SiteBinding::new(Config::from_json(&config).unwrap()).err().unwrap(),
+        "table \"signers\" is not granted"
+    );
+    let row: &[(&str, &str)] = &[("dn", "CN=three,O=Test,C=UK"), ("sites", " D  E ")];
+    let slash: &[(&str, &str)] = &[("dn", "/C=UK/O=Test/CN=one"), ("sites", "F")];
+    tables::provide("signers", &[row, slash]);
+    let sync = |site| format!("APEL-sync-message: v0.1\nSite: {site}");
+    let three = |site| signed("cn = three, o=Test,C=UK", None, &sync(site));
+    assert_eq!((refused(&config, &three("D")), refused(&config, &three("E"))), (vec![], vec![]));
+    assert_eq!(refused(&config, &three("A")), [not_bound(1, "A")]);
+    for site in ["A", "B", "F"] {
+        assert_eq!(refused(&config, &one(&sync(site))), [], "both tables count");
+    }
+    assert_eq!(refused(&config, &signed("CN=four", None, &sync("A")))[0].0, "site.unlisted-signer");
+    let other = config.replacen('{', r#"{"column": "places", "#, 1);
+    let failed = plugin(&other).validate(&three("D")).unwrap_err();
+    assert!(matches!(failed, Failure::Internal(text) if text == "table \"signers\" has no column \"places\""));
+}
+
+#[test]
 fn unlisted_signers_are_the_operators_choice() {
     let stranger = signed("CN=three", None, "anything");
     assert_eq!(refused(CONFIG, &stranger)[0].0, "site.unlisted-signer");
