@@ -78,7 +78,7 @@ pub(crate) fn measure(report: &mut Report) {
 }
 
 /// What `sesame plugin bench` measures for the file `message`.
-fn bench(folder: &Path, component: &str) -> serde_json::Value {
+pub(crate) fn bench(folder: &Path, component: &str) -> serde_json::Value {
     let told = sesame(folder, &["plugin", "bench", component, "--message", "message", "--json"]);
     serde_json::from_str(&told).unwrap()
 }

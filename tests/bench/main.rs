@@ -13,6 +13,7 @@
 //! | `end_to_end` | 2,000 messages through RabbitMQ |
 //! | `pipeline` | the stock pipeline, and its share of a message's CPU; the stock validators and their sizes |
 //! | `languages` | the sample plugins in each language, beside a plain embedding of wasmtime; the time to the first test |
+//! | `lookups` | a lookup in a table of a million rows, from a plugin |
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `messenger` | the Python way through the same RabbitMQ |
 //! | `backlog` | a sender with 1,000,000 messages waiting, and its rate with the last 20,000 |
@@ -75,6 +76,7 @@ mod idle;
 mod image;
 mod installation;
 mod languages;
+mod lookups;
 mod messenger;
 mod metrics;
 mod metrics_cpu;
@@ -92,13 +94,14 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 18] = [
+const PARTS: [Part; 19] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
     ("end_to_end", end_to_end::measure),
     ("pipeline", pipeline::measure),
     ("languages", languages::measure),
+    ("lookups", lookups::measure),
     ("faults", faults::measure),
     ("messenger", messenger::measure),
     ("backlog", backlog::measure),
