@@ -66,6 +66,7 @@ mod proofs;
 mod refuses;
 mod reloads;
 mod reports;
+mod shadow;
 mod signed_plugins;
 mod signposts;
 mod stands_for_ssm;

@@ -19,6 +19,7 @@
 //! | `backlog` | a sender with 1,000,000 messages waiting, and its rate with the last 20,000 |
 //! | `idle` | a daemon with 20 channels and nothing to do |
 //! | `replace` | a plugin replaced under 500 messages a second |
+//! | `shadow` | a receiver without and with plugins in shadow that loop, trap and eat memory |
 //! | `power` | power cuts in mid-flow, of both ends |
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
@@ -38,6 +39,8 @@
 //! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
 //! | `SESAME_FIGURES_RETAINED` | messages retained in the journal (1000000) |
 //! | `SESAME_FIGURES_CUTS` | power cuts (20) |
+//! | `SESAME_FIGURES_PAIRS` | pairs of runs without and with a shadow (10) |
+//! | `SESAME_FIGURES_SHADOWED` | messages of each of them (2000) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
 //! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
@@ -86,6 +89,7 @@ mod power;
 mod profile;
 mod replace;
 mod report;
+mod shadow;
 mod stock;
 
 use report::Report;
@@ -94,7 +98,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 19] = [
+const PARTS: [Part; 20] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -107,6 +111,7 @@ const PARTS: [Part; 19] = [
     ("backlog", backlog::measure),
     ("idle", idle::measure),
     ("replace", replace::measure),
+    ("shadow", shadow::measure),
     ("power_cuts", power::measure),
     ("demo", demo::measure),
     ("ams", ams::measure),

@@ -71,7 +71,7 @@ impl Crowd {
         let settings = PipelineSettings {
             stages: stages.collect(),
             channel: "central".to_owned(),
-            channels: vec!["central".to_owned()],
+            around: ::plugins::Surroundings::of_channels(vec!["central".to_owned()]),
             direction: Direction::Inbound,
             routes: Vec::new(),
             max_payload: 16 << 20,

@@ -65,7 +65,7 @@ pub(crate) fn pipeline_of(plugins: &Plugins, stage: StageSource, direction: Dire
     let settings = PipelineSettings {
         stages: vec![stage],
         channel: "figures".to_owned(),
-        channels: vec!["figures".to_owned()],
+        around: ::plugins::Surroundings::of_channels(vec!["figures".to_owned()]),
         direction,
         routes: Vec::new(),
         max_payload: 16 << 20,

@@ -12,7 +12,8 @@
 //!
 //! This is the only crate that depends on wasmtime. It reads components and sidecars and keeps the cache of compiled ones; it
 //! writes no messages, opens no sockets and decides nothing about queues: [`Outcome`] is what became of a message, and the
-//! caller acts on it. Beside its cache it writes one file, the hashes of accepted signed plugins.
+//! caller acts on it. In its cache it also keeps the last good files of plugins; beside it, it writes one
+//! file, the hashes of accepted signed plugins.
 //!
 //! # The state of a plugin
 //! [`PluginState`] has six words, the same in the log, in `sesame plugin list`, `sesame check` and the status file. A plugin that
@@ -46,7 +47,8 @@ pub use self::catalog::provenance::beside as signature_of;
 pub use self::catalog::provenance::{ProvenanceSettings, SignatureError};
 pub use self::catalog::remembered::{Remembered, with_remembered};
 pub use self::catalog::removal::{RemovalError, remove};
-pub use self::catalog::settings::{Flow, OnError, PluginSettings};
+pub use self::catalog::rollback::{RollbackError, RolledBack};
+pub use self::catalog::settings::{Flow, Mode, OnError, PluginSettings};
 pub use self::catalog::sidecar::Sidecar;
 pub use self::catalog::status::{PluginState, PluginStatus};
 pub use self::catalog::{Catalog, Effort, NamedStage, Snapshot, Wanted};
@@ -65,10 +67,10 @@ pub use self::instance::answer::AnswerError;
 pub use self::instance::host_log::{TARGET as LOG_TARGET, log_is_at};
 pub use self::instance::limits::Limits;
 pub use self::pipeline::current::Current;
-pub use self::pipeline::report::{ChannelReport, StageReport};
+pub use self::pipeline::report::{ChannelReport, ShadowReport, StageReport};
 pub use self::pipeline::{
-    Answers, Blame, Figures, Input, Limit, Outcome, Pause, Pipeline, PipelineSettings, PluginError, ReadyStage,
-    Refused, SignerFacts, StageError, StageInfo, TOTAL_TIME,
+    Answers, Blame, Difference, Figures, Input, Limit, Outcome, Pause, Pipeline, PipelineSettings, PluginError,
+    ReadyStage, Refused, ShadowInfo, SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
 pub use self::resources::store::check_secret;
 pub use self::resources::{Surroundings, secrets_in};

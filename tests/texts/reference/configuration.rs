@@ -94,13 +94,13 @@ fn replaced(section: &str, name: &str, line: &str) -> String {
         if let Some(head) = section_of(setting) {
             head.clone_into(&mut now);
         }
-        // The login stands in the section twice over, as name and passcode or as one file.
+        // The login stands in the section twice over, as name and passcode or as one file. What is compared is a shadow.
         let exclusive = if name == "login-file" { ["login", "passcode-file"] } else { ["login-file", "login-file"] };
         let key = setting.split(" = ").next().unwrap_or_default();
         if now == section && key == name {
             text += line;
             found = true;
-        } else if !exclusive.contains(&key) {
+        } else if !exclusive.contains(&key) && key != "compare-to" {
             text = text + setting + "\n";
         }
     }

@@ -185,6 +185,24 @@ impl Entry {
         since >= pace.quiet && (since >= pace.settle || facts.are_finished(now, pace.settle))
     }
 
+    /// Has a component serve that served before a restart; the files that are there now are broken.
+    pub(super) fn reinstate(&mut self, good: PluginStatus) {
+        self.has_sidecar |= good.has_sidecar && !self.is_configured();
+        self.show(good);
+    }
+
+    /// What serves, if it is what the present files hold.
+    pub(super) fn good(&self) -> Option<PluginStatus> {
+        let good = self.status.as_ref().filter(|status| status.state == PluginState::Ready && !status.is_shadow())?;
+        let settled = self.last_load.valid && self.pending.is_none() && self.last_load.facts == self.seen.facts;
+        settled.then(|| good.clone())
+    }
+
+    /// Whether it was uninstalled.
+    pub(super) fn is_removed(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.state == PluginState::Removed)
+    }
+
     /// Applies the result of a load.
     pub(super) fn take(&mut self, loaded: PluginStatus) {
         // The same files were loaded before, so they need no more time.

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::Effort;
 use super::filter::Filter;
 use super::folder::{self, Source, StageSource};
+use super::settings::Mode;
 use super::sidecar::Sidecar;
 use super::status::{PluginState, PluginStatus};
 use crate::catalog::plugins::Plugins;
@@ -60,7 +61,12 @@ fn with_settings(
         if effort == Effort::Quick {
             return PluginStatus { sidecar: Some(sidecar), ..PluginStatus::new(name, PluginState::Compiling) };
         }
-        tracing::info!(plugin = name, "compiling plugin; the messages it applies to wait until it is ready");
+        match sidecar.mode {
+            Mode::Serve => {
+                tracing::info!(plugin = name, "compiling plugin; the messages it applies to wait until it is ready");
+            }
+            Mode::Shadow => tracing::info!(plugin = name, "compiling plugin in shadow; no message waits for it"),
+        }
     }
     match component(plugins, source, &sidecar, around) {
         Ok((component, resources)) => PluginStatus::ready(name, sidecar, component, resources),

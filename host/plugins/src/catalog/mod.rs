@@ -21,7 +21,8 @@
 //!   the earlier component stays in service. A broken file is reported only after five seconds.
 //! - While any file of the folder is changing, all changes wait, five seconds at most, so that files that are copied together
 //!   take effect together.
-//! - A broken file never replaces a good one. If there was no good one, the plugin cannot answer. The valid filter keys of a
+//! - A broken file never replaces a good one, also over a restart: then the last good files serve, if a pin in the sidecar and
+//!   their signatures allow it (see `kept`). If there was no good one, the plugin cannot answer. The valid filter keys of a
 //!   sidecar with mistakes apply, unless its signature is refused.
 //! - The signatures of a plugin that serves are checked again every minute. Once its signer is revoked or removed from the
 //!   list, the plugin cannot answer.
@@ -39,12 +40,15 @@ mod facts;
 pub(crate) mod filter;
 pub(crate) mod folder;
 pub(crate) mod inspect;
+pub(crate) mod kept;
+mod last_good;
 pub(crate) mod load;
 pub(crate) mod plugins;
 pub(crate) mod provenance;
 pub(crate) mod remembered;
 pub(crate) mod removal;
 mod report;
+pub(crate) mod rollback;
 pub(crate) mod settings;
 pub(crate) mod sidecar;
 pub(crate) mod status;
@@ -61,8 +65,9 @@ use message::locked;
 use self::entry::{Entry, Origin};
 use self::facts::Facts;
 use self::folder::{DirectoryFacts, FolderError, StageSource};
+use self::kept::Kept;
 use self::sidecar::Sidecar;
-use self::status::PluginStatus;
+use self::status::{PluginState, PluginStatus};
 use crate::catalog::plugins::Plugins;
 use crate::resources::{Surroundings, store};
 
@@ -195,6 +200,10 @@ pub struct Catalog {
     entries: Mutex<Entries>,
     /// The errors that were logged and still apply, by subject.
     reported: Mutex<HashMap<String, String>>,
+    /// The last good files, where there is a cache.
+    kept: Option<Kept>,
+    /// The files that are kept, as they were seen.
+    recorded: Mutex<HashMap<PathBuf, Facts>>,
 }
 
 #[derive(Debug, Default)]
@@ -223,6 +232,14 @@ impl Place {
             Self::Named(stage) => StageSource::named(&stage.name, stage.settings.clone()),
         }
     }
+
+    /// The path of its files without their endings; a stock plugin has none.
+    fn stem(&self) -> Option<PathBuf> {
+        match self {
+            Self::Folder(stem) => Some(stem.clone()),
+            Self::Named(stage) => stage.stem(),
+        }
+    }
 }
 
 /// A plugin to be loaded, and its files as seen before loading.
@@ -233,12 +250,20 @@ struct Job {
     alone: bool,
 }
 
+/// A plugin that was loaded, and what serves if it cannot.
+struct Load {
+    job: Job,
+    status: PluginStatus,
+    last_good: Option<PluginStatus>,
+}
+
 impl Catalog {
     /// An empty catalog.
     #[must_use]
     pub fn new(plugins: Arc<Plugins>) -> Self {
         let (looking, entries, reported) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { plugins, pace: PACE, looking, entries, reported }
+        let kept = plugins.cache().map(Kept::new);
+        Self { plugins, pace: PACE, looking, entries, reported, kept, recorded: Mutex::default() }
     }
 
     /// Looks at the files, loads those that have changed, and returns all plugins. Everything that one look finds takes effect
@@ -248,15 +273,15 @@ impl Catalog {
         let _turn = (effort == Effort::Full).then(|| locked(&self.looking));
         let (jobs, mut snapshot) = self.survey(wanted, true);
         let checked = if effort == Effort::Full { self.recheck_signatures(wanted) } else { Vec::new() };
-        let load = |job: Job| (load::load(&self.plugins, &job.place.files(), &wanted.around, effort), job);
-        let mut loaded: Vec<(PluginStatus, Job)> = jobs.into_iter().map(load).collect();
+        let mut loaded: Vec<Load> = jobs.into_iter().map(|job| self.load(job, wanted, effort)).collect();
         // Files that changed meanwhile are loaded at the next look, together with those copied with them.
-        let all_the_same = loaded.iter().all(|(_, job)| self.facts(&job.place) == job.facts);
-        loaded.retain(|(_, job)| all_the_same || job.alone && self.facts(&job.place) == job.facts);
+        let all_the_same = loaded.iter().all(|load| self.facts(&load.job.place) == load.job.facts);
+        loaded.retain(|load| all_the_same || load.job.alone && self.facts(&load.job.place) == load.job.facts);
         let mut entries = locked(&self.entries);
-        for (status, job) in loaded {
+        for Load { job, status, last_good } in loaded {
             entries.version += 1;
             if let Some(entry) = entries.entry(&job.place).filter(|entry| entry.has(&job.facts)) {
+                last_good.into_iter().for_each(|good| entry.reinstate(good));
                 entry.take(status);
             }
         }
@@ -269,6 +294,15 @@ impl Catalog {
         entries.show(wanted, &mut snapshot);
         drop(entries);
         snapshot
+    }
+
+    fn load(&self, job: Job, wanted: &Wanted, effort: Effort) -> Load {
+        let files = job.place.files();
+        let status = load::load(&self.plugins, &files, &wanted.around, effort);
+        let broken = status.state == PluginState::Broken && !status.is_shadow();
+        let serves = || locked(&self.entries).entry(&job.place).is_some_and(|entry| entry.serves());
+        let last_good = if broken && !serves() { self.last_good(&job.place, &files, wanted, effort) } else { None };
+        Load { job, status, last_good }
     }
 
     /// Looks at the files without loading them: plugins that are not loaded yet are compiling. Takes almost no time.
@@ -362,11 +396,7 @@ impl Catalog {
     }
 
     fn facts(&self, place: &Place) -> Facts {
-        let stem = match place {
-            Place::Folder(stem) => Some(stem.clone()),
-            Place::Named(stage) => stage.stem(),
-        };
-        stem.map(|stem| Facts::of(&stem)).unwrap_or_default()
+        place.stem().map(|stem| Facts::of(&stem)).unwrap_or_default()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use message::locked;
@@ -18,6 +19,7 @@ use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, one_line};
 use crate::instance::Loaded;
 use crate::instance::state::{HostState, link};
+use crate::instance::worker::Worker;
 use crate::resources::store::Store;
 
 /// Why no plugin can be run at all.
@@ -38,12 +40,16 @@ pub struct Plugins {
     machine: Machine,
     places: Arc<Places>,
     compiler: Compiler,
+    /// The cache's folder, if there is one.
+    cache: Option<PathBuf>,
     /// Held while a component is compiled: one at a time.
     compiling: Mutex<()>,
     provenance: Provenance,
     store: Store,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
     ticker: Arc<Ticker>,
+    /// The thread that calls plugins in shadow.
+    shadows: Arc<Worker>,
 }
 
 /// An engine with its linker.
@@ -91,21 +97,29 @@ impl Plugins {
 
     fn with(settings: CompileSettings, provenance: Provenance) -> Result<Arc<Self>, StartError> {
         let machine = Machine::new(engine())?;
+        let cache = settings.cache.clone();
         // Where the address space of the process is limited there is none.
         let pooled = Machine::new(pooled()).ok();
         let engines: Vec<&Engine> = pooled.iter().chain([&machine]).map(|machine| &machine.engine).collect();
         let ticker = Ticker::start(&engines).map_err(StartError::Ticker)?;
         Ok(Arc::new(Self {
+            cache,
             compiler: Compiler::new(settings),
             compiling: Mutex::default(),
             provenance,
             store: Store::default(),
             loaded: Mutex::default(),
             ticker: Arc::new(ticker),
+            shadows: Arc::default(),
             places: Places::new(),
             pooled,
             machine,
         }))
+    }
+
+    /// The folder of what is kept between two starts.
+    pub(crate) fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
     }
 
     /// The signature checks.
@@ -172,7 +186,7 @@ impl Plugins {
         let here = |machine: &&Machine| Engine::same(&machine.engine, component.engine());
         let machine = self.machines().find(here).unwrap_or(&self.machine);
         let pooled = self.pooled.iter().find(here).map(|_| Arc::clone(&self.places));
-        Loaded::link(component, &machine.linker, &self.ticker, pooled, sha256)
+        Loaded::link(component, &machine.linker, (&self.ticker, &self.shadows), pooled, sha256)
     }
 
     fn machines(&self) -> impl Iterator<Item = &Machine> {

@@ -2,7 +2,7 @@
 //!
 //! # Policy
 //! A plugin of the channel stays one until it is uninstalled, by a `NAME.removed` marker that is newer than the plugin, or
-//! disabled by `enabled = false` in its sidecar. If its files are gone, it cannot answer for the messages it last applied to.
+//! disabled by `enabled = false` or put in shadow by its sidecar. If its files are gone, it cannot answer for the messages it last applied to.
 //! So if the folder is emptied, by mistake or to let messages pass unchecked, they wait.
 
 use std::path::Path;
@@ -47,7 +47,9 @@ pub fn with_remembered(
     }
     stages.sort_by(|a, b| stem(&a.name).cmp(stem(&b.name)));
     let is_known = |status: &PluginStatus| remembered.iter().any(|known| known.name == status.name);
-    let stays = |status: &&PluginStatus| !status.state.is_ended() && (status.examined || is_known(status));
+    let stays = |status: &&PluginStatus| {
+        !status.state.is_ended() && !status.is_shadow() && (status.examined || is_known(status))
+    };
     let kept = stages.iter().filter(stays).map(remember).collect();
     (stages, kept)
 }

@@ -43,10 +43,7 @@ pub enum RemovalError {
 /// # Errors
 /// [`RemovalError`].
 pub fn remove(folder: &Path, name: &str) -> Result<Vec<PathBuf>, RemovalError> {
-    let stem = name.strip_suffix(".wasm").unwrap_or(name);
-    if stem.is_empty() || stem.starts_with('.') || stem.contains(['/', '\0', ':']) {
-        return Err(RemovalError::Name(name.to_owned()));
-    }
+    let stem = stem_of(name).ok_or_else(|| RemovalError::Name(name.to_owned()))?;
     let path = folder.join(stem);
     let mut removed = Vec::new();
     let (component, others) = ENDINGS.split_first().unwrap_or((&"", &[]));
@@ -57,6 +54,12 @@ pub fn remove(folder: &Path, name: &str) -> Result<Vec<PathBuf>, RemovalError> {
         removed.extend(remove_file(beside(&path, ending))?);
     }
     Ok(removed)
+}
+
+/// `NAME` of `NAME` or `NAME.wasm`, if that can be a file of the folder.
+pub(super) fn stem_of(name: &str) -> Option<&str> {
+    let stem = name.strip_suffix(".wasm").unwrap_or(name);
+    (!stem.is_empty() && !stem.starts_with('.') && !stem.contains(['/', '\0', ':'])).then_some(stem)
 }
 
 fn remove_file(path: PathBuf) -> Result<Option<PathBuf>, RemovalError> {

@@ -21,7 +21,7 @@ impl Catalog {
             let text = format!("plugin {} {reason}; the last good one stays in service", status.name);
             self.report_once(about, &status.name, Some(&text));
         } else if let Some(reason) = status.unanswering() {
-            self.report_once(about, &status.name, Some(&waiting(&status.name, reason)));
+            self.report_once(about, &status.name, Some(&waiting(status, reason)));
         } else if status.state != PluginState::Compiling {
             // While it compiles, the earlier error may still apply. Whether a plugin is missing in a channel is reported for
             // each channel.
@@ -32,7 +32,7 @@ impl Catalog {
     /// Logs once that messages of a channel wait for a plugin, unless the error of the plugin itself was logged.
     pub fn report_waiting(&self, channel: &str, status: &PluginStatus) {
         let about = format!("{channel}\n{}", status.name);
-        let text = status.unanswering().map(|reason| waiting(&status.name, reason));
+        let text = status.unanswering().map(|reason| waiting(status, reason));
         let known =
             |text: &String| locked(&self.reported).iter().any(|(other, logged)| *other != about && logged == text);
         let text = text.filter(|text| !known(text));
@@ -52,6 +52,10 @@ impl Catalog {
     }
 }
 
-fn waiting(plugin: &str, reason: &str) -> String {
+fn waiting(status: &PluginStatus, reason: &str) -> String {
+    let plugin = &status.name;
+    if status.is_shadow() {
+        return format!("plugin {plugin} {reason}; it is in shadow, so no message waits for it");
+    }
     format!("plugin {plugin} {reason}; until this is fixed, the messages it applies to wait")
 }

@@ -39,11 +39,27 @@ pub enum OnError {
 
 const ON_ERROR: &[(&str, OnError)] = &[("defer", OnError::Defer), ("reject", OnError::Reject), ("pass", OnError::Pass)];
 
+/// What a plugin decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// What becomes of a message.
+    #[default]
+    Serve,
+    /// Nothing: it is called beside the pipeline, and its verdicts are compared.
+    Shadow,
+}
+
+const MODES: &[(&str, Mode)] = &[("serve", Mode::Serve), ("shadow", Mode::Shadow)];
+
 /// Settings of one plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginSettings {
     /// `false` disables the plugin.
     pub enabled: bool,
+    /// What it decides.
+    pub mode: Mode,
+    /// `compare-to`: the plugin that a shadow is compared with; absent: the whole pipeline.
+    pub compare_to: Option<String>,
     /// Channels whose messages it applies to; absent: all.
     pub channels: Option<Vec<String>>,
     /// The direction of these messages.
@@ -78,6 +94,8 @@ impl Default for PluginSettings {
     fn default() -> Self {
         Self {
             enabled: true,
+            mode: Mode::Serve,
+            compare_to: None,
             channels: None,
             direction: Flow::Both,
             signers: None,
@@ -114,6 +132,8 @@ impl PluginSettings {
         let deadline = Duration::from_millis(10)..=Duration::from_secs(600);
         let settings = Self {
             enabled: section.flag("enabled").unwrap_or(default.enabled),
+            mode: section.choice("mode", MODES).unwrap_or_default(),
+            compare_to: section.text("compare-to"),
             channels: section.texts("channels"),
             direction: section.choice("direction", FLOWS).unwrap_or(default.direction),
             signers: section.texts("signer"),
@@ -131,6 +151,10 @@ impl PluginSettings {
             tables: section.list("tables").unwrap_or_default(),
             config: section.json("config").unwrap_or_default(),
         };
+        if settings.compare_to.is_some() && settings.mode == Mode::Serve {
+            let remedy = "add mode = \"shadow\", or remove the key";
+            section.complain("compare-to", complain("is for shadows only", remedy));
+        }
         section.finish();
         settings
     }
@@ -167,6 +191,7 @@ impl PluginSettings {
         writer
             .section(&["plugin", name])
             .flag("enabled", self.enabled)
+            .text("mode", word(MODES, self.mode))
             .list_if("channels", self.channels.as_ref())
             .text("direction", word(FLOWS, self.direction))
             .list_if("signer", self.signers.as_ref())
@@ -178,6 +203,9 @@ impl PluginSettings {
             .size("output-limit", self.max_output)
             .size("log-limit", self.max_log)
             .flag("deny-stand-ins", self.deny_stand_ins);
+        if let Some(plugin) = &self.compare_to {
+            writer.text("compare-to", plugin);
+        }
         if let Some(sha256) = &self.sha256 {
             writer.text("sha256", &message::hex(sha256));
         }

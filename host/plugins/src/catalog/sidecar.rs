@@ -9,17 +9,21 @@ use crate::catalog::filter::Filter;
 use crate::instance::limits::Limits;
 use settings::ConfigErrors;
 
-use crate::catalog::settings::{Flow, OnError, PluginSettings};
+use crate::catalog::settings::{Flow, Mode, OnError, PluginSettings};
 use message::Direction;
 
-/// The keys of a sidecar that select the messages a plugin applies to.
-const FILTER_KEYS: [&str; 5] = ["channels", "direction", "destination", "signer", "content-type"];
+/// The keys of a sidecar that select the messages a plugin applies to, and those that say that no message waits for it.
+const FILTER_KEYS: [&str; 7] = ["channels", "direction", "destination", "signer", "content-type", "mode", "compare-to"];
 
 /// The settings of one plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar {
     /// A disabled plugin is not part of any pipeline.
     pub enabled: bool,
+    /// What it decides.
+    pub mode: Mode,
+    /// The plugin that a shadow is compared with; the whole pipeline, if none.
+    pub compare_to: Option<String>,
     /// The messages it applies to.
     pub filter: Filter,
     /// What happens when it fails.
@@ -46,6 +50,8 @@ impl From<&PluginSettings> for Sidecar {
     fn from(settings: &PluginSettings) -> Self {
         Self {
             enabled: settings.enabled,
+            mode: settings.mode,
+            compare_to: settings.compare_to.clone(),
             filter: Filter {
                 channels: settings.channels.clone(),
                 direction: match settings.direction {
@@ -88,10 +94,16 @@ impl Sidecar {
         let table: toml::Table = text.parse().ok()?;
         let mut kept = toml::Table::new();
         for (key, value) in table.into_iter().filter(|(key, _)| FILTER_KEYS.contains(&key.as_str())) {
-            let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+            let mut alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if key == "compare-to" {
+                alone.insert("mode".to_owned(), "shadow".into());
+            }
             if Self::parse(&alone.to_string(), file).is_ok() {
                 kept.insert(key, value);
             }
+        }
+        if kept.get("mode").and_then(toml::Value::as_str) != Some("shadow") {
+            kept.remove("compare-to");
         }
         Self::parse(&kept.to_string(), file).ok().filter(|_| !kept.is_empty())
     }
@@ -123,6 +135,9 @@ mod tests {
         assert_eq!(understood(text), Some(expected));
         assert!(Sidecar::understood(text, Path::new("a.toml")).unwrap().enabled, "a mistake disables no plugin");
         assert_eq!(understood("deadline = 5"), None);
+        let shadow = "mode = \"shadow\"\ncompare-to = \"a\"\ndeadline = 5";
+        let shadow = Sidecar::understood(shadow, Path::new("a.toml")).unwrap();
+        assert_eq!((shadow.mode, shadow.compare_to.as_deref()), (Mode::Shadow, Some("a")), "no message waits for it");
         assert_eq!(understood("destination = \"/queue/a"), None, "a text that is not TOML has no keys");
     }
 
@@ -132,6 +147,8 @@ mod tests {
         let text = format!(
             r#"
             enabled = false
+            mode = "shadow"
+            compare-to = "pbs"
             channels = ["central"]
             direction = "inbound"
             destination = "/queue/*"
@@ -154,6 +171,7 @@ mod tests {
         );
         let sidecar = parse(&text).unwrap();
         assert!(!sidecar.enabled);
+        assert_eq!((sidecar.mode, sidecar.compare_to.as_deref()), (Mode::Shadow, Some("pbs")));
         assert_eq!(sidecar.filter.channels, Some(vec!["central".to_owned()]));
         assert_eq!(sidecar.filter.direction, Some(Direction::Inbound));
         assert_eq!(sidecar.filter.destination, Some(vec!["/queue/*".to_owned()]));
@@ -167,6 +185,12 @@ mod tests {
         assert_eq!(sidecar.tables, ["sites", "users"]);
         let expected = serde_json::json!({"sites": ["UKI-TEST"], "inner": {"factor": 1.5, "on": true}});
         assert_eq!(sidecar.config, expected);
+    }
+
+    #[test]
+    fn only_a_shadow_is_compared() {
+        let error = parse("compare-to = \"pbs\"").unwrap_err().to_string();
+        assert!(error.contains("a.toml:1: compare-to: is for shadows only; add mode = \"shadow\""), "{error}");
     }
 
     #[test]

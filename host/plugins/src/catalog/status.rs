@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::settings::Mode;
 use crate::catalog::sidecar::Sidecar;
 use crate::instance::Loaded;
 use crate::resources::Resources;
@@ -142,6 +143,12 @@ impl PluginStatus {
     /// What is wrong with its files while an earlier component serves.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| self.serves())
+    }
+
+    /// Whether it decides nothing, so that no message waits for it.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        self.sidecar.as_ref().is_some_and(|sidecar| sidecar.mode == Mode::Shadow)
     }
 
     /// Its settings; the defaults, which apply to all messages, if they were never valid.

@@ -1,6 +1,8 @@
 //! Files are added, changed and removed. The stock plugin is the good component, with a custom section at its end where
 //! another is needed.
 
+mod last_good;
+
 use std::fs;
 use std::time::Duration;
 

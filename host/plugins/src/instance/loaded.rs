@@ -15,6 +15,7 @@ use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{Limits, Meter};
 use crate::instance::state::HostState;
 use crate::instance::wasi::Facts;
+use crate::instance::worker::Worker;
 use crate::resources::Redaction;
 use crate::text::clean;
 
@@ -32,6 +33,8 @@ pub(crate) struct Loaded {
     places: Option<(Arc<Places>, u32)>,
     /// Without the clock no deadline ends a call.
     ticker: Arc<Ticker>,
+    /// The thread that calls it where it is in shadow.
+    pub(crate) shadows: Arc<Worker>,
 }
 
 impl fmt::Debug for Loaded {
@@ -45,7 +48,7 @@ impl Loaded {
     pub(crate) fn link(
         component: &Component,
         linker: &Linker<HostState>,
-        ticker: &Arc<Ticker>,
+        (ticker, shadows): (&Arc<Ticker>, &Arc<Worker>),
         pool: Option<Arc<Places>>,
         sha256: [u8; 32],
     ) -> Result<Self, ComponentError> {
@@ -57,8 +60,8 @@ impl Loaded {
         let description = Description::default();
         let powers = Powers::of(component);
         let places = pool.map(|places| (places, Places::of(component)));
-        let (schema, ticker) = (None, Arc::clone(ticker));
-        let mut loaded = Self { sha256, powers, pre, exports, built_for, description, schema, places, ticker };
+        let (schema, ticker, shadows) = (None, Arc::clone(ticker), Arc::clone(shadows));
+        let mut loaded = Self { sha256, powers, pre, exports, built_for, description, schema, places, ticker, shadows };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)

@@ -13,6 +13,7 @@ mod made_up;
 pub(crate) mod state;
 pub(crate) mod stderr;
 pub(crate) mod wasi;
+pub(crate) mod worker;
 
 use std::time::Duration;
 

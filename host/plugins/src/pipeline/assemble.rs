@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::shadow::Shadow;
 use super::stage::Stage;
 use super::{Pipeline, PipelineSettings, PluginError};
 use crate::catalog::Effort;
@@ -35,7 +36,13 @@ impl Pipeline {
     #[must_use]
     pub fn assemble(stages: &[PluginStatus], settings: PipelineSettings, before: Option<&Self>) -> Self {
         let used = stages.iter().filter(|status| applies(status, &settings));
-        let mut stages: Vec<Stage> = used.map(Stage::new).collect();
+        let (mut stages, mut in_shadow): (Vec<Stage>, Vec<(&PluginStatus, usize)>) = Default::default();
+        for status in used {
+            match status.is_shadow() {
+                true => in_shadow.push((status, stages.len())),
+                false => stages.push(Stage::new(status)),
+            }
+        }
         for stage in &mut stages {
             let named = before.into_iter().flat_map(|before| &before.stages).find(|old| old.name == stage.name);
             if let Some(old) = named {
@@ -50,9 +57,13 @@ impl Pipeline {
                 }
             }
         }
+        let old = before.map(|before| before.shadows.as_slice()).unwrap_or_default();
+        let shadow = |(status, place): (&PluginStatus, usize)| Shadow::new(status, place, &stages, old);
+        let shadows = in_shadow.into_iter().map(shadow).collect();
         let hash = fingerprint(&stages, &settings);
         let PipelineSettings { channel, direction, routes, max_payload, total_time, .. } = settings;
-        Self { stages, channel, direction, routes, max_payload, total_time, hash }
+        let routes = Arc::new(routes);
+        Self { stages, shadows, channel, direction, routes, max_payload, total_time, hash }
     }
 
     /// Whether both treat messages alike and show the same to operators.
@@ -61,10 +72,12 @@ impl Pipeline {
         let shown = |pipeline: &Self| -> Vec<(PluginState, bool, Option<String>)> {
             pipeline.stages.iter().map(|stage| (stage.state, stage.component.is_some(), stage.reason.clone())).collect()
         };
+        let shadows = self.shadows.len() == other.shadows.len()
+            && self.shadows.iter().zip(&other.shadows).all(|(a, b)| a.is_same(b));
         let given = |pipeline: &Self| pipeline.stages.iter().map(|stage| stage.resources.clone()).collect::<Vec<_>>();
         // The hash does not depend on secrets.
         let same_given = || given(self).iter().zip(&given(other)).all(|(own, other)| own.is_same(other));
-        self.hash == other.hash && shown(self) == shown(other) && same_given()
+        self.hash == other.hash && shown(self) == shown(other) && same_given() && shadows
     }
 }
 

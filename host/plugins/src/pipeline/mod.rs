@@ -18,6 +18,7 @@
 //! - A stage that could not be loaded cannot answer: the messages it applies to get [`Outcome::Failed`], whatever its
 //!   `on-error`. The same holds for a stage that is compiling, but it is no failure: no attempt is counted, and if the stage
 //!   applies to all messages none is taken up.
+//! - A plugin in shadow decides nothing, and nothing waits for it, see `shadow`.
 //! - A stage that fails for every message pauses the channel, see `health`: the caller checks [`Pipeline::pause`] before it
 //!   takes up a message, and [`StageError::blame`] says whether a failure counts against the message.
 
@@ -28,11 +29,13 @@ mod health;
 mod redact;
 pub(crate) mod report;
 mod run;
+mod shadow;
 mod stage;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::catalog::folder::StageSource;
@@ -44,6 +47,8 @@ use message::{Direction, Finding, MessageId, Output};
 
 use self::answered::Answered;
 pub use self::answered::Answers;
+use self::shadow::Shadow;
+pub use self::shadow::{Difference, ShadowInfo};
 use self::stage::Stage;
 pub use self::statistics::{Figures, Limit};
 
@@ -73,9 +78,11 @@ pub struct PipelineSettings {
 #[derive(Debug)]
 pub struct Pipeline {
     stages: Vec<Stage>,
+    /// The plugins that are called beside them and decide nothing.
+    shadows: Vec<Shadow>,
     channel: String,
     direction: Direction,
-    routes: Vec<String>,
+    routes: Arc<Vec<String>>,
     max_payload: usize,
     total_time: Duration,
     hash: String,
@@ -298,7 +305,17 @@ impl Pipeline {
         self.stages.iter().any(|stage| stage.health.is_doubtful())
     }
 
-    /// The stages, in order.
+    /// The plugins in shadow, in order.
+    pub fn shadows(&self) -> impl Iterator<Item = ShadowInfo<'_>> {
+        self.shadows.iter().map(Shadow::info)
+    }
+
+    /// Each plugin in shadow with the last messages for which its verdict differed.
+    pub fn differences(&self) -> impl Iterator<Item = (ShadowInfo<'_>, Vec<Difference>)> {
+        self.shadows.iter().map(|shadow| (shadow.info(), shadow.examples()))
+    }
+
+    /// The stages that serve, in order.
     pub fn stages(&self) -> impl Iterator<Item = StageInfo<'_>> {
         self.stages.iter().map(Stage::info)
     }

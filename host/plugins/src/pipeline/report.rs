@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::status::{PluginState, PluginStatus};
-use crate::pipeline::{Pipeline, StageInfo};
+use crate::pipeline::{Pipeline, ShadowInfo, StageInfo};
 
 /// A channel and its stages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct ChannelReport {
     pub channel: String,
     /// The hash of its pipeline.
     pub pipeline: String,
-    /// Its stages, in order; disabled and uninstalled ones come last.
+    /// Its stages, in order; then plugins in shadow, and disabled and uninstalled ones.
     pub stages: Vec<StageReport>,
 }
 
@@ -59,6 +59,23 @@ pub struct StageReport {
     pub p50_us: Option<u64>,
     /// 99th percentile of the time of a call, in microseconds.
     pub p99_us: Option<u64>,
+    /// If it is in shadow, what was compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowReport>,
+}
+
+/// What was compared of a plugin in shadow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShadowReport {
+    /// The plugin that it is compared with; the whole pipeline, if none.
+    pub compare_to: Option<String>,
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// How often its verdict differed.
+    pub differences: u64,
+    /// Messages that it was not called with, because it was busy.
+    pub passed_over: u64,
 }
 
 impl ChannelReport {
@@ -70,7 +87,9 @@ impl ChannelReport {
             state: status.state(),
             ..StageReport::default()
         });
-        let mut reports: Vec<StageReport> = pipeline.stages().map(|stage| StageReport::from(&stage)).collect();
+        let serving = pipeline.stages().map(|stage| StageReport::from(&stage));
+        let shadows = pipeline.shadows().map(|shadow| StageReport::from(&shadow));
+        let mut reports: Vec<StageReport> = serving.chain(shadows).collect();
         for stage in &mut reports {
             let status = stages.iter().find(|status| status.name() == stage.name);
             let loading = status.and_then(|status| status.loading);
@@ -115,6 +134,19 @@ impl From<&StageInfo<'_>> for StageReport {
             errors: stage.figures.errors,
             p50_us: stage.figures.p50.map(micros),
             p99_us: stage.figures.p99.map(micros),
+            shadow: None,
         }
+    }
+}
+
+impl From<&ShadowInfo<'_>> for StageReport {
+    fn from(info: &ShadowInfo<'_>) -> Self {
+        let shadow = ShadowReport {
+            compare_to: info.compare_to.map(str::to_owned),
+            since: milliseconds(info.since),
+            differences: info.differences,
+            passed_over: info.passed_over,
+        };
+        Self { shadow: Some(shadow), ..Self::from(&info.stage) }
     }
 }

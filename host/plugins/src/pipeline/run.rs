@@ -1,8 +1,10 @@
 //! The run of one message through the stages.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::health::Failed;
+use super::shadow::{self, Fates, Taken};
 use super::stage::{Answer, Change, Piece, RefusedPiece, Stage, Stop};
 use super::{Answered, Answers, Blame, Input, Outcome, Pause, Pipeline, Refused};
 use crate::catalog::filter::Facts;
@@ -42,7 +44,8 @@ impl Pipeline {
     fn pass(&self, input: &Input<'_>, payload: &[u8], called: &mut Vec<Option<Answered>>) -> Outcome {
         let names = signer_names(input);
         let facts = Facts { destination: input.destination, signer: &names, content_type: input.content_type };
-        if self.stages.iter().all(|stage| !stage.filter.matches(&facts) || stage.lets_through()) {
+        let certain = |stage: &Stage| !stage.filter.matches(&facts) || stage.lets_through();
+        if self.shadows.is_empty() && self.stages.iter().all(certain) {
             let answer = |stage: &Stage| stage.filter.matches(&facts).then(|| stage.let_through());
             called.extend(self.stages.iter().map(answer));
             let output = Output { payload: None, content_type: None, headers: vec![], routes: vec![], part: None };
@@ -55,17 +58,26 @@ impl Pipeline {
             leaves: vec![Leaf::new(self.message(input, payload))],
             findings: Vec::new(),
             dropped: None,
+            taken: Vec::new(),
         };
-        for stage in &self.stages {
-            match work.pass_through(stage) {
+        for (at, stage) in self.stages.iter().enumerate() {
+            work.show_to_shadows(at);
+            match work.pass_through(at, stage) {
                 Ok(answered) => called.push(answered),
                 Err(outcome) => {
                     called.push(Some(Answered::last(&outcome)));
+                    work.compare(&outcome);
                     return *outcome;
                 }
             }
         }
+        work.show_to_shadows(self.stages.len());
         work.finish()
+    }
+
+    /// What bounds the answers of shadows.
+    fn shadow_limits(&self) -> shadow::Limits {
+        shadow::Limits { max_payload: self.max_payload, routes: Arc::clone(&self.routes) }
     }
 
     /// Records the result of each stage, and decides what a failure counts against.
@@ -143,6 +155,8 @@ struct Leaf {
     is_part: bool,
     headers: Vec<(String, String)>,
     routes: Vec<String>,
+    /// The messages that shadows got, among those of [`Work`], that this leaf was made from.
+    seen: Vec<usize>,
     /// Set once it was refused; later stages are not called with it.
     refused: Option<(Vec<Finding>, String)>,
 }
@@ -156,6 +170,7 @@ impl Leaf {
             is_part: false,
             headers: Vec::new(),
             routes: Vec::new(),
+            seen: Vec::new(),
             refused: None,
         }
     }
@@ -173,6 +188,7 @@ impl Leaf {
             is_part: self.is_part,
             headers,
             routes: self.routes.clone(),
+            seen: self.seen.clone(),
             refused: None,
             message: piece.message,
         };
@@ -209,13 +225,18 @@ struct Work<'a> {
     leaves: Vec<Leaf>,
     findings: Vec<Finding>,
     dropped: Option<(Finding, String)>,
+    /// What shadows got that are compared with the whole pipeline.
+    taken: Vec<Taken>,
 }
 
 type Ended = Box<Outcome>;
 
+/// That the message, or a part of it, goes on or was refused.
+const PASSED: Outcome = Outcome::Pass { outputs: Vec::new(), refused: Vec::new(), findings: Vec::new() };
+
 impl Work<'_> {
     /// Calls the stage with every leaf it applies to; the most notable of its answers, none if there is no such leaf.
-    fn pass_through(&mut self, stage: &Stage) -> Result<Option<Answered>, Ended> {
+    fn pass_through(&mut self, at: usize, stage: &Stage) -> Result<Option<Answered>, Ended> {
         let names = signer_names(self.input);
         let mut answered = None;
         for leaf in std::mem::take(&mut self.leaves) {
@@ -224,7 +245,7 @@ impl Work<'_> {
             if leaf.refused.is_some() || !stage.filter.matches(&facts) {
                 self.leaves.push(leaf);
             } else {
-                answered = answered.max(Some(self.call(stage, leaf)?));
+                answered = answered.max(Some(self.call(at, stage, leaf)?));
             }
             if self.leaves.len() > MAX_PARTS {
                 let error = stage.error(Fault::AnswerRefused(AnswerError::TooManyParts));
@@ -234,7 +255,46 @@ impl Work<'_> {
         Ok(answered)
     }
 
-    fn call(&mut self, stage: &Stage, leaf: Leaf) -> Result<Answered, Ended> {
+    /// Shows the message, as it is before the stage `at`, to the shadows there.
+    fn show_to_shadows(&mut self, at: usize) {
+        let names = signer_names(self.input);
+        for shadow in self.pipeline.shadows.iter().filter(|shadow| shadow.is_before(at)) {
+            for leaf in self.leaves.iter_mut().filter(|leaf| leaf.refused.is_none()) {
+                let content_type = leaf.message.context.content_type.as_deref();
+                let facts = Facts { destination: self.input.destination, signer: &names, content_type };
+                if let Some(taken) = shadow.take(&leaf.message, &facts) {
+                    leaf.seen.push(self.taken.len());
+                    self.taken.push(taken);
+                }
+            }
+        }
+    }
+
+    /// Has shadows called whose answers are compared with what the pipeline decides.
+    fn compare(&mut self, outcome: &Outcome) {
+        let mut fates = vec![Fates::default(); self.taken.len()];
+        for leaf in &self.leaves {
+            for at in &leaf.seen {
+                let Some(fate) = fates.get_mut(*at) else { continue };
+                fate.rejected |= leaf.refused.is_some();
+                fate.accepted |= leaf.refused.is_none();
+            }
+        }
+        for (taken, fates) in self.taken.drain(..).zip(fates) {
+            taken.compare_with_pipeline(outcome, fates, self.pipeline.shadow_limits());
+        }
+    }
+
+    /// Copies of a message for the shadows that are compared with the stage `at`.
+    fn taken_beside(&self, at: usize, message: &Message) -> Vec<Taken> {
+        let names = signer_names(self.input);
+        let content_type = message.context.content_type.as_deref();
+        let facts = Facts { destination: self.input.destination, signer: &names, content_type };
+        let beside = self.pipeline.shadows.iter().filter(|shadow| shadow.is_of(at));
+        beside.filter_map(|shadow| shadow.take(message, &facts)).collect()
+    }
+
+    fn call(&mut self, at: usize, stage: &Stage, leaf: Leaf) -> Result<Answered, Ended> {
         let limit = self.pipeline.total_time;
         if self.started.elapsed() > limit {
             let error = stage.error(Fault::TotalTime { limit });
@@ -243,7 +303,10 @@ impl Work<'_> {
         let pipeline = self.pipeline;
         let bounds =
             Bounds { max_payload: pipeline.max_payload, output: stage.limits.output, routes: &pipeline.routes };
-        match stage.call(&leaf.message, &bounds) {
+        let beside = self.taken_beside(at, &leaf.message);
+        let answer = stage.call(&leaf.message, &bounds);
+        beside.into_iter().for_each(|taken| taken.compare_with(&answer, pipeline.shadow_limits()));
+        match answer {
             Ok(answer) => {
                 let answered = Answered::from(&answer.change);
                 self.take(stage, leaf, answer);
@@ -311,10 +374,13 @@ impl Work<'_> {
         }
     }
 
-    fn finish(self) -> Outcome {
-        if let (true, Some((finding, plugin))) = (self.leaves.is_empty(), self.dropped) {
-            return Outcome::Dropped { finding, plugin };
+    fn finish(mut self) -> Outcome {
+        if let (true, Some((finding, plugin))) = (self.leaves.is_empty(), self.dropped.take()) {
+            let outcome = Outcome::Dropped { finding, plugin };
+            self.compare(&outcome);
+            return outcome;
         }
+        self.compare(&PASSED);
         let (mut outputs, mut refused) = (Vec::new(), Vec::new());
         for (at, leaf) in self.leaves.into_iter().enumerate() {
             let part = at + 1;

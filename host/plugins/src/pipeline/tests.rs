@@ -3,6 +3,7 @@
 mod ill_behaved;
 mod probation;
 mod resources;
+mod shadow;
 mod wording;
 
 use std::path::{Path, PathBuf};

@@ -291,7 +291,8 @@ fn shipped_in_use() -> String {
     let setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
     let text = shipped();
     let lines = text.lines().map(|line| if setting(line) { line.split_at(1).1 } else { line });
-    lines.filter(|line| !line.starts_with("login-file")).collect::<Vec<_>>().join("\n")
+    let alone = |line: &&str| line.starts_with("login-file") || line.starts_with("compare-to");
+    lines.filter(|line| !alone(line)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -343,7 +344,7 @@ fn the_shipped_configuration_has_every_key_and_no_other() {
     let elsewhere = |key: &String| key.starts_with("send.NAME.credential") || key.starts_with("send.NAME.trust");
     let read: BTreeSet<String> = document.asked().into_iter().filter(|key| !elsewhere(key)).collect();
     let mut written = keys(&text.parse().unwrap(), "");
-    written.insert("broker.NAME.login-file".to_owned());
+    written.extend(["broker.NAME.login-file".to_owned(), "plugin.NAME.compare-to".to_owned()]);
     assert_eq!(read, written);
 }
 

@@ -25,6 +25,7 @@ use notify::RecursiveMode;
 use tokio::sync::Notify;
 
 use super::Shared;
+use super::differences::{Compared, Differences};
 use super::housekeeping::wake_on_change;
 use super::pipelines::{ChannelState, compose, record};
 use super::status::Status;
@@ -70,10 +71,14 @@ pub(super) struct PipelineManager {
     handles: Vec<ChannelHandle>,
     /// The status files.
     published: Mutex<HashMap<PathBuf, Published>>,
+    /// The files about plugins in shadow.
+    compared: Mutex<HashMap<PathBuf, Vec<Compared>>>,
     /// Whether it was logged that a status file cannot be written.
     unwritable: AtomicBool,
     /// Whether it was logged that a journal cannot be written.
     unrecorded: AtomicBool,
+    /// Whether it was logged that the last good plugins cannot be kept.
+    unkept: AtomicBool,
     turn: Mutex<Turn>,
     /// The version of the catalog that the pipelines were built from; 0 if they must be built again.
     applied: AtomicU64,
@@ -143,11 +148,15 @@ impl ChannelHandle {
     fn report(&self) -> ChannelReport {
         ChannelReport::of(self.channel.name(), &self.role.pipeline().load_full(), &locked(&self.state).stages)
     }
+
+    fn compared(&self) -> Vec<Compared> {
+        Compared::all(self.channel.name(), &self.role.pipeline().load_full())
+    }
 }
 
 impl PipelineManager {
     pub(super) fn new(shared: &Shared, config: &Config, wanted: Wanted, handles: Vec<ChannelHandle>) -> Self {
-        let (unwritable, unrecorded) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (unwritable, unrecorded, unkept) = Default::default();
         let (turn, applied, wake) = (Mutex::new(Turn::New), AtomicU64::new(0), Arc::new(Notify::new()));
         Self {
             shared: shared.clone(),
@@ -155,8 +164,10 @@ impl PipelineManager {
             wanted,
             handles,
             published: Mutex::default(),
+            compared: Mutex::default(),
             unwritable,
             unrecorded,
+            unkept,
             turn,
             applied,
             wake,
@@ -181,7 +192,20 @@ impl PipelineManager {
         let snapshot = self.shared.catalog.look(&self.wanted, Effort::Full);
         self.shared.catalog.report(&snapshot);
         self.ensure();
+        self.keep_good();
         snapshot.soon
+    }
+
+    /// Keeps the files of the plugins that serve, for a rollback and for a restart.
+    fn keep_good(&self) {
+        let kept = self.shared.catalog.keep_good(&self.wanted);
+        let failed = kept.is_err();
+        if let Err(error) = kept
+            && !self.unkept.load(Ordering::Relaxed)
+        {
+            tracing::warn!(%error, "cannot keep the last good plugins; there is no rollback, and a restart finds the plugin folder only");
+        }
+        self.unkept.store(failed, Ordering::Relaxed);
     }
 
     /// Ensures that the pipelines include every plugin in the folder. If that is not possible now it returns false, and no
@@ -259,6 +283,18 @@ impl PipelineManager {
         }
     }
 
+    /// Writes the file about plugins in shadow of a directory, if it has something new to say.
+    fn publish_differences(&self, directory: &Path, now: Vec<Compared>) -> std::io::Result<()> {
+        let mut compared = locked(&self.compared);
+        if compared.get(directory) == Some(&now) {
+            return Ok(());
+        }
+        compared.remove(directory);
+        Differences::write(&now, directory)?;
+        compared.insert(directory.to_owned(), now);
+        Ok(())
+    }
+
     /// Writes the status files beside the journals, those that have something new to say or have become old.
     fn publish(&self, running: bool) {
         let mut directories: Vec<&Path> = self.handles.iter().map(|handle| handle.directory.as_path()).collect();
@@ -268,7 +304,8 @@ impl PipelineManager {
         let mut published = locked(&self.published);
         for directory in directories {
             let handles = self.handles.iter().filter(|handle| handle.directory == directory);
-            let reports: Vec<ChannelReport> = handles.map(ChannelHandle::report).collect();
+            let reports: Vec<ChannelReport> = handles.clone().map(ChannelHandle::report).collect();
+            failed |= self.publish_differences(directory, handles.flat_map(ChannelHandle::compared).collect()).is_err();
             if running && published.get(directory).is_some_and(|last| last.serves(directory, &reports)) {
                 continue;
             }
@@ -298,6 +335,8 @@ pub(super) async fn watch(manager: Arc<PipelineManager>, shutdown: Shutdown) {
 /// The same for senders that end when their queues are empty: plugins are looked at only once one has to be compiled, and no
 /// status files are written.
 pub(super) async fn compile(manager: Arc<PipelineManager>, shutdown: Shutdown) {
+    let keeper = Arc::clone(&manager);
+    let _ = tokio::task::spawn_blocking(move || keeper.keep_good()).await;
     tokio::select! {
         () = manager.wake.notified() => renew(&manager, &Notify::new(), &shutdown).await,
         () = shutdown.draining() => {}

@@ -25,6 +25,7 @@ use spool::{Outgoing, RetainedElements};
 use transport::Link;
 
 mod certificates;
+mod differences;
 mod housekeeping;
 mod listener;
 mod manager;
@@ -36,11 +37,12 @@ mod systemd;
 mod trace;
 
 pub(crate) use certificates::changes as certificate_changes;
+pub use differences::{Compared, Differences, Example};
 use listener::{Expected, Listener, Waiting};
 use manager::{ChannelHandle, PipelineManager, Role};
 pub use observe::{FAMILIES, ObserveError, Observer, Reporter, SOCKET, show_channel};
 pub use pipelines::{BuiltPipeline, pipeline};
-pub(crate) use pipelines::{compiling, directory, listed, with_candidate};
+pub(crate) use pipelines::{around, compiling, directory, listed, with_candidate};
 pub use signals::{On, Signals, stop_on_signals};
 pub use status::Status;
 pub use systemd::Systemd;

@@ -93,7 +93,7 @@ pub(crate) fn with_candidate(
     stages.insert(at, candidate);
     let then = Pipeline::assemble(&stages, settings(config, channel), None);
     if !then.stages().any(|stage| stage.name == name) {
-        let reason = "is disabled in its sidecar, or its sidecar leaves the channel out".to_owned();
+        let reason = "is disabled or in shadow in its sidecar, or its sidecar leaves the channel out".to_owned();
         return Err(SetupError::Plugins(vec![PluginError { plugin: name, reason }]));
     }
     Ok((now.pipeline, then))
@@ -157,7 +157,7 @@ pub(super) fn wanted(config: &Config, chosen: impl Fn(&Channel) -> bool) -> Want
 }
 
 /// What a sidecar may name.
-fn around(config: &Config) -> Surroundings {
+pub(crate) fn around(config: &Config) -> Surroundings {
     Surroundings {
         channels: Channel::all(config).map(|channel| channel.name().to_owned()).collect(),
         tables: config.tables.clone(),
@@ -231,8 +231,10 @@ fn built(
         return Err(SetupError::PluginFolder(Arc::clone(error)));
     }
     let built = compose(config, snapshot, channel, remembered, None);
-    let refused: Vec<PluginError> =
-        built.stages.iter().filter(|_| listed.is_some()).filter_map(PluginError::of).collect();
+    let refused: Vec<PluginError> = {
+        let serving = built.stages.iter().filter(|status| listed.is_some() && !status.is_shadow());
+        serving.filter_map(PluginError::of).collect()
+    };
     if refused.is_empty() { Ok(built) } else { Err(SetupError::Plugins(refused)) }
 }
 
@@ -252,7 +254,7 @@ pub(super) fn compose(
         }
         None => {
             let (stages, remembered) = with_remembered(&config.plugins.folder, snapshot.folder(), remembered);
-            let none = stages.iter().all(|status| status.state() == PluginState::Removed);
+            let none = stages.iter().all(|status| status.state() == PluginState::Removed || status.is_shadow());
             let fallback = none.then(|| snapshot.named(&passthrough()));
             (stages.into_iter().chain(fallback).collect(), remembered)
         }

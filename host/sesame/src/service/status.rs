@@ -6,13 +6,14 @@
 //! message. It needs no sync: a reader checks its age, and a lost file is written again.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use message::files;
 use rustix::fs::{CWD, OFlags};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use plugins::ChannelReport;
@@ -52,10 +53,7 @@ impl Status {
     }
 
     pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        let aside = directory.join(format!(".{FILE}.new"));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
-        files::open(CWD, &aside, flags, 0o640)?.write_all(&serde_json::to_vec(self)?)?;
-        std::fs::rename(&aside, directory.join(FILE))
+        write_json(directory, FILE, 0o640, self)
     }
 
     /// Which file there is: another one has another inode or another time.
@@ -69,15 +67,27 @@ impl Status {
     /// # Errors
     /// If the file cannot be read or parsed.
     pub fn read(directory: &Path) -> io::Result<Option<Self>> {
-        use std::io::Read as _;
-        let mut bytes = Vec::new();
-        match File::open(directory.join(FILE)) {
-            Ok(file) => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(Some(serde_json::from_slice(&bytes)?))
+        read_json(&directory.join(FILE))
     }
+}
+
+/// Writes a file aside and renames it.
+pub(super) fn write_json(directory: &Path, name: &str, mode: u32, value: &impl Serialize) -> io::Result<()> {
+    let aside = directory.join(format!(".{name}.new"));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+    files::open(CWD, &aside, flags, mode)?.write_all(&serde_json::to_vec(value)?)?;
+    std::fs::rename(&aside, directory.join(name))
+}
+
+/// Reads such a file; none if there is none.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(MAX_BYTES).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(serde_json::from_slice(&bytes)?))
 }
 
 #[cfg(test)]

@@ -327,18 +327,10 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
         let subject = channel.section();
         say_compiling(shared, config, &channel);
         match pipeline(shared, config, &channel) {
-            Ok(made) => found.extend(made.pipeline.stages().map(|stage| match stage.ready {
-                Some(ready) => {
-                    let (roles, about) = (ready.roles, ready.description);
-                    let text = format!("plugin {} ({} {}; {roles})", stage.name, about.name, about.version);
-                    Found::ok(subject.clone(), text)
-                }
-                None => {
-                    let reason = stage.reason.unwrap_or_default();
-                    let meaning = meaning(config, &channel, stage.name);
-                    Found::error(subject.clone(), format!("plugin {} {reason}; {meaning}", stage.name))
-                }
-            })),
+            Ok(made) => {
+                found.extend(made.pipeline.stages().map(|info| stage(config, &channel, &info)));
+                found.extend(shadows(&subject, &made.pipeline));
+            }
             Err(SetupError::Plugins(errors)) => found.extend(errors.iter().map(|error| {
                 let meaning = meaning(config, &channel, &error.plugin);
                 Found::error(subject.clone(), format!("{}; {meaning}", chain(error)))
@@ -347,6 +339,44 @@ pub(super) fn plugins(config: &Config, shared: &Shared) -> Vec<Found> {
         }
     }
     found
+}
+
+/// A stage of a channel. The last good component may serve while its file is broken.
+fn stage(config: &Config, channel: &Channel, info: &plugins::StageInfo<'_>) -> Found {
+    let (subject, name) = (channel.section(), info.name);
+    let reason = info.reason.unwrap_or_default();
+    match &info.ready {
+        Some(ready) if info.reason.is_none() => {
+            let (roles, about) = (ready.roles, ready.description);
+            Found::ok(subject, format!("plugin {name} ({} {}; {roles})", about.name, about.version))
+        }
+        Some(ready) => {
+            let (version, short) = (&ready.description.version, ready.sha256.get(..12).unwrap_or_default());
+            let serves = "the last good one stays in service";
+            let text =
+                format!("plugin {name} {reason}; {serves} (version {version}, SHA-256 {short}), also over a restart");
+            Found::error(subject, text)
+        }
+        None => {
+            let meaning = meaning(config, channel, name);
+            Found::error(subject, format!("plugin {name} {reason}; {meaning}"))
+        }
+    }
+}
+
+/// The plugins in shadow of a channel, for which no message waits.
+fn shadows(subject: &str, pipeline: &plugins::Pipeline) -> Vec<Found> {
+    let shadow = |info: plugins::ShadowInfo<'_>| {
+        let beside = info.compare_to.unwrap_or("the pipeline");
+        match info.stage.reason {
+            None => Found::ok(subject, format!("plugin {} in shadow of {beside}", info.stage.name)),
+            Some(reason) => {
+                let text = format!("plugin {} {reason}; it is in shadow, so no message waits for it", info.stage.name);
+                Found::warning(subject, text)
+            }
+        }
+    };
+    pipeline.shadows().map(shadow).collect()
 }
 
 /// What a plugin that cannot be loaded means for messages: a Sesame that runs may serve on with an earlier file.

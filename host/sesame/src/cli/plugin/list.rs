@@ -109,6 +109,9 @@ fn print(all: &[Listed]) {
             if let Some(reason) = &stage.reason {
                 output::line(&format!("{channel}: plugin {} {reason}{}", stage.name, consequence(stage)));
             }
+            if let Some(line) = shadow(stage) {
+                output::line(&format!("{channel}: plugin {} {line}", stage.name));
+            }
             if let Some(line) = last_error(stage) {
                 output::line(&format!("{channel}: plugin {} {line}", stage.name));
             }
@@ -124,11 +127,28 @@ fn print(all: &[Listed]) {
 
 /// What a stage that is not as it should be means for messages.
 fn consequence(stage: &StageReport) -> &'static str {
+    if stage.shadow.is_some() {
+        return "; it is in shadow, so no message waits for it";
+    }
     match (stage.serves, stage.state) {
         (true, _) => "; the last good one stays in service",
         (false, PluginState::Broken | PluginState::Missing) => "; until this is fixed, the messages it applies to wait",
         (false, _) => "",
     }
+}
+
+/// What was compared of a plugin in shadow.
+fn shadow(stage: &StageReport) -> Option<String> {
+    let shadow = stage.shadow.as_ref()?;
+    let beside = shadow.compare_to.as_deref().unwrap_or("the pipeline");
+    Some(format!(
+        "is in shadow of {beside} since {}: {} calls, {} verdicts differ, {} failed, {} messages passed over",
+        output::time(moment(shadow.since)),
+        stage.calls,
+        shadow.differences,
+        stage.errors,
+        shadow.passed_over
+    ))
 }
 
 /// The last failure, where it is not what is wrong now.
@@ -141,6 +161,7 @@ fn last_error(stage: &StageReport) -> Option<String> {
 /// The state, and for how long where that may end by itself.
 fn state(stage: &StageReport) -> String {
     match stage.compiling_since {
+        None if stage.shadow.is_some() && stage.state == PluginState::Ready => "shadow".to_owned(),
         None => stage.state.to_string(),
         Some(since) => {
             let age = SystemTime::now().duration_since(moment(since)).unwrap_or_default();

@@ -4,9 +4,11 @@
 //! The commands for authors and `inspect` need no configuration: they also run on an author's machine. What they compile is
 //! kept in the user's own cache, and what the service of the same user has compiled is not compiled again.
 
+mod diff;
 mod inspect;
 pub(super) mod list;
 mod remove;
+mod rollback;
 mod sign;
 mod trial;
 
@@ -42,6 +44,10 @@ pub enum PluginCommand {
     List(List),
     /// Ask a component that is not installed about messages that are there, and show which verdicts would differ.
     Try(Try),
+    /// Show messages for which a plugin in shadow answers otherwise than what serves.
+    Diff(Diff),
+    /// Put the last component of a plugin that served back, with its sidecar and signatures.
+    Rollback(Rollback),
     /// Uninstall a plugin: delete its files and leave a NAME.removed marker.
     Remove(Remove),
     /// Sign components and sidecars: write FILE.p7s beside each.
@@ -91,6 +97,28 @@ pub struct Try {
     pub json: bool,
 }
 
+/// `sesame plugin diff`.
+#[derive(Args, Debug)]
+pub struct Diff {
+    /// Name of the plugin in shadow: NAME of NAME.wasm, or builtin:NAME.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Channels of the configuration [default: all].
+    #[arg(value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+    /// Print JSON, one object per channel.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sesame plugin rollback`.
+#[derive(Args, Debug)]
+pub struct Rollback {
+    /// Name of the plugin: NAME of NAME.wasm in the plugin folder.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
 /// `sesame plugin remove`.
 #[derive(Args, Debug)]
 pub struct Remove {
@@ -131,6 +159,8 @@ pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
         }
         PluginCommand::List(arguments) => list::run(&context.config()?, arguments),
         PluginCommand::Try(arguments) => trial::run(arguments, &context.config()?),
+        PluginCommand::Diff(arguments) => diff::run(&context.config()?, arguments),
+        PluginCommand::Rollback(arguments) => rollback::run(&context.config()?, arguments),
         PluginCommand::Remove(arguments) => remove::run(&context.config()?, arguments),
         PluginCommand::Sign(Sign { files, certificate: Some(certificate), key: Some(key) }) => {
             crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;

@@ -114,6 +114,18 @@ pub(super) fn plugins(page: &mut Page, channel: &Shown, pipeline: &Pipeline) {
             page.add(&family::PLUGIN_STATE, &labels, flag(state.word() == plugin.state));
         }
     }
+    for shadow in pipeline.shadows() {
+        let (plugin, figures) = (shadow.stage.name, &shadow.stage.figures);
+        let same = figures.calls.saturating_sub(figures.errors + shadow.differences);
+        for (outcome, count) in [
+            ("same", same),
+            ("differs", shadow.differences),
+            ("failed", figures.errors),
+            ("passed-over", shadow.passed_over),
+        ] {
+            page.add(&family::PLUGIN_SHADOW, &[name, plugin, outcome], Value::Whole(count));
+        }
+    }
     for stage in pipeline.stages() {
         let (plugin, figures) = (stage.name, &stage.figures);
         for (limit, count) in Limit::ALL.iter().zip(figures.limits) {

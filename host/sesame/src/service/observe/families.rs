@@ -48,6 +48,7 @@ families! {
     PLUGIN_LIMITS "sesame_plugin_limits_reached" Counter Number ["channel" "plugin" "limit"] "Calls that failed at a limit: time, memory, stack, output."
     PLUGIN_TIME "sesame_plugin_call" Histogram Seconds ["channel" "plugin"] "Time of a call of a plugin."
     PLUGIN_STATE "sesame_plugin_state" Gauge Number ["channel" "plugin" "state"] "1 for the state that the plugin is in, 0 for the others."
+    PLUGIN_SHADOW "sesame_plugin_shadow_messages" Counter Number ["channel" "plugin" "outcome"] "Messages of a plugin in shadow by outcome: same, differs, failed, passed-over. They start at zero when the plugin is replaced."
     BROKER_CONNECTING "sesame_broker_connecting" Gauge Number ["broker"] "Links that have no session and are trying to open one, those for acknowledgements included. More than a moment above 0: the broker cannot be reached."
     BROKER_OPEN "sesame_broker_sessions" Gauge Number ["broker"] "Sessions that are open, those for acknowledgements included."
     BROKER_OPENED "sesame_broker_sessions_opened" Counter Number ["broker"] "Sessions that were opened; links that nothing is sent on open theirs again when it is needed."
