@@ -115,8 +115,9 @@ impl Builder {
         if columns.len() > MAX_COLUMNS {
             return Err(Mistake::TooManyColumns);
         }
-        let bad = |at: usize| columns.get(at).is_none_or(|name| name.is_empty() || columns[..at].contains(name));
-        if let Some(at) = (0..columns.len()).find(|at| bad(*at)) {
+        let bad =
+            |(at, name): (usize, &String)| name.is_empty() || columns.iter().take(at).any(|earlier| earlier == name);
+        if let Some(at) = columns.iter().enumerate().position(bad) {
             return Err(Mistake::ColumnName(at + 1));
         }
         let at = |name: &str| columns.iter().position(|column| column == name);

@@ -31,10 +31,13 @@ pub fn check_secret(file: &Path) -> Result<(), String> {
     Store::default().secret(file).map(drop)
 }
 
+/// A table as it was read, or why it could not be.
+type Read = Result<Arc<Table>, String>;
+
 /// What is in use.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    tables: Mutex<BTreeMap<TableSource, (Watch, Result<Arc<Table>, String>)>>,
+    tables: Mutex<BTreeMap<TableSource, (Watch, Read)>>,
     secrets: Mutex<BTreeMap<PathBuf, Watch>>,
 }
 
@@ -86,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// Why there is none, with file, line and remedy.
-    pub(crate) fn table(&self, source: &TableSource) -> Result<Arc<Table>, String> {
+    pub(crate) fn table(&self, source: &TableSource) -> Read {
         let mut tables = locked(&self.tables);
         if let Some((_, Ok(table))) = tables.get(source) {
             return Ok(Arc::clone(table));

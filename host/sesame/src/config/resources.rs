@@ -1,7 +1,7 @@
 //! `[table.NAME]` and `[secret.NAME]`: what sidecars may name beside channels. The files are read when a plugin that uses them is
 //! loaded: while one is missing, the messages of that plugin wait, and the others go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use settings::{Section, Writer, complain, word};
 use tables::{Format, TableSource};
@@ -44,6 +44,6 @@ pub(super) fn read_secret(section: &Section<'_, '_>) -> Option<PathBuf> {
     file
 }
 
-pub(super) fn write_secret(file: &PathBuf, writer: &mut Writer) {
+pub(super) fn write_secret(file: &Path, writer: &mut Writer) {
     writer.path("file", file);
 }
