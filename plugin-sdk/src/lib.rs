@@ -20,8 +20,12 @@ pub mod bindings;
 mod config;
 #[cfg(not(feature = "guest"))]
 mod finding;
+#[cfg(feature = "compose")]
+pub mod inner;
 #[cfg(feature = "guest")]
 pub mod log;
+#[cfg(all(feature = "guest", not(target_family = "wasm")))]
+pub mod native;
 #[cfg(feature = "guest")]
 mod plugin;
 pub mod records;

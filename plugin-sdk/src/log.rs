@@ -1,6 +1,14 @@
-//! The plugin's log. The host writes it apart from its own, limits its volume and adds plugin and message id.
+//! The plugin's log. The host writes it apart from its own, limits its volume and adds plugin and message id. Outside
+//! WebAssembly, as in `cargo test`, it is standard error.
 
-use crate::bindings::log::{Level, write};
+use crate::bindings::log::Level;
+#[cfg(target_family = "wasm")]
+use crate::bindings::log::write;
+
+#[cfg(not(target_family = "wasm"))]
+fn write(level: Level, text: &str) {
+    eprintln!("{level:?}: {text}");
+}
 
 /// For the author.
 pub fn debug(text: &str) {

@@ -108,6 +108,11 @@ macro_rules! export {
             const _: (fn() -> bindings::lifecycle::Description, fn(String) -> Result<(), String>) =
                 (<Exported as bindings::lifecycle::Guest>::describe, <Exported as bindings::lifecycle::Guest>::init);
             $($crate::export!(@role $role);)+
+            #[cfg(not(target_family = "wasm"))]
+            impl $crate::native::Exported for $plugin {
+                const ROLES: &'static [&'static str] = &[$(::core::stringify!($role)),+];
+                $($crate::export!(@native $role);)+
+            }
             const _: () = {
                 use $crate::slot::{Implements, Lacks as _, is_exported};
                 const EXPORTED: &[&str] = &[$(::core::stringify!($role)),+];
@@ -161,5 +166,20 @@ macro_rules! export {
         #[cfg(not(target_family = "wasm"))]
         const _: fn($crate::Message) -> Result<Vec<String>, $crate::Failure> =
             <Exported as bindings::router::Guest>::route;
+    };
+    (@native validator) => {
+        fn validate_native(&self, message: &$crate::Message) -> Result<Vec<$crate::Finding>, $crate::Failure> {
+            $crate::Validator::validate(self, message)
+        }
+    };
+    (@native transformer) => {
+        fn transform_native(&self, message: &$crate::Message) -> Result<$crate::Transformed, $crate::Failure> {
+            $crate::Transformer::transform(self, message)
+        }
+    };
+    (@native router) => {
+        fn route_native(&self, message: &$crate::Message) -> Result<Vec<String>, $crate::Failure> {
+            $crate::Router::route(self, message)
+        }
     };
 }

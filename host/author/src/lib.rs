@@ -1,4 +1,4 @@
-//! The commands for plugin authors: `sesame plugin new`, `build`, `test`, `watch`, `fuzz` and `bench`. Each one's work is in
+//! The commands for plugin authors: `sesame plugin new`, `build`, `test`, `case`, `watch`, `fuzz`, `bench`. Each one's work is in
 //! the file of its name.
 //!
 //! They need no configuration and run on an author's machine as on a server. The program passes what they
@@ -32,6 +32,8 @@ pub enum Command {
     Build(Build),
     /// Run a component on a folder of test cases and compare the results.
     Test(Test),
+    /// Run one test case on a plugin outside WebAssembly; the helpers of the languages call it.
+    Case(NativeCase),
     /// Build and test a project at each change of its files, until interrupted.
     Watch(Watch),
     /// Change the messages of test cases at random and report what makes a component fail.
@@ -128,6 +130,20 @@ pub struct Test {
     /// Also write the results to this file, as JUnit's XML.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Also run the project's tests outside WebAssembly and show which lines of the plugin they run.
+    #[arg(long, conflicts_with = "json")]
+    pub coverage: bool,
+}
+
+/// `sesame plugin case`.
+#[derive(Args, Debug)]
+pub struct NativeCase {
+    /// Folder of the test case.
+    #[arg(value_name = "CASE")]
+    pub case: PathBuf,
+    /// Project folder.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub project: PathBuf,
 }
 
 /// `sesame plugin watch`.
@@ -193,6 +209,7 @@ pub fn run(command: &Command, host: &Host) -> anyhow::Result<u8> {
         Command::New(arguments) => new::run(arguments),
         Command::Build(arguments) => build::run(arguments, host),
         Command::Test(arguments) => test::run(arguments, host),
+        Command::Case(arguments) => test::native::run(arguments, host),
         Command::Watch(arguments) => watch::run(arguments, host),
         Command::Fuzz(arguments) => fuzz::run(arguments, host),
         Command::Bench(arguments) => bench::run(arguments, host),

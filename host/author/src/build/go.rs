@@ -10,14 +10,14 @@ use wit_parser::{Resolve, WorldId};
 
 use super::c::{lookups, read_world, roles};
 use super::memory::with_allocator;
-use super::{Language, MODULE, componentize, finish, python_tool};
+use super::{Language, MODULE, START_GO, componentize, finish, python_tool};
 
 /// Builds the project in `folder`; what is made on the way is left in `scratch`.
 pub(super) fn build(folder: &Path, scratch: &Path, made: &Path) -> anyhow::Result<()> {
     let (resolve, world) = read_world(&folder.join("wit"))?;
     let remedy = Language::Go.preparation();
     let tags: Vec<String> = roles(&resolve, world).iter().map(|role| format!("sesame_{role}")).collect();
-    let mut build = python_tool("go", "import sys, go; sys.exit(go.main())", folder, remedy)?;
+    let mut build = python_tool("go", START_GO, folder, remedy)?;
     // The helper has to know where the runtime takes its memory, see `memory`.
     build.args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w -checklinkname=0"]);
     build.args(["-tags", &tags.join(",")]).arg("-o").arg(scratch.join(MODULE)).arg(".").current_dir(folder);

@@ -44,6 +44,8 @@ const MAIN_FILES: [(&str, Language); 8] = [
 
 /// What a module is called between the compiler and the component.
 const MODULE: &str = "module.wasm";
+/// How Python calls the `go` of its package.
+pub(super) const START_GO: &str = "import sys, go; sys.exit(go.main())";
 /// The world in `wit/world.wit`.
 const WORLD: &str = "contract";
 
@@ -82,7 +84,13 @@ pub(super) fn build(arguments: &Build, host: &Host) -> anyhow::Result<PathBuf> {
     Ok(target)
 }
 
-fn language(folder: &Path) -> anyhow::Result<Language> {
+/// The component that a build of the project in `folder` writes.
+pub(super) fn component_of(folder: &Path) -> anyhow::Result<PathBuf> {
+    let folder = folder.canonicalize().with_context(|| format!("cannot open the project {}", folder.display()))?;
+    Ok(folder.join(format!("{}.wasm", name::of(&folder, language(&folder)?)?)))
+}
+
+pub(super) fn language(folder: &Path) -> anyhow::Result<Language> {
     let found = MAIN_FILES.iter().find(|(file, _)| folder.join(file).is_file());
     found.map(|(_, language)| *language).with_context(|| {
         let names = MAIN_FILES.map(|(file, _)| file).join(", ");
@@ -141,7 +149,7 @@ fn componentize(
 }
 
 /// A tool that a package of Python brings, or one in `PATH`; `start` calls it from Python.
-fn python_tool(name: &str, start: &str, folder: &Path, remedy: &str) -> anyhow::Result<Command> {
+pub(super) fn python_tool(name: &str, start: &str, folder: &Path, remedy: &str) -> anyhow::Result<Command> {
     let tool = tool(name, folder, Some(".venv/bin"), remedy)?;
     // The script of a virtual environment names its interpreter by the path at which it was made, and is useless once the
     // project is moved; the interpreter beside it finds its packages from where it lies.
@@ -162,7 +170,7 @@ fn finish(command: &mut Command, name: &str) -> anyhow::Result<()> {
 }
 
 /// A tool by its name: in the project's own folder of tools, else in `PATH`.
-fn tool(name: &str, folder: &Path, local: Option<&str>, remedy: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn tool(name: &str, folder: &Path, local: Option<&str>, remedy: &str) -> anyhow::Result<PathBuf> {
     match find_tool(name, folder, local) {
         Some(path) => Ok(path),
         None => bail!("{name} is not installed: {remedy}"),

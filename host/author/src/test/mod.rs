@@ -8,7 +8,9 @@
 
 mod answer;
 mod case;
+mod coverage;
 mod difference;
+pub(super) mod native;
 mod results;
 
 use std::fs;
@@ -25,7 +27,7 @@ use plugins::{Outcome, Pipeline, PluginError, Plugins, Sidecar};
 use terminal::{EXIT_DONE, EXIT_FAILED, say};
 
 pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
-    let Test { file, cases, update, json, junit } = arguments;
+    let Test { file, cases, update, json, junit, coverage } = arguments;
     let show = if *json { |_: &Tested| {} } else { line };
     let Some(tested) = each(file, cases, *update, host, show)? else { return Ok(EXIT_FAILED) };
     if *json {
@@ -36,7 +38,10 @@ pub(super) fn run(arguments: &Test, host: &Host) -> anyhow::Result<u8> {
     if let Some(path) = junit {
         results::junit(path, file, &tested)?;
     }
-    let failed = tested.iter().any(|tested| tested.verdict.is_failed());
+    let mut failed = tested.iter().any(|tested| tested.verdict.is_failed());
+    if *coverage {
+        failed |= !coverage::run(file)?;
+    }
     Ok(if failed { EXIT_FAILED } else { EXIT_DONE })
 }
 
@@ -111,8 +116,7 @@ impl Bench<'_> {
             None if update => return write_down(folder, &found, &contents),
             None => return Ok(Verdict::Failed(vec!["has no expected.toml: write it, or use --update".into()])),
         };
-        let mut lines = difference::of_lines(&wanted.lines()?, &found.like(&wanted).lines()?);
-        lines.extend(self::contents(folder, &contents)?);
+        let lines = differences(folder, &wanted, &found, &contents)?;
         match lines.is_empty() {
             true => Ok(Verdict::Passed),
             false if update => write_down(folder, &found, &contents),
@@ -139,6 +143,13 @@ pub(super) fn pipeline(plugins: &Plugins, file: &Path, case: &Case, max_payload:
     settings.routes.clone_from(&case.routes);
     let words = |errors: Vec<PluginError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     Pipeline::load(plugins, settings).map_err(words)
+}
+
+/// Why the case in `folder` failed; nothing if it passed.
+fn differences(folder: &Path, wanted: &Answer, found: &Answer, given: &[Content]) -> anyhow::Result<Vec<String>> {
+    let mut lines = difference::of_lines(&wanted.lines()?, &found.like(wanted).lines()?);
+    lines.extend(contents(folder, given)?);
+    Ok(lines)
 }
 
 /// The differences between the contents that came out and the files that are expected.

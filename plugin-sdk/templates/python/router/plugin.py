@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sesame_plugin import Plugin, export
+from sesame_plugin import Message, Plugin, export
 
 
 @dataclass
-class Config:
+class Settings:
     """The operator's `[config]`; its annotations become the JSON Schema."""
 
     sites: list[str]
@@ -18,14 +18,14 @@ class Sites(Plugin):
 
     NAME = "{{name}}"
     VERSION = "0.1.0"
-    Config = Config
+    Config = Settings
 
-    def __init__(self, config):
+    def __init__(self, config: Settings) -> None:
         super().__init__(config)
         if not config.sites:
             raise ValueError("list at least one site in `sites`")
 
-    def route(self, message):
+    def route(self, message: Message) -> list[str]:
         """Names of the channel's routes; none for the default route."""
         lines = message.payload.decode("utf-8", "replace").splitlines()
         sites = {line.removeprefix("Site: ") for line in lines if line.startswith("Site: ")}

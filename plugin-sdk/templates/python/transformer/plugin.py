@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sesame_plugin import Plugin, Replaced, export
+from sesame_plugin import Message, Plugin, Replaced, export
 
 
 @dataclass
-class Config:
+class Settings:
     """The operator's `[config]`; its annotations become the JSON Schema."""
 
     old: str
@@ -18,15 +18,15 @@ class Rename(Plugin):
 
     NAME = "{{name}}"
     VERSION = "0.1.0"
-    Config = Config
+    Config = Settings
 
-    def __init__(self, config):
+    def __init__(self, config: Settings) -> None:
         super().__init__(config)
         if not config.old or not config.new:
             raise ValueError("name the site in `old` and `new`")
         self.old, self.new = f"Site: {config.old}".encode(), f"Site: {config.new}".encode()
 
-    def transform(self, message):
+    def transform(self, message: Message) -> Replaced | None:
         """The new content; None leaves the message as it is."""
         lines = message.payload.split(b"\n")
         if self.old not in lines:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from sesame_plugin import Plugin, error, export
+from sesame_plugin import Finding, Message, Plugin, error, export
 
 
 @dataclass
-class Config:
+class Settings:
     """The operator's `[config]`; its annotations become the JSON Schema."""
 
     sites: list[str]
@@ -17,16 +17,17 @@ class Sites(Plugin):
 
     NAME = "{{name}}"
     VERSION = "0.1.0"
-    Config = Config
+    Config = Settings
 
-    def __init__(self, config):
+    def __init__(self, config: Settings) -> None:
         super().__init__(config)
         if not config.sites:
             raise ValueError("list at least one site in `sites`")
 
-    def validate(self, message):
+    def validate(self, message: Message) -> list[Finding]:
         """Findings; one of severity error makes the message invalid. Records end with a line `%%`."""
-        record, named, findings = 1, False, []
+        findings: list[Finding] = []
+        record, named = 1, False
         for line in message.payload.decode("utf-8", "replace").splitlines():
             if line == "%%":
                 record += 1

@@ -84,6 +84,14 @@ fn shown(violations: &[Violation]) -> String {
     shown.join("; ")
 }
 
+/// Validates a configuration against the text of a schema, as at the load of a plugin.
+///
+/// # Errors
+/// What is wrong with the schema, or with the configuration.
+pub fn check_config(schema: &str, config: &Value) -> Result<(), ConfigError> {
+    Schema::read(schema)?.check(config)
+}
+
 /// The place of a node in [`Schema::nodes`].
 type Id = usize;
 

@@ -62,6 +62,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn passes_its_cases() {
+        sesame_plugin::native::cases::<Sites>();
+    }
+
+    #[test]
     fn chooses_the_route_if_every_site_is_listed() {
         let config = Config { sites: vec!["UKI-TEST".to_owned()], route: "tests".to_owned() };
         let plugin = Sites { config };

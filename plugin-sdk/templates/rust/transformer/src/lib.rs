@@ -65,6 +65,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn passes_its_cases() {
+        sesame_plugin::native::cases::<Rename>();
+    }
+
+    #[test]
     fn replaces_whole_lines_and_keeps_the_rest() {
         let plugin = Rename { old: "Site: OLD".to_owned(), new: "Site: NEW".to_owned() };
         let renamed = plugin.rename(b"Site: OLD\nSite: OLDER\n\xff");

@@ -74,6 +74,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn passes_its_cases() {
+        sesame_plugin::native::cases::<Sites>();
+    }
+
+    #[test]
     fn names_the_record_of_an_unlisted_site() {
         let plugin = Sites { sites: vec!["UKI-TEST".to_owned()] };
         let findings = plugin.check("Site: UKI-TEST\n%%\nSite: ELSEWHERE\n%%\n");
