@@ -34,32 +34,30 @@ impl Catalog {
     }
 
     /// Keeps the files of the plugins that serve, for a rollback and for a restart, where that was not done yet, and deletes
-    /// those of plugins that were uninstalled. Reads and
-    /// writes them, so it belongs on the thread that loads.
+    /// those of plugins that were uninstalled. Reads and writes them, so it belongs on the thread that loads.
     ///
     /// # Errors
     /// The first that could not be written.
     pub fn keep_good(&self, wanted: &Wanted) -> std::io::Result<()> {
         let Some(kept) = &self.kept else { return Ok(()) };
+        let mut recorded = locked(&self.recorded);
         let mut entries = locked(&self.entries);
         let places = entries.places(wanted);
         let removed = |place: &&Place| entries.entry(place).is_some_and(|entry| entry.is_removed());
         let removed: Vec<PathBuf> = places.iter().filter(removed).filter_map(Place::stem).collect();
         let good = |place: Place| {
-            let entry = entries.entry(&place)?;
-            Some((place.stem()?, entry.facts(), entry.good()?, place))
+            let (entry, stem) = (entries.entry(&place)?, place.stem()?);
+            let facts = entry.facts();
+            let kept = recorded.get(&stem) == Some(&facts);
+            Some((stem, facts, if kept { None } else { entry.good() }?, place))
         };
         let all: Vec<_> = places.into_iter().filter_map(good).collect();
         drop(entries);
-        let mut recorded = locked(&self.recorded);
         for stem in removed {
             recorded.remove(&stem);
             kept.forget(&stem)?;
         }
         for (stem, facts, good, place) in all {
-            if recorded.get(&stem) == Some(&facts) {
-                continue;
-            }
             let files = Files::read(&stem)?;
             let settings = place.files().sidecar.ok() == good.sidecar;
             let same = files.component() == good.component.map(|component| component.sha256) && settings;

@@ -74,10 +74,9 @@ impl Pipeline {
         };
         let shadows = self.shadows.len() == other.shadows.len()
             && self.shadows.iter().zip(&other.shadows).all(|(a, b)| a.is_same(b));
-        let given = |pipeline: &Self| pipeline.stages.iter().map(|stage| stage.resources.clone()).collect::<Vec<_>>();
-        // The hash does not depend on secrets.
-        let same_given = || given(self).iter().zip(&given(other)).all(|(own, other)| own.is_same(other));
-        self.hash == other.hash && shown(self) == shown(other) && same_given() && shadows
+        // The hash does not depend on secrets. It is that of as many stages.
+        let given = || self.stages.iter().zip(&other.stages).all(|(a, b)| a.resources.is_same(&b.resources));
+        self.hash == other.hash && shown(self) == shown(other) && given() && shadows
     }
 }
 

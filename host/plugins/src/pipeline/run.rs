@@ -54,6 +54,7 @@ impl Pipeline {
         let mut work = Work {
             pipeline: self,
             input,
+            names: &names,
             started: Instant::now(),
             leaves: vec![Leaf::new(self.message(input, payload))],
             findings: Vec::new(),
@@ -147,6 +148,12 @@ fn signer_names<'a>(input: &Input<'a>) -> Vec<&'a str> {
     forms.into_iter().flatten().flatten().collect()
 }
 
+/// What filters look at in a message, or in a part of it.
+fn facts_of<'m>(input: &Input<'m>, names: &'m [&'m str], message: &'m Message) -> Facts<'m> {
+    let content_type = message.context.content_type.as_deref();
+    Facts { destination: input.destination, signer: names, content_type }
+}
+
 /// The message, or one part of it, between two stages.
 struct Leaf {
     message: Message,
@@ -221,6 +228,8 @@ impl Leaf {
 struct Work<'a> {
     pipeline: &'a Pipeline,
     input: &'a Input<'a>,
+    /// Those of the signer.
+    names: &'a [&'a str],
     started: Instant,
     leaves: Vec<Leaf>,
     findings: Vec<Finding>,
@@ -237,12 +246,9 @@ const PASSED: Outcome = Outcome::Pass { outputs: Vec::new(), refused: Vec::new()
 impl Work<'_> {
     /// Calls the stage with every leaf it applies to; the most notable of its answers, none if there is no such leaf.
     fn pass_through(&mut self, at: usize, stage: &Stage) -> Result<Option<Answered>, Ended> {
-        let names = signer_names(self.input);
         let mut answered = None;
         for leaf in std::mem::take(&mut self.leaves) {
-            let content_type = leaf.message.context.content_type.as_deref();
-            let facts = Facts { destination: self.input.destination, signer: &names, content_type };
-            if leaf.refused.is_some() || !stage.filter.matches(&facts) {
+            if leaf.refused.is_some() || !stage.filter.matches(&facts_of(self.input, self.names, &leaf.message)) {
                 self.leaves.push(leaf);
             } else {
                 answered = answered.max(Some(self.call(at, stage, leaf)?));
@@ -257,11 +263,9 @@ impl Work<'_> {
 
     /// Shows the message, as it is before the stage `at`, to the shadows there.
     fn show_to_shadows(&mut self, at: usize) {
-        let names = signer_names(self.input);
         for shadow in self.pipeline.shadows.iter().filter(|shadow| shadow.is_before(at)) {
             for leaf in self.leaves.iter_mut().filter(|leaf| leaf.refused.is_none()) {
-                let content_type = leaf.message.context.content_type.as_deref();
-                let facts = Facts { destination: self.input.destination, signer: &names, content_type };
+                let facts = facts_of(self.input, self.names, &leaf.message);
                 if let Some(taken) = shadow.take(&leaf.message, &facts) {
                     leaf.seen.push(self.taken.len());
                     self.taken.push(taken);
@@ -287,9 +291,7 @@ impl Work<'_> {
 
     /// Copies of a message for the shadows that are compared with the stage `at`.
     fn taken_beside(&self, at: usize, message: &Message) -> Vec<Taken> {
-        let names = signer_names(self.input);
-        let content_type = message.context.content_type.as_deref();
-        let facts = Facts { destination: self.input.destination, signer: &names, content_type };
+        let facts = facts_of(self.input, self.names, message);
         let beside = self.pipeline.shadows.iter().filter(|shadow| shadow.is_of(at));
         beside.filter_map(|shadow| shadow.take(message, &facts)).collect()
     }
