@@ -92,11 +92,15 @@ impl Table {
     }
 
     fn text(&self, row: usize, column: usize) -> &str {
-        let at = row * self.columns.len() + column;
-        let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
-        let begin = at.checked_sub(1).map_or(0, end);
-        self.texts.get(begin..end(at)).unwrap_or_default()
+        text(&self.texts, &self.ends, row * self.columns.len() + column)
     }
+}
+
+/// The text with this number.
+fn text<'t>(texts: &'t str, ends: &[u32], at: usize) -> &'t str {
+    let end = |at: usize| ends.get(at).map_or(0, |end| *end as usize);
+    let begin = at.checked_sub(1).map_or(0, end);
+    texts.get(begin..end(at)).unwrap_or_default()
 }
 
 /// A table that is being read.
@@ -163,21 +167,17 @@ impl Builder {
             return Err(Mistake::TooManyRows);
         }
         let Table { columns, key, texts, ends, index, hasher, .. } = &mut self.table;
-        let text = |row: usize| {
-            let at = row * columns.len() + *key;
-            let end = |at: usize| ends.get(at).map_or(0, |end| *end as usize);
-            texts.get(at.checked_sub(1).map_or(0, end)..end(at)).unwrap_or_default()
-        };
-        let own = text(row);
+        let key_of = |row: usize| text(texts, ends, row * columns.len() + *key);
+        let own = key_of(row);
         if own.is_empty() {
             return Err(Mistake::NoKey(row + 1));
         }
         let hash = hasher.hash_one(own);
-        if let Some(first) = index.find(hash, |other| text(*other as usize) == own) {
+        if let Some(first) = index.find(hash, |other| key_of(*other as usize) == own) {
             return Err(Mistake::Twice { first: *first as usize + 1, second: row + 1 });
         }
         let number = u32::try_from(row).unwrap_or(u32::MAX);
-        index.insert_unique(hash, number, |other| hasher.hash_one(text(*other as usize)));
+        index.insert_unique(hash, number, |other| hasher.hash_one(key_of(*other as usize)));
         Ok(())
     }
 

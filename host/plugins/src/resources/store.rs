@@ -119,31 +119,28 @@ impl Store {
     /// Looks at the files in use, and forgets the tables whose files changed: they are read again when asked for.
     pub(crate) fn look(&self, around: &Surroundings, pace: &Pace) -> Changes {
         let mut changes = Changes::default();
+        let mut pending = false;
+        let mut changed = |watch: &mut Watch, file: &Path| {
+            let complete = watch.look(file, pace);
+            pending |= complete == Some(false);
+            complete == Some(true)
+        };
         let mut tables = locked(&self.tables);
         for (name, source) in &around.tables {
-            let Some((watch, _)) = tables.get_mut(source) else { continue };
-            match watch.look(&source.file, pace) {
-                None => {}
-                Some(false) => changes.pending = true,
-                Some(true) => {
-                    changes.tables.insert(name.clone());
-                }
+            if tables.get_mut(source).is_some_and(|(watch, _)| changed(watch, &source.file)) {
+                changes.tables.insert(name.clone());
             }
         }
         tables.retain(|source, _| !changes.tables.iter().any(|name| around.tables.get(name) == Some(source)));
         drop(tables);
         let mut secrets = locked(&self.secrets);
         for (name, file) in &around.secrets {
-            let Some(watch) = secrets.get_mut(file) else { continue };
-            match watch.look(file, pace) {
-                None => {}
-                Some(false) => changes.pending = true,
-                Some(true) => {
-                    changes.secrets.insert(name.clone());
-                }
+            if secrets.get_mut(file).is_some_and(|watch| changed(watch, file)) {
+                changes.secrets.insert(name.clone());
             }
         }
         secrets.retain(|file, _| !changes.secrets.iter().any(|name| around.secrets.get(name) == Some(file)));
+        changes.pending = pending;
         changes
     }
 }
