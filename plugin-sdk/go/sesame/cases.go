@@ -5,7 +5,6 @@ package sesame
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -170,13 +169,9 @@ func described() record {
 
 // failureOf is the failure of the contract, if there is one.
 func failureOf(findings []Finding, err error) record {
-	var retry Retry
-	var pointer *Retry
-	if errors.As(err, &pointer) && pointer != nil {
-		retry, err = *pointer, *pointer
-	}
+	retry, isRetry := retryOf(err)
 	switch {
-	case errors.As(err, &retry):
+	case isRetry:
 		made := record{"reason": retry.Reason}
 		if retry.After > 0 {
 			made["after"] = retry.After / time.Millisecond

@@ -118,13 +118,9 @@ func initialise(config, length uint32) uint32 {
 
 // answer is the result of a function of a role, with `ok` if nothing is wrong.
 func answer(ok words, findings []Finding, err error) uint32 {
-	var retry Retry
-	var pointer *Retry
-	if errors.As(err, &pointer) && pointer != nil {
-		retry, err = *pointer, *pointer
-	}
+	retry, isRetry := retryOf(err)
 	switch {
-	case errors.As(err, &retry):
+	case isRetry:
 		after := uint32(min(max(retry.After/time.Millisecond, 0), math.MaxUint32))
 		return result(append(words{1, 1, some(after > 0), after}, text(retry.Reason)...))
 	case err != nil:

@@ -6,6 +6,7 @@ package sesame
 
 import (
 	"encoding/json"
+	"errors"
 	"iter"
 	"strings"
 	"time"
@@ -201,6 +202,16 @@ type Retry struct {
 
 func (retry Retry) Error() string {
 	return retry.Reason
+}
+
+// retryOf returns the Retry in an error, given as it is or by a pointer.
+func retryOf(err error) (Retry, bool) {
+	var pointer *Retry
+	if errors.As(err, &pointer) && pointer != nil {
+		return *pointer, true
+	}
+	var retry Retry
+	return retry, errors.As(err, &retry)
 }
 
 // Transformed is what becomes of a message: the first of Replace, Split and Drop that is set, or nothing.
