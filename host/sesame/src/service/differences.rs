@@ -9,12 +9,13 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use message::Finding;
 use serde::{Deserialize, Serialize};
 
 use super::status::{read_json, write_json};
+use crate::channel::milliseconds;
 use plugins::{Difference, Pipeline, ShadowInfo};
 
 /// The name of the file.
@@ -68,10 +69,6 @@ pub struct Example {
     pub then: String,
     /// The first finding that only one of them has.
     pub finding: Option<Finding>,
-}
-
-fn milliseconds(at: SystemTime) -> u64 {
-    u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Compared {
