@@ -272,7 +272,8 @@ fn a_payload_limit_beyond_the_frame_of_later_releases_of_rabbitmq_is_named() {
 
 #[test]
 fn a_message_that_never_ends_is_closed_at_max_frame_and_takes_no_more_memory() {
-    const LIMIT: u64 = 48 << 20;
+    // Large beside what malloc keeps of the buffers that the message outgrew, about 6 MB whatever the limit.
+    const LIMIT: u64 = 96 << 20;
     let broker = Scripted::playing(|mut peer| {
         peer.frame();
         peer.say("CONNECTED\nversion:1.2\n\n\0");
@@ -284,22 +285,22 @@ fn a_message_that_never_ends_is_closed_at_max_frame_and_takes_no_more_memory() {
         peer.wait_for_the_end();
     });
     let signer = pki().host("sender.example.org").subject;
-    let site = Site::of("receiver.example.org").at(&[&broker.address()], Way::Plain, "max-frame = \"48MiB\"\n");
+    let site = Site::of("receiver.example.org").at(&[&broker.address()], Way::Plain, "max-frame = \"96MiB\"\n");
     let site = site.receiving("central", "/queue/a", &[&signer], "");
     let idle = {
         let silent = Scripted::answering(b"CONNECTED\nversion:1.2\n\n\0");
-        let site = Site::of("receiver.example.org").at(&[&silent.address()], Way::Plain, "max-frame = \"48MiB\"\n");
+        let site = Site::of("receiver.example.org").at(&[&silent.address()], Way::Plain, "max-frame = \"96MiB\"\n");
         let site = site.receiving("central", "/queue/a", &[&signer], "");
         let daemon = site.start(&["receive"]);
         eventually("a connection", || (silent.connections() > 0).then_some(()));
         within(Duration::from_secs(1), || None::<()>);
-        daemon.peak_memory()
+        daemon.peak_private_memory()
     };
     let daemon = site.start(&["receive"]);
     let said = format!("MESSAGE body longer than {LIMIT} bytes");
     eventually("the line of the log", || daemon.log().contains(&said).then_some(()));
     assert!(daemon.log().contains("raise max-frame"), "{}", daemon.log());
-    let taken = daemon.peak_memory() - idle;
+    let taken = daemon.peak_private_memory() - idle;
     eprintln!("peak: {taken} bytes beyond an idle receiver, for a limit of {LIMIT}");
     assert!(taken < LIMIT + LIMIT / 8, "{taken} bytes for a frame of at most {LIMIT}");
 }

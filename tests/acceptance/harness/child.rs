@@ -43,8 +43,20 @@ impl Child {
     /// The most memory the child itself has had, in bytes.
     #[track_caller]
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The most memory the child itself has had without the pages of files, such as those of its program, in bytes.
+    #[track_caller]
+    pub(crate) fn peak_private_memory(&self) -> u64 {
+        self.memory("VmHWM:") - self.memory("RssFile:")
+    }
+
+    /// A value of `/proc/PID/status`, in bytes.
+    #[track_caller]
+    fn memory(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
