@@ -66,6 +66,7 @@ mod plugin_faults;
 mod plugins;
 mod proofs;
 mod refuses;
+mod registries;
 mod reloads;
 mod reports;
 mod shadow;

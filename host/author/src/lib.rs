@@ -10,6 +10,7 @@ mod fuzz;
 mod new;
 mod test;
 mod watch;
+mod wit;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use message::Direction;
 use plugins::{PipelineSettings, Plugins, Sidecar, StageSource, Surroundings, TOTAL_TIME};
 use tables::{Format, TableSource};
 use terminal as output;
+
+pub use self::wit::{WitPackage, wit_package};
 
 /// A command for authors.
 #[derive(Debug, Subcommand)]

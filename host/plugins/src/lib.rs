@@ -60,6 +60,7 @@ pub use self::component::compile::{
 };
 pub use self::component::contract::SERVED as CONTRACTS_SERVED;
 pub use self::component::grant::Grant;
+pub use self::component::producers::{Producer, producers};
 pub use self::component::schema::{ConfigError, SchemaError, Violation, check_config};
 pub use self::component::{ComponentError, Description, MAX_COMPONENT_BYTES, Powers, Roles};
 pub use self::instance::Fault;

@@ -245,6 +245,7 @@ fn modules_of_a_crate_do_not_name_each_other() {
         "message",
         "observe",
         "plugins",
+        "registry",
         "sesame",
         "settings",
         "smime",

@@ -11,6 +11,7 @@ pub(crate) mod openssl;
 pub(crate) mod prometheus;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;
+pub(crate) mod registry;
 pub(crate) mod scripted;
 pub(crate) mod smime_tools;
 

@@ -19,6 +19,8 @@ pub struct Inspection {
     pub sha256: [u8; 32],
     /// What it imports; empty if the file is not a component.
     pub imports: Vec<Import>,
+    /// The names of what it exports.
+    pub exports: Vec<String>,
     /// The versions of the contract its imports and exports name.
     pub contracts: Vec<String>,
     /// Its roles and description, or why it would be refused.
@@ -53,12 +55,14 @@ impl Plugins {
         let surface = match Surface::read(bytes) {
             Ok(surface) => surface,
             Err(error) => {
-                return Inspection { size, sha256, imports: Vec::new(), contracts: Vec::new(), found: Err(error) };
+                let (imports, exports, contracts) = (Vec::new(), Vec::new(), Vec::new());
+                return Inspection { size, sha256, imports, exports, contracts, found: Err(error) };
             }
         };
         let loaded = self.compile(name, bytes, &sha256, trust).and_then(|component| self.link(&component, sha256));
         let found = loaded.map(|loaded| (loaded.roles(), loaded.description));
         let imports = surface.imports.iter().map(|name| Import { name: clean(name, 200), grant: grant_of(name) });
-        Inspection { size, sha256, imports: imports.collect(), contracts: surface.contracts(), found }
+        let (imports, contracts) = (imports.collect(), surface.contracts());
+        Inspection { size, sha256, imports, exports: surface.exports, contracts, found }
     }
 }

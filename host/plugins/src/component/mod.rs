@@ -11,6 +11,7 @@ pub(crate) mod compile;
 pub(crate) mod contract;
 pub(crate) mod engine;
 pub(crate) mod grant;
+pub(crate) mod producers;
 pub(crate) mod schema;
 pub(crate) mod surface;
 

@@ -4,6 +4,7 @@
 //! The commands for authors and `inspect` need no configuration: they also run on an author's machine. What they compile is
 //! kept in the user's own cache, and what the service of the same user has compiled is not compiled again.
 
+mod artifacts;
 mod diff;
 mod inspect;
 pub(super) mod list;
@@ -52,6 +53,12 @@ pub enum PluginCommand {
     Remove(Remove),
     /// Sign components and sidecars: write FILE.p7s beside each.
     Sign(Sign),
+    /// Push a component to an OCI registry, with sidecar, signatures and SBOM; or a WIT package.
+    Push(Box<artifacts::Push>),
+    /// Pull a component from an OCI registry, with what was pushed with it, into a folder.
+    Pull(Box<artifacts::Pull>),
+    /// Pull a component, check it and its signatures as a start would, and put it into the plugin folder.
+    Install(Box<artifacts::Install>),
 }
 
 /// `sesame plugin inspect`.
@@ -159,6 +166,19 @@ pub(super) fn run(arguments: &Plugin, context: &Context) -> anyhow::Result<u8> {
         }
         PluginCommand::List(arguments) => list::run(&context.config()?, arguments),
         PluginCommand::Try(arguments) => trial::run(arguments, &context.config()?),
+        PluginCommand::Push(arguments) => {
+            crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;
+            artifacts::push(arguments)
+        }
+        PluginCommand::Pull(arguments) => {
+            crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;
+            artifacts::pull(arguments)
+        }
+        PluginCommand::Install(arguments) => {
+            let config = context.config()?;
+            crate::log::start_for_command(context.level.unwrap_or(Level::Warn))?;
+            artifacts::install(arguments, &config)
+        }
         PluginCommand::Diff(arguments) => diff::run(&context.config()?, arguments),
         PluginCommand::Rollback(arguments) => rollback::run(&context.config()?, arguments),
         PluginCommand::Remove(arguments) => remove::run(&context.config()?, arguments),
