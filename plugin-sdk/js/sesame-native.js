@@ -28,13 +28,25 @@ const FUNCTIONS = { validate: 'validator', transform: 'transformer', route: 'rou
 
 const script = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
 
-// The host's modules are there in a component only; of them the helper uses the log.
-const log = script('export const write = (level, text) => process.stderr.write(`${level}: ${text}\\n`);');
+// The tables of the case, by name and key, for the module below.
+const tables = Symbol.for('sesame.tables');
+
+// The host's modules are there in a component only: this is what a plugin uses of them.
+const host = script(`
+  export const write = (level, text) => process.stderr.write(level + ': ' + text + '\\n');
+  const table = (name) => {
+    const found = globalThis[Symbol.for('sesame.tables')]?.[name];
+    if (!found) throw 'table ' + JSON.stringify(name) + ' is not granted';
+    return found;
+  };
+  export const get = (name, key) => table(name)[key];
+  export const contains = (name, key) => key in table(name);
+`);
 const resolve = (specifier, context, next) =>
-  specifier.startsWith('sesame:') ? { url: log, shortCircuit: true } : next(specifier, context);
+  specifier.startsWith('sesame:') ? { url: host, shortCircuit: true } : next(specifier, context);
 if (modules.registerHooks) modules.registerHooks({ resolve });
 // Node before 22.15.
-else modules.register(script(`const log = ${stringify(log)};\nexport const resolve = ${resolve};`));
+else modules.register(script(`const host = ${stringify(host)};\nexport const resolve = ${resolve};`));
 
 // An error in TypeScript names the line of the source.
 process.setSourceMapsEnabled(true);
@@ -87,16 +99,24 @@ function answer(plugin, question) {
   }
 }
 
-function ask(plugin, { call, config, message }) {
+function ask(plugin, { call, config, message, tables: granted }) {
   if (call === 'describe') {
     const roles = Object.values(FUNCTIONS).filter((role) => plugin[role]);
     return { roles, config_schema: plugin.lifecycle.describe().configSchema };
   }
-  if (call === 'init') return plugin.lifecycle.init(config) ?? null;
+  if (call === 'init') {
+    globalThis[tables] = lookedUp(granted);
+    return plugin.lifecycle.init(config) ?? null;
+  }
   const given = plugin[FUNCTIONS[call]][call](messageOf(message));
   if (call === 'validate') return given.map(finding);
   return call === 'transform' ? { verdict: verdict(given.verdict), findings: given.findings.map(finding) } : given;
 }
+
+// Without a prototype no key is there that the table lacks.
+const lookedUp = (given) => Object.fromEntries(
+  Object.entries(given).map(([name, rows]) => [name, Object.assign(Object.create(null), rows)]),
+);
 
 const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
 const named = (record) => Object.fromEntries(Object.entries(record).map(([name, value]) => [camel(name), value]));

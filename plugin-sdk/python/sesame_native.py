@@ -53,6 +53,25 @@ def _module(name, **names):
     sys.modules[name] = made
 
 
+# The tables of the case, by name and key.
+_tables = {}
+
+
+def _table(name):
+    if name not in _tables:
+        raise Err(f'table "{name}" is not granted')
+    return _tables[name]
+
+
+def _get(table, key):
+    row = _table(table).get(key)
+    return None if row is None else [tuple(field) for field in row]
+
+
+def _contains(table, key):
+    return key in _table(table)
+
+
 def _log(level, text):
     print(f"{level.name.lower()}: {text}", file=sys.stderr)
 
@@ -64,6 +83,7 @@ def _provide():
         _module(package)
     _module("wit_world.imports.types", **vars(contract))
     _module("wit_world.imports.log", Level=_Level, write=_log)
+    _module("wit_world.imports.tables", get=_get, contains=_contains)
     _module("wit_world.exports.lifecycle", Description=_Description)
     _module("wit_world.exports.transformer", **vars(contract))
 
@@ -110,6 +130,8 @@ def _ask(plugin, question):
         roles = [role for role in ["validator", "transformer", "router"] if hasattr(plugin, role.title())]
         return {"roles": roles, "config_schema": plugin.Lifecycle().describe().config_schema}
     if call == "init":
+        _tables.clear()
+        _tables.update(question["tables"])
         # In a component nothing can be imported any more; here pytest goes on.
         finders = list(sys.meta_path)
         try:

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Configuration as _, Context, Direction, Failure, Finding, Message, Output, Plugin, Severity, Signer, Transformed,
-    Verdict,
+    Verdict, tables,
 };
 
 /// A plugin with the roles that [`export!`](crate::export) names, which implements this.
@@ -135,6 +135,10 @@ fn ask<P: Exported>(plugin: &mut Option<P>, question: &Value) -> Result<Value, V
     match call {
         "describe" => return Ok(json!({ "roles": P::ROLES, "config_schema": P::config_schema() })),
         "init" => {
+            tables::grant(question["tables"].as_object().into_iter().flatten().map(|(name, rows)| {
+                let rows = rows.as_object().into_iter().flatten();
+                (name.clone(), rows.map(|(key, row)| (key.clone(), pairs(row))).collect())
+            }));
             let config = P::Config::from_json(question["config"].as_str().unwrap_or_default());
             *plugin = Some(config.and_then(P::new).map_err(Value::String)?);
             return Ok(Value::Null);
@@ -226,5 +230,45 @@ fn failure(failure: &Failure) -> Value {
         Failure::Invalid(found) => json!({ "invalid": findings(found) }),
         Failure::Retry(delay) => json!({ "retry": { "reason": delay.reason, "after": delay.after } }),
         Failure::Internal(text) => json!({ "internal": text }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables;
+
+    /// Looks up its country.
+    struct LooksUp;
+
+    impl Plugin for LooksUp {
+        type Config = crate::NoConfig;
+        const NAME: &'static str = "looks-up";
+        const VERSION: &'static str = "1";
+        const SUMMARY: &'static str = "Looks up its country.";
+
+        fn new(_: crate::NoConfig) -> Result<Self, String> {
+            tables::contains("sites", "").map(|_| Self)
+        }
+    }
+
+    impl Exported for LooksUp {
+        const ROLES: &'static [&'static str] = &["router"];
+
+        fn route_native(&self, _: &Message) -> Result<Vec<String>, Failure> {
+            let country = tables::value("sites", "SITE-A", "country").map_err(Failure::Internal)?;
+            Ok(country.into_iter().collect())
+        }
+    }
+
+    #[test]
+    fn a_plugin_looks_up_the_tables_of_its_case_and_no_others() {
+        let mut plugin = None;
+        let mut ask = |question: Value| answer::<LooksUp>(&mut plugin, &question);
+        let sites = json!({ "sites": { "SITE-A": [["site", "SITE-A"], ["country", "UK"]] } });
+        assert_eq!(ask(json!({ "call": "init", "config": "{}", "tables": sites })), json!({ "ok": null }));
+        assert_eq!(ask(json!({ "call": "route", "message": { "payload": [] } })), json!({ "ok": ["UK"] }));
+        let refused = json!({ "error": "table \"sites\" is not granted" });
+        assert_eq!(ask(json!({ "call": "init", "config": "{}", "tables": {} })), refused);
     }
 }

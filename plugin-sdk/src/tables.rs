@@ -39,34 +39,42 @@ pub fn value(table: &str, key: &str, column: &str) -> Result<Option<String>, Str
 use crate::bindings::tables as source;
 
 #[cfg(not(target_family = "wasm"))]
+pub(crate) use source::grant;
+#[cfg(not(target_family = "wasm"))]
 pub use source::provide;
 
 /// The tables of a test.
 #[cfg(not(target_family = "wasm"))]
 mod source {
     use std::cell::RefCell;
+    use std::collections::BTreeMap;
 
     use super::Row;
 
+    /// By name and key.
+    type Tables = BTreeMap<String, BTreeMap<String, Row>>;
+
     thread_local! {
-        static TABLES: RefCell<Vec<(String, Vec<Row>)>> = const { RefCell::new(Vec::new()) };
+        static TABLES: RefCell<Tables> = const { RefCell::new(BTreeMap::new()) };
     }
 
     /// Grants a table to the plugins of this thread. The first column of each row is the key.
     pub fn provide(name: &str, rows: &[&[(&str, &str)]]) {
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let rows = rows.iter().map(|row| row.iter().map(pair).collect()).collect();
-        TABLES.with_borrow_mut(|tables| {
-            tables.retain(|(known, _)| known != name);
-            tables.push((name.to_owned(), rows));
-        });
+        let rows = rows.iter().map(|row| row.iter().map(pair).collect::<Row>());
+        let keyed = rows.filter_map(|row| Some((row.first()?.1.clone(), row)));
+        TABLES.with_borrow_mut(|tables| tables.insert(name.to_owned(), keyed.collect()));
+    }
+
+    /// Grants these tables, by name and key, and no others.
+    pub(crate) fn grant(tables: impl Iterator<Item = (String, BTreeMap<String, Row>)>) {
+        TABLES.set(tables.collect());
     }
 
     pub(super) fn get(table: &str, key: &str) -> Result<Option<Row>, String> {
         TABLES.with_borrow(|tables| {
-            let granted = tables.iter().find(|(name, _)| name == table);
-            let (_, rows) = granted.ok_or_else(|| format!("table {table:?} is not granted"))?;
-            Ok(rows.iter().find(|row| row.first().is_some_and(|(_, own)| own == key)).cloned())
+            let rows = tables.get(table).ok_or_else(|| format!("table {table:?} is not granted"))?;
+            Ok(rows.get(key).cloned())
         })
     }
 

@@ -18,6 +18,11 @@ fn native(language: &Language) -> (PathBuf, &'static [&'static str]) {
     }
 }
 
+/// Whether the language has one.
+pub(crate) fn is_there(language: &Language) -> bool {
+    !matches!(language.word, "c" | "cpp" | "zig")
+}
+
 pub(crate) fn run(language: &Language, project: &Path) -> Output {
     let (program, arguments) = native(language);
     author(project, program.to_str().unwrap()).args(arguments).output().unwrap()
@@ -33,7 +38,7 @@ fn copy(language: &Language, folder: &Folder) -> PathBuf {
 fn agrees_with_the_cases(language: &Language) {
     let folder = Folder::new("native");
     let project = copy(language, &folder);
-    let _turn = turn();
+    let _turn = turn(language);
     done(run(language, &project));
     let expected = project.join("cases/refuses-an-unlisted-site/expected.toml");
     let text = std::fs::read_to_string(&expected).unwrap();

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::harness::{Folder, eventually};
 use crate::languages::{C, GO, JAVASCRIPT, Language, PYTHON, done, sesame, turn};
+use crate::native_tests;
 use crate::peers::Kind;
 use crate::peers::broker::shared;
 use crate::plugins::{install, one_in};
@@ -130,7 +131,7 @@ fn a_secret_is_in_its_file_and_nowhere_else() {
 fn looks_up(language: &Language) {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/authors/tables");
     let folder = Folder::new(&format!("tables-{}", language.word));
-    let turn = turn();
+    let turn = turn(language);
     done(sesame(folder.path(), &["plugin", "new", "lookups", "--lang", language.word]));
     let project = folder.join("lookups");
     fs::copy(ours.join(language.main), project.join(language.main)).unwrap();
@@ -152,6 +153,11 @@ fn looks_up(language: &Language) {
     fs::write(project.join("lookups.toml"), "tables = [\"sites\"]\n").unwrap();
     let said = done(sesame(&project, &["plugin", "test", "lookups.wasm", "cases"]));
     assert!(said.contains("2 passed, 0 failed"), "{}: {said}", language.word);
+    if native_tests::is_there(language) {
+        let tested = native_tests::run(language, &project);
+        let said = String::from_utf8_lossy(&[tested.stdout, tested.stderr].concat()).into_owned();
+        assert!(tested.status.success(), "{}: {said}", language.word);
+    }
     let said = done(sesame(&project, &["plugin", "inspect", "lookups.wasm"]));
     assert!(said.contains("sesame:plugin/tables@1.1.0"), "{}: {said}", language.word);
 }

@@ -74,4 +74,4 @@ pub use self::pipeline::{
     ReadyStage, Refused, ShadowInfo, SignerFacts, StageError, StageInfo, TOTAL_TIME,
 };
 pub use self::resources::store::check_secret;
-pub use self::resources::{Surroundings, secrets_in};
+pub use self::resources::{Provided, Surroundings, secrets_in};

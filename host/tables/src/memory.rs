@@ -51,6 +51,11 @@ impl Table {
         self.find(key).map(|number| Row { table: self, number })
     }
 
+    /// All rows with their keys, in the order of the file.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, Row<'_>)> {
+        (0..self.len()).map(|number| (self.text(number, self.key), Row { table: self, number }))
+    }
+
     /// Whether a row has this key.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {

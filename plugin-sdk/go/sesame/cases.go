@@ -41,6 +41,7 @@ func TestCases(t *testing.T, folder string) {
 type question struct {
 	Call    string
 	Config  string
+	Tables  map[string]map[string]pairs
 	Message givenMessage
 	Done    *[]string
 }
@@ -127,6 +128,7 @@ func answerTo(asked *question) (answer record) {
 	case "describe":
 		return record{"ok": described()}
 	case "init":
+		grant(asked.Tables)
 		if err := served.Init(Config(asked.Config)); err != nil {
 			return record{"error": err.Error()}
 		}
@@ -147,6 +149,16 @@ func answerTo(asked *question) (answer record) {
 		return record{"error": failure}
 	}
 	return record{"ok": ok}
+}
+
+func grant(tables map[string]map[string]pairs) {
+	Tables = map[string]map[string]Row{}
+	for name, rows := range tables {
+		Tables[name] = map[string]Row{}
+		for key, row := range rows {
+			Tables[name][key] = row.properties()
+		}
+	}
 }
 
 func described() record {

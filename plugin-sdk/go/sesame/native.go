@@ -7,7 +7,7 @@ import (
 	"log"
 )
 
-// Tables are the lookup tables of a test, by name and key, outside of WebAssembly.
+// Tables are the lookup tables of a test, by name and key, outside of WebAssembly. TestCases has those of each case here.
 var Tables map[string]map[string]Row
 
 func lookup(table, key string) (Row, bool, error) {

@@ -9,7 +9,7 @@
 //! | asked | answer |
 //! |---|---|
 //! | `{"call": "describe"}` | `{"ok": {"roles": ["validator"], "config_schema": "…"}}` |
-//! | `{"call": "init", "config": "{…}"}` | `{"ok": null}`, `{"error": "why not"}` |
+//! | `{"call": "init", "config": "{…}", "tables": {"NAME": {"KEY": [["COLUMN", "VALUE"], …]}}}` | `{"ok": null}`, `{"error": "why not"}` |
 //! | `{"call": "validate", "message": {"context": {…}, "payload": […]}}` | `{"ok": [finding, …]}` |
 //! | `{"call": "transform", "message": …}` | `{"ok": {"verdict": {"replaced": output}, "findings": […]}}` |
 //! | `{"call": "route", "message": …}` | `{"ok": ["name", …]}` |
@@ -18,6 +18,7 @@
 //! The error of a role is `{"invalid": [finding, …]}`, `{"retry": {"reason": "…", "after": 1}}` or `{"internal": "…"}`.
 
 use std::io::{BufRead, Lines, StdinLock, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -25,12 +26,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::{Host, NativeCase, build, settings_beside};
+use super::super::{Host, NativeCase, build, settings_beside, surroundings_beside};
 use super::answer::{Answer, Content};
 use super::case::Case;
 use super::differences;
 use message::{Direction, Finding, Severity};
-use plugins::{Outcome, Refused};
+use plugins::{Outcome, Provided, Refused};
+use tables::{Row, Table};
 use terminal::{EXIT_DONE, EXIT_FAILED};
 
 /// The name of the only plugin, in an outcome.
@@ -38,13 +40,13 @@ const PLUGIN: &str = "plugin";
 
 pub(crate) fn run(arguments: &NativeCase, host: &Host) -> anyhow::Result<u8> {
     let folder = &arguments.case;
-    let settings = settings_beside(&build::component_of(&arguments.project)?)?;
-    let case = Case::read(folder, &settings)?;
+    let component = build::component_of(&arguments.project)?;
+    let case = Case::read(folder, &settings_beside(&component)?)?;
     let Some(wanted) = Answer::read(folder)? else {
         bail!("{} has no expected.toml: write it, or use `sesame plugin test --update`", folder.display())
     };
     let (found, contents) =
-        Helper { replies: std::io::stdin().lock().lines(), max_payload: host.max_payload }.answer(&case)?;
+        Helper { replies: std::io::stdin().lock().lines(), component, max_payload: host.max_payload }.answer(&case)?;
     let lines = differences(folder, &wanted, &found, &contents)?;
     let failed = !lines.is_empty();
     say(&json!({ "done": lines }))?;
@@ -161,6 +163,8 @@ impl From<Failure> for Stop {
 /// The language's helper, which calls the plugin.
 struct Helper {
     replies: Lines<StdinLock<'static>>,
+    /// Where the component is or would be; tables and secrets are beside it.
+    component: PathBuf,
     max_payload: usize,
 }
 
@@ -227,12 +231,15 @@ impl Helper {
             Reply::Ok(described) => described,
             Reply::Error(reason) => return Err(Stop::Failed(reason)),
         };
-        let config = &case.settings.config;
+        let (around, settings) = (surroundings_beside(&self.component), &case.settings);
+        let provided = Provided::gather(&around, &settings.tables, &settings.config).map_err(Stop::Failed)?;
+        let config = provided.config();
         if let Some(schema) = &described.config_schema {
-            plugins::check_config(schema, config).map_err(|error| Stop::Failed(error.to_string()))?;
+            plugins::check_config(schema, &config).map_err(|error| Stop::Failed(error.to_string()))?;
         }
         let config = if config.is_null() { "{}".to_owned() } else { config.to_string() };
-        match self.ask::<(), String>(&json!({ "call": "init", "config": config }))? {
+        let tables: Value = provided.tables().map(|(name, table)| (name.to_owned(), rows(table))).collect();
+        match self.ask::<(), String>(&json!({ "call": "init", "config": config, "tables": tables }))? {
             Reply::Ok(()) => Ok(described.roles),
             Reply::Error(reason) => Err(Stop::Failed(format!("refused its configuration: {reason}"))),
         }
@@ -251,6 +258,12 @@ impl Helper {
         let line = line.context("cannot read from the language's helper")?;
         serde_json::from_str(&line).with_context(|| format!("cannot read the answer of the language's helper: {line}"))
     }
+}
+
+/// The rows of a table by key.
+fn rows(table: &Table) -> Value {
+    let row = |row: Row<'_>| row.fields().map(|(name, value)| json!([name, value])).collect::<Value>();
+    table.rows().map(|(key, fields)| (key.to_owned(), row(fields))).collect()
 }
 
 /// `message` of the contract.

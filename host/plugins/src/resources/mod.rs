@@ -88,6 +88,31 @@ impl Resources {
     }
 }
 
+/// What a plugin is given beside messages, for one that runs outside WebAssembly.
+#[derive(Debug)]
+pub struct Provided(Resources);
+
+impl Provided {
+    /// What a sidecar names with `tables` and in `[config]`.
+    ///
+    /// # Errors
+    /// What is missing or cannot be read, as words that follow the plugin's name.
+    pub fn gather(around: &Surroundings, tables: &[String], config: &serde_json::Value) -> Result<Self, String> {
+        Resources::gather(&Store::default(), around, tables, config).map(Self)
+    }
+
+    /// The configuration with its secrets, as JSON.
+    #[must_use]
+    pub fn config(&self) -> serde_json::Value {
+        self.0.config.value()
+    }
+
+    /// The tables, by name.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &Table)> {
+        self.0.tables.iter().map(|granted| (granted.name.as_str(), &*granted.table))
+    }
+}
+
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a String>) -> String {
     let known: Vec<&str> = known.map(String::as_str).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
