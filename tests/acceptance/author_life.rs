@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::{Child, Folder, eventually};
-use crate::languages::{C, author, done, sesame, turn};
+use crate::languages::{C, author, done, sesame};
 use crate::sesame::program;
 
 /// What the sample plugin is given to fail at a long name.
@@ -52,7 +52,6 @@ fn results_are_there_for_build_servers_as_json_and_in_junit_s_form() {
 fn a_project_is_built_and_tested_at_each_save() {
     let folder = Folder::new("watch");
     let project = project(&folder, ("", ""));
-    let _turn = turn();
     let (log, main) = (folder.join("said"), project.join("plugin.c"));
     let mut watch = author(&project, program().to_str().unwrap());
     let _watch = Child::start("sesame plugin watch", watch.args(["plugin", "watch"]), &log);
@@ -85,9 +84,7 @@ fn a_project_is_built_and_tested_at_each_save() {
 fn random_changes_find_what_makes_a_plugin_fail_and_keep_it_as_a_case() {
     let folder = Folder::new("fuzz");
     let project = project(&folder, FAULT);
-    let turn = turn();
     done(sesame(&project, &["plugin", "build"]));
-    drop(turn);
     let fuzz = ["plugin", "fuzz", "sites.wasm", "cases", "--for", "10s"];
     let output = sesame(&project, &fuzz);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

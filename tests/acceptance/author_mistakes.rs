@@ -13,7 +13,7 @@ use crate::sesame::program;
 fn refused_build(language: &Language, from: &str, to: &str) -> String {
     let folder = Folder::new("mistaken");
     let project = moved(language, &folder);
-    let _turn = turn();
+    let _turn = turn(language);
     let main = project.join(language.main);
     let source = std::fs::read_to_string(&main).unwrap();
     assert!(source.contains(from), "{}", language.word);

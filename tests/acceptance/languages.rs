@@ -137,11 +137,11 @@ pub(crate) fn done(output: Output) -> String {
     said
 }
 
-/// Held from the writing of a project to the end of its build: cargo distinguishes projects of one name in one target folder by
-/// the times of their files alone.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
+/// Held from the writing of a project in Rust to the end of its build: cargo distinguishes projects of one name in one target
+/// folder by the times of their files alone. Those in other languages have no folder in common.
+pub(crate) fn turn(language: &Language) -> Option<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    (language.word == RUST.word).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Language {
@@ -159,7 +159,7 @@ impl Language {
     pub(crate) fn project(&self) -> &Path {
         self.built.get_or_init(|| {
             let folder = Folder::for_the_run(&format!("plugin-{}", self.word));
-            let _turn = turn();
+            let _turn = turn(self);
             let said = done(author(&folder, "sh").args(["-euc", &self.commands()]).output().unwrap());
             for expected in ["4 passed, 0 failed", "roles        validator", "verdict      can be used", "P99"] {
                 assert!(said.contains(expected), "{}: {expected} not in\n{said}", self.word);
@@ -194,7 +194,7 @@ impl Language {
     fn answers_and_gives_up_with_its_words(&self) {
         self.project();
         let folder = Folder::for_the_run(&format!("plugin-{}-gives-up", self.word));
-        let turn = turn();
+        let turn = turn(self);
         done(sesame(&folder, &["plugin", "new", "sites", "--lang", self.word]));
         let project = folder.join("sites");
         let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/authors");
@@ -226,7 +226,7 @@ impl Language {
             let words = self.words.replace("plugin.ts:9: ", "plugin.ts:9:");
             let words = words.strip_suffix("RangeError: out of cheese").unwrap_or(&words);
             std::fs::write(case.join("expected.toml"), format!("verdict = \"failed\"\nreason = {words:?}\n")).unwrap();
-            let _turn = self::turn();
+            let _turn = self::turn(self);
             done(native_tests::run(self, &project));
         }
     }
@@ -237,7 +237,7 @@ impl Language {
     fn has_an_example_of_each_role(&self) {
         for role in ["transformer", "router"] {
             let folder = Folder::new(&format!("{role}-{}", self.word));
-            let _turn = turn();
+            let _turn = turn(self);
             done(sesame(folder.path(), &["plugin", "new", "example", "--lang", self.word, "--role", role]));
             let project = folder.join("example");
             let built = done(sesame(&project, &["plugin", "build"]));
@@ -396,7 +396,6 @@ fn the_zig_and_the_go_of_a_project_s_own_python_build_it() {
         done(sesame(folder.path(), &["plugin", "new", "example", "--lang", language]));
         let project = folder.join("example");
         std::os::unix::fs::symlink(installed().join(language), project.join(".venv")).unwrap();
-        let _turn = turn();
         let mut build = author(&project, program().to_str().unwrap());
         let said = done(build.args(["plugin", "build"]).env("PATH", "/usr/bin:/bin").output().unwrap());
         assert!(said.contains(" bytes: validator\n"), "{language}: {said}");
@@ -426,7 +425,7 @@ fn a_project_in_a_moved_folder_builds_the_component_of_its_own_name() {
     for language in [&RUST, &PYTHON, &JAVASCRIPT, &TYPESCRIPT, &C, &CPP, &ZIG, &GO] {
         let folder = Folder::new("moved");
         let project = moved(language, &folder);
-        let _turn = turn();
+        let _turn = turn(language);
         let said = done(sesame(&project, &["plugin", "build"]));
         assert!(said.contains("/My Sites (copy)/sites.wasm, "), "{}: {said}", language.word);
         assert!(said.contains(" bytes: validator\n"), "{}: {said}", language.word);
