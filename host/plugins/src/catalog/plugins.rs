@@ -19,7 +19,7 @@ use crate::component::surface::{Surface, check_form};
 use crate::component::{ComponentError, one_line};
 use crate::instance::Loaded;
 use crate::instance::state::{HostState, link};
-use crate::instance::worker::Worker;
+use crate::instance::worker::ByteBudget;
 use crate::resources::store::Store;
 
 /// Why no plugin can be run at all.
@@ -49,7 +49,7 @@ pub struct Plugins {
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded>>>,
     ticker: Arc<Ticker>,
     /// The thread that calls plugins in shadow.
-    shadows: Arc<Worker>,
+    shadow_budget: Arc<ByteBudget>,
 }
 
 /// An engine with its linker.
@@ -110,7 +110,7 @@ impl Plugins {
             store: Store::default(),
             loaded: Mutex::default(),
             ticker: Arc::new(ticker),
-            shadows: Arc::default(),
+            shadow_budget: Arc::default(),
             places: Places::new(),
             pooled,
             machine,
@@ -186,7 +186,7 @@ impl Plugins {
         let here = |machine: &&Machine| Engine::same(&machine.engine, component.engine());
         let machine = self.machines().find(here).unwrap_or(&self.machine);
         let pooled = self.pooled.iter().find(here).map(|_| Arc::clone(&self.places));
-        Loaded::link(component, &machine.linker, (&self.ticker, &self.shadows), pooled, sha256)
+        Loaded::link(component, &machine.linker, (&self.ticker, &self.shadow_budget), pooled, sha256)
     }
 
     fn machines(&self) -> impl Iterator<Item = &Machine> {

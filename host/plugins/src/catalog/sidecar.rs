@@ -69,6 +69,7 @@ impl From<&PluginSettings> for Sidecar {
                 memory: settings.memory,
                 output: settings.max_output,
                 log: settings.max_log,
+                yields: false,
             },
             deny_stand_ins: settings.deny_stand_ins,
             sha256: settings.sha256,
@@ -178,7 +179,8 @@ mod tests {
         assert_eq!(sidecar.filter.signer.unwrap().len(), 2);
         assert_eq!(sidecar.filter.content_type, Some(vec!["text/plain".to_owned()]));
         assert_eq!(sidecar.on_error, OnError::Reject);
-        let limits = Limits { deadline: Duration::from_millis(250), memory: 128 << 20, output: 1000, log: 1024 };
+        let limits =
+            Limits { deadline: Duration::from_millis(250), memory: 128 << 20, output: 1000, log: 1024, yields: false };
         assert_eq!(sidecar.limits, limits);
         assert!(sidecar.deny_stand_ins);
         assert_eq!(sidecar.sha256, Some([0xab; 32]));

@@ -27,11 +27,13 @@ pub struct Limits {
     pub output: u64,
     /// Bytes of log text of one instance.
     pub log: u64,
+    /// Whether a call that lasts leaves the processor to others, as in shadow. It may run for as long.
+    pub yields: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(5), memory: 64 << 20, output: 64 << 20, log: 16 << 10 }
+        Self { deadline: Duration::from_secs(5), memory: 64 << 20, output: 64 << 20, log: 16 << 10, yields: false }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::{fault, prepare};
+use super::{arm, fault, prepare};
 use crate::component::contract::{self, BuiltFor, Exports};
 use crate::component::engine::{Held, Places, Ticker, Ticking};
 use crate::component::schema::{ConfigError, Schema};
@@ -15,7 +15,7 @@ use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{Limits, Meter};
 use crate::instance::state::HostState;
 use crate::instance::wasi::Facts;
-use crate::instance::worker::Worker;
+use crate::instance::worker::ByteBudget;
 use crate::resources::Redaction;
 use crate::text::clean;
 
@@ -33,8 +33,8 @@ pub(crate) struct Loaded {
     places: Option<(Arc<Places>, u32)>,
     /// Without the clock no deadline ends a call.
     ticker: Arc<Ticker>,
-    /// The thread that calls it where it is in shadow.
-    pub(crate) shadows: Arc<Worker>,
+    /// What bounds its messages where it is in shadow.
+    pub(crate) shadow_budget: Arc<ByteBudget>,
 }
 
 impl fmt::Debug for Loaded {
@@ -48,7 +48,7 @@ impl Loaded {
     pub(crate) fn link(
         component: &Component,
         linker: &Linker<HostState>,
-        (ticker, shadows): (&Arc<Ticker>, &Arc<Worker>),
+        (ticker, shadow_budget): (&Arc<Ticker>, &Arc<ByteBudget>),
         pool: Option<Arc<Places>>,
         sha256: [u8; 32],
     ) -> Result<Self, ComponentError> {
@@ -60,8 +60,9 @@ impl Loaded {
         let description = Description::default();
         let powers = Powers::of(component);
         let places = pool.map(|places| (places, Places::of(component)));
-        let (schema, ticker, shadows) = (None, Arc::clone(ticker), Arc::clone(shadows));
-        let mut loaded = Self { sha256, powers, pre, exports, built_for, description, schema, places, ticker, shadows };
+        let (schema, ticker, shadow_budget) = (None, Arc::clone(ticker), Arc::clone(shadow_budget));
+        let mut loaded =
+            Self { sha256, powers, pre, exports, built_for, description, schema, places, ticker, shadow_budget };
         loaded.description = loaded.probe(engine)?;
         loaded.schema = loaded.description.config_schema.as_deref().map(Schema::read).transpose()?;
         Ok(loaded)
@@ -97,7 +98,7 @@ impl Loaded {
         };
         let instance = self.pre.instantiate(&mut store).map_err(|error| probe(&store, error))?;
         self.exports.compare(&mut store, &instance).map_err(|e| ComponentError::WrongType(one_line(&e)))?;
-        store.set_epoch_deadline(limits.ticks());
+        arm(&mut store, &limits);
         let d = self.exports.describe(&mut store, &instance).map_err(|error| probe(&store, error))?;
         Ok(Description {
             name: clean(&d.name, 64),

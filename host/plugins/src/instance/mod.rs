@@ -10,6 +10,7 @@ pub(crate) mod limits;
 mod loaded;
 #[cfg(test)]
 mod made_up;
+pub(crate) mod pace;
 pub(crate) mod state;
 pub(crate) mod stderr;
 pub(crate) mod wasi;
@@ -26,6 +27,7 @@ use crate::component::engine::{Held, Ticking};
 use crate::component::one_line;
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::{GrowthRefused, Limits, Meter};
+use crate::instance::pace::Pace;
 use crate::instance::state::HostState;
 use crate::instance::wasi::{Exit, Facts};
 use crate::resources::Resources;
@@ -216,7 +218,7 @@ impl<'a> Running<'a> {
     }
 
     fn rearm(&mut self) {
-        self.store.set_epoch_deadline(self.limits.ticks());
+        arm(&mut self.store, &self.limits);
     }
 
     fn fault(&self, error: &wasmtime::Error) -> Fault {
@@ -228,7 +230,19 @@ fn prepare(store: &mut Store<HostState>, limits: &Limits) {
     store.limiter(|state| &mut state.meter);
     store.set_hostcall_fuel(limits.hostcall_fuel());
     store.set_max_component_handles(1000);
-    store.set_epoch_deadline(limits.ticks());
+    if limits.yields {
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().pace.next()));
+    }
+    arm(store, limits);
+}
+
+/// Grants a call its time.
+fn arm(store: &mut Store<HostState>, limits: &Limits) {
+    let mut ticks = limits.ticks();
+    if limits.yields {
+        (store.data_mut().pace, ticks) = Pace::of(ticks);
+    }
+    store.set_epoch_deadline(ticks);
 }
 
 /// The fault for the error that ended a call.

@@ -7,6 +7,7 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::component::bindings;
 use crate::instance::host_log::PluginLog;
 use crate::instance::limits::Meter;
+use crate::instance::pace::Pace;
 use crate::instance::stderr::Stderr;
 use crate::instance::wasi::{self, Facts, Wasi};
 use crate::resources::GrantedTable;
@@ -19,11 +20,13 @@ pub(crate) struct HostState {
     pub(crate) stderr: Stderr,
     pub(crate) wasi: Wasi,
     pub(crate) tables: Arc<[GrantedTable]>,
+    pub(crate) pace: Pace,
 }
 
 impl HostState {
     pub(crate) fn new(meter: Meter, log: PluginLog, facts: Facts) -> Self {
-        Self { meter, log, stderr: Stderr::default(), wasi: Wasi::new(facts), tables: Arc::default() }
+        let (stderr, wasi) = (Stderr::default(), Wasi::new(facts));
+        Self { meter, log, stderr, wasi, tables: Arc::default(), pace: Pace::default() }
     }
 
     /// The same for a plugin that is granted these tables.

@@ -1,7 +1,7 @@
-//! The thread that calls plugins in shadow: one for a process, started with the first call, of the lowest priority.
+//! The threads that call plugins in shadow: one for each, started with its first call, of the lowest priority.
 //!
 //! # Limits
-//! At most 64 calls wait, and the messages of all that wait have at most 64 MiB.
+//! The messages of all calls of the process have at most 64 MiB.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use message::locked;
 
-/// Calls that wait.
-const CALLS: usize = 64;
-/// Bytes of their messages.
+/// Bytes of the messages of all calls.
 const BYTES: usize = 64 << 20;
 /// A thread that calls a guest needs four times the stack of one.
 const STACK: usize = 4 << 20;
@@ -21,14 +19,19 @@ const NICE: i32 = 19;
 
 type Call = Box<dyn FnOnce() + Send>;
 
-/// The thread, and what waits for it.
+/// A thread, and what waits for it.
 #[derive(Default)]
 pub(crate) struct Worker {
     calls: Mutex<Option<SyncSender<Call>>>,
+}
+
+/// The bytes that the messages of a process may still have.
+#[derive(Debug, Default)]
+pub(crate) struct ByteBudget {
     bytes: Arc<AtomicUsize>,
 }
 
-/// The bytes of a message that waits.
+/// The bytes of a message.
 pub(crate) struct Held {
     bytes: Arc<AtomicUsize>,
     count: usize,
@@ -36,7 +39,7 @@ pub(crate) struct Held {
 
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Worker").finish_non_exhaustive()
     }
 }
 
@@ -46,26 +49,28 @@ impl Drop for Held {
     }
 }
 
-impl Worker {
+impl ByteBudget {
     /// Room for a message of this many bytes, if there is any.
     pub(crate) fn hold(&self, count: usize) -> Option<Held> {
         let held = Held { bytes: Arc::clone(&self.bytes), count };
         let before = self.bytes.fetch_add(count, Ordering::Relaxed);
         (before.saturating_add(count) <= BYTES).then_some(held)
     }
+}
 
-    /// Has the worker do this later; false if too much waits, or there can be no thread.
-    pub(crate) fn submit(&self, call: Call) -> bool {
+impl Worker {
+    /// Has the worker do this later; false if `waiting` others wait, or there can be no thread.
+    pub(crate) fn submit(&self, call: Call, waiting: usize) -> bool {
         let mut calls = locked(&self.calls);
         if calls.is_none() {
-            *calls = started();
+            *calls = started(waiting);
         }
         calls.as_ref().is_some_and(|calls| calls.try_send(call).is_ok())
     }
 }
 
-fn started() -> Option<SyncSender<Call>> {
-    let (sender, receiver) = sync_channel(CALLS);
+fn started(waiting: usize) -> Option<SyncSender<Call>> {
+    let (sender, receiver) = sync_channel(waiting);
     let thread = std::thread::Builder::new().name("shadow".to_owned()).stack_size(STACK);
     thread.spawn(move || work(&receiver)).ok()?;
     Some(sender)
@@ -85,18 +90,23 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn what_waits_is_bounded_in_number_and_size() {
+    fn what_waits_is_bounded_in_number() {
         let worker = Worker::default();
         let (free, blocked) = channel::<()>();
-        assert!(worker.submit(Box::new(move || blocked.recv().unwrap_or_default())));
-        let taken = (0..10 * CALLS).filter(|_| worker.submit(Box::new(|| {}))).count();
-        assert!((CALLS - 1..=CALLS).contains(&taken), "{taken}");
+        assert!(worker.submit(Box::new(move || blocked.recv().unwrap_or_default()), 4));
+        let taken = (0..100).filter(|_| worker.submit(Box::new(|| {}), 4)).count();
+        assert!((3..=4).contains(&taken), "{taken}");
         drop(free);
-        let held = worker.hold(BYTES).unwrap();
-        assert!(worker.hold(1).is_none());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_size() {
+        let budget = ByteBudget::default();
+        let held = budget.hold(BYTES).unwrap();
+        assert!(budget.hold(1).is_none());
         drop(held);
-        assert!(worker.hold(BYTES + 1).is_none());
-        assert!(worker.hold(BYTES).is_some(), "what was refused holds nothing");
+        assert!(budget.hold(BYTES + 1).is_none());
+        assert!(budget.hold(BYTES).is_some(), "what was refused holds nothing");
     }
 
     #[test]
@@ -104,7 +114,7 @@ mod tests {
         let (say, said) = channel();
         let priority = || rustix::process::getpriority_process(None).unwrap();
         let before = priority();
-        Worker::default().submit(Box::new(move || say.send(priority()).unwrap()));
+        Worker::default().submit(Box::new(move || say.send(priority()).unwrap()), 1);
         assert_eq!((said.recv().unwrap(), priority()), (NICE, before));
     }
 }

@@ -6,20 +6,20 @@
 //!   pipeline: accepted, rejected or dropped. Where the pipeline decides nothing, because a stage answers `retry` or fails,
 //!   the message comes again, and the shadow is not called.
 //! - Answers are the same if word, findings (code, record and field), content, headers and routes are.
-//! - The thread that calls a stage copies the message for a shadow and goes on. One thread of the lowest priority calls all
-//!   shadows of the process, see `instance/worker`.
-//! - A message for which there is no room is passed over, and counted. After a call that fails or takes long, the shadow
-//!   rests [`REST`] times as long: a shadow that always loops takes a tenth of a processor that has nothing else to do.
+//! - The thread that calls a stage copies the message for a shadow and goes on. A thread of the lowest priority calls the
+//!   shadow, see `instance/worker`.
+//! - A shadow takes a twentieth of a processor: see `instance/pace`. A message for which there is no room meanwhile is passed
+//!   over, and counted.
 //!
 //! # Limits
-//! Four messages of each shadow wait. Of the differences the last fifty are kept, in memory, without content and values.
+//! Sixteen messages of each shadow wait. Of the differences the last fifty are kept, in memory, without content and values.
 
 mod verdict;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use message::{Finding, locked};
 
@@ -30,16 +30,13 @@ use crate::catalog::filter::Facts;
 use crate::catalog::status::PluginStatus;
 use crate::component::bindings::types::Message;
 use crate::instance::answer::Bounds;
-use crate::instance::worker::Held;
+use crate::instance::pace::TimeBudget;
+use crate::instance::worker::{Held, Worker};
 
 /// Messages of a shadow that wait.
-const WAITING: usize = 4;
+const WAITING: usize = 16;
 /// Differences that are kept.
 const EXAMPLES: usize = 50;
-/// How many times longer than a call took the shadow rests.
-const REST: u32 = 9;
-/// A call that takes longer is followed by a rest.
-const LONG: Duration = Duration::from_millis(50);
 
 /// A plugin in shadow.
 #[derive(Debug)]
@@ -68,8 +65,9 @@ struct Notes {
     differences: AtomicU64,
     passed_over: AtomicU64,
     waiting: AtomicUsize,
-    rests_until: Mutex<Option<Instant>>,
+    time: Mutex<TimeBudget>,
     examples: Mutex<VecDeque<Difference>>,
+    worker: Worker,
 }
 
 /// A message for which a shadow answered otherwise.
@@ -124,8 +122,9 @@ impl Default for Notes {
             differences: AtomicU64::new(0),
             passed_over: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
-            rests_until: Mutex::default(),
+            time: Mutex::default(),
             examples: Mutex::default(),
+            worker: Worker::default(),
         }
     }
 }
@@ -140,6 +139,7 @@ impl Shadow {
             Some(name) => stages.iter().position(|stage| named(stage, name)).map_or(Beside::Nothing, Beside::Stage),
         };
         let mut stage = Stage::new(status);
+        stage.limits.yields = true;
         if stage.is_compiling() {
             stage.reason = Some("is being compiled".to_owned());
         }
@@ -204,7 +204,7 @@ impl Shadow {
         if !self.stage.filter.matches(facts) {
             return None;
         }
-        let held = self.notes.has_room().then(|| loaded.shadows.hold(message.payload.len())).flatten();
+        let held = self.notes.has_room().then(|| loaded.shadow_budget.hold(message.payload.len())).flatten();
         let Some(held) = held else {
             self.notes.pass_over();
             return None;
@@ -217,11 +217,7 @@ impl Shadow {
 
 impl Notes {
     fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < WAITING && !self.rests()
-    }
-
-    fn rests(&self) -> bool {
-        locked(&self.rests_until).is_some_and(|until| Instant::now() < until)
+        self.waiting.load(Ordering::Relaxed) < WAITING
     }
 
     fn pass_over(&self) {
@@ -260,19 +256,16 @@ impl Taken {
     }
 
     fn submit(self, serving: Verdict, limits: Limits) {
-        let Some(loaded) = self.shadow.component.clone() else { return };
         let notes = Arc::clone(&self.notes);
-        if !loaded.shadows.submit(Box::new(move || self.call(&serving, &limits))) {
+        if !notes.worker.submit(Box::new(move || self.call(&serving, &limits)), WAITING) {
             notes.pass_over();
         }
     }
 
     /// Calls the shadow; on the thread of the worker.
     fn call(self, serving: &Verdict, limits: &Limits) {
-        if self.notes.rests() {
-            self.notes.pass_over();
-            return;
-        }
+        let rest = locked(&self.notes.time).rest(Instant::now());
+        std::thread::sleep(rest);
         let bounds = Bounds {
             max_payload: limits.max_payload,
             output: self.shadow.limits.output,
@@ -280,11 +273,7 @@ impl Taken {
         };
         let started = Instant::now();
         let answer = self.shadow.call(&self.message, &bounds);
-        let took = started.elapsed();
-        let failed = matches!(answer, Err(Stop::Fault(_)));
-        if failed || took > LONG {
-            *locked(&self.notes.rests_until) = Some(Instant::now() + took * REST);
-        }
+        locked(&self.notes.time).spend(Instant::now(), started.elapsed());
         let shadow = match Verdict::of(&answer) {
             Some(verdict) if serving.is_of_pipeline() => verdict.into_pipeline(),
             Some(verdict) => verdict,

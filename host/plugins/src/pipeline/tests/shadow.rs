@@ -105,18 +105,15 @@ fn a_part_is_compared_with_what_becomes_of_it() {
 #[test]
 fn ill_behaved_shadows_fail_alone_and_rest() {
     let alone = load(vec![behaviour("")]);
-    for how in ["loop", "unreachable", "eat-memory", "panic"] {
-        let sidecar = format!("deadline = \"1s\"\n[config]\nvalidate = \"{how}\"\ntext = \"boom\"");
+    for (how, deadline) in [("loop", "20ms"), ("unreachable", "1s"), ("eat-memory", "1s"), ("panic", "1s")] {
+        let sidecar = format!("deadline = \"{deadline}\"\n[config]\nvalidate = \"{how}\"\ntext = \"boom\"");
         let pipeline = load(vec![behaviour(""), shadow("new.wasm", &sidecar)]);
         let started = Instant::now();
-        for _ in 0..200 {
+        for _ in 0..3 {
             assert_eq!(run(&pipeline, "x"), run(&alone, "x"), "{how}");
         }
-        if how == "loop" {
-            assert!(pipeline.shadows().next().unwrap().passed_over >= 200 - WAITING_AND_CALLED, "{how}");
-        }
         assert!(pipeline.pause(Instant::now()).is_none() && !pipeline.is_on_probation(), "{how}");
-        let (calls, failed, differences, examples) = settled(&pipeline, 200);
+        let (calls, failed, differences, examples) = settled(&pipeline, 3);
         assert!(calls > 0 && failed == calls, "{how}: {calls} calls, {failed} failed");
         assert_eq!((differences, examples.len()), (0, 0), "{how}");
         assert!(pipeline.shadows().next().unwrap().stage.last_error.is_some(), "{how}");
@@ -124,8 +121,15 @@ fn ill_behaved_shadows_fail_alone_and_rest() {
     }
 }
 
-/// Messages of a shadow that can be neither called nor passed over while its first call lasts.
-const WAITING_AND_CALLED: u64 = 5;
+#[test]
+fn messages_pass_a_shadow_over_that_loops() {
+    let pipeline = load(vec![behaviour(""), shadow("new.wasm", "deadline = \"20s\"\n[config]\nvalidate = \"loop\"")]);
+    for _ in 0..200 {
+        let _ = run(&pipeline, "x");
+    }
+    // Those that it holds: one in the call, and the others waiting.
+    assert_eq!(pipeline.shadows().next().unwrap().passed_over, 200 - 16);
+}
 
 #[test]
 fn a_shadow_of_a_stage_that_the_channel_lacks_says_so() {
