@@ -207,82 +207,87 @@ fn is_for(path: &str, what: &str) -> bool {
     path.contains(&format!("/{what}/"))
 }
 
+const LAYER: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// What a registry answers for a path.
+type Lie = fn(&str) -> Answer;
+
+/// Other bytes than the manifest says, with the words that name it.
+const LIES_ABOUT_BLOBS: [(&str, Lie); 5] = [
+    ("sends another component than sha256:", |path| match path {
+        path if is_for(path, "manifests") => ok(manifest(LAYER, LAYER.len())),
+        path if is_for(path, "blobs") => ok(*b"\0asm\x0d\0\x01\x01"),
+        _ => ok(""),
+    }),
+    ("whose size is 4: nothing of it is used", |path| match path {
+        path if is_for(path, "manifests") => ok(manifest(LAYER, 4)),
+        path if is_for(path, "blobs") => ok(LAYER),
+        _ => ok(""),
+    }),
+    ("sends 8 bytes of the component", |path| match path {
+        path if is_for(path, "manifests") => ok(manifest(LAYER, 4000)),
+        path if is_for(path, "blobs") => ok(LAYER),
+        _ => ok(""),
+    }),
+    ("whose size is 8: nothing of it is used", |path| match path {
+        path if is_for(path, "manifests") => ok(manifest(LAYER, LAYER.len())),
+        path if is_for(path, "blobs") => Answer::Endless,
+        _ => ok(""),
+    }),
+    ("lost the connection to localhost", |path| match path {
+        path if is_for(path, "manifests") => ok(manifest(LAYER, LAYER.len())),
+        path if is_for(path, "blobs") => {
+            Answer::Of("200 OK", vec!["Content-Length: 8".to_owned()], LAYER.get(..4).unwrap_or_default().to_vec())
+        }
+        _ => ok(""),
+    }),
+];
+
+/// Manifests and answers of another kind than were asked for.
+const OTHER_LIES: [(&str, Lie); 8] = [
+    ("has 1000000000000 bytes, and at most 67108864 are taken", |path| match path {
+        path if is_for(path, "manifests") => ok(manifest(LAYER, 1_000_000_000_000)),
+        _ => ok(""),
+    }),
+    ("sends more than 4194304 bytes", |path| match path {
+        path if is_for(path, "manifests") => Answer::Endless,
+        _ => ok(""),
+    }),
+    ("no layer is of type application/wasm", |path| match path {
+        path if is_for(path, "manifests") => {
+            let text = String::from_utf8(manifest(LAYER, 8)).unwrap();
+            ok(text.replace("\"application/wasm\"", "\"application/vnd.oci.image.layer.v1.tar+gzip\""))
+        }
+        _ => ok(""),
+    }),
+    ("sends more than 4194304 bytes", |_| {
+        Answer::Of("500 Internal Server Error", vec![format!("Content-Length: {}", 1u64 << 40)], Vec::new())
+    }),
+    ("answers with status 500: it is \\u{1b}[31m broken", |path| match path {
+        path if is_for(path, "manifests") => Answer::Of("500 Oh", Vec::new(), b"it is \x1b[31m broken".to_vec()),
+        _ => ok(""),
+    }),
+    ("its manifest is not one of the OCI specification", |path| match path {
+        path if is_for(path, "manifests") => ok("{\"schemaVersion\": 2}"),
+        _ => ok(""),
+    }),
+    ("its token has characters that cannot be sent", |path| match path {
+        path if path.starts_with("/token") => ok("{\"token\": \"a b\"}"),
+        _ => Answer::Of("401 No", vec!["WWW-Authenticate: Bearer realm=\"https://HERE/token\"".to_owned()], Vec::new()),
+    }),
+    ("is no digest", |path| match path {
+        path if is_for(path, "manifests") => {
+            let text = String::from_utf8(manifest(LAYER, 8)).unwrap();
+            ok(text.replace("\"digest\":\"sha256:", "\"digest\":\"../../"))
+        }
+        _ => ok(""),
+    }),
+];
+
 #[test]
 fn a_registry_that_lies_is_named_and_leaves_nothing_behind() {
-    const LAYER: &[u8] = b"\0asm\x0d\0\x01\0";
-    type Lie = fn(&str) -> Answer;
-    let lies: [(&str, Lie); 13] = [
-        ("sends another component than sha256:", |path| match path {
-            path if is_for(path, "manifests") => ok(manifest(LAYER, LAYER.len())),
-            path if is_for(path, "blobs") => ok(*b"\0asm\x0d\0\x01\x01"),
-            _ => ok(""),
-        }),
-        ("whose size is 4: nothing of it is used", |path| match path {
-            path if is_for(path, "manifests") => ok(manifest(LAYER, 4)),
-            path if is_for(path, "blobs") => ok(LAYER),
-            _ => ok(""),
-        }),
-        ("sends 8 bytes of the component", |path| match path {
-            path if is_for(path, "manifests") => ok(manifest(LAYER, 4000)),
-            path if is_for(path, "blobs") => ok(LAYER),
-            _ => ok(""),
-        }),
-        ("has 1000000000000 bytes, and at most 67108864 are taken", |path| match path {
-            path if is_for(path, "manifests") => ok(manifest(LAYER, 1_000_000_000_000)),
-            _ => ok(""),
-        }),
-        ("sends more than 4194304 bytes", |path| match path {
-            path if is_for(path, "manifests") => Answer::Endless,
-            _ => ok(""),
-        }),
-        ("whose size is 8: nothing of it is used", |path| match path {
-            path if is_for(path, "manifests") => ok(manifest(LAYER, LAYER.len())),
-            path if is_for(path, "blobs") => Answer::Endless,
-            _ => ok(""),
-        }),
-        ("lost the connection to localhost", |path| match path {
-            path if is_for(path, "manifests") => ok(manifest(LAYER, LAYER.len())),
-            path if is_for(path, "blobs") => {
-                Answer::Of("200 OK", vec!["Content-Length: 8".to_owned()], LAYER.get(..4).unwrap_or_default().to_vec())
-            }
-            _ => ok(""),
-        }),
-        ("no layer is of type application/wasm", |path| match path {
-            path if is_for(path, "manifests") => {
-                let text = String::from_utf8(manifest(LAYER, 8)).unwrap();
-                ok(text.replace("\"application/wasm\"", "\"application/vnd.oci.image.layer.v1.tar+gzip\""))
-            }
-            _ => ok(""),
-        }),
-        ("sends more than 4194304 bytes", |_| {
-            Answer::Of("500 Internal Server Error", vec![format!("Content-Length: {}", 1u64 << 40)], Vec::new())
-        }),
-        ("answers with status 500: it is \\u{1b}[31m broken", |path| match path {
-            path if is_for(path, "manifests") => Answer::Of("500 Oh", Vec::new(), b"it is \x1b[31m broken".to_vec()),
-            _ => ok(""),
-        }),
-        ("its manifest is not one of the OCI specification", |path| match path {
-            path if is_for(path, "manifests") => ok("{\"schemaVersion\": 2}"),
-            _ => ok(""),
-        }),
-        ("its token has characters that cannot be sent", |path| match path {
-            path if path.starts_with("/token") => ok("{\"token\": \"a b\"}"),
-            _ => Answer::Of(
-                "401 No",
-                vec!["WWW-Authenticate: Bearer realm=\"https://HERE/token\"".to_owned()],
-                Vec::new(),
-            ),
-        }),
-        ("is no digest", |path| match path {
-            path if is_for(path, "manifests") => {
-                let text = String::from_utf8(manifest(LAYER, 8)).unwrap();
-                ok(text.replace("\"digest\":\"sha256:", "\"digest\":\"../../"))
-            }
-            _ => ok(""),
-        }),
-    ];
     let author = Author::new();
-    for (words, lie) in lies {
+    for (words, lie) in LIES_ABOUT_BLOBS.into_iter().chain(OTHER_LIES) {
         let liar = Liar::start(lie);
         let pulled = author.run(&["pull", &liar.name("plugins/check:1.0"), "--output", "got"]).expect(1);
         let pulled = pulled.says(words).says(&format!("localhost:{}", liar.port));
@@ -323,7 +328,6 @@ fn a_registry_that_is_away_or_silent_is_named_in_time() {
 
 #[test]
 fn credentials_go_to_no_other_server() {
-    const LAYER: &[u8] = b"\0asm\x0d\0\x01\0";
     let author = Author::new();
     let file = author.site.folder.write("password", format!("{PASSWORD}\n")).display().to_string();
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
