@@ -15,6 +15,7 @@
 //! | `algorithm`, [`oids`] | which signatures and keys are strong enough; the table of algorithms |
 //! | [`asn1`], `certificate`, `times` | the reader of BER and DER; the fields and extensions of a certificate; its times |
 //! | `credential` | our certificate and key, and the recipient's certificate |
+//! | `library` | [`Library`]: which OpenSSL this is, and for how long it is maintained |
 //! | [`tls`] | the verifier and the client certificate for rustls |
 //!
 //! Messages (`smime`), sockets and tokio are out of scope. All calls block. This crate reads files and never writes
@@ -36,6 +37,7 @@ mod credential;
 mod crls;
 #[doc(hidden)]
 pub mod fuzzing;
+mod library;
 mod lists;
 mod names;
 pub mod oids;
@@ -53,6 +55,7 @@ pub use credential::{
     RecipientSource,
 };
 pub use crls::CrlMode;
+pub use library::Library;
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
 pub use names::{BoundName, DistinguishedName, NameError};
 pub use path::{CertPath, OpensslError, PathError, Role, Signer};

@@ -61,10 +61,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Gaps(arguments) => super::gaps::run(&context.config()?, &arguments),
         Command::Proof(arguments) => super::proof::run(&context.config()?, &arguments),
         Command::Report(arguments) => super::report::run(&context, &arguments),
-        Command::Version => {
-            terminal::line(concat!("sesame ", env!("CARGO_PKG_VERSION")));
-            Ok(EXIT_DONE)
-        }
+        Command::Version(arguments) => Ok(super::version::run(&arguments)),
         Command::WritePages(arguments) => super::pages::run(&arguments),
         Command::CompilePlugin => Ok(EXIT_DONE),
     }

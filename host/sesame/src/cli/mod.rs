@@ -29,6 +29,7 @@ mod status;
 mod tap;
 mod top;
 mod trace;
+mod version;
 
 pub use dispatch::main;
 use queue::{
@@ -123,7 +124,7 @@ pub enum Command {
     /// Report the messages and records of a month by site, or compare two such reports.
     Report(report::Report),
     /// Print the version.
-    Version,
+    Version(version::Version),
     /// Compile a component into the cache; Sesame runs this itself as a child process.
     #[command(hide = true)]
     CompilePlugin,

@@ -49,6 +49,8 @@ const MAX_CERTIFICATE_FILE: u64 = 16 << 20;
 const MAX_CRL_FILE: u64 = 64 << 20;
 /// `X509_V_ERR_KEYUSAGE_NO_CERTSIGN`: a self-signed host certificate may lack keyCertSign.
 const NO_CERT_SIGN: i32 = 32;
+/// `X509_V_ERR_CERT_SIGNATURE_FAILURE`.
+pub(crate) const SIGNATURE_FAILURE: i32 = 7;
 
 /// `X509_V_ERR_AKID_SKID_MISMATCH` and `X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH`.
 pub(crate) const OTHER_KEY_IDENTIFIER: [i32; 2] = [30, 31];
@@ -438,6 +440,8 @@ fn is_self_signed(certificate: &X509) -> bool {
     let own_signature = || certificate.public_key().is_ok_and(|key| certificate.verify(&key).unwrap_or(false));
     match verdict.as_raw() {
         0 | NO_CERT_SIGN => true,
+        // What OpenSSL 4.0 says of every certificate that it does not take for its own issuer, for whatever reason.
+        SIGNATURE_FAILURE => own_signature(),
         raw => OTHER_KEY_IDENTIFIER.contains(&raw) && own_signature(),
     }
 }

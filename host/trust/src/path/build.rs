@@ -12,7 +12,7 @@ use super::error::PathError;
 use super::{CertPath, MAX_DEPTH, Role, Signer, detached, leaf, serial_hex};
 use crate::DistinguishedName;
 use crate::algorithm::{SignatureAlgorithm, kind_of_certificate, weak_key};
-use crate::anchors::{Anchors, OTHER_KEY_IDENTIFIER};
+use crate::anchors::{Anchors, OTHER_KEY_IDENTIFIER, SIGNATURE_FAILURE};
 use crate::asn1::Reader;
 use crate::certificate::{TbsCertificate, is_authority};
 use crate::crls::{Crl, CrlMode};
@@ -340,10 +340,11 @@ impl Search<'_> {
         let place = usize::try_from(depth).unwrap_or(0);
         let Some(link) = path.get(place).or(path.first()) else { return Ok(()) };
         let subject = link.subject.clone();
-        let lacks = link.certificate.key_usage().is_some_and(|usage| !usage.contains(X509KeyUsage::KEY_CERT_SIGN));
         Err(match result.as_raw() {
             NO_CERT_SIGN => PathError::IssuerKeyUsage { issuer: subject },
-            raw if place > 0 && lacks && INVALID_CA.contains(&raw) => PathError::IssuerKeyUsage { issuer: subject },
+            raw if place > 0 && !may_sign_certificates(link) && INVALID_CA.contains(&raw) => {
+                PathError::IssuerKeyUsage { issuer: subject }
+            }
             _ => PathError::Invalid { subject, reason: explained(result) },
         })
     }
@@ -376,18 +377,27 @@ impl Search<'_> {
 }
 
 /// Checks that OpenSSL accepts every certificate of the path as issuer of the one before it, apart from key
-/// identifiers.
+/// identifiers. The signatures were verified before.
 fn check_issuers(path: &[Link]) -> Result<(), PathError> {
     for (link, issuer) in path.iter().zip(path.iter().skip(1)) {
         let verdict = issuer.certificate.issued(&link.certificate);
         match verdict.as_raw() {
             0 => {}
             raw if OTHER_KEY_IDENTIFIER.contains(&raw) => {}
-            NO_CERT_SIGN => return Err(PathError::IssuerKeyUsage { issuer: issuer.subject.clone() }),
+            // OpenSSL 4.0 takes two certificates with one serial number and one issuer for the same, and looks no further.
+            SIGNATURE_FAILURE if may_sign_certificates(issuer) => {}
+            NO_CERT_SIGN | SIGNATURE_FAILURE => {
+                return Err(PathError::IssuerKeyUsage { issuer: issuer.subject.clone() });
+            }
             _ => return Err(PathError::Invalid { subject: link.subject.clone(), reason: explained(verdict) }),
         }
     }
     Ok(())
+}
+
+/// Whether the key usage of a certificate, where it has one, includes keyCertSign (RFC 5280 4.2.1.3).
+fn may_sign_certificates(link: &Link) -> bool {
+    link.certificate.key_usage().is_none_or(|usage| usage.contains(X509KeyUsage::KEY_CERT_SIGN))
 }
 
 /// The text for a result of OpenSSL, with an explanation where its own text is unclear.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use rustix::fs::{Access, AtFlags, CWD};
 
 use super::super::context::say_compiling;
@@ -23,7 +24,7 @@ use spool::journal::Journal;
 use spool::{Outgoing, SpoolError, SpoolLock};
 use trust::tls::client_faults;
 use trust::{
-    Credential, CredentialSource, OwnFault, PathError, RecipientCertificate, Role, SignerListsSource, Trust,
+    Credential, CredentialSource, Library, OwnFault, PathError, RecipientCertificate, Role, SignerListsSource, Trust,
     TrustStore, Unlisted,
 };
 
@@ -87,6 +88,15 @@ pub(super) fn credentials(config: &Config) -> Vec<Found> {
     identities
         .flat_map(|(credential, trust)| check_credential(credential, trust, uses(config, (credential, trust))))
         .collect()
+}
+
+/// Which OpenSSL this is, and whether it is still maintained.
+pub(super) fn library() -> Vec<Found> {
+    let library = Library::loaded();
+    match library.warning(Timestamp::now()) {
+        None => vec![Found::ok("library", library.to_string())],
+        Some(warning) => vec![Found::warning("library", format!("{library}. {warning}"))],
+    }
 }
 
 fn check_credential(section: &config::Credential, trust: &config::Trust, uses: Uses) -> Vec<Found> {

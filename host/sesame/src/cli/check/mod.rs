@@ -115,6 +115,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
         report.take(Group::Certificates, local::replaced(config, shared));
     }
     report.take(Group::Ams, local::seen_by_ams(config));
+    report.take(Group::Trust, local::library());
     report.take(Group::Trust, local::trust(config));
     report.take(Group::Trust, local::lists(config));
     report.take(Group::Queues, local::queues(config));
