@@ -18,7 +18,7 @@ test-all *NAMES:
 lint:
     cargo fmt --all
     cargo clippy --locked --all-targets -- -D warnings
-    cargo clippy --locked --test acceptance -- -D warnings
+    cargo clippy --locked --test acceptance --test endurance -- -D warnings
 
 # Run the demo.
 demo:
@@ -36,6 +36,10 @@ reference:
 # Fuzz every parser: seconds in all, then names of targets.
 fuzz *ARGUMENTS:
     fuzz/run {{ARGUMENTS}}
+
+# Strike faults and account for every message, in minutes; `just endurance --long` takes two hours. Needs root.
+endurance *ARGUMENTS:
+    tests/endurance/run {{ARGUMENTS}}
 
 # Measure what the program is to reach; needs root.
 figures *PARTS:

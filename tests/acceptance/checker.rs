@@ -34,13 +34,13 @@ pub(crate) struct Workload {
     size: usize,
 }
 
-/// The four counts, and what they are of.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Account {
-    lost: Vec<u32>,
-    torn: Vec<String>,
-    duplicated: Vec<u32>,
-    unexpected: Vec<String>,
+/// The four counts, and what they are of: numbers of messages, names of elements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) lost: Vec<u32>,
+    pub(crate) torn: Vec<String>,
+    pub(crate) duplicated: Vec<u32>,
+    pub(crate) unexpected: Vec<String>,
 }
 
 impl Workload {
@@ -53,10 +53,15 @@ impl Workload {
 
     /// Messages that were queued one by one, with the bodies of [`body`].
     pub(crate) fn of(count: u32, size: usize) -> Self {
-        Self { numbers: 0..count, size }
+        Self::numbered(0..count, size)
     }
 
-    fn len(&self) -> usize {
+    /// Those with these numbers.
+    pub(crate) fn numbered(numbers: Range<u32>, size: usize) -> Self {
+        Self { numbers, size }
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 
@@ -79,7 +84,8 @@ impl Workload {
         assert_eq!(self.account(incoming), Account::default());
     }
 
-    fn account(&self, incoming: &Path) -> Account {
+    /// Holds what is stored against what was queued.
+    pub(crate) fn account(&self, incoming: &Path) -> Account {
         let mut account = Account::default();
         let mut seen: BTreeMap<u32, u32> = BTreeMap::new();
         for element in queues::elements(incoming) {

@@ -6,11 +6,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use crate::harness::eventually;
 
 /// Adds an element to a QueueSimple as `dirq` does: a temporary file, linked to its name. Gives the element's name.
+///
+/// Both happen within one tick of the kernel's clock. So the element may be incomplete, and waits for two seconds.
 pub(crate) fn add(queue: &Path, body: &[u8]) -> String {
+    add_after(queue, body, Duration::ZERO)
+}
+
+/// Adds an element as a producer does that takes this time between writing and linking, so that the element is complete.
+pub(crate) fn add_after(queue: &Path, body: &[u8], pause: Duration) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{:08x}/{:08x}{:06x}", 0x6b03_0000 + number / 1000, 0x6b03_0000, number);
@@ -18,6 +26,10 @@ pub(crate) fn add(queue: &Path, body: &[u8]) -> String {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let temporary = path.with_extension("tmp");
     fs::write(&temporary, body).unwrap();
+    if !pause.is_zero() {
+        let written = SystemTime::now() - pause;
+        fs::File::options().write(true).open(&temporary).unwrap().set_modified(written).unwrap();
+    }
     fs::hard_link(&temporary, &path).unwrap();
     fs::remove_file(&temporary).unwrap();
     name

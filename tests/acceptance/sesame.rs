@@ -84,7 +84,11 @@ impl Site {
 
     /// A site with this host certificate, which trusts the anchors of the run.
     pub(crate) fn with(host: Host) -> Self {
-        let folder = Folder::new("site");
+        Self::within(Folder::new("site"), host)
+    }
+
+    /// The same in this folder.
+    pub(crate) fn within(folder: Folder, host: Host) -> Self {
         std::fs::create_dir(folder.join("plugins.d")).unwrap();
         Self {
             folder,
@@ -259,8 +263,13 @@ impl Site {
 
     /// The same with so many open files allowed: by default, and at most.
     pub(crate) fn start_with_files(&self, arguments: &[&str], (default, most): (u32, u32)) -> Child {
-        let mut command = Command::new(require("prlimit"));
-        command.arg(format!("--nofile={default}:{most}")).arg(program());
+        self.start_by(&["prlimit", &format!("--nofile={default}:{most}")], arguments)
+    }
+
+    /// The same by another program, which gets the program and its arguments after these words.
+    pub(crate) fn start_by(&self, launcher: &[&str], arguments: &[&str]) -> Child {
+        let mut command = Command::new(require(launcher[0]));
+        command.args(&launcher[1..]).arg(program());
         self.start_command(arguments, self.set_up(command, arguments))
     }
 
@@ -328,10 +337,15 @@ pub(crate) struct Pair {
 impl Pair {
     /// Both on one broker. `send` and `receive` are further lines of the channels `cpu` and `central`.
     pub(crate) fn on(broker: &Broker, way: Way, send: &str, receive: &str) -> Self {
+        let sender = Site::of("sender.example.org").on(broker, way);
+        Self::of(sender, Site::of("receiver.example.org").on(broker, way), send, receive)
+    }
+
+    /// Of two sites that have a broker.
+    pub(crate) fn of(sender: Site, receiver: Site, send: &str, receive: &str) -> Self {
         let destination = own_destination();
-        let sender = Site::of("sender.example.org").on(broker, way).sending("cpu", &destination, send);
+        let sender = sender.sending("cpu", &destination, send);
         let subject = sender.host.subject.clone();
-        let receiver = Site::of("receiver.example.org").on(broker, way);
         let receiver = receiver.receiving("central", &destination, &[&subject], receive);
         Self { sender, receiver, destination }
     }

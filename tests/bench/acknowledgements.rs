@@ -9,7 +9,7 @@ use ::spool::journal::{Dispatch, Journal, Prepared, PreparedKey, Sent};
 
 use crate::clock::{own_cpu, own_resident};
 use crate::end_to_end::{Between, Sites};
-use crate::image::Image;
+use crate::image::{FileSystem, Image};
 use crate::installation::{Running, until};
 use crate::peers::Kind;
 use crate::peers::broker::{self, Broker};
@@ -33,7 +33,7 @@ pub(crate) fn measure(report: &mut Report) {
         "{count} messages of 30 kB, RabbitMQ, TLS, signed and encrypted, `send --watch` and `receive`; median of {rounds} \
          rounds, off and required in turn"
     ));
-    let image = Image::mounted(4096);
+    let image = Image::mounted(FileSystem::Ext4, 4096);
     let broker = broker::Broker::own(Kind::RabbitMq);
     let (mut off, mut on) = (Vec::new(), Vec::new());
     for number in 0..rounds {

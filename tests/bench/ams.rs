@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::end_to_end::{Between, Round, Sites, body, through};
 use crate::harness::Folder;
-use crate::image::Image;
+use crate::image::{FileSystem, Image};
 use crate::installation::{Running, until};
 use crate::peers::ams::{Ams, PROJECT, SUBSCRIPTION, TOPIC};
 use crate::peers::openssl::{feed, pki};
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(1_800);
 pub(crate) fn measure(report: &mut Report) {
     let (count, rounds) = (setting("SESAME_FIGURES_MESSAGES", 2_000), setting("SESAME_FIGURES_REPEAT", 3));
     report.note(&format!("{count} messages of 30 kB, HTTPS, signed and encrypted; median of {rounds}"));
-    let image = Image::mounted(4096);
+    let image = Image::mounted(FileSystem::Ext4, 4096);
     let rabbitmq = broker::Broker::own(Kind::RabbitMq);
     let ams = Ams::start();
     for name in ["sender.example.org", "receiver.example.org"] {

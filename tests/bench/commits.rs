@@ -10,7 +10,7 @@ use ::spool::{Commit, CommitEngine, CommitSettings, NewElement, Outcome, SpoolLo
 
 use crate::clock::own_cpu;
 use crate::crypto::text;
-use crate::image::Image;
+use crate::image::{FileSystem, Image};
 use crate::report::{Goal, Report, median};
 
 const SIGNER: &str = "/C=UK/O=Sesame/OU=Hosts/CN=sender.example.org";
@@ -20,7 +20,7 @@ const ROUNDS: usize = 5;
 /// Measures and prints.
 pub(crate) fn measure(report: &mut Report) {
     report.note("30 kB, three field files and a journal row each, ext4 with journal in a loop-mounted image");
-    let image = Image::mounted(4096);
+    let image = Image::mounted(FileSystem::Ext4, 4096);
     for (batch, count, goal) in [(1, 300, None), (64, 4_000, Some(Goal::AtLeast(1_500.0)))] {
         let mut rates = Vec::new();
         let mut cpu = Vec::new();

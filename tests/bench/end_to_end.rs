@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::crypto::text;
-use crate::image::Image;
+use crate::image::{FileSystem, Image};
 use crate::installation::{Installation, Running, until};
 use crate::peers::ams::{Ams, SUBSCRIPTION, TOPIC};
 use crate::peers::broker::Broker;
@@ -80,7 +80,7 @@ pub(crate) fn measure(report: &mut Report) {
     report.note(&format!(
         "{count} messages of 30 kB, RabbitMQ, TLS with client certificates, signed and encrypted; median of {rounds}"
     ));
-    let image = Image::mounted(4096);
+    let image = Image::mounted(FileSystem::Ext4, 4096);
     let broker = broker::Broker::own(Kind::RabbitMq);
     let all: Vec<Round> = (0..rounds).map(|number| run(&broker, &image.path(), number, count)).collect();
     let of = |value: fn(&Round) -> f64| median(all.iter().map(value).collect());

@@ -19,8 +19,7 @@
 //! | `backlog` | a sender with 1,000,000 messages waiting, and its rate with the last 20,000 |
 //! | `idle` | a daemon with 20 channels and nothing to do |
 //! | `replace` | a plugin replaced under 500 messages a second |
-//! | `shadow` | a receiver without and with plugins in shadow that loop, trap and eat memory |
-//! | `power` | power cuts in mid-flow, of both ends |
+//! | `shadow` | a receiver without and with plugins in shadow that agree, loop, trap and eat memory |
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
@@ -38,9 +37,8 @@
 //! | `SESAME_FIGURES_TRIES` | failed decryptions of each kind (10000) |
 //! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
 //! | `SESAME_FIGURES_RETAINED` | messages retained in the journal (1000000) |
-//! | `SESAME_FIGURES_CUTS` | power cuts (20) |
 //! | `SESAME_FIGURES_PAIRS` | pairs of runs without and with a shadow (10) |
-//! | `SESAME_FIGURES_SHADOWED` | messages of each of them (2000) |
+//! | `SESAME_FIGURES_SHADOWED` | messages of each of them (20000) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
 //! This is no test: it fails only when something cannot be measured, and when a message is lost or comes twice.
@@ -58,6 +56,9 @@
 #[allow(dead_code, reason = "shared with the acceptance tests, which use all of it")]
 #[path = "../acceptance/harness/mod.rs"]
 mod harness;
+#[allow(dead_code, reason = "shared with tests/endurance, which uses all of it")]
+#[path = "../endurance/image.rs"]
+mod image;
 #[allow(dead_code, unused_imports, reason = "shared with the acceptance tests, which use all of it")]
 #[path = "../acceptance/peers/mod.rs"]
 mod peers;
@@ -76,7 +77,6 @@ mod demo;
 mod end_to_end;
 mod faults;
 mod idle;
-mod image;
 mod installation;
 mod languages;
 mod lookups;
@@ -85,7 +85,6 @@ mod metrics;
 mod metrics_cpu;
 mod pipeline;
 mod plain;
-mod power;
 mod profile;
 mod replace;
 mod report;
@@ -98,7 +97,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 20] = [
+const PARTS: [Part; 19] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -112,7 +111,6 @@ const PARTS: [Part; 20] = [
     ("idle", idle::measure),
     ("replace", replace::measure),
     ("shadow", shadow::measure),
-    ("power_cuts", power::measure),
     ("demo", demo::measure),
     ("ams", ams::measure),
     ("acknowledgements", acknowledgements::measure),

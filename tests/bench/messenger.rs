@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::end_to_end::{Between, body, through};
 use crate::harness::Folder;
-use crate::image::Image;
+use crate::image::{FileSystem, Image};
 use crate::peers::broker::Broker;
 use crate::peers::openssl::pki;
 use crate::peers::python::{Link, SsmReceiver, SsmSender, send_as_ssm};
@@ -24,7 +24,7 @@ pub(crate) fn measure(report: &mut Report) {
     report.note(&format!(
         "{count} messages of 30 kB by Sesame, {BY_HAND} the Python way; RabbitMQ, TLS, signed and encrypted"
     ));
-    let image = Image::mounted(4096);
+    let image = Image::mounted(FileSystem::Ext4, 4096);
     let broker = broker::Broker::own(Kind::RabbitMq);
     let destination = "/queue/sesame.figures.messenger";
     broker.declare(destination);

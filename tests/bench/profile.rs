@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::end_to_end::{Between, Sites};
-use crate::image::Image;
+use crate::image::{FileSystem, Image};
 use crate::installation::Running;
 use crate::peers::{Kind, broker};
 use crate::report::Report;
@@ -25,7 +25,7 @@ const FIRST: u32 = 20;
 pub(crate) fn measure(report: &mut Report) {
     let count = setting("SESAME_FIGURES_MESSAGES", 2_000);
     report.note(&format!("{count} messages of 30 kB each way, RabbitMQ, TLS, signed and encrypted"));
-    let image = Image::mounted(4096);
+    let image = Image::mounted(FileSystem::Ext4, 4096);
     let broker = broker::Broker::own(Kind::RabbitMq);
     let destination = "/queue/sesame.figures.profile";
     broker.declare(destination);

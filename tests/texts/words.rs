@@ -86,7 +86,7 @@ const TYPES: [(&str, &str); 9] = [
 ];
 
 /// Texts that are read as a whole, beside the Markdown pages.
-const WHOLE: [&str; 12] = [
+const WHOLE: [&str; 13] = [
     "conf",
     "wit/plugin.wit",
     "plugin-sdk/templates",
@@ -99,15 +99,17 @@ const WHOLE: [&str; 12] = [
     "findings",
     "packaging",
     "tests/figures",
+    "tests/endurance/run",
 ];
 
 /// Rust sources, and what of them holds for strings: `true` for those of the program and of what authors get.
-const SOURCES: [(&str, bool); 6] = [
+const SOURCES: [(&str, bool); 7] = [
     ("host", true),
     ("plugin-sdk", true),
     ("plugins", true),
     ("tests/acceptance", false),
     ("tests/bench", false),
+    ("tests/endurance", false),
     ("tests/guests", false),
 ];
 

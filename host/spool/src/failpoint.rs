@@ -32,6 +32,17 @@ macro_rules! failpoint {
 
 pub(crate) use failpoint;
 
+/// A step of a sender or a receiver outside of this crate that changes nothing on disk: a test may abort or delay the process
+/// there. Does nothing in a released binary.
+#[cfg(any(test, debug_assertions))]
+pub fn kill_point(name: &'static str) {
+    drop(active::reached(name));
+}
+
+/// A step of a sender or a receiver outside of this crate that changes nothing on disk. Does nothing.
+#[cfg(not(any(test, debug_assertions)))]
+pub const fn kill_point(_name: &'static str) {}
+
 #[cfg(any(test, debug_assertions))]
 pub(crate) use active::reached;
 #[cfg(test)]

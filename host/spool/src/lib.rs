@@ -52,6 +52,7 @@ pub use commit::{
 };
 pub use crashes::{CrashLimit, CrashLimitError, TooManyCrashes, Turns, Work};
 pub use disk::{Modes, free_bytes, make_directories};
+pub use failpoint::kill_point;
 pub use guard::{SpoolWarning, inspect};
 pub use lock::SpoolLock;
 pub use outgoing::{

@@ -64,17 +64,24 @@ impl Library {
         LINES.into_iter().find(|line| (line.major, line.minor) == (self.major, self.minor))
     }
 
+    /// Whether its line is older than those of the table: those ended in 2023.
+    fn is_older(&self) -> bool {
+        (self.major, self.minor) < (3, 0)
+    }
+
     /// Why it must be replaced, and how, when its line is not maintained for sixty days from now.
     #[must_use]
     pub fn warning(&self, now: Timestamp) -> Option<String> {
-        let until = self.line()?.until;
         let today = TimeZone::UTC.to_datetime(now).date();
-        let left = (until - today).get_days();
         let remedy = match self.built_in {
             true => "install a release of Sesame with a newer one",
             false => "update the system's OpenSSL, unless the distribution maintains this one for longer",
         };
-        match left {
+        if self.is_older() {
+            return Some(format!("OpenSSL's project does not maintain this line any more: {remedy}"));
+        }
+        let until = self.line()?.until;
+        match (until - today).get_days() {
             ..0 => Some(format!("OpenSSL's project has not maintained this line since {until}: {remedy}")),
             0..=NOTICE => Some(format!("OpenSSL's project maintains this line until {until}: {remedy} before")),
             _ => None,
@@ -89,6 +96,7 @@ impl fmt::Display for Library {
         write!(out, "OpenSSL {major}.{minor}.{patch} ({place})")?;
         match self.line() {
             Some(line) => write!(out, ", line {major}.{minor}, maintained from {} until {}", line.from, line.until),
+            None if self.is_older() => write!(out, ", line {major}.{minor}, not maintained"),
             None => write!(out, ", line {major}.{minor}, newer than this release of Sesame"),
         }
     }
@@ -138,5 +146,8 @@ mod tests {
         let later = Library { major: 5, minor: 1, patch: 0, built_in: false };
         assert_eq!(later.warning(noon(date(2040, 1, 1))), None);
         assert_eq!(later.to_string(), "OpenSSL 5.1.0 (of the system), line 5.1, newer than this release of Sesame");
+        let earlier = Library { major: 1, minor: 1, ..later };
+        assert!(earlier.warning(noon(date(2026, 1, 1))).unwrap().contains("does not maintain this line any more"));
+        assert_eq!(earlier.to_string(), "OpenSSL 1.1.0 (of the system), line 1.1, not maintained");
     }
 }

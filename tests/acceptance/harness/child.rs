@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
 use super::patience::{patience, within};
 
@@ -36,7 +36,7 @@ impl Child {
         Self { name: name.to_owned(), process, log: log.to_owned() }
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.process)
     }
 
@@ -101,10 +101,11 @@ impl Child {
         self.exit_code()
     }
 
-    /// `kill -9` of the child and all its children.
+    /// `kill -9` of the child and all its children. Those that are killed with it hold their files and locks for a moment longer.
     pub(crate) fn kill(&mut self) {
         let _ = kill_process_group(self.pid(), Signal::KILL);
         drop(self.process.wait());
+        let _ = within(Duration::from_secs(2), || test_kill_process_group(self.pid()).is_err().then_some(()));
         reaper::forget(self.process.id());
     }
 

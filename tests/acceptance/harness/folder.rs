@@ -13,12 +13,17 @@ pub(crate) struct Folder {
 impl Folder {
     /// A new folder whose name begins with `name`.
     pub(crate) fn new(name: &str) -> Self {
-        Self { path: make(name) }
+        Self::within(&top(), name)
+    }
+
+    /// A new folder in this one, for a test on a file system of its own.
+    pub(crate) fn within(top: &Path, name: &str) -> Self {
+        Self { path: make(top, name) }
     }
 
     /// A folder for what is shared by the whole run: it is removed when the run ends.
     pub(crate) fn for_the_run(name: &str) -> PathBuf {
-        let path = make(name);
+        let path = make(&top(), name);
         if !kept() {
             reaper::remove_at_the_end(&path);
         }
@@ -54,9 +59,12 @@ impl Drop for Folder {
     }
 }
 
-fn make(name: &str) -> PathBuf {
-    let top = std::env::var_os("SESAME_TEST_FOLDER").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
-    std::fs::create_dir_all(&top).unwrap();
+fn top() -> PathBuf {
+    std::env::var_os("SESAME_TEST_FOLDER").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
+
+fn make(top: &Path, name: &str) -> PathBuf {
+    std::fs::create_dir_all(top).unwrap();
     let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(top).unwrap();
     made.keep()
 }

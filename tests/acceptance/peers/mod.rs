@@ -12,6 +12,7 @@ pub(crate) mod prometheus;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;
 pub(crate) mod registry;
+pub(crate) mod relay;
 pub(crate) mod scripted;
 pub(crate) mod smime_tools;
 

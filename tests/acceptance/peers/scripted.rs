@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::relay::{Fate, Relay};
+
 /// Listens on a port of its own and plays the same part to everybody who connects, as long as the run lasts.
 #[derive(Debug)]
 pub(crate) struct Scripted {
@@ -85,54 +87,6 @@ pub(crate) fn unreachable_broker() -> String {
 
 /// Stands at 127.0.0.2 between a client and a broker, and cuts each connection after so many bytes from the client.
 pub(crate) fn relay(broker: &str, cut_after: Option<usize>) -> Relay {
-    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let (count, broker) = (Arc::clone(&connections), broker.to_owned());
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            count.fetch_add(1, Ordering::SeqCst);
-            let Ok(server) = TcpStream::connect(&broker) else { continue };
-            let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            std::thread::spawn(move || copy(from_server, to_client, None));
-            std::thread::spawn(move || copy(client, server, cut_after));
-        }
-    });
-    Relay { address, connections }
-}
-
-/// What [`relay`] gives.
-#[derive(Debug)]
-pub(crate) struct Relay {
-    address: String,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Relay {
-    /// `127.0.0.2:PORT`.
-    pub(crate) fn address(&self) -> String {
-        self.address.clone()
-    }
-
-    /// How many connections there have been.
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-/// Copies until one side ends or `limit` bytes have passed, then ends both.
-fn copy(mut from: TcpStream, mut to: TcpStream, limit: Option<usize>) {
-    let mut left = limit.unwrap_or(usize::MAX);
-    let mut buffer = [0; 8192];
-    while left > 0 {
-        let wanted = buffer.len().min(left);
-        let Ok(length @ 1..) = from.read(&mut buffer[..wanted]) else { break };
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-        left -= length;
-    }
-    for stream in [from, to] {
-        drop(stream.shutdown(std::net::Shutdown::Both));
-    }
+    let fate = cut_after.map_or(Fate::Whole, |after| Fate::Cut { upwards: true, after, reset: false });
+    Relay::at(Ipv4Addr::new(127, 0, 0, 2), broker, fate)
 }

@@ -21,7 +21,7 @@ use observe::overview::Verdict;
 use plugins::{Blame, Input, Outcome, Output, Pipeline, Refused, SignerFacts};
 use smime::{self, Authorised, OpenPolicy, Opened, Unauthorised, UnauthorisedReason};
 use spool::journal::{Acknowledge, Disposition, Facts, Key};
-use spool::{NewElement, TooManyCrashes};
+use spool::{NewElement, TooManyCrashes, kill_point};
 use trust::{Credential, Signer, SignerLists, TrustStore};
 
 /// The parts of a delivery that a decision needs.
@@ -295,7 +295,9 @@ impl Draft<'_> {
             self.hold_back(message, &id, &mut decision);
             return decision;
         }
+        kill_point("R03");
         let (outcome, verdicts) = self.run_pipeline(authorised, &id);
+        kill_point("R04");
         decision.verdicts = verdicts;
         self.settle(outcome, message, &id, &mut decision);
         decision.acknowledge = self.acknowledgement(message, &decision);

@@ -18,7 +18,7 @@ use crate::shutdown::Shutdown;
 use message::daily::Condition;
 use observe::Entered;
 use spool::journal::{Disposition, JournalError, LastChange};
-use spool::{Commit, CommitError, Stored};
+use spool::{Commit, CommitError, Stored, kill_point};
 use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
 
 /// How often the free space on the disk is checked.
@@ -385,6 +385,7 @@ impl Intake<'_> {
         }
         let meters = &self.receiver.meters;
         meters.redelivered.add(u64::from(delivery.redelivered));
+        kill_point("R02");
         let origin = origin(delivery, &self.link.broker, meters.in_flight.enter());
         let decision = self.decide(&origin);
         self.in_work.push_back(InWork { origin, decision });
@@ -506,6 +507,7 @@ impl Intake<'_> {
         if let Err(error) = acknowledge(submitted.token, &stored) {
             tracing::debug!(channel = %self.receiver.channel, id = %submitted.id, error = %error, "ACK not sent");
         }
+        kill_point("R14");
         Ok(())
     }
 }

@@ -24,8 +24,8 @@ use crate::shutdown::Shutdown;
 use message::{Code, locked};
 use observe::Entered;
 use smime::{Seal, SealError, Sealing};
-use spool::LockedElement;
 use spool::journal::PreparedKey;
+use spool::{LockedElement, kill_point};
 use transport::{Closed, Connected, Destination, Look, Outbound, Proofs, Queues, Receipt, SendFailure};
 
 /// Prepared messages that wait to be sealed.
@@ -372,6 +372,7 @@ impl Flight<'_> {
                 }
             }
         }
+        kill_point("S05");
         let Prepared { element, key, parts, keep, bytes, verdicts } = prepared;
         let outstanding = parts.len();
         let watched = self.dispatch.settlement.report.meters.are_watched();
@@ -457,6 +458,7 @@ impl Flight<'_> {
     }
 
     fn complete(&mut self, message: InFlight) {
+        kill_point("S07");
         let InFlight { element, key, receipts, needs, keep, bytes, seen, .. } = message;
         self.bytes = self.bytes.saturating_sub(bytes);
         locked(&self.dispatch.window).receipt(&element.name().to_string());
@@ -528,6 +530,7 @@ fn destinations(prepared: &Prepared) -> impl Iterator<Item = &Destination> {
 /// Signs and encrypts every part of a message.
 fn seal(sealing: &Sealing, prepared: Prepared) -> Sealed {
     let sealed = catch_unwind(AssertUnwindSafe(|| sealing.current().and_then(|seal| frames(&seal, &prepared))));
+    kill_point("S03");
     Sealed { prepared, frames: sealed.unwrap_or(Err(SealError::Internal)) }
 }
 

@@ -18,7 +18,7 @@ use observe::overview::Verdict;
 use plugins::{Blame, Input, Outcome, Output, Refused};
 use smime::Sealing;
 use spool::journal::{Dispatch, JournalError, Prepared as Row, PreparedKey, SentCount, TakenUp};
-use spool::{ElementName, LockedElement, Outgoing, ReadError};
+use spool::{ElementName, LockedElement, Outgoing, ReadError, kill_point};
 use transport::{Destination, Link};
 
 use super::postponed::{Postponed, WaitsFor};
@@ -254,6 +254,7 @@ impl Preparation {
             let why = "the message is blank".to_owned();
             return Err(Box::new(Examined::Refused(Refusal::new(element, key, content, Code::Empty, why))));
         }
+        kill_point("S02");
         Ok(Read { element, key, content })
     }
 
