@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
 use crate::Plan;
+use crate::harness::Child;
 use crate::harness::patience::within;
-use crate::harness::{Child, child};
 use crate::image::{FileSystem, Image};
 use crate::queues;
 use crate::scene::{RECEIVE, SEND, Scene};
@@ -87,37 +87,33 @@ impl Drop for Ballast {
 }
 
 fn on_disk(what: &str, kind: FileSystem, ballast: fn(&Path, u64) -> Ballast, plan: Plan) -> Row {
-    let mut row = Row::new(format!("{what}, for {} s", LASTS.as_secs()));
     let image = Image::mounted(kind, 24);
-    let mut scene = Scene::within(&image.path());
     let mut random = plan.random();
-    for number in 0..plan.cases(1, 20) {
-        let workload = scene.fill(MESSAGES, SIZE);
-        let mut programs = [scene.receive(), scene.send()];
-        let _ = within(Duration::from_secs(20), || (queues::count(&scene.pair.incoming()) > 0).then_some(()));
-        let early = !scene.is_settled(workload.len());
+    struck(what, Scene::within(&image.path()), plan.cases(1, 20), |_, _| {
         let taken = ballast(&image.path(), random.u64(0..40));
         std::thread::sleep(LASTS);
         drop(taken);
-        let outcome = scene.account(&workload);
-        row.count(&format!("case {number}"), early, &outcome);
-        must_run(&mut row, &format!("case {number}"), &mut programs);
-    }
-    row
+    })
 }
 
 fn in_process(what: &str, plan: Plan, strike: fn(&Child), undo: fn(&Child)) -> Row {
+    struck(what, Scene::new(SEND, RECEIVE), plan.cases(2, 20), |number, programs| {
+        let program = &programs[number as usize % 2];
+        strike(program);
+        std::thread::sleep(LASTS);
+        undo(program);
+    })
+}
+
+/// Each case begins when the first message has come: the fault, which is over when `fault` returns, and the account.
+fn struck(what: &str, mut scene: Scene, cases: u32, mut fault: impl FnMut(u32, &[Child; 2])) -> Row {
     let mut row = Row::new(format!("{what}, for {} s", LASTS.as_secs()));
-    let mut scene = Scene::new(SEND, RECEIVE);
-    for number in 0..plan.cases(2, 20) {
+    for number in 0..cases {
         let workload = scene.fill(MESSAGES, SIZE);
         let mut programs = [scene.receive(), scene.send()];
         let _ = within(Duration::from_secs(20), || (queues::count(&scene.pair.incoming()) > 0).then_some(()));
         let early = !scene.is_settled(workload.len());
-        let struck = number as usize % 2;
-        strike(&programs[struck]);
-        std::thread::sleep(LASTS);
-        undo(&programs[struck]);
+        fault(number, &programs);
         let outcome = scene.account(&workload);
         row.count(&format!("case {number}"), early, &outcome);
         must_run(&mut row, &format!("case {number}"), &mut programs);
@@ -132,7 +128,7 @@ fn limit_files(child: &Child, most: u64) {
 }
 
 /// Both programs are to have lived through it.
-pub(crate) fn must_run(row: &mut Row, when: &str, programs: &mut [child::Child; 2]) {
+pub(crate) fn must_run(row: &mut Row, when: &str, programs: &mut [Child; 2]) {
     for program in programs {
         if let Some(status) = program.ended() {
             row.fault(format!("{when}: ended with {status}:\n{}", program.last_words()));

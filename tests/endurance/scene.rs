@@ -51,7 +51,7 @@ pub(crate) struct Scene {
 }
 
 /// A broker in this process.
-pub(crate) fn broker() -> (Broker, Runtime) {
+fn broker() -> (Broker, Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     (runtime.block_on(Broker::start(None)).unwrap(), runtime)
 }
@@ -59,9 +59,15 @@ pub(crate) fn broker() -> (Broker, Runtime) {
 impl Scene {
     /// `send` and `receive` are further lines of the channels.
     pub(crate) fn new(send: &str, receive: &str) -> Self {
-        let (broker, runtime) = broker();
-        let address = broker.address().to_string();
-        let pair = pair([&address, &address], None, send, receive);
+        let own = broker();
+        let address = own.0.address().to_string();
+        Self::of(own, [&address, &address], None, send, receive)
+    }
+
+    /// With this broker, which the sender and the receiver have at these addresses; in `top`, where one is given.
+    fn of(own: (Broker, Runtime), hosts: [&str; 2], top: Option<&Path>, send: &str, receive: &str) -> Self {
+        let (broker, runtime) = own;
+        let pair = pair(hosts, top, send, receive);
         Self { pair, broker, _runtime: runtime, next: 0, acknowledgements: None }
     }
 
@@ -80,19 +86,17 @@ impl Scene {
 
     /// The same with both sites in this folder.
     pub(crate) fn within(top: &Path) -> Self {
-        let (broker, runtime) = broker();
-        let address = broker.address().to_string();
-        let pair = pair([&address, &address], Some(top), SEND, RECEIVE);
-        Self { pair, broker, _runtime: runtime, next: 0, acknowledgements: None }
+        let own = broker();
+        let address = own.0.address().to_string();
+        Self::of(own, [&address, &address], Some(top), SEND, RECEIVE)
     }
 
     /// The same where each side reaches the broker by an address of its own, which `via` makes of the broker's.
     pub(crate) fn via<T>(via: impl Fn(&str) -> (T, String)) -> (Self, [T; 2]) {
-        let (broker, runtime) = broker();
-        let address = broker.address().to_string();
+        let own = broker();
+        let address = own.0.address().to_string();
         let ((first, sender), (second, receiver)) = (via(&address), via(&address));
-        let pair = pair([&sender, &receiver], None, SEND, RECEIVE);
-        (Self { pair, broker, _runtime: runtime, next: 0, acknowledgements: None }, [first, second])
+        (Self::of(own, [&sender, &receiver], None, SEND, RECEIVE), [first, second])
     }
 
     /// Queues so many messages more.
