@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 
 import stomp
 
@@ -34,7 +35,19 @@ def add_arguments(parser):
 
 
 def connect(arguments, bodies="text"):
-    """Connects as SSM does: version 1.1, no host, no login; over TLS the certificate says who we are."""
+    """Connects as SSM does. A busy broker closes what it did not get round to, so it is asked until patience ends."""
+    end = time.monotonic() + arguments.patience
+    while True:
+        try:
+            return attempt(arguments, bodies)
+        except stomp.exception.ConnectFailedException:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(1)
+
+
+def attempt(arguments, bodies):
+    """Connects once: version 1.1, no host, no login; over TLS the certificate says who we are."""
     host, port = arguments.broker.rsplit(":", 1)
     address = [(host, int(port))]
     connection = stomp.Connection11(address, auto_decode=bodies == "text", reconnect_attempts_max=1)
