@@ -84,11 +84,24 @@ impl Workload {
         assert_eq!(self.account(incoming), Account::default());
     }
 
+    /// Waits until as many elements as messages are stored by several receivers, then holds the account against zero.
+    #[track_caller]
+    pub(crate) fn is_stored_among(&self, incoming: &[&Path]) {
+        let stored = || incoming.iter().map(|queue| queues::count(queue)).sum::<usize>();
+        eventually(&format!("{} elements in {incoming:?}", self.len()), || (stored() >= self.len()).then_some(()));
+        assert_eq!(self.account_among(incoming), Account::default());
+    }
+
     /// Holds what is stored against what was queued.
     pub(crate) fn account(&self, incoming: &Path) -> Account {
+        self.account_among(&[incoming])
+    }
+
+    /// The same for the queues of several receivers.
+    pub(crate) fn account_among(&self, incoming: &[&Path]) -> Account {
         let mut account = Account::default();
         let mut seen: BTreeMap<u32, u32> = BTreeMap::new();
-        for element in queues::elements(incoming) {
+        for element in incoming.iter().flat_map(|queue| queues::elements(queue)) {
             let content = element.bytes("body");
             match number(content).filter(|number| self.numbers.contains(number)) {
                 None => account.unexpected.push(element.name.clone()),

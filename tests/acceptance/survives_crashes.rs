@@ -5,9 +5,11 @@ use std::time::Duration;
 use crate::checker::{Workload, when_stored};
 use crate::harness::eventually;
 use crate::peers::broker::shared;
+use crate::peers::openssl::{self, pki};
+use crate::peers::python::{self, Frame};
 use crate::peers::{Broker, Kind};
-use crate::queues;
-use crate::sesame::{Pair, Way, encrypted_for, recipient};
+use crate::queues::{self, Element};
+use crate::sesame::{Pair, Site, Way, encrypted_for, own_destination, recipient};
 
 /// Small windows, so that there is a middle of the flow to strike.
 const SEND: &str = "window = 8\n";
@@ -155,4 +157,23 @@ fn a_message_sent_twice_is_stored_once() {
         (shared(Kind::ActiveMq).waiting(&pair.destination) == 0).then_some(())
     });
     messages.arrives(&pair);
+}
+
+/// Other senders sign no id: that of the header counts, and the broker's, which is another each time, does not.
+#[test]
+fn a_message_that_another_sender_sends_twice_is_stored_once() {
+    let (broker, destination) = (shared(Kind::RabbitMq), own_destination());
+    let signer = pki().host("sender.example.org");
+    let site = Site::of("receiver.example.org").on(broker, Way::Plain);
+    let site = site.receiving("central", &destination, &[&signer.subject], "");
+    let _receiver = site.start(&["receive"]);
+    let message = openssl::sign(&signer, b"Site: A\n");
+    let frames = ["one", "one", "two"].map(|id| Frame::labelled(id, &message));
+    python::send(&Way::Plain.link(broker, &signer), &destination, &frames);
+    let incoming = site.queue("central", "incoming");
+    eventually("the last message", || (queues::count(&incoming) >= 2).then_some(()));
+    eventually("the broker's queue to be empty", || (broker.waiting(&destination) == 0).then_some(()));
+    let mut stored: Vec<String> = queues::elements(&incoming).iter().map(Element::id).collect();
+    stored.sort();
+    assert_eq!(stored, ["one", "two"]);
 }

@@ -20,6 +20,8 @@
 //! | `idle` | a daemon with 20 channels and nothing to do |
 //! | `replace` | a plugin replaced under 500 messages a second |
 //! | `shadow` | a receiver without and with plugins in shadow that agree, loop, trap and eat memory |
+//! | `index` | a receiver with the index that receivers share, beside one with its own, and two of them beside one |
+//! | `standby` | the time until a standby goes on when the active receiver is killed |
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
@@ -37,7 +39,8 @@
 //! | `SESAME_FIGURES_TRIES` | failed decryptions of each kind (10000) |
 //! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
 //! | `SESAME_FIGURES_RETAINED` | messages retained in the journal (1000000) |
-//! | `SESAME_FIGURES_PAIRS` | pairs of runs without and with a shadow (10) |
+//! | `SESAME_FIGURES_PAIRS` | pairs of runs without and with a shadow, or a shared index (10) |
+//! | `SESAME_FIGURES_SHARED` | messages of a run with a shared index (20000) |
 //! | `SESAME_FIGURES_SHADOWED` | messages of each of them (20000) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
@@ -77,6 +80,7 @@ mod demo;
 mod end_to_end;
 mod faults;
 mod idle;
+mod index;
 mod installation;
 mod languages;
 mod lookups;
@@ -89,6 +93,7 @@ mod profile;
 mod replace;
 mod report;
 mod shadow;
+mod standby;
 mod stock;
 
 use report::Report;
@@ -97,7 +102,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 19] = [
+const PARTS: [Part; 21] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -111,6 +116,8 @@ const PARTS: [Part; 19] = [
     ("idle", idle::measure),
     ("replace", replace::measure),
     ("shadow", shadow::measure),
+    ("index", index::measure),
+    ("standby", standby::measure),
     ("demo", demo::measure),
     ("ams", ams::measure),
     ("acknowledgements", acknowledgements::measure),

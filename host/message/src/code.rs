@@ -258,6 +258,9 @@ codes! {
     HeldBack "held-back" Receiver Deferred
         "An earlier message of the same signer is deferred, and the order is kept."
         "Nothing; it is tried after the earlier message. `deferred-order = \"none\"` does not keep the order."
+    Claimed "claimed" Receiver Deferred
+        "Another receiver with the same index claimed the message and has not reported that it stored it."
+        "Start that receiver again; if it is gone for good, run `sesame index fence NAME`."
     PluginInvalid "plugin-invalid" Both Rejected
         "A plugin found the message, or a part of it, invalid."
         "See the findings; ask the sender to correct the records."

@@ -28,6 +28,7 @@
 //! |---|---|
 //! | [`message`] | ids, directions, findings, fates and codes, text that is safe to log, how errors are worded |
 //! | [`settings`] | typed TOML sections, with every mistake and its line |
+//! | `index` | the index that several receivers share, in PostgreSQL |
 //! | `dial` | TCP connections, and what an error of TCP or TLS says |
 //! | [`stomp`] | frames, sessions, connections |
 //! | `ams` | a client of the ARGO Messaging Service |

@@ -208,6 +208,32 @@ mod tests {
         assert!(write_new(open_directory(&path).unwrap(), "body", b"y", 0o664).is_err());
     }
 
+    /// The child of the next test; does nothing on its own.
+    #[test]
+    fn child_that_may_not_write_much() {
+        let Some(folder) = std::env::var_os("SESAME_TEST_LIMITED") else { return };
+        let directory = open_directory(Path::new(&folder)).unwrap();
+        let error = write_new(&directory, "body", &[b'x'; 100_000], 0o640).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    /// As on a disk that becomes full: the first part is written, and the next call fails.
+    #[test]
+    fn a_file_that_cannot_be_written_whole_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let limited = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+        let child = concat!(module_path!(), "::child_that_may_not_write_much").split_once("::").unwrap().1;
+        let output = std::process::Command::new("sh")
+            .args(["-c", limited, "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", child])
+            .env("SESAME_TEST_LIMITED", folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(std::fs::metadata(folder.path().join("body")).unwrap().len(), 4096);
+    }
+
     #[test]
     fn never_renames_onto_an_existing_name() {
         let _turn = super::super::failpoint::scenario("");

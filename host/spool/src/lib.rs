@@ -7,6 +7,7 @@
 //! | `outgoing` | queues of messages to send: a `dirq` without fields, or a plain directory |
 //! | `queue` | queues with fields: incoming, reject, deferred |
 //! | [`commit`] | the commit engine, which makes received messages durable |
+//! | `index` | what an index that several receivers share does for the commit engine |
 //! | [`journal`] | the SQLite file with all received, sent and deferred messages |
 //! | `crashes`, `in_flight` | the crash limit of a message |
 //! | `lock` | exclusive ownership of a spool |
@@ -38,6 +39,7 @@ pub(crate) mod failpoint;
 pub mod fuzzing;
 mod guard;
 mod in_flight;
+mod index;
 pub mod journal;
 mod lock;
 mod names;
@@ -54,6 +56,7 @@ pub use crashes::{CrashLimit, CrashLimitError, TooManyCrashes, Turns, Work};
 pub use disk::{Modes, free_bytes, make_directories};
 pub use failpoint::kill_point;
 pub use guard::{SpoolWarning, inspect};
+pub use index::{Asked, Claim, IndexError, IndexKey, SharedIndex};
 pub use lock::SpoolLock;
 pub use outgoing::{
     ElementName, Foreign, ForeignKind, Format, Identity, LockedElement, NotRetained, Outgoing, ReadError, Removal,

@@ -18,7 +18,7 @@ pub use connection::{
     AckToken, AmsClosed, AmsSession, Bookmark, Closed, Confirmed, Connected, Delivery, Examined, FirstLook, Held,
     Identity, Link, LinkCounters, LinkCounts, LinkError, Look, Notices, Outbound, PendingReceipt, Position,
     PositionError, Positions, Proof, Proofs, QueueAnswer, Queues, Receipt, Reservation, SendFailure, Session, Source,
-    StompLink, SubscribeError, Subscription, properties, remedy, too_large,
+    StompLink, SubscribeError, Subscription, Taking, properties, remedy, too_large,
 };
 pub use destination::{Destination, UnfitDestination, stomp_source, stomp_target};
 pub use secret::SecretError;

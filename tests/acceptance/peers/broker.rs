@@ -93,6 +93,24 @@ impl Broker {
         broker
     }
 
+    /// Nodes of RabbitMQ in one cluster, each with its own ports and data.
+    pub(crate) fn cluster(nodes: usize) -> Vec<Self> {
+        let mut cluster = vec![Self::own(Kind::RabbitMq)];
+        while cluster.len() < nodes {
+            let first = &cluster[0].place;
+            let folder = Folder::new("RabbitMq");
+            let others = [first.others[0], ports::free()];
+            let place = Place { others, ..Place::new(folder.path().to_owned(), "localhost") };
+            rabbitmq::configure(&place);
+            let node =
+                Self { kind: Kind::RabbitMq, place, process: Mutex::new(None), _helper: None, _folder: Some(folder) };
+            node.restart();
+            rabbitmq::join(&node.place, first);
+            cluster.push(node);
+        }
+        cluster
+    }
+
     /// Runs `rabbitmqctl`; what it prints.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
         rabbitmq::ctl(&self.place, arguments)
@@ -169,6 +187,18 @@ impl Broker {
     /// Makes a quorum queue of RabbitMQ with a delivery limit.
     pub(crate) fn declare_quorum(&self, name: &str, limit: u32) {
         rabbitmq::declare_quorum(&self.place, name, limit);
+    }
+
+    /// Makes a queue that is served to one subscriber at a time: in RabbitMQ by an argument of the queue, in ActiveMQ by what
+    /// its subscribers ask for. Gives the destination.
+    pub(crate) fn declare_single_active(&self, name: &str) -> String {
+        match self.kind {
+            Kind::RabbitMq => {
+                rabbitmq::declare_single_active(&self.place, name);
+                format!("/amq/queue/{name}")
+            }
+            Kind::ActiveMq => format!("/queue/{name}"),
+        }
     }
 
     /// Connects, subscribes and is cut off without an ACK; gives what came.

@@ -8,6 +8,7 @@ pub(crate) mod broker;
 pub(crate) mod browser;
 pub(crate) mod guests;
 pub(crate) mod openssl;
+pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;

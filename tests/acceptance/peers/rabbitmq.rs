@@ -8,16 +8,33 @@ use super::openssl::pki;
 use super::require;
 use crate::harness::Child;
 
+/// What lets nodes and their commands talk to each other.
+const COOKIE: &str = ".erlang.cookie";
+
 /// Writes the configuration and starts the name service.
 pub(crate) fn prepare(place: &Place) -> Child {
+    configure(place);
+    let mut epmd = Command::new(require("epmd"));
+    epmd.args(["-address", "127.0.0.1", "-port", &place.others[0].to_string()]);
+    Child::start("epmd", &mut epmd, &place.folder.join("epmd.log"))
+}
+
+/// Writes the configuration of a node. Nodes of one cluster have the same name service and the same cookie.
+pub(crate) fn configure(place: &Place) {
     let folder = &place.folder;
     write(folder, "rabbitmq.conf", &configuration(place));
     write(folder, "enabled_plugins", "[rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n");
     write(folder, "definitions.json", &definitions());
     write(folder, "empty.conf", "");
-    let mut epmd = Command::new(require("epmd"));
-    epmd.args(["-address", "127.0.0.1", "-port", &place.others[0].to_string()]);
-    Child::start("epmd", &mut epmd, &folder.join("epmd.log"))
+    write(folder, COOKIE, "SESAME");
+    std::fs::set_permissions(folder.join(COOKIE), std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+}
+
+/// Joins a node that runs to the cluster of another.
+pub(crate) fn join(place: &Place, other: &Place) {
+    ctl(place, &["stop_app"]);
+    succeed(in_node(place).args(["join_cluster", &name(other)]));
+    succeed(in_node(place).arg("start_app"));
 }
 
 fn configuration(place: &Place) -> String {
@@ -89,13 +106,26 @@ pub(crate) fn waiting(place: &Place, destination: &str) -> usize {
 
 /// Makes a quorum queue that deletes a message when it was delivered more than `limit` times without an ACK.
 pub(crate) fn declare_quorum(place: &Place, name: &str, limit: u32) {
-    let arguments = format!(r#"[{{<<"x-queue-type">>,longstr,<<"quorum">>}},{{<<"x-delivery-limit">>,long,{limit}}}]"#);
+    declare(
+        place,
+        name,
+        &format!(r#"{{<<"x-queue-type">>,longstr,<<"quorum">>}},{{<<"x-delivery-limit">>,long,{limit}}}"#),
+    );
+}
+
+/// Makes a queue that is served to one subscriber at a time.
+pub(crate) fn declare_single_active(place: &Place, name: &str) {
+    declare(place, name, r#"{<<"x-single-active-consumer">>,bool,true}"#);
+}
+
+/// Makes a durable queue with these arguments.
+fn declare(place: &Place, name: &str, arguments: &str) {
     let queue = format!(r#"rabbit_misc:r(<<"/">>, queue, <<"{name}">>)"#);
     ctl(
         place,
         &[
             "eval",
-            &format!(r#"{{new, _}} = rabbit_amqqueue:declare({queue}, true, false, {arguments}, none, <<"test">>)."#),
+            &format!(r#"{{new, _}} = rabbit_amqqueue:declare({queue}, true, false, [{arguments}], none, <<"test">>)."#),
         ],
     );
 }
@@ -112,11 +142,7 @@ pub(crate) fn remember_queues(place: &Place) {
 
 /// Asks the node. It answers clients a moment before it counts as started.
 pub(crate) fn ctl(place: &Place, arguments: &[&str]) -> String {
-    let command = || {
-        let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
-        command.arg("--quiet");
-        command
-    };
+    let command = || in_node(place);
     let first = command().args(arguments).output().unwrap();
     if first.status.success() {
         return String::from_utf8_lossy(&first.stdout).into_owned();
@@ -125,11 +151,22 @@ pub(crate) fn ctl(place: &Place, arguments: &[&str]) -> String {
     succeed(command().args(arguments))
 }
 
+/// `rabbitmqctl` of a node.
+fn in_node(place: &Place) -> Command {
+    let mut command = with_environment(Command::new(server().with_file_name("rabbitmqctl")), place);
+    command.arg("--quiet");
+    command
+}
+
+fn name(place: &Place) -> String {
+    format!("sesame-{}@localhost", place.plain)
+}
+
 fn with_environment(mut command: Command, place: &Place) -> Command {
     command
         .env("HOME", &place.folder)
         .env("RABBITMQ_CONF_ENV_FILE", place.folder.join("empty.conf"))
-        .env("RABBITMQ_NODENAME", format!("sesame-{}@localhost", place.plain))
+        .env("RABBITMQ_NODENAME", name(place))
         .env("ERL_EPMD_PORT", place.others[0].to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .current_dir(&place.folder);

@@ -35,6 +35,9 @@ pub enum SetupError {
     /// The commit engine.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The connection to the shared index cannot be set up.
+    #[error("cannot set up the connection to the shared index")]
+    Index(#[source] std::io::Error),
     /// What was in flight when the process crashed last.
     #[error(transparent)]
     Crashes(#[from] CrashLimitError),

@@ -5,6 +5,7 @@
 //! change on disk while the program runs is re-read by [`Registry::refresh`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -15,8 +16,9 @@ use observe::Events;
 
 use super::{Channel, Gate, Meters, SetupError};
 use crate::config;
+use index::PostgresIndex;
 use spool::journal::Journal;
-use spool::{CommitEngine, CommitSettings, CrashLimit, SpoolLock, Turns};
+use spool::{CommitEngine, CommitSettings, CrashLimit, SharedIndex, SpoolLock, Turns};
 use stomp::MemoryBudget;
 use transport::{Identity, LinkCounters, LinkCounts};
 use trust::{
@@ -169,7 +171,7 @@ impl Registry {
     }
 
     /// Locks a spool or state directory, recovers it and starts its commit engine; the second call for one directory
-    /// returns the same.
+    /// returns the same. `index` is what its receivers share with others.
     ///
     /// # Errors
     /// [`SetupError`]; [`SetupError::is_held`] where another process has it.
@@ -178,6 +180,7 @@ impl Registry {
         directory: &Path,
         queues: &[PathBuf],
         storage: &config::Storage,
+        index: Option<index::Settings>,
     ) -> Result<Arc<OpenSpool>, SetupError> {
         let mut spools = locked(&self.spools);
         if let Some(open) = spools.get(directory) {
@@ -196,11 +199,30 @@ impl Registry {
         }
         let journal = Arc::new(Journal::open(&directory.join(JOURNAL))?);
         let settings = CommitSettings { modes: storage.modes(), ..CommitSettings::new(directory, queues.to_vec()) };
-        let engine = CommitEngine::start(Arc::clone(&lock), Arc::clone(&journal), settings)?;
+        let index = index.map(|index| shared_index(index, &journal)).transpose()?;
+        let engine = CommitEngine::start_sharing(Arc::clone(&lock), Arc::clone(&journal), settings, index)?;
         let crashes = CrashLimit::open(&directory.join(IN_FLIGHT), Arc::clone(&journal), Arc::clone(&self.turns))?;
         let open = Arc::new(OpenSpool { journal, engine, crashes, lock });
         spools.insert(directory.to_owned(), Arc::clone(&open));
         Ok(open)
+    }
+
+    /// The settings of the shared index, if the configuration has one.
+    ///
+    /// # Errors
+    /// [`SetupError`] naming a file.
+    pub fn index(&self, config: &config::Config) -> Result<Option<index::Settings>, SetupError> {
+        let Some(section) = &config.index else { return Ok(None) };
+        let tls = match section.tls {
+            true => {
+                let identity = self.identity(&config.credential, &config.trust)?;
+                let tls = trust::tls::client_config(identity.trust, Some(identity.credential), false);
+                Some(tls.map_err(|error| SetupError::Index(io::Error::other(error)))?)
+            }
+            false => None,
+        };
+        let (server, password) = (section.server.clone(), section.password.clone());
+        Ok(Some(index::Settings { server, password, tls, name: section.name.clone() }))
     }
 
     /// What is counted of a channel, also over reloads.
@@ -350,6 +372,11 @@ impl Registry {
             warn_of_anchors(section, trust);
         }
     }
+}
+
+fn shared_index(settings: index::Settings, journal: &Journal) -> Result<Box<dyn SharedIndex>, SetupError> {
+    let index = PostgresIndex::new(settings, journal.instance()?).map_err(SetupError::Index)?;
+    Ok(Box::new(index))
 }
 
 fn paths(paths: &[PathBuf]) -> String {

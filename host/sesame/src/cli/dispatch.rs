@@ -59,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Tap(arguments) => super::tap::run(&context.config_to_ask()?, &arguments),
         Command::Trace(arguments) => super::trace::run(&context.config()?, &arguments),
         Command::Gaps(arguments) => super::gaps::run(&context.config()?, &arguments),
+        Command::Index(arguments) => super::index::run(&context.config()?, &arguments),
         Command::Proof(arguments) => super::proof::run(&context.config()?, &arguments),
         Command::Report(arguments) => super::report::run(&context, &arguments),
         Command::Version(arguments) => Ok(super::version::run(&arguments)),

@@ -16,6 +16,7 @@ mod demo;
 mod dispatch;
 mod explain;
 mod gaps;
+mod index;
 mod pages;
 mod plugin;
 mod proof;
@@ -119,6 +120,8 @@ pub enum Command {
     Trace(trace::Trace),
     /// List messages that receivers lack, though later ones of the same signer came.
     Gaps(gaps::Gaps),
+    /// Show the receivers that share an index, and give up one that is gone for good.
+    Index(index::Index),
     /// Write the signed acknowledgements of a message, to be checked with OpenSSL.
     Proof(proof::Proof),
     /// Report the messages and records of a month by site, or compare two such reports.

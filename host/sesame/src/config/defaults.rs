@@ -45,6 +45,7 @@ pub(super) const MISSING_AFTER: Duration = Duration::from_secs(900);
 pub(super) const ALLOW_TOPIC: bool = false;
 pub(super) const WINDOW: u32 = 64;
 pub(super) const PREFETCH: u32 = 128;
+pub(super) const EXCLUSIVE: bool = false;
 /// What `max-payload` may be raised to.
 pub(super) const HIGHEST_MAX_PAYLOAD: u64 = 128 * MIB;
 pub(super) const POLL: Duration = Duration::from_secs(5);

@@ -17,6 +17,7 @@ pub(crate) mod broker;
 mod channel;
 mod check;
 mod defaults;
+mod index;
 mod process;
 mod receiver;
 mod resources;
@@ -35,6 +36,7 @@ pub use crate::log::Settings as Log;
 pub use acknowledgements::{Acknowledgements, Mode};
 pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, PLUGIN_CACHE, REPEAT_AFTER, SSM_DNS};
+pub use index::Index;
 pub use plugins::{Flow, OnError, PluginSettings};
 pub use process::{Credential, Journal, Limits, Observe, Plugins, Trust, user_plugin_cache};
 pub use receiver::{DeferredOrder, Encryption, Receiver};
@@ -67,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where metrics and health are shown.
     pub observe: Observe,
+    /// What the receivers share with receivers on other machines; absent: nothing.
+    pub index: Option<Index>,
     /// `[broker.NAME]`, by name.
     pub brokers: BTreeMap<String, Broker>,
     /// `[broker.NAME.credential]`, by name of the broker: what it sees of us. The other brokers see the channel's.
@@ -239,6 +243,7 @@ impl Config {
             log: Log::read(&root.section("log")),
             limits: Limits::read(&root.section("limits")),
             observe: Observe::read(&root.section("observe")),
+            index: Index::read(&root.section("index")),
             ..Self::default()
         };
         config.read_channels(root);
@@ -283,6 +288,9 @@ impl Config {
         self.log.write(writer.section(&["log"]));
         self.limits.write(writer.section(&["limits"]));
         self.observe.write(writer.section(&["observe"]));
+        if let Some(index) = &self.index {
+            index.write(writer.section(&["index"]));
+        }
         for (name, broker) in &self.brokers {
             broker::write(broker, writer.section(&["broker", name]));
             if let Some(credential) = self.broker_credentials.get(name) {

@@ -60,6 +60,8 @@ pub struct Receiver {
     pub spool: PathBuf,
     /// Deliveries that are not acknowledged yet.
     pub prefetch: u32,
+    /// Whether ActiveMQ is to give the queue to one subscriber at a time.
+    pub exclusive: bool,
     /// Whether messages must come encrypted.
     pub encryption: Encryption,
     /// Messages signed longer ago are refused; by default the journal's retention.
@@ -117,6 +119,7 @@ impl Receiver {
             unlisted: section.choice("unlisted", UNLISTED).unwrap_or(Unlisted::Reject),
             spool: PathBuf::new(),
             prefetch: section.number("prefetch", 1..=10_000).unwrap_or(defaults::PREFETCH),
+            exclusive: Self::read_exclusive(section, protocol),
             encryption: section.choice("encryption", ENCRYPTION).unwrap_or(Encryption::Optional),
             max_age: Self::read_max_age(section, around),
             max_payload: channel::read_max_payload(section),
@@ -149,6 +152,15 @@ impl Receiver {
             section.complain("max-age", complain(problem, "lower it, or raise retention in [journal]"));
         }
         age.unwrap_or(retention)
+    }
+
+    /// AMS does without: it gives a message to one puller until the deadline for its acknowledgement.
+    fn read_exclusive(section: &Section<'_, '_>, protocol: Protocol) -> bool {
+        let exclusive = section.flag("exclusive").unwrap_or(defaults::EXCLUSIVE);
+        if exclusive && protocol == Protocol::Ams {
+            section.complain("exclusive", complain("is for queues of STOMP", "remove this line"));
+        }
+        exclusive
     }
 
     /// A length of time, or `"never"`. The journal forgets what is missing for longer than it is kept.
@@ -201,6 +213,7 @@ impl Receiver {
             .text("unlisted", word(UNLISTED, self.unlisted))
             .path("spool", &self.spool)
             .number("prefetch", self.prefetch)
+            .flag("exclusive", self.exclusive)
             .text("encryption", word(ENCRYPTION, self.encryption))
             .duration("max-age", self.max_age)
             .size("max-payload", self.max_payload)

@@ -140,9 +140,12 @@ workers = 3
 [log]
 level = "debug"
 format = "json"
+[index]
+url = "postgresql://sesame@localhost/accounting"
+name = "one"
 "#;
     let later = parse(&format!("{CHANNELS}{more}")).unwrap();
-    let keys = ["plugins.cache", "plugins.require-signed", "limits.grace", "limits.workers", "log.format"];
+    let keys = ["plugins.cache", "plugins.require-signed", "limits.grace", "limits.workers", "log.format", "index"];
     assert_eq!(config.needs_restart(&later), keys);
     assert_eq!(config.needs_restart(&config), [""; 0]);
 }
@@ -304,7 +307,7 @@ fn the_shipped_configuration_is_the_defaults() {
 fn the_shipped_channels_are_the_defaults_but_for_their_examples() {
     let mut config = parse(&shipped_in_use()).unwrap();
     config.limits.workers = None;
-    (config.observe.listen, config.observe.control) = (None, None);
+    (config.observe.listen, config.observe.control, config.index) = (None, None, None);
     broker::stomp_mut(config.brokers.get_mut("egi").unwrap()).login = None;
     config.broker_credentials.clear();
     let argo = broker::ams_mut(config.brokers.get_mut("argo").unwrap());

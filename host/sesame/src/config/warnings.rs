@@ -51,6 +51,7 @@ impl Config {
             ("limits.grace", limits.grace != later_limits.grace),
             ("limits.workers", limits.workers != later_limits.workers),
             ("log.format", self.log.format != later.log.format),
+            ("index", self.index != later.index),
         ];
         changed.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }

@@ -136,6 +136,13 @@ pub(super) fn given_up(
     Draft { received, snapshot, now }.unopened(Code::CrashLoop, &crashes.to_string())
 }
 
+/// The decision about a message that another receiver claimed in the shared index: it waits for what becomes of that.
+#[must_use]
+pub(super) fn claimed(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime, by: &str) -> Decision {
+    let why = format!("receiver {by} claimed it and has not reported that it stored it");
+    Draft { received, snapshot, now }.undecidable(Code::Claimed, &why)
+}
+
 /// The decision about a message in which nothing can be read: it goes to the reject queue as it came.
 #[must_use]
 pub(super) fn unreadable(received: &Received<'_>, snapshot: &Snapshot, why: &str) -> Decision {
@@ -202,8 +209,8 @@ impl Draft<'_> {
         }
     }
 
-    /// The message cannot be verified because of a fault on our side, such as an outdated CRL. It waits until that is fixed, and
-    /// no attempt is counted. Until then nothing in it is trusted.
+    /// The message cannot be verified because of a fault on our side, such as an outdated CRL, or its last decision is not ours
+    /// yet. It waits until that is settled, and no attempt is counted. Until then nothing in it is trusted.
     fn undecidable(&self, code: Code, why: &str) -> Decision {
         let mut decision = self.unopened(code, why);
         let error = code.because(why);

@@ -181,7 +181,8 @@ impl Receiver {
         }
         let line = log_line(&decision, attempt, None, Vec::new());
         let mut commit = commit_of(decision, raw_digest, true);
-        commit.resolves = Some(element.element);
+        commit.resolves = Some(element.element.clone());
+        let waiting = element;
         let (sender, answer) = oneshot::channel();
         let (channel, meters) = (self.channel.clone(), Arc::clone(&self.meters));
         let done = Box::new(move |stored: Result<Stored, CommitError>| {
@@ -193,6 +194,11 @@ impl Receiver {
         self.spool.engine.submit_with(commit, done);
         match answer.await {
             Ok(Ok(())) => true,
+            Ok(Err(error @ CommitError::Claimed { .. })) => {
+                self.log_still_deferred(&waiting, waiting.attempt, &error.to_string());
+                self.look_after(&waiting, self.pause_for(&waiting));
+                false
+            }
             Ok(Err(error)) => {
                 tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot store a deferred message");
                 tokio::time::sleep(STORAGE_PAUSE).await;
@@ -272,7 +278,19 @@ impl Receiver {
 
     /// Postpones an element that cannot be read now, without counting an attempt.
     fn look_later(&self, element: &DeferredElement) {
-        let next = SystemTime::now() + self.settings.repetition.back_off_max;
+        self.look_after(element, self.settings.repetition.back_off_max);
+    }
+
+    /// How long an element waits for another receiver: as long as it has waited so far.
+    fn pause_for(&self, element: &DeferredElement) -> Duration {
+        let repetition = &self.settings.repetition;
+        let waited = SystemTime::now().duration_since(element.received).unwrap_or_default();
+        waited.clamp(repetition.back_off_min, repetition.back_off_max)
+    }
+
+    /// Postpones an element without counting an attempt.
+    fn look_after(&self, element: &DeferredElement, pause: Duration) {
+        let next = SystemTime::now() + pause;
         if let Err(error) = self.spool.journal.defer_again(self.channel.name(), &element.element, next, element.attempt)
         {
             tracing::error!(channel = %self.channel, error = %message::cause::chain(&error), "cannot write the journal");

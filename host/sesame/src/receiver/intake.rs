@@ -12,14 +12,15 @@ use tokio::sync::oneshot::error::RecvError;
 use super::decisions::{self, Decisions, Undecided};
 use super::lines::{LogLine, log_line, log_settled};
 use super::positions::ChannelPositions;
-use super::{Decided, Decision, Ended, Receiver, acknowledge, acknowledge_ping, now, ready};
+use super::{Decided, Decision, Ended, Received, Receiver, acknowledge, acknowledge_ping, decide, now, ready};
 use crate::channel::{Channel, Meters, Step};
 use crate::shutdown::Shutdown;
+use message::content_digest;
 use message::daily::Condition;
 use observe::Entered;
 use spool::journal::{Disposition, JournalError, LastChange};
 use spool::{Commit, CommitError, Stored, kill_point};
-use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription};
+use transport::{AckToken, Bookmark, Connected, Delivery, Reservation, Source, Subscription, Taking};
 
 /// How often the free space on the disk is checked.
 const ROOM_CHECK: Duration = Duration::from_secs(2);
@@ -61,7 +62,17 @@ struct Submitted {
     /// Of the message as it came.
     bytes: u64,
     at: Instant,
+    /// What is deferred if another receiver has claimed it; `None` without a shared index.
+    delivered: Option<Box<Delivered>>,
     _counted: Entered,
+}
+
+/// A delivery as it came.
+struct Delivered {
+    raw: Bytes,
+    header_id: Option<String>,
+    at: SystemTime,
+    broker: String,
 }
 
 /// What the commit engine answered for one delivery.
@@ -222,7 +233,8 @@ impl Receiver {
             }
             return (source, None);
         }
-        match self.link.subscribe(link, destination, prefetch, self.bookmark()).await {
+        let taking = Taking { prefetch, bookmark: self.bookmark(), exclusive: self.settings.exclusive };
+        match self.link.subscribe(link, destination, taking).await {
             Ok(subscription) => (source, Some(subscription)),
             Err(error) => {
                 let error = error.to_string();
@@ -271,6 +283,10 @@ impl Intake<'_> {
                 && let Some(ended) = self.leaving.take()
             {
                 return ended;
+            }
+            if matches!(self.leaving, Some(Ended::Shutdown)) && self.receiver.spool.engine.index_fault().is_some() {
+                // Nothing is stored before the index is back; the broker keeps what is not acknowledged.
+                return Ended::Shutdown;
             }
             tokio::select! {
                 biased;
@@ -465,18 +481,30 @@ impl Intake<'_> {
             self.deferring.push(signer.clone());
             Arc::make_mut(&mut self.held).insert(signer.clone());
         }
+        let delivered = self.receiver.spool.engine.is_sharing().then(|| {
+            Box::new(Delivered {
+                raw: origin.raw.clone(),
+                header_id: origin.header_id.clone(),
+                at: origin.at,
+                broker: origin.broker.clone(),
+            })
+        });
         decision.facts.broker = origin.broker;
         let headers = if self.receiver.meters.are_watched() { origin.headers.to_vec() } else { Vec::new() };
         let line = log_line(&decision, 1, origin.broker_id, headers);
         let deferring = matches!(decision.disposition, Disposition::Deferred { .. });
         let commit = commit_of(decision, raw_digest, origin.redelivered);
-        let answers = self.answers.0.clone();
         let (id, bytes) = (line.id.clone(), origin.raw.len() as u64);
         let (at, _counted) = (Instant::now(), origin.counted);
-        let submitted = Submitted { token: origin.token, id, signer, deferring, bytes, at, _counted };
-        let memory = origin.memory;
+        let submitted = Submitted { token: origin.token, id, signer, deferring, bytes, at, delivered, _counted };
         self.uncommitted += 1;
         self.uncommitted_bytes += bytes;
+        self.hand_over(commit, submitted, line, origin.memory);
+    }
+
+    /// Gives a message to the commit engine.
+    fn hand_over(&self, commit: Commit, submitted: Submitted, line: LogLine, memory: Option<Reservation>) {
+        let answers = self.answers.0.clone();
         let patient = self.is_patient();
         let meters = Arc::clone(&self.receiver.meters);
         let mut reply = Reply(Some((answers, submitted, line)), self.receiver.channel.clone(), meters);
@@ -500,7 +528,14 @@ impl Intake<'_> {
         {
             self.deferring.swap_remove(at);
         }
-        let stored = stored?;
+        let stored = match (stored, submitted.delivered.as_deref()) {
+            (Err(CommitError::Claimed { by }), Some(delivered)) => {
+                let (commit, line) = self.claimed(delivered, &by);
+                self.hand_over(commit, submitted, line, None);
+                return Ok(());
+            }
+            (stored, _) => stored?,
+        };
         self.uncommitted -= 1;
         self.uncommitted_bytes = self.uncommitted_bytes.saturating_sub(submitted.bytes);
         self.receiver.stored();
@@ -509,6 +544,16 @@ impl Intake<'_> {
         }
         kill_point("R14");
         Ok(())
+    }
+
+    /// Defers a message that another receiver has claimed: it is durable here, and the broker may forget it.
+    fn claimed(&self, delivered: &Delivered, by: &str) -> (Commit, LogLine) {
+        let header_id = delivered.header_id.as_deref();
+        let received = Received { raw: &delivered.raw, header_id, headers: &[], at: delivered.at, attempt: 1 };
+        let mut decision = decide::claimed(&received, &self.receiver.snapshot(), now(), by);
+        decision.facts.broker.clone_from(&delivered.broker);
+        let line = log_line(&decision, 1, None, Vec::new());
+        (commit_of(decision, content_digest(&delivered.raw), false), line)
     }
 }
 

@@ -204,7 +204,8 @@ impl Receiver {
     pub(crate) fn out_of_service(&self) -> Option<String> {
         let no_session = || (!self.session.is_open()).then(|| NO_SESSION.to_owned());
         let fault = self.gate.out_of_service().or_else(|| self.pipeline.out_of_service());
-        fault.or_else(|| self.faults.why()).or_else(no_session)
+        let index = || self.spool.engine.index_fault().map(|fault| format!("shared index: {fault}"));
+        fault.or_else(index).or_else(|| self.faults.why()).or_else(no_session)
     }
 
     /// Whether an operator paused the channel.

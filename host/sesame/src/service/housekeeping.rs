@@ -13,6 +13,7 @@ use crate::channel::{Channel, OpenSpool, Registry};
 use crate::config::Config;
 use crate::sender::Sender;
 use crate::shutdown::Shutdown;
+use index::Operator;
 use message::daily::Condition;
 use spool::{Modes, Queue, SpoolError};
 
@@ -77,15 +78,22 @@ pub(super) async fn refresh(
     }
 }
 
-/// Deletes journal rows older than `journal.retention`, in small steps, and messages of reject queues older than
-/// `reject-retention`.
-pub(super) async fn retention(config: Config, spools: Vec<Arc<OpenSpool>>, shutdown: Shutdown) {
+/// Deletes rows of journals and of the shared index older than `journal.retention`, in small steps, and messages of reject
+/// queues older than `reject-retention`.
+pub(super) async fn retention(
+    config: Config,
+    (spools, index): (Vec<Arc<OpenSpool>>, Option<index::Settings>),
+    shutdown: Shutdown,
+) {
     while !shutdown.asked() {
-        let (config, spools) = (config.clone(), spools.clone());
+        let (config, spools, index) = (config.clone(), spools.clone(), index.clone());
         let stop = shutdown.clone();
         let done = tokio::task::spawn_blocking(move || {
             for spool in &spools {
                 expire(spool, config.journal.retention, &stop);
+            }
+            if let Some(index) = index {
+                expire_index(index, config.journal.retention, &stop);
             }
             purge_queues(&config);
         });
@@ -116,6 +124,24 @@ fn expire(spool: &OpenSpool, retention: Duration, shutdown: &Shutdown) {
                 return;
             }
         }
+    }
+}
+
+/// The others that share the index do the same; a row is deleted once.
+fn expire_index(index: index::Settings, retention: Duration, shutdown: &Shutdown) {
+    let server = index.server.to_string();
+    let unable = Condition::error("cannot delete expired rows", &server);
+    let expired = Operator::connect(index).and_then(|index| index.expire(retention, &|| shutdown.asked()));
+    match expired {
+        Ok(rows) => {
+            unable.end();
+            tracing::debug!(rows, "expired rows of the shared index deleted");
+        }
+        Err(error) if error.0.contains(index::NOT_MADE) => {}
+        Err(error) if unable.is_due(&error.0) => {
+            tracing::error!(error = %error, "cannot delete expired rows of the shared index");
+        }
+        Err(_) => {}
     }
 }
 

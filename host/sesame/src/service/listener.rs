@@ -23,7 +23,7 @@ use message::{Code, MessageId};
 use smime::{OpenError, OpenPolicy, Opened};
 use spool::CommitError;
 use spool::journal::{Applied, JournalError, Proof};
-use transport::{AckToken, Bookmark, Connected, Delivery, Destination, Identity, Link, SendFailure};
+use transport::{AckToken, Bookmark, Connected, Delivery, Destination, Identity, Link, SendFailure, Taking};
 use trust::{DistinguishedName, RecipientSource};
 
 /// Deliveries that the broker sends ahead.
@@ -176,7 +176,8 @@ impl Listener {
         let Some(first) = self.first() else { return Ended::Asked };
         let positions = ChannelPositions::of(&first.state.journal, &first.channel);
         let bookmark = Bookmark::new(Arc::new(positions), self.name());
-        let mut subscription = match self.link.subscribe(connected, &self.from, PREFETCH, bookmark).await {
+        let taking = Taking { prefetch: PREFETCH, bookmark, exclusive: false };
+        let mut subscription = match self.link.subscribe(connected, &self.from, taking).await {
             Ok(subscription) => subscription,
             Err(error) => {
                 self.warn("cannot subscribe to acknowledgements", &error.to_string());

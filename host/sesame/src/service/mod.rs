@@ -223,7 +223,8 @@ impl Daemon {
         let known = (self.config.clone(), self.channels.clone());
         others.spawn(housekeeping::refresh(registry, known, refresh, shutdown.clone()));
         let spools = self.shared.registry.open_spools();
-        others.spawn(housekeeping::retention(self.config.clone(), spools, shutdown.clone()));
+        let index = self.shared.registry.index(&self.config).unwrap_or_default();
+        others.spawn(housekeeping::retention(self.config.clone(), (spools, index), shutdown.clone()));
         let (done, sent) = watch::channel(false);
         let mut listeners = JoinSet::new();
         for listener in &self.listeners {
@@ -272,7 +273,8 @@ fn sender(
         Some(file) => Some(shared.registry.recipient(file, &identity)?),
         None => None,
     };
-    let state = shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage)?;
+    let state =
+        shared.registry.spool(&settings.state, std::slice::from_ref(&settings.reject), &settings.storage, None)?;
     let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &state.journal)?.into_parts();
     let place = (settings.state.clone(), Arc::clone(&state));
     let outgoing = Outgoing::own(&settings.queue, settings.format, state.lock())?;
@@ -337,7 +339,8 @@ fn receiver(
     let settings = config.receivers.get(channel.name()).ok_or_else(|| no_channel(channel))?.clone();
     let identity = shared.registry.identity(&settings.credential, &settings.trust)?;
     let lists = shared.registry.lists(&settings)?;
-    let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage)?;
+    let index = shared.registry.index(config)?;
+    let spool = shared.registry.spool(&settings.spool, &receiver::queues(&settings), &settings.storage, index)?;
     let (pipeline, plugins) = pipelines::begin(config, snapshot, channel, &spool.journal)?.into_parts();
     let place = (settings.spool.clone(), Arc::clone(&spool));
     let connect = || link(config, &settings.broker, (&settings.credential, &settings.trust), shared);

@@ -7,11 +7,13 @@
 //! # Steps
 //! 1. *write*: write every field file of every element of the batch to `temporary/` of its queue, and make files,
 //!    element directories and the temporary directory durable, with one `syncfs` or file by file on several threads;
-//! 2. *commit*: one journal transaction, in which a unique key detects duplicates. It also writes one `pending` row
+//! 2. *claim*, where receivers share an index: `index.rs`;
+//! 3. *commit*: one journal transaction, in which a unique key detects duplicates. It also writes one `pending` row
 //!    with the pending renames, and deletes the rows of completely published batches;
-//! 3. *publish*: rename each element into its queue, sync the directories renamed into, remove resolved deferred
+//! 4. *publish*: rename each element into its queue, sync the directories renamed into, remove resolved deferred
 //!    elements;
-//! 4. *answer*: create the [`Stored`] that an ACK requires.
+//! 5. *report*, where receivers share an index: the messages are stored;
+//! 6. *answer*: create the [`Stored`] that an ACK requires.
 //!
 //! Two batches are in flight: while one is committed and published, the next is written. A batch closes at 64 messages,
 //! at 8 MiB, 5 ms after its first message, or if nothing arrives for 0.3 ms. Patient messages alone do not begin a batch
@@ -46,6 +48,7 @@
 
 mod batch;
 mod inbox;
+mod index;
 mod late;
 mod publish;
 mod recovery;
@@ -64,8 +67,10 @@ use std::time::Duration;
 use super::disk::Modes;
 use super::queue::Queue;
 use super::{SpoolError, SpoolLock, names};
+use crate::index::{IndexError, SharedIndex};
 use crate::journal::{Acknowledge, Disposition, Facts, Journal, JournalError, Key};
 use inbox::Inbox;
+use index::{Claims, IndexState};
 use message::acknowledgement::Sequence;
 use message::locked;
 pub use recovery::Recovered;
@@ -169,7 +174,8 @@ pub enum Outcome {
         /// Whether the same signer sent other content under the same id before.
         conflict: bool,
     },
-    /// It was stored, deferred or dropped before; or rejected before for the same reason and delivered again.
+    /// It was stored, deferred or dropped before, by this receiver or by one that shares its index; or rejected before for
+    /// the same reason and delivered again.
     Duplicate,
 }
 
@@ -241,6 +247,15 @@ pub enum CommitError {
         /// The queue.
         path: PathBuf,
     },
+    /// Another receiver with the same index has claimed the message, and has not reported for a while that it stored it.
+    #[error("the receiver {by:?} that shares the index has claimed the message and has not stored it")]
+    Claimed {
+        /// That receiver.
+        by: String,
+    },
+    /// The shared index did not answer until the engine ended. The message is durable or not; a redelivery is recognised.
+    #[error("the shared index cannot be used")]
+    Index(#[source] IndexError),
     /// The engine has stopped.
     #[error("the commit engine has stopped")]
     Stopped,
@@ -346,6 +361,7 @@ pub struct CommitEngine {
     inbox: Arc<Inbox>,
     threads: Vec<JoinHandle<()>>,
     recovered: Recovered,
+    index: Option<Arc<IndexState>>,
     _lock: Arc<SpoolLock>,
 }
 
@@ -355,6 +371,19 @@ impl CommitEngine {
     /// # Errors
     /// [`CommitError`], from recovery, or if a queue or a thread cannot be created.
     pub fn start(lock: Arc<SpoolLock>, journal: Arc<Journal>, settings: CommitSettings) -> Result<Self, CommitError> {
+        Self::start_sharing(lock, journal, settings, None)
+    }
+
+    /// As [`start`](Self::start), with an index that other receivers share.
+    ///
+    /// # Errors
+    /// [`CommitError`], as `start`. That the index does not answer is none.
+    pub fn start_sharing(
+        lock: Arc<SpoolLock>,
+        journal: Arc<Journal>,
+        settings: CommitSettings,
+        index: Option<Box<dyn SharedIndex>>,
+    ) -> Result<Self, CommitError> {
         let queues = settings.queues.clone();
         let syncer = sync::Syncer::new(settings.sync);
         let shared = Arc::new(Shared { journal, settings, queues: Mutex::default(), syncer });
@@ -362,9 +391,23 @@ impl CommitEngine {
         for queue in &queues {
             open_queue(&shared, queue)?;
         }
-        let recovered = recovery::recover(&shared)?;
-        let (inbox, threads) = start_threads(&shared)?;
-        Ok(Self { shared, inbox, threads, recovered, _lock: lock })
+        let (recovered, unreported) = recovery::recover(&shared, index.is_some())?;
+        let state = index.is_some().then(Arc::<IndexState>::default);
+        let claims = index.zip(state.clone()).map(|(index, state)| Claims::new(index, state, unreported));
+        let (inbox, threads) = start_threads(&shared, claims)?;
+        Ok(Self { shared, inbox, threads, recovered, index: state, _lock: lock })
+    }
+
+    /// Whether other receivers share an index with this one.
+    #[must_use]
+    pub fn is_sharing(&self) -> bool {
+        self.index.is_some()
+    }
+
+    /// Why the shared index does not answer now, if there is one.
+    #[must_use]
+    pub fn index_fault(&self) -> Option<String> {
+        self.index.as_ref().and_then(|state| state.fault())
     }
 
     /// The result of recovery at start.
@@ -458,6 +501,9 @@ impl CommitEngine {
 impl Drop for CommitEngine {
     fn drop(&mut self) {
         self.inbox.close();
+        if let Some(index) = &self.index {
+            index.end();
+        }
         for thread in self.threads.drain(..) {
             // A thread that panicked has logged that, and closed its tickets.
             let _ = thread.join();
@@ -481,7 +527,10 @@ fn open_queue(shared: &Shared, path: &Path) -> Result<(), CommitError> {
     Ok(())
 }
 
-fn start_threads(shared: &Arc<Shared>) -> Result<(Arc<Inbox>, Vec<JoinHandle<()>>), CommitError> {
+fn start_threads(
+    shared: &Arc<Shared>,
+    claims: Option<Claims>,
+) -> Result<(Arc<Inbox>, Vec<JoinHandle<()>>), CommitError> {
     let failed = |error| CommitError::from_io(&shared.settings.root, error);
     let inbox = Arc::new(Inbox::default());
     // One batch waits here while the previous one is committed.
@@ -494,7 +543,7 @@ fn start_threads(shared: &Arc<Shared>) -> Result<(Arc<Inbox>, Vec<JoinHandle<()>
     let spool = Arc::clone(shared);
     let publisher = std::thread::Builder::new()
         .name("spool-publish".to_owned())
-        .spawn(move || publish::Publisher::new(spool).run(&to_publish))
+        .spawn(move || publish::Publisher::new(spool, claims).run(&to_publish))
         .map_err(failed)?;
     Ok((inbox, vec![writer, publisher]))
 }

@@ -35,8 +35,9 @@ pub(super) fn refuse_missing(shared: &Shared) -> Result<(), CommitError> {
     Ok(())
 }
 
-/// Brings the spool to a state without drafts and pending rows. It may crash at any point and start over.
-pub(super) fn recover(shared: &Shared) -> Result<Recovered, CommitError> {
+/// Brings the spool to a state without drafts and pending rows. It may crash at any point and start over. Where receivers
+/// share an index, also returns what is published and not reported there; these rows stay.
+pub(super) fn recover(shared: &Shared, reports: bool) -> Result<(Recovered, Vec<PendingBatch>), CommitError> {
     let mut recovered = Recovered::default();
     let pending = read_pending(shared)?;
     for batch in &pending {
@@ -45,10 +46,12 @@ pub(super) fn recover(shared: &Shared) -> Result<Recovered, CommitError> {
         super::late::log_recovered(shared, batch, &places);
         recovered.published += places.iter().filter(|place| matches!(place, Place::Published(_))).count();
     }
-    let finished: Vec<i64> = pending.iter().map(|batch| batch.batch).collect();
+    let (unreported, finished): (Vec<_>, Vec<_>) =
+        pending.into_iter().partition(|batch| reports && !batch.index.is_empty());
+    let finished: Vec<i64> = finished.iter().map(|batch| batch.batch).collect();
     shared.journal.finish(&finished).map_err(|error| CommitError::Journal(Arc::new(error)))?;
     recovered.swept = sweep(shared)?;
-    Ok(recovered)
+    Ok((recovered, unreported))
 }
 
 fn read_pending(shared: &Shared) -> Result<Vec<PendingBatch>, CommitError> {

@@ -1,5 +1,6 @@
 //! Tests of the commit engine: decisions, batches, every state a crash can leave, every step failed or killed.
 
+mod index;
 mod late;
 mod states;
 

@@ -57,7 +57,7 @@ pub use message::Output;
 pub use owed::{Acknowledge, Owed};
 pub use positions::Position;
 pub use proofs::{KeptProof, Proved};
-pub use receiver::{BatchResult, Decision, Disposition, Entry, Facts, Key, Move, PendingBatch};
+pub use receiver::{BatchResult, Decision, Disposition, Elsewhere, Entry, Facts, Indexed, Key, Move, PendingBatch};
 pub use released::{Asked, Kept, KeptState, Released};
 pub use retained::{Due, Retained};
 pub use retention::Expired;

@@ -3,6 +3,8 @@
 //! A sender whose journal is older than what it sent would give the same numbers to other messages, and its receiver would
 //! not miss any of them, or take them for ones that it misses. So a copied journal goes on under new names of its streams.
 //! The numbers go on, so that each is of one name: `former_stream` has the names up to a number.
+//!
+//! For the same reason a copy is another receiver to a shared index: what the original claimed is not settled from a copy.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -21,6 +23,22 @@ fn identity(path: &Path) -> std::io::Result<String> {
 }
 
 impl Journal {
+    /// What a shared index knows this journal by: 32 hexadecimal digits, chosen at random once. A copy has another.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn instance(&self) -> Result<String, JournalError> {
+        self.write(|db| {
+            let known: Option<String> = db.query_row("SELECT name FROM instance", [], |row| row.get(0)).optional()?;
+            if let Some(known) = known {
+                return Ok(known);
+            }
+            let random: Vec<u8> = db.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
+            db.execute("INSERT INTO instance (name) VALUES (?1)", [hex(&random)])?;
+            Ok(hex(&random))
+        })
+    }
+
     /// Begins new streams if the file was copied since it was opened last.
     pub(super) fn notice_copy(&self) -> Result<(), JournalError> {
         let found = identity(&self.path).map_err(|source| JournalError::Open { path: self.path.clone(), source })?;
@@ -32,6 +50,7 @@ impl Journal {
         let renamed = self.write(|db| {
             db.execute("DELETE FROM origin", [])?;
             db.execute("INSERT INTO origin (file) VALUES (?1)", [&found])?;
+            db.execute("DELETE FROM instance", [])?;
             if noted.is_none() {
                 return Ok(0);
             }

@@ -206,6 +206,7 @@ mod tests {
             resolves: None,
             sequence: Some(&sequence),
             acknowledge: Some(&acknowledge),
+            index: crate::journal::Indexed::default(),
         };
         change(&mut entry);
         journal.commit(&[entry], &[]).unwrap();

@@ -11,6 +11,7 @@ use super::gaps::arrive;
 use super::owed::{Acknowledge, owe};
 use super::schema::{Kind, Names, known, number};
 use super::{Journal, JournalError, at_most, integer, json, milliseconds, moment};
+use crate::index::IndexKey;
 use message::acknowledgement::Sequence;
 use message::{Code, Fate, MessageId};
 
@@ -163,6 +164,28 @@ pub struct Entry<'a> {
     pub sequence: Option<&'a Sequence>,
     /// The acknowledgement to its sender, written in the same transaction.
     pub acknowledge: Option<&'a Acknowledge>,
+    /// What a shared index says.
+    pub index: Indexed<'a>,
+}
+
+/// What a shared index says of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Indexed<'a> {
+    /// Whether there is one: this receiver then sees a part of what a signer sends, and would find the rest missing.
+    pub shared: bool,
+    /// Its keys, to be reported once it is published.
+    pub keys: &'a [IndexKey],
+    /// The other receiver that decided about it: it is a duplicate.
+    pub elsewhere: Option<&'a Elsewhere>,
+}
+
+/// Another receiver that decided about a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its name.
+    pub by: String,
+    /// Whether it rejected the message, which then does not count as seen.
+    pub rejected: bool,
 }
 
 /// The decision of the transaction for one entry.
@@ -187,6 +210,9 @@ pub struct PendingBatch {
     pub moves: Vec<Move>,
     /// Deferred elements to remove afterwards.
     pub removals: Vec<String>,
+    /// Messages to report as stored to the shared index afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub index: Vec<IndexKey>,
 }
 
 /// The answer of [`Journal::commit`].
@@ -203,7 +229,7 @@ impl Journal {
     /// durable before the call. `finished` are earlier batches that are completely published.
     ///
     /// # Errors
-    /// [`JournalError`]. The batch may then be in doubt: see [`Journal::is_pending`].
+    /// [`JournalError`]. The batch may then be in doubt, until a later one succeeds: see [`Journal::pending`].
     pub fn commit(&self, entries: &[Entry<'_>], finished: &[i64]) -> Result<BatchResult, JournalError> {
         self.write(|db| {
             let now = milliseconds(SystemTime::now());
@@ -220,6 +246,7 @@ impl Journal {
                 }
                 // A deferred element is removed even if its message turns out to be a duplicate.
                 pending.removals.extend(entry.resolves.map(str::to_owned));
+                pending.index.extend_from_slice(entry.index.keys);
                 decisions.push(decision);
             }
             Ok(BatchResult { batch: note_pending(db, &pending)?, decisions })
@@ -242,15 +269,6 @@ impl Journal {
                 })?
                 .collect()
         })
-    }
-
-    /// Whether a temporary element belongs to a committed batch. Called after a failed commit, once a later one has
-    /// succeeded.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn is_pending(&self, from: &str) -> Result<bool, JournalError> {
-        Ok(self.pending()?.iter().any(|batch| batch.moves.iter().any(|step| step.from == from)))
     }
 
     /// Deletes the rows of completely published batches.
@@ -312,7 +330,7 @@ impl Journal {
 }
 
 fn note_pending(db: &Connection, pending: &PendingBatch) -> rusqlite::Result<Option<i64>> {
-    if pending.moves.is_empty() && pending.removals.is_empty() {
+    if pending.moves.is_empty() && pending.removals.is_empty() && pending.index.is_empty() {
         return Ok(None);
     }
     let text = json(pending)?;
@@ -344,27 +362,64 @@ fn decide(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> ru
         clear(db, numbers.channel, raw)?;
     }
     if let Some(element) = entry.resolves {
-        if matches!(entry.disposition, Disposition::Rejected { .. }) {
+        if entry.index.elsewhere.is_some() || matches!(entry.disposition, Disposition::Rejected { .. }) {
             forget_seen(db, numbers.channel, element)?;
         }
         db.prepare_cached("DELETE FROM deferred WHERE channel = ?1 AND element = ?2")?
             .execute(params![numbers.channel, element])?;
     }
-    let decision = match entry.disposition {
-        Disposition::Rejected { .. } if is_decided(db, numbers, entry)? => Decision::Duplicate,
-        Disposition::Rejected { code } => reject(db, numbers, entry, *code, now)?,
-        _ => see(db, numbers, entry, now)?,
+    let decision = match (entry.index.elsewhere, entry.disposition) {
+        (Some(elsewhere), _) => note_elsewhere(db, numbers, entry, elsewhere, now)?,
+        (None, Disposition::Rejected { .. }) if is_decided(db, numbers, entry)? => Decision::Duplicate,
+        (None, Disposition::Rejected { code }) => reject(db, numbers, entry, *code, now)?,
+        (None, _) => see(db, numbers, entry, now)?,
     };
     if let (Disposition::Deferred { next, attempt }, Decision::New { .. }) = (entry.disposition, &decision) {
         defer(db, numbers, entry, *next, *attempt)?;
     }
-    if let Some(sequence) = entry.sequence {
+    if let Some(sequence) = entry.sequence.filter(|_| !entry.index.shared) {
         arrive(db, (numbers.channel, numbers.signer), sequence, now)?;
     }
     let decided = (&decision, entry.disposition.as_integer());
     counts::note_received(db, (numbers.channel, numbers.signer), entry, decided, now)?;
     owe(db, (numbers.channel, numbers.signer), entry, &decision, now)?;
     Ok(decision)
+}
+
+/// Notes for `trace` which receiver decided about the message. It is a duplicate, also if this receiver deferred it meanwhile.
+/// A rejection has no row: what is rejected does not count as seen.
+fn note_elsewhere(
+    db: &Connection,
+    numbers: &Numbers,
+    entry: &Entry<'_>,
+    elsewhere: &Elsewhere,
+    now: i64,
+) -> rusqlite::Result<Decision> {
+    let key = entry.key;
+    if elsewhere.rejected {
+        return Ok(Decision::Duplicate);
+    }
+    db.prepare_cached(
+        "INSERT INTO received (channel, id, signer, digest, disposition, received, committed, payload_bytes, wire_bytes,
+            broker, pipeline, elements, reason, conflict)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12, 0)
+         ON CONFLICT (channel, id, signer, digest) DO NOTHING",
+    )?
+    .execute(params![
+        numbers.channel,
+        key.id.as_str(),
+        numbers.signer,
+        key.digest,
+        Disposition::Dropped.as_integer(),
+        milliseconds(entry.facts.received),
+        now,
+        integer(entry.facts.payload_bytes),
+        integer(entry.facts.wire_bytes),
+        numbers.broker,
+        numbers.pipeline,
+        format!("decided by the receiver {}, which shares the index", elsewhere.by),
+    ])?;
+    Ok(Decision::Duplicate)
 }
 
 /// Whether the message was stored, deferred or dropped before. The first decision is final: a copy that arrives after

@@ -113,6 +113,8 @@ CREATE TABLE IF NOT EXISTS former_stream (
 ) WITHOUT ROWID;
 -- Which file the journal is, as the file system has it: one row. A copy is another file.
 CREATE TABLE IF NOT EXISTS origin (file TEXT NOT NULL);
+-- What a shared index knows this journal by.
+CREATE TABLE IF NOT EXISTS instance (name TEXT NOT NULL);
 -- One SEND of a prepared message, and what its receiver said. verdict: as in `owed`; decided: as the receiver writes it.
 CREATE TABLE IF NOT EXISTS dispatch (
     channel INTEGER NOT NULL, id TEXT NOT NULL, digest BLOB NOT NULL, stream INTEGER NOT NULL,

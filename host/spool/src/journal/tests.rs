@@ -80,6 +80,7 @@ fn decide_of(
         resolves: None,
         sequence: None,
         acknowledge: None,
+        index: Indexed::default(),
     };
     journal.commit(&[entry], &[]).unwrap().decisions.pop().unwrap()
 }
@@ -180,6 +181,7 @@ fn a_deferred_message_that_is_rejected_unopened_may_be_sent_again() {
         resolves: Some("incoming/00000000/a"),
         sequence: None,
         acknowledge: None,
+        index: Indexed::default(),
     };
     journal.commit(&[entry], &[]).unwrap();
     assert_eq!(store(&journal, "a", now), new, "it does not count as seen");

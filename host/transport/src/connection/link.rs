@@ -27,6 +27,18 @@ pub enum LinkError {
     Secret(#[from] SecretError),
 }
 
+/// How messages are taken from a destination.
+#[derive(Debug)]
+pub struct Taking {
+    /// Deliveries that are not acknowledged, at most.
+    pub prefetch: u32,
+    /// Keeps how far the destination is received, where the broker numbers its messages.
+    pub bookmark: Bookmark,
+    /// Whether no other subscriber is to get messages meanwhile: `activemq.exclusive`. RabbitMQ knows it as a property of the
+    /// queue, `x-single-active-consumer`.
+    pub exclusive: bool,
+}
+
 /// The link to a broker: its address, our identity, and the back-off between attempts.
 #[derive(Debug)]
 pub struct Link {
@@ -243,8 +255,7 @@ impl Link {
         source
     }
 
-    /// Subscribes to `destination`, with at most `prefetch` deliveries that are not acknowledged. `bookmark` keeps how far
-    /// that is received where the broker numbers its messages.
+    /// Subscribes to `destination`.
     ///
     /// # Errors
     /// [`SubscribeError`] where the broker refuses. The next connection is delayed then.
@@ -252,12 +263,12 @@ impl Link {
         &self,
         session: &Connected,
         destination: &Destination,
-        prefetch: u32,
-        bookmark: Bookmark,
+        taking: Taking,
     ) -> Result<Subscription, SubscribeError> {
+        let Taking { prefetch, bookmark, exclusive } = taking;
         let subscribed = match (&self.protocol, &session.session, destination) {
             (Protocol::Stomp(stomp), Session::Stomp(session), Destination::Stomp(destination)) => {
-                stomp.subscribe(session, destination, prefetch).await
+                stomp.subscribe(session, destination, prefetch, exclusive).await
             }
             (Protocol::Ams(ams), Session::Ams(session), Destination::Subscription(subscription)) => {
                 ams.subscribe(session, subscription, prefetch, bookmark).await

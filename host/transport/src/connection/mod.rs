@@ -24,7 +24,7 @@ pub use closed::{Closed, SendFailure, SubscribeError};
 pub use counts::{LinkCounters, LinkCounts};
 pub use delivery::{AckToken, Delivery, Subscription};
 
-pub use link::{Connected, Link, LinkError, QueueAnswer, Source, properties, too_large};
+pub use link::{Connected, Link, LinkError, QueueAnswer, Source, Taking, properties, too_large};
 pub use proof::{Confirmed, FirstLook, Held, Look, Notices, Proofs, Queues};
 pub use session::{Outbound, PendingReceipt, Proof, Receipt, Session};
 

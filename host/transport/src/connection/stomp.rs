@@ -130,8 +130,12 @@ impl StompLink {
         session: &::stomp::Session,
         destination: &Destination,
         prefetch: u32,
+        exclusive: bool,
     ) -> Result<Subscription, SubscribeError> {
         let mut wanted = Subscribe::new(destination.as_str()).with_prefetch(prefetch);
+        if exclusive {
+            wanted.headers.push(("activemq.exclusive".to_owned(), "true".to_owned()));
+        }
         if self.cumulative.load(Ordering::Relaxed) {
             wanted.mode = AckMode::Client;
         }

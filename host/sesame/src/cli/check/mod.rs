@@ -4,12 +4,13 @@
 //! Mistakes of the configuration are reported when it is read. `local` checks the files, plugins and queues of this
 //! machine, `service_user` whether the user of the unit can use them, `observe` where metrics are shown, `acknowledgements`
 //! whether those that are asked for can come and count, `ams` how AMS sees a certificate, `brokers` and `destinations` the
-//! other end of the connection. `report` prints what was found.
+//! other end of the connection, `index` the one that receivers share. `report` prints what was found.
 
 mod acknowledgements;
 mod ams;
 mod brokers;
 mod destinations;
+mod index;
 mod local;
 mod observe;
 mod report;
@@ -130,6 +131,7 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
                 let runtime = runtime().context("cannot start threads")?;
                 report.take(Group::Brokers, runtime.block_on(brokers::check(config, &shared)));
                 report.take(Group::Brokers, runtime.block_on(destinations::check(config, &shared)));
+                report.take(Group::Brokers, index::check(config, &shared));
                 runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             }
         }

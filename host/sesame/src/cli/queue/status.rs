@@ -216,6 +216,7 @@ mod tests {
             resolves: None,
             sequence: None,
             acknowledge: Some(&acknowledge),
+            index: spool::journal::Indexed::default(),
         };
         journal.commit(&[entry], &[]).unwrap();
     }

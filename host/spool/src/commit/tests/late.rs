@@ -48,7 +48,7 @@ fn a_message_that_is_published_late_is_logged_then_and_once() {
         let turn = scenario("");
         let spool = Spool::new();
         let engine = spool.start().unwrap();
-        let mut publisher = Publisher::new(Arc::clone(&engine.shared));
+        let mut publisher = Publisher::new(Arc::clone(&engine.shared), None);
         let dropped = Commit { elements: Vec::new(), ..commit(spool.root(), "x", "c", "c", Disposition::Dropped) };
         let batch = written(
             &engine.shared,
@@ -60,7 +60,11 @@ fn a_message_that_is_published_late_is_logged_then_and_once() {
             ],
         );
         turn.set(&format!("{point}@1=err"));
-        assert_eq!(lines_of(|| publisher.commit(batch)), [] as [String; 0], "{point}: nothing is in its place yet");
+        assert_eq!(
+            lines_of(|| publisher.commit(batch.into_iter().map(Into::into).collect())),
+            [] as [String; 0],
+            "{point}: nothing is in its place yet"
+        );
         turn.set("");
         let lines = lines_of(|| (0..3).for_each(|_| publisher.publish_stuck()));
         assert_eq!(lines.len(), 4, "{point}: {lines:?}");

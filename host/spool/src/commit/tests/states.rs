@@ -23,6 +23,7 @@ fn make_state(spool: &Spool, draft: bool, row: bool, visible: bool) -> PathBuf {
             resolves: None,
             sequence: None,
             acknowledge: None,
+            index: crate::journal::Indexed::default(),
         };
         spool.journal().commit(&[entry], &[]).unwrap();
     }

@@ -312,6 +312,7 @@ fn take(journal: &Journal, text: &str, disposition: &Disposition, counted: Optio
         resolves: None,
         sequence: Some(&sequence),
         acknowledge: None,
+        index: crate::journal::Indexed::default(),
     };
     journal.commit(&[entry], &[]).unwrap().decisions.remove(0)
 }

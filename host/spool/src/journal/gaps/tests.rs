@@ -39,6 +39,7 @@ fn commit(journal: &Journal, signer: &str, stream: &str, number: u64, dispositio
         resolves: None,
         sequence: Some(&sequence),
         acknowledge: None,
+        index: crate::journal::Indexed::default(),
     };
     journal.commit(&[entry], &[]).unwrap();
 }

@@ -19,6 +19,7 @@ use spool::{Commit, ElementPath, LockedQueueElement, Outcome, Queue};
 pub(super) struct Judge {
     shared: Shared,
     snapshot: Snapshot,
+    index: Option<index::Settings>,
 }
 
 /// Who puts a decision into effect.
@@ -37,7 +38,8 @@ impl Judge {
     pub(super) fn new(config: &Config, channel: &str) -> anyhow::Result<Self> {
         let shared = Shared::start(config)?;
         let snapshot = receiver_snapshot(config, channel, &shared)?;
-        Ok(Self { shared, snapshot })
+        let index = shared.registry.index(config)?;
+        Ok(Self { shared, snapshot, index })
     }
 
     /// Takes the spool, or finds out who holds it.
@@ -46,7 +48,7 @@ impl Judge {
     /// A spool or journal that cannot be used.
     pub(super) fn desk(&self) -> anyhow::Result<Desk> {
         let settings = &self.snapshot.settings;
-        match self.shared.registry.spool(&settings.spool, &queues(settings), &settings.storage) {
+        match self.shared.registry.spool(&settings.spool, &queues(settings), &settings.storage, self.index.clone()) {
             Ok(spool) => Ok(Desk::Ours(spool)),
             Err(error) if error.is_held() => Ok(Desk::HandOver(Box::new(HandOver {
                 journal: Arc::new(Journal::open(&settings.spool.join(JOURNAL))?),
