@@ -41,6 +41,10 @@ fuzz *ARGUMENTS:
 endurance *ARGUMENTS:
     tests/endurance/run {{ARGUMENTS}}
 
+# Show that the tests find faults: build the program with faults, and run the test named for each. Needs root.
+mutants *FAULTS:
+    tests/endurance/mutants {{FAULTS}}
+
 # Measure what the program is to reach; needs root.
 figures *PARTS:
     tests/figures {{PARTS}}

@@ -8,17 +8,18 @@
 //! |---|---|
 //! | `points` | the process is killed at each named point of sender, receiver and recovery |
 //! | `calls` | the process is killed at a system call, or the call fails, for each call of a short run |
+//! | `order` | no ACK and no removal before what must be synced is synced, in the system calls |
 //! | `kills` | sender and receiver are killed at random moments under load |
 //! | `brokers` | broker, sender and receiver are killed in random order, with RabbitMQ and ActiveMQ |
 //! | `power` | power cuts under both spools and the journal, on ext4 and XFS |
-//! | `network` | the connection is cut after a number of bytes, ended or reset |
-//! | `resources` | a full disk, few file descriptors, a process that stands still |
+//! | `network` | the connection is cut after a number of bytes, stands still, loses one direction, or passes byte by byte |
+//! | `resources` | a full disk, a slow disk, few file descriptors, a process that stands still, a clock that jumps |
 //! | `soak` | a load for a long time, with a fault of a random kind at regular moments |
 //! | `start` | time from a start to the first SEND and the first ACK, with a backlog |
 //!
 //! Words after the command choose parts. `--long` makes the run of a release; without it, a part has few cases, so that the
 //! run fits into `.ci/run`. `SESAME_ENDURANCE_SEED` repeats what a run of that seed chose at random; `SESAME_ENDURANCE_CASE` is the
-//! one case of `calls` that is wanted, such as `fsync:error=EIO:when=3`.
+//! one case of `calls` that is wanted, such as `fsync:error=EIO:when=3`. `tests/endurance/mutants` shows that the parts find faults.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,6 +51,7 @@ mod calls;
 mod image;
 mod kills;
 mod network;
+mod order;
 mod points;
 mod power;
 mod resources;
@@ -84,9 +86,10 @@ impl Plan {
 /// A part by its name; it gives one row or several.
 type Part = (&'static str, fn(Plan) -> Vec<Row>);
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("points", points::strike),
     ("calls", calls::strike),
+    ("order", order::strike),
     ("kills", kills::strike),
     ("brokers", brokers::strike),
     ("power", power::strike),

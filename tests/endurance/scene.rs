@@ -59,15 +59,21 @@ fn broker() -> (Broker, Runtime) {
 impl Scene {
     /// `send` and `receive` are further lines of the channels.
     pub(crate) fn new(send: &str, receive: &str) -> Self {
-        let own = broker();
-        let address = own.0.address().to_string();
-        Self::of(own, [&address, &address], None, send, receive)
+        Self::with("", (send, receive))
     }
 
-    /// With this broker, which the sender and the receiver have at these addresses; in `top`, where one is given.
-    fn of(own: (Broker, Runtime), hosts: [&str; 2], top: Option<&Path>, send: &str, receive: &str) -> Self {
+    /// `more` are further lines of the broker's section, the others of the channels.
+    pub(crate) fn with(more: &str, channels: (&str, &str)) -> Self {
+        let own = broker();
+        let address = own.0.address().to_string();
+        Self::of(own, [&address, &address], None, more, channels)
+    }
+
+    /// With this broker, which the sender and the receiver have at these addresses; in `top`, where one is given. `more` are
+    /// further lines of the broker's section, the others of the channels.
+    fn of(own: (Broker, Runtime), hosts: [&str; 2], top: Option<&Path>, more: &str, channels: (&str, &str)) -> Self {
         let (broker, runtime) = own;
-        let pair = pair(hosts, top, send, receive);
+        let pair = pair(hosts, top, more, channels);
         Self { pair, broker, _runtime: runtime, next: 0, acknowledgements: None }
     }
 
@@ -88,15 +94,16 @@ impl Scene {
     pub(crate) fn within(top: &Path) -> Self {
         let own = broker();
         let address = own.0.address().to_string();
-        Self::of(own, [&address, &address], Some(top), SEND, RECEIVE)
+        Self::of(own, [&address, &address], Some(top), "", (SEND, RECEIVE))
     }
 
-    /// The same where each side reaches the broker by an address of its own, which `via` makes of the broker's.
-    pub(crate) fn via<T>(via: impl Fn(&str) -> (T, String)) -> (Self, [T; 2]) {
+    /// The same where each side reaches the broker by an address of its own, which `via` makes of the broker's. `more` are
+    /// further lines of the broker's section.
+    pub(crate) fn via<T>(more: &str, via: impl Fn(&str) -> (T, String)) -> (Self, [T; 2]) {
         let own = broker();
         let address = own.0.address().to_string();
         let ((first, sender), (second, receiver)) = (via(&address), via(&address));
-        (Self::of(own, [&sender, &receiver], None, SEND, RECEIVE), [first, second])
+        (Self::of(own, [&sender, &receiver], None, more, (SEND, RECEIVE)), [first, second])
     }
 
     /// Queues so many messages more.
@@ -112,6 +119,16 @@ impl Scene {
 
     pub(crate) fn receive(&self) -> Child {
         self.pair.receiver.start(&["receive"])
+    }
+
+    /// Starts the receiver and the sender.
+    pub(crate) fn start(&self) -> [Child; 2] {
+        [self.receive(), self.send()]
+    }
+
+    /// The same by another program, which gets the program and its arguments after these words.
+    pub(crate) fn start_by(&self, launcher: &[&str]) -> [Child; 2] {
+        [self.pair.receiver.start_by(launcher, &["receive"]), self.pair.sender.start_by(launcher, &["send", "--watch"])]
     }
 
     /// Whether so many messages have come and nothing else is under way, acknowledgements included.
@@ -141,10 +158,10 @@ pub(crate) fn add(pair: &Pair, number: u32, size: usize) {
 }
 
 /// A sender and a receiver, each with its address of the broker; in `top`, where one is given.
-fn pair(hosts: [&str; 2], top: Option<&Path>, send: &str, receive: &str) -> Pair {
+fn pair(hosts: [&str; 2], top: Option<&Path>, more: &str, (send, receive): (&str, &str)) -> Pair {
     let site = |name: &str, host: &str| {
         let folder = top.map_or_else(|| Folder::new("endurance"), |top| Folder::within(top, "site"));
-        Site::within(folder, pki().host(name)).at(&[host], Way::Plain, "")
+        Site::within(folder, pki().host(name)).at(&[host], Way::Plain, more)
     };
     let (sender, receiver) = (site("sender.example.org", hosts[0]), site("receiver.example.org", hosts[1]));
     Pair::of(sender, receiver, send, receive)

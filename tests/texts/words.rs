@@ -86,7 +86,7 @@ const TYPES: [(&str, &str); 9] = [
 ];
 
 /// Texts that are read as a whole, beside the Markdown pages.
-const WHOLE: [&str; 13] = [
+const WHOLE: [&str; 15] = [
     "conf",
     "wit/plugin.wit",
     "plugin-sdk/templates",
@@ -100,6 +100,8 @@ const WHOLE: [&str; 13] = [
     "packaging",
     "tests/figures",
     "tests/endurance/run",
+    "tests/endurance/mutants",
+    "tests/mutants",
 ];
 
 /// Rust sources, and what of them holds for strings: `true` for those of the program and of what authors get.

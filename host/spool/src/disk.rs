@@ -109,9 +109,11 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Syncs the file system of `directory` to disk. `directory` must have been open since before the first write: an error
-/// is reported once to each descriptor that was open when it happened (Linux 5.8).
+/// is reported once to each descriptor that was open when it happened (Linux 5.8). As for [`sync`], it must not be called
+/// again for the same content.
 pub(crate) fn sync_file_system(directory: &File) -> io::Result<()> {
     failpoint!("step")?;
+    failpoint!("sync")?;
     Ok(rustix::fs::syncfs(directory)?)
 }
 

@@ -7,6 +7,7 @@
 //! | point | where |
 //! |---|---|
 //! | `step` | before every call in `disk` that changes a queue |
+//! | `sync` | before a file system is synced for a batch of received messages |
 //! | `transaction` | before every transaction of the journal is committed |
 //! | `committed` | after it |
 //! | `S..`, `R..` | at moments of the sender and of the receiver that no change precedes or follows alone |

@@ -463,6 +463,19 @@ fn the_engine_continues_after_a_failed_batch() {
     assert_eq!((spool.bodies("incoming").len(), spool.drafts()), (5, 0));
 }
 
+/// After a failure the kernel marks the lost pages as clean, and a second sync would report success.
+#[test]
+fn a_sync_that_failed_is_not_tried_again() {
+    let turn = scenario("sync@1=err");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let error = engine.submit(store(spool.root(), "a", "one")).wait().unwrap_err();
+    assert!(matches!(error, CommitError::Sync { .. }), "{error}");
+    assert_eq!((turn.hits("sync"), spool.drafts(), spool.bodies("incoming").len()), (1, 0, 0));
+    let _ = engine.submit(store(spool.root(), "a", "one")).wait().unwrap();
+    assert_eq!((turn.hits("sync"), spool.bodies("incoming").len()), (2, 1));
+}
+
 #[test]
 fn drafts_of_a_failed_transaction_are_kept_until_a_later_one_settles_it() {
     let _turn = scenario("");

@@ -57,6 +57,18 @@ fn matches_whole_names_only() {
     }
 }
 
+/// Written in slash form, both names are the same text.
+#[test]
+fn a_name_that_only_reads_like_the_listed_one_is_not_on_the_list() {
+    let list = SignerList::from_text(&format!("{SITE}\n"));
+    let forged = name("O=eScience/CN=site.example.org,C=UK");
+    let text = |name: &DistinguishedName| -> String {
+        name.attributes().map(|(kind, value)| format!("/{kind}={}", value.unwrap())).collect()
+    };
+    assert_eq!((text(&name(SITE)), text(&forged)), (SITE.to_owned(), SITE.to_owned()));
+    assert!(list.contains(&name(SITE), &name(CA)) && !list.contains(&forged, &name(CA)));
+}
+
 #[test]
 fn a_line_may_name_the_issuer() {
     for line in [format!("\"{SITE}\" issuer=\"{CA}\""), format!("{SITE} issuer=\"{CA}\"")] {
