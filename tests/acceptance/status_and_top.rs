@@ -269,6 +269,8 @@ fn top_shows_the_same_in_a_terminal_and_leaves_it_as_it_was() {
     terminal.key("?");
     terminal.shows(&["these keys"]);
     terminal.key("Escape");
+    // A key that follows at once would be read with it, as Alt and that key.
+    terminal.shows(&["own", "in 199d"]);
     terminal.key("p");
     terminal.shows(&["PAUSED"]);
     terminal.key("p");
