@@ -145,21 +145,12 @@ impl Scene<'_> {
     }
 
     fn site(&self, number: usize, destination: &str) -> Installation {
-        let (sender, host) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
         let folder = self.folder.join(number.to_string());
-        std::fs::create_dir_all(&folder).unwrap();
-        let list = folder.join("dns");
-        std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
         let index =
             if self.shared { self.postgres.section(&format!("r{}-{number}", self.number), "") } else { String::new() };
         let limits = if self.work { "[limits]\nworkers = 1\n" } else { "" };
-        let sections = format!(
-            "{limits}{index}\n[broker.own]\nhosts = [\"localhost:{}\"]\ntls = false\n[receive.central]\nbroker = \"own\"\n\
-             destination = \"{destination}\"\nauthorised = {list:?}\nspool = {:?}\nmin-free = 0\n",
-            self.broker.address().port(),
-            folder.join("spool"),
-        );
-        let site = Installation::new(&folder.join("site"), &host, &sections);
+        let broker = format!("localhost:{}", self.broker.address().port());
+        let site = Installation::receiving(&folder, &broker, destination, (&format!("{limits}{index}"), ""));
         if self.work {
             let plugins = folder.join("site/plugins.d");
             let sidecar = format!("[config]\nvalidate = \"sleep\"\nsize = {WORK}\n");
@@ -172,9 +163,5 @@ impl Scene<'_> {
 
 /// Seconds of CPU of all of them so far.
 fn cpu(running: &[Running]) -> f64 {
-    let of = |one: &Running| {
-        let (own, kernel) = one.cpu();
-        own + kernel
-    };
-    running.iter().map(of).sum()
+    running.iter().map(Running::cpu_in_all).sum()
 }

@@ -49,6 +49,21 @@ impl Installation {
         Self { folder: folder.to_owned() }
     }
 
+    /// One with the channel `central`, which stores in `spool` of the folder what the sender of the run signs. `general` are
+    /// sections, `more` further lines of the channel.
+    pub(crate) fn receiving(folder: &Path, broker: &str, destination: &str, (general, more): (&str, &str)) -> Self {
+        let (sender, host) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
+        std::fs::create_dir_all(folder).unwrap();
+        let list = folder.join("dns");
+        std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
+        let sections = format!(
+            "{general}\n[broker.own]\nhosts = [{broker:?}]\ntls = false\n[receive.central]\nbroker = \"own\"\n\
+             destination = \"{destination}\"\nauthorised = {list:?}\nspool = {:?}\nmin-free = 0\n{more}",
+            folder.join("spool"),
+        );
+        Self::new(&folder.join("site"), &host, &sections)
+    }
+
     /// Starts a command.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         self.run(Command::new(program()), false, arguments)
@@ -79,6 +94,12 @@ impl Running {
     /// CPU so far, in seconds: user and system.
     pub(crate) fn cpu(&self) -> (f64, f64) {
         clock::cpu_of(self.child.id())
+    }
+
+    /// The same in one number.
+    pub(crate) fn cpu_in_all(&self) -> f64 {
+        let (own, kernel) = self.cpu();
+        own + kernel
     }
 
     /// The most memory it has had resident, in bytes.

@@ -80,9 +80,9 @@ fn round(broker: &Broker, message: &[u8], number: u32) -> [f64; 3] {
         ];
         let mut load = Load { broker, message, queues: &queues, given: 0, next: Instant::now() };
         load.give(WARM);
-        let (before, began) = (running.each_ref().map(cpu), Instant::now());
+        let (before, began) = (running.each_ref().map(Running::cpu_in_all), Instant::now());
         load.give(MEASURED);
-        let (after, took) = (running.each_ref().map(cpu), began.elapsed().as_secs_f64());
+        let (after, took) = (running.each_ref().map(Running::cpu_in_all), began.elapsed().as_secs_f64());
         over.store(true, Ordering::Relaxed);
         let spent = [0, 1, 2].map(|at| (after[at] - before[at]) / took * 100.0);
         (spent, looking.map(|thread| thread.join().unwrap()))
@@ -95,23 +95,8 @@ fn round(broker: &Broker, message: &[u8], number: u32) -> [f64; 3] {
     spent
 }
 
-fn cpu(process: &Running) -> f64 {
-    let (own, kernel) = process.cpu();
-    own + kernel
-}
-
 fn site(folder: &Path, broker: &Broker, queue: &str, more: &str) -> Installation {
-    std::fs::create_dir_all(folder).unwrap();
-    let (sender, host) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
-    let list = folder.join("dns");
-    std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
-    let sections = format!(
-        "{more}[broker.own]\nhosts = [\"localhost:{}\"]\ntls = false\n[receive.central]\nbroker = \"own\"\n\
-         destination = \"{queue}\"\nauthorised = {list:?}\nspool = {:?}\nmin-free = 0\n",
-        broker.address().port(),
-        folder.join("spool"),
-    );
-    Installation::new(&folder.join("site"), &host, &sections)
+    Installation::receiving(folder, &format!("localhost:{}", broker.address().port()), queue, (more, ""))
 }
 
 /// Messages given to both queues, in step.

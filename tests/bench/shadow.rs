@@ -111,17 +111,7 @@ fn called(receiver: &Running) -> bool {
 }
 
 fn site(folder: &Path, broker: &Broker, destination: &str) -> Installation {
-    let (sender, host) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
-    std::fs::create_dir_all(folder).unwrap();
-    let list = folder.join("dns");
-    std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
-    let sections = format!(
-        "[broker.own]\nhosts = [\"localhost:{}\"]\ntls = false\n[receive.central]\nbroker = \"own\"\n\
-         destination = \"{destination}\"\nauthorised = {list:?}\nspool = {:?}\nmin-free = 0\n",
-        broker.address().port(),
-        folder.join("spool"),
-    );
-    Installation::new(&folder.join("site"), &host, &sections)
+    Installation::receiving(folder, &format!("localhost:{}", broker.address().port()), destination, ("", ""))
 }
 
 fn install(folder: &Path, name: &str, sidecar: &str, guest: &str) {

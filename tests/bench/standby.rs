@@ -55,15 +55,5 @@ fn subscribed(site: &Installation) -> Running {
 }
 
 fn site(folder: &Path, broker: &Broker, destination: &str) -> Installation {
-    let (sender, host) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
-    std::fs::create_dir_all(folder).unwrap();
-    let list = folder.join("dns");
-    std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
-    let sections = format!(
-        "[broker.own]\nhosts = [\"{}\"]\ntls = false\n[receive.central]\nbroker = \"own\"\n\
-         destination = \"{destination}\"\nexclusive = true\nauthorised = {list:?}\nspool = {:?}\nmin-free = 0\n",
-        broker.plain(),
-        folder.join("spool"),
-    );
-    Installation::new(&folder.join("site"), &host, &sections)
+    Installation::receiving(folder, &broker.plain(), destination, ("", "exclusive = true\n"))
 }

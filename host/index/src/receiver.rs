@@ -26,11 +26,14 @@ ON CONFLICT (key) DO UPDATE SET stored = true WHERE message.receiver = $2 AND NO
 
 const GIVE_BACK: &str = "DELETE FROM sesame.message WHERE receiver = $2 AND NOT stored AND key = ANY ($1)";
 
-/// Also gives its number, and since when it is fenced.
 const REGISTER: &str = "
 INSERT INTO sesame.receiver (name, instance) VALUES ($1, $2)
 ON CONFLICT (instance) DO UPDATE SET name = excluded.name, seen = now()
-RETURNING id, to_char(fenced AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+RETURNING id";
+
+/// Since when it is fenced.
+const FENCED: &str =
+    "SELECT to_char(fenced AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM sesame.receiver WHERE id = $1";
 
 /// Who holds the lock of a receiver.
 const HOLDER: &str = "
@@ -86,17 +89,14 @@ impl PostgresIndex {
     fn open(&self) -> Result<Session, IndexError> {
         let client = self.connection.open(true)?;
         let (name, connection) = (&self.connection.settings().name, &self.connection);
-        let row = connection.call(client.query_one(REGISTER, &[name, &self.instance]))?;
-        let (receiver, fenced): (i32, Option<String>) = (row.get(0), row.get(1));
+        let receiver: i32 = connection.call(client.query_one(REGISTER, &[name, &self.instance]))?.get(0);
         let locked = connection.call(client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCK, &receiver]))?;
         if !locked.get::<_, bool>(0) {
             return Err(self.held(&client, receiver));
         }
         // Looked at with the lock: no operator fences a receiver that holds it.
-        let fence = "SELECT fenced IS NOT NULL FROM sesame.receiver WHERE id = $1";
-        let is_fenced: bool = connection.call(client.query_one(fence, &[&receiver]))?.get(0);
-        if is_fenced {
-            let since = fenced.unwrap_or_default();
+        let fenced: Option<String> = connection.call(client.query_one(FENCED, &[&receiver]))?.get(0);
+        if let Some(since) = fenced {
             return Err(IndexError(format!(
                 "receiver {name} was fenced {since}: other receivers may have stored what it had in flight; once that is looked \
                  at, run `sesame index admit {name}`"

@@ -395,31 +395,59 @@ fn note_elsewhere(
     elsewhere: &Elsewhere,
     now: i64,
 ) -> rusqlite::Result<Decision> {
-    let key = entry.key;
     if elsewhere.rejected {
         return Ok(Decision::Duplicate);
     }
-    db.prepare_cached(
+    let reason = format!("decided by the receiver {}, which shares the index", elsewhere.by);
+    let row = ReceivedRow {
+        disposition: Disposition::Dropped.as_integer(),
+        elements: String::new(),
+        reason: Some(&reason),
+        conflict: false,
+    };
+    insert_received(db, numbers, entry, &row, "DO NOTHING", now)?;
+    Ok(Decision::Duplicate)
+}
+
+/// What of a row of `received` the decision says.
+struct ReceivedRow<'a> {
+    disposition: i64,
+    elements: String,
+    reason: Option<&'a str>,
+    conflict: bool,
+}
+
+/// Inserts the row of a message; `rule` is for a key that has one. Returns how many rows changed.
+fn insert_received(
+    db: &Connection,
+    numbers: &Numbers,
+    entry: &Entry<'_>,
+    row: &ReceivedRow<'_>,
+    rule: &str,
+    now: i64,
+) -> rusqlite::Result<usize> {
+    let sql = format!(
         "INSERT INTO received (channel, id, signer, digest, disposition, received, committed, payload_bytes, wire_bytes,
             broker, pipeline, elements, reason, conflict)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '', ?12, 0)
-         ON CONFLICT (channel, id, signer, digest) DO NOTHING",
-    )?
-    .execute(params![
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+         ON CONFLICT (channel, id, signer, digest) {rule}"
+    );
+    db.prepare_cached(&sql)?.execute(params![
         numbers.channel,
-        key.id.as_str(),
+        entry.key.id.as_str(),
         numbers.signer,
-        key.digest,
-        Disposition::Dropped.as_integer(),
+        entry.key.digest,
+        row.disposition,
         milliseconds(entry.facts.received),
         now,
         integer(entry.facts.payload_bytes),
         integer(entry.facts.wire_bytes),
         numbers.broker,
         numbers.pipeline,
-        format!("decided by the receiver {}, which shares the index", elsewhere.by),
-    ])?;
-    Ok(Decision::Duplicate)
+        row.elements,
+        row.reason,
+        row.conflict,
+    ])
 }
 
 /// Whether the message was stored, deferred or dropped before. The first decision is final: a copy that arrives after
@@ -455,28 +483,13 @@ fn see(db: &Connection, numbers: &Numbers, entry: &Entry<'_>, now: i64) -> rusql
         }
         (false, None) => "DO NOTHING",
     };
-    let sql = format!(
-        "INSERT INTO received (channel, id, signer, digest, disposition, received, committed, payload_bytes, wire_bytes,
-            broker, pipeline, elements, reason, conflict)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-         ON CONFLICT (channel, id, signer, digest) {rule}"
-    );
-    let changed = db.prepare_cached(&sql)?.execute(params![
-        numbers.channel,
-        key.id.as_str(),
-        numbers.signer,
-        key.digest,
-        entry.disposition.as_integer(),
-        milliseconds(entry.facts.received),
-        now,
-        integer(entry.facts.payload_bytes),
-        integer(entry.facts.wire_bytes),
-        numbers.broker,
-        numbers.pipeline,
-        elements(entry.moves),
-        entry.facts.reason,
+    let row = ReceivedRow {
+        disposition: entry.disposition.as_integer(),
+        elements: elements(entry.moves),
+        reason: entry.facts.reason.as_deref(),
         conflict,
-    ])?;
+    };
+    let changed = insert_received(db, numbers, entry, &row, rule, now)?;
     Ok(if changed == 0 { Decision::Duplicate } else { Decision::New { conflict } })
 }
 
