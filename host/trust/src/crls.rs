@@ -58,6 +58,8 @@ pub(crate) enum CrlError {
     Malformed(#[from] Asn1Error),
     #[error("the issuer's name cannot be read")]
     Name,
+    #[error("its name has the hash of another authority; it is a CRL of {0}")]
+    OtherIssuer(String),
     #[error("a date cannot be read")]
     Date,
     #[error("it is a delta CRL")]

@@ -4,7 +4,7 @@
 //! | name | content |
 //! |---|---|
 //! | `HHHHHHHH.N` | certificates; `HHHHHHHH` must be OpenSSL's hash of the subject, the current one or that before 1.0 |
-//! | `HHHHHHHH.rN` | a CRL |
+//! | `HHHHHHHH.rN` | a CRL of an authority with that hash; one of another blocks the authority with that hash |
 //! | `*.signing_policy` | a signing policy |
 //! | `*.pem *.crt *.cer *.der` | CRLs; certificates too if the directory has no hashed names |
 //! | `*.crl` | a CRL |
@@ -120,7 +120,8 @@ enum Kind {
 
 /// Reads all paths of the settings. Unreadable CRLs are replaced by those of `last_good` from the same file.
 pub(crate) fn read(settings: &TrustSettings, last_good: &HashMap<PathBuf, Arc<Crl>>) -> Result<Material, TrustError> {
-    let mut loader = Loader { settings, last_good, material: Material::default(), seen: HashSet::new() };
+    let (material, seen, hashed) = (Material::default(), HashSet::new(), HashMap::new());
+    let mut loader = Loader { settings, last_good, material, seen, hashed };
     for path in &settings.anchors {
         let unreadable = |error: std::io::Error| TrustError::Unreadable { path: path.clone(), kind: error.kind() };
         let metadata = fs::metadata(path).map_err(unreadable)?;
@@ -212,6 +213,8 @@ struct Loader<'a> {
     material: Material,
     /// Digests of the objects already added: the same file often has several names.
     seen: HashSet<[u8; 32]>,
+    /// The names of the authorities with a hashed file name, by both hashes of each.
+    hashed: HashMap<u32, Vec<DistinguishedName>>,
 }
 
 impl Loader<'_> {
@@ -272,8 +275,8 @@ impl Loader<'_> {
                 };
                 let broken = |hash| BrokenCrl { file: file.to_owned(), hash, issuer: None, reason };
                 match kind {
-                    Kind::HashedCrl(hash) => self.broken_crl(broken(Some(hash))),
-                    Kind::Crl => self.broken_crl(broken(None)),
+                    Kind::HashedCrl(hash) => _ = self.broken_crl(broken(Some(hash))),
+                    Kind::Crl => _ = self.broken_crl(broken(None)),
                     Kind::Policy => self.broken_policy(file, &error.kind().to_string()),
                     _ => self.warn(format!("cannot read {}: {}", file.display(), error.kind())),
                 }
@@ -289,6 +292,7 @@ impl Loader<'_> {
         }
         for certificate in certificates {
             if has_hash(&certificate, hash) {
+                self.note_hashes(&certificate);
                 self.authority(file, certificate);
             } else {
                 self.warn(format!(
@@ -298,6 +302,18 @@ impl Loader<'_> {
                 ));
             }
         }
+    }
+
+    fn note_hashes(&mut self, certificate: &X509) {
+        let Ok(subject) = DistinguishedName::from_x509(certificate.subject_name()) else { return };
+        for hash in [Some(certificate.subject_name_hash()), old_hash(certificate)].into_iter().flatten() {
+            self.hashed.entry(hash).or_default().push(subject.clone());
+        }
+    }
+
+    /// Whether a file with this hash in its name may hold a CRL of `issuer`: no other authority must have the hash alone.
+    fn may_hold(&self, hash: Option<u32>, issuer: &DistinguishedName) -> bool {
+        hash.and_then(|hash| self.hashed.get(&hash)).is_none_or(|names| names.contains(issuer))
     }
 
     /// Reads certificates and CRLs from one file; returns the authorities that a file of this name does not make
@@ -338,8 +354,18 @@ impl Loader<'_> {
 
     fn crl(&mut self, file: &Path, bytes: &[u8], hash: Option<u32>) {
         let crls = crls_in(bytes);
-        if crls.is_empty() {
-            self.broken_crl(BrokenCrl { file: file.to_owned(), hash, issuer: None, reason: CrlError::NotCrl });
+        let issuers: Vec<DistinguishedName> = crls.iter().filter_map(|der| Crl::issuer_of(der)).collect();
+        let reason = match issuers.first() {
+            None if crls.is_empty() => Some(CrlError::NotCrl),
+            Some(first) if !issuers.iter().any(|issuer| self.may_hold(hash, issuer)) => {
+                Some(CrlError::OtherIssuer(first.line()))
+            }
+            _ => None,
+        };
+        if let Some(reason) = reason
+            && self.broken_crl(BrokenCrl { file: file.to_owned(), hash, issuer: None, reason })
+        {
+            return;
         }
         for der in crls {
             self.add_crl(file, der, hash);
@@ -353,24 +379,29 @@ impl Loader<'_> {
         let issuer = Crl::issuer_of(&der);
         match Crl::from_der(file, der) {
             Ok(crl) => self.material.crls.push(Arc::new(crl)),
-            Err(reason) => self.broken_crl(BrokenCrl { file: file.to_owned(), hash, issuer, reason }),
+            Err(reason) => _ = self.broken_crl(BrokenCrl { file: file.to_owned(), hash, issuer, reason }),
         }
     }
 
-    /// Records an unusable CRL, which blocks its authority, or uses the last good state of the file instead.
-    fn broken_crl(&mut self, broken: BrokenCrl) {
-        let BrokenCrl { file, reason, .. } = &broken;
+    /// Records an unusable CRL, which blocks its authority, or uses the last good state of the file instead; whether it
+    /// does the latter.
+    fn broken_crl(&mut self, broken: BrokenCrl) -> bool {
+        let BrokenCrl { file, hash, reason, .. } = &broken;
         if *reason == CrlError::Io(ErrorKind::NotFound) {
-            return self.warn(format!("CRL {} is a dangling link", file.display()));
+            self.warn(format!("CRL {} is a dangling link", file.display()));
+            return false;
         }
-        match self.last_good.get(file) {
+        let last_good = self.last_good.get(file).filter(|crl| self.may_hold(*hash, &crl.issuer));
+        match last_good.cloned() {
             Some(crl) => {
                 self.warn(format!("cannot use CRL {}: {reason}; the last good one stays in use", file.display()));
-                self.material.crls.push(Arc::clone(crl));
+                self.material.crls.push(crl);
+                true
             }
             None => {
                 self.warn(format!("cannot use CRL {}: {reason}", file.display()));
                 self.material.broken_crls.push(broken);
+                false
             }
         }
     }

@@ -139,6 +139,34 @@ fn a_broken_crl_blocks_its_authority() {
 }
 
 #[test]
+fn a_crl_larger_than_any_blocks_its_authority_and_is_not_read() {
+    let world = World::new();
+    fs::write(world.path(&format!("{:08x}.0", world.hash())), world.pem()).unwrap();
+    let file = world.path(&format!("{:08x}.r0", world.hash()));
+    File::create(&file).unwrap().set_len(200 << 20).unwrap();
+    let before = Instant::now();
+    let store = world.load().unwrap();
+    assert!(before.elapsed().as_secs() < 10, "{:?}", before.elapsed());
+    let leaf = world.root.issue(&Request { key: KeyKind::P256, ..Request::host("/CN=host") }).unwrap();
+    let refused = store.check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now());
+    assert_eq!(refused.unwrap_err().code(), "crl-unusable");
+    let warnings = store.warnings(SystemTime::now());
+    assert!(warnings[0].ends_with("it is larger than 67108864 bytes"), "{warnings:?}");
+}
+
+#[test]
+fn a_crl_is_found_under_the_old_hash_and_under_the_new_one() {
+    for hash in [|root: &X509| root.subject_name_hash(), |root: &X509| old_hash(root).unwrap()] {
+        let world = World::new();
+        fs::write(world.path(&format!("{:08x}.0", world.hash())), world.pem()).unwrap();
+        let crl = world.root.crl(&[], &CrlRequest::default()).unwrap();
+        fs::write(world.path(&format!("{:08x}.r0", hash(&world.root.own.certificate))), crl).unwrap();
+        assert_eq!(world.warnings(), [""; 0]);
+        assert!(world.trusts_a_host());
+    }
+}
+
+#[test]
 fn a_broken_crl_without_a_hash_blocks_its_authority_too() {
     let world = World::new();
     fs::write(world.path("root.pem"), world.pem()).unwrap();

@@ -132,6 +132,50 @@ fn a_crl_of_another_authority_is_refused() {
 }
 
 #[test]
+fn a_crl_under_the_name_of_another_authority_blocks_that_one() {
+    let other = Authority::root(&Request::authority("/CN=Other")).unwrap();
+    for (mode, expected) in
+        [(CrlMode::Require, "crl-unusable"), (CrlMode::IfPresent, "crl-unusable"), (CrlMode::Ignore, "good")]
+    {
+        let mut world = World::new();
+        world.settings.crls = mode;
+        let leaf = world.root.issue(&host(|_| {})).unwrap();
+        let crl = other.crl(&[], &CrlRequest::default()).unwrap();
+        world.directory.add_crl(&world.root.own.certificate, &crl).unwrap();
+        assert_eq!(world.code(&leaf), expected, "{mode:?}");
+        let warnings = world.store().warnings(SystemTime::now());
+        assert_eq!(warnings.iter().any(|text| text.contains("CN=Other")), mode != CrlMode::Ignore, "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_crl_that_is_replaced_by_one_of_another_authority_stays_in_use() {
+    let world = World::new();
+    let other = Authority::root(&Request::authority("/CN=Other")).unwrap();
+    world.directory.add_authority(&other.own.certificate).unwrap();
+    let (good, revoked) = (world.root.issue(&host(|_| {})).unwrap(), world.root.issue(&host(|_| {})).unwrap());
+    world.add_crl(&[&revoked.certificate], &CrlRequest::default());
+    let trust = Trust::load(&world.settings).unwrap();
+    let file = trust.snapshot().crls()[0].file.clone();
+    let check = |leaf: &Issued| {
+        code(trust.snapshot().check_path(&leaf.certificate, &[], Role::MessageSigner, SystemTime::now()))
+    };
+    for round in 0..3 {
+        let this_update = -100 - round;
+        fs::write(&file, other.crl(&[], &CrlRequest { this_update, ..CrlRequest::default() }).unwrap()).unwrap();
+        let refreshed = trust.refresh();
+        let said = matches!(&refreshed, Refreshed::Replaced(warnings) if warnings[0].contains("stays in use"));
+        assert!(said, "{refreshed:?}");
+        assert_eq!((check(&good), check(&revoked)), ("good", "revoked"));
+    }
+    // A new one of the right authority replaces it.
+    let own = world.root.crl(&[&good.certificate], &CrlRequest { this_update: -1, ..CrlRequest::default() }).unwrap();
+    fs::write(&file, &own).unwrap();
+    trust.refresh();
+    assert_eq!(check(&good), "revoked");
+}
+
+#[test]
 fn an_authority_that_may_not_sign_crls_does_not() {
     let mut request = Request::authority(ROOT);
     request.key_usage = Some(X509KeyUsage::KEY_CERT_SIGN);
