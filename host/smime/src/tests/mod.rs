@@ -4,6 +4,7 @@ mod decryption;
 mod differential;
 mod envelopes;
 mod forge;
+mod hostile;
 mod interop;
 mod multipart;
 mod mutations;

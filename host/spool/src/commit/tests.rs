@@ -128,6 +128,42 @@ fn a_message_is_stored_with_all_its_fields_and_its_path_returned() {
 }
 
 #[test]
+fn no_name_of_a_file_comes_from_an_id() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let long = "n".repeat(255);
+    for id in ["../../escaped", "..", "/escaped", "incoming/../../escaped", &long, "ping"] {
+        let stored = engine.submit(store(spool.root(), id, id)).wait().unwrap();
+        let [name] = &elements_of(&stored)[..] else { panic!("{id}") };
+        let (queue, element) = name.split_once('/').unwrap();
+        assert_eq!(queue, "incoming");
+        assert!(element.len() == 8 + 1 + 14 && element.bytes().all(|b| b == b'/' || b.is_ascii_hexdigit()), "{name}");
+    }
+    assert_eq!(spool.bodies("incoming").len(), 6);
+    let mut beside: Vec<_> = std::fs::read_dir(spool.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    beside.retain(|name| !name.to_string_lossy().starts_with("journal"));
+    beside.sort();
+    assert_eq!(beside, ["deferred", "incoming", "lock", "reject"]);
+    assert!(!spool.root().with_file_name("escaped").exists());
+}
+
+#[test]
+fn a_replay_of_a_day_and_of_a_month_ago_is_a_duplicate() {
+    let _turn = scenario("");
+    let spool = Spool::new();
+    let engine = spool.start().unwrap();
+    let days = |count: u64| SystemTime::now() - std::time::Duration::from_secs(count * 86_400);
+    for (id, age) in [("second", 0), ("day", 1), ("month", 29)] {
+        let first = Commit { facts: Facts::at(days(age)), ..store(spool.root(), id, "x") };
+        assert!(matches!(engine.submit(first).wait().unwrap().outcome(), Outcome::New { .. }), "{id}");
+        let replay = store(spool.root(), id, "x");
+        assert_eq!(engine.submit(replay).wait().unwrap().outcome(), &Outcome::Duplicate, "{id}");
+    }
+    assert_eq!(spool.bodies("incoming").len(), 3);
+}
+
+#[test]
 fn two_concurrent_copies_are_stored_once() {
     let _turn = scenario("");
     let spool = Spool::new();

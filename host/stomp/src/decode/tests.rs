@@ -120,6 +120,9 @@ fn only_commands_of_the_peer_are_known() {
     }
     let long = vec![b'A'; 65];
     assert_eq!(refusal(Version::V1_2, &long), Some(FrameError::CommandTooLong { limit: 64 }));
+    let endless = vec![b'A'; 1 << 20];
+    let found = decode_chunks(Some(Version::V1_2), Limits::default(), endless.chunks(65));
+    assert_eq!(found, Err(FrameError::CommandTooLong { limit: 64 }));
     let mut broker = Decoder::new(Origin::Client, Limits::default());
     assert!(broker.decode(&mut BytesMut::from("MESSAGE\n")).is_err());
     assert!(broker.decode(&mut BytesMut::from("SEND\n")).is_ok());

@@ -122,3 +122,37 @@ impl AckToken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ::stomp::session::{Session, SessionOptions, Subscribe};
+    use testkit::broker::{Broker, Headers};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// SSM drops every message labelled as a ping.
+    #[tokio::test]
+    async fn only_an_empty_message_is_a_ping() {
+        let broker = Broker::start(None).await.unwrap();
+        for (id, body, ping) in [
+            ("ping", "", true),
+            ("ping", "x", false),
+            ("ping", "\n", false),
+            ("PING", "", false),
+            ("ping ", "", false),
+            ("6b031234/6b03126398f937", "", false),
+        ] {
+            broker.put("/queue/a", Headers::new().with(ID, id), body);
+            let stream = TcpStream::connect(broker.address()).await.unwrap();
+            let session = Session::open(stream, SessionOptions::default()).await.unwrap();
+            let mut subscription = Subscription::Stomp(session.subscribe(&Subscribe::new("/queue/a")).await.unwrap());
+            let delivery = tokio::time::timeout(Duration::from_secs(5), subscription.next()).await.unwrap().unwrap();
+            assert_eq!((delivery.id(), delivery.is_ping()), (Some(id), ping), "{body:?}");
+            delivery.token.acknowledge().unwrap();
+            session.disconnect(Duration::from_secs(5)).await;
+        }
+    }
+}

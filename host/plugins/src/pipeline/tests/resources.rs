@@ -62,6 +62,16 @@ fn a_plugin_looks_up_rows_of_the_table_that_it_is_granted() {
 }
 
 #[test]
+fn look_ups_without_end_are_stopped_at_the_deadline() {
+    let deadline = Duration::from_millis(200);
+    let pipeline = Site::new("s").load(&format!("deadline = \"200ms\"\n{SIDECAR}repeat = {}\n", u32::MAX)).unwrap();
+    let started = Instant::now();
+    let Outcome::Failed { error, .. } = run(&pipeline, "else\n") else { panic!("billions of look-ups in time") };
+    assert_eq!(error.fault, Fault::Deadline { limit: deadline });
+    assert!(started.elapsed() < deadline + Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
 fn what_is_missing_is_named_with_what_to_do() {
     let site = Site::new("s");
     let said = |sidecar: &str| site.load(sidecar).unwrap_err();

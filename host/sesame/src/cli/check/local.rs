@@ -575,6 +575,24 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_this_user_cannot_write_to_is_named_with_the_remedy() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(unwritable(folder.path()), None);
+        // Root may write to every directory.
+        let closed = folder.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o500)).unwrap();
+        assert_eq!(unwritable(&closed).is_some(), std::fs::write(closed.join("x"), "").is_err());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "no directory").unwrap();
+        for path in [file, folder.path().join("missing")] {
+            let said = unwritable(&path).unwrap();
+            assert!(said.starts_with("is not writable for user ") && said.ends_with("with mode 0750"), "{said}");
+        }
+    }
+
+    #[test]
     fn the_cache_of_the_service_s_user_is_no_mistake_for_root() {
         let site = super::super::super::queue::Site::new();
         let config = &site.config;

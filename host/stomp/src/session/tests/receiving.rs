@@ -132,6 +132,21 @@ async fn the_subscription_decides_and_not_the_destination() {
 }
 
 #[tokio::test]
+async fn one_message_id_with_two_bodies_is_two_deliveries() {
+    for version in ["1.1", "1.2"] {
+        let (_session, mut subscription, mut peer, id) = subscribed(quick(), version).await;
+        peer.write(message(&id, "same", "one")).await;
+        peer.write(message(&id, "same", "other")).await;
+        for body in ["one", "other"] {
+            let delivery = next(&mut subscription).await;
+            assert_eq!(delivery.body, body, "{version}");
+            delivery.token.acknowledge().unwrap();
+            assert_eq!(peer.frame().await.command, Command::Ack, "{version}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_comes_twice_is_delivered_and_acknowledged_twice() {
     let broker = Broker::start(None).await.unwrap();
     broker.script(|script| script.duplicate_deliveries = true);
