@@ -16,6 +16,7 @@
 //! | [`fresh`] | names that never repeat, of elements and messages |
 //! | [`owner_only`] | files with a secret |
 //! | [`locked`], [`files`] | lock guards; files opened without following links |
+//! | [`wire`] | octets that one process of ours writes and another reads |
 //!
 //! Nothing here touches a socket or a key; only [`daily`] keeps a file of its own. The proof types are defined where they are made:
 //! `Receipt` in `stomp`, `Opened` and `Authorised` in `smime`, `LockedElement` and `Stored` in `spool`.
@@ -33,6 +34,7 @@ mod locks;
 mod month;
 pub mod owner_only;
 pub mod text;
+pub mod wire;
 
 pub use code::Code;
 pub use fate::{Fate, LogLine};
@@ -268,6 +270,15 @@ mod tests {
         assert_eq!(first, MessageId::from_peer("a\nb"));
         assert_ne!(first, MessageId::from_peer("a\nc"));
         assert_eq!(first.as_str().len(), 34);
+        for malformed in ["", " ", "a b", "\0", "\u{1b}[31m", "\u{202e}", "not hex: \u{e4}", &"a".repeat(10_000)] {
+            let replaced = MessageId::from_peer(malformed);
+            assert!(replaced.as_str().starts_with("x-") && replaced.as_str().len() == 34, "{malformed:?}");
+            assert_eq!(MessageId::parse(replaced.as_str()), Ok(replaced));
+        }
+        // Any other text is an id, whatever it looks like: no file is named after it.
+        for text in ["ping", "../../etc/x", "-", &"a".repeat(255)] {
+            assert_eq!(MessageId::from_peer(text).as_str(), text);
+        }
     }
 
     #[test]

@@ -32,16 +32,15 @@ use zeroize::Zeroizing;
 
 use super::agreement;
 use super::ready::Ready;
-use super::shape::{Agreement, ContentCipher, Enveloped, KeyMethod, KeyWrap, Recipient, RsaPadding};
+use super::shape::{Agreement, ContentCipher, Enveloped, KeyMethod, KeyWrap, RsaPadding};
 use super::signature;
+use super::wrapped::{LONGEST_KEY, WrappedKey};
 use message::locked;
 use trust::Credential;
 use trust::asn1;
 
 /// Octets of a block of AES.
 const BLOCK: usize = 16;
-/// Octets of the longest key of a content.
-const LONGEST_KEY: usize = 32;
 
 /// The decrypted content of an envelope.
 pub(super) struct Decrypted {
@@ -80,17 +79,12 @@ pub(super) fn transports(credential: &Arc<Credential>) -> Arc<Transports> {
     transports
 }
 
-/// Decrypts the content with the private key of `recipient`. `None` if it cannot be decrypted: with AES-CBC only if
-/// anyone can see that, from its length; with AES-GCM also if it was changed.
-pub(super) fn content(
-    envelope: &Enveloped<'_>,
-    recipient: &Recipient<'_>,
-    (key, transports): (&PKeyRef<Private>, &Transports),
-) -> Option<Decrypted> {
-    let secret = content_key(recipient, (key, transports), envelope.cipher).ok()?;
+/// Decrypts the content with its key. `None` if it cannot be decrypted: with AES-CBC only if anyone can see that, from its
+/// length; with AES-GCM also if it was changed.
+pub(super) fn content(envelope: &Enveloped<'_>, secret: &[u8]) -> Option<Decrypted> {
     match envelope.cipher {
-        ContentCipher::AesCbc(_) => by_cbc(envelope, &secret),
-        ContentCipher::Aes256Gcm => by_gcm(envelope, &secret).ok(),
+        ContentCipher::AesCbc(_) => by_cbc(envelope, secret),
+        ContentCipher::Aes256Gcm => by_gcm(envelope, secret).ok(),
     }
 }
 
@@ -142,24 +136,21 @@ fn padding(block: &[u8; BLOCK]) -> (usize, Choice) {
     (usize::from(u8::conditional_select(&1, &count, in_range)), right)
 }
 
-/// The key of the content: what the recipient's encrypted key yields if that has the right length, else a random one.
-fn content_key(
-    recipient: &Recipient<'_>,
+/// The key of the content: what the encrypted key yields with the private key if that has the right length, else a random
+/// one.
+pub(super) fn content_key(
+    wrapped: &WrappedKey<'_>,
     (key, transports): (&PKeyRef<Private>, &Transports),
-    cipher: ContentCipher,
 ) -> Result<Zeroizing<Vec<u8>>, ErrorStack> {
-    let octets = match cipher {
-        ContentCipher::AesCbc(bits) => usize::from(bits / 8),
-        ContentCipher::Aes256Gcm => LONGEST_KEY,
-    };
+    let octets = wrapped.octets;
     let mut chosen = Zeroizing::new(vec![0; octets]);
     openssl::rand::rand_bytes(&mut chosen)?;
     let mut found = Zeroizing::new(vec![0; key.size().max(2 * LONGEST_KEY)]);
-    let length = match recipient.method {
-        KeyMethod::Transport(RsaPadding::Pkcs1) => transported(recipient.key, (key, transports), &mut found),
+    let length = match wrapped.method {
+        KeyMethod::Transport(RsaPadding::Pkcs1) => transported(wrapped.key, (key, transports), &mut found),
         KeyMethod::Transport(RsaPadding::Oaep(digest)) => transport(key, RsaPadding::Oaep(digest))
-            .and_then(|mut context| context.decrypt(recipient.key, Some(&mut found))),
-        KeyMethod::Agreement(agreement) => agreed(recipient.key, &agreement, key, &mut found),
+            .and_then(|mut context| context.decrypt(wrapped.key, Some(&mut found))),
+        KeyMethod::Agreement(agreement) => agreed(wrapped.key, &agreement, key, &mut found),
     };
     // Which error it was must not be seen; a length of 0 is never right.
     let right = length.unwrap_or(0).ct_eq(&octets);

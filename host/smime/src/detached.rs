@@ -51,7 +51,7 @@ pub fn verify_detached(
     }
     let path = trust.check_path(&signer, &others, role, at).map_err(OpenError::Path)?;
     open::check_time(message.signing_time, None, SystemTime::now())?;
-    Ok(path.signer().clone())
+    Ok(Signer::clone(path.signer()))
 }
 
 /// The content of the first PEM block; the bytes themselves if there is none.

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::keys::OwnKeys;
 use super::mime::Uncovered;
 use super::open::{self, OpenError, Outer};
 use super::shape::{self, Cms};
@@ -22,7 +23,7 @@ use trust::{Credential, TrustStore};
 pub fn diagnose(raw: &[u8], credentials: &[Arc<Credential>], trust: &TrustStore) -> Option<String> {
     let Ok(Outer::Cms(message)) = open::parse_outer(raw, Uncovered::Any) else { return None };
     let Ok(Cms::Enveloped(envelope)) = shape::inspect(&message) else { return None };
-    let plain = match open::decrypt(&envelope, credentials) {
+    let plain = match open::decrypt(&envelope, &OwnKeys(credentials)) {
         Ok((plain, _)) if plain.is_intact() => plain,
         Ok(_) | Err(OpenError::Crypto) => {
             return Some(

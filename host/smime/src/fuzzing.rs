@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use message::wire::Reader;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
@@ -11,6 +12,7 @@ use openssl::x509::X509;
 use crate::mime::Uncovered;
 use crate::ready::Ready;
 use crate::shape::{self, Cms, Enveloped, KeyMethod, SignedMessage};
+use crate::wrapped::WrappedKey;
 use crate::{decrypt, open, signature};
 
 /// Parses the MIME structure of a message. Returns whether that succeeded.
@@ -53,7 +55,14 @@ fn decrypt(envelope: &Enveloped<'_>) {
     });
     let (Some([rsa, ec]), Some(recipient)) = (keys, envelope.recipients.first()) else { return };
     let key = if matches!(recipient.method, KeyMethod::Transport(_)) { rsa } else { ec };
-    if let Some(decrypted) = decrypt::content(envelope, recipient, (key, &Ready::default())) {
+    let wrapped = WrappedKey::of(recipient, envelope.cipher);
+    let octets = wrapped.to_bytes();
+    // As from a process without keys.
+    if let Ok(read) = WrappedKey::read(&mut Reader::new(&octets)) {
+        assert_eq!(read.to_bytes(), octets);
+    }
+    let Ok(secret) = decrypt::content_key(&wrapped, (key, &Ready::default())) else { return };
+    if let Some(decrypted) = decrypt::content(envelope, &secret) {
         let (length, of_cipher) = (decrypted.content().len(), envelope.content.len());
         assert!(length <= of_cipher && of_cipher <= length + 16, "{length} octets from {of_cipher}");
     }

@@ -7,6 +7,7 @@
 //! | `mime` | headers, the parts of `multipart/signed`, the signed part; line ends, base64, quoted-printable |
 //! | `shape` | takes CMS apart, strictly; nothing else reads it |
 //! | `signature`, `decrypt` | the check of a signature and the decryption of an envelope, from what `shape` found |
+//! | `keys`, `wrapped` | our certificates and private keys, in this process or in another; what the private key is used for |
 //! | `agreement` | key agreement: derived keys and key wraps, for both directions |
 //! | `der` | the DER of what is sealed |
 //! | `seal`, `open` | the two directions |
@@ -39,6 +40,7 @@ mod detached;
 mod diagnose;
 #[doc(hidden)]
 pub mod fuzzing;
+mod keys;
 mod mime;
 mod open;
 mod overhead;
@@ -50,12 +52,15 @@ mod shape;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod wrapped;
 
 pub use authorise::{Authorised, Unauthorised, UnauthorisedReason, authorise};
 pub use detached::{sign_detached, verify_detached};
 pub use diagnose::diagnose;
 pub use mime::MimeError;
-pub use open::{OpenError, OpenPolicy, Opened, open};
+pub use open::{
+    Answer, Apart, OpenError, OpenPolicy, Opened, Refused, SeenSigners, content_key, open, open_apart, read_answer,
+};
 pub use overhead::Overhead;
 pub use peer::Peer;
 pub use seal::{SealCipher, SealError, SealPolicy, Sealed, Sealer, ToSeal};

@@ -74,6 +74,9 @@ pub(crate) enum CrlError {
     Algorithms,
     #[error("neither a PEM nor a DER CRL")]
     NotCrl,
+    /// The words of the process that read the file.
+    #[error("{0}")]
+    Reported(String),
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
     #[error("cannot read it: {}", message::cause::io_words(*.0))]
@@ -153,6 +156,11 @@ impl Crl {
         fields.optional(asn1::INTEGER).ok()?;
         fields.take(asn1::SEQUENCE).ok()?;
         DistinguishedName::from_der(fields.take(asn1::SEQUENCE).ok()?.whole).ok()
+    }
+
+    /// The CRL in DER.
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The CRL in PEM.

@@ -55,7 +55,7 @@ pub use credential::{
     RecipientSource,
 };
 pub use crls::CrlMode;
-pub use library::Library;
+pub use library::{Library, prepare};
 pub use lists::{ListError, Listing, SignerList, SignerLists, SignerListsSource, Unlisted};
 pub use names::{BoundName, DistinguishedName, NameError};
 pub use path::{CertPath, OpensslError, PathError, Role, Signer};

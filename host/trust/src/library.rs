@@ -41,6 +41,13 @@ const LINES: [Line; 8] = [
 /// Whether OpenSSL is part of the program; else it is the system's.
 const BUILT_IN: bool = cfg!(feature = "vendored-openssl");
 
+/// Has OpenSSL read its configuration and seed its random numbers now: later this process may open no file.
+pub fn prepare() {
+    openssl::init();
+    // What is missing then fails where it is needed.
+    let _ = openssl::rand::rand_bytes(&mut [0]);
+}
+
 /// The OpenSSL of this process. Displays as its version and how long its line is maintained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Library {

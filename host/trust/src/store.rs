@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use message::locked;
+use message::wire::{Malformed, Reader, Writer};
 use openssl::error::ErrorStack;
 use openssl::x509::{X509, X509Ref};
 
@@ -114,6 +115,25 @@ impl TrustStore {
 
     fn cached_paths(&self) -> MutexGuard<'_, HashMap<([u8; 32], Role), CertPath>> {
         locked(&self.good_paths)
+    }
+
+    /// The store as octets, for a process of ours that opens no files.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        self.anchors.write(&mut writer);
+        writer.finish()
+    }
+
+    /// The store that [`to_bytes`](Self::to_bytes) wrote, without its warnings.
+    ///
+    /// # Errors
+    /// [`Malformed`] for other octets.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let anchors = Anchors::read(&mut reader)?;
+        reader.end()?;
+        Ok(Self { anchors, good_paths: Mutex::default() })
     }
 
     /// The settings it was loaded with.

@@ -1,25 +1,23 @@
 //! Envelopes: whose key decrypts them, and what is in one whose cipher is not authenticated.
 
-use std::sync::Arc;
-
 use openssl::pkey::Id;
+use openssl::x509::X509Ref;
 
 use super::OpenError;
 use super::verify::Verified;
 use crate::decrypt::{self, Decrypted};
+use crate::keys::Keys;
 use crate::mime::Uncovered;
 use crate::shape::{self, ContentCipher, Enveloped, KeyKind, ShapeError, SignerId};
 use crate::signature;
+use crate::wrapped::WrappedKey;
 use message::hex;
-use trust::{Credential, Digest};
+use trust::Digest;
 
 /// Decrypts the envelope with the first of our credentials that it names.
-pub(crate) fn decrypt<'a>(
-    envelope: &Enveloped<'_>,
-    credentials: &'a [Arc<Credential>],
-) -> Result<(Decrypted, &'a Credential), OpenError> {
-    for credential in credentials {
-        let certificate = credential.certificate();
+pub(crate) fn decrypt<'a>(envelope: &Enveloped<'_>, keys: &'a dyn Keys) -> Result<(Decrypted, &'a X509Ref), OpenError> {
+    let certificates = keys.certificates();
+    for (index, certificate) in certificates.iter().copied().enumerate() {
         let der = certificate.to_der().map_err(|_| OpenError::Crypto)?;
         let Ok(by_serial) = shape::certificate_id(&der) else { continue };
         let by_key = certificate.subject_key_id().map(|id| SignerId::KeyId(id.as_slice()));
@@ -30,20 +28,21 @@ pub(crate) fn decrypt<'a>(
             // By serial number and by key identifier: the same as twice by one of them.
             return Err(ShapeError::Recipients { count: others + 1 }.into());
         }
-        let decrypted = decrypt::content(envelope, recipient, (credential.key(), &decrypt::transports(credential)));
-        return Ok((decrypted.ok_or(OpenError::Crypto)?, credential));
+        let wrapped = WrappedKey::of(recipient, envelope.cipher);
+        let secret = keys.content_key(index, &wrapped).ok_or(OpenError::Crypto)?;
+        let decrypted = decrypt::content(envelope, &secret);
+        return Ok((decrypted.ok_or(OpenError::Crypto)?, certificate));
     }
-    Err(not_for_us(envelope, credentials))
+    Err(not_for_us(envelope, &certificates))
 }
 
 /// The error that names the recipients of the envelope and our certificates, without using a key.
-fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> OpenError {
+fn not_for_us(envelope: &Enveloped<'_>, certificates: &[&X509Ref]) -> OpenError {
     let recipient = |id: &SignerId<'_>| match id {
         SignerId::IssuerSerial { serial, .. } => format!("the certificate with serial number {}", hex(serial)),
         SignerId::KeyId(id) => format!("the key with subject key identifier {}", hex(id.get(..64).unwrap_or(id))),
     };
-    let ours = |credential: &Arc<Credential>| {
-        let certificate = credential.certificate();
+    let ours = |certificate: &&X509Ref| {
         let der = certificate.to_der().unwrap_or_default();
         let serial = match shape::certificate_id(&der) {
             Ok(SignerId::IssuerSerial { serial, .. }) => hex(serial),
@@ -56,7 +55,7 @@ fn not_for_us(envelope: &Enveloped<'_>, credentials: &[Arc<Credential>]) -> Open
     };
     OpenError::NotForUs {
         recipients: envelope.recipients.iter().map(|to| recipient(&to.id)).collect::<Vec<_>>().join(", "),
-        ours: credentials.iter().map(ours).collect::<Vec<_>>().join(", "),
+        ours: certificates.iter().map(ours).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -73,7 +72,7 @@ pub(crate) fn uncovered(cipher: ContentCipher) -> Uncovered {
 pub(super) fn unauthenticated<'a>(
     inside: Result<Verified<'a>, OpenError>,
     plain: &Decrypted,
-    ours: &Credential,
+    ours: &X509Ref,
 ) -> Result<Verified<'a>, OpenError> {
     match inside {
         Ok(verified) if plain.is_intact() => return Ok(verified),
@@ -84,9 +83,9 @@ pub(super) fn unauthenticated<'a>(
 }
 
 /// Does what the verification of a signature over `content` costs.
-fn imitate_verification(content: &[u8], ours: &Credential) {
+fn imitate_verification(content: &[u8], ours: &X509Ref) {
     let digest = signature::digest_of_canonical(Digest::Sha256, content).unwrap_or_default();
-    let Ok(key) = ours.certificate().public_key() else { return };
+    let Ok(key) = ours.public_key() else { return };
     let kind = if key.id() == Id::EC { KeyKind::Ec } else { KeyKind::Rsa };
     let wrong = vec![1; key.size()];
     std::hint::black_box(signature::check(&key, kind, Digest::Sha256, &digest, &wrong).ok());

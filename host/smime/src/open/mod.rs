@@ -29,7 +29,9 @@
 //! | `envelope` | decryption for one of our credentials; the single error |
 //! | `verify` | the signer's certificate and the check of the signature |
 //! | `opened`, `error` | the results |
+//! | `apart` | the same in a process without the private key |
 
+mod apart;
 mod envelope;
 mod error;
 mod opened;
@@ -39,12 +41,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::keys::{Keys, OwnKeys};
 use super::mime::{self, Entity, MimeError, Part, SignedParts, Uncovered};
 use super::seal::is_blank;
 use super::shape::{self, Cms, ContentCipher, ShapeError};
 use message::MessageId;
 use trust::{Credential, Digest, Role, TrustStore};
 
+pub use apart::{Answer, Apart, Refused, SeenSigners, content_key, open_apart, read_answer};
 pub(super) use envelope::{decrypt, uncovered};
 pub use error::OpenError;
 pub use opened::Opened;
@@ -85,6 +89,17 @@ pub fn open(
     policy: &OpenPolicy,
     at: SystemTime,
 ) -> Result<Opened, OpenError> {
+    open_with(raw, &OwnKeys(credentials), trust, policy, at)
+}
+
+/// The same with keys that may be in another process.
+pub(super) fn open_with(
+    raw: &[u8],
+    keys: &dyn Keys,
+    trust: &TrustStore,
+    policy: &OpenPolicy,
+    at: SystemTime,
+) -> Result<Opened, OpenError> {
     let limit = wire_limit(policy.max_payload);
     if raw.len() > limit {
         return Err(OpenError::TooLarge { limit });
@@ -98,7 +113,7 @@ pub fn open(
         Outer::Cms(message) => match shape::inspect(&message)? {
             Cms::Signed(signed) => (verify_opaque(signed, trust)?.into_owned(), false),
             Cms::Enveloped(envelope) => {
-                let (decrypted, ours) = decrypt(&envelope, credentials)?;
+                let (decrypted, ours) = decrypt(&envelope, keys)?;
                 plain = decrypted;
                 let inside = verify_inside(plain.content(), uncovered(envelope.cipher), trust);
                 let verified = match envelope.cipher {
@@ -173,7 +188,8 @@ pub(super) fn check_policy(
         signed_to: part.to,
         // One that a later version writes in another form is none to this one.
         sequence: part.sequence.and_then(|text| text.parse().ok()),
-        path,
+        signer: Arc::clone(path.signer()),
+        path: Some(path),
         signing_time,
         digest,
         encrypted,

@@ -1,5 +1,6 @@
 //! A message that was opened.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use message::MessageId;
@@ -8,7 +9,8 @@ use trust::{CertPath, Digest, Signer};
 
 /// A message with verified signature and certification path, whose signer is not yet authorised.
 ///
-/// Only [`open`](super::open()) creates it:
+/// Only [`open`](super::open()) creates it, and [`Apart`](super::Apart), from what a process of ours answers that ran the
+/// same checks:
 ///
 /// ```compile_fail
 /// let opened = sesame_smime::Opened { payload: b"forged".to_vec() };
@@ -28,7 +30,8 @@ pub struct Opened {
     pub(super) signed_id: Option<MessageId>,
     pub(super) signed_to: Option<String>,
     pub(super) sequence: Option<Sequence>,
-    pub(super) path: CertPath,
+    pub(super) signer: Arc<Signer>,
+    pub(super) path: Option<CertPath>,
     pub(super) signing_time: Option<SystemTime>,
     pub(super) digest: Digest,
     pub(super) encrypted: bool,
@@ -74,13 +77,13 @@ impl Opened {
     /// The signer.
     #[must_use]
     pub fn signer(&self) -> &Signer {
-        self.path.signer()
+        &self.signer
     }
 
-    /// The certification path of the signer.
+    /// The certification path of the signer; `None` if another process checked it.
     #[must_use]
-    pub fn path(&self) -> &CertPath {
-        &self.path
+    pub fn path(&self) -> Option<&CertPath> {
+        self.path.as_ref()
     }
 
     /// The signing time, as claimed by the signer.

@@ -328,7 +328,8 @@ fn compare_decryption(message: &[u8], number: usize) {
     let Ok(Cms::Enveloped(envelope)) = shape::inspect(&der) else { return };
     let ours = [pki().bob.clone(), pki().eve.clone()];
     let by_us = || {
-        let decrypted = opening::decrypt(&envelope, &ours).ok().filter(|(plain, _)| plain.is_intact());
+        let keys = crate::keys::OwnKeys(&ours);
+        let decrypted = opening::decrypt(&envelope, &keys).ok().filter(|(plain, _)| plain.is_intact());
         decrypted.map(|(plain, _)| plain.content().to_vec())
     };
     let by_openssl = |der: &[u8]| match shape::inspect(der) {

@@ -1,5 +1,7 @@
 //! A snapshot of the CA directory, indexed by name.
 
+mod wire;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -32,11 +32,15 @@ mod leaf;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::sync::Arc;
+
 use openssl::x509::{X509, X509Ref};
 
 pub use build::OpensslError;
 pub use error::PathError;
 
+use super::asn1::{self, Reader};
+use super::certificate::TbsCertificate;
 use super::names::{DistinguishedName, NameError};
 use super::times::unix;
 
@@ -89,13 +93,34 @@ impl Signer {
             certificate_der,
         })
     }
+
+    /// The same from the encoded certificate, without OpenSSL: for one that another process of ours read and checked.
+    ///
+    /// # Errors
+    /// [`NameError::Malformed`] if the certificate cannot be read.
+    pub fn from_der(certificate: &[u8]) -> Result<Self, NameError> {
+        let fields = TbsCertificate::read(Reader::der(certificate))?;
+        let mut validity = fields.validity.inside();
+        let (_, until) = (validity.any()?, validity.any()?);
+        let not_after = asn1::seconds_since_1970(&until).ok_or(NameError::Malformed)?;
+        let serial = fields.serial.content;
+        let digits = serial.get(serial.iter().take_while(|octet| **octet == 0).count()..).unwrap_or_default();
+        Ok(Self {
+            subject: DistinguishedName::from_der(fields.subject.whole)?,
+            issuer: DistinguishedName::from_der(fields.issuer.whole)?,
+            serial: if digits.is_empty() { "0".to_owned() } else { hex(digits) },
+            not_after: u64::try_from(not_after).unwrap_or(0),
+            fingerprint: hex(&openssl::sha::sha256(certificate)),
+            certificate_der: certificate.to_vec(),
+        })
+    }
 }
 
 /// A valid path: the leaf first, the anchor last.
 #[derive(Clone, Debug)]
 pub struct CertPath {
     certificates: Vec<X509>,
-    signer: std::sync::Arc<Signer>,
+    signer: Arc<Signer>,
     pub(crate) valid_from: u64,
     pub(crate) valid_until: u64,
     /// The earliest next update of the CRLs it was checked with.
@@ -111,7 +136,7 @@ impl CertPath {
 
     /// The identity in the leaf.
     #[must_use]
-    pub fn signer(&self) -> &Signer {
+    pub fn signer(&self) -> &Arc<Signer> {
         &self.signer
     }
 }
