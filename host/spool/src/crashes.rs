@@ -6,6 +6,7 @@
 //!   ([`CrashLimit::stop`]).
 //! - A suspect is processed alone: no other message of this process is in a plugin or being opened meanwhile, so that
 //!   the next crash shows which message caused it. If the process survives, the crash count of the message is cleared.
+//! - A process of its own that opened a message for this one and crashed counts the same ([`CrashLimit::crashed`]).
 //! - After three crashes [`CrashLimit::begin`] returns [`TooManyCrashes`], and the caller rejects the message. The
 //!   commit of that rejection clears the count in the journal, so that a message that an operator retries from the
 //!   reject queue is processed again.
@@ -13,7 +14,7 @@
 //! Each message costs two lines appended to a file that is never synced (`in_flight`) and one read lock. The journal is
 //! written only for suspects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -69,10 +70,26 @@ pub struct Work<'a> {
     _turn: Turn<'a>,
 }
 
+/// Work on several messages, none of them a suspect; work on each ends by itself.
+#[derive(Debug)]
+#[must_use = "the work ends when it is dropped"]
+pub struct Works<'a> {
+    marks: VecDeque<Option<InFlightMark>>,
+    _turn: RwLockReadGuard<'a, ()>,
+}
+
+impl<'a> Works<'a> {
+    /// The work on the first message that is left. It ends before the others' turn does.
+    pub fn first(&mut self) -> Work<'a> {
+        Work { _mark: self.marks.pop_front().flatten(), suspect: None, _turn: Turn::OfSeveral }
+    }
+}
+
 #[derive(Debug)]
 enum Turn<'a> {
     WithOthers { _guard: RwLockReadGuard<'a, ()> },
     Alone { _guard: RwLockWriteGuard<'a, ()> },
+    OfSeveral,
 }
 
 impl CrashLimit {
@@ -114,10 +131,25 @@ impl CrashLimit {
             Some(_) => Turn::Alone { _guard: locked_exclusive(&self.turns) },
             None => Turn::WithOthers { _guard: locked_shared(&self.turns) },
         };
+        let mark = self.mark(channel, digest);
+        Ok(Work { _mark: mark, suspect: suspect.map(|(message, _)| (self, message)), _turn: turn })
+    }
+
+    /// Begins work on several messages; nothing where one of them is a suspect. Blocks while a suspect is processed.
+    pub fn begin_all(&self, channel: &str, digests: &[[u8; 32]]) -> Option<Works<'_>> {
+        if digests.iter().any(|digest| self.suspect(channel, digest).is_some()) {
+            return None;
+        }
+        let turn = locked_shared(&self.turns);
+        let marks = digests.iter().map(|digest| self.mark(channel, digest)).collect();
+        Some(Works { marks, _turn: turn })
+    }
+
+    fn mark(&self, channel: &str, digest: &[u8; 32]) -> Option<InFlightMark> {
         let mark = self.in_flight.begin(channel, digest).inspect_err(|error| {
             tracing::debug!(channel, %error, "cannot note the message in flight");
         });
-        Ok(Work { _mark: mark.ok(), suspect: suspect.map(|(message, _)| (self, message)), _turn: turn })
+        mark.ok()
     }
 
     fn suspect(&self, channel: &str, digest: &[u8; 32]) -> Option<(Interrupted, u32)> {
@@ -151,6 +183,19 @@ impl CrashLimit {
         }
     }
 
+    /// Ends the work on a message during which a process of its own crashed that opened it. The message is a suspect from
+    /// now on. Returns how many crashes there were.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the crash is not counted then.
+    pub fn crashed(&self, work: Work<'_>, channel: &str, digest: &[u8; 32]) -> Result<u32, JournalError> {
+        work.give_up();
+        let channel = InFlight::name(channel);
+        let crashes = self.journal.count_crash(&channel, digest)?;
+        self.suspects().insert(Interrupted { channel, digest: *digest }, crashes);
+        Ok(crashes)
+    }
+
     /// Clears a suspect that the process survived.
     fn forget(&self, message: &Interrupted) {
         self.suspects().remove(message);
@@ -161,6 +206,13 @@ impl CrashLimit {
                 "cannot write the journal"
             );
         }
+    }
+}
+
+impl Work<'_> {
+    /// Ends the work without a result: a suspect stays one.
+    pub fn give_up(mut self) {
+        self.suspect = None;
     }
 }
 
@@ -232,6 +284,55 @@ mod tests {
         limit.journal.clear_attempts("central", &MESSAGE).unwrap();
         drop(limit.begin("central", &MESSAGE).unwrap());
         assert!(limit.suspects().is_empty());
+    }
+
+    #[test]
+    fn crashes_of_other_processes_count_the_same() {
+        let mut spool = Spool::new();
+        let limit = spool.start();
+        for crashes in 1..=2 {
+            let work = limit.begin("central", &MESSAGE).unwrap();
+            assert_eq!(limit.crashed(work, "central", &MESSAGE).unwrap(), crashes);
+            // One that could not be opened in between changes nothing.
+            limit.begin("central", &MESSAGE).unwrap().give_up();
+        }
+        assert!(limit.begin("central", &[8; 32]).is_ok(), "others are not concerned");
+        // The third is one of this process.
+        drop(limit);
+        spool.crash();
+        spool.turns = Turns::default();
+        let limit = spool.start();
+        assert_eq!(limit.begin("central", &MESSAGE).unwrap_err(), TooManyCrashes { crashes: 3 });
+    }
+
+    #[test]
+    fn several_begin_at_once_and_each_ends_by_itself() {
+        let mut spool = Spool::new();
+        let limit = spool.start();
+        let digests = [[1; 32], [2; 32], [3; 32]];
+        let mut works = limit.begin_all("central", &digests).unwrap();
+        drop(works.first());
+        let second = works.first();
+        // The process ends without a word: the first is done, the others are suspects.
+        std::mem::forget((second, works));
+        spool.turns = Turns::default();
+        let limit = spool.start();
+        assert!(limit.begin_all("central", &digests[..1]).is_some(), "the first is no suspect");
+        for of in [&digests[..2], &digests[1..], &digests[2..]] {
+            assert!(limit.begin_all("central", of).is_none(), "one of {} is a suspect", of.len());
+        }
+    }
+
+    #[test]
+    fn one_that_is_opened_after_crashes_is_cleared() {
+        let spool = Spool::new();
+        let limit = spool.start();
+        let work = limit.begin("central", &MESSAGE).unwrap();
+        limit.crashed(work, "central", &MESSAGE).unwrap();
+        drop(limit.begin("central", &MESSAGE).unwrap());
+        assert_eq!(limit.journal.attempts("central", &MESSAGE).unwrap().1, 0);
+        let work = limit.begin("central", &MESSAGE).unwrap();
+        assert_eq!(limit.crashed(work, "central", &MESSAGE).unwrap(), 1);
     }
 
     #[test]
