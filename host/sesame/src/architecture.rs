@@ -242,6 +242,7 @@ fn modules_of_a_crate_do_not_name_each_other() {
         "author",
         "client",
         "dial",
+        "isolate",
         "message",
         "observe",
         "plugins",

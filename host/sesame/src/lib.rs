@@ -35,6 +35,7 @@
 //! | [`transport`] | what senders and receivers ask of a broker, whatever protocol it speaks |
 //! | `client` | signing and publishing for other programs, which have no queue; not used here |
 //! | [`trust`], [`smime`] | certificates, CRLs, signer lists; sealing and opening |
+//! | [`isolate`] | child processes that open messages, without network, files and keys |
 //! | [`spool`] | queues on disk, the commit engine, the journal |
 //! | [`plugins`] | the plugin host: components, pipelines, the plugin folder |
 //! | `author` | `sesame plugin new`, `build`, `test` and `bench`, behind the feature `author` |

@@ -44,6 +44,10 @@ impl Retried {
         Self::Kept("it is gone or locked by another program".to_owned())
     }
 
+    pub(crate) fn not_opened() -> Self {
+        Self::Kept("no process that opens messages can be started now; try again later".to_owned())
+    }
+
     pub(crate) fn no_sealed() -> Self {
         Self::Kept("it has no field `sealed`, the message as received, to decide about".to_owned())
     }

@@ -14,7 +14,7 @@
 //! Each message costs two lines appended to a file that is never synced (`in_flight`) and one read lock. The journal is
 //! written only for suspects.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -70,26 +70,17 @@ pub struct Work<'a> {
     _turn: Turn<'a>,
 }
 
-/// Work on several messages, none of them a suspect; work on each ends by itself.
+/// No suspect is processed until it is dropped.
 #[derive(Debug)]
-#[must_use = "the work ends when it is dropped"]
-pub struct Works<'a> {
-    marks: VecDeque<Option<InFlightMark>>,
+#[must_use = "suspects wait until it is dropped"]
+pub struct NoSuspect<'a> {
     _turn: RwLockReadGuard<'a, ()>,
-}
-
-impl<'a> Works<'a> {
-    /// The work on the first message that is left. It ends before the others' turn does.
-    pub fn first(&mut self) -> Work<'a> {
-        Work { _mark: self.marks.pop_front().flatten(), suspect: None, _turn: Turn::OfSeveral }
-    }
 }
 
 #[derive(Debug)]
 enum Turn<'a> {
     WithOthers { _guard: RwLockReadGuard<'a, ()> },
     Alone { _guard: RwLockWriteGuard<'a, ()> },
-    OfSeveral,
 }
 
 impl CrashLimit {
@@ -131,25 +122,17 @@ impl CrashLimit {
             Some(_) => Turn::Alone { _guard: locked_exclusive(&self.turns) },
             None => Turn::WithOthers { _guard: locked_shared(&self.turns) },
         };
-        let mark = self.mark(channel, digest);
-        Ok(Work { _mark: mark, suspect: suspect.map(|(message, _)| (self, message)), _turn: turn })
-    }
-
-    /// Begins work on several messages; nothing where one of them is a suspect. Blocks while a suspect is processed.
-    pub fn begin_all(&self, channel: &str, digests: &[[u8; 32]]) -> Option<Works<'_>> {
-        if digests.iter().any(|digest| self.suspect(channel, digest).is_some()) {
-            return None;
-        }
-        let turn = locked_shared(&self.turns);
-        let marks = digests.iter().map(|digest| self.mark(channel, digest)).collect();
-        Some(Works { marks, _turn: turn })
-    }
-
-    fn mark(&self, channel: &str, digest: &[u8; 32]) -> Option<InFlightMark> {
         let mark = self.in_flight.begin(channel, digest).inspect_err(|error| {
             tracing::debug!(channel, %error, "cannot note the message in flight");
         });
-        mark.ok()
+        Ok(Work { _mark: mark.ok(), suspect: suspect.map(|(message, _)| (self, message)), _turn: turn })
+    }
+
+    /// Keeps suspects waiting while these messages are opened at once; nothing where one of them is a suspect. Blocks while
+    /// one is processed. To be dropped before work on a message begins.
+    pub fn none_of(&self, channel: &str, digests: &[[u8; 32]]) -> Option<NoSuspect<'_>> {
+        let any = digests.iter().any(|digest| self.suspect(channel, digest).is_some());
+        (!any).then(|| NoSuspect { _turn: locked_shared(&self.turns) })
     }
 
     fn suspect(&self, channel: &str, digest: &[u8; 32]) -> Option<(Interrupted, u32)> {
@@ -306,21 +289,25 @@ mod tests {
     }
 
     #[test]
-    fn several_begin_at_once_and_each_ends_by_itself() {
+    fn only_messages_that_are_no_suspects_are_opened_at_once() {
         let mut spool = Spool::new();
-        let limit = spool.start();
-        let digests = [[1; 32], [2; 32], [3; 32]];
-        let mut works = limit.begin_all("central", &digests).unwrap();
-        drop(works.first());
-        let second = works.first();
-        // The process ends without a word: the first is done, the others are suspects.
-        std::mem::forget((second, works));
+        spool.crash();
         spool.turns = Turns::default();
         let limit = spool.start();
-        assert!(limit.begin_all("central", &digests[..1]).is_some(), "the first is no suspect");
-        for of in [&digests[..2], &digests[1..], &digests[2..]] {
-            assert!(limit.begin_all("central", of).is_none(), "one of {} is a suspect", of.len());
-        }
+        assert!(limit.none_of("central", &[[8; 32], MESSAGE]).is_none());
+        let others = limit.none_of("central", &[[8; 32], [9; 32]]).unwrap();
+        let begun = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _alone = limit.begin("central", &MESSAGE).unwrap();
+                begun.store(true, Ordering::SeqCst);
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!begun.load(Ordering::SeqCst), "a suspect waits for them");
+            drop(others);
+        });
+        assert!(begun.load(Ordering::SeqCst));
+        assert!(limit.none_of("central", &[MESSAGE]).is_some(), "it was survived");
     }
 
     #[test]

@@ -52,7 +52,7 @@ use std::path::{Path, PathBuf};
 pub use commit::{
     Commit, CommitEngine, CommitError, CommitSettings, Done, NewElement, Outcome, Recovered, Stored, SyncMethod, Ticket,
 };
-pub use crashes::{CrashLimit, CrashLimitError, TooManyCrashes, Turns, Work, Works};
+pub use crashes::{CrashLimit, CrashLimitError, NoSuspect, TooManyCrashes, Turns, Work};
 pub use disk::{Modes, free_bytes, make_directories};
 pub use failpoint::kill_point;
 pub use guard::{SpoolWarning, inspect};

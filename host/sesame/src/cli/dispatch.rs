@@ -16,6 +16,9 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::CompilePlugin) {
         return plugins::compile_child_main();
     }
+    if matches!(cli.command, Command::OpenMessages) {
+        return isolate::child_main();
+    }
     let status = written(run(cli).unwrap_or_else(|error| report(&error)));
     crate::log::finish();
     ExitCode::from(status)
@@ -64,7 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Report(arguments) => super::report::run(&context, &arguments),
         Command::Version(arguments) => Ok(super::version::run(&arguments)),
         Command::WritePages(arguments) => super::pages::run(&arguments),
-        Command::CompilePlugin => Ok(EXIT_DONE),
+        Command::CompilePlugin | Command::OpenMessages => Ok(EXIT_DONE),
     }
 }
 

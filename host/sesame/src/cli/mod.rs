@@ -131,6 +131,9 @@ pub enum Command {
     /// Compile a component into the cache; Sesame runs this itself as a child process.
     #[command(hide = true)]
     CompilePlugin,
+    /// Open messages for the process that started this one; Sesame runs this itself as a child process.
+    #[command(hide = true)]
+    OpenMessages,
     /// Write manual pages and completions of shells, for packages.
     #[command(hide = true)]
     WritePages(pages::WritePages),

@@ -38,6 +38,8 @@ pub(super) const PLUGIN_LOG: &str = "/var/log/sesame/plugins.log";
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 pub(super) const MEMORY: u64 = 256 * MIB;
 
+pub(super) const ISOLATE: bool = true;
+
 pub(super) const ALLOW_REMOTE: bool = false;
 pub(super) const SHOW_PAYLOAD: bool = false;
 

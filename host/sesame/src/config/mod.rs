@@ -38,7 +38,7 @@ pub use channel::{Repetition, Stage, Storage};
 pub use defaults::{CONFIGURATION, MAX_PAYLOAD, PLUGIN_CACHE, REPEAT_AFTER, SSM_DNS};
 pub use index::Index;
 pub use plugins::{Flow, OnError, PluginSettings};
-pub use process::{Credential, Journal, Limits, Observe, Plugins, Trust, user_plugin_cache};
+pub use process::{Credential, Journal, Limits, Observe, Plugins, Process, Trust, user_plugin_cache};
 pub use receiver::{DeferredOrder, Encryption, Receiver};
 pub use sender::Sender;
 pub use settings::values::parse_duration;
@@ -67,6 +67,8 @@ pub struct Config {
     pub log: Log,
     /// What the process may take.
     pub limits: Limits,
+    /// What is done in processes of its own.
+    pub process: Process,
     /// Where metrics and health are shown.
     pub observe: Observe,
     /// What the receivers share with receivers on other machines; absent: nothing.
@@ -242,6 +244,7 @@ impl Config {
             journal: Journal::read(&root.section("journal")),
             log: Log::read(&root.section("log")),
             limits: Limits::read(&root.section("limits")),
+            process: Process::read(&root.section("process")),
             observe: Observe::read(&root.section("observe")),
             index: Index::read(&root.section("index")),
             ..Self::default()
@@ -287,6 +290,7 @@ impl Config {
         self.journal.write(writer.section(&["journal"]));
         self.log.write(writer.section(&["log"]));
         self.limits.write(writer.section(&["limits"]));
+        self.process.write(writer.section(&["process"]));
         self.observe.write(writer.section(&["observe"]));
         if let Some(index) = &self.index {
             index.write(writer.section(&["index"]));

@@ -1,4 +1,4 @@
-//! The sections that hold for the whole process: credential, trust, plugins, journal, log, limits and observe.
+//! The sections that hold for the whole process: credential, trust, plugins, journal, log, limits, process and observe.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -315,6 +315,31 @@ impl Limits {
         if let Some(workers) = self.workers {
             writer.number("workers", workers);
         }
+    }
+}
+
+/// `[process]`: what is done in processes of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Whether messages are opened in child processes without network, files and keys.
+    pub isolate: bool,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self { isolate: defaults::ISOLATE }
+    }
+}
+
+impl Process {
+    pub(super) fn read(section: &Section<'_, '_>) -> Self {
+        let isolate = section.flag("isolate").unwrap_or(defaults::ISOLATE);
+        section.finish();
+        Self { isolate }
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.flag("isolate", self.isolate);
     }
 }
 

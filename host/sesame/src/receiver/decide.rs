@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::channel::{Channel, Meters, NO_SIGNER, Step, back_off, counted, findings_json, milliseconds, summary};
+use crate::channel::{
+    Channel, Meters, NO_SIGNER, Step, back_off, counted, findings_json, milliseconds, open_here, summary,
+};
 use crate::config;
 use message::acknowledgement::{Sequence, is_acknowledgement};
 use message::{Code, Finding, MessageId, content_digest};
@@ -107,16 +109,35 @@ impl Decision {
     }
 }
 
-/// Decides about one message. Never panics, whatever `received` holds.
+/// Decides about one message, which is opened in this process. Never panics, whatever `received` holds.
 #[must_use]
 pub fn decide(received: &Received<'_>, snapshot: &Snapshot, now: SystemTime) -> Decision {
+    let opened = snapshot
+        .meters
+        .time(Step::Open, received.raw.len(), || open_here(&to_open(received.raw, received.at, snapshot)));
+    decide_opened(received, snapshot, now, opened)
+}
+
+/// A message as it is opened.
+pub(super) fn to_open<'a>(raw: &'a [u8], at: SystemTime, snapshot: &'a Snapshot) -> isolate::Message<'a> {
+    let Snapshot { credentials, trust, policy, .. } = snapshot;
+    isolate::Message { raw, credentials, trust, policy, at }
+}
+
+/// Decides about one message that was opened, or could not be.
+#[must_use]
+pub(super) fn decide_opened(
+    received: &Received<'_>,
+    snapshot: &Snapshot,
+    now: SystemTime,
+    opened: smime::Answer,
+) -> Decision {
     let draft = Draft { received, snapshot, now };
-    let (raw, meters) = (received.raw, &snapshot.meters);
-    let open = || smime::open(raw, &snapshot.credentials, &snapshot.trust, &snapshot.policy, received.at);
-    let opened = match meters.time(Step::Open, raw.len(), open) {
+    let meters = &snapshot.meters;
+    let opened = match opened {
         Ok(opened) => opened,
-        Err(error) if error.is_ours() => return draft.undecidable(error.code(), &message::cause::chain(&error)),
-        Err(error) => return draft.unopened(error.code(), &message::cause::chain(&error)),
+        Err(refused) if refused.ours => return draft.undecidable(refused.code, &refused.reason),
+        Err(refused) => return draft.unopened(refused.code, &refused.reason),
     };
     let bytes = opened.payload().len();
     match meters.time(Step::Authorise, bytes, || smime::authorise(opened, &snapshot.lists)) {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::intake::commit_of;
 use super::lines::{log_line, log_settled};
-use super::{Decided, Received, Receiver, STORAGE_PAUSE, decide_or_fail};
+use super::{Decided, Received, Receiver, STORAGE_PAUSE};
 use crate::channel::{reread_anchors, reread_lists};
 use crate::config::DeferredOrder;
 use crate::shutdown::Shutdown;
@@ -256,7 +256,7 @@ impl Receiver {
         let received = Received { raw: &raw, header_id, headers: &[], at: element.received, attempt };
         let mut snapshot = self.snapshot();
         snapshot.held = Arc::default();
-        Some(decide_or_fail(&self.spool.crashes, &received, &snapshot))
+        self.decide_or_fail(&received, &snapshot).ok()
     }
 
     /// Calls the plugins with messages that wait behind `failed` until one call succeeds, or the breaker opens. The answers

@@ -23,6 +23,7 @@ mod lines;
 pub(crate) mod positions;
 mod ready;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -33,7 +34,9 @@ use acknowledger::Acknowledger;
 pub use decide::{Decision, Received, Snapshot, decide, queues, signer_field, subject_of_key};
 pub(crate) use decide::{signer_key, targets};
 
-use crate::channel::{ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool, log_pause};
+use crate::channel::{
+    ActivePipeline, Channel, Gate, Meters, NO_SESSION, OpenSpool, Opener, Tried, Unopened, log_pause,
+};
 use crate::config;
 use crate::shutdown::Shutdown;
 use message::content_digest;
@@ -41,7 +44,7 @@ use message::daily::Condition;
 use plugins::Pipeline;
 use smime::OpenPolicy;
 use spool::journal::Journal;
-use spool::{CommitError, CrashLimit, Stored};
+use spool::{CommitError, Stored};
 use transport::{AckToken, Delivery, Identity, Link, SendFailure};
 use trust::SignerListsSource;
 
@@ -58,6 +61,7 @@ pub struct Receiver {
     lists: Arc<SignerListsSource>,
     pipeline: ActivePipeline,
     spool: Arc<OpenSpool>,
+    opener: Opener,
     workers: Arc<Semaphore>,
     /// The number behind `workers`.
     threads: usize,
@@ -94,6 +98,8 @@ pub struct Parts {
     pub pipeline: Arc<Pipeline>,
     /// Queues, journal and commit engine.
     pub spool: Arc<OpenSpool>,
+    /// Who opens messages.
+    pub opener: Opener,
     /// Limits how many messages are processed at once.
     pub workers: Arc<Semaphore>,
     /// The number behind `workers`.
@@ -175,6 +181,7 @@ impl Receiver {
             lists: parts.lists,
             pipeline,
             spool: parts.spool,
+            opener: parts.opener,
             workers: parts.workers,
             threads: parts.threads,
             tried: Mutex::default(),
@@ -233,10 +240,25 @@ impl Receiver {
         Arc::clone(&self.spool.journal)
     }
 
-    /// What would be decided about a message now. Nothing is stored, and nothing is counted as received. Blocks.
-    pub(crate) fn judge(&self, received: &Received<'_>) -> Decision {
+    /// What would be decided about a message now; nothing where that cannot be said now. Nothing is stored, and nothing is
+    /// counted as received. Blocks.
+    pub(crate) fn judge(&self, received: &Received<'_>) -> Option<Decision> {
         let now = Snapshot { meters: Arc::default(), ..self.snapshot() };
-        decide_or_fail(&self.spool.crashes, received, &now).0
+        self.decide_or_fail(received, &now).ok().map(|(decision, _)| decision)
+    }
+
+    /// [`decide`], with a panic turned into a rejection of the one message that caused it; messages that crash this process,
+    /// or one that opens them for it, are counted. Blocks.
+    fn decide_or_fail(&self, received: &Received<'_>, snapshot: &Snapshot) -> Result<Decided, NotNow> {
+        let digest = content_digest(received.raw);
+        let place = (&snapshot.channel, &self.spool.crashes, &*snapshot.meters);
+        match self.opener.open(place, &digest, &decide::to_open(received.raw, received.at, snapshot)) {
+            Ok(tried) => Ok((decide_tried(received, snapshot, tried), digest)),
+            Err(Unopened::TooManyCrashes(crashes)) => {
+                Ok((decide::given_up(received, snapshot, now(), crashes), digest))
+            }
+            Err(Unopened::NotNow) => Err(NotNow),
+        }
     }
 
     /// New messages go through `pipeline` from now on; those that were deferred because a plugin could not answer for any are
@@ -370,6 +392,15 @@ impl Receiver {
     }
 }
 
+/// The decision about a message in flight that was opened, or on which this process panicked. Its work ends here.
+fn decide_tried(received: &Received<'_>, snapshot: &Snapshot, (work, opened): Tried<'_>) -> Decision {
+    let now = now();
+    let decided = opened
+        .and_then(|opened| catch_unwind(AssertUnwindSafe(|| decide::decide_opened(received, snapshot, now, opened))));
+    drop(work);
+    decided.unwrap_or_else(|_| decide::failed(received, snapshot, now))
+}
+
 /// What messages of a channel are judged by, from the current state of its sources; `meters` count them.
 #[must_use]
 pub fn snapshot(
@@ -403,19 +434,9 @@ pub fn snapshot(
 /// A decision, and the SHA-256 of the message as it came.
 type Decided = (Decision, [u8; 32]);
 
-/// [`decide`], with a panic turned into a rejection of the one message that caused it; messages that crash the process are
-/// counted. Blocks.
-fn decide_or_fail(crashes: &CrashLimit, received: &Received<'_>, snapshot: &Snapshot) -> Decided {
-    let digest = content_digest(received.raw);
-    let work = match crashes.begin(snapshot.channel.name(), &digest) {
-        Ok(work) => work,
-        Err(crashes) => return (decide::given_up(received, snapshot, now(), crashes), digest),
-    };
-    let now = now();
-    let decided = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decide(received, snapshot, now)));
-    drop(work);
-    (decided.unwrap_or_else(|_| decide::failed(received, snapshot, now)), digest)
-}
+/// No decision can be made now: the plugins in the folder are not known or not compiled, or no process that opens messages
+/// can be started.
+struct NotNow;
 
 /// The current time, for everything that a decision compares with dates.
 fn now() -> SystemTime {

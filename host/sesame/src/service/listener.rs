@@ -12,15 +12,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::channel::{Channel, OpenSpool};
+use crate::channel::{Channel, Meters, OpenSpool, Opener, Unopened};
 use crate::receiver::positions::ChannelPositions;
 use crate::sender::{Retention, rejection};
 use crate::shutdown::Shutdown;
+use isolate::Message;
 use message::acknowledgement::{Acknowledgement, MOST_BYTES, is_acknowledgement};
 use message::cause::chain;
 use message::daily::Condition;
-use message::{Code, MessageId};
-use smime::{OpenError, OpenPolicy, Opened};
+use message::{Code, MessageId, content_digest};
+use smime::{Answer, OpenPolicy, Refused};
 use spool::CommitError;
 use spool::journal::{Applied, JournalError, Proof};
 use transport::{AckToken, Bookmark, Connected, Delivery, Destination, Identity, Link, SendFailure, Taking};
@@ -91,6 +92,8 @@ pub(super) struct Listener {
     pub(super) identity: Identity,
     /// At least one.
     pub(super) channels: Vec<Waiting>,
+    opener: Opener,
+    meters: Meters,
     ignored: AtomicU64,
 }
 
@@ -104,12 +107,15 @@ enum NotTaken {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A fault on our side, such as an outdated CRL.
-    #[error("acknowledgements cannot be verified")]
-    Unverifiable(#[source] OpenError),
+    #[error("acknowledgements cannot be verified: {0}")]
+    Unverifiable(String),
     #[error(transparent)]
     Reject(#[from] CommitError),
     #[error("Sesame failed on it; please report it with the log")]
     Panicked,
+    /// No process that opens messages can be started.
+    #[error("it cannot be opened now")]
+    NotNow,
 }
 
 /// Why a session ended.
@@ -123,8 +129,14 @@ enum Ended {
 }
 
 impl Listener {
-    pub(super) fn new(link: Link, from: Destination, identity: Identity, channels: Vec<Waiting>) -> Self {
-        Self { link, from, identity, channels, ignored: AtomicU64::new(0) }
+    pub(super) fn new(
+        link: Link,
+        from: Destination,
+        identity: Identity,
+        channels: Vec<Waiting>,
+        opener: Opener,
+    ) -> Self {
+        Self { link, from, identity, channels, opener, meters: Meters::default(), ignored: AtomicU64::new(0) }
     }
 
     /// Receives until a stop is asked for, or until nothing more comes after `done` says that the senders have ended.
@@ -232,11 +244,11 @@ impl Listener {
 
     /// Takes what an acknowledgement message says. Blocks.
     fn apply(&self, id: &MessageId, raw: &[u8]) -> Result<Taken, NotTaken> {
-        let opened = match self.open(raw) {
+        let opened = match self.open(raw)? {
             Ok(opened) => opened,
-            Err(error) if error.is_ours() => return Err(NotTaken::Unverifiable(error)),
-            Err(error) => {
-                return self.set_aside(id, (error.code(), "it is not signed as it must be", &chain(&error)), raw);
+            Err(refused) if refused.ours => return Err(NotTaken::Unverifiable(refused.reason)),
+            Err(refused) => {
+                return self.set_aside(id, (refused.code, "it is not signed as it must be", &refused.reason), raw);
             }
         };
         let signer = &opened.signer().subject;
@@ -290,7 +302,8 @@ impl Listener {
         Ok(self.ignore(reason, detail))
     }
 
-    fn open(&self, raw: &[u8]) -> Result<Opened, OpenError> {
+    fn open(&self, raw: &[u8]) -> Result<Answer, NotTaken> {
+        let Some(first) = self.first() else { return Err(NotTaken::NotNow) };
         let credential = self.identity.credential.current();
         let policy = OpenPolicy {
             encryption_required: false,
@@ -299,7 +312,16 @@ impl Listener {
             max_age: None,
             names: vec![credential.facts().subject.rfc4514()],
         };
-        smime::open(raw, &[credential], &self.identity.trust.snapshot(), &policy, SystemTime::now())
+        let (credentials, trust) = ([credential], self.identity.trust.snapshot());
+        let message = Message { raw, credentials: &credentials, trust: &trust, policy: &policy, at: SystemTime::now() };
+        let place = (&first.channel, &first.state.crashes, &self.meters);
+        match self.opener.open(place, &content_digest(raw), &message) {
+            Ok((_work, opened)) => opened.map_err(|_| NotTaken::Panicked),
+            Err(Unopened::TooManyCrashes(crashes)) => {
+                Ok(Err(Refused { code: Code::CrashLoop, reason: crashes.to_string(), ours: false }))
+            }
+            Err(Unopened::NotNow) => Err(NotTaken::NotNow),
+        }
     }
 
     fn log(&self, waiting: &Waiting, receiver: &str, applied: &Applied) {

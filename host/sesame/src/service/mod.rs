@@ -12,11 +12,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::channel::{Channel, Registry, SetupError, trust_settings};
+use crate::channel::{Channel, Registry, SetupError, log_isolation, opener, trust_settings};
 use crate::config::{self, Config, Credential, Selection, Trust};
 use crate::receiver::{self, Receiver};
 use crate::sender::{Parts, Sender, Stay, Summary};
 use crate::shutdown::Shutdown;
+use isolate::Pool;
 use message::Direction;
 use message::daily::Condition;
 use plugins::{Catalog, CompileSettings, Effort, Plugins, ProvenanceSettings, Snapshot, StartError, Wanted};
@@ -74,6 +75,8 @@ pub struct Shared {
     /// How many messages each channel processes at once. Each channel has its own threads, so that a slow plugin holds up no
     /// other channel.
     pub threads: usize,
+    /// Processes that open messages, where the configuration wants them.
+    pub pool: Arc<Pool>,
 }
 
 /// Channels that are ready to run.
@@ -103,6 +106,7 @@ impl Shared {
             registry: Arc::new(Registry::new(&config.limits)),
             catalog: Arc::new(Catalog::new(plugins)),
             threads,
+            pool: Arc::new(Pool::new(PathBuf::from("/proc/self/exe"), threads)),
         })
     }
 }
@@ -175,6 +179,9 @@ impl Daemon {
             }
         }
         let listeners = listeners(config, shared, &senders)?;
+        if !receivers.is_empty() || !listeners.is_empty() {
+            log_isolation(&opener(config.process.isolate, &shared.pool));
+        }
         certificates::look(config, &channels, &shared.registry);
         shared.catalog.report(snapshot);
         let manager = Arc::new(PipelineManager::new(shared, config, wanted(config, selection), handles));
@@ -354,6 +361,7 @@ fn receiver(
         pipeline,
         acknowledgements,
         spool,
+        opener: opener(config.process.isolate, &shared.pool),
         workers: Arc::new(Semaphore::new(shared.threads)),
         threads: shared.threads,
         meters: shared.registry.meters(channel),
@@ -396,7 +404,8 @@ fn listeners(
             let own = (&settings.credential, &settings.trust);
             let identity = shared.registry.identity(own.0, own.1)?;
             let link = link(config, &settings.broker, own, shared)?;
-            Ok(Listener::new(link, awaited.from.clone(), identity, channels))
+            let opener = opener(config.process.isolate, &shared.pool);
+            Ok(Listener::new(link, awaited.from.clone(), identity, channels, opener))
         };
         match made() {
             Ok(listener) => listeners.push(Arc::new(listener)),

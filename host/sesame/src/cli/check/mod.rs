@@ -11,6 +11,7 @@ mod ams;
 mod brokers;
 mod destinations;
 mod index;
+mod isolation;
 mod local;
 mod observe;
 mod report;
@@ -117,6 +118,9 @@ pub(super) fn run(arguments: &Check, context: &Context) -> anyhow::Result<u8> {
     }
     report.take(Group::Ams, local::seen_by_ams(config));
     report.take(Group::Trust, local::library());
+    if let Ok(shared) = &shared {
+        report.take(Group::Trust, isolation::isolation(config, shared));
+    }
     report.take(Group::Trust, local::trust(config));
     report.take(Group::Trust, local::lists(config));
     report.take(Group::Queues, local::queues(config));

@@ -178,12 +178,12 @@ fn verify(kept: KeptProof, sent: Vec<Proved>, (channel, sender): (&str, &config:
     let opened = open(&raw, &load(CrlMode::Ignore)?, at)
         .with_context(|| format!("the acknowledgement message of {} cannot be verified any more", output::time(at)))?;
     let lines = lines(&opened, sent)?;
-    let path = opened.path();
+    let path = opened.path().context("its certification path is unknown")?;
     let with_crls = load(CrlMode::IfPresent)?;
     let crls = with_crls.crls_of(path);
     let (certificate, trusted) = pem(path, &crls)?;
     let crls = usable(&with_crls, path, &crls, at);
-    let signer = path.signer().clone();
+    let signer = Signer::clone(path.signer());
     Ok(Evidence { channel: channel.to_owned(), received: at, signer, certificate, trusted, crls, lines, raw })
 }
 

@@ -42,6 +42,9 @@ fn configuration(folder: &Path) -> Config {
     let (certificate, key) = own.write(folder, "own").unwrap();
     let text = format!(
         r#"
+        # The program of a test opens no messages for another process.
+        [process]
+        isolate = false
         [credential]
         certificate = "{certificate}"
         key = "{key}"

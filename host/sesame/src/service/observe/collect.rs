@@ -61,6 +61,12 @@ pub(super) fn process(page: &mut Page, overview: &Overview) {
     }
 }
 
+/// The children that open messages.
+pub(super) fn openers(page: &mut Page, (running, crashes): (usize, u64)) {
+    page.add(&family::OPENERS, &[], Value::Whole(running as u64));
+    page.add(&family::OPENER_CRASHES, &[], Value::Whole(crashes));
+}
+
 /// Resident memory, in bytes.
 fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;

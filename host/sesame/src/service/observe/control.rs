@@ -199,7 +199,7 @@ fn retry(running: Running<'_>, element: &str, from: &str) -> Result<String, Stri
 fn receive_again(receiver: &Receiver, queue: &Queue, element: &ElementPath) -> Result<Retried, RetryError> {
     let Some(read) = ReadBack::of(queue, element) else { return Ok(Retried::no_sealed()) };
     let Some(locked) = queue.lock(element)? else { return Ok(Retried::locked_elsewhere()) };
-    let decision = receiver.judge(&read.received());
+    let Some(decision) = receiver.judge(&read.received()) else { return Ok(Retried::not_opened()) };
     if decision.disposition.fate() == Fate::Rejected {
         return Ok(Retried::rejected_again(&decision));
     }

@@ -27,6 +27,8 @@ families! {
     MEMORY "process_resident_memory" Gauge Bytes [] "Memory of the process that is resident."
     FILES "process_open_fds" Gauge Number [] "File descriptors that are open."
     MOST_FILES "process_max_fds" Gauge Number [] "File descriptors that may be open."
+    OPENERS "sesame_opening_processes" Gauge Number [] "Child processes that open messages; 0 with `isolate = false`."
+    OPENER_CRASHES "sesame_opening_crashes" Counter Number [] "Child processes that ended while they opened a message."
     READY "sesame_channel_ready" Gauge Number ["channel" "direction"] "1 where the channel is in service, 0 where /ready says why it is not."
     PAUSED "sesame_channel_paused" Gauge Number ["channel"] "1 while none is taken up: a plugin fails for every message, or an operator paused the channel."
     MESSAGES "sesame_messages" Counter Number ["channel" "direction" "fate" "code"] "What became of messages; code is empty except for rejections. A message that waits or is deferred counts each time."

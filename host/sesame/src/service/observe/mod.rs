@@ -45,6 +45,7 @@ struct View {
     senders: Vec<Arc<Sender>>,
     receivers: Vec<Arc<Receiver>>,
     registry: Arc<Registry>,
+    pool: Arc<isolate::Pool>,
 }
 
 /// What the listener shows.
@@ -151,6 +152,7 @@ impl Observer {
             senders: daemon.senders.clone(),
             receivers: daemon.receivers.clone(),
             registry: Arc::clone(&daemon.shared.registry),
+            pool: Arc::clone(&daemon.shared.pool),
         })));
         if self.running.is_some() {
             // The first scrape is to find what is on the disk.
@@ -281,6 +283,7 @@ impl Source for Shown {
         let mut page = Page::default();
         collect::process(&mut page, &overview);
         if let Some(view) = &view {
+            collect::openers(&mut page, view.pool.counts());
             let senders = view.senders.iter().map(|sender| (sender.meters(), sender.pipeline()));
             let receivers = view.receivers.iter().map(|receiver| (receiver.meters(), receiver.pipeline()));
             for (channel, (meters, active)) in overview.channels.iter().zip(senders.chain(receivers)) {
