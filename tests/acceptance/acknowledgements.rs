@@ -22,13 +22,13 @@ fn subject(name: &str) -> String {
 }
 
 /// What the sender's configuration says of acknowledgements.
-fn awaited(mode: &str, from: &str, more: &str) -> String {
+pub(crate) fn awaited(mode: &str, from: &str, more: &str) -> String {
     let receiver = subject("receiver.example.org");
     format!("[send.cpu.acknowledgements]\nmode = \"{mode}\"\nfrom = \"{from}\"\nreceivers = [\"{receiver}\"]\n{more}")
 }
 
 /// What the receiver's does.
-fn given(to: &str) -> String {
+pub(crate) fn given(to: &str) -> String {
     format!("[receive.central.acknowledgements]\n\"{}\" = \"{to}\"\n", subject("sender.example.org"))
 }
 

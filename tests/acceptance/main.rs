@@ -53,6 +53,7 @@ mod destinations;
 mod full_disk;
 mod gaps;
 mod hostile;
+mod isolated;
 mod languages;
 mod live;
 mod messages_cross;

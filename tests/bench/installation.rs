@@ -91,6 +91,11 @@ impl Installation {
 }
 
 impl Running {
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU so far, in seconds: user and system.
     pub(crate) fn cpu(&self) -> (f64, f64) {
         clock::cpu_of(self.child.id())

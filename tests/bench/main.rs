@@ -22,6 +22,7 @@
 //! | `shadow` | a receiver without and with plugins in shadow that agree, loop, trap and eat memory |
 //! | `index` | a receiver with the index that receivers share, beside one with its own, and two of them beside one |
 //! | `standby` | the time until a standby goes on when the active receiver is killed |
+//! | `isolate` | a receiver without and with processes that open its messages, signed and encrypted |
 //! | `demo` | `sesame demo` |
 //! | `ams` | the same end to end through AMS, beside RabbitMQ and the Python way; memory over 100,000 messages |
 //! | `acknowledgements` | CPU of signed acknowledgements, repair of losses, a million messages retained |
@@ -39,8 +40,9 @@
 //! | `SESAME_FIGURES_TRIES` | failed decryptions of each kind (10000) |
 //! | `SESAME_FIGURES_LONG` | messages through AMS while memory is watched (100000) |
 //! | `SESAME_FIGURES_RETAINED` | messages retained in the journal (1000000) |
-//! | `SESAME_FIGURES_PAIRS` | pairs of runs without and with a shadow, or a shared index (10) |
+//! | `SESAME_FIGURES_PAIRS` | pairs of runs without and with a shadow, a shared index or isolation (10) |
 //! | `SESAME_FIGURES_SHARED` | messages of a run with a shared index (20000) |
+//! | `SESAME_FIGURES_ISOLATED` | messages of each run of `isolate` (10000) |
 //! | `SESAME_FIGURES_SHADOWED` | messages of each of them (20000) |
 //! | `SESAME_FIGURES_REPLACEMENTS` | replacements of a plugin (10) |
 //!
@@ -82,6 +84,7 @@ mod faults;
 mod idle;
 mod index;
 mod installation;
+mod isolate;
 mod languages;
 mod lookups;
 mod messenger;
@@ -102,7 +105,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 21] = [
+const PARTS: [Part; 22] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -118,6 +121,7 @@ const PARTS: [Part; 21] = [
     ("shadow", shadow::measure),
     ("index", index::measure),
     ("standby", standby::measure),
+    ("isolate", isolate::measure),
     ("demo", demo::measure),
     ("ams", ams::measure),
     ("acknowledgements", acknowledgements::measure),

@@ -37,7 +37,8 @@ pub(crate) fn join(place: &Place, other: &Place) {
     succeed(in_node(place).arg("start_app"));
 }
 
-fn configuration(place: &Place) -> String {
+/// The configuration of a node that runs alone or in a cluster.
+pub(crate) fn configuration(place: &Place) -> String {
     format!(
         "listeners.tcp = none\n\
          stomp.listeners.tcp.1 = 127.0.0.1:{plain}\n\
