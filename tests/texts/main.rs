@@ -1,6 +1,7 @@
 //! What people read: plain words, links that lead somewhere, and a reference that says what the code does.
 //!
 //! - `alerts`: the page about alerts has a row for each rule.
+//! - `hostile_input`: the page about hostile input names tests that exist and codes that they compare.
 //! - `words`: no text, comment or name uses a word that the project has replaced by a plainer one.
 //! - `links`: every relative link and anchor of a Markdown page exists; lines end at 120 columns.
 //! - `reference`: the pages below `docs/src/reference` are what the code gives; `SESAME_BLESS=1` writes them.
@@ -15,6 +16,7 @@
 )]
 
 mod alerts;
+mod hostile_input;
 mod links;
 mod reference;
 mod scan;
