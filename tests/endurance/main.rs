@@ -14,6 +14,7 @@
 //! | `power` | power cuts under both spools and the journal, on ext4 and XFS |
 //! | `network` | the connection is cut after a number of bytes, stands still, loses one direction, or passes byte by byte |
 //! | `resources` | a full disk, a slow disk, few file descriptors, a process that stands still, a clock that jumps |
+//! | `load` | many senders and receivers on one queue, and messages of 100 MB |
 //! | `soak` | a load for a long time, with a fault of a random kind at regular moments |
 //! | `start` | time from a start to the first SEND and the first ACK, with a backlog |
 //!
@@ -50,6 +51,7 @@ mod brokers;
 mod calls;
 mod image;
 mod kills;
+mod load;
 mod network;
 mod order;
 mod points;
@@ -86,7 +88,7 @@ impl Plan {
 /// A part by its name; it gives one row or several.
 type Part = (&'static str, fn(Plan) -> Vec<Row>);
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("points", points::strike),
     ("calls", calls::strike),
     ("order", order::strike),
@@ -95,6 +97,7 @@ const PARTS: [Part; 10] = [
     ("power", power::strike),
     ("network", network::strike),
     ("resources", resources::strike),
+    ("load", load::strike),
     ("soak", soak::strike),
     ("start", start::measure),
 ];
