@@ -59,10 +59,11 @@ impl Image {
 
     /// From now on nothing reaches the disk under the image: `EXT4_IOC_SHUTDOWN`, which is `XFS_IOC_GOINGDOWN`, without a flush
     /// of the log. `unforced` is written in the moment before and synced by no program, unless one does so in that very moment:
-    /// that it is gone shows that the cut was one.
+    /// that it is gone shows that the cut was one. Nothing comes between, as far as a high priority does it.
     pub(crate) fn cut(&self, unforced: &Path) {
         const STOP: &str = "import fcntl, os, struct, sys\n\
                             image = os.open(sys.argv[1], os.O_RDONLY)\n\
+                            os.setpriority(os.PRIO_PROCESS, 0, -20)\n\
                             with open(sys.argv[2], 'w') as unforced: unforced.write('gone')\n\
                             fcntl.ioctl(image, 0x8004587d, struct.pack('I', 2))";
         run(Command::new("python3").args(["-c", STOP]).arg(self.path()).arg(unforced));

@@ -11,8 +11,9 @@
 //! | `order` | no ACK and no removal before what must be synced is synced, in the system calls |
 //! | `kills` | sender and receiver are killed at random moments under load |
 //! | `brokers` | broker, sender and receiver are killed in random order, with RabbitMQ and ActiveMQ |
+//! | `shared` | receivers with a shared index, the sender, RabbitMQ and PostgreSQL are killed in random order |
 //! | `power` | power cuts under both spools and the journal, on ext4 and XFS |
-//! | `network` | the connection is cut after a number of bytes, stands still, loses one direction, or passes byte by byte |
+//! | `network` | the connection is cut after a number of bytes, stands still, loses one direction, or passes byte by byte; the broker vanishes |
 //! | `resources` | a full disk, a slow disk, few file descriptors, a process that stands still, a clock that jumps |
 //! | `load` | many senders and receivers on one queue, and messages of 100 MB |
 //! | `soak` | a load for a long time, with a fault of a random kind at regular moments |
@@ -58,9 +59,11 @@ mod points;
 mod power;
 mod resources;
 mod scene;
+mod shared;
 mod soak;
 mod start;
 mod table;
+mod vanish;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -88,12 +91,13 @@ impl Plan {
 /// A part by its name; it gives one row or several.
 type Part = (&'static str, fn(Plan) -> Vec<Row>);
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("points", points::strike),
     ("calls", calls::strike),
     ("order", order::strike),
     ("kills", kills::strike),
     ("brokers", brokers::strike),
+    ("shared", shared::strike),
     ("power", power::strike),
     ("network", network::strike),
     ("resources", resources::strike),

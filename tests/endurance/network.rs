@@ -14,6 +14,7 @@ use crate::harness::patience::within;
 use crate::peers::relay::{Fate, Relay};
 use crate::scene::Scene;
 use crate::table::Row;
+use crate::vanish;
 
 const MESSAGES: u32 = 6;
 const SIZE: usize = 600;
@@ -27,7 +28,13 @@ const RECOVERS: Duration = Duration::from_secs(12);
 const THREADS: usize = 4;
 
 pub(crate) fn strike(plan: Plan) -> Vec<Row> {
-    vec![cut(plan), still(plan)]
+    // A vanished broker is waited for most of the time.
+    std::thread::scope(|scope| {
+        let vanished = scope.spawn(|| vanish::strike(plan));
+        let mut rows = vec![cut(plan), still(plan)];
+        rows.push(vanished.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        rows
+    })
 }
 
 fn via_relays(more: &str) -> (Scene, [Relay; 2]) {
