@@ -66,7 +66,9 @@ pub(crate) fn measure(report: &mut Report) {
 }
 
 fn run(broker: &Broker, destination: &str, folder: &Path, message: &[u8], count: u32, isolate: bool) -> Run {
-    let site = site(folder, broker, destination, isolate);
+    let address = format!("localhost:{}", broker.address().port());
+    let isolate = format!("[process]\nisolate = {isolate}");
+    let site = Installation::receiving(folder, &address, destination, (&isolate, ""));
     for number in 0..count {
         broker.put(destination, Headers::new().with("empa-id", format!("m-{number}")), message.to_vec());
     }
@@ -90,18 +92,4 @@ fn cpu(process: u32) -> f64 {
     let children: Vec<u32> =
         children.flat_map(|text| text.split_whitespace().map(|id| id.parse().unwrap()).collect::<Vec<_>>()).collect();
     children.into_iter().chain([process]).map(cpu_of).map(|(user, system)| user + system).sum()
-}
-
-fn site(folder: &Path, broker: &Broker, destination: &str, isolate: bool) -> Installation {
-    let (sender, host) = (pki().host("sender.example.org"), pki().host("receiver.example.org"));
-    std::fs::create_dir_all(folder).unwrap();
-    let list = folder.join("dns");
-    std::fs::write(&list, format!("{}\n", sender.subject)).unwrap();
-    let sections = format!(
-        "[process]\nisolate = {isolate}\n[broker.own]\nhosts = [\"localhost:{}\"]\ntls = false\n[receive.central]\n\
-         broker = \"own\"\ndestination = \"{destination}\"\nauthorised = {list:?}\nspool = {:?}\nmin-free = 0\n",
-        broker.address().port(),
-        folder.join("spool"),
-    );
-    Installation::new(&folder.join("site"), &host, &sections)
 }

@@ -17,6 +17,7 @@
 //! | `faults` | 1,000 messages through a plugin that traps on every tenth |
 //! | `messenger` | the Python way through the same RabbitMQ |
 //! | `backlog` | a sender with 1,000,000 messages waiting, and its rate with the last 20,000 |
+//! | `drain` | 1,000,000 messages from a sender's queue to the broker, and on to a receiver and its consumer |
 //! | `idle` | a daemon with 20 channels and nothing to do |
 //! | `replace` | a plugin replaced under 500 messages a second |
 //! | `shadow` | a receiver without and with plugins in shadow that agree, loop, trap and eat memory |
@@ -34,6 +35,7 @@
 //! |---|---|
 //! | `SESAME_FIGURES_MESSAGES` | messages that go end to end (2000) |
 //! | `SESAME_FIGURES_BACKLOG` | messages that wait (1000000) |
+//! | `SESAME_FIGURES_DRAINED` | messages of `drain` (1000000) |
 //! | `SESAME_FIGURES_IDLE` | seconds without anything to do (60) |
 //! | `SESAME_FIGURES_REPEAT` | runs end to end, of which the median is reported (3) |
 //! | `SESAME_FIGURES_VALIDATOR` | the component that is measured as validator (`builtin:job-records`) |
@@ -79,6 +81,7 @@ mod commits;
 mod crypto;
 mod decryption;
 mod demo;
+mod drain;
 mod end_to_end;
 mod faults;
 mod idle;
@@ -105,7 +108,7 @@ use report::Report;
 type Part = (&'static str, fn(&mut Report));
 
 /// In this order: the share of the pipeline is taken of what end to end measured.
-const PARTS: [Part; 22] = [
+const PARTS: [Part; 23] = [
     ("crypto", crypto::measure),
     ("decryption_time", decryption::measure),
     ("commits", commits::measure),
@@ -116,6 +119,7 @@ const PARTS: [Part; 22] = [
     ("faults", faults::measure),
     ("messenger", messenger::measure),
     ("backlog", backlog::measure),
+    ("drain", drain::measure),
     ("idle", idle::measure),
     ("replace", replace::measure),
     ("shadow", shadow::measure),
